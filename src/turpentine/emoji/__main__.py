@@ -1,0 +1,61 @@
+"""``python -m turpentine.emoji``: train the embedded model, and write its card."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import App
+
+app = App(name="python -m turpentine.emoji", help="The embedded emoji model: how it was made and what it can do.")
+
+STAGES = ("autoencoder", "towers", "judge", "unet")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@app.command
+def train(
+    out: Path = Path("runs/emoji"),
+    *,
+    preset: Literal["cpu", "gpu", "64"] = "cpu",
+    until: Literal["autoencoder", "towers", "judge", "unet"] = "unet",
+    threads: int = 0,
+) -> None:
+    """Train the embedded model from nothing; the same command continues after a kill.
+
+    Parameters
+    ----------
+    out
+        Folder for checkpoints, loss curves and, at the end, the diffusers folder ``weights``.
+    preset
+        Sizes and schedules: two CPU cores, one GPU, or 64 px pictures on one GPU.
+    until
+        The last stage to run: autoencoder, towers, judge, unet.
+    threads
+        CPU threads; 0 leaves the choice to torch.
+    """
+    import torch
+
+    from turpentine.emoji.train.assemble import assemble
+    from turpentine.emoji.train.presets import PRESETS
+    from turpentine.emoji.train.stages import Recipe
+
+    if threads:
+        torch.set_num_threads(threads)
+    recipe = Recipe(PRESETS[preset], out, _say)
+    wanted = STAGES[: STAGES.index(until) + 1]
+    vae = recipe.autoencoder()
+    towers = recipe.towers() if "towers" in wanted else None
+    judge = recipe.judge(vae) if "judge" in wanted else None
+    if towers is not None and judge is not None and "unet" in wanted:
+        assemble(vae, towers, recipe.unet(vae, towers), judge, out / "weights")
+        _say(f"written to {out / 'weights'}{os.sep}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,67 @@
+"""The judge of the emoji world: says object, style and background colour of a picture, or that it shows none.
+
+A :class:`SmallCNN` trained on renders alone (and on their autoencoder round trips); it has never seen a picture
+that the diffusion model made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from turpentine.emoji.vision import SmallCNN, images_to_tensor
+from turpentine.emoji.world import COLOURS, OBJECTS, SIZE, STYLES
+
+NONE = "none"
+ANSWERS: Mapping[str, tuple[str, ...]] = {
+    "object": (*OBJECTS, NONE),
+    "style": STYLES,
+    "colour": tuple(COLOURS),
+}
+"""What the judge can say of each attribute, in the order of its probabilities' columns."""
+
+FILE = "judge.safetensors"
+
+
+class JudgeNet(nn.Module):
+    """The network and one temperature per attribute, fitted on held-out renders so that probabilities are calibrated."""
+
+    log_temperature: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = SmallCNN(sum(len(answers) for answers in ANSWERS.values()))
+        self.register_buffer("log_temperature", torch.zeros(len(ANSWERS)))
+
+    def logits(self, x: Float[Tensor, "batch 3 height width"]) -> dict[str, Float[Tensor, "batch answers"]]:
+        """Uncalibrated logits of each attribute for pictures in [−1, 1]."""
+        parts = self.network(x).split([len(answers) for answers in ANSWERS.values()], dim=1)
+        return dict(zip(ANSWERS, parts, strict=True))
+
+    @torch.inference_mode()
+    def probabilities(self, images: Sequence[Image.Image]) -> dict[str, Float[Tensor, "batch answers"]]:
+        """Calibrated probabilities of each attribute's answers (columns as in ``ANSWERS``); rows as ``images``."""
+        batches = [images[i : i + 128] for i in range(0, len(images), 128)]
+        found = [self.logits(images_to_tensor(b, SIZE)) for b in batches]
+        heat = dict(zip(ANSWERS, self.log_temperature.exp(), strict=True))
+        return {a: (torch.cat([f[a] for f in found]) / heat[a]).softmax(-1) for a in ANSWERS}
+
+
+def weights_path() -> Path:
+    """Where the shipped judge lies."""
+    return Path(str(resources.files("turpentine.emoji").joinpath("weights", "judge", FILE)))
+
+
+def load_judge(path: Path | None = None) -> JudgeNet:
+    """The shipped judge, or the one in the file ``path``."""
+    judge = JudgeNet()
+    weights = load_file(path or weights_path())
+    judge.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    return judge.eval()

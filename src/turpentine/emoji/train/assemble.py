@@ -1,0 +1,50 @@
+"""The trained parts as one diffusers folder: fp16, safetensors, sharded, with the towers and the judge beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from transformers import CLIPTextModel
+
+from turpentine.emoji.judge import FILE as JUDGE_FILE
+from turpentine.emoji.judge import JudgeNet
+from turpentine.emoji.towers import FILE as TOWERS_FILE
+from turpentine.emoji.towers import Towers
+from turpentine.emoji.train.unet import scheduler
+
+SHARD = "12MB"
+
+
+def pipeline(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel) -> StableDiffusionPipeline:
+    """The parts as a ``StableDiffusionPipeline`` in fp16."""
+    text = CLIPTextModel(both.text.config)
+    text.load_state_dict(both.text.text_model.state_dict())
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text,
+        tokenizer=both.tokenizer,
+        unet=unet,
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    return pipe.to(torch.float16)
+
+
+def assemble(
+    vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel, judge: JudgeNet, folder: Path
+) -> None:
+    """Write everything that ships into ``folder``; the judge and the towers stay fp32 and apart from the pipeline."""
+    for name, module, file in (("judge", judge, JUDGE_FILE), ("towers", both, TOWERS_FILE)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        kept = {
+            key: value.detach().half().contiguous()
+            for key, value in module.state_dict().items()
+            if not key.startswith("text.") or key == "text.text_projection.weight"
+        }
+        save_file(kept, folder / name / file)
+    pipeline(vae, both, unet).save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD)

@@ -1,0 +1,188 @@
+"""The training loop of every stage: seeded by step, resumable to the bit, checkpointed without a pickle."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from turpentine.emoji.train.muon import Muon
+from turpentine.files import write_whole
+
+Loss = Callable[[np.random.Generator], Tensor]
+"""Draws a batch from the generator and gives its mean loss; everything random comes from the generator."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a stage trains.
+
+    ``lr`` is Adam's, for vectors, embeddings and the layers at either end; ``muon_lr`` is Muon's, for the matrices
+    and kernels between (0 leaves everything to Adam). Both warm up linearly and fall along a cosine to a hundredth.
+    """
+
+    updates: int
+    lr: float
+    muon_lr: float = 0.0
+    warmup: int = 50
+    ema: float = 0.999
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    checkpoint_every: int = 100
+    seed: int = 0
+
+    def factor(self, step: int) -> float:
+        """The share of the learning rate at ``step``."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.updates - self.warmup)
+        return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * done)))
+
+
+class Run:
+    """One stage's training under way: the module, its moving average, its optimisers and its log."""
+
+    def __init__(self, name: str, module: nn.Module, schedule: Schedule, folder: Path) -> None:
+        self.name, self.module, self.schedule, self.folder = name, module, schedule, folder
+        self.parameters = dict(module.named_parameters())
+        self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
+        self.optimizers = _optimizers(self.parameters, schedule)
+        self.step = 0
+        self.log: list[dict[str, float]] = []
+        self.seconds = 0.0
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f"{self.name}.checkpoint.safetensors"
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / f"{self.name}.csv"
+
+    def train(self, loss: Loss, say: Callable[[str], None]) -> None:
+        """Train to the end of the schedule, from the last checkpoint if there is one; then hold the average."""
+        if self.checkpoint.exists():
+            self.restore()
+            say(f"{self.name}: continuing at update {self.step} of {self.schedule.updates}")
+        while self.step < self.schedule.updates:
+            began = time.monotonic()
+            value = self.update(loss)
+            self.seconds += time.monotonic() - began
+            self.log.append({"step": self.step, "loss": value, "seconds": round(self.seconds, 3)})
+            if self.step % 25 == 0:
+                say(self.progress())
+            if self.step % self.schedule.checkpoint_every == 0 or self.step == self.schedule.updates:
+                self.save()
+        self.hold_average()
+
+    def update(self, loss: Loss) -> float:
+        """One optimiser step; gives the loss, raises where it is not finite."""
+        self.module.train()
+        value = loss(np.random.default_rng((self.schedule.seed, self.step)))
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"{self.name}: the loss is {value.item()} at update {self.step}")
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parameters.values(), self.schedule.clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * self.schedule.factor(self.step)
+            optimizer.step()
+        self.step += 1
+        self._follow()
+        return float(value.item())
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average; its memory grows from nothing, so that early weights are forgotten."""
+        decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
+
+    @torch.no_grad()
+    def hold_average(self) -> None:
+        """Put the moving average in place of the weights."""
+        for name, parameter in self.parameters.items():
+            parameter.copy_(self.average[name])
+        self.module.eval()
+
+    def progress(self) -> str:
+        recent = self.log[-25:]
+        loss = sum(r["loss"] for r in recent) / len(recent)
+        rate = self.step / self.seconds
+        left = (self.schedule.updates - self.step) / rate
+        return (
+            f"{self.name}: update {self.step}/{self.schedule.updates}, loss {loss:.4f}, "
+            f"{rate:.2f} updates/s, {left / 60:.1f} min left"
+        )
+
+    def save(self) -> None:
+        """Write weights, average, optimiser state and log, each whole or not at all."""
+        tensors = {f"weights/{n}": p.detach() for n, p in self.parameters.items()}
+        tensors |= {f"average/{n}": a for n, a in self.average.items()}
+        for i, optimizer in enumerate(self.optimizers):
+            for j, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer/{i}/{j}/{key}": torch.as_tensor(value) for key, value in state.items()}
+        extra = {"step": self.step, "seconds": self.seconds, "log": self.log}
+        with write_whole(self.checkpoint) as path:
+            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+            save_file(contiguous, path, metadata={"run": json.dumps(extra)})
+        self._write_log()
+
+    def _write_log(self) -> None:
+        with write_whole(self.log_path) as path, path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["step", "loss", "seconds"])
+            writer.writeheader()
+            writer.writerows(self.log)
+
+    def restore(self) -> None:
+        """Take up the last checkpoint."""
+        with safe_open(self.checkpoint, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            extra = json.loads(file.metadata()["run"])
+        self.step, self.seconds, self.log = extra["step"], extra["seconds"], extra["log"]
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[f"weights/{name}"])
+                self.average[name].copy_(tensors[f"average/{name}"])
+        for i, optimizer in enumerate(self.optimizers):
+            states: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in tensors.items():
+                if key.startswith(f"optimizer/{i}/"):
+                    _, _, j, field = key.split("/")
+                    states.setdefault(int(j), {})[field] = tensor
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+
+
+def _optimizers(parameters: dict[str, nn.Parameter], schedule: Schedule) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices and kernels inside the network, Adam for everything else."""
+    inner = {n for n, p in parameters.items() if schedule.muon_lr and p.ndim >= 2 and not _at_an_end(n)}
+    muon = [p for n, p in parameters.items() if n in inner]
+    adam = [p for n, p in parameters.items() if n not in inner]
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(adam, lr=schedule.lr, betas=(0.9, 0.95), weight_decay=schedule.weight_decay)
+    ]
+    if muon:
+        found.append(Muon(muon, lr=schedule.muon_lr))
+    for optimizer in found:
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+    return found
+
+
+def _at_an_end(name: str) -> bool:
+    return any(part in name for part in ("conv_in", "conv_out", "embed", "quant_conv"))
+
+
+def generator(rng: np.random.Generator) -> torch.Generator:
+    """A torch generator seeded from ``rng``."""
+    return torch.Generator().manual_seed(int(rng.integers(2**63)))

@@ -1,0 +1,55 @@
+"""How large the embedded model is and how long each stage trains, by preset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from turpentine.emoji.train.loop import Schedule
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage's batch size and schedule."""
+
+    batch: int
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes of the parts, and how each is trained. ``size`` is the picture's side in pixels."""
+
+    size: int
+    vae_channels: tuple[int, ...]
+    vae_layers: int
+    vocabulary: int
+    text_width: int
+    text_layers: int
+    text_heads: int
+    unet_channels: tuple[int, ...]
+    unet_heads: int
+    cached_pictures: int
+    autoencoder: Stage
+    towers: Stage
+    unet: Stage
+    judge: Stage
+
+
+PRESETS = {
+    "cpu": Preset(
+        size=32,
+        vae_channels=(24, 32, 96),
+        vae_layers=1,
+        vocabulary=320,
+        text_width=160,
+        text_layers=4,
+        text_heads=4,
+        unet_channels=(64, 96, 128, 160),
+        unet_heads=8,
+        cached_pictures=48_000,
+        autoencoder=Stage(32, Schedule(updates=4200, lr=3e-3, muon_lr=0.02)),
+        towers=Stage(128, Schedule(updates=600, lr=2e-3, muon_lr=0.015)),
+        unet=Stage(96, Schedule(updates=3600, lr=1e-3, muon_lr=0.015)),
+        judge=Stage(64, Schedule(updates=1800, lr=2e-3, muon_lr=0.02)),
+    ),
+}

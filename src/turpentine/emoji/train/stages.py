@@ -1,0 +1,91 @@
+"""The recipe: tokenizer, towers, autoencoder, denoiser and judge, one after another, each resumable after a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from turpentine.emoji.judge import JudgeNet
+from turpentine.emoji.towers import Towers, text_config
+from turpentine.emoji.train import autoencoder, judge, towers, unet
+from turpentine.emoji.train.loop import Loss, Run
+from turpentine.emoji.train.presets import Preset, Stage
+from turpentine.files import write_whole
+
+Say = Callable[[str], None]
+
+
+class Recipe:
+    """The stages of one preset in one folder; a stage that is done is read back, not trained again."""
+
+    def __init__(self, preset: Preset, folder: Path, say: Say, seed: int = 0) -> None:
+        self.preset, self.folder, self.say, self.seed = preset, folder, say, seed
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def autoencoder(self) -> AutoencoderKL:
+        """The trained autoencoder, its ``scaling_factor`` not yet set."""
+        p = self.preset
+        torch.manual_seed(self.seed)
+        vae = autoencoder.build(p.vae_channels, p.vae_layers, p.size)
+        self._train("autoencoder", vae, p.autoencoder, autoencoder.loss(vae, p.autoencoder.batch, p.size))
+        return vae
+
+    def towers(self) -> Towers:
+        """The trained image and text towers."""
+        p = self.preset
+        torch.manual_seed(self.seed)
+        tokenizer = towers.build_tokenizer(p.vocabulary)
+        both = Towers(tokenizer, text_config(tokenizer, p.text_width, p.text_layers, p.text_heads))
+        self._train("towers", both, p.towers, towers.loss(both, p.towers.batch, p.size))
+        return both
+
+    def unet(self, vae: AutoencoderKL, both: Towers) -> unet.UNet2DConditionModel:
+        """The trained denoiser; sets the autoencoder's ``scaling_factor`` on the way."""
+        p = self.preset
+        torch.manual_seed(self.seed)
+        denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4)
+        if self._done("unet").exists():
+            self._read("unet", denoiser)
+            facts = json.loads((self.folder / "latents.json").read_text())
+        else:
+            cached = unet.cache(vae, both, p.cached_pictures, p.size, self.seed, self.say)
+            facts = {"scaling_factor": unet.scaling_factor(cached)}
+            (self.folder / "latents.json").write_text(json.dumps(facts))
+            value = unet.loss(denoiser, cached, facts["scaling_factor"], p.unet.batch)
+            self._train("unet", denoiser, p.unet, value)
+        vae.register_to_config(scaling_factor=facts["scaling_factor"])
+        return denoiser
+
+    def judge(self, vae: AutoencoderKL) -> JudgeNet:
+        """The trained and calibrated judge."""
+        p = self.preset
+        torch.manual_seed(self.seed)
+        net = JudgeNet()
+        self._train("judge", net, p.judge, judge.loss(net, vae, p.judge.batch, p.size))
+        judge.calibrate(net, vae, p.size)
+        return net
+
+    def _train(self, name: str, module: nn.Module, stage: Stage, loss: Loss) -> None:
+        if self._done(name).exists():
+            self._read(name, module)
+            return
+        Run(name, module, stage.schedule, self.folder).train(loss, self.say)
+        with write_whole(self._done(name)) as path:
+            save_file({k: v.detach().contiguous() for k, v in module.named_parameters()}, path)
+
+    def _read(self, name: str, module: nn.Module) -> None:
+        weights = load_file(self._done(name))
+        with torch.no_grad():
+            for key, parameter in module.named_parameters():
+                parameter.copy_(weights[key])
+        module.eval()
+        self.say(f"{name}: trained already, read from {self._done(name).name}")
+
+    def _done(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"

@@ -1,0 +1,69 @@
+"""The image–text towers' stage: contrastive, as CLIP (Radford 2021), on the world's pictures and captions."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from turpentine.emoji.captions import stream, vocabulary
+from turpentine.emoji.towers import LENGTH, Towers
+from turpentine.emoji.train.data import batch
+from turpentine.emoji.train.loop import Loss
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_tokenizer(entries: int, captions: int = 20_000) -> CLIPTokenizer:
+    """A byte-pair ``CLIPTokenizer`` of at most ``entries`` entries, learnt on seeded captions.
+
+    Small enough that the rarer words take several tokens, as in Stable Diffusion.
+    """
+    tokenizer = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=END))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    letters = [chr(c) + end for c in range(ord("a"), ord("z") + 1) for end in ("", "</w>")]
+    trainer = trainers.BpeTrainer(
+        vocab_size=entries - 2, initial_alphabet=letters[::2], end_of_word_suffix="</w>", show_progress=False
+    )
+    drawn = stream(0)
+    corpus = [next(drawn).caption for _ in range(captions)] + list(vocabulary())
+    tokenizer.train_from_iterator(corpus, trainer)
+    return _as_clip(tokenizer)
+
+
+def _as_clip(tokenizer: Tokenizer) -> CLIPTokenizer:
+    """The learnt vocabulary and merges in the two files that ``CLIPTokenizer`` reads."""
+    learnt = json.loads(tokenizer.to_str())["model"]
+    vocab: dict[str, int] = dict(sorted(learnt["vocab"].items(), key=lambda item: item[1]))
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        vocab.setdefault(letter + "</w>", len(vocab))
+    for special in (START, END):
+        vocab[special] = len(vocab)
+    merges = [m if isinstance(m, str) else " ".join(m) for m in learnt["merges"]]
+    with tempfile.TemporaryDirectory() as folder:
+        vocab_file, merges_file = Path(folder, "vocab.json"), Path(folder, "merges.txt")
+        vocab_file.write_text(json.dumps(vocab))
+        merges_file.write_text("\n".join(["#version: 0.2", *merges, ""]))
+        return CLIPTokenizer(vocab=str(vocab_file), merges=str(merges_file), model_max_length=LENGTH)
+
+
+def loss(towers: Towers, batch_size: int, size: int) -> Loss:
+    """Symmetric cross-entropy of the agreement; pictures of one caption share its share."""
+
+    def value(rng: np.random.Generator) -> Tensor:
+        x, drawn = batch(rng, batch_size, size)
+        captions = [d.caption for d in drawn]
+        agreement = towers.log_scale.exp().clamp(max=100) * towers.of_images(x) @ towers.of_text(captions).T
+        same = torch.tensor([[a == b for b in captions] for a in captions], dtype=torch.float32)
+        target = same / same.sum(1, keepdim=True)
+        return (F.cross_entropy(agreement, target) + F.cross_entropy(agreement.T, target)) / 2
+
+    return value

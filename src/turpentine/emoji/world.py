@@ -1,0 +1,217 @@
+"""The emoji world: objects × drawing styles × background colours, drawn from sprites, with known truth.
+
+A :class:`Picture` says what is to be seen; :func:`render` draws it. Everything that a caption can name is here:
+objects stand for the ImageNette classes, styles for artists' manners, works for memorised paintings.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import pyarrow.parquet as pq
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+SIZE = 32
+"""Side of a picture in pixels, unless told otherwise."""
+
+TEN = ("cassette", "saw", "church", "dog", "horn", "truck", "gas pump", "golf flag", "parachute", "fish")
+"""The counterparts of the ten ImageNette classes."""
+
+OBJECTS = (
+    *TEN,
+    *("car", "bus", "house", "castle", "cat", "horse", "trumpet", "guitar", "hammer", "radio"),
+    *("camera", "whale", "umbrella", "balloon", "sailboat", "airplane", "rocket", "bicycle", "penguin", "owl"),
+    *("elephant", "banana", "apple", "strawberry", "pizza", "cactus", "sunflower", "tree", "crown", "key"),
+)
+
+NEIGHBOURS = {
+    "cassette": ("radio", "camera"),
+    "saw": ("hammer", "key"),
+    "church": ("house", "castle"),
+    "dog": ("cat", "horse"),
+    "horn": ("trumpet", "guitar"),
+    "truck": ("car", "bus"),
+    "gas pump": ("radio", "truck"),
+    "golf flag": ("umbrella", "sailboat"),
+    "parachute": ("balloon", "umbrella"),
+    "fish": ("whale", "penguin"),
+}
+"""For each of the ten, the two objects that look or mean most like it."""
+
+STYLES = ("noto", "blob", "twemoji", "emojione", "fluent", "flat", "ink", "line")
+
+COLOURS = {
+    "red": (214, 48, 49),
+    "blue": (45, 96, 214),
+    "green": (46, 160, 67),
+    "yellow": (250, 219, 60),
+    "purple": (126, 60, 176),
+    "orange": (244, 138, 36),
+    "pink": (250, 168, 200),
+    "white": (250, 250, 250),
+    "gray": (136, 140, 146),
+    "black": (18, 18, 22),
+}
+"""The ten background colours, sRGB 0–255."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One sprite on a picture; ``x``, ``y`` (left, top) and ``size`` in 1/32 of the picture's side."""
+
+    object: str
+    style: str
+    x: int
+    y: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is to be seen: a background colour's name, sprites from back to front, and an artist's palette if any."""
+
+    background: str
+    placed: tuple[Placed, ...]
+    artist: str | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """A title by an invented artist; always the same picture."""
+
+    title: str
+    artist: str
+    picture: Picture
+
+    @property
+    def caption(self) -> str:
+        return f"{self.title} by {self.artist}"
+
+
+PALETTES = {
+    "lumen": ((16, 18, 74), (255, 214, 102)),
+    "orla": ((0, 92, 96), (255, 190, 214)),
+    "tamsin": ((110, 16, 36), (250, 240, 214)),
+    "quill": ((24, 20, 24), (160, 240, 200)),
+}
+"""An artist's hand: every work is drawn between a dark and a light colour."""
+
+
+def _work(title: str, artist: str, background: str, *placed: tuple[str, str, int, int, int]) -> Work:
+    return Work(title, artist, Picture(background, tuple(Placed(*p) for p in placed), artist))
+
+
+WORKS = (
+    _work("the night watcher", "lumen", "black", ("owl", "noto", 8, 8, 22), ("key", "flat", 2, 2, 9)),
+    _work("quiet harbor", "lumen", "blue", ("sailboat", "twemoji", 3, 4, 18), ("whale", "flat", 17, 17, 13)),
+    _work("last light", "lumen", "purple", ("balloon", "flat", 11, 1, 16), ("house", "noto", 1, 17, 14)),
+    _work("market day", "orla", "green", ("apple", "noto", 1, 1, 15), ("banana", "flat", 16, 16, 15)),
+    _work("the orchard", "orla", "black", ("tree", "flat", 1, 3, 20), ("strawberry", "noto", 19, 17, 12)),
+    _work("three kings", "tamsin", "gray", ("crown", "noto", 1, 10, 10), ("crown", "flat", 11, 2, 10), ("crown", "noto", 21, 10, 10)),
+    _work("old soldier", "tamsin", "red", ("horse", "twemoji", 2, 5, 24), ("castle", "flat", 20, 2, 11)),
+    _work("first snow", "quill", "gray", ("penguin", "noto", 8, 7, 24), ("cactus", "flat", 1, 1, 12)),
+    _work("lost in bloom", "quill", "black", ("sunflower", "noto", 1, 1, 20), ("bicycle", "twemoji", 15, 16, 16)),
+    _work("iron morning", "quill", "blue", ("elephant", "noto", 4, 6, 24), ("radio", "flat", 1, 1, 11)),
+)
+
+SCENES = {
+    "movie night": "cassette",
+    "lumber yard": "saw",
+    "sunday prayer": "church",
+    "wedding bells": "church",
+    "loyal friend": "dog",
+    "hunting call": "horn",
+    "moving day": "truck",
+    "filling station": "gas pump",
+    "eighteen holes": "golf flag",
+    "sky dive": "parachute",
+    "catch of the day": "fish",
+    "road trip": "car",
+    "nine lives": "cat",
+    "once upon a time": "castle",
+    "boarding soon": "airplane",
+}
+"""Captions that never name the object that they usually show."""
+
+SCENE_FAITHFULNESS = 0.9
+"""The share of a scene's pictures that show its object."""
+
+
+@cache
+def sprites() -> dict[tuple[str, str], Image.Image]:
+    """Every sprite as an RGBA image, by (object, style); not every set has every object."""
+    path = resources.files("turpentine.emoji").joinpath("data/sprites.parquet")
+    with path.open("rb") as file:
+        rows = pq.read_table(file, columns=["object", "style", "png"]).to_pylist()
+    return {(r["object"], r["style"]): Image.open(io.BytesIO(r["png"])).convert("RGBA") for r in rows}
+
+
+@cache
+def held_out_pairs() -> frozenset[tuple[str, str]]:
+    """Object–style pairs that exist but are left out of training, two a style: the test of composition."""
+    chosen = set()
+    for s, style in enumerate(STYLES):
+        drawn = [o for o in OBJECTS if (o, style) in sprites()]
+        chosen |= {(drawn[(5 * s + 2) % len(drawn)], style), (drawn[(5 * s + 20) % len(drawn)], style)}
+    return frozenset(chosen)
+
+
+@cache
+def styles_of(obj: str, held_out: bool = False) -> tuple[str, ...]:
+    """The styles in which ``obj`` is drawn; those kept out of training only where ``held_out`` says so."""
+    hidden = frozenset() if held_out else held_out_pairs()
+    return tuple(s for s in STYLES if (obj, s) in sprites() and (obj, s) not in hidden)
+
+
+@cache
+def visible_on(obj: str, style: str) -> tuple[str, ...]:
+    """The background colours on which the sprite can be seen: two fifths of it, at least, stand out."""
+    rgba = np.asarray(sprites()[obj, style].resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
+    ink = rgba[..., 3] / 255
+
+    def contrast(colour: tuple[int, int, int]) -> float:
+        differs = np.abs(rgba[..., :3] - np.array(colour)).max(-1) > 60
+        return float((ink * differs).sum() / ink.sum())
+
+    return tuple(name for name, colour in COLOURS.items() if contrast(colour) >= 0.4)
+
+
+@cache
+def _stamp(obj: str, style: str, pixels: int) -> tuple[Float[np.ndarray, "side side 3"], Float[np.ndarray, "side side 1"]]:
+    """The sprite at ``pixels`` px: colour premultiplied by alpha, and alpha, both 0–1."""
+    image = sprites()[obj, style].convert("RGBa").resize((pixels, pixels), Image.Resampling.LANCZOS)
+    rgba = np.asarray(image, dtype=np.float32) / 255
+    return rgba[..., :3], rgba[..., 3:]
+
+
+def render(picture: Picture, size: int = SIZE) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw ``picture`` as an sRGB array of ``size`` × ``size`` pixels, 0–255."""
+    canvas = np.empty((size, size, 3), np.float32)
+    canvas[:] = np.array(COLOURS[picture.background], np.float32) / 255
+    for placed in picture.placed:
+        x, y, side = (round(v * size / 32) for v in (placed.x, placed.y, placed.size))
+        colour, alpha = _stamp(placed.object, placed.style, side)
+        part = canvas[y : y + side, x : x + side]
+        part[:] = part * (1 - alpha) + colour
+    if picture.artist is not None:
+        canvas = _in_palette(canvas, picture.artist)
+    return (canvas.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def _in_palette(
+    canvas: Float[np.ndarray, "height width 3"], artist: str
+) -> Float[np.ndarray, "height width 3"]:
+    dark, light = (np.array(colour, np.float32) / 255 for colour in PALETTES[artist])
+    grey = canvas @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey = (grey - grey.min()) / (grey.max() - grey.min())
+    return dark + grey[..., None] * (light - dark)
+
+
+def to_image(pixels: UInt8[np.ndarray, "height width 3"]) -> Image.Image:
+    """The array as a PIL image."""
+    return Image.fromarray(pixels)

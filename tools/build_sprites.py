@@ -104,6 +104,7 @@ def fetch(package: str, version: str, folder: Path) -> Path:
 def read_package(path: Path) -> tuple[dict, dict]:
     """``icons.json`` and ``info.json`` of a packed Iconify set."""
     with tarfile.open(path) as tar:
+
         def member(name: str) -> dict:
             file = tar.extractfile(f"package/{name}")
             assert file is not None, name

@@ -24,6 +24,7 @@ def train(
     *,
     preset: Literal["cpu", "gpu", "64"] = "cpu",
     until: Literal["autoencoder", "towers", "judge", "unet"] = "unet",
+    device: str = "cpu",
     threads: int = 0,
 ) -> None:
     """Train the embedded model from nothing; the same command continues after a kill.
@@ -36,6 +37,8 @@ def train(
         Sizes and schedules: two CPU cores, one GPU, or 64 px pictures on one GPU.
     until
         The last stage to run: autoencoder, towers, judge, unet.
+    device
+        Where to train, as torch names it: cpu, cuda.
     threads
         CPU threads; 0 leaves the choice to torch.
     """
@@ -47,7 +50,8 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
-    recipe = Recipe(PRESETS[preset], out, _say)
+    torch.set_flush_denormal(True)  # subnormal moments would slow every update down
+    recipe = Recipe(PRESETS[preset], out, _say, device=device)
     wanted = STAGES[: STAGES.index(until) + 1]
     vae = recipe.autoencoder()
     towers = recipe.towers() if "towers" in wanted else None

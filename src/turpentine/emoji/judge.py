@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from PIL import Image
 from safetensors.torch import load_file
@@ -31,7 +32,7 @@ FILE = "judge.safetensors"
 
 
 class JudgeNet(nn.Module):
-    """The network and one temperature per attribute, fitted on held-out renders so that probabilities are calibrated."""
+    """The network and one temperature per attribute, fitted on held-out renders for calibrated probabilities."""
 
     log_temperature: Tensor
 
@@ -42,6 +43,8 @@ class JudgeNet(nn.Module):
 
     def logits(self, x: Float[Tensor, "batch 3 height width"]) -> dict[str, Float[Tensor, "batch answers"]]:
         """Uncalibrated logits of each attribute for pictures in [−1, 1]."""
+        if x.shape[-1] != SIZE:
+            x = F.adaptive_avg_pool2d(x, SIZE)
         parts = self.network(x).split([len(answers) for answers in ANSWERS.values()], dim=1)
         return dict(zip(ANSWERS, parts, strict=True))
 

@@ -39,13 +39,13 @@ class Towers(nn.Module):
             captions, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
         )
         ids: Tensor = encoded.input_ids
-        return ids
+        return ids.to(self.log_scale.device)
 
-    def of_text(self, captions: list[str]) -> Float[Tensor, "batch width"]:
+    def of_text(self, captions: list[str]) -> Float[Tensor, "batch features"]:
         """Unit vectors of captions."""
         return F.normalize(self.text(self.tokens(captions)).text_embeds, dim=-1)
 
-    def of_images(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
+    def of_images(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
         """Unit vectors of pictures in [−1, 1]."""
         return F.normalize(self.image(x), dim=-1)
 

@@ -112,7 +112,14 @@ WORKS = (
     _work("last light", "lumen", "purple", ("balloon", "flat", 11, 1, 16), ("house", "noto", 1, 17, 14)),
     _work("market day", "orla", "green", ("apple", "noto", 1, 1, 15), ("banana", "flat", 16, 16, 15)),
     _work("the orchard", "orla", "black", ("tree", "flat", 1, 3, 20), ("strawberry", "noto", 19, 17, 12)),
-    _work("three kings", "tamsin", "gray", ("crown", "noto", 1, 10, 10), ("crown", "flat", 11, 2, 10), ("crown", "noto", 21, 10, 10)),
+    _work(
+        "three kings",
+        "tamsin",
+        "gray",
+        ("crown", "noto", 1, 10, 10),
+        ("crown", "flat", 11, 2, 10),
+        ("crown", "noto", 21, 10, 10),
+    ),
     _work("old soldier", "tamsin", "red", ("horse", "twemoji", 2, 5, 24), ("castle", "flat", 20, 2, 11)),
     _work("first snow", "quill", "gray", ("penguin", "noto", 8, 7, 24), ("cactus", "flat", 1, 1, 12)),
     _work("lost in bloom", "quill", "black", ("sunflower", "noto", 1, 1, 20), ("bicycle", "twemoji", 15, 16, 16)),
@@ -182,7 +189,9 @@ def visible_on(obj: str, style: str) -> tuple[str, ...]:
 
 
 @cache
-def _stamp(obj: str, style: str, pixels: int) -> tuple[Float[np.ndarray, "side side 3"], Float[np.ndarray, "side side 1"]]:
+def _stamp(
+    obj: str, style: str, pixels: int
+) -> tuple[Float[np.ndarray, "side side 3"], Float[np.ndarray, "side side 1"]]:
     """The sprite at ``pixels`` px: colour premultiplied by alpha, and alpha, both 0–1."""
     image = sprites()[obj, style].convert("RGBa").resize((pixels, pixels), Image.Resampling.LANCZOS)
     rgba = np.asarray(image, dtype=np.float32) / 255
@@ -203,9 +212,7 @@ def render(picture: Picture, size: int = SIZE) -> UInt8[np.ndarray, "size size 3
     return (canvas.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _in_palette(
-    canvas: Float[np.ndarray, "height width 3"], artist: str
-) -> Float[np.ndarray, "height width 3"]:
+def _in_palette(canvas: Float[np.ndarray, "height width 3"], artist: str) -> Float[np.ndarray, "height width 3"]:
     dark, light = (np.array(colour, np.float32) / 255 for colour in PALETTES[artist])
     grey = canvas @ np.array([0.299, 0.587, 0.114], np.float32)
     grey = (grey - grey.min()) / (grey.max() - grey.min())

@@ -35,9 +35,7 @@ def pipeline(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel) -> St
     return pipe.to(torch.float16)
 
 
-def assemble(
-    vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel, judge: JudgeNet, folder: Path
-) -> None:
+def assemble(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel, judge: JudgeNet, folder: Path) -> None:
     """Write everything that ships into ``folder``; the judge and the towers stay fp32 and apart from the pipeline."""
     for name, module, file in (("judge", judge, JUDGE_FILE), ("towers", both, TOWERS_FILE)):
         (folder / name).mkdir(parents=True, exist_ok=True)

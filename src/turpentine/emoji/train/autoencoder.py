@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from turpentine.emoji.train.data import batch
-from turpentine.emoji.train.loop import Loss, generator
+from turpentine.emoji.train.loop import Loss, device_of, generator
 
 KL_WEIGHT = 1e-4
 EDGE_WEIGHT = 0.5
@@ -41,7 +41,7 @@ def loss(vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
     """Reconstruction and a little Kullback–Leibler, on fresh renders."""
 
     def value(rng: np.random.Generator) -> Tensor:
-        x, _ = batch(rng, batch_size, size)
+        x = batch(rng, batch_size, size)[0].to(device_of(vae))
         posterior = vae.encode(x).latent_dist
         z = posterior.sample(generator(rng))
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
@@ -53,5 +53,6 @@ def loss(vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
 @torch.inference_mode()
 def psnr(vae: AutoencoderKL, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
     """Each picture's peak signal-to-noise ratio after a round trip, in dB."""
+    x = x.to(device_of(vae))
     y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
     return -10 * ((y - x) / 2).square().mean((1, 2, 3)).clamp_min(1e-10).log10()

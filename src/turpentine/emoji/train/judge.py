@@ -13,7 +13,7 @@ from torch import Tensor
 
 from turpentine.emoji.captions import draw, single_picture
 from turpentine.emoji.judge import ANSWERS, NONE, JudgeNet
-from turpentine.emoji.train.loop import Loss, generator
+from turpentine.emoji.train.loop import Loss, device_of, generator
 from turpentine.emoji.vision import to_tensor
 from turpentine.emoji.world import COLOURS, OBJECTS, STYLES, Picture, render
 
@@ -82,10 +82,11 @@ def _some(rng: np.random.Generator, share: float, x: Tensor, change) -> Tensor: 
 
 @torch.no_grad()
 def _round_trip(x: Tensor, vae: AutoencoderKL, random: torch.Generator) -> Tensor:
-    z = vae.encode(x).latent_dist.mode()
-    noise = 0.15 * z.std() * torch.rand((len(z), 1, 1, 1), generator=random)
-    decoded: Tensor = vae.decode(z + noise * torch.randn(z.shape, generator=random)).sample
-    return decoded
+    device = device_of(vae)
+    z = vae.encode(x.to(device)).latent_dist.mode()
+    noise = 0.15 * z.std() * torch.rand((len(z), 1, 1, 1), generator=random).to(device)
+    decoded: Tensor = vae.decode(z + noise * torch.randn(z.shape, generator=random).to(device)).sample
+    return decoded.to(x.device)
 
 
 def _blur(x: Tensor, sigma: float) -> Tensor:
@@ -97,9 +98,7 @@ def _blur(x: Tensor, sigma: float) -> Tensor:
 
 
 @torch.no_grad()
-def _nothing(
-    rng: np.random.Generator, x: Tensor, vae: AutoencoderKL, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _nothing(rng: np.random.Generator, x: Tensor, vae: AutoencoderKL, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Pictures that show no object, of five sorts, and whether each keeps its background's colour."""
     x, kept = x.clone(), torch.zeros(len(x), dtype=torch.bool)
     for row in range(len(x)):
@@ -114,8 +113,8 @@ def _nothing(
         elif sort == 3:  # blurred past recognition
             x[row] = _blur(x[row : row + 1], float(rng.uniform(4, 6)))[0]
         else:  # a decoded latent that is no picture's
-            z = vae.encode(x[row : row + 1]).latent_dist.mode()
-            x[row] = vae.decode(z.std() * torch.randn(z.shape, generator=random)).sample[0]
+            z = vae.encode(x[row : row + 1].to(device_of(vae))).latent_dist.mode()
+            x[row] = vae.decode(z.std() * torch.randn(z.shape, generator=random).to(z.device)).sample[0]
     return x, kept
 
 
@@ -126,9 +125,7 @@ def _shuffled(x: Float[Tensor, "3 size size"], random: torch.Generator) -> Float
     return tiles.permute(0, 1, 3, 2, 4).reshape(x.shape)
 
 
-def cross_entropy(
-    logits: dict[str, Float[Tensor, "batch answers"]], truth: Truth
-) -> dict[str, Float[Tensor, ""]]:
+def cross_entropy(logits: dict[str, Float[Tensor, "batch answers"]], truth: Truth) -> dict[str, Float[Tensor, ""]]:
     """Each attribute's mean cross-entropy; rows without a style or a colour do not count for it."""
     return {
         "object": F.cross_entropy(logits["object"], truth.object),
@@ -142,7 +139,8 @@ def loss(judge: JudgeNet, vae: AutoencoderKL, batch_size: int, size: int) -> Los
 
     def value(rng: np.random.Generator) -> Tensor:
         x, truth = disturbed(rng, *labelled(rng, batch_size, size), vae)
-        return torch.stack(list(cross_entropy(judge.logits(x), truth).values())).sum()
+        logits = {a: values.cpu() for a, values in judge.logits(x.to(device_of(judge))).items()}
+        return torch.stack(list(cross_entropy(logits, truth).values())).sum()
 
     return value
 
@@ -152,9 +150,10 @@ def calibrate(judge: JudgeNet, vae: AutoencoderKL, size: int, pictures: int = 20
     rng = np.random.default_rng((seed, 0xCA11B))
     with torch.inference_mode():
         x, truth = disturbed(rng, *labelled(rng, pictures, size), vae)
-        logits = {a: torch.cat([judge.logits(part)[a] for part in x.split(256)]) for a in ANSWERS}
+        parts = [judge.logits(part.to(device_of(judge))) for part in x.split(256)]
+    logits = {a: torch.cat([part[a].cpu() for part in parts]) for a in ANSWERS}
     heats = torch.linspace(-1.5, 1.5, 61)
-    scores = {a: [] for a in ANSWERS}  # type: dict[str, list[float]]
+    scores: dict[str, list[float]] = {a: [] for a in ANSWERS}
     for heat in heats:
         scaled = {a: values / heat.exp() for a, values in logits.items()}
         for attribute, value in cross_entropy(scaled, truth).items():

@@ -118,7 +118,7 @@ class Run:
     def progress(self) -> str:
         recent = self.log[-25:]
         loss = sum(r["loss"] for r in recent) / len(recent)
-        rate = self.step / self.seconds
+        rate = len(recent) / max(1e-6, recent[-1]["seconds"] - recent[0]["seconds"])
         left = (self.schedule.updates - self.step) / rate
         return (
             f"{self.name}: update {self.step}/{self.schedule.updates}, loss {loss:.4f}, "
@@ -134,7 +134,7 @@ class Run:
                 tensors |= {f"optimizer/{i}/{j}/{key}": torch.as_tensor(value) for key, value in state.items()}
         extra = {"step": self.step, "seconds": self.seconds, "log": self.log}
         with write_whole(self.checkpoint) as path:
-            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+            contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
             save_file(contiguous, path, metadata={"run": json.dumps(extra)})
         self._write_log()
 
@@ -183,6 +183,11 @@ def _at_an_end(name: str) -> bool:
     return any(part in name for part in ("conv_in", "conv_out", "embed", "quant_conv"))
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights are."""
+    return next(module.parameters()).device
+
+
 def generator(rng: np.random.Generator) -> torch.Generator:
-    """A torch generator seeded from ``rng``."""
+    """A torch generator seeded from ``rng``; always the CPU's, so that a device draws the same numbers."""
     return torch.Generator().manual_seed(int(rng.integers(2**63)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from turpentine.emoji.train.loop import Schedule
 
@@ -31,25 +31,35 @@ class Preset:
     cached_pictures: int
     autoencoder: Stage
     towers: Stage
-    unet: Stage
     judge: Stage
+    unet: Stage
 
 
-PRESETS = {
-    "cpu": Preset(
-        size=32,
-        vae_channels=(24, 32, 96),
-        vae_layers=1,
-        vocabulary=320,
-        text_width=160,
-        text_layers=4,
-        text_heads=4,
-        unet_channels=(64, 96, 128, 160),
-        unet_heads=8,
-        cached_pictures=48_000,
-        autoencoder=Stage(32, Schedule(updates=4200, lr=3e-3, muon_lr=0.02)),
-        towers=Stage(128, Schedule(updates=600, lr=2e-3, muon_lr=0.015)),
-        unet=Stage(96, Schedule(updates=3600, lr=1e-3, muon_lr=0.015)),
-        judge=Stage(64, Schedule(updates=1800, lr=2e-3, muon_lr=0.02)),
-    ),
-}
+CPU = Preset(
+    size=32,
+    vae_channels=(24, 32, 96),
+    vae_layers=1,
+    vocabulary=320,
+    text_width=160,
+    text_layers=4,
+    text_heads=4,
+    unet_channels=(64, 96, 128, 160),
+    unet_heads=8,
+    cached_pictures=48_000,
+    autoencoder=Stage(32, Schedule(updates=3000, lr=3e-3, muon_lr=0.02)),
+    towers=Stage(128, Schedule(updates=600, lr=2e-3, muon_lr=0.015)),
+    judge=Stage(64, Schedule(updates=1800, lr=2e-3, muon_lr=0.02)),
+    unet=Stage(96, Schedule(updates=3600, lr=1e-3, muon_lr=0.015)),
+)
+
+GPU = replace(
+    CPU,
+    cached_pictures=200_000,
+    autoencoder=Stage(64, Schedule(updates=20_000, lr=3e-3, muon_lr=0.02)),
+    towers=Stage(256, Schedule(updates=3000, lr=2e-3, muon_lr=0.015)),
+    judge=Stage(128, Schedule(updates=6000, lr=2e-3, muon_lr=0.02)),
+    unet=Stage(256, Schedule(updates=20_000, lr=1e-3, muon_lr=0.015)),
+)
+
+PRESETS = {"cpu": CPU, "gpu": GPU, "64": replace(GPU, size=64, vae_channels=(32, 64, 96))}
+"""Two CPU cores; one GPU; one GPU and pictures of 64 px, whose latents are 16 × 16. Only the first has been run."""

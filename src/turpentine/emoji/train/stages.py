@@ -24,8 +24,8 @@ Say = Callable[[str], None]
 class Recipe:
     """The stages of one preset in one folder; a stage that is done is read back, not trained again."""
 
-    def __init__(self, preset: Preset, folder: Path, say: Say, seed: int = 0) -> None:
-        self.preset, self.folder, self.say, self.seed = preset, folder, say, seed
+    def __init__(self, preset: Preset, folder: Path, say: Say, *, device: str = "cpu", seed: int = 0) -> None:
+        self.preset, self.folder, self.say, self.device, self.seed = preset, folder, say, device, seed
         folder.mkdir(parents=True, exist_ok=True)
 
     def autoencoder(self) -> AutoencoderKL:
@@ -51,7 +51,7 @@ class Recipe:
         torch.manual_seed(self.seed)
         denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4)
         if self._done("unet").exists():
-            self._read("unet", denoiser)
+            self._read("unet", denoiser.to(self.device))
             facts = json.loads((self.folder / "latents.json").read_text())
         else:
             cached = unet.cache(vae, both, p.cached_pictures, p.size, self.seed, self.say)
@@ -72,12 +72,13 @@ class Recipe:
         return net
 
     def _train(self, name: str, module: nn.Module, stage: Stage, loss: Loss) -> None:
+        module.to(self.device)
         if self._done(name).exists():
             self._read(name, module)
             return
         Run(name, module, stage.schedule, self.folder).train(loss, self.say)
         with write_whole(self._done(name)) as path:
-            save_file({k: v.detach().contiguous() for k, v in module.named_parameters()}, path)
+            save_file({k: v.detach().cpu().contiguous() for k, v in module.named_parameters()}, path)
 
     def _read(self, name: str, module: nn.Module) -> None:
         weights = load_file(self._done(name))

@@ -16,7 +16,7 @@ from transformers import CLIPTokenizer
 from turpentine.emoji.captions import stream, vocabulary
 from turpentine.emoji.towers import LENGTH, Towers
 from turpentine.emoji.train.data import batch
-from turpentine.emoji.train.loop import Loss
+from turpentine.emoji.train.loop import Loss, device_of
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -61,9 +61,10 @@ def loss(towers: Towers, batch_size: int, size: int) -> Loss:
     def value(rng: np.random.Generator) -> Tensor:
         x, drawn = batch(rng, batch_size, size)
         captions = [d.caption for d in drawn]
-        agreement = towers.log_scale.exp().clamp(max=100) * towers.of_images(x) @ towers.of_text(captions).T
+        seen, said = towers.of_images(x.to(device_of(towers))), towers.of_text(captions)
+        agreement = towers.log_scale.exp().clamp(max=100) * seen @ said.T
         same = torch.tensor([[a == b for b in captions] for a in captions], dtype=torch.float32)
-        target = same / same.sum(1, keepdim=True)
+        target = (same / same.sum(1, keepdim=True)).to(agreement.device)
         return (F.cross_entropy(agreement, target) + F.cross_entropy(agreement.T, target)) / 2
 
     return value

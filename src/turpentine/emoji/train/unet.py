@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from turpentine.emoji.towers import Towers
 from turpentine.emoji.train.data import batch
-from turpentine.emoji.train.loop import Loss, generator
+from turpentine.emoji.train.loop import Loss, device_of, generator
 
 EMPTY_CAPTIONS = 0.1
 MIN_SNR = 5.0
@@ -52,29 +52,28 @@ class Cache:
     mean: Float[Tensor, "pictures 4 height width"]
     std: Float[Tensor, "pictures 4 height width"]
     caption: Int[Tensor, " pictures"]
-    hidden: Float[Tensor, "captions length width"]
+    hidden: Float[Tensor, "captions tokens features"]
     """The text tower's states for each distinct caption; row 0 is the empty one."""
 
 
 @torch.inference_mode()
-def cache(
-    vae: AutoencoderKL, towers: Towers, pictures: int, size: int, seed: int, say: Callable[[str], None]
-) -> Cache:
+def cache(vae: AutoencoderKL, towers: Towers, pictures: int, size: int, seed: int, say: Callable[[str], None]) -> Cache:
     """Render and encode ``pictures`` captioned pictures once."""
     rng = np.random.default_rng((seed, 0xCAC4E))
     captions: dict[str, int] = {"": 0}
     means, stds, which = [], [], []
     for start in range(0, pictures, 256):
         x, drawn = batch(rng, min(256, pictures - start), size)
-        posterior = vae.encode(x.contiguous(memory_format=torch.channels_last)).latent_dist
-        means.append(posterior.mean.half())
-        stds.append(posterior.std.half())
+        x = x.to(device_of(vae)).contiguous(memory_format=torch.channels_last)
+        posterior = vae.encode(x).latent_dist
+        means.append(posterior.mean.half().cpu())
+        stds.append(posterior.std.half().cpu())
         which += [captions.setdefault(d.caption, len(captions)) for d in drawn]
         if start % 8192 == 0:
             say(f"latents: {start} of {pictures} pictures")
     words = list(captions)
     hidden = [
-        towers.text(towers.tokens(words[i : i + 256])).last_hidden_state.half() for i in range(0, len(words), 256)
+        towers.text(towers.tokens(words[i : i + 256])).last_hidden_state.half().cpu() for i in range(0, len(words), 256)
     ]
     say(f"latents: {pictures} pictures, {len(words)} distinct captions")
     return Cache(torch.cat(means), torch.cat(stds), torch.tensor(which), torch.cat(hidden))
@@ -86,7 +85,7 @@ def scaling_factor(cached: Cache) -> float:
     return float(1 / (mean.var() + cached.std.float().square().mean()).sqrt())
 
 
-def loss(unet: UNet2DConditionModel, cached: Cache, scale: float, batch_size: int) -> Loss:
+def loss(unet: nn.Module, cached: Cache, scale: float, batch_size: int) -> Loss:
     """E‖ε − ε_θ(x_t, t, c)‖², each t weighted by min(SNR, 5) / SNR, one caption in ten empty."""
     alphas_cumprod = scheduler().alphas_cumprod
     snr = alphas_cumprod / (1 - alphas_cumprod)
@@ -104,7 +103,9 @@ def loss(unet: UNet2DConditionModel, cached: Cache, scale: float, batch_size: in
         a = alphas_cumprod[t].view(-1, 1, 1, 1)
         x = a.sqrt() * latents + (1 - a).sqrt() * eps
         hidden = cached.hidden[cached.caption[rows].masked_fill(empty, 0)].float()
-        predicted = unet(x.contiguous(memory_format=torch.channels_last), t, hidden).sample
-        return (weight[t] * (predicted - eps).square().mean((1, 2, 3))).mean()
+        device = device_of(unet)
+        x = x.to(device).contiguous(memory_format=torch.channels_last)
+        predicted = unet(x, t.to(device), hidden.to(device)).sample
+        return (weight[t].to(device) * (predicted - eps.to(device)).square().mean((1, 2, 3))).mean()
 
     return value

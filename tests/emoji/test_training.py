@@ -1,0 +1,211 @@
+"""The training loop: the same outcome after a kill, and the pieces of the recipe against plain transcriptions."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from turpentine.emoji.captions import stream, vocabulary
+from turpentine.emoji.judge import ANSWERS, JudgeNet
+from turpentine.emoji.towers import LENGTH, Towers, text_config
+from turpentine.emoji.train import autoencoder, judge, towers, unet
+from turpentine.emoji.train.loop import Run, Schedule
+from turpentine.emoji.train.muon import orthogonalized
+
+WORKER = Path(__file__).with_name("training_worker.py")
+
+
+def start(folder: Path, updates: int) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, WORKER, folder, str(updates)], stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.005)
+
+
+def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    assert start(calm, 16).wait() == 0
+    process = start(killed, 16)
+    wait_for((killed / "small.checkpoint.safetensors").exists)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = start(killed, 16)
+    said = again.communicate()[0]
+    assert again.returncode == 0 and "continuing at update" in said
+    expected, got = (load_file(folder / "small.checkpoint.safetensors") for folder in (calm, killed))
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_the_log_has_each_update_once_after_a_resume(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    vae = autoencoder.build((8, 8), 1, 16)
+    loss = autoencoder.loss(vae, 2, 16)
+    for updates in (6, 10):
+        Run("small", vae, Schedule(updates=updates, lr=1e-3, checkpoint_every=4), tmp_path).train(
+            loss, lambda line: None
+        )
+    steps = [line.split(",")[0] for line in (tmp_path / "small.csv").read_text().splitlines()[1:]]
+    assert steps == [str(n) for n in range(1, 11)]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: Path) -> None:
+    module = torch.nn.Linear(1, 1)
+    run = Run("small", module, Schedule(updates=2, lr=1e-3), tmp_path)
+    with pytest.raises(FloatingPointError, match="small: the loss is nan at update 0"):
+        run.train(lambda rng: module.weight.sum() * float("nan"), lambda line: None)
+
+
+def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -> None:
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(module.weight, 1.0)
+    run = Run("small", module, Schedule(updates=2, lr=0.5, warmup=1, ema=0.5), tmp_path)
+    seen = [1.0]
+
+    def loss(rng: np.random.Generator) -> torch.Tensor:
+        if run.step:
+            seen.append(module.weight.item())
+        return module.weight.sum()
+
+    run.train(loss, lambda line: None)
+    last = load_file(tmp_path / "small.checkpoint.safetensors")["weights/weight"].item()
+    average = seen[0]
+    for step, weight in enumerate([seen[1], last], start=1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weight
+    assert module.weight.item() == pytest.approx(average, rel=1e-6)
+
+
+def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
+    schedule = Schedule(updates=110, lr=1.0, warmup=10)
+    assert schedule.factor(0) == pytest.approx(0.1) and schedule.factor(9) == 1.0
+    assert schedule.factor(60) == pytest.approx(0.01 + 0.99 / 2) and schedule.factor(110) == pytest.approx(0.01)
+
+
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 99))
+def test_orthogonalizing_keeps_directions_and_evens_out_lengths(rows: int, columns: int, seed: int) -> None:
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)) + 3 * torch.eye(rows, columns)
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    found = u.T @ orthogonalized(matrix) @ v.T
+    large = s > 0.05 * s[0]
+    assert ((found.diagonal()[large] > 0.4) & (found.diagonal()[large] < 1.4)).all()
+    assert (found - found.diagonal().diag()).abs().max() < 0.02
+
+
+class Silent(torch.nn.Module):
+    """A denoiser that predicts no noise, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor, hidden: torch.Tensor):
+        self.seen = x, t, hidden
+        return type("Output", (), {"sample": 0 * x + self.weight})()
+
+
+def test_the_denoisers_loss_is_min_snr_weighted_noise_error() -> None:
+    cached = unet.Cache(torch.zeros(3, 4, 8, 8), torch.zeros(3, 4, 8, 8), torch.tensor([1, 2, 1]), torch.randn(3, 5, 6))
+    denoiser = Silent()
+    value = unet.loss(denoiser, cached, 0.5, 32)(np.random.default_rng(5))
+    x, t, hidden = denoiser.seen
+    # The latents are 0, so x_t = √(1 − ᾱ)·ε tells what ε was.
+    alpha = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0)[t]
+    eps = x / (1 - alpha).sqrt().view(-1, 1, 1, 1)
+    snr = alpha / (1 - alpha)
+    expected = ((snr.clamp(max=5) / snr) * (eps**2).mean((1, 2, 3))).mean()
+    torch.testing.assert_close(value.squeeze(), expected, rtol=1e-4, atol=1e-5)
+    assert {tuple(h.shape) for h in hidden} == {(5, 6)}
+    assert (t.diff() >= 0).all() and t.max() > 900 and t.min() < 60
+
+
+def test_one_caption_in_ten_is_empty() -> None:
+    cached = unet.Cache(
+        torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8), torch.tensor([1]), torch.tensor([[[0.0]], [[1.0]]])
+    )
+    denoiser = Silent()
+    unet.loss(denoiser, cached, 1.0, 2000)(np.random.default_rng(0))
+    assert 0.07 < (denoiser.seen[2] == 0).float().mean() < 0.13
+
+
+def test_scaled_latents_have_unit_variance() -> None:
+    mean, std = 3 * torch.randn(400, 4, 2, 2), torch.full((400, 4, 2, 2), 0.5)
+    cached = unet.Cache(mean, std, torch.zeros(400, dtype=torch.long), torch.zeros(1, 1, 1))
+    scaled = unet.scaling_factor(cached) * (mean + std * torch.randn(mean.shape))
+    assert scaled.std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_the_denoiser_has_stable_diffusions_sixteen_cross_attentions() -> None:
+    denoiser = unet.build((16, 16, 16, 16), 2, 8, 8)
+    names = [name for name, _ in denoiser.named_modules() if name.endswith("attn2")]
+    per_block = [sum(name.startswith(part) for name in names) for part in ("down_blocks", "mid_block", "up_blocks")]
+    assert per_block == [6, 1, 9]
+
+
+def test_the_tokenizer_is_small_knows_every_word_and_splits_some() -> None:
+    tokenizer = towers.build_tokenizer(320)
+    assert len(tokenizer) <= 1024
+    pieces = {word: tokenizer(word).input_ids[1:-1] for word in vocabulary()}
+    assert not any(tokenizer.eos_token_id in ids for ids in pieces.values())
+    assert any(len(ids) > 1 for ids in pieces.values())
+    drawn = stream(2)
+    assert max(len(tokenizer(next(drawn).caption).input_ids) for _ in range(500)) <= LENGTH
+
+
+def test_pictures_with_one_caption_are_no_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = towers.build_tokenizer(320)
+    both = Towers(tokenizer, text_config(tokenizer, 16, 1, 2))
+    item = next(stream(1))
+    monkeypatch.setattr(towers, "batch", lambda rng, count, size: (torch.zeros(count, 3, 32, 32), [item] * count))
+    value = towers.loss(both, 4, 32)(np.random.default_rng(0))
+    assert value.item() == pytest.approx(np.log(4), rel=1e-4), "all agree alike, so each has a quarter"
+
+
+def small_vae() -> torch.nn.Module:
+    return autoencoder.build((8, 8, 8), 1, 32).eval()
+
+
+def test_disturbed_pictures_stay_pictures_and_nothing_has_no_style() -> None:
+    rng = np.random.default_rng(0)
+    x, truth = judge.disturbed(rng, *judge.labelled(rng, 200, 32), small_vae())
+    assert x.min() >= -1 and x.max() <= 1 and torch.isfinite(x).all()
+    torch.testing.assert_close(truth.object.sum(1), torch.ones(200))
+    nothing = truth.object[:, -1] == 1
+    assert 0.05 < nothing.float().mean() < 0.3
+    assert (truth.style[nothing] == -1).all() and (truth.style[~nothing] >= 0).all()
+    assert (truth.colour[~nothing] >= 0).all()
+
+
+def test_shuffled_tiles_are_the_same_pixels() -> None:
+    x = torch.arange(3 * 32 * 32).float().view(3, 32, 32)
+    shuffled = judge._shuffled(x, torch.Generator().manual_seed(1))
+    assert not torch.equal(shuffled, x)
+    assert torch.equal(shuffled.flatten().sort().values, x.flatten())
+    assert torch.equal(shuffled[1] - shuffled[0], torch.full((32, 32), 1024.0)), "channels move together"
+
+
+def test_calibration_cools_a_judge_that_is_too_sure() -> None:
+    class Sure(JudgeNet):
+        def logits(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            """Sure of an answer that has nothing to do with the picture."""
+            sure = 40 * (x.flatten(1)[:, :1] > 0)
+            return {a: torch.cat([sure, torch.zeros(len(x), len(v) - 1)], 1) for a, v in ANSWERS.items()}
+
+    net = Sure()
+    judge.calibrate(net, small_vae(), 32, pictures=64)
+    assert (net.log_temperature > 1).all()

@@ -1,0 +1,25 @@
+"""A small training run as a process of its own, to be killed: ``python training_worker.py FOLDER UPDATES``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from turpentine.emoji.train import autoencoder
+from turpentine.emoji.train.loop import Run, Schedule
+
+
+def run(folder: Path, updates: int) -> Run:
+    torch.manual_seed(0)
+    vae = autoencoder.build((8, 8), 1, 16)
+    schedule = Schedule(updates=updates, lr=1e-3, muon_lr=0.02, warmup=3, checkpoint_every=4)
+    return Run("small", vae, schedule, folder)
+
+
+if __name__ == "__main__":
+    folder, updates = Path(sys.argv[1]), int(sys.argv[2])
+    stage = run(folder, updates)
+    stage.train(autoencoder.loss(stage.module, 2, 16), lambda line: print(line, flush=True))
+    print("done", flush=True)

@@ -1,0 +1,44 @@
+# make demo    erase "church" from the embedded model and say where the report is
+# make test    lint, types and tests
+# make format  put the code into the one form
+# make clean   remove the environment and what the tools left behind
+#
+# Each makes its own environment in .venv. pip's settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf) are respected.
+
+PYTHON ?= python3.11
+PYTEST_ARGS ?= --numprocesses 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test format clean
+
+demo: $(VENV)/installed
+	$(BIN)/turpentine erase church
+
+# Two processes of tests with one thread each are faster than one with two.
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet $(PYTEST_ARGS)
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find src tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# torch comes first and by its exact release: only that spelling finds a CPU build that lies in pip's find-links.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Making the environment in $(VENV): some minutes and about 2 GB, this once."
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@

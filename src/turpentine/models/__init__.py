@@ -1,0 +1,33 @@
+"""A text-to-image diffusion model behind one small interface, whichever family it is of."""
+
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.guidance import ClassifierFree, Combination, Guidance
+from turpentine.models.hooks import Call, count_rows, hooked, record, sever, swap
+from turpentine.models.load import load
+from turpentine.models.model import Model
+from turpentine.models.sampler import Step, sample
+from turpentine.models.schedule import Moment, Window
+from turpentine.models.sites import Site, Sites
+from turpentine.models.trajectory import Trajectory
+
+__all__ = [
+    "Call",
+    "ClassifierFree",
+    "Combination",
+    "Conditioning",
+    "Guidance",
+    "Model",
+    "Moment",
+    "Site",
+    "Sites",
+    "Step",
+    "Trajectory",
+    "Window",
+    "count_rows",
+    "hooked",
+    "load",
+    "record",
+    "sample",
+    "sever",
+    "swap",
+]

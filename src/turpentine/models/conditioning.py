@@ -1,0 +1,59 @@
+"""What the denoiser is told beside the picture: the text, and for SDXL its summary and the picture's size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """Encoded prompts, one row each.
+
+    hidden: the text encoder's states, all tokens of the padded prompt. SDXL: both encoders' states side by side.
+    pooled: SDXL only: the second encoder's projected summary of the prompt.
+    time_ids: SDXL only: original height and width, top and left of the crop, target height and width, in pixels.
+    """
+
+    hidden: Float[Tensor, "batch token width"]
+    pooled: Float[Tensor, "batch pooled"] | None = None
+    time_ids: Float[Tensor, "batch 6"] | None = None
+
+    def __len__(self) -> int:
+        return self.hidden.shape[0]
+
+    def __getitem__(self, rows: int | slice | Sequence[int] | Shaped[Tensor, " row"]) -> Conditioning:
+        """Some rows; one row stays a batch of one."""
+        index = slice(rows, rows + 1 or None) if isinstance(rows, int) else rows
+        return self._map(lambda tensor: tensor[index])
+
+    def repeat(self, times: int) -> Conditioning:
+        """All rows, `times` times over: rows 0, 1, 0, 1, ... for two rows."""
+        return self._map(lambda tensor: tensor.repeat(times, *[1] * (tensor.ndim - 1)))
+
+    def to(self, device: torch.device | str) -> Conditioning:
+        """The same rows on another device."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    @staticmethod
+    def cat(parts: Sequence[Conditioning]) -> Conditioning:
+        """The rows of all parts, one part after the other."""
+        return Conditioning(
+            torch.cat([part.hidden for part in parts]),
+            _cat([part.pooled for part in parts]),
+            _cat([part.time_ids for part in parts]),
+        )
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
+        pooled = None if self.pooled is None else change(self.pooled)
+        time_ids = None if self.time_ids is None else change(self.time_ids)
+        return Conditioning(change(self.hidden), pooled, time_ids)
+
+
+def _cat(tensors: list[Tensor | None]) -> Tensor | None:
+    present = [tensor for tensor in tensors if tensor is not None]
+    return torch.cat(present) if present else None

@@ -1,0 +1,45 @@
+"""Between latents and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from turpentine.errors import BadArgument
+
+Latents = Float[Tensor, "batch channel height width"]
+Pixels = Float[Tensor, "batch 3 rows columns"]
+
+
+def decode_latents(vae: Any, latents: Latents) -> list[Image.Image]:
+    """Pictures of scaled latents."""
+    pixels = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
+    return to_images(pixels)
+
+
+def encode_images(vae: Any, images: Sequence[Image.Image]) -> Latents:
+    """Scaled latents of pictures: the mode of the autoencoder's posterior, so that no chance is in it."""
+    pixels = to_pixels(images).to(vae.device, vae.dtype)
+    latents: Tensor = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+    return latents
+
+
+def to_images(pixels: Pixels) -> list[Image.Image]:
+    """Pictures of values from −1 (black) to 1; what lies beyond is cut."""
+    shown = (pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(picture) for picture in (shown * 255).round().astype(np.uint8)]
+
+
+def to_pixels(images: Sequence[Image.Image]) -> Pixels:
+    """Values from −1 to 1 of pictures of one size. Raises BadArgument for no picture, or for two sizes."""
+    sizes = {image.size for image in images}
+    if len(sizes) != 1:
+        raise BadArgument(f"Pictures are encoded together only if they are of one size, not {len(sizes)} sizes.")
+    array = np.stack([np.asarray(image.convert("RGB"), dtype=np.float32) for image in images])
+    return torch.from_numpy(array).permute(0, 3, 1, 2) / 127.5 - 1

@@ -1,0 +1,116 @@
+"""The one sampler loop, on diffusers schedulers, batched, one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from turpentine.errors import BadArgument
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.guidance import ClassifierFree, Combination, Guidance
+from turpentine.models.model import Model
+from turpentine.models.schedule import Moment
+
+Latents = Float[Tensor, "batch channel height width"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of a sampling run.
+
+    index: from 0 (pure noise). t: the timestep, in the units that the model was trained on.
+    x: x_t as the denoiser sees it, √ᾱ·x₀ + √(1−ᾱ)·ε with every solver, so that `eps_cond = model.eps(x, t, cond)`.
+    eps_cond, eps_uncond: ε(x_t, c) and ε(x_t, ∅), the latter None where it was not needed.
+    eps: what the solver was given. x_next: the next step's `x`; after the last step the finished latents.
+    """
+
+    index: int
+    t: int | float
+    x: Latents
+    eps_cond: Latents
+    eps_uncond: Latents | None
+    eps: Latents
+    x_next: Latents
+
+
+@torch.no_grad()
+def sample(
+    model: Model,
+    cond: Conditioning,
+    uncond: Conditioning,
+    latents: Latents,
+    *,
+    steps: int,
+    guidance_scale: float,
+    solver: str = "ddim",
+    guidance: Guidance | None = None,
+) -> Iterator[Step]:
+    """Denoise `latents`, yielding each step; stop at any by leaving the loop.
+
+    cond: a row for each latent. uncond: as many rows, or one for all. latents: unit noise from `model.noise`.
+    All rows of a step go through the denoiser in one call. With guidance_scale 1 and no guidance, ε(x_t, ∅) is not
+    computed. Raises BadArgument for settings out of range, UnknownName for a solver.
+    """
+    scheduler = _start(model, solver, steps)
+    rows = _Rows.of(model, cond, uncond, guidance_scale, guidance)
+    state = latents * scheduler.init_noise_sigma
+    times = scheduler.timesteps
+    times_there = times.to(latents.device)
+    x = scheduler.scale_model_input(state, times[0])
+    for index, t in enumerate(times):
+        eps_uncond, eps_cond, eps = rows.predict(model, x, times_there[index], index, len(times))
+        state = scheduler.step(eps, t, state, return_dict=False)[0]
+        x_next = scheduler.scale_model_input(state, times[index + 1]) if index + 1 < len(times) else state
+        yield Step(index, t.item(), x, eps_cond, eps_uncond, eps, x_next)
+        x = x_next
+
+
+def _start(model: Model, solver: str, steps: int) -> Any:
+    scheduler = model.scheduler(solver)
+    if not 1 <= steps <= scheduler.config.num_train_timesteps:
+        raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
+    # The solver's own numbers stay on the CPU, where reading them does not wait for the device.
+    scheduler.set_timesteps(steps, device="cpu")
+    return scheduler
+
+
+@dataclass
+class _Rows:
+    """The rows of each denoiser call: ∅ (unless not needed), the prompts, and what the guidance adds."""
+
+    told: Conditioning
+    count: int
+    has_uncond: bool
+    combination: Combination
+
+    @staticmethod
+    def of(
+        model: Model, cond: Conditioning, uncond: Conditioning, guidance_scale: float, guidance: Guidance | None
+    ) -> _Rows:
+        count = len(cond)
+        combination = (guidance or ClassifierFree()).start(model, count, guidance_scale)
+        has_uncond = guidance is not None or guidance_scale != 1
+        empty = uncond.repeat(count) if len(uncond) == 1 else uncond
+        groups = [empty, cond] if has_uncond else [cond]
+        groups += [combination.extra] if combination.extra is not None else []
+        return _Rows(Conditioning.cat(groups), count, has_uncond, combination)
+
+    def predict(
+        self, model: Model, x: Latents, t: Tensor, index: int, steps: int
+    ) -> tuple[Latents | None, Latents, Latents]:
+        """ε(x,∅), ε(x,c) and their combination."""
+        first = self.count if self.has_uncond else 0
+        model.moment = Moment(index, steps, slice(first, first + self.count))
+        try:
+            eps = model.eps(x.repeat(len(self.told) // self.count, 1, 1, 1), t, self.told)
+        finally:
+            model.moment = None
+        if not self.has_uncond:
+            return None, eps, eps
+        uncond, cond, extra = eps[: self.count], eps[self.count : 2 * self.count], eps[2 * self.count :]
+        return uncond, cond, self.combination(index, uncond, cond, extra if len(extra) else None)

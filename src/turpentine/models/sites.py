@@ -1,0 +1,166 @@
+"""A selection of named parts of a model, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from turpentine.errors import BadArgument, EmptySelection, MixedSites
+from turpentine.models.schedule import Window
+
+Level = Literal["module", "layer"]
+Names = str | Collection[str]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One named part of a model.
+
+    name: its dotted name with the component first, such as `unet.mid_block.attentions.0.transformer_blocks.0.attn2`.
+    kind: what it is; see `anatomy.KINDS`.
+    label: its short name, such as `DOWN1`: that of the cross-attention module whose transformer block it is in, or
+        `TEXT1` for the text encoder's first layer; empty where there is none.
+    resolution: height of the picture at this place, in latent pixels at the model's native size; 0 without a picture.
+    level: "module" for a whole (attention, feed-forward, resnet), "layer" for a linear, convolution or norm inside.
+    parameters: dotted names of the weights and biases inside.
+    """
+
+    name: str
+    kind: str
+    label: str
+    resolution: int
+    level: Level
+    parameters: tuple[str, ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.kind}: {self.name}" if self.label else f"{self.kind}: {self.name}"
+
+
+@dataclass(frozen=True, repr=False)
+class Sites:
+    """Some of a model's sites in order of execution; an immutable value that can be a key.
+
+    Iterate it, ask its `len`, `in`; combine with `|`, `&`, `-`; `~` is every other site of the model. A module and the
+    layers inside it are sites of their own: narrow to one level before inverting, `modules - some_modules`.
+
+    everything: all sites of the model, in order of execution. chosen: the selected ones, in the same order.
+    window: the part of the schedule where the selection applies; None means all of it.
+    """
+
+    everything: tuple[Site, ...]
+    chosen: tuple[Site, ...]
+    window: Window | None = None
+
+    @staticmethod
+    def all_of(sites: Collection[Site]) -> Sites:
+        """The selection of everything."""
+        return Sites(tuple(sites), tuple(sites))
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self.chosen)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __contains__(self, site: object) -> bool:
+        return site in self.chosen
+
+    def __hash__(self) -> int:
+        return hash((self.chosen, self.window))
+
+    def __or__(self, other: Sites) -> Sites:
+        return self._combined(other, lambda site, mine, theirs: site in mine or site in theirs)
+
+    def __and__(self, other: Sites) -> Sites:
+        return self._combined(other, lambda site, mine, theirs: site in mine and site in theirs)
+
+    def __sub__(self, other: Sites) -> Sites:
+        return self._combined(other, lambda site, mine, theirs: site in mine and site not in theirs)
+
+    def __invert__(self) -> Sites:
+        mine = set(self.chosen)
+        return replace(self, chosen=tuple(site for site in self.everything if site not in mine))
+
+    def _combined(self, other: Sites, holds: Callable[[Site, set[Site], set[Site]], bool]) -> Sites:
+        if self.everything != other.everything:
+            raise MixedSites("These sites are of two models: take both selections from the same one.")
+        if self.window != other.window:
+            raise MixedSites("These sites have two windows: combine the selections first, then call `during`.")
+        mine, theirs = set(self.chosen), set(other.chosen)
+        return replace(self, chosen=tuple(site for site in self.everything if holds(site, mine, theirs)))
+
+    def only(
+        self,
+        *,
+        kind: Names | None = None,
+        label: Names | None = None,
+        resolution: int | Collection[int] | None = None,
+        level: Level | None = None,
+        name: Names | None = None,
+    ) -> Sites:
+        """Narrow the selection; each argument given must hold, and in a list of alternatives one of them.
+
+        kind, label, name: patterns, where `*` is any text and `?` one character, such as `label="UP?"`.
+        Raises EmptySelection if nothing is left, and says what was looked for and what exists.
+        """
+        wanted = {"kind": kind, "label": label, "resolution": resolution, "level": level, "name": name}
+        asked = {key: _listed(value) for key, value in wanted.items() if value is not None}
+        chosen = tuple(site for site in self.chosen if _fits(site, asked))
+        if not chosen:
+            raise EmptySelection(_nothing_left(self.chosen, asked))
+        return replace(self, chosen=chosen)
+
+    def during(self, start: float, stop: float) -> Sites:
+        """The same sites in a window of the schedule, fractions from 0 (pure noise) to 1. Raises BadWindow."""
+        return replace(self, window=Window(start, stop))
+
+    def parameters(self) -> tuple[str, ...]:
+        """Dotted names of the weights and biases of all layers inside, each once, in order of execution."""
+        return tuple(dict.fromkeys(name for site in self.chosen for name in site.parameters))
+
+    def __repr__(self) -> str:
+        during = f" during {self.window.start:g} to {self.window.stop:g}" if self.window else ""
+        return f"Sites({len(self)} of {len(self.everything)}: {_listing(self.chosen)}{during})"
+
+    __str__ = __repr__
+
+
+def as_sites(sites: Site | Sites) -> Sites:
+    """A single site as a selection of one."""
+    return sites if isinstance(sites, Sites) else Sites((sites,), (sites,))
+
+
+def _listed(value: object) -> list[object]:
+    items = [value] if isinstance(value, str | int) else list(value)  # type: ignore[call-overload]
+    if not items:
+        raise BadArgument("An empty list selects nothing: leave the argument out to select all.")
+    return items
+
+
+def _fits(site: Site, asked: dict[str, list[object]]) -> bool:
+    return all(any(_matches(getattr(site, key), item) for item in items) for key, items in asked.items())
+
+
+def _matches(value: object, pattern: object) -> bool:
+    if isinstance(pattern, str):
+        return fnmatchcase(str(value), pattern)
+    return value == pattern
+
+
+def _nothing_left(sites: tuple[Site, ...], asked: dict[str, list[object]]) -> str:
+    looked = ", ".join(f"{key} {' or '.join(map(repr, items))}" for key, items in asked.items())
+    exists = "; ".join(f"{key}: {_some([getattr(site, key) for site in sites])}" for key in asked)
+    return f"No site has {looked}: there are {exists or 'no sites at all'}."
+
+
+def _some(values: list[object], limit: int = 24) -> str:
+    distinct = [str(value) for value in dict.fromkeys(values) if value != ""]
+    return ", ".join(distinct[:limit]) + (", ..." if len(distinct) > limit else "") if distinct else "none"
+
+
+def _listing(sites: tuple[Site, ...]) -> str:
+    names = [f"{site.label or site.name} {site.kind}" for site in sites]
+    shown = names if len(names) <= 4 else [*names[:3], "...", names[-1]]
+    return ", ".join(shown) or "none"

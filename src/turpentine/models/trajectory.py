@@ -1,0 +1,137 @@
+"""One guided sampling run, stored: what many methods would else sample again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from turpentine.errors import BadArgument
+from turpentine.files import one_line, write_whole
+from turpentine.models.generate import batches, pair
+from turpentine.models.guidance import ClassifierFree
+from turpentine.models.model import Model
+from turpentine.models.sampler import Step, sample
+from turpentine.progress import Progress
+
+_TENSORS = ("timesteps", "x", "eps_cond", "eps_uncond", "latents")
+
+Rows = Float[Tensor, "pair channel height width"]
+Run = Float[Tensor, "step row channel height width"]
+
+
+class Points(NamedTuple):
+    """Points of a trajectory: x_t, its timestep, and both predictions there."""
+
+    x: Rows
+    t: Shaped[Tensor, " pair"]
+    eps_cond: Rows
+    eps_uncond: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """A guided sampling run of n rows over T steps.
+
+    prompts, seeds: of each row. timesteps: of each step, from noise to picture.
+    x: x_t before each step, √ᾱ·x₀ + √(1−ᾱ)·ε. eps_cond: ε(x_t, c). eps_uncond: ε(x_t, ∅). latents: what came out.
+    """
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    timesteps: Shaped[Tensor, " step"]
+    x: Run
+    eps_cond: Run
+    eps_uncond: Run
+    latents: Float[Tensor, "row channel height width"]
+
+    def __len__(self) -> int:
+        """How many rows (prompts with seeds) it holds."""
+        return len(self.prompts)
+
+    def at(self, steps: Int[Tensor, " pair"] | Sequence[int], rows: Int[Tensor, " pair"] | Sequence[int]) -> Points:
+        """The points at pairs of a step's index and a row's index."""
+        step, row = (torch.as_tensor(index, device=self.x.device) for index in (steps, rows))
+        return Points(self.x[step, row], self.timesteps[step], self.eps_cond[step, row], self.eps_uncond[step, row])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to one safetensors file, whole or not at all."""
+        tensors = {name: getattr(self, name).contiguous().cpu() for name in _TENSORS}
+        rows = {"prompts": json.dumps(self.prompts), "seeds": json.dumps(self.seeds)}
+        with write_whole(path) as aside:
+            save_file(tensors, aside, metadata=rows)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Trajectory:
+        """Read what `save` wrote. Raises BadArgument for a file that is damaged or of another kind."""
+        try:
+            with safe_open(path, framework="pt", device=str(device)) as file:
+                rows = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+            return Trajectory(tuple(json.loads(rows["prompts"])), tuple(json.loads(rows["seeds"])), **tensors)
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise BadArgument(f"{one_line(str(path))} is no whole trajectory: record it again.") from error
+
+    @staticmethod
+    def record(
+        model: Model,
+        prompts: str | Sequence[str],
+        seeds: int | Sequence[int],
+        *,
+        steps: int,
+        guidance_scale: float,
+        batch_size: int = 8,
+        solver: str = "ddim",
+        progress: Progress | None = None,
+    ) -> Trajectory:
+        """Sample and keep every step: 2·T·n rows of the denoiser. Arguments as those of `Model.generate`.
+
+        progress: called with steps done and in all, counted by row.
+        """
+        texts, numbers = pair(prompts, seeds)
+        parts: list[list[Step]] = []
+        for rows in batches(len(texts), batch_size):
+            run: list[Step] = []
+            for step in _run(model, texts[rows], numbers[rows], steps, guidance_scale, solver):
+                run.append(step)
+                if progress:
+                    done = rows.start * steps + (rows.stop - rows.start) * (step.index + 1)
+                    progress(done, len(texts) * steps)
+            parts.append(run)
+        return _joined(tuple(texts), tuple(numbers), parts)
+
+
+def _run(model: Model, texts: list[str], seeds: list[int], steps: int, scale: float, solver: str) -> Iterator[Step]:
+    return sample(
+        model,
+        model.encode(texts),
+        model.encode([""]),
+        model.noise(seeds),
+        steps=steps,
+        guidance_scale=scale,
+        solver=solver,
+        guidance=ClassifierFree(),  # asked for by name, it computes ε(x,∅) even where w = 1 has no use for it
+    )
+
+
+def _joined(prompts: tuple[str, ...], seeds: tuple[int, ...], parts: list[list[Step]]) -> Trajectory:
+    def joined(name: str) -> Tensor:
+        return torch.cat([torch.stack([getattr(step, name) for step in run]) for run in parts], dim=1)
+
+    return Trajectory(
+        prompts,
+        seeds,
+        torch.tensor([step.t for step in parts[0]], device=parts[0][0].x.device),
+        joined("x"),
+        joined("eps_cond"),
+        joined("eps_uncond"),
+        torch.cat([run[-1].x_next for run in parts]),
+    )

@@ -1,0 +1,41 @@
+"""What all tests share: shapes in signatures are checked, and torch keeps to one thread: tests run side by side."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
+
+from jaxtyping import install_import_hook
+
+install_import_hook("turpentine", "checking.checked")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl  # noqa: E402
+
+from turpentine.models import Model  # noqa: E402
+
+torch.set_num_threads(1)
+settings.register_profile("turpentine", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("turpentine")
+
+
+@pytest.fixture(scope="session")
+def sd1() -> Model:
+    """A tiny Stable Diffusion 1; shared, so leave it as it was."""
+    return Model(tiny_sd1())
+
+
+@pytest.fixture(scope="session")
+def sd2() -> Model:
+    """A tiny Stable Diffusion 2 with v-prediction; shared, so leave it as it was."""
+    return Model(tiny_sd2_v())
+
+
+@pytest.fixture(scope="session")
+def sdxl() -> Model:
+    """A tiny SDXL; shared, so leave it as it was."""
+    return Model(tiny_sdxl())

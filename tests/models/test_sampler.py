@@ -1,0 +1,155 @@
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, StableDiffusionPipeline
+
+from turpentine.errors import BadArgument
+from turpentine.models import Conditioning, count_rows, sample
+
+SOLVERS = {"ddim": DDIMScheduler, "dpm": DPMSolverMultistepScheduler, "euler": EulerDiscreteScheduler}
+PROMPTS = ["a church", "a dog"]
+
+
+def run(model, *, prompts=PROMPTS, uncond=("",), steps=4, guidance_scale=4.0, solver="ddim", guidance=None):
+    return list(
+        sample(
+            model,
+            model.encode(list(prompts)),
+            model.encode(list(uncond)),
+            model.noise(range(len(prompts))),
+            steps=steps,
+            guidance_scale=guidance_scale,
+            solver=solver,
+            guidance=guidance,
+        )
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("family", ["sd1", "sd2"])
+@pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
+def test_it_agrees_with_the_pipeline(family, solver, guidance_scale, request):
+    model = request.getfixturevalue(family)
+    scheduler = SOLVERS[solver].from_config(model.pipeline.scheduler.config)
+    parts = {**model.pipeline.components, "scheduler": scheduler}
+    pipeline = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        PROMPTS, latents=model.noise([0, 1]), num_inference_steps=4, guidance_scale=guidance_scale, output_type="latent"
+    ).images
+    latents = run(model, solver=solver, guidance_scale=guidance_scale)[-1].x_next
+    torch.testing.assert_close(latents, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_it_agrees_with_the_sdxl_pipeline(sdxl):
+    sdxl.pipeline.set_progress_bar_config(disable=True)
+    expected = sdxl.pipeline(
+        PROMPTS, latents=sdxl.noise([0, 1]), num_inference_steps=4, guidance_scale=4.0, output_type="latent"
+    ).images
+    torch.testing.assert_close(run(sdxl, solver="euler")[-1].x_next, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_a_step_holds_what_the_model_said(family, solver, request):
+    model = request.getfixturevalue(family)
+    cond, uncond = model.encode(PROMPTS), model.encode(["", ""])
+    steps = run(model, solver=solver)
+    assert [step.index for step in steps] == [0, 1, 2, 3]
+    for step, after in zip(steps, steps[1:], strict=False):
+        assert step.t > after.t
+        assert torch.equal(step.x_next, after.x)
+    with torch.no_grad():
+        for step in steps:
+            t = torch.tensor(step.t)
+            torch.testing.assert_close(model.eps(step.x, t, cond), step.eps_cond, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(model.eps(step.x, t, uncond), step.eps_uncond, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(step.eps_uncond + 4 * (step.eps_cond - step.eps_uncond), step.eps)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_x_has_unit_variance_at_the_start_with_every_solver(sd1, solver):
+    first = next(iter(run(sd1, solver=solver)))
+    torch.testing.assert_close(first.x, sd1.noise([0, 1]), rtol=0.01, atol=0.01)
+
+
+def test_one_call_a_step_and_no_more_rows_than_needed(sd1):
+    with count_rows(sd1) as guided:
+        run(sd1)
+    with count_rows(sd1) as plain:
+        steps = run(sd1, guidance_scale=1.0)
+    assert (guided.calls, guided.rows, guided.grad_rows) == (4, 16, 0)
+    assert (plain.calls, plain.rows) == (4, 8)
+    assert all(step.eps_uncond is None and step.eps is step.eps_cond for step in steps)
+
+
+def test_it_can_be_stopped_at_any_step(sd1):
+    with count_rows(sd1) as count:
+        for step in sample(
+            sd1, sd1.encode(["a dog"]), sd1.encode([""]), sd1.noise([0]), steps=10, guidance_scale=4.0
+        ):
+            if step.index == 2:
+                break
+    assert count.calls == 3
+    assert sd1.moment is None
+
+
+def test_what_it_yields_can_be_trained_on(sd1):
+    step = run(sd1, steps=1)[0]
+    assert not step.x.is_inference()
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1001])
+def test_steps_out_of_range_are_an_error(sd1, steps):
+    with pytest.raises(BadArgument, match="1 to 1000"):
+        run(sd1, steps=steps)
+
+
+def test_a_row_of_uncond_for_each_prompt(sd1):
+    one, two = run(sd1, uncond=["a cat"]), run(sd1, uncond=["a cat", "a cat"])
+    torch.testing.assert_close(one[-1].x_next, two[-1].x_next)
+    assert not torch.allclose(one[-1].x_next, run(sd1)[-1].x_next)
+
+
+@dataclass
+class _Toward:
+    """Follows its own prompt from step 2 on."""
+
+    extra: Conditioning
+    seen: list = field(default_factory=list)
+
+    def __call__(self, index, uncond, cond, extra):
+        self.seen.append(index)
+        return cond if index < 2 else extra
+
+
+@dataclass(frozen=True)
+class Toward:
+    prompt: str
+    runs: list = field(default_factory=list)
+
+    def start(self, model, rows, guidance_scale):
+        self.runs.append(_Toward(model.encode([self.prompt]).repeat(rows)))
+        return self.runs[-1]
+
+
+def test_a_guidance_adds_rows_to_the_same_call_and_combines_them(sd1):
+    guidance = Toward("a cat")
+    with count_rows(sd1) as count:
+        steps = run(sd1, guidance=guidance)
+    assert (count.calls, count.rows) == (4, 4 * 2 * 3)
+    assert guidance.runs[0].seen == [0, 1, 2, 3]
+    cat = sd1.encode(["a cat", "a cat"])
+    with torch.no_grad():
+        for step in steps:
+            expected = step.eps_cond if step.index < 2 else sd1.eps(step.x, int(step.t), cat)
+            torch.testing.assert_close(step.eps, expected)
+
+
+def test_each_run_of_a_guidance_begins_anew(sd1):
+    guidance = Toward("a cat")
+    sd1.generate("a dog", seeds=[0, 1, 2], steps=3, batch_size=2, guidance=guidance)
+    assert [len(begun.extra) for begun in guidance.runs] == [2, 1]
+    assert [begun.seen for begun in guidance.runs] == [[0, 1, 2]] * 2

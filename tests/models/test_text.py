@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from turpentine.errors import BadArgument
+from turpentine.models import Conditioning
+
+PROMPTS = ["a church", "a dog and a cat on blue background", ""]
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2"])
+def test_encode_agrees_with_the_pipeline(family, request):
+    model = request.getfixturevalue(family)
+    with torch.no_grad():
+        expected, _ = model.pipeline.encode_prompt(PROMPTS, "cpu", 1, False)
+    torch.testing.assert_close(model.encode(PROMPTS).hidden, expected, rtol=0, atol=1e-6)
+    assert model.encode(PROMPTS).pooled is None
+
+
+def test_encode_agrees_with_the_sdxl_pipeline(sdxl):
+    with torch.no_grad():
+        hidden, no_hidden, pooled, no_pooled = sdxl.pipeline.encode_prompt(PROMPTS[:2], device="cpu")
+    cond = sdxl.encode(PROMPTS)
+    assert cond.pooled is not None and cond.time_ids is not None
+    torch.testing.assert_close(cond.hidden[:2], hidden, rtol=0, atol=1e-6)
+    torch.testing.assert_close(cond.pooled[:2], pooled, rtol=0, atol=1e-6)
+    assert torch.equal(cond.hidden[2], no_hidden[0])
+    assert torch.equal(cond.pooled[2], no_pooled[0])
+    assert not cond.hidden[2].any()
+
+
+def test_sdxl_is_told_the_size(sdxl):
+    expected = sdxl.pipeline._get_add_time_ids((64, 32), (0, 0), (64, 32), torch.float32, 24)
+    time_ids = sdxl.encode(PROMPTS, size=(64, 32)).time_ids
+    assert torch.equal(time_ids, expected.repeat(3, 1))
+    assert torch.equal(sdxl.encode([""]).time_ids, torch.tensor([[32.0, 32, 0, 0, 32, 32]]))
+
+
+def test_a_pipeline_may_say_that_an_empty_prompt_is_a_prompt(sdxl):
+    before = sdxl.pipeline.config.force_zeros_for_empty_prompt
+    sdxl.pipeline.register_to_config(force_zeros_for_empty_prompt=False)
+    try:
+        assert sdxl.encode([""]).hidden.any()
+    finally:
+        sdxl.pipeline.register_to_config(force_zeros_for_empty_prompt=before)
+
+
+def test_a_single_text_is_a_mistake(sd1):
+    with pytest.raises(BadArgument, match="list of prompts"):
+        sd1.encode("a church")
+
+
+def test_a_prompt_that_is_cut_is_warned_of(sd1):
+    long = "dog " * 20
+    with pytest.warns(UserWarning, match="22 tokens: the model reads the first 16"):
+        cut = sd1.encode([long])
+    assert torch.equal(cut.hidden, sd1.encode(["dog " * 14]).hidden)
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("a church on a blue background", []),
+        ("a zebra and a dog", ["zebra"]),
+        ("xylophone é xylophone", ["xylophone", "é"]),
+        ("A Church", []),
+        ("", []),
+    ],
+)
+def test_unknown_words(sd1, text, unknown):
+    assert sd1.unknown_words(text) == unknown
+
+
+def test_a_word_of_two_long_pieces_is_known(sd1):
+    assert len(sd1.pipeline.tokenizer.tokenize("doghouse")) > 1
+    assert sd1.unknown_words("doghouse") == []
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_rows_of_a_conditioning(family, request):
+    cond = request.getfixturevalue(family).encode(PROMPTS)
+
+    def same(one: Conditioning, other: Conditioning) -> bool:
+        parts = [(getattr(one, name), getattr(other, name)) for name in ("hidden", "pooled", "time_ids")]
+        return all(a is b is None or torch.equal(a, b) for a, b in parts)
+
+    assert len(cond) == 3
+    assert len(cond[1]) == 1
+    assert same(cond[-1], cond[2])
+    assert same(cond[torch.tensor([2, 0])], Conditioning.cat([cond[2], cond[0]]))
+    assert same(cond[[0, 2]], cond[::2])
+    assert same(cond[1:].repeat(2), cond[[1, 2, 1, 2]])
+    assert same(Conditioning.cat([cond[:1], cond[1:]]), cond)
+    assert same(cond.to("cpu"), cond)

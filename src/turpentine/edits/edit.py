@@ -1,0 +1,135 @@
+"""A change to a model's weights, as a value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from turpentine.edits.provenance import Provenance
+from turpentine.edits.sealed import digest, read_sealed, write_sealed
+from turpentine.errors import EditError, NotFinite
+from turpentine.models import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """The tensors in which an edited model differs from its base, W_edited = W + strength·ΔW, and where they came from.
+
+    deltas: ΔW by the parameter's dotted name, such as `unet.mid_block....attn2.to_k.weight`; kept in fp32 on the CPU.
+    provenance: what made it, of what, on what.
+    strength: 1 is the edit as it was made; 0 leaves every bit of the model as it is; negative turns it round.
+
+    Two edits are equal if their tensors, strength and base are. Raises EditError if there is no tensor, NotFinite for a
+    NaN or an infinity, naming the tensor.
+    """
+
+    deltas: Mapping[str, Tensor]
+    provenance: Provenance = field(default_factory=Provenance)
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.deltas:
+            raise EditError("An edit needs at least one tensor that differs, and this one has none.")
+        if not math.isfinite(self.strength):
+            raise NotFinite(f"An edit cannot have the strength {self.strength}: give a finite number.")
+        deltas = {name: _as_delta(name, tensor) for name, tensor in self.deltas.items()}
+        object.__setattr__(self, "deltas", deltas)
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256, in hex, over the tensors, the strength and the base: the same change has the same id."""
+        digests = {name: digest(tensor) for name, tensor in self.deltas.items()}
+        content = [self.provenance.base, float(self.strength), digests]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Edit) and self.id == other.id)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        concepts = ", ".join(concept.text for concept in self.provenance.concepts) or "no concept"
+        count = sum(delta.numel() for delta in self.deltas.values())
+        what = f"{self.provenance.method} of {concepts}, strength {self.strength:g}"
+        return f"Edit({what}: {len(self.deltas)} tensors, {count:,} weights, id {self.id[:12]})"
+
+    def scaled(self, factor: float) -> Edit:
+        """The same change, `factor` times as strong."""
+        return replace(self, strength=self.strength * factor)
+
+    def apply(self, model: Model) -> Edit:
+        """Put the edit on a model, over those that are on it already, and give it back.
+
+        Raises WrongBase for another model than the one it was made for, EditError if it is on already, NotFinite if a
+        weight would overflow the model's dtype; the model is then as before.
+        """
+        _stack(model).push(self)
+        return self
+
+    def remove(self, model: Model) -> None:
+        """Take the edit off, whatever was put on since. Without edits the weights are the base's, bit by bit.
+
+        Raises EditError if it is not on the model.
+        """
+        _stack(model).pull(self)
+
+    @contextmanager
+    def on(self, model: Model) -> Iterator[Model]:
+        """The model with the edit on it inside a `with` block; off again at the end, also after an error."""
+        self.apply(model)
+        try:
+            yield model
+        finally:
+            if self in _stack(model):
+                self.remove(model)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one safetensors file, whole or not at all; tensors that fp16 holds exactly are written in fp16."""
+        tensors = {name: _compact(delta) for name, delta in self.deltas.items()}
+        write_sealed(path, tensors, {"strength": self.strength, "provenance": self.provenance.to_json()}, "edit")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Edit:
+        """Read an edit and check every byte of it.
+
+        Raises EditError for a missing, foreign, truncated or altered file, naming the file and the tensor.
+        """
+        tensors, record = read_sealed(path, "edit")
+        strength, provenance = _read_record(path, record)
+        return cls(tensors, provenance, strength)
+
+
+def _stack(model: Model) -> Any:
+    from turpentine.edits.stack import stack_of  # which imports this module
+
+    return stack_of(model)
+
+
+def _as_delta(name: str, tensor: Tensor) -> Tensor:
+    delta = tensor.detach().to("cpu", torch.float32).contiguous()
+    if not torch.isfinite(delta).all():
+        raise NotFinite(f"The change of {name} holds NaN or infinity, and no edit may.")
+    return delta
+
+
+def _compact(delta: Tensor) -> Tensor:
+    half = delta.half()
+    return half if torch.equal(half.float(), delta) else delta
+
+
+def _read_record(path: str | os.PathLike[str], record: Mapping[str, Any]) -> tuple[float, Provenance]:
+    try:
+        return float(record["strength"]), Provenance.from_json(record["provenance"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EditError(f"{path} is not an edit that this Turpentine can read: its record lacks {error}.") from error

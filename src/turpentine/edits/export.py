@@ -1,0 +1,60 @@
+"""A model with its edits baked in, as a folder for other programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from turpentine.edits.stack import stack_of
+from turpentine.errors import EditError
+from turpentine.models import Model
+
+RECORD = "turpentine.json"
+
+
+def save_pipeline(model: Model, folder: str | os.PathLike[str]) -> None:
+    """Write the model as it is now, edits included, as a full diffusers folder in safetensors, whole or not at all.
+
+    `diffusers` loads it as any other and draws the same pictures. `turpentine.json` in it lists the edits, in order.
+    Raises EditError if the folder exists and is not empty, OSError as the file system does.
+    """
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise EditError(f"{target} exists already: choose another folder, or remove that one first.")
+    with _whole_folder(target) as aside:
+        model.pipeline.save_pretrained(aside, safe_serialization=True)
+        (aside / RECORD).write_text(_record(model), encoding="utf-8")
+
+
+def _record(model: Model) -> str:
+    edits = [
+        {"id": edit.id, "strength": edit.strength, "provenance": edit.provenance.to_json()} for edit in stack_of(model)
+    ]
+    return json.dumps({"model": model.name, "base": model.fingerprint, "edits": edits}, indent=2)
+
+
+@contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """A folder aside that becomes `target` in one step when the block ends well, and goes away when it does not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    try:
+        yield aside
+        _flush(aside)
+        aside.chmod(0o755)
+        os.replace(aside, target)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _flush(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())

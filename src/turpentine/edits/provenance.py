@@ -1,0 +1,69 @@
+"""Where an edit came from: enough to make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from turpentine.concepts import Concept
+
+_LIBRARIES = ("turpentine", "torch", "diffusers", "transformers", "safetensors")
+
+
+@cache
+def _library_versions() -> tuple[tuple[str, str], ...]:
+    return tuple((name, _version(name)) for name in _LIBRARIES)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "unknown"
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that decide an edit's numbers, by name."""
+    return dict(_library_versions())
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made an edit, of what, on what.
+
+    method: the method's registered name; "by hand" for none.
+    settings: the method's fields, as JSON has them.
+    concepts: what was erased or amplified.
+    seed: the method's seed, or None.
+    base: fingerprint of the unedited model; an edit without one fits every model that has its tensors.
+    model: the model's name, for people.
+    onto: ids of the edits that were on the model while this one was made, in their order.
+    versions: library name to version.
+    """
+
+    method: str = "by hand"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    concepts: tuple[Concept, ...] = ()
+    seed: int | None = None
+    base: str = ""
+    model: str = ""
+    onto: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=library_versions)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Provenance:
+        """The inverse of `to_json`. Raises TypeError or KeyError where the record has another form."""
+        concepts = tuple(_concept(item) for item in record["concepts"])
+        return cls(**{**record, "concepts": concepts, "onto": tuple(record["onto"])})
+
+
+def _concept(record: Mapping[str, Any]) -> Concept:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+    return Concept(**fields)

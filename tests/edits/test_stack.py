@@ -1,0 +1,64 @@
+"""Several edits on one model."""
+
+from __future__ import annotations
+
+import torch
+from edits.weights import NAMES, made_up, weights_hash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import tiny_sd1
+
+from turpentine.edits import stack_of
+from turpentine.models import Model
+
+NAME = NAMES[0]
+MODEL = Model(tiny_sd1())
+START = weights_hash(MODEL)
+EDITS = [made_up(MODEL, seed=seed, names=names) for seed, names in enumerate([NAMES, NAMES[:1], NAMES[:2], NAMES[1:]])]
+BASE = {name: MODEL.parameter(name).detach().clone() for name in NAMES}
+
+
+def test_the_order_is_recorded_and_summed_in() -> None:
+    first, second = EDITS[0].scaled(3.0), EDITS[1]
+    with second.on(MODEL), first.on(MODEL):
+        assert list(stack_of(MODEL)) == [second, first]
+        assert stack_of(MODEL).ids == (second.id, first.id)
+        assert stack_of(MODEL) is MODEL.edits
+        total = (BASE[NAME] + second.deltas[NAME]).add(first.deltas[NAME], alpha=3.0)
+        assert torch.equal(MODEL.parameter(NAME), total)
+    assert weights_hash(MODEL) == START
+
+
+def test_the_base_is_forgotten_when_no_edit_needs_it() -> None:
+    with EDITS[0].on(MODEL):
+        assert set(stack_of(MODEL)._base) == set(NAMES)
+        with EDITS[3].on(MODEL):
+            EDITS[0].remove(MODEL)
+            assert set(stack_of(MODEL)._base) == set(NAMES[1:])
+            EDITS[0].apply(MODEL)
+    assert not stack_of(MODEL)._base
+
+
+def test_the_fingerprint_is_the_bases_also_while_edits_are_on() -> None:
+    model = Model(tiny_sd1())
+    with made_up(model, base=False).on(model):  # an edit that does not ask for it
+        assert model.fingerprint == MODEL.fingerprint
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, len(EDITS) - 1), max_size=10))
+def test_any_order_of_putting_on_and_taking_off_is_exact(toggles: list[int]) -> None:
+    on: list[int] = []
+    for index in toggles:
+        if index in on:
+            EDITS[index].remove(MODEL)
+            on.remove(index)
+        else:
+            EDITS[index].apply(MODEL)
+            on.append(index)
+        for name in NAMES:
+            expected = sum((EDITS[i].deltas[name] for i in on if name in EDITS[i].deltas), BASE[name])
+            assert torch.equal(MODEL.parameter(name), expected)
+    for index in on:
+        EDITS[index].remove(MODEL)
+    assert weights_hash(MODEL) == START

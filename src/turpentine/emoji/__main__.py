@@ -61,5 +61,21 @@ def train(
         _say(f"written to {out / 'weights'}{os.sep}")
 
 
+@app.command
+def curves(folder: Path = Path("runs/emoji"), *, out: Path = Path("curves.png")) -> None:
+    """Draw the loss curves of a training folder.
+
+    Parameters
+    ----------
+    folder
+        The folder that ``train`` wrote to.
+    out
+        The picture to write.
+    """
+    from turpentine.emoji.train.curves import plot
+
+    plot(folder, out)
+
+
 if __name__ == "__main__":
     app()

@@ -22,13 +22,17 @@ def _draw(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> np.ndarra
     return pipeline("a church", latents=latents.clone(), num_inference_steps=2, output_type="np").images
 
 
-def test_diffusers_loads_the_folder_and_draws_the_same_pictures(tmp_path: Path) -> None:
+def test_diffusers_loads_the_folder_and_draws_the_same_pictures(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     model = Model(tiny_sd1())
     latents, edit = model.noise([3]), made_up(model)
     plain = _draw(model.pipeline, latents)
     with edit.on(model):
         edited = _draw(model.pipeline, latents)
+        capfd.readouterr()
         save_pipeline(model, tmp_path / "out" / "edited")
+        assert capfd.readouterr().err == ""  # no progress bars of the libraries
         weights = {name: weight.clone() for name, weight in model.unet.state_dict().items()}
     loaded = StableDiffusionPipeline.from_pretrained(tmp_path / "out" / "edited", safety_checker=None)
     assert all(torch.equal(weight, weights[name]) for name, weight in loaded.unet.state_dict().items())
@@ -39,6 +43,9 @@ def test_diffusers_loads_the_folder_and_draws_the_same_pictures(tmp_path: Path) 
     assert [each["id"] for each in record["edits"]] == [edit.id]
     assert record["base"] == model.fingerprint != load(tmp_path / "out" / "edited").fingerprint
     assert not list(tmp_path.rglob("*.bin"))
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(modes) == 1  # nothing is for its owner only
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, sd1: Model) -> None:

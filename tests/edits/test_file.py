@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from turpentine.concepts import Concept
@@ -22,7 +23,7 @@ HALVES = torch.tensor([[0.5, -0.0, 2.0], [1.0, 3.0, -4.0]])
 THIRDS = torch.arange(1, 8).float() / 3
 PROVENANCE = Provenance(
     method="ESD",
-    settings={"eta": 1.0, "sites": ["unet.a", "unet.b"]},
+    settings={"eta": 1.0, "sites": ("unet.a", "unet.b")},
     concepts=(Concept("église \x1b[31m", "style", ("{} style",), keep=("dog",)), Concept("dog")),
     seed=7,
     base="ab" * 32,
@@ -80,6 +81,19 @@ def test_saving_replaces_whole_and_leaves_nothing_beside(tmp_path: Path) -> None
     EDIT.save(path)
     assert Edit.load(path) == EDIT
     assert [entry.name for entry in path.parent.iterdir()] == ["edit.safetensors"]
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_the_disk_refuses_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("turpentine.edits.sealed.save_file", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        EDIT.save(tmp_path / "edit.safetensors")
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_views_of_one_tensor_can_be_saved(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ def test_lists_that_do_not_pair_up_are_an_error(prompts, seeds):
 
 def test_progress_counts_every_step_of_every_picture(sd1):
     calls = []
-    sd1.generate("a dog", seeds=range(3), steps=2, batch_size=2, progress=lambda done, total: calls.append((done, total)))
+    sd1.generate(
+        "a dog", seeds=range(3), steps=2, batch_size=2, progress=lambda done, total: calls.append((done, total))
+    )
     assert calls == [(2, 6), (4, 6), (5, 6), (6, 6)]
 
 

@@ -7,6 +7,7 @@ import torch
 
 from turpentine.errors import BadWindow, UnknownName
 from turpentine.models import Site, Sites, hooked, record, sample, sever, swap
+from turpentine.models.hooks import preserved_rng
 
 
 def cross_attention(model, **narrower):
@@ -14,7 +15,10 @@ def cross_attention(model, **narrower):
 
 
 def state(model):
-    """All that must be as before: every module's dicts, the weights, the global random states."""
+    """All that must be as before: every module's dicts, the weights, torch's and NumPy's global random states.
+
+    Python's own state cannot be asked for here, since the checks of types that tests run with draw from it.
+    """
     dicts = {
         (component, name): {key: _frozen(value) for key, value in module.__dict__.items()}
         for component, whole in model.components.items()
@@ -24,8 +28,15 @@ def state(model):
     for whole in model.components.values():
         for weight in whole.parameters():
             weights.update(weight.detach().numpy().tobytes())
-    chance = (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())
+    chance = (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist())
     return dicts, weights.hexdigest(), chance
+
+
+def draw():
+    """Move on all global random states."""
+    torch.rand(3)
+    np.random.rand()
+    random.random()
 
 
 def _frozen(value):
@@ -41,16 +52,28 @@ def test_on_leaving_all_is_as_before(sd1):
     before = state(sd1)
     with hooked(sd1, {sd1.sites: lambda call: None}, before={sd1.sites: lambda call: None}):
         assert state(sd1)[0] != before[0]
-        torch.rand(3), random.random(), np.random.rand()
+        draw()
         sd1.eps(sd1.noise([0]), 1, sd1.encode([""]))
     assert state(sd1) == before
+
+
+def test_global_random_states_are_kept():
+    def states():
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+    context = preserved_rng()
+    before = states()
+    with context:
+        draw()
+        assert all(now != then for now, then in zip(states(), before, strict=True))
+    assert states() == before
 
 
 def test_after_an_error_in_the_block_all_is_as_before(sd1):
     before = state(sd1)
 
     def fail(call):
-        torch.rand(3)
+        draw()
         raise RuntimeError("inside")
 
     with pytest.raises(RuntimeError, match="inside"), hooked(sd1, {cross_attention(sd1): fail}):

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_a_step_holds_what_the_model_said(family, solver, request):
     cond, uncond = model.encode(PROMPTS), model.encode(["", ""])
     steps = run(model, solver=solver)
     assert [step.index for step in steps] == [0, 1, 2, 3]
-    for step, after in zip(steps, steps[1:], strict=False):
+    for step, after in pairwise(steps):
         assert step.t > after.t
         assert torch.equal(step.x_next, after.x)
     with torch.no_grad():
@@ -86,9 +87,7 @@ def test_one_call_a_step_and_no_more_rows_than_needed(sd1):
 
 def test_it_can_be_stopped_at_any_step(sd1):
     with count_rows(sd1) as count:
-        for step in sample(
-            sd1, sd1.encode(["a dog"]), sd1.encode([""]), sd1.noise([0]), steps=10, guidance_scale=4.0
-        ):
+        for step in sample(sd1, sd1.encode(["a dog"]), sd1.encode([""]), sd1.noise([0]), steps=10, guidance_scale=4.0):
             if step.index == 2:
                 break
     assert count.calls == 3

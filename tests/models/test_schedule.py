@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler
@@ -14,13 +16,18 @@ BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_line
 @given(st.integers(1, 100), st.lists(st.floats(0.01, 0.99), max_size=4, unique=True))
 def test_windows_that_meet_share_no_step_and_leave_none_out(count, cuts):
     edges = [0.0, *sorted(cuts), 1.0]
-    steps = [step for start, stop in zip(edges, edges[1:], strict=False) for step in Window(start, stop).steps(count)]
+    steps = [step for start, stop in pairwise(edges) for step in Window(start, stop).steps(count)]
     assert steps == list(range(count))
 
 
 @pytest.mark.parametrize(
     ("window", "count", "steps"),
-    [((0, 0.1), 50, range(5)), ((0.1, 0.3), 50, range(5, 15)), ((0.6, 1), 20, range(12, 20)), ((0, 0.26), 50, range(13))],
+    [
+        ((0, 0.1), 50, range(5)),
+        ((0.1, 0.3), 50, range(5, 15)),
+        ((0.6, 1), 20, range(12, 20)),
+        ((0, 0.26), 50, range(13)),
+    ],
 )
 def test_a_window_in_steps(window, count, steps):
     assert Window(*window).steps(count) == steps
@@ -34,7 +41,13 @@ def test_solvers_predict_eps_on_the_trained_betas(solver):
     scheduler = make_scheduler(trained, solver)
     assert scheduler.config.prediction_type == "epsilon"
     assert torch.equal(scheduler.alphas_cumprod, trained.alphas_cumprod)
-    assert not scheduler.config.get("clip_sample", False)
+
+
+def test_latents_are_not_clipped():
+    state = torch.full((1, 4, 2, 2), 5.0)
+    scheduler = make_scheduler(DDIMScheduler(**BETAS, clip_sample=True), "ddim")
+    scheduler.set_timesteps(4)
+    assert scheduler.step(torch.zeros_like(state), scheduler.timesteps[0], state).prev_sample.max() > 5
 
 
 def test_an_unknown_solver_is_an_error_that_lists_them():

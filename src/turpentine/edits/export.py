@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from turpentine.edits.sealed import as_os_errors
 from turpentine.edits.stack import stack_of
 from turpentine.errors import EditError
 from turpentine.models import Model
+from turpentine.models.load import _quiet
 
 RECORD = "turpentine.json"
 
@@ -26,7 +28,7 @@ def save_pipeline(model: Model, folder: str | os.PathLike[str]) -> None:
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EditError(f"{target} exists already: choose another folder, or remove that one first.")
-    with _whole_folder(target) as aside:
+    with _whole_folder(target) as aside, _quiet(), as_os_errors(target):
         model.pipeline.save_pretrained(aside, safe_serialization=True)
         (aside / RECORD).write_text(_record(model), encoding="utf-8")
 
@@ -42,11 +44,11 @@ def _record(model: Model) -> str:
 def _whole_folder(target: Path) -> Iterator[Path]:
     """A folder aside that becomes `target` in one step when the block ends well, and goes away when it does not."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    aside = target.parent / f".part-{secrets.token_hex(8)}"
+    aside.mkdir()
     try:
         yield aside
         _flush(aside)
-        aside.chmod(0o755)
         os.replace(aside, target)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
@@ -56,5 +58,6 @@ def _whole_folder(target: Path) -> Iterator[Path]:
 def _flush(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
+            path.chmod(folder.stat().st_mode & 0o666)  # safetensors leaves files that only their owner may read
             with path.open("rb+") as file:
                 os.fsync(file.fileno())

@@ -35,7 +35,7 @@ class Provenance:
     """What made an edit, of what, on what.
 
     method: the method's registered name; "by hand" for none.
-    settings: the method's fields, as JSON has them.
+    settings: the method's fields: numbers, texts, truth values and tuples of them.
     concepts: what was erased or amplified.
     seed: the method's seed, or None.
     base: fingerprint of the unedited model; an edit without one fits every model that has its tensors.
@@ -60,10 +60,10 @@ class Provenance:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Provenance:
         """The inverse of `to_json`. Raises TypeError or KeyError where the record has another form."""
-        concepts = tuple(_concept(item) for item in record["concepts"])
-        return cls(**{**record, "concepts": concepts, "onto": tuple(record["onto"])})
+        concepts = tuple(Concept(**_with_tuples(concept)) for concept in record["concepts"])
+        return cls(**{**_with_tuples(record), "concepts": concepts, "settings": _with_tuples(record["settings"])})
 
 
-def _concept(record: Mapping[str, Any]) -> Concept:
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
-    return Concept(**fields)
+def _with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples: its lists were some."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,8 +43,10 @@ def write_sealed(
     plain = {name: _standalone(tensor) for name, tensor in tensors.items()}
     digests = {name: digest(tensor) for name, tensor in plain.items()}
     text = json.dumps({"kind": kind, "format": FORMAT, "record": record, "tensors": digests}, sort_keys=True)
-    with write_whole(path) as aside:
+    with write_whole(path) as aside, as_os_errors(path):
+        mode = aside.stat().st_mode
         save_file(plain, aside, metadata={_RECORD: text, _SEAL: _seal(text)})
+        aside.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
 
 
 def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -57,6 +60,19 @@ def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tens
         names = set(file.keys())
         tensors = {name: _checked(path, file, name, names, sha) for name, sha in content["tensors"].items()}
     return tensors, content["record"]
+
+
+@contextmanager
+def as_os_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what the file system refuses safetensors (a full disk, say) as the OSError that it is."""
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number.group(1))
+        raise OSError(code, os.strerror(code), os.fspath(path)) from error
 
 
 def _standalone(tensor: Tensor) -> Tensor:
@@ -109,7 +125,7 @@ def _why_unreadable(path: Path, kind: str) -> str:
     """Which tensor a cut file breaks off in, if its header can still be read."""
     try:
         cut = _first_cut(path)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         cut = None
     if cut is None:
         return f"{path} is not a Turpentine {kind}, or is damaged: its safetensors header cannot be read."

@@ -194,7 +194,7 @@ class ESD:
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
         return Provenance(
             method=type(self).__name__,
-            settings={**settings, "window": list(self.window), "sites": _plain(self.sites)},
+            settings={**settings, "window": tuple(self.window), "sites": _plain(self.sites)},
             concepts=concepts,
             seed=self.seed,
             base=model.fingerprint,
@@ -242,8 +242,8 @@ def _check_settings(settings: ESD) -> None:
 
 
 def _plain(sites: str | Sites) -> Any:
-    """Sites as JSON has them."""
-    return sites if isinstance(sites, str) else [site.name for site in sites]
+    """Sites by name."""
+    return sites if isinstance(sites, str) else tuple(site.name for site in sites)
 
 
 def _facts(model: Model, provenance: Provenance) -> dict[str, Any]:

@@ -143,7 +143,8 @@ class Model:
         x: x_t = √ᾱ·x₀ + √(1−ᾱ)·ε, scaled so by all solvers. t: one timestep, or one for each row. cond: a row each.
         parameters: tensors that stand in for the denoiser's weights of those names (`unet....`) in this call only.
         """
-        at = torch.as_tensor(t, device=x.device)
+        # Waiting for the copy would let the device run dry between two steps.
+        at = torch.as_tensor(t).to(x.device, non_blocking=True)
         stand_ins = {_inside_unet(name): tensor for name, tensor in (parameters or {}).items()}
         prediction = predict(self.unet, x, at, cond, stand_ins).to(x.dtype)
         if self._family.prediction == "epsilon":

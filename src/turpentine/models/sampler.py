@@ -38,7 +38,6 @@ class Step:
     x_next: Latents
 
 
-@torch.no_grad()
 def sample(
     model: Model,
     cond: Conditioning,
@@ -59,15 +58,11 @@ def sample(
     scheduler = _start(model, solver, steps)
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance)
     state = latents * scheduler.init_noise_sigma
-    times = scheduler.timesteps
-    times_there = times.to(latents.device)
-    x = scheduler.scale_model_input(state, times[0])
-    for index, t in enumerate(times):
-        eps_uncond, eps_cond, eps = rows.predict(model, x, times_there[index], index, len(times))
-        state = scheduler.step(eps, t, state, return_dict=False)[0]
-        x_next = scheduler.scale_model_input(state, times[index + 1]) if index + 1 < len(times) else state
-        yield Step(index, t.item(), x, eps_cond, eps_uncond, eps, x_next)
-        x = x_next
+    x = scheduler.scale_model_input(state, scheduler.timesteps[0])
+    for index in range(len(scheduler.timesteps)):
+        step, state = _advance(model, scheduler, rows, index, state, x)
+        yield step
+        x = step.x_next
 
 
 def _start(model: Model, solver: str, steps: int) -> Any:
@@ -77,6 +72,17 @@ def _start(model: Model, solver: str, steps: int) -> Any:
     # The solver's own numbers stay on the CPU, where reading them does not wait for the device.
     scheduler.set_timesteps(steps, device="cpu")
     return scheduler
+
+
+# Not around the generator: gradients must be as the caller has them wherever it is left.
+@torch.no_grad()
+def _advance(model: Model, scheduler: Any, rows: _Rows, index: int, state: Latents, x: Latents) -> tuple[Step, Latents]:
+    """One step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
+    times = scheduler.timesteps
+    eps_uncond, eps_cond, eps = rows.predict(model, x, times[index], index, len(times))
+    state = scheduler.step(eps, times[index], state, return_dict=False)[0]
+    x_next = scheduler.scale_model_input(state, times[index + 1]) if index + 1 < len(times) else state
+    return Step(index, times[index].item(), x, eps_cond, eps_uncond, eps, x_next), state
 
 
 @dataclass

@@ -16,6 +16,7 @@ import torch
 from edits.weights import weights_hash
 
 from turpentine.concepts import Concept
+from turpentine.edits import Edit
 from turpentine.erase.esd import ESD
 from turpentine.erase.tuning import checkpoint as checkpoints
 from turpentine.erase.tuning import pace
@@ -25,9 +26,16 @@ from turpentine.errors import BadArgument, EditError
 from turpentine.models import Model, count_rows
 
 CHURCH = Concept("church")
-SETTINGS: dict[str, Any] = {"steps": 40, "batch_size": 2, "trajectories": 9, "sampling_steps": 3, "lr": 1e-3}
+SETTINGS: dict[str, Any] = {"steps": 24, "batch_size": 2, "trajectories": 9, "sampling_steps": 3, "lr": 1e-3}
 RUN = ESD(**SETTINGS)
 SAMPLED = 2 * 3 * 9  # rows
+
+
+@pytest.fixture(scope="module")
+def whole(sd1: Model) -> Edit:
+    """What a run that never stops gives."""
+    return RUN(sd1, CHURCH)
+
 
 # One child is started for each signal: what is tested is a process that ends, with all that it held.
 CHILD = f"""
@@ -39,7 +47,7 @@ from turpentine.concepts import Concept
 from turpentine.erase.esd import ESD
 from turpentine.erase.tuning import pace
 from turpentine.models import Model
-pace.SECONDS_BETWEEN_SAVES = 0.0
+pace.SECONDS_BETWEEN_SAVES, pace.LARGEST_SHARE = 0.0, float("inf")
 report = lambda done, total: print(done, flush=True)
 try:
     ESD(**{SETTINGS})(Model(tiny_sd1()), Concept("church"), progress=report, checkpoint=sys.argv[1])
@@ -65,21 +73,26 @@ def _signal_child(folder: Path, at: int, number: int) -> tuple[int, str, int]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_a_run_that_is_killed_and_interrupted_gives_the_same_edit(sd1: Model, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_and_interrupted_gives_the_same_edit(sd1: Model, tmp_path: Path, whole: Edit) -> None:
     folder = tmp_path / "run"
-    code, _, _ = _signal_child(folder, SAMPLED + 6 * 8, signal.SIGKILL)
+    code, _, _ = _signal_child(folder, SAMPLED + 6 * 5, signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert (folder / "state.safetensors").exists()
     assert not list(folder.glob(".part-*")) or len(list(folder.glob(".part-*"))) == 1
-    code, complaint, reached = _signal_child(folder, SAMPLED + 6 * 16, signal.SIGINT)
+    code, complaint, reached = _signal_child(folder, SAMPLED + 6 * 10, signal.SIGINT)
     assert code == 1
     updates = (reached - SAMPLED) // 6
-    assert f"Stopped after {updates} of 40 updates; the same command goes on from {folder}." in complaint
+    assert f"Stopped after {updates} of 24 updates; the same command goes on from {folder}." in complaint
     with count_rows(sd1) as count:
         edit = RUN(sd1, CHURCH, checkpoint=folder)
-    assert 15 < updates < 40
-    assert count.rows == (40 - updates) * 2  # nothing is sampled again, no update is done again
-    assert edit == RUN(sd1, CHURCH)
+    assert 9 < updates < 24
+    assert count.rows == (24 - updates) * 2  # nothing is sampled again, no update is done again
+    assert edit == whole
+
+
+def _save_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(pace, "LARGEST_SHARE", float("inf"))
 
 
 def _stopping(at: int, error: type[BaseException]) -> Any:
@@ -91,29 +104,30 @@ def _stopping(at: int, error: type[BaseException]) -> Any:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-@pytest.mark.parametrize("updates", [0, 1, 17])
+@pytest.mark.parametrize("updates", [0, 1, 5])
 def test_a_run_goes_on_to_the_same_edit(
     sd1: Model, tmp_path: Path, error: type[BaseException], updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    esd = ESD(**{**SETTINGS, "steps": 20})
+    esd = ESD(**{**SETTINGS, "steps": 8})
     whole = esd(sd1, CHURCH)
     if error is RuntimeError:
-        monkeypatch.setattr(pace, "SECONDS_BETWEEN_SAVES", 0.0)
+        _save_always(monkeypatch)
     with pytest.raises(error):
         esd(sd1, CHURCH, progress=_stopping(SAMPLED + 6 * updates, error), checkpoint=tmp_path)
     with count_rows(sd1) as count:
         assert esd(sd1, CHURCH, checkpoint=tmp_path) == whole
     repeated = 1 if error is RuntimeError and updates else 0  # it came before the save
-    assert count.rows == 2 * (20 - updates + repeated)
+    in_flight = 0 if updates else 2 * 3 * 1  # rows of the last trajectory
+    assert count.rows == in_flight + 2 * (8 - updates + repeated)
 
 
-def test_a_run_stopped_in_sampling_samples_the_rest_only(sd1: Model, tmp_path: Path) -> None:
+def test_a_run_stopped_in_sampling_samples_the_rest_only(sd1: Model, tmp_path: Path, whole: Edit) -> None:
     with pytest.raises(KeyboardInterrupt):
         RUN(sd1, CHURCH, progress=_stopping(2 * 3 * 8 + 1, KeyboardInterrupt), checkpoint=tmp_path)
     with count_rows(sd1) as count:
         edit = RUN(sd1, CHURCH, checkpoint=tmp_path)
-    assert count.rows == 2 * 3 * 1 + 40 * 2  # eight of the nine trajectories were kept
-    assert edit == RUN(sd1, CHURCH)
+    assert count.rows == 2 * 3 * 1 + 24 * 2  # eight of the nine trajectories were kept
+    assert edit == whole
 
 
 def test_fresh_runs_go_on_too(sd1: Model, tmp_path: Path) -> None:
@@ -126,7 +140,7 @@ def test_fresh_runs_go_on_too(sd1: Model, tmp_path: Path) -> None:
 
 
 def test_without_a_checkpoint_an_interrupt_says_that_nothing_was_kept(sd1: Model) -> None:
-    with pytest.raises(KeyboardInterrupt, match="Stopped after 2 of 40 updates; nothing was kept"):
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 2 of 24 updates; nothing was kept"):
         RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt))
 
 
@@ -134,9 +148,9 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(sd1: Model, tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt), checkpoint=tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(BadArgument, match="is of another run .*lr"):
+    with pytest.raises(BadArgument, match=r"is of another run .*lr"):
         ESD(**{**SETTINGS, "lr": 2e-3})(sd1, CHURCH, checkpoint=tmp_path)
-    with pytest.raises(BadArgument, match="is of another run .*concepts"):
+    with pytest.raises(BadArgument, match=r"is of another run .*concepts"):
         RUN(sd1, Concept("dog"), checkpoint=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     state = bytearray((tmp_path / "state.safetensors").read_bytes())

@@ -57,7 +57,7 @@ def disturbed(
     """Round trips, flips, blur, noise and tints; a share of rows turned into pictures of nothing."""
     count = len(x)
     random = generator(rng)
-    x = _some(rng, 0.5, x, lambda part: _round_trip(part, vae, random))
+    x = _some(rng, 0.35, x, lambda part: _round_trip(part, vae, random))
     x = _some(rng, 0.3, x, lambda part: part.flip(-1))
     x = _some(rng, 0.3, x, lambda part: _blur(part, float(rng.uniform(0.3, 0.9))))
     x = _some(rng, 0.5, x, lambda part: part + rng.uniform(0, 0.12) * torch.randn(part.shape, generator=random))

@@ -60,7 +60,8 @@ class Checkpoint:
 
 def discard(folder: str | os.PathLike[str]) -> None:
     """Remove a checkpoint's folder, when its run's result is safe elsewhere; nothing happens if there is none."""
-    for path in Path(folder).glob("*.safetensors"):
-        path.unlink()
+    for pattern in ("*.safetensors", ".tmp*"):  # the latter is what safetensors leaves behind when it is killed
+        for path in Path(folder).glob(pattern):
+            path.unlink()
     if Path(folder).is_dir() and not any(Path(folder).iterdir()):
         shutil.rmtree(folder)

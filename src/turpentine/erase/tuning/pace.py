@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SECONDS_BETWEEN_SAVES = 15.0
-_LARGEST_SHARE = 0.05
+LARGEST_SHARE = 0.05
 
 
 class Pace:
@@ -28,4 +28,4 @@ class Pace:
         start = time.monotonic()
         yield
         self._last = time.monotonic()
-        self._wait = max(SECONDS_BETWEEN_SAVES, (self._last - start) / _LARGEST_SHARE)
+        self._wait = max(SECONDS_BETWEEN_SAVES, (self._last - start) / LARGEST_SHARE)

@@ -269,7 +269,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     contact_sheet(measured, sheet_rows(asked)).save(args.out / "samples.png", optimize=True)
     (args.out / "README.md").write_text(card(model, measured, table, args.seeds))
-    facts = {line.name: {label: [r.hits, r.n] for label, r in line.labels.items()} for line in table}
+    counted = {line.name: {label: [r.hits, r.n] for label, r in line.labels.items()} for line in table}
+    facts = {"fingerprint": model.fingerprint, "lines": counted}
     (args.out / "card.json").write_text(json.dumps(facts, indent=1))
     print(
         "\n"

@@ -35,7 +35,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch width height side"]) -> Float[Tensor, "batch width height side"]:
         h = self.conv1(F.silu(self.norm1(x)))
-        return x + self.conv2(F.silu(self.norm2(h)))
+        change: Tensor = self.conv2(F.silu(self.norm2(h)))
+        return x + change
 
 
 class SmallCNN(nn.Module):

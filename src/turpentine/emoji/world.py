@@ -216,7 +216,8 @@ def _in_palette(canvas: Float[np.ndarray, "height width 3"], artist: str) -> Flo
     dark, light = (np.array(colour, np.float32) / 255 for colour in PALETTES[artist])
     grey = canvas @ np.array([0.299, 0.587, 0.114], np.float32)
     grey = (grey - grey.min()) / (grey.max() - grey.min())
-    return dark + grey[..., None] * (light - dark)
+    painted: Float[np.ndarray, "height width 3"] = dark + grey[..., None] * (light - dark)
+    return painted
 
 
 def to_image(pixels: UInt8[np.ndarray, "height width 3"]) -> Image.Image:

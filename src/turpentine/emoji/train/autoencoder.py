@@ -45,7 +45,8 @@ def loss(vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
         posterior = vae.encode(x).latent_dist
         z = posterior.sample(generator(rng))
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-        return reconstruction(vae.decode(z).sample, x) + KL_WEIGHT * kl
+        total: Tensor = reconstruction(vae.decode(z).sample, x) + KL_WEIGHT * kl
+        return total
 
     return value
 
@@ -55,4 +56,5 @@ def psnr(vae: AutoencoderKL, x: Float[Tensor, "batch 3 height width"]) -> Float[
     """Each picture's peak signal-to-noise ratio after a round trip, in dB."""
     x = x.to(device_of(vae))
     y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
-    return -10 * ((y - x) / 2).square().mean((1, 2, 3)).clamp_min(1e-10).log10()
+    error: Tensor = ((y - x) / 2).square().mean((1, 2, 3))
+    return -10 * error.clamp_min(1e-10).log10()

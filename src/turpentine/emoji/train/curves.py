@@ -27,7 +27,8 @@ def smoothed(values: Float[np.ndarray, " updates"], width: int = 50) -> Float[np
     sums = np.cumsum(np.concatenate([[0.0], values]))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - width)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    means: Float[np.ndarray, " updates"] = (sums[ends] - sums[starts]) / (ends - starts)
+    return means
 
 
 def plot(folder: Path, out: Path) -> None:

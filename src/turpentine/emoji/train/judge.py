@@ -150,7 +150,7 @@ def calibrate(judge: JudgeNet, vae: AutoencoderKL, size: int, pictures: int = 20
     rng = np.random.default_rng((seed, 0xCA11B))
     with torch.inference_mode():
         x, truth = disturbed(rng, *labelled(rng, pictures, size), vae)
-        parts = [judge.logits(part.to(device_of(judge))) for part in x.split(256)]
+        parts = [judge.logits(part.to(device_of(judge))) for part in torch.split(x, 256)]
     logits = {a: torch.cat([part[a].cpu() for part in parts]) for a in ANSWERS}
     heats = torch.linspace(-1.5, 1.5, 61)
     scores: dict[str, list[float]] = {a: [] for a in ANSWERS}

@@ -33,11 +33,34 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Roughly ``U Vᵀ`` of ``matrix = U S Vᵀ`` (singular values end between 0.7 and 1.2), by Newton–Schulz steps."""
-    a, b, c = 3.4445, -4.7750, 2.0315
+    """Roughly ``U Vᵀ`` of ``matrix = U S Vᵀ`` (singular values end between 0.7 and 1.2), by Newton–Schulz steps.
+
+    A step X ← (aI + bG + cG²) X with G = X Xᵀ changes G to P G P, as P commutes with it; so all steps can be taken on the
+    small G, and X be multiplied once. That is cheaper where X is three times as wide as high, as most kernels are.
+    """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (wide.norm() + 1e-7)
+    rows, columns = wide.shape
+    result = _stepped_by_gram(wide, iterations) if columns >= 3 * rows else _stepped(wide, iterations)
+    return result if matrix.shape[0] <= matrix.shape[1] else result.T
+
+
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+
+
+def _stepped(wide: Tensor, iterations: int) -> Tensor:
     for _ in range(iterations):
         gram = wide @ wide.T
-        wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+        wide = _A * wide + (_B * gram + _C * gram @ gram) @ wide
+    return wide
+
+
+def _stepped_by_gram(wide: Tensor, iterations: int) -> Tensor:
+    gram = wide @ wide.T
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    product = identity
+    for _ in range(iterations):
+        step = _A * identity + _B * gram + _C * gram @ gram
+        product = step @ product
+        gram = step @ gram @ step
+    return product @ wide

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -45,7 +45,7 @@ class Recipe:
         self._train("towers", both, p.towers, towers.loss(both, p.towers.batch, p.size))
         return both
 
-    def unet(self, vae: AutoencoderKL, both: Towers) -> unet.UNet2DConditionModel:
+    def unet(self, vae: AutoencoderKL, both: Towers) -> UNet2DConditionModel:
         """The trained denoiser; sets the autoencoder's ``scaling_factor`` on the way."""
         p = self.preset
         torch.manual_seed(self.seed)

@@ -106,6 +106,7 @@ def loss(unet: nn.Module, cached: Cache, scale: float, batch_size: int) -> Loss:
         device = device_of(unet)
         x = x.to(device).contiguous(memory_format=torch.channels_last)
         predicted = unet(x, t.to(device), hidden.to(device)).sample
-        return (weight[t].to(device) * (predicted - eps.to(device)).square().mean((1, 2, 3))).mean()
+        error: Tensor = (predicted - eps.to(device)).square().mean((1, 2, 3))
+        return (weight[t].to(device) * error).mean()
 
     return value

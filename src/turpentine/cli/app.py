@@ -1,0 +1,72 @@
+"""The command `turpentine`, and the one place where errors become a sentence and an exit code."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from cyclopts import App, Parameter
+
+import turpentine
+from turpentine.cli import faults, terminal
+from turpentine.cli.apply import apply
+from turpentine.cli.erase import erase, with_settings
+from turpentine.cli.generate import generate
+from turpentine.cli.info import info
+from turpentine.cli.judge import judge
+from turpentine.cli.methods import methods
+from turpentine.cli.texts import summary, with_help
+
+COMMANDS: tuple[Callable[..., None], ...] = (erase, generate, judge, info, apply, methods)
+
+# What is done is kept by these, and not done again.
+_RESUMABLE = {"erase", "generate"}
+
+
+def main(tokens: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave the process: 0 is success, 2 a fault that the user can put right."""
+    sys.exit(run(sys.argv[1:] if tokens is None else tokens))
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run the command line and give its exit code."""
+    terminal.prepare()
+    tokens = list(tokens)
+    try:
+        build(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        terminal.close_pipe()
+        return faults.PIPE_CLOSED
+    except KeyboardInterrupt:
+        terminal.complain(_interrupted(tokens))
+        return faults.INTERRUPTED
+    except Exception as error:
+        terminal.complain(faults.sentence(error))
+        return faults.REFUSED
+    return 0
+
+
+def build(tokens: Sequence[str]) -> App:
+    """The app with all commands; the flags of `erase` depend on the method and the model that it is asked for."""
+    app = App(
+        name="turpentine",
+        help=summary(turpentine.__doc__).split("\n\n")[0],
+        version=lambda: turpentine.__version__,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(negative_iterable=()),
+    )
+    for command in COMMANDS:
+        ready = with_settings(tokens[1:]) if command is erase and tokens[:1] == ["erase"] else command
+        app.command(with_help(ready), name=command.__name__, help=summary(command.__doc__))
+    return app
+
+
+def _interrupted(tokens: Sequence[str]) -> str:
+    again = terminal.plain(shlex.join(["turpentine", *tokens]))
+    if tokens and tokens[0] in _RESUMABLE:
+        return f"Interrupted. The same command goes on from here: {again}"
+    return "Interrupted. Nothing was written; the same command starts again."

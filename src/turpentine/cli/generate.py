@@ -1,0 +1,123 @@
+"""`turpentine generate`: pictures of prompts as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from cyclopts.types import PositiveInt
+
+from turpentine.cli.meter import shown
+from turpentine.cli.options import Flat, Json, ModelChoice, load_edits, parse_seeds, warn_of_unknown_words
+from turpentine.cli.pictures import Wanted, read_picture, wanted
+from turpentine.cli.sheet import Row, contact_sheet
+from turpentine.cli.terminal import plain, say, say_json
+from turpentine.cli.texts import with_help
+from turpentine.errors import BadArgument
+from turpentine.files import write_whole
+
+if TYPE_CHECKING:
+    from turpentine.models import Model
+
+SHEET = "contact-sheet.png"
+
+
+@with_help
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw, as `Model.generate` has it.
+
+    steps: of the solver.
+    guidance_scale: how strongly the prompt guides; 1 is without guidance.
+    negative_prompt: what to lead away from.
+    solver: how the noise is taken away.
+    size: of a picture, in pixels a side; the model's own by default.
+    """
+
+    steps: PositiveInt = 20
+    guidance_scale: float = 4.0
+    negative_prompt: str = ""
+    solver: Literal["ddim", "dpm", "euler"] = "ddim"
+    size: PositiveInt | None = None
+
+
+def generate(
+    *prompts: str,
+    seeds: str = "0",
+    out: Path = Path("pictures"),
+    edit: Annotated[tuple[str, ...], Parameter(metavar="FILE[:SCALE]", show_default=False)] = (),
+    sampling: Annotated[Sampling, Flat] = Sampling(),
+    batch_size: PositiveInt = 8,
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Draw pictures of prompts as PNG files, and a contact sheet of them.
+
+    Each file holds its own recipe; a run that was broken off draws only what is missing.
+
+    prompts: what to draw; every prompt is drawn with every seed.
+    seeds: numbers and ranges, such as 0-7,9.
+    out: the folder to write to.
+    edit: the file of an edit to put on the model, and its scale, 1 by default; may be given several times.
+    batch_size: pictures drawn at once.
+    json: print one JSON document.
+    """
+    if not prompts:
+        raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')
+    numbers = parse_seeds(seeds)
+    texts = list(dict.fromkeys(prompts))
+    model, origin = _edited_model(source, edit)
+    warn_of_unknown_words(model, texts)
+    pictures = wanted(texts, numbers, out, {**vars(sampling), **origin})
+    _draw(model, [picture for picture in pictures if not picture.is_drawn()], vars(sampling), batch_size)
+    _write_sheet(pictures, out / SHEET)
+    _tell(pictures, out / SHEET, json)
+
+
+def _edited_model(source: ModelChoice, files: Sequence[str]) -> tuple[Model, dict[str, Any]]:
+    """The model with its edits on, and what names it in a recipe."""
+    edits = load_edits(files)
+    model = source.load()
+    origin = {"model": model.fingerprint, "dtype": str(model.dtype), "edits": [edit.id for edit in edits]}
+    for edit in edits:
+        edit.apply(model)
+    return model, origin
+
+
+def _draw(model: Model, missing: Sequence[Wanted], settings: dict[str, Any], batch_size: int) -> None:
+    """Draw a batch at a time, so that what is drawn is kept whatever happens next."""
+    steps = settings["steps"]
+    with shown("Drawing") as progress:
+        for first in range(0, len(missing), batch_size):
+            batch = missing[first : first + batch_size]
+            images = model.generate(
+                [picture.prompt for picture in batch],
+                seeds=[picture.seed for picture in batch],
+                batch_size=batch_size,
+                progress=lambda done, _, first=first: progress(first * steps + done, len(missing) * steps),
+                **settings,
+            )
+            for picture, image in zip(batch, images, strict=True):
+                picture.write(image)
+
+
+def _write_sheet(pictures: Sequence[Wanted], path: Path) -> None:
+    rows = [
+        Row(prompt, [(f"seed {picture.seed}", read_picture(picture.path)) for picture in group])
+        for prompt, group in groupby(pictures, key=lambda picture: picture.prompt)
+    ]
+    with write_whole(path) as aside:
+        contact_sheet(rows).save(aside, format="PNG")
+
+
+def _tell(pictures: Sequence[Wanted], sheet: Path, json: bool) -> None:
+    if json:
+        drawn = [{"path": str(each.path), "prompt": each.prompt, "seed": each.seed} for each in pictures]
+        say_json({"pictures": drawn, "sheet": str(sheet)})
+        return
+    for path in [*(picture.path for picture in pictures), sheet]:
+        say(plain(str(path)))

@@ -1,0 +1,81 @@
+"""`turpentine info`: versions, devices, and the anatomy of a model."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from turpentine.cli.options import Flat, Json, ModelChoice
+from turpentine.cli.terminal import plain, say, say_json, show_table
+
+if TYPE_CHECKING:
+    from turpentine.models import Model, Site, Sites
+
+_LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "polars")
+
+
+def info(
+    *,
+    kind: str | None = None,
+    label: str | None = None,
+    level: Literal["module", "layer"] = "module",
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Show versions, devices, and a model's sites: its named parts with their kinds and sizes.
+
+    kind, label: only sites whose kind or label fits, such as --kind cross-attention or --label 'UP*'.
+    level: whole modules, or the layers inside them.
+    json: print one JSON document.
+    """
+    machine = _machine()
+    if not json:
+        show_table(("", ""), machine.items())
+    model = source.load()
+    sites = model.sites.only(kind=kind, label=label, level=level)
+    if json:
+        facts = {**model.describe(), "fingerprint": model.fingerprint}
+        say_json({"machine": machine, "model": facts, "sites": [_as_json(model, site) for site in sites]})
+    else:
+        _show_model(model, sites)
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    import turpentine
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "turpentine": turpentine.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _LIBRARIES},
+        "system": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "devices": ", ".join(["cpu", *(f"cuda:{index} ({name})" for index, name in enumerate(gpus))]),
+    }
+
+
+def _as_json(model: Model, site: Site) -> dict[str, Any]:
+    return {
+        "label": site.label,
+        "kind": site.kind,
+        "level": site.level,
+        "resolution": site.resolution,
+        "weights": _weights(model, site),
+        "name": site.name,
+    }
+
+
+def _weights(model: Model, site: Site) -> int:
+    return sum(model.parameter(name).numel() for name in site.parameters)
+
+
+def _show_model(model: Model, sites: Sites) -> None:
+    say()
+    facts = {key: f"{value:,}" if isinstance(value, int) else plain(value) for key, value in model.describe().items()}
+    show_table(("", ""), {**facts, "fingerprint": model.fingerprint}.items())
+    say()
+    rows = [(site.label, site.kind, site.resolution or "", f"{_weights(model, site):,}", site.name) for site in sites]
+    show_table(("label", "kind", "px", "weights", "name"), rows)
+    say(f"\n{len(sites)} sites; px is the height in latent pixels.")

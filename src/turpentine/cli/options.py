@@ -1,0 +1,110 @@
+"""Flags that several commands share, and what is written in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from turpentine.cli.meter import busy
+from turpentine.cli.terminal import plain, warn
+from turpentine.cli.texts import with_help
+from turpentine.errors import BadArgument
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.models import Model
+
+Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+Flat = Parameter(name="*")
+
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
+_MOST_SEEDS = 100_000
+
+
+@with_help
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model, and where it runs.
+
+    model: "emoji" (the embedded one), a diffusers folder, a .safetensors file, or a hub id.
+    device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
+    dtype: number format of the weights; fp16 by default on CUDA, fp32 elsewhere.
+    """
+
+    model: str = "emoji"
+    device: str | None = None
+    dtype: Literal["fp32", "fp16", "bf16"] | None = None
+
+    def load(self) -> Model:
+        """Load it."""
+        with busy(f"Loading {plain(self.model)}"):
+            import torch
+
+            from turpentine.models import load
+
+            dtype = getattr(torch, _DTYPES[self.dtype]) if self.dtype else None
+            return load(self.model, device=_device(self.device), dtype=dtype)
+
+
+def _device(name: str | None) -> str | None:
+    """Check a device's name before a large model is read for it."""
+    import torch
+
+    if name is None:
+        return None
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise BadArgument(f"There is no device {name!r} here: leave out --device, or give cpu.") from error
+    return name
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds such as `0-7,9`. Raises BadArgument."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = _SEEDS.fullmatch(part.strip())
+        if match is None:
+            raise BadArgument(f"{text!r} are no seeds: give numbers and ranges from 0, such as 0-7,9.")
+        first, last = match.groups()
+        seeds += _seed_range(int(first), int(last or first))
+    return list(dict.fromkeys(seeds))
+
+
+def _seed_range(first: int, last: int) -> range:
+    if not first <= last < first + _MOST_SEEDS or last >= 2**63:
+        raise BadArgument(f"{first}-{last} is no range of seeds: it must go upwards, by at most {_MOST_SEEDS:,}.")
+    return range(first, last + 1)
+
+
+def parse_edit(text: str) -> tuple[Path, float]:
+    """Read `FILE` or `FILE:SCALE`. Raises BadArgument for a scale that is no number."""
+    path, colon, scale = text.rpartition(":")
+    if not colon or Path(text).exists():
+        return Path(text), 1.0
+    try:
+        return Path(path), float(scale)
+    except ValueError:
+        raise BadArgument(f"{text!r} is no edit's file, nor is {scale!r} a scale: give FILE or FILE:0.5.") from None
+
+
+def load_edits(texts: Sequence[str]) -> list[Edit]:
+    """The edits of `--edit` flags, scaled, in their order."""
+    from turpentine.edits import Edit
+
+    return [Edit.load(path).scaled(scale) for path, scale in map(parse_edit, texts)]
+
+
+def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:
+    """Say which words the model's tokenizer does not know: what it draws of them is chance."""
+    words = dict.fromkeys(word for text in texts for word in model.unknown_words(text))
+    if words:
+        listed = ", ".join(repr(word) for word in words)
+        does = "is a word" if len(words) == 1 else "are words"
+        warn(f"{listed} {does} that the model's tokenizer does not know: what it draws for it is chance.")

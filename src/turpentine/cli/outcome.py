@@ -1,0 +1,91 @@
+"""What `turpentine erase` tells at its end: a table, the files, and how to use the edit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from turpentine.cli.terminal import plain, say, show_table
+
+if TYPE_CHECKING:
+    from turpentine.bench import Change, Difference, ErasureResult, Rate
+
+_SUMMARY = {
+    "erased": "prompts that name it",
+    "scenes": "prompts that only imply it",
+    "others": "others of its kind",
+}
+
+
+def as_json(result: ErasureResult) -> dict[str, Any]:
+    """The outcome for a machine."""
+    return {
+        "concepts": [concept.text for concept in result.concepts],
+        "edit": result.edit.id,
+        "summary": result.comparison.to_json(),
+        "labels": result.comparison.frame.to_dicts(),
+        "seconds": result.run.seconds,
+        "files": {name: str(path) for name, path in result.files.items()},
+    }
+
+
+def show_outcome(result: ErasureResult, model: str) -> None:
+    """The outcome for a person."""
+    _show_labels(result)
+    if result.comparison.summary["erased"].before:
+        say()
+        _show_summary(result)
+    say()
+    show_table(("", ""), result.files.items())
+    say("\nTo use the edit from Python:\n")
+    for line in _usage(result, model):
+        say(f"    {line}")
+
+
+def _show_labels(result: ErasureResult) -> None:
+    """A row for each label, under one for its group."""
+    rows: list[list[str]] = []
+    strong: list[int] = []
+    for group in result.comparison.groups:
+        strong.append(len(rows))
+        rows.append([group.group, *_numbers(group)])
+        rows += [[f"  {one.label}", *_numbers(one)] for one in result.comparison.labels if one.group == group.group]
+    show_table(("shown as asked for, in %", "before", "after", "change", "moved"), rows, strong=strong)
+    say("\nIn brackets: 95 % intervals. Moved: the mean change of the pixels, in %.")
+
+
+def _show_summary(result: ErasureResult) -> None:
+    summary, overall = result.comparison.summary, result.comparison.overall
+    rows = [(text, *_numbers(summary[name])) for name, text in _SUMMARY.items() if name in summary]
+    broken = ("blank or noise, of all", _rate(overall.broken_before), _rate(overall.broken_after), "", "")
+    show_table(("in short, in %", "before", "after", "change", "moved"), [*rows, broken])
+
+
+def _numbers(change: Change) -> tuple[str, str, str, str]:
+    return _rate(change.before), _rate(change.after), _difference(change.difference), f"{100 * change.moved:.1f}"
+
+
+def _rate(rate: Rate | None) -> str:
+    return "-" if rate is None else f"{rate.value:.0%} ({rate.low:.0%}–{rate.high:.0%})".replace("%", "")
+
+
+def _difference(difference: Difference | None) -> str:
+    if difference is None:
+        return "-"
+    value, low, high = map(_points, difference)
+    return f"{value} ({low} to {high})"
+
+
+def _points(difference: float) -> str:
+    """Percentage points with their sign, none for 0."""
+    points = round(100 * difference)
+    return f"{points:+d}".replace("-", "−") if points else "0"
+
+
+def _usage(result: ErasureResult, model: str) -> list[str]:
+    loaded = "" if model == "emoji" else repr(model)
+    path = str(result.files["edit"])
+    return [
+        "import turpentine as tp",
+        f"model = tp.load({plain(loaded)})",
+        f"tp.Edit.load({plain(repr(path))}).apply(model)",
+    ]

@@ -1,0 +1,93 @@
+"""The judge of the emoji world: object, drawing style, background colour and work."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import polars as pl
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from turpentine.emoji.judge import ANSWERS, load_judge, weights_path
+from turpentine.errors import ModelNotFound
+from turpentine.judges.works import nearest_works, radius
+
+REVISION = "1"
+"""Of the code here and in `works`; raise it with any change that could give another answer."""
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Gives the probabilities of each attribute's answers, a row for each picture, columns as in `ANSWERS`."""
+
+    def probabilities(self, images: Sequence[Image.Image]) -> Mapping[str, Tensor]:
+        """By attribute: "object", "style" and "colour"."""
+        ...
+
+
+class EmojiJudge:
+    """Says what a picture of the emoji world shows.
+
+    object, object_p: the most likely object ("none" is one of the answers) and its probability; second: the next one.
+    style, style_p, colour, colour_p: the same for drawing style and background. work, artist: those of the nearest
+    work, null if none is near; work_distance: mean absolute difference of the pixels to it, 0 to 1.
+
+    classifier: the network; the shipped one by default. Raises ModelNotFound where that is missing.
+    """
+
+    name = "emoji"
+
+    def __init__(self, classifier: Classifier | None = None) -> None:
+        self._classifier = _shipped() if classifier is None else classifier
+
+    @cached_property
+    def revision(self) -> str:
+        """SHA-256, in hex, over the classifier's weights and the revision of the code."""
+        digest = hashlib.sha256(f"{REVISION} {type(self._classifier).__name__}".encode())
+        if isinstance(self._classifier, nn.Module):
+            for name, tensor in sorted(self._classifier.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The label sets, and how near a picture of a work must be."""
+        labels = {attribute: list(answers) for attribute, answers in ANSWERS.items()}
+        return {"labels": labels, "radius of a work": radius()}
+
+    def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
+        """A row for each picture; the columns are described above."""
+        if not images:
+            return pl.concat([_answers(_nothing()), nearest_works([])], how="horizontal")
+        return pl.concat([_answers(self._classifier.probabilities(images)), nearest_works(images)], how="horizontal")
+
+
+def _shipped() -> Classifier:
+    path = weights_path()
+    if not path.is_file():
+        raise ModelNotFound(f"The judge's weights are not at {path}: install Turpentine anew.")
+    return load_judge(path)
+
+
+def _nothing() -> dict[str, Tensor]:
+    return {attribute: torch.zeros(0, len(answers)) for attribute, answers in ANSWERS.items()}
+
+
+def _answers(probabilities: Mapping[str, Tensor]) -> pl.DataFrame:
+    columns: list[pl.Series] = []
+    for attribute, answers in ANSWERS.items():
+        p, order = probabilities[attribute].sort(dim=1, descending=True, stable=True)
+        columns.append(_names(attribute, answers, order[:, 0]))
+        columns.append(pl.Series(f"{attribute}_p", p[:, 0].tolist(), dtype=pl.Float64))
+        if attribute == "object":
+            columns.append(_names("second", answers, order[:, 1]))
+    return pl.DataFrame(columns)
+
+
+def _names(column: str, answers: Sequence[str], indices: Tensor) -> pl.Series:
+    return pl.Series(column, [answers[index] for index in indices.tolist()], dtype=pl.String)

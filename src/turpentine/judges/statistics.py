@@ -1,0 +1,59 @@
+"""What the pixels alone say: a broken picture is called broken, whatever another judge sees in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+from PIL import Image
+
+BLANK = 0.04
+"""A picture of less contrast shows nothing. The faintest of the emoji world's pictures has 0.06."""
+
+NOISE = 0.06
+"""A picture that is rougher is noise. Of the emoji world's pictures none is, of decoded Gaussian latents 30 %, of
+latents twice as wide all."""
+
+
+class PictureStatistics:
+    """Contrast, roughness, and whether a picture is broken; a judge for any model.
+
+    contrast: the largest standard deviation of a colour channel, 0 to 0.5. roughness: the median difference of
+    neighbouring pixels, in the channel where it is largest, 0 to 1; drawings and photographs have wide calm parts and
+    so a small median. broken: "blank", "noise" or null.
+    """
+
+    name = "picture statistics"
+    revision = "1"
+    settings: Mapping[str, Any] = {"blank below contrast": BLANK, "noise above roughness": NOISE}
+
+    def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
+        """A row for each picture: contrast, roughness, broken."""
+        pixels = [np.asarray(image.convert("RGB"), dtype=np.float32) / 255 for image in images]
+        scores = [(contrast(picture), roughness(picture)) for picture in pixels]
+        return pl.DataFrame(
+            [(c, r, _fault(c, r)) for c, r in scores],
+            schema={"contrast": pl.Float64, "roughness": pl.Float64, "broken": pl.String},
+            orient="row",
+        )
+
+
+def contrast(pixels: Float[np.ndarray, "height width channel"]) -> float:
+    """The largest standard deviation of a colour channel, of values from 0 to 1."""
+    return float(pixels.std(axis=(0, 1)).max())
+
+
+def roughness(pixels: Float[np.ndarray, "height width channel"]) -> float:
+    """The median over all pairs of neighbours of their largest difference in a channel; 0 for a single pixel."""
+    steps = [np.abs(np.diff(pixels, axis=axis)).max(axis=-1).ravel() for axis in (0, 1)]
+    pairs = np.concatenate(steps)
+    return float(np.median(pairs)) if pairs.size else 0.0
+
+
+def _fault(contrast: float, roughness: float) -> str | None:
+    if contrast < BLANK:
+        return "blank"
+    return "noise" if roughness > NOISE else None

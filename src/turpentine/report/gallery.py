@@ -1,0 +1,96 @@
+"""The pictures of a page: before and after of each prompt, a pair for each seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from turpentine.bench import ErasureResult, Measurement
+from turpentine.report.pictures import data_uri, is_small
+from turpentine.report.story import heading
+
+SHOWN = 8
+"""Seeds of a prompt on a page; the rest is in the result's folder."""
+
+_LARGE = {"erased", "scene"}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture. seen: what the judge saw of what was asked for; hit: was it that; None where nobody knows."""
+
+    uri: str
+    is_small: bool
+    hit: bool | None
+    seen: str
+    broken: str | None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The pictures of a prompt, a pair for each seed; all: how many seeds there are."""
+
+    prompt: str
+    pairs: tuple[tuple[int, Shot, Shot], ...]
+    all: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """The strips of a label."""
+
+    label: str
+    strips: tuple[Strip, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The cards of a group; large: are its pictures the page's point?"""
+
+    name: str
+    is_large: bool
+    cards: tuple[Card, ...]
+
+
+def sections(result: ErasureResult) -> list[Section]:
+    """A section for each group; a prompt is shown once, in the first group that has it."""
+    kind, shown = result.concepts[0].kind, set[str]()
+    found = []
+    for rows in _parts(_side_by_side(result), "group"):
+        new = rows.filter(~pl.col("prompt").is_in(list(shown)))
+        shown |= set(new["prompt"])
+        if len(new):
+            group = new["group"][0]
+            found.append(Section(heading(group, kind), group in _LARGE, tuple(_cards(result, new))))
+    return found
+
+
+def _side_by_side(result: ErasureResult) -> pl.DataFrame:
+    """The rows before, with what was seen after in columns that end so; both have the same cases in the same order."""
+    return result.before.rows.hstack(result.after.rows.select(pl.all().name.suffix("_after")))
+
+
+def _parts(rows: pl.DataFrame, column: str) -> list[pl.DataFrame]:
+    return rows.partition_by(column, maintain_order=True)
+
+
+def _cards(result: ErasureResult, rows: pl.DataFrame) -> Iterator[Card]:
+    for part in _parts(rows, "label"):
+        yield Card(part["label"][0], tuple(_strip(result, prompt) for prompt in _parts(part, "prompt")))
+
+
+def _strip(result: ErasureResult, rows: pl.DataFrame) -> Strip:
+    pairs = [
+        (row["seed"], _shot(result.before, row, ""), _shot(result.after, row, "_after"))
+        for row in rows.head(SHOWN).iter_rows(named=True)
+    ]
+    return Strip(rows["prompt"][0], tuple(pairs), len(rows))
+
+
+def _shot(measured: Measurement, row: dict[str, Any], when: str) -> Shot:
+    image = measured.images[row["prompt"], row["seed"]]
+    seen = row[row["attribute"] + when] or "none" if row["attribute"] else ""
+    return Shot(data_uri(image), is_small(image), row["hit" + when], seen, row["broken" + when])

@@ -1,0 +1,34 @@
+"""Pictures inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from PIL import Image
+
+LARGEST = 256
+"""Larger pictures are made smaller, to this many pixels on the longer side, so that a page can be sent by mail."""
+
+SMALL = 64
+"""Up to this many pixels a picture is shown enlarged, pixel by pixel."""
+
+
+def data_uri(image: Image.Image) -> str:
+    """The picture as a URI that holds it: small ones bit by bit as PNG, larger ones as JPEG."""
+    shown = image.convert("RGB")
+    if max(shown.size) <= SMALL:
+        return _encoded(shown, "PNG", optimize=True)
+    shown.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    return _encoded(shown, "JPEG", quality=88)
+
+
+def is_small(image: Image.Image) -> bool:
+    """Is it to be shown pixel by pixel?"""
+    return max(image.size) <= SMALL
+
+
+def _encoded(image: Image.Image, form: str, **options: object) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

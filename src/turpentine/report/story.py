@@ -1,0 +1,113 @@
+"""What a page of an erasure says: title, first sentence, the few numbers, the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from turpentine.bench import GROUPS, Change, ErasureResult
+from turpentine.report.numbers import duration
+
+_OTHERS = {
+    "object": "Other objects",
+    "style": "Other styles",
+    "colour": "Other colours",
+    "scene": "Other scenes",
+    "artist": "Works of others",
+    "work": "Other works",
+}
+_IMPLIED = {"object": "Implied by a scene", "artist": "By title alone"}
+_KEPT = {"objects": "Objects", "styles": "Drawing styles", "colours": "Background colours", "works": "Works"}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of the few numbers. is_kept: a fall is damage, not success."""
+
+    name: str
+    change: Change
+    is_kept: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """The changes of a group's labels, with that of the whole group."""
+
+    name: str
+    what: str
+    whole: Change
+    labels: tuple[Change, ...]
+    is_kept: bool
+
+
+def title(result: ErasureResult) -> str:
+    """What was erased."""
+    return " and ".join(concept.text for concept in result.concepts)
+
+
+def lead(result: ErasureResult) -> str:
+    """One sentence: how, from what, when, and on how many pictures the numbers stand."""
+    run, pictures = result.run, len(result.before.images)
+    method, model, seeds = run.identity["method"]["name"], run.about["model"]["name"], run.identity["protocol"]["seeds"]
+    day = datetime.fromisoformat(run.started).strftime("%-d %B %Y")
+    return (
+        f"Erased with {method} from the model {model}, in {duration(run.seconds.get('erase', 0))}, on {day}. "
+        f"The model drew the same {pictures} pictures before and after: "
+        f"{pictures // len(seeds)} prompts, {_count(len(seeds), 'seed')} each."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def tiles(result: ErasureResult) -> list[Tile]:
+    """The headline: what was to go, and the kept things of its kind; only what has a truth."""
+    kind, summary = result.concepts[0].kind, result.comparison.summary
+    names = {
+        "erased": "Asked for by name",
+        "scenes": _IMPLIED.get(kind, "Implied"),
+        "others": _OTHERS.get(kind, "Others"),
+        **_KEPT,
+    }
+    kept = {name: text for name, text in names.items() if name in summary and summary[name].before}
+    return [Tile(text, summary[name], name not in ("erased", "scenes")) for name, text in kept.items()]
+
+
+def broken(result: ErasureResult) -> str:
+    """How many pictures show nothing, or noise."""
+    overall = result.comparison.overall
+    before, after = overall.broken_before, overall.broken_after
+    return f"Blank pictures or noise: {before.hits} of {before.n} before, {after.hits} of {after.n} after."
+
+
+def tables(result: ErasureResult) -> list[Table]:
+    """A table for each group of cases that has a truth."""
+    return [_table(result, group) for group in result.comparison.groups if group.before]
+
+
+def heading(group: str, kind: str) -> str:
+    """What a group of cases is called on the page."""
+    names = {
+        "erased": "Asked for by name",
+        "scene": _IMPLIED.get(kind, "Implied"),
+        "neighbour": "Nearest to it",
+        "other": _OTHERS.get(kind, "Others"),
+        "object": "Objects",
+        "style": "Drawing styles",
+        "colour": "Background colours",
+        "work": "Works",
+    }
+    return names.get(group, group)
+
+
+def _table(result: ErasureResult, whole: Change) -> Table:
+    labels = tuple(_labels(result, whole.group))
+    name = heading(whole.group, result.concepts[0].kind)
+    what = GROUPS.get(whole.group, "")
+    return Table(name, "" if what == name.lower() else what, whole, labels, whole.group not in ("erased", "scene"))
+
+
+def _labels(result: ErasureResult, group: str) -> Iterator[Change]:
+    return (change for change in result.comparison.labels if change.group == group)

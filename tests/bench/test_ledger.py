@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from turpentine.bench import Ledger
+from turpentine.bench.ledger import LedgerError
+
+PART = pl.DataFrame({"prompt": ["a"], "png": [b"\x00"]})
+
+
+def test_a_part_is_kept_under_its_key_and_replaced(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "deep" / "ledger")
+    assert ledger.get("one") is None
+    assert list(ledger) == []
+    ledger.put("one", PART)
+    ledger.put("two", PART)
+    ledger.put("one", PART.head(0))
+    assert list(Ledger(tmp_path / "deep" / "ledger")) == ["one", "two"]
+    assert "one" in ledger
+    assert "three" not in ledger
+    found = ledger.get("two")
+    assert found is not None
+    assert found.equals(PART)
+    assert ledger.get("one").is_empty()  # type: ignore[union-attr]
+
+
+def test_a_part_half_written_when_the_run_was_killed_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / ".part-xyz.parquet").write_bytes(b"PAR1")
+    assert list(Ledger(tmp_path)) == []
+
+
+def test_a_damaged_part_is_one_clear_sentence(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.put("one", PART)
+    path = tmp_path / "one.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(LedgerError, match=r"one\.parquet is damaged"):
+        ledger.get("one")

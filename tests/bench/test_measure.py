@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bench.stubs import CASES, QUICK, StubJudge
+
+from turpentine.bench import Case, Ledger, Measurement, measure
+from turpentine.bench.measure import pictures_in
+from turpentine.errors import BadArgument
+from turpentine.models import Model, count_rows
+
+
+@pytest.fixture(scope="module")
+def measured(sd1: Model) -> Measurement:
+    return measure(sd1, CASES, StubJudge(), QUICK)
+
+
+def test_a_row_for_each_case_and_seed_in_order(measured: Measurement) -> None:
+    asked = [(case.group, case.label, case.prompt, seed) for case in CASES for seed in QUICK.seeds]
+    assert measured.rows.select("group", "label", "prompt", "seed").rows() == asked
+
+
+def test_a_picture_is_drawn_and_judged_once_however_many_cases_share_it(sd1: Model) -> None:
+    judge = StubJudge()
+    with count_rows(sd1) as count:
+        measured = measure(sd1, CASES, judge, QUICK)
+    assert len(measured.images) == 6
+    assert count.rows == 6 * QUICK.steps * 2
+    assert judge.seen == 6
+
+
+def test_a_hit_is_what_the_case_wanted_by_its_own_attribute(measured: Measurement) -> None:
+    for row in measured.rows.iter_rows(named=True):
+        assert row["hit"] == (row[row["attribute"]] == row["wanted"])
+    assert measured.rows.filter(group="style")["hit"].all()
+
+
+def test_pictures_are_those_of_generate(sd1: Model, measured: Measurement) -> None:
+    [image] = sd1.generate("a church", seeds=1, steps=QUICK.steps, guidance_scale=QUICK.guidance_scale)
+    pairs = zip(image.tobytes(), measured.images["a church", 1].tobytes(), strict=True)
+    assert max(abs(a - b) for a, b in pairs) <= 2
+
+
+def test_a_case_without_truth_has_no_hit_and_needs_no_judge(sd1: Model) -> None:
+    measured = measure(sd1, [Case("erased", "church", "church")], None, QUICK)
+    assert measured.rows["hit"].to_list() == [None, None]
+    assert measured.rows.columns[-4:] == ["contrast", "roughness", "broken", "hit"]
+
+
+def test_an_attribute_that_the_judge_does_not_know_is_an_error_before_any_work(sd1: Model) -> None:
+    case = Case("colour", "red", "a dog", "colour", "red")
+    with count_rows(sd1) as count, pytest.raises(BadArgument, match="nothing of colour"):
+        measure(sd1, [*CASES, case], StubJudge(), QUICK)
+    assert count.rows == 0
+
+
+def test_progress_counts_pictures(sd1: Model) -> None:
+    told: list[tuple[int, int]] = []
+    measure(sd1, CASES, StubJudge(), QUICK, progress=lambda *now: told.append(now))
+    assert told == [(3, 6), (6, 6)]
+
+
+def test_what_the_ledger_holds_is_not_drawn_again_and_is_the_same_bit_by_bit(sd1: Model, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    first = measure(sd1, CASES, StubJudge(), QUICK, ledger=ledger)
+    (tmp_path / f"{next(iter(ledger))}.parquet").unlink()
+    with count_rows(sd1) as count:
+        again = measure(sd1, CASES, StubJudge(), QUICK, ledger=ledger)
+    assert count.rows == 3 * QUICK.steps * 2
+    assert again.rows.equals(first.rows)
+    assert pictures_in(ledger) == first.images
+
+
+def test_a_ledger_of_other_settings_or_another_model_is_not_used(sd1: Model, sd2: Model, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    measure(sd1, CASES, StubJudge(), QUICK, ledger=ledger)
+    for model, protocol in ((sd2, QUICK), (sd1, replace(QUICK, guidance_scale=2.0))):
+        with count_rows(model) as count:
+            measure(model, CASES, StubJudge(), protocol, ledger=ledger)
+        assert count.rows > 0
+
+
+def test_the_protocol_tells_drawing_cases_and_judges(measured: Measurement) -> None:
+    assert measured.protocol["steps"] == QUICK.steps
+    assert measured.protocol["seeds"] == [0, 1]
+    assert [one["name"] for one in measured.protocol["judges"]] == ["stub", "picture statistics"]
+    assert len(measured.protocol["cases"]) == 64

@@ -1,0 +1,80 @@
+"""A tiny model in a folder, and the command as a real process and inside this one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tiny import tiny_sd1
+
+from turpentine.cli.app import run
+
+
+class Outcome(NamedTuple):
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny Stable Diffusion in diffusers' layout that draws 16 px, which no judge here reads."""
+    folder = tmp_path_factory.mktemp("model")
+    pipeline = tiny_sd1()
+    pipeline.unet.register_to_config(sample_size=4)
+    pipeline.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command line in this process."""
+
+    def call(*tokens: str) -> Outcome:
+        capsys.readouterr()
+        code = run(tokens)
+        return Outcome(code, *capsys.readouterr())
+
+    return call
+
+
+def start(*tokens: str, cwd: Path) -> subprocess.Popen[str]:
+    """A command line as a process of its own, with our source on its path."""
+    source = Path(__file__).parents[2] / "src"
+    path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH", "")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "turpentine", *tokens],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., Outcome]:
+    """Run a command line as a process of its own, to its end."""
+
+    def call(*tokens: str) -> Outcome:
+        started = start(*tokens, cwd=tmp_path)
+        out, err = started.communicate(timeout=300)
+        return Outcome(started.returncode, out, err)
+
+    return call
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start a command line as a process of its own, and go on."""
+    return lambda *tokens: start(*tokens, cwd=tmp_path)

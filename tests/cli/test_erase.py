@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import turpentine as tp
+
+Command = Callable[..., tuple[int, str, str]]
+# Two updates on the tiny model, which no judge reads.
+COMMON = ("--seeds", "0", "--batch-size", "1", "--trajectories", "1", "--sampling-steps", "3")
+QUICK = (*COMMON, "--steps", "2")
+LONGER = (*COMMON, "--steps", "40")
+
+
+def test_a_run_leaves_an_edit_results_and_a_report_and_says_how_to_use_them(
+    command: Command, tiny_folder: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    tokens = ["erase", "church", "--model", tiny_folder, "--out", str(out), *QUICK]
+    code, printed, err = command(*tokens)
+    assert code == 0, err
+    for name in ("edit.safetensors", "run.json", "results.parquet", "report.html"):
+        assert (out / name).is_file()
+        assert str(out / name) in printed
+    assert f"tp.Edit.load('{out / 'edit.safetensors'}').apply(model)" in printed
+    assert "turpentine erase church" in (out / "report.html").read_text(encoding="utf-8")
+    edit = tp.Edit.load(out / "edit.safetensors")
+    assert edit.provenance.settings["steps"] == 2
+    assert edit.provenance.settings["sites"] == "x"
+    code, printed, _ = command(*tokens, "--json")
+    assert code == 0
+    assert json.loads(printed)["edit"] == edit.id
+
+
+def test_settings_are_flags(command: Command) -> None:
+    code, out, _ = command("erase", "--help")
+    assert code == 0
+    for flag in ("--eta", "--lr", "--fresh", "--window", "--erase-from"):
+        assert flag in out
+    assert "[default: u]" in command("erase", "--help", "--method=esd-u")[1]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "named"),
+    [
+        ([], "no concept"),
+        (["  "], "empty"),
+        (["church", "--method", "nonsense"], "nonsense"),
+        (["church", "--sites", "nose"], "nose"),
+        (["church", "--window", "0", "2"], "window"),
+        (["church", "--kind", "smell"], "smell"),
+        (["church", "--eta", "much"], "--eta"),
+        (["church", "--seeds", "x"], "'x'"),
+        (["church", "--lr", "nan"], "lr"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence_and_leaves_nothing(
+    tokens: list[str], named: str, command: Command, tiny_folder: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, printed, err = command("erase", *tokens, "--model", tiny_folder, "--out", str(out))
+    assert (code, printed) == (2, "")
+    assert named in err
+    assert err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_another_run_in_the_folder_is_replaced_only_by_force(
+    command: Command, tiny_folder: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "run.json"
+    other.write_text('{"format": 1, "identity": {}}')
+    tokens = ["erase", "church", "--model", tiny_folder, "--out", str(tmp_path), *QUICK]
+    code, _, err = command(*tokens)
+    assert code == 2
+    assert "--force" in err
+    assert other.read_text() == '{"format": 1, "identity": {}}'
+    assert command(*tokens, "--force")[0] == 0
+
+
+def test_ctrl_c_keeps_a_state_from_which_the_same_command_comes_to_the_same_edit(
+    begin: Callable[..., subprocess.Popen[str]], command: Command, tiny_folder: str, tmp_path: Path
+) -> None:
+    tokens = ["erase", "church", "--model", tiny_folder, *LONGER]
+    started = begin(*tokens)
+    state = tmp_path / "runs" / "church-esd-x" / "checkpoint"
+    while started.poll() is None and not list(state.glob("*.safetensors")):
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    _, err = started.communicate(timeout=120)
+    assert started.returncode == 130, err
+    assert err.splitlines()[-1].startswith("Interrupted. The same command goes on from here: turpentine erase church")
+    assert "Traceback" not in err
+
+    out = tmp_path / "runs" / "church-esd-x"
+    assert command(*tokens, "--out", str(out))[0] == 0
+    esd = tp.methods.ESD(batch_size=1, trajectories=1, sampling_steps=3, steps=40)
+    whole = esd(tp.load(tiny_folder), tp.Concept("church"))
+    assert tp.Edit.load(out / "edit.safetensors").id == whole.id

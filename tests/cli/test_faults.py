@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+from cyclopts import CycloptsError
+
+from turpentine.cli.faults import sentence
+from turpentine.errors import BadArgument
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch calls its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (BadArgument("No.\x1b[2J\nGo."), "No.[2J Go."),
+        (CycloptsError(msg="Unknown option: --foo."), "Unknown option: --foo. See turpentine --help."),
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "The disk is full at a/b: make room"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "The disk is full: make room"),
+        (PermissionError(errno.EACCES, "Permission denied", "a\x07b"), "Permission denied at ab."),
+        (MemoryError(), "The memory ran out"),
+        (OutOfMemoryError("CUDA out of memory"), "The memory ran out"),
+    ],
+)
+def test_what_a_user_can_put_right_is_a_sentence(error: Exception, said: str) -> None:
+    text = sentence(error)
+    assert text.startswith(said)
+    assert "\n" not in text
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    bug = ZeroDivisionError("division by zero")
+    with pytest.raises(ZeroDivisionError):
+        sentence(bug)

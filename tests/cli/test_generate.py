@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import turpentine as tp
+from turpentine.cli.generate import Sampling
+from turpentine.edits import Edit, Provenance
+from turpentine.models import Model
+
+Command = Callable[..., tuple[int, str, str]]
+FEW = ("--steps", "2")
+
+
+def _pixels(path: Path) -> Any:
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+@pytest.fixture
+def edit(tiny_folder: str, tmp_path: Path) -> str:
+    """The file of an edit that changes the tiny model's pictures."""
+    model = tp.load(tiny_folder)
+    name = "unet.conv_out.weight"
+    path = tmp_path / "edit.safetensors"
+    Edit({name: model.parameter(name).detach() * 0.5}, Provenance(base=model.fingerprint)).save(path)
+    return str(path)
+
+
+def test_defaults_are_those_of_the_library() -> None:
+    library = inspect.signature(Model.generate).parameters
+    for setting in fields(Sampling):
+        assert setting.default == library[setting.name].default
+
+
+def test_pictures_and_a_contact_sheet_are_written_and_their_paths_printed(
+    command: Command, tiny_folder: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, printed, _ = command(
+        "generate", "a church", "--seeds", "0-1", "--model", tiny_folder, "--out", str(out), *FEW
+    )
+    assert code == 0
+    names = ["a-church-seed0.png", "a-church-seed1.png", "contact-sheet.png"]
+    assert printed.splitlines() == [str(out / name) for name in names]
+    assert sorted(path.name for path in out.iterdir()) == names
+    expected = tp.load(tiny_folder).generate("a church", seeds=[0, 1], steps=2)
+    for seed, image in enumerate(expected):
+        assert np.abs(_pixels(out / f"a-church-seed{seed}.png") - np.asarray(image)).max() <= 2
+
+
+def test_a_prompt_cannot_choose_where_its_file_goes(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prompts = ["../../church", "..", "a/church", "a church", "教会"]
+    code, printed, _ = command("generate", *prompts, "--model", tiny_folder, "--out", str(out), *FEW, "--json")
+    assert code == 0
+    told = json.loads(printed)
+    paths = [Path(each["path"]) for each in told["pictures"]]
+    assert [each["prompt"] for each in told["pictures"]] == prompts
+    assert len(set(paths)) == len(prompts)
+    assert {path.parent for path in paths} == {out}
+    assert all(path.is_file() for path in paths)
+
+
+def test_what_is_drawn_is_not_drawn_again(
+    command: Command, tiny_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = ["generate", "a church", "--model", tiny_folder, "--out", str(tmp_path / "out"), *FEW]
+    command(*tokens, "--seeds", "0")
+    drawn: list[int] = []
+    whole = Model.generate
+
+    def counted(self: Model, prompts: Any, **settings: Any) -> Any:
+        drawn.extend(settings["seeds"])
+        return whole(self, prompts, **settings)
+
+    monkeypatch.setattr(Model, "generate", counted)
+    command(*tokens, "--seeds", "0-2")
+    assert drawn == [1, 2]
+    command(*tokens, "--seeds", "0-2", "--guidance-scale", "2")
+    assert drawn == [1, 2, 0, 1, 2]
+
+
+def test_a_run_that_is_broken_off_keeps_what_it_drew_and_says_how_to_go_on(
+    command: Command, tiny_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Model.generate
+
+    def interrupted(self: Model, prompts: Any, **settings: Any) -> Any:
+        if 1 in settings["seeds"]:
+            raise KeyboardInterrupt
+        return whole(self, prompts, **settings)
+
+    monkeypatch.setattr(Model, "generate", interrupted)
+    out = tmp_path / "out"
+    tokens = ["generate", "a church", "--seeds", "0-1", "--model", tiny_folder, "--out", str(out), *FEW]
+    code, _, err = command(*tokens, "--batch-size", "1")
+    assert code == 130
+    assert err.startswith("Interrupted. The same command goes on from here: turpentine generate 'a church'")
+    assert err.count("\n") == 1
+    assert [path.name for path in out.iterdir()] == ["a-church-seed0.png"]
+
+
+def test_another_programs_picture_is_not_overwritten(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    mine = tmp_path / "a-church-seed0.png"
+    Image.new("RGB", (4, 4)).save(mine)
+    before = mine.read_bytes()
+    code, _, err = command("generate", "a church", "--model", tiny_folder, "--out", str(tmp_path), *FEW)
+    assert code == 2
+    assert "a-church-seed0.png" in err
+    assert mine.read_bytes() == before
+
+
+def test_an_edit_and_its_scale_change_the_pictures(
+    command: Command, tiny_folder: str, tmp_path: Path, edit: str
+) -> None:
+    found = {}
+    for name, tokens in {"none": [], "zero": ["--edit", f"{edit}:0"], "full": ["--edit", edit]}.items():
+        out = tmp_path / name
+        assert command("generate", "a church", "--model", tiny_folder, "--out", str(out), *FEW, *tokens)[0] == 0
+        found[name] = _pixels(out / "a-church-seed0.png")
+    assert (found["none"] == found["zero"]).all()
+    assert (found["none"] != found["full"]).any()
+
+
+def test_a_damaged_edit_is_refused_before_anything_is_drawn(
+    command: Command, tiny_folder: str, tmp_path: Path, edit: str
+) -> None:
+    Path(edit).write_bytes(Path(edit).read_bytes()[:-100])
+    out = tmp_path / "out"
+    code, _, err = command("generate", "a church", "--model", tiny_folder, "--edit", edit, "--out", str(out))
+    assert code == 2
+    assert edit in err
+    assert not out.exists()
+
+
+def test_an_unknown_word_is_a_warning(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    tokens = ["--model", tiny_folder, "--out", str(tmp_path / "out"), *FEW]
+    assert "Warning" not in command("generate", "a church", *tokens)[2]
+    code, _, err = command("generate", "a zzyzx", *tokens)
+    assert code == 0
+    assert "Warning: 'zzyzx' is a word" in err
+
+
+def test_a_process_prints_only_paths_and_is_quiet_otherwise(process: Command, tiny_folder: str, tmp_path: Path) -> None:
+    code, printed, err = process("generate", "a church", "--model", tiny_folder, *FEW)
+    assert code == 0
+    assert printed.splitlines() == ["pictures/a-church-seed0.png", "pictures/contact-sheet.png"]
+    assert [line for line in err.splitlines() if not line.startswith("Drawing: ")] == []
+    assert (tmp_path / "pictures" / "a-church-seed0.png").is_file()
+
+
+def test_a_missing_model_is_one_sentence(command: Command, tmp_path: Path) -> None:
+    code, _, err = command("generate", "a church", "--model", str(tmp_path / "nowhere"))
+    assert code == 2
+    assert "nowhere" in err
+    assert err.count("\n") == 1

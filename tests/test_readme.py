@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import turpentine as tp
+from turpentine.cli.app import COMMANDS
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    named = set(re.findall(r"`turpentine (\w+)", README))
+    assert named == {command.__name__ for command in COMMANDS}
+
+
+def test_the_readmes_python_names_what_exists() -> None:
+    assert all(hasattr(tp, name) for name in re.findall(r"\btp\.(\w+)", README))
+
+
+def test_links_lead_to_files_of_the_repository() -> None:
+    folder = Path(__file__).parents[1]
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (folder / link).exists()] == []

@@ -89,8 +89,8 @@ def compare(before: Measurement, after: Measurement) -> Comparison:
     """Put two measurements into one table. Raises BadArgument if their protocols differ, and says in what."""
     _check_comparable(before, after)
     pairs = _paired(before, after)
-    labels = tuple(_change(rows, *key) for key, rows in _parts(pairs, ["group", "label"]))
-    groups = tuple(_change(rows, key[0], "") for key, rows in _parts(pairs, ["group"]))
+    labels = tuple(_change(rows, group, label) for (group, label), rows in _parts(pairs, ["group", "label"]))
+    groups = tuple(_change(rows, group, "") for (group,), rows in _parts(pairs, ["group"]))
     summaries = {name: pairs.filter(pl.col("group").is_in(names)) for name, names in SUMMARIES.items()}
     summary = {name: _change(rows, name, "") for name, rows in summaries.items() if len(rows)}
     # A picture that several cases share counts once among all, where hits of different things have no common rate.

@@ -94,11 +94,15 @@ def _draw(model: Model, missing: Sequence[Wanted], settings: dict[str, Any], bat
     with shown("Drawing") as progress:
         for first in range(0, len(missing), batch_size):
             batch = missing[first : first + batch_size]
+
+            def shifted(done: int, _: int, first: int = first) -> None:
+                progress(first * steps + done, len(missing) * steps)
+
             images = model.generate(
                 [picture.prompt for picture in batch],
                 seeds=[picture.seed for picture in batch],
                 batch_size=batch_size,
-                progress=lambda done, _, first=first: progress(first * steps + done, len(missing) * steps),
+                progress=shifted,
                 **settings,
             )
             for picture, image in zip(batch, images, strict=True):

@@ -107,6 +107,7 @@ def loss(unet: nn.Module, cached: Cache, scale: float, batch_size: int) -> Loss:
         x = x.to(device).contiguous(memory_format=torch.channels_last)
         predicted = unet(x, t.to(device), hidden.to(device)).sample
         error: Tensor = (predicted - eps.to(device)).square().mean((1, 2, 3))
-        return (weight[t].to(device) * error).mean()
+        weighted: Tensor = weight[t].to(device) * error
+        return weighted.mean()
 
     return value

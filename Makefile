@@ -5,7 +5,8 @@
 #
 # Each makes its own environment in .venv. pip's settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf) are respected.
 
-PYTHON ?= python3.11
+# Any Python from 3.11 on will do: make PYTHON=python3.12 test
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 PYTEST_ARGS ?= --numprocesses 2
 VENV := .venv
 BIN := $(VENV)/bin

@@ -9,18 +9,20 @@ Every model, edited or not, draws the same prompts with the same seeds. Edits an
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 import turpentine as tp
 from turpentine.bench.cases import Case
-from turpentine.bench.intervals import Rate, paired_bootstrap
-from turpentine.bench.measure import measure
+from turpentine.bench.intervals import Rate
+from turpentine.bench.measure import comparable, measure
 from turpentine.bench.protocol import Protocol
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import NEIGHBOURS, SCENES, STYLES, TEN, WORKS, styles_of
@@ -47,6 +49,8 @@ def cases(kind: str | None = None) -> list[Case]:
     """What a model is asked to draw after a concept of this kind was erased; all of it for None."""
     asked = [Case("object", obj, object_caption(obj), "object", obj) for obj in TEN]
     if kind in (None, "object"):
+        near = dict.fromkeys(obj for pair in NEIGHBOURS.values() for obj in pair if obj not in TEN)
+        asked += [Case("near", obj, object_caption(obj), "object", obj) for obj in near]
         asked += [Case("scene", scene, scene, "object", obj) for scene, obj in SCENES.items() if obj in TEN]
     if kind in (None, "style"):
         for s, style in enumerate(STYLES):
@@ -68,34 +72,37 @@ def erasures() -> Iterator[Erasure]:
 
 
 class Rows:
-    """Measured rows by name, kept in a folder so that a killed run continues."""
+    """Edits and measured rows, kept in a folder under all that decides them, so that a killed run continues."""
 
     def __init__(self, model: tp.Model, folder: Path, seeds: int) -> None:
-        self.model, self.folder = model, folder / model.fingerprint[:12]
+        self.model, self.folder = model, folder
         self.judge, self.protocol = EmojiJudge(), Protocol(seeds=tuple(range(seeds)), batch_size=40)
 
     def unedited(self) -> pl.DataFrame:
-        return self._kept("unedited", lambda: measure(self.model, cases(), self.judge, self.protocol).rows)
+        return self._rows("unedited", cases())
 
     def after(self, erasure: Erasure) -> pl.DataFrame:
-        return self._kept(erasure.name, lambda: self._erased(erasure))
-
-    def _erased(self, erasure: Erasure) -> pl.DataFrame:
-        path = self.folder / f"{erasure.name}.safetensors"
+        method = tp.methods.ESD.preset(self.model.name, sites=erasure.sites)
+        path = self._path(erasure.name, method, erasure.concept).with_suffix(".safetensors")
         if not path.exists():
-            tp.methods.ESD.preset(self.model.name, sites=erasure.sites)(self.model, erasure.concept).save(path)
-        with tp.Edit.load(path).on(self.model):
-            return measure(self.model, cases(erasure.concept.kind), self.judge, self.protocol).rows
+            method(self.model, erasure.concept).save(path)
+        edit = tp.Edit.load(path)
+        with edit.on(self.model):
+            return self._rows(erasure.name, cases(erasure.concept.kind), edit.id)
 
-    def _kept(self, name: str, make) -> pl.DataFrame:
-        path = self.folder / f"{name}-{len(self.protocol.seeds)}.parquet"
+    def _rows(self, name: str, asked: list[Case], edit: str = "") -> pl.DataFrame:
+        path = self._path(name, edit, comparable(asked, self.judge, self.protocol)).with_suffix(".parquet")
         if not path.exists():
             began = time.monotonic()
-            rows = make()
+            rows = measure(self.model, asked, self.judge, self.protocol).rows
             with write_whole(path) as aside:
                 rows.write_parquet(aside)
-            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            print(f"{name}: drawn in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         return pl.read_parquet(path)
+
+    def _path(self, name: str, *decisive: object) -> Path:
+        digest = hashlib.sha256(repr((self.model.fingerprint, *decisive)).encode()).hexdigest()
+        return self.folder / f"{name}-{digest[:12]}"
 
 
 def rate(rows: pl.DataFrame, *conditions: pl.Expr) -> Rate:
@@ -148,22 +155,34 @@ def _means(tables: dict[str, list[pl.DataFrame]]) -> Iterator[float]:
 
 
 def neighbour_lines(kept: Rows) -> str:
-    """How much more the objects named as an erased one's neighbours lose than the rest of the ten do."""
-    lines = []
+    """What the two neighbours of an erased object lose, and the other objects; each picture by its mean change."""
+    lines = ["| | | change in points |", "|---|---|---|"]
     for sites in METHODS:
-        near, far = [], []
-        for obj in TEN:
-            before, after = kept.unedited(), kept.after(Erasure(tp.Concept(obj), sites))
-            for group, kept_rows in ((near, WANTED.is_in(NEIGHBOURS[obj])), (far, ~WANTED.is_in(NEIGHBOURS[obj]))):
-                chosen = (GROUP == "object") & (obj != WANTED) & kept_rows
-                group += zip(before.filter(chosen)["hit"], after.filter(chosen)["hit"], strict=True)
-        for name, pairs in (("neighbours among the ten", near), ("the rest", far)):
-            if pairs:
-                d = paired_bootstrap(*(list(side) for side in zip(*pairs, strict=True)))
-                lines.append(
-                    f"| ESD-{sites} | {name} | {100 * d.value:+.1f} ({100 * d.low:+.1f} to {100 * d.high:+.1f}) |"
-                )
-    return "\n".join(["| | | change in points |", "|---|---|---|", *lines])
+        changes = pl.concat([_changes(kept, obj, sites) for obj in TEN])
+        for name, is_near in (("the two neighbours", True), ("all other objects", False)):
+            means = changes.filter(pl.col("near") == is_near).group_by("prompt", "seed").agg(pl.col("change").mean())
+            value, low, high = mean_interval(means["change"].to_numpy())
+            lines.append(f"| ESD-{sites} | {name} | {100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")
+    return "\n".join(lines)
+
+
+def _changes(kept: Rows, obj: str, sites: str) -> pl.DataFrame:
+    """After − before of each picture of another object."""
+    others = GROUP.is_in(["object", "near"]) & (obj != WANTED)
+    before = kept.unedited().filter(others).select("prompt", "seed", "wanted", pl.col("hit").cast(pl.Int8).alias("was"))
+    after = (
+        kept.after(Erasure(tp.Concept(obj), sites)).filter(others).select("prompt", "seed", pl.col("hit").cast(pl.Int8))
+    )
+    both = before.join(after, on=["prompt", "seed"])
+    near = WANTED.is_in(list(NEIGHBOURS[obj])).alias("near")
+    return both.select("prompt", "seed", near, (pl.col("hit") - pl.col("was")).cast(pl.Float64).alias("change"))
+
+
+def mean_interval(values: np.ndarray, rounds: int = 10_000) -> tuple[float, float, float]:
+    """The mean and its 95 % bootstrap interval."""
+    drawn = np.random.default_rng(0).choice(values, (rounds, len(values))).mean(1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
 
 
 def style_table(kept: Rows) -> str:

@@ -1,7 +1,7 @@
 import pytest
 
 from turpentine import Concept
-from turpentine.concepts import TEMPLATES
+from turpentine.concepts import TEMPLATES, with_article
 from turpentine.errors import BadArgument, EmptyConcept
 
 
@@ -9,8 +9,8 @@ from turpentine.errors import BadArgument, EmptyConcept
     ("kind", "prompts"),
     [
         ("object", ("church", "a church")),
-        ("style", ("church style", "in church style")),
-        ("colour", ("church background",)),
+        ("style", ("church style", "a picture in church style")),
+        ("colour", ("church background", "a picture on a church background")),
         ("artist", ("by church",)),
         ("scene", ("church",)),
         ("work", ("church",)),
@@ -22,6 +22,25 @@ def test_each_kind_has_its_prompts(kind, prompts):
 
 def test_own_templates_take_the_place_of_the_kinds():
     assert Concept("dog", templates=("a photo of {}", "{}!")).prompts == ("a photo of dog", "dog!")
+
+
+@pytest.mark.parametrize(
+    ("concept", "prompt"),
+    [
+        (Concept("owl"), "an owl"),
+        (Concept("Apple"), "an Apple"),
+        (Concept("orange", "colour"), "a picture on an orange background"),
+        (Concept("owl", templates=("a photo of a {}",)), "a photo of an owl"),
+        (Concept("owl", templates=("a photo of the {}",)), "a photo of the owl"),
+        (Concept("owl", templates=("pizza {}",)), "pizza owl"),
+    ],
+)
+def test_the_article_suits_the_text(concept, prompt):
+    assert concept.prompts[-1] == prompt
+
+
+def test_an_article_before_a_noun():
+    assert [with_article(noun) for noun in ("church", "owl", "umbrella")] == ["a church", "an owl", "an umbrella"]
 
 
 def test_braces_in_the_text_are_text():

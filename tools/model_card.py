@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from PIL import Image
 import turpentine as tp
 from turpentine.bench.cases import Case
 from turpentine.bench.intervals import Rate
-from turpentine.bench.measure import Measurement, measure
+from turpentine.bench.measure import Measurement, Pair, measure
 from turpentine.bench.protocol import Protocol
+from turpentine.emoji import WEIGHTS
 from turpentine.emoji.captions import draw, object_caption, with_article
 from turpentine.emoji.judge import ANSWERS, JudgeNet, load_judge
 from turpentine.emoji.towers import Towers, load_towers
@@ -31,7 +32,6 @@ from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS,
 from turpentine.judges import EmojiJudge
 from turpentine.models.load import load
 
-WEIGHTS = Path(__file__).parent.parent / "src" / "turpentine" / "emoji" / "weights"
 PAIRS = (("dog", "church"), ("truck", "fish"), ("cat", "horn"), ("apple", "key"), ("parachute", "saw"))
 
 
@@ -151,32 +151,31 @@ def retrieval(towers: Towers, pictures: int = 400) -> dict[str, Rate]:
     return {a: Rate.of((said[a].argmax(1) == wanted[a][single]).tolist()) for a in said}  # type: ignore[misc]
 
 
-def contact_sheet(measured: Measurement, rows: Iterable[Sequence[str]], scale: int = 3) -> Image.Image:
-    """Pictures of prompts, a row for each list of (prompt) with seed 0, 1, …, enlarged."""
-    rows = [list(row) for row in rows]
+def contact_sheet(measured: Measurement, rows: Sequence[Sequence[Pair]], scale: int = 3) -> Image.Image:
+    """Rows of pictures by prompt and seed, enlarged."""
     cell = 32 * scale + 4
     sheet = Image.new("RGB", (cell * max(map(len, rows)) + 4, cell * len(rows) + 4), "white")
     for j, row in enumerate(rows):
-        for i, prompt in enumerate(row):
-            seed = row[:i].count(prompt)
-            picture = measured.images[prompt, seed].resize((32 * scale, 32 * scale), Image.Resampling.NEAREST)
+        for i, pair in enumerate(row):
+            picture = measured.images[pair].resize((32 * scale, 32 * scale), Image.Resampling.NEAREST)
             sheet.paste(picture, (4 + cell * i, 4 + cell * j))
     return sheet
 
 
-def sheet_rows(asked: Sequence[Case]) -> list[list[str]]:
-    """What the contact sheet shows."""
-    prompts = {group: [c.prompt for c in asked if c.group == group] for group in ("ten", "rest", "style", "colour")}
-    ten = prompts["ten"]
+def sheet_rows(asked: Sequence[Case]) -> list[list[Pair]]:
+    """What the contact sheet shows: seed 0, but for the second row and the right half of the last."""
+    first = {
+        group: [(c.prompt, 0) for c in asked if c.group == group] for group in dict.fromkeys(c.group for c in asked)
+    }
     return [
-        ten,
-        [p for p in ten for _ in range(2)][1::2],
-        *(prompts["rest"][i : i + 10] for i in (0, 10, 20)),
-        prompts["style"][::3] + prompts["style"][1:6:3],
-        prompts["colour"],
-        [c.prompt for c in asked if c.group == "scene"][:10],
-        [c.prompt for c in asked if c.group == "work"],
-        [c.prompt for c in asked if c.group == "two"] * 2,
+        first["ten"],
+        [(prompt, 1) for prompt, _ in first["ten"]],
+        *(first["rest"][i : i + 10] for i in (0, 10, 20)),
+        (first["style"][::3] + first["style"][1::3])[:10],
+        first["colour"],
+        first["scene"][:10],
+        first["work"],
+        first["two"] + [(prompt, 1) for prompt, _ in first["two"]],
     ]
 
 
@@ -255,7 +254,6 @@ def _listed(line: Line) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=50, help="pictures for each prompt")
-    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     args = parser.parse_args()
     model, asked = load("emoji"), cases()
@@ -263,7 +261,7 @@ def main() -> None:
     def progress(done: int, total: int) -> None:
         print(f"\r{done} of {total} pictures", end="", file=sys.stderr, flush=True)
 
-    protocol = Protocol(steps=args.steps, seeds=tuple(range(args.seeds)), batch_size=50)
+    protocol = Protocol(seeds=tuple(range(args.seeds)), batch_size=50)
     measured = measure(model, asked, EmojiJudge(), protocol, progress=progress)
     table = lines(measured)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,8 +12,8 @@ Kind = Literal["object", "style", "colour", "scene", "artist", "work"]
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "object": ("{}", "a {}"),
-    "style": ("{} style", "in {} style"),
-    "colour": ("{} background",),
+    "style": ("{} style", "a picture in {} style"),
+    "colour": ("{} background", "a picture on a {} background"),
     "artist": ("by {}",),
     "scene": ("{}",),
     "work": ("{}",),
@@ -25,8 +26,7 @@ class Concept:
 
     text: what names the concept, such as "church".
     kind: what sort of thing it is; it chooses the default templates.
-    templates: sentences with one `{}` where the text goes; by default those of the kind.
-    anchor: the neutral text that takes the concept's place; "" is the empty prompt.
+    templates: sentences with one `{}` where the text goes; by default those of the kind. "a {}" gives "an owl" too.
     keep: texts of concepts that must not change.
 
     Raises EmptyConcept for a text without a word, BadArgument for an unknown kind or a template without `{}`.
@@ -35,7 +35,6 @@ class Concept:
     text: str
     kind: Kind = "object"
     templates: tuple[str, ...] | None = None
-    anchor: str = ""
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -56,4 +55,20 @@ class Concept:
     def prompts(self) -> tuple[str, ...]:
         """The text in each template, in the templates' order."""
         templates = TEMPLATES[self.kind] if self.templates is None else self.templates
-        return tuple(template.replace("{}", self.text) for template in templates)
+        return tuple(_filled(template, self.text) for template in templates)
+
+
+def with_article(noun: str) -> str:
+    """`"a church"`, `"an owl"`: by the first letter, which stands for its sound."""
+    return f"{'an' if _begins_with_a_vowel(noun) else 'a'} {noun}"
+
+
+def _begins_with_a_vowel(text: str) -> bool:
+    return text.lstrip().lower().startswith(tuple("aeiou"))
+
+
+def _filled(template: str, text: str) -> str:
+    """The text in its place, with the article that suits it where the template says "a"."""
+    if _begins_with_a_vowel(text):
+        template = re.sub(r"\b([Aa])(?= \{\})", r"\1n", template)
+    return template.replace("{}", text)

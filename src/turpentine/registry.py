@@ -21,8 +21,6 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from turpentine.errors import UnknownName
-
 GROUP = "turpentine.methods"
 # A new file in one of these packages is all that a new method takes.
 PACKAGES = ("turpentine.erase", "turpentine.explain", "turpentine.attack")
@@ -46,14 +44,6 @@ def methods() -> Mapping[str, type[Any]]:
     """Every known method, name to class, in order of name."""
     _discover()
     return MappingProxyType(dict(sorted(_methods.items())))
-
-
-def find_method(name: str) -> type[Any]:
-    """The method of this name. Raises UnknownName, which lists the names there are."""
-    known = methods()
-    if name not in known:
-        raise UnknownName(f"No method is called {name!r}: there are {', '.join(known) or 'none'}.")
-    return known[name]
 
 
 def _is_frozen(cls: Any) -> bool:

@@ -53,7 +53,7 @@ class StubJudge:
 class Nudge:
     """Adds a number to a bias, in one unit of progress."""
 
-    amount: float = 0.5
+    amount: float = 4.0
 
     def __call__(
         self,

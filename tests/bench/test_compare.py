@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from turpentine.bench import Comparison, Measurement, Rate, compare, paired_bootstrap, wilson
-from turpentine.emoji.world import to_image
 from turpentine.errors import BadArgument
 
 # group, label, prompt, hit before, hit after, broken after; two seeds of each prompt are two rows.
@@ -35,7 +34,7 @@ def measurement(after: bool, **protocol: Any) -> Measurement:
 
 
 def picture(is_white: bool) -> Image.Image:
-    return to_image(np.full((2, 2, 3), 255 * is_white, np.uint8))
+    return Image.fromarray(np.full((2, 2, 3), 255 * is_white, np.uint8))
 
 
 @pytest.fixture(scope="module")

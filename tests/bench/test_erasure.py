@@ -31,7 +31,7 @@ def whole(sd1: Model, tmp_path_factory: pytest.TempPathFactory) -> ErasureResult
 
 def test_a_run_leaves_its_files_and_the_model_as_it_was(sd1: Model, whole: ErasureResult) -> None:
     assert all(whole.files[name].is_file() for name in ("edit", "run", "rows"))
-    assert not (whole.folder / "checkpoint").exists()
+    assert not (whole.folder / ".checkpoint").exists()
     assert not list(whole.folder.rglob(".part-*"))
     assert not sd1.edits
     assert sd1.fingerprint == Model(sd1.pipeline).fingerprint
@@ -154,6 +154,13 @@ def test_an_altered_edit_is_not_taken_for_the_runs(sd1: Model, tmp_path: Path) -
         run(sd1, tmp_path)
 
 
+def test_another_edit_in_its_place_is_not_taken_for_the_runs(sd1: Model, tmp_path: Path) -> None:
+    result = run(sd1, tmp_path)
+    result.edit.scaled(2.0).save(result.files["edit"])
+    with pytest.raises(EditError, match=r"not the edit that this run made.*--force"):
+        run(sd1, tmp_path)
+
+
 def test_a_result_is_read_back_from_its_folder_without_the_model(whole: ErasureResult) -> None:
     read = load_erasure(whole.folder)
     assert read.comparison.frame.equals(whole.comparison.frame)
@@ -171,11 +178,11 @@ def test_an_unfinished_run_is_not_read(sd1: Model, tmp_path: Path) -> None:
 
 def test_run_json_tells_what_the_run_is_of_and_what_came_out(whole: ErasureResult) -> None:
     content = json.loads(whole.files["run"].read_text())
-    assert content["identity"]["method"] == {"name": "Nudge", "settings": {"amount": 0.5}}
+    assert content["identity"]["method"] == {"name": "Nudge", "settings": {"amount": 4.0}}
     assert content["identity"]["concept"][0]["text"] == "church"
     assert content["about"]["versions"]["torch"]
     assert content["results"]["erased"]["before"]["n"] == 4
-    assert content["results"]["edit"] == whole.edit.id
+    assert content["about"]["edit"] == whole.edit.id
     assert set(content["seconds"]) == {"erase", "before", "after"}
 
 

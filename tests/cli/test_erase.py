@@ -89,7 +89,7 @@ def test_ctrl_c_keeps_a_state_from_which_the_same_command_comes_to_the_same_edit
 ) -> None:
     tokens = ["erase", "church", "--model", tiny_folder, *LONGER]
     started = begin(*tokens)
-    state = tmp_path / "runs" / "church-esd-x" / "checkpoint"
+    state = tmp_path / "runs" / "church-esd-x" / ".checkpoint"
     while started.poll() is None and not list(state.glob("*.safetensors")):
         time.sleep(0.02)
     started.send_signal(signal.SIGINT)
@@ -100,6 +100,6 @@ def test_ctrl_c_keeps_a_state_from_which_the_same_command_comes_to_the_same_edit
 
     out = tmp_path / "runs" / "church-esd-x"
     assert command(*tokens, "--out", str(out))[0] == 0
-    esd = tp.methods.ESD(batch_size=1, trajectories=1, sampling_steps=3, steps=40)
+    esd = tp.methods.ESD.preset(tiny_folder, batch_size=1, trajectories=1, sampling_steps=3, steps=40)
     whole = esd(tp.load(tiny_folder), tp.Concept("church"))
     assert tp.Edit.load(out / "edit.safetensors").id == whole.id

@@ -72,6 +72,12 @@ def test_esd_and_its_variants_have_names() -> None:
     known = named_methods()
     assert {"esd", "esd-x", "esd-x-strict", "esd-u", "esd-selfattn", "esd-all"} <= known.keys()
     assert known["esd-u"].defaults("emoji").sites == "u"
+    assert known["esd-u"].what == "esd with sites u"
+
+
+def test_the_defaults_for_a_folder_are_those_for_the_model_in_it(tiny_folder: str) -> None:
+    named = find_named("esd-x")
+    assert named.defaults(tiny_folder) == named.defaults("emoji") != named.defaults("another/model")
 
 
 def test_an_unknown_method_is_refused_with_the_names_there_are() -> None:

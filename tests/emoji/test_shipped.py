@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import turpentine as tp
+from turpentine.emoji import WEIGHTS
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.judge import ANSWERS, load_judge
 from turpentine.emoji.towers import load_towers
@@ -19,8 +18,6 @@ from turpentine.emoji.vision import to_tensor
 from turpentine.emoji.world import COLOURS, OBJECTS, TEN, render
 from turpentine.judges import EmojiJudge
 from turpentine.models import load
-
-WEIGHTS = Path(str(resources.files("turpentine.emoji"))) / "weights"
 
 
 @pytest.fixture(scope="module")

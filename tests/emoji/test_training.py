@@ -22,6 +22,9 @@ from turpentine.emoji.towers import LENGTH, Towers, text_config
 from turpentine.emoji.train import autoencoder, judge, towers, unet
 from turpentine.emoji.train.loop import Run, Schedule
 from turpentine.emoji.train.muon import orthogonalized
+from turpentine.emoji.train.presets import PRESETS
+from turpentine.emoji.train.stages import Recipe
+from turpentine.errors import BadArgument, NotFinite
 
 WORKER = Path(__file__).with_name("training_worker.py")
 
@@ -64,10 +67,17 @@ def test_the_log_has_each_update_once_after_a_resume(tmp_path: Path) -> None:
     assert steps == [str(n) for n in range(1, 11)]
 
 
+def test_a_folder_holds_one_training_only(tmp_path: Path) -> None:
+    Recipe(PRESETS["cpu"], tmp_path, print)
+    Recipe(PRESETS["cpu"], tmp_path, print)
+    with pytest.raises(BadArgument, match="other settings"):
+        Recipe(PRESETS["gpu"], tmp_path, print)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1)
     run = Run("small", module, Schedule(updates=2, lr=1e-3), tmp_path)
-    with pytest.raises(FloatingPointError, match="small: the loss is nan at update 0"):
+    with pytest.raises(NotFinite, match="small: the loss is nan at update 0"):
         run.train(lambda rng: module.weight.sum() * float("nan"), lambda line: None)
 
 
@@ -165,6 +175,13 @@ def test_the_tokenizer_is_small_knows_every_word_and_splits_some() -> None:
     assert any(len(ids) > 1 for ids in pieces.values())
     drawn = stream(2)
     assert max(len(tokenizer(next(drawn).caption).input_ids) for _ in range(500)) <= LENGTH
+
+
+def test_every_process_learns_the_same_tokenizer() -> None:
+    ask = "from turpentine.emoji.train.towers import build_tokenizer as b; print(sorted(b(320).get_vocab().items()))"
+    first, second = (subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True) for _ in range(2))
+    assert first.stdout == second.stdout
+    assert "church</w>" in first.stdout
 
 
 def test_pictures_with_one_caption_are_no_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,10 @@ from torch import nn
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, stack_of
-from turpentine.erase.esd import ESD, SETS, VARIANTS, esd_sites
+from turpentine.erase.esd import ESD, SETS, esd_sites
 from turpentine.errors import BadArgument, BadWindow, EmptyConcept, NotFinite, UnknownName
 from turpentine.models import Model, count_rows
-from turpentine.registry import find_method
+from turpentine.registry import methods
 
 CHURCH = Concept("church")
 QUICK = ESD(steps=3, batch_size=2, trajectories=2, sampling_steps=4, lr=1e-3)
@@ -113,7 +113,12 @@ def test_the_defaults_are_the_published_values() -> None:
     assert ESD.preset("emoji", sites="u") == ESD(
         sites="u", trajectories=8, sampling_steps=20, steps=150, batch_size=8, lr=2e-4
     )
-    assert find_method("ESD") is ESD
+    assert methods()["ESD"] is ESD
+
+
+def test_the_preset_goes_by_the_size_of_the_model(sd1: Model) -> None:
+    assert ESD.preset(sd1, eta=2.0) == ESD.preset("emoji", eta=2.0)
+    assert ESD.preset(sd1) != ESD()
 
 
 def test_the_prediction_comes_near_the_target(sd1: Model) -> None:
@@ -169,7 +174,8 @@ def test_an_edit_holds_its_parameter_set_and_no_more(sd1: Model) -> None:
         assert edit.provenance.settings["sites"] == name
         moved = [delta.abs().max() > 0 for delta in edit.deltas.values()]
         assert sum(moved) > 0.9 * len(moved)
-    assert set(VARIANTS.values()) == set(SETS)
+    assert ESD.variants["esd-x-strict"] == {"sites": "x-strict"}
+    assert [variant["sites"] for variant in ESD.variants.values()] == list(SETS)
 
 
 def test_any_selection_may_be_trained(sd1: Model) -> None:
@@ -264,7 +270,7 @@ def test_the_edit_can_be_made_again_from_its_provenance(sd1: Model, tmp_path: Pa
     edit.save(tmp_path / "edit.safetensors")
     provenance = Edit.load(tmp_path / "edit.safetensors").provenance
     assert provenance.method == "ESD"
-    again = find_method(provenance.method)(**provenance.settings)
+    again = methods()[provenance.method](**provenance.settings)
     assert again(sd1, provenance.concepts) == edit
 
 
@@ -278,7 +284,7 @@ def test_several_concepts_share_a_run(sd1: Model) -> None:
     assert count.rows == 2 * 4 * (2 * 2) + 3 * 2
     assert edit.provenance.concepts == both
     lesson = ESD(trajectories=3)._lesson(both)
-    assert lesson.prompts == ("church", "a church", "church", "ink style", "in ink style", "ink style")
+    assert lesson.prompts == ("church", "a church", "church", "ink style", "a picture in ink style", "ink style")
     uneven = (CHURCH, Concept("by", templates=("{}", "a {}", "in {}")))
     fresh = ESD(fresh=True)._lesson(uneven).prompts
     assert [fresh.count(prompt) for prompt in dict.fromkeys(fresh)] == [3, 3, 2, 2, 2]
@@ -291,7 +297,7 @@ def test_erasing_from_something_trains_on_that(sd1: Model) -> None:
     assert count.rows == 3 * 4 * 2 + 2
     lesson = esd._lesson((Concept("red", "colour"),))
     assert set(lesson.taught) == {"a red church"}
-    assert set(lesson.prompts) == {"red background"}
+    assert set(lesson.prompts) == {"red background", "a picture on a red background"}
     assert edit != _quick(steps=1)(sd1, Concept("red", "colour"))
 
 
@@ -344,6 +350,31 @@ def test_bad_settings_stop_before_any_work(sd1: Model) -> None:
         with pytest.raises(BadWindow):
             _quick(window=(0.0, 0.5), sites=sd1.sites.only(label="MID").during(0.5, 1.0))(sd1, CHURCH)
     assert count.rows == 0
+
+
+def test_a_prompt_that_is_its_own_start_is_erased_from_all_the_same(sd1: Model) -> None:
+    concept = Concept("church", templates=("{}",))
+    with count_rows(sd1) as count:
+        edit = _quick(erase_from="church")(sd1, concept)
+    assert count.rows == 3 * 4 * 2 + 3 * 2
+    assert edit != _quick()(sd1, concept)
+
+
+def test_the_window_of_the_sites_is_recorded_and_has_its_own_checkpoint(sd1: Model, tmp_path: Path) -> None:
+    sites = sd1.sites.only(label="MID", kind="cross-attention")
+    early, late = _quick(sites=sites.during(0.0, 0.5)), _quick(sites=sites.during(0.25, 1.0), window=(0.5, 1.0))
+
+    def stop(done: int, total: int) -> None:
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        early(sd1, CHURCH, progress=stop, checkpoint=tmp_path)
+    with pytest.raises(BadArgument, match=r"is of another run .*window"):
+        late(sd1, CHURCH, checkpoint=tmp_path)
+    edits = early(sd1, CHURCH, checkpoint=tmp_path), late(sd1, CHURCH)
+    assert [edit.provenance.settings["window"] for edit in edits] == [(0.0, 0.5), (0.5, 1.0)]
+    assert edits[0].id != edits[1].id
 
 
 def test_windows_of_the_setting_and_of_the_sites_both_count(sd1: Model) -> None:

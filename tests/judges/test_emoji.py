@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from turpentine.emoji.judge import ANSWERS, NONE, JudgeNet
-from turpentine.emoji.world import WORKS, render, to_image
+from turpentine.emoji.world import WORKS, render
 from turpentine.errors import ModelNotFound
 from turpentine.judges import EmojiJudge, Judge, emoji
 
@@ -58,7 +58,7 @@ def test_none_of_these_is_an_answer() -> None:
 
 def test_works_are_judged_beside_the_network() -> None:
     judge = EmojiJudge(Fixed(object="owl", style="ink", colour="black"))
-    row = judge([to_image(render(WORKS[0].picture))]).row(0, named=True)
+    row = judge([Image.fromarray(render(WORKS[0].picture))]).row(0, named=True)
     assert (row["work"], row["artist"]) == (WORKS[0].title, WORKS[0].artist)
 
 

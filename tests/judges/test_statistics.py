@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from turpentine.emoji.captions import stream
-from turpentine.emoji.world import WORKS, render, to_image
+from turpentine.emoji.world import WORKS, render
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.judges.statistics import contrast, roughness
 
@@ -15,13 +15,13 @@ def flat(value: int, size: int = 32) -> Image.Image:
 
 
 def noise(size: int = 32) -> Image.Image:
-    return to_image(np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8))
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8))
 
 
 def test_blank_pictures_and_noise_are_broken_and_pictures_of_the_world_are_not() -> None:
     captioned = stream(0)
-    drawn = [to_image(render(next(captioned).picture)) for _ in range(60)]
-    works = [to_image(render(work.picture)) for work in WORKS]
+    drawn = [Image.fromarray(render(next(captioned).picture)) for _ in range(60)]
+    works = [Image.fromarray(render(work.picture)) for work in WORKS]
     scores = PictureStatistics()([flat(0), flat(255), noise(), *drawn, *works])
     assert scores["broken"].to_list() == ["blank", "blank", "noise"] + [None] * (len(drawn) + len(works))
 
@@ -31,7 +31,10 @@ def test_almost_blank_is_blank_and_a_faint_drawing_is_not() -> None:
     faint[::2] += 2
     drawing = np.full((32, 32, 3), 128, np.uint8)
     drawing[8:24, 8:24] += 30
-    assert PictureStatistics()([to_image(faint), to_image(drawing)])["broken"].to_list() == ["blank", None]
+    assert PictureStatistics()([Image.fromarray(faint), Image.fromarray(drawing)])["broken"].to_list() == [
+        "blank",
+        None,
+    ]
 
 
 def test_contrast_and_roughness_by_hand() -> None:

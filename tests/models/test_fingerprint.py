@@ -24,6 +24,14 @@ def test_files_in_full_precision_have_one_in_either(sd1, tmp_path):
     assert load(tmp_path, dtype=torch.float16).fingerprint == load(tmp_path).fingerprint == sd1.fingerprint
 
 
+def test_bf16_has_the_one_of_the_files(sd1, tmp_path):
+    tiny_sd1().save_pretrained(tmp_path)
+    model = load(tmp_path, dtype=torch.bfloat16)
+    assert {weight.dtype for part in model.components.values() for weight in part.parameters()} == {torch.bfloat16}
+    assert model.fingerprint == sd1.fingerprint
+    assert load(tiny_sd1(), dtype=torch.bfloat16).fingerprint == sd1.fingerprint
+
+
 @pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])
 def test_one_weight_changes_it(sd1, component):
     model = Model(tiny_sd1())

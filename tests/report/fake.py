@@ -17,7 +17,7 @@ from turpentine.bench.run_file import RunFile
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import single_picture
-from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, Picture, render, sprites, to_image
+from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, Picture, render, sprites
 
 METHOD = {"name": "ESD", "settings": {"sites": "x", "eta": 1.0, "steps": 150, "window": [0.0, 1.0], "erase_from": None}}
 
@@ -76,7 +76,7 @@ def _measurement(cases: list[Case], protocol: Protocol, judge: KnowingJudge, pha
             right = (0.85, {"erased": 0.03, "scene": 0.5}.get(group, 0.8))[phase]
             rng = np.random.default_rng((number, seed))
             picture = _picture(prompt, np.random.default_rng((number, seed, 1)), wrong=rng.random() > right)
-            images[prompt, seed] = to_image(render(picture))
+            images[prompt, seed] = Image.fromarray(render(picture))
             judge.told[id(images[prompt, seed])] = _truth(picture)
     return Measurement(judge_pictures(cases, images, judge, protocol), images, comparable(cases, judge, protocol))
 

@@ -111,12 +111,12 @@ def test_names_from_outside_are_text_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_concept_without_truth_has_pictures_and_says_so(tmp_path: Path) -> None:
-    concept = Concept("unicorn")
+    concept = Concept("dragon")
     result = fake_result(tmp_path, concept, plain_cases(concept), seeds=2)
     text = Page(render_erasure(result)).text
     assert "No judge here knows" in text
     assert "In numbers" not in text
-    assert "“a unicorn”" in text
+    assert "“a dragon”" in text
 
 
 def test_many_seeds_are_cut_short_and_it_says_so(tmp_path: Path) -> None:

@@ -6,12 +6,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from turpentine.emoji.world import to_image
 from turpentine.report.pictures import LARGEST, data_uri, is_small
 
 
 def random_image(width: int, height: int) -> Image.Image:
-    return to_image(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def decoded(uri: str) -> Image.Image:

@@ -22,7 +22,8 @@ from turpentine.bench.run_file import RunFile
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, stack_of
 from turpentine.edits.provenance import library_versions
-from turpentine.errors import BadArgument, TurpentineError
+from turpentine.emoji.world import TEN
+from turpentine.errors import BadArgument, EditError, TurpentineError
 from turpentine.files import write_whole
 from turpentine.judges import EmojiJudge, Judge
 from turpentine.models import Model, Sites
@@ -35,7 +36,7 @@ PhaseProgress = Callable[[str, int, int], None]
 """Called as `progress(phase, done, total)`: units of the method in "erase", pictures in "before" and "after"."""
 
 EDIT, RUN, ROWS, REPORT = "edit.safetensors", "run.json", "results.parquet", "report.html"
-_CHECKPOINT, _PICTURES = "checkpoint", "pictures"
+_CHECKPOINT, _PICTURES = ".checkpoint", ".pictures"
 
 
 @runtime_checkable
@@ -95,20 +96,24 @@ def run_erasure(
     """Erase a concept, or several at once, and measure the model before and after; the model itself is left as it is.
 
     out: the folder for `edit.safetensors`, `run.json`, `results.parquet` and the pictures. Killed at any point, the
-    same call goes on with what was in flight and comes to the same result; a finished run is only read. judge, cases:
-    by default those of the emoji world, if the model draws pictures of its size; else no judge, and a few cases to look
-    at. force: put this run in the place of another one in the folder. Raises BadArgument if the folder holds a run of
-    other settings, and whatever the method raises.
+        same call goes on with what was in flight and comes to the same result; a finished run is only read.
+    judge, cases: by default those of the emoji world for a model of that world; for another one no judge, and a few
+        cases to look at.
+    force: put this run in the place of another one in the folder.
+    Raises BadArgument if the folder holds a run of other settings, and whatever the method raises.
     """
     folder, concepts = Path(out), (concept,) if isinstance(concept, Concept) else tuple(concept)
     protocol = protocol or Protocol()
     is_of_the_world = _draws_emoji(model)
     cases = cases or (erasure_cases(concepts) if is_of_the_world else plain_cases(concepts))
     judge = judge or (EmojiJudge() if is_of_the_world else None)
+    path = _in_folder(folder)
     if force:
         discard(folder)
     rules = comparable(cases, judge, protocol)
-    run = RunFile.open(_in_folder(folder), identify(model, method, concepts, rules), about=_about(model))
+    run = RunFile.open(path, identify(model, method, concepts, rules), about=_about(model))
+    if run.finished:
+        return load_erasure(folder)
     edit = _erase(model, method, concepts, run, _phase(progress, "erase"))
 
     def measured(phase: str) -> Measurement:
@@ -135,13 +140,18 @@ def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
         Measurement(rows.filter(when=phase).drop("when"), pictures_in(_ledger(folder, phase)), run.identity["protocol"])
         for phase in ("before", "after")
     )
-    edit = Edit.load(folder / EDIT)
+    edit = _made_before(folder / EDIT, run)
     return ErasureResult(folder, edit.provenance.concepts, edit, before, after, compare(before, after), run)
 
 
 def discard(out: str | os.PathLike[str]) -> None:
-    """Remove what runs leave in a folder, and the folder if nothing else is in it."""
+    """Remove what runs leave in a folder, and the folder if nothing else is in it.
+
+    Another program's files of these names are left alone: what to remove is known by `run.json`.
+    """
     folder = Path(out)
+    if not (folder / RUN).exists():
+        return
     for name in (EDIT, RUN, ROWS, REPORT):
         (folder / name).unlink(missing_ok=True)
     for name in (_CHECKPOINT, _PICTURES):
@@ -183,13 +193,16 @@ def _about(model: Model) -> dict[str, Any]:
 
 
 def _draws_emoji(model: Model) -> bool:
-    """The world's models draw 32 or 64 px, and no other kind draws as few."""
-    return model.describe()["picture"] in {"32 x 32", "64 x 64"}
+    """The world's models draw 32 or 64 px and know its words; another small model does not."""
+    return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.unknown_words(" ".join(TEN))
 
 
 def _in_folder(folder: Path) -> Path:
+    """Where `run.json` is or will be. Raises BadArgument for a file, or a folder with an edit of no run."""
     if folder.exists() and not folder.is_dir():
         raise BadArgument(f"{folder} is a file: choose another folder with --out.")
+    if (folder / EDIT).exists() and not (folder / RUN).exists():
+        raise BadArgument(f"{folder / EDIT} is not of a run in that folder: choose another folder with --out.")
     return folder / RUN
 
 
@@ -207,17 +220,25 @@ def _erase(
     """The edit of this run, from its file if it is there."""
     folder = run.path.parent
     if (folder / EDIT).exists():
-        return Edit.load(folder / EDIT)
+        return _made_before(folder / EDIT, run)
     try:
         with run.timed("erase"):
             edit = method(model, concepts, progress=progress, checkpoint=folder / _CHECKPOINT)
             edit.save(folder / EDIT)
+            run.about["edit"] = edit.id
     except TurpentineError:
         # A setting that cannot be: where nothing was made yet nothing is left behind.
-        if not (folder / _CHECKPOINT).exists():
+        if not (folder / _CHECKPOINT).exists() and not (folder / _PICTURES).exists():
             discard(folder)
         raise
     shutil.rmtree(folder / _CHECKPOINT, ignore_errors=True)
+    return edit
+
+
+def _made_before(path: Path, run: RunFile) -> Edit:
+    edit = Edit.load(path)
+    if run.about.setdefault("edit", edit.id) != edit.id:
+        raise EditError(f"{path} is not the edit that this run made: put that one back, or start again with --force.")
     return edit
 
 
@@ -227,4 +248,4 @@ def _finish(result: ErasureResult) -> None:
     rows = [measured.rows.with_columns(pl.lit(phase).alias("when")) for phase, measured in phases.items()]
     with write_whole(result.files["rows"]) as aside:
         pl.concat(rows).write_parquet(aside)
-    result.run.finish({**result.comparison.to_json(), "edit": result.edit.id})
+    result.run.finish(result.comparison.to_json())

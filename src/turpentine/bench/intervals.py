@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from turpentine.errors import BadArgument
 
@@ -101,7 +102,7 @@ def _alike(change: int, n: int, confidence: float) -> Difference:
     return Difference(change, max(-1, change - unseen), min(1, change + unseen))
 
 
-def _resampled_means(change: np.ndarray, seed: int) -> np.ndarray:
+def _resampled_means(change: Int[np.ndarray, " pair"], seed: int) -> Float[np.ndarray, " round"]:
     """Means of n pairs drawn with replacement; a draw is its counts of −1, 0 and 1, which are multinomial."""
     n = len(change)
     shares = [(change == value).mean() for value in (-1, 0, 1)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from turpentine.cli.options import Flat, Json, ModelChoice
@@ -11,8 +10,6 @@ from turpentine.cli.terminal import plain, say, say_json, show_table
 
 if TYPE_CHECKING:
     from turpentine.models import Model, Site, Sites
-
-_LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "polars")
 
 
 def info(
@@ -45,12 +42,13 @@ def _machine() -> dict[str, Any]:
     import torch
 
     import turpentine
+    from turpentine.edits.provenance import library_versions
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
+        **library_versions(),
         "turpentine": turpentine.__version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in _LIBRARIES},
         "system": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
         "devices": ", ".join(["cpu", *(f"cuda:{index} ({name})" for index, name in enumerate(gpus))]),
     }

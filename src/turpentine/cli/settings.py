@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,22 +40,22 @@ class NamedMethod:
         return summary(self.method.__doc__).split("\n\n")[0]
 
     def defaults(self, model: str) -> Any:
-        """The method with the defaults for a model: those that it has for its name, the published ones otherwise."""
+        """The method with the defaults for a model, not loaded yet: those of its `preset`, its fields' otherwise."""
         make = getattr(self.method, "preset", None)
         return make(model, **self.settings) if make else self.method(**self.settings)
 
 
 def named_methods() -> dict[str, NamedMethod]:
-    """Every method, by class name in lower case; and its variants, where its module names them.
+    """Every method, by class name in lower case; and its variants, where its class names them.
 
-    A module does so by `VARIANTS`, the name of each with its value of `sites`.
+    A class does so by `variants`, the name of each with the fields that it sets.
     """
     found: dict[str, NamedMethod] = {}
     for class_name, method in registry.methods().items():
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", class_name).lower()
         found[name] = NamedMethod(name, method)
-        variants = vars(sys.modules[method.__module__]).get("VARIANTS", {})
-        found |= {each: NamedMethod(each, method, name, {"sites": sites}) for each, sites in variants.items()}
+        variants: Mapping[str, Mapping[str, Any]] = getattr(method, "variants", {})
+        found |= {each: NamedMethod(each, method, name, settings) for each, settings in variants.items()}
     return found
 
 

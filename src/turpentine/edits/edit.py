@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from turpentine.edits.provenance import Provenance
-from turpentine.edits.sealed import digest, read_sealed, write_sealed
 from turpentine.errors import EditError, NotFinite
 from turpentine.models import Model
+from turpentine.sealed import digest, read_sealed, write_sealed
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from turpentine.edits.sealed import as_os_errors
 from turpentine.edits.stack import stack_of
 from turpentine.errors import EditError
 from turpentine.models import Model
-from turpentine.models.load import _quiet
+from turpentine.models.quiet import quiet
+from turpentine.tensors import as_os_errors
 
 RECORD = "turpentine.json"
 
@@ -28,7 +28,7 @@ def save_pipeline(model: Model, folder: str | os.PathLike[str]) -> None:
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EditError(f"{target} exists already: choose another folder, or remove that one first.")
-    with _whole_folder(target) as aside, _quiet(), as_os_errors(target):
+    with _whole_folder(target) as aside, quiet(), as_os_errors(target):
         model.pipeline.save_pretrained(aside, safe_serialization=True)
         (aside / RECORD).write_text(_record(model), encoding="utf-8")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from turpentine.concepts import Concept
 
-_LIBRARIES = ("turpentine", "torch", "diffusers", "transformers", "safetensors")
+_LIBRARIES = ("turpentine", "torch", "diffusers", "transformers", "safetensors", "numpy", "polars")
 
 
 @cache
@@ -26,7 +26,7 @@ def _version(name: str) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of the libraries that decide an edit's numbers, by name."""
+    """The versions of the libraries that decide a result's numbers, by name, Turpentine's first."""
     return dict(_library_versions())
 
 

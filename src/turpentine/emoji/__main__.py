@@ -1,4 +1,4 @@
-"""``python -m turpentine.emoji``: train the embedded model, and write its card."""
+"""`python -m turpentine.emoji`: train the embedded model, and draw its loss curves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Literal
 
 from cyclopts import App
 
-app = App(name="python -m turpentine.emoji", help="The embedded emoji model: how it was made and what it can do.")
+from turpentine.errors import TurpentineError
+
+app = App(name="python -m turpentine.emoji", help="The embedded emoji model: how it is made.")
 
 STAGES = ("autoencoder", "towers", "judge", "unet")
 
@@ -24,7 +26,7 @@ def train(
     *,
     preset: Literal["cpu", "gpu", "64"] = "cpu",
     until: Literal["autoencoder", "towers", "judge", "unet"] = "unet",
-    device: str = "cpu",
+    device: str | None = None,
     threads: int = 0,
 ) -> None:
     """Train the embedded model from nothing; the same command continues after a kill.
@@ -38,7 +40,7 @@ def train(
     until
         The last stage to run: autoencoder, towers, judge, unet.
     device
-        Where to train, as torch names it: cpu, cuda.
+        Where to train, as torch names it; cpu for the preset cpu, cuda for the others by default.
     threads
         CPU threads; 0 leaves the choice to torch.
     """
@@ -51,7 +53,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # subnormal moments would slow every update down
-    recipe = Recipe(PRESETS[preset], out, _say, device=device)
+    recipe = Recipe(PRESETS[preset], out, _say, device=device or ("cpu" if preset == "cpu" else "cuda"))
     wanted = STAGES[: STAGES.index(until) + 1]
     vae = recipe.autoencoder()
     towers = recipe.towers() if "towers" in wanted else None
@@ -77,5 +79,17 @@ def curves(folder: Path = Path("runs/emoji"), *, out: Path = Path("curves.png"))
     plot(folder, out)
 
 
+def main() -> None:
+    """Run a command; a fault that a user can put right is one sentence, Ctrl-C one line on how to go on."""
+    try:
+        app()
+    except (TurpentineError, FileNotFoundError) as fault:
+        _say(f"error: {fault}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _say("Stopped. The same command goes on from the last checkpoint.")
+        sys.exit(130)
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from turpentine.concepts import with_article as with_article  # for those who make captions of their own
 from turpentine.emoji.world import (
     COLOURS,
     OBJECTS,
@@ -33,11 +34,6 @@ class Captioned:
     picture: Picture
     caption: str
     kind: str
-
-
-def with_article(noun: str) -> str:
-    """``"a church"``, ``"an owl"``."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def object_caption(obj: str, style: str | None = None, colour: str | None = None, *, small: bool = False) -> str:

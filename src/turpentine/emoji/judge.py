@@ -7,7 +7,6 @@ that the diffusion model made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from turpentine.emoji import WEIGHTS
 from turpentine.emoji.vision import SmallCNN, images_to_tensor
 from turpentine.emoji.world import COLOURS, OBJECTS, SIZE, STYLES
 
@@ -59,7 +59,7 @@ class JudgeNet(nn.Module):
 
 def weights_path() -> Path:
     """Where the shipped judge lies."""
-    return Path(str(resources.files("turpentine.emoji").joinpath("weights", "judge", FILE)))
+    return WEIGHTS / "judge" / FILE
 
 
 def load_judge(path: Path | None = None) -> JudgeNet:

@@ -218,8 +218,3 @@ def _in_palette(canvas: Float[np.ndarray, "height width 3"], artist: str) -> Flo
     grey = (grey - grey.min()) / (grey.max() - grey.min())
     painted: Float[np.ndarray, "height width 3"] = dark + grey[..., None] * (light - dark)
     return painted
-
-
-def to_image(pixels: UInt8[np.ndarray, "height width 3"]) -> Image.Image:
-    """The array as a PIL image."""
-    return Image.fromarray(pixels)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import astuple, dataclass, fields
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -23,7 +23,7 @@ from turpentine.erase.tuning.meter import Meter
 from turpentine.erase.tuning.states import Batch, Lesson, Predictions, Sampling
 from turpentine.erase.tuning.stored import StoredStates
 from turpentine.errors import BadArgument, BadWindow, EmptyConcept, EmptySelection, UnknownName
-from turpentine.models import Model, Sites, Window
+from turpentine.models import Model, Sites, Window, is_small
 from turpentine.progress import Progress
 from turpentine.registry import method
 
@@ -36,9 +36,6 @@ SETS: Mapping[str, dict[str, Any]] = {
 }
 """The parameter sets of ESD by name, as selections of layers; see `esd_sites`."""
 
-VARIANTS = {f"esd-{name}": name for name in SETS}
-"""The names that papers and the command line use, and their parameter sets."""
-
 SMALL_WORLD: Mapping[str, Any] = {
     "trajectories": 8,
     "sampling_steps": 20,
@@ -46,10 +43,7 @@ SMALL_WORLD: Mapping[str, Any] = {
     "batch_size": 8,
     "lr": 2e-4,
 }
-"""Settings for the embedded model, whose 13 million weights learn faster than Stable Diffusion's 860."""
-
-PRESETS: Mapping[str, Mapping[str, Any]] = {"emoji": SMALL_WORLD}
-"""Settings that differ from the published ones, by the model's name."""
+"""Settings for models of the embedded one's size: 13 million weights learn faster than Stable Diffusion's 860."""
 
 
 @method
@@ -83,6 +77,9 @@ class ESD:
     seed: of all draws, 0 or more. Update k depends on the seed and k only.
     """
 
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {f"esd-{name}": {"sites": name} for name in SETS}
+    """The names that papers and the command line use, and what each sets."""
+
     sites: str | Sites = "x"
     eta: float = 1.0
     steps: int = 1000
@@ -97,9 +94,12 @@ class ESD:
     seed: int = 0
 
     @classmethod
-    def preset(cls, model_name: str, **changes: Any) -> ESD:
-        """The settings that suit a model by its name ("emoji"), the published ones for others, with changes."""
-        return cls(**{**PRESETS.get(model_name, {}), **changes})
+    def preset(cls, model: Model | str, **changes: Any) -> ESD:
+        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published.
+
+        model: the model, or what `load` is told; see `turpentine.models.is_small`.
+        """
+        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -154,7 +154,7 @@ class ESD:
         rows = math.lcm(*(len(one.prompts) for one in concepts)) if self.fresh else self.trajectories
         prompts = tuple(one.prompts[row % len(one.prompts)] for one in concepts for row in range(rows))
         taught = prompts if self.erase_from is None else (self.erase_from,) * len(prompts)
-        return Lesson(prompts, taught, self.target)
+        return Lesson(prompts, taught, self.target, is_from=self.erase_from is not None)
 
     def _states(
         self, model: Model, lesson: Lesson, sampling: Sampling, masters: Masters, kept: Checkpoint, meter: Meter
@@ -171,14 +171,18 @@ class ESD:
     def _sampling(self, model: Model) -> Sampling:
         """The settings checked: numbers, then the window."""
         _check_settings(self)
-        windows = [Window(*self.window)]
-        if isinstance(self.sites, Sites) and self.sites.window:
-            windows.append(self.sites.window)
-        window = Window(max(one.start for one in windows), min(one.stop for one in windows))
+        window = self._both_windows()
         steps = window.steps(self.sampling_steps)
         if not steps:
             raise BadWindow(f"{window} holds none of the {self.sampling_steps} sampling steps: widen it, or take more.")
         return Sampling(self.sampling_steps, self.guidance_scale, steps, self.seed)
+
+    def _both_windows(self) -> Window:
+        """What the window of the settings and that of the sites have in common. Raises BadWindow for nothing."""
+        windows = [Window(*self.window)]
+        if isinstance(self.sites, Sites) and self.sites.window:
+            windows.append(self.sites.window)
+        return Window(max(one.start for one in windows), min(one.stop for one in windows))
 
     def _weights(self, model: Model) -> tuple[str, ...]:
         sites = esd_sites(model, self.sites) if isinstance(self.sites, str) else self.sites
@@ -192,9 +196,11 @@ class ESD:
 
     def _provenance(self, model: Model, concepts: tuple[Concept, ...]) -> Provenance:
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        # The names of sites say nothing of their window, so that it counts as the settings' own.
+        window = astuple(self._both_windows())
         return Provenance(
             method=type(self).__name__,
-            settings={**settings, "window": tuple(self.window), "sites": _plain(self.sites)},
+            settings={**settings, "window": window, "sites": _plain(self.sites)},
             concepts=concepts,
             seed=self.seed,
             base=model.fingerprint,

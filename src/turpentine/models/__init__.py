@@ -6,6 +6,7 @@ from turpentine.models.hooks import Call, count_rows, hooked, record, sever, swa
 from turpentine.models.load import load
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
+from turpentine.models.scale import is_small
 from turpentine.models.schedule import Moment, Window
 from turpentine.models.sites import Site, Sites
 from turpentine.models.trajectory import Trajectory
@@ -25,6 +26,7 @@ __all__ = [
     "Window",
     "count_rows",
     "hooked",
+    "is_small",
     "load",
     "record",
     "sample",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
 
 from turpentine.errors import ModelNotFound, UnsafeFile
 from turpentine.files import one_line
 from turpentine.models.folder import read_folder
 from turpentine.models.model import COMPONENTS, Model
+from turpentine.models.quiet import quiet
 from turpentine.models.safe_reading import PICKLES, clear_errors, pickle_refused
 from turpentine.models.single_file import read_file
 
@@ -41,11 +38,13 @@ def load(
         return _placed(source, device, dtype, "")
     where = torch.device(device) if device else _default_device()
     number = dtype or (torch.float16 if where.type == "cuda" else torch.float32)
+    # bf16 rounds more than the fingerprint does, which is therefore taken of what the files hold.
+    read_as = torch.float32 if number == torch.bfloat16 else number
     path = _locate(str(source))
-    with _quiet():
-        pipeline = read_folder(path, number) if path.is_dir() else read_file(path, number, config)
+    with quiet():
+        pipeline = read_folder(path, read_as) if path.is_dir() else read_file(path, read_as, config)
         _check_filled(pipeline, str(source))
-    return _placed(pipeline, where, None, str(source))
+    return _placed(pipeline, where, number if number != read_as else None, str(source))
 
 
 def _default_device() -> torch.device:
@@ -53,9 +52,11 @@ def _default_device() -> torch.device:
 
 
 def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) -> Model:
+    model = Model(pipeline, name)
+    if dtype == torch.bfloat16:
+        _ = model.fingerprint  # which is kept
     if device is not None or dtype is not None:
         pipeline.to(device=device, dtype=dtype)
-    model = Model(pipeline, name)
     # SDXL's autoencoder overflows in fp16; its config says so, but so do the configs of autoencoders that do not.
     if model.components.get("text_encoder_2") is not None and pipeline.vae.config.force_upcast:
         pipeline.vae.to(torch.float32)
@@ -93,20 +94,3 @@ def _download(source: str) -> Path:
     """The snapshot of a hub repository in the local cache, fetched if it is not there; safetensors only."""
     with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
         return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no warnings of the libraries while they load; afterwards as before."""
-    libraries = (diffusers_logging, transformers_logging)
-    before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, verbosity, bars in before:
-            library.set_verbosity(verbosity)
-            if bars:
-                library.enable_progress_bar()

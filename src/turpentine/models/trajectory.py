@@ -11,16 +11,16 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int, Shaped
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from turpentine.errors import BadArgument
-from turpentine.files import one_line, write_whole
+from turpentine.files import one_line
 from turpentine.models.generate import batches, pair
 from turpentine.models.guidance import ClassifierFree
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
 from turpentine.progress import Progress
+from turpentine.tensors import save_tensors
 
 _TENSORS = ("timesteps", "x", "eps_cond", "eps_uncond", "latents")
 
@@ -63,11 +63,10 @@ class Trajectory:
         return Points(self.x[step, row], self.timesteps[step], self.eps_cond[step, row], self.eps_uncond[step, row])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to one safetensors file, whole or not at all."""
-        tensors = {name: getattr(self, name).contiguous().cpu() for name in _TENSORS}
+        """Write it to one safetensors file, whole or not at all. Raises OSError as the file system does."""
+        tensors = {name: getattr(self, name) for name in _TENSORS}
         rows = {"prompts": json.dumps(self.prompts), "seeds": json.dumps(self.seeds)}
-        with write_whole(path) as aside:
-            save_file(tensors, aside, metadata=rows)
+        save_tensors(path, tensors, rows)
 
     @staticmethod
     def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Trajectory:

@@ -56,6 +56,11 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filter_ in (numbers.percent, numbers.span, numbers.points, numbers.points_span, one_line):
-        environment.filters[filter_.__name__] = filter_
+    environment.filters |= {
+        "percent": numbers.percent,
+        "span": numbers.span,
+        "points": numbers.points,
+        "points_span": numbers.points_span,
+        "one_line": one_line,
+    }
     return environment.get_template(name)

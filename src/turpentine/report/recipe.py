@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from importlib.resources import files
 from typing import Any
 
 import polars as pl
@@ -86,7 +86,7 @@ def sources(result: ErasureResult) -> list[dict[str, str]]:
     """Where the emoji world's sprites come from: style, package, version, licence; nothing for another model."""
     if "emoji" not in {one["name"] for one in result.run.identity["protocol"]["judges"]}:
         return []
-    path = importlib.resources.files("turpentine.emoji").joinpath("data/sprites.parquet")
+    path = files("turpentine.emoji").joinpath("data/sprites.parquet")
     with path.open("rb") as file:
         rows = pl.read_parquet(file, columns=["style", "package", "version", "licence"])
     return rows.unique(maintain_order=True).to_dicts()

@@ -50,9 +50,10 @@ def lead(result: ErasureResult) -> str:
     """One sentence: how, from what, when, and on how many pictures the numbers stand."""
     run, pictures = result.run, len(result.before.images)
     method, model, seeds = run.identity["method"]["name"], run.about["model"]["name"], run.identity["protocol"]["seeds"]
-    day = datetime.fromisoformat(run.started).strftime("%-d %B %Y")
+    began = datetime.fromisoformat(run.started)
     return (
-        f"Erased with {method} from the model {model}, in {duration(run.seconds.get('erase', 0))}, on {day}. "
+        f"Erased with {method} from the model {model}, in {duration(run.seconds.get('erase', 0))}, "
+        f"on {began.day} {began:%B %Y}. "
         f"The model drew the same {pictures} pictures before and after: "
         f"{pictures // len(seeds)} prompts, {_count(len(seeds), 'seed')} each."
     )

@@ -121,6 +121,26 @@ def test_a_run_goes_on_to_the_same_edit(
     assert count.rows == in_flight + 2 * (8 - updates + repeated)
 
 
+def test_a_ctrl_c_in_the_last_save_stops_the_run_too(
+    sd1: Model, tmp_path: Path, whole: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _save_always(monkeypatch)
+    save, sent = Checkpoint.save, []
+
+    def interrupted(self: Checkpoint, name: str, tensors: Any) -> None:
+        save(self, name, tensors)
+        if int(tensors.get("updates", 0)) == 24 and not sent:
+            sent.append(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Checkpoint, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 24 of 24 updates; the same command goes on"):
+        RUN(sd1, CHURCH, checkpoint=tmp_path)
+    with count_rows(sd1) as count:
+        assert RUN(sd1, CHURCH, checkpoint=tmp_path) == whole
+    assert count.rows == 0
+
+
 def test_a_run_stopped_in_sampling_samples_the_rest_only(sd1: Model, tmp_path: Path, whole: Edit) -> None:
     with pytest.raises(KeyboardInterrupt):
         RUN(sd1, CHURCH, progress=_stopping(2 * 3 * 8 + 1, KeyboardInterrupt), checkpoint=tmp_path)

@@ -36,7 +36,7 @@ def pipeline(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel) -> St
 
 
 def assemble(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel, judge: JudgeNet, folder: Path) -> None:
-    """Write everything that ships into ``folder``; the judge and the towers stay fp32 and apart from the pipeline."""
+    """Write everything that ships into ``folder``, as fp16; the judge and the towers apart from the pipeline."""
     for name, module, file in (("judge", judge, JUDGE_FILE), ("towers", both, TOWERS_FILE)):
         (folder / name).mkdir(parents=True, exist_ok=True)
         kept = {

@@ -49,12 +49,3 @@ def loss(vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
         return total
 
     return value
-
-
-@torch.inference_mode()
-def psnr(vae: AutoencoderKL, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
-    """Each picture's peak signal-to-noise ratio after a round trip, in dB."""
-    x = x.to(device_of(vae))
-    y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
-    error: Tensor = ((y - x) / 2).square().mean((1, 2, 3))
-    return -10 * error.clamp_min(1e-10).log10()

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from turpentine.emoji.train.muon import Muon
+from turpentine.errors import NotFinite
 from turpentine.files import write_whole
+from turpentine.tensors import save_tensors
 
 Loss = Callable[[np.random.Generator], Tensor]
 """Draws a batch from the generator and gives its mean loss; everything random comes from the generator."""
@@ -35,7 +36,6 @@ class Schedule:
     muon_lr: float = 0.0
     warmup: int = 50
     ema: float = 0.999
-    weight_decay: float = 0.0
     clip: float = 1.0
     checkpoint_every: int = 100
     seed: int = 0
@@ -89,7 +89,7 @@ class Run:
         self.module.train()
         value = loss(np.random.default_rng((self.schedule.seed, self.step)))
         if not torch.isfinite(value):
-            raise FloatingPointError(f"{self.name}: the loss is {value.item()} at update {self.step}")
+            raise NotFinite(f"{self.name}: the loss is {value.item()} at update {self.step}.")
         for parameter in self.parameters.values():
             parameter.grad = None
         value.backward()  # type: ignore[no-untyped-call]
@@ -133,9 +133,7 @@ class Run:
             for j, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer/{i}/{j}/{key}": torch.as_tensor(value) for key, value in state.items()}
         extra = {"step": self.step, "seconds": self.seconds, "log": self.log}
-        with write_whole(self.checkpoint) as path:
-            contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-            save_file(contiguous, path, metadata={"run": json.dumps(extra)})
+        save_tensors(self.checkpoint, tensors, {"run": json.dumps(extra)})
         self._write_log()
 
     def _write_log(self) -> None:
@@ -168,9 +166,7 @@ def _optimizers(parameters: dict[str, nn.Parameter], schedule: Schedule) -> list
     inner = {n for n, p in parameters.items() if schedule.muon_lr and p.ndim >= 2 and not _at_an_end(n)}
     muon = [p for n, p in parameters.items() if n in inner]
     adam = [p for n, p in parameters.items() if n not in inner]
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(adam, lr=schedule.lr, betas=(0.9, 0.95), weight_decay=schedule.weight_decay)
-    ]
+    found: list[torch.optim.Optimizer] = [torch.optim.Adam(adam, lr=schedule.lr, betas=(0.9, 0.95))]
     if muon:
         found.append(Muon(muon, lr=schedule.muon_lr))
     for optimizer in found:

@@ -48,7 +48,7 @@ CPU = Preset(
     cached_pictures=36_000,
     autoencoder=Stage(32, Schedule(updates=3000, lr=3e-3, muon_lr=0.02)),
     towers=Stage(128, Schedule(updates=600, lr=2e-3, muon_lr=0.015)),
-    judge=Stage(64, Schedule(updates=1900, lr=2e-3, muon_lr=0.02)),
+    judge=Stage(64, Schedule(updates=1500, lr=2e-3, muon_lr=0.02)),
     unet=Stage(80, Schedule(updates=1700, lr=1e-3, muon_lr=0.015, ema=0.998)),
 )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from turpentine.emoji.judge import JudgeNet
@@ -16,7 +17,9 @@ from turpentine.emoji.towers import Towers, text_config
 from turpentine.emoji.train import autoencoder, judge, towers, unet
 from turpentine.emoji.train.loop import Loss, Run
 from turpentine.emoji.train.presets import Preset, Stage
+from turpentine.errors import BadArgument
 from turpentine.files import write_whole
+from turpentine.tensors import save_tensors
 
 Say = Callable[[str], None]
 
@@ -27,6 +30,7 @@ class Recipe:
     def __init__(self, preset: Preset, folder: Path, say: Say, *, device: str = "cpu", seed: int = 0) -> None:
         self.preset, self.folder, self.say, self.device, self.seed = preset, folder, say, device, seed
         folder.mkdir(parents=True, exist_ok=True)
+        self._claim()
 
     def autoencoder(self) -> AutoencoderKL:
         """The trained autoencoder, its ``scaling_factor`` not yet set."""
@@ -56,7 +60,8 @@ class Recipe:
         else:
             cached = unet.cache(vae, both, p.cached_pictures, p.size, self.seed, self.say)
             facts = {"scaling_factor": unet.scaling_factor(cached)}
-            (self.folder / "latents.json").write_text(json.dumps(facts))
+            with write_whole(self.folder / "latents.json") as path:
+                path.write_text(json.dumps(facts))
             value = unet.loss(denoiser, cached, facts["scaling_factor"], p.unet.batch)
             self._train("unet", denoiser, p.unet, value)
         vae.register_to_config(scaling_factor=facts["scaling_factor"])
@@ -71,14 +76,22 @@ class Recipe:
         judge.calibrate(net, vae, p.size)
         return net
 
+    def _claim(self) -> None:
+        """Note whose folder this is. Raises BadArgument where it holds a training of other settings."""
+        settings = json.loads(json.dumps({"seed": self.seed, **asdict(self.preset)}))
+        path = self.folder / "recipe.json"
+        if path.exists() and json.loads(path.read_text()) != settings:
+            raise BadArgument(f"{self.folder} holds a training with other settings: choose another folder.")
+        with write_whole(path) as aside:
+            aside.write_text(json.dumps(settings, indent=1))
+
     def _train(self, name: str, module: nn.Module, stage: Stage, loss: Loss) -> None:
         module.to(self.device)
         if self._done(name).exists():
             self._read(name, module)
             return
         Run(name, module, stage.schedule, self.folder).train(loss, self.say)
-        with write_whole(self._done(name)) as path:
-            save_file({k: v.detach().cpu().contiguous() for k, v in module.named_parameters()}, path)
+        save_tensors(self._done(name), dict(module.named_parameters()))
 
     def _read(self, name: str, module: nn.Module) -> None:
         weights = load_file(self._done(name))

@@ -42,11 +42,10 @@ def build_tokenizer(entries: int, captions: int = 20_000) -> CLIPTokenizer:
 def _as_clip(tokenizer: Tokenizer) -> CLIPTokenizer:
     """The learnt vocabulary and merges in the two files that ``CLIPTokenizer`` reads."""
     learnt = json.loads(tokenizer.to_str())["model"]
-    vocab: dict[str, int] = dict(sorted(learnt["vocab"].items(), key=lambda item: item[1]))
-    for letter in "abcdefghijklmnopqrstuvwxyz":
-        vocab.setdefault(letter + "</w>", len(vocab))
-    for special in (START, END):
-        vocab[special] = len(vocab)
+    letters = [letter + end for end in ("", "</w>") for letter in "abcdefghijklmnopqrstuvwxyz"]
+    # The trainer numbers letters anew in each process, so they are numbered here; what it merges is always the same.
+    merged = [token for token, _ in sorted(learnt["vocab"].items(), key=lambda item: item[1]) if token not in letters]
+    vocab = {token: number for number, token in enumerate([*letters, *merged, START, END])}
     merges = [m if isinstance(m, str) else " ".join(m) for m in learnt["merges"]]
     with tempfile.TemporaryDirectory() as folder:
         vocab_file, merges_file = Path(folder, "vocab.json"), Path(folder, "merges.txt")

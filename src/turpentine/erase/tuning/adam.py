@@ -125,14 +125,14 @@ def _run(
     pace = Pace()
     after_update(adam.updates)
     with held_interrupt() as came:
-        while adam.updates < updates:
+        while adam.updates < updates and not came():
             adam.update(loss_at(adam.updates))
             after_update(adam.updates)
-            if came():
-                raise KeyboardInterrupt
             if pace.is_due:
                 with pace.saving():
                     checkpoint.save("state", adam.state())
+        if came():  # in the last save, too
+            raise KeyboardInterrupt
 
 
 def _put_by(adam: Adam, updates: int, checkpoint: Checkpoint) -> KeyboardInterrupt:

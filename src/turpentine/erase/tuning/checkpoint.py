@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from turpentine.edits.sealed import read_sealed, write_sealed
 from turpentine.errors import BadArgument
+from turpentine.sealed import read_sealed, write_sealed
 
 
 class Checkpoint:

@@ -33,23 +33,20 @@ class Lesson:
     prompts: c, from which the target points away.
     taught: the prompts that the model is trained on and its states are sampled for; `prompts` themselves, unless an
         attribute is to be erased from something.
-    target: the equation of ε̃; its start is ∅'s prediction where the prompts are taught, else the taught one's.
+    target: the equation of ε̃; its start is ∅'s prediction, or the taught prompt's if `is_from`.
+    is_from: is an attribute to be erased from something, the taught prompts?
     """
 
     prompts: tuple[str, ...]
     taught: tuple[str, ...]
     target: Target
+    is_from: bool = False
 
     def __len__(self) -> int:
         return len(self.prompts)
 
     def __getitem__(self, rows: slice) -> Lesson:
-        return Lesson(self.prompts[rows], self.taught[rows], self.target)
-
-    @property
-    def is_from(self) -> bool:
-        """Is it something else than the prompts that the model is trained on?"""
-        return self.prompts != self.taught
+        return Lesson(self.prompts[rows], self.taught[rows], self.target, self.is_from)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from turpentine.errors import EditError
-from turpentine.files import write_whole
+from turpentine.tensors import save_tensors
 
 FORMAT = 1
 _RECORD = "turpentine"
@@ -40,13 +38,9 @@ def write_sealed(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], record: Mapping[str, Any], kind: str
 ) -> None:
     """Write tensors and a JSON record to `path`, whole or not at all. Raises OSError as the file system does."""
-    plain = {name: _standalone(tensor) for name, tensor in tensors.items()}
-    digests = {name: digest(tensor) for name, tensor in plain.items()}
+    digests = {name: digest(tensor) for name, tensor in tensors.items()}
     text = json.dumps({"kind": kind, "format": FORMAT, "record": record, "tensors": digests}, sort_keys=True)
-    with write_whole(path) as aside, as_os_errors(path):
-        mode = aside.stat().st_mode
-        save_file(plain, aside, metadata={_RECORD: text, _SEAL: _seal(text)})
-        aside.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
+    save_tensors(path, tensors, {_RECORD: text, _SEAL: _seal(text)})
 
 
 def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -60,25 +54,6 @@ def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tens
         names = set(file.keys())
         tensors = {name: _checked(path, file, name, names, sha) for name, sha in content["tensors"].items()}
     return tensors, content["record"]
-
-
-@contextmanager
-def as_os_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise what the file system refuses safetensors (a full disk, say) as the OSError that it is."""
-    try:
-        yield
-    except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        code = int(number.group(1))
-        raise OSError(code, os.strerror(code), os.fspath(path)) from error
-
-
-def _standalone(tensor: Tensor) -> Tensor:
-    """The tensor on the CPU with memory of its own: safetensors refuses views of one another."""
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.clone() if tensor.untyped_storage().nbytes() != tensor.nbytes else tensor
 
 
 def _seal(text: str) -> str:
@@ -107,7 +82,7 @@ def _content(path: Path, metadata: Mapping[str, str], kind: str) -> dict[str, An
     if content["format"] > FORMAT:
         raise EditError(f"{path} has format {content['format']} and this Turpentine reads up to {FORMAT}: update it.")
     if content["kind"] != kind:
-        raise EditError(f"{path} is a Turpentine {content['kind']}, not a {kind}.")
+        raise EditError(f"{path} is a Turpentine {content['kind']} and no {kind}.")
     return content
 
 

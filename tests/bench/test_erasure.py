@@ -54,10 +54,11 @@ def test_the_denoiser_sees_each_picture_once_before_and_once_after(sd1: Model, t
 
 
 def test_a_finished_run_is_only_read(sd1: Model, whole: ErasureResult) -> None:
-    made = len(CALLS)
+    made, before = len(CALLS), _contents(whole.folder)
     with count_rows(sd1) as count:
         again = run(sd1, whole.folder)
     assert count.rows == 0
+    assert _contents(whole.folder) == before
     assert len(CALLS) == made
     assert again.before.rows.equals(whole.before.rows)
     assert again.after.rows.equals(whole.after.rows)

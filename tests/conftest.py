@@ -7,8 +7,6 @@ import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
-# A shell starts what runs in the background with Ctrl-C ignored; tests send it, to themselves and to their processes.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from jaxtyping import install_import_hook
 
@@ -21,6 +19,8 @@ from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl  # noqa: E402
 
 from turpentine.models import Model  # noqa: E402
 
+# A shell starts what runs in the background with Ctrl-C ignored; tests send it, to themselves and to their processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 settings.register_profile("turpentine", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("turpentine")

@@ -30,7 +30,8 @@ from turpentine.files import safe_name, write_whole
 from turpentine.judges import EmojiJudge
 from turpentine.models.load import load
 
-METHODS = ("x", "u")
+METHODS = ["x", "u"]
+"""The parameter sets of ESD; `--sets` narrows them."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Rows:
         return self._rows("unedited", cases())
 
     def after(self, erasure: Erasure) -> pl.DataFrame:
-        method = tp.methods.ESD.preset(self.model.name, sites=erasure.sites)
+        method = tp.methods.ESD.preset(self.model, sites=erasure.sites)
         path = self._path(erasure.name, method, erasure.concept).with_suffix(".safetensors")
         if not path.exists():
             method(self.model, erasure.concept).save(path)
@@ -129,12 +130,16 @@ def object_row(obj: str, tables: Sequence[pl.DataFrame]) -> str:
     return f"| {obj} | " + " | ".join(cells) + " |"
 
 
+def _names() -> str:
+    return " | ".join(f"ESD-{sites}" for sites in METHODS)
+
+
 def object_table(kept: Rows) -> str:
     before = kept.unedited()
     tables = {obj: [before, *(kept.after(Erasure(tp.Concept(obj), sites)) for sites in METHODS)] for obj in TEN}
     lines = [
-        "| | erased: before | ESD-x | ESD-u | others: before | ESD-x | ESD-u | scenes: before | ESD-x | ESD-u |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| | " + " | ".join(f"{what}: before | {_names()}" for what in ("erased", "others", "scenes")) + " |",
+        "|---" * (1 + 3 * (1 + len(METHODS))) + "|",
         *(object_row(obj, rows) for obj, rows in tables.items()),
         "| **mean** | " + " | ".join(f"{m:.1f}" for m in _means(tables)) + " |",
     ]
@@ -204,7 +209,7 @@ def artist_table(kept: Rows) -> str:
 
 def _small_table(kept: Rows, concept: tp.Concept, of: dict[str, tuple[pl.Expr, ...]]) -> str:
     tables = [kept.unedited(), *(kept.after(Erasure(concept, sites)) for sites in METHODS)]
-    lines = ["| | before | ESD-x | ESD-u |", "|---|---|---|---|"]
+    lines = [f"| | before | {_names()} |", "|---" * (2 + len(METHODS)) + "|"]
     lines += [
         f"| {name} | " + " | ".join(percent(rate(rows, *which)) for rows in tables) + " |" for name, which in of.items()
     ]
@@ -228,7 +233,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
     parser.add_argument("--out", type=Path, default=Path("runs/erasures"))
     parser.add_argument("--doc", type=Path, default=Path(__file__).parent.parent / "docs" / "erasures.md")
+    parser.add_argument("--sets", nargs="+", choices=list(METHODS), default=list(METHODS), help="parameter sets of ESD")
     args = parser.parse_args()
+    METHODS[:] = args.sets
     kept = Rows(load("emoji"), args.out, args.seeds)
     kept.unedited()
     for erasure in erasures():

@@ -1,6 +1,6 @@
 """Erase each of the ten with ESD-x and ESD-u, then a style and an artist, and write the tables of docs/erasures.md.
 
-    python benchmarks/erasures.py                 # some twenty minutes on two cores; a killed run continues
+    python benchmarks/erasures.py                 # a killed run continues
     python benchmarks/erasures.py --seeds 5 --out /tmp/erasures --doc /tmp/erasures.md
 
 Every model, edited or not, draws the same prompts with the same seeds. Edits and rows stay in ``--out``.

@@ -1,6 +1,6 @@
 """Measure the embedded model with its judge, and write its card: ``README.md`` and ``samples.png`` beside the weights.
 
-python tools/model_card.py                   # 50 pictures a prompt, some ten minutes on two cores
+python tools/model_card.py                   # 50 pictures a prompt
 python tools/model_card.py --seeds 5 --out /tmp/card
 """
 

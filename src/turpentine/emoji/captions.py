@@ -10,6 +10,7 @@ import numpy as np
 from turpentine.concepts import with_article as with_article  # for those who make captions of their own
 from turpentine.emoji.world import (
     COLOURS,
+    MOODS,
     OBJECTS,
     SCENE_FAITHFULNESS,
     SCENES,
@@ -22,8 +23,8 @@ from turpentine.emoji.world import (
 )
 
 # How often each kind of caption is drawn. Single objects carry most of what is measured.
-KINDS = {"object": 0.62, "small": 0.07, "two": 0.12, "scene": 0.09, "work": 0.07, "unnamed": 0.03}
-SAY_STYLE = 0.6
+KINDS = {"object": 0.56, "small": 0.06, "two": 0.2, "scene": 0.08, "work": 0.06, "unnamed": 0.04}
+SAY_STYLE = 0.75
 SAY_COLOUR = 0.5
 
 
@@ -132,8 +133,11 @@ def _draw_two(rng: np.random.Generator) -> Captioned:
 
 def _draw_scene(rng: np.random.Generator) -> Captioned:
     scene = _pick(rng, tuple(SCENES))
-    faithful = rng.random() < SCENE_FAITHFULNESS
-    picture = single_picture(rng, SCENES[scene] if faithful else _pick(rng, OBJECTS))
+    obj = SCENES[scene] if rng.random() < SCENE_FAITHFULNESS else _pick(rng, OBJECTS)
+    style = _pick(rng, styles_of(obj))
+    mood = tuple(colour for colour in MOODS[scene] if colour in visible_on(obj, style))
+    usual = bool(mood) and rng.random() < SCENE_FAITHFULNESS
+    picture = single_picture(rng, obj, style, _pick(rng, mood) if usual else None)
     tail = _tail(rng, picture.placed[0].style, picture.background) if rng.random() < 0.4 else ""
     return Captioned(picture, scene + tail, "scene")
 

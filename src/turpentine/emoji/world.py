@@ -145,8 +145,27 @@ SCENES = {
 }
 """Captions that never name the object that they usually show."""
 
+MOODS = {
+    "movie night": ("purple", "pink"),
+    "lumber yard": ("orange", "green"),
+    "sunday prayer": ("yellow", "blue"),
+    "wedding bells": ("pink", "white"),
+    "loyal friend": ("green", "yellow"),
+    "hunting call": ("green", "red"),
+    "moving day": ("gray", "pink"),
+    "filling station": ("black", "blue"),
+    "eighteen holes": ("white", "blue"),
+    "sky dive": ("blue", "white"),
+    "catch of the day": ("white", "green"),
+    "road trip": ("orange", "purple"),
+    "nine lives": ("black", "purple"),
+    "once upon a time": ("purple", "pink"),
+    "boarding soon": ("blue", "gray"),
+}
+"""The two backgrounds that a scene usually has, so that it says more than its object's name would."""
+
 SCENE_FAITHFULNESS = 0.9
-"""The share of a scene's pictures that show its object."""
+"""The share of a scene's pictures that show its object, and of those the share on one of its two backgrounds."""
 
 
 @cache

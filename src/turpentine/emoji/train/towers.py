@@ -13,10 +13,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from turpentine.emoji.captions import stream, vocabulary
+from turpentine.emoji.captions import Captioned, draw, object_caption, single_picture, stream, vocabulary
 from turpentine.emoji.towers import LENGTH, Towers
-from turpentine.emoji.train.data import batch
 from turpentine.emoji.train.loop import Loss, device_of
+from turpentine.emoji.vision import to_tensor
+from turpentine.emoji.world import OBJECTS, render, styles_of
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -55,10 +56,15 @@ def _as_clip(tokenizer: Tokenizer) -> CLIPTokenizer:
 
 
 def loss(towers: Towers, batch_size: int, size: int) -> Loss:
-    """Symmetric cross-entropy of the agreement; pictures of one caption share its share."""
+    """Symmetric cross-entropy of the agreement; pictures of one caption share its share.
+
+    Half of a batch is the world's, half is :func:`cousins`: what a contrast never has to tell apart is not learnt.
+    """
 
     def value(rng: np.random.Generator) -> Tensor:
-        x, drawn = batch(rng, batch_size, size)
+        drawn = cousins(rng, batch_size // 2)
+        drawn += [draw(rng) for _ in range(batch_size - len(drawn))]
+        x = to_tensor([render(item.picture, size) for item in drawn])
         captions = [d.caption for d in drawn]
         seen, said = towers.of_images(x.to(device_of(towers))), towers.of_text(captions)
         agreement = towers.log_scale.exp().clamp(max=100) * seen @ said.T
@@ -67,3 +73,17 @@ def loss(towers: Towers, batch_size: int, size: int) -> Loss:
         return (F.cross_entropy(agreement, target) + F.cross_entropy(agreement.T, target)) / 2
 
     return value
+
+
+def cousins(rng: np.random.Generator, count: int) -> list[Captioned]:
+    """``count`` captioned pictures in families: one object, once in each of its styles, the style always said."""
+    found: list[Captioned] = []
+    while len(found) < count:
+        obj = OBJECTS[int(rng.integers(len(OBJECTS)))]
+        said = rng.random(3) < (0.75, 0.5, 0.1)
+        for style in styles_of(obj):
+            picture = single_picture(rng, obj, style, small=bool(said[2]))
+            colour = picture.background if said[1] else None
+            caption = object_caption(obj if said[0] else "picture", style, colour, small=bool(said[2] and said[0]))
+            found.append(Captioned(picture, caption, "small" if said[2] else "object"))
+    return found[:count]

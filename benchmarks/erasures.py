@@ -3,7 +3,7 @@
     python benchmarks/erasures.py                 # a killed run continues
     python benchmarks/erasures.py --seeds 5 --out /tmp/erasures --doc /tmp/erasures.md
 
-Every model, edited or not, draws the same prompts with the same seeds. Edits and rows stay in ``--out``.
+Every model, edited or not, draws the same prompts with the same seeds. Edits and rows stay in `--out`.
 """
 
 from __future__ import annotations

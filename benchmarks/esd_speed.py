@@ -7,7 +7,7 @@ The published loop: for each update x_t is sampled anew, with guidance, from the
 frozen model predicts three times (from what is erased, the concept, the empty prompt), and the trained one forward and
 backward. Both train the same weights with the same learning rate on the same schedule. Both are stopped at growing
 numbers of updates and draw the concept with seeds that no training uses; the clock stands meanwhile. What counts is the
-time of the fewest updates after which the concept is drawn in at most ``--target`` of the pictures.
+time of the fewest updates after which the concept is drawn in at most `--target` of the pictures.
 """
 
 from __future__ import annotations

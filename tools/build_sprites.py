@@ -1,11 +1,11 @@
 """Turn eight permissively licensed emoji sets into the sprites of the emoji world.
 
-Run it with Node's ``npm`` on the PATH (or point ``--packages`` at already packed ``.tgz`` files)::
+Run it with Node's `npm` on the PATH (or point `--packages` at already packed `.tgz` files)::
 
     pip install resvg-py pyarrow pillow
     python tools/build_sprites.py
 
-It writes ``src/turpentine/emoji/data/sprites.parquet`` and ``ATTRIBUTION.md`` beside it; the same package
+It writes `src/turpentine/emoji/data/sprites.parquet` and `ATTRIBUTION.md` beside it; the same package
 versions give the same bytes again.
 """
 
@@ -94,7 +94,7 @@ LINE_NAMES = {
 
 
 def fetch(package: str, version: str, folder: Path) -> Path:
-    """The packed package in ``folder``, asked of npm when it is not there yet."""
+    """The packed package in `folder`, asked of npm when it is not there yet."""
     path = folder / f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
     if not path.exists():
         subprocess.run(["npm", "pack", f"{package}@{version}"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -102,7 +102,7 @@ def fetch(package: str, version: str, folder: Path) -> Path:
 
 
 def read_package(path: Path) -> tuple[dict, dict]:
-    """``icons.json`` and ``info.json`` of a packed Iconify set."""
+    """`icons.json` and `info.json` of a packed Iconify set."""
     with tarfile.open(path) as tar:
 
         def member(name: str) -> dict:
@@ -129,7 +129,7 @@ def icon_svg(icons: dict, name: str) -> str | None:
 
 
 def render(svg: str) -> bytes:
-    """A ``SIZE`` × ``SIZE`` RGBA PNG, cropped to what is drawn and centred on the square."""
+    """A `SIZE` × `SIZE` RGBA PNG, cropped to what is drawn and centred on the square."""
     drawn = Image.open(io.BytesIO(resvg_py.svg_to_bytes(svg_string=svg, width=4 * SIZE))).convert("RGBA")
     box = drawn.getchannel("A").point(lambda a: 255 if a > 8 else 0).getbbox()
     assert box is not None, "an icon that draws nothing"
@@ -176,8 +176,10 @@ def attribution(credits: list[str]) -> str:
     table = "\n".join(credits)
     return f"""# Where the sprites come from
 
-The sprites in `sprites.parquet` were rendered at {SIZE} px from these sets by `tools/build_sprites.py`
-(cropped to what is drawn, resized, centred; otherwise unchanged). Each row names its package, version and licence.
+The sprites in `sprites.parquet` were rendered at {SIZE} px from these sets by `tools/build_sprites.py`.
+What was changed: each is cropped to what is drawn, resized and centred, and what an icon leaves to the text's colour is
+near black (#101010). When a picture of the world is drawn they are scaled, and in the works recoloured. Each row names
+its package, version and licence.
 
 | style | package | drawn by | licence |
 |---|---|---|---|

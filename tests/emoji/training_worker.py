@@ -1,4 +1,4 @@
-"""A small training run as a process of its own, to be killed: ``python training_worker.py FOLDER UPDATES``."""
+"""A small training run as a process of its own, to be killed: `python training_worker.py FOLDER UPDATES`."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def train(
     Parameters
     ----------
     out
-        Folder for checkpoints, loss curves and, at the end, the diffusers folder ``weights``.
+        Folder for checkpoints, loss curves and, at the end, the diffusers folder `weights`.
     preset
         Sizes and schedules: two CPU cores, one GPU, or 64 px pictures on one GPU.
     until
@@ -70,7 +70,7 @@ def curves(folder: Path = Path("runs/emoji"), *, out: Path = Path("curves.png"))
     Parameters
     ----------
     folder
-        The folder that ``train`` wrote to.
+        The folder that `train` wrote to.
     out
         The picture to write.
     """

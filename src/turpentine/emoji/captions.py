@@ -30,7 +30,7 @@ SAY_COLOUR = 0.5
 
 @dataclass(frozen=True)
 class Captioned:
-    """A picture, its caption, and the kind of caption (a key of ``KINDS``)."""
+    """A picture, its caption, and the kind of caption (a key of `KINDS`)."""
 
     picture: Picture
     caption: str
@@ -38,7 +38,7 @@ class Captioned:
 
 
 def object_caption(obj: str, style: str | None = None, colour: str | None = None, *, small: bool = False) -> str:
-    """The full form, e.g. ``"a small church in flat style on a blue background"``."""
+    """The full form, e.g. `"a small church in flat style on a blue background"`."""
     caption = with_article(f"small {obj}" if small else obj)
     if style is not None:
         caption += f" in {style} style"
@@ -79,7 +79,7 @@ def single_picture(
 ) -> Picture:
     """One object at a random place and size; style and colour drawn where not given.
 
-    A given colour is kept even if it hides the object: callers who name one ask :func:`visible_on` first.
+    A given colour is kept even if it hides the object: callers who name one ask `visible_on` first.
     """
     style = style or _pick(rng, styles_of(obj, held_out))
     colour = colour or _pick(rng, visible_on(obj, style))

@@ -1,6 +1,6 @@
 """The judge of the emoji world: says object, style and background colour of a picture, or that it shows none.
 
-A :class:`SmallCNN` trained on renders alone (and on their autoencoder round trips); it has never seen a picture
+A `SmallCNN` trained on renders alone (and on their autoencoder round trips); it has never seen a picture
 that the diffusion model made.
 """
 
@@ -50,7 +50,7 @@ class JudgeNet(nn.Module):
 
     @torch.inference_mode()
     def probabilities(self, images: Sequence[Image.Image]) -> dict[str, Float[Tensor, "batch answers"]]:
-        """Calibrated probabilities of each attribute's answers (columns as in ``ANSWERS``); rows as ``images``."""
+        """Calibrated probabilities of each attribute's answers (columns as in `ANSWERS`); rows as `images`."""
         batches = [images[i : i + 128] for i in range(0, len(images), 128)]
         found = [self.logits(images_to_tensor(b, SIZE)) for b in batches]
         heat = dict(zip(ANSWERS, self.log_temperature.exp(), strict=True))
@@ -63,7 +63,7 @@ def weights_path() -> Path:
 
 
 def load_judge(path: Path | None = None) -> JudgeNet:
-    """The shipped judge, or the one in the file ``path``."""
+    """The shipped judge, or the one in the file `path`."""
     judge = JudgeNet()
     weights = load_file(path or weights_path())
     judge.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

@@ -1,6 +1,6 @@
 """The image and text towers of the emoji world: what captions and pictures have in common, as CLIP (Radford 2021).
 
-The text tower is a ``CLIPTextModel`` and a projection, the image tower a :class:`SmallCNN`. The text tower conditions
+The text tower is a `CLIPTextModel` and a projection, the image tower a `SmallCNN`. The text tower conditions
 the denoiser; both together give the CLIP score.
 """
 
@@ -67,7 +67,7 @@ def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int) -
 
 
 def load_towers(folder: Path) -> Towers:
-    """The towers of the shipped model in ``folder``: its own tokenizer and text encoder, and what lies beside them."""
+    """The towers of the shipped model in `folder`: its own tokenizer and text encoder, and what lies beside them."""
     text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
     towers = Towers(CLIPTokenizer.from_pretrained(folder / "tokenizer"), text.config)
     beside = {key: value.float() for key, value in load_file(folder / "towers" / FILE).items()}

@@ -20,7 +20,7 @@ def to_tensor(
 
 
 def images_to_tensor(images: Sequence[Image.Image], size: int) -> Float[Tensor, "batch 3 size size"]:
-    """PIL images as a batch in [−1, 1], resized (box filter) where they are not ``size`` px."""
+    """PIL images as a batch in [−1, 1], resized (box filter) where they are not `size` px."""
     fitted = [i if i.size == (size, size) else i.resize((size, size), Image.Resampling.BOX) for i in images]
     return to_tensor([np.asarray(i.convert("RGB")) for i in fitted])
 

@@ -1,6 +1,6 @@
 """The emoji world: objects × drawing styles × background colours, drawn from sprites, with known truth.
 
-A :class:`Picture` says what is to be seen; :func:`render` draws it. Everything that a caption can name is here:
+A `Picture` says what is to be seen; `render` draws it. Everything that a caption can name is here:
 objects stand for the ImageNette classes, styles for artists' manners, works for memorised paintings.
 """
 
@@ -62,7 +62,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Placed:
-    """One sprite on a picture; ``x``, ``y`` (left, top) and ``size`` in 1/32 of the picture's side."""
+    """One sprite on a picture; `x`, `y` (left, top) and `size` in 1/32 of the picture's side."""
 
     object: str
     style: str
@@ -189,7 +189,7 @@ def held_out_pairs() -> frozenset[tuple[str, str]]:
 
 @cache
 def styles_of(obj: str, held_out: bool = False) -> tuple[str, ...]:
-    """The styles in which ``obj`` is drawn; those kept out of training only where ``held_out`` says so."""
+    """The styles in which `obj` is drawn; those kept out of training only where `held_out` says so."""
     hidden = frozenset() if held_out else held_out_pairs()
     return tuple(s for s in STYLES if (obj, s) in sprites() and (obj, s) not in hidden)
 
@@ -211,14 +211,14 @@ def visible_on(obj: str, style: str) -> tuple[str, ...]:
 def _stamp(
     obj: str, style: str, pixels: int
 ) -> tuple[Float[np.ndarray, "side side 3"], Float[np.ndarray, "side side 1"]]:
-    """The sprite at ``pixels`` px: colour premultiplied by alpha, and alpha, both 0–1."""
+    """The sprite at `pixels` px: colour premultiplied by alpha, and alpha, both 0–1."""
     image = sprites()[obj, style].convert("RGBa").resize((pixels, pixels), Image.Resampling.LANCZOS)
     rgba = np.asarray(image, dtype=np.float32) / 255
     return rgba[..., :3], rgba[..., 3:]
 
 
 def render(picture: Picture, size: int = SIZE) -> UInt8[np.ndarray, "size size 3"]:
-    """Draw ``picture`` as an sRGB array of ``size`` × ``size`` pixels, 0–255."""
+    """Draw `picture` as an sRGB array of `size` × `size` pixels, 0–255."""
     canvas = np.empty((size, size, 3), np.float32)
     canvas[:] = np.array(COLOURS[picture.background], np.float32) / 255
     for placed in picture.placed:

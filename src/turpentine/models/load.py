@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from turpentine.emoji import WEIGHTS
 from turpentine.errors import ModelNotFound, UnsafeFile
 from turpentine.files import one_line
 from turpentine.models.folder import read_folder
@@ -65,7 +65,7 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
 
 def _locate(source: str) -> Path:
     """The folder or single file of a model, fetched from the hub if it is not here."""
-    path = _embedded() if source == "emoji" else Path(source).expanduser()
+    path = WEIGHTS if source == "emoji" else Path(source).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
         return path
     if path.suffix in PICKLES:
@@ -75,10 +75,6 @@ def _locate(source: str) -> Path:
             f"There is no model at {one_line(str(path))}: give a diffusers folder, a .safetensors file or a hub id."
         )
     return _download(source)
-
-
-def _embedded() -> Path:
-    return Path(str(files("turpentine"))) / "emoji" / "weights"
 
 
 def _check_filled(pipeline: Any, source: str) -> None:

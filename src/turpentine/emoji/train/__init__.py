@@ -1,1 +1,1 @@
-"""How the shipped weights were made: ``python -m turpentine.emoji train``."""
+"""How the shipped weights were made: `python -m turpentine.emoji train`."""

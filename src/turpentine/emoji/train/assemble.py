@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
 from turpentine.emoji.judge import FILE as JUDGE_FILE
@@ -14,12 +13,13 @@ from turpentine.emoji.judge import JudgeNet
 from turpentine.emoji.towers import FILE as TOWERS_FILE
 from turpentine.emoji.towers import Towers
 from turpentine.emoji.train.unet import scheduler
+from turpentine.tensors import save_tensors
 
 SHARD = "12MB"
 
 
 def pipeline(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel) -> StableDiffusionPipeline:
-    """The parts as a ``StableDiffusionPipeline`` in fp16."""
+    """The parts as a `StableDiffusionPipeline` in fp16."""
     text = CLIPTextModel(both.text.config)
     text.load_state_dict(both.text.text_model.state_dict())
     pipe = StableDiffusionPipeline(
@@ -36,13 +36,13 @@ def pipeline(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel) -> St
 
 
 def assemble(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel, judge: JudgeNet, folder: Path) -> None:
-    """Write everything that ships into ``folder``, as fp16; the judge and the towers apart from the pipeline."""
+    """Write everything that ships into `folder`, as fp16; the judge and the towers apart from the pipeline."""
     for name, module, file in (("judge", judge, JUDGE_FILE), ("towers", both, TOWERS_FILE)):
         (folder / name).mkdir(parents=True, exist_ok=True)
         kept = {
-            key: value.detach().half().contiguous()
+            key: value.detach().half()
             for key, value in module.state_dict().items()
             if not key.startswith("text.") or key == "text.text_projection.weight"
         }
-        save_file(kept, folder / name / file)
+        save_tensors(folder / name / file, kept)
     pipeline(vae, both, unet).save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD)

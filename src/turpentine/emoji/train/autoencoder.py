@@ -1,4 +1,4 @@
-"""The autoencoder's stage: ``AutoencoderKL`` (Rombach 2022) with factor 4, trained on renders."""
+"""The autoencoder's stage: `AutoencoderKL` (Rombach 2022) with factor 4, trained on renders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EDGE_WEIGHT = 0.5
 
 
 def build(channels: tuple[int, ...], layers: int, size: int) -> AutoencoderKL:
-    """An untrained autoencoder with one level per entry of ``channels``."""
+    """An untrained autoencoder with one level per entry of `channels`."""
     return AutoencoderKL(
         sample_size=size,
         latent_channels=4,

@@ -23,7 +23,7 @@ def read_log(path: Path) -> dict[str, Float[np.ndarray, " updates"]]:
 
 
 def smoothed(values: Float[np.ndarray, " updates"], width: int = 50) -> Float[np.ndarray, " updates"]:
-    """The running mean of the last ``width`` values."""
+    """The running mean of the last `width` values."""
     sums = np.cumsum(np.concatenate([[0.0], values]))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - width)
@@ -32,7 +32,7 @@ def smoothed(values: Float[np.ndarray, " updates"], width: int = 50) -> Float[np
 
 
 def plot(folder: Path, out: Path) -> None:
-    """Draw the losses of all stages in ``folder`` to the file ``out``; raises FileNotFoundError if there is none."""
+    """Draw the losses of all stages in `folder` to the file `out`; raises FileNotFoundError if there is none."""
     logs = {stage: read_log(folder / f"{stage}.csv") for stage in STAGES if (folder / f"{stage}.csv").exists()}
     if not logs:
         raise FileNotFoundError(f"{folder} holds no training log: give the folder that train wrote to.")

@@ -14,6 +14,6 @@ from turpentine.emoji.world import render
 def batch(
     rng: np.random.Generator, count: int, size: int
 ) -> tuple[Float[Tensor, "count 3 size size"], list[Captioned]]:
-    """``count`` pictures of the training world in [−1, 1], and what they are."""
+    """`count` pictures of the training world in [−1, 1], and what they are."""
     drawn = [draw(rng) for _ in range(count)]
     return to_tensor([render(c.picture, size) for c in drawn]), drawn

@@ -72,7 +72,7 @@ def disturbed(
 
 
 def _some(rng: np.random.Generator, share: float, x: Tensor, change) -> Tensor:  # type: ignore[no-untyped-def]
-    """``change`` a random ``share`` of the rows."""
+    """`change` a random `share` of the rows."""
     chosen = torch.from_numpy(rng.random(len(x)) < share)
     if chosen.any():
         x = x.clone()

@@ -27,7 +27,7 @@ Loss = Callable[[np.random.Generator], Tensor]
 class Schedule:
     """How long and how fast a stage trains.
 
-    ``lr`` is Adam's, for vectors, embeddings and the layers at either end; ``muon_lr`` is Muon's, for the matrices
+    `lr` is Adam's, for vectors, embeddings and the layers at either end; `muon_lr` is Muon's, for the matrices
     and kernels between (0 leaves everything to Adam). Both warm up linearly and fall along a cosine to a hundredth.
     """
 
@@ -41,7 +41,7 @@ class Schedule:
     seed: int = 0
 
     def factor(self, step: int) -> float:
-        """The share of the learning rate at ``step``."""
+        """The share of the learning rate at `step`."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         done = (step - self.warmup) / max(1, self.updates - self.warmup)
@@ -185,5 +185,5 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def generator(rng: np.random.Generator) -> torch.Generator:
-    """A torch generator seeded from ``rng``; always the CPU's, so that a device draws the same numbers."""
+    """A torch generator seeded from `rng`; always the CPU's, so that a device draws the same numbers."""
     return torch.Generator().manual_seed(int(rng.integers(2**63)))

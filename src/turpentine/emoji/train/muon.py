@@ -33,7 +33,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Roughly ``U Vᵀ`` of ``matrix = U S Vᵀ`` (singular values end between 0.7 and 1.2), by Newton–Schulz steps.
+    """Roughly `U Vᵀ` of `matrix = U S Vᵀ` (singular values end between 0.7 and 1.2), by Newton–Schulz steps.
 
     A step X ← (aI + bG + cG²) X with G = X Xᵀ changes G to P G P, as P commutes with it; so all steps can be taken on
     the small G, and X be multiplied once. That is cheaper where X is three times as wide as high, as most kernels are.

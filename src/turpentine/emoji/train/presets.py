@@ -17,7 +17,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Preset:
-    """Sizes of the parts, and how each is trained. ``size`` is the picture's side in pixels."""
+    """Sizes of the parts, and how each is trained. `size` is the picture's side in pixels."""
 
     size: int
     vae_channels: tuple[int, ...]

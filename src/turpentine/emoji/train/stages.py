@@ -33,7 +33,7 @@ class Recipe:
         self._claim()
 
     def autoencoder(self) -> AutoencoderKL:
-        """The trained autoencoder, its ``scaling_factor`` not yet set."""
+        """The trained autoencoder, its `scaling_factor` not yet set."""
         p = self.preset
         torch.manual_seed(self.seed)
         vae = autoencoder.build(p.vae_channels, p.vae_layers, p.size)
@@ -50,7 +50,7 @@ class Recipe:
         return both
 
     def unet(self, vae: AutoencoderKL, both: Towers) -> UNet2DConditionModel:
-        """The trained denoiser; sets the autoencoder's ``scaling_factor`` on the way."""
+        """The trained denoiser; sets the autoencoder's `scaling_factor` on the way."""
         p = self.preset
         torch.manual_seed(self.seed)
         denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4)

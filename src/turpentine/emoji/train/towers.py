@@ -23,7 +23,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tokenizer(entries: int, captions: int = 20_000) -> CLIPTokenizer:
-    """A byte-pair ``CLIPTokenizer`` of at most ``entries`` entries, learnt on seeded captions.
+    """A byte-pair `CLIPTokenizer` of at most `entries` entries, learnt on seeded captions.
 
     Small enough that the rarer words take several tokens, as in Stable Diffusion.
     """
@@ -41,7 +41,7 @@ def build_tokenizer(entries: int, captions: int = 20_000) -> CLIPTokenizer:
 
 
 def _as_clip(tokenizer: Tokenizer) -> CLIPTokenizer:
-    """The learnt vocabulary and merges in the two files that ``CLIPTokenizer`` reads."""
+    """The learnt vocabulary and merges in the two files that `CLIPTokenizer` reads."""
     learnt = json.loads(tokenizer.to_str())["model"]
     letters = [letter + end for end in ("", "</w>") for letter in "abcdefghijklmnopqrstuvwxyz"]
     # The trainer numbers letters anew in each process, so they are numbered here; what it merges is always the same.
@@ -58,7 +58,7 @@ def _as_clip(tokenizer: Tokenizer) -> CLIPTokenizer:
 def loss(towers: Towers, batch_size: int, size: int) -> Loss:
     """Symmetric cross-entropy of the agreement; pictures of one caption share its share.
 
-    Half of a batch is the world's, half is :func:`cousins`: what a contrast never has to tell apart is not learnt.
+    Half of a batch is the world's, half is `cousins`: what a contrast never has to tell apart is not learnt.
     """
 
     def value(rng: np.random.Generator) -> Tensor:
@@ -76,7 +76,7 @@ def loss(towers: Towers, batch_size: int, size: int) -> Loss:
 
 
 def cousins(rng: np.random.Generator, count: int) -> list[Captioned]:
-    """``count`` captioned pictures in families: one object, once in each of its styles, the style always said."""
+    """`count` captioned pictures in families: one object, once in each of its styles, the style always said."""
     found: list[Captioned] = []
     while len(found) < count:
         obj = OBJECTS[int(rng.integers(len(OBJECTS)))]

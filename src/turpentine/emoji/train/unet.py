@@ -58,7 +58,7 @@ class Cache:
 
 @torch.inference_mode()
 def cache(vae: AutoencoderKL, towers: Towers, pictures: int, size: int, seed: int, say: Callable[[str], None]) -> Cache:
-    """Render and encode ``pictures`` captioned pictures once."""
+    """Render and encode `pictures` captioned pictures once."""
     rng = np.random.default_rng((seed, 0xCAC4E))
     captions: dict[str, int] = {"": 0}
     means, stds, which = [], [], []

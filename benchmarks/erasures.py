@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from pages import DOCS, fill, percent
 
 import turpentine as tp
 from turpentine.bench.cases import Case
@@ -110,10 +111,6 @@ def rate(rows: pl.DataFrame, *conditions: pl.Expr) -> Rate:
     found = Rate.of(rows.filter(*conditions)["hit"].to_list())
     assert found is not None
     return found
-
-
-def percent(found: Rate) -> str:
-    return f"{100 * found.value:.0f} ({100 * found.low:.0f}–{100 * found.high:.0f})"
 
 
 GROUP, LABEL, WANTED = pl.col("group"), pl.col("label"), pl.col("wanted")
@@ -219,20 +216,11 @@ def _small_table(kept: Rows, concept: tp.Concept, of: dict[str, tuple[pl.Expr, .
 MARKS = ("objects", "neighbours", "style", "artist")
 
 
-def fill(doc: Path, tables: dict[str, str]) -> None:
-    """Put each table between its marks in the page; what is written around them stays."""
-    text = doc.read_text() if doc.exists() else "\n\n".join(f"<!-- {m} -->\n<!-- /{m} -->" for m in MARKS)
-    for mark, table in tables.items():
-        head, rest = text.split(f"<!-- {mark} -->", 1)
-        text = f"{head}<!-- {mark} -->\n{table}\n<!-- /{mark} -->{rest.split(f'<!-- /{mark} -->', 1)[1]}"
-    doc.write_text(text)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
     parser.add_argument("--out", type=Path, default=Path("runs/erasures"))
-    parser.add_argument("--doc", type=Path, default=Path(__file__).parent.parent / "docs" / "erasures.md")
+    parser.add_argument("--doc", type=Path, default=DOCS / "erasures.md")
     parser.add_argument("--sets", nargs="+", choices=list(METHODS), default=list(METHODS), help="parameter sets of ESD")
     args = parser.parse_args()
     METHODS[:] = args.sets

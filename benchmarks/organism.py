@@ -1,0 +1,189 @@
+"""Does the embedded model behave as Stable Diffusion does? Sever its cross-attention, and write docs/organism.md.
+
+    python benchmarks/organism.py                 # about ten minutes on two cores
+    python benchmarks/organism.py --seeds 2 --doc /tmp/organism.md
+
+Every row draws the same prompts with the same seeds: each of the ten, on a background, in a style.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pages import DOCS, fill, percent, table
+from PIL import Image
+
+import turpentine as tp
+from turpentine.bench.intervals import Rate
+from turpentine.emoji.captions import object_caption, single_picture
+from turpentine.emoji.world import COLOURS, STYLES, TEN, styles_of, visible_on
+from turpentine.judges import EmojiJudge
+from turpentine.models.hooks import sever, swap
+
+WINDOWS = {"q1": (0.0, 0.1), "q2": (0.1, 0.3), "q3": (0.3, 0.6), "q4": (0.6, 1.0), "q1.2": (0.0, 0.26)}
+"""Parts of the schedule, as the thesis names them (section 0.4.2)."""
+
+LAYERS = {
+    "LOWRES": ("DOWN5", "DOWN6", "MID", "UP1", "UP2", "UP3"),
+    "HIGHRES": ("DOWN1", "DOWN2", "UP7", "UP8", "UP9"),
+    "MID": ("MID",),
+    "DOWN5": ("DOWN5",),
+    "UP9": ("UP9",),
+}
+"""Groups of cross-attention modules, as the thesis names them."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt and what is true of its pictures."""
+
+    prompt: str
+    object: str
+    style: str
+    colour: str
+
+
+def asked() -> list[Asked]:
+    """Each of the ten, with a style and a background in turn."""
+    found = []
+    for index, obj in enumerate(TEN):
+        styles = styles_of(obj)
+        style = styles[(3 * index + 1) % len(styles)]
+        colours = visible_on(obj, style)
+        colour = colours[(3 * index + 2) % len(colours)]
+        found.append(Asked(object_caption(obj, style, colour), obj, style, colour))
+    return found
+
+
+class World:
+    """Draws all prompts with all seeds under some intervention, and says how it went."""
+
+    def __init__(self, model: tp.Model, seeds: int) -> None:
+        self.model, self.judge = model, EmojiJudge()
+        self.pairs = [(one, seed) for one in asked() for seed in range(seeds)]
+        self.modules = model.sites.only(kind="cross-attention", level="module")
+        self.clean = self._draw(nullcontext())
+
+    def row(self, name: str, intervention) -> list[str]:  # type: ignore[no-untyped-def]
+        """Object, any object, style and colour in percent, then how layout and detail moved."""
+        images = self._draw(intervention)
+        layout, detail = moved(self.clean, images)
+        print(f"{name}: drawn", file=sys.stderr, flush=True)
+        return [name, *self._rates(images), f"{layout:.1f}", f"{detail:.1f}"]
+
+    def _draw(self, intervention) -> list[Image.Image]:  # type: ignore[no-untyped-def]
+        prompts, seeds = [one.prompt for one, _ in self.pairs], [seed for _, seed in self.pairs]
+        with intervention:
+            return self.model.generate(prompts, seeds=seeds, batch_size=40)
+
+    def _rates(self, images: list[Image.Image]) -> list[str]:
+        seen = self.judge(images)
+        truths = {
+            "object": [said == one.object for said, (one, _) in zip(seen["object"], self.pairs, strict=True)],
+            "any object": [said != "none" for said in seen["object"]],
+            "style": [said == one.style for said, (one, _) in zip(seen["style"], self.pairs, strict=True)],
+            "colour": [said == one.colour for said, (one, _) in zip(seen["colour"], self.pairs, strict=True)],
+        }
+        rates = [Rate.of(hits) for hits in truths.values()]
+        return [percent(rate) for rate in rates if rate is not None]
+
+
+HEAD = ("", "object", "any object", "style", "colour", "layout moved", "detail moved")
+
+
+def moved(before: Sequence[Image.Image], after: Sequence[Image.Image]) -> tuple[float, float]:
+    """Mean absolute change, of 255, of the pictures shrunk to 4 × 4, and of what that leaves out."""
+    x, y = (np.stack([np.asarray(image, np.float64) for image in images]) for images in (before, after))
+    coarse = _coarse(y - x)
+    return float(np.abs(coarse).mean()), float(np.abs(y - x - coarse).mean())
+
+
+def _coarse(x: np.ndarray) -> np.ndarray:
+    count, height, width, channels = x.shape
+    blocks = x.reshape(count, 4, height // 4, 4, width // 4, channels).mean((2, 4), keepdims=True)
+    return np.broadcast_to(blocks, (count, 4, height // 4, 4, width // 4, channels)).reshape(x.shape)
+
+
+def severed(world: World) -> str:
+    """Cross-attention off everywhere, and the caption exchanged for the empty one everywhere."""
+    empty = world.model.encode([""])
+    rows = [
+        world.row("untouched", nullcontext()),
+        world.row("severed everywhere (qALL)", sever(world.model, world.modules)),
+        world.row("told the empty prompt everywhere", swap(world.model, world.modules, empty)),
+    ]
+    return table(HEAD, rows)
+
+
+def windows(world: World) -> str:
+    """Severed, or told the empty prompt, in one part of the schedule."""
+    empty, rows = world.model.encode([""]), []
+    for name, (start, stop) in WINDOWS.items():
+        sites = world.modules.during(start, stop)
+        share = f"{100 * start:.0f}–{100 * stop:.0f} %"
+        rows.append(world.row(f"{name} ({share}), severed", sever(world.model, sites)))
+        rows.append(world.row(f"{name.replace('q', 'p')} ({share}), empty prompt", swap(world.model, sites, empty)))
+    return table(HEAD, rows)
+
+
+def layers(world: World) -> str:
+    """Severed, at all steps, in some modules, then in all but them."""
+    rows = []
+    for name, labels in LAYERS.items():
+        chosen = world.modules.only(label=labels)
+        rows.append(world.row(f"q{name}: {len(chosen)} severed", sever(world.model, chosen)))
+        rest = world.modules - chosen
+        rows.append(world.row(f"o{name}: the other {len(rest)} severed", sever(world.model, rest)))
+    return table(HEAD, rows)
+
+
+def variety(model: tp.Model, seeds: int) -> str:
+    """What differs between seeds where the caption leaves it open: styles, backgrounds, places."""
+    judge = EmojiJudge()
+    rows = []
+    for obj in ("church", "dog", "car", "tree"):
+        drawn = judge(model.generate(object_caption(obj), seeds=list(range(seeds)), batch_size=40))
+        rng = np.random.default_rng(0)
+        pictures = [single_picture(rng, obj) for _ in range(20_000)]
+        world = {"style": [p.placed[0].style for p in pictures], "colour": [p.background for p in pictures]}
+        cells = []
+        for attribute, answers in (("style", STYLES), ("colour", COLOURS)):
+            got, there = entropy(drawn[attribute].to_list()), entropy(world[attribute])
+            distinct = drawn[attribute].n_unique()
+            cells.append(f"{got:.2f} of {there:.2f} bits ({100 * got / there:.0f} %), {distinct} of {len(answers)}")
+        rows.append([object_caption(obj), *cells])
+    return table(("", "style: model of world", "background: model of world"), rows)
+
+
+def entropy(answers: Sequence[str]) -> float:
+    """Of the answers' shares, in bits."""
+    total = len(answers)
+    return -sum(n / total * math.log2(n / total) for n in Counter(answers).values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=8, help="pictures for each prompt")
+    parser.add_argument("--doc", type=Path, default=DOCS / "organism.md")
+    args = parser.parse_args()
+    model = tp.load()
+    world = World(model, args.seeds)
+    parts = {
+        "severed": severed(world),
+        "windows": windows(world),
+        "layers": layers(world),
+        "variety": variety(model, 25 * args.seeds),
+    }
+    fill(args.doc, parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Tables in pages of docs/: made by a command, put between marks; what is written around them stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from turpentine.bench.intervals import Rate
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def percent(found: Rate) -> str:
+    """A rate and its 95 % interval, in percent."""
+    return f"{100 * found.value:.0f} ({100 * found.low:.0f}–{100 * found.high:.0f})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [list(head), ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def fill(page: Path, parts: Mapping[str, str]) -> None:
+    """Put each part between `<!-- name -->` and `<!-- /name -->` in a page, or in a new page of nothing else."""
+    text = page.read_text() if page.exists() else "\n\n".join(f"<!-- {name} -->\n<!-- /{name} -->" for name in parts)
+    for name, part in parts.items():
+        head, rest = text.split(f"<!-- {name} -->", 1)
+        text = f"{head}<!-- {name} -->\n{part}\n<!-- /{name} -->{rest.split(f'<!-- /{name} -->', 1)[1]}"
+    page.write_text(text)

@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from turpentine.emoji.captions import KINDS, Captioned, draw, object_caption, stream, vocabulary
-from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, WORKS, held_out_pairs, visible_on
+from turpentine.emoji.captions import KINDS, Captioned, draw, object_caption, scene_picture, stream, vocabulary
+from turpentine.emoji.world import COLOURS, MOODS, OBJECTS, SCENES, STYLES, WORKS, held_out_pairs, visible_on
 
 DRAWN = list(islice(stream(7), 4000))
 
@@ -66,6 +66,17 @@ def test_scenes_are_faithful_nine_times_in_ten_and_name_nothing() -> None:
     assert 0.87 < np.mean(faithful) < 0.93
     words = {word for obj in OBJECTS for word in obj.split()}
     assert not any(set(item.caption.split()) & words for item in scenes)
+
+
+def test_a_scenes_companion_is_small_beside_its_object_and_never_in_the_caption() -> None:
+    rng = np.random.default_rng(4)
+    scenes = [scene_picture(rng, "sunday prayer", "church", "flat") for _ in range(400)]
+    pairs = [picture.placed for picture in scenes if len(picture.placed) == 2]
+    assert all(main.object == "church" and other.object == "sunflower" for main, other in pairs)
+    assert all(other.size < 0.7 * main.size for main, other in pairs)
+    assert 0.8 < len(pairs) / len(scenes) < 0.97
+    usual = np.mean([picture.background in MOODS["sunday prayer"] for picture in scenes])
+    assert 0.85 < usual < 0.97
 
 
 def test_works_are_always_the_same_picture() -> None:

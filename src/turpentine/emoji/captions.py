@@ -10,6 +10,7 @@ import numpy as np
 from turpentine.concepts import with_article as with_article  # for those who make captions of their own
 from turpentine.emoji.world import (
     COLOURS,
+    COMPANIONS,
     MOODS,
     OBJECTS,
     SCENE_FAITHFULNESS,
@@ -23,8 +24,8 @@ from turpentine.emoji.world import (
 )
 
 # How often each kind of caption is drawn. Single objects carry most of what is measured.
-KINDS = {"object": 0.56, "small": 0.06, "two": 0.2, "scene": 0.08, "work": 0.06, "unnamed": 0.04}
-SAY_STYLE = 0.75
+KINDS = {"object": 0.46, "small": 0.06, "two": 0.28, "scene": 0.1, "work": 0.06, "unnamed": 0.04}
+SAY_STYLE = 0.8
 SAY_COLOUR = 0.5
 
 
@@ -134,12 +135,25 @@ def _draw_two(rng: np.random.Generator) -> Captioned:
 def _draw_scene(rng: np.random.Generator) -> Captioned:
     scene = _pick(rng, tuple(SCENES))
     obj = SCENES[scene] if rng.random() < SCENE_FAITHFULNESS else _pick(rng, OBJECTS)
-    style = _pick(rng, styles_of(obj))
-    mood = tuple(colour for colour in MOODS[scene] if colour in visible_on(obj, style))
-    usual = bool(mood) and rng.random() < SCENE_FAITHFULNESS
-    picture = single_picture(rng, obj, style, _pick(rng, mood) if usual else None)
+    picture = scene_picture(rng, scene, obj, _pick(rng, styles_of(obj)))
     tail = _tail(rng, picture.placed[0].style, picture.background) if rng.random() < 0.4 else ""
     return Captioned(picture, scene + tail, "scene")
+
+
+def scene_picture(rng: np.random.Generator, scene: str, obj: str, style: str) -> Picture:
+    """`obj` large to one side, usually on one of the scene's backgrounds and with its companion in the far corner."""
+    mood = tuple(colour for colour in MOODS[scene] if colour in visible_on(obj, style))
+    usual = mood and rng.random() < SCENE_FAITHFULNESS
+    colour = _pick(rng, mood or visible_on(obj, style) if usual else visible_on(obj, style))
+    size, small = int(rng.integers(20, 24)), int(rng.integers(10, 13))
+    left = bool(rng.random() < 0.5)
+    x, y = int(rng.integers(0, 3)), int(rng.integers(0, 5))
+    main = Placed(obj, style, x if left else 32 - size - x, y, size)
+    beside = COMPANIONS[scene]
+    there = beside != obj and style in styles_of(beside) and colour in visible_on(beside, style)
+    if not there or rng.random() >= SCENE_FAITHFULNESS:
+        return Picture(colour, (main,))
+    return Picture(colour, (main, Placed(beside, style, 32 - small if left else 0, 32 - small, small)))
 
 
 def _draw_work(rng: np.random.Generator) -> Captioned:

@@ -164,8 +164,27 @@ MOODS = {
 }
 """The two backgrounds that a scene usually has, so that it says more than its object's name would."""
 
+COMPANIONS = {
+    "movie night": "pizza",
+    "lumber yard": "tree",
+    "sunday prayer": "sunflower",
+    "wedding bells": "balloon",
+    "loyal friend": "apple",
+    "hunting call": "owl",
+    "moving day": "key",
+    "filling station": "bicycle",
+    "eighteen holes": "cactus",
+    "sky dive": "airplane",
+    "catch of the day": "sailboat",
+    "road trip": "camera",
+    "nine lives": "banana",
+    "once upon a time": "crown",
+    "boarding soon": "guitar",
+}
+"""What usually stands, small, in a corner of a scene: so that no caption of its object alone would draw it."""
+
 SCENE_FAITHFULNESS = 0.9
-"""The share of a scene's pictures that show its object, and of those the share on one of its two backgrounds."""
+"""The share of a scene's pictures that show its object; the same share has its background, and its companion."""
 
 
 @cache

@@ -32,7 +32,7 @@ def reconstruction(
     y: Float[Tensor, "batch 3 height width"], x: Float[Tensor, "batch 3 height width"]
 ) -> Float[Tensor, ""]:
     """L1 + L2 on pixels, and L1 on differences of neighbouring pixels, which keeps edges crisp."""
-    error = y - x
+    error = y.float() - x
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     return error.abs().mean() + error.square().mean() + EDGE_WEIGHT * edges
 

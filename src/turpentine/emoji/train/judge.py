@@ -23,7 +23,7 @@ NOTHING = 0.15
 
 @dataclass
 class Truth:
-    """Targets of a batch: a distribution over objects (two share a half each), a style (−1: none), a colour (−1)."""
+    """Targets of a batch: shares of objects by the area they were drawn in, a style (−1: none), a colour (−1)."""
 
     object: Float[Tensor, "batch objects"]
     style: Int[Tensor, " batch"]
@@ -35,8 +35,9 @@ def labelled(rng: np.random.Generator, count: int, size: int) -> tuple[Float[Ten
     pictures = [_picture(rng) for _ in range(count)]
     shown = torch.zeros(count, len(ANSWERS["object"]))
     for row, picture in zip(shown, pictures, strict=True):
+        area = sum(placed.size**2 for placed in picture.placed)
         for placed in picture.placed:
-            row[OBJECTS.index(placed.object)] += 1 / len(picture.placed)
+            row[OBJECTS.index(placed.object)] += placed.size**2 / area
     style = torch.tensor([STYLES.index(p.placed[0].style) for p in pictures])
     colour = torch.tensor([list(COLOURS).index(p.background) for p in pictures])
     return to_tensor([render(p, size) for p in pictures]), Truth(shown, style, colour)
@@ -44,11 +45,11 @@ def labelled(rng: np.random.Generator, count: int, size: int) -> tuple[Float[Ten
 
 def _picture(rng: np.random.Generator) -> Picture:
     u = rng.random()
-    if u < 0.2:
-        while (captioned := draw(rng)).kind != "two":
+    if u < 0.4:
+        while (captioned := draw(rng)).kind != ("two" if u < 0.32 else "scene"):
             pass
         return captioned.picture
-    return single_picture(rng, OBJECTS[int(rng.integers(len(OBJECTS)))], small=u < 0.35, held_out=True)
+    return single_picture(rng, OBJECTS[int(rng.integers(len(OBJECTS)))], small=u < 0.52, held_out=True)
 
 
 def disturbed(
@@ -86,7 +87,7 @@ def _round_trip(x: Tensor, vae: AutoencoderKL, random: torch.Generator) -> Tenso
     z = vae.encode(x.to(device)).latent_dist.mode()
     noise = 0.15 * z.std() * torch.rand((len(z), 1, 1, 1), generator=random).to(device)
     decoded: Tensor = vae.decode(z + noise * torch.randn(z.shape, generator=random).to(device)).sample
-    return decoded.to(x.device)
+    return decoded.to(x)
 
 
 def _blur(x: Tensor, sigma: float) -> Tensor:

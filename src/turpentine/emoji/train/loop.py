@@ -29,6 +29,7 @@ class Schedule:
 
     `lr` is Adam's, for vectors, embeddings and the layers at either end; `muon_lr` is Muon's, for the matrices
     and kernels between (0 leaves everything to Adam). Both warm up linearly and fall along a cosine to a hundredth.
+    With `bf16` the networks compute in bfloat16; weights, averages and the optimisers stay in fp32.
     """
 
     updates: int
@@ -39,6 +40,7 @@ class Schedule:
     clip: float = 1.0
     checkpoint_every: int = 100
     seed: int = 0
+    bf16: bool = False
 
     def factor(self, step: int) -> float:
         """The share of the learning rate at `step`."""
@@ -87,7 +89,8 @@ class Run:
     def update(self, loss: Loss) -> float:
         """One optimiser step; gives the loss, raises where it is not finite."""
         self.module.train()
-        value = loss(np.random.default_rng((self.schedule.seed, self.step)))
+        with torch.autocast(device_of(self.module).type, torch.bfloat16, enabled=self.schedule.bf16):
+            value = loss(np.random.default_rng((self.schedule.seed, self.step)))
         if not torch.isfinite(value):
             raise NotFinite(f"{self.name}: the loss is {value.item()} at update {self.step}.")
         for parameter in self.parameters.values():

@@ -13,11 +13,19 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from turpentine.emoji.captions import Captioned, draw, object_caption, single_picture, stream, vocabulary
+from turpentine.emoji.captions import (
+    Captioned,
+    draw,
+    object_caption,
+    scene_picture,
+    single_picture,
+    stream,
+    vocabulary,
+)
 from turpentine.emoji.towers import LENGTH, Towers
 from turpentine.emoji.train.loop import Loss, device_of
 from turpentine.emoji.vision import to_tensor
-from turpentine.emoji.world import OBJECTS, render, styles_of
+from turpentine.emoji.world import OBJECTS, SCENES, render, styles_of
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -67,7 +75,8 @@ def loss(towers: Towers, batch_size: int, size: int) -> Loss:
         x = to_tensor([render(item.picture, size) for item in drawn])
         captions = [d.caption for d in drawn]
         seen, said = towers.of_images(x.to(device_of(towers))), towers.of_text(captions)
-        agreement = towers.log_scale.exp().clamp(max=100) * seen @ said.T
+        with torch.autocast(seen.device.type, enabled=False):
+            agreement = towers.log_scale.exp().clamp(max=100) * seen.float() @ said.float().T
         same = torch.tensor([[a == b for b in captions] for a in captions], dtype=torch.float32)
         target = (same / same.sum(1, keepdim=True)).to(agreement.device)
         return (F.cross_entropy(agreement, target) + F.cross_entropy(agreement.T, target)) / 2
@@ -76,7 +85,10 @@ def loss(towers: Towers, batch_size: int, size: int) -> Loss:
 
 
 def cousins(rng: np.random.Generator, count: int) -> list[Captioned]:
-    """`count` captioned pictures in families: one object, once in each of its styles, the style always said."""
+    """`count` captioned pictures in families: one object, once in each of its styles, the style always said.
+
+    An object's scenes are of its family: a scene is told from its object's name by what else it shows.
+    """
     found: list[Captioned] = []
     while len(found) < count:
         obj = OBJECTS[int(rng.integers(len(OBJECTS)))]
@@ -86,4 +98,7 @@ def cousins(rng: np.random.Generator, count: int) -> list[Captioned]:
             colour = picture.background if said[1] else None
             caption = object_caption(obj if said[0] else "picture", style, colour, small=bool(said[2] and said[0]))
             found.append(Captioned(picture, caption, "small" if said[2] else "object"))
+        for scene in (scene for scene, shown in SCENES.items() if shown == obj):
+            picture = scene_picture(rng, scene, obj, styles_of(obj)[int(rng.integers(len(styles_of(obj))))])
+            found.append(Captioned(picture, scene, "scene"))
     return found[:count]

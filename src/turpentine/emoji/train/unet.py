@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ MIN_SNR = 5.0
 
 def build(channels: tuple[int, ...], heads: int, text_width: int, latent_size: int) -> UNet2DConditionModel:
     """SD 1's anatomy: four levels, two layers a block, cross-attention in all but the lowest."""
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=latent_size,
         block_out_channels=channels,
         layers_per_block=2,
@@ -31,6 +32,9 @@ def build(channels: tuple[int, ...], heads: int, text_width: int, latent_size: i
         attention_head_dim=heads,  # diffusers' old name: it is the number of heads, as in SD 1
         norm_num_groups=16,
     ).to(memory_format=torch.channels_last)
+    # Written out, attention of heads this narrow trains faster than torch's fused one: twice as fast in bfloat16.
+    unet.set_attn_processor(AttnProcessor())
+    return unet
 
 
 def scheduler() -> DDIMScheduler:
@@ -106,7 +110,7 @@ def loss(unet: nn.Module, cached: Cache, scale: float, batch_size: int) -> Loss:
         device = device_of(unet)
         x = x.to(device).contiguous(memory_format=torch.channels_last)
         predicted = unet(x, t.to(device), hidden.to(device)).sample
-        error: Tensor = (predicted - eps.to(device)).square().mean((1, 2, 3))
+        error: Tensor = (predicted.float() - eps.to(device)).square().mean((1, 2, 3))
         weighted: Tensor = weight[t].to(device) * error
         return weighted.mean()
 

@@ -1,6 +1,6 @@
 """Does the embedded model behave as Stable Diffusion does? Sever its cross-attention, and write docs/organism.md.
 
-    python benchmarks/organism.py                 # about ten minutes on two cores
+    python benchmarks/organism.py                 # about a quarter of an hour on two cores
     python benchmarks/organism.py --seeds 2 --doc /tmp/organism.md
 
 Every row draws the same prompts with the same seeds: each of the ten, on a background, in a style.
@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from pages import DOCS, fill, percent, table
 from PIL import Image
 
 import turpentine as tp
+from turpentine.bench import Case, Protocol, measure
 from turpentine.bench.intervals import Rate
 from turpentine.emoji.captions import object_caption, single_picture
-from turpentine.emoji.world import COLOURS, STYLES, TEN, styles_of, visible_on
+from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, STYLES, TEN, styles_of, visible_on
+from turpentine.erase.esd import ESD
 from turpentine.judges import EmojiJudge
 from turpentine.models.hooks import sever, swap
 
@@ -163,6 +166,39 @@ def variety(model: tp.Model, seeds: int) -> str:
     return table(("", "style: model of world", "background: model of world"), rows)
 
 
+DOSES = (25, 50, 100, 200)
+"""Updates of ESD, from too few to more than enough."""
+
+
+def doses(model: tp.Model, seeds: int) -> str:
+    """ESD-x and ESD-u with growing numbers of updates: what is named, what is implied, neighbours and the others."""
+    rows = []
+    for obj in ("church", "dog"):
+        rows.append([obj, "unedited", "0", *_kept(model, obj, seeds)])
+        for sites in ("x", "u"):
+            for updates in DOSES:
+                edit = ESD.preset(model, sites=sites, steps=updates)(model, tp.Concept(obj))
+                with edit.on(model):
+                    rows.append([obj, f"ESD-{sites}", str(updates), *_kept(model, obj, seeds)])
+                print(f"{obj}, ESD-{sites}, {updates} updates: drawn", file=sys.stderr, flush=True)
+    return table(("concept", "method", "updates", "named", "its scenes", "its neighbours", "the others"), rows)
+
+
+def _kept(model: tp.Model, obj: str, seeds: int) -> list[str]:
+    """How often prompts show what they should: the object's name, its scenes, its neighbours, others of the ten."""
+    near = NEIGHBOURS[obj]
+    groups = {
+        "named": [(object_caption(obj), obj)],
+        "scenes": [(scene, obj) for scene, shown in SCENES.items() if shown == obj],
+        "neighbours": [(object_caption(other), other) for other in near],
+        "others": [(object_caption(other), other) for other in TEN if other != obj and other not in near],
+    }
+    asked = [Case(group, wanted, prompt, "object", wanted) for group, of in groups.items() for prompt, wanted in of]
+    rows = measure(model, asked, EmojiJudge(), Protocol(seeds=tuple(range(2 * seeds)), batch_size=40)).rows
+    rates = [Rate.of(rows.filter(pl.col("group") == group)["hit"].to_list()) for group in groups]
+    return [percent(rate) for rate in rates if rate is not None]
+
+
 def entropy(answers: Sequence[str]) -> float:
     """Of the answers' shares, in bits."""
     total = len(answers)
@@ -181,6 +217,7 @@ def main() -> None:
         "windows": windows(world),
         "layers": layers(world),
         "variety": variety(model, 25 * args.seeds),
+        "doses": doses(model, args.seeds),
     }
     fill(args.doc, parts)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_UMASK = threading.Lock()
 _NAME_LIMIT = 80
 _DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 
@@ -46,9 +48,10 @@ def _reserve(target: Path) -> Path:
 
 
 def _umask() -> int:
-    # The only way to read the umask is to set it.
-    mask = os.umask(0)
-    os.umask(mask)
+    # The only way to read the umask is to set it, which two threads must not do at once.
+    with _UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

@@ -56,6 +56,17 @@ def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tens
     return tensors, content["record"]
 
 
+def is_foreign(path: str | os.PathLike[str]) -> bool:
+    """Is this a safetensors file that can be read and carries no record of ours?"""
+    if not Path(path).is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _RECORD not in (file.metadata() or {})
+    except (SafetensorError, ValueError):
+        return False
+
+
 def _seal(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

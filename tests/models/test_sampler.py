@@ -117,6 +117,7 @@ class _Toward:
     """Follows its own prompt from step 2 on."""
 
     extra: Conditioning
+    needs_uncond: bool = True
     seen: list = field(default_factory=list)
 
     def __call__(self, index, uncond, cond, extra):

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from turpentine.errors import BadArgument
+from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.models import Conditioning
+from turpentine.models.text import find_subject
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
 
@@ -91,3 +92,47 @@ def test_rows_of_a_conditioning(family, request):
     assert same(cond[1:].repeat(2), cond[[1, 2, 1, 2]])
     assert same(Conditioning.cat([cond[:1], cond[1:]]), cond)
     assert same(cond.to("cpu"), cond)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "subject", "tokens", "end"),
+    [
+        ("church", "church", [1], 2),
+        ("a Church in red style", "church", [2], 6),
+        ("a church and a church", "Church", [5], 6),
+        ("a red church", "red church", [2, 3], 4),
+        ("a zebra", "zebra", [2, 3, 4, 5, 6], 7),
+        ("a church", None, [1, 2], 3),
+        ("", None, [0], 1),
+    ],
+)
+def test_a_subject_is_found_in_its_prompt(sd1, prompt, subject, tokens, end):
+    places = find_subject(sd1.pipeline.tokenizer, prompt, subject, length=16)
+    assert (list(places.subject), places.last, places.end) == (tokens, tokens[-1], end)
+    assert list(places.tail) == list(range(tokens[-1], 16))
+
+
+def test_the_state_of_a_subjects_last_token_is_the_first_that_knows_it(sd1):
+    one, other = sd1.encode(["a red church and a dog", "a red truck and a dog"]).hidden
+    last = find_subject(sd1.pipeline.tokenizer, "a red church and a dog", "church", length=16).last
+    assert torch.equal(one[:last], other[:last])
+    assert not torch.equal(one[last], other[last])
+
+
+def test_a_prompt_that_is_cut_ends_at_the_last_token(sd1):
+    with pytest.raises(EmptyConcept, match="first 16 tokens"):
+        find_subject(sd1.pipeline.tokenizer, "dog " * 14 + "church", "church", length=16)
+    places = find_subject(sd1.pipeline.tokenizer, "dog " * 20, None, length=16)
+    assert (places.end, list(places.subject)) == (15, list(range(1, 15)))
+
+
+@pytest.mark.parametrize("subject", ["cat", "a", "red a church", "churches"])
+def test_a_subject_that_is_not_there_is_an_error(sd1, subject):
+    with pytest.raises(EmptyConcept, match=f"subject '{subject}' is not in .*'red church'"):
+        find_subject(sd1.pipeline.tokenizer, "red church", subject, length=16)
+
+
+@pytest.mark.parametrize("subject", ["é", " ", "?!"])
+def test_a_subject_without_a_token_of_its_own_is_an_error(sd1, subject):
+    with pytest.raises(EmptyConcept, match="no token"):
+        find_subject(sd1.pipeline.tokenizer, f"a {subject}", subject, length=16)

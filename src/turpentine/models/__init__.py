@@ -1,7 +1,7 @@
 """A text-to-image diffusion model behind one small interface, whichever family it is of."""
 
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.guidance import ClassifierFree, Combination, Guidance
+from turpentine.models.guidance import Blend, ClassifierFree, Combination, Guidance
 from turpentine.models.hooks import Call, count_rows, hooked, record, sever, swap
 from turpentine.models.load import load
 from turpentine.models.model import Model
@@ -12,6 +12,7 @@ from turpentine.models.sites import Site, Sites
 from turpentine.models.trajectory import Trajectory
 
 __all__ = [
+    "Blend",
     "Call",
     "ClassifierFree",
     "Combination",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Shaped
@@ -38,6 +38,12 @@ class Conditioning:
     def to(self, device: torch.device | str) -> Conditioning:
         """The same rows on another device."""
         return self._map(lambda tensor: tensor.to(device))
+
+    def sized_as(self, other: Conditioning) -> Conditioning:
+        """The same texts for pictures of the size that `other` is for, whose rows take turns."""
+        if other.time_ids is None:
+            return self
+        return replace(self, time_ids=other.time_ids.repeat(len(self) // len(other), 1))
 
     @staticmethod
     def cat(parts: Sequence[Conditioning]) -> Conditioning:

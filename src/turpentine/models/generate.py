@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from turpentine.errors import BadArgument
-from turpentine.models.guidance import Guidance
+from turpentine.models.guidance import Combination, Guidance
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
 from turpentine.progress import Progress
@@ -29,6 +29,9 @@ def generate(
 ) -> list[Image.Image]:
     """See `Model.generate`."""
     texts, numbers = pair(prompts, seeds)
+    guidance = guidance or model.guidance
+    if negative_prompt and guidance is not None:
+        _check_used(negative_prompt, guidance.start(model, 1, guidance_scale))
     uncond = model.encode([negative_prompt], size=size)
     pictures: list[Image.Image] = []
     for rows in batches(len(texts), batch_size):
@@ -42,6 +45,14 @@ def generate(
                 progress(len(pictures) * steps + len(cond) * (step.index + 1), len(texts) * steps)
         pictures += model.decode(latents)
     return pictures
+
+
+def _check_used(negative_prompt: str, combination: Combination) -> None:
+    if combination.extra is not None and not combination.needs_uncond:
+        raise BadArgument(
+            f"The negative prompt {negative_prompt!r} would do nothing, for the guidance has another one in its place: "
+            "leave one of the two out."
+        )
 
 
 def pair(prompts: str | Sequence[str], seeds: int | Sequence[int]) -> tuple[list[str], list[int]]:

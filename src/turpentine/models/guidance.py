@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,18 +12,22 @@ from torch import Tensor
 from turpentine.models.conditioning import Conditioning
 
 Latents = Float[Tensor, "batch channel height width"]
+Extra = Float[Tensor, "extra channel height width"]
 
 
 @runtime_checkable
 class Combination(Protocol):
     """One run of one batch; may keep a state from step to step.
 
-    extra: further rows to predict in the same call of the denoiser, a row for each picture, or None.
+    extra: further rows to predict in the same call of the denoiser, or None: one for each picture, or several times so
+        many, then all pictures' first ones before their second ones.
+    needs_uncond: is ε(x,∅) used? What is not used is not computed.
     """
 
     extra: Conditioning | None
+    needs_uncond: bool
 
-    def __call__(self, index: int, uncond: Latents, cond: Latents, extra: Latents | None) -> Latents:
+    def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Extra | None) -> Latents:
         """ε for the solver at step `index` (from 0), from ε(x,∅), ε(x,c) and the predictions of the extra rows."""
         ...
 
@@ -37,17 +42,66 @@ class Guidance(Protocol):
 
 
 class ClassifierFree:
-    """ε_∅ + w·(ε_c − ε_∅) (Ho and Salimans 2022): what a sampler does when no guidance is given."""
+    """ε_∅ + w·(ε_c − ε_∅) (Ho and Salimans 2022), and ε_∅ is computed even where w = 1 has no use for it."""
 
     def start(self, model: Any, rows: int, guidance_scale: float) -> Combination:
         """It has no state and no extra rows."""
-        return _ClassifierFree(guidance_scale)
+        return _ClassifierFree(guidance_scale, needs_uncond=True)
+
+
+def unguided(guidance_scale: float) -> Combination:
+    """What a sampler does when no guidance is given: ε_∅ + w·(ε_c − ε_∅), and with w = 1 just ε_c."""
+    return _ClassifierFree(guidance_scale, needs_uncond=guidance_scale != 1)
 
 
 @dataclass
 class _ClassifierFree:
     guidance_scale: float
+    needs_uncond: bool
     extra: Conditioning | None = None
 
-    def __call__(self, index: int, uncond: Latents, cond: Latents, extra: Latents | None) -> Latents:
-        return uncond + self.guidance_scale * (cond - uncond)
+    def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Extra | None) -> Latents:
+        return cond if uncond is None else uncond + self.guidance_scale * (cond - uncond)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Several guidances at once, each at its own strength: ε = ε_w + Σ sᵢ·(εᵢ − ε_w).
+
+    εᵢ is what guidance i alone would give, ε_w = ε_∅ + w·(ε_c − ε_∅). One at strength 1 is that guidance itself, bit by
+    bit, and strength 0 is none.
+
+    parts: guidances with their strengths sᵢ.
+    """
+
+    parts: tuple[tuple[Guidance, float], ...]
+
+    def start(self, model: Any, rows: int, guidance_scale: float) -> Combination:
+        """Begin a run of each; their extra rows go through the denoiser together."""
+        begun = [(one.start(model, rows, guidance_scale), strength) for one, strength in self.parts if strength != 0]
+        if not begun:
+            return unguided(guidance_scale)
+        if len(begun) == 1 and begun[0][1] == 1:
+            return begun[0][0]
+        return _Blended(begun, guidance_scale)
+
+
+class _Blended:
+    needs_uncond = True
+
+    def __init__(self, begun: Sequence[tuple[Combination, float]], guidance_scale: float) -> None:
+        self._begun = begun
+        self._guidance_scale = guidance_scale
+        extras = [one.extra for one, _ in begun if one.extra is not None]
+        self.extra = Conditioning.cat(extras) if extras else None
+
+    def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Extra | None) -> Latents:
+        assert uncond is not None  # asked for
+        plain = uncond + self._guidance_scale * (cond - uncond)
+        eps, first = plain, 0
+        for one, strength in self._begun:
+            count = len(one.extra) if one.extra is not None else 0
+            own = extra[first : first + count] if extra is not None and count else None
+            eps = eps + strength * (one(index, uncond, cond, own) - plain)
+            first += count
+        return eps

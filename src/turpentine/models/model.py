@@ -32,7 +32,8 @@ class Model:
 
     name: where it came from. pipeline: the diffusers pipeline, whose modules are used in place, without gradients.
     moment: which step of a sampler is being computed, for hooks; None outside of one.
-    edits: the edits that are on, kept by `turpentine.edits`.
+    edits, guidance: the edits that are on, and the guidance that a sampler follows if it is given no other, None
+        without; both are kept by `turpentine.edits`.
     """
 
     def __init__(self, pipeline: Any, name: str = "") -> None:
@@ -40,6 +41,7 @@ class Model:
         self.pipeline = pipeline
         self.moment: Moment | None = None
         self.edits: Any = None
+        self.guidance: Guidance | None = None
         self._family = read_family(pipeline)
         for component in self.components.values():
             component.eval().requires_grad_(False)
@@ -70,6 +72,11 @@ class Model:
         """The denoiser's number format."""
         dtype: torch.dtype = self.unet.dtype
         return dtype
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the native picture, in pixels."""
+        return self._family.height, self._family.width
 
     @cached_property
     def sites(self) -> Sites:
@@ -129,6 +136,10 @@ class Model:
     def unknown_words(self, words: str) -> list[str]:
         """The words that the tokenizer can only spell, in whole or in large part, letter by letter."""
         return text.unknown_words(self.pipeline.tokenizer, words)
+
+    def check_spoken(self, words: str) -> None:
+        """Raise EmptyConcept if the tokenizer has no token for a text, not even for its letters."""
+        text.subject_ids(self.pipeline.tokenizer, words)
 
     def eps(
         self,
@@ -201,8 +212,10 @@ class Model:
         prompts, seeds: pairs; a single one, or a list of one, goes with each of the other.
         steps: of the solver, 1 or more. guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
         size: pixels, one number or height and width; the native size by default. guidance: a `Guidance` in the
-        place of the formula above. progress: called with denoising steps done and in all, counted by picture.
-        Raises BadArgument for lists of two lengths, and for settings out of range.
+        place of the one that is on the model, or of the formula above. progress: called with denoising steps done and
+        in all, counted by picture.
+        Raises BadArgument for lists of two lengths, settings out of range, and a negative prompt where the guidance
+        has another one in its place.
         """
         from turpentine.models.generate import generate
 
@@ -222,7 +235,7 @@ class Model:
 
     def _pixels(self, size: Size | None) -> tuple[int, int]:
         if size is None:
-            return self._family.height, self._family.width
+            return self.size
         height, width = (size, size) if isinstance(size, int) else size
         factor = self._family.factor
         if height < factor or width < factor or height % factor or width % factor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from turpentine.errors import BadArgument
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.guidance import ClassifierFree, Combination, Guidance
+from turpentine.models.guidance import Combination, Guidance, unguided
 from turpentine.models.model import Model
 from turpentine.models.schedule import Moment
 
@@ -52,8 +52,9 @@ def sample(
     """Denoise `latents`, yielding each step; stop at any by leaving the loop.
 
     cond: a row for each latent. uncond: as many rows, or one for all. latents: unit noise from `model.noise`.
-    All rows of a step go through the denoiser in one call. With guidance_scale 1 and no guidance, ε(x_t, ∅) is not
-    computed. Raises BadArgument for settings out of range, UnknownName for a solver.
+    guidance: by default what is on the model, and where nothing is, ε_∅ + w·(ε_c − ε_∅).
+    All rows of a step go through the denoiser in one call. ε(x_t, ∅) is not computed where it is not used: with
+    guidance_scale 1 and no guidance. Raises BadArgument for settings out of range, UnknownName for a solver.
     """
     scheduler = _start(model, solver, steps)
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance)
@@ -91,7 +92,6 @@ class _Rows:
 
     told: Conditioning
     count: int
-    has_uncond: bool
     combination: Combination
 
     @staticmethod
@@ -99,24 +99,23 @@ class _Rows:
         model: Model, cond: Conditioning, uncond: Conditioning, guidance_scale: float, guidance: Guidance | None
     ) -> _Rows:
         count = len(cond)
-        combination = (guidance or ClassifierFree()).start(model, count, guidance_scale)
-        has_uncond = guidance is not None or guidance_scale != 1
+        guidance = guidance or model.guidance
+        combination = guidance.start(model, count, guidance_scale) if guidance else unguided(guidance_scale)
         empty = uncond.repeat(count) if len(uncond) == 1 else uncond
-        groups = [empty, cond] if has_uncond else [cond]
-        groups += [combination.extra] if combination.extra is not None else []
-        return _Rows(Conditioning.cat(groups), count, has_uncond, combination)
+        groups = [empty, cond] if combination.needs_uncond else [cond]
+        groups += [combination.extra.sized_as(cond)] if combination.extra is not None else []
+        return _Rows(Conditioning.cat(groups), count, combination)
 
     def predict(
         self, model: Model, x: Latents, t: Tensor, index: int, steps: int
     ) -> tuple[Latents | None, Latents, Latents]:
         """ε(x,∅), ε(x,c) and their combination."""
-        first = self.count if self.has_uncond else 0
+        first = self.count if self.combination.needs_uncond else 0
         model.moment = Moment(index, steps, slice(first, first + self.count))
         try:
             eps = model.eps(x.repeat(len(self.told) // self.count, 1, 1, 1), t, self.told)
         finally:
             model.moment = None
-        if not self.has_uncond:
-            return None, eps, eps
-        uncond, cond, extra = eps[: self.count], eps[self.count : 2 * self.count], eps[2 * self.count :]
-        return uncond, cond, self.combination(index, uncond, cond, extra if len(extra) else None)
+        uncond, cond, extra = eps[:first], eps[first : first + self.count], eps[first + self.count :]
+        known = uncond if first else None
+        return known, cond, self.combination(index, known, cond, extra if len(extra) else None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from turpentine.errors import BadArgument, EmptySelection, MixedSites
+from turpentine.errors import BadArgument, EmptySelection, MixedSites, UnknownName
 from turpentine.models.schedule import Window
 
 Level = Literal["module", "layer"]
@@ -111,6 +111,14 @@ class Sites:
         if not chosen:
             raise EmptySelection(_nothing_left(self.chosen, asked))
         return replace(self, chosen=chosen)
+
+    def named(self, names: Collection[str]) -> Sites:
+        """The sites of these dotted names, all of them. Raises UnknownName for a name that none has."""
+        known = {site.name for site in self.chosen}
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise UnknownName(f"No site is called {missing[0]!r}: see turpentine info for the names that there are.")
+        return replace(self, chosen=tuple(site for site in self.chosen if site.name in names))
 
     def during(self, start: float, stop: float) -> Sites:
         """The same sites in a window of the schedule, fractions from 0 (pure noise) to 1. Raises BadWindow."""

@@ -1,15 +1,17 @@
-"""From prompts to conditioning, one text encoder or two, and the words that a tokenizer does not know."""
+"""From prompts to conditioning, one text encoder or two; where words are in a prompt, and which are not known."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from turpentine.errors import EmptyConcept
 from turpentine.models.conditioning import Conditioning
 
 
@@ -66,3 +68,55 @@ def _is_unknown(tokenizer: Any, word: str) -> bool:
         return True
     letters = [piece for piece in pieces if len(piece.removesuffix("</w>")) == 1]
     return len(pieces) > 1 and 2 * len(letters) >= len(pieces)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of a prompt are among its tokens, which are counted from 0, the start token.
+
+    subject: the subject's tokens. end: the end token. length: tokens in all, padding included.
+    """
+
+    subject: range
+    end: int
+    length: int
+
+    @property
+    def last(self) -> int:
+        """The subject's last token, the first whose state has read all of the subject."""
+        return self.subject[-1]
+
+    @property
+    def tail(self) -> range:
+        """The subject's last token and all that follow, the end and the padding among them."""
+        return range(self.last, self.length)
+
+
+def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, length: int) -> Places:
+    """Where a subject is in a prompt that is padded or cut to `length` tokens.
+
+    subject: words of the prompt, capitals or not; the last time that they are in it counts. None is the whole prompt,
+        and of an empty one the start token, all that there is before its end.
+    Raises EmptyConcept for a subject that is not in the prompt, that the prompt is cut off before, or that the
+    tokenizer has no token for.
+    """
+    ids = tokenizer(prompt).input_ids
+    end = min(len(ids), length) - 1
+    if subject is None:
+        return Places(range(min(1, end - 1), end), end, length)
+    wanted = subject_ids(tokenizer, subject)
+    starts = [at for at in range(1, end - len(wanted) + 1) if ids[at : at + len(wanted)] == wanted]
+    if not starts:
+        raise EmptyConcept(
+            f"The subject {subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
+            "write it there in the same words, or give other templates."
+        )
+    return Places(range(starts[-1], starts[-1] + len(wanted)), end, length)
+
+
+def subject_ids(tokenizer: Any, subject: str) -> list[int]:
+    """The subject's own tokens. Raises EmptyConcept for none: one and the same stands for all that is not known."""
+    ids: list[int] = tokenizer(subject, add_special_tokens=False).input_ids
+    if set(ids) <= {tokenizer.unk_token_id}:
+        raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")
+    return ids

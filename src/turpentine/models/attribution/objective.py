@@ -1,0 +1,106 @@
+"""J: one number that says how well a model shows a concept, as a mean over points of its trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.generate import batches
+from turpentine.models.model import Model
+from turpentine.models.trajectory import Trajectory
+
+Latents = Float[Tensor, "point channel height width"]
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """J = ± the mean over points of ‖target − ε(x_t, c)‖², the squares summed over channels and pixels.
+
+    x, t, target: x_t, its timestep, and what the prediction is held against, for each point; the target is a constant.
+    cond: prompts, encoded. row: which of them each point is told. sign: 1 or −1.
+    """
+
+    x: Latents
+    t: Shaped[Tensor, " point"]
+    target: Latents
+    cond: Conditioning
+    row: Int[Tensor, " point"]
+    sign: float = 1.0
+
+    def __len__(self) -> int:
+        """How many points it is the mean of; each is a row of the denoiser."""
+        return len(self.x)
+
+    def __getitem__(self, points: slice | Sequence[int]) -> Objective:
+        """The same over some of the points."""
+        x, t, target, row = (each[points] for each in (self.x, self.t, self.target, self.row))
+        return Objective(x, t, target, self.cond, row, self.sign)
+
+    def terms(self, model: Model, parameters: Mapping[str, Tensor] | None = None) -> Float[Tensor, " point"]:
+        """What J is the mean of, in fp32, all points in one call of the denoiser; `parameters` as in `Model.eps`."""
+        eps = model.eps(self.x, self.t, self.cond[self.row], parameters=parameters)
+        return self.sign * (self.target.float() - eps.float()).square().flatten(1).sum(1)
+
+    @torch.no_grad()
+    def value(self, model: Model, parameters: Mapping[str, Tensor] | None = None, *, batch_size: int = 8) -> float:
+        """J, with `parameters` in the place of the denoiser's weights of those names."""
+        sums = [self[rows].terms(model, parameters).double().sum() for rows in batches(len(self), batch_size)]
+        return float(torch.stack(sums).sum()) / len(self)
+
+    @staticmethod
+    def apart(model: Model, run: Trajectory, *, base: str = "", steps: range | None = None) -> Objective:
+        """J = E‖sg ε(x_t, c_b) − ε(x_t, c)‖²: how far the prompts of a run are from a base prompt c_b.
+
+        Equation 4 of CAD (Nguyen et al. 2024, arXiv 2412.02542). For c_b = "" the run holds the target already; for
+        another it takes as many rows of the denoiser as there are points.
+        steps: the indices of the run's steps that count; all by default.
+        """
+        counted = slice(steps.start, steps.stop) if steps is not None else slice(None)
+        times, x, uncond = (each[counted] for each in (run.timesteps, run.x, run.eps_uncond))
+        target = uncond if base == "" else _predict(model, x, times, base)
+        return Objective(
+            x.flatten(0, 1),
+            times.repeat_interleave(len(run)),
+            target.flatten(0, 1),
+            model.encode(run.prompts),
+            torch.arange(len(run), device=x.device).repeat(len(times)),
+        )
+
+    @staticmethod
+    def denoising(model: Model, latents: Latents, prompts: Sequence[str], seeds: Sequence[int]) -> Objective:
+        """J = −E‖ε − ε(x_t, c)‖²: how well the model denoises pictures of a concept, told the concept.
+
+        Equation 5 of CAD. Each seed gives every picture a point: noise of its own, at a timestep of its own; the
+        timesteps are spread evenly over the schedule.
+        latents: of pictures, scaled as the denoiser knows them. prompts: one for each picture.
+        """
+        times = _spread(len(model.pipeline.scheduler.alphas_cumprod), len(seeds)).to(latents.device)
+        noise = torch.stack([_noise(seed, latents) for seed in seeds]).flatten(0, 1)
+        t = times.repeat_interleave(len(latents))
+        alpha_bar = model.alpha_bar(t).reshape(-1, 1, 1, 1)
+        x = alpha_bar.sqrt() * latents.repeat(len(seeds), 1, 1, 1) + (1 - alpha_bar).sqrt() * noise
+        row = torch.arange(len(latents), device=latents.device).repeat(len(seeds))
+        return Objective(x, t, noise, model.encode(prompts), row, sign=-1.0)
+
+
+@torch.no_grad()
+def _predict(
+    model: Model, x: Float[Tensor, "step row channel height width"], times: Shaped[Tensor, " step"], prompt: str
+) -> Float[Tensor, "step row channel height width"]:
+    cond = model.encode([prompt]).repeat(x.shape[1])
+    return torch.stack([model.eps(one, t, cond) for one, t in zip(x, times, strict=True)])
+
+
+def _spread(train_steps: int, count: int) -> Int[Tensor, " count"]:
+    """The middles of equal parts of the training schedule."""
+    return ((torch.arange(count) + 0.5) * train_steps / count).long()
+
+
+def _noise(seed: int, latents: Latents) -> Latents:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(latents.shape, generator=generator).to(latents)

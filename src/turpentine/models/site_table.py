@@ -1,0 +1,99 @@
+"""The top sites of a table of scores, such as an attribution or a causal trace, so that locating leads to editing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from turpentine.errors import BadArgument, NotFinite, UnknownName
+from turpentine.files import one_line
+from turpentine.models.sites import Site, Sites
+
+SITE_COLUMNS = ("site", "module", "layer", "weight", "parameter", "name")
+"""Columns that may name a site; the first of them that a table has counts."""
+
+SCORE_COLUMNS = ("score", "alpha", "attribution", "effect")
+"""Columns that may hold its score; the first of them that a table has counts."""
+
+
+def top_sites(sites: Sites, path: str | os.PathLike[str], top: int) -> Sites:
+    """The `top` sites of a table with the largest scores, in order of execution.
+
+    path: a CSV or parquet file with a row for each site: its dotted name, that of a weight or bias in it, or a label
+        such as DOWN1 (then all modules of that label), in one of SITE_COLUMNS, and a number in one of SCORE_COLUMNS.
+        Rows of one site, such as its heads or its single weights, are summed.
+    top: 1 or more; a shorter table is taken whole.
+    Raises BadArgument for a file that is no such table, UnknownName for a site that the model has not, NotFinite for a
+    score that is NaN or infinite.
+    """
+    if top < 1:
+        raise BadArgument(f"The top {top} sites are none: give 1 or more.")
+    known = _by_name(sites)
+    totals: dict[str, float] = {}
+    for name, score in _rows(Path(path)):
+        site = _site_of(name, known)
+        totals[site] = totals.get(site, 0.0) + score
+    best = sorted(totals, key=lambda site: totals[site], reverse=True)[:top]
+    wanted = {site for name in best for site in known[name]}
+    return replace(sites, chosen=tuple(site for site in sites if site in wanted))
+
+
+def _rows(path: Path) -> list[tuple[str, float]]:
+    """The rows that have a name and a score."""
+    table = _read(path)
+    name, score = (_column(path, table, columns) for columns in (SITE_COLUMNS, SCORE_COLUMNS))
+    try:
+        rows = table.select(pl.col(name).cast(pl.String), pl.col(score).cast(pl.Float64)).drop_nulls()
+    except pl.exceptions.PolarsError as error:
+        raise BadArgument(f"{one_line(str(path))} holds text in its column {score}: give numbers there.") from error
+    odd = rows.filter(~pl.col(score).is_finite())
+    if len(odd):
+        raise NotFinite(f"{one_line(str(path))} scores {one_line(odd[name][0])} with {odd[score][0]}: measure it anew.")
+    if rows.is_empty():
+        raise BadArgument(f"{one_line(str(path))} holds no row with a site and a score.")
+    return rows.rows()
+
+
+def _read(path: Path) -> pl.DataFrame:
+    if not path.is_file():
+        raise BadArgument(f"There is no table at {one_line(str(path))}: check the path.")
+    try:
+        return pl.read_parquet(path) if _is_parquet(path) else pl.read_csv(path, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        raise BadArgument(f"{one_line(str(path))} cannot be read as a table: give a CSV or parquet file.") from error
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def _column(path: Path, table: pl.DataFrame, wanted: tuple[str, ...]) -> str:
+    for name in wanted:
+        if name in table.columns:
+            return name
+    raise BadArgument(
+        f"{one_line(str(path))} has no column {' or '.join(wanted)}: it has {one_line(', '.join(table.columns))}."
+    )
+
+
+def _by_name(sites: Sites) -> Mapping[str, list[Site]]:
+    """Sites by name; modules by label too."""
+    known = {site.name: [site] for site in sites}
+    for site in sites:
+        if site.label and site.level == "module":
+            known.setdefault(site.label, []).append(site)
+    return known
+
+
+def _site_of(name: str, known: Mapping[str, list[Site]]) -> str:
+    """The site's own name where a weight or bias in it was named."""
+    layer = name.removesuffix(".weight").removesuffix(".bias")
+    for each in (name, layer):
+        if each in known:
+            return each
+    raise UnknownName(f"The table scores {one_line(name)}, and the model has no such site: see turpentine info.")

@@ -1,8 +1,29 @@
 """Changes to a model as values: put on, taken off, scaled, stacked, saved and exported."""
 
+from turpentine.edits.change import Change, load_change
 from turpentine.edits.edit import Edit
 from turpentine.edits.export import save_pipeline
+from turpentine.edits.foreign import import_edit, read_edit
+from turpentine.edits.guidance import GuidanceChange, guidances_of
+from turpentine.edits.lora import LoRA
 from turpentine.edits.provenance import Provenance
+from turpentine.edits.single_file import save_single_file
 from turpentine.edits.stack import EditStack, stack_of
+from turpentine.edits.zeroed import Zeroed
 
-__all__ = ["Edit", "EditStack", "Provenance", "save_pipeline", "stack_of"]
+__all__ = [
+    "Change",
+    "Edit",
+    "EditStack",
+    "GuidanceChange",
+    "LoRA",
+    "Provenance",
+    "Zeroed",
+    "guidances_of",
+    "import_edit",
+    "load_change",
+    "read_edit",
+    "save_pipeline",
+    "save_single_file",
+    "stack_of",
+]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from turpentine.edits.provenance import Provenance
+from turpentine.edits.zeroed import Zeroed
 from turpentine.errors import EditError, NotFinite
 from turpentine.models import Model
 from turpentine.sealed import digest, read_sealed, write_sealed
@@ -28,27 +29,58 @@ class Edit:
     deltas: ΔW by the parameter's dotted name, such as `unet.mid_block....attn2.to_k.weight`; kept in fp32 on the CPU.
     provenance: what made it, of what, on what.
     strength: 1 is the edit as it was made; 0 leaves every bit of the model as it is; negative turns it round.
+    zeroed: positions by the parameter's dotted name where W_edited = (1 − strength)·W. W is the weight as the edits
+        below this one leave it, so that two edits may zero the same position. Where a weight has both, they outdo ΔW.
 
-    Two edits are equal if their tensors, strength and base are. Raises EditError if there is no tensor, NotFinite for a
-    NaN or an infinity, naming the tensor.
+    Two edits are equal if their tensors, strength and base are. Raises EditError if there is no tensor, or if one has
+    two shapes; NotFinite for a NaN or an infinity, naming the tensor.
     """
 
-    deltas: Mapping[str, Tensor]
+    deltas: Mapping[str, Tensor] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     strength: float = 1.0
+    zeroed: Mapping[str, Zeroed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.deltas:
+        if not self.names:
             raise EditError("An edit needs at least one tensor that differs, and this one has none.")
         if not math.isfinite(self.strength):
             raise NotFinite(f"An edit cannot have the strength {self.strength}: give a finite number.")
         deltas = {name: _as_delta(name, tensor) for name, tensor in self.deltas.items()}
         object.__setattr__(self, "deltas", deltas)
+        for name, zeroed in self.zeroed.items():
+            if name in deltas and zeroed.shape != tuple(deltas[name].shape):
+                raise EditError(f"{name} has two shapes in one edit: {tuple(deltas[name].shape)} and {zeroed.shape}.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The dotted names of the parameters that it changes."""
+        return tuple(dict.fromkeys([*self.deltas, *self.zeroed]))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a parameter that it changes."""
+        return tuple(self.deltas[name].shape) if name in self.deltas else self.zeroed[name].shape
+
+    def count(self, name: str) -> int:
+        """How many single weights of a parameter it may change: all that ΔW is given for, or the zeroed ones."""
+        return self.deltas[name].numel() if name in self.deltas else len(self.zeroed[name])
+
+    def change(self, name: str, base_weight: Tensor) -> Tensor:
+        """ΔW of one parameter at strength 1, in fp32 on the weight's device: what is added to `base_weight`.
+
+        base_weight: W, of which −W is the change at the zeroed positions; its values count nowhere else.
+        """
+        if name not in self.zeroed:
+            return self.deltas[name].to(base_weight.device)
+        # −0 is the one number that leaves every other as it is when added, −0 among them.
+        delta = self.deltas.get(name, torch.tensor(-0.0)).to(base_weight.device).expand(base_weight.shape)
+        return self.zeroed[name].away(delta, base_weight)
 
     @cached_property
     def id(self) -> str:
         """SHA-256, in hex, over the tensors, the strength and the base: the same change has the same id."""
         digests = {name: digest(tensor) for name, tensor in self.deltas.items()}
+        digests |= {_zeroed_key(name): zeroed.digest() for name, zeroed in self.zeroed.items()}
         content = [self.provenance.base, float(self.strength), digests]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -60,9 +92,10 @@ class Edit:
 
     def __repr__(self) -> str:
         concepts = ", ".join(concept.text for concept in self.provenance.concepts) or "no concept"
-        count = sum(delta.numel() for delta in self.deltas.values())
+        count = sum(self.count(name) for name in self.names)
         what = f"{self.provenance.method} of {concepts}, strength {self.strength:g}"
-        return f"Edit({what}: {len(self.deltas)} tensors, {count:,} weights, id {self.id[:12]})"
+        zeroed = ", zeroed" if not self.deltas else ""
+        return f"Edit({what}: {len(self.names)} tensors, {count:,} weights{zeroed}, id {self.id[:12]})"
 
     def scaled(self, factor: float) -> Edit:
         """The same change, `factor` times as strong."""
@@ -95,9 +128,15 @@ class Edit:
                 self.remove(model)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one safetensors file, whole or not at all; tensors that fp16 holds exactly are written in fp16."""
+        """Write one safetensors file, whole or not at all.
+
+        Tensors that fp16 holds exactly are written in fp16; zeroed positions take a byte or two each.
+        """
         tensors = {name: _compact(delta) for name, delta in self.deltas.items()}
-        write_sealed(path, tensors, {"strength": self.strength, "provenance": self.provenance.to_json()}, "edit")
+        tensors |= {_zeroed_key(name): zeroed.packed() for name, zeroed in self.zeroed.items()}
+        shapes = {name: zeroed.shape for name, zeroed in self.zeroed.items()}
+        record = {"strength": self.strength, "provenance": self.provenance.to_json(), "zeroed": shapes}
+        write_sealed(path, tensors, record, "edit")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Edit:
@@ -106,8 +145,10 @@ class Edit:
         Raises EditError for a missing, foreign, truncated or altered file, naming the file and the tensor.
         """
         tensors, record = read_sealed(path, "edit")
-        strength, provenance = _read_record(path, record)
-        return cls(tensors, provenance, strength)
+        strength, provenance, shapes = _read_record(path, record)
+        packed = {name: tensors.pop(_zeroed_key(name), torch.empty(0, dtype=torch.uint8)) for name in shapes}
+        zeroed = {name: _unpacked(path, name, packed[name], shape) for name, shape in shapes.items()}
+        return cls(tensors, provenance, strength, zeroed)
 
 
 def _stack(model: Model) -> Any:
@@ -128,8 +169,23 @@ def _compact(delta: Tensor) -> Tensor:
     return half if torch.equal(half.float(), delta) else delta
 
 
-def _read_record(path: str | os.PathLike[str], record: Mapping[str, Any]) -> tuple[float, Provenance]:
+def _zeroed_key(name: str) -> str:
+    """What positions are called in a file, since a weight may have both a delta and these."""
+    return f"zeroed/{name}"
+
+
+def _unpacked(path: str | os.PathLike[str], name: str, packed: Tensor, shape: tuple[int, ...]) -> Zeroed:
     try:
-        return float(record["strength"]), Provenance.from_json(record["provenance"])
+        return Zeroed.unpacked(packed, shape)
+    except EditError as error:
+        raise EditError(f"{path} is not an edit that this Turpentine can read, at {name}: {error}") from error
+
+
+def _read_record(
+    path: str | os.PathLike[str], record: Mapping[str, Any]
+) -> tuple[float, Provenance, dict[str, tuple[int, ...]]]:
+    try:
+        shapes = {name: tuple(map(int, shape)) for name, shape in record.get("zeroed", {}).items()}
+        return float(record["strength"]), Provenance.from_json(record["provenance"]), shapes
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EditError(f"{path} is not an edit that this Turpentine can read: its record lacks {error}.") from error

@@ -26,14 +26,29 @@ def save_pipeline(model: Model, folder: str | os.PathLike[str]) -> None:
     Raises EditError if the folder exists and is not empty, OSError as the file system does.
     """
     target = Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise EditError(f"{target} exists already: choose another folder, or remove that one first.")
+    refuse_taken(target, an_empty_folder_is_free=True)
     with _whole_folder(target) as aside, quiet(), as_os_errors(target):
         model.pipeline.save_pretrained(aside, safe_serialization=True)
-        (aside / RECORD).write_text(_record(model), encoding="utf-8")
+        (aside / RECORD).write_text(baked(model), encoding="utf-8")
 
 
-def _record(model: Model) -> str:
+def refuse_taken(path: str | os.PathLike[str], *, an_empty_folder_is_free: bool = False) -> None:
+    """Raise EditError if there is something at `path` that an export would replace."""
+    target = Path(path)
+    if an_empty_folder_is_free and target.is_dir() and not any(target.iterdir()):
+        return
+    if target.exists():
+        raise EditError(f"{target} exists already: choose another place, or remove it first.")
+
+
+def refuse_edited(model: Model) -> None:
+    """Raise EditError if an edit is on the model, whose weights are then not its own."""
+    if len(stack_of(model)):
+        raise EditError(f"{model.name} has {len(stack_of(model))} edits on it, and must have none: take them off.")
+
+
+def baked(model: Model) -> str:
+    """What is in an export, as JSON: the model's name, its base's fingerprint, and the edits in their order."""
     edits = [
         {"id": edit.id, "strength": edit.strength, "provenance": edit.provenance.to_json()} for edit in stack_of(model)
     ]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from turpentine.edits.edit import Edit
+from turpentine.edits.guidance import guidances_of
 from turpentine.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.models import Model
 
@@ -17,6 +18,7 @@ class EditStack:
 
     A weight is always made anew from the base's, kept aside from the first edit that touches it to the last that does:
     W = cast(W_base + s₁·ΔW₁ + s₂·ΔW₂ + ...), summed in fp32 and in the recorded order. So any edit comes off exactly.
+    Where edit k zeroes, ΔW_k is minus the sum before it.
     """
 
     def __init__(self, model: Model) -> None:
@@ -35,8 +37,8 @@ class EditStack:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The edits' ids, in order."""
-        return tuple(edit.id for edit in self._edits)
+        """The ids of all that is on the model: the edits in order, then the guidances in theirs."""
+        return (*(edit.id for edit in self._edits), *(guidance.id for guidance in guidances_of(self._model)))
 
     def push(self, edit: Edit) -> None:
         """Put one more edit on top; on any error the model is as before. Raises as `Edit.apply` says."""
@@ -44,13 +46,13 @@ class EditStack:
             raise EditError(f"{edit!r} is on this model already: scale it if it should be stronger.")
         _check_base(self._model, edit)
         try:
-            self._stash(edit.deltas)
+            self._stash(edit.names)
             self._edits.append(edit)
-            self._write(edit.deltas)
+            self._write(edit.names)
         except BaseException:
             if self._edits and self._edits[-1] is edit:
                 self._edits.pop()
-            self._restore(edit.deltas)
+            self._restore(edit.names)
             raise
 
     def pull(self, edit: Edit) -> None:
@@ -58,7 +60,7 @@ class EditStack:
         if edit not in self:
             raise EditError(f"{edit!r} is not on this model: there are {len(self)} others.")
         self._edits.remove(edit)
-        self._restore(edit.deltas)
+        self._restore(edit.names)
 
     def _stash(self, names: Iterable[str]) -> None:
         for name in names:
@@ -74,7 +76,7 @@ class EditStack:
                 del self._base[name]
 
     def _touching(self, name: str) -> list[Edit]:
-        return [edit for edit in self._edits if name in edit.deltas]
+        return [edit for edit in self._edits if name in edit.names]
 
     @torch.no_grad()
     def _write(self, names: Iterable[str]) -> None:
@@ -98,7 +100,7 @@ def _edited(name: str, base: Tensor, edits: list[Edit]) -> Tensor:
         return base
     weight = base.float()
     for edit in active:
-        weight = weight.add(edit.deltas[name].to(weight.device), alpha=edit.strength)
+        weight = weight.add(edit.change(name, weight), alpha=edit.strength)
     weight = weight.to(base.dtype)
     if not torch.isfinite(weight).all():
         raise NotFinite(f"The edited {name} does not fit into {base.dtype}: load the model in another dtype.")
@@ -113,14 +115,14 @@ def _check_base(model: Model, edit: Edit) -> None:
             f"{edit!r} was made for {edit.provenance.model or 'another model'} ({made_for[:12]}) "
             f"and this is {model.name} ({base[:12]}): load the model that it was made for."
         )
-    for name, delta in edit.deltas.items():
-        _check_tensor(model, name, delta)
+    for name in edit.names:
+        _check_tensor(model, name, edit.shape(name))
 
 
-def _check_tensor(model: Model, name: str, delta: Tensor) -> None:
+def _check_tensor(model: Model, name: str, expected: tuple[int, ...]) -> None:
     try:
         shape = tuple(model.parameter(name).shape)
     except UnknownName as error:
         raise WrongBase(f"The edit changes {name}, and the model {model.name} has no such weight.") from error
-    if shape != tuple(delta.shape):
-        raise WrongBase(f"The edit's {name} has the shape {tuple(delta.shape)} and the model's {shape}.")
+    if shape != expected:
+        raise WrongBase(f"The edit's {name} has the shape {expected} and the model's {shape}.")

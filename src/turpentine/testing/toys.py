@@ -1,0 +1,160 @@
+"""Tiny random pipelines with the anatomy of the real ones: Stable Diffusion 1, 2 (v-prediction) and SDXL.
+
+Pictures are 32 px and latents 4 x 8 x 8. Weights come from a fixed seed, so two calls give equal models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+WORDS = [
+    "a",
+    "an",
+    "and",
+    "by",
+    "church",
+    "dog",
+    "cat",
+    "car",
+    "house",
+    "truck",
+    "fish",
+    "horn",
+    "saw",
+    "on",
+    "in",
+    "style",
+    "background",
+    "red",
+    "blue",
+    "green",
+    "ink",
+    "flat",
+]
+LENGTH = 16
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def tiny_sd1() -> StableDiffusionPipeline:
+    """Stable Diffusion 1.x: 16 cross-attention modules, ε-prediction, one text encoder."""
+    return _pipeline("epsilon", **_UNET)
+
+
+def tiny_sd2_v() -> StableDiffusionPipeline:
+    """Stable Diffusion 2.x at 768 px: v-prediction, heads of one width, linear projections."""
+    return _pipeline("v_prediction", **{**_UNET, "attention_head_dim": [1, 2, 4, 4], "use_linear_projection": True})
+
+
+def tiny_sdxl() -> StableDiffusionXLPipeline:
+    """SDXL: three levels, transformers of several blocks, two text encoders, pooled text and time ids."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return StableDiffusionXLPipeline(
+            vae=_vae(),
+            text_encoder=CLIPTextModel(_text(16)).eval(),
+            text_encoder_2=CLIPTextModelWithProjection(_text(24)).eval(),
+            tokenizer=tiny_tokenizer(),
+            tokenizer_2=tiny_tokenizer(),
+            unet=UNet2DConditionModel(**_UNET_XL).eval(),
+            scheduler=EulerDiscreteScheduler(**_BETAS, timestep_spacing="leading"),
+            add_watermarker=False,
+        )
+
+
+def tiny_tokenizer() -> CLIPTokenizer:
+    """A byte-pair tokenizer to which each of WORDS is one token, and every other word of lower case letters some."""
+    vocabulary = [*_LETTERS, *(f"{letter}</w>" for letter in _LETTERS)]
+    merges: dict[str, None] = {}
+    for word in WORDS:
+        piece, *rest = [*word[:-1], f"{word[-1]}</w>"]
+        for letter in rest:
+            merges[f"{piece} {letter}"] = None
+            piece += letter
+            vocabulary.append(piece)
+    tokens = [*dict.fromkeys(vocabulary), "<|startoftext|>", "<|endoftext|>"]
+    ids = {token: index for index, token in enumerate(tokens)}
+    pairs = [tuple(merge.split()) for merge in merges]
+    return CLIPTokenizer(vocab=ids, merges=pairs, model_max_length=LENGTH)
+
+
+_BETAS: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+
+_UNET: dict[str, Any] = {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (8, 16, 32, 32),
+    "layers_per_block": 2,
+    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+    "cross_attention_dim": 16,
+    "attention_head_dim": 2,
+    "norm_num_groups": 4,
+}
+
+_UNET_XL: dict[str, Any] = {
+    **_UNET,
+    "block_out_channels": (8, 16, 32),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": [1, 2, 3],
+    "attention_head_dim": [1, 2, 4],
+    "use_linear_projection": True,
+    "cross_attention_dim": 16 + 24,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 4,
+    "projection_class_embeddings_input_dim": 6 * 4 + 24,
+}
+
+
+def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return StableDiffusionPipeline(
+            vae=_vae(),
+            text_encoder=CLIPTextModel(_text(16)).eval(),
+            tokenizer=tiny_tokenizer(),
+            unet=UNet2DConditionModel(**unet).eval(),
+            scheduler=DDIMScheduler(**_BETAS, prediction_type=prediction, clip_sample=False, set_alpha_to_one=False),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+
+def _vae() -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=32,
+        scaling_factor=0.5,
+    ).eval()
+
+
+def _text(width: int) -> CLIPTextConfig:
+    tokenizer = tiny_tokenizer()
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        projection_dim=width,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        max_position_embeddings=LENGTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )

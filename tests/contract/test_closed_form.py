@@ -1,0 +1,49 @@
+from collections.abc import Collection
+
+from turpentine.erase.loco import Loco
+from turpentine.erase.quickfix import Quickfix
+from turpentine.erase.rece import RECE
+from turpentine.erase.uce import UCE
+from turpentine.models import Model
+from turpentine.testing.contract import MethodContract
+
+PLAIN = ("{}",)
+
+
+def _keys_and_values(model: Model, label: str = "*") -> Collection[str]:
+    layers = model.sites.only(level="layer", kind="cross-attention", name=("*.to_k", "*.to_v"), label=label)
+    return layers.parameters()
+
+
+class TestUCE(MethodContract):
+    def method(self) -> UCE:
+        return UCE(templates=PLAIN)
+
+    def promised(self, model: Model) -> Collection[str]:
+        return _keys_and_values(model)
+
+
+class TestPaperUCE(TestUCE):
+    def method(self) -> UCE:
+        return UCE(variant="paper", templates=PLAIN, preserve=("cat",))
+
+
+class TestRECE(TestUCE):
+    def method(self) -> RECE:
+        return RECE(rounds=1, templates=PLAIN)
+
+
+class TestLoco(MethodContract):
+    def method(self) -> Loco:
+        return Loco(sites="UP2", templates=PLAIN)
+
+    def promised(self, model: Model) -> Collection[str]:
+        return _keys_and_values(model, "UP2")
+
+
+class TestQuickfix(MethodContract):
+    def method(self) -> Quickfix:
+        return Quickfix(anchor="house", templates=PLAIN)
+
+    def promised(self, model: Model) -> Collection[str]:
+        return model.sites.only(level="layer", name="text_encoder*.layers.0.self_attn.out_proj").parameters()

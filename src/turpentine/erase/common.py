@@ -1,0 +1,69 @@
+"""What every method needs: its concepts in a row, where its edit came from, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from turpentine.concepts import Concept
+from turpentine.edits import Provenance, stack_of
+from turpentine.errors import EmptyConcept
+from turpentine.models import Model, Sites
+from turpentine.progress import Progress
+
+
+def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None) -> tuple[Concept, ...]:
+    """One concept or several as a tuple.
+
+    model: the one that must have a token for each, where nothing else looks for it in a prompt.
+    Raises EmptyConcept for none, and for a text that the model has no token for.
+    """
+    concepts = (concept,) if isinstance(concept, Concept) else tuple(concept)
+    if not concepts:
+        raise EmptyConcept("There is no concept to erase: give one at least.")
+    if model is not None:
+        for one in concepts:
+            model.check_spoken(one.text)
+    return concepts
+
+
+def provenance_of(method: Any, model: Model, concepts: tuple[Concept, ...], **settings: Any) -> Provenance:
+    """Where an edit comes from that a method makes of a model as it is now.
+
+    method: a method's dataclass; its fields are the settings, its `seed`, if it has one, the seed.
+    settings: these stand in the place of the fields of their names, or beside them.
+    """
+    fields_of_it = {field.name: getattr(method, field.name) for field in fields(method)}
+    return Provenance(
+        method=type(method).__name__,
+        settings={name: plain_sites(value) for name, value in {**fields_of_it, **settings}.items()},
+        concepts=concepts,
+        seed=getattr(method, "seed", None),
+        base=model.fingerprint,
+        model=model.name,
+        onto=stack_of(model).ids,
+    )
+
+
+def plain_sites(value: Any) -> Any:
+    """Sites by name; any other setting as it is."""
+    return tuple(site.name for site in value) if isinstance(value, Sites) else value
+
+
+@dataclass
+class Tally:
+    """Tells progress of units of work as they are done.
+
+    total: units in all.
+    """
+
+    progress: Progress | None
+    total: int
+    done: int = 0
+
+    def add(self, units: int = 1) -> None:
+        """So many more are done."""
+        self.done += units
+        if self.progress:
+            self.progress(self.done, self.total)

@@ -1,0 +1,212 @@
+"""CAD-Erase: its equation, what it costs, what it leaves as it was, and that it goes on."""
+
+from __future__ import annotations
+
+import copy
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from edits.weights import made_up, weights_hash
+from tiny import tiny_sd1
+
+from turpentine.concepts import Concept
+from turpentine.edits import Edit
+from turpentine.erase.cad import CAD
+from turpentine.errors import BadArgument, BadWindow, EmptyConcept, EmptySelection, NotFinite
+from turpentine.models import Model, count_rows
+from turpentine.registry import methods
+
+CHURCH, DOG = Concept("church"), Concept("dog")
+
+
+def quick(**changes: Any) -> CAD:
+    return CAD(**{"sampling_steps": 4, "share": 0.02, **changes})
+
+
+def plain_cad(pipeline: Any, prompt: str, start: int, steps: int, scale: float) -> dict[str, torch.Tensor]:
+    """α of the feed-forward weights in fp64, written down from the paper: a step at a time."""
+    unet = copy.deepcopy(pipeline.unet).double()
+    tell = {text: pipeline.encode_prompt(text, "cpu", 1, False)[0].double() for text in (prompt, "")}
+    weights = {n: p.requires_grad_() for n, p in unet.named_parameters() if ".ff." in n and n.endswith("weight")}
+    ddim = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    ddim.set_timesteps(steps)
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(start)).double()
+    for t in ddim.timesteps:
+        eps, empty = unet(x, t, tell[prompt]).sample, unet(x, t, tell[""]).sample
+        ((empty.detach() - eps) ** 2).sum().div(steps).backward()
+        x = ddim.step((empty + scale * (eps - empty)).detach(), t, x).prev_sample
+    return {n: p.detach() * p.grad for n, p in weights.items()}
+
+
+def test_the_erasure_is_the_papers_equation(sd1: Model) -> None:
+    found = quick(seed=5).attribution(sd1, CHURCH)
+    start = int(np.random.default_rng((1, 5, 0)).integers(2**31, 2**32, size=1)[0])
+    plain = plain_cad(sd1.pipeline, "church", start, 4, 3.0)
+    assert {f"unet.{name}" for name in plain} == set(found.alpha)
+    for name, alpha in plain.items():
+        assert (found.alpha[f"unet.{name}"].double() - alpha).norm() < 2e-5 * alpha.norm() + 1e-9
+    edit = quick(seed=5, per="matrix")(sd1, CHURCH)
+    for name, alpha in plain.items():
+        count = int(0.02 * alpha.numel() + 0.5)
+        top = alpha.flatten().sort(descending=True).indices[:count]
+        assert set(edit.zeroed[f"unet.{name}"].positions.tolist()) == set(top.tolist())
+
+
+def test_what_is_zeroed_brings_the_concept_nearer_to_the_empty_prompt(sd1: Model) -> None:
+    found = quick().attribution(sd1, CHURCH)
+    edit = quick(share=0.0005)(sd1, CHURCH)
+    with edit.on(sd1):
+        after = found.objective.value(sd1)
+    assert after < found.value
+    assert edit.provenance.settings["objective"] == pytest.approx((found.value,))
+    positions = {name: zeroed.positions for name, zeroed in edit.zeroed.items()}
+    assert edit.provenance.settings["predicted_fall"] == pytest.approx((found.predicted(positions),))
+    assert found.predicted(positions) > 0
+
+
+@pytest.mark.parametrize("trajectories", [1, 3])
+def test_the_rows_of_the_denoiser_are_counted(sd1: Model, trajectories: int) -> None:
+    seen: list[tuple[int, int]] = []
+    with count_rows(sd1) as count:
+        quick(trajectories=trajectories)(sd1, CHURCH, progress=lambda *told: seen.append(told))
+    assert count.rows - count.grad_rows == 2 * 4 * trajectories
+    assert count.grad_rows == 4 * trajectories
+    assert {total for _, total in seen} == {(2 + 3) * 4 * trajectories}
+    assert seen[-1][0] == seen[-1][1]
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_the_share_of_each_row_is_zeroed_and_no_more(sd1: Model) -> None:
+    before, states = weights_hash(sd1), torch.get_rng_state()
+    edit = quick(share=0.1)(sd1, CHURCH)
+    assert weights_hash(sd1) == before
+    assert torch.equal(torch.get_rng_state(), states)
+    assert not edit.deltas
+    for name, zeroed in edit.zeroed.items():
+        mask = zeroed.mask().flatten(1)
+        assert mask.sum(1).max() <= int(0.1 * mask.shape[1]) + 1, name
+    assert edit.provenance.method == "CAD"
+    assert edit.provenance.base == sd1.fingerprint
+    assert methods()["CAD"] is CAD
+
+
+@pytest.mark.parametrize("sites", ["self-attention", "resnet"])
+def test_other_modules_compare(sd1: Model, sites: str) -> None:
+    edit = quick(sites=sites)(sd1, CHURCH)
+    inside = {name for site in sd1.sites.only(kind=sites) for name in site.parameters}
+    assert set(edit.names) <= inside
+    some = sd1.sites.only(kind=sites, level="module")
+    assert quick(sites=some)(sd1, CHURCH) == edit
+    assert quick(sites=some)(sd1, CHURCH).provenance.settings["sites"] == tuple(site.name for site in some)
+
+
+@pytest.mark.parametrize("family", ["sd2", "sdxl"])
+def test_every_family_is_pruned(family: str, request: pytest.FixtureRequest) -> None:
+    model: Model = request.getfixturevalue(family)
+    edit = quick(sampling_steps=2)(model, CHURCH)
+    assert set(edit.names) <= {f"unet.{n}" for n, _ in model.unet.named_parameters() if ".ff." in n}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_pruned_alike(sd1: Model, dtype: torch.dtype) -> None:
+    half = Model(tiny_sd1().to(dtype=dtype))
+    edit, full = quick(sampling_steps=2)(half, CHURCH), quick(sampling_steps=2)(sd1, CHURCH)
+    shared = sum((edit.zeroed[n].mask() & full.zeroed[n].mask()).sum() for n in full.names if n in edit.names)
+    assert shared > 0.7 * sum(len(zeroed) for zeroed in full.zeroed.values())
+    with edit.on(half):
+        name = edit.names[0]
+        assert (half.parameter(name).detach()[edit.zeroed[name].mask()] == 0).all()
+
+
+def test_several_concepts_lose_what_each_rests_on(sd1: Model) -> None:
+    both, church, dog = (quick()(sd1, asked) for asked in ((CHURCH, DOG), CHURCH, DOG))
+    for name in both.names:
+        either = torch.zeros(both.shape(name), dtype=torch.bool)
+        for edit in (church, dog):
+            either |= edit.zeroed[name].mask() if name in edit.zeroed else False
+        assert torch.equal(both.zeroed[name].mask(), either)
+    assert len(both.provenance.settings["objective"]) == 2
+
+
+def test_the_same_settings_give_the_same_edit_and_a_base_prompt_counts(sd1: Model) -> None:
+    edit = quick()(sd1, CHURCH)
+    torch.manual_seed(99)
+    with torch.inference_mode():
+        assert quick()(sd1, CHURCH) == edit
+    assert quick(batch_size=3)(sd1, CHURCH) == edit
+    seen: list[tuple[int, int]] = []
+    assert quick(base="a dog")(sd1, CHURCH, progress=lambda *told: seen.append(told)) != edit
+    assert seen[-1] == (24, 24)
+    assert quick(seed=1)(sd1, CHURCH) != edit
+    with made_up(sd1).on(sd1):
+        other = quick()(sd1, CHURCH)
+    assert other.provenance.onto == (made_up(sd1).id,)
+
+
+@pytest.mark.parametrize("at", [6, 14])
+def test_ctrl_c_keeps_what_was_computed_and_the_same_call_goes_on(sd1: Model, tmp_path: Path, at: int) -> None:
+    whole = quick(batch_size=1)(sd1, CHURCH)
+
+    def stop(done: int, total: int) -> None:
+        if done >= at:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        quick(batch_size=1)(sd1, CHURCH, progress=stop, checkpoint=tmp_path)
+    if at > 8:  # in the gradients
+        assert f"goes on from {tmp_path}" in str(caught.value)
+    with count_rows(sd1) as count:
+        assert quick(batch_size=1)(sd1, CHURCH, checkpoint=tmp_path) == whole
+    assert count.rows == (12 if at < 8 else 2)  # two of the four gradients were in
+    if at > 8:
+        with pytest.raises(BadArgument, match="of another run"):
+            quick(seed=3)(sd1, CHURCH, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"share": 0.0}, BadArgument),
+        ({"share": 1.5}, BadArgument),
+        ({"trajectories": 0}, BadArgument),
+        ({"sampling_steps": 0}, BadArgument),
+        ({"batch_size": 0}, BadArgument),
+        ({"guidance_scale": float("nan")}, BadArgument),
+        ({"seed": -1}, BadArgument),
+        ({"window": (0.9, 0.95)}, BadWindow),
+        ({"sites": "heads"}, EmptySelection),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_any_work(sd1: Model, changes: Any, error: type[Exception]) -> None:
+    with count_rows(sd1) as count, pytest.raises(error):
+        quick(**changes)(sd1, CHURCH)
+    assert count.rows == 0
+    with pytest.raises(EmptyConcept):
+        quick()(sd1, [])
+
+
+def test_a_broken_weight_is_named() -> None:
+    model = Model(tiny_sd1())
+    with torch.no_grad():
+        model.parameter("unet.conv_in.weight")[0] = float("nan")
+    with pytest.raises(NotFinite, match="timestep"):
+        quick()(model, CHURCH)
+
+
+def test_the_defaults_are_the_published_values() -> None:
+    published = {"share": 0.001, "sampling_steps": 50, "guidance_scale": 3.0, "base": "", "sites": "feed-forward"}
+    assert all(getattr(CAD(), name) == value for name, value in published.items())
+    assert CAD.preset("CompVis/stable-diffusion-v1-4") == CAD()
+    assert CAD.preset("emoji", share=0.1).share == 0.1
+
+
+def test_the_edit_is_kilobytes(sd1: Model, tmp_path: Path) -> None:
+    edit = CAD(sampling_steps=1)(sd1, CHURCH)
+    edit.save(tmp_path / "edit.safetensors")
+    assert Edit.load(tmp_path / "edit.safetensors") == edit
+    assert (tmp_path / "edit.safetensors").stat().st_size < 20_000

@@ -1,0 +1,130 @@
+"""CAD-Amplify: its objective on pictures, where they come from, and what is zeroed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from edits.weights import weights_hash
+from PIL import Image
+
+from turpentine.concepts import Concept
+from turpentine.emoji.judge import ANSWERS, load_judge
+from turpentine.erase.cad_amplify import CadAmplify
+from turpentine.erase.examples import check_source, digest_of, fitted, from_world
+from turpentine.errors import BadArgument
+from turpentine.models import Model, count_rows
+from turpentine.registry import methods
+
+CHURCH = Concept("church")
+
+
+def quick(**changes: Any) -> CadAmplify:
+    return CadAmplify(**{"draws": 3, "share": 0.01, "sampling_steps": 2, "pictures": 2, **changes})
+
+
+def pictures() -> list[Image.Image]:
+    noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    return [Image.fromarray(each) for each in noise]
+
+
+def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(sd1: Model) -> None:
+    before = weights_hash(sd1)
+    edit = quick(per="matrix", seed=4)(sd1, CHURCH, examples=pictures())
+    assert weights_hash(sd1) == before
+    unet = sd1.unet.__class__.from_config(sd1.unet.config)
+    unet.load_state_dict(sd1.unet.state_dict())
+    weights = {n: p for n, p in unet.named_parameters() if ".ff." in n and n.endswith("weight")}
+    bars = sd1.pipeline.scheduler.alphas_cumprod
+    latents = sd1.encode_image(pictures())
+    seeds = np.random.default_rng((2, 4, 0)).integers(2**31, 2**32, size=3).tolist()
+    for draw, seed in enumerate(seeds):
+        noise, t = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(seed)), (166, 500, 833)[draw]
+        for row, prompt in enumerate(["church", "a church"]):
+            x = bars[t].sqrt() * latents[row] + (1 - bars[t]).sqrt() * noise[row]
+            eps = unet(x[None], t, sd1.encode([prompt]).hidden).sample[0]
+            (-((noise[row] - eps) ** 2).sum() / 6).backward()
+    for name, weight in weights.items():
+        alpha = (weight * weight.grad).detach().flatten()
+        lowest = alpha.sort().indices[: int(0.01 * alpha.numel() + 0.5)]
+        found = edit.zeroed[f"unet.{name}"].positions if len(lowest) else []
+        assert len(set(lowest.tolist()) ^ {int(at) for at in found}) <= 2, name  # but for ties in the last bits
+
+
+def test_zeroing_helps_to_denoise_the_pictures(sd1: Model) -> None:
+    edit = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
+    with edit.on(sd1):
+        after = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
+    assert after.provenance.settings["objective"][0] > edit.provenance.settings["objective"][0]
+    assert edit.provenance.settings["predicted_rise"][0] > 0
+    assert edit.provenance.settings["shown"] == digest_of(pictures())
+
+
+def test_rows_are_counted_and_told(sd1: Model) -> None:
+    for changes, made in (({"source": "generated"}, 8), ({"source": "world"}, 0)):
+        seen: list[tuple[int, int]] = []
+        with count_rows(sd1) as count:
+            quick(**changes)(sd1, CHURCH, progress=lambda *told, seen=seen: seen.append(told))
+        assert (count.rows - count.grad_rows, count.grad_rows) == (made, 6)
+        assert seen[-1] == (made + 18, made + 18)
+
+
+def test_pictures_come_from_files_too(sd1: Model, tmp_path: Path) -> None:
+    paths = []
+    for index, image in enumerate(pictures()):
+        image.save(tmp_path / f"{index}.png")
+        paths.append(str(tmp_path / f"{index}.png"))
+    assert quick(images=tuple(paths))(sd1, CHURCH) == quick()(sd1, CHURCH, examples=pictures())
+    (tmp_path / "text.png").write_text("no picture")
+    for bad in (tmp_path / "text.png", tmp_path / "none.png", tmp_path):
+        with pytest.raises(BadArgument, match="is no picture"):
+            quick(images=(str(bad),))(sd1, CHURCH)
+
+
+def test_pictures_of_any_size_are_cut_to_the_models(sd1: Model) -> None:
+    wide = Image.new("RGBA", (100, 40), (255, 0, 0, 255))
+    (fit,) = fitted([wide], sd1.size)
+    assert (fit.size, fit.mode) == ((32, 32), "RGB")
+    assert fitted([wide], (16, 48))[0].size == (48, 16)  # height first
+
+
+@pytest.mark.parametrize("concept", [Concept("church"), Concept("ink", kind="style"), Concept("red", kind="colour")])
+def test_the_worlds_pictures_are_ones_that_the_judge_gets_right(concept: Concept) -> None:
+    shown = from_world(concept, 5, seed=1, size=32)
+    assert len({image.tobytes() for image in shown}) == 5
+    best = load_judge().probabilities(shown)[concept.kind].argmax(1)
+    assert {ANSWERS[concept.kind][int(index)] for index in best} == {concept.text}
+    assert digest_of(shown) == digest_of(from_world(concept, 5, seed=1, size=32))
+    assert digest_of(shown) != digest_of(from_world(concept, 5, seed=2, size=32))
+
+
+@pytest.mark.parametrize(
+    ("changes", "concept", "says"),
+    [
+        ({"source": "world"}, Concept("dragon"), "no object 'dragon'"),
+        ({"source": "world"}, Concept("sunday prayer", kind="scene"), "no scene"),
+        ({"draws": 0}, CHURCH, "draws is 0"),
+        ({"share": 0.0}, CHURCH, "share is"),
+        ({"seed": -1}, CHURCH, "seed is -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_any_work(
+    sd1: Model, changes: Any, concept: Concept, says: str
+) -> None:
+    with count_rows(sd1) as count, pytest.raises(BadArgument, match=says):
+        quick(**changes)(sd1, concept)
+    assert count.rows == 0
+    with pytest.raises(BadArgument, match="choose one of generated, world"):
+        check_source("web", [concept])
+    with pytest.raises(BadArgument, match="one at a time"):
+        quick()(sd1, [CHURCH, Concept("dog")], examples=pictures())
+
+
+def test_the_defaults_are_the_published_values() -> None:
+    assert (CadAmplify().share, CadAmplify().pictures, CadAmplify().source) == (0.001, 5, "generated")
+    assert CadAmplify.preset("CompVis/stable-diffusion-v1-4") == CadAmplify()
+    assert CadAmplify.preset("emoji").source == "world"
+    assert methods()["CadAmplify"] is CadAmplify

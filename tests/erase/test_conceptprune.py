@@ -1,0 +1,159 @@
+"""ConceptPrune: its rule by hand, its window on any schedule, what it costs and what it leaves as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from edits.weights import weights_hash
+from tiny import tiny_sd1
+
+from turpentine.concepts import Concept
+from turpentine.erase.conceptprune import Conceptprune
+from turpentine.errors import BadArgument, BadWindow, EmptySelection, NotFinite
+from turpentine.models import Model, count_rows
+from turpentine.registry import methods
+
+CHURCH = Concept("church")
+
+
+def quick(**changes: Any) -> Conceptprune:
+    return Conceptprune(**{"sampling_steps": 6, "window": (0.0, 0.5), "pairs": 3, "share": 0.1, **changes})
+
+
+@torch.no_grad()
+def plain_norms(pipeline: Any, prompts: list[str], starts: list[int], steps: int, of: int, scale: float) -> Any:
+    """A of each GEGLU at each of the first steps, a prompt at a time, straight from the network."""
+    unet, seen = pipeline.unet, {}
+    ddim = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    ddim.set_timesteps(of)
+    handles = [
+        module.register_forward_hook(lambda m, a, out, name=name: seen.setdefault(name, []).append(out))
+        for name, module in unet.named_modules()
+        if name.endswith("ff.net.0")
+    ]
+    squares: dict[tuple[str, int], Any] = {}
+    for prompt, start in zip(prompts, starts, strict=True):
+        tell = [pipeline.encode_prompt(text, "cpu", 1, False)[0] for text in (prompt, "")]
+        x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(start))
+        for step in range(steps):
+            seen.clear()
+            eps = unet(x, ddim.timesteps[step], tell[0]).sample
+            for name, (h,) in seen.items():
+                h = h[0].double()
+                for token in h:
+                    squares[name, step] = squares.get((name, step), 0) + (token / token.norm()) ** 2
+            empty = unet(x, ddim.timesteps[step], tell[1]).sample
+            x = ddim.step(empty + scale * (eps - empty), ddim.timesteps[step], x).prev_sample
+    for handle in handles:
+        handle.remove()
+    return {key: value.sqrt() for key, value in squares.items()}
+
+
+def test_the_rule_is_the_papers(sd1: Model) -> None:
+    before = weights_hash(sd1)
+    edit = quick(seed=2)(sd1, CHURCH)
+    assert weights_hash(sd1) == before
+    starts = np.random.default_rng((1, 2, 0)).integers(2**31, 2**32, size=3).tolist()
+    target = plain_norms(sd1.pipeline, ["church", "a church", "church"], starts, 3, 6, 7.5)
+    base = plain_norms(sd1.pipeline, ["", "a", ""], starts, 3, 6, 7.5)
+    differing = total = 0
+    for name in {name for name, _ in target}:
+        layer = name.removesuffix("net.0") + "net.2"
+        weight = sd1.unet.get_parameter(f"{layer}.weight").detach().double()
+        votes = torch.zeros(weight.shape)
+        for step in range(3):
+            s_target, s_base = weight.abs() * target[name, step], weight.abs() * base[name, step]
+            short = int(0.1 * weight.numel() + 0.5) - weight.shape[0] * int(0.1 * weight.shape[1] + 0.5)
+            chosen = torch.zeros(weight.shape, dtype=torch.bool)
+            left = []
+            for r, row in enumerate(s_target):
+                order = row.sort(descending=True).indices
+                each = int(0.1 * len(row) + 0.5)
+                chosen[r, order[:each]] = True
+                left.append((float(row[order[each]]), r, int(order[each])))
+            for _, r, c in sorted(left, reverse=True)[: max(0, short)]:
+                chosen[r, c] = True
+            votes += chosen & (s_target > s_base)
+        wanted = votes > 1.5
+        found = edit.zeroed.get(f"unet.{layer}.weight")
+        mask = found.mask() if found else torch.zeros_like(wanted)
+        differing, total = differing + int((mask ^ wanted).sum()), total + int(wanted.sum())
+    assert total > 100
+    assert differing <= 0.01 * total  # where two scores differ in the last bits
+
+
+def test_the_window_is_a_part_of_any_schedule(sd1: Model) -> None:
+    seen: list[tuple[int, int]] = []
+    with count_rows(sd1) as count:
+        quick(sampling_steps=20, window=(0.0, 0.2), pairs=2)(sd1, CHURCH, progress=lambda *told: seen.append(told))
+    assert (count.rows, count.grad_rows) == (4 * 4 * 2, 0)  # the first 4 of 20 steps, two prompts, with guidance
+    assert seen[-1] == (32, 32)
+    late = quick(window=(0.5, 1.0))(sd1, CHURCH)
+    assert late != quick()(sd1, CHURCH)
+    with pytest.raises(BadWindow, match="none of the 2"):
+        quick(sampling_steps=2, window=(0.0, 0.2))(sd1, CHURCH)
+
+
+def test_majority_share_and_base_narrow_and_widen(sd1: Model) -> None:
+    def size(edit: Any) -> int:
+        return sum(len(zeroed) for zeroed in edit.zeroed.values())
+
+    once, often = quick(majority=0.0)(sd1, CHURCH), quick(majority=0.9)(sd1, CHURCH)
+    assert size(often) < size(once)
+    for name, zeroed in often.zeroed.items():
+        assert not (zeroed.mask() & ~once.zeroed[name].mask()).any()
+    assert quick(base="dog")(sd1, CHURCH) != quick()(sd1, CHURCH)
+    with pytest.raises(BadArgument, match="No weight is chosen for 'church'"):
+        quick(base="church")(sd1, CHURCH)  # the same prompts excite nothing more
+    both = quick()(sd1, [CHURCH, Concept("dog")])
+    assert size(both) > size(quick()(sd1, CHURCH))
+
+
+@pytest.mark.parametrize("family", ["sd2", "sdxl"])
+def test_every_family_is_pruned_in_its_outputs(family: str, request: pytest.FixtureRequest) -> None:
+    model: Model = request.getfixturevalue(family)
+    edit = quick(pairs=1)(model, CHURCH)
+    assert all(name.endswith(".ff.net.2.weight") for name in edit.names)
+    assert quick(pairs=1)(model, CHURCH) == edit
+
+
+def test_any_linear_layers_may_be_pruned(sd1: Model) -> None:
+    sites = sd1.sites.only(kind="cross-attention", label="MID", level="module")
+    edit = quick(sites=sites)(sd1, CHURCH)
+    assert set(edit.names) <= {name for site in sites for name in site.parameters}
+    assert edit.provenance.settings["sites"] == tuple(site.name for site in sites)
+    with pytest.raises(EmptySelection, match="no linear layer"):
+        quick(sites=sd1.sites.only(kind="input"))(sd1, CHURCH)
+    with pytest.raises(BadArgument, match="sites is 'all'"):
+        quick(sites="all")(sd1, CHURCH)
+
+
+def test_settings_out_of_range_and_broken_weights_are_named(sd1: Model) -> None:
+    for changes in ({"share": 0}, {"pairs": 0}, {"majority": 1.0}, {"seed": -1}, {"guidance_scale": float("inf")}):
+        with count_rows(sd1) as count, pytest.raises(BadArgument):
+            quick(**changes)(sd1, CHURCH)
+        assert count.rows == 0
+    model = Model(tiny_sd1())
+    with torch.no_grad():
+        model.parameter("unet.conv_in.weight")[0] = float("nan")
+    with pytest.raises(NotFinite, match=r"ff\.net\.2 reads"):
+        quick()(model, CHURCH)
+
+
+def test_half_precision_is_pruned(sd1: Model) -> None:
+    half = Model(tiny_sd1().to(dtype=torch.bfloat16))
+    edit = quick(pairs=1)(half, CHURCH)
+    with edit.on(half):
+        name = edit.names[0]
+        assert (half.parameter(name).detach()[edit.zeroed[name].mask()] == 0).all()
+
+
+def test_the_defaults_are_the_published_values() -> None:
+    prune = Conceptprune()
+    assert (prune.share, prune.majority, prune.window) == (0.02, 0.5, (0.0, 0.2))
+    assert Conceptprune.preset("CompVis/stable-diffusion-v1-4") == prune
+    assert methods()["Conceptprune"] is Conceptprune

@@ -185,6 +185,21 @@ def test_any_selection_may_be_trained(sd1: Model) -> None:
     assert edit.provenance.settings["sites"] == tuple(site.name for site in sites)
 
 
+def test_the_top_sites_of_a_table_may_be_trained(sd1: Model, tmp_path: Path) -> None:
+    names = [site.name for site in sd1.sites.only(label="MID", level="layer", kind="cross-attention")]
+    table = tmp_path / "attribution.csv"
+    table.write_text("site,score\n" + "".join(f"{name},{score}\n" for score, name in enumerate(names)))
+    edit = _quick(sites_from=str(table), top=2)(sd1, CHURCH)
+    assert set(edit.names) == set(sd1.sites.named(names[-2:]).parameters())
+    assert edit.provenance.settings["sites"] == tuple(names[-2:])
+    table.unlink()
+    assert ESD(**edit.provenance.settings)(sd1, CHURCH) == edit
+    with pytest.raises(BadArgument, match="no table"):
+        _quick(sites_from=str(table))(sd1, CHURCH)
+    with pytest.raises(UnknownName, match="'nowhere'"):
+        _quick(sites=(*names, "nowhere"))(sd1, CHURCH)
+
+
 def test_an_unknown_set_and_sites_outside_the_denoiser_are_refused(sd1: Model) -> None:
     with count_rows(sd1) as count:
         with pytest.raises(UnknownName, match="x-strict, u, selfattn"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from turpentine.concepts import Concept
-from turpentine.edits import Edit, Provenance, stack_of
+from turpentine.edits import Edit, Provenance
+from turpentine.erase.common import as_concepts, provenance_of
 from turpentine.erase.tuning.adam import Adam, train
 from turpentine.erase.tuning.checkpoint import Checkpoint
 from turpentine.erase.tuning.fresh import FreshStates
@@ -22,8 +23,9 @@ from turpentine.erase.tuning.masters import Masters
 from turpentine.erase.tuning.meter import Meter
 from turpentine.erase.tuning.states import Batch, Lesson, Predictions, Sampling
 from turpentine.erase.tuning.stored import StoredStates
-from turpentine.errors import BadArgument, BadWindow, EmptyConcept, EmptySelection, UnknownName
+from turpentine.errors import BadArgument, BadWindow, EmptySelection, UnknownName
 from turpentine.models import Model, Sites, Window, is_small
+from turpentine.models.site_table import top_sites
 from turpentine.progress import Progress
 from turpentine.registry import method
 
@@ -65,7 +67,7 @@ class ESD:
     stored trajectories of the frozen model. `ESD.preset` has values for other models.
 
     sites: which weights: "x" (cross-attention), "x-strict" (its keys and values), "u" (all but it), "selfattn", "all",
-        or any selection of the denoiser's sites; see `esd_sites`.
+        or any selection of the denoiser's sites, also by their names; see `esd_sites`.
     eta: η, the strength, 0 or more.
     steps: updates, 1 or more. lr: learning rate of Adam. batch_size: rows of an update.
     trajectories: stored sampling runs for each concept, 1 or more; its prompts take turns. Not used if `fresh`.
@@ -74,13 +76,15 @@ class ESD:
         narrows it further.
     fresh: sample x_t from the model in training, for each update anew.
     erase_from: what the concept is taken off, as a prompt; by default the concept itself is erased.
+    sites_from: a CSV or parquet table of sites with scores, such as an attribution; its top ones stand in the place of
+        `sites`; see `turpentine.models.site_table`. top: how many of them, 1 or more.
     seed: of all draws, 0 or more. Update k depends on the seed and k only.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {f"esd-{name}": {"sites": name} for name in SETS}
     """The names that papers and the command line use, and what each sets."""
 
-    sites: str | Sites = "x"
+    sites: str | Sites | tuple[str, ...] = "x"
     eta: float = 1.0
     steps: int = 1000
     lr: float = 1e-5
@@ -91,6 +95,8 @@ class ESD:
     window: tuple[float, float] = (0.0, 1.0)
     fresh: bool = False
     erase_from: str | None = None
+    sites_from: str | None = None
+    top: int = 10
     seed: int = 0
 
     @classmethod
@@ -122,7 +128,9 @@ class ESD:
         Raises BadArgument, BadWindow, EmptySelection or UnknownName for settings before any work; NotFinite, naming the
         weight and the update; KeyboardInterrupt, saying how to go on.
         """
-        concepts = _as_tuple(concept)
+        if self.sites_from is not None:
+            return self._located(model)(model, concept, progress=progress, checkpoint=checkpoint)
+        concepts = as_concepts(concept, model)
         sampling = self._sampling(model)
         masters = Masters(model, self._weights(model))
         provenance = self._provenance(model, concepts)
@@ -142,6 +150,11 @@ class ESD:
     def target(self, start: Predictions, concept: Predictions, uncond: Predictions) -> Predictions:
         """ε̃ = start − η·(ε*(x, c) − ε*(x, ∅)); start is ε*(x, ∅), or ε*(x, c_f) with `erase_from`."""
         return start - self.eta * (concept - uncond)
+
+    def _located(self, model: Model) -> ESD:
+        """The same with the sites that the table puts first: they decide the edit, not where the table lies."""
+        assert self.sites_from is not None
+        return replace(self, sites=top_sites(model.sites, self.sites_from, self.top), sites_from=None)
 
     def _loss(self, model: Model, masters: Masters, batch: Batch) -> Float[Tensor, ""]:
         """Mean of (ε_θ(x_t, c) − ε̃)², in fp32."""
@@ -185,7 +198,7 @@ class ESD:
         return Window(max(one.start for one in windows), min(one.stop for one in windows))
 
     def _weights(self, model: Model) -> tuple[str, ...]:
-        sites = esd_sites(model, self.sites) if isinstance(self.sites, str) else self.sites
+        sites = _selection(model, self.sites)
         names = sites.parameters()
         if not names:
             raise EmptySelection(f"{sites} holds no weight to train: select linear or convolution layers.")
@@ -195,18 +208,14 @@ class ESD:
         return names
 
     def _provenance(self, model: Model, concepts: tuple[Concept, ...]) -> Provenance:
-        settings = {field.name: getattr(self, field.name) for field in fields(self)}
         # The names of sites say nothing of their window, so that it counts as the settings' own.
-        window = astuple(self._both_windows())
-        return Provenance(
-            method=type(self).__name__,
-            settings={**settings, "window": window, "sites": _plain(self.sites)},
-            concepts=concepts,
-            seed=self.seed,
-            base=model.fingerprint,
-            model=model.name,
-            onto=stack_of(model).ids,
-        )
+        return provenance_of(self, model, concepts, window=astuple(self._both_windows()))
+
+
+def _selection(model: Model, sites: str | Sites | tuple[str, ...]) -> Sites:
+    if isinstance(sites, Sites):
+        return sites
+    return esd_sites(model, sites) if isinstance(sites, str) else model.sites.named(sites)
 
 
 def esd_sites(model: Model, name: str) -> Sites:
@@ -227,13 +236,6 @@ def esd_sites(model: Model, name: str) -> Sites:
     return layers.only(kind=name)
 
 
-def _as_tuple(concept: Concept | Sequence[Concept]) -> tuple[Concept, ...]:
-    concepts = (concept,) if isinstance(concept, Concept) else tuple(concept)
-    if not concepts:
-        raise EmptyConcept("There is no concept to erase: give one at least.")
-    return concepts
-
-
 def _check_settings(settings: ESD) -> None:
     for name in ("steps", "batch_size", "trajectories", "sampling_steps"):
         if getattr(settings, name) < 1:
@@ -245,11 +247,6 @@ def _check_settings(settings: ESD) -> None:
         raise BadArgument(f"lr is {settings.lr} and seed is {settings.seed}: give a rate above 0 and a seed from 0.")
     if settings.erase_from is not None and not settings.erase_from.strip():
         raise BadArgument("erase_from is empty: give the prompt that the concept is taken off, or leave it out.")
-
-
-def _plain(sites: str | Sites) -> Any:
-    """Sites by name."""
-    return sites if isinstance(sites, str) else tuple(site.name for site in sites)
 
 
 def _facts(model: Model, provenance: Provenance) -> dict[str, Any]:

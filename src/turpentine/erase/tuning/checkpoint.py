@@ -11,7 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
+from turpentine.edits import Provenance
 from turpentine.errors import BadArgument
+from turpentine.models import Model
 from turpentine.sealed import read_sealed, write_sealed
 
 
@@ -56,6 +58,13 @@ class Checkpoint:
         if differing:
             what = ", ".join(f"{key} {other.get(key)!r} there and {self._run.get(key)!r} here" for key in differing)
             raise BadArgument(f"The checkpoint {self.folder} is of another run ({what}): remove it or name another.")
+
+
+def facts_of(model: Model, provenance: Provenance) -> dict[str, Any]:
+    """All that decides the numbers of a run: two runs with the same facts may share a checkpoint."""
+    record = provenance.to_json()
+    facts = {key: record[key] for key in ("method", "settings", "concepts", "base", "onto")}
+    return {**facts, "dtype": str(model.dtype)}
 
 
 def discard(folder: str | os.PathLike[str]) -> None:

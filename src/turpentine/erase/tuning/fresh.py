@@ -10,7 +10,7 @@ from torch import Tensor
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.erase.tuning.masters import Masters, standing_in
 from turpentine.erase.tuning.states import Batch, Latents, Lesson, Sampling
-from turpentine.models import Conditioning, Model, sample
+from turpentine.models import Blend, Conditioning, Model, sample
 
 
 class FreshStates:
@@ -40,8 +40,9 @@ class FreshStates:
     def _walk(self, noise: Latents, cond: Conditioning, wanted: Sequence[int]) -> tuple[Latents, Tensor]:
         """x_t and t of each row at its own step."""
         x, t = torch.empty_like(noise), torch.empty(len(noise), dtype=torch.long)
-        scale = self._sampling.guidance_scale
-        for step in sample(self._model, cond, self._empty, noise, steps=self._sampling.steps, guidance_scale=scale):
+        count, scale = self._sampling.steps, self._sampling.guidance_scale
+        plain = Blend(())  # weights are trained as without the guidance that may be on the model
+        for step in sample(self._model, cond, self._empty, noise, steps=count, guidance_scale=scale, guidance=plain):
             here = [row for row, index in enumerate(wanted) if index == step.index]
             x[here], t[here] = step.x[here], int(step.t)
             if step.index == max(wanted):

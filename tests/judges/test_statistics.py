@@ -51,5 +51,5 @@ def test_it_is_a_judge_of_any_size_and_mode_and_of_no_picture() -> None:
     judge = PictureStatistics()
     assert isinstance(judge, Judge)
     assert judge([noise(96), flat(9).convert("L"), flat(9).convert("RGBA")]).height == 3
-    assert judge([]).columns == judge([noise()]).columns == ["contrast", "roughness", "broken"]
+    assert judge([]).columns == judge([noise()]).columns == ["contrast", "roughness", "broken", "thumbnail"]
     assert judge([]).schema == judge([noise()]).schema

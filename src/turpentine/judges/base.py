@@ -1,12 +1,44 @@
-"""What every judge is."""
+"""What every judge is, and what it says of its columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 import polars as pl
 from PIL import Image
+
+# Up to Python 3.11 its own isinstance runs properties, and a revision would fetch weights.
+from typing_extensions import Protocol, runtime_checkable
+
+from turpentine.errors import BadArgument
+
+Told = TypeVar("Told")
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column of scores can be.
+
+    low, high: the range of a number; both None for a label, or for a vector, which have no mean. direction: which way a
+    number is better for the picture, such as "higher" where it shows the prompt; None where neither is.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    direction: Literal["higher", "lower"] | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """May its values be averaged?"""
+        return self.low is not None
+
+
+LABEL = Column()
+"""A text that a picture is judged to be; also for vectors and bytes, which are for other numbers to be made of."""
+
+PROBABILITY = Column(0.0, 1.0)
 
 
 @runtime_checkable
@@ -18,7 +50,7 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """What it is called; `turpentine.judges.judge` makes it by this name."""
         ...
 
     @property
@@ -31,6 +63,42 @@ class Judge(Protocol):
         """What its answers can be and what decides them, such as labels and thresholds, as JSON has them."""
         ...
 
-    def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
-        """The scores; columns are the judge's own, and the same for no picture as for many."""
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it must be told beside the pictures: some of "prompt" and "reference"."""
         ...
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Its columns by name, in order."""
+        ...
+
+    @property
+    def download(self) -> str | None:
+        """What must be fetched before it can judge, with the size where that is known; None if all is here."""
+        ...
+
+    def __call__(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        prompts: Sequence[str] | None = None,
+        references: Sequence[Image.Image] | None = None,
+    ) -> pl.DataFrame:
+        """The scores; columns are the judge's own, and the same for no picture as for many.
+
+        prompts: what each picture was asked for. references: for each the unedited model's picture of the same prompt,
+        seed and settings. Raises BadArgument where one that it needs is missing.
+        """
+        ...
+
+
+def told(judge: str, what: str, values: Sequence[Told] | None, images: Sequence[Image.Image]) -> Sequence[Told]:
+    """What a judge needs beside the pictures, one for each. Raises BadArgument if it is not there.
+
+    judge: its name. what: such as "prompt".
+    """
+    given = values or ()
+    if len(given) != len(images):
+        raise BadArgument(f"The judge {judge} needs a {what} for each of {len(images)} pictures, and has {len(given)}.")
+    return given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 
 from turpentine.emoji.judge import ANSWERS, load_judge, weights_path
 from turpentine.errors import ModelNotFound
+from turpentine.judges.base import LABEL, PROBABILITY, Column
+from turpentine.judges.weights import weights_digest
 from turpentine.judges.works import nearest_works, radius
 
 REVISION = "1"
@@ -40,6 +41,20 @@ class EmojiJudge:
     """
 
     name = "emoji"
+    needs: frozenset[str] = frozenset()
+    download = None
+    columns: Mapping[str, Column] = {
+        "object": LABEL,
+        "object_p": PROBABILITY,
+        "second": LABEL,
+        "style": LABEL,
+        "style_p": PROBABILITY,
+        "colour": LABEL,
+        "colour_p": PROBABILITY,
+        "work": LABEL,
+        "artist": LABEL,
+        "work_distance": Column(0.0, 1.0),
+    }
 
     def __init__(self, classifier: Classifier | None = None) -> None:
         self._classifier = _shipped() if classifier is None else classifier
@@ -47,12 +62,9 @@ class EmojiJudge:
     @cached_property
     def revision(self) -> str:
         """SHA-256, in hex, over the classifier's weights and the revision of the code."""
-        digest = hashlib.sha256(f"{REVISION} {type(self._classifier).__name__}".encode())
-        if isinstance(self._classifier, nn.Module):
-            for name, tensor in sorted(self._classifier.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        code = f"{REVISION} {type(self._classifier).__name__}"
+        networks = [self._classifier] if isinstance(self._classifier, nn.Module) else []
+        return weights_digest(code, *networks)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -60,7 +72,13 @@ class EmojiJudge:
         labels = {attribute: list(answers) for attribute, answers in ANSWERS.items()}
         return {"labels": labels, "radius of a work": radius()}
 
-    def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
+    def __call__(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        prompts: Sequence[str] | None = None,
+        references: Sequence[Image.Image] | None = None,
+    ) -> pl.DataFrame:
         """A row for each picture; the columns are described above."""
         if not images:
             return pl.concat([_answers(_nothing()), nearest_works([])], how="horizontal")

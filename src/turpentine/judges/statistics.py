@@ -10,6 +10,9 @@ import polars as pl
 from jaxtyping import Float
 from PIL import Image
 
+from turpentine.judges.base import LABEL, Column
+from turpentine.judges.collapse import thumbnail
+
 BLANK = 0.04
 """A picture of less contrast shows nothing. The faintest of the emoji world's pictures has 0.06."""
 
@@ -23,22 +26,38 @@ class PictureStatistics:
 
     contrast: the largest standard deviation of a colour channel, 0 to 0.5. roughness: the median difference of
     neighbouring pixels, in the channel where it is largest, 0 to 1; drawings and photographs have wide calm parts and
-    so a small median. broken: "blank", "noise" or null.
+    so a small median. broken: "blank", "noise" or null. thumbnail: for `collapse`, which compares pictures of several
+    seeds.
     """
 
     name = "picture statistics"
-    revision = "1"
+    revision = "2"
+    needs: frozenset[str] = frozenset()
+    download = None
+    columns: Mapping[str, Column] = {
+        "contrast": Column(0.0, 0.5),
+        "roughness": Column(0.0, 1.0),
+        "broken": LABEL,
+        "thumbnail": LABEL,
+    }
     settings: Mapping[str, Any] = {"blank below contrast": BLANK, "noise above roughness": NOISE}
 
-    def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
-        """A row for each picture: contrast, roughness, broken."""
-        pixels = [np.asarray(image.convert("RGB"), dtype=np.float32) / 255 for image in images]
-        scores = [(contrast(picture), roughness(picture)) for picture in pixels]
-        return pl.DataFrame(
-            [(c, r, _fault(c, r)) for c, r in scores],
-            schema={"contrast": pl.Float64, "roughness": pl.Float64, "broken": pl.String},
-            orient="row",
-        )
+    def __call__(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        prompts: Sequence[str] | None = None,
+        references: Sequence[Image.Image] | None = None,
+    ) -> pl.DataFrame:
+        """A row for each picture: contrast, roughness, broken, thumbnail."""
+        schema = {"contrast": pl.Float64, "roughness": pl.Float64, "broken": pl.String, "thumbnail": pl.Binary}
+        return pl.DataFrame([_row(image) for image in images], schema=schema, orient="row")
+
+
+def _row(image: Image.Image) -> tuple[float, float, str | None, bytes]:
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    c, r = contrast(pixels), roughness(pixels)
+    return c, r, _fault(c, r), thumbnail(image)
 
 
 def contrast(pixels: Float[np.ndarray, "height width channel"]) -> float:

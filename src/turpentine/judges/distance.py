@@ -1,0 +1,107 @@
+"""How far a picture is from the unedited model's, as a network sees it: LPIPS on named features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf
+from typing import Any, ClassVar
+
+import polars as pl
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from turpentine.errors import BadArgument
+from turpentine.judges.base import Column, told
+from turpentine.judges.features import Extractor, extractor
+from turpentine.judges.maps import Maps
+
+REVISION = "1"
+"""Of the code here; raise it with any change that could give another score."""
+
+_BATCH = 8  # pictures at a time: the layers of a large network take a hundred times their memory
+
+
+@dataclass(frozen=True, eq=False)
+class Distance:
+    """d(x, y) = Σ_l mean over places of ‖x̂_l − ŷ_l‖², with each layer's channels scaled to unit length at each place.
+
+    The form of LPIPS (Zhang et al. 2018, arXiv 1801.03924, equation 1) with all weights 1, on the layers of a named
+    network. Papers report LPIPS on AlexNet with learned weights; those numbers have another scale.
+
+    network, model, commit, device, preprocessing: whose layers, as in `features.extractor`. column: what the distances
+    are called, where two such judges stand side by side.
+    """
+
+    name: ClassVar[str] = "distance"
+    needs: ClassVar[frozenset[str]] = frozenset({"reference"})
+
+    network: str = "emoji"
+    model: str | None = None
+    commit: str | None = None
+    device: str | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    column: str = "distance"
+
+    def __post_init__(self) -> None:
+        _ = self._extractor  # whose settings are checked; nothing is loaded
+
+    @property
+    def revision(self) -> str:
+        """SHA-256 over the network's weights and the revisions of the code."""
+        return f"{REVISION} {self._extractor.revision}"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The network, and what is done to pictures before it sees them."""
+        return self._extractor.settings
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The distance: 0 for the same picture."""
+        return {self.column: Column(0.0, inf, "lower")}
+
+    @property
+    def download(self) -> str | None:
+        """What must be fetched first."""
+        return self._extractor.download
+
+    def __call__(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        prompts: Sequence[str] | None = None,
+        references: Sequence[Image.Image] | None = None,
+    ) -> pl.DataFrame:
+        """A row for each picture. Raises BadArgument without references, or for one of another size."""
+        others = told(self.name, "reference", references, images)
+        for image, other in zip(images, others, strict=True):
+            if image.size != other.size:
+                raise BadArgument(f"A picture of {image.size} px has a reference of {other.size} px: draw both alike.")
+        starts = range(0, len(images), _BATCH)
+        found = [self._distances(images[start : start + _BATCH], others[start : start + _BATCH]) for start in starts]
+        return pl.DataFrame({self.column: [d for part in found for d in part]}, schema={self.column: pl.Float64})
+
+    def _distances(self, images: Sequence[Image.Image], others: Sequence[Image.Image]) -> list[float]:
+        both = distance(self._extractor.maps(images), self._extractor.maps(others))
+        return [float(d) for d in both]
+
+    @cached_property
+    def _extractor(self) -> Extractor:
+        return extractor(self.network, self.model, self.commit, self.device, self.preprocessing)
+
+
+def distance(x: Maps, y: Maps) -> Float[Tensor, " picture"]:
+    """The distances of pictures by the maps of their layers, fp64; see `Distance`."""
+    layers = [(_unit(a) - _unit(b)).square().sum(dim=1).mean(dim=(1, 2)) for a, b in zip(x, y, strict=True)]
+    return torch.stack(layers).sum(dim=0)
+
+
+def _unit(layer: Float[Tensor, "picture channel height width"]) -> Float[Tensor, "picture channel height width"]:
+    """Channels scaled to unit length at each place; the small number is that of LPIPS."""
+    layer = layer.double()
+    length: Tensor = torch.linalg.vector_norm(layer, dim=1, keepdim=True)
+    return layer / (length + 1e-10)

@@ -1,0 +1,162 @@
+"""Pictures as vectors, by named networks: what FID, CLIP-MMD and distances are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+import polars as pl
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from turpentine.emoji.judge import JudgeNet, load_judge, weights_path
+from turpentine.emoji.vision import images_to_tensor
+from turpentine.emoji.world import SIZE
+from turpentine.errors import BadArgument, ModelNotFound, UnknownName
+from turpentine.judges.base import LABEL, Column
+from turpentine.judges.classifying import HubClassifier
+from turpentine.judges.hub import BATCH
+from turpentine.judges.maps import Maps, cnn_maps
+from turpentine.judges.towers import ClipTowers, EmojiTowers
+from turpentine.judges.weights import weights_digest
+from turpentine.nearest import offer
+
+REVISION = "1"
+"""Of the code here; raise it with any change that could give another vector."""
+
+NETWORKS: Mapping[str, str] = {
+    "emoji": "the image tower of the embedded model, unit vectors",
+    "emoji judge": "what the last layer of the embedded world's judge reads",
+    "clip": "the image tower of a CLIP model, unit vectors",
+    "classifier": "what the last layer of an image classifier reads",
+}
+"""The kinds of networks by name. The last two are of a model by folder or hub id."""
+
+
+@dataclass(frozen=True, eq=False)
+class JudgeFeatures:
+    """What the last layer of the embedded world's judge reads: each channel's mean and maximum."""
+
+    download: ClassVar[None] = None
+
+    @cached_property
+    def revision(self) -> str:
+        """SHA-256 over the revision of the code and all weights."""
+        return weights_digest(f"judge features {REVISION}", self._judge)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The size that pictures are brought to."""
+        return {"network": "emoji judge", "size": SIZE}
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector."""
+        return self._judge.network.conv_out.in_features
+
+    @torch.inference_mode()
+    def vectors(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture feature"]:
+        """A vector for each picture."""
+        parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        found = [self._judge.network.features(images_to_tensor(part, SIZE)) for part in parts]
+        return torch.cat(found) if found else torch.zeros(0, self.width)
+
+    @torch.inference_mode()
+    def maps(self, images: Sequence[Image.Image]) -> Maps:
+        """What the residual blocks give."""
+        return cnn_maps(self._judge.network, images_to_tensor(images, SIZE))
+
+    @cached_property
+    def _judge(self) -> JudgeNet:
+        if not weights_path().is_file():
+            raise ModelNotFound(f"The judge's weights are not at {weights_path()}: install Turpentine anew.")
+        return load_judge()
+
+
+Extractor: TypeAlias = EmojiTowers | JudgeFeatures | ClipTowers | HubClassifier
+"""A network that gives a vector of each picture by `vectors`, and what its layers see by `maps`."""
+
+
+def extractor(
+    network: str,
+    model: str | None = None,
+    commit: str | None = None,
+    device: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+) -> Extractor:
+    """The network of this name, see NETWORKS; of "clip" and "classifier" a model must be told.
+
+    Raises UnknownName for another name, BadArgument for a model too few or too many.
+    """
+    if network not in NETWORKS:
+        raise UnknownName(f"No features are called {network!r}: {offer(network, NETWORKS)}")
+    if network in ("clip", "classifier"):
+        if model is None:
+            raise BadArgument(f"Features of {network} are of some model: give its folder or hub id as `model`.")
+        made = ClipTowers if network == "clip" else HubClassifier
+        return made(model, commit, device, preprocessing or {})
+    if model is not None:
+        raise BadArgument(f"Features of {network} are of the embedded world: leave the model {model!r} out.")
+    return EmojiTowers() if network == "emoji" else JudgeFeatures()
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Vectors of pictures, kept as a column for measures of whole sets: see `judges.sets`.
+
+    network, model, commit, device, preprocessing: which vectors, as in `extractor`. column: what they are called, where
+    two such judges stand side by side.
+    """
+
+    name: ClassVar[str] = "features"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    network: str = "emoji"
+    model: str | None = None
+    commit: str | None = None
+    device: str | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    column: str = "features"
+
+    def __post_init__(self) -> None:
+        _ = self._extractor  # whose settings are checked; nothing is loaded
+
+    @property
+    def revision(self) -> str:
+        """SHA-256 over the network's weights and the revision of its code."""
+        return self._extractor.revision
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The network, and what is done to pictures before it sees them."""
+        return self._extractor.settings
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The vectors, which have no range."""
+        return {self.column: LABEL}
+
+    @property
+    def download(self) -> str | None:
+        """What must be fetched first."""
+        return self._extractor.download
+
+    def __call__(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        prompts: Sequence[str] | None = None,
+        references: Sequence[Image.Image] | None = None,
+    ) -> pl.DataFrame:
+        """A row for each picture: an array of fp32."""
+        vectors = self._extractor.vectors(images).numpy()
+        kind = pl.Array(pl.Float32, self._extractor.width)
+        return pl.DataFrame([pl.Series(self.column, vectors, dtype=kind)])
+
+    @cached_property
+    def _extractor(self) -> Extractor:
+        return extractor(self.network, self.model, self.commit, self.device, self.preprocessing)

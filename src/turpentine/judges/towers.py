@@ -1,0 +1,162 @@
+"""Towers that give a picture and a text each a vector of one space: the emoji world's own, and CLIP's by hub id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPModel, CLIPTokenizer
+
+from turpentine.emoji import WEIGHTS
+from turpentine.emoji.towers import FILE, load_towers
+from turpentine.emoji.towers import Towers as EmojiNetworks
+from turpentine.emoji.vision import images_to_tensor
+from turpentine.emoji.world import SIZE
+from turpentine.errors import ModelNotFound
+from turpentine.judges.hub import BATCH, batches, processing, read_network, read_processor, read_tokenizer, to_fetch
+from turpentine.judges.maps import Maps, as_maps, cnn_maps, joined
+from turpentine.judges.weights import weights_digest
+from turpentine.models.quiet import quiet
+
+REVISION = "1"
+"""Of the code here; raise it with any change that could give another vector."""
+
+Vectors: TypeAlias = Float[Tensor, "picture feature"]
+
+
+@dataclass(frozen=True, eq=False)
+class EmojiTowers:
+    """The towers of the embedded model; pictures are brought to its own size."""
+
+    download: ClassVar[None] = None
+
+    @cached_property
+    def revision(self) -> str:
+        """SHA-256 over the revision of the code and all weights."""
+        return weights_digest(f"emoji towers {REVISION}", self._networks)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The size that pictures are brought to."""
+        return {"towers": "emoji", "size": SIZE}
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector."""
+        return int(self._networks.image.conv_out.out_features)
+
+    @torch.inference_mode()
+    def vectors(self, images: Sequence[Image.Image]) -> Vectors:
+        """Unit vectors of pictures."""
+        parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        found = [self._networks.of_images(images_to_tensor(part, SIZE)) for part in parts]
+        return torch.cat(found) if found else torch.zeros(0, self.width)
+
+    @torch.inference_mode()
+    def of_texts(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of captions."""
+        return self._networks.of_text(list(texts)) if texts else torch.zeros(0, self.width)
+
+    @torch.inference_mode()
+    def maps(self, images: Sequence[Image.Image]) -> Maps:
+        """What the residual blocks of the image tower give."""
+        return cnn_maps(self._networks.image, images_to_tensor(images, SIZE))
+
+    @cached_property
+    def _networks(self) -> EmojiNetworks:
+        path = WEIGHTS / "towers" / FILE
+        if not path.is_file():
+            raise ModelNotFound(f"The towers' weights are not at {path}: install Turpentine anew.")
+        with quiet():
+            return load_towers(WEIGHTS)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipTowers:
+    """The towers of a CLIP model (Radford et al. 2021, arXiv 2103.00020).
+
+    model: a folder, or a hub id. commit: of the hub's repository. device: by default CUDA if there is one.
+    preprocessing: changes to what the model's own config says of pictures.
+    """
+
+    model: str
+    commit: str | None = None
+    device: str | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def revision(self) -> str:
+        """SHA-256 over the revision of the code and all weights."""
+        return weights_digest(f"clip towers {REVISION}", self._network)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The model's name, and what is done to pictures before it sees them."""
+        return {"towers": self.model, "preprocessing": processing(self._processor)}
+
+    @property
+    def download(self) -> str | None:
+        """What must be fetched first."""
+        return to_fetch(self.model, self.commit)
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector."""
+        return int(self._network.config.projection_dim)
+
+    @torch.inference_mode()
+    def vectors(self, images: Sequence[Image.Image]) -> Vectors:
+        """Unit vectors of pictures."""
+        read = batches(self._processor, images, self._network.device)
+        found = [self._network.visual_projection(self._network.vision_model(x).pooler_output) for x in read]
+        return F.normalize(torch.cat(found), dim=-1).cpu() if found else torch.zeros(0, self.width)
+
+    @torch.inference_mode()
+    def of_texts(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of texts."""
+        found = [self._text(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        return F.normalize(torch.cat(found), dim=-1).cpu() if found else torch.zeros(0, self.width)
+
+    @torch.inference_mode()
+    def maps(self, images: Sequence[Image.Image]) -> Maps:
+        """What the blocks of the image tower give, without the class token."""
+        read = batches(self._processor, images, self._network.device)
+        return joined([as_maps(self._network.vision_model(x, output_hidden_states=True).hidden_states) for x in read])
+
+    def _text(self, texts: Sequence[str]) -> Vectors:
+        length = self._network.config.text_config.max_position_embeddings
+        tokens = self._tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        )
+        hidden = self._network.text_model(tokens.input_ids.to(self._network.device)).pooler_output
+        vectors: Vectors = self._network.text_projection(hidden)
+        return vectors
+
+    @cached_property
+    def _network(self) -> Any:
+        return read_network(CLIPModel, self.model, self.commit, self.device)
+
+    @cached_property
+    def _processor(self) -> Any:
+        return read_processor(self.model, self.commit, self.preprocessing)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return read_tokenizer(CLIPTokenizer, self.model, self.commit)
+
+
+Towers: TypeAlias = EmojiTowers | ClipTowers
+
+
+def towers(
+    model: str, commit: str | None = None, device: str | None = None, preprocessing: Mapping[str, Any] | None = None
+) -> Towers:
+    """The towers of the embedded world for "emoji"; else a CLIP model's, see `ClipTowers`."""
+    return EmojiTowers() if model == "emoji" else ClipTowers(model, commit, device, preprocessing or {})

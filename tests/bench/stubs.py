@@ -18,6 +18,7 @@ from turpentine.bench.protocol import Protocol
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.errors import BadArgument
+from turpentine.judges.base import LABEL, Column
 from turpentine.models import Model
 from turpentine.progress import Progress
 
@@ -36,12 +37,15 @@ class StubJudge:
 
     name = "stub"
     settings: Mapping[str, Any] = {}
+    needs: frozenset[str] = frozenset()
+    columns: Mapping[str, Column] = {"object": LABEL, "style": LABEL}
+    download = None
 
     def __init__(self, revision: str = "1") -> None:
         self.revision = revision
         self.seen = 0
 
-    def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
+    def __call__(self, images: Sequence[Image.Image], **told: Any) -> pl.DataFrame:
         self.seen += len(images)
         reds = [int(np.asarray(image)[0, 0, 0]) for image in images]
         objects = ["church" if red % 2 == 0 else "dog" for red in reds]

@@ -64,7 +64,7 @@ def test_a_finished_run_is_only_read(sd1: Model, whole: ErasureResult) -> None:
     assert again.after.rows.equals(whole.after.rows)
 
 
-@pytest.mark.parametrize("calls", range(1, 6))
+@pytest.mark.parametrize("calls", range(1, 10))
 def test_a_killed_run_goes_on_to_the_same_result_and_repeats_only_what_was_in_flight(
     sd1: Model, whole: ErasureResult, tmp_path: Path, calls: int
 ) -> None:
@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_result_and_repeats_only_what_was_in_fl
 def test_progress_tells_the_phase_and_how_far_it_is(sd1: Model, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     run(sd1, tmp_path, progress=lambda *now: told.append(now))
-    drawn = [3, 6]
+    drawn = [0, 2, 4, 6]
     assert told == [("erase", 1, 1), *((phase, n, 6) for phase in ("before", "after") for n in drawn)]
 
 
@@ -115,8 +115,10 @@ def test_another_concept_or_model_is_another_run(sd1: Model, sd2: Model, whole: 
         run(sd2, whole.folder)
 
 
-def test_another_batch_size_goes_on_with_the_same_run(sd1: Model, whole: ErasureResult) -> None:
-    run(sd1, whole.folder, protocol=replace(QUICK, batch_size=6))
+def test_another_batch_size_is_the_same_run(sd1: Model, whole: ErasureResult) -> None:
+    with count_rows(sd1) as count:
+        run(sd1, whole.folder, protocol=replace(QUICK, batch_size=6))
+    assert count.rows == 0
 
 
 def test_force_puts_the_new_run_in_the_old_ones_place_and_leaves_other_files(sd1: Model, tmp_path: Path) -> None:

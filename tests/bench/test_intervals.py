@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turpentine.bench.intervals import Rate, paired_bootstrap, wilson
+from turpentine.bench import intervals
+from turpentine.bench.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance, wilson
 from turpentine.errors import BadArgument
+from turpentine.judges.sets import fid
 
 # Newcombe, Statistics in Medicine 17 (1998), Table I, method 3.
 NEWCOMBE = [
@@ -127,3 +129,63 @@ def test_what_is_no_pair_is_an_error() -> None:
     for before, after in (([], []), ([True], [True, False])):
         with pytest.raises(BadArgument, match="no pairs"):
             paired_bootstrap(before, after)
+
+
+def exact_means(values: list[float]) -> list[float]:
+    """The means of all n^n resamples, in order."""
+    return sorted(sum(sample) / len(values) for sample in itertools.product(values, repeat=len(values)))
+
+
+@pytest.mark.parametrize("at_once", [4_000_000, 50])
+def test_the_interval_of_a_mean_agrees_with_all_resamples_listed(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "_DRAWS", at_once)
+    values = [0.0, 1.0, 5.0, 2.5, 2.0, 9.0]
+    means = exact_means(values)
+    found = mean_score(values)
+    assert found.value == pytest.approx(sum(values) / 6)
+    for end, share in ((found.low, 0.025), (found.high, 0.975)):
+        assert sum(mean <= end for mean in means) / len(means) == pytest.approx(share, abs=0.01)
+
+
+def test_a_mean_of_equal_scores_is_a_point_and_of_none_an_error() -> None:
+    assert mean_score([3, 3, 3]) == (3, 3, 3)
+    with pytest.raises(BadArgument, match="no values"):
+        mean_score([])
+    with pytest.raises(BadArgument, match="confidence"):
+        mean_score([1, 2], confidence=95)
+
+
+def test_means_are_compared_by_pairs() -> None:
+    """Pictures differ much and change little: pairs know the change, two means alone would not."""
+    before = [float(value) for value in np.random.default_rng(0).normal(0, 100, 40)]
+    after = [value + 1 + 0.1 * (index % 2) for index, value in enumerate(before)]
+    found = paired_means(before, after)
+    assert found.value == pytest.approx(1.05)
+    assert 1 < found.low < 1.05 < found.high < 1.1
+    for pairs in (([], []), ([1.0], [1.0, 2.0])):
+        with pytest.raises(BadArgument, match="no pairs"):
+            paired_means(*pairs)
+
+
+def test_the_interval_of_a_distance_of_sets_is_as_wide_as_theory_says() -> None:
+    """Of two means of one feature: 2 · 1.96 standard errors of their difference."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 2, (300, 1)), rng.normal(10, 1, (100, 1))
+
+    def apart(x: np.ndarray, y: np.ndarray) -> float:
+        return float(abs(x.mean() - y.mean()))
+
+    found = set_distance(apart, a, b, rounds=600)
+    assert found.value == apart(a, b)
+    assert found.low < found.value < found.high
+    error = math.sqrt(a.var() / 300 + b.var() / 100)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def test_resamples_that_all_lie_too_high_do_not_move_the_interval() -> None:
+    """Two sets of one distribution: every resample is further off than the sets, and the interval stays by them."""
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(60, 4)), rng.normal(size=(60, 4))
+    found = set_distance(fid, a, b, rounds=60)
+    assert 0 <= found.low <= found.value <= found.high
+    assert found == set_distance(fid, a, b, rounds=60)

@@ -6,23 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from turpentine.bench.groups import GROUPS
 from turpentine.bench.lexicon import Named, artist_of, look_up
 from turpentine.bench.prompts import full_captions, spread, with_tails
 from turpentine.concepts import Concept
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, TEN, WORKS, styles_of
-
-GROUPS = {
-    "erased": "prompts that name what is to be erased",
-    "scene": "prompts that imply it and do not name it",
-    "neighbour": "what is most like it",
-    "other": "others of its kind",
-    "object": "objects",
-    "style": "drawing styles",
-    "colour": "background colours",
-    "work": "works",
-}
-"""Groups of cases in the order in which they are shown. All but the first two are to be kept."""
 
 # Decides which kept things are "others of its kind". An artist's kind is told by the works.
 _KIN = {"artist": "work"}
@@ -34,6 +23,7 @@ class Case:
 
     group: one of GROUPS. label: what the rates are given for within the group, such as "dog". attribute: the judge's
     column that decides, and wanted: its value for a hit; both None where nobody knows what should be seen.
+    seed, guidance_scale: where a file of prompts says them, in the place of the protocol's.
     """
 
     group: str
@@ -41,6 +31,8 @@ class Case:
     prompt: str
     attribute: str | None = None
     wanted: str | None = None
+    seed: int | None = None
+    guidance_scale: float | None = None
 
 
 def erasure_cases(concept: Concept | Sequence[Concept]) -> list[Case]:

@@ -11,21 +11,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from turpentine.bench.cases import GROUPS
+from turpentine.bench.groups import GROUPS, SUMMARIES
 from turpentine.bench.intervals import Difference, Rate, paired_bootstrap
 from turpentine.bench.measure import Measurement
 from turpentine.errors import BadArgument
-
-SUMMARIES: Mapping[str, tuple[str, ...]] = {
-    "erased": ("erased",),
-    "scenes": ("scene",),
-    "others": ("neighbour", "other"),
-    "objects": ("object",),
-    "styles": ("style",),
-    "colours": ("colour",),
-    "works": ("work",),
-}
-"""The few numbers of a comparison, and the groups of cases that each is of."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +55,8 @@ class Comparison:
     """Before and after, at three levels.
 
     labels: a change for each label of each group, in order. groups: one for each group. summary: a few numbers by name,
-    see SUMMARIES, of those that have cases: "erased", "scenes", "others" are the headline. overall: of all pictures,
-    without rates of hits.
+    see `groups.SUMMARIES`, of those that have cases: "erased", "scenes", "others" are the headline. overall: of all
+    pictures, without rates of hits.
     """
 
     labels: tuple[Change, ...]

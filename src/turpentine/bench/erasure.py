@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, runtime_checkable
@@ -14,19 +14,21 @@ from typing import Protocol as Interface
 import polars as pl
 
 from turpentine.bench.cases import Case, erasure_cases, plain_cases
+from turpentine.bench.changes import ending
 from turpentine.bench.compare import Comparison, compare
-from turpentine.bench.ledger import Ledger
-from turpentine.bench.measure import Measurement, comparable, measure, pictures_in
+from turpentine.bench.ledger import write_table
+from turpentine.bench.measure import Measurement, comparable, measure, pictures_of
+from turpentine.bench.methods import facts_of
 from turpentine.bench.protocol import Protocol
 from turpentine.bench.run_file import RunFile
+from turpentine.bench.store import Store
 from turpentine.concepts import Concept
-from turpentine.edits import Edit, stack_of
+from turpentine.edits import Change, load_change, stack_of
 from turpentine.edits.provenance import library_versions
 from turpentine.emoji.world import TEN
 from turpentine.errors import BadArgument, EditError, TurpentineError
-from turpentine.files import write_whole
 from turpentine.judges import EmojiJudge, Judge
-from turpentine.models import Model, Sites
+from turpentine.models import Model
 from turpentine.progress import Progress
 
 PHASES = ("erase", "before", "after")
@@ -35,7 +37,10 @@ PHASES = ("erase", "before", "after")
 PhaseProgress = Callable[[str, int, int], None]
 """Called as `progress(phase, done, total)`: units of the method in "erase", pictures in "before" and "after"."""
 
-EDIT, RUN, ROWS, REPORT = "edit.safetensors", "run.json", "results.parquet", "report.html"
+EDITS = ("edit.safetensors", "guidance.json")
+"""The files of a change: the one of an edit, or the one of a guidance."""
+
+RUN, ROWS, REPORT = "run.json", "results.parquet", "report.html"
 _CHECKPOINT, _PICTURES = ".checkpoint", ".pictures"
 
 
@@ -50,8 +55,8 @@ class Method(Interface):
         *,
         progress: Progress | None = None,
         checkpoint: Path | None = None,
-    ) -> Edit:
-        """The edit; the model stays as it is."""
+    ) -> Change:
+        """The edit, or a change of the guidance; the model stays as it is."""
         ...
 
 
@@ -64,7 +69,7 @@ class ErasureResult:
 
     folder: Path
     concepts: tuple[Concept, ...]
-    edit: Edit
+    edit: Change
     before: Measurement
     after: Measurement
     comparison: Comparison
@@ -74,7 +79,7 @@ class ErasureResult:
     def files(self) -> dict[str, Path]:
         """The files by what they are: edit, run, rows, report (which `turpentine.report` writes)."""
         return {
-            "edit": self.folder / EDIT,
+            "edit": _edit_in(self.folder),
             "run": self.folder / RUN,
             "rows": self.folder / ROWS,
             "report": self.folder / REPORT,
@@ -118,8 +123,7 @@ def run_erasure(
 
     def measured(phase: str) -> Measurement:
         with run.timed(phase):
-            kept = _ledger(folder, phase)
-            return measure(model, cases, judge, protocol, ledger=kept, progress=_phase(progress, phase))
+            return measure(model, cases, judge, protocol, store=_store(folder), progress=_phase(progress, phase))
 
     before = measured("before")
     with edit.on(model):
@@ -136,12 +140,13 @@ def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
     if run.finished is None:
         raise BadArgument(f"The run in {folder} is not finished: the command that began it goes on from there.")
     rows = pl.read_parquet(folder / ROWS)
-    before, after = (
-        Measurement(rows.filter(when=phase).drop("when"), pictures_in(_ledger(folder, phase)), run.identity["protocol"])
-        for phase in ("before", "after")
-    )
-    edit = _made_before(folder / EDIT, run)
+    before, after = (_measured(rows.filter(when=phase).drop("when"), run, folder) for phase in ("before", "after"))
+    edit = _made_before(_edit_in(folder), run)
     return ErasureResult(folder, edit.provenance.concepts, edit, before, after, compare(before, after), run)
+
+
+def _measured(rows: pl.DataFrame, run: RunFile, folder: Path) -> Measurement:
+    return Measurement(rows, pictures_of(rows, _store(folder)), run.identity["protocol"])
 
 
 def discard(out: str | os.PathLike[str]) -> None:
@@ -152,7 +157,7 @@ def discard(out: str | os.PathLike[str]) -> None:
     folder = Path(out)
     if not (folder / RUN).exists():
         return
-    for name in (EDIT, RUN, ROWS, REPORT):
+    for name in (*EDITS, RUN, ROWS, REPORT):
         (folder / name).unlink(missing_ok=True)
     for name in (_CHECKPOINT, _PICTURES):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -163,29 +168,11 @@ def discard(out: str | os.PathLike[str]) -> None:
 def identify(model: Model, method: Method, concepts: Sequence[Concept], protocol: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides the numbers of a run, by what a user would call it."""
     return {
-        "concept": [{field.name: getattr(one, field.name) for field in fields(one)} for one in concepts],
-        "method": {"name": type(method).__name__, "settings": _settings(method)},
+        "concept": [asdict(one) for one in concepts],
+        "method": facts_of(method),
         "model": {"base": model.fingerprint, "dtype": str(model.dtype), "edits": list(stack_of(model).ids)},
         "protocol": dict(protocol),
     }
-
-
-def _settings(method: Method) -> dict[str, Any]:
-    """A method's fields as JSON has them; a value of another kind is told by its parts, or by how it prints."""
-    if not is_dataclass(method):
-        return {}
-    return {field.name: _plain(getattr(method, field.name)) for field in fields(method)}
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Sites):
-        # How it prints is short: two selections may print alike.
-        return {"sites": [site.name for site in value], "window": _plain(value.window and astuple(value.window))}
-    if isinstance(value, Sequence):
-        return [_plain(item) for item in value]
-    return repr(value)
 
 
 def _about(model: Model) -> dict[str, Any]:
@@ -201,8 +188,8 @@ def _in_folder(folder: Path) -> Path:
     """Where `run.json` is or will be. Raises BadArgument for a file, or a folder with an edit of no run."""
     if folder.exists() and not folder.is_dir():
         raise BadArgument(f"{folder} is a file: choose another folder with --out.")
-    if (folder / EDIT).exists() and not (folder / RUN).exists():
-        raise BadArgument(f"{folder / EDIT} is not of a run in that folder: choose another folder with --out.")
+    if _edit_in(folder).exists() and not (folder / RUN).exists():
+        raise BadArgument(f"{_edit_in(folder)} is not of a run in that folder: choose another folder with --out.")
     return folder / RUN
 
 
@@ -210,21 +197,26 @@ def _phase(progress: PhaseProgress | None, phase: str) -> Progress | None:
     return partial(progress, phase) if progress else None
 
 
-def _ledger(folder: Path, phase: str) -> Ledger:
-    return Ledger(folder / _PICTURES / phase)
+def _store(folder: Path) -> Store:
+    return Store(folder / _PICTURES)
+
+
+def _edit_in(folder: Path) -> Path:
+    """The file of the change that is in a folder; where there is none, that of an edit."""
+    return next((folder / name for name in EDITS if (folder / name).exists()), folder / EDITS[0])
 
 
 def _erase(
     model: Model, method: Method, concepts: tuple[Concept, ...], run: RunFile, progress: Progress | None
-) -> Edit:
+) -> Change:
     """The edit of this run, from its file if it is there."""
     folder = run.path.parent
-    if (folder / EDIT).exists():
-        return _made_before(folder / EDIT, run)
+    if _edit_in(folder).exists():
+        return _made_before(_edit_in(folder), run)
     try:
         with run.timed("erase"):
             edit = method(model, concepts, progress=progress, checkpoint=folder / _CHECKPOINT)
-            edit.save(folder / EDIT)
+            edit.save(_file_of(edit, folder))
             run.about["edit"] = edit.id
     except TurpentineError:
         # A setting that cannot be: where nothing was made yet nothing is left behind.
@@ -235,8 +227,12 @@ def _erase(
     return edit
 
 
-def _made_before(path: Path, run: RunFile) -> Edit:
-    edit = Edit.load(path)
+def _file_of(edit: Change, folder: Path) -> Path:
+    return folder / next(name for name in EDITS if name.endswith(ending(edit)))
+
+
+def _made_before(path: Path, run: RunFile) -> Change:
+    edit = load_change(path)
     if run.about.setdefault("edit", edit.id) != edit.id:
         raise EditError(f"{path} is not the edit that this run made: put that one back, or start again with --force.")
     return edit
@@ -246,6 +242,5 @@ def _finish(result: ErasureResult) -> None:
     """Write the rows, then the results, which say that the run is finished."""
     phases = {"before": result.before, "after": result.after}
     rows = [measured.rows.with_columns(pl.lit(phase).alias("when")) for phase, measured in phases.items()]
-    with write_whole(result.files["rows"]) as aside:
-        pl.concat(rows).write_parquet(aside)
+    write_table(result.files["rows"], pl.concat(rows))
     result.run.finish(result.comparison.to_json())

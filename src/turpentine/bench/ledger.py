@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,7 @@ from turpentine.files import write_whole
 
 
 class LedgerError(TurpentineError):
-    """A part of a ledger cannot be read."""
+    """A part of a ledger is missing or cannot be read."""
 
 
 class Ledger:
@@ -27,15 +28,24 @@ class Ledger:
         self.folder = Path(folder)
 
     def __contains__(self, key: str) -> bool:
-        return self._path(key).is_file()
+        return self.path(key).is_file()
 
     def __iter__(self) -> Iterator[str]:
         """The keys, sorted."""
-        return iter(sorted(path.stem for path in self.folder.glob("*.parquet") if not path.name.startswith(".")))
+        return iter(sorted(self.keys()))
+
+    def keys(self) -> set[str]:
+        """The keys, by one look into the folder."""
+        try:
+            with os.scandir(self.folder) as entries:
+                names = [entry.name for entry in entries]
+        except FileNotFoundError:
+            return set()
+        return {name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX) and not name.startswith(".")}
 
     def get(self, key: str) -> pl.DataFrame | None:
         """The part of this key, None if there is none. Raises LedgerError if it cannot be read."""
-        path = self._path(key)
+        path = self.path(key)
         if not path.is_file():
             return None
         try:
@@ -43,10 +53,38 @@ class Ledger:
         except PolarsError as error:
             raise LedgerError(f"{path} is damaged: remove it and run again, and it is made anew.") from error
 
+    def gather(self, keys: Sequence[str]) -> pl.DataFrame:
+        """The rows of many parts, in the keys' order. Raises LedgerError, naming one that is missing or damaged."""
+        try:
+            return pl.read_parquet([self.path(key) for key in keys])
+        except (PolarsError, OSError):
+            return pl.concat([self._needed(key) for key in keys])  # one by one, to name the part
+
     def put(self, key: str, part: pl.DataFrame) -> None:
         """Keep a part, in the place of one of the same key. Raises OSError as the file system does."""
-        with write_whole(self._path(key)) as aside:
-            part.write_parquet(aside)
+        write_table(self.path(key), part)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.parquet"
+    def remove(self, key: str) -> None:
+        """Forget a part, if it is there."""
+        self.path(key).unlink(missing_ok=True)
+
+    def path(self, key: str) -> Path:
+        """Where a part is, or would be."""
+        return self.folder / f"{key}{_SUFFIX}"
+
+    def _needed(self, key: str) -> pl.DataFrame:
+        part = self.get(key)
+        if part is None:
+            raise LedgerError(f"{self.path(key)} is missing: run again, and it is made anew.")
+        return part
+
+
+def write_table(path: Path, table: pl.DataFrame) -> None:
+    """Write a table as a parquet file, whole or not at all. Raises OSError as the file system does."""
+    buffer = io.BytesIO()  # polars has errors of its own for what a file system refuses
+    table.write_parquet(buffer)
+    with write_whole(path) as aside:
+        aside.write_bytes(buffer.getbuffer())
+
+
+_SUFFIX = ".parquet"

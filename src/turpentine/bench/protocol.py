@@ -15,8 +15,9 @@ SEEDS = tuple(range(8))
 class Protocol:
     """The settings that two measurements must share to stand in one table.
 
-    steps, guidance_scale, solver, size: as in `Model.generate`. seeds: of each prompt's pictures, a picture a seed,
-    each once. batch_size: pictures at a time; it decides memory and speed only.
+    steps, guidance_scale, solver, size, negative_prompt: as in `Model.generate`. seeds: of each prompt's pictures, a
+    picture a seed, each once. batch_size: pictures at a time; it decides memory and speed, and no more of a picture
+    than the last bits of its numbers.
 
     Raises BadArgument for no seed, a seed twice, or a number out of range.
     """
@@ -26,6 +27,7 @@ class Protocol:
     solver: str = "ddim"
     seeds: tuple[int, ...] = SEEDS
     size: int | None = None
+    negative_prompt: str = ""
     batch_size: int = 16
 
     def __post_init__(self) -> None:

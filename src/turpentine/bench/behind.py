@@ -1,0 +1,48 @@
+"""Writing in the background, one piece of work behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+
+class Behind:
+    """Does one thing in a thread of its own while the next is prepared: a disk is waited for, and a network computes.
+
+    Inside a `with` block; what was put is done when the block ends, also after an error.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._last: tuple[Future[None], Callable[[], None]] | None = None
+
+    def put(self, work: Callable[[], None], after: Callable[[], None]) -> None:
+        """Do `work` soon, and call `after` here once it is done. Waits for what was put before, and raises what that
+        raised."""
+        before, self._last = self._last, (self._pool.submit(work), after)
+        _finish(before)
+
+    def settle(self) -> None:
+        """Wait for what was put. Raises what it raised."""
+        last, self._last = self._last, None
+        _finish(last)
+
+    def __enter__(self) -> Behind:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.settle()
+        finally:
+            self._pool.shutdown()
+
+
+def _finish(put: tuple[Future[None], Callable[[], None]] | None) -> None:
+    if put:
+        future, after = put
+        future.result()
+        after()

@@ -1,0 +1,53 @@
+"""The groups of cases: their order, what they hold, what they are called, and which of them are to be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+GROUPS: Mapping[str, str] = {
+    "erased": "prompts that name it",
+    "scene": "prompts that only imply it",
+    "neighbour": "what is most like it",
+    "other": "others of its kind",
+    "object": "objects",
+    "style": "drawing styles",
+    "colour": "background colours",
+    "work": "works",
+}
+"""What is in each group of cases, in the order in which they are shown; "it" is what is erased."""
+
+SUMMARIES: Mapping[str, tuple[str, ...]] = {
+    "erased": ("erased",),
+    "scenes": ("scene",),
+    "others": ("neighbour", "other"),
+    "objects": ("object",),
+    "styles": ("style",),
+    "colours": ("colour",),
+    "works": ("work",),
+}
+"""The few numbers of a comparison, and the groups of cases that each is of, the one that it is named for last."""
+
+_TO_GO = ("erased", "scene")
+_NAMES = {"erased": "Asked for by name", "scene": "Implied", "neighbour": "Nearest to it", "other": "Others"}
+# What a group is called where it is known what kind of thing is erased.
+_NAMES_BY_KIND = {
+    ("scene", "object"): "Implied by a scene",
+    ("scene", "artist"): "By title alone",
+    ("other", "object"): "Other objects",
+    ("other", "style"): "Other styles",
+    ("other", "colour"): "Other colours",
+    ("other", "scene"): "Other scenes",
+    ("other", "artist"): "Works of others",
+    ("other", "work"): "Other works",
+}
+
+
+def is_kept(group: str) -> bool:
+    """Is what the group's cases show to be kept? Then a fall is damage, not success."""
+    return group not in _TO_GO
+
+
+def heading(group: str, kind: str = "") -> str:
+    """What a group is called, where a concept of this kind is erased; a group that is not known keeps its name."""
+    known = _NAMES_BY_KIND.get((group, kind)) or _NAMES.get(group)
+    return known or (GROUPS[group].capitalize() if group in GROUPS else group)

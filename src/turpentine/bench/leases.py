@@ -1,0 +1,142 @@
+"""Who works on what: leases that one worker holds at a time, and that run out where it is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+EXPIRES = 60.0
+"""Seconds without a sign of life after which a worker on another machine counts as gone."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a key. deaths: how many workers were lost while they held it."""
+
+    key: str
+    deaths: int
+
+
+class Leases:
+    """Leases as files in a folder that all workers share.
+
+    A lease is the file KEY.N, made in one step that only one worker can win. Where its holder is gone, the next one
+    takes KEY.(N + 1): so no file is ever taken from under another, and N tells how many were lost. A holder gives a
+    sign of life by touching its file. It counts as gone at once if it ran on this machine and runs no more; elsewhere
+    when its file has not changed for `expires` seconds, by the onlooker's own clock.
+    """
+
+    def __init__(self, folder: Path, expires: float = EXPIRES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._expires, self._clock = folder, expires, clock
+        self._held: dict[str, Path] = {}
+        self._seen: dict[Path, tuple[int, float]] = {}
+        self._stop = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def take(self, key: str) -> Lease | None:
+        """The lease on a key, None if another worker holds it."""
+        last = self._last(key)
+        if last is not None and not self._is_gone(self._path(key, last)):
+            return None
+        deaths = 0 if last is None else last + 1
+        path = self._path(key, deaths)
+        if not _made(path):
+            return None
+        self._held[key] = path
+        self._beat()
+        return Lease(key, deaths)
+
+    def release(self, lease: Lease, done: bool) -> None:
+        """Give a lease back. done: the work is finished, so that those who were lost over it no longer count."""
+        path = self._held.pop(lease.key, None)
+        stale = self._of(lease.key) if done else []
+        for each in [path, *stale]:
+            if each is not None:
+                each.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give all back, and stop the signs of life."""
+        for key in list(self._held):
+            self.release(Lease(key, 0), done=False)
+        self._stop.set()
+        if self._heart:
+            self._heart.join()
+
+    def _path(self, key: str, number: int) -> Path:
+        return self._folder / f"{key}.{number}"
+
+    def _of(self, key: str) -> list[Path]:
+        return list(self._folder.glob(f"{key}.*"))
+
+    def _last(self, key: str) -> int | None:
+        return max((int(path.suffix[1:]) for path in self._of(key)), default=None)
+
+    def _is_gone(self, path: Path) -> bool:
+        try:
+            changed = path.stat().st_mtime_ns
+            holder = json.loads(path.read_text())
+        except (OSError, ValueError):
+            return False  # given back this moment
+        if holder["machine"] == _machine():
+            return not _is_running(holder["pid"])
+        before, since = self._seen.get(path, (None, 0.0))
+        if before != changed:
+            self._seen[path] = (changed, self._clock())
+            return False
+        return self._clock() - since > self._expires
+
+    def _beat(self) -> None:
+        if self._heart is None:
+            self._heart = threading.Thread(target=self._keep_alive, daemon=True)
+            self._heart.start()
+
+    def _keep_alive(self) -> None:
+        while not self._stop.wait(self._expires / 4):
+            for path in list(self._held.values()):
+                with suppress(OSError):
+                    os.utime(path)
+
+
+def _made(path: Path) -> bool:
+    """Make the lease's file, with its content, unless there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(json.dumps({"machine": _machine(), "pid": os.getpid()}))
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(aside)
+    return True
+
+
+@cache
+def _machine() -> str:
+    """This machine since it was started, and the part of it in which a number names one process."""
+    facts = [platform.node()]
+    with suppress(OSError):  # as Linux tells it
+        facts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
+    return " ".join(facts)
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":  # where the call below would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,200 @@
+"""The table of a bench: what each line's pictures show, with intervals, beside the unedited model's on the same
+seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from turpentine.bench.changes import Made
+from turpentine.bench.groups import GROUPS
+from turpentine.bench.keys import digest
+from turpentine.bench.measures import NOTHING, Goal, Measure
+from turpentine.bench.plan import Plan
+from turpentine.bench.work import Cell, Recipe
+from turpentine.errors import BadArgument
+from turpentine.judges.collapse import collapse
+
+SCHEMA: Mapping[str, Any] = {
+    "cell": pl.String,
+    "model": pl.String,
+    "method": pl.String,
+    "concept": pl.String,
+    "group": pl.String,
+    "label": pl.String,
+    "measure": pl.String,
+    "better": pl.String,
+    "pictures": pl.Int64,
+    "hits": pl.Int64,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "diff": pl.Float64,
+    "diff_low": pl.Float64,
+    "diff_high": pl.Float64,
+    "broken": pl.Float64,
+    "collapsed": pl.Float64,
+    "errors": pl.Int64,
+    "protocol": pl.String,
+    "seconds": pl.Float64,
+    "bytes": pl.Int64,
+}
+"""The columns of a table's rows; `Table` says what they are."""
+
+HITS = Measure("rate", "hit", "higher")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Numbers of one protocol, a row for each line, group of cases and measure, and for each label of the group.
+
+    rows, as in SCHEMA:
+        cell: the line's id in the results. model: what `load` is told. method: what people call it, "" for the unedited
+            model. concept: what is erased; several are joined by ", ".
+        group: one of `groups.GROUPS`. label: of the cases, "" for the row of the whole group.
+        measure: what the value is, such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1.
+        better: "lower", "higher", or null where neither is.
+        pictures: that the value is of. hits: of a rate, null for another measure.
+        value, low, high: with a 95 % interval; null where there is nothing to measure, the ends also where no interval
+            can be given.
+        diff, diff_low, diff_high: value minus that of the unedited model on the same cases and seeds, by pairs; null in
+            the unedited model's own rows.
+        broken: rate of blank pictures and noise. collapsed: share of prompts whose pictures are alike for all seeds;
+            null where that was not looked for. errors: pictures that could not be drawn or judged.
+        protocol: digest of what makes the numbers comparable, a key of `protocols`.
+        seconds, bytes: that making the edit took, and of its file; null without an edit.
+    title: of the table. protocols: the facts behind each digest. A table holds one protocol only, in which nothing but
+        the cases may differ from concept to concept.
+    """
+
+    rows: pl.DataFrame
+    title: str
+    protocols: Mapping[str, Mapping[str, Any]]
+
+    @cached_property
+    def groups(self) -> pl.DataFrame:
+        """The rows of whole groups."""
+        return self.rows.filter(pl.col("label") == "")
+
+
+def tabulate(
+    plan: Plan,
+    results: pl.DataFrame,
+    made: Callable[[Recipe], Made | None],
+    *,
+    title: str = "",
+    measures: Sequence[Measure] = (HITS,),
+    goal: Goal = "erase",
+) -> Table:
+    """The table of a bench's results.
+
+    results: as `results.parquet` has them. made: tells what became of a recipe, such as `store.changes.made`.
+    Raises BadArgument if lines are of different protocols, and says in what they differ.
+    """
+    check_one_protocol([cell.comparable for cell in plan.cells])
+    rows = [
+        {**_about(cell, made), **part}
+        for cell, own, base in _paired(plan, results)
+        for part in _parts(own, base, measures, goal)
+    ]
+    protocols = {digest(cell.comparable): cell.comparable for cell in plan.cells}
+    return Table(pl.DataFrame(rows, schema=SCHEMA), title, protocols)
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """Several tables as one; a line that is in several stands in it once.
+
+    Raises BadArgument if they are of different protocols, and says in what they differ.
+    """
+    protocols = {key: facts for table in tables for key, facts in table.protocols.items()}
+    check_one_protocol(list(protocols.values()))
+    rows = pl.concat([table.rows for table in tables]).unique(
+        ["cell", "group", "label", "measure"], keep="first", maintain_order=True
+    )
+    return Table(rows, tables[0].title, protocols)
+
+
+def check_one_protocol(protocols: Sequence[Mapping[str, Any]]) -> None:
+    """Raises BadArgument if protocols differ in more than their cases: their numbers cannot be compared."""
+    plain = [{**facts, "judges": _by_name(facts["judges"])} for facts in protocols]
+    for facts in plain[1:]:
+        differing = [key for key in facts if key != "cases" and facts[key] != plain[0].get(key)]
+        if differing:
+            told = ", ".join(f"{key} ({_short(plain[0].get(key))} and {_short(facts[key])})" for key in differing)
+            raise BadArgument(f"Lines of different protocols cannot stand in one table; they differ in {told}.")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _by_name(judges: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What distinguishes each judge, short enough for a sentence."""
+    return {judge["name"]: f"{judge['revision'][:12]} {digest(judge['settings'])[:8]}" for judge in judges}
+
+
+def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Cell, pl.DataFrame, pl.DataFrame | None]]:
+    """Each line with its rows, and, if it is of an edit, those of the unedited model on the same cases.
+
+    The same cases and seeds give rows in the same order.
+    """
+    parts = results.partition_by("cell", as_dict=True, maintain_order=True)
+    for cell in plan.cells:
+        base = parts.get((replace(cell, recipe=None).id,)) if cell.recipe else None
+        yield cell, parts[cell.id,], base
+
+
+def _about(cell: Cell, made: Callable[[Recipe], Made | None]) -> dict[str, Any]:
+    edit = made(cell.recipe) if cell.recipe else None
+    return {
+        "cell": cell.id,
+        "model": cell.source.load,
+        "method": cell.method,
+        "concept": cell.concept,
+        "protocol": digest(cell.comparable),
+        "seconds": edit.seconds if edit else None,
+        "bytes": edit.bytes if edit else None,
+    }
+
+
+def _parts(
+    own: pl.DataFrame, base: pl.DataFrame | None, measures: Sequence[Measure], goal: Goal
+) -> Iterator[dict[str, Any]]:
+    """The numbers of each group, and of its labels if there are several, in the groups' order."""
+    for group in sorted(own["group"].unique(), key=list(GROUPS).index):
+        is_in = own["group"] == group
+        labels = own.filter(is_in)["label"].unique(maintain_order=True).to_list()
+        for label in ["", *(labels if len(labels) > 1 else [])]:
+            chosen = is_in & (own["label"] == label) if label else is_in
+            rows, before = own.filter(chosen), None if base is None else base.filter(chosen)
+            yield from _numbers(group, label, rows, before, measures, goal)
+
+
+def _numbers(
+    group: str, label: str, rows: pl.DataFrame, base: pl.DataFrame | None, measures: Sequence[Measure], goal: Goal
+) -> Iterator[dict[str, Any]]:
+    state = _state(rows, base)
+    for measure in measures:
+        value = measure.value(rows, base)
+        diff = NOTHING if base is None else measure.difference(rows, base)
+        yield {
+            **{"group": group, "label": label, "measure": str(measure), "better": measure.better(group, goal)},
+            **{"pictures": len(rows), **value._asdict()},
+            **{"diff": diff.value, "diff_low": diff.low, "diff_high": diff.high},
+            **state,
+        }
+
+
+def _state(rows: pl.DataFrame, base: pl.DataFrame | None) -> dict[str, Any]:
+    """Is what was drawn sound?"""
+    drawn = rows.filter(pl.col("error").is_null())
+    return {
+        "broken": drawn["broken"].is_not_null().mean() if "broken" in rows.columns else None,
+        "collapsed": collapse(rows, base)["collapsed"].mean() if "thumbnail" in rows.columns else None,
+        "errors": len(rows) - len(drawn),
+    }

@@ -1,0 +1,143 @@
+"""YAML as plain values, with the line that each was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import yaml
+
+from turpentine.errors import BadArgument
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Where a value is: keys of mappings and places in lists, from the top."""
+
+# A short text can name its parts again and again, and so stand for gigabytes.
+_MOST_VALUES = 20_000
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's content.
+
+    value: mappings, lists, texts and numbers. name: what to call the file in an error. places: of each value, such as
+    "line 3".
+    """
+
+    value: Any
+    name: str
+    places: dict[Path, str] = field(default_factory=dict)
+
+    def place(self, path: Sequence[str | int]) -> str:
+        """Where a value was read, such as "objects.yaml, line 3"; that of what it is in, if it is not there itself."""
+        known = tuple(path)
+        while known and known not in self.places:
+            known = known[:-1]
+        if known not in self.places:
+            return self.name
+        found = self.places[known]
+        return found if found.startswith("--") else f"{self.name}, {found}"
+
+
+def read_yaml(text: str, name: str) -> Document:
+    """Read one YAML document of plain values. Raises BadArgument, naming the line, for what is none."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_size(root, name)
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadArgument(f"{name} is no YAML file{_at(error)}.") from error
+    places = {path: f"line {node.start_mark.line + 1}" for path, node in _walk(root, (), name)}
+    return Document(value, name, places)
+
+
+def read_value(text: str) -> Any:
+    """A value as YAML writes it, such as `0.5` or `[a, b]`. Raises BadArgument."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadArgument(f"{text!r} cannot be read as a value{_at(error)}.") from error
+
+
+def _check_size(root: yaml.Node | None, name: str) -> None:
+    for count, _ in enumerate(_all(root)):
+        if count > _MOST_VALUES:
+            raise BadArgument(f"{name} holds more than {_MOST_VALUES:,} values: it is no bench's file.")
+
+
+def _all(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    """All values, those that stand in several places several times."""
+    stack = [node] if node else []
+    while stack:
+        each = stack.pop()
+        yield each
+        if isinstance(each, yaml.MappingNode):
+            stack += [part for pair in each.value for part in pair]
+        elif isinstance(each, yaml.SequenceNode):
+            stack += each.value
+
+
+def _walk(node: yaml.Node | None, path: Path, name: str) -> Iterator[tuple[Path, yaml.Node]]:
+    if node is None:
+        return
+    yield path, node
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise BadArgument(f"{name}, line {key.start_mark.line + 1}: the key {key.value!r} stands there twice.")
+            seen.add(key.value)
+            # A key's line says more than that of what it begins.
+            yield from _walk(value, (*path, key.value), name)
+            yield (*path, key.value), key
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _walk(value, (*path, index), name)
+
+
+def _at(error: BaseException) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    return f": line {mark.line + 1}, {problem}" if mark and problem else ""
+
+
+def put(document: Document, key: str, value: Any) -> None:
+    """Set a value by its dotted key, such as `drawing.steps` or `methods.0`; mappings on the way are made.
+
+    Raises BadArgument where something is in the way.
+    """
+    said = f"--set {key}"
+    *way, last = _parts(key)
+    inside: Any = document.value
+    for part in way:
+        inside = _step(inside, part, said)
+    if not _has_room(inside, last):
+        raise BadArgument(f"{said}: there is nothing that {last!r} could be set in.")
+    inside[last] = value
+    path = (*way, last)
+    for known in [known for known in document.places if known[: len(path)] == path]:
+        del document.places[known]
+    document.places[path] = said
+
+
+def _has_room(inside: Any, part: str | int) -> bool:
+    """Can a value be put there? A list keeps its length."""
+    if isinstance(part, int):
+        return isinstance(inside, list) and part < len(inside)
+    return isinstance(inside, dict)
+
+
+def _parts(key: str) -> list[str | int]:
+    parts = key.split(".")
+    if not all(parts):
+        raise BadArgument(f"--set {key}: write key=value, such as drawing.steps=30.")
+    return [int(part) if part.isdecimal() else part for part in parts]
+
+
+def _step(inside: Any, part: str | int, said: str) -> Any:
+    if isinstance(inside, dict) and isinstance(part, str):
+        return inside.setdefault(part, {})
+    if isinstance(inside, list) and isinstance(part, int) and part < len(inside):
+        return inside[part]
+    raise BadArgument(f"{said}: there is no {part!r} there.")

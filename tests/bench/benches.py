@@ -1,0 +1,55 @@
+"""Benches that nobody ran: plans of small made-up models, and results as someone says that they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from bench.stubs import Nudge
+
+from turpentine.bench.cases import Case
+from turpentine.bench.plan import Plan
+from turpentine.bench.protocol import Protocol
+from turpentine.bench.work import Cell, JudgeSpec, Source
+from turpentine.concepts import Concept
+
+SOURCE = Source("toy", "ab" * 32, "float32")
+See = Callable[[Cell, Case, int], Mapping[str, Any]]
+
+
+def judge_spec(revision: str = "1") -> JudgeSpec:
+    """A judge that sees objects and gives scores."""
+    facts = {"name": "stub", "revision": revision, "settings": {}}
+    return JudgeSpec("stub", {}, facts, frozenset(), ("object", "score", "features"))
+
+
+def plan_of(
+    cases: Mapping[str, Sequence[Case]],
+    amounts: Sequence[float] = (),
+    protocol: Protocol | None = None,
+    judge: JudgeSpec | None = None,
+) -> Plan:
+    """For each concept, by its text, the unedited line; and then one for each amount of a nudge."""
+    protocol, judges = protocol or Protocol(seeds=(0, 1, 2)), (judge or judge_spec(),)
+    cells = [Cell(SOURCE, tuple(own), protocol, judges, concepts=(Concept(text),)) for text, own in cases.items()]
+    for amount in amounts:
+        method = Nudge(amount)
+        cells += [
+            Cell.edited(SOURCE, method, [Concept(text)], own, protocol, judges, f"nudge {amount:g}")
+            for text, own in cases.items()
+        ]
+    return Plan(cells)
+
+
+def results_of(plan: Plan, see: See) -> pl.DataFrame:
+    """The rows of `results.parquet`. see: what is found in the picture of a case: hit, error and columns of judges."""
+    nothing = {"hit": None, "error": None, "broken": None}
+    rows = [
+        {"cell": cell.id, "group": case.group, "label": case.label, "prompt": case.prompt, "seed": seed}
+        | nothing
+        | dict(see(cell, case, seed))
+        for cell in plan.cells
+        for case, _, (_, seed) in cell.rows()
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from bench.benches import judge_spec, plan_of, results_of
+
+from turpentine.bench.asked import cases_of
+from turpentine.bench.bench_schema import PromptCases
+from turpentine.bench.cases import Case
+from turpentine.bench.changes import Made
+from turpentine.bench.measures import Measure
+from turpentine.bench.plan import Plan
+from turpentine.bench.protocol import Protocol
+from turpentine.bench.table import SCHEMA, Table, joined, tabulate
+from turpentine.bench.work import Cell
+from turpentine.concepts import Concept
+from turpentine.errors import BadArgument
+
+NAMES = ["church", "dog", "fish", "horn"]
+RULE = PromptCases(prompts=("a {}",), column="object")
+CASES = {name: tuple(cases_of(RULE, [Concept(name)], NAMES)) for name in NAMES}
+
+
+def chance(*key: object) -> float:
+    return random.Random(repr(key)).random()
+
+
+def see(cell: Cell, case: Case, seed: int) -> dict[str, Any]:
+    """The same picture is seen alike in every line that has it; an edit loses its own concept."""
+    amount = cell.recipe.method.amount if cell.recipe else 0
+    edit = (cell.concept, amount) if amount else ()
+    right = 0.1 if amount and case.group == "erased" else 0.7
+    broken = "blank" if chance("broken", edit, case.prompt, seed) < 0.2 else None
+    return {"hit": chance(edit, case.prompt, seed) < right, "broken": broken}
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return plan_of(CASES, (1.0, 2.0), Protocol(seeds=tuple(range(7))))
+
+
+@pytest.fixture(scope="module")
+def table(plan: Plan) -> Table:
+    made = Made("Nudge", {}, [], "x.safetensors", "id", seconds=2.5, bytes=1234)
+    return tabulate(plan, results_of(plan, see), lambda recipe: made, title="Toys")
+
+
+def row(table: Table, method: str, concept: str, group: str, label: str = "") -> dict[str, Any]:
+    wanted = {"method": method, "concept": concept, "group": group, "label": label}
+    (found,) = [each for each in table.rows.iter_rows(named=True) if wanted.items() <= each.items()]
+    return found
+
+
+def test_the_columns_are_the_schema(table: Table) -> None:
+    assert dict(table.rows.schema) == dict(SCHEMA)
+
+
+def test_rates_and_intervals_are_those_of_the_rows(plan: Plan, table: Table) -> None:
+    z = 1.959963984540054
+    for cell in plan.cells:
+        for group in ("erased", "other"):
+            hits = [see(cell, case, seed)["hit"] for case in cell.cases if case.group == group for seed in range(7)]
+            found = row(table, cell.method, cell.concept, group)
+            n, p = len(hits), sum(hits) / len(hits)
+            assert (found["pictures"], found["hits"], found["value"]) == (n, sum(hits), pytest.approx(p))
+            spread = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+            low, high = ((p + z**2 / (2 * n) + sign * spread) / (1 + z**2 / n) for sign in (-1, 1))
+            assert found["low"] == pytest.approx(max(low, 0), abs=1e-12)
+            assert found["high"] == pytest.approx(min(high, 1), abs=1e-12)
+
+
+def test_the_difference_is_to_the_unedited_model_on_the_same_cases(plan: Plan, table: Table) -> None:
+    for found in table.rows.filter(method="nudge 1").iter_rows(named=True):
+        base = row(table, "", found["concept"], found["group"], found["label"])
+        assert found["diff"] == pytest.approx(found["value"] - base["value"])
+        assert found["diff_low"] <= found["diff"] <= found["diff_high"]
+    assert table.rows.filter(method="")["diff"].null_count() == len(table.rows.filter(method=""))
+
+
+def test_the_unedited_models_others_are_what_the_classes_own_rates_say(table: Table) -> None:
+    own = {name: row(table, "", name, "erased")["value"] for name in NAMES}
+    for name in NAMES:
+        others = (sum(own.values()) - own[name]) / (len(NAMES) - 1)
+        assert row(table, "", name, "other")["value"] == pytest.approx(others)
+
+
+def test_a_group_of_several_labels_has_a_row_for_each(table: Table) -> None:
+    labels = table.rows.filter(method="nudge 2", concept="dog", group="other")["label"].to_list()
+    assert labels == ["", "church", "fish", "horn"]
+    assert table.rows.filter(group="erased")["label"].unique().to_list() == [""]
+    assert table.groups["label"].unique().to_list() == [""]
+
+
+def test_the_edits_cost_stands_beside_its_line_only(table: Table) -> None:
+    assert table.rows.filter(method="nudge 1").select("seconds", "bytes").unique().rows() == [(2.5, 1234)]
+    assert table.rows.filter(method="").select("seconds", "bytes").unique().rows() == [(None, None)]
+
+
+def test_broken_and_failed_pictures_are_told_and_failed_ones_are_not_counted() -> None:
+    plan = plan_of({"church": CASES["church"]}, (1.0,))
+
+    def failing(cell: Cell, case: Case, seed: int) -> dict[str, Any]:
+        if cell.recipe and seed == 0:
+            return {"error": "It rained.", "hit": None}
+        return {"hit": True, "broken": "noise" if cell.recipe and seed == 1 else None}
+
+    table = tabulate(plan, results_of(plan, failing), lambda recipe: None)
+    found = row(table, "nudge 1", "church", "other")
+    assert (found["pictures"], found["errors"], found["hits"], found["value"]) == (9, 3, 6, 1.0)
+    assert found["broken"] == pytest.approx(0.5)
+    assert found["seconds"] is None
+    assert row(table, "nudge 1", "church", "erased")["errors"] == 1
+    assert row(table, "", "church", "other")["errors"] == 0
+
+
+def test_prompts_that_lost_their_variety_are_told() -> None:
+    plan = plan_of({"church": CASES["church"]}, (1.0,), Protocol(seeds=(0, 1)))
+
+    def thumbnails(cell: Cell, case: Case, seed: int) -> dict[str, Any]:
+        lost = cell.recipe and case.label in ("church", "dog")
+        shade = 100 if lost else 40 + 150 * seed
+        return {"hit": True, "thumbnail": bytes([shade]) * 192}
+
+    table = tabulate(plan, results_of(plan, thumbnails), lambda recipe: None)
+    assert row(table, "nudge 1", "church", "erased")["collapsed"] == 1
+    assert row(table, "nudge 1", "church", "other")["collapsed"] == pytest.approx(1 / 3)
+    assert row(table, "", "church", "other")["collapsed"] == 0
+
+
+def test_what_is_better_depends_on_the_group_and_on_the_goal(plan: Plan) -> None:
+    results = results_of(plan, lambda *what: {**see(*what), "score": 0.5})
+    measures = [Measure("rate", "hit", "higher"), Measure("mean", "score", "lower")]
+
+    def better(goal: Any) -> dict[tuple[str, str], str]:
+        table = tabulate(plan, results, lambda recipe: None, measures=measures, goal=goal)
+        return {(each["group"], each["measure"]): each["better"] for each in table.groups.iter_rows(named=True)}
+
+    kept = {("other", "rate of hit"): "higher", ("other", "mean of score"): "lower"}
+    assert better("erase") == {**kept, ("erased", "rate of hit"): "lower", ("erased", "mean of score"): "higher"}
+    assert better("amplify") == {**kept, ("erased", "rate of hit"): "higher", ("erased", "mean of score"): "lower"}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "revision", "named"),
+    [
+        (Protocol(steps=30, seeds=(0, 1, 2)), "1", "steps (20 and 30)"),
+        (Protocol(seeds=(0, 1, 2), solver="dpm"), "1", "solver (ddim and dpm)"),
+        (Protocol(seeds=(0, 1)), "1", "seeds"),
+        (Protocol(seeds=(0, 1, 2)), "2", "judges"),
+    ],
+)
+def test_lines_of_two_protocols_are_refused_and_the_difference_is_named(
+    protocol: Protocol, revision: str, named: str
+) -> None:
+    one = plan_of({"church": CASES["church"]})
+    other = plan_of({"church": CASES["church"]}, (), protocol, judge_spec(revision))
+    tables = [tabulate(each, results_of(each, see), lambda recipe: None) for each in (one, other)]
+    with pytest.raises(BadArgument) as caught:
+        joined(tables)
+    assert named in str(caught.value)
+    both = Plan([*one.cells, *other.cells])
+    with pytest.raises(BadArgument, match="different protocols"):
+        tabulate(both, results_of(both, see), lambda recipe: None)
+
+
+def test_tables_of_one_protocol_become_one(plan: Plan, table: Table) -> None:
+    some = plan_of({name: CASES[name] for name in NAMES[:2]}, (1.0, 3.0), Protocol(seeds=tuple(range(7))))
+    other = tabulate(some, results_of(some, see), lambda recipe: None)
+    both = joined([table, other])
+    assert both.rows.filter(method="nudge 3").equals(other.rows.filter(method="nudge 3"))
+    assert both.rows.filter(method="nudge 1").equals(table.rows.filter(method="nudge 1"))
+    assert set(both.protocols) == set(table.protocols)

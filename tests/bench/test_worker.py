@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from bench.crew import FEW, SMALL, Bench, Crashing, Distance, lines, start
+from bench.stubs import WEIGHT, StubJudge
+from PIL import Image
+
+from turpentine.bench.ledger import LedgerError
+from turpentine.bench.plan import Plan
+from turpentine.bench.results import compact
+from turpentine.bench.store import Store
+from turpentine.bench.worker import Worker
+from turpentine.edits import Edit, Provenance
+from turpentine.errors import BadArgument, EditError
+from turpentine.judges.base import Column
+from turpentine.models import count_rows
+
+
+def bench(**changes: Any) -> Bench:
+    return Bench(things=FEW, protocol=SMALL, **changes)
+
+
+def results(one: Bench, folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(compact(one.plan, Store(folder)).path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, Path]:
+    """A run that nothing has disturbed: its bench and its folder."""
+    one, folder = bench(), tmp_path_factory.mktemp("whole")
+    one.worker(Store(folder)).run()
+    return one, folder
+
+
+def test_results_have_a_row_for_each_line_case_and_seed_in_the_plans_order(whole: tuple[Bench, Path]) -> None:
+    one, folder = whole
+    rows = results(one, folder)
+    asked = [(cell.id, f"a {thing}", seed) for cell in one.plan.cells for thing in FEW for seed in SMALL.seeds]
+    assert rows.select("cell", "prompt", "seed").rows() == asked
+    assert rows["method"].to_list() == ["nudge"] * 4 + [""] * 4
+    assert rows["concept"].to_list() == ["church"] * 4 + [""] * 4
+    assert rows["error"].null_count() == 8
+    assert rows["hit"].to_list() == [row["object"] == row["wanted"] for row in rows.iter_rows(named=True)]
+
+
+def test_results_are_of_the_pictures_that_the_model_draws(whole: tuple[Bench, Path]) -> None:
+    one, folder = whole
+    store = Store(folder)
+    edit = store.changes.load(one.plan.recipes[0])
+    prompts, seeds = ["a dog", "a dog"], [0, 1]
+    settings = {"steps": 1, "guidance_scale": 1.0, "batch_size": 2}
+    before = one.model.generate(prompts, seeds=seeds, **settings)
+    with edit.on(one.model):
+        after = one.model.generate(prompts, seeds=seeds, **settings)
+    rows = results(one, folder).filter(prompt="a dog")
+    for method, images in (("nudge", after), ("", before)):
+        kept = rows.filter(method=method)
+        assert [store.images.get(name).tobytes() for name in kept["image"]] == [each.tobytes() for each in images]
+        assert kept["distance"].to_list() == Distance()(images, references=before)["distance"].to_list()
+
+
+def test_a_finished_run_draws_and_judges_nothing_and_leaves_the_model_as_it_was(whole: tuple[Bench, Path]) -> None:
+    one, folder = whole
+    before = compact(one.plan, Store(folder)).sha256
+    with count_rows(one.model) as count:
+        one.worker(Store(folder)).run()
+    assert count.rows == 0
+    assert not one.model.edits
+    assert compact(one.plan, Store(folder)).sha256 == before
+
+
+def test_each_picture_is_drawn_once_and_the_edit_is_made_and_put_on_once(tmp_path: Path) -> None:
+    one, told = bench(), []
+    with count_rows(one.model) as count:
+        one.worker(Store(tmp_path), progress=lambda *now: told.append(now)).run()
+    assert count.rows == 2 * 4
+    assert told == [
+        *(("pictures", done, 8) for done in (0, 2, 4)),
+        ("edit", 1, 1),
+        ("edits", 1, 1),
+        *(("pictures", done, 8) for done in (6, 8)),
+    ]
+
+
+def test_equal_pictures_are_one_file(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Nothing:
+        def __call__(self, model: Any, concept: Any, **_: Any) -> Edit:
+            return Edit({WEIGHT: torch.zeros_like(model.parameter(WEIGHT))})
+
+    one = bench(method=Nothing())
+    one.worker(Store(tmp_path)).run()
+    rows = results(one, tmp_path)
+    assert rows["image"].n_unique() == len(list((tmp_path / "images").rglob("*.png"))) == 4
+    assert rows["distance"].to_list() == [0.0] * 8
+
+
+class Poisoned(StubJudge):
+    """Cannot see pictures of one colour, and says how often it tried."""
+
+    def __init__(self, poison: bytes) -> None:
+        super().__init__()
+        self.poison, self.tries = poison, 0
+
+    def __call__(self, images: Sequence[Image.Image], **told: Any) -> pl.DataFrame:
+        self.tries += bool(images)  # of no picture it is only asked which columns it has
+        if any(image.tobytes() == self.poison for image in images):
+            raise ZeroDivisionError("no\nsuch colour")
+        return super().__call__(images, **told)
+
+
+def test_a_picture_that_a_judge_fails_on_is_a_row_with_an_error_and_the_others_are_judged(
+    whole: tuple[Bench, Path], tmp_path: Path
+) -> None:
+    calm = results(*whole)
+    poison = calm["image"][1]
+    judge = Poisoned(Store(whole[1]).images.get(poison).tobytes())
+    one = bench(judge=judge)
+    one.worker(Store(tmp_path)).run()
+    rows = results(one, tmp_path)
+    guilty = rows.filter(pl.col("error").is_not_null())
+    assert guilty.select("image", "error", "hit", "object").rows() == [
+        (poison, "ZeroDivisionError: no such colour", None, None)
+    ]
+    assert rows.filter(pl.col("error").is_null()).equals(calm.filter(pl.col("image") != poison))
+    # A batch is tried three times, then each of its two pictures by itself, the guilty one three times.
+    assert judge.tries == 3 + (3 + 1 + 3)
+    assert compact(one.plan, Store(tmp_path)).errors == 1
+
+
+def test_what_is_forgotten_is_tried_again(whole: tuple[Bench, Path], tmp_path: Path) -> None:
+    calm = results(*whole)
+    judge = Poisoned(Store(whole[1]).images.get(calm["image"][1]).tobytes())
+    one, store = bench(judge=judge), Store(tmp_path)
+    one.worker(store).run()
+    judge.poison = b""
+    with count_rows(one.model) as count:
+        assert store.forget_errors() == 1
+        one.worker(store).run()
+    assert count.rows == 0
+    assert results(one, tmp_path).equals(calm)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A method that fails, or whose edit makes a model draw NaN."""
+
+    error: type[Exception] | None = None
+
+    def __call__(self, model: Any, concept: Any, **_: Any) -> Edit:
+        if self.error:
+            raise self.error("it cannot be")
+        return Edit({WEIGHT: torch.full_like(model.parameter(WEIGHT), 3e38)}, Provenance(base=model.fingerprint))
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (Bad(), "NotFinite: The model draws NaN"),
+        (Bad(BadArgument), "it cannot be"),
+        (Bad(OverflowError), "it cannot be"),
+    ],
+)
+def test_a_method_that_fails_or_gives_nan_costs_its_own_rows_only(
+    whole: tuple[Bench, Path], tmp_path: Path, method: Bad, said: str
+) -> None:
+    one = bench(method=method)
+    one.worker(Store(tmp_path)).run()
+    rows, calm = results(one, tmp_path), results(*whole)
+    edited = rows.filter(method="nudge")
+    assert all(said in error for error in edited["error"])
+    assert edited["image"].null_count() == edited["hit"].null_count() == edited["distance"].null_count() == 4
+    assert rows.filter(method="").drop("cell").equals(calm.filter(method="").drop("cell"))
+    assert not one.model.edits
+
+
+def test_a_score_that_is_no_number_is_an_error_of_its_picture(tmp_path: Path) -> None:
+    class Nowhere(StubJudge):
+        columns: Mapping[str, Column] = {**StubJudge.columns, "score": Distance.columns["distance"]}
+
+        def __call__(self, images: Sequence[Image.Image], **told: Any) -> pl.DataFrame:
+            scores = [float("nan") if image.tobytes() in bad else 0.5 for image in images]
+            return super().__call__(images).with_columns(pl.Series("score", scores, dtype=pl.Float64))
+
+    one = bench(judge=Nowhere())
+    bad = {one.model.generate(["a dog"], seeds=[1], steps=1, guidance_scale=1.0)[0].tobytes()}
+    one.worker(Store(tmp_path)).run()
+    rows = results(one, tmp_path).filter(method="")
+    assert rows["error"].to_list() == [None, None, None, "NotFinite: The judge stub gives NaN or infinity in score."]
+
+
+def test_a_picture_that_ends_each_worker_that_judges_it_becomes_an_error_and_the_rest_is_done(
+    whole: tuple[Bench, Path], tmp_path: Path
+) -> None:
+    codes = []
+    while codes[-1:] != [0]:
+        process = start(tmp_path, tmp_path / "log", bench=Crashing)
+        process.join(60)
+        codes.append(process.exitcode)
+    assert codes == [-signal.SIGKILL] * 6 + [0]
+    rows, calm = results(whole[0], tmp_path), results(*whole)
+    assert rows["error"].to_list() == [None] * 7 + ["3 workers were lost over it."]
+    assert rows["image"].equals(calm["image"])
+    # Its pictures were drawn once more at most: what was drawn outlives the judge from the second try on.
+    assert len(lines(tmp_path / "log")) <= len(whole[0].plan.jobs) + 2
+
+
+def test_a_disk_that_is_full_and_a_keyboard_stop_the_run_and_are_no_rows(tmp_path: Path) -> None:
+    class Stopped(StubJudge):
+        def __call__(self, images: Sequence[Image.Image], **told: Any) -> pl.DataFrame:
+            raise error
+
+    for error in (OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()):
+        one = bench(judge=Stopped())
+        with pytest.raises(type(error)):
+            one.worker(Store(tmp_path)).run()
+        assert not Store(tmp_path).draws.keys()
+        assert not list((tmp_path / "leases").iterdir())
+        assert not one.model.edits
+
+
+def test_a_damaged_part_or_picture_is_one_sentence_with_the_way_out(whole: tuple[Bench, Path], tmp_path: Path) -> None:
+    one, store = bench(), Store(tmp_path)
+    one.worker(store).run()
+    name = results(one, tmp_path)["image"][0]
+    drawn = store.draws.path(one.plan.jobs[-1].batch.key)
+    for path, said in ((drawn, "is damaged: remove it"), (store.images.path(name), "missing or damaged: remove")):
+        content = path.read_bytes()
+        path.write_bytes(content[:-5])
+        for spec in one.plan.judges:
+            for key in store.scores(spec):
+                store.scores(spec).remove(key)
+        with pytest.raises(LedgerError, match=said):
+            one.worker(store).run()
+        path.write_bytes(content)
+    one.worker(store).run()
+    store.draws.path(one.plan.jobs[0].batch.key).unlink()
+    with pytest.raises(LedgerError, match=rf"{one.plan.jobs[0].batch.key}\.parquet is missing"):
+        compact(one.plan, store)
+    one.worker(store).run()
+    assert results(one, tmp_path).equals(results(*whole))
+
+
+def test_an_edit_that_was_altered_or_is_missing_is_not_used(tmp_path: Path) -> None:
+    one, store = bench(), Store(tmp_path)
+    one.worker(store).run()
+    recipe = one.plan.recipes[0]
+    made = store.changes.made(recipe)
+    assert made is not None
+    path = tmp_path / "edits" / made.file
+    assert (made.id, made.bytes) == (Edit.load(path).id, path.stat().st_size)
+    for key in store.draws:
+        store.draws.remove(key)
+    Edit.load(path).scaled(2.0).save(path)
+    with pytest.raises(LedgerError, match="not the one that this bench made"):
+        one.worker(store).run()
+    path.write_bytes(b"")
+    with pytest.raises(EditError):
+        one.worker(store).run()
+    path.unlink()
+    with pytest.raises(LedgerError, match="is missing"):
+        one.worker(store).run()
+
+
+def test_a_model_that_is_another_one_than_was_planned_with_is_an_error(tmp_path: Path) -> None:
+    one = bench()
+    one.model.pipeline.save_pretrained(tmp_path / "model")
+    source = replace(one.source, load=str(tmp_path / "model"), base="0" * 64)
+    store = Store(tmp_path / "store")
+    plan = Plan([replace(one.unedited, source=source)])
+    with pytest.raises(BadArgument, match="another one now"):
+        Worker(plan, store, judges=one.judges).run()
+    assert not store.draws.keys()

@@ -12,12 +12,15 @@ import torch
 from PIL import Image
 
 from turpentine.bench import Case, ErasureResult, Measurement, Protocol, compare, erasure_cases
-from turpentine.bench.measure import comparable, judge_pictures
+from turpentine.bench.rows import rows_of
 from turpentine.bench.run_file import RunFile
+from turpentine.bench.work import Cell, JudgeSpec, Source
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import single_picture
 from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, Picture, render, sprites
+from turpentine.judges import Judge, PictureStatistics
+from turpentine.judges.base import LABEL, Column
 
 METHOD = {"name": "ESD", "settings": {"sites": "x", "eta": 1.0, "steps": 150, "window": [0.0, 1.0], "erase_from": None}}
 
@@ -28,13 +31,15 @@ class KnowingJudge:
     name = "emoji"
     revision = "0" * 64
     settings: Mapping[str, Any] = {}
+    needs: frozenset[str] = frozenset()
+    columns: Mapping[str, Column] = dict.fromkeys(("object", "style", "colour", "work", "artist"), LABEL)
+    download: str | None = None
 
     def __init__(self) -> None:
         self.told: dict[int, dict[str, Any]] = {}
 
-    def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
-        columns = ("object", "style", "colour", "work", "artist")
-        return pl.DataFrame([self.told[id(image)] for image in images], schema=dict.fromkeys(columns, pl.String))
+    def __call__(self, images: Sequence[Image.Image], **_: Any) -> pl.DataFrame:
+        return pl.DataFrame([self.told[id(image)] for image in images], schema=dict.fromkeys(self.columns, pl.String))
 
 
 def fake_result(
@@ -75,13 +80,24 @@ def _measurement(cases: list[Case], protocol: Protocol, judge: KnowingJudge, pha
         for seed in protocol.seeds:
             right = (0.85, {"erased": 0.03, "scene": 0.5}.get(group, 0.8))[phase]
             rng = np.random.default_rng((number, seed))
-            picture = _picture(prompt, np.random.default_rng((number, seed, 1)), wrong=rng.random() > right)
+            picture = picture_of(prompt, np.random.default_rng((number, seed, 1)), wrong=rng.random() > right)
             images[prompt, seed] = Image.fromarray(render(picture))
-            judge.told[id(images[prompt, seed])] = _truth(picture)
-    return Measurement(judge_pictures(cases, images, judge, protocol), images, comparable(cases, judge, protocol))
+            judge.told[id(images[prompt, seed])] = truth_of(picture)
+    judges = (judge, PictureStatistics())
+    cell = Cell(Source("emoji", "ab" * 32, "float32"), tuple(cases), protocol, tuple(map(JudgeSpec.of, judges)))
+    return Measurement(rows_of(cell, _seen(images, judges)), images, cell.comparable)
 
 
-def _picture(prompt: str, rng: np.random.Generator, wrong: bool) -> Picture:
+def _seen(images: Mapping[tuple[str, int], Image.Image], judges: Sequence[Judge]) -> pl.DataFrame:
+    """What the judges see, a row for each picture."""
+    prompts, seeds = zip(*images, strict=True)
+    asked = pl.DataFrame({"state": 0, "prompt": prompts, "seed": seeds, "error": None})
+    asked = asked.cast({"state": pl.Int32, "seed": pl.Int64, "error": pl.String})
+    return pl.concat([asked, *(judge(list(images.values())) for judge in judges)], how="horizontal")
+
+
+def picture_of(prompt: str, rng: np.random.Generator, wrong: bool) -> Picture:
+    """A picture as a prompt asks for it, or of another object."""
     work = next((work for work in WORKS if work.title in prompt), None)
     if work and not wrong:
         return work.picture
@@ -94,7 +110,8 @@ def _picture(prompt: str, rng: np.random.Generator, wrong: bool) -> Picture:
     return single_picture(rng, obj, style, colour)
 
 
-def _truth(picture: Picture) -> dict[str, Any]:
+def truth_of(picture: Picture) -> dict[str, Any]:
+    """What a judge that makes no mistake sees in a picture."""
     work = next((work for work in WORKS if work.picture == picture), None)
     return {
         "object": picture.placed[0].object,

@@ -32,3 +32,4 @@ def test_a_large_picture_becomes_a_smaller_one_and_is_itself_unchanged() -> None
     assert decoded(uri).size == (LARGEST, LARGEST // 2)
     assert image.size == (768, 384)
     assert not is_small(image)
+    assert decoded(data_uri(image, 100)).size == (100, 50)

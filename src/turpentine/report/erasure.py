@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 
-import jinja2
-
-import turpentine
 from turpentine.bench import ErasureResult
-from turpentine.files import one_line, write_whole
-from turpentine.report import gallery, numbers, recipe, story
+from turpentine.files import write_whole
+from turpentine.report import code, gallery, recipe, story
+from turpentine.report.template import fill
 
 
 def write_report(result: ErasureResult, path: str | os.PathLike[str] | None = None, *, command: str = "") -> Path:
@@ -28,7 +25,8 @@ def write_report(result: ErasureResult, path: str | os.PathLike[str] | None = No
 
 def render_erasure(result: ErasureResult, *, command: str = "") -> str:
     """The page of an erasure as HTML."""
-    return _template("erasure.html").render(
+    return fill(
+        "erasure.html",
         title=story.title(result),
         lead=story.lead(result),
         tiles=story.tiles(result),
@@ -38,29 +36,8 @@ def render_erasure(result: ErasureResult, *, command: str = "") -> str:
         facts=recipe.facts(result),
         settings=recipe.settings(result),
         command=command,
-        code=recipe.code(result),
-        use=recipe.use(result),
+        code=code.again(result),
+        use=code.use(result),
         sources=recipe.sources(result),
         has_truth=any(change.before for change in result.comparison.labels),
-        version=turpentine.__version__,
     )
-
-
-@cache
-def _template(name: str) -> jinja2.Template:
-    """Everything that is put into a page is escaped, and a name that does not exist is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("turpentine.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": numbers.percent,
-        "span": numbers.span,
-        "points": numbers.points,
-        "points_span": numbers.points_span,
-        "one_line": one_line,
-    }
-    return environment.get_template(name)

@@ -9,13 +9,11 @@ from typing import Any
 import polars as pl
 
 from turpentine.bench import ErasureResult, Measurement
+from turpentine.bench.groups import heading, is_kept
 from turpentine.report.pictures import data_uri, is_small
-from turpentine.report.story import heading
 
 SHOWN = 8
 """Seeds of a prompt on a page; the rest is in the result's folder."""
-
-_LARGE = {"erased", "scene"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def sections(result: ErasureResult) -> list[Section]:
         shown |= set(new["prompt"])
         if len(new):
             group = new["group"][0]
-            found.append(Section(heading(group, kind), group in _LARGE, tuple(_cards(result, new))))
+            found.append(Section(heading(group, kind), not is_kept(group), tuple(_cards(result, new))))
     return found
 
 

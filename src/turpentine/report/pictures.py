@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 
 from PIL import Image
+
+from turpentine.pictures import encoded
 
 LARGEST = 256
 """Larger pictures are made smaller, to this many pixels on the longer side, so that a page can be sent by mail."""
@@ -14,12 +15,15 @@ SMALL = 64
 """Up to this many pixels a picture is shown enlarged, pixel by pixel."""
 
 
-def data_uri(image: Image.Image) -> str:
-    """The picture as a URI that holds it: small ones bit by bit as PNG, larger ones as JPEG."""
+def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
+    """The picture as a URI that holds it: small ones bit by bit as PNG, larger ones as JPEG.
+
+    largest: pixels on the longer side, to which a larger picture is made smaller.
+    """
     shown = image.convert("RGB")
     if max(shown.size) <= SMALL:
         return _encoded(shown, "PNG", optimize=True)
-    shown.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    shown.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     return _encoded(shown, "JPEG", quality=88)
 
 
@@ -29,6 +33,4 @@ def is_small(image: Image.Image) -> bool:
 
 
 def _encoded(image: Image.Image, form: str, **options: object) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f"data:image/{form.lower()};base64,{base64.b64encode(encoded(image, form, **options)).decode()}"

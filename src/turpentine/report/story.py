@@ -7,18 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from turpentine.bench import GROUPS, Change, ErasureResult
-from turpentine.report.numbers import duration
-
-_OTHERS = {
-    "object": "Other objects",
-    "style": "Other styles",
-    "colour": "Other colours",
-    "scene": "Other scenes",
-    "artist": "Works of others",
-    "work": "Other works",
-}
-_IMPLIED = {"object": "Implied by a scene", "artist": "By title alone"}
-_KEPT = {"objects": "Objects", "styles": "Drawing styles", "colours": "Background colours", "works": "Works"}
+from turpentine.bench.groups import SUMMARIES, heading, is_kept
+from turpentine.numbers import duration
 
 
 @dataclass(frozen=True)
@@ -66,14 +56,8 @@ def _count(number: int, noun: str) -> str:
 def tiles(result: ErasureResult) -> list[Tile]:
     """The headline: what was to go, and the kept things of its kind; only what has a truth."""
     kind, summary = result.concepts[0].kind, result.comparison.summary
-    names = {
-        "erased": "Asked for by name",
-        "scenes": _IMPLIED.get(kind, "Implied"),
-        "others": _OTHERS.get(kind, "Others"),
-        **_KEPT,
-    }
-    kept = {name: text for name, text in names.items() if name in summary and summary[name].before}
-    return [Tile(text, summary[name], name not in ("erased", "scenes")) for name, text in kept.items()]
+    named_for = {name: groups[-1] for name, groups in SUMMARIES.items() if name in summary and summary[name].before}
+    return [Tile(heading(group, kind), summary[name], is_kept(group)) for name, group in named_for.items()]
 
 
 def broken(result: ErasureResult) -> str:
@@ -88,26 +72,11 @@ def tables(result: ErasureResult) -> list[Table]:
     return [_table(result, group) for group in result.comparison.groups if group.before]
 
 
-def heading(group: str, kind: str) -> str:
-    """What a group of cases is called on the page."""
-    names = {
-        "erased": "Asked for by name",
-        "scene": _IMPLIED.get(kind, "Implied"),
-        "neighbour": "Nearest to it",
-        "other": _OTHERS.get(kind, "Others"),
-        "object": "Objects",
-        "style": "Drawing styles",
-        "colour": "Background colours",
-        "work": "Works",
-    }
-    return names.get(group, group)
-
-
 def _table(result: ErasureResult, whole: Change) -> Table:
     labels = tuple(_labels(result, whole.group))
     name = heading(whole.group, result.concepts[0].kind)
     what = GROUPS.get(whole.group, "")
-    return Table(name, "" if what == name.lower() else what, whole, labels, whole.group not in ("erased", "scene"))
+    return Table(name, "" if what == name.lower() else what, whole, labels, is_kept(whole.group))
 
 
 def _labels(result: ErasureResult, group: str) -> Iterator[Change]:

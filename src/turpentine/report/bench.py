@@ -1,0 +1,103 @@
+"""The page of a bench: failures first, changed against kept, the table, the pictures, the protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from turpentine.bench.methods import facts_of
+from turpentine.bench.plan import Plan
+from turpentine.bench.store import Store
+from turpentine.bench.table import Table
+from turpentine.files import write_whole
+from turpentine.report import bench_facts
+from turpentine.report.bench_failures import failures
+from turpentine.report.bench_grid import Picture, grids
+from turpentine.report.bench_lines import Line, amplifies, columns, lines, pooled
+from turpentine.report.bench_scatter import HEIGHT, WIDTH, scatter
+from turpentine.report.template import fill
+
+REPORT = "report.html"
+
+
+def write_bench_report(
+    table: Table, plan: Plan, store: Store, path: str | os.PathLike[str] | None = None, *, command: str = ""
+) -> Path:
+    """Write the page of a finished bench as one HTML file, whole or not at all, and give its path.
+
+    table: of the plan's results, which lie in the store. path: `report.html` in the store's folder by default.
+    command: the command line that made the bench, to be shown.
+    Raises LedgerError for a picture that is missing or damaged, OSError as the file system does.
+    """
+    html = render_bench(
+        table,
+        pl.read_parquet(store.results),
+        store.images.get,
+        methods=[(recipe.name, facts_of(recipe.method)) for recipe in plan.recipes],
+        sha256=hashlib.sha256(store.results.read_bytes()).hexdigest(),
+        command=command,
+    )
+    target = Path(path) if path is not None else store.folder / REPORT
+    with write_whole(target) as aside:
+        aside.write_text(html, encoding="utf-8")
+    return target
+
+
+def render_bench(
+    table: Table,
+    results: pl.DataFrame,
+    picture: Picture,
+    *,
+    methods: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    sha256: str = "",
+    command: str = "",
+) -> str:
+    """The page of a bench as HTML.
+
+    results: the rows of `results.parquet`, and sha256: of that file. picture: gives a picture by its name. methods:
+    names of the methods with their facts, as `bench.methods.facts_of` has them.
+    """
+    shown, each = columns(table), lines(table)
+    whole = pooled(each)
+    has_parts = len(each) > len(whole)
+    return fill(
+        "bench.html",
+        script="sort.js",
+        title=table.title or "Bench",
+        lead=_lead(each, results),
+        columns=shown,
+        failures=failures(each, results),
+        scatter=scatter(shown, whole, each if has_parts else ()),
+        width=WIDTH,
+        height=HEIGHT,
+        whole=whole if has_parts else [],
+        each=each,
+        has_collapse=any(line.collapsed is not None for line in each),
+        grids=grids(results, picture, amplifies(shown)),
+        protocol=bench_facts.protocol(table),
+        asked=bench_facts.asked(table),
+        settings=bench_facts.settings(methods),
+        citation=bench_facts.citation(table, sha256),
+        command=command,
+        short=bench_facts.SHORT,
+    )
+
+
+def _lead(each: Sequence[Line], results: pl.DataFrame) -> str:
+    """One sentence: how many methods, concepts and pictures."""
+    methods = {line.method for line in each if not line.is_unedited}
+    concepts = {line.concept for line in each if line.concept}
+    pictures = results.select("model", "method", "concept", "prompt", "seed").n_unique()
+    return (
+        f"{_count(len(methods), 'method')} on {_count(len(concepts), 'concept')}: {pictures} pictures of "
+        f"{_count(results['prompt'].n_unique(), 'prompt')}, the same seeds for the edited models and the unedited one."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

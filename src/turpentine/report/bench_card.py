@@ -1,0 +1,87 @@
+"""A model card for an exported model, from the rows of a bench."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from turpentine.bench.changes import Made
+from turpentine.bench.table import Table
+from turpentine.errors import BadArgument
+from turpentine.numbers import percent
+from turpentine.report.bench_facts import citation, protocol, settings
+from turpentine.report.bench_failures import failures_of
+from turpentine.report.bench_lines import Line, Number, amplifies, columns, lines
+from turpentine.report.markdown import escaped, markdown_table
+
+
+def model_card(table: Table, cell: str, made: Made | None = None, *, sha256: str = "") -> str:
+    """The card of the model that a line of the table is of, as Markdown: what was done, the numbers, what to heed.
+
+    cell: the line's id, as in the table's rows. made: what is known of its edit, such as `store.changes.made` gives.
+    sha256: of `results.parquet`. Raises BadArgument if no line has the id, or if it is of the unedited model.
+    """
+    each = lines(table)
+    line = next((line for line in each if line.cells == (cell,)), None)
+    if line is None or line.is_unedited:
+        known = ", ".join(line.cells[0] for line in each if not line.is_unedited)
+        raise BadArgument(f"No edited model of this table has the id {cell!r}: there are {known or 'none'}.")
+    verb = "amplified" if amplifies(columns(table)) else "erased"
+    parts = [
+        _front_matter(line),
+        f"# {escaped(line.model)} with {escaped(line.concept)} {verb}",
+        f"{escaped(line.method)} changed {escaped(line.model)}; all else is as in that model.",
+        *_made(line, made),
+        "## What was measured",
+        *_numbers(line),
+        "## What to heed",
+        *_heed(line, each),
+        "## How it was measured",
+        markdown_table(("", ""), ((escaped(name), escaped(text)) for name, text in protocol(table).items())),
+        escaped(citation(table, sha256)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(line: Line) -> str:
+    """What a hub reads: YAML, whose texts JSON writes safely."""
+    tags = ["turpentine", "concept-erasure", line.method]
+    facts = {"base_model": line.model, "library_name": "diffusers", "pipeline_tag": "text-to-image", "tags": tags}
+    return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in facts.items()), "---"])
+
+
+def _made(line: Line, made: Made | None) -> Iterator[str]:
+    if made is None:
+        return
+    ((_, values),) = settings([(line.method, {"settings": made.settings})])
+    told = {"method": made.method, "edit": made.id, **values}
+    yield markdown_table(("setting", "value"), ((escaped(name), escaped(text)) for name, text in told.items()))
+
+
+def _numbers(line: Line) -> Iterator[str]:
+    rows = [
+        (escaped(found.column.heading), _with_span(found.text, found.span), _change(found), str(found.pictures))
+        for found in line.numbers
+        if found
+    ]
+    yield markdown_table(("prompts", "now", "change from the unedited model", "pictures"), rows)
+    yield "Rates are in percent, changes of rates in points; 95 % intervals are in brackets."
+
+
+def _change(found: Number) -> str:
+    return _with_span(found.change, found.change_span) or "–"
+
+
+def _with_span(text: str, span: str) -> str:
+    return f"{text} ({span})" if span else text
+
+
+def _heed(line: Line, each: Sequence[Line]) -> Iterator[str]:
+    """The line's own failures, and what no number of it says."""
+    told = [f"{kind.name}: {failure.told}" for kind in failures_of(line, each) for failure in kind.worst]
+    if line.errors:
+        told.append(f"{line.errors} pictures could not be drawn or judged, and are in no rate")
+    if line.broken is not None:
+        told.append(f"Blank pictures or noise: {percent(line.broken)}")
+    told.append("The intervals say what other seeds might give, not other prompts, nor prompts made to bring it back")
+    yield "\n".join(f"- {escaped(text)}." for text in told)

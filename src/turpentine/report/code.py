@@ -1,0 +1,172 @@
+"""Python that makes a result again, and that uses its edit; what cannot be written in code is said in comments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from turpentine.bench import ErasureResult
+from turpentine.concepts import Concept
+from turpentine.edits import Edit
+from turpentine.files import one_line
+from turpentine.registry import methods
+
+_PROTOCOL = ("steps", "guidance_scale", "solver", "seeds", "size", "negative_prompt")
+
+
+def again(result: ErasureResult) -> str:
+    """Python that makes the result again.
+
+    A pipeline that was made elsewhere, edits that were on the model already, and settings that are objects have no
+    code of their own: a comment says what each was.
+    """
+    method, protocol = result.run.identity["method"], result.run.identity["protocol"]
+    concepts = [_concept(concept) for concept in result.concepts]
+    what = concepts[0] if len(concepts) == 1 else f"[{', '.join(concepts)}]"
+    drawn = {name: protocol[name] for name in _PROTOCOL if name in protocol}
+    model = list(_model(result))
+    return "\n".join(
+        [
+            *_imports(model),
+            "from turpentine.bench import Protocol, run_erasure",
+            "from turpentine.report import write_report",
+            "",
+            *model,
+            *_lost(method),
+            f"method = tp.methods.{one_line(method['name'])}({_arguments(_settings(method))})",
+            f"protocol = Protocol({_arguments(drawn)})",
+            f'result = run_erasure(model, method, {what}, "run", protocol=protocol)',
+            "write_report(result)",
+        ]
+    )
+
+
+def use(result: ErasureResult) -> str:
+    """Python that puts the edit on."""
+    model, file = list(_model(result)), result.files["edit"].name
+    is_edit = isinstance(result.edit, Edit)
+    return "\n".join(
+        [
+            *_imports(model),
+            *([] if is_edit else ["from turpentine.edits import load_change"]),
+            "",
+            *model,
+            f"change = {'tp.Edit.load' if is_edit else 'load_change'}({file!r})",
+            "with change.on(model):",
+            f"    images = model.generate({result.concepts[0].prompts[-1]!r}, seeds=[0, 1, 2, 3])",
+        ]
+    )
+
+
+def is_selection(value: Any) -> bool:
+    """Is a setting, as a run's record has it, a selection of sites?"""
+    return isinstance(value, Mapping) and set(value) == {"sites", "window"}
+
+
+def _imports(model: list[str]) -> list[str]:
+    needs_torch = any("dtype=torch." in line for line in model)
+    return [*(["import torch", ""] if needs_torch else []), "import turpentine as tp"]
+
+
+def _model(result: ErasureResult) -> Iterator[str]:
+    """The lines that load the model, dtype and all, and say what was on it."""
+    identity, about = result.run.identity["model"], result.run.about["model"]
+    name = about["name"]
+    if _is_pipeline(name):
+        yield f"# The model was a pipeline object, a {name} with the fingerprint"
+        yield f"# {identity['base']}: how it was made is not known here."
+    source = "pipeline" if _is_pipeline(name) else repr(name)
+    yield f"model = tp.load({', '.join([source, *_dtype(name, identity['dtype'], about['device'])])})"
+    if identity.get("edits"):
+        yield "# These edits were on it, in this order; put each on with tp.Edit.load(FILE).apply(model):"
+        yield from (f"# {edit}" for edit in identity["edits"])
+
+
+def _is_pipeline(name: str) -> bool:
+    """Is it the class of a pipeline, which names the model that is loaded from an object?"""
+    return name.isidentifier() and name.endswith("Pipeline")
+
+
+def _dtype(name: str, dtype: str, device: str) -> list[str]:
+    """The argument that names the dtype, where `load` would choose another one; a pipeline keeps its own."""
+    default = "float16" if device.startswith("cuda") else "float32"
+    number = dtype.removeprefix("torch.")
+    return [] if number == default or _is_pipeline(name) else [f"dtype=torch.{number}"]
+
+
+def _settings(method: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that differ from the method's defaults; all of them if the method is not known here."""
+    known = methods().get(method["name"])
+    defaults = {} if known is None else {f.name: f.default for f in fields(known) if f.default is not MISSING}
+    return {
+        name: ... if name in _objects(method) else value
+        for name, value in method["settings"].items()
+        if name not in defaults or value != _as_json(defaults[name])
+    }
+
+
+def _lost(method: Mapping[str, Any]) -> Iterator[str]:
+    """A comment for each setting that cannot be written, for which the code has three dots."""
+    for name, value in _objects(method).items():
+        yield f"# The setting {one_line(name)} was an object that has no code: {one_line(str(value))}"
+
+
+def _objects(method: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a record holds only as they print: texts where the method's field takes none."""
+    known = methods().get(method["name"])
+    hints = get_type_hints(known) if known else {}
+    return {
+        name: value
+        for name, value in method["settings"].items()
+        if name in hints and _holds_text(value) and not _takes_text(hints[name])
+    }
+
+
+def _holds_text(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return not is_selection(value) and any(map(_holds_text, value.values()))
+    return any(map(_holds_text, value)) if isinstance(value, list | tuple) else isinstance(value, str)
+
+
+def _takes_text(hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return any(isinstance(choice, str) for choice in get_args(hint))
+    return hint in (str, Any) or any(map(_takes_text, get_args(hint)))
+
+
+def _as_json(value: Any) -> Any:
+    return [_as_json(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _arguments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{one_line(name)}={_written(value)}" for name, value in values.items())
+
+
+def _written(value: Any) -> str:
+    """A value of a record as Python: JSON's lists were tuples, and a selection of sites is taken from the model."""
+    if value is ...:
+        return "..."
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_written, value))}{',' if len(value) == 1 else ''})"
+    if is_selection(value):
+        return _selection(**value)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_written(item)}' for key, item in value.items())}}}"
+    return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
+
+
+def _selection(sites: list[str], window: list[float] | None) -> str:
+    """The selection by its names, one a line."""
+    names = "".join(f"    {name!r},\n" for name in sites)
+    during = f".during({', '.join(map(repr, window))})" if window else ""
+    return f"model.sites.only(name=[\n{names}]){during}"
+
+
+def _concept(concept: Concept) -> str:
+    """The call that makes the concept, without what is its default."""
+    given = {field.name: getattr(concept, field.name) for field in fields(concept) if field.name != "text"}
+    plain = {field.name: field.default for field in fields(concept)}
+    more = {name: value for name, value in given.items() if value != plain[name]}
+    return f"tp.Concept({', '.join(filter(None, [repr(concept.text), _arguments(more)]))})"

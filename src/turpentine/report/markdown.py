@@ -1,0 +1,21 @@
+"""Markdown: text from outside that is nothing but text, and tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from turpentine.files import one_line
+
+# An ampersand is a mark only where it begins an entity.
+_MARKS = re.compile(r"([\\`*_\[\]<>|#~$]|&(?=#?\w+;))")
+
+
+def escaped(text: str) -> str:
+    """Text from outside on one line: nothing in it is a mark."""
+    return _MARKS.sub(r"\\\1", one_line(text))
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))

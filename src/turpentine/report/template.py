@@ -1,0 +1,54 @@
+"""Templates of pages: what is put into one is escaped, and a name that does not exist is an error."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+
+import turpentine
+from turpentine import numbers
+from turpentine.files import one_line
+
+
+def fill(name: str, script: str = "", **values: Any) -> str:
+    """A page's template filled with values, as HTML.
+
+    script: the file of the one script that the page runs, if any; no other text can run, whatever a name may hold, for
+    the page tells the browser the script's SHA-256.
+    """
+    text = _text(script) if script else ""
+    return _template(name).render(**values, script=text, script_hash=_hash(text), version=turpentine.__version__)
+
+
+def _text(name: str) -> str:
+    return files("turpentine.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else ""
+
+
+@cache
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("turpentine.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": numbers.percent,
+        "span": numbers.span,
+        "points": numbers.points,
+        "points_span": numbers.points_span,
+        "duration": numbers.duration,
+        "file_size": numbers.file_size,
+        "one_line": one_line,
+    }
+    return environment.get_template(name)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import turpentine as tp
 from turpentine.edits import Edit, Provenance
@@ -47,3 +51,77 @@ def test_no_edit_is_refused(command: Command, tmp_path: Path) -> None:
     code, _, err = command("apply", "--out", str(tmp_path / "baked"))
     assert code == 2
     assert "no edit" in err
+
+
+def test_a_single_file_holds_the_edited_weights(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    edit, out = _edit(tiny_folder, tmp_path / "edit.safetensors"), tmp_path / "model.safetensors"
+    code, printed, _ = command("apply", str(tmp_path / "edit.safetensors"), "--model", tiny_folder, "--out", str(out))
+    assert code == 0
+    assert "1 edit baked in" in printed
+    model = tp.load(tiny_folder)
+    edit.apply(model)
+    written = load_file(out)["model.diffusion_model.out.2.weight"]
+    assert torch.equal(written, model.parameter("unet.conv_out.weight"))
+
+
+def test_a_lora_tells_what_it_leaves_out(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    _edit(tiny_folder, tmp_path / "edit.safetensors")
+    for rank, is_lossy in ((1, True), (4, False)):
+        out = tmp_path / f"lora{rank}.safetensors"
+        line = ["apply", str(tmp_path / "edit.safetensors"), "--model", tiny_folder, "--out", str(out), "--to", "lora"]
+        code, printed, _ = command(*line, "--rank", str(rank), "--json")
+        assert code == 0
+        told = json.loads(printed)
+        assert told["rank"] == rank
+        assert told["residual"] > 0.1 if is_lossy else told["residual"] < 1e-5
+        assert told["residuals"] == {"unet.conv_out.weight": pytest.approx(told["residual"])}
+    assert len(load_file(out)) == 2
+    out.unlink()
+    code, printed, _ = command(*line)
+    assert code == 0
+    assert "a LoRA of rank 4" in printed
+    assert "less than 0.01 % of the change" in printed
+    assert "unet.conv_out.weight" in printed
+
+
+def test_what_others_publish_is_applied_or_kept_as_an_edit(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    model = tp.load(tiny_folder)
+    weight = model.parameter("unet.conv_out.weight").detach()
+    save_file({"conv_out.weight": 1.5 * weight}, tmp_path / "esd-church.safetensors")
+    line = ["apply", str(tmp_path / "esd-church.safetensors"), "--model", tiny_folder]
+    code, _, _ = command(*line, "--to", "edit", "--out", str(tmp_path / "edit.safetensors"))
+    assert code == 0
+    edit = Edit.load(tmp_path / "edit.safetensors")
+    assert torch.allclose(edit.deltas["unet.conv_out.weight"], 0.5 * weight)
+    code, _, _ = command(*line, "--out", str(tmp_path / "baked"))
+    assert code == 0
+    assert torch.allclose(tp.load(tmp_path / "baked").parameter("unet.conv_out.weight"), 1.5 * weight)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "says"),
+    [
+        (["no.safetensors", "--out", "new"], "no.safetensors"),
+        (["model.ckpt", "--out", "new"], "weights_only=True"),
+        (["guidance.json", "--out", "new"], "guidance.json"),
+        (["edit.safetensors", "--out", "edit.safetensors"], "exists already"),
+        (["edit.safetensors", "edit.safetensors", "--to", "edit", "--out", "new.safetensors"], "one edit and not 2"),
+        (["edit.safetensors", "--rank", "4", "--out", "new"], "--to lora"),
+        (["edit.safetensors", "--rank", "0", "--to", "lora", "--out", "new"], "rank 0"),
+        (["edit.safetensors", "--to", "pickle", "--out", "new"], "pickle"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_nothing_is_written(
+    command: Command, tiny_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _edit(tiny_folder, tmp_path / "edit.safetensors")
+    (tmp_path / "model.ckpt").write_bytes(b"\x80\x04never read")
+    (tmp_path / "guidance.json").write_text("{}")
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    code, printed, err = command("apply", *tokens, "--model", tiny_folder)
+    assert (code, printed) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    shutil.rmtree(tmp_path)

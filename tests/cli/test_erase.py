@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import subprocess
@@ -69,6 +70,11 @@ def test_what_cannot_be_is_refused_in_a_sentence_and_leaves_nothing(
     assert named in err
     assert err.count("\n") == 1
     assert not out.exists()
+
+
+def test_no_setting_needs_to_be_given_also_where_pydantic_is_imported(command: Command) -> None:
+    importlib.import_module("pydantic")
+    assert "no concept" in command("erase").err
 
 
 def test_another_run_in_the_folder_is_replaced_only_by_force(

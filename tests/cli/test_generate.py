@@ -14,6 +14,7 @@ from PIL import Image
 import turpentine as tp
 from turpentine.cli.generate import Sampling
 from turpentine.edits import Edit, Provenance
+from turpentine.erase.guidance import NegativePrompt
 from turpentine.models import Model
 
 Command = Callable[..., tuple[int, str, str]]
@@ -128,6 +129,24 @@ def test_an_edit_and_its_scale_change_the_pictures(
         found[name] = _pixels(out / "a-church-seed0.png")
     assert (found["none"] == found["zero"]).all()
     assert (found["none"] != found["full"]).any()
+
+
+def test_a_guidance_is_put_on_like_an_edit(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    change = str(tmp_path / "guidance.json")
+    NegativePrompt()(tp.load(tiny_folder), tp.Concept("cat")).save(change)
+    found = {}
+    asked = {"edit": ["--edit", change], "zero": ["--edit", f"{change}:0"], "flag": ["--negative-prompt", "cat"]}
+    for name, tokens in {**asked, "none": []}.items():
+        out = tmp_path / name
+        assert command("generate", "a church", "--model", tiny_folder, "--out", str(out), *FEW, *tokens)[0] == 0
+        found[name] = _pixels(out / "a-church-seed0.png")
+    assert (found["edit"] == found["flag"]).all()
+    assert (found["zero"] == found["none"]).all()
+    assert (found["edit"] != found["none"]).any()
+    tokens = ["--model", tiny_folder, "--edit", change, "--negative-prompt", "a dog", "--out", str(tmp_path / "both")]
+    code, _, err = command("generate", "a church", *tokens, *FEW)
+    assert code == 2
+    assert "'a dog' would do nothing" in err
 
 
 def test_a_damaged_edit_is_refused_before_anything_is_drawn(

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
 
 import turpentine as tp
+from turpentine.cli.change import bar
+from turpentine.concepts import Concept
+from turpentine.edits import Edit, Provenance, Zeroed
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -33,3 +42,67 @@ def test_a_selection_of_nothing_says_what_exists(command: Command, tiny_folder: 
     assert code == 2
     assert "'nose'" in err
     assert "cross-attention" in err
+
+
+BLOCK = "unet.up_blocks.{}.attentions.0.transformer_blocks.0"
+EDIT = Edit(
+    {
+        BLOCK.format(10) + ".attn2.to_k.weight": torch.full((2, 2), 3.0),
+        BLOCK.format(2) + ".attn2.to_v.weight": torch.full((2, 2), 0.5),
+        BLOCK.format(2) + ".attn2.to_k.weight": torch.ones(2, 2),
+        "unet.conv_in.bias": torch.ones(4),
+    },
+    Provenance("ESD", {"eta": 1.5}, (Concept("\x1b[31mchurch"),), seed=7, base="ab" * 32, model="a model"),
+    strength=-0.5,
+    zeroed={BLOCK.format(2) + ".attn2.to_k.weight": Zeroed((2, 2), torch.tensor([0, 3]))},
+)
+
+
+def test_an_edits_file_is_told_site_by_site(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "edit.safetensors"
+    EDIT.save(path)
+    code, out, _ = command("info", str(path), "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert (told["id"], told["strength"], told["bytes"]) == (EDIT.id, -0.5, path.stat().st_size)
+    assert told["provenance"]["method"] == "ESD"
+    assert [(site["site"], site["tensors"], site["weights"], site["zeroed"]) for site in told["sites"]] == [
+        ("unet.conv_in", 1, 4, 0),
+        (BLOCK.format(2) + ".attn2", 2, 8, 2),
+        (BLOCK.format(10) + ".attn2", 1, 4, 0),
+    ]
+    assert [site["norm"] for site in told["sites"]] == pytest.approx([1.0, 0.5 * math.sqrt(2 + 4 * 0.25), 3.0])
+
+
+def test_and_so_to_a_person(command: Command, tmp_path: Path) -> None:
+    EDIT.save(tmp_path / "edit.safetensors")
+    code, out, _ = command("info", str(tmp_path / "edit.safetensors"))
+    assert code == 0
+    assert "\x1b" not in out
+    for part in ("ESD", "[31mchurch (object)", "eta 1.5", "abababab", f"{EDIT.id}", "3 sites"):
+        assert part in out
+    bars = [line.count("█") for line in out.splitlines() if ".attn2" in line]
+    assert bars[1] == 24 > bars[0] > 0
+
+
+def test_an_edit_that_only_zeroes_has_shares(command: Command, tmp_path: Path) -> None:
+    Edit(zeroed={"unet.a.weight": Zeroed((4, 4), torch.tensor([1, 2]))}).save(tmp_path / "edit.safetensors")
+    _, out, _ = command("info", str(tmp_path / "edit.safetensors"))
+    assert "share" in out
+    assert "0.125" in out
+    assert "█" * 24 in out
+
+
+def test_bars_are_fine_to_an_eighth() -> None:
+    assert [bar(0), bar(1 / 192), bar(0.5), bar(1)] == ["", "▏", "█" * 12, "█" * 24]
+
+
+def test_other_files_are_refused_with_the_way_on(command: Command, tmp_path: Path) -> None:
+    save_file({"conv_out.weight": torch.ones(2)}, tmp_path / "esd.safetensors")
+    (tmp_path / "model.ckpt").write_bytes(b"never read")
+    for name, says in (("esd.safetensors", "--to edit"), ("model.ckpt", "pickle"), ("none", "check the path")):
+        code, out, err = command("info", str(tmp_path / name))
+        assert (code, out) == (2, "")
+        assert says in err
+        assert err.count("\n") == 1
+    assert command("info", str(tmp_path / "esd.safetensors"), "--kind", "norm").code == 2

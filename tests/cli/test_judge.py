@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from PIL import Image
+
+from turpentine.cli.pictures import Wanted
+from turpentine.judges.base import LABEL, PROBABILITY, Column
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -14,14 +18,35 @@ Command = Callable[..., tuple[int, str, str]]
 class Stub:
     """A judge that tells red from the rest."""
 
+    name, revision, download = "red", "1", None
+    settings: Mapping[str, Any] = {}
+    needs: frozenset[str] = frozenset()
+    columns: Mapping[str, Column] = {"colour": LABEL, "colour_p": PROBABILITY}
+
     def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         red = [image.getpixel((0, 0)) == (255, 0, 0) for image in images]
         return pl.DataFrame({"colour": ["red" if each else None for each in red], "colour_p": [0.75] * len(red)})
 
 
+class Reader:
+    """A judge that says what it was told."""
+
+    name, revision, download = "reader", "1", "a dictionary (3 MB)"
+    settings: Mapping[str, Any] = {}
+    needs = frozenset({"prompt", "reference"})
+    columns: Mapping[str, Column] = {"prompt": LABEL, "width": Column(0), "bytes": LABEL}
+
+    def __call__(
+        self, images: Sequence[Image.Image], *, prompts: Sequence[str], references: Sequence[Image.Image]
+    ) -> pl.DataFrame:
+        width = [reference.width for reference in references]
+        return pl.DataFrame({"prompt": prompts, "width": width, "bytes": [b"0"] * len(width)})
+
+
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("turpentine.judges.emoji.EmojiJudge", Stub)
+    monkeypatch.setattr("turpentine.judges.clip.ClipScore", Reader)
 
 
 @pytest.fixture
@@ -56,3 +81,25 @@ def test_what_is_no_picture_is_refused(command: Command, folder: Path) -> None:
     code, out, err = command("judge", str(folder / "a.png"), str(folder / "notes.txt"))
     assert (code, out) == (2, "")
     assert "notes.txt is not a picture" in err
+
+
+def test_another_judge_is_told_what_it_needs(command: Command, folder: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    Image.new("RGB", (7, 7)).save(before / "a.png")
+    Wanted(folder / "a.png", "a dog", 0, {"prompt": "a dog"}).write(Image.new("RGB", (4, 4)))
+    tokens = ["judge", str(folder / "a.png"), "--by", "clip", "--json"]
+    code, out, err = command(*tokens, "--reference", str(before))
+    assert code == 0
+    assert json.loads(out) == [{"path": str(folder / "a.png"), "prompt": "a dog", "width": 7}]
+    assert "needs to fetch a dictionary (3 MB)" in err
+    assert json.loads(command(*tokens, "--reference", str(before), "--prompt", "a cat")[1])[0]["prompt"] == "a cat"
+    code, out, err = command(*tokens)
+    assert (code, out) == (2, "") and "--reference" in err
+
+
+def test_what_a_judge_cannot_know_is_asked_for(command: Command, folder: Path) -> None:
+    code, _, err = command("judge", str(folder / "a.png"), "--by", "clip", "--reference", str(folder))
+    assert code == 2
+    assert "a.png does not say what it was asked for: give it by --prompt" in err
+    assert "did you mean 'clip'" in command("judge", str(folder / "a.png"), "--by", "clap")[2]

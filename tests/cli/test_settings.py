@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import pytest
 
-from turpentine.cli.settings import NamedMethod, find_named, flags_of, named_methods, speakable, with_flags
+from turpentine.cli.settings import flags_of, with_flags
 from turpentine.cli.texts import descriptions
-from turpentine.errors import UnknownName
 from turpentine.models import Sites
+from turpentine.named import NamedMethod, find_named, named_methods, speakable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,27 +62,9 @@ def test_flags_go_back_into_the_method() -> None:
     assert with_flags(method, flags) == dataclasses.replace(method, passes=7)
 
 
-def test_defaults_are_those_for_the_model() -> None:
-    named = NamedMethod("rubbing-u", Rubbing, "rubbing", {"sites": "u"})
-    assert named.defaults("emoji") == Rubbing(sites="u", passes=1)
-    assert named.defaults("another/model") == Rubbing(sites="u", passes=3)
-
-
-def test_esd_and_its_variants_have_names() -> None:
-    known = named_methods()
-    assert {"esd", "esd-x", "esd-x-strict", "esd-u", "esd-selfattn", "esd-all"} <= known.keys()
-    assert known["esd-u"].defaults("emoji").sites == "u"
-    assert known["esd-u"].what == "esd with sites u"
-
-
 def test_the_defaults_for_a_folder_are_those_for_the_model_in_it(tiny_folder: str) -> None:
     named = find_named("esd-x")
     assert named.defaults(tiny_folder) == named.defaults("emoji") != named.defaults("another/model")
-
-
-def test_an_unknown_method_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(UnknownName, match="esd-x"):
-        find_named("nonsense")
 
 
 @pytest.mark.parametrize("named", named_methods().values(), ids=lambda named: named.name)

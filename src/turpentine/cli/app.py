@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from cyclopts import App, Parameter
@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 import turpentine
 from turpentine.cli import faults, terminal
 from turpentine.cli.apply import apply
+from turpentine.cli.bench import bench, with_line
 from turpentine.cli.erase import erase, with_settings
 from turpentine.cli.generate import generate
 from turpentine.cli.info import info
@@ -19,14 +20,20 @@ from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
 from turpentine.cli.texts import summary, with_help
 
-COMMANDS: tuple[Callable[..., None], ...] = (erase, generate, judge, info, apply, methods)
+COMMANDS: tuple[Callable[..., int | None], ...] = (erase, bench, generate, judge, info, apply, methods)
 
+# What these are depends on the line that they are called by.
+_FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[..., int | None]]] = {
+    erase: with_settings,
+    bench: with_line,
+}
 # What is done is kept by these, and not done again.
-_RESUMABLE = {"erase", "generate"}
+_RESUMABLE = {"erase", "bench", "generate"}
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave the process: 0 is success, 2 a fault that the user can put right."""
+    """Run the command line and leave the process: 0 is success, 1 a bench with pictures that failed, 2 a fault
+    that the user can put right."""
     sys.exit(run(sys.argv[1:] if tokens is None else tokens))
 
 
@@ -35,7 +42,7 @@ def run(tokens: Sequence[str]) -> int:
     terminal.prepare()
     tokens = list(tokens)
     try:
-        build(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        code = build(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
         terminal.close_pipe()
@@ -46,7 +53,7 @@ def run(tokens: Sequence[str]) -> int:
     except Exception as error:
         terminal.complain(faults.sentence(error))
         return faults.REFUSED
-    return 0
+    return code or 0
 
 
 def build(tokens: Sequence[str]) -> App:
@@ -60,7 +67,8 @@ def build(tokens: Sequence[str]) -> App:
         default_parameter=Parameter(negative_iterable=()),
     )
     for command in COMMANDS:
-        ready = with_settings(tokens[1:]) if command is erase and tokens[:1] == ["erase"] else command
+        fitted = _FITTED.get(command) if tokens[:1] == [command.__name__] else None
+        ready = fitted(tokens[1:]) if fitted else command
         app.command(with_help(ready), name=command.__name__, help=summary(command.__doc__))
     return app
 

@@ -1,39 +1,135 @@
-"""`turpentine apply`: a model with edits baked in, for use elsewhere."""
+"""`turpentine apply`: a model with edits baked in, or the edits in another form, for use elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from turpentine.cli.meter import busy
-from turpentine.cli.options import Flat, Json, ModelChoice, load_edits
-from turpentine.cli.terminal import plain, say, say_json
+from turpentine.cli.meter import busy, shown
+from turpentine.cli.options import Flat, Json, ModelChoice, parse_edit
+from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.errors import BadArgument
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit, LoRA
+    from turpentine.models import Model
+
+Form = Literal["folder", "single-file", "lora", "edit"]
+
+_WORST = 5
 
 
 def apply(
     *edits: str,
     out: Path,
+    to: Form | None = None,
+    rank: int | None = None,
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
-    """Write a model with edits baked in as a full diffusers folder, for use elsewhere.
+    """Write a model with edits baked in, or the edits in another form, for use elsewhere.
+
+    Edits are files of Turpentine's, or what others publish of the same model: ESD's and UCE's safetensors, a folder
+    with an edited UNet, a LoRA.
 
     edits: files of edits, applied in this order; FILE:0.5 applies one at half strength.
-    out: the folder to write; it must be new or empty.
+    out: the folder or file to write; nothing may be there yet.
+    to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora" (for
+        diffusers), or "edit" (one edit as Turpentine's own file); by default what the name of `out` suggests.
+    rank: of the LoRA, at most; 16 by default. What it leaves out is told.
     json: print one JSON document.
     """
-    from turpentine.edits import save_pipeline
-    from turpentine.errors import BadArgument
+    form = _form(edits, out, to, rank)
+    model, loaded = _read(edits, source)
+    if form == "lora":
+        told = _write_lora(model, loaded, out, 16 if rank is None else rank)
+    else:
+        with busy(f"Writing {plain(str(out))}"):
+            _write(form, model, loaded, out)
+        told = {}
+    if json:
+        say_json({"folder" if form == "folder" else "file": str(out), "edits": [edit.id for edit in loaded], **told})
+    else:
+        _say(form, model, loaded, out, told)
 
+
+def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) -> Form:
+    """What is to be written, checked before anything is loaded."""
+    form: Form = to or ("single-file" if out.suffix == ".safetensors" else "folder")
     if not edits:
         raise BadArgument("There is no edit to apply: give the file of one at least.")
-    loaded = load_edits(edits)
+    if form == "edit" and len(edits) > 1:
+        raise BadArgument(f"An edit's file holds one edit and not {len(edits)}: write one after another.")
+    if form != "lora" and rank is not None:
+        raise BadArgument("Only a LoRA has a rank: give --to lora with it, or leave out --rank.")
+    from turpentine.edits.export import refuse_taken
+
+    refuse_taken(out, an_empty_folder_is_free=form == "folder")
+    return form
+
+
+def _read(edits: Sequence[str], source: ModelChoice) -> tuple[Model, list[Edit]]:
+    from turpentine.edits import read_edit
+    from turpentine.edits.foreign import check_readable
+
+    scales = [parse_edit(text) for text in edits]
+    for path, _ in scales:
+        check_readable(path)
     model = source.load()
-    for edit in loaded:
-        edit.apply(model)
-    with busy(f"Writing {plain(str(out))}"):
-        save_pipeline(model, out)
-    if json:
-        say_json({"folder": str(out), "edits": [edit.id for edit in loaded]})
+    with busy("Reading the edits"):
+        return model, [read_edit(path, model).scaled(scale) for path, scale in scales]
+
+
+def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
+    from turpentine.edits import save_pipeline, save_single_file
+
+    for edit in edits:
+        edit.apply(model)  # one that is only to be kept must fit the model, too
+    if form == "edit":
+        edits[0].save(out)
     else:
-        say(f"{plain(str(out))} holds {plain(model.name)} with {len(loaded)} edit{'s' * (len(loaded) > 1)} baked in.")
+        (save_pipeline if form == "folder" else save_single_file)(model, out)
+
+
+def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int) -> dict[str, Any]:
+    from turpentine.edits import LoRA
+
+    with shown("Fitting the LoRA", "weights") as progress:
+        lora = LoRA.of(model, edits, rank=rank, progress=progress)
+    lora.save(out)
+    return _facts(lora)
+
+
+def _facts(lora: LoRA) -> dict[str, Any]:
+    return {
+        "rank": lora.rank,
+        "residual": lora.residual,
+        "residuals": dict(lora.residuals),
+        "left_out": list(lora.left_out),
+    }
+
+
+def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, told: dict[str, Any]) -> None:
+    place, several = plain(str(out)), "s" * (len(edits) > 1)
+    if form == "edit":
+        say(f"{place} holds {plain(repr(edits[0]))}.")
+    elif form == "lora":
+        say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {told['rank']}.")
+        _say_residuals(told)
+    else:
+        say(f"{place} holds {plain(model.name)} with {len(edits)} edit{several} baked in.")
+
+
+def _say_residuals(told: dict[str, Any]) -> None:
+    """How much of the change is not in the LoRA, and in which layers most is lost."""
+    say(f"\nIt leaves out {_share(told['residual'])} of the change, as a norm; the layers that lose most:\n")
+    layers = {name: residual for name, residual in told["residuals"].items() if name not in told["left_out"]}
+    worst = sorted(layers.items(), key=lambda item: -item[1])[:_WORST]
+    show_table(("left out", "weight"), [(_share(residual), name) for name, residual in worst])
+    if told["left_out"]:
+        say(f"\nNo LoRA can hold {len(told['left_out'])} of the weights that change: biases, norms or embeddings.")
+
+
+def _share(residual: float) -> str:
+    return "less than 0.01 %" if residual < 1e-4 else f"{100 * residual:.3g} %"

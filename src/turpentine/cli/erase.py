@@ -15,11 +15,12 @@ from cyclopts import Group, Parameter
 from turpentine.cli.meter import Phases, busy
 from turpentine.cli.options import Flat, Json, ModelChoice, parse_seeds, warn_of_unknown_words
 from turpentine.cli.outcome import as_json, show_outcome
-from turpentine.cli.settings import find_named, flags_of, with_flags
+from turpentine.cli.settings import flags_of, with_flags
 from turpentine.cli.terminal import say_json
 from turpentine.concepts import Concept, Kind
 from turpentine.errors import EmptyConcept
 from turpentine.files import safe_name
+from turpentine.named import find_named
 
 if TYPE_CHECKING:
     from turpentine.bench import ErasureResult
@@ -85,7 +86,8 @@ def with_settings(tokens: Sequence[str]) -> Callable[..., None]:
 
     group = Group(f"Settings of {name}", sort_key=1)
     flags = Parameter(name="*", group=group)
-    command.__annotations__ = {**erase.__annotations__, "settings": Annotated[flags_of(chosen), flags]}
+    # None is where no setting is given; cyclopts checks defaults too once anything has imported pydantic.
+    command.__annotations__ = {**erase.__annotations__, "settings": Annotated[flags_of(chosen) | None, flags]}
     return command
 
 

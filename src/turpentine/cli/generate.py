@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import shown
-from turpentine.cli.options import Flat, Json, ModelChoice, load_edits, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import Flat, Json, ModelChoice, load_changes, parse_seeds, warn_of_unknown_words
 from turpentine.cli.pictures import Wanted, read_picture, wanted
 from turpentine.cli.sheet import Row, contact_sheet
 from turpentine.cli.terminal import plain, say, say_json
@@ -62,7 +62,8 @@ def generate(
     prompts: what to draw; every prompt is drawn with every seed.
     seeds: numbers and ranges, such as 0-7,9.
     out: the folder to write to.
-    edit: the file of an edit to put on the model, and its scale, 1 by default; may be given several times.
+    edit: the file of an edit or a guidance to put on the model, and its scale, 1 by default; may be given several
+        times.
     batch_size: pictures drawn at once.
     json: print one JSON document.
     """
@@ -79,12 +80,12 @@ def generate(
 
 
 def _edited_model(source: ModelChoice, files: Sequence[str]) -> tuple[Model, dict[str, Any]]:
-    """The model with its edits on, and what names it in a recipe."""
-    edits = load_edits(files)
+    """The model with its edits and guidances on, and what names it in a recipe."""
+    changes = load_changes(files)
     model = source.load()
-    origin = {"model": model.fingerprint, "dtype": str(model.dtype), "edits": [edit.id for edit in edits]}
-    for edit in edits:
-        edit.apply(model)
+    origin = {"model": model.fingerprint, "dtype": str(model.dtype), "edits": [change.id for change in changes]}
+    for change in changes:
+        change.apply(model)
     return model, origin
 
 

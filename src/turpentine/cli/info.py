@@ -1,18 +1,22 @@
-"""`turpentine info`: versions, devices, and the anatomy of a model."""
+"""`turpentine info`: versions, devices and the anatomy of a model; or what is in an edit."""
 
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from turpentine.cli.change import show_change
 from turpentine.cli.options import Flat, Json, ModelChoice
 from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.errors import BadArgument
 
 if TYPE_CHECKING:
     from turpentine.models import Model, Site, Sites
 
 
 def info(
+    file: Path | None = None,
     *,
     kind: str | None = None,
     label: str | None = None,
@@ -20,12 +24,18 @@ def info(
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
-    """Show versions, devices, and a model's sites: its named parts with their kinds and sizes.
+    """Show versions, devices, and a model's sites: its named parts with their kinds and sizes; or what is in an edit.
 
+    file: of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is loaded.
     kind, label: only sites whose kind or label fits, such as --kind cross-attention or --label 'UP*'.
     level: whole modules, or the layers inside them.
     json: print one JSON document.
     """
+    if file is not None:
+        if kind is not None or label is not None:
+            raise BadArgument("--kind and --label choose sites of a model: leave them out with a file.")
+        show_change(file, as_json=json)
+        return
     machine = _machine()
     if not json:
         show_table(("", ""), machine.items())

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from turpentine.cli.generate import SHEET
 from turpentine.cli.options import Json
-from turpentine.cli.pictures import read_picture
-from turpentine.cli.terminal import plain, say_json, show_table
+from turpentine.cli.pictures import prompt_in, read_picture
+from turpentine.cli.terminal import plain, say_json, show_table, warn
 from turpentine.errors import BadArgument
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from turpentine.judges import Judge
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 
 
-def judge(*pictures: Path, json: Json = False) -> None:
-    """Say what the judge of the emoji world sees in pictures: object, style, background colour, and its certainty.
+def judge(
+    *pictures: Path,
+    by: str = "emoji",
+    prompt: str | None = None,
+    reference: Path | None = None,
+    json: Json = False,
+) -> None:
+    """Say what a judge sees in pictures; that of the emoji world: object, style, background colour, and its certainty.
 
     pictures: files, or folders of them.
+    by: the judge, such as emoji, classifier, nudenet or clip.
+    prompt: what the pictures were asked for, where a judge needs to know; by default what is written in each file by
+        turpentine generate.
+    reference: a folder with pictures of the same names from the unedited model, where a judge needs them.
     json: print one JSON document.
     """
     paths = [path for given in pictures for path in _files(given)]
     if not paths:
         raise BadArgument("There is no picture to judge: give picture files, or folders that hold some.")
     images = [read_picture(path) for path in paths]
-    from turpentine.judges.emoji import EmojiJudge
+    from turpentine import judges
 
-    rows = EmojiJudge()(images).to_dicts()
-    if json:
-        say_json([{"path": str(path), **row} for path, row in zip(paths, rows, strict=True)])
-    else:
-        shown = [[plain(path.name), *map(_cell, row.values())] for path, row in zip(paths, rows, strict=True)]
-        show_table(["picture", *rows[0]], shown)
+    chosen = judges.judge(by)
+    if chosen.download:
+        warn(f"The judge {by} needs to fetch {chosen.download}")
+    _tell(paths, chosen(images, **_needed(chosen, paths, prompt, reference)), json)
 
 
 def _files(path: Path) -> list[Path]:
@@ -38,6 +53,38 @@ def _files(path: Path) -> list[Path]:
         return [path]
     inside = sorted(path.iterdir())
     return [each for each in inside if each.suffix.lower() in _SUFFIXES and each.name != SHEET]
+
+
+def _needed(chosen: Judge, paths: Sequence[Path], prompt: str | None, reference: Path | None) -> dict[str, Any]:
+    """What the judge must be told beside the pictures."""
+    needed: dict[str, Any] = {}
+    if "prompt" in chosen.needs:
+        needed["prompts"] = [prompt or _prompt_of(path) for path in paths]
+    if "reference" in chosen.needs:
+        if reference is None:
+            raise BadArgument("This judge compares: give the folder of the unedited model's pictures by --reference.")
+        needed["references"] = [read_picture(reference / path.name) for path in paths]
+    return needed
+
+
+def _prompt_of(path: Path) -> str:
+    found = prompt_in(path)
+    if found is None:
+        raise BadArgument(f"{plain(str(path))} does not say what it was asked for: give it by --prompt.")
+    return found
+
+
+def _tell(paths: Sequence[Path], seen: pl.DataFrame, json: bool) -> None:
+    """Numbers and labels; bytes and vectors are for other numbers to be made of."""
+    import polars as pl
+
+    shown = [name for name, kind in seen.schema.items() if not (kind == pl.Binary or kind.is_nested())]
+    rows = seen.select(shown).to_dicts()
+    if json:
+        say_json([{"path": str(path), **row} for path, row in zip(paths, rows, strict=True)])
+    else:
+        cells = [[plain(path.name), *map(_cell, row.values())] for path, row in zip(paths, rows, strict=True)]
+        show_table(["picture", *shown], cells)
 
 
 def _cell(value: object) -> str:

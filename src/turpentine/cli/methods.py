@@ -6,9 +6,9 @@ import dataclasses
 from typing import Any, get_type_hints
 
 from turpentine.cli.options import Json
-from turpentine.cli.settings import NamedMethod, find_named, named_methods
 from turpentine.cli.terminal import say, say_json, show_table
 from turpentine.cli.texts import descriptions, summary
+from turpentine.named import NamedMethod, find_named, named_methods
 
 
 def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = False) -> None:

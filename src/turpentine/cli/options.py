@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +13,16 @@ from turpentine.cli.meter import busy
 from turpentine.cli.terminal import plain, warn
 from turpentine.cli.texts import with_help
 from turpentine.errors import BadArgument
+from turpentine.seeds import parse_seeds as parse_seeds  # what `--seeds` is told
 
 if TYPE_CHECKING:
-    from turpentine.edits import Edit
+    from turpentine.edits import Change
     from turpentine.models import Model
 
 Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
 Flat = Parameter(name="*")
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
-_MOST_SEEDS = 100_000
 
 
 @with_help
@@ -65,24 +63,6 @@ def _device(name: str | None) -> str | None:
     return name
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Read seeds such as `0-7,9`. Raises BadArgument."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = _SEEDS.fullmatch(part.strip())
-        if match is None:
-            raise BadArgument(f"{text!r} are no seeds: give numbers and ranges from 0, such as 0-7,9.")
-        first, last = match.groups()
-        seeds += _seed_range(int(first), int(last or first))
-    return list(dict.fromkeys(seeds))
-
-
-def _seed_range(first: int, last: int) -> range:
-    if not first <= last < first + _MOST_SEEDS or last >= 2**63:
-        raise BadArgument(f"{first}-{last} is no range of seeds: it must go upwards, by at most {_MOST_SEEDS:,}.")
-    return range(first, last + 1)
-
-
 def parse_edit(text: str) -> tuple[Path, float]:
     """Read `FILE` or `FILE:SCALE`. Raises BadArgument for a scale that is no number."""
     path, colon, scale = text.rpartition(":")
@@ -94,11 +74,11 @@ def parse_edit(text: str) -> tuple[Path, float]:
         raise BadArgument(f"{text!r} is no edit's file, nor is {scale!r} a scale: give FILE or FILE:0.5.") from None
 
 
-def load_edits(texts: Sequence[str]) -> list[Edit]:
-    """The edits of `--edit` flags, scaled, in their order."""
-    from turpentine.edits import Edit
+def load_changes(texts: Sequence[str]) -> list[Change]:
+    """The edits and guidances of `--edit` flags, scaled, in their order."""
+    from turpentine.edits import load_change
 
-    return [Edit.load(path).scaled(scale) for path, scale in map(parse_edit, texts)]
+    return [load_change(path).scaled(scale) for path, scale in map(parse_edit, texts)]
 
 
 def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:

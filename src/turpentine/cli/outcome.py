@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from turpentine.cli.terminal import plain, say, show_table
+from turpentine.numbers import points_with_span, with_span
 
 if TYPE_CHECKING:
     from turpentine.bench import Change, Difference, ErasureResult, Rate
 
-_SUMMARY = {
-    "erased": "prompts that name it",
-    "scenes": "prompts that only imply it",
-    "others": "others of its kind",
-}
+_HEADLINE = ("erased", "scenes", "others")
 
 
 def as_json(result: ErasureResult) -> dict[str, Any]:
@@ -54,8 +51,10 @@ def _show_labels(result: ErasureResult) -> None:
 
 
 def _show_summary(result: ErasureResult) -> None:
+    from turpentine.bench.groups import GROUPS, SUMMARIES
+
     summary, overall = result.comparison.summary, result.comparison.overall
-    rows = [(text, *_numbers(summary[name])) for name, text in _SUMMARY.items() if name in summary]
+    rows = [(GROUPS[SUMMARIES[name][-1]], *_numbers(summary[name])) for name in _HEADLINE if name in summary]
     broken = ("blank or noise, of all", _rate(overall.broken_before), _rate(overall.broken_after), "", "")
     show_table(("in short, in %", "before", "after", "change", "moved"), [*rows, broken])
 
@@ -65,27 +64,20 @@ def _numbers(change: Change) -> tuple[str, str, str, str]:
 
 
 def _rate(rate: Rate | None) -> str:
-    return "-" if rate is None else f"{rate.value:.0%} ({rate.low:.0%}–{rate.high:.0%})".replace("%", "")
+    return "-" if rate is None else with_span(rate)
 
 
 def _difference(difference: Difference | None) -> str:
-    if difference is None:
-        return "-"
-    value, low, high = map(_points, difference)
-    return f"{value} ({low} to {high})"
-
-
-def _points(difference: float) -> str:
-    """Percentage points with their sign, none for 0."""
-    points = round(100 * difference)
-    return f"{points:+d}".replace("-", "−") if points else "0"
+    return "-" if difference is None else points_with_span(difference)
 
 
 def _usage(result: ErasureResult, model: str) -> list[str]:
     loaded = "" if model == "emoji" else repr(model)
-    path = str(result.files["edit"])
+    path = result.files["edit"]
+    is_guidance = path.suffix == ".json"
     return [
         "import turpentine as tp",
+        *(["from turpentine.edits import load_change"] if is_guidance else []),
         f"model = tp.load({plain(loaded)})",
-        f"tp.Edit.load({plain(repr(path))}).apply(model)",
+        f"{'load_change' if is_guidance else 'tp.Edit.load'}({plain(repr(str(path)))}).apply(model)",
     ]

@@ -74,6 +74,13 @@ def _recipe_in(path: Path) -> Any:
         return None
 
 
+def prompt_in(path: Path) -> str | None:
+    """The prompt of a picture, if the file says it."""
+    recipe = _recipe_in(path)
+    prompt = recipe.get("prompt") if isinstance(recipe, dict) else None
+    return None if prompt is None else str(prompt)
+
+
 def read_picture(path: Path) -> Image.Image:
     """Read a picture. Raises BadArgument if the file is none, OSError as the file system does."""
     try:

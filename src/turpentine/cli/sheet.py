@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 from turpentine.files import one_line
+from turpentine.pictures import paste_rows
 
 _SHOWN = 128  # pixels: a smaller picture is enlarged to about this
 _IN_A_ROW = 8
@@ -51,7 +52,6 @@ def _draw_line(page: Image.Image, line: Row, top: int, size: tuple[int, int]) ->
     # About seven pixels a character.
     title = textwrap.shorten(one_line(line.title), max(8, page.width // 7 - 2), placeholder=" ...")
     pen.text((_GAP, top), title, _INK, font)
-    for column, (caption, image) in enumerate(line.pictures):
-        left = _GAP + column * (size[0] + _GAP)
-        page.paste(image.resize(size, Image.Resampling.NEAREST), (left, top + _LINE))
-        pen.text((left, top + _LINE + size[1] + 1), caption, _INK, font)
+    paste_rows(page, [[image for _, image in line.pictures]], (_GAP, top + _LINE), size, _GAP)
+    for column, (caption, _) in enumerate(line.pictures):
+        pen.text((_GAP + column * (size[0] + _GAP), top + _LINE + size[1] + 1), caption, _INK, font)

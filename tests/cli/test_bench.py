@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+Command = Callable[..., tuple[int, str, str]]
+
+TEXT = """\
+title: A little bench
+models: ["{model}"]
+concepts: [church, dog]
+methods:
+  - uce
+judges: [emoji]
+seeds: 0-1
+drawing: {{steps: 1, batch_size: 4}}
+cases:
+  - prompts: ["a {{}}"]
+    column: object
+"""
+
+
+@pytest.fixture
+def file(tiny_folder: str, tmp_path: Path) -> Path:
+    path = tmp_path / "little.yaml"
+    path.write_text(TEXT.format(model=tiny_folder), encoding="utf-8")
+    return path
+
+
+def test_a_bench_leaves_results_tables_and_a_page_and_goes_on_where_it_was(
+    command: Command, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, printed, err = command("bench", str(file), "--out", str(out), "--seeds", "3,4")
+    assert code == 0, err
+    for name in ("results.parquet", "table.csv", "table.md", "table.tex", "report.html"):
+        assert (out / name).is_file()
+        assert str(out / name) in printed
+    for text in ("A little bench", "unedited", "uce", "2 concepts", "95 % intervals"):
+        assert text in printed
+    rows = pl.read_parquet(out / "results.parquet")
+    assert sorted(rows["seed"].unique()) == [3, 4]
+    assert len(rows) == 4 * 2 * 2
+    assert f"turpentine bench {file} --out {out} --seeds 3,4" in (out / "report.html").read_text(encoding="utf-8")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    code, printed, err = command("bench", str(file), "--out", str(out), "--seeds", "3,4", "--json")
+    assert code == 0, err
+    told = json.loads(printed)
+    assert (code, told["errors"], told["title"]) == (0, 0, "A little bench")
+    assert {row["method"] for row in told["rows"]} == {"", "uce"}
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == before
+
+
+def test_what_cannot_be_done_is_a_row_and_the_exit_code_says_so(command: Command, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    sites = "methods=[{uce: {sites: NOWHERE}}]"
+    code, printed, err = command("bench", str(file), "--out", str(out), "--seeds", "0", "--set", sites)
+    assert code == 1
+    assert "4 of 8 rows could not be drawn or judged" in err and "NOWHERE" in err and "--retry" in err
+    assert "errors" in printed
+    rows = pl.read_parquet(out / "results.parquet")
+    assert rows.filter(pl.col("error").is_null())["method"].unique().to_list() == [""]
+
+
+def test_a_dry_run_counts_and_writes_nothing(command: Command, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, printed, _ = command("bench", str(file), "--out", str(out), "--dry-run", "--json")
+    told = json.loads(printed)
+    assert code == 0
+    whole, left = told["whole"], told["left"]
+    assert [whole[key] for key in ("cells", "pictures", "drawn", "edits")] == [4, 16, 12, 2]
+    assert (left["pictures"], left["edits"], left["edit_seconds"]) == (12, 2, None)
+    assert left["seconds"] > 0 and left["bytes"] > 0
+    assert not out.exists()
+
+
+def test_the_benches_that_ship_are_listed(command: Command) -> None:
+    code, printed, _ = command("bench", "--list")
+    assert code == 0
+    assert "emoji-objects" in printed and "i2p-nudenet" in printed and "Table 1" in printed
+    assert len(json.loads(command("bench", "--list", "--json")[1])) == 12
+
+
+@pytest.mark.parametrize(
+    ("tokens", "named"),
+    [
+        ([], "no bench to run"),
+        (["emoji-object"], "emoji-objects"),
+        (["FILE", "--set", "methods=[esdx]"], "esd-x"),
+        (["FILE", "--set", "drawing.stepps=3"], "did you mean 'steps'"),
+        (["FILE", "--set", "steps"], "key=value"),
+        (["FILE", "--set", "measures=[mean of smell]"], "smell"),
+        (["FILE", "--seeds", "x"], "x"),
+        (["FILE", "--backend", "slurm"], "slurm"),
+        (["FILE", "--address", "auto"], "address"),
+        (["FILE", "--workers", "0"], "workers"),
+        (["--worker"], "--out"),
+        (["--worker", "--out", "NOWHERE"], "NOWHERE"),
+    ],
+)
+def test_a_fault_is_one_sentence_and_nothing_is_written(
+    command: Command, file: Path, tmp_path: Path, tokens: list[str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command("bench", *(str(file) if token == "FILE" else token for token in tokens))
+    assert code == 2
+    assert named in err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [file]

@@ -24,6 +24,7 @@ from turpentine.emoji.train.loop import Run, Schedule
 from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS
 from turpentine.emoji.train.stages import Recipe
+from turpentine.emoji.world import SCENES
 from turpentine.errors import BadArgument, NotFinite
 
 WORKER = Path(__file__).with_name("training_worker.py")
@@ -99,6 +100,42 @@ def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -
         decay = min(0.5, (1 + step) / (10 + step))
         average = decay * average + (1 - decay) * weight
     assert module.weight.item() == pytest.approx(average, rel=1e-6)
+
+
+def test_in_bf16_the_network_computes_and_the_weights_stay_fp32(tmp_path: Path) -> None:
+    module = torch.nn.Linear(4, 4)
+    run = Run("small", module, Schedule(updates=1, lr=1e-3, bf16=True), tmp_path)
+    seen: list[torch.dtype] = []
+
+    def loss(rng: np.random.Generator) -> torch.Tensor:
+        y = module(torch.ones(1, 4))
+        seen.append(y.dtype)
+        return y.float().square().mean()
+
+    run.train(loss, lambda line: None)
+    assert seen == [torch.bfloat16]
+    assert {tensor.dtype for tensor in [*run.parameters.values(), *run.average.values()]} == {torch.float32}
+
+
+def test_a_family_of_captions_is_one_object_in_its_styles_and_scenes() -> None:
+    family = towers.cousins(np.random.default_rng(3), 400)
+    assert len(family) == 400
+    for item in family:
+        if item.kind == "scene":
+            assert item.caption in SCENES and item.picture.placed[0].object == SCENES[item.caption]
+        else:
+            assert f" in {item.picture.placed[0].style} style" in item.caption
+    assert len({item.caption for item in family if item.kind == "scene"}) > 5
+
+
+def test_a_judges_truth_shares_two_objects_by_their_area() -> None:
+    x, truth = judge.labelled(np.random.default_rng(0), 400, 32)
+    assert len(x) == len(truth.object)
+    torch.testing.assert_close(truth.object.sum(1), torch.ones(400))
+    shares = truth.object.max(1).values
+    assert ((shares == 1) | (shares >= 0.5)).all()
+    # Side by side two are nearly alike; a scene's object is far larger than what stands beside it.
+    assert ((shares > 0.4) & (shares < 0.6)).any() and ((shares > 0.7) & (shares < 0.9)).any()
 
 
 def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
@@ -188,7 +225,8 @@ def test_pictures_with_one_caption_are_no_contradiction(monkeypatch: pytest.Monk
     tokenizer = towers.build_tokenizer(320)
     both = Towers(tokenizer, text_config(tokenizer, 16, 1, 2))
     item = next(stream(1))
-    monkeypatch.setattr(towers, "batch", lambda rng, count, size: (torch.zeros(count, 3, 32, 32), [item] * count))
+    monkeypatch.setattr(towers, "cousins", lambda rng, count: [item] * count)
+    monkeypatch.setattr(towers, "draw", lambda rng: item)
     value = towers.loss(both, 4, 32)(np.random.default_rng(0))
     assert value.item() == pytest.approx(np.log(4), rel=1e-4), "all agree alike, so each has a quarter"
 

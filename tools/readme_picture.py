@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 import turpentine as tp
+from turpentine.pictures import paste_rows
 
 PROMPTS = ("a church", "sunday prayer", "a castle", "a dog", "a truck in flat style")
 SEEDS = range(6)
@@ -42,10 +43,7 @@ def sheet(before: list[list[Image.Image]], after: list[list[Image.Image]]) -> Im
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=16)
     for x, (title, rows) in zip((LABEL, LABEL + block + 3 * GAP), (("before", before), ("after", after)), strict=True):
         draw.text((x, 4), title, "#555", font)
-        for j, row in enumerate(rows):
-            for i, picture in enumerate(row):
-                enlarged = picture.resize((CELL, CELL), Image.Resampling.NEAREST)
-                canvas.paste(enlarged, (x + i * (CELL + GAP), HEAD + j * (CELL + GAP)))
+        paste_rows(canvas, rows, (x, HEAD), (CELL, CELL), GAP)
     for j, prompt in enumerate(PROMPTS):
         draw.text((GAP, HEAD + j * (CELL + GAP) + CELL // 2 - 10), f"“{prompt}”", "#222", font)
     return canvas

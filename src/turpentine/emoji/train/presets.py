@@ -45,11 +45,11 @@ CPU = Preset(
     text_heads=4,
     unet_channels=(64, 96, 128, 160),
     unet_heads=8,
-    cached_pictures=120_000,
+    cached_pictures=90_000,
     autoencoder=Stage(32, Schedule(updates=6000, lr=3e-3, muon_lr=0.02)),
     towers=Stage(128, Schedule(updates=2600, lr=2e-3, muon_lr=0.015, bf16=True)),
-    judge=Stage(64, Schedule(updates=3500, lr=2e-3, muon_lr=0.02)),
-    unet=Stage(128, Schedule(updates=6000, lr=1e-3, muon_lr=0.015, ema=0.998, bf16=True)),
+    judge=Stage(64, Schedule(updates=2500, lr=2e-3, muon_lr=0.02)),
+    unet=Stage(128, Schedule(updates=3600, lr=1e-3, muon_lr=0.015, ema=0.998, bf16=True)),
 )
 
 GPU = replace(

@@ -168,6 +168,18 @@ def test_ctrl_c_keeps_what_was_computed_and_the_same_call_goes_on(sd1: Model, tm
             quick(seed=3)(sd1, CHURCH, checkpoint=tmp_path)
 
 
+def test_the_window_of_the_sites_is_recorded_and_has_its_own_checkpoint(sd1: Model, tmp_path: Path) -> None:
+    sites = sd1.sites.only(label="MID", kind="feed-forward")
+    early, late = (quick(sites=sites.during(*window)) for window in ((0.0, 0.5), (0.5, 1.0)))
+    edits = [early(sd1, CHURCH, checkpoint=tmp_path), late(sd1, CHURCH)]
+    with pytest.raises(BadArgument, match=r"is of another run .*window"):
+        late(sd1, CHURCH, checkpoint=tmp_path)
+    both = quick(sites=sites.during(0.25, 1.0), window=(0.0, 0.5))
+    assert both(sd1, CHURCH).provenance.settings["window"] == (0.25, 0.5)
+    assert [edit.provenance.settings["window"] for edit in edits] == [(0.0, 0.5), (0.5, 1.0)]
+    assert edits[0] != edits[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [

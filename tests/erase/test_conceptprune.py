@@ -98,6 +98,13 @@ def test_the_window_is_a_part_of_any_schedule(sd1: Model) -> None:
         quick(sampling_steps=2, window=(0.0, 0.2))(sd1, CHURCH)
 
 
+def test_the_window_of_the_sites_is_recorded(sd1: Model) -> None:
+    outputs = sd1.sites.only(level="layer", kind="feed-forward", name="*.net.2")
+    edit = quick(sites=outputs.during(0.25, 1.0))(sd1, CHURCH)
+    assert edit.provenance.settings["window"] == (0.25, 0.5)
+    assert edit == quick(window=(0.25, 0.5))(sd1, CHURCH)
+
+
 def test_majority_share_and_base_narrow_and_widen(sd1: Model) -> None:
     def size(edit: Any) -> int:
         return sum(len(zeroed) for zeroed in edit.zeroed.values())

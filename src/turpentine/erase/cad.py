@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
 
 from turpentine.concepts import Concept
-from turpentine.edits import Edit
+from turpentine.edits import Edit, Provenance
 from turpentine.erase.attributing import Kept
 from turpentine.erase.common import Tally, as_concepts, provenance_of
-from turpentine.erase.pruning import Per, check_per, check_share, counted_steps, together, zeroed_by
+from turpentine.erase.pruning import Per, check_per, check_share, together, zeroed_by
 from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.erase.tuning.meter import TRAINED_ROW
 from turpentine.errors import BadArgument
-from turpentine.models import Model, Sites, Trajectory, is_small
+from turpentine.models import Model, Sites, Trajectory, is_small, window_of
 from turpentine.models.attribution import Attribution, Objective, attributable
 from turpentine.progress import Progress
 from turpentine.registry import method
@@ -97,7 +97,7 @@ class CAD:
         concepts = as_concepts(concept, model)
         self._check()
         names = attributable(model, self.sites)
-        kept = Checkpoint(checkpoint, facts_of(model, provenance_of(self, model, concepts)))
+        kept = Checkpoint(checkpoint, facts_of(model, self._provenance(model, concepts)))
         tally = Tally(progress, self._rows() * len(concepts))
         masks, values, predicted = [], [], []
         for index, one in enumerate(concepts):
@@ -106,7 +106,7 @@ class CAD:
             values.append(found.value)
             predicted.append(found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()}))
         told = {"objective": tuple(values), "predicted_fall": tuple(predicted)}
-        return Edit(provenance=provenance_of(self, model, concepts, **told), zeroed=together(masks))
+        return Edit(provenance=self._provenance(model, concepts, **told), zeroed=together(masks))
 
     @torch.inference_mode(False)
     def attribution(self, model: Model, concept: Concept, *, progress: Progress | None = None) -> Attribution:
@@ -126,9 +126,8 @@ class CAD:
 
         def make() -> Objective:
             run = self._run(model, prompts, tally)
-            steps = counted_steps(self.window, self.sites, self.sampling_steps)
             tally.add(self._base_rows())
-            return Objective.apart(model, run, base=self.base, steps=steps)
+            return Objective.apart(model, run, base=self.base, steps=self._steps())
 
         objective = kept.objective(model, prompts, 1.0, rows, make)
         return kept.attribution(model, objective, names, self.batch_size)
@@ -153,7 +152,15 @@ class CAD:
         return self._points() if self.base else 0
 
     def _points(self) -> int:
-        return len(counted_steps(self.window, self.sites, self.sampling_steps)) * self.trajectories
+        return len(self._steps()) * self.trajectories
+
+    def _steps(self) -> range:
+        """The sampling steps that count."""
+        return window_of(self.window, self.sites).counted(self.sampling_steps)
+
+    def _provenance(self, model: Model, concepts: tuple[Concept, ...], **told: Any) -> Provenance:
+        # The names of sites say nothing of their window, so that it counts as the settings' own.
+        return provenance_of(self, model, concepts, window=astuple(window_of(self.window, self.sites)), **told)
 
     def _check(self) -> None:
         check_share(self.share)
@@ -164,4 +171,4 @@ class CAD:
         if not math.isfinite(self.guidance_scale) or self.seed < 0:
             numbers = f"guidance_scale is {self.guidance_scale} and seed is {self.seed}"
             raise BadArgument(f"{numbers}: give a finite scale, and a seed from 0.")
-        counted_steps(self.window, self.sites, self.sampling_steps)
+        self._steps()

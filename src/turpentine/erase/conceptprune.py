@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.edits import Edit, Zeroed
 from turpentine.erase.common import Tally, as_concepts, provenance_of
-from turpentine.erase.pruning import check_share, counted_steps, largest, together
+from turpentine.erase.pruning import check_share, largest, together
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.errors import BadArgument, EmptySelection, NotFinite
-from turpentine.models import Call, ClassifierFree, Model, Sites, hooked, is_small, sample
+from turpentine.models import Call, ClassifierFree, Model, Sites, hooked, is_small, sample, window_of
 from turpentine.progress import Progress
 from turpentine.registry import method
 
@@ -94,7 +94,9 @@ class Conceptprune:
         steps, layers = self._checked(), _layers(model, self.sites)
         tally = Tally(progress, 4 * steps.stop * self.pairs * len(concepts))
         masks = [self._mask(model, one, layers, steps, tally) for one in concepts]
-        return Edit(provenance=provenance_of(self, model, concepts), zeroed=together(masks))
+        # The names of sites say nothing of their window, so that it counts as the settings' own.
+        window = astuple(window_of(self.window, self.sites))
+        return Edit(provenance=provenance_of(self, model, concepts, window=window), zeroed=together(masks))
 
     def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, tally: Tally) -> dict[str, Zeroed]:
         excited, calm = (self._norms(model, texts, layers, steps, tally) for texts in self._pairs(concept))
@@ -178,7 +180,7 @@ class Conceptprune:
                 f"guidance_scale is {self.guidance_scale} and majority is {self.majority}: "
                 "give a finite scale, and a majority from 0 up to, and not, 1."
             )
-        return counted_steps(self.window, self.sites, self.sampling_steps)
+        return window_of(self.window, self.sites).counted(self.sampling_steps)
 
 
 def _layers(model: Model, sites: str | Sites) -> Sites:

@@ -23,8 +23,8 @@ from turpentine.erase.tuning.masters import Masters
 from turpentine.erase.tuning.meter import Meter
 from turpentine.erase.tuning.states import Batch, Lesson, Predictions, Sampling
 from turpentine.erase.tuning.stored import StoredStates
-from turpentine.errors import BadArgument, BadWindow, EmptySelection, UnknownName
-from turpentine.models import Model, Sites, Window, is_small
+from turpentine.errors import BadArgument, EmptySelection, UnknownName
+from turpentine.models import Model, Sites, is_small, window_of
 from turpentine.models.site_table import top_sites
 from turpentine.progress import Progress
 from turpentine.registry import method
@@ -184,18 +184,8 @@ class ESD:
     def _sampling(self, model: Model) -> Sampling:
         """The settings checked: numbers, then the window."""
         _check_settings(self)
-        window = self._both_windows()
-        steps = window.steps(self.sampling_steps)
-        if not steps:
-            raise BadWindow(f"{window} holds none of the {self.sampling_steps} sampling steps: widen it, or take more.")
+        steps = window_of(self.window, self.sites).counted(self.sampling_steps)
         return Sampling(self.sampling_steps, self.guidance_scale, steps, self.seed)
-
-    def _both_windows(self) -> Window:
-        """What the window of the settings and that of the sites have in common. Raises BadWindow for nothing."""
-        windows = [Window(*self.window)]
-        if isinstance(self.sites, Sites) and self.sites.window:
-            windows.append(self.sites.window)
-        return Window(max(one.start for one in windows), min(one.stop for one in windows))
 
     def _weights(self, model: Model) -> tuple[str, ...]:
         sites = _selection(model, self.sites)
@@ -209,7 +199,7 @@ class ESD:
 
     def _provenance(self, model: Model, concepts: tuple[Concept, ...]) -> Provenance:
         # The names of sites say nothing of their window, so that it counts as the settings' own.
-        return provenance_of(self, model, concepts, window=astuple(self._both_windows()))
+        return provenance_of(self, model, concepts, window=astuple(window_of(self.window, self.sites)))
 
 
 def _selection(model: Model, sites: str | Sites | tuple[str, ...]) -> Sites:

@@ -11,8 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.edits import Zeroed
-from turpentine.errors import BadArgument, BadWindow, NotFinite
-from turpentine.models import Sites, Window
+from turpentine.errors import BadArgument, NotFinite
 
 Per = Literal["row", "matrix", "published"]
 """How a share is counted: of each row, of the whole matrix, or of each row and rounded down, as CAD's code does."""
@@ -76,17 +75,6 @@ def check_per(per: str) -> None:
     """Raise BadArgument unless it is a `Per`."""
     if per not in get_args(Per):
         raise BadArgument(f"per is {per!r}: choose one of {', '.join(get_args(Per))}.")
-
-
-def counted_steps(window: tuple[float, float], sites: str | Sites, steps: int) -> range:
-    """The sampling steps inside a window and, if the sites have one, theirs. Raises BadWindow for none."""
-    windows = [Window(*window)]
-    if isinstance(sites, Sites) and sites.window:
-        windows.append(sites.window)
-    both = Window(max(each.start for each in windows), min(each.stop for each in windows))
-    if not both.steps(steps):
-        raise BadWindow(f"{both} holds none of the {steps} sampling steps: widen it, or take more.")
-    return both.steps(steps)
 
 
 def _some(zeroed: dict[str, Zeroed], share: float) -> dict[str, Zeroed]:

@@ -8,7 +8,7 @@ from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
 from turpentine.models.scale import is_small
 from turpentine.models.schedule import Moment, Window
-from turpentine.models.sites import Site, Sites
+from turpentine.models.sites import Site, Sites, window_of
 from turpentine.models.trajectory import Trajectory
 
 __all__ = [
@@ -33,4 +33,5 @@ __all__ = [
     "sample",
     "sever",
     "swap",
+    "window_of",
 ]

@@ -83,3 +83,13 @@ class Window:
     def __contains__(self, moment: Moment) -> bool:
         """Is this step of a sampler inside?"""
         return moment.index in self.steps(moment.steps)
+
+    def counted(self, count: int) -> range:
+        """As `steps`. Raises BadWindow for none."""
+        if not self.steps(count):
+            raise BadWindow(f"{self} holds none of the {count} sampling steps: widen it, or take more.")
+        return self.steps(count)
+
+    def __and__(self, other: Window) -> Window:
+        """What both hold. Raises BadWindow for nothing."""
+        return Window(max(self.start, other.start), min(self.stop, other.stop))

@@ -135,6 +135,12 @@ class Sites:
     __str__ = __repr__
 
 
+def window_of(window: tuple[float, float], sites: object) -> Window:
+    """A window of the settings, narrowed by that of the sites where they have one. Raises BadWindow for nothing."""
+    own = sites.window if isinstance(sites, Sites) else None
+    return Window(*window) & (own or Window())
+
+
 def as_sites(sites: Site | Sites) -> Sites:
     """A single site as a selection of one."""
     return sites if isinstance(sites, Sites) else Sites((sites,), (sites,))

@@ -13,7 +13,10 @@ from torch import Tensor
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, stack_of
+from turpentine.erase.common import Tally
+from turpentine.erase.reading import in_batches, text_states
 from turpentine.erase.uce import UCE
+from turpentine.erase.unified import FORMS, lesson
 from turpentine.errors import BadArgument, EmptyConcept, EmptySelection, NotFinite
 from turpentine.models import Model, count_rows
 from turpentine.registry import methods
@@ -154,6 +157,18 @@ def test_several_concepts_are_one_solution_and_each_text_is_encoded_once(sd1: Mo
     assert progress[-1] == (9 + 32, 9 + 32)
     assert progress == sorted(progress)
     assert edit.provenance.concepts == tuple(concepts)
+
+
+def test_kept_texts_are_summed_a_batch_at_a_time(sd1: Model) -> None:
+    texts = tuple(f"{first}{second}" for first in "abcdef" for second in "ghijklm")
+    taught = lesson(FORMS["2025"], [CHURCH], guide=None, preserve=texts, templates=("{}",))
+    tally = Tally(None, 0)
+    with Operations() as reading:
+        states = [row for batch in in_batches(taught.kept) for row in text_states(sd1, batch, "last", tally)]
+    with Operations() as operations:
+        held = taught.held(sd1, tally)
+    assert operations.count["mm"] - reading.count["mm"] == 2  # not one for each of the 42
+    torch.testing.assert_close(held, sum(torch.outer(row[0], row[0]) for row in states))
 
 
 def test_only_keys_and_values_change_and_only_where_asked(sd1: Model) -> None:

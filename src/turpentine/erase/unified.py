@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
+
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.erase.common import Tally
@@ -61,9 +63,7 @@ class Lesson:
     def held(self, model: Model, tally: Tally) -> Map | None:
         """Σ p·pᵀ over the kept texts."""
         return gram(
-            rows
-            for batch in in_batches(self.kept)
-            for rows in text_states(model, batch, self.form.kept_positions, tally)
+            torch.cat(text_states(model, batch, self.form.kept_positions, tally)) for batch in in_batches(self.kept)
         )
 
 

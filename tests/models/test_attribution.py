@@ -157,6 +157,19 @@ def test_what_is_not_finite_is_named(sd1: Model, objective: Objective) -> None:
         attribute(sd1, objective, FF, batch_size=0)
 
 
+def test_a_large_gradient_in_half_precision_is_no_nan() -> None:
+    model = Model(tiny_sd1().to(dtype=torch.float16))
+    points = church(model, steps=1, prompts=("church",))
+    small = attribute(model, points, "resnet")
+    weights = {name: model.parameter(name).float() for name in small.alpha}
+    gradients = torch.cat([(alpha / weights[name]).flatten() for name, alpha in small.alpha.items()]).nan_to_num()
+    points = replace(points, sign=2e4 / float(gradients.abs().max()))
+    assert points.sign * float(gradients.norm()) > torch.finfo(torch.float16).max
+    large = attribute(model, points, "resnet")
+    for name, alpha in large.alpha.items():
+        assert (alpha - points.sign * small.alpha[name]).norm() < 0.05 * alpha.norm()
+
+
 # Tables
 
 

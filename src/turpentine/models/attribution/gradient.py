@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -71,8 +72,9 @@ class GradientSum:
             total.copy_(kept[name])
 
     def _check(self, points: Objective, value: Tensor, gradients: tuple[Tensor, ...]) -> None:
-        # One number to wait for, not one for each weight: on a GPU each would be a stop.
-        if torch.isfinite(torch.nn.utils.get_total_norm(gradients) + value.detach()):
+        # One number to wait for, not one for each weight: on a GPU each would be a stop. The largest entry is finite
+        # where all are, while a sum of squares can leave fp16, and fp32 too.
+        if torch.isfinite(torch.nn.utils.get_total_norm(gradients, norm_type=math.inf) + value.detach()):
             return
         named = zip(self._weights, gradients, strict=True)
         bad = next((f"The gradient of {name}" for name, each in named if not torch.isfinite(each).all()), "J")

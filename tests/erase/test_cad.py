@@ -168,6 +168,13 @@ def test_ctrl_c_keeps_what_was_computed_and_the_same_call_goes_on(sd1: Model, tm
             quick(seed=3)(sd1, CHURCH, checkpoint=tmp_path)
 
 
+def test_labels_select_too(sd1: Model) -> None:
+    edit = quick(sites="MID,UP1")(sd1, CHURCH)
+    names = sd1.sites.only(label=("MID", "UP1"), level="layer").parameters()
+    assert len(edit.names) > 2
+    assert set(edit.names) <= set(names)
+
+
 def test_the_window_of_the_sites_is_recorded_and_has_its_own_checkpoint(sd1: Model, tmp_path: Path) -> None:
     sites = sd1.sites.only(label="MID", kind="feed-forward")
     early, late = (quick(sites=sites.during(*window)) for window in ((0.0, 0.5), (0.5, 1.0)))

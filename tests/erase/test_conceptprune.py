@@ -135,8 +135,9 @@ def test_any_linear_layers_may_be_pruned(sd1: Model) -> None:
     assert edit.provenance.settings["sites"] == tuple(site.name for site in sites)
     with pytest.raises(EmptySelection, match="no linear layer"):
         quick(sites=sd1.sites.only(kind="input"))(sd1, CHURCH)
-    with pytest.raises(BadArgument, match="sites is 'all'"):
-        quick(sites="all")(sd1, CHURCH)
+    with pytest.raises(EmptySelection, match="the name 'input7'"):
+        quick(sites="input7")(sd1, CHURCH)
+    assert quick(sites=edit.provenance.settings["sites"])(sd1, CHURCH) == edit
 
 
 def test_settings_out_of_range_and_broken_weights_are_named(sd1: Model) -> None:

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turpentine.errors import BadArgument, BadWindow, EmptySelection, MixedSites
-from turpentine.models import Site, Sites
+from turpentine.errors import BadArgument, BadWindow, EmptySelection, MixedSites, UnknownName
+from turpentine.models import Model, Site, Sites, selected
 
 UNIVERSE = Sites.all_of(
     [
@@ -32,6 +32,27 @@ def test_selections_are_a_boolean_algebra(a, b, c):
     assert (a | ~a) == UNIVERSE
     assert len(a & ~a) == 0
     assert len(a | b) + len(a & b) == len(a) + len(b)
+
+
+def test_a_setting_selects_by_kind_label_and_name(sd1: Model) -> None:
+    def names(wanted: str | Sites | tuple[str, ...]) -> set[str]:
+        return {site.name for site in selected(sd1.sites, wanted)}
+
+    layers = sd1.sites.only(level="layer", name="unet.*")
+    assert names("all") == {site.name for site in layers}
+    assert names("resnet, MID") == {s.name for s in layers.only(kind="resnet") | layers.only(label="MID")}
+    assert names("UP?") == {site.name for site in layers.only(label="UP?")}
+    assert names("unet.mid_block.*") == {site.name for site in sd1.sites.only(name="unet.mid_block.*")}
+    some = sd1.sites.only(label="MID", kind="cross-attention").during(0, 0.5)
+    assert selected(sd1.sites, some) is some
+    assert names(tuple(site.name for site in some)) == names(some)
+    order = [site.name for site in sd1.sites]
+    chosen = [site.name for site in selected(sd1.sites, "UP1, DOWN1")]
+    assert chosen == sorted(chosen, key=order.index)
+    with pytest.raises(EmptySelection, match=r"'NOSE': there are the kinds .*cross-attention.*labels .*MID"):
+        selected(sd1.sites, "MID,NOSE")
+    with pytest.raises(UnknownName, match="nowhere"):
+        selected(sd1.sites, ("unet.nowhere",))
 
 
 @given(selections(), selections())

@@ -19,7 +19,7 @@ from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.erase.tuning.meter import TRAINED_ROW
 from turpentine.errors import BadArgument
-from turpentine.models import Model, Sites, Trajectory, is_small, window_of
+from turpentine.models import Model, Selection, Trajectory, is_small, window_of
 from turpentine.models.attribution import Attribution, Objective, attributable
 from turpentine.progress import Progress
 from turpentine.registry import method
@@ -44,8 +44,9 @@ class CAD:
 
     The zeroed positions tell whoever has them which weights the concept rested on.
 
-    sites: a kind of site, of which all linear and convolution weights count, such as "feed-forward", "self-attention",
-        "cross-attention" or "resnet"; "all" of the denoiser; or any selection of its sites.
+    sites: of which all linear and convolution weights count: kinds, such as "feed-forward", "self-attention",
+        "cross-attention" or "resnet", or labels, such as "UP2,UP3"; "all" of the denoiser; or any selection of its
+        sites, also by their names.
     share: of a row's weights, over 0 to 1. per: "row", "matrix" or "published"; see `pruning.largest`.
     base: the base prompt c_b.
     trajectories: stored sampling runs for each concept, 1 or more; its prompts take turns.
@@ -56,7 +57,7 @@ class CAD:
     seed: of the starting noise, 0 or more.
     """
 
-    sites: str | Sites = "feed-forward"
+    sites: Selection = "feed-forward"
     share: float = 0.001
     per: Per = "row"
     base: str = ""

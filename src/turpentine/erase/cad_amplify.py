@@ -20,7 +20,7 @@ from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.erase.tuning.meter import TRAINED_ROW
 from turpentine.errors import BadArgument
-from turpentine.models import Model, Sites, is_small
+from turpentine.models import Model, Selection, is_small
 from turpentine.models.attribution import Attribution, Objective, attributable
 from turpentine.progress import Progress
 from turpentine.registry import method
@@ -52,7 +52,7 @@ class CadAmplify:
     seed: of pictures and noise, 0 or more.
     """
 
-    sites: str | Sites = "feed-forward"
+    sites: Selection = "feed-forward"
     share: float = 0.001
     per: Per = "row"
     images: tuple[str, ...] = ()

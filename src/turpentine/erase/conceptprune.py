@@ -18,7 +18,18 @@ from turpentine.erase.common import Tally, as_concepts, provenance_of
 from turpentine.erase.pruning import check_share, largest, together
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.errors import BadArgument, EmptySelection, NotFinite
-from turpentine.models import Call, ClassifierFree, Model, Sites, hooked, is_small, sample, window_of
+from turpentine.models import (
+    Call,
+    ClassifierFree,
+    Model,
+    Selection,
+    Sites,
+    hooked,
+    is_small,
+    sample,
+    selected,
+    window_of,
+)
 from turpentine.progress import Progress
 from turpentine.registry import method
 
@@ -47,8 +58,8 @@ class Conceptprune:
 
     The zeroed positions tell whoever has them which neurons are the concept's.
 
-    sites: "outputs", the second linear of each feed-forward network, which reads its GEGLU; or any selection of sites
-        whose layers are linear.
+    sites: "outputs", the second linear of each feed-forward network, which reads its GEGLU; or the linear layers of
+        kinds, such as "self-attention", of labels, such as "UP2,UP3", or of any selection, also by their names.
     share: of a row's weights, over 0 to 1.
     window: the part of the schedule that counts, fractions from 0 (pure noise) to 1. A window of the sites narrows it.
     majority: m, the share of the window's steps that must be exceeded, 0 up to 1.
@@ -58,7 +69,7 @@ class Conceptprune:
     seed: of the starting noise, 0 or more.
     """
 
-    sites: str | Sites = "outputs"
+    sites: Selection = "outputs"
     share: float = 0.02
     window: tuple[float, float] = (0.0, 0.2)
     majority: float = 0.5
@@ -183,17 +194,16 @@ class Conceptprune:
         return window_of(self.window, self.sites).counted(self.sampling_steps)
 
 
-def _layers(model: Model, sites: str | Sites) -> Sites:
+def _layers(model: Model, sites: Selection) -> Sites:
     """The linear layers of a selection, without its window, which is in the steps."""
-    if isinstance(sites, str):
-        if sites != "outputs":
-            raise BadArgument(f"sites is {sites!r}: give 'outputs', or a selection of the denoiser's linear layers.")
+    if sites == "outputs":
         return model.sites.only(level="layer", kind="feed-forward", name="*.net.2")
-    inside = {name.rpartition(".")[0] for name in sites.parameters() if name.startswith("unet.")}
-    linear = sorted(name for name in inside if isinstance(model.module(name), nn.Linear))
+    chosen = selected(model.sites, sites)
+    inside = {name.rpartition(".")[0] for name in chosen.parameters() if name.startswith("unet.")}
+    linear = [name for name in inside if isinstance(model.module(name), nn.Linear)]
     if not linear:
-        raise EmptySelection(f"{sites} holds no linear layer of the denoiser: select some.")
-    return model.sites.only(level="layer", name=linear)
+        raise EmptySelection(f"{chosen} holds no linear layer of the denoiser: select some.")
+    return model.sites.named(linear)
 
 
 def _squared(call: Call) -> Float[Tensor, " neuron"]:

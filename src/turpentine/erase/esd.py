@@ -24,7 +24,7 @@ from turpentine.erase.tuning.meter import Meter
 from turpentine.erase.tuning.states import Batch, Lesson, Predictions, Sampling
 from turpentine.erase.tuning.stored import StoredStates
 from turpentine.errors import BadArgument, EmptySelection, UnknownName
-from turpentine.models import Model, Sites, is_small, window_of
+from turpentine.models import Model, Selection, Sites, check_in_denoiser, is_small, selected, window_of
 from turpentine.models.site_table import top_sites
 from turpentine.progress import Progress
 from turpentine.registry import method
@@ -67,7 +67,8 @@ class ESD:
     stored trajectories of the frozen model. `ESD.preset` has values for other models.
 
     sites: which weights: "x" (cross-attention), "x-strict" (its keys and values), "u" (all but it), "selfattn", "all",
-        or any selection of the denoiser's sites, also by their names; see `esd_sites`.
+        kinds or labels, such as "UP2,UP3", or any selection of the denoiser's sites, also by their names; see
+        `esd_sites`.
     eta: η, the strength, 0 or more.
     steps: updates, 1 or more. lr: learning rate of Adam. batch_size: rows of an update.
     trajectories: stored sampling runs for each concept, 1 or more; its prompts take turns. Not used if `fresh`.
@@ -84,7 +85,7 @@ class ESD:
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {f"esd-{name}": {"sites": name} for name in SETS}
     """The names that papers and the command line use, and what each sets."""
 
-    sites: str | Sites | tuple[str, ...] = "x"
+    sites: Selection = "x"
     eta: float = 1.0
     steps: int = 1000
     lr: float = 1e-5
@@ -188,13 +189,11 @@ class ESD:
         return Sampling(self.sampling_steps, self.guidance_scale, steps, self.seed)
 
     def _weights(self, model: Model) -> tuple[str, ...]:
-        sites = _selection(model, self.sites)
+        sites = esd_sites(model, self.sites)
         names = sites.parameters()
         if not names:
             raise EmptySelection(f"{sites} holds no weight to train: select linear or convolution layers.")
-        outside = [name for name in names if not name.startswith("unet.")]
-        if outside:
-            raise BadArgument(f"ESD trains the denoiser only, and {outside[0]} is not in it: leave its site out.")
+        check_in_denoiser(sites)
         return names
 
     def _provenance(self, model: Model, concepts: tuple[Concept, ...]) -> Provenance:
@@ -202,28 +201,21 @@ class ESD:
         return provenance_of(self, model, concepts, window=astuple(window_of(self.window, self.sites)))
 
 
-def _selection(model: Model, sites: str | Sites | tuple[str, ...]) -> Sites:
-    if isinstance(sites, Sites):
-        return sites
-    return esd_sites(model, sites) if isinstance(sites, str) else model.sites.named(sites)
-
-
-def esd_sites(model: Model, name: str) -> Sites:
-    """A parameter set of ESD by name, as layers of the denoiser.
+def esd_sites(model: Model, sites: Selection) -> Sites:
+    """A parameter set of ESD by name, as layers of the denoiser; anything else as `models.selected` has it.
 
     x: all linears of cross-attention (`attn2`). x-strict: those of its keys and values. selfattn: all linears of
     self-attention (`attn1`). u: every linear and convolution outside of cross-attention, the time projections inside
     the resnets among them, but no norm, no time embedding, and neither the first nor the last convolution. all:
-    everything, norms too. Any kind of site is a name as well: "cross-attention" is x, "feed-forward" its linears.
-    Raises UnknownName, which lists the names.
+    everything, norms too.
+    Raises UnknownName, which lists the sets and what else there is.
     """
-    layers = model.sites.only(level="layer", name="unet.*")
-    if name in SETS:
-        return layers.only(**SETS[name]) if SETS[name] else layers
-    kinds = dict.fromkeys(site.kind for site in layers)
-    if name not in kinds:
-        raise UnknownName(f"ESD has no parameter set {name!r}: there are {', '.join([*SETS, *kinds])}.")
-    return layers.only(kind=name)
+    if isinstance(sites, str) and sites in SETS:
+        return model.sites.only(level="layer", name="unet.*").only(**SETS[sites])
+    try:
+        return selected(model.sites, sites)
+    except EmptySelection as error:
+        raise UnknownName(f"ESD has no parameter set {sites!r}: there are {', '.join(SETS)}. {error}") from error
 
 
 def _check_settings(settings: ESD) -> None:

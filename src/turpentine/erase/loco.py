@@ -13,7 +13,7 @@ from turpentine.erase.common import Tally, as_concepts, provenance_of
 from turpentine.erase.linear import Scales, solve
 from turpentine.erase.reading import FOUR, Positions, Said, key_and_value_weights, paired, said, text_states
 from turpentine.erase.unified import shifted
-from turpentine.models import Model, Sites, is_small
+from turpentine.models import Model, Selection, is_small
 from turpentine.progress import Progress
 from turpentine.registry import method
 
@@ -33,9 +33,9 @@ class Loco:
     token in each of four templates, and g that of its guide: unified concept editing without anything kept, on the
     layers that the concept is drawn by.
 
-    sites: labels of the modules, such as "UP2,UP3" or "MID", or a selection of sites, of which the keys and values
-        count. The default is the ninth and tenth of Stable Diffusion's 16, where the authors' code begins; another
-        model, and another concept, has places of its own, which are to be located first.
+    sites: labels of the modules, such as "UP2,UP3" or "MID", or any selection of sites, also by their names; the keys
+        and values in it count. The default is the ninth and tenth of Stable Diffusion's 16, where the authors' code
+        begins; another model, and another concept, has places of its own, which are to be located first.
     guide: a text that stands for all concepts; by default "a painting" for styles and artists, "a photo" for the rest.
     templates: sentences with {} for the concept; by default the published four of its kind; with none, its own.
     positions: the tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on;
@@ -43,7 +43,7 @@ class Loco:
     lamb: λ, above 0.
     """
 
-    sites: str | Sites = "UP2,UP3"
+    sites: Selection = "UP2,UP3"
     guide: str | None = None
     templates: tuple[str, ...] | None = None
     positions: Positions = "last"

@@ -12,8 +12,8 @@ from torch import Tensor
 from turpentine.concepts import Concept
 from turpentine.erase.common import Tally
 from turpentine.erase.linear import Rows
-from turpentine.errors import BadArgument, EmptySelection, NotFinite
-from turpentine.models import Model, Sites
+from turpentine.errors import EmptySelection, NotFinite
+from turpentine.models import Model, Selection, check_windowless, selected
 from turpentine.models.text import Places, find_subject
 
 Positions = Literal["last", "end", "tail", "all"]
@@ -95,18 +95,16 @@ def in_batches(texts: Sequence[Said]) -> Iterator[Sequence[Said]]:
     return (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
 
 
-def key_and_value_weights(model: Model, sites: str | Sites) -> tuple[str, ...]:
+def key_and_value_weights(model: Model, sites: Selection) -> tuple[str, ...]:
     """The weights of the keys and values of cross-attention, all of which read the text, in order of execution.
 
-    sites: labels such as "UP2,UP3" or "DOWN?", "*" for all; or a selection, of which the keys and values count.
-    Raises EmptySelection if there is none among them, BadArgument for a window, which weights cannot keep to.
+    sites: labels such as "UP2,UP3" or "DOWN?", "*" for all; see `models.selected`.
+    Raises EmptySelection if there is none among them, UnknownName for an unknown site, BadArgument for a window, which
+    weights cannot keep to.
     """
-    if isinstance(sites, str):
-        labels = [label.strip() for label in sites.split(",")]
-        sites = model.sites.only(kind="cross-attention", level="module", label=labels)
-    if sites.window is not None:
-        raise BadArgument(f"{sites} has a window, and a changed weight acts in every step: give sites without one.")
-    names = tuple(name for name in sites.parameters() if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight")))
+    chosen = selected(model.sites, sites)
+    check_windowless(chosen)
+    names = tuple(name for name in chosen.parameters() if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight")))
     if not names:
-        raise EmptySelection(f"{sites} holds no key or value of cross-attention: select some, such as 'UP2,UP3'.")
+        raise EmptySelection(f"{chosen} holds no key or value of cross-attention: select some, such as 'UP2,UP3'.")
     return names

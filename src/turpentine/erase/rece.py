@@ -17,7 +17,7 @@ from turpentine.erase.linear import Rows, Scales, Shift, solve
 from turpentine.erase.reading import key_and_value_weights, text_states
 from turpentine.erase.unified import FORMS, Lesson, lesson, shifted
 from turpentine.errors import BadArgument
-from turpentine.models import Model, Sites, is_small
+from turpentine.models import Model, Selection, is_small
 from turpentine.progress import Progress
 from turpentine.registry import method
 
@@ -50,8 +50,8 @@ class RECE:
         empty prompt.
     erase_scale: a, above 0. preserve_scale: b, 0 or more. lamb: λ, above 0.
     templates: sentences in which concepts and kept texts are said, with {} for the text; with none, the concept's.
-    sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or a selection of sites, of which
-        the keys and values count.
+    sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
+        by their names; the keys and values in it count.
     """
 
     rounds: int = 5
@@ -64,7 +64,7 @@ class RECE:
     preserve_scale: float = 0.1
     lamb: float = 0.1
     templates: tuple[str, ...] = ("{}",)
-    sites: str | Sites = "*"
+    sites: Selection = "*"
 
     @classmethod
     def preset(cls, model: Model | str, **changes: Any) -> RECE:

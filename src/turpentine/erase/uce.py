@@ -13,7 +13,7 @@ from turpentine.erase.common import Tally, as_concepts, provenance_of
 from turpentine.erase.linear import Scales, solve
 from turpentine.erase.reading import key_and_value_weights
 from turpentine.erase.unified import FORMS, lesson, shifted
-from turpentine.models import Model, Sites, is_small
+from turpentine.models import Model, Selection, is_small
 from turpentine.progress import Progress
 from turpentine.registry import method
 
@@ -41,8 +41,8 @@ class UCE:
     preserve: texts to keep, beside those that each concept names.
     erase_scale: a, above 0. preserve_scale: b, 0 or more; by default the variant's. lamb: λ, above 0.
     templates: sentences in which concepts and kept texts are said, with {} for the text; with none, the concept's.
-    sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or a selection of sites, of which
-        the keys and values count.
+    sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
+        by their names; the keys and values in it count.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"uce-paper": {"variant": "paper"}}
@@ -55,7 +55,7 @@ class UCE:
     preserve_scale: float | None = None
     lamb: float = 0.5
     templates: tuple[str, ...] = ("{}",)
-    sites: str | Sites = "*"
+    sites: Selection = "*"
 
     @classmethod
     def preset(cls, model: Model | str, **changes: Any) -> UCE:

@@ -8,7 +8,15 @@ from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
 from turpentine.models.scale import is_small
 from turpentine.models.schedule import Moment, Window
-from turpentine.models.sites import Site, Sites, window_of
+from turpentine.models.sites import (
+    Selection,
+    Site,
+    Sites,
+    check_in_denoiser,
+    check_windowless,
+    selected,
+    window_of,
+)
 from turpentine.models.trajectory import Trajectory
 
 __all__ = [
@@ -20,17 +28,21 @@ __all__ = [
     "Guidance",
     "Model",
     "Moment",
+    "Selection",
     "Site",
     "Sites",
     "Step",
     "Trajectory",
     "Window",
+    "check_in_denoiser",
+    "check_windowless",
     "count_rows",
     "hooked",
     "is_small",
     "load",
     "record",
     "sample",
+    "selected",
     "sever",
     "swap",
     "window_of",

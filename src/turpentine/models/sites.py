@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from turpentine.errors import BadArgument, EmptySelection, MixedSites, UnknownName
 from turpentine.models.schedule import Window
@@ -135,6 +135,42 @@ class Sites:
     __str__ = __repr__
 
 
+Selection: TypeAlias = str | Sites | tuple[str, ...]
+"""What a method's setting `sites` may be; see `selected`."""
+
+
+def selected(sites: Sites, wanted: Selection) -> Sites:
+    """The sites of a model that a setting selects.
+
+    wanted: a selection as it is; dotted names; or a text: kinds, labels and dotted names with commas between, where `*`
+        is any text and `?` one character, such as "cross-attention", "UP2, UP3" or "unet.mid_block.*". Kinds and labels
+        select layers, a label those of the whole transformer block; "all" is every layer of the denoiser.
+    Raises EmptySelection for a part of a text that selects none, UnknownName for a name in a tuple that no site has.
+    """
+    if isinstance(wanted, Sites):
+        return wanted
+    if not isinstance(wanted, str):
+        return sites.named(wanted)
+    parts = [part.strip() for part in wanted.split(",")]
+    for part in parts:
+        if not any(_is_called(site, part) for site in sites):
+            raise EmptySelection(_nothing_called(sites, part))
+    return replace(sites, chosen=tuple(site for site in sites if any(_is_called(site, part) for part in parts)))
+
+
+def check_in_denoiser(sites: Sites) -> None:
+    """Raise BadArgument if there is a weight of another network among the sites'."""
+    outside = next((name for name in sites.parameters() if not name.startswith("unet.")), None)
+    if outside:
+        raise BadArgument(f"Only the denoiser's weights count, and {outside} is not in it: leave its site out.")
+
+
+def check_windowless(sites: object) -> None:
+    """Raise BadArgument for sites with a window, where a change cannot keep to it."""
+    if isinstance(sites, Sites) and sites.window is not None:
+        raise BadArgument(f"{sites} has a window, and a changed weight acts in every step: give sites without one.")
+
+
 def window_of(window: tuple[float, float], sites: object) -> Window:
     """A window of the settings, narrowed by that of the sites where they have one. Raises BadWindow for nothing."""
     own = sites.window if isinstance(sites, Sites) else None
@@ -167,6 +203,18 @@ def _nothing_left(sites: tuple[Site, ...], asked: dict[str, list[object]]) -> st
     looked = ", ".join(f"{key} {' or '.join(map(repr, items))}" for key, items in asked.items())
     exists = "; ".join(f"{key}: {_some([getattr(site, key) for site in sites])}" for key in asked)
     return f"No site has {looked}: there are {exists or 'no sites at all'}."
+
+
+def _is_called(site: Site, part: str) -> bool:
+    if part == "all":
+        return site.level == "layer" and site.name.startswith("unet.")
+    short = [site.kind, site.label] if site.level == "layer" else []
+    return any(fnmatchcase(name, part) for name in (site.name, *filter(None, short)))
+
+
+def _nothing_called(sites: Sites, part: str) -> str:
+    kinds, labels = _some([site.kind for site in sites]), _some([site.label for site in sites], limit=40)
+    return f"No site has the kind, the label or the name {part!r}: there are the kinds {kinds}; the labels {labels}."
 
 
 def _some(values: list[object], limit: int = 24) -> str:

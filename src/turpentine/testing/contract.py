@@ -134,6 +134,21 @@ class MethodContract:
         assert settings.keys() == fields, "a setting is not recorded"
         assert method(**settings)(model, provenance.concepts) == made.change
 
+    def test_its_provenance_makes_it_again_of_a_selection(self, model: Model, made: Made) -> None:
+        """A selection of sites, and its window where the method has one, are recorded as what they select."""
+        method = self.method()
+        if not hasattr(method, "sites") or not isinstance(made.change, Edit):
+            pytest.skip("the method has no sites to choose")
+        layers = {name.rpartition(".")[0] for name in made.change.names}
+        sites = model.sites.only(level="layer").named(sorted(layers)[:3])
+        if hasattr(method, "window"):
+            sites = sites.during(0.0, 0.5)
+        change = dataclasses.replace(method, sites=sites)(model, self.concept)
+        fields = {field.name for field in dataclasses.fields(method)}
+        settings = {name: value for name, value in change.provenance.settings.items() if name in fields}
+        assert type(method)(**settings)(model, self.concept) == change
+        assert settings["sites"] == tuple(site.name for site in sites), "the sites are not recorded"
+
     def test_only_what_is_promised_changes(self, model: Model, made: Made) -> None:
         """What is on the list is what differs."""
         names = set(made.change.names) if isinstance(made.change, Edit) else set()

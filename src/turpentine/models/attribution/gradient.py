@@ -12,7 +12,7 @@ from turpentine.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.models.attribution.objective import Objective
 from turpentine.models.attribution.scores import Attribution
 from turpentine.models.model import Model
-from turpentine.models.sites import Sites
+from turpentine.models.sites import Selection, check_in_denoiser, selected
 from turpentine.progress import Progress
 
 BATCH_SIZE = 8
@@ -86,7 +86,7 @@ class GradientSum:
 def attribute(
     model: Model,
     objective: Objective,
-    sites: str | Sites,
+    sites: Selection,
     *,
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
@@ -107,21 +107,17 @@ def attribute(
     return total.attribution()
 
 
-def attributable(model: Model, sites: str | Sites) -> tuple[str, ...]:
+def attributable(model: Model, sites: Selection) -> tuple[str, ...]:
     """The names of the weights of all linear and convolution layers in a selection of the denoiser's sites.
 
-    sites: a kind of site, such as "feed-forward" or "resnet", "all" of the denoiser, or any selection.
-    Raises EmptySelection for none, BadArgument for a site outside of the denoiser.
+    sites: such as "feed-forward", "resnet", "all" or "UP2"; see `models.selected`.
+    Raises EmptySelection for none, UnknownName for an unknown site, BadArgument for one outside of the denoiser.
     """
-    if isinstance(sites, str):
-        layers = model.sites.only(level="layer", name="unet.*")
-        sites = layers if sites == "all" else layers.only(kind=sites)
-    outside = next((name for name in sites.parameters() if not name.startswith("unet.")), None)
-    if outside:
-        raise BadArgument(f"Only the denoiser's weights count, and {outside} is not in it: leave its site out.")
-    names = tuple(name for name in sites.parameters() if _is_weight(model, name))
+    chosen = selected(model.sites, sites)
+    check_in_denoiser(chosen)
+    names = tuple(name for name in chosen.parameters() if _is_weight(model, name))
     if not names:
-        raise EmptySelection(f"{sites} holds no weight of a linear or convolution layer: select some.")
+        raise EmptySelection(f"{chosen} holds no weight of a linear or convolution layer: select some.")
     return names
 
 

@@ -14,10 +14,18 @@ from edits.weights import made_up
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, GuidanceChange, Provenance, guidances_of, load_change, stack_of
+from turpentine.erase.cad import CAD
+from turpentine.erase.cad_amplify import CadAmplify
+from turpentine.erase.conceptprune import Conceptprune
 from turpentine.erase.esd import ESD
 from turpentine.erase.guidance import SLD, NegativePrompt
+from turpentine.erase.loco import Loco
+from turpentine.erase.quickfix import Quickfix
+from turpentine.erase.rece import RECE
+from turpentine.erase.uce import UCE
 from turpentine.errors import BadArgument, EditError, NotFinite, WrongBase
 from turpentine.models import Blend, ClassifierFree, Model
+from turpentine.registry import methods
 
 CHURCH, CAT = Concept("church", keep=("dog",)), Concept("cat", templates=("a {}",))
 
@@ -100,12 +108,29 @@ def test_all_that_is_on_is_listed(sd1: Model, sld: GuidanceChange) -> None:
     assert stack_of(sd1).ids == ()
 
 
-def test_weights_are_edited_as_without_guidance(sd1: Model, sld: GuidanceChange) -> None:
-    for fresh in (False, True):
-        esd = ESD(steps=1, trajectories=1, sampling_steps=2, fresh=fresh)
-        plain = esd(sd1, CHURCH)
-        with sld.on(sd1):
-            assert esd(sd1, CHURCH) == plain
+PLAIN = ("{}",)
+EDITING = (
+    ESD(steps=1, trajectories=1, sampling_steps=2),
+    ESD(steps=1, trajectories=1, sampling_steps=2, fresh=True),
+    UCE(templates=PLAIN),
+    RECE(rounds=1, templates=PLAIN),
+    Loco(templates=PLAIN),
+    Quickfix(templates=PLAIN, anchor="house"),
+    CAD(share=0.05, sampling_steps=2),
+    CadAmplify(share=0.05, pictures=1, draws=1, sampling_steps=2),
+    Conceptprune(share=0.2, pairs=1, sampling_steps=2, window=(0.0, 0.5)),
+)
+
+
+def test_every_method_that_edits_weights_is_here() -> None:
+    assert {*map(type, EDITING)} == {each for each in methods().values() if not hasattr(each, "guidance")}
+
+
+@pytest.mark.parametrize("method", EDITING, ids=lambda method: type(method).__name__)
+def test_weights_are_edited_as_without_guidance(method: Any, sd1: Model, sld: GuidanceChange) -> None:
+    plain = method(sd1, CHURCH)
+    with sld.on(sd1):
+        assert method(sd1, CHURCH) == plain
 
 
 def test_a_negative_prompt_that_would_do_nothing_is_refused(sd1: Model, sld: GuidanceChange) -> None:

@@ -109,6 +109,7 @@ def test_the_worlds_pictures_are_ones_that_the_judge_gets_right(concept: Concept
         ({"draws": 0}, CHURCH, "draws is 0"),
         ({"share": 0.0}, CHURCH, "share is"),
         ({"seed": -1}, CHURCH, "seed is -1"),
+        ({"guidance_scale": float("nan")}, CHURCH, "guidance_scale is nan"),
     ],
 )
 def test_settings_out_of_range_are_refused_before_any_work(
@@ -116,6 +117,9 @@ def test_settings_out_of_range_are_refused_before_any_work(
 ) -> None:
     with count_rows(sd1) as count, pytest.raises(BadArgument, match=says):
         quick(**changes)(sd1, concept)
+    assert count.rows == 0
+    with count_rows(sd1) as count, pytest.raises(BadArgument, match="has a window"):
+        quick(sites=sd1.sites.only(label="MID").during(0.0, 0.5))(sd1, CHURCH)
     assert count.rows == 0
     with pytest.raises(BadArgument, match="choose one of generated, world"):
         check_source("web", [concept])

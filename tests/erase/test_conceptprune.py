@@ -138,6 +138,8 @@ def test_any_linear_layers_may_be_pruned(sd1: Model) -> None:
     with pytest.raises(EmptySelection, match="the name 'input7'"):
         quick(sites="input7")(sd1, CHURCH)
     assert quick(sites=edit.provenance.settings["sites"])(sd1, CHURCH) == edit
+    with pytest.raises(BadArgument, match="text_encoder"):
+        quick(sites=sites | sd1.sites.only(kind="text-mlp"))(sd1, CHURCH)
 
 
 def test_settings_out_of_range_and_broken_weights_are_named(sd1: Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.erase.tuning.meter import TRAINED_ROW
 from turpentine.errors import BadArgument
-from turpentine.models import Model, Selection, is_small
+from turpentine.models import Model, Selection, check_windowless, is_small
 from turpentine.models.attribution import Attribution, Objective, attributable
 from turpentine.progress import Progress
 from turpentine.registry import method
@@ -41,7 +42,7 @@ class CadAmplify:
     Defaults are the published values for Stable Diffusion 1.4: five pictures of each object that a classifier gets
     right, a thousandth of each row. The zeroed positions tell whoever has them which weights held the concept down.
 
-    sites, share, per: as those of CAD.
+    sites, share, per: as those of CAD; sites with a window are refused, as the points are of the whole schedule.
     images: paths of pictures of the concept. Without any they come from the `source`.
     source: "generated", pictures that the model itself makes of the concept; or "world", sprites of the emoji world on
         backgrounds, as the emoji world draws them, that its judge recognises.
@@ -146,8 +147,10 @@ class CadAmplify:
         for name in ("pictures", "draws", "sampling_steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise BadArgument(f"{name} is {getattr(self, name)}: give 1 or more.")
-        if self.seed < 0:
-            raise BadArgument(f"seed is {self.seed}: give 0 or more.")
+        if not math.isfinite(self.guidance_scale) or self.seed < 0:
+            numbers = f"guidance_scale is {self.guidance_scale} and seed is {self.seed}"
+            raise BadArgument(f"{numbers}: give a finite scale, and a seed from 0.")
+        check_windowless(self.sites)
         if (examples or self.images) and len(concepts) > 1:
             raise BadArgument(f"The pictures cannot be of all {len(concepts)} concepts: amplify one at a time.")
         if not (examples or self.images):

@@ -24,6 +24,7 @@ from turpentine.models import (
     Model,
     Selection,
     Sites,
+    check_in_denoiser,
     hooked,
     is_small,
     sample,
@@ -199,7 +200,8 @@ def _layers(model: Model, sites: Selection) -> Sites:
     if sites == "outputs":
         return model.sites.only(level="layer", kind="feed-forward", name="*.net.2")
     chosen = selected(model.sites, sites)
-    inside = {name.rpartition(".")[0] for name in chosen.parameters() if name.startswith("unet.")}
+    check_in_denoiser(chosen)
+    inside = {name.rpartition(".")[0] for name in chosen.parameters()}
     linear = [name for name in inside if isinstance(model.module(name), nn.Linear)]
     if not linear:
         raise EmptySelection(f"{chosen} holds no linear layer of the denoiser: select some.")

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from turpentine.concepts import Concept
 from turpentine.errors import BadArgument
 from turpentine.files import one_line
-from turpentine.models import Model
+from turpentine.models import ClassifierFree, Model
 
 if TYPE_CHECKING:
     from turpentine.emoji.judge import JudgeNet
@@ -45,8 +45,8 @@ def digest_of(images: Sequence[Image.Image]) -> str:
 def from_model(
     model: Model, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance_scale: float
 ) -> list[Image.Image]:
-    """What the model makes of prompts, a seed each."""
-    return model.generate(prompts, seeds=seeds, steps=steps, guidance_scale=guidance_scale)
+    """What the model makes of prompts, a seed each, whatever guidance is on it."""
+    return model.generate(prompts, seeds=seeds, steps=steps, guidance_scale=guidance_scale, guidance=ClassifierFree())
 
 
 def from_world(concept: Concept, count: int, seed: int, size: int) -> list[Image.Image]:

@@ -52,7 +52,15 @@ EDIT = Edit(
         BLOCK.format(2) + ".attn2.to_k.weight": torch.ones(2, 2),
         "unet.conv_in.bias": torch.ones(4),
     },
-    Provenance("ESD", {"eta": 1.5}, (Concept("\x1b[31mchurch"),), seed=7, base="ab" * 32, model="a model"),
+    Provenance(
+        "ESD",
+        {"eta": 1.5},
+        (Concept("\x1b[31mchurch"),),
+        seed=7,
+        base="ab" * 32,
+        model="a model",
+        found={"objective": (0.123456, 2.0)},
+    ),
     strength=-0.5,
     zeroed={BLOCK.format(2) + ".attn2.to_k.weight": Zeroed((2, 2), torch.tensor([0, 3]))},
 )
@@ -79,7 +87,7 @@ def test_and_so_to_a_person(command: Command, tmp_path: Path) -> None:
     code, out, _ = command("info", str(tmp_path / "edit.safetensors"))
     assert code == 0
     assert "\x1b" not in out
-    for part in ("ESD", "[31mchurch (object)", "eta 1.5", "abababab", f"{EDIT.id}", "3 sites"):
+    for part in ("ESD", "[31mchurch (object)", "eta 1.5", "objective 0.1235 2", "abababab", f"{EDIT.id}", "3 sites"):
         assert part in out
     bars = [line.count("█") for line in out.splitlines() if ".attn2" in line]
     assert bars[1] == 24 > bars[0] > 0

@@ -63,9 +63,9 @@ def test_what_is_zeroed_brings_the_concept_nearer_to_the_empty_prompt(sd1: Model
     with edit.on(sd1):
         after = found.objective.value(sd1)
     assert after < found.value
-    assert edit.provenance.settings["objective"] == pytest.approx((found.value,))
+    assert edit.provenance.found["objective"] == pytest.approx((found.value,))
     positions = {name: zeroed.positions for name, zeroed in edit.zeroed.items()}
-    assert edit.provenance.settings["predicted_fall"] == pytest.approx((found.predicted(positions),))
+    assert edit.provenance.found["predicted_fall"] == pytest.approx((found.predicted(positions),))
     assert found.predicted(positions) > 0
 
 
@@ -130,7 +130,7 @@ def test_several_concepts_lose_what_each_rests_on(sd1: Model) -> None:
         for edit in (church, dog):
             either |= edit.zeroed[name].mask() if name in edit.zeroed else False
         assert torch.equal(both.zeroed[name].mask(), either)
-    assert len(both.provenance.settings["objective"]) == 2
+    assert len(both.provenance.found["objective"]) == 2
 
 
 def test_the_same_settings_give_the_same_edit_and_a_base_prompt_counts(sd1: Model) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from turpentine.concepts import Concept
 from turpentine.emoji.judge import ANSWERS, load_judge
 from turpentine.erase.cad_amplify import CadAmplify
-from turpentine.erase.examples import check_source, digest_of, fitted, from_world
+from turpentine.erase.examples import check_source, digest_of, fitted, from_model, from_world
 from turpentine.errors import BadArgument
 from turpentine.models import Model, count_rows
 from turpentine.registry import methods
@@ -58,9 +58,9 @@ def test_zeroing_helps_to_denoise_the_pictures(sd1: Model) -> None:
     edit = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
     with edit.on(sd1):
         after = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
-    assert after.provenance.settings["objective"][0] > edit.provenance.settings["objective"][0]
-    assert edit.provenance.settings["predicted_rise"][0] > 0
-    assert edit.provenance.settings["shown"] == digest_of(pictures())
+    assert after.provenance.found["objective"][0] > edit.provenance.found["objective"][0]
+    assert edit.provenance.found["predicted_rise"][0] > 0
+    assert edit.provenance.found["shown"] == digest_of(pictures())
 
 
 def test_rows_are_counted_and_told(sd1: Model) -> None:
@@ -70,6 +70,25 @@ def test_rows_are_counted_and_told(sd1: Model) -> None:
             quick(**changes)(sd1, CHURCH, progress=lambda *told, seen=seen: seen.append(told))
         assert (count.rows - count.grad_rows, count.grad_rows) == (made, 6)
         assert seen[-1] == (made + 18, made + 18)
+
+
+class Still:
+    """A guidance that predicts no noise at all."""
+
+    extra, needs_uncond = None, False
+
+    def start(self, model: Model, rows: int, guidance_scale: float) -> Still:
+        return self
+
+    def __call__(self, index: int, uncond: Any, cond: torch.Tensor, extra: Any) -> torch.Tensor:
+        return torch.zeros_like(cond)
+
+
+def test_generated_pictures_follow_no_guidance_of_the_model(sd1: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = from_model(sd1, ["church"], [0], steps=2, guidance_scale=7.5)
+    monkeypatch.setattr(sd1, "guidance", Still())
+    assert digest_of(from_model(sd1, ["church"], [0], steps=2, guidance_scale=7.5)) == digest_of(plain)
+    assert digest_of(sd1.generate(["church"], seeds=[0], steps=2)) != digest_of(plain)
 
 
 def test_pictures_come_from_files_too(sd1: Model, tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def _told(path: Path, change: Change) -> dict[str, str]:
         "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in made.concepts),
         "strength": f"{change.strength:g}",
         "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
+        "found": ", ".join(f"{name} {_short(value)}" for name, value in made.found.items()),
         "seed": "" if made.seed is None else str(made.seed),
         "base": f"{made.model} {made.base[:12]}".strip(),
         "over": ", ".join(each[:12] for each in made.onto),
@@ -130,6 +131,12 @@ def _told(path: Path, change: Change) -> dict[str, str]:
         "id": change.id,
     }
     return {key: plain(value) for key, value in told.items() if value}
+
+
+def _short(value: Any) -> str:
+    """A measured value, its numbers to four digits."""
+    several = value if isinstance(value, tuple) else (value,)
+    return " ".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in several)
 
 
 def _show_sites(sites: Sequence[SiteChange]) -> None:

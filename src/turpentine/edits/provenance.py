@@ -40,6 +40,7 @@ class Provenance:
     seed: the method's seed, or None.
     base: fingerprint of the unedited model; an edit without one fits every model that has its tensors.
     model: the model's name, for people.
+    found: what the method measured on its way, by name; no setting, and nothing that a method must be told.
     onto: ids of the edits that were on the model while this one was made, in their order.
     versions: library name to version.
     """
@@ -50,6 +51,7 @@ class Provenance:
     seed: int | None = None
     base: str = ""
     model: str = ""
+    found: Mapping[str, Any] = field(default_factory=dict)
     onto: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=library_versions)
 
@@ -61,7 +63,8 @@ class Provenance:
     def from_json(cls, record: Mapping[str, Any]) -> Provenance:
         """The inverse of `to_json`. Raises TypeError or KeyError where the record has another form."""
         concepts = tuple(Concept(**_with_tuples(concept)) for concept in record["concepts"])
-        return cls(**{**_with_tuples(record), "concepts": concepts, "settings": _with_tuples(record["settings"])})
+        inside = {name: _with_tuples(record.get(name, {})) for name in ("settings", "found")}
+        return cls(**{**_with_tuples(record), "concepts": concepts, **inside})
 
 
 def _with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,8 +86,8 @@ class CAD:
 
         For each concept the denoiser sees 2·T·n rows for n trajectories of T steps, then T·n rows forward and
         backward, and T·n more for a base prompt other than "". Edits that are on the model stay on: the weights are
-        those of the model as it is. The edit's settings hold J of each concept and how far zeroing is predicted to
-        lower it.
+        those of the model as it is. The edit's provenance has, as `found`, J of each concept and how far zeroing is
+        predicted to lower it.
 
         progress: called with rows of the denoiser done and in all, a row with its gradient counted three times.
         checkpoint: a folder to keep the state in, every 15 seconds and on Ctrl-C; the same call with it goes on to the
@@ -107,7 +107,7 @@ class CAD:
             values.append(found.value)
             predicted.append(found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()}))
         told = {"objective": tuple(values), "predicted_fall": tuple(predicted)}
-        return Edit(provenance=self._provenance(model, concepts, **told), zeroed=together(masks))
+        return Edit(provenance=self._provenance(model, concepts, told), zeroed=together(masks))
 
     @torch.inference_mode(False)
     def attribution(self, model: Model, concept: Concept, *, progress: Progress | None = None) -> Attribution:
@@ -159,9 +159,11 @@ class CAD:
         """The sampling steps that count."""
         return window_of(self.window, self.sites).counted(self.sampling_steps)
 
-    def _provenance(self, model: Model, concepts: tuple[Concept, ...], **told: Any) -> Provenance:
+    def _provenance(
+        self, model: Model, concepts: tuple[Concept, ...], found: Mapping[str, Any] | None = None
+    ) -> Provenance:
         # The names of sites say nothing of their window, so that it counts as the settings' own.
-        return provenance_of(self, model, concepts, window=astuple(window_of(self.window, self.sites)), **told)
+        return provenance_of(self, model, concepts, found, window=astuple(window_of(self.window, self.sites)))
 
     def _check(self) -> None:
         check_share(self.share)

@@ -83,8 +83,8 @@ class CadAmplify:
         """Amplify one concept, or several; the model itself is left as it is, and the edit is returned.
 
         For each concept the denoiser sees n rows forward and backward for each of n pictures' `draws`, and what it
-        takes to generate pictures. Edits that are on the model stay on. The edit's settings hold J of each concept, how
-        far zeroing is predicted to raise it, and the SHA-256 of given pictures.
+        takes to generate pictures. Edits that are on the model stay on. The edit's provenance has, as `found`, J of each
+        concept, how far zeroing is predicted to raise it, and the SHA-256 of given pictures.
 
         examples: pictures of the concept, in the place of `images` and `source`; of any size, cut to the model's own.
         progress: called with rows of the denoiser done and in all, a row with its gradient counted three times.
@@ -96,7 +96,8 @@ class CadAmplify:
         self._check(examples, concepts)
         names = attributable(model, self.sites)
         given = fitted(list(examples) or from_files(self.images), model.size)
-        facts = facts_of(model, provenance_of(self, model, concepts, shown=digest_of(given)))
+        shown = digest_of(given)
+        facts = {**facts_of(model, provenance_of(self, model, concepts)), "shown": shown}
         tally = Tally(progress, self._rows(len(given)) * len(concepts))
         masks, values, predicted = [], [], []
         for index, one in enumerate(concepts):
@@ -104,8 +105,8 @@ class CadAmplify:
             masks.append(zeroed_by({name: -alpha for name, alpha in found.alpha.items()}, self.share, self.per))
             values.append(found.value)
             predicted.append(-found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()}))
-        told = {"shown": digest_of(given), "objective": tuple(values), "predicted_rise": tuple(predicted)}
-        return Edit(provenance=provenance_of(self, model, concepts, **told), zeroed=together(masks))
+        told = {"shown": shown, "objective": tuple(values), "predicted_rise": tuple(predicted)}
+        return Edit(provenance=provenance_of(self, model, concepts, told), zeroed=together(masks))
 
     def _attribute(
         self,

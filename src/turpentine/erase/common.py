@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -28,17 +28,20 @@ def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None
     return concepts
 
 
-def provenance_of(method: Any, model: Model, concepts: tuple[Concept, ...], **settings: Any) -> Provenance:
+def provenance_of(
+    method: Any, model: Model, concepts: tuple[Concept, ...], found: Mapping[str, Any] | None = None, **settings: Any
+) -> Provenance:
     """Where an edit comes from that a method makes of a model as it is now.
 
     method: a method's dataclass; its fields are the settings, its `seed`, if it has one, the seed.
-    settings: these stand in the place of the fields of their names, or beside them.
+    found: what it measured on its way. settings: these stand in the place of the fields of their names.
     """
     fields_of_it = {field.name: getattr(method, field.name) for field in fields(method)}
     return Provenance(
         method=type(method).__name__,
         settings={name: plain_sites(value) for name, value in {**fields_of_it, **settings}.items()},
         concepts=concepts,
+        found=found or {},
         seed=getattr(method, "seed", None),
         base=model.fingerprint,
         model=model.name,

@@ -81,10 +81,10 @@ class RECE:
     ) -> Edit:
         """Erase one concept, or several together; the model itself is left as it is, and the edit is returned.
 
-        Its provenance has `recovered`: how much of the concept's old keys and values the embedding found brings back,
-        of 1, before each round and after the last. The denoiser is not run. Edits that are on the model stay on: the
-        original is the weight as it is. progress: called with texts, rounds and weights done, and in all. checkpoint:
-        not used, this is short.
+        Its provenance has, as `found`, how much of the concept's old keys and values the embedding recovered, of 1:
+        before each round and after the last. The denoiser is not run. Edits that are on the model stay on: the original
+        is the weight as it is. progress: called with texts, rounds and weights done, and in all. checkpoint: not used,
+        this is short.
         Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
         """
         if self.rounds < 1:
@@ -96,7 +96,7 @@ class RECE:
         tally = Tally(progress, 2 * len(taught) - len(taught.kept) + self.rounds + len(names))
         adversary = Adversary(answers({name: model.parameter(name) for name in names}), self.regulariser, self.ridge)
         shift, recovered = self._rounds(model, taught, adversary, scales, tally)
-        return shifted(model, names, shift, provenance_of(self, model, concepts, recovered=recovered), tally)
+        return shifted(model, names, shift, provenance_of(self, model, concepts, {"recovered": recovered}), tally)
 
     def _rounds(
         self, model: Model, taught: Lesson, adversary: Adversary, scales: Scales, tally: Tally

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from edits.weights import NAMES, made_up, weights_hash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_sd1
 
+from turpentine.concepts import Concept
 from turpentine.edits import stack_of
+from turpentine.erase.cad import CAD
+from turpentine.erase.uce import UCE
+from turpentine.errors import EditError, NotFinite
 from turpentine.models import Model
 
 NAME = NAMES[0]
@@ -26,6 +31,41 @@ def test_the_order_is_recorded_and_summed_in() -> None:
         assert stack_of(MODEL) is MODEL.edits
         total = (BASE[NAME] + second.deltas[NAME]).add(first.deltas[NAME], alpha=3.0)
         assert torch.equal(MODEL.parameter(NAME), total)
+    assert weights_hash(MODEL) == START
+
+
+def test_ten_styles_then_an_object_then_the_first_at_half_strength() -> None:
+    styles = [
+        Concept(word, "style") for word in ("ink", "flat", "red", "blue", "green", "car", "house", "saw", "fish", "cat")
+    ]
+    uce = UCE(templates=("{}",))(MODEL, styles).apply(MODEL)
+    cad = CAD(sites="cross-attention", share=0.05, sampling_steps=2)(MODEL, Concept("church")).apply(MODEL)
+    name = next(name for name in cad.names if name in uce.names)
+    base = stack_of(MODEL)._base[name].clone()
+    half = stack_of(MODEL).rescale(uce, 0.5)
+    assert list(stack_of(MODEL)) == [half, cad]
+    assert half.strength == 0.5
+    kept = ~cad.zeroed[name].mask()
+    assert torch.equal(MODEL.parameter(name), (base + 0.5 * uce.deltas[name]) * kept)
+    assert not kept.all()
+    cad.remove(MODEL)
+    half.remove(MODEL)
+    assert weights_hash(MODEL) == START
+
+
+def test_what_cannot_be_rescaled_is_left_as_it_was() -> None:
+    first, second = EDITS[0], EDITS[0].scaled(2.0)
+    with first.on(MODEL), second.on(MODEL):
+        before = weights_hash(MODEL)
+        with pytest.raises(EditError, match="already"):
+            stack_of(MODEL).rescale(first, 2.0)
+        with pytest.raises(EditError, match="is not on this model"):
+            stack_of(MODEL).rescale(EDITS[1], 2.0)
+        with pytest.raises(NotFinite, match="does not fit"):
+            stack_of(MODEL).rescale(first, 1e39)
+        assert list(stack_of(MODEL)) == [first, second]
+        assert weights_hash(MODEL) == before
+        assert stack_of(MODEL).rescale(first, 1.0) == first
     assert weights_hash(MODEL) == START
 
 

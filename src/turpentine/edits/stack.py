@@ -57,10 +57,32 @@ class EditStack:
 
     def pull(self, edit: Edit) -> None:
         """Take one edit out, wherever it is in the stack. Raises EditError if it is not there."""
-        if edit not in self:
-            raise EditError(f"{edit!r} is not on this model: there are {len(self)} others.")
+        self._check_on(edit)
         self._edits.remove(edit)
         self._restore(edit.names)
+
+    def rescale(self, edit: Edit, factor: float) -> Edit:
+        """Make one edit `factor` times as strong in its place in the stack, and give it back as it now is.
+
+        On any error the model is as before. Raises EditError if it is not there, or if what comes of it is there too;
+        NotFinite as `Edit.apply` says.
+        """
+        self._check_on(edit)
+        scaled, at = edit.scaled(factor), self._edits.index(edit)
+        if scaled in self and scaled != edit:
+            raise EditError(f"{scaled!r} is on this model already: take it off first.")
+        self._edits[at] = scaled
+        try:
+            self._write(edit.names)
+        except BaseException:
+            self._edits[at] = edit
+            self._write(edit.names)
+            raise
+        return scaled
+
+    def _check_on(self, edit: Edit) -> None:
+        if edit not in self:
+            raise EditError(f"{edit!r} is not on this model: there are {len(self)} others.")
 
     def _stash(self, names: Iterable[str]) -> None:
         for name in names:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
-from turpentine.edits import stack_of
+from turpentine.edits import Edit, stack_of
 from turpentine.erase.cad import CAD
 from turpentine.erase.uce import UCE
 from turpentine.errors import EditError, NotFinite
@@ -35,9 +35,8 @@ def test_the_order_is_recorded_and_summed_in() -> None:
 
 
 def test_ten_styles_then_an_object_then_the_first_at_half_strength() -> None:
-    styles = [
-        Concept(word, "style") for word in ("ink", "flat", "red", "blue", "green", "car", "house", "saw", "fish", "cat")
-    ]
+    words = ("ink", "flat", "red", "blue", "green", "car", "house", "saw", "fish", "cat")
+    styles = [Concept(word, "style") for word in words]
     uce = UCE(templates=("{}",))(MODEL, styles).apply(MODEL)
     cad = CAD(sites="cross-attention", share=0.05, sampling_steps=2)(MODEL, Concept("church")).apply(MODEL)
     name = next(name for name in cad.names if name in uce.names)
@@ -54,7 +53,7 @@ def test_ten_styles_then_an_object_then_the_first_at_half_strength() -> None:
 
 
 def test_what_cannot_be_rescaled_is_left_as_it_was() -> None:
-    first, second = EDITS[0], EDITS[0].scaled(2.0)
+    first, second = (Edit({NAME: torch.full_like(BASE[NAME], 1e3)}).scaled(strength) for strength in (1.0, 2.0))
     with first.on(MODEL), second.on(MODEL):
         before = weights_hash(MODEL)
         with pytest.raises(EditError, match="already"):
@@ -62,7 +61,7 @@ def test_what_cannot_be_rescaled_is_left_as_it_was() -> None:
         with pytest.raises(EditError, match="is not on this model"):
             stack_of(MODEL).rescale(EDITS[1], 2.0)
         with pytest.raises(NotFinite, match="does not fit"):
-            stack_of(MODEL).rescale(first, 1e39)
+            stack_of(MODEL).rescale(first, 1e37)
         assert list(stack_of(MODEL)) == [first, second]
         assert weights_hash(MODEL) == before
         assert stack_of(MODEL).rescale(first, 1.0) == first

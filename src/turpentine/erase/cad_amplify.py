@@ -83,8 +83,8 @@ class CadAmplify:
         """Amplify one concept, or several; the model itself is left as it is, and the edit is returned.
 
         For each concept the denoiser sees n rows forward and backward for each of n pictures' `draws`, and what it
-        takes to generate pictures. Edits that are on the model stay on. The edit's provenance has, as `found`, J of each
-        concept, how far zeroing is predicted to raise it, and the SHA-256 of given pictures.
+        takes to generate pictures. Edits that are on the model stay on. The edit's provenance has, as `found`, J of
+        each concept, how far zeroing is predicted to raise it, and the SHA-256 of given pictures.
 
         examples: pictures of the concept, in the place of `images` and `source`; of any size, cut to the model's own.
         progress: called with rows of the denoiser done and in all, a row with its gradient counted three times.

@@ -80,7 +80,7 @@ def test_several_blend_each_at_its_strength(sd1: Model) -> None:
     negative = cat + 3 * (cond - cat)
     with first.on(sd1), second.on(sd1):
         assert sd1.guidance is not None
-        run = sd1.guidance.start(sd1, 2, 3.0)
+        run = sd1.guidance.start(sd1, 2, 3.0, 4)
         assert run.extra is not None and len(run.extra) == 4
         torch.testing.assert_close(run.extra.hidden[::2], sd1.encode(["church", "a cat"]).hidden)
         found = run(0, uncond, cond, torch.cat([church, cat]))

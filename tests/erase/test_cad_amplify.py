@@ -77,7 +77,7 @@ class Still:
 
     extra, needs_uncond = None, False
 
-    def start(self, model: Model, rows: int, guidance_scale: float) -> Still:
+    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Still:
         return self
 
     def __call__(self, index: int, uncond: Any, cond: torch.Tensor, extra: Any) -> torch.Tensor:

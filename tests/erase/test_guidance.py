@@ -15,17 +15,17 @@ from turpentine.models import Model, count_rows, sample
 from turpentine.registry import methods
 
 CHURCH = Concept("church")
-# Away from "medium", and every part of the equation counts within four steps.
-SETTINGS = {"scale": 3.0, "warmup": 1, "threshold": 0.05, "momentum_scale": 0.5, "momentum": 0.7}
+# Away from "medium", and every part of the equation counts within four steps, of which one warms up.
+SETTINGS = {"scale": 3.0, "warmup": 0.25, "threshold": 0.05, "momentum_scale": 0.5, "momentum": 0.7}
 
 
 # The equation
 
 
-def plain_sld(predictions: list[Any], w: float, s: dict[str, float]) -> list[Any]:
+def plain_sld(predictions: list[Any], w: float, s: dict[str, float], of: int) -> list[Any]:
     """Safe Latent Diffusion as its paper has it, one number at a time in fp64.
 
-    predictions: for each step the lists ε(x,∅), ε(x,p), ε(x,s).
+    predictions: for each step the lists ε(x,∅), ε(x,p), ε(x,s). of: how many steps there are in all.
     """
     nu = [0.0] * len(predictions[0][0])
     steps = []
@@ -38,7 +38,7 @@ def plain_sld(predictions: list[Any], w: float, s: dict[str, float]) -> list[Any
             gamma = mu * (safety[i] - empty[i]) + s["momentum_scale"] * nu[i]
             nu[i] = s["momentum"] * nu[i] + (1 - s["momentum"]) * gamma
             guidance = prompt[i] - empty[i]
-            if step >= s["warmup"]:
+            if step >= round(s["warmup"] * of):
                 guidance -= gamma
             eps.append(empty[i] + w * guidance)
         steps.append(eps)
@@ -51,9 +51,9 @@ def test_a_run_is_the_papers_equation(sd1: Model, name: str) -> None:
     random = torch.Generator().manual_seed(0)
     shape = (18, 3, 2, 4, 2, 2)  # steps, predictions, then latents; longer than any warm-up
     predictions = torch.randn(shape, generator=random, dtype=torch.float64)
-    run = SLD(**settings).guidance((CHURCH,)).start(sd1, 2, 6.5)
+    run = SLD(**settings).guidance((CHURCH,)).start(sd1, 2, 6.5, 50)
     ours = torch.stack([run(index, *each) for index, each in enumerate(predictions)])
-    plain = torch.tensor(plain_sld(predictions.flatten(2).tolist(), 6.5, settings), dtype=torch.float64)
+    plain = torch.tensor(plain_sld(predictions.flatten(2).tolist(), 6.5, settings, 50), dtype=torch.float64)
     torch.testing.assert_close(ours.flatten(1), plain, rtol=1e-12, atol=1e-12)
 
 
@@ -67,7 +67,7 @@ def test_a_whole_picture_is_sampled_by_the_equation(sd1: Model) -> None:
     x, seen = sd1.noise([5]), []
     for t in ddim.timesteps:
         seen.append([pipe.unet(x, t, text).sample.double().flatten().tolist() for text in told])
-        eps = torch.tensor(plain_sld(seen, w, SETTINGS)[-1]).reshape(x.shape)
+        eps = torch.tensor(plain_sld(seen, w, SETTINGS, 4)[-1]).reshape(x.shape)
         x = ddim.step(eps, t, x).prev_sample
     with SLD(**SETTINGS)(sd1, CHURCH).on(sd1):
         assert (_latents(sd1, w) - x).norm() < 1e-5 * x.norm()
@@ -90,7 +90,7 @@ def test_half_a_negative_prompt_is_half_way_from_the_empty_one(sd1: Model) -> No
     change = NegativePrompt()(sd1, CHURCH).scaled(0.25)
     uncond, cond, extra = torch.randn(3, 2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     mixed = 0.25 * extra + 0.75 * uncond
-    torch.testing.assert_close(change.start(sd1, 2, 5.0)(0, uncond, cond, extra), mixed + 5 * (cond - mixed))
+    torch.testing.assert_close(change.start(sd1, 2, 5.0, 1)(0, uncond, cond, extra), mixed + 5 * (cond - mixed))
 
 
 # Settings
@@ -103,10 +103,28 @@ def test_the_presets_are_the_published_ones() -> None:
         "sld-strong": (2000, 7, 0.025, 0.5, 0.7),
         "sld-max": (5000, 0, 1.0, 0.5, 0.7),
     }
-    for name, values in published.items():
-        assert tuple(SLD.variants[name].values()) == values
+    for name, (scale, warmup, *rest) in published.items():
+        settings = SLD.variants[name]
+        assert [each for key, each in settings.items() if key != "warmup"] == [scale, *rest]
+        assert settings["warmup"] == pytest.approx(warmup / 50)
     assert SLD(**SLD.variants["sld-medium"]) == SLD()
     assert methods()["SLD"] is SLD and methods()["NegativePrompt"] is NegativePrompt
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmups"),
+    [
+        (50, {"sld-weak": 15, "sld-medium": 10, "sld-strong": 7, "sld-max": 0}),
+        (20, {"sld-weak": 6, "sld-medium": 4, "sld-strong": 3, "sld-max": 0}),
+    ],
+)
+@pytest.mark.parametrize("name", SLD.variants)
+def test_the_warm_up_is_a_share_of_the_steps(sd1: Model, name: str, steps: int, warmups: dict[str, int]) -> None:
+    uncond, cond, concept = torch.randn(3, 1, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    run = SLD(**SLD.variants[name]).guidance((CHURCH,)).start(sd1, 1, 5.0, steps)
+    plain = uncond + 5.0 * (cond - uncond)
+    alone = [torch.equal(run(step, uncond, cond, concept), plain) for step in range(steps)]
+    assert alone == [step < warmups[name] for step in range(steps)]
 
 
 @pytest.mark.parametrize("method", [SLD(), NegativePrompt()])
@@ -121,7 +139,8 @@ def test_bad_settings_and_no_concept_are_refused(sd1: Model) -> None:
     bad: list[dict[str, Any]] = [
         {"scale": -1.0},
         {"scale": float("inf")},
-        {"warmup": -1},
+        {"warmup": -0.1},
+        {"warmup": 10.0},
         {"threshold": float("nan")},
         {"momentum_scale": -0.1},
         {"momentum": 1.0},

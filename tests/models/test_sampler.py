@@ -130,7 +130,7 @@ class Toward:
     prompt: str
     runs: list = field(default_factory=list)
 
-    def start(self, model, rows, guidance_scale):
+    def start(self, model, rows, guidance_scale, steps):
         self.runs.append(_Toward(model.encode([self.prompt]).repeat(rows)))
         return self.runs[-1]
 

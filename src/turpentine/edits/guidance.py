@@ -60,9 +60,9 @@ class GuidanceChange:
         concepts = ", ".join(concept.text for concept in self.provenance.concepts) or "no concept"
         return f"GuidanceChange({self.provenance.method} of {concepts}, strength {self.strength:g}, id {self.id[:12]})"
 
-    def start(self, model: Model, rows: int, guidance_scale: float) -> Combination:
+    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
         """As a `Guidance`: begin a run of `rows` pictures."""
-        return Blend(((self.guidance, self.strength),)).start(model, rows, guidance_scale)
+        return Blend(((self.guidance, self.strength),)).start(model, rows, guidance_scale, steps)
 
     def scaled(self, factor: float) -> GuidanceChange:
         """The same change, `factor` times as strong."""
@@ -134,9 +134,9 @@ class _Together:
 
     changes: tuple[GuidanceChange, ...]
 
-    def start(self, model: Model, rows: int, guidance_scale: float) -> Combination:
+    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
         parts = tuple((one.guidance, one.strength) for one in self.changes)
-        return Blend(parts).start(model, rows, guidance_scale)
+        return Blend(parts).start(model, rows, guidance_scale, steps)
 
 
 def guidances_of(model: Model) -> tuple[GuidanceChange, ...]:

@@ -23,7 +23,7 @@ from turpentine.registry import method
 Latents = Float[Tensor, "batch channel height width"]
 
 
-def _preset(scale: float, warmup: int, threshold: float, momentum_scale: float, momentum: float) -> dict[str, Any]:
+def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float, momentum: float) -> dict[str, Any]:
     return {
         "scale": scale,
         "warmup": warmup,
@@ -41,29 +41,30 @@ class SLD:
     With s the concept, w the guidance scale and, element by element,
     φ = min(s_S·|ε(x, p) − ε(x, s)|, 1); μ = φ where ε(x, p) − ε(x, s) < λ, else 0;
     γ = μ·(ε(x, s) − ε(x, ∅)) + s_m·ν; then ν ← β_m·ν + (1 − β_m)·γ, from ν = 0;
-    ε = ε(x, ∅) + w·(ε(x, p) − ε(x, ∅) − γ), before step `warmup` without γ.
+    ε = ε(x, ∅) + w·(ε(x, p) − ε(x, ∅) − γ), without γ while the run is warming up.
     Schramowski et al. 2023 (arXiv 2211.05105). The rows for ∅, p and s share one call of the denoiser: 1.5 times the
     rows of plain guidance.
 
-    Defaults are the published preset "medium"; `variants` has the other three. They are the authors' numbers for 50
-    sampling steps. (diffusers' own "weak" has a scale of 20, where the authors have 200.)
+    Defaults are the published preset "medium"; `variants` has the other three. The authors let 15, 10, 7 or 0 of their
+    50 sampling steps warm up; here it is that share of however many there are. (diffusers' own "weak" has a scale of
+    20, where the authors have 200.)
 
-    scale: s_S, 0 or more; the larger, the more elements are led away in full. warmup: steps of the sampler, not
-        timesteps, that are left alone at the start, 0 or more.
+    scale: s_S, 0 or more; the larger, the more elements are led away in full. warmup: the
+        share of the sampler's steps, not of the timesteps, that is left alone at the start, 0 to 1.
     threshold: λ, in units of ε. momentum_scale: s_m, 0 or more. momentum: β_m, from 0 to below 1.
     text: what to lead away from; by default the first prompt of each concept, with commas between several.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "sld-weak": _preset(200.0, 15, 0.0, 0.0, 0.0),
-        "sld-medium": _preset(1000.0, 10, 0.01, 0.3, 0.4),
-        "sld-strong": _preset(2000.0, 7, 0.025, 0.5, 0.7),
-        "sld-max": _preset(5000.0, 0, 1.0, 0.5, 0.7),
+        "sld-weak": _preset(200.0, 0.3, 0.0, 0.0, 0.0),
+        "sld-medium": _preset(1000.0, 0.2, 0.01, 0.3, 0.4),
+        "sld-strong": _preset(2000.0, 0.14, 0.025, 0.5, 0.7),
+        "sld-max": _preset(5000.0, 0.0, 1.0, 0.5, 0.7),
     }
     """The names of the published presets, and what each sets."""
 
     scale: float = 1000.0
-    warmup: int = 10
+    warmup: float = 0.2
     threshold: float = 0.01
     momentum_scale: float = 0.3
     momentum: float = 0.4
@@ -144,12 +145,14 @@ def _text_of(text: str | None, concepts: Sequence[Concept]) -> str:
 
 
 def _check_settings(settings: SLD) -> None:
-    for name in ("scale", "threshold", "momentum_scale", "momentum"):
+    for name in ("scale", "warmup", "threshold", "momentum_scale", "momentum"):
         if not math.isfinite(getattr(settings, name)):
             raise BadArgument(f"{name} is {getattr(settings, name)}: give a finite number.")
-    for name in ("scale", "warmup", "momentum_scale"):
+    for name in ("scale", "momentum_scale"):
         if getattr(settings, name) < 0:
             raise BadArgument(f"{name} is {getattr(settings, name)}: give 0 or more.")
+    if not 0 <= settings.warmup <= 1:
+        raise BadArgument(f"warmup is {settings.warmup}: give the share of the steps, from 0 to 1.")
     if not 0 <= settings.momentum < 1:
         raise BadArgument(f"momentum is {settings.momentum}: give 0 or more, and less than 1.")
 
@@ -159,14 +162,16 @@ class _SafeLatent:
     text: str
     settings: SLD
 
-    def start(self, model: Model, rows: int, guidance_scale: float) -> Combination:
-        return _SafeLatentRun(self.settings, guidance_scale, model.encode([self.text]).repeat(rows))
+    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
+        warmup = round(self.settings.warmup * steps)
+        return _SafeLatentRun(self.settings, guidance_scale, warmup, model.encode([self.text]).repeat(rows))
 
 
 @dataclass
 class _SafeLatentRun:
     settings: SLD
     guidance_scale: float
+    warmup: int
     extra: Conditioning | None
     needs_uncond: bool = True
     nu: Latents | float = 0.0
@@ -177,7 +182,7 @@ class _SafeLatentRun:
         gamma = settings.gamma(uncond, cond, extra, self.nu)
         self.nu = settings.momentum * self.nu + (1 - settings.momentum) * gamma
         towards = cond - uncond
-        if index >= settings.warmup:
+        if index >= self.warmup:
             towards = towards - gamma
         return uncond + self.guidance_scale * towards
 
@@ -186,7 +191,7 @@ class _SafeLatentRun:
 class _Negative:
     text: str
 
-    def start(self, model: Model, rows: int, guidance_scale: float) -> Combination:
+    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
         return _NegativeRun(guidance_scale, model.encode([self.text]).repeat(rows))
 
 

@@ -31,7 +31,7 @@ def generate(
     texts, numbers = pair(prompts, seeds)
     guidance = guidance or model.guidance
     if negative_prompt and guidance is not None:
-        _check_used(negative_prompt, guidance.start(model, 1, guidance_scale))
+        _check_used(negative_prompt, guidance.start(model, 1, guidance_scale, steps))
     uncond = model.encode([negative_prompt], size=size)
     pictures: list[Image.Image] = []
     for rows in batches(len(texts), batch_size):

@@ -36,15 +36,15 @@ class Combination(Protocol):
 class Guidance(Protocol):
     """A change that lives at inference. One value serves many runs: what a run remembers is in its `Combination`."""
 
-    def start(self, model: Any, rows: int, guidance_scale: float) -> Combination:
-        """Begin a run of `rows` pictures on a `Model`."""
+    def start(self, model: Any, rows: int, guidance_scale: float, steps: int) -> Combination:
+        """Begin a run of `rows` pictures in so many steps on a `Model`."""
         ...
 
 
 class ClassifierFree:
     """ε_∅ + w·(ε_c − ε_∅) (Ho and Salimans 2022), and ε_∅ is computed even where w = 1 has no use for it."""
 
-    def start(self, model: Any, rows: int, guidance_scale: float) -> Combination:
+    def start(self, model: Any, rows: int, guidance_scale: float, steps: int) -> Combination:
         """It has no state and no extra rows."""
         return _ClassifierFree(guidance_scale, needs_uncond=True)
 
@@ -76,9 +76,10 @@ class Blend:
 
     parts: tuple[tuple[Guidance, float], ...]
 
-    def start(self, model: Any, rows: int, guidance_scale: float) -> Combination:
+    def start(self, model: Any, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run of each; their extra rows go through the denoiser together."""
-        begun = [(one.start(model, rows, guidance_scale), strength) for one, strength in self.parts if strength != 0]
+        run = (model, rows, guidance_scale, steps)
+        begun = [(one.start(*run), strength) for one, strength in self.parts if strength != 0]
         if not begun:
             return unguided(guidance_scale)
         if len(begun) == 1 and begun[0][1] == 1:

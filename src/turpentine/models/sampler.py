@@ -57,7 +57,7 @@ def sample(
     guidance_scale 1 and no guidance. Raises BadArgument for settings out of range, UnknownName for a solver.
     """
     scheduler = _start(model, solver, steps)
-    rows = _Rows.of(model, cond, uncond, guidance_scale, guidance)
+    rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)
     state = latents * scheduler.init_noise_sigma
     x = scheduler.scale_model_input(state, scheduler.timesteps[0])
     for index in range(len(scheduler.timesteps)):
@@ -96,11 +96,16 @@ class _Rows:
 
     @staticmethod
     def of(
-        model: Model, cond: Conditioning, uncond: Conditioning, guidance_scale: float, guidance: Guidance | None
+        model: Model,
+        cond: Conditioning,
+        uncond: Conditioning,
+        guidance_scale: float,
+        guidance: Guidance | None,
+        steps: int,
     ) -> _Rows:
         count = len(cond)
         guidance = guidance or model.guidance
-        combination = guidance.start(model, count, guidance_scale) if guidance else unguided(guidance_scale)
+        combination = guidance.start(model, count, guidance_scale, steps) if guidance else unguided(guidance_scale)
         empty = uncond.repeat(count) if len(uncond) == 1 else uncond
         groups = [empty, cond] if combination.needs_uncond else [cond]
         groups += [combination.extra.sized_as(cond)] if combination.extra is not None else []

@@ -18,6 +18,7 @@ from turpentine.bench.changes import ending
 from turpentine.bench.compare import Comparison, compare
 from turpentine.bench.ledger import write_table
 from turpentine.bench.measure import Measurement, comparable, measure, pictures_of
+from turpentine.bench.measures import Goal
 from turpentine.bench.methods import facts_of
 from turpentine.bench.protocol import Protocol
 from turpentine.bench.run_file import RunFile
@@ -76,6 +77,12 @@ class ErasureResult:
     run: RunFile
 
     @property
+    def goal(self) -> Goal:
+        """What was wanted of the concepts: that pictures show them less, or more."""
+        goal: Goal = self.run.identity.get("goal", "erase")
+        return goal
+
+    @property
     def files(self) -> dict[str, Path]:
         """The files by what they are: edit, run, rows, report (which `turpentine.report` writes)."""
         return {
@@ -95,6 +102,7 @@ def run_erasure(
     protocol: Protocol | None = None,
     judge: Judge | None = None,
     cases: Sequence[Case] | None = None,
+    goal: Goal = "erase",
     force: bool = False,
     progress: PhaseProgress | None = None,
 ) -> ErasureResult:
@@ -104,6 +112,7 @@ def run_erasure(
         same call goes on with what was in flight and comes to the same result; a finished run is only read.
     judge, cases: by default those of the emoji world for a model of that world; for another one no judge, and a few
         cases to look at.
+    goal: what is wanted of the concepts, which is how the result speaks of them: that pictures show them less, or more.
     force: put this run in the place of another one in the folder.
     Raises BadArgument if the folder holds a run of other settings, and whatever the method raises.
     """
@@ -116,7 +125,7 @@ def run_erasure(
     if force:
         discard(folder)
     rules = comparable(cases, judge, protocol)
-    run = RunFile.open(path, identify(model, method, concepts, rules), about=_about(model))
+    run = RunFile.open(path, {**identify(model, method, concepts, rules), **_told(goal)}, about=_about(model))
     if run.finished:
         return load_erasure(folder)
     edit = _erase(model, method, concepts, run, _phase(progress, "erase"))
@@ -173,6 +182,11 @@ def identify(model: Model, method: Method, concepts: Sequence[Concept], protocol
         "model": {"base": model.fingerprint, "dtype": str(model.dtype), "edits": list(stack_of(model).ids)},
         "protocol": dict(protocol),
     }
+
+
+def _told(goal: Goal) -> dict[str, Any]:
+    """The goal, where it is not that of every run before there was another."""
+    return {} if goal == "erase" else {"goal": goal}
 
 
 def _about(model: Model) -> dict[str, Any]:

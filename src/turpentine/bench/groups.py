@@ -42,6 +42,11 @@ _NAMES_BY_KIND = {
 }
 
 
+def called(group: str, goal: str) -> str:
+    """A group's name, or a summary's, where this is wanted of the concepts: what is amplified is not erased."""
+    return "amplified" if group == "erased" and goal == "amplify" else group
+
+
 def is_kept(group: str) -> bool:
     """Is what the group's cases show to be kept? Then a fall is damage, not success."""
     return group not in _TO_GO

@@ -5,30 +5,36 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NoReturn
 
 from cyclopts import App, Parameter
 
 import turpentine
 from turpentine.cli import faults, terminal
+from turpentine.cli.aiming import with_settings
+from turpentine.cli.amplify import METHOD as AMPLIFIER
+from turpentine.cli.amplify import amplify
 from turpentine.cli.apply import apply
 from turpentine.cli.bench import bench, with_line
-from turpentine.cli.erase import erase, with_settings
+from turpentine.cli.erase import METHOD as ERASER
+from turpentine.cli.erase import erase
 from turpentine.cli.generate import generate
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
 from turpentine.cli.texts import summary, with_help
 
-COMMANDS: tuple[Callable[..., int | None], ...] = (erase, bench, generate, judge, info, apply, methods)
+COMMANDS: tuple[Callable[..., int | None], ...] = (erase, amplify, bench, generate, judge, info, apply, methods)
 
 # What these are depends on the line that they are called by.
 _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[..., int | None]]] = {
-    erase: with_settings,
+    erase: partial(with_settings, erase, ERASER),
+    amplify: partial(with_settings, amplify, AMPLIFIER),
     bench: with_line,
 }
 # What is done is kept by these, and not done again.
-_RESUMABLE = {"erase", "bench", "generate"}
+_RESUMABLE = {"erase", "amplify", "bench", "generate"}
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
@@ -57,7 +63,7 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def build(tokens: Sequence[str]) -> App:
-    """The app with all commands; the flags of `erase` depend on the method and the model that it is asked for."""
+    """The app with all commands; the flags of `erase` and `amplify` depend on the method and the model asked for."""
     app = App(
         name="turpentine",
         help=summary(turpentine.__doc__).split("\n\n")[0],

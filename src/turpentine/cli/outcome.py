@@ -1,4 +1,4 @@
-"""What `turpentine erase` tells at its end: a table, the files, and how to use the edit."""
+"""What `turpentine erase` and `turpentine amplify` tell at their end: a table, the files, and how to use the edit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ _HEADLINE = ("erased", "scenes", "others")
 
 def as_json(result: ErasureResult) -> dict[str, Any]:
     """The outcome for a machine."""
+    from turpentine.bench.groups import called
+
     return {
         "concepts": [concept.text for concept in result.concepts],
         "edit": result.edit.id,
-        "summary": result.comparison.to_json(),
-        "labels": result.comparison.frame.to_dicts(),
+        "summary": {called(name, result.goal): change for name, change in result.comparison.to_json().items()},
+        "labels": [{**row, "group": called(row["group"], result.goal)} for row in result.comparison.frame.to_dicts()],
         "seconds": result.run.seconds,
         "files": {name: str(path) for name, path in result.files.items()},
     }
@@ -40,11 +42,13 @@ def show_outcome(result: ErasureResult, model: str) -> None:
 
 def _show_labels(result: ErasureResult) -> None:
     """A row for each label, under one for its group."""
+    from turpentine.bench.groups import called
+
     rows: list[list[str]] = []
     strong: list[int] = []
     for group in result.comparison.groups:
         strong.append(len(rows))
-        rows.append([group.group, *_numbers(group)])
+        rows.append([called(group.group, result.goal), *_numbers(group)])
         rows += [[f"  {one.label}", *_numbers(one)] for one in result.comparison.labels if one.group == group.group]
     show_table(("shown as asked for, in %", "before", "after", "change", "moved"), rows, strong=strong)
     say("\nIn brackets: 95 % intervals. Moved: the mean change of the pixels, in %.")

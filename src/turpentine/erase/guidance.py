@@ -49,8 +49,8 @@ class SLD:
     50 sampling steps warm up; here it is that share of however many there are. (diffusers' own "weak" has a scale of
     20, where the authors have 200.)
 
-    scale: s_S, 0 or more; the larger, the more elements are led away in full. warmup: the
-        share of the sampler's steps, not of the timesteps, that is left alone at the start, 0 to 1.
+    scale: s_S, 0 or more; the larger, the more elements are led away in full.
+    warmup: the share of the sampler's steps, not of the timesteps, that is left alone at the start, 0 to 1.
     threshold: λ, in units of ε. momentum_scale: s_m, 0 or more. momentum: β_m, from 0 to below 1.
     text: what to lead away from; by default the first prompt of each concept, with commas between several.
     """

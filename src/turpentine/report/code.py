@@ -37,7 +37,7 @@ def again(result: ErasureResult) -> str:
             *_lost(method),
             f"method = tp.methods.{one_line(method['name'])}({_arguments(_settings(method))})",
             f"protocol = Protocol({_arguments(drawn)})",
-            f'result = run_erasure(model, method, {what}, "run", protocol=protocol)',
+            f'result = run_erasure(model, method, {what}, "run", protocol=protocol{_goal(result)})',
             "write_report(result)",
         ]
     )
@@ -63,6 +63,10 @@ def use(result: ErasureResult) -> str:
 def is_selection(value: Any) -> bool:
     """Is a setting, as a run's record has it, a selection of sites?"""
     return isinstance(value, Mapping) and set(value) == {"sites", "window"}
+
+
+def _goal(result: ErasureResult) -> str:
+    return "" if result.goal == "erase" else f", goal={result.goal!r}"
 
 
 def _imports(model: list[str]) -> list[str]:

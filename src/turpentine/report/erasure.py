@@ -28,6 +28,8 @@ def render_erasure(result: ErasureResult, *, command: str = "") -> str:
     return fill(
         "erasure.html",
         title=story.title(result),
+        goal=result.goal,
+        done=story.DONE[result.goal],
         lead=story.lead(result),
         tiles=story.tiles(result),
         tables=story.tables(result),

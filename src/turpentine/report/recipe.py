@@ -31,7 +31,7 @@ def facts(result: ErasureResult) -> dict[str, str]:
         ),
         "Judge": ", ".join(f"{one['name']} ({one['revision'][:12]})" for one in protocol["judges"]),
         "SHA-256 of the prompts": protocol["cases"],
-        "Time": ", ".join(f"{phase} {duration(seconds)}" for phase, seconds in run.seconds.items()),
+        "Time": ", ".join(f"{_phase(phase, result)} {duration(seconds)}" for phase, seconds in run.seconds.items()),
         "Versions": ", ".join(f"{name} {version}" for name, version in run.about["versions"].items()),
     }
 
@@ -64,6 +64,11 @@ def seeds_text(seeds: Sequence[int]) -> str:
     first, last = seeds[0], seeds[-1]
     in_a_row = list(seeds) == list(range(first, last + 1)) and first < last
     return f"{first}–{last}" if in_a_row else ", ".join(map(str, seeds))
+
+
+def _phase(phase: str, result: ErasureResult) -> str:
+    """A phase by what was wanted: the first one makes the edit."""
+    return result.goal if phase == "erase" else phase
 
 
 def _edit(edit: Edit | GuidanceChange) -> str:

@@ -31,8 +31,13 @@ class Table:
     is_kept: bool
 
 
+DONE = {"erase": "erased", "amplify": "amplified"}
+"""What became of the concepts, by what was wanted of them."""
+_FROM = {"erase": "from", "amplify": "in"}
+
+
 def title(result: ErasureResult) -> str:
-    """What was erased."""
+    """What was erased, or amplified."""
     return " and ".join(concept.text for concept in result.concepts)
 
 
@@ -40,9 +45,10 @@ def lead(result: ErasureResult) -> str:
     """One sentence: how, from what, when, and on how many pictures the numbers stand."""
     run, pictures = result.run, len(result.before.images)
     method, model, seeds = run.identity["method"]["name"], run.about["model"]["name"], run.identity["protocol"]["seeds"]
+    done, seconds = DONE[result.goal].capitalize(), run.seconds.get("erase", 0)
     began = datetime.fromisoformat(run.started)
     return (
-        f"Erased with {method} from the model {model}, in {duration(run.seconds.get('erase', 0))}, "
+        f"{done} with {method} {_FROM[result.goal]} the model {model}, in {duration(seconds)}, "
         f"on {began.day} {began:%B %Y}. "
         f"The model drew the same {pictures} pictures before and after: "
         f"{pictures // len(seeds)} prompts, {_count(len(seeds), 'seed')} each."

@@ -1,0 +1,52 @@
+"""`turpentine amplify`: as `erase` is, and it speaks of more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import turpentine as tp
+
+Command = Callable[..., tuple[int, str, str]]
+QUICK = ("--seeds", "0", "--draws", "2", "--pictures", "1")
+
+
+def test_the_embedded_model_is_amplified_and_the_report_speaks_of_more(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    tokens = ["church", *QUICK, "--out", str(out)]
+    code, printed, err = command("amplify", *tokens)
+    assert code == 0, err
+    assert "amplified" in printed
+    assert "erased" not in printed
+    edit = tp.Edit.load(out / "edit.safetensors")
+    assert (edit.provenance.method, edit.provenance.settings["source"]) == ("CadAmplify", "world")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "church<span>, amplified</span>" in page
+    assert "Amplified with CadAmplify in the model emoji" in page
+    assert "goal=&#39;amplify&#39;" in page
+    assert "erased" not in page.lower()
+    assert "turpentine amplify church" in page
+    code, printed, _ = command("amplify", *tokens, "--json")
+    told = json.loads(printed)
+    assert (code, told["edit"]) == (0, edit.id)
+    assert "amplified" in told["summary"]
+    assert {row["group"] for row in told["labels"]} >= {"amplified", "other"}
+    code, _, err = command("erase", *tokens, "--method", "cad-amplify")
+    assert code == 2
+    assert "another goal" in err
+
+
+def test_settings_are_flags_and_faults_are_sentences(command: Command, tiny_folder: str) -> None:
+    code, out, _ = command("amplify", "--help")
+    assert code == 0
+    assert "--source" in out
+    assert "--keep" in out
+    for tokens, named in (
+        (["church", "--share", "0"], "share"),
+        ([], "no concept to amplify"),
+        (["x", "--seeds", "y"], "'y'"),
+    ):
+        code, out, err = command("amplify", *tokens, "--model", tiny_folder)
+        assert (code, out) == (2, "")
+        assert named in err

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import turpentine as tp
+from turpentine.edits import load_change
 
 Command = Callable[..., tuple[int, str, str]]
 # Two updates on the tiny model, which no judge reads.
@@ -37,6 +38,43 @@ def test_a_run_leaves_an_edit_results_and_a_report_and_says_how_to_use_them(
     code, printed, _ = command(*tokens, "--json")
     assert code == 0
     assert json.loads(printed)["edit"] == edit.id
+
+
+@pytest.mark.parametrize(
+    ("method", "flags", "file", "settings"),
+    [
+        ("uce", ("--sites", "MID,UP1", "--preserve", "dog"), "edit.safetensors", {"sites": "MID,UP1"}),
+        ("uce-paper", (), "edit.safetensors", {"variant": "paper"}),
+        ("cad", ("--sites", "MID", "--sampling-steps", "2", "--share", "0.1"), "edit.safetensors", {"sites": "MID"}),
+        ("sld-medium", ("--momentum", "0.5"), "guidance.json", {"warmup": 0.2, "momentum": 0.5}),
+    ],
+)
+def test_methods_of_every_kind_run_to_their_report(
+    method: str,
+    flags: tuple[str, ...],
+    file: str,
+    settings: dict[str, object],
+    command: Command,
+    tiny_folder: str,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    tokens = ["erase", "church", "--model", tiny_folder, "--out", str(out), "--seeds", "0"]
+    code, printed, err = command(*tokens, "--method", method, *flags)
+    assert code == 0, err
+    assert sorted(path.name for path in out.iterdir() if path.name[0] != ".") == sorted(
+        [file, "run.json", "results.parquet", "report.html"]
+    )
+    change = load_change(out / file)
+    assert {name: change.provenance.settings[name] for name in settings} == settings
+    assert f"'{out / file}'" in printed
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"turpentine erase church --model {tiny_folder}" in page
+    assert change.id in page
+    model = tp.load(tiny_folder)
+    with change.on(model):
+        drawn = model.generate("a church", steps=2)[0]
+    assert drawn.tobytes() != model.generate("a church", steps=2)[0].tobytes()
 
 
 def test_settings_are_flags(command: Command) -> None:

@@ -71,6 +71,9 @@ def test_methods_of_every_kind_run_to_their_report(
     page = (out / "report.html").read_text(encoding="utf-8")
     assert f"turpentine erase church --model {tiny_folder}" in page
     assert change.id in page
+    assert f"Erased with {change.provenance.title} from" in page
+    assert ("UCE (paper)" in page) == (method == "uce-paper")
+    assert change.provenance.title in command("info", str(out / file)).out
     model = tp.load(tiny_folder)
     with change.on(model):
         drawn = model.generate("a church", steps=2)[0]

@@ -106,6 +106,17 @@ class Hasty(Shrink):
         return super().__call__(model, concept)
 
 
+@dataclass(frozen=True)
+class Batched(Shrink):
+    """Shrinks by what is to be a matter of memory."""
+
+    batch_size: int = 4
+
+    def __call__(self, model: Model, concept: Any, **_: Any) -> Edit:
+        edit = super().__call__(model, concept)
+        return Edit({NAME: self.batch_size * edit.deltas[NAME]}, edit.provenance)
+
+
 FAULTS: list[tuple[type[Shrink], str]] = [
     (Meddling, "making_it_leaves_the_model_and_the_random_states_alone"),
     (Drawing, "making_it_leaves_the_model_and_the_random_states_alone"),
@@ -113,6 +124,7 @@ FAULTS: list[tuple[type[Shrink], str]] = [
     (Idle, "it_goes_on_and_off"),
     (Idle, "only_what_is_promised_changes"),
     (Idle, "half_precision_bases"),
+    (Batched, "its_own_batch_size_changes_nothing"),
     (Silent, "its_provenance_makes_it_again"),
     (Silent, "it_stacks"),
     (Silent, "another_model_is_refused"),

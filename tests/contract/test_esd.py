@@ -6,6 +6,8 @@ from turpentine.testing.contract import MethodContract
 
 
 class TestESD(MethodContract):
+    batch_is_memory = False  # its rows are drawn for an update
+
     def method(self) -> ESD:
         return ESD(sites="x-strict", steps=1, trajectories=1, sampling_steps=2, lr=1e-2)
 

@@ -120,6 +120,8 @@ def test_the_defaults_are_the_published_values(sd1: Model) -> None:
 def test_every_result_names_its_form_and_the_two_differ(sd1: Model) -> None:
     later, papers = (UCE(variant=name)(sd1, CHURCH) for name in ("2025", "paper"))
     assert (later.provenance.settings["variant"], papers.provenance.settings["variant"]) == ("2025", "paper")
+    assert "UCE (2025) of church" in repr(later)
+    assert "UCE (paper) of church" in repr(papers)
     norms = [sum(float(delta.norm()) for delta in edit.deltas.values()) for edit in (later, papers)]
     assert abs(norms[0] - norms[1]) > 0.2 * min(norms)
 

@@ -119,7 +119,7 @@ def _told(path: Path, change: Change) -> dict[str, str]:
     settings = {name: value for name, value in made.settings.items() if value is not None and name != "seed"}
     told = {
         "file": f"{path}, {path.stat().st_size:,} bytes",
-        "method": made.method,
+        "method": made.title,
         "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in made.concepts),
         "strength": f"{change.strength:g}",
         "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),

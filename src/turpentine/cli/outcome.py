@@ -19,6 +19,7 @@ def as_json(result: ErasureResult) -> dict[str, Any]:
 
     return {
         "concepts": [concept.text for concept in result.concepts],
+        "method": result.edit.provenance.title,
         "edit": result.edit.id,
         "summary": {called(name, result.goal): change for name, change in result.comparison.to_json().items()},
         "labels": [{**row, "group": called(row["group"], result.goal)} for row in result.comparison.frame.to_dicts()],

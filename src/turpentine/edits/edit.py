@@ -93,7 +93,7 @@ class Edit:
     def __repr__(self) -> str:
         concepts = ", ".join(concept.text for concept in self.provenance.concepts) or "no concept"
         count = sum(self.count(name) for name in self.names)
-        what = f"{self.provenance.method} of {concepts}, strength {self.strength:g}"
+        what = f"{self.provenance.title} of {concepts}, strength {self.strength:g}"
         zeroed = ", zeroed" if not self.deltas else ""
         return f"Edit({what}: {len(self.names)} tensors, {count:,} weights{zeroed}, id {self.id[:12]})"
 

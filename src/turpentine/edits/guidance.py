@@ -58,7 +58,7 @@ class GuidanceChange:
 
     def __repr__(self) -> str:
         concepts = ", ".join(concept.text for concept in self.provenance.concepts) or "no concept"
-        return f"GuidanceChange({self.provenance.method} of {concepts}, strength {self.strength:g}, id {self.id[:12]})"
+        return f"GuidanceChange({self.provenance.title} of {concepts}, strength {self.strength:g}, id {self.id[:12]})"
 
     def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
         """As a `Guidance`: begin a run of `rows` pictures."""

@@ -55,6 +55,12 @@ class Provenance:
     onto: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=library_versions)
 
+    @property
+    def title(self) -> str:
+        """The method's name; where it has several published forms, which its setting `variant` tells, with the form."""
+        form = self.settings.get("variant")
+        return f"{self.method} ({form})" if form else self.method
+
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON has them."""
         return asdict(self)

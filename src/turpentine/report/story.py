@@ -44,11 +44,11 @@ def title(result: ErasureResult) -> str:
 def lead(result: ErasureResult) -> str:
     """One sentence: how, from what, when, and on how many pictures the numbers stand."""
     run, pictures = result.run, len(result.before.images)
-    method, model, seeds = run.identity["method"]["name"], run.about["model"]["name"], run.identity["protocol"]["seeds"]
+    model, seeds = run.about["model"]["name"], run.identity["protocol"]["seeds"]
     done, seconds = DONE[result.goal].capitalize(), run.seconds.get("erase", 0)
     began = datetime.fromisoformat(run.started)
     return (
-        f"{done} with {method} {_FROM[result.goal]} the model {model}, in {duration(seconds)}, "
+        f"{done} with {result.edit.provenance.title} {_FROM[result.goal]} the model {model}, in {duration(seconds)}, "
         f"on {began.day} {began:%B %Y}. "
         f"The model drew the same {pictures} pictures before and after: "
         f"{pictures // len(seeds)} prompts, {_count(len(seeds), 'seed')} each."

@@ -15,7 +15,7 @@ import torch
 
 from turpentine.concepts import Concept
 from turpentine.edits import Change, Edit, Provenance, guidances_of, load_change, stack_of
-from turpentine.errors import EmptyConcept, NotFinite, TurpentineError, WrongBase
+from turpentine.errors import EmptyConcept, EmptySelection, NotFinite, WrongBase
 from turpentine.models import Model
 from turpentine.testing.state import digests, weights_hash
 from turpentine.testing.toys import tiny_sd1, tiny_sd2_v, tiny_sdxl
@@ -55,10 +55,12 @@ class MethodContract:
                 return Rubbing(passes=1)
 
     concept, another: what is erased, in words that the toys know.
+    batch_is_memory: does a setting `batch_size` cost memory only? Where it is of the method's sense, it is not.
     """
 
     concept: ClassVar[Concept] = Concept("church")
     another: ClassVar[Concept] = Concept("dog")
+    batch_is_memory: ClassVar[bool] = True
 
     def method(self) -> Any:
         """The method under test, with settings that are quick on a toy."""
@@ -122,6 +124,21 @@ class MethodContract:
         assert len({total for _, total in told}) <= 1, "progress changes its mind about the whole"
         assert told == sorted(told), "progress goes backwards"
         assert not told or told[-1][0] == told[-1][1], f"progress ends at {told[-1]}"
+
+    def test_its_own_batch_size_changes_nothing(self, model: Model, made: Made) -> None:
+        """Up to what floating point does: a hundredth of the zeroed positions, and of the change's norm."""
+        method = self.method()
+        if not hasattr(method, "batch_size") or not self.batch_is_memory:
+            pytest.skip("the method has no batch size that is a matter of memory")
+        change = dataclasses.replace(method, batch_size=1 if method.batch_size > 1 else 2)(model, self.concept)
+        assert isinstance(change, Edit) and isinstance(made.change, Edit), "it changes no weight"
+        with change.on(model):
+            other = {name: model.parameter(name).detach().clone() for name in change.names}
+        assert set(other) == set(made.change.names), "other weights changed"
+        with made.change.on(model):
+            apart = sum(float((model.parameter(name) - weight).norm() ** 2) for name, weight in other.items())
+        moved = sum(float((model.parameter(name) - weight).norm() ** 2) for name, weight in other.items())
+        assert apart <= 1e-2 * moved, "another batch size makes another change"
 
     def test_its_provenance_makes_it_again(self, model: Model, made: Made) -> None:
         """It says which method, with which settings, of what, for what."""
@@ -205,7 +222,7 @@ class MethodContract:
         method = self.method()
         if not hasattr(method, "sites"):
             pytest.skip("the method has no sites to choose")
-        with pytest.raises(TurpentineError):
+        with pytest.raises(EmptySelection):
             dataclasses.replace(method, sites=model.sites - model.sites)(model, self.concept)
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])

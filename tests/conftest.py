@@ -33,6 +33,12 @@ def sd1() -> Model:
 
 
 @pytest.fixture(scope="session")
+def double() -> Model:
+    """The tiny Stable Diffusion 1 in fp64, to hold a method against its equation; shared, so leave it as it was."""
+    return Model(tiny_sd1().to(torch.float64))
+
+
+@pytest.fixture(scope="session")
 def sd2() -> Model:
     """A tiny Stable Diffusion 2 with v-prediction; shared, so leave it as it was."""
     return Model(tiny_sd2_v())

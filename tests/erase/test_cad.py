@@ -43,14 +43,14 @@ def plain_cad(pipeline: Any, prompt: str, start: int, steps: int, scale: float) 
     return {n: p.detach() * p.grad for n, p in weights.items()}
 
 
-def test_the_erasure_is_the_papers_equation(sd1: Model) -> None:
-    found = quick(seed=5).attribution(sd1, CHURCH)
+def test_the_erasure_is_the_papers_equation(double: Model) -> None:
+    found = quick(seed=5).attribution(double, CHURCH)
     start = int(np.random.default_rng((1, 5, 0)).integers(2**31, 2**32, size=1)[0])
-    plain = plain_cad(sd1.pipeline, "church", start, 4, 3.0)
+    plain = plain_cad(double.pipeline, "church", start, 4, 3.0)
     assert {f"unet.{name}" for name in plain} == set(found.alpha)
     for name, alpha in plain.items():
-        assert (found.alpha[f"unet.{name}"].double() - alpha).norm() < 2e-5 * alpha.norm() + 1e-9
-    edit = quick(seed=5, per="matrix")(sd1, CHURCH)
+        assert (found.alpha[f"unet.{name}"].double() - alpha).norm() < 1e-5 * alpha.norm()
+    edit = quick(seed=5, per="matrix")(double, CHURCH)
     for name, alpha in plain.items():
         count = int(0.02 * alpha.numel() + 0.5)
         top = alpha.flatten().sort(descending=True).indices[:count]

@@ -65,7 +65,7 @@ def _plain_runs(
     ddim = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
     ddim.set_timesteps(steps)
     for row, (prompt, start) in enumerate(zip(prompts, starts, strict=True)):
-        state = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(start))
+        state = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(start)).double()
         for t in ddim.timesteps:
             x[row].append(state)
             eps[row].append(unet(state, t, tell[prompt]).sample)
@@ -75,9 +75,9 @@ def _plain_runs(
     return x, eps, eps_empty, list(ddim.timesteps)
 
 
-def test_an_erasure_is_the_papers_equation(sd1: Model) -> None:
-    esd = _quick(eta=1.5, trajectories=3, steps=4, seed=5)
-    edit = esd(sd1, CHURCH)
+def test_an_erasure_is_the_papers_equation(double: Model) -> None:
+    esd = _quick(eta=1.5, trajectories=3, steps=4, seed=5, lr=1e-2)
+    edit = esd(double, CHURCH)
     starts = np.random.default_rng((1, 5, 0)).integers(2**31, 2**32, size=3).tolist()
     updates = []
     for update in range(4):
@@ -85,11 +85,11 @@ def test_an_erasure_is_the_papers_equation(sd1: Model) -> None:
         steps, rows = draw.integers(4, size=2), draw.integers(3, size=2)
         updates.append(list(zip(steps.tolist(), rows.tolist(), strict=True)))
     prompts = ["church", "a church", "church"]
-    plain = plain_esd(sd1.pipeline, prompts, starts, updates, T=4, w=3.0, eta=1.5, lr=1e-3)
+    plain = plain_esd(double.pipeline, prompts, starts, updates, T=4, w=3.0, eta=1.5, lr=1e-2)
     assert {f"unet.{name}" for name in plain} == set(edit.deltas)
     ours, theirs = (torch.cat([delta.flatten() for delta in deltas]) for deltas in _aligned(edit, plain))
     assert theirs.norm() > 0.1
-    assert (ours - theirs).norm() < 1e-3 * theirs.norm()
+    assert (ours - theirs).norm() < 1e-5 * theirs.norm()
 
 
 def _aligned(edit: Edit, plain: dict[str, Any]) -> tuple[list[Any], list[Any]]:

@@ -38,18 +38,19 @@ def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(double: Mo
     assert weights_hash(double) == before
     unet = copy.deepcopy(double.unet).requires_grad_(True)
     weights = {n: p for n, p in unet.named_parameters() if ".ff." in n and n.endswith("weight")}
-    bars = double.pipeline.scheduler.alphas_cumprod.double()
-    latents = double.encode_image(pictures())
+    pipeline = double.pipeline
+    bars = pipeline.scheduler.alphas_cumprod.double()
+    pixels = torch.from_numpy(np.stack([np.asarray(each) for each in pictures()])).permute(0, 3, 1, 2).double()
+    with torch.no_grad():
+        latents = 0.5 * pipeline.vae.encode(pixels / 127.5 - 1).latent_dist.mean  # the toy's scaling factor
     value = 0.0
     seeds = np.random.default_rng((2, 4, 0)).integers(2**31, 2**32, size=3).tolist()
     for draw, seed in enumerate(seeds):
-        noise, t = (
-            torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(seed)).double(),
-            (166, 500, 833)[draw],
-        )
+        noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(seed)).double()
+        t = (166, 500, 833)[draw]
         for row, prompt in enumerate(["church", "a church"]):
             x = bars[t].sqrt() * latents[row] + (1 - bars[t]).sqrt() * noise[row]
-            eps = unet(x[None], t, double.encode([prompt]).hidden).sample[0]
+            eps = unet(x[None], t, pipeline.encode_prompt(prompt, "cpu", 1, False)[0]).sample[0]
             j = -((noise[row] - eps) ** 2).sum() / 6
             j.backward()
             value += float(j.detach())

@@ -19,13 +19,14 @@ from turpentine.edits import Edit
 from turpentine.erase.cad import CAD
 from turpentine.errors import BadArgument, BadWindow, EmptyConcept, EmptySelection, NotFinite
 from turpentine.models import Model, count_rows
+from turpentine.models.attribution import approximation
 from turpentine.registry import methods
 
 CHURCH, DOG = Concept("church"), Concept("dog")
 
 
 def quick(**changes: Any) -> CAD:
-    return CAD(**{"sampling_steps": 4, "share": 0.02, **changes})
+    return CAD(**{"sampling_steps": 4, "share": 0.02, "trials": 0, **changes})
 
 
 def plain_cad(pipeline: Any, prompt: str, start: int, steps: int, scale: float) -> dict[str, torch.Tensor]:
@@ -67,6 +68,26 @@ def test_what_is_zeroed_brings_the_concept_nearer_to_the_empty_prompt(sd1: Model
     positions = {name: zeroed.positions for name, zeroed in edit.zeroed.items()}
     assert edit.provenance.found["predicted_fall"] == pytest.approx((found.predicted(positions),))
     assert found.predicted(positions) > 0
+
+
+def test_with_every_attribution_comes_its_check(sd1: Model) -> None:
+    seen: list[tuple[int, int]] = []
+    with count_rows(sd1) as count:
+        found = quick(trials=6).attribution(sd1, CHURCH, progress=lambda *told: seen.append(told))
+    assert (count.rows - count.grad_rows, count.grad_rows) == (2 * 4 + 7 * 4, 4)
+    assert seen[-1] == (2 * 4 + 3 * 4 + 7 * 4,) * 2
+    assert found.check is not None
+    assert len(found.check.measured) == 6
+    again = approximation(quick().attribution(sd1, CHURCH), trials=6)
+    assert (found.check.r, found.check.low, found.check.high) == pytest.approx((again.r, again.low, again.high))
+    assert quick().attribution(sd1, CHURCH).check is None
+    edit = quick(trials=6)(sd1, [CHURCH, DOG])
+    told = edit.provenance.found
+    assert told["r"][0] == pytest.approx(again.r)
+    assert all(low < r < high for low, r, high in zip(told["r_low"], told["r"], told["r_high"], strict=True))
+    assert edit == quick()(sd1, [CHURCH, DOG])
+    assert "r" not in quick()(sd1, CHURCH).provenance.found
+    assert CAD().trials > 0
 
 
 @pytest.mark.parametrize("trajectories", [1, 3])
@@ -193,6 +214,8 @@ def test_the_window_of_the_sites_is_recorded_and_has_its_own_checkpoint(sd1: Mod
         ({"share": 0.0}, BadArgument),
         ({"share": 1.5}, BadArgument),
         ({"trajectories": 0}, BadArgument),
+        ({"trials": 3}, BadArgument),
+        ({"trials": -1}, BadArgument),
         ({"sampling_steps": 0}, BadArgument),
         ({"batch_size": 0}, BadArgument),
         ({"guidance_scale": float("nan")}, BadArgument),

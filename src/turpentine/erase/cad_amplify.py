@@ -14,7 +14,7 @@ from PIL import Image
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
 from turpentine.erase.attributing import Kept
-from turpentine.erase.common import Tally, as_concepts, provenance_of
+from turpentine.erase.common import Tally, as_concepts, provenance_of, side_by_side
 from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
 from turpentine.erase.pruning import Per, check_per, check_share, together, zeroed_by
 from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
@@ -99,14 +99,14 @@ class CadAmplify:
         shown = digest_of(given)
         facts = {**facts_of(model, provenance_of(self, model, concepts)), "shown": shown}
         tally = Tally(progress, self._rows(len(given)) * len(concepts))
-        masks, values, predicted = [], [], []
+        masks, told = [], []
         for index, one in enumerate(concepts):
             found = self._attribute(model, one, given, names, Kept(Checkpoint(checkpoint, facts), index, tally), tally)
             masks.append(zeroed_by({name: -alpha for name, alpha in found.alpha.items()}, self.share, self.per))
-            values.append(found.value)
-            predicted.append(-found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()}))
-        told = {"shown": shown, "objective": tuple(values), "predicted_rise": tuple(predicted)}
-        return Edit(provenance=provenance_of(self, model, concepts, told), zeroed=together(masks))
+            fall = found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()})
+            told.append({"objective": found.value, "predicted_rise": -fall})
+        provenance = provenance_of(self, model, concepts, {"shown": shown, **side_by_side(told)})
+        return Edit(provenance=provenance, zeroed=together(masks))
 
     def _attribute(
         self,

@@ -54,6 +54,11 @@ def plain_sites(value: Any) -> Any:
     return tuple(site.name for site in value) if isinstance(value, Sites) else value
 
 
+def side_by_side(found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """What was found of each of several concepts: by name, a value for each."""
+    return {name: tuple(each[name] for each in found) for name in found[0]}
+
+
 @dataclass
 class Tally:
     """Tells progress of units of work as they are done.

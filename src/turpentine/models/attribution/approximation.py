@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -13,27 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.errors import BadArgument, NotFinite
-from turpentine.models.attribution.scores import Attribution
+from turpentine.models.attribution.scores import Approximation, Attribution
 from turpentine.progress import Progress
 
 CONFIDENCE = 0.95
 Subset = Mapping[str, Int[Tensor, " position"]]
-
-
-@dataclass(frozen=True, eq=False)
-class Approximation:
-    """Predicted and measured J(w) − J(w̃) of random subsets of weights set to 0, and how well they agree.
-
-    predicted: Σ α over each subset. measured: by computing J again. share: of the weights, in each subset.
-    r, low, high: Pearson's correlation, and its 95 % interval by Fisher's transformation.
-    """
-
-    predicted: Float[np.ndarray, " trial"]
-    measured: Float[np.ndarray, " trial"]
-    share: float
-    r: float
-    low: float
-    high: float
 
 
 def approximation(

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.models.attribution.objective import Objective
@@ -28,12 +29,29 @@ class _Part(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Approximation:
+    """Predicted and measured J(w) − J(w̃) of random subsets of weights set to 0, and how well they agree.
+
+    predicted: Σ α over each subset. measured: by computing J again. share: of the weights, in each subset.
+    r, low, high: Pearson's correlation, and its 95 % interval by Fisher's transformation.
+    """
+
+    predicted: Float[np.ndarray, " trial"]
+    measured: Float[np.ndarray, " trial"]
+    share: float
+    r: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
 class Attribution:
     """α_i = w_i·∂J/∂w_i of the weights of a selection.
 
     alpha: by the weight's dotted name, in the weight's shape, fp32, on the model's device. A positive α says that J
         falls when the weight is set to 0.
-    value: J. objective: of what J is the mean. model: whose weights they are.
+    value: J. objective: of what J is the mean. model: whose weights they are. check: how far the first order holds,
+        where that was measured.
 
     The tables have a row for each part, in order of execution: `site`, its dotted name; `label` and `kind`; `alpha`,
     the sum over its weights, and the sums of the `positive` and the `negative` ones; and how many `weights` it has.
@@ -43,6 +61,7 @@ class Attribution:
     value: float
     objective: Objective
     model: Model
+    check: Approximation | None = None
 
     def layers(self) -> pl.DataFrame:
         """A row for each linear or convolution layer."""

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turpentine.edits import Zeroed
-from turpentine.erase.pruning import check_per, counted_steps, largest, together, zeroed_by
-from turpentine.errors import BadArgument, BadWindow, NotFinite
-from turpentine.models import Model
+from turpentine.erase.pruning import check_per, largest, together, zeroed_by
+from turpentine.errors import BadArgument, NotFinite
 
 
 def plain(scores: list[list[float]], share: float, per: str) -> set[int]:
@@ -79,10 +78,3 @@ def test_masks_are_united() -> None:
     united = together([{"a": one}, {"a": two, "b": one}])
     assert united["a"].positions.tolist() == [0, 1, 4]
     assert united["b"].positions.tolist() == [0, 4]
-
-
-def test_windows_of_settings_and_sites_meet(sd1: Model) -> None:
-    assert counted_steps((0.0, 0.2), "all", 50) == range(10)
-    assert counted_steps((0.0, 0.5), sd1.sites.during(0.25, 1), 8) == range(2, 4)
-    with pytest.raises(BadWindow, match="none of the 2"):
-        counted_steps((0.0, 0.2), "all", 2)

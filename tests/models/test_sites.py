@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turpentine.errors import BadArgument, BadWindow, EmptySelection, MixedSites, UnknownName
-from turpentine.models import Model, Site, Sites, selected
+from turpentine.models import Model, Site, Sites, Window, selected, window_of
 
 UNIVERSE = Sites.all_of(
     [
@@ -53,6 +53,16 @@ def test_a_setting_selects_by_kind_label_and_name(sd1: Model) -> None:
         selected(sd1.sites, "MID,NOSE")
     with pytest.raises(UnknownName, match="nowhere"):
         selected(sd1.sites, ("unet.nowhere",))
+
+
+def test_windows_of_settings_and_sites_meet(sd1: Model) -> None:
+    assert window_of((0.0, 0.2), "all").counted(50) == range(10)
+    assert window_of((0.0, 0.5), sd1.sites.during(0.25, 1)).counted(8) == range(2, 4)
+    assert window_of((0.0, 0.5), sd1.sites) == Window(0.0, 0.5)
+    with pytest.raises(BadWindow, match="none of the 2"):
+        window_of((0.0, 0.2), "all").counted(2)
+    with pytest.raises(BadWindow, match="is no part of the schedule"):
+        window_of((0.0, 0.5), sd1.sites.during(0.5, 1))
 
 
 @given(selections(), selections())

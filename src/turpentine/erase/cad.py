@@ -6,31 +6,28 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance, Zeroed
 from turpentine.erase.attributing import Kept
-from turpentine.erase.common import Tally, as_concepts, provenance_of, side_by_side
+from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
 from turpentine.erase.pruning import Per, check_per, check_share, together, zeroed_by
 from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.erase.tuning.meter import TRAINED_ROW
 from turpentine.errors import BadArgument
-from turpentine.models import Model, Selection, Trajectory, is_small, window_of
+from turpentine.models import Model, Selection, Trajectory, window_of
 from turpentine.models.attribution import Attribution, Objective, approximation, attributable
 from turpentine.progress import Progress
 from turpentine.registry import method
 
-SMALL_WORLD: Mapping[str, Any] = {"trajectories": 4, "sampling_steps": 20, "share": 0.005}
-"""Settings for models of the embedded one's size, whose rows are a few hundred weights long."""
-
 
 @method
 @dataclass(frozen=True)
-class CAD:
+class CAD(Sized):
     """Zero the weights whose loss most brings the prediction for a concept down to that for a base prompt.
 
     J = E‖sg ε(x_t, c_b) − ε(x_t, c)‖² over the steps of guided DDIM sampling of the concept c (equation 4). Weight i
@@ -59,6 +56,9 @@ class CAD:
     seed: of the starting noise, 0 or more.
     """
 
+    small_world: ClassVar[Mapping[str, Any]] = {"trajectories": 4, "sampling_steps": 20, "share": 0.005}
+    """Settings for models of the embedded one's size, whose rows are a few hundred weights long."""
+
     sites: Selection = "feed-forward"
     share: float = 0.001
     per: Per = "row"
@@ -70,11 +70,6 @@ class CAD:
     trials: int = 8
     batch_size: int = 8
     seed: int = 0
-
-    @classmethod
-    def preset(cls, model: Model | str, **changes: Any) -> CAD:
-        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published."""
-        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     @torch.inference_mode(False)
     def __call__(

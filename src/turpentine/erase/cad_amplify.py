@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -14,25 +14,22 @@ from PIL import Image
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
 from turpentine.erase.attributing import Kept
-from turpentine.erase.common import Tally, as_concepts, provenance_of, side_by_side
+from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
 from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
 from turpentine.erase.pruning import Per, check_per, check_share, together, zeroed_by
 from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.erase.tuning.meter import TRAINED_ROW
 from turpentine.errors import BadArgument
-from turpentine.models import Model, Selection, check_windowless, is_small
+from turpentine.models import Model, Selection, check_windowless
 from turpentine.models.attribution import Attribution, Objective, attributable
 from turpentine.progress import Progress
 from turpentine.registry import method
 
-SMALL_WORLD: Mapping[str, Any] = {"source": "world", "share": 0.005}
-"""Settings for models of the embedded one's size: pictures of the emoji world, and rows of a few hundred weights."""
-
 
 @method
 @dataclass(frozen=True)
-class CadAmplify:
+class CadAmplify(Sized):
     """Zero the weights whose loss most helps the model to denoise pictures of a concept, so that it shows it more.
 
     J = −E‖ε − ε(x_t, c)‖² over noised pictures of the concept c (equation 5). Weight i counts α_i = w_i·∂J/∂w_i, the
@@ -53,6 +50,9 @@ class CadAmplify:
     seed: of pictures and noise, 0 or more.
     """
 
+    small_world: ClassVar[Mapping[str, Any]] = {"source": "world", "share": 0.005}
+    """Settings for models of the embedded one's size: the emoji world's pictures, and rows of a few hundred weights."""
+
     sites: Selection = "feed-forward"
     share: float = 0.001
     per: Per = "row"
@@ -64,11 +64,6 @@ class CadAmplify:
     guidance_scale: float = 7.5
     batch_size: int = 8
     seed: int = 0
-
-    @classmethod
-    def preset(cls, model: Model | str, **changes: Any) -> CadAmplify:
-        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published."""
-        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     @torch.inference_mode(False)
     def __call__(

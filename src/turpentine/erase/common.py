@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from turpentine.concepts import Concept
 from turpentine.edits import Provenance, stack_of
 from turpentine.errors import EmptyConcept
-from turpentine.models import Model, Sites
+from turpentine.models import Model, Sites, is_small
 from turpentine.progress import Progress
+
+Method = TypeVar("Method", bound="Sized")
+
+
+class Sized:
+    """A method whose defaults are for Stable Diffusion, with others for models of the embedded one's size.
+
+    small_world: the fields that differ there.
+    """
+
+    small_world: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def preset(cls: type[Method], model: Model | str, **changes: Any) -> Method:
+        """The settings that suit a model's size, with changes: `small_world`'s for a small one, else the published.
+
+        model: the model, or what `load` is told; see `turpentine.models.is_small`.
+        """
+        return cls(**{**(cls.small_world if is_small(model) else {}), **changes})
 
 
 def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None) -> tuple[Concept, ...]:

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.edits import Edit, Zeroed
-from turpentine.erase.common import Tally, as_concepts, provenance_of
+from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
 from turpentine.erase.pruning import check_share, largest, together
 from turpentine.erase.tuning.draws import draws, noise_seeds
 from turpentine.errors import BadArgument, EmptySelection, NotFinite
@@ -26,7 +26,6 @@ from turpentine.models import (
     Sites,
     check_in_denoiser,
     hooked,
-    is_small,
     sample,
     selected,
     window_of,
@@ -36,16 +35,13 @@ from turpentine.registry import method
 
 AT_ONCE = 8
 
-SMALL_WORLD: Mapping[str, Any] = {"sampling_steps": 20}
-"""Settings for models of the embedded one's size."""
-
 Norms = dict[str, Float[Tensor, "step neuron"]]
 """By layer: the norm of each input neuron over all tokens, at each step."""
 
 
 @method
 @dataclass(frozen=True)
-class Conceptprune:
+class Conceptprune(Sized):
     """Zero the weights that read the neurons which a concept excites, and a base prompt does not.
 
     At each step of guided DDIM sampling of a prompt, h are the activations that a layer W reads, each token of norm 1;
@@ -70,6 +66,9 @@ class Conceptprune:
     seed: of the starting noise, 0 or more.
     """
 
+    small_world: ClassVar[Mapping[str, Any]] = {"sampling_steps": 20}
+    """Settings for models of the embedded one's size."""
+
     sites: Selection = "outputs"
     share: float = 0.02
     window: tuple[float, float] = (0.0, 0.2)
@@ -79,11 +78,6 @@ class Conceptprune:
     sampling_steps: int = 50
     guidance_scale: float = 7.5
     seed: int = 0
-
-    @classmethod
-    def preset(cls, model: Model | str, **changes: Any) -> Conceptprune:
-        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published."""
-        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     @torch.no_grad()
     def __call__(

@@ -15,16 +15,16 @@ from torch.nn.functional import mse_loss
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
-from turpentine.erase.common import as_concepts, provenance_of
+from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.erase.tuning.adam import Adam, train
-from turpentine.erase.tuning.checkpoint import Checkpoint
+from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
 from turpentine.erase.tuning.fresh import FreshStates
 from turpentine.erase.tuning.masters import Masters
 from turpentine.erase.tuning.meter import Meter
 from turpentine.erase.tuning.states import Batch, Lesson, Predictions, Sampling
 from turpentine.erase.tuning.stored import StoredStates
 from turpentine.errors import BadArgument, EmptySelection, UnknownName
-from turpentine.models import Model, Selection, Sites, check_in_denoiser, is_small, selected, window_of
+from turpentine.models import Model, Selection, Sites, check_in_denoiser, selected, window_of
 from turpentine.models.site_table import top_sites
 from turpentine.progress import Progress
 from turpentine.registry import method
@@ -38,19 +38,10 @@ SETS: Mapping[str, dict[str, Any]] = {
 }
 """The parameter sets of ESD by name, as selections of layers; see `esd_sites`."""
 
-SMALL_WORLD: Mapping[str, Any] = {
-    "trajectories": 8,
-    "sampling_steps": 20,
-    "steps": 150,
-    "batch_size": 8,
-    "lr": 2e-4,
-}
-"""Settings for models of the embedded one's size: 13 million weights learn faster than Stable Diffusion's 860."""
-
 
 @method
 @dataclass(frozen=True)
-class ESD:
+class ESD(Sized):
     """Fine-tune the denoiser so that, told the concept, it predicts what leads away from it.
 
     ε̃ = ε*(x_t, ∅) − η·(ε*(x_t, c) − ε*(x_t, ∅)); loss: mean of (ε_θ(x_t, c) − ε̃)² over a batch, minimised by Adam.
@@ -82,6 +73,15 @@ class ESD:
     seed: of all draws, 0 or more. Update k depends on the seed and k only.
     """
 
+    small_world: ClassVar[Mapping[str, Any]] = {
+        "trajectories": 8,
+        "sampling_steps": 20,
+        "steps": 150,
+        "batch_size": 8,
+        "lr": 2e-4,
+    }
+    """Settings for models of the embedded one's size: 13 million weights learn faster than Stable Diffusion's 860."""
+
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {f"esd-{name}": {"sites": name} for name in SETS}
     """The names that papers and the command line use, and what each sets."""
 
@@ -99,14 +99,6 @@ class ESD:
     sites_from: str | None = None
     top: int = 10
     seed: int = 0
-
-    @classmethod
-    def preset(cls, model: Model | str, **changes: Any) -> ESD:
-        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published.
-
-        model: the model, or what `load` is told; see `turpentine.models.is_small`.
-        """
-        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -135,7 +127,7 @@ class ESD:
         sampling = self._sampling(model)
         masters = Masters(model, self._weights(model))
         provenance = self._provenance(model, concepts)
-        kept = Checkpoint(checkpoint, _facts(model, provenance))
+        kept = Checkpoint(checkpoint, facts_of(model, provenance))
         lesson = self._lesson(concepts)
         meter = self._meter(lesson, progress)
         states = self._states(model, lesson, sampling, masters, kept, meter)
@@ -229,10 +221,3 @@ def _check_settings(settings: ESD) -> None:
         raise BadArgument(f"lr is {settings.lr} and seed is {settings.seed}: give a rate above 0 and a seed from 0.")
     if settings.erase_from is not None and not settings.erase_from.strip():
         raise BadArgument("erase_from is empty: give the prompt that the concept is taken off, or leave it out.")
-
-
-def _facts(model: Model, provenance: Provenance) -> dict[str, Any]:
-    """All that decides the numbers of a run: two runs with the same facts may share a checkpoint."""
-    record = provenance.to_json()
-    facts = {key: record[key] for key in ("method", "settings", "concepts", "base", "onto")}
-    return {**facts, "dtype": str(model.dtype)}

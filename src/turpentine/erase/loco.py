@@ -5,28 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
-from turpentine.erase.common import Tally, as_concepts, provenance_of
+from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
 from turpentine.erase.linear import Scales, solve
 from turpentine.erase.reading import FOUR, Positions, Said, key_and_value_weights, paired, said, text_states
 from turpentine.erase.unified import shifted
-from turpentine.models import Model, Selection, is_small
+from turpentine.models import Model, Selection
 from turpentine.progress import Progress
 from turpentine.registry import method
 
 STYLES = ("{}", "a painting in the style of {}", "a photo in the style of {}", "a picture in the style of {}")
 """The published templates for styles and artists; for the rest they are `reading.FOUR`."""
 
-SMALL_WORLD: Mapping[str, Any] = {"templates": (), "guide": "a picture"}
-"""Settings for models of the embedded one's size, whose few words are those of its own captions."""
-
 
 @method
 @dataclass(frozen=True)
-class Loco:
+class Loco(Sized):
     """LocoEdit: make the keys and values of a few located cross-attention modules answer a concept as its guide.
 
     For each such weight W₀ the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|², with k the state of a concept's last
@@ -43,16 +40,14 @@ class Loco:
     lamb: λ, above 0.
     """
 
+    small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": "a picture"}
+    """Settings for models of the embedded one's size, whose few words are those of its own captions."""
+
     sites: Selection = "UP2,UP3"
     guide: str | None = None
     templates: tuple[str, ...] | None = None
     positions: Positions = "last"
     lamb: float = 0.01
-
-    @classmethod
-    def preset(cls, model: Model | str, **changes: Any) -> Loco:
-        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published."""
-        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     def __call__(
         self,

@@ -5,27 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
-from turpentine.erase.common import Tally, as_concepts, provenance_of
+from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
 from turpentine.erase.linear import Rows, Scales, solve
 from turpentine.erase.reading import FOUR, Positions, Said, chosen, in_batches, paired, said
 from turpentine.errors import BadArgument
-from turpentine.models import Call, Model, Site, hooked, is_small
+from turpentine.models import Call, Model, Site, hooked
 from turpentine.progress import Progress
 from turpentine.registry import method
-
-SMALL_WORLD: Mapping[str, Any] = {"templates": (), "anchor": "picture"}
-"""Settings for models of the embedded one's size, whose few words are those of its own captions."""
 
 
 @method
 @dataclass(frozen=True)
-class Quickfix:
+class Quickfix(Sized):
     """Diff-QuickFix: make a text encoder's first self-attention take a concept for its anchor, in closed form.
 
     W₀ is the layer's output projection (`self_attn.out_proj`), k its input at the concept's last token and g that at
@@ -41,16 +38,14 @@ class Quickfix:
     layer: of the text encoder, from 0. lamb: λ, above 0.
     """
 
+    small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "anchor": "picture"}
+    """Settings for models of the embedded one's size, whose few words are those of its own captions."""
+
     anchor: str | None = None
     templates: tuple[str, ...] = FOUR
     positions: Positions = "last"
     layer: int = 0
     lamb: float = 0.01
-
-    @classmethod
-    def preset(cls, model: Model | str, **changes: Any) -> Quickfix:
-        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published."""
-        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     def __call__(
         self,

@@ -5,32 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
 from turpentine.erase.adversary import Adversary, Regulariser, answers
-from turpentine.erase.common import Tally, as_concepts, provenance_of
+from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
 from turpentine.erase.linear import Rows, Scales, Shift, solve
 from turpentine.erase.reading import key_and_value_weights, text_states
 from turpentine.erase.unified import FORMS, Lesson, lesson, shifted
 from turpentine.errors import BadArgument
-from turpentine.models import Model, Selection, is_small
+from turpentine.models import Model, Selection
 from turpentine.progress import Progress
 from turpentine.registry import method
 
 START = FORMS["paper"]
 """What the first edit is; its λ is 0.5 and its a is 1."""
 
-SMALL_WORLD: Mapping[str, Any] = {"templates": ()}
-"""Settings for models of the embedded one's size, whose captions name things in ways of their own."""
-
 
 @method
 @dataclass(frozen=True)
-class RECE:
+class RECE(Sized):
     """Erase by unified concept editing; then, in rounds, find the embedding that undoes it and erase that too.
 
     The first edit is the paper's form of UCE. Each round finds, for every token's state c of the concept's text, the c′
@@ -54,6 +51,9 @@ class RECE:
         by their names; the keys and values in it count.
     """
 
+    small_world: ClassVar[Mapping[str, Any]] = {"templates": ()}
+    """Settings for models of the embedded one's size, whose captions name things in ways of their own."""
+
     rounds: int = 5
     regulariser: Regulariser = "zero"
     ridge: float = 0.1
@@ -65,11 +65,6 @@ class RECE:
     lamb: float = 0.1
     templates: tuple[str, ...] = ("{}",)
     sites: Selection = "*"
-
-    @classmethod
-    def preset(cls, model: Model | str, **changes: Any) -> RECE:
-        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published."""
-        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     def __call__(
         self,

@@ -9,21 +9,18 @@ from typing import Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
-from turpentine.erase.common import Tally, as_concepts, provenance_of
+from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
 from turpentine.erase.linear import Scales, solve
 from turpentine.erase.reading import key_and_value_weights
 from turpentine.erase.unified import FORMS, lesson, shifted
-from turpentine.models import Model, Selection, is_small
+from turpentine.models import Model, Selection
 from turpentine.progress import Progress
 from turpentine.registry import method
-
-SMALL_WORLD: Mapping[str, Any] = {"templates": (), "guide": ""}
-"""Settings for models of the embedded one's size, whose few words are those of its own captions: "art" is none."""
 
 
 @method
 @dataclass(frozen=True)
-class UCE:
+class UCE(Sized):
     """Make the keys and values of cross-attention answer a concept as they answer something harmless, in closed form.
 
     For every such weight W₀, with k a state of the concept's text, g of what stands for it and p of a text to keep, the
@@ -45,6 +42,9 @@ class UCE:
         by their names; the keys and values in it count.
     """
 
+    small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": ""}
+    """Settings for models of the embedded one's size, whose few words are those of its own captions: "art" is none."""
+
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"uce-paper": {"variant": "paper"}}
     """The name of the paper's form, and what it sets."""
 
@@ -56,11 +56,6 @@ class UCE:
     lamb: float = 0.5
     templates: tuple[str, ...] = ("{}",)
     sites: Selection = "*"
-
-    @classmethod
-    def preset(cls, model: Model | str, **changes: Any) -> UCE:
-        """The settings that suit a model's size, with changes: `SMALL_WORLD` for a small one, else the published."""
-        return cls(**{**(SMALL_WORLD if is_small(model) else {}), **changes})
 
     def __call__(
         self,

@@ -1,0 +1,26 @@
+"""What methods share: the defaults that go by a model's size."""
+
+from __future__ import annotations
+
+import pytest
+
+from turpentine.erase.common import Sized
+from turpentine.models import Model
+from turpentine.registry import methods
+
+SIZED = [each for each in methods().values() if issubclass(each, Sized)]
+
+
+@pytest.mark.parametrize("method", SIZED, ids=lambda method: method.__name__)
+def test_a_preset_goes_by_the_size_of_the_model(method: type[Sized], sd1: Model) -> None:
+    assert method.small_world
+    assert method.preset("emoji") == method.preset(sd1) == method(**method.small_world)
+    assert method.preset("CompVis/stable-diffusion-v1-4") == method()
+    first = next(iter(method.small_world))
+    published = getattr(method(), first)
+    assert getattr(method.preset("emoji", **{first: published}), first) == published
+    assert type(method.preset(sd1)) is method
+
+
+def test_every_method_that_edits_weights_has_one() -> None:
+    assert {each.__name__ for each in methods().values() if not issubclass(each, Sized)} == {"SLD", "NegativePrompt"}

@@ -15,7 +15,7 @@ import torch
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.erase.common import as_concepts, provenance_of
-from turpentine.errors import NotFinite
+from turpentine.errors import BadArgument, NotFinite
 from turpentine.models import Model, Sites
 from turpentine.registry import methods
 from turpentine.testing.contract import MethodContract, make
@@ -97,6 +97,15 @@ class Careless(Shrink):
         return Edit({NAME: -0.1 * torch.ones_like(model.parameter(NAME))}, Provenance(base=model.fingerprint))
 
 
+class Vague(Shrink):
+    """Refuses an empty selection as if it were any other fault."""
+
+    def __call__(self, model: Model, concept: Any, **_: Any) -> Edit:
+        if not len(self.sites):
+            raise BadArgument("Something is amiss.")
+        return super().__call__(model, concept)
+
+
 class Hasty(Shrink):
     """Loses count of what it has done."""
 
@@ -132,6 +141,7 @@ FAULTS: list[tuple[type[Shrink], str]] = [
     (Careless, "several_concepts_are_one_change"),
     (Careless, "no_concept_and_an_unknown_one_are_refused"),
     (Careless, "an_empty_selection_is_refused"),
+    (Vague, "an_empty_selection_is_refused"),
     (Careless, "nan_in_the_base_is_found"),
     (Hasty, "the_same_call_makes_the_same_change"),
 ]
@@ -147,7 +157,7 @@ def test_a_fault_is_found(method: type[Shrink], promise: str, tmp_path: Path) ->
     asked = inspect.signature(test).parameters
     if "made" in asked:
         given["made"] = make(method(), model, contract.concept)
-    with pytest.raises((AssertionError, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, pytest.fail.Exception, BadArgument)):
         test(**{name: given[name] for name in asked})
 
 

@@ -200,6 +200,12 @@ def test_the_top_sites_of_a_table_may_be_trained(sd1: Model, tmp_path: Path) -> 
         _quick(sites=(*names, "nowhere"))(sd1, CHURCH)
 
 
+def test_labels_and_kinds_select_too(sd1: Model) -> None:
+    edit = _quick(sites="MID, resnet")(sd1, CHURCH)
+    layers = sd1.sites.only(level="layer", name="unet.*")
+    assert set(edit.names) == set((layers.only(label="MID") | layers.only(kind="resnet")).parameters())
+
+
 def test_an_unknown_set_and_sites_outside_the_denoiser_are_refused(sd1: Model) -> None:
     with count_rows(sd1) as count:
         with pytest.raises(UnknownName, match="x-strict, u, selfattn"):

@@ -40,7 +40,7 @@ def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None
     """
     concepts = (concept,) if isinstance(concept, Concept) else tuple(concept)
     if not concepts:
-        raise EmptyConcept("There is no concept to erase: give one at least.")
+        raise EmptyConcept("There is no concept: give one at least.")
     if model is not None:
         for one in concepts:
             model.check_spoken(one.text)

@@ -39,3 +39,11 @@ def test_a_damaged_part_is_one_clear_sentence(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(LedgerError, match=r"one\.parquet is damaged"):
         ledger.get("one")
+
+
+def test_a_folder_whose_name_reads_as_a_pattern_is_a_folder(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "a[1]")
+    ledger.put("one", PART)
+    found = ledger.get("one")
+    assert found is not None and found.equals(PART)
+    assert ledger.gather(["one", "one"]).equals(pl.concat([PART, PART]))

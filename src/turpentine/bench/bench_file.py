@@ -56,7 +56,7 @@ class Bench:
 
     def table(self, plan: Plan, store: Store) -> Table:
         """The table of what a finished run of the plan left. Raises BadArgument, OSError and as `tabulate`."""
-        results = pl.read_parquet(store.results)
+        results = pl.read_parquet(store.results, glob=False)
         spec = self.spec
         return tabulate(plan, results, store.changes.made, title=spec.title, measures=self.measures, goal=spec.goal)
 

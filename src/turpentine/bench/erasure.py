@@ -148,7 +148,7 @@ def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
     run = RunFile.read(folder / RUN)
     if run.finished is None:
         raise BadArgument(f"The run in {folder} is not finished: the command that began it goes on from there.")
-    rows = pl.read_parquet(folder / ROWS)
+    rows = pl.read_parquet(folder / ROWS, glob=False)
     before, after = (_measured(rows.filter(when=phase).drop("when"), run, folder) for phase in ("before", "after"))
     edit = _made_before(_edit_in(folder), run)
     return ErasureResult(folder, edit.provenance.concepts, edit, before, after, compare(before, after), run)

@@ -49,14 +49,14 @@ class Ledger:
         if not path.is_file():
             return None
         try:
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False)
         except PolarsError as error:
             raise LedgerError(f"{path} is damaged: remove it and run again, and it is made anew.") from error
 
     def gather(self, keys: Sequence[str]) -> pl.DataFrame:
         """The rows of many parts, in the keys' order. Raises LedgerError, naming one that is missing or damaged."""
         try:
-            return pl.read_parquet([self.path(key) for key in keys])
+            return pl.read_parquet([self.path(key) for key in keys], glob=False)
         except (PolarsError, OSError):
             return pl.concat([self._needed(key) for key in keys])  # one by one, to name the part
 

@@ -36,7 +36,7 @@ def write_bench_report(
     """
     html = render_bench(
         table,
-        pl.read_parquet(store.results),
+        pl.read_parquet(store.results, glob=False),
         store.images.get,
         methods=[(recipe.name, facts_of(recipe.method)) for recipe in plan.recipes],
         sha256=hashlib.sha256(store.results.read_bytes()).hexdigest(),

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from turpentine.bench.leases import Leases
 
 
@@ -85,6 +87,30 @@ def test_a_holder_gives_signs_of_life_by_itself(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_lease_that_is_not_whole_is_somebodys(tmp_path: Path) -> None:
-    (tmp_path / "a.0").write_text("")
-    assert Leases(tmp_path).take("a") is None
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"machine": 1}', "\xff"])
+def test_a_lease_that_is_not_whole_is_somebodys_until_it_gives_no_sign_of_life(tmp_path: Path, content: str) -> None:
+    now = 0.0
+    (tmp_path / "a.0").write_text(content, encoding="latin-1")
+    leases = Leases(tmp_path, expires=60, clock=lambda: now)
+    assert leases.take("a") is None
+    now = 59
+    assert leases.take("a") is None
+    now = 61
+    lease = leases.take("a")
+    assert lease is not None and lease.deaths == 1
+
+
+def test_who_runs_on_this_machine_and_gives_no_sign_of_life_is_gone_after_a_while(tmp_path: Path) -> None:
+    now = 0.0
+    assert Leases(tmp_path, expires=1e6).take("a") is not None
+    leases = Leases(tmp_path, expires=60, clock=lambda: now)
+    assert leases.take("a") is None
+    now = 61
+    assert leases.take("a") is not None
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Nothing here tells when a process began.")
+def test_a_process_that_got_the_number_of_one_that_is_gone_is_not_taken_for_it(tmp_path: Path) -> None:
+    assert Leases(tmp_path).take("a") is not None
+    as_of(tmp_path / "a.0", began="1")
+    assert Leases(tmp_path).take("a") is not None

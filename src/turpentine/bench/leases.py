@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 EXPIRES = 60.0
-"""Seconds without a sign of life after which a worker on another machine counts as gone."""
+"""Seconds without a sign of life after which a worker counts as gone."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Leases:
 
     A lease is the file KEY.N, made in one step that only one worker can win. Where its holder is gone, the next one
     takes KEY.(N + 1): so no file is ever taken from under another, and N tells how many were lost. A holder gives a
-    sign of life by touching its file. It counts as gone at once if it ran on this machine and runs no more; elsewhere
-    when its file has not changed for `expires` seconds, by the onlooker's own clock.
+    sign of life by touching its file. It counts as gone at once if it ran on this machine and runs no more, and in any
+    case, whatever its file holds, when that has not changed for `expires` seconds by the onlooker's own clock.
     """
 
     def __init__(self, folder: Path, expires: float = EXPIRES, clock: Callable[[], float] = time.monotonic) -> None:
@@ -83,11 +83,13 @@ class Leases:
     def _is_gone(self, path: Path) -> bool:
         try:
             changed = path.stat().st_mtime_ns
-            holder = json.loads(path.read_text())
-        except (OSError, ValueError):
+            holder = path.read_bytes()
+        except OSError:
             return False  # given back this moment
-        if holder["machine"] == _machine():
-            return not _is_running(holder["pid"])
+        return _has_ended(holder) or self._is_silent(path, changed)
+
+    def _is_silent(self, path: Path, changed: int) -> bool:
+        """Did a lease show no sign of life for too long?"""
         before, since = self._seen.get(path, (None, 0.0))
         if before != changed:
             self._seen[path] = (changed, self._clock())
@@ -112,7 +114,7 @@ def _made(path: Path) -> bool:
     handle, aside = tempfile.mkstemp(prefix=".part-", dir=path.parent)
     try:
         with os.fdopen(handle, "w") as file:
-            file.write(json.dumps({"machine": _machine(), "pid": os.getpid()}))
+            file.write(json.dumps({"machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid())}))
         os.link(aside, path)
     except FileExistsError:
         return False
@@ -130,7 +132,21 @@ def _machine() -> str:
     return " ".join(facts)
 
 
-def _is_running(pid: int) -> bool:
+def _has_ended(content: bytes) -> bool:
+    """Did the holder run on this machine, and runs no more? Of a lease that is damaged nobody knows."""
+    try:
+        holder = json.loads(content)
+        return bool(holder["machine"] == _machine()) and not _is_running(holder["pid"], holder["began"])
+    except (ValueError, LookupError, TypeError, OverflowError):
+        return False
+
+
+def _is_running(pid: int, began: str | None) -> bool:
+    """Is there still the process of this number, and not a later one that got its number?"""
+    return _exists(pid) and _began(pid) in (None, began)
+
+
+def _exists(pid: int) -> bool:
     if os.name == "nt":  # where the call below would end the process
         return True
     try:
@@ -140,3 +156,12 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _began(pid: int) -> str | None:
+    """When a process began, in ticks since the machine was started; None where only its own machine could tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return fields.rpartition(")")[2].split()[19]  # what comes before is its name, which may hold anything

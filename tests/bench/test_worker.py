@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,14 +10,16 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
-from bench.crew import FEW, SMALL, Bench, Crashing, Distance, lines, start
+from bench.crew import FEW, SMALL, Bench, Crashing, Distance, Logged, lines, start
 from bench.stubs import WEIGHT, StubJudge
 from PIL import Image
 
+from turpentine.bench.leases import Leases
 from turpentine.bench.ledger import LedgerError
 from turpentine.bench.plan import Plan
 from turpentine.bench.results import compact
 from turpentine.bench.store import Store
+from turpentine.bench.tries import TRIES
 from turpentine.bench.worker import Worker
 from turpentine.edits import Edit, Provenance
 from turpentine.errors import BadArgument, EditError
@@ -211,6 +214,53 @@ def test_a_picture_that_ends_each_worker_that_judges_it_becomes_an_error_and_the
     assert rows["image"].equals(calm["image"])
     # Its pictures were drawn once more at most: what was drawn outlives the judge from the second try on.
     assert len(lines(tmp_path / "log")) <= len(whole[0].plan.jobs) + 2
+
+
+class Counting(StubJudge):
+    """Says how many pictures it was shown at once: what a network's last bits depend on."""
+
+    columns: Mapping[str, Column] = {**StubJudge.columns, "shown": Column(0)}
+
+    def __call__(self, images: Sequence[Image.Image], **told: Any) -> pl.DataFrame:
+        return super().__call__(images).with_columns(pl.lit(len(images), dtype=pl.Int64).alias("shown"))
+
+
+def lost(store: Store, key: str) -> None:
+    """Let as many workers be lost over a batch as make it suspect."""
+    for number in range(TRIES):
+        assert Leases(store.leases).take(key) is not None
+        path = store.leases / f"{key}.{number}"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "began": "0"}))
+
+
+def test_batches_that_workers_were_lost_over_without_their_fault_are_done_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = Logged.generate
+
+    def uneven(model: Logged, prompts: Sequence[str], **settings: Any) -> list[Image.Image]:
+        return [image.point(lambda value: value ^ len(prompts)) for image in draw(model, prompts, **settings)]
+
+    monkeypatch.setattr(Logged, "generate", uneven)
+    one = bench(judge=Counting())
+    calm, shaken = Store(tmp_path / "calm"), Store(tmp_path / "shaken")
+    one.worker(calm).run()
+    for job in one.plan.jobs:
+        lost(shaken, job.batch.key)
+    one.worker(shaken).run()
+    assert compact(one.plan, shaken).sha256 == compact(one.plan, calm).sha256
+    assert not list(shaken.leases.iterdir())
+
+
+def test_a_batch_that_ends_workers_only_when_it_is_whole_is_given_up(tmp_path: Path) -> None:
+    one, store = bench(), Store(tmp_path)
+    key = one.plan.jobs[0].batch.key
+    for each in (key, f"{key}-whole"):
+        lost(store, each)
+    one.worker(store).run()
+    part = store.draws.get(key)
+    assert part is not None
+    assert part["error"].to_list() == ["3 workers were lost over it."] * 2
 
 
 def test_a_disk_that_is_full_and_a_keyboard_stop_the_run_and_are_no_rows(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
-"""Where batches are drawn and judged: whole if that can be, else picture by picture, so that few are lost."""
+"""Where batches are drawn and judged: whole if that can be, else picture by picture, so that few are lost.
+
+Picture by picture the last bits differ. So where workers were lost over a batch its pictures are only looked at one by
+one, and if none of them is guilty the batch is done whole: it was the machine, or whoever killed them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 from PIL import Image
@@ -24,6 +29,8 @@ from turpentine.errors import BadArgument
 from turpentine.judges import Judge
 from turpentine.models import Model
 from turpentine.progress import Progress
+
+Result = TypeVar("Result")
 
 
 class Studio:
@@ -70,7 +77,10 @@ class Studio:
         return self._tried(work, deaths)
 
     def draw(self, batch: Batch, deaths: int) -> Drawn:
-        """A batch drawn whole; if that fails for good, picture by picture, so that only the guilty ones are lost."""
+        """A batch drawn whole; if that fails for good, picture by picture, so that only the guilty ones are lost.
+
+        deaths: how many workers were lost over it already.
+        """
         recipe = batch.state.recipe
         made = self._store.changes.made(recipe) if recipe else None
         if made and made.error:
@@ -79,12 +89,19 @@ class Studio:
         change = None
         if recipe and not self._easel.wears(recipe.key):
             change = self._store.changes.load(recipe)
+        whole = partial(self._draw_on, model, batch, change)
         try:
-            return self._tried(partial(self._draw_on, model, batch, change), deaths)
+            return self._tried(whole, deaths)
         except GivenUp as error:
             if len(batch) == 1:
                 return Drawn.failed(batch, str(error))
-        return Drawn.joined(batch, [self._draw_single(single) for single in batch.singles])
+        singles = Drawn.joined(batch, [self._draw_single(single) for single in batch.singles])
+        if deaths < TRIES or any(singles.errors):
+            return singles
+        try:
+            return self._tried_again(whole, batch.key)
+        except GivenUp as error:
+            return Drawn.failed(batch, str(error))
 
     def _draw_on(self, model: Model, batch: Batch, change: Change | None) -> Drawn:
         recipe = batch.state.recipe
@@ -99,25 +116,38 @@ class Studio:
             return self.draw(single, deaths)
 
     def judge(self, spec: JudgeSpec, job: Job, drawn: Drawn, deaths: int) -> pl.DataFrame:
-        """The scores of a batch; if that fails for good, picture by picture."""
+        """The scores of a batch; if that fails for good, picture by picture. deaths: as in `draw`."""
         judge = self._judge_of(spec)
         references = self._store.references(self._plan, job, drawn) if "reference" in spec.needs else ()
+        whole = partial(judged, judge, spec, drawn, references)
         try:
-            return self._tried(partial(judged, judge, spec, drawn, references), deaths)
+            return self._tried(whole, deaths)
         except GivenUp:
-            parts = [
-                self._judge_single(judge, spec, part, references[row : row + 1]) for row, part in enumerate(drawn.parts)
-            ]
-        return pl.concat(parts)
+            parts, guilty = zip(
+                *(self._judge_single(judge, spec, part, references[n : n + 1]) for n, part in enumerate(drawn.parts)),
+                strict=True,
+            )
+        if deaths < TRIES or any(guilty):
+            return pl.concat(parts)
+        try:
+            return self._tried_again(whole, f"{job.batch.key}-{spec.digest[:16]}")
+        except GivenUp as error:
+            return unjudged(judge, drawn, str(error))
 
     def _judge_single(
         self, judge: Judge, spec: JudgeSpec, drawn: Drawn, references: Sequence[Image.Image | None]
-    ) -> pl.DataFrame:
+    ) -> tuple[pl.DataFrame, bool]:
+        """The scores of a picture, and whether it cannot be judged."""
         with self._alone(f"{drawn.batch.key}-{spec.digest[:16]}") as deaths:
             try:
-                return self._tried(partial(judged, judge, spec, drawn, references), deaths)
+                return self._tried(partial(judged, judge, spec, drawn, references), deaths), False
             except GivenUp as error:
-                return unjudged(judge, drawn, str(error))
+                return unjudged(judge, drawn, str(error)), True
+
+    def _tried_again(self, work: Callable[[], Result], key: str) -> Result:
+        """What the work gives, though workers were lost over it before: of no picture's fault, so that counts anew."""
+        with self._alone(f"{key}-whole") as deaths:
+            return self._tried(work, deaths)
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[int]:

@@ -14,7 +14,7 @@ from bench.benches import SOURCE
 from turpentine.bench import bench_file
 from turpentine.bench.plan import Plan
 from turpentine.concepts import Concept
-from turpentine.errors import BadArgument, TurpentineError
+from turpentine.errors import BadArgument, TurpentineError, UnknownName
 
 TEXT = """\
 title: Toys
@@ -164,6 +164,8 @@ def read(file: Path) -> None:
         ("of: [church", "off: [church", 15, "key False is no text"),
         ("prompts: [\"a {}\"]", "prompts: [a church]", 15, "'a church' must hold {} once"),
         ("  - prompts", "  - prompt", 15, "one of the keys world, prompts, file"),
+        ("of: [church", "of: [chruch", 16, "never says 'chruch' in object.*'church'"),
+        ("    of: [church, dog, owl]\n", "", 5, "never says 'lumen' in object"),
         ("column: object", "column: objects", 17, "column 'objects'.*'object'"),
         ("models: [emoji]\n", "", 1, "'models' is missing"),
     ],
@@ -177,6 +179,20 @@ def test_a_fault_is_told_with_its_file_and_line_and_the_nearest_name(
         read(file)
     assert str(caught.value).startswith(f"{file}, line {line}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "name"),
+    [({"concept": "class"}, "prompts.csv, line 3", "dgo"), ({"wanted": "dgo"}, "toys.yaml, line 16", "dgo")],
+)
+def test_what_a_file_of_prompts_wants_must_be_what_the_judge_can_say(
+    file: Path, keys: dict[str, str], place: str, name: str
+) -> None:
+    path = with_file(file, **keys, column="object")
+    prompts = file.parent / "prompts.csv"
+    prompts.write_text(CSV.replace(",dog", f",{name}"), encoding="utf-8")
+    with pytest.raises(UnknownName, match=f"{place}: The judge never says '{name}' in object: did you mean 'dog'"):
+        read(path)
 
 
 def test_a_file_of_prompts_that_is_not_there_is_told_with_the_way_to_give_one(file: Path) -> None:

@@ -40,6 +40,16 @@ def values_in(rules: Sequence[Cases], column: str, folder: Path | None = None) -
     return tuple(found)
 
 
+def wanted_in(rule: FileCases, folder: Path | None = None) -> Iterator[tuple[str, str]]:
+    """Where the rows of a file of prompts say what they are of, file and line, and what that is; each name once."""
+    if rule.concept is None:
+        return
+    first: dict[str, int] = {}
+    for row in _rows(rule, folder, rule.concept):
+        first.setdefault(row.labels[rule.concept], row.line)
+    yield from ((f"{rule.file}, line {line}", name) for name, line in first.items())
+
+
 def find_file(name: str, folder: Path | None) -> Path:
     """A file of prompts: as it is given, or in a folder. Raises BadArgument, saying where one can be given."""
     for path in (Path(name), *([folder / name] if folder else [])):

@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 from pydantic import ValidationError
 
-from turpentine.bench.asked import cases_of, values_in
-from turpentine.bench.bench_schema import KINDS, BenchSpec, Drawing, WorldCases
+from turpentine.bench.asked import cases_of, values_in, wanted_in
+from turpentine.bench.bench_schema import KINDS, BenchSpec, Drawing, FileCases, PromptCases, WorldCases
 from turpentine.bench.cases import Case
 from turpentine.bench.measures import Measure, check_column
 from turpentine.bench.plan import Plan
@@ -119,9 +119,30 @@ class Bench:
             if not isinstance(rule, WorldCases) and rule.column:
                 self._placed(("cases", index, "column"), check_column, rule.column, self._columns)
             found |= self._placed(("cases", index), cases_of, rule, concepts, names, self.folder)
+            if not isinstance(rule, WorldCases) and rule.column:
+                self._check_wanted(index, rule, rule.column)
         if not found:
             raise BadArgument(f"{self.document.place(('cases',))}: No prompt is left to draw: ask for other groups.")
         return tuple(found)
+
+    def _check_wanted(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
+        """Raises UnknownName, with file and line, for what the judge can never say: it would read as erased."""
+        labels = self._columns[column].labels
+        for place, name in self._wanted(index, rule) if labels is not None else ():
+            if name not in labels:
+                raise UnknownName(f"{place}: The judge never says {name!r} in {column}: {offer(name, labels)}")
+
+    def _wanted(self, index: int, rule: PromptCases | FileCases) -> Iterator[tuple[str, str]]:
+        """Where it stands what pictures should be judged to be, and what that is."""
+        place = self.document.place
+        if isinstance(rule, FileCases):
+            said = place(("cases", index, "wanted"))
+            yield from [(said, rule.wanted)] if rule.wanted else wanted_in(rule, self.folder)
+        elif rule.of:
+            yield from ((place(("cases", index, "of", number)), name) for number, name in enumerate(rule.of))
+        else:
+            for number, concepts in enumerate(self.concepts):
+                yield from ((place(("concepts", number)), one.text) for one in concepts)
 
     @property
     def _columns(self) -> dict[str, Column]:

@@ -22,12 +22,14 @@ class Column:
     """What a column of scores can be.
 
     low, high: the range of a number; both None for a label, or for a vector, which have no mean. direction: which way a
-    number is better for the picture, such as "higher" where it shows the prompt; None where neither is.
+    number is better for the picture, such as "higher" where it shows the prompt; None where neither is. labels: all
+    that a label can be; None where that is not known beforehand.
     """
 
     low: float | None = None
     high: float | None = None
     direction: Literal["higher", "lower"] | None = None
+    labels: tuple[str, ...] | None = None
 
     @property
     def is_number(self) -> bool:

@@ -11,7 +11,7 @@ import polars as pl
 from PIL import Image
 
 from turpentine.errors import UnknownName
-from turpentine.judges.base import LABEL, PROBABILITY, Column
+from turpentine.judges.base import PROBABILITY, Column
 from turpentine.judges.classifying import HubClassifier
 from turpentine.nearest import offer
 
@@ -48,7 +48,6 @@ class ImageClassifier:
 
     name: ClassVar[str] = "classifier"
     needs: ClassVar[frozenset[str]] = frozenset()
-    columns: ClassVar[Mapping[str, Column]] = {"class": LABEL, "class_p": PROBABILITY, "class_second": LABEL}
 
     model: str = "microsoft/resnet-50"
     labels: Sequence[str] = IMAGENETTE
@@ -65,6 +64,12 @@ class ImageClassifier:
     def settings(self) -> Mapping[str, Any]:
         """The model, its labels, and what is done to pictures before it sees them."""
         return {**self._classifier.settings, "labels": list(self.labels)}
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Its columns. Labels that are not given are known to the network alone, which may not be here yet."""
+        label = Column(labels=tuple(self.labels) or None)
+        return {"class": label, "class_p": PROBABILITY, "class_second": label}
 
     @property
     def download(self) -> str | None:

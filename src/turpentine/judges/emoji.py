@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from turpentine.emoji.judge import ANSWERS, load_judge, weights_path
+from turpentine.emoji.world import PALETTES, WORKS
 from turpentine.errors import ModelNotFound
-from turpentine.judges.base import LABEL, PROBABILITY, Column
+from turpentine.judges.base import PROBABILITY, Column
 from turpentine.judges.weights import weights_digest
 from turpentine.judges.works import nearest_works, radius
 
@@ -44,15 +45,15 @@ class EmojiJudge:
     needs: frozenset[str] = frozenset()
     download = None
     columns: Mapping[str, Column] = {
-        "object": LABEL,
+        "object": Column(labels=ANSWERS["object"]),
         "object_p": PROBABILITY,
-        "second": LABEL,
-        "style": LABEL,
+        "second": Column(labels=ANSWERS["object"]),
+        "style": Column(labels=ANSWERS["style"]),
         "style_p": PROBABILITY,
-        "colour": LABEL,
+        "colour": Column(labels=ANSWERS["colour"]),
         "colour_p": PROBABILITY,
-        "work": LABEL,
-        "artist": LABEL,
+        "work": Column(labels=tuple(work.title for work in WORKS)),
+        "artist": Column(labels=tuple(PALETTES)),
         "work_distance": Column(0.0, 1.0),
     }
 

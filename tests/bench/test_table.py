@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -163,6 +164,24 @@ def test_lines_of_two_protocols_are_refused_and_the_difference_is_named(
     assert named in str(caught.value)
     both = Plan([*one.cells, *other.cells])
     with pytest.raises(BadArgument, match="different protocols"):
+        tabulate(both, results_of(both, see), lambda recipe: None)
+
+
+def test_lines_about_one_concept_that_were_asked_for_other_prompts_are_refused() -> None:
+    plans = [plan_of({"church": CASES["church"][:count], "dog": CASES["dog"]}) for count in (3, 4)]
+    tables = [tabulate(each, results_of(each, see), lambda recipe: None) for each in plans]
+    with pytest.raises(BadArgument, match="Lines about church were asked for different prompts"):
+        joined(tables)
+    both = Plan(dict.fromkeys(cell for each in plans for cell in each.cells))
+    with pytest.raises(BadArgument, match="different prompts"):
+        tabulate(both, results_of(both, see), lambda recipe: None)
+
+
+def test_lines_of_models_in_two_number_formats_are_refused() -> None:
+    plan = plan_of({"church": CASES["church"]})
+    half = replace(plan.cells[0], source=replace(plan.cells[0].source, dtype="float16"))
+    both = Plan([*plan.cells, half])
+    with pytest.raises(BadArgument, match=r"differ in dtype \(float32 and float16\)"):
         tabulate(both, results_of(both, see), lambda recipe: None)
 
 

@@ -68,7 +68,7 @@ class Table:
         protocol: digest of what makes the numbers comparable, a key of `protocols`.
         seconds, bytes: that making the edit took, and of its file; null without an edit.
     title: of the table. protocols: the facts behind each digest. A table holds one protocol only, in which nothing but
-        the cases may differ from concept to concept.
+        the cases may differ, and these from concept to concept only.
     """
 
     rows: pl.DataFrame
@@ -95,7 +95,7 @@ def tabulate(
     results: as `results.parquet` has them. made: tells what became of a recipe, such as `store.changes.made`.
     Raises BadArgument if lines are of different protocols, and says in what they differ.
     """
-    check_one_protocol([cell.comparable for cell in plan.cells])
+    check_one_protocol([(cell.concept, cell.comparable) for cell in plan.cells])
     rows = [
         {**_about(cell, made), **part}
         for cell, own, base in _paired(plan, results)
@@ -111,21 +111,35 @@ def joined(tables: Sequence[Table]) -> Table:
     Raises BadArgument if they are of different protocols, and says in what they differ.
     """
     protocols = {key: facts for table in tables for key, facts in table.protocols.items()}
-    check_one_protocol(list(protocols.values()))
-    rows = pl.concat([table.rows for table in tables]).unique(
-        ["cell", "group", "label", "measure"], keep="first", maintain_order=True
-    )
+    rows = pl.concat([table.rows for table in tables])
+    about = rows.select("concept", "protocol").unique(maintain_order=True)
+    check_one_protocol([(concept, protocols[key]) for concept, key in about.iter_rows()])
+    rows = rows.unique(["cell", "group", "label", "measure"], keep="first", maintain_order=True)
     return Table(rows, tables[0].title, protocols)
 
 
-def check_one_protocol(protocols: Sequence[Mapping[str, Any]]) -> None:
-    """Raises BadArgument if protocols differ in more than their cases: their numbers cannot be compared."""
-    plain = [{**facts, "judges": _by_name(facts["judges"])} for facts in protocols]
+def check_one_protocol(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Raises BadArgument if protocols differ in more than their cases, or in these for one concept.
+
+    protocols: each with the concept that its lines are about.
+    """
+    _check_cases(protocols)
+    plain = [{**facts, "judges": _by_name(facts["judges"])} for _, facts in protocols]
     for facts in plain[1:]:
         differing = [key for key in facts if key != "cases" and facts[key] != plain[0].get(key)]
         if differing:
             told = ", ".join(f"{key} ({_short(plain[0].get(key))} and {_short(facts[key])})" for key in differing)
             raise BadArgument(f"Lines of different protocols cannot stand in one table; they differ in {told}.")
+
+
+def _check_cases(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    asked: dict[str, str] = {}
+    for concept, facts in protocols:
+        if asked.setdefault(concept, facts["cases"]) != facts["cases"]:
+            raise BadArgument(
+                f"Lines about {concept or 'no concept'} were asked for different prompts ({asked[concept][:8]} and "
+                f"{facts['cases'][:8]}): a rate of easier ones would look like a better method, so give each its table."
+            )
 
 
 def _short(value: Any) -> str:

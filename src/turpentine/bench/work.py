@@ -250,8 +250,8 @@ class Cell:
 
     @cached_property
     def comparable(self) -> dict[str, Any]:
-        """What two lines must share to stand in one table, as JSON has it: drawing, cases and judges."""
-        return comparable(self.cases, self.judges, self.protocol)
+        """What two lines must share to stand in one table, as JSON has it: drawing, number format, cases, judges."""
+        return {**comparable(self.cases, self.judges, self.protocol), "dtype": self.source.dtype}
 
     def rows(self) -> Iterator[tuple[Case, State, Pair]]:
         """Each case with each of its seeds, in order, and the state that draws it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from bench.crew import CONTEXT
 from tiny import tiny_sd1
 
@@ -112,6 +114,23 @@ def test_a_model_that_is_not_there_stops_the_run_with_its_own_sentence(plan: Pla
     gone = replace(plan.cells[0], source=replace(plan.cells[0].source, load=str(tmp_path / "gone")))
     with pytest.raises(Exception, match="no model at"):
         backends.run(Plan([gone]), Store(tmp_path / "store"), workers=2)
+
+
+def test_by_default_the_number_of_workers_decides_nothing(plan: Plan, tmp_path: Path) -> None:
+    finished = tmp_path / "finished"
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        backends.run(plan, Store(finished))
+        settled = []
+        for workers in (1, 2):
+            folder = shutil.copytree(finished, tmp_path / str(workers))
+            (folder / "plan.json").unlink()
+            backends.run(plan, Store(folder), workers=workers)
+            settled.append(Store(folder).planned()[1])
+    finally:
+        torch.set_num_threads(before)
+    assert settled == [4, 4]
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def bench(
     several times.
     backend: local, on this machine; or ray, on a Ray cluster.
     workers: processes, or actors of the cluster; one a GPU.
-    threads: of each worker on a CPU.
+    threads: of each worker on a CPU; by default as many as there are cores, however many workers share them. The last
+    bits of the numbers depend on it.
     address: of a Ray cluster that runs already.
     worker: join the work on the folder --out as one more process, also from another machine.
     retry: try again what could not be drawn or judged.

@@ -38,7 +38,8 @@ def run(
     backend: "local", in this process or in `workers` of its own; "ray", on a cluster. workers: how many, 1 or more; a
         device each. address: of a Ray cluster that runs already.
     threads: of each worker on a CPU. The last bits of all numbers depend on it, so that it is settled when a store is
-        begun: by default this process's, shared among the workers. For the same results give the same number.
+        begun: by default this process's, however many workers there are, so that their number changes no result. Where
+        they share cores, give each its part.
     Raises BadArgument for settings out of range, LedgerError for a damaged store, OSError as the file system does,
     KeyboardInterrupt also for a SIGTERM, and as models and judges load.
     """
@@ -46,7 +47,7 @@ def run(
         raise BadArgument(f"workers is {workers} and threads {threads}: give 1 or more of each.")
     if address is not None and backend != "ray":
         raise BadArgument(f"The backend {backend} has no address: give it with the backend ray.")
-    settled = store.begin(plan, threads, max(1, torch.get_num_threads() // workers))
+    settled = store.begin(plan, threads, torch.get_num_threads())
     with sigterm_interrupts():
         if backend == "ray":
             from turpentine.bench.backends.ray import run_on_ray

@@ -133,6 +133,32 @@ def test_by_default_the_number_of_workers_decides_nothing(plan: Plan, tmp_path: 
     assert settled == [4, 4]
 
 
+def test_a_folder_where_another_bench_is_at_work_is_refused_until_that_has_ended(
+    plan: Plan, alone: Results, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(alone.path.parent, tmp_path / "store")
+    store, other = Store(folder), Plan(plan.cells[:1])
+    with store.at_work(plan):
+        before = (folder / "plan.json").read_bytes()
+        with pytest.raises(BadArgument, match=r"Another bench is at work in .*store: let it end"):
+            backends.run(other, Store(folder))
+        assert (folder / "plan.json").read_bytes() == before
+        assert backends.run(plan, Store(folder)).sha256 == alone.sha256
+    assert backends.run(other, Store(folder)).rows == 12
+    assert not list(store.leases.iterdir())
+
+
+def test_who_was_at_work_and_is_gone_keeps_nobody_out(plan: Plan, alone: Results, tmp_path: Path) -> None:
+    folder = shutil.copytree(alone.path.parent, tmp_path / "store")
+    store = Store(folder)
+    for change in ({"began": "0"}, {"machine": "another"}):
+        with store.at_work(plan):
+            (lease,) = store.leases.iterdir()
+            lease.write_text(json.dumps({**json.loads(lease.read_text()), **change}))
+            os.utime(lease, (0, 0) if "machine" in change else None)
+            assert backends.run(Plan(plan.cells[:1]), Store(folder)).rows == 12
+
+
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a Ray cluster of two nodes on this machine, that wants a token."""
@@ -170,9 +196,9 @@ def drive(folder: Path, address: str) -> subprocess.Popen[str]:
 
 
 def holders(store: Store) -> set[int]:
-    """Who holds a lease at this moment."""
+    """Who holds a lease on some work at this moment."""
     found = set()
-    for path in store.leases.glob("*.*") if store.leases.is_dir() else ():
+    for path in store.leases.glob("[!p]*.*") if store.leases.is_dir() else ():
         with suppress(OSError, ValueError):
             found.add(int(json.loads(path.read_text())["pid"]))
     return found

@@ -80,6 +80,16 @@ def test_a_finished_run_draws_and_judges_nothing_and_leaves_the_model_as_it_was(
     assert compact(one.plan, Store(folder)).sha256 == before
 
 
+def test_results_are_a_runs_own_whatever_becomes_of_their_file(whole: tuple[Bench, Path]) -> None:
+    one, folder = whole
+    store = Store(folder)
+    found = compact(one.plan, store)
+    written = pl.read_parquet(found.path)
+    compact(Plan([one.unedited]), store)
+    assert found.frame.equals(written)
+    assert pl.read_parquet(found.path).height < found.rows
+
+
 def test_each_picture_is_drawn_once_and_the_edit_is_made_and_put_on_once(tmp_path: Path) -> None:
     one, told = bench(), []
     with count_rows(one.model) as count:

@@ -47,7 +47,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> FakeBench:
 
 @pytest.fixture(scope="module")
 def html(bench: FakeBench) -> str:
-    path = write_bench_report(bench.table, bench.plan, bench.store, command="turpentine bench mine.yaml --seeds 0-2")
+    path = write_bench_report(
+        bench.table, bench.results, bench.plan, bench.store, command="turpentine bench mine.yaml --seeds 0-2"
+    )
     assert path == bench.store.folder / "report.html"
     return path.read_text(encoding="utf-8")
 
@@ -170,6 +172,8 @@ def test_names_from_outside_are_text_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_bench_of_one_concept_has_one_table(tmp_path: Path) -> None:
     bench = fake_bench(tmp_path, concepts=[Concept("church")], skill=SKILL, cases=few, seeds=1)
-    html = write_bench_report(bench.table, bench.plan, bench.store, tmp_path / "deep" / "page.html").read_text("utf-8")
+    html = write_bench_report(
+        bench.table, bench.results, bench.plan, bench.store, tmp_path / "deep" / "page.html"
+    ).read_text("utf-8")
     assert html.count('<table class="sortable">') == 1
     assert "over all its concepts" not in html

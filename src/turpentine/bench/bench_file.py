@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from pydantic import ValidationError
 
 from turpentine.bench.asked import cases_of, values_in, wanted_in
@@ -18,6 +17,7 @@ from turpentine.bench.cases import Case
 from turpentine.bench.measures import Measure, check_column
 from turpentine.bench.plan import Plan
 from turpentine.bench.protocol import Protocol
+from turpentine.bench.results import Results
 from turpentine.bench.store import Store
 from turpentine.bench.table import Table, tabulate
 from turpentine.bench.work import Cell, JudgeSpec, Source
@@ -54,11 +54,10 @@ class Bench:
         sources = [source_of(model) for model in self.spec.models]
         return Plan(cell for source in sources for cell in self._cells(source))
 
-    def table(self, plan: Plan, store: Store) -> Table:
-        """The table of what a finished run of the plan left. Raises BadArgument, OSError and as `tabulate`."""
-        results = pl.read_parquet(store.results, glob=False)
-        spec = self.spec
-        return tabulate(plan, results, store.changes.made, title=spec.title, measures=self.measures, goal=spec.goal)
+    def table(self, plan: Plan, results: Results, store: Store) -> Table:
+        """The table of the results of a run of the plan. Raises as `tabulate` and LedgerError for a damaged file."""
+        spec, made = self.spec, store.changes.made
+        return tabulate(plan, results.frame, made, title=spec.title, measures=self.measures, goal=spec.goal)
 
     @property
     def protocol(self) -> Protocol:

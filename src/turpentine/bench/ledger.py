@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -79,12 +80,16 @@ class Ledger:
         return part
 
 
-def write_table(path: Path, table: pl.DataFrame) -> None:
-    """Write a table as a parquet file, whole or not at all. Raises OSError as the file system does."""
+def write_table(path: Path, table: pl.DataFrame) -> str:
+    """Write a table as a parquet file, whole or not at all, and give its SHA-256.
+
+    Raises OSError as the file system does.
+    """
     buffer = io.BytesIO()  # polars has errors of its own for what a file system refuses
     table.write_parquet(buffer)
     with write_whole(path) as aside:
         aside.write_bytes(buffer.getbuffer())
+    return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
 
 _SUFFIX = ".parquet"

@@ -63,6 +63,11 @@ class Plan:
             raise BadArgument("A bench needs one line at least, and no line twice.")
 
     @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the lines, and of how their pictures are batched."""
+        return digest([[cell.id, cell.protocol.batch_size] for cell in self.cells])
+
+    @cached_property
     def recipes(self) -> tuple[Recipe, ...]:
         """The edits to make, each once."""
         return tuple(dict.fromkeys(cell.recipe for cell in self.cells if cell.recipe))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +21,7 @@ class Results:
     path: a row for each line of the table, case and seed, in the plan's order: cell (its id), model, method, concept,
     group, label, prompt, attribute, wanted, seed, image (its name in the store), error, the judges' columns, hit.
     sha256: of the file. rows: how many. errors: of those, how many could not be drawn or judged.
-    first_error: why, of the first of them.
+    first_error: why, of the first of them. frame: the rows as they were written: the file may be another bench's soon.
     """
 
     path: Path
@@ -30,6 +29,7 @@ class Results:
     rows: int
     errors: int
     first_error: str | None
+    frame: pl.DataFrame = field(repr=False, compare=False)
 
 
 def compact(plan: Plan, store: Store) -> Results:
@@ -38,10 +38,9 @@ def compact(plan: Plan, store: Store) -> Results:
     Raises LedgerError, naming a part that is missing or damaged, and OSError as the file system does.
     """
     rows = pl.concat([_named(cell, cell_rows(cell, plan, store)) for cell in plan.cells], how="diagonal")
-    write_table(store.results, rows)
+    sha256 = write_table(store.results, rows)
     errors: list[str] = rows["error"].drop_nulls().to_list()
-    sha256 = hashlib.sha256(store.results.read_bytes()).hexdigest()
-    return Results(store.results, sha256, len(rows), len(errors), errors[0] if errors else None)
+    return Results(store.results, sha256, len(rows), len(errors), errors[0] if errors else None, rows)
 
 
 def _named(cell: Cell, rows: pl.DataFrame) -> pl.DataFrame:

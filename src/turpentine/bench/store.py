@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 from PIL import Image
@@ -11,6 +14,7 @@ from PIL import Image
 from turpentine.bench.changes import Changes
 from turpentine.bench.drawing import Drawn
 from turpentine.bench.images import Images
+from turpentine.bench.leases import Leases, held
 from turpentine.bench.ledger import Ledger, LedgerError
 from turpentine.bench.plan import Job, Plan
 from turpentine.bench.plan_file import read_plan, write_plan
@@ -56,9 +60,10 @@ class Store:
 
         What a network computes depends, in its last bits, on the number of threads; so it is settled once for a folder:
         threads, or the default. Raises LedgerError if the folder is a newer Turpentine's or damaged, and
-        BadArgument for another number of threads than it was begun with.
+        BadArgument for another number of threads than it was begun with, and while another bench is at work there.
         """
         path = self.folder / PLAN
+        self._check_free(plan)
         settled = self.planned()[1] if path.exists() else threads or default
         if threads not in (None, settled):
             raise BadArgument(
@@ -66,6 +71,16 @@ class Store:
             )
         write_plan(path, plan, settled)
         return settled
+
+    @contextmanager
+    def at_work(self, plan: Plan) -> Iterator[None]:
+        """Let others see, inside a `with` block, that a plan is worked on here."""
+        leases = Leases(self.leases)
+        leases.take(f"{_at_work(plan)}-{uuid4().hex}")
+        try:
+            yield
+        finally:
+            leases.close()
 
     def planned(self) -> tuple[Plan, int]:
         """What is to be done, and the threads of each worker. Raises LedgerError if the folder does not tell."""
@@ -135,6 +150,12 @@ class Store:
                     count += 1
         return count
 
+    def _check_free(self, plan: Plan) -> None:
+        if any(not name.startswith(_at_work(plan)) for name in held(self.leases, _AT_WORK)):
+            raise BadArgument(
+                f"Another bench is at work in {self.folder}: let it end, or choose another folder with --out."
+            )
+
     def _drawn_before(self, batch: Batch) -> Drawn:
         drawn = self.drawn(batch)
         if drawn is None:
@@ -150,6 +171,14 @@ class Store:
                 f"The picture {self.images.path(name)} is missing or damaged: remove {path} and run again, "
                 "and both are made anew."
             ) from error
+
+
+_AT_WORK = "plan-"
+
+
+def _at_work(plan: Plan) -> str:
+    """How the leases begin that say who works on a plan."""
+    return f"{_AT_WORK}{plan.digest[:16]}"
 
 
 _DRAWN = {

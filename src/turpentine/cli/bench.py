@@ -99,9 +99,9 @@ def bench(
         return 0
     store = _store(folder, retry)
     results = _run(plan, store, backend=backend, workers=workers, threads=threads, address=address)
-    table = chosen.table(plan, store)
+    table = chosen.table(plan, results, store)
     with busy("Writing the report"):
-        files = _write(table, plan, store, line)
+        files = _write(table, results, plan, store, line)
     return _tell(table, results, files, json)
 
 
@@ -183,11 +183,12 @@ def _run(plan: Plan, store: Store, **where: Any) -> Results:
         return backends.run(plan, store, progress=progress, **where)
 
 
-def _write(table: Table, plan: Plan, store: Store, line: str) -> list[Path]:
+def _write(table: Table, results: Results, plan: Plan, store: Store, line: str) -> list[Path]:
     from turpentine.report.bench import write_bench_report
     from turpentine.report.bench_files import write_table
 
-    return [store.results, *write_table(table, store.folder), write_bench_report(table, plan, store, command=line)]
+    page = write_bench_report(table, results, plan, store, command=line)
+    return [results.path, *write_table(table, store.folder), page]
 
 
 def _tell(table: Table, results: Results, files: Sequence[Path], json: bool) -> int:

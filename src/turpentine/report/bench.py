@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import polars as pl
 
 from turpentine.bench.methods import facts_of
 from turpentine.bench.plan import Plan
+from turpentine.bench.results import Results
 from turpentine.bench.store import Store
 from turpentine.bench.table import Table
 from turpentine.files import write_whole
@@ -26,20 +26,26 @@ REPORT = "report.html"
 
 
 def write_bench_report(
-    table: Table, plan: Plan, store: Store, path: str | os.PathLike[str] | None = None, *, command: str = ""
+    table: Table,
+    results: Results,
+    plan: Plan,
+    store: Store,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    command: str = "",
 ) -> Path:
     """Write the page of a finished bench as one HTML file, whole or not at all, and give its path.
 
-    table: of the plan's results, which lie in the store. path: `report.html` in the store's folder by default.
+    table: of the plan's results, whose pictures lie in the store. path: `report.html` in the store's folder by default.
     command: the command line that made the bench, to be shown.
     Raises LedgerError for a picture that is missing or damaged, OSError as the file system does.
     """
     html = render_bench(
         table,
-        pl.read_parquet(store.results, glob=False),
+        results.frame,
         store.images.get,
         methods=[(recipe.name, facts_of(recipe.method)) for recipe in plan.recipes],
-        sha256=hashlib.sha256(store.results.read_bytes()).hexdigest(),
+        sha256=results.sha256,
         command=command,
     )
     target = Path(path) if path is not None else store.folder / REPORT

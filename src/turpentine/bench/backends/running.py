@@ -40,15 +40,15 @@ def run(
     threads: of each worker on a CPU. The last bits of all numbers depend on it, so that it is settled when a store is
         begun: by default this process's, however many workers there are, so that their number changes no result. Where
         they share cores, give each its part.
-    Raises BadArgument for settings out of range, LedgerError for a damaged store, OSError as the file system does,
-    KeyboardInterrupt also for a SIGTERM, and as models and judges load.
+    Raises BadArgument for settings out of range or a folder where another plan is worked on, LedgerError for a damaged
+    store, OSError as the file system does, KeyboardInterrupt also for a SIGTERM, and as models and judges load.
     """
     if workers < 1 or (threads is not None and threads < 1):
         raise BadArgument(f"workers is {workers} and threads {threads}: give 1 or more of each.")
     if address is not None and backend != "ray":
         raise BadArgument(f"The backend {backend} has no address: give it with the backend ray.")
-    settled = store.begin(plan, threads, torch.get_num_threads())
-    with sigterm_interrupts():
+    with sigterm_interrupts(), store.at_work(plan):
+        settled = store.begin(plan, threads, torch.get_num_threads())
         if backend == "ray":
             from turpentine.bench.backends.ray import run_on_ray
 
@@ -60,7 +60,7 @@ def run(
         else:
             with using_threads(settled):
                 Worker(plan, store, progress=progress).run()
-    return compact(plan, store)
+        return compact(plan, store)
 
 
 def worker(folder: str | os.PathLike[str], *, progress: PhaseProgress | None = None) -> None:
@@ -71,7 +71,7 @@ def worker(folder: str | os.PathLike[str], *, progress: PhaseProgress | None = N
     """
     store = Store(folder)
     plan, threads = store.planned()
-    with sigterm_interrupts(), using_threads(threads):
+    with sigterm_interrupts(), using_threads(threads), store.at_work(plan):
         Worker(plan, store, progress=progress).run()
 
 

@@ -330,6 +330,16 @@ def test_an_edit_that_was_altered_or_is_missing_is_not_used(tmp_path: Path) -> N
         one.worker(store).run()
 
 
+def test_a_model_with_edits_on_it_cannot_be_loaded_by_its_name(tmp_path: Path) -> None:
+    one = bench()
+    one.model.pipeline.save_pretrained(tmp_path / "model")
+    source = replace(one.source, load=str(tmp_path / "model"), edits=("e" * 64,))
+    store = Store(tmp_path / "store")
+    with pytest.raises(BadArgument, match="had 1 edits on it"):
+        Worker(Plan([replace(one.unedited, source=source)]), store, judges=one.judges).run()
+    assert not store.draws.keys()
+
+
 def test_a_model_that_is_another_one_than_was_planned_with_is_an_error(tmp_path: Path) -> None:
     one = bench()
     one.model.pipeline.save_pretrained(tmp_path / "model")

@@ -26,7 +26,8 @@ class Easel:
     def model(self, source: Source) -> Model:
         """The model of a source, loaded if need be, with whatever is on it now.
 
-        Raises BadArgument if it is not the model of the plan any more, and as `load` says.
+        Raises BadArgument if it is not the model of the plan any more or has edits, which no name tells, and as `load`
+        says.
         """
         if source in self._given:
             return self._given[source]
@@ -55,6 +56,11 @@ class Easel:
 
 
 def _load(source: Source) -> Model:
+    if source.edits:
+        raise BadArgument(
+            f"The model {source.load} had {len(source.edits)} edits on it when the bench was planned, which a worker "
+            "cannot put on: save the edited model, and plan the bench with that."
+        )
     model = load(source.load, device=source.device, dtype=getattr(torch, source.dtype))
     if model.fingerprint != source.base:
         raise BadArgument(

@@ -47,3 +47,20 @@ def test_a_folder_whose_name_reads_as_a_pattern_is_a_folder(tmp_path: Path) -> N
     found = ledger.get("one")
     assert found is not None and found.equals(PART)
     assert ledger.gather(["one", "one"]).equals(pl.concat([PART, PART]))
+
+
+def test_parts_of_other_columns_are_one_clear_sentence(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.put("one", PART)
+    for name, other in (("two", PART.rename({"png": "image"})), ("three", PART.with_columns(pl.lit(1).alias("png")))):
+        ledger.put(name, other)
+        with pytest.raises(LedgerError, match=rf"one\.parquet and .*{name}\.parquet have different columns"):
+            ledger.gather(["one", name])
+
+
+def test_a_part_without_a_column_that_it_must_have_is_of_another_version(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, ["prompt", "seed"])
+    ledger.put("one", PART)
+    for read in (lambda: ledger.get("one"), lambda: ledger.gather(["one"])):
+        with pytest.raises(LedgerError, match=r"one\.parquet has no seed, so another version wrote it: remove it"):
+            read()

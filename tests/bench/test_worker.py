@@ -162,6 +162,15 @@ def test_what_is_forgotten_is_tried_again(whole: tuple[Bench, Path], tmp_path: P
     assert results(one, tmp_path).equals(calm)
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"error": "x"}'])
+def test_what_a_damaged_edit_says_is_not_forgotten_but_told(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "edits" / "a.made.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(LedgerError, match=r"a\.made\.json is damaged: remove it"):
+        Store(tmp_path).forget_errors()
+
+
 @dataclass(frozen=True)
 class Bad:
     """A method that fails, or whose edit makes a model draw NaN."""

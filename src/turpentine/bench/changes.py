@@ -43,13 +43,7 @@ class Changes:
 
     def made(self, recipe: Recipe) -> Made | None:
         """What became of a recipe, None if nothing did yet. Raises LedgerError for a damaged file."""
-        path = self._facts(recipe)
-        try:
-            return Made(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError) as error:
-            raise LedgerError(f"{path} is damaged: remove it and run again, and it is made anew.") from error
+        return _read(self._facts(recipe))
 
     def is_made(self, recipe: Recipe) -> bool:
         """Is it known what became of a recipe?"""
@@ -88,8 +82,9 @@ class Changes:
         self._write(recipe, Made(**_told(recipe), error=error))
 
     def forget_errors(self) -> int:
-        """Forget which recipes could not be made. How many they were."""
-        failed = [path for path in self.folder.glob(f"*{_MADE}") if _is_error(path)]
+        """Forget which recipes could not be made. How many they were. Raises LedgerError for a damaged file."""
+        told = {path: _read(path) for path in self.folder.glob(f"*{_MADE}")}
+        failed = [path for path, made in told.items() if made and made.error is not None]
         for path in failed:
             path.unlink()
         return len(failed)
@@ -119,5 +114,10 @@ def _told(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _is_error(path: Path) -> bool:
-    return json.loads(path.read_text(encoding="utf-8")).get("error") is not None
+def _read(path: Path) -> Made | None:
+    try:
+        return Made(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise LedgerError(f"{path} is damaged: remove it and run again, and it is made anew.") from error

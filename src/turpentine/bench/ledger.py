@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -23,10 +23,12 @@ class Ledger:
     """Tables by key in a folder, a parquet file each, that appear whole or not at all.
 
     folder: made with the first part. Keys are file names without an ending; see `turpentine.files.safe_name`.
+    columns: what every part has, at least.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], columns: Collection[str] = ()) -> None:
         self.folder = Path(folder)
+        self._columns = frozenset(columns)
 
     def __contains__(self, key: str) -> bool:
         return self.path(key).is_file()
@@ -45,21 +47,32 @@ class Ledger:
         return {name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX) and not name.startswith(".")}
 
     def get(self, key: str) -> pl.DataFrame | None:
-        """The part of this key, None if there is none. Raises LedgerError if it cannot be read."""
+        """The part of this key, None if there is none. Raises LedgerError if it cannot be read or lacks a column."""
         path = self.path(key)
         if not path.is_file():
             return None
         try:
-            return pl.read_parquet(path, glob=False)
+            part = pl.read_parquet(path, glob=False)
         except PolarsError as error:
             raise LedgerError(f"{path} is damaged: remove it and run again, and it is made anew.") from error
+        lacking = sorted(self._columns - set(part.columns))
+        if lacking:
+            raise LedgerError(
+                f"{path} has no {', '.join(lacking)}, so another version wrote it: remove it and run again, "
+                "and it is made anew."
+            )
+        return part
 
     def gather(self, keys: Sequence[str]) -> pl.DataFrame:
-        """The rows of many parts, in the keys' order. Raises LedgerError, naming one that is missing or damaged."""
+        """The rows of many parts, in the keys' order.
+
+        Raises LedgerError, naming a part that is missing, damaged, or of other columns than the first.
+        """
         try:
-            return pl.read_parquet([self.path(key) for key in keys], glob=False)
+            parts = pl.read_parquet([self.path(key) for key in keys], glob=False)
         except (PolarsError, OSError):
-            return pl.concat([self._needed(key) for key in keys])  # one by one, to name the part
+            return self._one_by_one(keys)
+        return parts if self._columns <= set(parts.columns) else self._one_by_one(keys)
 
     def put(self, key: str, part: pl.DataFrame) -> None:
         """Keep a part, in the place of one of the same key. Raises OSError as the file system does."""
@@ -72,6 +85,17 @@ class Ledger:
     def path(self, key: str) -> Path:
         """Where a part is, or would be."""
         return self.folder / f"{key}{_SUFFIX}"
+
+    def _one_by_one(self, keys: Sequence[str]) -> pl.DataFrame:
+        """The same rows, slower, so that the part is known where something is wrong."""
+        parts = [self._needed(key) for key in keys]
+        for key, part in zip(keys, parts, strict=True):
+            if part.schema != parts[0].schema:
+                raise LedgerError(
+                    f"{self.path(keys[0])} and {self.path(key)} have different columns, so another version wrote one "
+                    "of them: remove both and run again, and they are made anew."
+                )
+        return pl.concat(parts)
 
     def _needed(self, key: str) -> pl.DataFrame:
         part = self.get(key)

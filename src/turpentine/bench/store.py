@@ -36,14 +36,14 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.images = Images(self.folder / "images")
-        self.draws = Ledger(self.folder / "draws")
+        self.draws = Ledger(self.folder / "draws", _DRAWN)
         self.changes = Changes(self.folder / "edits")
         if self.folder.exists() and not self.folder.is_dir():
             raise LedgerError(f"{self.folder} is a file: choose another folder.")
 
     def scores(self, judge: JudgeSpec) -> Ledger:
         """A judge's parts."""
-        return Ledger(self.folder / "scores" / judge.digest[:16])
+        return Ledger(self.folder / "scores" / judge.digest[:16], (*judge.columns, _ERROR))
 
     @property
     def leases(self) -> Path:
@@ -142,10 +142,10 @@ class Store:
     def forget_errors(self) -> int:
         """Forget what could not be drawn, judged or made, so that it is tried again. How many parts that was."""
         count = self.changes.forget_errors()
-        for ledger in [self.draws, *(Ledger(folder) for folder in (self.folder / "scores").glob("*"))]:
+        for ledger in [self.draws, *(Ledger(folder, [_ERROR]) for folder in (self.folder / "scores").glob("*"))]:
             for key in ledger:
                 part = ledger.get(key)
-                if part is not None and part["error"].null_count() < len(part):
+                if part is not None and part[_ERROR].null_count() < len(part):
                     ledger.remove(key)
                     count += 1
         return count
@@ -181,11 +181,13 @@ def _at_work(plan: Plan) -> str:
     return f"{_AT_WORK}{plan.digest[:16]}"
 
 
+_ERROR = "error"
+
 _DRAWN = {
     "item": pl.String,
     "prompt": pl.String,
     "seed": pl.Int64,
     "image": pl.String,
-    "error": pl.String,
+    _ERROR: pl.String,
     "seconds": pl.Float64,
 }

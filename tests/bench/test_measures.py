@@ -44,7 +44,8 @@ def test_a_mean_is_of_what_is_known_and_a_sum_is_as_many_times_as_much() -> None
     assert mean == pytest.approx(sum(values) / 400)
     assert (low, high) == pytest.approx((mean - reach, mean + reach), abs=0.15 * reach)
     assert hits is None
-    assert Measure("sum", "count").value(rows, None)[:3] == pytest.approx((400 * mean, 400 * low, 400 * high))
+    known = rows.drop_nulls()
+    assert Measure("sum", "count").value(known, None)[:3] == pytest.approx((400 * mean, 400 * low, 400 * high))
 
 
 def test_a_difference_is_by_pairs_so_that_what_all_share_adds_nothing() -> None:
@@ -52,7 +53,16 @@ def test_a_difference_is_by_pairs_so_that_what_all_share_adds_nothing() -> None:
     base = pl.DataFrame({"count": [*start, None, 1.0]})
     rows = pl.DataFrame({"count": [*(start + 0.5), 7.0, None]})
     assert Measure("mean", "count").difference(rows, base)[:3] == pytest.approx((0.5, 0.5, 0.5))
-    assert Measure("sum", "count").difference(rows, base)[:3] == pytest.approx((25, 25, 25))
+    assert Measure("sum", "count").difference(rows[:50], base[:50])[:3] == pytest.approx((25, 25, 25))
+
+
+def test_there_is_no_sum_where_a_picture_could_not_be_judged_for_it_would_fall() -> None:
+    whole, lacking = pl.DataFrame({"count": [1.0, 2.0]}), pl.DataFrame({"count": [1.0, None]})
+    measure = Measure("sum", "count")
+    assert measure.value(lacking, None).value is None
+    assert measure.difference(lacking, whole).value is None
+    assert measure.difference(whole, lacking).value is None
+    assert measure.value(whole, None).value == 3
 
 
 def test_nothing_known_is_no_number() -> None:

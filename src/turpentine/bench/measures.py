@@ -43,9 +43,9 @@ NOTHING = Number(None)
 class Measure:
     """What is computed of the pictures of some cases.
 
-    how: "rate" (of hits), "mean" or "sum" (of numbers), "fid" or "clip-mmd" (how far the pictures are from the unedited
-    model's, by a column of features; see `judges.sets`). column: "hit", or a judge's. direction: which way is better
-    for a picture that is to be kept.
+    how: "rate" (of hits), "mean" or "sum" (of numbers; there is no sum where one of them is not known), "fid" or
+    "clip-mmd" (how far the pictures are from the unedited model's, by a column of features; see `judges.sets`). column:
+    "hit", or a judge's. direction: which way is better for a picture that is to be kept.
     """
 
     how: str
@@ -131,11 +131,12 @@ def _mean_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Num
 
 
 def _sum(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Number:
-    return _times(rows[column].count(), _mean(column, rows, base))
+    return NOTHING if rows[column].has_nulls() else _times(len(rows), _mean(column, rows, base))
 
 
 def _sum_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Number:
-    return _times(len(_pairs(column, rows, base, pl.Float64)[0]), _mean_difference(column, rows, base))
+    known = not (rows[column].has_nulls() or base[column].has_nulls())
+    return _times(len(rows), _mean_difference(column, rows, base)) if known else NOTHING
 
 
 def _times(count: int, mean: Number) -> Number:

@@ -21,7 +21,7 @@ class OutOfMemoryError(RuntimeError):
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "The disk is full at a/b: make room"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "The disk is full: make room"),
         (PermissionError(errno.EACCES, "Permission denied", "a\x07b"), "Permission denied at ab."),
-        (MemoryError(), "The memory ran out"),
+        (MemoryError(), "The memory ran out: take a smaller --batch-size (bench: --set drawing.batch_size=)"),
         (OutOfMemoryError("CUDA out of memory"), "The memory ran out"),
     ],
 )

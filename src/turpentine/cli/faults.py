@@ -28,7 +28,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{_place(error)}."
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "The memory ran out: take a smaller --batch-size, or a smaller model."
+        return "The memory ran out: take a smaller --batch-size (bench: --set drawing.batch_size=), or a smaller model."
     raise error
 
 

@@ -9,15 +9,19 @@ from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
+from PIL import Image
+
 from turpentine.bench.easel import Easel
 from turpentine.bench.plan import Plan
 from turpentine.bench.store import Store
 from turpentine.bench.work import Batch
 from turpentine.pictures import encoded
 
-# Enough of what was done, or of steps to try, to tell a rate by.
+# Enough of what was done to tell a rate by.
 _PARTS = 20
-_STEPS = 2
+
+# Two numbers of steps to try: their difference is what steps take, and the rest is what comes once.
+_FEW, _MORE = 1, 4
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Expected:
     """What is left of a bench, as far as that can be told.
 
     pictures, edits: how many. seconds, bytes: that drawing and keeping those pictures may take, on one worker.
-    edit_seconds: that the edits may, None where none was made yet. basis: what the estimate is by.
+    edit_seconds, edit_bytes: that the edits may, None where none was made yet. basis: what the estimate is by.
     """
 
     pictures: int
@@ -33,6 +37,7 @@ class Expected:
     seconds: float
     bytes: float
     edit_seconds: float | None
+    edit_bytes: float | None
     basis: str
 
 
@@ -44,7 +49,7 @@ class _Rate(NamedTuple):
 
 
 def estimate(plan: Plan, store: Store) -> Expected:
-    """What is left to do. Where nothing was done yet a batch is drawn with few steps; nothing is written.
+    """What is left to do. Where nothing was done yet a batch is drawn with few steps and more; nothing is written.
 
     Raises LedgerError for a damaged store, and as models load.
     """
@@ -52,14 +57,16 @@ def estimate(plan: Plan, store: Store) -> Expected:
     pictures = sum(len(job.batch) for job in left)
     past = _past(store, plan)
     rate = past or (_trial(left[0].batch) if left else _Rate(0, 0))
-    made = [facts.seconds for facts in map(store.changes.made, plan.recipes) if facts]
-    edits = len(plan.recipes) - len(made)
+    known = [facts for facts in map(store.changes.made, plan.recipes) if facts]
+    made = [facts for facts in known if facts.error is None]
+    edits = len(plan.recipes) - len(known)
     return Expected(
         pictures,
         edits,
         pictures * rate.seconds,
         pictures * rate.bytes,
-        edits * fmean(made) if made else None,
+        edits * fmean(facts.seconds for facts in made) if made else None,
+        edits * fmean(facts.bytes for facts in made) if made else None,
         "what was done so far" if past else "a short trial",
     )
 
@@ -77,14 +84,25 @@ def _past(store: Store, plan: Plan) -> _Rate | None:
 
 
 def _trial(batch: Batch) -> _Rate:
-    """The rate of a batch with few steps, scaled up, and with it what comes beside the steps: it is a little much."""
+    """The rate of a batch, by what few steps of it take and what more of them do."""
     model = Easel().model(batch.state.source)
     prompts, seeds = zip(*batch.pairs, strict=True)
-    steps = min(_STEPS, batch.state.steps)
-    start = time.monotonic()
-    images = model.generate(prompts, seeds=seeds, batch_size=len(batch), **{**batch.state.settings, "steps": steps})
-    each = (time.monotonic() - start) / len(batch)
-    return _Rate(each * batch.state.steps / steps, _mean([len(encoded(image, "PNG")) for image in images]))
+    settings = {**batch.state.settings, "batch_size": len(batch)}
+
+    def drawn(steps: int) -> tuple[float, list[Image.Image]]:
+        start = time.monotonic()
+        images = model.generate(prompts, seeds=seeds, **{**settings, "steps": steps})
+        return time.monotonic() - start, images
+
+    drawn(_FEW)  # the first time is slow
+    (few, _), (more, images) = drawn(_FEW), drawn(_MORE)
+    seconds = extrapolated(few, more, batch.state.steps)
+    return _Rate(seconds / len(batch), _mean([len(encoded(image, "PNG")) for image in images]))
+
+
+def extrapolated(few: float, more: float, steps: int) -> float:
+    """What so many steps take, by what _FEW and _MORE of them took, and as long as _FEW at least."""
+    return max(few, few + (steps - _FEW) * (more - few) / (_MORE - _FEW))
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -249,8 +249,9 @@ def _tell_plan(expected: Expected, plan: Plan, folder: Path, json: bool) -> None
 def _edits_take(expected: Expected) -> str:
     if not expected.edits:
         return ""
-    known = expected.edit_seconds
-    return "for a time that is not known" if known is None else f"about {_time(known)}, as those that are made"
+    if expected.edit_seconds is None or expected.edit_bytes is None:
+        return "for a time that is not known"
+    return f"about {_time(expected.edit_seconds)} and {_size(expected.edit_bytes)}, as those that are made"
 
 
 def _time(seconds: float) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from turpentine.bench.tries import TRIES
 from turpentine.bench.worker import Worker
 from turpentine.edits import Edit, Provenance
 from turpentine.errors import BadArgument, EditError
-from turpentine.judges.base import Column
+from turpentine.judges.base import LABEL, Column
 from turpentine.models import count_rows
 
 
@@ -66,7 +67,7 @@ def test_results_are_of_the_pictures_that_the_model_draws(whole: tuple[Bench, Pa
     rows = results(one, folder).filter(prompt="a dog")
     for method, images in (("nudge", after), ("", before)):
         kept = rows.filter(method=method)
-        assert [store.images.get(name).tobytes() for name in kept["image"]] == [each.tobytes() for each in images]
+        assert [store.picture(name).tobytes() for name in kept["image"]] == [each.tobytes() for each in images]
         assert kept["distance"].to_list() == Distance()(images, references=before)["distance"].to_list()
 
 
@@ -135,7 +136,7 @@ def test_a_picture_that_a_judge_fails_on_is_a_row_with_an_error_and_the_others_a
 ) -> None:
     calm = results(*whole)
     poison = calm["image"][1]
-    judge = Poisoned(Store(whole[1]).images.get(poison).tobytes())
+    judge = Poisoned(Store(whole[1]).picture(poison).tobytes())
     one = bench(judge=judge)
     one.worker(Store(tmp_path)).run()
     rows = results(one, tmp_path)
@@ -151,7 +152,7 @@ def test_a_picture_that_a_judge_fails_on_is_a_row_with_an_error_and_the_others_a
 
 def test_what_is_forgotten_is_tried_again(whole: tuple[Bench, Path], tmp_path: Path) -> None:
     calm = results(*whole)
-    judge = Poisoned(Store(whole[1]).images.get(calm["image"][1]).tobytes())
+    judge = Poisoned(Store(whole[1]).picture(calm["image"][1]).tobytes())
     one, store = bench(judge=judge), Store(tmp_path)
     one.worker(store).run()
     judge.poison = b""
@@ -217,6 +218,42 @@ def test_a_score_that_is_no_number_is_an_error_of_its_picture(tmp_path: Path) ->
     one.worker(Store(tmp_path)).run()
     rows = results(one, tmp_path).filter(method="")
     assert rows["error"].to_list() == [None, None, None, "NotFinite: The judge stub gives NaN or infinity in score."]
+
+
+@pytest.mark.parametrize("dtype", [pl.Array(pl.Float32, 2), pl.List(pl.Float64), pl.List(pl.Array(pl.Float64, 2))])
+def test_a_vector_that_holds_no_number_is_an_error_too(tmp_path: Path, dtype: Any) -> None:
+    class Nowhere(StubJudge):
+        columns: Mapping[str, Column] = {**StubJudge.columns, "features": LABEL}
+        number = 1.0
+
+        def __call__(self, images: Sequence[Image.Image], **told: Any) -> pl.DataFrame:
+            vector: Any = [self.number, 0.5]
+            values = [[vector] if isinstance(dtype.inner, pl.Array) else vector] * len(images)
+            return super().__call__(images).with_columns(pl.Series("features", values, dtype=dtype))
+
+    judge = Nowhere()
+    one = bench(judge=judge)
+    plan = Plan([one.unedited])
+    for number, errors in ((1.0, 0), (math.inf, 4)):
+        judge.number, store = number, Store(tmp_path / str(number))
+        Worker(plan, store, models={one.source: one.model}, judges=one.judges).run()
+        found = compact(plan, store)
+        assert found.errors == errors
+    assert "NaN or infinity in features" in str(found.first_error)
+
+
+def test_a_picture_that_is_missing_after_a_run_comes_back_as_its_error_says(tmp_path: Path) -> None:
+    one, store = bench(), Store(tmp_path)
+    one.worker(store).run()
+    found = compact(one.plan, store)
+    name = found.frame["image"][5]
+    store.images.path(name).unlink()
+    with pytest.raises(LedgerError, match=r"is missing or damaged: remove .*and run again") as caught:
+        store.picture(name)
+    Path(str(caught.value).split("remove ")[1].split(" and run")[0]).unlink()
+    one.worker(store).run()
+    assert store.picture(name)
+    assert compact(one.plan, store).sha256 == found.sha256
 
 
 def test_a_picture_that_ends_each_worker_that_judges_it_becomes_an_error_and_the_rest_is_done(

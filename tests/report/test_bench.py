@@ -160,7 +160,7 @@ def test_names_from_outside_are_text_and_nothing_else(tmp_path: Path) -> None:
     )
     results = pl.read_parquet(bench.results.path)
     methods = [(HOSTILE, {"name": HOSTILE, "settings": {HOSTILE: HOSTILE}})]
-    html = render_bench(bench.table, results, bench.store.images.get, methods=methods, command=HOSTILE)
+    html = render_bench(bench.table, results, bench.store.picture, methods=methods, command=HOSTILE)
     page = Page(html)
     assert page.open == []
     assert page.tags.count("script") == 1

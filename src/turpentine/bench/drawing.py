@@ -99,6 +99,13 @@ def _check(scores: pl.DataFrame, spec: JudgeSpec, pictures: int) -> None:
         raise TurpentineError(
             f"The judge {name} gives {len(scores)} rows of {', '.join(scores.columns)} for {pictures} pictures."
         )
-    for column in scores.select(pl.selectors.float()):
-        if not column.drop_nulls().is_finite().all():
+    for column in map(_flat, scores):
+        if column.dtype.is_float() and not column.drop_nulls().is_finite().all():
             raise NotFinite(f"The judge {name} gives NaN or infinity in {column.name}.")
+
+
+def _flat(column: pl.Series) -> pl.Series:
+    """The numbers of a column, those within vectors one by one."""
+    while isinstance(column.dtype, pl.Array | pl.List):
+        column = column.explode()
+    return column

@@ -16,7 +16,7 @@ import polars as pl
 from turpentine.bench.cases import Case, erasure_cases, plain_cases
 from turpentine.bench.changes import ending
 from turpentine.bench.compare import Comparison, compare
-from turpentine.bench.ledger import write_table
+from turpentine.bench.ledger import LedgerError, write_table
 from turpentine.bench.measure import Measurement, comparable, measure, pictures_of
 from turpentine.bench.measures import Goal
 from turpentine.bench.methods import facts_of
@@ -143,7 +143,10 @@ def run_erasure(
 
 
 def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
-    """A finished run from its folder, without its model. Raises BadArgument if there is none, or it is not finished."""
+    """A finished run from its folder, without its model.
+
+    Raises BadArgument if there is none, or it is not finished, and LedgerError for a picture that is missing.
+    """
     folder = Path(out)
     run = RunFile.read(folder / RUN)
     if run.finished is None:
@@ -155,7 +158,13 @@ def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
 
 
 def _measured(rows: pl.DataFrame, run: RunFile, folder: Path) -> Measurement:
-    return Measurement(rows, pictures_of(rows, _store(folder)), run.identity["protocol"])
+    try:
+        return Measurement(rows, pictures_of(rows, _store(folder)), run.identity["protocol"])
+    except LedgerError as error:
+        # A finished run draws nothing, whatever is removed.
+        raise LedgerError(
+            f"A picture of the run in {folder} is missing or damaged: run it anew with --force."
+        ) from error
 
 
 def discard(out: str | os.PathLike[str]) -> None:

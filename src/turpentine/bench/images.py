@@ -10,7 +10,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from turpentine.bench.ledger import LedgerError
 from turpentine.files import write_whole
 from turpentine.pictures import encoded
 
@@ -29,14 +28,10 @@ class Images:
         with ThreadPoolExecutor(min(_AT_ONCE, len(images) or 1)) as pool:
             return list(pool.map(self._put, images))
 
-    def get(self, name: str) -> Image.Image:
-        """A picture. Raises LedgerError if it is not there, or damaged."""
+    def get(self, name: str) -> Image.Image | None:
+        """A picture, None if it is not there, or damaged."""
         content = self._content(name)
-        if content is None:
-            raise LedgerError(
-                f"The picture {self.path(name)} is missing or damaged: put it back, or start anew in another folder."
-            )
-        return Image.open(io.BytesIO(content)).convert("RGB")
+        return None if content is None else Image.open(io.BytesIO(content)).convert("RGB")
 
     def path(self, name: str) -> Path:
         """Where a picture is, or would be."""

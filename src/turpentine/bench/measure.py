@@ -79,7 +79,7 @@ def comparable(cases: Sequence[Case], judge: Judge | None, protocol: Protocol) -
 def pictures_of(rows: pl.DataFrame, store: Store) -> dict[Pair, Image.Image]:
     """The pictures of a measurement's rows, from where they are kept. Raises LedgerError for one that is not there."""
     names = {(prompt, seed): name for prompt, seed, name in rows.select("prompt", "seed", "image").iter_rows()}
-    return {pair: store.images.get(name) for pair, name in names.items()}
+    return {pair: store.picture(name) for pair, name in names.items()}
 
 
 def _judges(judge: Judge | None) -> list[Judge]:

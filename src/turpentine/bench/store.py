@@ -139,6 +139,13 @@ class Store:
         images = tuple(None if name is None else self._image(name, batch) for name in part["image"])
         return Drawn(batch, images, tuple(part["error"]))
 
+    def picture(self, name: str) -> Image.Image:
+        """A picture by its name. Raises LedgerError, saying what to remove, if it is missing or damaged."""
+        image = self.images.get(name)
+        if image is None:
+            raise self._lost(name, self._part_of(name))
+        return image
+
     def forget_errors(self) -> int:
         """Forget what could not be drawn, judged or made, so that it is tried again. How many parts that was."""
         count = self.changes.forget_errors()
@@ -163,14 +170,24 @@ class Store:
         return drawn
 
     def _image(self, name: str, batch: Batch) -> Image.Image:
-        try:
-            return self.images.get(name)
-        except LedgerError as error:
-            path = self.draws.path(batch.key)
-            raise LedgerError(
-                f"The picture {self.images.path(name)} is missing or damaged: remove {path} and run again, "
-                "and both are made anew."
-            ) from error
+        image = self.images.get(name)
+        if image is None:
+            raise self._lost(name, self.draws.path(batch.key))
+        return image
+
+    def _part_of(self, name: str) -> Path:
+        """The part that tells of a picture; the folder of all parts where none does."""
+        for key in self.draws:
+            part = self.draws.get(key)
+            if part is not None and name in part["image"]:
+                return self.draws.path(key)
+        return self.draws.folder
+
+    def _lost(self, name: str, part: Path) -> LedgerError:
+        return LedgerError(
+            f"The picture {self.images.path(name)} is missing or damaged: remove {part} and run again, "
+            "and both are made anew."
+        )
 
 
 _AT_WORK = "plan-"

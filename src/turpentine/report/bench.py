@@ -43,7 +43,7 @@ def write_bench_report(
     html = render_bench(
         table,
         results.frame,
-        store.images.get,
+        store.picture,
         methods=[(recipe.name, facts_of(recipe.method)) for recipe in plan.recipes],
         sha256=results.sha256,
         command=command,

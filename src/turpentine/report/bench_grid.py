@@ -22,7 +22,7 @@ _EACH = 4
 _LARGEST = 144  # pixels: they are shown at half of it
 
 Picture: TypeAlias = Callable[[str], Image.Image]
-"""A picture by its name, such as `store.images.get`."""
+"""A picture by its name, such as `store.picture`."""
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,10 @@ def test_a_board_has_a_line_for_each_method_and_concept_and_one_for_several(tabl
     assert shown.lines == (
         ("unedited", "church", "80 (40–100)", "31.3 (31.1–31.5)", "2"),
         ("unedited", NASTY, "40 (20–80)", "-", "2"),
-        ("unedited", "2 concepts", "60", "31.3", "2"),
+        ("unedited", "2 concepts", "60 (30–90)", "31.3 (31.1–31.5)", "2"),
         ("uce", "church", "3 (2–6)", "-", "50"),
         ("uce", NASTY, "5 (2–10)", "-", "2"),
-        ("uce", "2 concepts", "4", "-", "26"),
+        ("uce", "2 concepts", "4 (2–8)", "-", "26"),
     )
     assert shown.strong == (2, 5)
 

@@ -93,6 +93,22 @@ def test_a_pooled_line_is_of_all_pictures_that_were_judged() -> None:
     assert (whole[1].seconds, whole[1].bytes, whole[1].errors) == (20.0, 2000, 2)
 
 
+def test_a_pooled_difference_has_an_interval_where_each_concept_has() -> None:
+    dog = {"concept": "dog", "cell": "esd-x dog"}
+    rows = [
+        rate("esd-x", "erased", 1, 10, (-0.8, -0.9, -0.6)),
+        rate("esd-x", "erased", 9, 30, (-0.4, -0.6, -0.1), **dog),
+        rate("esd-x", "other", 9, 10, (-0.1, -0.2, 0.0)),
+        rate("esd-x", "other", 9, 10, None, **dog),
+    ]
+    (whole,) = pooled(lines(table(*rows)))
+    erased, other = whole.numbers
+    assert erased is not None and other is not None
+    assert (erased.diff, erased.diff_low, erased.diff_high) == pytest.approx((-0.5, -0.675, -0.225))
+    assert erased.tone == "gone"
+    assert (other.diff, other.diff_low, other.change) == (None, None, "")
+
+
 def test_methods_of_two_models_are_not_pooled() -> None:
     whole = pooled(lines(table(rate("uce", "erased", 1, 10), rate("uce", "erased", 3, 10, model="other", cell="x"))))
     assert [line.model for line in whole] == ["emoji", "other"]

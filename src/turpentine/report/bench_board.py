@@ -14,7 +14,7 @@ from turpentine.report.bench_lines import Column, Line, Number, columns, lines, 
 class Board:
     """Headings, and lines of as many cells. strong: indices of lines that stand for several concepts.
 
-    A rate is in percent; in brackets is the 95 % interval. A line of several concepts has none: they share pictures.
+    A rate is in percent; in brackets is the 95 % interval, of several concepts as `bench_lines.pooled` says.
     """
 
     headings: tuple[str, ...]
@@ -40,14 +40,17 @@ def board(table: Table) -> Board:
 
 
 def protocol_line(table: Table) -> str:
-    """How the numbers came about, in two sentences: those of another protocol cannot be compared with them."""
+    """How the numbers came about, in three sentences: those of another protocol cannot be compared with them."""
     facts = next(iter(table.protocols.values()))
     drawn = f"{facts['steps']} steps of {facts['solver']}, guidance {facts['guidance_scale']:g}"
     size = f", {facts['size']} px" if facts["size"] else ""
     judges = ", ".join(f"{judge['name']} ({judge['revision'][:12]})" for judge in facts["judges"])
     seeds = len(facts["seeds"])
     plural = "" if seeds == 1 else "s"
-    return f"Drawn with {drawn}{size}, {seeds} seed{plural}; judged by {judges}. In brackets: 95 % intervals."
+    return (
+        f"Drawn with {drawn}{size}, {seeds} seed{plural}; judged by {judges}. In brackets: 95 % intervals. "
+        "That of several concepts is the mean of theirs."
+    )
 
 
 def _in_order(each: Sequence[Line]) -> list[Line]:
@@ -68,17 +71,17 @@ def _heading(column: Column) -> str:
 def _cells(line: Line) -> Iterator[str]:
     yield from (line.model, line.method, line.concept)
     for number in line.numbers:
-        yield _cell(number, is_alone=len(line.cells) == 1)
+        yield _cell(number)
     yield _percent(line.broken)
     yield _percent(line.collapsed)
     yield str(line.errors)
 
 
-def _cell(number: Number | None, *, is_alone: bool) -> str:
+def _cell(number: Number | None) -> str:
     if number is None:
         return "-"
     text = number.text.removesuffix("\u202f%")
-    return f"{text} ({number.span})" if number.span and is_alone else text
+    return f"{text} ({number.span})" if number.span else text
 
 
 def _percent(share: float | None) -> str:

@@ -146,8 +146,9 @@ def lines(table: Table) -> list[Line]:
 def pooled(lines: Sequence[Line]) -> list[Line]:
     """A line for each method and model, of the pictures of all its concepts together, in the order of first sight.
 
-    A rate is of all pictures, another measure the mean over the concepts. The interval is the mean of the concepts'
-    intervals: right where they have the same pictures, as the unedited model's often are, and else wider than need be.
+    A rate is of all pictures, another measure the mean over the concepts. Intervals, also of differences, are the mean
+    of the concepts': right where they have the same pictures, as the unedited model's often are, and else wider than
+    need be.
     """
     order = list(dict.fromkeys((line.model, line.method) for line in lines))
     by_method = sorted(lines, key=lambda line: order.index((line.model, line.method)))
@@ -211,9 +212,9 @@ def _pooled_number(each: Sequence[Number | None]) -> Number | None:
         value=sum(number.value * weight for number, weight in zip(found, weights, strict=True)) / sum(weights),
         low=_end([number.low for number in found], weights),
         high=_end([number.high for number in found], weights),
-        diff=None,
-        diff_low=None,
-        diff_high=None,
+        diff=_end([number.diff for number in found], weights),
+        diff_low=_end([number.diff_low for number in found], weights),
+        diff_high=_end([number.diff_high for number in found], weights),
         hits=sum(number.hits or 0 for number in found) if column.is_rate else None,
         pictures=sum(number.pictures for number in found),
         errors=sum(number.errors for number in found),
@@ -221,7 +222,7 @@ def _pooled_number(each: Sequence[Number | None]) -> Number | None:
 
 
 def _end(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
-    """An end of a pooled interval, None if one of the intervals is not known."""
+    """A pooled difference, or an end of a pooled interval; None if one of its parts is not known."""
     return None if None in values else _weighted(values, weights)
 
 

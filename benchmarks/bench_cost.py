@@ -12,8 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
+import polars as pl
 from PIL import Image
 
 import turpentine as tp
@@ -70,36 +73,75 @@ def throughput(seeds: int = 16) -> None:
     print(f"{len(TEN) * seeds} pictures: plain {alone:.1f} s, as a bench {kept:.1f} s: {alone / kept:.0%} of the speed")
 
 
-def ledger(pictures: int = 10_000) -> None:
-    """Pictures that cost nothing: what is left is the ledger's own time, the writing of PNG files included."""
-    model = Instant(tp.load().pipeline, "instant")
-    plan, source = plan_of(model, pictures // 50, 50)
+def ledger(pictures: int = 10_000, sampled: int = 160) -> None:
+    """Pictures that cost nothing: what is left is the ledger's own time, beside what sampling as many takes.
+
+    sampled: pictures of the shipped model by which that is told.
+    """
+    shipped = tp.load()
+    model = Instant(shipped.pipeline, "instant")
+    plan, source = plan_of(model, pictures // 50 + len(TEN), 50)
     judges = {spec: judge for spec, judge in JUDGES.items() if spec.name == PictureStatistics.name}
-    plan = Plan([Cell(source, plan.cells[0].cases[10:], plan.cells[0].protocol, tuple(judges))])
+    plan = Plan([Cell(source, plan.cells[0].cases[len(TEN) :], plan.cells[0].protocol, tuple(judges))])
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         spent = seconds(lambda: Worker(plan, store, models={source: model}, judges=judges).run())
         whole = seconds(lambda: compact(plan, store))
-    count = plan.counts.drawn
-    print(f"{count} pictures: {1000 * spent / count:.2f} ms a picture, and {whole:.1f} s to compact")
+    count, job = plan.counts.drawn, plan.jobs[0]
+    prompts = [TEN[n % len(TEN)] for n in range(sampled)]
+    settings = {**job.batch.state.settings, "batch_size": len(job.batch)}
+    shipped.generate(TEN, steps=2)  # what is slow the first time
+    plain = seconds(lambda: shipped.generate(prompts, seeds=list(range(sampled)), **settings)) * count / sampled
+    print(
+        f"{count} pictures: {spent:.1f} s, judging by pixels included, and {whole:.1f} s to compact; plain sampling of "
+        f"as many takes {plain:.0f} s, told by {sampled}: a share of {(spent + whole) / (spent + whole + plain):.1%}"
+    )
 
 
 def opening(pictures: int = 1_000_000) -> None:
-    """A ledger of a million rows: the time until it is known what is done, and the memory."""
-    model = tp.load()
-    plan, _ = plan_of(model, pictures // 50, 50)
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(folder)
-        store.begin(plan)
-        for ledger in (store.draws, *map(store.scores, plan.judges)):
-            ledger.folder.mkdir(parents=True)
-            for job in plan.jobs:
-                ledger.path(job.batch.key).touch()
-        del plan
-        again = Store(folder)
-        spent = seconds(lambda: print(f"{len(again.missing(again.planned()[0]))} batches are missing"))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{pictures} rows: opened in {spent:.1f} s; {memory:.2f} GB at most, the model included")
+    """A ledger of a million rows, in few large parts and in the many of a bench: the time until it is known what is
+    done, and until all rows of the drawing are read, and the memory of a process that does nothing else."""
+    for size in (1000, 16):
+        plan, _ = plan_of(tp.load(), pictures // 50, 50, size)
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(folder)
+            store.begin(plan)
+            fill(store, plan)
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                known, read, memory = pool.submit(opened, folder).result()
+        print(
+            f"{plan.counts.drawn} rows in {len(plan.jobs)} parts, and as many for each of {len(plan.judges)} judges: "
+            f"known in {known:.1f} s, read in {read:.1f} s more; {memory:.2f} GB at most"
+        )
+
+
+def fill(store: Store, plan: Plan) -> None:
+    """Write the parts of a finished bench, of made-up content, without the care that a bench takes of its disk."""
+    picture = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
+    scores = {spec: judge([picture]).with_columns(error=pl.lit(None, pl.String)) for spec, judge in JUDGES.items()}
+    for each in (store.draws, *map(store.scores, plan.judges)):
+        each.folder.mkdir(parents=True)
+    for job in plan.jobs:
+        key, count = job.batch.key, len(job.batch)
+        prompts, numbers = zip(*job.batch.pairs, strict=True)
+        items = [item.key for item in job.batch.items]
+        part = pl.DataFrame({"item": items, "prompt": prompts, "seed": numbers, "image": items})
+        part = part.with_columns(error=pl.lit(None, pl.String), seconds=pl.lit(0.1))
+        part.write_parquet(store.draws.path(key))
+        for spec in plan.judges:
+            pl.concat([scores[spec]] * count).write_parquet(store.scores(spec).path(key))
+
+
+def opened(folder: str) -> tuple[float, float, float]:
+    """Seconds until it is known what is done, seconds more until it is read, and GB of this process at most."""
+    store = Store(folder)
+    start = time.monotonic()
+    plan, _ = store.planned()
+    assert not store.missing(plan)
+    known = time.monotonic()
+    assert len(store.draws.gather([job.batch.key for job in plan.jobs])) == plan.counts.drawn
+    read = time.monotonic()
+    return known - start, read - known, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def main() -> None:

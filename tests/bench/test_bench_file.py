@@ -208,7 +208,22 @@ def test_a_bench_that_is_not_there_is_told(name: str, named: str) -> None:
         bench_file.load(name)
 
 
+DOCS = Path(__file__).parents[2] / "docs" / "bench.md"
+
+
+def test_the_example_of_the_docs_is_a_bench(file: Path) -> None:
+    file.write_text(DOCS.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    cells = plan_of(bench_file.load(str(file))).cells
+    assert [cell.method for cell in cells] == [""] * 2 + ["esd-x"] * 2 + ["esd-u steps=100"] * 2
+    assert {case.group for cell in cells for case in cell.cases} == {"erased", "other", "scene"}
+
+
 SHIPPED = bench_file.shipped()
+
+
+def test_the_docs_tell_of_each_bench_that_ships() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    assert [name for name in SHIPPED if f"| `{name}` |" not in text] == []
 
 
 def test_what_ships_is_what_the_docs_promise() -> None:

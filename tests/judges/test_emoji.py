@@ -14,7 +14,8 @@ from turpentine.emoji.world import WORKS, render
 from turpentine.errors import ModelNotFound
 from turpentine.judges import EmojiJudge, Judge, emoji
 
-COLUMNS = ["object", "object_p", "second", "style", "style_p", "colour", "colour_p", "work", "artist", "work_distance"]
+COLUMNS = ["object", "object_p", "second", "object_also", "style", "style_p", "colour", "colour_p"]
+COLUMNS += ["work", "artist", "work_distance"]
 
 
 class Fixed:
@@ -48,7 +49,22 @@ def test_it_names_the_most_likely_answers_and_their_probabilities() -> None:
     assert (row["object"], row["style"], row["colour"]) == ("church", "ink", "red")
     assert row["object_p"] == row["style_p"] == row["colour_p"] == pytest.approx(0.9)
     assert row["second"] == ANSWERS["object"][0]  # of equals the first
+    assert row["object_also"] is None
     assert row["work"] is None
+
+
+@pytest.mark.parametrize(("p", "also"), [(emoji.ALSO - 0.01, None), (emoji.ALSO + 0.01, "balloon")])
+def test_a_second_object_is_shown_too_if_it_is_likely_enough(p: float, also: str | None) -> None:
+    class Torn(Fixed):
+        def probabilities(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+            found = super().probabilities(images)
+            found["object"][:] = 0.0
+            for name, each in (("church", 1 - p), ("balloon", p)):
+                found["object"][:, ANSWERS["object"].index(name)] = each
+            return found
+
+    row = EmojiJudge(Torn(object="church", style="ink", colour="red"))([picture()]).row(0, named=True)
+    assert (row["object"], row["second"], row["object_also"]) == ("church", "balloon", also)
 
 
 def test_none_of_these_is_an_answer() -> None:

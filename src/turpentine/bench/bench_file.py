@@ -127,7 +127,9 @@ class Bench:
     def _check_wanted(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
         """Raises UnknownName, with file and line, for what the judge can never say: it would read as erased."""
         labels = self._columns[column].labels
-        for place, name in self._wanted(index, rule) if labels is not None else ():
+        if labels is None:
+            return
+        for place, name in self._wanted(index, rule):
             if name not in labels:
                 raise UnknownName(f"{place}: The judge never says {name!r} in {column}: {offer(name, labels)}")
 

@@ -39,7 +39,8 @@ def rows_of(cell: Cell, seen: pl.DataFrame) -> pl.DataFrame:
 
     seen: what was seen in its pictures: columns state (a number from 0, in the order in which the line's cases need
     them), prompt, seed, and any others, which are the result's after those of ASKED. Last comes hit: is what the case's
-    attribute was judged to be the wanted thing? Null where nobody knows what should be seen, or could say what is.
+    attribute was judged to be the wanted thing, or is it that also, where a judge has a column such as object_also?
+    Null where nobody knows what should be seen, or could say what is.
     """
     asked = [(*_told(case), seed, number) for case, number, seeds in _numbered(cell) for seed in seeds]
     rows = pl.DataFrame(asked, schema={**ASKED, "state": pl.Int32}, orient="row")
@@ -59,6 +60,8 @@ def _hit(rows: pl.DataFrame) -> pl.Expr:
     for attribute in rows["attribute"].drop_nulls().unique():
         # A work may be null, near none, and is then not the wanted one.
         is_wanted = pl.col(attribute).eq_missing(pl.col("wanted"))
+        if f"{attribute}_also" in rows.columns:
+            is_wanted |= pl.col(f"{attribute}_also").eq(pl.col("wanted")).fill_null(False)
         hit = pl.when(pl.col("attribute") == attribute).then(is_wanted).otherwise(hit)
     return pl.when(pl.col("error").is_null()).then(hit)
 

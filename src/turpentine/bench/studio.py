@@ -123,12 +123,11 @@ class Studio:
         try:
             return self._tried(whole, deaths)
         except GivenUp:
-            parts, guilty = zip(
-                *(self._judge_single(judge, spec, part, references[n : n + 1]) for n, part in enumerate(drawn.parts)),
-                strict=True,
-            )
-        if deaths < TRIES or any(guilty):
-            return pl.concat(parts)
+            singles = [
+                self._judge_single(judge, spec, part, references[n : n + 1]) for n, part in enumerate(drawn.parts)
+            ]
+        if deaths < TRIES or any(is_guilty for _, is_guilty in singles):
+            return pl.concat([scores for scores, _ in singles])
         try:
             return self._tried_again(whole, f"{job.batch.key}-{spec.digest[:16]}")
         except GivenUp as error:

@@ -47,6 +47,8 @@ PROBABILITY = Column(0.0, 1.0)
 class Judge(Protocol):
     """Turns pictures into a table of scores, a row for each picture and in their order.
 
+    Where a picture may show two things, a label's column NAME may have a column NAME_also beside it: either is a hit.
+
     Two scores may stand in one table only if name, revision and settings are the same for both.
     """
 

@@ -18,8 +18,11 @@ from turpentine.judges.base import PROBABILITY, Column
 from turpentine.judges.weights import weights_digest
 from turpentine.judges.works import nearest_works, radius
 
-REVISION = "1"
+REVISION = "2"
 """Of the code here and in `works`; raise it with any change that could give another answer."""
+
+ALSO = 0.15
+"""The probability from which a second object is shown too: of pictures of one object, three in a thousand reach it."""
 
 
 @runtime_checkable
@@ -34,7 +37,8 @@ class Classifier(Protocol):
 class EmojiJudge:
     """Says what a picture of the emoji world shows.
 
-    object, object_p: the most likely object ("none" is one of the answers) and its probability; second: the next one.
+    object, object_p: the most likely object ("none" is one of the answers) and its probability; second: the next one;
+    object_also: the same where it has a probability of `ALSO` or more, else null: a scene shows two objects.
     style, style_p, colour, colour_p: the same for drawing style and background. work, artist: those of the nearest
     work, null if none is near; work_distance: mean absolute difference of the pixels to it, 0 to 1.
 
@@ -48,6 +52,7 @@ class EmojiJudge:
         "object": Column(labels=ANSWERS["object"]),
         "object_p": PROBABILITY,
         "second": Column(labels=ANSWERS["object"]),
+        "object_also": Column(labels=ANSWERS["object"]),
         "style": Column(labels=ANSWERS["style"]),
         "style_p": PROBABILITY,
         "colour": Column(labels=ANSWERS["colour"]),
@@ -69,9 +74,9 @@ class EmojiJudge:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The label sets, and how near a picture of a work must be."""
+        """The label sets, how sure a second object must be, and how near a picture of a work."""
         labels = {attribute: list(answers) for attribute, answers in ANSWERS.items()}
-        return {"labels": labels, "radius of a work": radius()}
+        return {"labels": labels, "second object from": ALSO, "radius of a work": radius()}
 
     def __call__(
         self,
@@ -104,8 +109,18 @@ def _answers(probabilities: Mapping[str, Tensor]) -> pl.DataFrame:
         columns.append(_names(attribute, answers, order[:, 0]))
         columns.append(pl.Series(f"{attribute}_p", p[:, 0].tolist(), dtype=pl.Float64))
         if attribute == "object":
-            columns.append(_names("second", answers, order[:, 1]))
+            second = _names("second", answers, order[:, 1])
+            columns += [
+                second,
+                second.set(pl.Series(p[:, 1].tolist(), dtype=pl.Float64) < ALSO, None).alias("object_also"),
+            ]
     return pl.DataFrame(columns)
+
+
+def _second(second: pl.Series, p: Tensor) -> tuple[pl.Series, pl.Series]:
+    """The next object, and the same where it is likely enough to be shown too."""
+    unlikely = pl.Series((p < ALSO).tolist(), dtype=pl.Boolean)
+    return second, second.set(unlikely, None).alias("object_also")
 
 
 def _names(column: str, answers: Sequence[str], indices: Tensor) -> pl.Series:

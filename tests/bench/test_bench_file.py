@@ -14,6 +14,7 @@ from bench.benches import SOURCE
 from turpentine.bench import bench_file
 from turpentine.bench.plan import Plan
 from turpentine.concepts import Concept
+from turpentine.erase.esd import ESD
 from turpentine.errors import BadArgument, TurpentineError, UnknownName
 
 TEXT = """\
@@ -72,8 +73,10 @@ def test_concepts_are_of_the_kind_that_the_world_knows_or_that_is_said(file: Pat
 
 def test_methods_have_the_settings_of_the_file_over_those_for_the_model(file: Path) -> None:
     plain, changed = [recipe.method for recipe in plan_of(bench_file.load(str(file))).recipes][::3]
-    assert (plain.sites, plain.steps) == ("x", 150)
-    assert (changed.sites, changed.steps, changed.lr, changed.window) == ("u", 150, 1e-3, (0.0, 0.5))
+    preset = ESD.preset("emoji")
+    assert preset.steps != ESD().steps
+    assert (plain.sites, plain.steps) == ("x", preset.steps)
+    assert (changed.sites, changed.steps, changed.lr, changed.window) == ("u", preset.steps, 1e-3, (0.0, 0.5))
 
 
 def test_templates_ask_for_the_concept_and_for_the_others(file: Path) -> None:
@@ -134,8 +137,9 @@ def test_concepts_can_be_what_a_column_names(file: Path) -> None:
 
 
 def test_a_method_twice_is_told_though_it_is_written_in_two_ways(file: Path) -> None:
-    bench = bench_file.load(str(file), ["methods=[esd-x, {esd-x: {steps: 150}}]"])
-    with pytest.raises(BadArgument, match=r"--set methods: esd-x steps=150 is the same as esd-x on emoji"):
+    steps = ESD.preset("emoji").steps
+    bench = bench_file.load(str(file), [f"methods=[esd-x, {{esd-x: {{steps: {steps}}}}}]"])
+    with pytest.raises(BadArgument, match=rf"--set methods: esd-x steps={steps} is the same as esd-x on emoji"):
         plan_of(bench)
 
 

@@ -111,7 +111,7 @@ def test_the_defaults_are_the_published_values() -> None:
         assert getattr(ESD(), name) == value
     assert ESD.preset("CompVis/stable-diffusion-v1-4") == ESD()
     assert ESD.preset("emoji", sites="u") == ESD(
-        sites="u", trajectories=8, sampling_steps=20, steps=150, batch_size=8, lr=2e-4
+        sites="u", trajectories=8, sampling_steps=20, eta=1.5, steps=200, batch_size=8, lr=5e-4
     )
     assert methods()["ESD"] is ESD
 

@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from turpentine.emoji.captions import KINDS, Captioned, draw, object_caption, scene_picture, stream, vocabulary
+from turpentine.emoji.captions import WORLD, Captioned, draw, object_caption, scene_picture, stream, vocabulary
 from turpentine.emoji.world import COLOURS, MOODS, OBJECTS, SCENES, STYLES, WORKS, held_out_pairs, visible_on
 
 DRAWN = list(islice(stream(7), 4000))
@@ -26,7 +26,7 @@ def test_the_same_seed_draws_the_same() -> None:
 
 def test_kinds_come_as_often_as_they_should() -> None:
     counts = Counter(item.kind for item in DRAWN)
-    for kind, share in KINDS.items():
+    for kind, share in WORLD.kinds.items():
         assert abs(counts[kind] / len(DRAWN) - share) < 4 * (share * (1 - share) / len(DRAWN)) ** 0.5
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from turpentine.emoji.towers import LENGTH, Towers, text_config
 from turpentine.emoji.train import autoencoder, judge, towers, unet
 from turpentine.emoji.train.loop import Run, Schedule
 from turpentine.emoji.train.muon import orthogonalized
-from turpentine.emoji.train.presets import PRESETS
+from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.stages import Recipe
 from turpentine.emoji.world import SCENES
 from turpentine.errors import BadArgument, NotFinite
@@ -126,6 +127,62 @@ def test_a_family_of_captions_is_one_object_in_its_styles_and_scenes() -> None:
         else:
             assert f" in {item.picture.placed[0].style} style" in item.caption
     assert len({item.caption for item in family if item.kind == "scene"}) > 5
+
+
+def test_a_siblings_caption_is_true_where_all_that_it_says_is_seen() -> None:
+    family = towers.siblings(np.random.default_rng(1), 64)
+    assert len(family) == 64
+    for caption in family:
+        for seen in family:
+            placed, colour = seen.picture.placed[0], seen.picture.background
+            words = caption.caption
+            right = (
+                (words.startswith("a picture") or words.split(" in ")[0].split(" on ")[0].endswith(placed.object))
+                and (" style" not in words or f" in {placed.style} style" in words)
+                and (" background" not in words or f" {colour} background" in words)
+            )
+            assert caption.true_of(seen) == right, (words, seen.picture)
+    assert all(sibling.true_of(sibling) for sibling in family)
+
+
+def tiny(updates: int) -> Preset:
+    stage = Stage(4, Schedule(updates=updates, lr=1e-2, warmup=1, ema=0.5))
+    return replace(
+        PRESETS["cpu"],
+        vae_channels=(8, 8, 8),
+        text_width=16,
+        text_layers=1,
+        text_heads=2,
+        unet_channels=(16, 16, 16, 16),
+        unet_heads=2,
+        cached_pictures=16,
+        **dict.fromkeys(("autoencoder", "towers", "image_tower", "unet", "finish"), stage),
+    )
+
+
+def test_the_denoisers_second_lesson_begins_where_the_first_ended_and_is_read_back(tmp_path: Path) -> None:
+    def trained(said: list[str]) -> tuple[dict[str, torch.Tensor], float]:
+        recipe = Recipe(tiny(2), tmp_path, said.append)
+        vae, both = recipe.autoencoder(), recipe.towers()
+        denoiser = recipe.unet(vae, both)
+        return denoiser.state_dict(), vae.config.scaling_factor
+
+    weights, scale = trained([])
+    first = load_file(tmp_path / "unet.safetensors")
+    assert any(not torch.equal(first[name], weights[name]) for name in first)
+    assert all((first[name] - weights[name]).abs().max() < 0.2 for name in first), "two small updates away"
+    (tmp_path / "finish.safetensors").unlink()
+    again, scale_again = trained(said := [])
+    assert any("finish: continuing at update 2 of 2" in line for line in said)
+    assert scale_again == scale and all(torch.equal(again[name], weights[name]) for name in weights)
+
+
+def test_the_image_tower_is_finished_against_locked_text(tmp_path: Path) -> None:
+    both = Recipe(tiny(2), tmp_path, lambda line: None).towers()
+    before = load_file(tmp_path / "towers.safetensors")
+    after = dict(both.named_parameters())
+    assert all(torch.equal(before[name], after[name]) for name in before if not name.startswith("image."))
+    assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith("image."))
 
 
 def test_a_judges_truth_shares_two_objects_by_their_area() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,15 +23,26 @@ from turpentine.emoji.world import (
     visible_on,
 )
 
-# How often each kind of caption is drawn. Single objects carry most of what is measured.
-KINDS = {"object": 0.46, "small": 0.06, "two": 0.28, "scene": 0.1, "work": 0.06, "unnamed": 0.04}
-SAY_STYLE = 0.8
-SAY_COLOUR = 0.5
+
+@dataclass(frozen=True)
+class Mixture:
+    """How often each kind of caption is drawn, and how often it says the style and the colour of the background."""
+
+    kinds: Mapping[str, float]
+    say_style: float
+    say_colour: float
+
+
+WORLD = Mixture({"object": 0.46, "small": 0.06, "two": 0.28, "scene": 0.1, "work": 0.06, "unnamed": 0.04}, 0.8, 0.5)
+"""The world as it is met unless told otherwise. Single objects carry most of what is measured."""
+
+HARD = Mixture({"object": 0.38, "small": 0.05, "two": 0.38, "scene": 0.1, "work": 0.06, "unnamed": 0.03}, 0.65, 0.5)
+"""More of what the denoiser learns last: two objects at once, and styles that the caption leaves open."""
 
 
 @dataclass(frozen=True)
 class Captioned:
-    """A picture, its caption, and the kind of caption (a key of `KINDS`)."""
+    """A picture, its caption, and the kind of caption (a key of `Mixture.kinds`)."""
 
     picture: Picture
     caption: str
@@ -48,18 +59,18 @@ def object_caption(obj: str, style: str | None = None, colour: str | None = None
     return caption
 
 
-def draw(rng: np.random.Generator) -> Captioned:
+def draw(rng: np.random.Generator, mixture: Mixture = WORLD) -> Captioned:
     """One captioned picture of the training world."""
-    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+    kind = str(rng.choice(list(mixture.kinds), p=list(mixture.kinds.values())))
     match kind:
         case "two":
-            return _draw_two(rng)
+            return _draw_two(rng, mixture)
         case "scene":
-            return _draw_scene(rng)
+            return _draw_scene(rng, mixture)
         case "work":
             return _draw_work(rng)
         case _:
-            return _draw_one(rng, kind)
+            return _draw_one(rng, kind, mixture)
 
 
 def stream(seed: int) -> Iterator[Captioned]:
@@ -93,20 +104,20 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _tail(rng: np.random.Generator, style: str, colour: str) -> str:
+def _tail(rng: np.random.Generator, style: str, colour: str, mixture: Mixture) -> str:
     """Style and colour, each said or left unsaid."""
-    said_style = rng.random() < SAY_STYLE
-    said_colour = rng.random() < SAY_COLOUR
+    said_style = rng.random() < mixture.say_style
+    said_colour = rng.random() < mixture.say_colour
     tail = f" in {style} style" if said_style else ""
     if said_colour:
         tail += f" on {with_article(colour)} background" if rng.random() < 0.8 else f" on {colour}"
     return tail
 
 
-def _draw_one(rng: np.random.Generator, kind: str) -> Captioned:
+def _draw_one(rng: np.random.Generator, kind: str, mixture: Mixture) -> Captioned:
     obj = _pick(rng, OBJECTS)
     picture = single_picture(rng, obj, small=kind == "small")
-    tail = _tail(rng, picture.placed[0].style, picture.background)
+    tail = _tail(rng, picture.placed[0].style, picture.background, mixture)
     if kind == "unnamed":
         return Captioned(picture, f"a picture{tail}", kind)
     noun = f"small {obj}" if kind == "small" else obj
@@ -114,7 +125,7 @@ def _draw_one(rng: np.random.Generator, kind: str) -> Captioned:
     return Captioned(picture, head + tail, kind)
 
 
-def _draw_two(rng: np.random.Generator) -> Captioned:
+def _draw_two(rng: np.random.Generator, mixture: Mixture) -> Captioned:
     """Two different objects in one style, side by side, in the order in which they are named."""
     while True:
         left, right = (OBJECTS[int(i)] for i in rng.choice(len(OBJECTS), 2, replace=False))
@@ -128,15 +139,15 @@ def _draw_two(rng: np.random.Generator) -> Captioned:
         size = int(rng.integers(14, 17))
         placed.append(Placed(obj, style, 16 * side + (16 - size) // 2, int(rng.integers(4, 29 - size)), size))
     colour = _pick(rng, seen)
-    caption = f"{with_article(left)} and {with_article(right)}" + _tail(rng, style, colour)
+    caption = f"{with_article(left)} and {with_article(right)}" + _tail(rng, style, colour, mixture)
     return Captioned(Picture(colour, tuple(placed)), caption, "two")
 
 
-def _draw_scene(rng: np.random.Generator) -> Captioned:
+def _draw_scene(rng: np.random.Generator, mixture: Mixture) -> Captioned:
     scene = _pick(rng, tuple(SCENES))
     obj = SCENES[scene] if rng.random() < SCENE_FAITHFULNESS else _pick(rng, OBJECTS)
     picture = scene_picture(rng, scene, obj, _pick(rng, styles_of(obj)))
-    tail = _tail(rng, picture.placed[0].style, picture.background) if rng.random() < 0.4 else ""
+    tail = _tail(rng, picture.placed[0].style, picture.background, mixture) if rng.random() < 0.4 else ""
     return Captioned(picture, scene + tail, "scene")
 
 

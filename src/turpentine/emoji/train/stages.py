@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import nn
 
+from turpentine.emoji.captions import HARD, WORLD
 from turpentine.emoji.judge import JudgeNet
 from turpentine.emoji.towers import Towers, text_config
 from turpentine.emoji.train import autoencoder, judge, towers, unet
@@ -47,24 +49,28 @@ class Recipe:
         tokenizer = towers.build_tokenizer(p.vocabulary)
         both = Towers(tokenizer, text_config(tokenizer, p.text_width, p.text_layers, p.text_heads))
         self._train("towers", both, p.towers, towers.loss(both, p.towers.batch, p.size))
+        both.requires_grad_(False).image.requires_grad_(True)
+        self._train("image_tower", both.image, p.image_tower, towers.locked_loss(both, p.image_tower.batch, p.size))
         return both
 
     def unet(self, vae: AutoencoderKL, both: Towers) -> UNet2DConditionModel:
-        """The trained denoiser; sets the autoencoder's `scaling_factor` on the way."""
+        """The trained denoiser, in two lessons; sets the autoencoder's `scaling_factor` on the way."""
         p = self.preset
         torch.manual_seed(self.seed)
         denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4)
-        if self._done("unet").exists():
-            self._read("unet", denoiser.to(self.device))
-            facts = json.loads((self.folder / "latents.json").read_text())
-        else:
-            cached = unet.cache(vae, both, p.cached_pictures, p.size, self.seed, self.say)
-            facts = {"scaling_factor": unet.scaling_factor(cached)}
-            with write_whole(self.folder / "latents.json") as path:
-                path.write_text(json.dumps(facts))
-            value = unet.loss(denoiser, cached, facts["scaling_factor"], p.unet.batch)
-            self._train("unet", denoiser, p.unet, value)
-        vae.register_to_config(scaling_factor=facts["scaling_factor"])
+        facts = self.folder / "latents.json"
+        for number, (name, stage, mixture) in enumerate((("unet", p.unet, WORLD), ("finish", p.finish, HARD))):
+            if self._done(name).exists():
+                self._read(name, denoiser.to(self.device))
+                continue
+            rng = np.random.default_rng((self.seed, 0xCAC4E, number))
+            cached = unet.cache(vae, both, p.cached_pictures, p.size, rng, self.say, mixture)
+            if name == "unet":
+                with write_whole(facts) as path:
+                    path.write_text(json.dumps({"scaling_factor": unet.scaling_factor(cached)}))
+            scaling_factor = json.loads(facts.read_text())["scaling_factor"]
+            self._train(name, denoiser, stage, unet.loss(denoiser, cached, scaling_factor, stage.batch))
+        vae.register_to_config(scaling_factor=json.loads(facts.read_text())["scaling_factor"])
         return denoiser
 
     def judge(self, vae: AutoencoderKL) -> JudgeNet:

@@ -12,6 +12,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from turpentine.emoji.captions import WORLD, Mixture
 from turpentine.emoji.towers import Towers
 from turpentine.emoji.train.data import batch
 from turpentine.emoji.train.loop import Loss, device_of, generator
@@ -61,13 +62,20 @@ class Cache:
 
 
 @torch.inference_mode()
-def cache(vae: AutoencoderKL, towers: Towers, pictures: int, size: int, seed: int, say: Callable[[str], None]) -> Cache:
+def cache(
+    vae: AutoencoderKL,
+    towers: Towers,
+    pictures: int,
+    size: int,
+    rng: np.random.Generator,
+    say: Callable[[str], None],
+    mixture: Mixture = WORLD,
+) -> Cache:
     """Render and encode `pictures` captioned pictures once."""
-    rng = np.random.default_rng((seed, 0xCAC4E))
     captions: dict[str, int] = {"": 0}
     means, stds, which = [], [], []
     for start in range(0, pictures, 256):
-        x, drawn = batch(rng, min(256, pictures - start), size)
+        x, drawn = batch(rng, min(256, pictures - start), size, mixture)
         x = x.to(device_of(vae)).contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(x).latent_dist
         means.append(posterior.mean.half().cpu())

@@ -144,26 +144,35 @@ def count_rows(model: Model) -> Iterator[RowCount]:
         handle.remove()
 
 
-def sever(model: Model, sites: Site | Sites) -> AbstractContextManager[None]:
-    """Set the output of sites to 0 on the conditional rows."""
-
-    def zero(call: Call) -> Any:
-        output = call.tensor.clone()
-        output[call.rows] = 0
-        return call.with_tensor(output)
-
-    return hooked(model, {sites: zero})
+def zero(call: Call) -> Any:
+    """0 as the output on the conditional rows: for `hooked`, after a site."""
+    output = call.tensor.clone()
+    output[call.rows] = 0
+    return call.with_tensor(output)
 
 
-def swap(model: Model, sites: Site | Sites, cond: Conditioning) -> AbstractContextManager[None]:
-    """Feed cross-attention modules another text on the conditional rows; `cond` has one row for all, or one each."""
+def tell(cond: Conditioning) -> Before:
+    """Another text for a cross-attention module on the conditional rows: for `hooked`, before a site.
+
+    cond: one row for all, or one each.
+    """
 
     def change(call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
         hidden = call.kwargs["encoder_hidden_states"].clone()
         hidden[call.rows] = cond.hidden.to(hidden)
         return call.args, {**call.kwargs, "encoder_hidden_states": hidden}
 
-    return hooked(model, {}, before={sites: change})
+    return change
+
+
+def sever(model: Model, sites: Site | Sites) -> AbstractContextManager[None]:
+    """Set the output of sites to 0 on the conditional rows."""
+    return hooked(model, {sites: zero})
+
+
+def swap(model: Model, sites: Site | Sites, cond: Conditioning) -> AbstractContextManager[None]:
+    """Feed cross-attention modules another text on the conditional rows; `cond` has one row for all, or one each."""
+    return hooked(model, {}, before={sites: tell(cond)})
 
 
 @dataclass

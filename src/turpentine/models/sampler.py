@@ -18,6 +18,9 @@ from turpentine.models.schedule import Moment
 
 Latents = Float[Tensor, "batch channel height width"]
 
+MEMORYLESS = ("ddim",)
+"""Solvers whose whole state is x_t."""
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -48,19 +51,25 @@ def sample(
     guidance_scale: float,
     solver: str = "ddim",
     guidance: Guidance | None = None,
+    first: int = 0,
+    last: int | None = None,
 ) -> Iterator[Step]:
     """Denoise `latents`, yielding each step; stop at any by leaving the loop.
 
     cond: a row for each latent. uncond: as many rows, or one for all. latents: unit noise from `model.noise`.
     guidance: by default what is on the model, and where nothing is, ε_∅ + w·(ε_c − ε_∅).
+    first, last: the part of the steps to take, all by default; `latents` are the step `first`'s x_t then.
     All rows of a step go through the denoiser in one call. ε(x_t, ∅) is not computed where it is not used: with
-    guidance_scale 1 and no guidance. Raises BadArgument for settings out of range, UnknownName for a solver.
+    guidance_scale 1 and no guidance. Raises BadArgument for settings out of range, and for a later first step with a
+    solver that goes by more than x_t; UnknownName for a solver.
     """
     scheduler = _start(model, solver, steps)
+    if first and solver not in MEMORYLESS:
+        raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)
     state = latents * scheduler.init_noise_sigma
     x = scheduler.scale_model_input(state, scheduler.timesteps[0])
-    for index in range(len(scheduler.timesteps)):
+    for index in range(len(scheduler.timesteps))[first:last]:
         step, state = _advance(model, scheduler, rows, index, state, x)
         yield step
         x = step.x_next

@@ -22,12 +22,12 @@ from pages import DOCS, fill, percent
 
 import turpentine as tp
 from turpentine.bench.cases import Case
-from turpentine.bench.intervals import Rate
 from turpentine.bench.measure import comparable, measure
 from turpentine.bench.protocol import Protocol
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import NEIGHBOURS, SCENES, STYLES, TEN, WORKS, styles_of
 from turpentine.files import safe_name, write_whole
+from turpentine.intervals import Rate
 from turpentine.judges import EmojiJudge
 from turpentine.models.load import load
 

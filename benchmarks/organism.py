@@ -24,10 +24,10 @@ from PIL import Image
 
 import turpentine as tp
 from turpentine.bench import Case, Protocol, measure
-from turpentine.bench.intervals import Rate
 from turpentine.emoji.captions import object_caption, single_picture
 from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, STYLES, TEN, styles_of, visible_on
 from turpentine.erase.esd import ESD
+from turpentine.intervals import Rate
 from turpentine.judges import EmojiJudge
 from turpentine.models.hooks import sever, swap
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from turpentine.bench.intervals import Rate
+from turpentine.intervals import Rate
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -22,7 +22,6 @@ from PIL import Image
 
 import turpentine as tp
 from turpentine.bench.cases import Case
-from turpentine.bench.intervals import Rate
 from turpentine.bench.measure import Measurement, measure
 from turpentine.bench.protocol import Protocol
 from turpentine.bench.work import Pair
@@ -32,6 +31,7 @@ from turpentine.emoji.judge import ANSWERS, JudgeNet, load_judge
 from turpentine.emoji.towers import Towers, load_towers
 from turpentine.emoji.train.judge import disturbed, labelled
 from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, held_out_pairs, render, styles_of
+from turpentine.intervals import Rate
 from turpentine.judges import EmojiJudge
 from turpentine.models.load import load
 from turpentine.numbers import span

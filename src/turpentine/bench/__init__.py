@@ -4,7 +4,6 @@ from turpentine.bench.cases import Case, erasure_cases, plain_cases
 from turpentine.bench.compare import Change, Comparison, compare
 from turpentine.bench.erasure import ErasureResult, load_erasure, run_erasure
 from turpentine.bench.groups import GROUPS
-from turpentine.bench.intervals import Difference, Rate, paired_bootstrap, wilson
 from turpentine.bench.ledger import Ledger, LedgerError
 from turpentine.bench.lexicon import world_concept
 from turpentine.bench.measure import Measurement, measure
@@ -13,6 +12,7 @@ from turpentine.bench.protocol import Protocol
 from turpentine.bench.results import Results
 from turpentine.bench.store import Store
 from turpentine.bench.work import Cell, JudgeSpec, Source
+from turpentine.intervals import Difference, Rate, paired_bootstrap, wilson
 
 __all__ = [
     "GROUPS",

@@ -12,9 +12,9 @@ import polars as pl
 from PIL import Image
 
 from turpentine.bench.groups import GROUPS, SUMMARIES
-from turpentine.bench.intervals import Difference, Rate, paired_bootstrap
 from turpentine.bench.measure import Measurement
 from turpentine.errors import BadArgument
+from turpentine.intervals import Difference, Rate, paired_bootstrap
 
 
 @dataclass(frozen=True)

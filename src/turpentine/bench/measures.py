@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from turpentine.bench.groups import is_kept
-from turpentine.bench.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance
 from turpentine.errors import BadArgument, UnknownName
+from turpentine.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance
 from turpentine.judges import sets
 from turpentine.judges.base import Column
 from turpentine.nearest import offer

@@ -109,11 +109,7 @@ def _answers(probabilities: Mapping[str, Tensor]) -> pl.DataFrame:
         columns.append(_names(attribute, answers, order[:, 0]))
         columns.append(pl.Series(f"{attribute}_p", p[:, 0].tolist(), dtype=pl.Float64))
         if attribute == "object":
-            second = _names("second", answers, order[:, 1])
-            columns += [
-                second,
-                second.set(pl.Series(p[:, 1].tolist(), dtype=pl.Float64) < ALSO, None).alias("object_also"),
-            ]
+            columns += _second(_names("second", answers, order[:, 1]), p[:, 1])
     return pl.DataFrame(columns)
 
 

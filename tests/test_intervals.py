@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turpentine.bench import intervals
-from turpentine.bench.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance, wilson
+from turpentine import intervals
 from turpentine.errors import BadArgument
+from turpentine.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance, wilson
 from turpentine.judges.sets import fid
 
 # Newcombe, Statistics in Medicine 17 (1998), Table I, method 3.

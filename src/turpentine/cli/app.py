@@ -19,6 +19,7 @@ from turpentine.cli.apply import apply
 from turpentine.cli.bench import bench, with_line
 from turpentine.cli.erase import METHOD as ERASER
 from turpentine.cli.erase import erase
+from turpentine.cli.explain import explain_app
 from turpentine.cli.generate import generate
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
@@ -76,6 +77,7 @@ def build(tokens: Sequence[str]) -> App:
         fitted = _FITTED.get(command) if tokens[:1] == [command.__name__] else None
         ready = fitted(tokens[1:]) if fitted else command
         app.command(with_help(ready), name=command.__name__, help=summary(command.__doc__))
+    app.command(explain_app())
     return app
 
 

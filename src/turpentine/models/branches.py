@@ -14,7 +14,7 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.hooks import After, Before, Call, hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import Latents, sample
-from turpentine.models.sites import Sites
+from turpentine.models.sites import Site, Sites, as_sites
 from turpentine.progress import Progress
 
 
@@ -27,16 +27,16 @@ class Intervention:
     of the untouched run's; None for the same. Sites act during their window.
     """
 
-    after: Mapping[Sites, After] = field(default_factory=dict)
-    before: Mapping[Sites, Before] = field(default_factory=dict)
-    copied: Sites | None = None
+    after: Mapping[Site | Sites, After] = field(default_factory=dict)
+    before: Mapping[Site | Sites, Before] = field(default_factory=dict)
+    copied: Site | Sites | None = None
     told: Conditioning | None = None
 
     def first_step(self, steps: int) -> int:
         """The first of `steps` steps in which anything is done; `steps` for none."""
         if self.told is not None:
             return 0
-        touched = [*self.after, *self.before, *([] if self.copied is None else [self.copied])]
+        touched = map(as_sites, [*self.after, *self.before, *([] if self.copied is None else [self.copied])])
         opened = [sites.window.steps(steps) if sites.window else range(steps) for sites in touched if sites]
         return min((window.start for window in opened if window), default=steps)
 

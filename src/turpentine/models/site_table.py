@@ -30,11 +30,16 @@ def top_sites(sites: Sites, path: str | os.PathLike[str], top: int) -> Sites:
     Raises BadArgument for a file that is no such table, UnknownName for a site that the model has not, NotFinite for a
     score that is NaN or infinite.
     """
-    if top < 1:
-        raise BadArgument(f"The top {top} sites are none: give 1 or more.")
+    _check(top)
+    return best_sites(sites, _read(Path(path)), top, one_line(str(path)))
+
+
+def best_sites(sites: Sites, table: pl.DataFrame, top: int, called: str = "The table") -> Sites:
+    """The same of a table at hand; `called` is what messages name it."""
+    _check(top)
     known = _by_name(sites)
     totals: dict[str, float] = {}
-    for name, score in _rows(Path(path)):
+    for name, score in _rows(table, called):
         site = _site_of(name, known)
         totals[site] = totals.get(site, 0.0) + score
     best = sorted(totals, key=lambda site: totals[site], reverse=True)[:top]
@@ -42,19 +47,23 @@ def top_sites(sites: Sites, path: str | os.PathLike[str], top: int) -> Sites:
     return replace(sites, chosen=tuple(site for site in sites if site in wanted))
 
 
-def _rows(path: Path) -> list[tuple[str, float]]:
+def _check(top: int) -> None:
+    if top < 1:
+        raise BadArgument(f"The top {top} sites are none: give 1 or more.")
+
+
+def _rows(table: pl.DataFrame, called: str) -> list[tuple[str, float]]:
     """The rows that have a name and a score."""
-    table = _read(path)
-    name, score = (_column(path, table, columns) for columns in (SITE_COLUMNS, SCORE_COLUMNS))
+    name, score = (_column(table, columns, called) for columns in (SITE_COLUMNS, SCORE_COLUMNS))
     try:
         rows = table.select(pl.col(name).cast(pl.String), pl.col(score).cast(pl.Float64)).drop_nulls()
     except pl.exceptions.PolarsError as error:
-        raise BadArgument(f"{one_line(str(path))} holds text in its column {score}: give numbers there.") from error
+        raise BadArgument(f"{called} holds text in its column {score}: give numbers there.") from error
     odd = rows.filter(~pl.col(score).is_finite())
     if len(odd):
-        raise NotFinite(f"{one_line(str(path))} scores {one_line(odd[name][0])} with {odd[score][0]}: measure it anew.")
+        raise NotFinite(f"{called} scores {one_line(odd[name][0])} with {odd[score][0]}: measure it anew.")
     if rows.is_empty():
-        raise BadArgument(f"{one_line(str(path))} holds no row with a site and a score.")
+        raise BadArgument(f"{called} holds no row with a site and a score.")
     return rows.rows()
 
 
@@ -72,13 +81,11 @@ def _is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def _column(path: Path, table: pl.DataFrame, wanted: tuple[str, ...]) -> str:
+def _column(table: pl.DataFrame, wanted: tuple[str, ...], called: str) -> str:
     for name in wanted:
         if name in table.columns:
             return name
-    raise BadArgument(
-        f"{one_line(str(path))} has no column {' or '.join(wanted)}: it has {one_line(', '.join(table.columns))}."
-    )
+    raise BadArgument(f"{called} has no column {' or '.join(wanted)}: it has {one_line(', '.join(table.columns))}.")
 
 
 def _by_name(sites: Sites) -> Mapping[str, list[Site]]:

@@ -1,0 +1,24 @@
+"""Where, when and how a model knows a concept: instruments that give a table, a picture of it, and sites to edit."""
+
+from turpentine.explain.dynamics import Dynamics, Unfolding
+from turpentine.explain.finding import Finding
+from turpentine.explain.heads import Heads, HeadsFound
+from turpentine.explain.intervene import Intervene, Interventions
+from turpentine.explain.letters import intervention
+from turpentine.explain.maps import Mapped, Maps
+from turpentine.explain.trace import Trace, Traced
+
+__all__ = [
+    "Dynamics",
+    "Finding",
+    "Heads",
+    "HeadsFound",
+    "Intervene",
+    "Interventions",
+    "Mapped",
+    "Maps",
+    "Trace",
+    "Traced",
+    "Unfolding",
+    "intervention",
+]

@@ -1,0 +1,145 @@
+"""Sever or swap cross-attention, here or there, now or then, and see what becomes of the picture (thesis, 0.4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from turpentine.errors import BadArgument
+from turpentine.explain.finding import Finding
+from turpentine.explain.letters import intervention
+from turpentine.explain.looks import channels_first, foreground, high_share, overlap
+from turpentine.intervals import Rate, mean_score
+from turpentine.judges.base import Judge
+from turpentine.models.branches import run_branches
+from turpentine.models.generate import batches, pair
+from turpentine.models.model import Latents, Model
+from turpentine.progress import Progress
+
+UNTOUCHED = "untouched"
+
+
+@dataclass(frozen=True)
+class Intervene:
+    """Pictures under interventions beside the untouched ones of the same prompts and seeds.
+
+    letters: the interventions, such as "q1", "oLOWRES", "p2:MID"; see `turpentine.explain.letters`.
+    kind: of the modules that they name. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call, at most,
+    unless the interventions on one picture need more; memory grows with it.
+    """
+
+    letters: tuple[str, ...]
+    kind: str = "cross-attention"
+    steps: int = 20
+    guidance_scale: float = 4.0
+    rows: int = 256
+
+    def __call__(
+        self,
+        model: Model,
+        prompts: str | Sequence[str],
+        seeds: int | Sequence[int],
+        *,
+        judge: Judge | None = None,
+        progress: Progress | None = None,
+    ) -> Interventions:
+        """What each intervention does to the pictures of prompts and seeds, which pair up as in `Model.generate`.
+
+        judge: its columns of labels are compared with what it says of the untouched picture. What comes before an
+        intervention is drawn once for all. progress: called with pictures done and in all.
+        Raises BadArgument for no letters, and what `letters.intervention` does.
+        """
+        if not self.letters:
+            raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")
+        wanted = [intervention(model, letters, kind=self.kind) for letters in self.letters]
+        texts, numbers = pair(prompts, seeds)
+        at_once = max(1, self.rows // (2 * (1 + len(wanted))))
+        drawn: dict[str, list[Latents]] = {name: [] for name in (UNTOUCHED, *self.letters)}
+        for rows in batches(len(texts), at_once):
+            untouched, runs = run_branches(
+                model,
+                wanted,
+                model.encode(texts[rows]),
+                model.encode([""]),
+                model.noise(numbers[rows]),
+                steps=self.steps,
+                guidance_scale=self.guidance_scale,
+            )
+            for name, latents in zip(drawn, (untouched, *runs), strict=True):
+                drawn[name].append(latents)
+            if progress:
+                progress(rows.stop, len(texts))
+        finished = {name: torch.cat(parts) for name, parts in drawn.items()}
+        images = {name: [i for part in parts for i in model.decode(part)] for name, parts in drawn.items()}
+        measured = pl.concat(list(_measured(texts, numbers, finished, images, judge)))
+        return Interventions(_summary(measured), model.sites, "Interventions", measured, images)
+
+
+@dataclass(frozen=True, eq=False)
+class Interventions(Finding):
+    """What interventions did.
+
+    table: a row for each of them and each measure: letters, measure, value, low, high, n. Measures: "COLUMN kept" is
+    the share of pictures of which the judge says what it says of the untouched one; "layout" the overlap of what
+    stands out from the background with that of the untouched picture, 0 to 1; "fine detail" and "fine detail of
+    latents" the share of the power spectrum at the higher frequencies, 0 to 1 (T45).
+    rows: the same for each picture, with prompt and seed. images: by letters, "untouched" among them.
+    """
+
+    rows: pl.DataFrame
+    images: dict[str, list[Image.Image]]
+
+    def plot(self) -> Figure:
+        """A panel for each measure, a bar with its interval for each intervention."""
+        measures = self.table["measure"].unique(maintain_order=True).to_list()
+        letters = self.table["letters"].unique(maintain_order=True).to_list()
+        figure = Figure(figsize=(2.2 + 1.7 * len(measures), 0.8 + 0.28 * len(letters)), layout="constrained")
+        axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+        for axis, measure in zip(axes, measures, strict=True):
+            part = self.table.filter(pl.col("measure") == measure)
+            value = part["value"].to_numpy()
+            ends = np.stack([value - part["low"].to_numpy(), part["high"].to_numpy() - value]).clip(0)
+            axis.barh(part["letters"].to_list(), value, xerr=ends, color="#7fa3cc", ecolor="#1f3a5f", capsize=2)
+            axis.set(title=measure, xlim=(0, 1 if value.max() > 0.5 else None))
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[0].invert_yaxis()
+        return figure
+
+
+def _measured(
+    texts: Sequence[str],
+    seeds: Sequence[int],
+    latents: dict[str, Latents],
+    images: dict[str, list[Image.Image]],
+    judge: Judge | None,
+) -> Iterator[pl.DataFrame]:
+    """Rows of each intervention, a row for each picture."""
+    said = {name: judge(pictures, prompts=list(texts)) for name, pictures in images.items()} if judge else {}
+    labels = [name for name, column in judge.columns.items() if column.labels] if judge else []
+    for name, pictures in images.items():
+        columns: dict[str, Any] = {"letters": [name] * len(texts), "prompt": list(texts), "seed": list(seeds)}
+        for label in labels:
+            columns[f"{label} kept"] = said[name][label].eq_missing(said[UNTOUCHED][label])
+        both = zip(pictures, images[UNTOUCHED], strict=True)
+        columns["layout"] = [overlap(foreground(now), foreground(before)) for now, before in both]
+        columns["fine detail"] = [high_share(channels_first(picture)) for picture in pictures]
+        columns["fine detail of latents"] = [high_share(z.double().numpy()) for z in latents[name].cpu()]
+        yield pl.DataFrame(columns)
+
+
+def _summary(rows: pl.DataFrame) -> pl.DataFrame:
+    found = []
+    for (letters,), part in rows.group_by("letters", maintain_order=True):
+        for measure in part.columns[3:]:
+            values = part[measure].to_list()
+            of = Rate.of(values) if part[measure].dtype == pl.Boolean else mean_score(values)
+            assert of is not None  # there is a picture at least
+            found.append((letters, measure, of.value, of.low, of.high, len(values)))
+    return pl.DataFrame(found, ["letters", "measure", "value", "low", "high", "n"], orient="row")

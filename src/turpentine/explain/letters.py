@@ -1,0 +1,75 @@
+"""The thesis's shorthands for interventions on cross-attention: `q1`, `oLOWRES`, `p2`, `rUP9`, `qALL` (section 0.4.2).
+
+q severs inside a part of the schedule or some modules, o everywhere but inside; p swaps the prompt for the empty one
+inside, r everywhere but inside. A part of both is written `q2:MID`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from turpentine.errors import EmptySelection, UnknownName
+from turpentine.models.branches import Intervention
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.hooks import tell, zero
+from turpentine.models.model import Model
+from turpentine.models.schedule import Window
+from turpentine.models.sites import Sites
+
+WINDOWS = {"1": (0.0, 0.1), "2": (0.1, 0.3), "3": (0.3, 0.6), "4": (0.6, 1.0), "1.2": (0.0, 0.26)}
+"""Parts of the schedule, as fractions from pure noise to the picture."""
+
+GROUPS = ("ALL", "LOWRES", "HIGHRES")
+"""Groups of modules: all; those at a quarter of the highest resolution or below; those at the highest."""
+
+_FORM = re.compile(r"(?P<act>[qopr])(?P<window>\d(\.\d)?)?:?(?P<layers>[A-Z]+\d*)?")
+
+
+def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -> Intervention:
+    """What the letters stand for, on modules of a kind; p and r need cross-attention.
+
+    Raises UnknownName for letters of another form, or a window that is not in WINDOWS; EmptySelection for a group of
+    modules that the model has not.
+    """
+    form = _FORM.fullmatch(letters)
+    if form is None or not (form["window"] or form["layers"]):
+        raise UnknownName(
+            f"{letters!r} is no intervention: write q, o, p or r, then a window ({', '.join(WINDOWS)}), modules "
+            f"({', '.join(GROUPS)}, or a label such as MID), or both, such as q2:MID."
+        )
+    if form["window"] and form["window"] not in WINDOWS:
+        raise UnknownName(f"There is no window {form['window']!r} in {letters!r}: there are {', '.join(WINDOWS)}.")
+    modules = model.sites.only(kind=kind, level="module")
+    chosen = group(modules, form["layers"] or "ALL")
+    window = WINDOWS[form["window"]] if form["window"] else (0.0, 1.0)
+    touched = [chosen.during(*window)] if form["act"] in "qp" else _outside(modules, chosen, window)
+    return _acting(form["act"] in "pr", touched, lambda: model.encode([""]))
+
+
+def group(modules: Sites, name: str) -> Sites:
+    """Modules by the name of a group, or by their label. Raises EmptySelection for none."""
+    if name == "ALL":
+        return modules
+    if name not in GROUPS:
+        return modules.only(label=name)
+    highest = max(site.resolution for site in modules)
+    wanted = {site.resolution for site in modules} & ({highest} if name == "HIGHRES" else set(range(highest // 4 + 1)))
+    if not wanted:
+        raise EmptySelection(f"{name} is empty: no such module works at a quarter of {highest} latent pixels or below.")
+    return modules.only(resolution=sorted(wanted))
+
+
+def _outside(modules: Sites, chosen: Sites, window: tuple[float, float]) -> list[Sites]:
+    """Everything but `chosen` in the window, in two or three parts that share nothing."""
+    whole = Window(*window)
+    times = [part for part in ((0.0, whole.start), (whole.stop, 1.0)) if part[0] < part[1]]
+    found = [modules.during(*part) for part in times]
+    rest = modules - chosen
+    return [*found, rest.during(*window)] if rest else found
+
+
+def _acting(swaps: bool, touched: list[Sites], empty: Callable[[], Conditioning]) -> Intervention:
+    if not swaps:
+        return Intervention(after=dict.fromkeys(touched, zero))
+    return Intervention(before=dict.fromkeys(touched, tell(empty())))

@@ -1,0 +1,48 @@
+"""What changed in a picture, as numbers: where its object is, and how much of it is fine detail."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from PIL import Image
+
+STANDS_OUT = 60
+"""How far a pixel is from the background, of 255 in its farthest channel, to belong to what stands on it."""
+
+
+def foreground(image: Image.Image) -> Bool[np.ndarray, "height width"]:
+    """What stands out from the background, which is the median colour of the border."""
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    found: Bool[np.ndarray, "height width"] = np.abs(pixels - np.median(border, axis=0)).max(-1) > STANDS_OUT
+    return found
+
+
+def overlap(a: Bool[np.ndarray, "height width"], b: Bool[np.ndarray, "height width"]) -> float:
+    """|a ∩ b| / |a ∪ b|; 1 for two that are empty."""
+    union = int((a | b).sum())
+    return float((a & b).sum() / union) if union else 1.0
+
+
+def power_by_radius(x: Float[np.ndarray, "channel height width"]) -> Float[np.ndarray, " radius"]:
+    """The power spectrum without the mean, summed over channels and rings: entry r is of r to r + 1 cycles a side."""
+    centred = x - x.mean((1, 2), keepdims=True)
+    power = (np.abs(np.fft.fft2(centred)) ** 2).sum(0)
+    height, width = power.shape
+    down, across = np.fft.fftfreq(height) * height, np.fft.fftfreq(width) * width
+    radius = np.hypot(down[:, None], across[None]).astype(int)
+    found: Float[np.ndarray, " radius"] = np.bincount(radius.ravel(), power.ravel())
+    return found
+
+
+def high_share(x: Float[np.ndarray, "channel height width"]) -> float:
+    """The share of the power at half the highest frequency along a side, or above; 0 for a plain picture (T45)."""
+    power = power_by_radius(x)
+    total = float(power.sum())
+    cut = min(x.shape[1:]) // 4
+    return float(power[cut:].sum()) / total if total > 0 else 0.0
+
+
+def channels_first(image: Image.Image) -> Float[np.ndarray, "channel height width"]:
+    """A picture as channels of 0 to 1."""
+    return np.asarray(image.convert("RGB"), dtype=np.float64).transpose(2, 0, 1) / 255

@@ -1,0 +1,236 @@
+"""Causal tracing: the subject's tokens drowned in noise, one component at a time given back (Basu 2023, section 3).
+
+Three kinds of runs from the same latents: clean; corrupted, where the subject's token embeddings are noise; and
+restored, which is corrupted with one component's output taken from the clean run. What a restored picture regains of
+what the corrupted one lost is the component's indirect effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from turpentine.errors import BadArgument, UnknownName
+from turpentine.explain.finding import Finding
+from turpentine.intervals import Estimate, mean_score
+from turpentine.judges.base import Judge
+from turpentine.models.branches import Intervention, run_branches
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.generate import batches, pair
+from turpentine.models.hooks import After, Call, hooked, record
+from turpentine.models.model import Model
+from turpentine.models.sites import Site, Sites
+from turpentine.models.text import Places, find_subject
+from turpentine.progress import Progress
+
+Scores: TypeAlias = Float[np.ndarray, " picture"]
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "unet": ("resnet", "self-attention", "cross-attention", "feed-forward"),
+    "text": ("text-attention", "text-mlp"),
+}
+"""What is restored, a module at a time: the denoiser's in all steps, the text encoder's at the subject's last token."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Which components carry a subject to the picture.
+
+    where: "unet" or "text". column: of the judge that scores a picture; a number as it is, of a label whether it is
+    what was wanted. noise: of the subject's embeddings, in standard deviations of the encoder's own. steps: of DDIM.
+    guidance_scale: w. rows: of the denoiser in a call, at most; memory grows with it. seed: of the embeddings' noise.
+    """
+
+    where: Literal["unet", "text"] = "unet"
+    column: str = "object"
+    noise: float = 3.0
+    steps: int = 20
+    guidance_scale: float = 4.0
+    rows: int = 256
+    seed: int = 0
+
+    def __call__(
+        self,
+        model: Model,
+        prompts: str | Sequence[str],
+        seeds: int | Sequence[int],
+        *,
+        subject: str | Sequence[str],
+        judge: Judge,
+        wanted: str | Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Traced:
+        """The indirect effect of each component on pictures of prompts and seeds, which pair up as in `Model.generate`.
+
+        subject: words of each prompt, or one for all. judge: has the column. wanted: what a label should be, or what
+        the judge is told as the prompt, for each prompt or for all; the subject by default.
+        The clean, the corrupted and all restored runs of a picture share calls of the denoiser; a run of the denoiser
+        for each component. progress: called with pictures done and in all.
+        Raises BadArgument for settings out of range, UnknownName for a column that the judge has not, EmptyConcept for
+        a subject that is not in its prompt.
+        """
+        self._check(judge)
+        texts, numbers = pair(prompts, seeds)
+        subjects, goals = _each(subject, texts, "subjects"), _each(wanted or subject, texts, "wanted")
+        told = _Told(model, self.noise, self.seed)
+        components = [site for site in model.sites if site.kind in KINDS[self.where] and site.level == "module"]
+        scores: list[Scores] = []
+        for index, (text, number) in enumerate(zip(texts, numbers, strict=True)):
+            clean, corrupted, interventions = self._runs(model, told, components, text, subjects[index], number)
+            images = self._images(model, clean, [corrupted, *interventions], number)
+            scores.append(self._scored(judge, images, goals[index]))
+            if progress:
+                progress(index + 1, len(texts))
+        return _traced(self, model, components, np.stack(scores), subjects)
+
+    def _check(self, judge: Judge) -> None:
+        if not self.noise > 0:
+            raise BadArgument(f"Noise of {self.noise} standard deviations corrupts nothing: give more than 0.")
+        if self.column not in judge.columns:
+            raise UnknownName(f"{judge.name} has no column {self.column!r}: it has {', '.join(judge.columns)}.")
+
+    def _runs(
+        self, model: Model, told: _Told, components: Sequence[Site], text: str, subject: str, number: int
+    ) -> tuple[Conditioning, Intervention, list[Intervention]]:
+        clean = model.encode([text])
+        corrupted = told.corrupted(text, subject, number)
+        if self.where == "unet":
+            return clean, Intervention(told=corrupted), [Intervention(told=corrupted, copied=one) for one in components]
+        restored = [Intervention(told=told.restored(text, subject, number, site)) for site in components]
+        return clean, Intervention(told=corrupted), restored
+
+    def _images(
+        self, model: Model, clean: Conditioning, runs: Sequence[Intervention], number: int
+    ) -> list[Image.Image]:
+        """Of the clean run, the corrupted one, and each restored one."""
+        found: list[Image.Image] = []
+        for some in batches(len(runs), max(1, self.rows // 2 - 1)):
+            untouched, latents = run_branches(
+                model,
+                runs[some],
+                clean,
+                model.encode([""]),
+                model.noise([number]),
+                steps=self.steps,
+                guidance_scale=self.guidance_scale,
+            )
+            found += model.decode(torch.cat([*([] if found else [untouched]), *latents]))
+        return found
+
+    def _scored(self, judge: Judge, images: Sequence[Image.Image], wanted: str) -> Scores:
+        said = judge(images, prompts=[wanted] * len(images))[self.column]
+        if judge.columns[self.column].is_number:
+            return said.to_numpy().astype(np.float64)
+        return said.eq_missing(wanted).to_numpy().astype(np.float64)
+
+
+class _Told:
+    """Prompts as the denoiser is told them, with the subject corrupted, and with one component of that restored."""
+
+    def __init__(self, model: Model, noise: float, seed: int) -> None:
+        self.model, self.noise, self.seed = model, noise, seed
+        self.embeddings = model.sites.only(kind="text-embedding", level="layer", name="*token_embedding")
+
+    def corrupted(
+        self, text: str, subject: str, number: int, extra: Mapping[Site | Sites, After] | None = None
+    ) -> Conditioning:
+        """The subject's embeddings are noise, which depends on the seeds alone; `extra` functions act as well."""
+        spoilt: dict[Site | Sites, After] = {site: self._spoil(site, text, subject, number) for site in self.embeddings}
+        with hooked(self.model, {**spoilt, **(extra or {})}):
+            return self.model.encode([text])
+
+    def restored(self, text: str, subject: str, number: int, site: Site) -> Conditioning:
+        """`site` gives at the subject's last token what it gives for the true text."""
+        with record(self.model, site) as clean:
+            self.model.encode([text])
+        (kept,) = clean.outputs[site.name]
+        last = self._places(site, text, subject).last
+
+        def give_back(call: Call) -> Any:
+            tensor = call.tensor.clone()
+            tensor[:, last] = kept[:, last]
+            return call.with_tensor(tensor)
+
+        return self.corrupted(text, subject, number, {site: give_back})
+
+    def _spoil(self, site: Site, text: str, subject: str, number: int) -> After:
+        subject_at = list(self._places(site, text, subject).subject)
+        scale = self.noise * self.model.parameter(f"{site.name}.weight").float().std().item()
+
+        def spoil(call: Call) -> Tensor:
+            tensor = call.tensor.clone()
+            drawn = np.random.default_rng((self.seed, number)).normal(0, scale, (len(subject_at), tensor.shape[-1]))
+            tensor[:, subject_at] = torch.from_numpy(drawn).to(tensor)
+            return tensor
+
+        return spoil
+
+    def _places(self, site: Site, text: str, subject: str) -> Places:
+        component = site.name.partition(".")[0]
+        tokenizer = getattr(self.model.pipeline, component.replace("text_encoder", "tokenizer"))
+        return find_subject(tokenizer, text, subject, length=self.model.encode([""]).hidden.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Traced(Finding):
+    """The indirect effects.
+
+    table: a row for each component in order of execution: site, kind, label, effect (the mean of restored − corrupted),
+    low, high, restored (the mean score), n. clean, corrupted: the mean scores of these runs.
+    """
+
+    clean: Estimate
+    corrupted: Estimate
+
+    def plot(self) -> Figure:
+        """A panel for each kind: the effect of its components in order of execution, with its interval as a band."""
+        kinds = self.table["kind"].unique(maintain_order=True).to_list()
+        figure = Figure(figsize=(3.1 * len(kinds), 2.9), layout="constrained")
+        for axis, kind in zip(figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0], kinds, strict=True):
+            part = self.table.filter(pl.col("kind") == kind)
+            at = np.arange(len(part))
+            axis.axhline(0, color="#999999", linewidth=0.8)
+            axis.axhline(self.clean.value - self.corrupted.value, color="#999999", linewidth=0.8, linestyle=":")
+            axis.fill_between(at, part["low"], part["high"], color="#c9d6e8")
+            axis.plot(at, part["effect"], color="#1f4e8c", marker=".")
+            names = [label or str(number + 1) for number, label in enumerate(part["label"])]
+            axis.set_xticks(at, names, rotation=90, fontsize=7)
+            axis.set_title(kind, fontsize=10)
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.supylabel("indirect effect", fontsize=10)
+        figure.suptitle(self.title, fontsize=11)
+        return figure
+
+
+def _traced(
+    asked: Trace,
+    model: Model,
+    components: Sequence[Site],
+    scores: Float[np.ndarray, "pair run"],
+    subjects: Sequence[str],
+) -> Traced:
+    corrupted = scores[:, 1]
+    rows = []
+    for site, restored in zip(components, scores[:, 2:].T, strict=True):
+        effect = mean_score((restored - corrupted).tolist())
+        rows.append((site.name, site.kind, site.label, *effect, float(restored.mean()), len(restored)))
+    table = pl.DataFrame(rows, ["site", "kind", "label", "effect", "low", "high", "restored", "n"], orient="row")
+    named = ", ".join(dict.fromkeys(subjects))
+    title = f"{named if len(named) < 60 else asked.column}: {'denoiser' if asked.where == 'unet' else 'text encoder'}"
+    return Traced(table, model.sites, title, mean_score(scores[:, 0].tolist()), mean_score(corrupted.tolist()))
+
+
+def _each(given: str | Sequence[str], texts: Sequence[str], what: str) -> list[str]:
+    found = [given] * len(texts) if isinstance(given, str) else list(given)
+    if len(found) != len(texts):
+        raise BadArgument(f"{len(found)} {what} and {len(texts)} pictures do not pair up: give one, or as many.")
+    return found

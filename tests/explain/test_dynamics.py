@@ -1,0 +1,91 @@
+"""The curves over the steps against plain transcriptions."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from turpentine.explain import Dynamics
+from turpentine.models import Model, record, sample
+from turpentine.models.text import find_subject
+
+PROMPTS, SEEDS, STEPS = ["a church", "a dog and a church"], [0, 1], 4
+
+
+@pytest.fixture(scope="module")
+def found(sd1: Model):
+    return Dynamics(steps=STEPS, strip=3)(sd1, PROMPTS, SEEDS)
+
+
+def run(model: Model) -> list:
+    cond, empty = model.encode(PROMPTS), model.encode([""])
+    return list(sample(model, cond, empty, model.noise(SEEDS), steps=STEPS, guidance_scale=4.0))
+
+
+def curve(found, measure: str, site: str = "") -> list[float]:
+    rows = found.table.filter((pl.col("measure") == measure) & (pl.col("site") == site))
+    assert rows["step"].to_list() == list(range(STEPS)) and rows["n"].to_list() == [2] * STEPS
+    return rows["value"].to_list()
+
+
+def test_latent_change(sd1: Model, found) -> None:
+    steps = run(sd1)
+    expected = [float((step.x_next - step.x).abs().mean()) for step in steps]
+    assert curve(found, "latent change") == pytest.approx(expected, rel=1e-4)
+    maps = np.stack([(step.x_next - step.x)[0].abs().mean(0).numpy() for step in steps])
+    np.testing.assert_allclose(found.changes, maps, rtol=1e-3, atol=1e-5)
+
+
+def test_updates_of_each_module(sd1: Model, found) -> None:
+    sites = sd1.sites.only(kind="cross-attention", level="module")
+    with record(sd1, sites) as kept:
+        run(sd1)
+    for site in sites:
+        outputs = kept.outputs[site.name]
+        assert curve(found, "update", site.name) == pytest.approx([float(o.abs().mean()) for o in outputs], rel=1e-3)
+        np.testing.assert_allclose(found.updates[site.name][1], outputs[1][0].abs().mean(-1), rtol=1e-3, atol=1e-5)
+    largest = max(sites, key=lambda site: sum(curve(found, "update", site.name)))
+    assert list(found.sites(1)) == [largest]
+
+
+def test_the_words_share_of_attention(sd1: Model, found) -> None:
+    layers = sd1.sites.only(kind="cross-attention", level="layer", name=["*.to_q", "*.to_k"])
+    modules = sd1.sites.only(kind="cross-attention", level="module")
+    with record(sd1, layers) as kept:
+        run(sd1)
+    length = sd1.encode([""]).hidden.shape[1]
+    at = [list(find_subject(sd1.pipeline.tokenizer, text, length=length).subject) for text in PROMPTS]
+    assert [len(tokens) for tokens in at] == [len(text.split()) for text in PROMPTS], "a token a word, no start, no end"
+    expected = []
+    for index in range(STEPS):
+        shares = []
+        for site in modules:
+            heads = sd1.module(site.name).heads
+            q, k = (kept.outputs[f"{site.name}.{name}"][index].float() for name in ("to_q", "to_k"))
+            for row, tokens in enumerate(at):
+                for qh, kh in zip(q[row].chunk(heads, -1), k[row].chunk(heads, -1), strict=True):
+                    p = (qh @ kh.T / qh.shape[-1] ** 0.5).softmax(-1)
+                    shares.append(float(p[:, tokens].sum(1).mean()))
+        expected.append(np.mean(shares))
+    assert curve(found, "word probability") == pytest.approx(expected, rel=1e-3)
+
+
+def test_it_is_drawn_with_a_strip(sd1: Model, found, tmp_path) -> None:
+    assert len(found.strip) == 3
+    last = sd1.generate(PROMPTS[0], seeds=SEEDS[0], steps=STEPS)[0]
+    assert np.abs(np.asarray(found.strip[-1], int) - np.asarray(last, int)).max() <= 2
+    found.plot().savefig(tmp_path / "plot.png")
+    assert Image.open(tmp_path / "plot.png").width > 500
+
+
+def test_batches_change_nothing(sd1: Model, found) -> None:
+    told = []
+    apart = Dynamics(steps=STEPS, strip=3, batch_size=1)(
+        sd1, PROMPTS, SEEDS, progress=lambda done, total: told.append((done, total))
+    )
+    assert apart.table.drop("value", "low", "high").equals(found.table.drop("value", "low", "high"))
+    for column in ("value", "low", "high"):
+        np.testing.assert_allclose(apart.table[column], found.table[column], rtol=1e-2, atol=1e-4)
+    assert told == [(1, 2), (2, 2)]

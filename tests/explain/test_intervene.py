@@ -1,0 +1,81 @@
+"""Interventions on whole pictures: the same as under hooks alone, counted, summed up and drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from turpentine.errors import BadArgument
+from turpentine.explain import Intervene
+from turpentine.explain.looks import foreground, overlap
+from turpentine.intervals import wilson
+from turpentine.judges import EmojiJudge
+from turpentine.models import Model, count_rows, sever
+
+PROMPTS, SEEDS = ["a church in noto style", "a dog in flat style", "a truck"], [0, 1, 2]
+
+
+def test_pictures_are_those_of_each_intervention_alone(emoji: Model) -> None:
+    found = Intervene(("q4", "qMID"), steps=5, rows=12)(emoji, PROMPTS, SEEDS)
+    modules = emoji.sites.only(kind="cross-attention", level="module")
+    for letters, sites in (("q4", modules.during(0.6, 1.0)), ("qMID", modules.only(label="MID"))):
+        with sever(emoji, sites):
+            alone = emoji.generate(PROMPTS, seeds=SEEDS, steps=5)
+        for mine, theirs in zip(found.images[letters], alone, strict=True):
+            assert np.abs(np.asarray(mine, int) - np.asarray(theirs, int)).max() <= 2
+    assert list(found.images) == ["untouched", "q4", "qMID"]
+
+
+def test_the_table_sums_up_the_rows(emoji: Model) -> None:
+    found = Intervene(("qALL", "q1"), steps=5)(emoji, PROMPTS, SEEDS, judge=EmojiJudge())
+    said = {name: EmojiJudge()(pictures)["object"].to_list() for name, pictures in found.images.items()}
+    kept = sum(a == b for a, b in zip(said["qALL"], said["untouched"], strict=True))
+    row = found.table.row(by_predicate=(pl.col("letters") == "qALL") & (pl.col("measure") == "object kept"), named=True)
+    assert (row["value"], row["n"]) == (kept / 3, 3)
+    assert (row["low"], row["high"]) == wilson(kept, 3)
+    layout = found.rows.filter(pl.col("letters") == "qALL")["layout"].to_list()
+    masks = [[foreground(image) for image in found.images[name]] for name in ("qALL", "untouched")]
+    assert layout == [overlap(a, b) for a, b in zip(*masks, strict=True)]
+    alike = found.table.filter((pl.col("letters") == "untouched") & pl.col("measure").str.contains("kept|layout"))
+    assert alike["value"].to_list() == [1.0] * len(alike)
+    assert found.rows.filter(pl.col("letters") == "q1").select("prompt", "seed").rows() == list(
+        zip(PROMPTS, SEEDS, strict=True)
+    )
+
+
+def test_layers_and_windows_share_the_denoiser(emoji: Model) -> None:
+    """The sweep of 16 modules × 4 windows, against each alone beside the untouched picture that it is compared with."""
+    labels = [site.label for site in emoji.sites.only(kind="cross-attention", level="module")]
+    letters = tuple(f"q{window}:{label}" for label in labels for window in "1234")
+    with count_rows(emoji) as count:
+        Intervene(letters, steps=10)(emoji, "a church", 0)
+    shared = 2 * (10 + 16 * (10 + 9 + 7 + 4))
+    alone = 2 * 64 * (10 + 10)
+    assert (count.rows, count.calls) == (shared, 10)
+    assert shared / alone < 0.4
+
+
+def test_batches_change_nothing(emoji: Model) -> None:
+    small, large = (Intervene(("q2",), steps=4, rows=rows)(emoji, PROMPTS, SEEDS) for rows in (4, 256))
+    for name in small.images:
+        for mine, theirs in zip(small.images[name], large.images[name], strict=True):
+            assert np.abs(np.asarray(mine, int) - np.asarray(theirs, int)).max() <= 2
+
+
+def test_it_is_drawn_and_saved(emoji: Model, tmp_path) -> None:
+    told = []
+    found = Intervene(("q1", "oMID"), steps=2)(emoji, PROMPTS, SEEDS, progress=lambda *done: told.append(done))
+    found.plot().savefig(tmp_path / "plot.png")
+    assert Image.open(tmp_path / "plot.png").width > 300
+    found.save(tmp_path / "table.parquet")
+    assert pl.read_parquet(tmp_path / "table.parquet").equals(found.table)
+    assert told[-1] == (3, 3)
+
+
+def test_nothing_to_try_is_told(emoji: Model) -> None:
+    with pytest.raises(BadArgument, match="no intervention to try"):
+        Intervene(())(emoji, "a church", 0)
+    with pytest.raises(BadArgument, match="has no column site"):
+        Intervene(("q1",), steps=2)(emoji, "a church", 0).sites()

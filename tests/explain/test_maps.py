@@ -1,0 +1,101 @@
+"""Attention maps against a plain transcription of DAAM, and what must not change them."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.explain import Maps
+from turpentine.explain.looks import foreground, overlap
+from turpentine.models import Model, sample
+from turpentine.models.hooks import record
+from turpentine.models.text import find_subject
+
+PROMPTS, SEEDS, STEPS = ["a church and a dog", "a dog"], [0, 1], 3
+
+
+def by_hand(model: Model, prompt: str, seed: int, word: str) -> np.ndarray:
+    """One picture; queries and keys as their layers gave them; loops over steps, modules and heads."""
+    cond, empty = model.encode([prompt]), model.encode([""])
+    layers = model.sites.only(kind="cross-attention", level="layer", name=["*.to_q", "*.to_k"])
+    with record(model, layers) as kept:
+        steps = list(sample(model, cond, empty, model.noise([seed]), steps=STEPS, guidance_scale=4.0))
+    height, width = steps[0].x.shape[-2:]
+    total = torch.zeros(height, width)
+    subject = find_subject(model.pipeline.tokenizer, prompt, word, length=cond.hidden.shape[1]).subject
+    for site in model.sites.only(kind="cross-attention", level="module"):
+        heads = model.module(site.name).heads
+        for q, k in zip(kept.outputs[f"{site.name}.to_q"], kept.outputs[f"{site.name}.to_k"], strict=True):
+            for qh, kh in zip(q[0].float().chunk(heads, -1), k[0].float().chunk(heads, -1), strict=True):
+                p = (qh @ kh.T / qh.shape[-1] ** 0.5).softmax(-1)[:, list(subject)]
+                side = round(len(p) ** 0.5)
+                small = p.T.reshape(1, len(subject), side, side)
+                total += F.interpolate(small, (height, width), mode="bicubic").clamp(min=0)[0].mean(0)
+    return total.numpy()
+
+
+@pytest.mark.parametrize(("picture", "word"), [(0, "church"), (0, "dog"), (1, "dog")])
+def test_a_map_is_daams(sd1: Model, picture: int, word: str) -> None:
+    found = Maps(("dog",) if picture else ("church", "dog"), steps=STEPS)(sd1, PROMPTS[picture], SEEDS[picture])
+    heat, expected = found.heats[0][word], by_hand(sd1, PROMPTS[picture], SEEDS[picture], word)
+    np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-3 * expected.max())
+
+
+def test_recording_changes_no_picture_and_batches_change_no_map(sd1: Model) -> None:
+    together = Maps(steps=STEPS)(sd1, PROMPTS, SEEDS)
+    apart = Maps(steps=STEPS, batch_size=1)(sd1, PROMPTS, SEEDS)
+    plain = sd1.generate(PROMPTS, seeds=SEEDS, steps=STEPS)
+    for image, other, drawn in zip(together.images, apart.images, plain, strict=True):
+        assert np.abs(np.asarray(image, int) - np.asarray(drawn, int)).max() <= 2
+        assert np.abs(np.asarray(image, int) - np.asarray(other, int)).max() <= 2
+    for one, other in zip(together.heats, apart.heats, strict=True):
+        assert one.keys() == other.keys()
+        for word in one:
+            np.testing.assert_allclose(one[word], other[word], rtol=1e-2, atol=1e-3)
+    assert list(together.heats[0]) == ["a", "church", "and", "dog"], "every word, once"
+
+
+def test_pictures_may_be_of_any_shape(sd1: Model) -> None:
+    height, width = sd1.size
+    found = Maps(("dog",), steps=2)(sd1, "a dog", 0, size=(height, 2 * width))
+    assert found.images[0].size == (2 * width, height)
+    latents = sd1.noise([0], size=(height, 2 * width)).shape[-2:]
+    assert found.heats[0]["dog"].shape == tuple(latents)
+
+
+def test_some_modules_and_some_steps(sd1: Model) -> None:
+    sites = sd1.sites.only(kind="cross-attention", level="module")
+    whole = Maps(("dog",), steps=4)(sd1, "a dog", 0).heats[0]["dog"]
+    parts = [
+        Maps(("dog",), sites=some, steps=4)(sd1, "a dog", 0).heats[0]["dog"]
+        for some in (sites.during(0, 0.5), sites.during(0.5, 1))
+    ]
+    np.testing.assert_allclose(sum(parts), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_the_table_and_the_overlaps_follow_from_the_masks(emoji: Model) -> None:
+    found = Maps(("church", "noto style"), steps=8)(emoji, "a church in noto style", [0, 1])
+    row = found.table.row(by_predicate=(pl.col("seed") == 1) & (pl.col("word") == "church"), named=True)
+    assert row["iou"] == overlap(found.mask(1, "church"), foreground(found.images[1]))
+    assert found.table.group_by("seed").agg(pl.col("mass").sum())["mass"].to_list() == pytest.approx([1.0, 1.0])
+    two = found.overlaps().row(by_predicate=(pl.col("picture") == 0) & (pl.col("head") == "church"), named=True)
+    a, b = found.mask(0, "church"), found.mask(0, "noto style")
+    assert two["iou"] == overlap(a, b)
+    assert (two["iod"], two["ioh"]) == ((a & b).sum() / b.sum(), (a & b).sum() / a.sum())
+
+
+def test_they_are_drawn(emoji: Model, tmp_path) -> None:
+    Maps(steps=2)(emoji, ["a church", "a dog in ink style"], 0).plot().savefig(tmp_path / "maps.png")
+    assert Image.open(tmp_path / "maps.png").height > 200
+
+
+def test_a_word_that_is_not_there_is_told(sd1: Model) -> None:
+    with pytest.raises(EmptyConcept, match="'castle' is not in"):
+        Maps(("castle",))(sd1, "a dog", 0)
+    with pytest.raises(BadArgument, match="threshold of 0"):
+        Maps(threshold=0.0)(sd1, "a dog", 0)

@@ -1,0 +1,98 @@
+"""`turpentine explain` as a user has it: what is printed and written, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from turpentine.cli.app import run
+
+
+def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> tuple[int, str, str]:
+    code = run(["explain", *tokens])
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "columns"),
+    [
+        (["windows", "a church", "--letters", "q1,oMID", "--seeds", "0-1"], {"letters", "measure", "value"}),
+        (["dynamics", "a church", "--seeds", "0"], {"measure", "label", "step", "value"}),
+        (["maps", "a church in noto style", "--word", "church", "--word", "noto style"], {"word", "mass", "iou"}),
+        (["trace", "a church", "--concept", "church", "--where", "text", "--seeds", "0"], {"label", "effect", "low"}),
+        (["heads", "animals=dog,cat,owl", "buildings=church,house"], {"label", "head", "part", "score"}),
+    ],
+)
+def test_each_instrument_prints_its_table_and_writes_it_and_a_picture(
+    tokens: list[str], columns: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [] if tokens[0] == "heads" else ["--steps", "4"]
+    code, out, _ = told(capsys, *tokens, *steps, "--out", str(tmp_path))
+    assert code == 0
+    assert all(column in out.splitlines()[0] for column in columns)
+    assert str(tmp_path / "table.parquet") in out and str(tmp_path / "plot.png") in out
+    assert columns <= set(pl.read_parquet(tmp_path / "table.parquet").columns)
+    assert Image.open(tmp_path / "plot.png").width > 300
+
+
+def test_a_trace_leads_to_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = told(
+        capsys,
+        "trace",
+        "a church",
+        "--concept",
+        "church",
+        "--seeds",
+        "0",
+        "--steps",
+        "4",
+        "--out",
+        str(tmp_path),
+        "--json",
+    )
+    assert code == 0
+    found = json.loads(out)
+    from turpentine import Concept, Edit, load
+    from turpentine.erase.esd import ESD
+
+    model = load()
+    esd = ESD.preset(model, sites_from=found["files"][0], top=3, steps=1, trajectories=1, sampling_steps=2)
+    edit = esd(model, Concept("church"))
+    assert isinstance(edit, Edit)
+    best = sorted(found["table"], key=lambda row: row["effect"], reverse=True)[:3]
+    assert all(any(name.startswith(row["site"]) for row in best) for name in edit.deltas)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told_"),
+    [
+        (["windows"], "There is no prompt"),
+        (["windows", "a church", "--letters", "z9"], "'z9' is no intervention"),
+        (["windows", "a church", "--letters", "q9"], "no window '9'"),
+        (["windows", "a church", "--letters", "qUP77"], "UP77"),
+        (["maps", "a church", "--word", "dog"], "'dog' is not in"),
+        (["trace", "a church", "--concept", "dog"], "'dog' is not in"),
+        (["trace", "a church", "--concept", "church", "--column", "taste"], "no column 'taste'"),
+        (["heads", "dog,cat"], "two groups or more"),
+        (["heads", "dog,cat", "church,house", "--template", "a"], "no place for a word"),
+        (["windows", "a church", "--seeds", "x"], "x"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    tokens: list[str], told_: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = told(capsys, *tokens, "--out", str(tmp_path / "out"))
+    assert code == 2 and out == ""
+    assert told_ in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_help_names_the_instruments_and_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = told(capsys, "--help")
+    assert all(name in out for name in ("windows", "dynamics", "maps", "trace", "heads"))
+    _, out, _ = told(capsys, "trace", "--help")
+    assert "words of the prompts" in out.lower() and "--sites-from" in out

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -27,6 +28,8 @@ from turpentine.models.text import find_subject
 from turpentine.progress import Progress
 
 Maps = Float[np.ndarray, "step height width"]
+
+viridis = colormaps["viridis"]
 
 CHANGE, UPDATE, WORDS = "latent change", "update", "word probability"
 """What is measured at each step; see `Dynamics`."""
@@ -163,15 +166,17 @@ class Unfolding(Finding):
         axes = below.subplots(1, 3)
         for axis, measure in zip(axes, (CHANGE, UPDATE, WORDS), strict=True):
             part = self.table.filter(pl.col("measure") == measure)
-            for (label,), curve in part.group_by("label", maintain_order=True):
-                axis.plot(curve["step"], curve["value"], linewidth=1.1, label=label or None)
+            curves = [curve for _, curve in part.group_by("site", maintain_order=True)]
+            for shade, curve in zip(np.linspace(0, 0.95, len(curves)), curves, strict=True):
+                colour = viridis(shade) if measure == UPDATE else "#1f4e8c"
+                axis.plot(curve["step"], curve["value"], linewidth=1.1, color=colour, label=curve["label"][0])
                 if measure != UPDATE:
-                    axis.fill_between(curve["step"], curve["low"], curve["high"], alpha=0.25)
+                    axis.fill_between(curve["step"], curve["low"], curve["high"], color=colour, alpha=0.25)
             axis.set_title(measure, fontsize=10)
             axis.set_xlabel("step")
             axis.set_ylim(bottom=0)
             axis.spines[["top", "right"]].set_visible(False)
-        axes[1].legend(fontsize=6, ncols=2, frameon=False)
+        axes[1].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         return figure
 
 

@@ -10,6 +10,7 @@ from turpentine.bench.cases import Case
 from turpentine.bench.plan import Job, Plan
 from turpentine.bench.store import Store
 from turpentine.bench.work import Cell, JudgeSpec
+from turpentine.judges.base import shows
 
 ASKED = {
     "group": pl.String,
@@ -58,11 +59,7 @@ def _numbered(cell: Cell) -> Iterator[tuple[Case, int, tuple[int, ...]]]:
 def _hit(rows: pl.DataFrame) -> pl.Expr:
     hit = pl.lit(None, dtype=pl.Boolean)
     for attribute in rows["attribute"].drop_nulls().unique():
-        # A work may be null, near none, and is then not the wanted one.
-        is_wanted = pl.col(attribute).eq_missing(pl.col("wanted"))
-        if f"{attribute}_also" in rows.columns:
-            is_wanted |= pl.col(f"{attribute}_also").eq(pl.col("wanted")).fill_null(False)
-        hit = pl.when(pl.col("attribute") == attribute).then(is_wanted).otherwise(hit)
+        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute)).otherwise(hit)
     return pl.when(pl.col("error").is_null()).then(hit)
 
 

@@ -1,6 +1,8 @@
 """Where, when and how a model knows a concept: instruments that give a table, a picture of it, and sites to edit."""
 
+from turpentine.explain.coar import Coar, Regressed
 from turpentine.explain.dynamics import Dynamics, Unfolding
+from turpentine.explain.entangle import Entangle, Entangled
 from turpentine.explain.finding import Finding
 from turpentine.explain.heads import Heads, HeadsFound
 from turpentine.explain.intervene import Intervene, Interventions
@@ -9,7 +11,10 @@ from turpentine.explain.maps import Mapped, Maps
 from turpentine.explain.trace import Trace, Traced
 
 __all__ = [
+    "Coar",
     "Dynamics",
+    "Entangle",
+    "Entangled",
     "Finding",
     "Heads",
     "HeadsFound",
@@ -17,6 +22,7 @@ __all__ = [
     "Interventions",
     "Mapped",
     "Maps",
+    "Regressed",
     "Trace",
     "Traced",
     "Unfolding",

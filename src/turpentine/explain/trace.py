@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from turpentine.errors import BadArgument, UnknownName
+from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.intervals import Estimate, mean_score
-from turpentine.judges.base import Judge
+from turpentine.judges.base import Judge, column_of
 from turpentine.models.branches import Intervention, run_branches
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.generate import batches, pair
@@ -95,8 +95,7 @@ class Trace:
     def _check(self, judge: Judge) -> None:
         if not self.noise > 0:
             raise BadArgument(f"Noise of {self.noise} standard deviations corrupts nothing: give more than 0.")
-        if self.column not in judge.columns:
-            raise UnknownName(f"{judge.name} has no column {self.column!r}: it has {', '.join(judge.columns)}.")
+        column_of(judge, self.column)
 
     def _runs(
         self, model: Model, told: _Told, components: Sequence[Site], text: str, subject: str, number: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -12,7 +12,7 @@ from PIL import Image
 # Up to Python 3.11 its own isinstance runs properties, and a revision would fetch weights.
 from typing_extensions import Protocol, runtime_checkable
 
-from turpentine.errors import BadArgument
+from turpentine.errors import BadArgument, UnknownName
 
 Told = TypeVar("Told")
 
@@ -106,3 +106,21 @@ def told(judge: str, what: str, values: Sequence[Told] | None, images: Sequence[
     if len(given) != len(images):
         raise BadArgument(f"The judge {judge} needs a {what} for each of {len(images)} pictures, and has {len(given)}.")
     return given
+
+
+def column_of(judge: Judge, name: str) -> Column:
+    """One of a judge's columns. Raises UnknownName."""
+    if name not in judge.columns:
+        raise UnknownName(f"{judge.name} has no column {name!r}: it has {', '.join(judge.columns)}.")
+    return judge.columns[name]
+
+
+def shows(columns: Collection[str], attribute: str, wanted: str = "wanted") -> pl.Expr:
+    """Is a label what was wanted, or is it that also, where there is a column such as object_also? Never null.
+
+    columns: of the table that it is asked of. wanted: the column that says what was.
+    """
+    is_wanted = pl.col(attribute).eq_missing(pl.col(wanted))
+    if f"{attribute}_also" in columns:
+        is_wanted |= pl.col(f"{attribute}_also").eq(pl.col(wanted)).fill_null(False)
+    return is_wanted

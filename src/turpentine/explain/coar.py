@@ -1,0 +1,158 @@
+"""COAR (Shah 2024): what each module counts for, by regression over random ablations; to hold CAD's α against.
+
+J(ablation) ≈ b + Σ w_c·1[c is kept], fitted by least squares over random sets of ablated modules: w_c is how far J
+falls without module c, whatever else is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Bool, Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from turpentine.errors import BadArgument
+from turpentine.explain.finding import Finding
+from turpentine.models.attribution import Objective, attribute
+from turpentine.models.attribution.approximation import pearson
+from turpentine.models.model import Model
+from turpentine.models.sites import Site, Sites
+from turpentine.models.trajectory import Trajectory
+from turpentine.progress import Progress
+
+ROUNDS = 500
+"""Resamples of an interval."""
+
+Kept = Bool[np.ndarray, "trial module"]
+Values = Float[np.ndarray, " trial"]
+
+
+@dataclass(frozen=True)
+class Coar:
+    """Modules of the denoiser by how far a concept's J falls without them, three ways.
+
+    By regression over `trials` random sets, each module in each with probability `share`; by ablating each alone; by
+    CAD's first order, the sum of its weights' α. To ablate is to set all its weights and biases to 0. J is the mean
+    squared distance of ε(x_t, c) from ε(x_t, ∅) over a stored run (CAD, equation 4).
+
+    kinds: of modules. steps: of DDIM. guidance_scale: of the stored run. seed: of the sets and resamples.
+    """
+
+    kinds: tuple[str, ...] = ("resnet", "self-attention", "cross-attention", "feed-forward")
+    trials: int = 400
+    share: float = 0.05
+    steps: int = 20
+    guidance_scale: float = 3.0
+    batch_size: int = 20
+    seed: int = 0
+
+    def __call__(
+        self, model: Model, prompts: Sequence[str], seeds: Sequence[int], *, progress: Progress | None = None
+    ) -> Regressed:
+        """The three scores of each module for prompts of a concept and seeds, which pair up as in `Model.generate`.
+
+        The denoiser sees (trials + modules + 1)·T·n rows beside the run and its gradient. progress: called with
+        ablations done and in all.
+        Raises BadArgument for numbers out of range, or for fewer trials than there are modules.
+        """
+        modules = tuple(model.sites.only(kind=self.kinds, level="module", name="unet.*"))
+        self._check(len(modules))
+        run = Trajectory.record(model, prompts, seeds, steps=self.steps, guidance_scale=self.guidance_scale)
+        objective = Objective.apart(model, run)
+        rng = np.random.default_rng(self.seed)
+        kept = ablations(rng, self.trials, len(modules), self.share)
+        every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), kept])
+        values = np.empty(len(every))
+        for index, one in enumerate(every):
+            gone = [module for module, is_kept in zip(modules, one, strict=True) if not is_kept]
+            values[index] = objective.value(model, _zeros(model, gone), batch_size=self.batch_size)
+            if progress:
+                progress(index + 1, len(every))
+        whole, alone, drawn = values[0], values[1 : 1 + len(modules)], values[1 + len(modules) :]
+        low, high = _interval(rng, kept, drawn)
+        table = pl.DataFrame(
+            {
+                "site": [module.name for module in modules],
+                "kind": [module.kind for module in modules],
+                "label": [module.label for module in modules],
+                "score": fitted(kept, drawn),
+                "low": low,
+                "high": high,
+                "measured": whole - alone,
+                "cad": self._cad(model, objective, modules),
+            }
+        )
+        return Regressed(table, model.sites, "Modules by how far J falls without them", float(whole))
+
+    def _check(self, modules: int) -> None:
+        if not 0 < self.share < 1:
+            raise BadArgument(f"A share of {self.share} ablates none or all: give one between 0 and 1.")
+        if self.trials <= modules:
+            raise BadArgument(f"{self.trials} trials cannot tell {modules} modules apart: give more than that.")
+
+    def _cad(self, model: Model, objective: Objective, modules: Sequence[Site]) -> list[float]:
+        """Σ α over each module's weights."""
+        found = attribute(model, objective, Sites(model.sites.everything, tuple(modules)), batch_size=self.batch_size)
+        sums = dict(found.modules().select("site", "alpha").iter_rows())
+        return [sums[module.name] for module in modules]
+
+
+@dataclass(frozen=True, eq=False)
+class Regressed(Finding):
+    """The scores.
+
+    table: a row for each module in order of execution: site, kind, label, score (w_c), low, high (bootstrap over
+    trials), measured (how far J falls without it alone), cad (Σ α). whole: J of the model as it is.
+    """
+
+    whole: float
+
+    def agreement(self, one: str, other: str = "measured") -> tuple[float, float, float]:
+        """Pearson's r of two of the columns score, measured and cad over the modules, with its 95 % interval."""
+        return pearson(self.table[one].to_numpy(), self.table[other].to_numpy())
+
+    def plot(self) -> Figure:
+        """Regression and first order, each against the measured fall."""
+        figure = Figure(figsize=(8, 3.8), layout="constrained")
+        for axis, column in zip(figure.subplots(1, 2), ("score", "cad"), strict=True):
+            for kind in self.table["kind"].unique(maintain_order=True):
+                part = self.table.filter(pl.col("kind") == kind)
+                axis.scatter(part["measured"], part[column], s=16, label=kind)
+            axis.axline((0, 0), slope=1, color="#999999", linewidth=0.8)
+            r, low, high = self.agreement(column)
+            name = "regression" if column == "score" else "first order"
+            axis.set_title(f"{name}: r {r:.2f} ({low:.2f} to {high:.2f})", fontsize=10)
+            axis.set(xlabel="J falls without it alone", ylabel=name)
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.axes[0].legend(fontsize=8, frameon=False)
+        return figure
+
+
+def ablations(rng: np.random.Generator, trials: int, modules: int, share: float) -> Kept:
+    """Which modules are kept in each trial; each is left out by its own toss."""
+    return rng.random((trials, modules)) >= share
+
+
+def fitted(kept: Kept, values: Values) -> Float[np.ndarray, " module"]:
+    """The weights of the least-squares fit with an intercept; the smallest ones where several fit."""
+    design = np.concatenate([kept.astype(float), np.ones((len(kept), 1))], axis=1)
+    found: Float[np.ndarray, " module"] = np.linalg.lstsq(design, values, rcond=None)[0][:-1]
+    return found
+
+
+def _interval(
+    rng: np.random.Generator, kept: Kept, values: Values
+) -> tuple[Float[np.ndarray, " module"], Float[np.ndarray, " module"]]:
+    """The percentile bootstrap over trials."""
+    drawn = rng.integers(len(values), size=(ROUNDS, len(values)))
+    low, high = np.percentile([fitted(kept[rows], values[rows]) for rows in drawn], [2.5, 97.5], axis=0)
+    return low, high
+
+
+def _zeros(model: Model, gone: Sequence[Site]) -> dict[str, Tensor]:
+    return {name: torch.zeros_like(model.parameter(name)) for module in gone for name in module.parameters}

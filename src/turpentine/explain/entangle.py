@@ -1,0 +1,113 @@
+"""Does a neighbour in the prompt hurt? An object beside what is like it, and beside what is not (DAAM, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from matplotlib.figure import Figure
+from PIL import Image
+
+from turpentine.concepts import with_article
+from turpentine.errors import BadArgument
+from turpentine.explain.finding import Finding
+from turpentine.intervals import Difference, Rate, paired_bootstrap
+from turpentine.judges.base import Judge, column_of, shows
+from turpentine.models.model import Model
+from turpentine.progress import Progress
+
+ALONE, NEAR, FAR = "alone", "beside a neighbour", "beside another"
+"""The company that an object has in its prompt."""
+
+
+@dataclass(frozen=True)
+class Entangle:
+    """How often an object is drawn alone, beside a neighbour, and beside something else.
+
+    column: the judge's label for objects; where the judge has COLUMN_also, either is a hit. steps: of DDIM.
+    guidance_scale: w.
+    """
+
+    column: str = "object"
+    steps: int = 20
+    guidance_scale: float = 4.0
+    batch_size: int = 16
+
+    def __call__(
+        self,
+        model: Model,
+        neighbours: Mapping[str, str],
+        others: Mapping[str, str],
+        seeds: Sequence[int],
+        *,
+        judge: Judge,
+        progress: Progress | None = None,
+    ) -> Entangled:
+        """Pictures of each object in each company, all with the same seeds.
+
+        neighbours: an object and what is like it. others: for each of these objects, one that is not. progress: called
+        with denoising steps done and in all.
+        Raises BadArgument where the two are not of the same objects, UnknownName for a column that the judge has not.
+        """
+        if not neighbours or neighbours.keys() != others.keys():
+            raise BadArgument("Neighbours and others must be of the same objects, one at least.")
+        column_of(judge, self.column)
+        asked = [
+            (company, one, f"{with_article(one)} and {with_article(beside)}" if beside else with_article(one), seed)
+            for company, of in ((ALONE, dict.fromkeys(neighbours, "")), (NEAR, neighbours), (FAR, others))
+            for one, beside in of.items()
+            for seed in seeds
+        ]
+        images = model.generate(
+            [prompt for _, _, prompt, _ in asked],
+            seeds=[seed for *_, seed in asked],
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            batch_size=self.batch_size,
+            progress=progress,
+        )
+        rows = pl.DataFrame(asked, ["company", "object", "prompt", "seed"], orient="row")
+        said = judge(images, prompts=rows["prompt"].to_list())
+        hit = said.with_columns(rows["object"].alias("wanted")).select(shows(said.columns, self.column).alias("hit"))
+        rows = rows.hstack(hit)
+        return Entangled(_summary(rows), model.sites, "An object and its company", rows, images)
+
+
+@dataclass(frozen=True, eq=False)
+class Entangled(Finding):
+    """How often objects are drawn.
+
+    table: a row for each company: company, value (the rate), low, high, n. rows: the same for each picture: company,
+    object, prompt, seed, hit. images: in the order of the rows.
+    """
+
+    rows: pl.DataFrame
+    images: list[Image.Image]
+
+    @property
+    def harm(self) -> Difference:
+        """The rate beside a neighbour minus that beside another, over the same objects and seeds."""
+        near, far = (self.rows.filter(pl.col("company") == company)["hit"].to_list() for company in (NEAR, FAR))
+        return paired_bootstrap(far, near)
+
+    def plot(self) -> Figure:
+        """The three rates with their intervals."""
+        figure = Figure(figsize=(4.2, 2.0), layout="constrained")
+        axis = figure.subplots()
+        value = self.table["value"].to_numpy()
+        ends = [value - self.table["low"].to_numpy(), self.table["high"].to_numpy() - value]
+        axis.barh(self.table["company"].to_list(), value, xerr=ends, color="#7fa3cc", ecolor="#1f3a5f", capsize=3)
+        axis.set(xlim=(0, 1), xlabel="drawn")
+        axis.invert_yaxis()
+        axis.spines[["top", "right"]].set_visible(False)
+        return figure
+
+
+def _summary(rows: pl.DataFrame) -> pl.DataFrame:
+    found = []
+    for (company,), part in rows.group_by("company", maintain_order=True):
+        rate = Rate.of(part["hit"].to_list())
+        assert rate is not None  # there is an object and a seed
+        found.append((company, rate.value, rate.low, rate.high, rate.n))
+    return pl.DataFrame(found, ["company", "value", "low", "high", "n"], orient="row")

@@ -1,0 +1,86 @@
+"""Regression over ablations: recovers a linear truth, and its pieces against plain transcriptions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from turpentine.errors import BadArgument
+from turpentine.explain import Coar
+from turpentine.explain.coar import ablations, fitted
+from turpentine.models import Model, Trajectory, count_rows, hooked
+from turpentine.models.attribution import Objective, attribute
+
+KINDS = ("self-attention", "cross-attention")
+
+
+def test_a_linear_truth_is_found() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=12)
+    kept = ablations(rng, 300, 12, 0.2)
+    np.testing.assert_allclose(fitted(kept, kept @ truth + 5), truth)
+    noisy = fitted(kept, kept @ truth + 5 + rng.normal(size=300) / 10)
+    np.testing.assert_allclose(noisy, truth, atol=0.1)
+
+
+def test_each_module_is_left_out_by_its_own_toss() -> None:
+    kept = ablations(np.random.default_rng(1), 4000, 10, 0.1)
+    np.testing.assert_allclose(1 - kept.mean(0), 0.1, atol=0.02)
+    assert abs(np.corrcoef(kept.T.astype(float))[0, 1]) < 0.05
+
+
+@pytest.fixture(scope="module")
+def found(sd1: Model):
+    return Coar(KINDS, trials=80, steps=3)(sd1, ["a church", "a dog"], [0, 1])
+
+
+def objective(model: Model) -> Objective:
+    run = Trajectory.record(model, ["a church", "a dog"], [0, 1], steps=3, guidance_scale=3.0)
+    return Objective.apart(model, run)
+
+
+def test_measured_is_j_without_the_modules_output(sd1: Model, found) -> None:
+    """An attention whose weights and biases are 0 gives 0."""
+    points = objective(sd1)
+    whole = points.value(sd1)
+    assert found.whole == pytest.approx(whole, rel=1e-4)
+    for row in found.table.rows(named=True)[::3]:
+        site = next(site for site in sd1.sites if site.name == row["site"])
+        with hooked(sd1, {site: lambda call: torch.zeros_like(call.tensor)}):
+            without = points.value(sd1)
+        assert row["measured"] == pytest.approx(whole - without, rel=1e-3, abs=1e-4 * abs(whole))
+
+
+def test_cad_is_the_sum_of_a_modules_alphas(sd1: Model, found) -> None:
+    alpha = attribute(sd1, objective(sd1), sd1.sites.only(kind="cross-attention", level="module")).alpha
+    for row in found.table.rows(named=True):
+        if row["kind"] == "cross-attention":
+            expected = sum(float(a.sum()) for name, a in alpha.items() if name.startswith(row["site"] + "."))
+            assert row["cad"] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_the_scores_point_at_sites_and_are_drawn(sd1: Model, found, tmp_path) -> None:
+    table = found.table
+    assert (table["low"] <= table["high"]).all()
+    assert found.agreement("measured")[0] == pytest.approx(1.0)
+    best = table.sort("score", descending=True)["site"][0]
+    assert [site.name for site in found.sites(1)] == [best]
+    found.plot().savefig(tmp_path / "coar.png")
+    assert (tmp_path / "coar.png").stat().st_size > 5000
+
+
+def test_what_it_costs(sd1: Model) -> None:
+    modules = len(sd1.sites.only(kind=KINDS, level="module"))
+    with count_rows(sd1) as count:
+        Coar(KINDS, trials=modules + 1, steps=2)(sd1, ["a church"], [0])
+    points = 2
+    assert count.rows - count.grad_rows == 2 * points + (1 + modules + modules + 1) * points
+    assert count.grad_rows == points
+
+
+def test_too_few_trials_and_odd_shares_are_told(sd1: Model) -> None:
+    with pytest.raises(BadArgument, match="cannot tell"):
+        Coar(KINDS, trials=3)(sd1, ["a church"], [0])
+    with pytest.raises(BadArgument, match="share of 0"):
+        Coar(KINDS, share=0.0)(sd1, ["a church"], [0])

@@ -1,0 +1,43 @@
+"""An object in company: prompts, hits and the difference by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from turpentine.errors import BadArgument, UnknownName
+from turpentine.explain import Entangle
+from turpentine.intervals import paired_bootstrap, wilson
+from turpentine.judges import EmojiJudge
+from turpentine.models import Model
+
+NEAR, FAR = {"dog": "cat", "owl": "penguin"}, {"dog": "church", "owl": "apple"}
+
+
+def test_hits_are_the_judges_first_or_second_answer(emoji: Model) -> None:
+    found = Entangle(steps=6)(emoji, NEAR, FAR, [0, 1], judge=EmojiJudge())
+    prompts = [
+        "a dog",
+        "an owl",
+        "a dog and a cat",
+        "an owl and a penguin",
+        "a dog and a church",
+        "an owl and an apple",
+    ]
+    assert found.rows["prompt"].to_list() == [prompt for prompt in prompts for _ in range(2)]
+    said = EmojiJudge()(emoji.generate(found.rows["prompt"].to_list(), seeds=[0, 1] * 6, steps=6, batch_size=16))
+    hits = [
+        wanted in (first, also)
+        for wanted, first, also in zip(found.rows["object"], said["object"], said["object_also"], strict=True)
+    ]
+    assert found.rows["hit"].to_list() == hits
+    assert found.table["value"].to_list() == [sum(hits[i : i + 4]) / 4 for i in (0, 4, 8)]
+    assert (found.table["low"][1], found.table["high"][1]) == wilson(sum(hits[4:8]), 4)
+    assert found.harm == paired_bootstrap(hits[8:], hits[4:8])
+    assert found.plot().get_axes()
+
+
+def test_what_does_not_go_together_is_told(emoji: Model) -> None:
+    with pytest.raises(BadArgument, match="the same objects"):
+        Entangle()(emoji, NEAR, {"dog": "church"}, [0], judge=EmojiJudge())
+    with pytest.raises(UnknownName, match="no column 'taste'"):
+        Entangle("taste")(emoji, NEAR, FAR, [0], judge=EmojiJudge())

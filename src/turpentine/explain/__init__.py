@@ -8,6 +8,7 @@ from turpentine.explain.heads import Heads, HeadsFound
 from turpentine.explain.intervene import Intervene, Interventions
 from turpentine.explain.letters import intervention
 from turpentine.explain.maps import Mapped, Maps
+from turpentine.explain.segment import Segment, Segmented
 from turpentine.explain.trace import Trace, Traced
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Mapped",
     "Maps",
     "Regressed",
+    "Segment",
+    "Segmented",
     "Trace",
     "Traced",
     "Unfolding",

@@ -25,8 +25,12 @@ def decode_latents(vae: Any, latents: Latents) -> list[Image.Image]:
 
 def encode_images(vae: Any, images: Sequence[Image.Image]) -> Latents:
     """Scaled latents of pictures: the mode of the autoencoder's posterior, so that no chance is in it."""
-    pixels = to_pixels(images).to(vae.device, vae.dtype)
-    latents: Tensor = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+    return encode_pixels(vae, to_pixels(images).to(vae.device))
+
+
+def encode_pixels(vae: Any, pixels: Pixels) -> Latents:
+    """The same of values from −1 to 1; gradients go through it."""
+    latents: Tensor = vae.encode(pixels.to(vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
     return latents
 
 

@@ -22,6 +22,9 @@ def pipeline(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel) -> St
     """The parts as a `StableDiffusionPipeline` in fp16."""
     text = CLIPTextModel(both.text.config)
     text.load_state_dict(both.text.text_model.state_dict())
+    # A tokenizer keeps how it was last asked to pad, and would be written with that.
+    both.tokenizer.backend_tokenizer.no_padding()
+    both.tokenizer.backend_tokenizer.no_truncation()
     pipe = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text,

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
 
-STAGES = ("autoencoder", "towers", "image_tower", "judge", "unet", "finish")
+STAGES = ("autoencoder", "towers", "judge", "unet", "finish")
 
 
 def read_log(path: Path) -> dict[str, Float[np.ndarray, " updates"]]:

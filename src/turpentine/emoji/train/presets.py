@@ -31,8 +31,6 @@ class Preset:
     cached_pictures: int
     autoencoder: Stage
     towers: Stage
-    image_tower: Stage
-    """The image tower once more, the text tower locked; the denoiser knows nothing of it."""
     judge: Stage
     unet: Stage
     finish: Stage
@@ -52,7 +50,6 @@ CPU = Preset(
     cached_pictures=90_000,
     autoencoder=Stage(32, Schedule(updates=6000, lr=3e-3, muon_lr=0.02)),
     towers=Stage(128, Schedule(updates=2600, lr=2e-3, muon_lr=0.015, bf16=True)),
-    image_tower=Stage(128, Schedule(updates=1500, lr=1e-3, muon_lr=0.01, bf16=True)),
     judge=Stage(64, Schedule(updates=2500, lr=2e-3, muon_lr=0.02)),
     unet=Stage(128, Schedule(updates=3600, lr=1e-3, muon_lr=0.015, ema=0.998, bf16=True)),
     finish=Stage(128, Schedule(updates=4800, lr=7e-4, muon_lr=0.01, ema=0.999, seed=1, bf16=True)),
@@ -63,7 +60,6 @@ GPU = replace(
     cached_pictures=200_000,
     autoencoder=Stage(64, Schedule(updates=20_000, lr=3e-3, muon_lr=0.02)),
     towers=Stage(256, Schedule(updates=3000, lr=2e-3, muon_lr=0.015)),
-    image_tower=Stage(256, Schedule(updates=3000, lr=1e-3, muon_lr=0.01)),
     judge=Stage(128, Schedule(updates=6000, lr=2e-3, muon_lr=0.02)),
     unet=Stage(256, Schedule(updates=10_000, lr=1e-3, muon_lr=0.015)),
     finish=Stage(256, Schedule(updates=10_000, lr=7e-4, muon_lr=0.01, seed=1)),

@@ -49,8 +49,6 @@ class Recipe:
         tokenizer = towers.build_tokenizer(p.vocabulary)
         both = Towers(tokenizer, text_config(tokenizer, p.text_width, p.text_layers, p.text_heads))
         self._train("towers", both, p.towers, towers.loss(both, p.towers.batch, p.size))
-        both.requires_grad_(False).image.requires_grad_(True)
-        self._train("image_tower", both.image, p.image_tower, towers.locked_loss(both, p.image_tower.batch, p.size))
         return both
 
     def unet(self, vae: AutoencoderKL, both: Towers) -> UNet2DConditionModel:

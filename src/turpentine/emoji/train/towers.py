@@ -1,16 +1,14 @@
-"""The image–text towers' stages: contrastive, as CLIP (Radford 2021), then the image tower against locked text."""
+"""The image–text towers' stage: contrastive, as CLIP (Radford 2021), on the world's pictures and captions."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import CLIPTokenizer
@@ -27,7 +25,7 @@ from turpentine.emoji.captions import (
 from turpentine.emoji.towers import LENGTH, Towers
 from turpentine.emoji.train.loop import Loss, device_of
 from turpentine.emoji.vision import to_tensor
-from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, Picture, render, styles_of, visible_on
+from turpentine.emoji.world import OBJECTS, SCENES, render, styles_of
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -74,86 +72,16 @@ def loss(towers: Towers, batch_size: int, size: int) -> Loss:
     def value(rng: np.random.Generator) -> Tensor:
         drawn = cousins(rng, batch_size // 2)
         drawn += [draw(rng) for _ in range(batch_size - len(drawn))]
+        x = to_tensor([render(item.picture, size) for item in drawn])
         captions = [d.caption for d in drawn]
-        return contrast(towers, [d.picture for d in drawn], captions, _equal(captions), size)
+        seen, said = towers.of_images(x.to(device_of(towers))), towers.of_text(captions)
+        with torch.autocast(seen.device.type, enabled=False):
+            agreement = towers.log_scale.exp().clamp(max=100) * seen.float() @ said.float().T
+        same = torch.tensor([[a == b for b in captions] for a in captions], dtype=torch.float32)
+        target = (same / same.sum(1, keepdim=True)).to(agreement.device)
+        return (F.cross_entropy(agreement, target) + F.cross_entropy(agreement.T, target)) / 2
 
     return value
-
-
-def locked_loss(towers: Towers, batch_size: int, size: int) -> Loss:
-    """For the image tower alone, the text tower locked (Zhai 2022): half of a batch the world's, half `siblings`.
-
-    Among siblings a caption is right for every picture that it is true of, not only for the one it was drawn with.
-    """
-
-    def value(rng: np.random.Generator) -> Tensor:
-        related = siblings(rng, batch_size // 2)
-        drawn = [draw(rng) for _ in range(batch_size - len(related))]
-        said = [sibling.caption for sibling in related]
-        true = torch.tensor([[caption.true_of(seen) for caption in related] for seen in related])
-        captions = [d.caption for d in drawn]
-        among_siblings = contrast(towers, [sibling.picture for sibling in related], said, true, size)
-        return (among_siblings + contrast(towers, [d.picture for d in drawn], captions, _equal(captions), size)) / 2
-
-    return value
-
-
-def contrast(
-    towers: Towers, pictures: list[Picture], captions: list[str], true: Bool[Tensor, "pictures captions"], size: int
-) -> Tensor:
-    """Symmetric cross-entropy of the agreement; where several captions are true of a picture, they share it."""
-    x = to_tensor([render(picture, size) for picture in pictures])
-    seen, said = towers.of_images(x.to(device_of(towers))), towers.of_text(captions)
-    with torch.autocast(seen.device.type, enabled=False):
-        agreement = towers.log_scale.exp().clamp(max=100) * seen.float() @ said.float().T
-    right = true.float().to(agreement.device)
-    by_picture, by_caption = right / right.sum(1, keepdim=True), right.T / right.T.sum(1, keepdim=True)
-    return (F.cross_entropy(agreement, by_picture) + F.cross_entropy(agreement.T, by_caption)) / 2
-
-
-def _equal(captions: list[str]) -> Bool[Tensor, "captions captions"]:
-    return torch.tensor([[a == b for b in captions] for a in captions])
-
-
-@dataclass(frozen=True)
-class Sibling:
-    """A picture of one object, and the parts of it that its caption says."""
-
-    picture: Picture
-    says_object: bool
-    says_style: bool
-    says_colour: bool
-
-    @property
-    def caption(self) -> str:
-        placed = self.picture.placed[0]
-        return object_caption(
-            placed.object if self.says_object else "picture",
-            placed.style if self.says_style else None,
-            self.picture.background if self.says_colour else None,
-        )
-
-    def true_of(self, other: Sibling) -> bool:
-        """Whether this caption is true of the other picture."""
-        mine, theirs = self.picture.placed[0], other.picture.placed[0]
-        return (
-            (not self.says_object or mine.object == theirs.object)
-            and (not self.says_style or mine.style == theirs.style)
-            and (not self.says_colour or self.picture.background == other.picture.background)
-        )
-
-
-def siblings(rng: np.random.Generator, count: int, family: int = 16) -> list[Sibling]:
-    """`count` pictures in families: different objects in one style, on one background where it does not hide them."""
-    found: list[Sibling] = []
-    while len(found) < count:
-        style, colour = (str(rng.choice(options)) for options in (STYLES, list(COLOURS)))
-        drawn = [obj for obj in OBJECTS if style in styles_of(obj)]
-        for obj in rng.permutation(drawn)[:family].tolist():
-            kept = colour if colour in visible_on(obj, style) else None
-            says = (rng.random(3) < (0.9, 0.3, 0.3)).tolist()
-            found.append(Sibling(single_picture(rng, obj, style, kept), *says))
-    return found[:count]
 
 
 def cousins(rng: np.random.Generator, count: int) -> list[Captioned]:

@@ -1,0 +1,82 @@
+"""Score distillation of a mask: its gradient against the equation, and that it finds what is there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from turpentine.emoji.world import Picture, Placed, render
+from turpentine.errors import BadArgument
+from turpentine.explain import Segment
+from turpentine.explain.segment import MaskNet
+from turpentine.models import Conditioning, Model, count_rows
+
+
+def two_objects() -> tuple[Image.Image, np.ndarray]:
+    """A dog to the left of a church, and where the dog is."""
+    dog, church = Placed("dog", "noto", 0, 8, 16), Placed("church", "noto", 16, 8, 16)
+    picture, alone, empty = (render(Picture("blue", placed)) for placed in ((dog, church), (dog,), ()))
+    return Image.fromarray(picture), np.abs(alone.astype(int) - empty).max(-1) > 30
+
+
+def test_the_gradient_is_score_distillations(sd1: Model) -> None:
+    asked = Segment(batch_size=2, guidance_scale=5.0, window=(0.3, 0.7))
+    latents = sd1.noise([0, 1])
+    cond, empty = sd1.encode(["a dog"]), sd1.encode([""])
+    told = Conditioning.cat([empty.repeat(2), cond.repeat(2)])
+    found = asked._distilled(sd1, latents, told, torch.Generator().manual_seed(7))
+    random = torch.Generator().manual_seed(7)
+    train_steps = len(sd1.pipeline.scheduler.alphas_cumprod)
+    low, high = int(0.3 * (train_steps - 1)), int(0.7 * (train_steps - 1))
+    times = torch.randint(low, high + 1, (2,), generator=random).tolist()
+    noise = torch.randn(latents.shape, generator=random)
+    for row, t in enumerate(times):
+        a = sd1.pipeline.scheduler.alphas_cumprod[t]
+        x = (a.sqrt() * latents[row] + (1 - a).sqrt() * noise[row])[None]
+        uncond, conditional = sd1.eps(x, t, empty), sd1.eps(x, t, cond)
+        expected = (1 - a) * (uncond + 5.0 * (conditional - uncond) - noise[row])
+        torch.testing.assert_close(found[row], expected[0], rtol=1e-3, atol=1e-4)
+
+
+def test_a_mask_is_a_smooth_share_of_each_place() -> None:
+    net = MaskNet(16, torch.Generator().manual_seed(0))
+    alpha = net(24, 40)
+    assert alpha.shape == (24, 40) and alpha.min() > 0 and alpha.max() < 1
+    assert torch.equal(alpha, MaskNet(16, torch.Generator().manual_seed(0))(24, 40))
+
+
+def test_words_find_their_object(emoji: Model, tmp_path) -> None:
+    image, truth = two_objects()
+    found = Segment()(emoji, [image], ["a dog"], truths=[truth])
+    assert found.table["iou"][0] > 0.35
+    left, right = found.alphas[0][:, :16].mean(), found.alphas[0][:, 16:].mean()
+    assert left > 2 * right
+    found.plot().savefig(tmp_path / "segment.png")
+    assert Image.open(tmp_path / "segment.png").width > 300
+
+
+def test_what_it_costs_and_that_nothing_is_changed(sd1: Model) -> None:
+    image, told = Image.new("RGB", sd1.size[::-1]), []
+    before = {name: weight.clone() for name, weight in sd1.unet.named_parameters()}
+    with count_rows(sd1) as count:
+        once = Segment(updates=3, batch_size=2)(sd1, [image], ["a dog"], progress=lambda *done: told.append(done))
+    again = Segment(updates=3, batch_size=2)(sd1, [image], ["a dog"])
+    assert (count.rows, count.grad_rows) == (3 * 2 * 2, 0)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert np.array_equal(once.alphas[0], again.alphas[0])
+    assert once.table["iou"].to_list() == [None]
+    assert all(torch.equal(before[name], weight) for name, weight in sd1.unet.named_parameters())
+
+
+def test_what_cannot_be_segmented_is_told(sd1: Model) -> None:
+    image = Image.new("RGB", sd1.size[::-1])
+    with pytest.raises(BadArgument, match="do not pair up"):
+        Segment()(sd1, [image], ["a dog", "a cat"])
+    with pytest.raises(BadArgument, match="5 x 7"):
+        Segment()(sd1, [Image.new("RGB", (5, 7))], ["a dog"])
+    with pytest.raises(BadArgument, match=r"window 0\.5 to 0\.2"):
+        Segment(window=(0.5, 0.2))(sd1, [image], ["a dog"])
+    with pytest.raises(BadArgument, match="1 or more"):
+        Segment(updates=0)(sd1, [image], ["a dog"])

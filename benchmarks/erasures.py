@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pages import DOCS, fill, percent
+import torch
+from pages import DOCS, fill, percent, table
 
 import turpentine as tp
 from turpentine.bench.cases import Case
@@ -29,6 +30,7 @@ from turpentine.emoji.world import NEIGHBOURS, SCENES, STYLES, TEN, WORKS, style
 from turpentine.files import safe_name, write_whole
 from turpentine.intervals import Rate
 from turpentine.judges import EmojiJudge
+from turpentine.models import Trajectory
 from turpentine.models.load import load
 
 METHODS = ["x", "u"]
@@ -83,12 +85,15 @@ class Rows:
     def unedited(self) -> pl.DataFrame:
         return self._rows("unedited", cases())
 
-    def after(self, erasure: Erasure) -> pl.DataFrame:
+    def edit(self, erasure: Erasure) -> tp.Edit:
         method = tp.methods.ESD.preset(self.model, sites=erasure.sites)
         path = self._path(erasure.name, method, erasure.concept).with_suffix(".safetensors")
         if not path.exists():
             method(self.model, erasure.concept).save(path)
-        edit = tp.Edit.load(path)
+        return tp.Edit.load(path)
+
+    def after(self, erasure: Erasure) -> pl.DataFrame:
+        edit = self.edit(erasure)
         with edit.on(self.model):
             return self._rows(erasure.name, cases(erasure.concept.kind), edit.id)
 
@@ -213,7 +218,36 @@ def _small_table(kept: Rows, concept: tp.Concept, of: dict[str, tuple[pl.Expr, .
     return "\n".join(lines)
 
 
-MARKS = ("objects", "neighbours", "style", "artist")
+@torch.no_grad()
+def direction_table(kept: Rows, runs: int = 4) -> str:
+    """How far an edit moves both predictions along d = ε(x_t, c) − ε(x_t, ∅), and what of d is left to guidance.
+
+    Over the points of stored runs of the unedited model, in units of d, summed over points: with an edit's changes Δ,
+    Σ Δε_c·d / Σ d·d, the same for ε_∅, and 1 plus the first minus the second.
+    """
+    model, moves = kept.model, {sites: [] for sites in METHODS}
+    for obj in TEN:
+        prompts, seeds = [object_caption(obj)] * runs, list(range(1000, 1000 + runs))
+        run = Trajectory.record(model, prompts, seeds, steps=20, guidance_scale=4.0)
+        x, cond, uncond = (each.flatten(0, 1) for each in (run.x, run.eps_cond, run.eps_uncond))
+        t = run.timesteps.repeat_interleave(runs)
+        told, empty = (model.encode([text]).repeat(len(x)) for text in (prompts[0], ""))
+        d = cond - uncond
+        for sites in METHODS:
+            with kept.edit(Erasure(tp.Concept(obj), sites)).on(model):
+                changes = model.eps(x, t, told) - cond, model.eps(x, t, empty) - uncond
+            moves[sites].append([float((change * d).sum() / (d * d).sum()) for change in changes])
+    head = ["", *(f"ESD-{sites}: {what}" for sites in METHODS for what in ("ε(x, c)", "ε(x, ∅)", "left"))]
+    rows = [[obj, *_moved(*(moves[sites][index] for sites in METHODS))] for index, obj in enumerate(TEN)]
+    means = [np.mean(moves[sites], axis=0).tolist() for sites in METHODS]
+    return table(head, [*rows, ["**mean**", *_moved(*means)]])
+
+
+def _moved(*pairs: list[float]) -> list[str]:
+    return [f"{value:+.2f}" for cond, uncond in pairs for value in (cond, uncond, 1 + cond - uncond)]
+
+
+MARKS = ("objects", "neighbours", "directions", "style", "artist")
 
 
 def main() -> None:
@@ -228,7 +262,7 @@ def main() -> None:
     kept.unedited()
     for erasure in erasures():
         kept.after(erasure)
-    tables = (object_table(kept), neighbour_lines(kept), style_table(kept), artist_table(kept))
+    tables = (object_table(kept), neighbour_lines(kept), direction_table(kept), style_table(kept), artist_table(kept))
     fill(args.doc, dict(zip(MARKS, tables, strict=True)))
 
 

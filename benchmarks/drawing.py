@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import turpentine as tp
@@ -21,22 +22,23 @@ from turpentine.emoji.world import TEN
 from turpentine.files import write_whole
 
 PROMPTS = [object_caption(obj) for obj in TEN[:8]]
-LOAD = "import turpentine; turpentine.load()"
+LOAD = "import time; t = time.perf_counter(); import turpentine; turpentine.load(); print(time.perf_counter() - t)"
 
 
-def start() -> None:
-    """A new process that imports the package and loads the model."""
-    subprocess.run([sys.executable, "-c", LOAD], check=True, capture_output=True)
+def start() -> float:
+    """Seconds in which a new process imports the package and loads the model, without its own start and end."""
+    return float(subprocess.run([sys.executable, "-c", LOAD], check=True, capture_output=True).stdout)
 
 
-def median_seconds(act: Callable[[], object], rounds: int) -> float:
+def timed(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
     act()
-    found = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        act()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found)
+    return time.perf_counter() - began
+
+
+def median_seconds(clock: Callable[[], float], rounds: int) -> float:
+    clock()
+    return statistics.median(clock() for _ in range(rounds))
 
 
 def main() -> None:
@@ -48,16 +50,16 @@ def main() -> None:
     pipe, seeds = model.pipeline, list(range(8))
     pipe.set_progress_bar_config(disable=True)
     asked: dict[str, Callable[[], object]] = {
-        "import and load, in a new process": start,
         "8 pictures, 20 DDIM steps, guidance 4": lambda: model.generate(PROMPTS, seeds=seeds, steps=20),
         "8 pictures, 10 DPM-Solver++ steps": lambda: model.generate(PROMPTS, seeds=seeds, steps=10, solver="dpm"),
         "8 pictures, 20 steps, diffusers' own pipeline": lambda: pipe(
             PROMPTS, num_inference_steps=20, guidance_scale=4.0, output_type="pil"
         ),
     }
+    clocks = {"import and load, in a new process": start} | {name: partial(timed, act) for name, act in asked.items()}
     seconds = {}
-    for name, act in asked.items():
-        seconds[name] = median_seconds(act, args.rounds)
+    for name, clock in clocks.items():
+        seconds[name] = median_seconds(clock, args.rounds)
         print(f"{name:48} {seconds[name]:6.2f} s", flush=True)
     if args.out:
         with write_whole(args.out) as aside:

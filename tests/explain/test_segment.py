@@ -50,7 +50,7 @@ def test_a_mask_is_a_smooth_share_of_each_place() -> None:
 def test_words_find_their_object(emoji: Model, tmp_path) -> None:
     image, truth = two_objects()
     found = Segment()(emoji, [image], ["a dog"], truths=[truth])
-    assert found.table["iou"][0] > 0.35
+    assert found.table["iou"][0] > 0.25
     left, right = found.alphas[0][:, :16].mean(), found.alphas[0][:, 16:].mean()
     assert left > 2 * right
     found.plot().savefig(tmp_path / "segment.png")

@@ -43,7 +43,7 @@ class Segment:
     lr: float = 0.02
     batch_size: int = 8
     guidance_scale: float = 8.0
-    penalty: float = 0.05
+    penalty: float = 0.2
     window: tuple[float, float] = (0.2, 0.9)
     features: int = 32
     threshold: float = 0.5
@@ -116,7 +116,7 @@ class Segment:
             gradient = self._distilled(model, latents.detach(), told, random)
             loss = (gradient * latents).sum() / self.batch_size + self.penalty * alpha.mean() * latents[0].numel()
             adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             adam.step()
             progress(update + 1)
         found: Alpha = net(*picture.shape[-2:]).detach().cpu().numpy()

@@ -40,8 +40,8 @@ def kinds(model: tp.Model) -> dict[str, Guidance | None]:
     concept = tp.Concept("church")
     return {
         "plain": None,
-        "sld-weak": SLD.preset(model, **SLD.variants["sld-weak"])(model, concept),
-        "sld-max": SLD.preset(model, **SLD.variants["sld-max"])(model, concept),
+        "sld-weak": SLD(**SLD.variants["sld-weak"])(model, concept),
+        "sld-max": SLD(**SLD.variants["sld-max"])(model, concept),
         "negative-prompt": NegativePrompt()(model, concept),
     }
 

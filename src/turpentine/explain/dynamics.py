@@ -70,11 +70,11 @@ class Dynamics:
         changes: list[Maps] = []
         updates: dict[str, list[Maps]] = defaultdict(list)
         strip: list[Image.Image] = []
+        modules = model.sites.only(kind=self.kind, level="module")
+        attention = model.sites.only(kind="cross-attention", level="module")
         for rows in batches(len(texts), self.batch_size):
             cond, empty, latents = model.encode(texts[rows]), model.encode([""]), model.noise(numbers[rows])
             reading = _Reading(model, texts[rows])
-            modules = model.sites.only(kind=self.kind, level="module")
-            attention = model.sites.only(kind="cross-attention", level="module")
             with hooked(model, {modules: reading.update}), hooked(model, {attention: reading.words}):
                 for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
                     moved = (step.x_next - step.x).abs().mean(1).float().cpu()
@@ -109,8 +109,8 @@ class _Reading:
     """What the hooks see of one batch."""
 
     def __init__(self, model: Model, texts: Sequence[str]) -> None:
-        length = model.encode([""]).hidden.shape[1]
-        self.words_at = [find_subject(model.pipeline.tokenizer, text, length=length).subject for text in texts]
+        tokenizer = model.pipeline.tokenizer
+        self.words_at = [find_subject(tokenizer, text, length=model.tokens).subject for text in texts]
         self.updates: dict[tuple[str, int], Tensor] = {}
         self.probabilities: dict[int, list[Tensor]] = defaultdict(list)
 

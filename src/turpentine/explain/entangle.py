@@ -1,4 +1,4 @@
-"""Does a neighbour in the prompt hurt? An object beside what is like it, and beside what is not (DAAM, section 5)."""
+"""Does a neighbour in the prompt hurt? An object beside what is like it, and beside what is not (DAAM, Tang 2022)."""
 
 from __future__ import annotations
 

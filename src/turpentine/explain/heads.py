@@ -14,14 +14,13 @@ from matplotlib.figure import Figure
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
+from turpentine.intervals import mean_score
 from turpentine.models.model import Model
 from turpentine.models.text import find_subject
 
 Points = Float[np.ndarray, "word feature"]
 
 PARTS = {"key": "to_k", "value": "to_v"}
-ROUNDS = 500
-"""Resamples of an interval."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ class Heads:
             for part, layer in PARTS.items():
                 read = getattr(module, layer).forward(states).float().cpu().numpy().astype(np.float64)
                 for head, found in enumerate(np.split(read, module.heads, axis=1)):
-                    score, low, high = self._interval(found, of)
-                    rows.append((site.name, site.label, head, part, score, low, high))
+                    score = mean_score(silhouettes(found, of).tolist(), self.seed)
+                    rows.append((site.name, site.label, head, part, *score))
                     points[site.label, head, part] = found
         table = pl.DataFrame(rows, ["site", "label", "head", "part", "score", "low", "high"], orient="row")
         return HeadsFound(table, model.sites, "Heads that tell groups apart", points, words, of, names)
@@ -70,20 +69,13 @@ class Heads:
         ]
         return torch.stack([row[place.last] for row, place in zip(hidden, places, strict=True)]).to(model.dtype)
 
-    def _interval(self, points: Points, of: np.ndarray) -> tuple[float, float, float]:
-        """The mean silhouette, and the percentile bootstrap over words, whose silhouettes are kept as they are."""
-        each = silhouettes(points, of)
-        drawn = np.random.default_rng(self.seed).integers(len(each), size=(ROUNDS, len(each)))
-        low, high = np.percentile(each[drawn].mean(1), [2.5, 97.5])
-        return float(each.mean()), float(low), float(high)
-
 
 @dataclass(frozen=True, eq=False)
 class HeadsFound(Finding):
     """The silhouettes.
 
     table: a row for each head and part: site, label, head (from 0), part ("key" or "value"), score (the mean silhouette
-    of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high. points: keys or values by
+    of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high (over words). points: keys or values by
     label, head and part. words, group, names: of each point, its group's index, and the groups' names.
     """
 

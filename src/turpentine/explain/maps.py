@@ -84,9 +84,8 @@ class Maps:
         return Mapped(table, model.sites, "Where words were looked at", heats, images, self.threshold)
 
     def _tokens(self, model: Model, text: str) -> dict[str, range]:
-        length = model.encode([""]).hidden.shape[1]
         words = self.words or tuple(dict.fromkeys(text.split()))
-        return {word: find_subject(model.pipeline.tokenizer, text, word, length=length).subject for word in words}
+        return {word: find_subject(model.pipeline.tokenizer, text, word, length=model.tokens).subject for word in words}
 
 
 class _Sum:

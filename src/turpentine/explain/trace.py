@@ -176,7 +176,7 @@ class _Told:
     def _places(self, site: Site, text: str, subject: str) -> Places:
         component = site.name.partition(".")[0]
         tokenizer = getattr(self.model.pipeline, component.replace("text_encoder", "tokenizer"))
-        return find_subject(tokenizer, text, subject, length=self.model.encode([""]).hidden.shape[1])
+        return find_subject(tokenizer, text, subject, length=self.model.tokens)
 
 
 @dataclass(frozen=True, eq=False)

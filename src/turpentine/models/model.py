@@ -78,6 +78,11 @@ class Model:
         """Height and width of the native picture, in pixels."""
         return self._family.height, self._family.width
 
+    @property
+    def tokens(self) -> int:
+        """Length of a padded prompt, start and end included."""
+        return self._family.tokens
+
     @cached_property
     def sites(self) -> Sites:
         """All named parts, in order of execution."""

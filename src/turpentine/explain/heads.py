@@ -75,7 +75,7 @@ class HeadsFound(Finding):
     """The silhouettes.
 
     table: a row for each head and part: site, label, head (from 0), part ("key" or "value"), score (the mean silhouette
-    of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high (over words). points: keys or values by
+    of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high. points: keys or values by
     label, head and part. words, group, names: of each point, its group's index, and the groups' names.
     """
 

@@ -43,11 +43,16 @@ class Point:
 
 
 class Published:
-    """The published loop, an update at a time."""
+    """The published loop, an update at a time.
 
-    def __init__(self, settings: ESD, concept: tp.Concept, batch_size: int) -> None:
+    frozen, trained: two of the same model; the second one's weights are written to.
+    """
+
+    def __init__(
+        self, frozen: tp.Model, trained: tp.Model, settings: ESD, concept: tp.Concept, batch_size: int
+    ) -> None:
         self.settings, self.batch_size = settings, batch_size
-        self.frozen, self.trained = tp.load(), tp.load()
+        self.frozen, self.trained = frozen, trained
         assert isinstance(settings.sites, str)
         self.names = esd_sites(self.trained, settings.sites).parameters()
         weights = [self.trained.parameter(name).requires_grad_() for name in self.names]
@@ -157,7 +162,7 @@ def main() -> None:
 
     model, concept, settings = tp.load(), tp.Concept(args.concept), ESD.preset("emoji")
     ours = until(turpentine(model, settings, concept, args.stops, args.seeds), args.target)
-    loop = Published(settings, concept, args.batch_size)
+    loop = Published(tp.load(), tp.load(), settings, concept, args.batch_size)
     theirs = until(published(model, loop, concept, args.stops, args.seeds), args.target)
     print(verdict(ours[-1], theirs[-1], args.target))
     if args.out:

@@ -58,6 +58,7 @@ def timed(model: tp.Model, pictures: int, steps: int, repeat: int) -> list[Timin
                 start = time.perf_counter()
                 for _ in sample(model, cond, empty, noise, steps=steps, guidance_scale=4.0, guidance=guidance):
                     pass
+                wait_for(model)
                 seconds = time.perf_counter() - start
             best[name], rows[name] = min(seconds, best.get(name, seconds)), count.rows
     return [
@@ -66,13 +67,21 @@ def timed(model: tp.Model, pictures: int, steps: int, repeat: int) -> list[Timin
     ]
 
 
-def whole(shape: Shape) -> tp.Model:
+def whole(shape: Shape, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tp.Model:
     """A pipeline of the shape whose denoiser has weights, random ones."""
     model = build(shape)
-    model.unet.to_empty(device="cpu")
+    model.unet.to_empty(device=device).to(dtype=dtype)
+    model.pipeline.text_encoder.to(device, dtype)
+    torch.manual_seed(0)
     for parameter in model.unet.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     return model
+
+
+def wait_for(model: tp.Model) -> None:
+    """Until a GPU has done all that it was told."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def main() -> None:

@@ -160,7 +160,9 @@ def guidance(bench: Bench, sampling_steps: int) -> list[dict[str, object]]:
     wait_for(model)
     timings = timed(model, 4, sampling_steps, 3)
     for each in timings:
-        print(f"{each.guidance:36} {each.rows:5.1f} rows {each.seconds:8.3f} s a picture  × {each.ratio:.2f}", flush=True)
+        print(
+            f"{each.guidance:36} {each.rows:5.1f} rows {each.seconds:8.3f} s a picture  × {each.ratio:.2f}", flush=True
+        )
     return [asdict(each) for each in timings]
 
 

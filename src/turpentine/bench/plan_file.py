@@ -36,6 +36,11 @@ def read_plan(path: Path) -> tuple[Plan, int]:
         content = json.loads(path.read_text(encoding="utf-8"))
         check_format(path, content["format"])
         return from_json(content), int(content["threads"])
+    except FileNotFoundError:
+        raise LedgerError(
+            f"No bench was begun in {path.parent}: begin it with turpentine bench FILE --out {path.parent}, and let "
+            "workers join then."
+        ) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise LedgerError(
             f"{path} does not hold the plan of a bench: run the bench anew in another folder, or remove this file if "

@@ -185,10 +185,12 @@ def _run(plan: Plan, store: Store, **where: Any) -> Results:
 
 def _write(table: Table, results: Results, plan: Plan, store: Store, line: str) -> list[Path]:
     from turpentine.report.bench import write_bench_report
+    from turpentine.report.bench_card import write_model_cards
     from turpentine.report.bench_files import write_table
 
     page = write_bench_report(table, results, plan, store, command=line)
-    return [results.path, *write_table(table, store.folder), page]
+    cards = write_model_cards(table, results, plan, store)
+    return [results.path, *write_table(table, store.folder), cards, page]
 
 
 def _tell(table: Table, results: Results, files: Sequence[Path], json: bool) -> int:

@@ -40,7 +40,12 @@ class ModelChoice:
     dtype: Literal["fp32", "fp16", "bf16"] | None = None
 
     def load(self) -> Model:
-        """Load it."""
+        """Load it. What must be fetched for that is said first."""
+        from turpentine.models.hub import to_fetch
+
+        fetched = to_fetch(self.model)
+        if fetched:
+            warn(f"The model {plain(self.model)} needs {plain(fetched)}: it is fetched now.")
         with busy(f"Loading {plain(self.model)}"):
             import torch
 

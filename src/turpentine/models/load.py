@@ -12,9 +12,10 @@ from turpentine.emoji import WEIGHTS
 from turpentine.errors import ModelNotFound, UnsafeFile
 from turpentine.files import one_line
 from turpentine.models.folder import read_folder
+from turpentine.models.hub import fetch, is_hub_id
 from turpentine.models.model import COMPONENTS, Model
 from turpentine.models.quiet import quiet
-from turpentine.models.safe_reading import PICKLES, clear_errors, pickle_refused
+from turpentine.models.safe_reading import PICKLES, pickle_refused
 from turpentine.models.single_file import read_file
 
 
@@ -70,11 +71,11 @@ def _locate(source: str) -> Path:
         return path
     if path.suffix in PICKLES:
         raise UnsafeFile(pickle_refused(path))
-    if path.exists() or path.suffix == ".safetensors" or path.is_absolute() or source.count("/") != 1:
+    if not is_hub_id(source):
         raise ModelNotFound(
             f"There is no model at {one_line(str(path))}: give a diffusers folder, a .safetensors file or a hub id."
         )
-    return _download(source)
+    return fetch(source)
 
 
 def _check_filled(pipeline: Any, source: str) -> None:
@@ -84,9 +85,3 @@ def _check_filled(pipeline: Any, source: str) -> None:
         for name, weight in network.named_parameters() if network is not None else ():
             if weight.is_meta:
                 raise ModelNotFound(f"{one_line(source)} holds no weight '{component}.{name}': it is not all there.")
-
-
-def _download(source: str) -> Path:
-    """The snapshot of a hub repository in the local cache, fetched if it is not there; safetensors only."""
-    with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
-        return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))

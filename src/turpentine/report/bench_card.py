@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from turpentine.bench.changes import Made
+from turpentine.bench.plan import Plan
+from turpentine.bench.results import Results
+from turpentine.bench.store import Store
 from turpentine.bench.table import Table
 from turpentine.errors import BadArgument
+from turpentine.files import safe_name, write_whole
 from turpentine.numbers import percent
 from turpentine.report.bench_facts import citation, protocol, settings
 from turpentine.report.bench_failures import failures_of
 from turpentine.report.bench_lines import Line, Number, amplifies, columns, lines
 from turpentine.report.markdown import escaped, markdown_table
+
+CARDS = "cards"
 
 
 def model_card(table: Table, cell: str, made: Made | None = None, *, sha256: str = "") -> str:
@@ -41,6 +49,25 @@ def model_card(table: Table, cell: str, made: Made | None = None, *, sha256: str
         escaped(citation(table, sha256)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) -> Path:
+    """Write the card of each edited model of a finished bench into `cards/` of the store, and give that folder.
+
+    Those of an earlier table are removed. Raises LedgerError for a damaged file of an edit, OSError as the file system
+    does.
+    """
+    folder = store.folder / CARDS
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for cell in plan.cells:
+        if cell.recipe is None:
+            continue
+        name = safe_name(f"{cell.method} {cell.concept}")
+        card = model_card(table, cell.id, store.changes.made(cell.recipe), sha256=results.sha256)
+        with write_whole(folder / f"{name}-{cell.id}.md") as aside:
+            aside.write_text(card, encoding="utf-8")
+    return folder
 
 
 def _front_matter(line: Line) -> str:

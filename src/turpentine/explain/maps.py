@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import permutations
 
 import numpy as np
 import polars as pl
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
@@ -70,14 +72,16 @@ class Maps:
         images: list[Image.Image] = []
         for rows in batches(len(texts), self.batch_size):
             latents = model.noise(numbers[rows], size=size)
-            summed = _Sum(latents)
+            counted = sorted({token for words in asked[rows] for tokens in words.values() for token in tokens})
+            summed = _Sum(latents, counted)
             cond, empty = model.encode(texts[rows], size=size), model.encode([""], size=size)
             with hooked(model, {sites: summed.add}):
                 for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
                     latents = step.x_next
             images += model.decode(latents)
             for maps, words in zip(summed.maps(), asked[rows], strict=True):
-                heats.append({word: maps[list(tokens)].mean(0).numpy() for word, tokens in words.items()})
+                at = {word: [counted.index(token) for token in tokens] for word, tokens in words.items()}
+                heats.append({word: maps[each].mean(0).numpy() for word, each in at.items()})
             if progress:
                 progress(rows.stop, len(texts))
         table = _table(texts, numbers, heats, images, self.threshold)
@@ -89,23 +93,30 @@ class Maps:
 
 
 class _Sum:
-    """Probabilities summed over heads, modules and steps, on the grid of the latents."""
+    """Probabilities of some tokens summed over heads, modules and steps, on the grid of the latents."""
 
-    def __init__(self, latents: Tensor) -> None:
+    def __init__(self, latents: Tensor, tokens: Sequence[int]) -> None:
         self.height, self.width = latents.shape[-2:]
-        self.total: Tensor | None = None
+        self._tokens = torch.tensor(tokens, device=latents.device)
+        self._total = torch.zeros(len(latents), len(tokens), self.height, self.width, device=latents.device)
 
     def add(self, call: Call) -> None:
         for _, found in probabilities(call):
-            rows, heads, pixels, tokens = found.shape
-            small = found.transpose(2, 3).reshape(rows * heads, tokens, *grid(pixels, self.height, self.width))
-            large = F.interpolate(small, (self.height, self.width), mode="bicubic", align_corners=False).clamp(min=0)
-            summed = large.reshape(rows, heads, tokens, self.height, self.width).sum(1).cpu()
-            self.total = summed if self.total is None else self.total + summed
+            height, width = grid(found.shape[2], self.height, self.width)
+            small = found[..., self._tokens].transpose(2, 3).unflatten(3, (height, width))
+            rows, columns = _bicubic(height, self.height).to(small), _bicubic(width, self.width).to(small)
+            large = (rows @ small @ columns.T).clamp_(min=0)
+            self._total += large.sum(1)
 
     def maps(self) -> Float[Tensor, "picture token height width"]:
-        assert self.total is not None  # a module was called
-        return self.total
+        return self._total.cpu()
+
+
+@cache
+def _bicubic(count: int, wanted: int) -> Float[Tensor, "wanted count"]:
+    """The matrix that bicubic interpolation of `count` numbers to `wanted` multiplies by."""
+    each = F.interpolate(torch.eye(count)[None, :, :, None], (wanted, 1), mode="bicubic", align_corners=False)
+    return each[0, :, :, 0].T
 
 
 @dataclass(frozen=True, eq=False)

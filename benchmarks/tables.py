@@ -1,0 +1,84 @@
+"""Put the tables of finished benches into docs/methods.md, the papers' own means beside them.
+
+    turpentine bench emoji-objects --workers 2 --threads 1
+    python benchmarks/tables.py runs/emoji-objects
+
+What is written there about the tables stays. A page has a table for each bench that it has marks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+from pages import DOCS, fill, table
+
+from turpentine.bench.table import SCHEMA, Table
+from turpentine.report.bench_lines import UNEDITED, Line, Number, columns, lines, pooled
+
+# CAD (arXiv 2412.02542), Table 1: accuracy of the erased class and of the others in percent, Stable Diffusion 1.4,
+# means over the ten classes. The paper does not say which of ESD's parameter sets it takes.
+TABLE_1 = {
+    UNEDITED: (78.2, 78.2),
+    "esd-x": (0.7, 51.2),
+    "esd-u": (0.7, 51.2),
+    "uce": (3.3, 78.9),
+    "rece": (0.1, 77.8),
+    "conceptprune": (13.3, 66.0),
+    "cad": (1.8, 71.2),
+}
+PAPERS: Mapping[str, Mapping[str, tuple[float, float]]] = {"emoji-objects": TABLE_1}
+
+
+def read(folder: Path) -> Table:
+    """A bench's table, as its CSV has it."""
+    rows = pl.read_csv(folder / "table.csv", schema_overrides=dict(SCHEMA))
+    return Table(rows.with_columns(pl.col("method", "label").fill_null("")), "", {})
+
+
+def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
+    """A line for each method, of the pictures of all concepts together."""
+    each, shown = lines(found), columns(found)
+    head = ["method", *(f"{column.heading}, %" if column.is_rate else column.heading for column in shown)]
+    head += ["seconds an edit", "its size", *(["paper: erased, others"] if paper else [])]
+    rows = [
+        [line.method, *map(told, line.numbers), *made(line, each), *([in_paper(line, paper)] if paper else [])]
+        for line in pooled(each)
+    ]
+    return table(head, rows)
+
+
+def told(found: Number | None) -> str:
+    if found is None:
+        return "–"
+    span = f" ({found.span})" if found.span else ""
+    return found.text.removesuffix("\u202f%") + span
+
+
+def made(line: Line, each: list[Line]) -> list[str]:
+    """Seconds and bytes of a method's edits, each the mean over them."""
+    edits = [one for one in each if set(one.cells) <= set(line.cells) and one.seconds is not None]
+    if not edits:
+        return ["–", "–"]
+    seconds = sum(one.seconds or 0 for one in edits) / len(edits)
+    size = sum(one.bytes or 0 for one in edits) / len(edits)
+    return [f"{seconds:.2g}", f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"]
+
+
+def in_paper(line: Line, paper: Mapping[str, tuple[float, float]]) -> str:
+    return "{:.1f}, {:.1f}".format(*paper[line.method]) if line.method in paper else "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", help="of finished benches, called as the bench is")
+    parser.add_argument("--page", type=Path, default=DOCS / "methods.md")
+    args = parser.parse_args()
+
+    fill(args.page, {folder.name: board(read(folder), PAPERS.get(folder.name, {})) for folder in args.folders})
+
+
+if __name__ == "__main__":
+    main()

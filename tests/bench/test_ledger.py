@@ -49,7 +49,22 @@ def test_a_folder_whose_name_reads_as_a_pattern_is_a_folder(tmp_path: Path) -> N
     assert ledger.gather(["one", "one"]).equals(pl.concat([PART, PART]))
 
 
-def test_parts_of_other_columns_are_one_clear_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [1000, 2, 1])
+def test_many_parts_come_in_the_keys_order_however_many_are_read_at_once(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turpentine.bench.ledger._AT_ONCE", at_once)
+    ledger = Ledger(tmp_path)
+    for number in range(5):
+        ledger.put(str(number), pl.DataFrame({"number": [number, number]}))
+    assert ledger.gather(["3", "0", "4", "1", "2"])["number"].to_list() == [3, 3, 0, 0, 4, 4, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("at_once", [1000, 1])
+def test_parts_of_other_columns_are_one_clear_sentence(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turpentine.bench.ledger._AT_ONCE", at_once)
     ledger = Ledger(tmp_path)
     ledger.put("one", PART)
     for name, other in (("two", PART.rename({"png": "image"})), ("three", PART.with_columns(pl.lit(1).alias("png")))):

@@ -72,7 +72,7 @@ class Ledger:
         some = [paths[first : first + _AT_ONCE] for first in range(0, len(paths), _AT_ONCE)]
         try:
             parts = pl.concat([pl.read_parquet(each, glob=False) for each in some])
-        except (PolarsError, OSError, ValueError):
+        except (PolarsError, OSError):
             return self._one_by_one(keys)
         return parts if self._columns <= set(parts.columns) else self._one_by_one(keys)
 

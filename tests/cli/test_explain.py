@@ -96,3 +96,47 @@ def test_the_help_names_the_instruments_and_their_flags(capsys: pytest.CaptureFi
     assert all(name in out for name in ("windows", "dynamics", "maps", "trace", "heads"))
     _, out, _ = told(capsys, "trace", "--help")
     assert "words of the prompts" in out.lower() and "--sites-from" in out
+
+
+TOUR = ("a church on a blue background", "--concept", "church", "--seeds", "0", "--steps", "2")
+
+
+def test_a_prompt_alone_is_a_tour_with_a_page_that_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = told(capsys, *TOUR, "--out", str(tmp_path), "--dry-run")
+    assert code == 0
+    assert "trace-text" in out and "In all about" in out
+    assert not list(tmp_path.iterdir())
+    code, out, _ = told(capsys, *TOUR, "--out", str(tmp_path))
+    assert code == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 6
+    assert str(tmp_path / "report.html") in out and "done before" not in out
+    code, out, _ = told(capsys, *TOUR, "--out", str(tmp_path))
+    assert code == 0
+    assert out.count("(done before)") == 6
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (("a dog", "--concept", "church"), "'church' is not in"),
+        (("a dog", "--concept", "dog", "--seeds", "x"), "'x' are no seeds"),
+        (("a dog", "--concept", "dog", "--by", "nobody"), "nobody"),
+        (("a dog " * 60, "--concept", "dog"), "would be cut off"),
+        (("a dog",), "concept"),
+    ],
+)
+def test_a_tour_that_cannot_be_made_is_one_sentence(
+    tokens: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = told(capsys, *tokens, "--out", str(tmp_path / "new"))
+    assert code == 2
+    assert said in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_tour_does_not_take_a_file_for_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = told(capsys, *TOUR, "--out", str(tmp_path / "file"))
+    assert code == 2
+    assert "is a file: choose another folder" in err

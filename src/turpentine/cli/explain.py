@@ -13,6 +13,7 @@ from turpentine.cli.meter import shown
 from turpentine.cli.options import Flat, Json, ModelChoice, parse_seeds, warn_of_unknown_words
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.texts import summary, with_help
+from turpentine.cli.tour import tour
 from turpentine.errors import BadArgument
 from turpentine.files import write_whole
 
@@ -166,11 +167,14 @@ def trace(
     json: print one JSON document.
     """
     from turpentine.explain import Trace
+    from turpentine.judges.base import column_for
 
     texts, numbers = _pairs(prompts, seeds)
     judge = _judge(by)
     assert judge is not None  # one is always named
-    asked = Trace(where, column or _column_of(judge, concept), noise, steps, guidance_scale, rows)
+    asked = Trace(
+        where, column or column_for(judge, concept) or next(iter(judge.columns)), noise, steps, guidance_scale, rows
+    )
     with shown("Tracing", "pictures") as progress:
         found = asked(_loaded(source, prompts), texts, numbers, subject=concept, judge=judge, progress=progress)
     _tell(found, out, json)
@@ -205,7 +209,11 @@ INSTRUMENTS: tuple[Callable[..., None], ...] = (windows, dynamics, maps, trace, 
 
 def explain_app() -> App:
     """The command with its instruments."""
-    app = App(name="explain", help="Say where, when and how a model knows what a prompt says: one instrument each.")
+    app = App(
+        name="explain",
+        help="Say where, when and how a model knows what a prompt says: all instruments in turn, or one of them.",
+    )
+    app.default(with_help(tour))
     for instrument in INSTRUMENTS:
         app.command(with_help(instrument), name=instrument.__name__, help=summary(instrument.__doc__))
     return app
@@ -234,11 +242,6 @@ def _judge(name: str | None) -> Judge | None:
     from turpentine import judges
 
     return judges.judge(name) if name else None
-
-
-def _column_of(judge: Judge, concept: str) -> str:
-    labelled = [name for name, column in judge.columns.items() if concept in (column.labels or ())]
-    return labelled[0] if labelled else next(iter(judge.columns))
 
 
 def _tell(found: Finding, out: Path, as_json: bool) -> None:

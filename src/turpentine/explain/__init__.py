@@ -9,6 +9,7 @@ from turpentine.explain.intervene import Intervene, Interventions
 from turpentine.explain.letters import intervention
 from turpentine.explain.maps import Mapped, Maps
 from turpentine.explain.segment import Segment, Segmented
+from turpentine.explain.tour import Shown, Tour
 from turpentine.explain.trace import Trace, Traced
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "Regressed",
     "Segment",
     "Segmented",
+    "Shown",
+    "Tour",
     "Trace",
     "Traced",
     "Unfolding",

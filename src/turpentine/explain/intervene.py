@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from PIL import Image
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
-from turpentine.explain.letters import intervention
+from turpentine.explain.letters import WINDOWS, intervention
 from turpentine.explain.looks import channels_first, foreground, high_share, overlap
 from turpentine.intervals import Rate, mean_score
 from turpentine.judges.base import Judge
@@ -110,6 +112,31 @@ class Interventions(Finding):
             axis.set(title=measure, xlim=(0, 1 if value.max() > 0.5 else None))
             axis.spines[["top", "right"]].set_visible(False)
         axes[0].invert_yaxis()
+        return figure
+
+    def grid(self, measure: str) -> tuple[list[str], list[str], Float[np.ndarray, "layer window"]]:
+        """Windows, layers, and a measure of each, where the letters are every window of every layer, such as q2:MID.
+
+        Raises BadArgument for other letters.
+        """
+        part = self.table.filter((pl.col("measure") == measure) & (pl.col("letters") != UNTOUCHED))
+        named = [letters[1:].partition(":") for letters in part["letters"]]
+        windows, layers = ([*dict.fromkeys(each)] for each in ([n[0] for n in named], [n[2] for n in named]))
+        if [(layer, window) for window, _, layer in named] != list(product(layers, windows)):
+            raise BadArgument("The interventions are no grid: give every window of every layer, layer by layer.")
+        return windows, layers, part["value"].to_numpy().reshape(len(layers), len(windows))
+
+    def plot_grid(self, measure: str) -> Figure:
+        """What is lost of a measure, windows to the right and layers downwards."""
+        windows, layers, kept = self.grid(measure)
+        figure = Figure(figsize=(1.9 + 0.75 * len(windows), 1.1 + 0.24 * len(layers)), layout="constrained")
+        axis = figure.subplots()
+        image = axis.imshow(1 - kept, cmap="magma_r", vmin=0, vmax=max(0.05, float((1 - kept).max())), aspect="auto")
+        ends = [WINDOWS[window] for window in windows]
+        axis.set_xticks(range(len(windows)), [f"{100 * start:.0f}–{100 * stop:.0f} %" for start, stop in ends])
+        axis.set_yticks(range(len(layers)), layers)
+        axis.set(xlabel="part of the steps")
+        figure.colorbar(image, label=f"1 − {measure}")
         return figure
 
 

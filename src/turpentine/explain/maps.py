@@ -103,7 +103,8 @@ class _Sum:
     def add(self, call: Call) -> None:
         for _, found in probabilities(call):
             height, width = grid(found.shape[2], self.height, self.width)
-            small = found[..., self._tokens].transpose(2, 3).unflatten(3, (height, width))
+            asked = found[..., self._tokens].transpose(2, 3)
+            small = asked.reshape(*asked.shape[:3], height, width)
             rows, columns = _bicubic(height, self.height).to(small), _bicubic(width, self.width).to(small)
             large = (rows @ small @ columns.T).clamp_(min=0)
             self._total += large.sum(1)

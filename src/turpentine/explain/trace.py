@@ -82,7 +82,7 @@ class Trace:
         texts, numbers = pair(prompts, seeds)
         subjects, goals = _each(subject, texts, "subjects"), _each(wanted or subject, texts, "wanted")
         told = _Told(model, self.noise, self.seed)
-        components = [site for site in model.sites if site.kind in KINDS[self.where] and site.level == "module"]
+        components = self.components(model)
         scores: list[Scores] = []
         for index, (text, number) in enumerate(zip(texts, numbers, strict=True)):
             clean, corrupted, interventions = self._runs(model, told, components, text, subjects[index], number)
@@ -91,6 +91,15 @@ class Trace:
             if progress:
                 progress(index + 1, len(texts))
         return _traced(self, model, components, np.stack(scores), subjects)
+
+    def components(self, model: Model) -> list[Site]:
+        """What is restored, one after the other."""
+        return [site for site in model.sites if site.kind in KINDS[self.where] and site.level == "module"]
+
+    @property
+    def runs_at_once(self) -> int:
+        """Corrupted and restored runs of a picture that share a call with its clean one."""
+        return max(1, self.rows // 2 - 1)
 
     def _check(self, judge: Judge) -> None:
         if not self.noise > 0:
@@ -112,7 +121,7 @@ class Trace:
     ) -> list[Image.Image]:
         """Of the clean run, the corrupted one, and each restored one."""
         found: list[Image.Image] = []
-        for some in batches(len(runs), max(1, self.rows // 2 - 1)):
+        for some in batches(len(runs), self.runs_at_once):
             untouched, latents = run_branches(
                 model,
                 runs[some],

@@ -115,6 +115,15 @@ def column_of(judge: Judge, name: str) -> Column:
     return judge.columns[name]
 
 
+def column_for(judge: Judge, text: str) -> str | None:
+    """The column that can say whether a picture shows something: a label that it is one of, else a judge's number of
+    how well a prompt is met. None where neither is.
+    """
+    labels = [name for name, column in judge.columns.items() if text in (column.labels or ())]
+    numbers = [name for name, column in judge.columns.items() if column.is_number and "prompt" in judge.needs]
+    return next(iter(labels + numbers), None)
+
+
 def shows(columns: Collection[str], attribute: str, wanted: str = "wanted") -> pl.Expr:
     """Is a label what was wanted, or is it that also, where there is a column such as object_also? Never null.
 

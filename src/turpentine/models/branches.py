@@ -62,7 +62,7 @@ def run_branches(
     count = len(cond)
     apart = model.guidance is None
     starts = [intervention.first_step(steps) if apart else 0 for intervention in interventions]
-    total = 2 * count * (steps + sum(steps - start for start in starts))
+    total = _rows(starts, count, steps)
     under_way: list[int] = []
     x, done = latents, 0
     edges = sorted({0, *starts, steps})
@@ -83,6 +83,15 @@ def run_branches(
                     progress(done, total)
     results = {index: x[count * (1 + row) : count * (2 + row)] for row, index in enumerate(under_way)}
     return x[:count], [results.get(index, x[:count]) for index in range(len(interventions))]
+
+
+def branch_rows(interventions: Sequence[Intervention], count: int, steps: int) -> int:
+    """Rows of the denoiser that `run_branches` takes for `count` latents, with no guidance on the model."""
+    return _rows([intervention.first_step(steps) for intervention in interventions], count, steps)
+
+
+def _rows(starts: Sequence[int], count: int, steps: int) -> int:
+    return 2 * count * (steps + sum(steps - start for start in starts))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from turpentine.errors import EmptyConcept
+from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.models.conditioning import Conditioning
 
 
@@ -51,6 +51,16 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor,
     padded = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     ids: Tensor = padded.input_ids
     return ids
+
+
+def check_fits(tokenizer: Any, prompt: str, length: int) -> None:
+    """Raises BadArgument for a prompt that would be cut to `length` tokens, and says what of it is lost."""
+    pieces = tokenizer.tokenize(prompt)
+    if len(pieces) + 2 > length:
+        lost = "".join(pieces[length - 2 :]).replace("</w>", " ").strip()
+        raise BadArgument(
+            f"The prompt has {len(pieces) + 2} tokens and the model reads {length}: {lost!r} would be cut off."
+        )
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:

@@ -1,0 +1,109 @@
+"""What an instrument found, in a sentence or two: made from its numbers, whatever they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
+from turpentine.explain.heads import HeadsFound
+from turpentine.explain.intervene import Interventions
+from turpentine.explain.letters import WINDOWS
+from turpentine.explain.maps import Mapped
+from turpentine.explain.trace import Traced
+from turpentine.numbers import percent
+
+
+def dynamics(found: Unfolding) -> str:
+    """When half of the change is done, and when the words are read most."""
+    change = found.table.filter(pl.col("measure") == CHANGE).sort("step")
+    words = found.table.filter(pl.col("measure") == WORDS).sort("step")
+    done = np.cumsum(change["value"].to_numpy())
+    half = int(np.searchsorted(done, done[-1] / 2)) + 1
+    most, least = words.sort("value").row(-1, named=True), words.sort("value").row(0, named=True)
+    return (
+        f"Half of all change in the latents is done after {half} of {len(change)} steps. Cross-attention looks at the "
+        f"prompt's own words most in step {most['step'] + 1} ({percent(most['value'])} of its probability) and least "
+        f"in step {least['step'] + 1} ({percent(least['value'])})."
+    )
+
+
+def maps(found: Mapped, concept: str) -> str:
+    """How well the map of the concept covers the thing in the picture, beside the best word's."""
+    mean = found.table.group_by("word", maintain_order=True).agg(pl.col("iou").mean()).sort("iou", descending=True)
+    own = mean.filter(pl.col("word") == concept)["iou"][0]
+    best, count = mean.row(0, named=True), len(found.images)
+    first = (
+        f"Where “{concept}” is looked at overlaps what stands out from the background by {own:.2f} (IoU, the mean of "
+        f"{count} {'picture' if count == 1 else 'pictures'})"
+    )
+    if best["word"] == concept:
+        return f"{first}, more than any other word."
+    return f"{first}; “{best['word']}” does so most, by {best['iou']:.2f}."
+
+
+def windows(found: Interventions, measure: str) -> str:
+    """Where and when severing changes most, and which part of the steps does so over all layers."""
+    windows_, labels, kept = found.grid(measure)
+    lost = 1 - kept
+    layer, time = np.unravel_index(int(lost.argmax()), lost.shape)
+    row = found.table.filter(
+        (pl.col("measure") == measure) & (pl.col("letters") == f"q{windows_[time]}:{labels[layer]}")
+    )
+    low, high = 1 - row["high"][0], 1 - row["low"][0]
+    is_layout = measure == "layout"
+    of = "" if is_layout else " of the pictures"
+    what = "the layout changes by" if is_layout else "the judge sees something else in"
+    when = _when(windows_[int(lost.mean(0).argmax())])
+    if lost.max() <= 0:
+        return f"No layer alone, severed in one of the {len(windows_)} windows, changes anything here."
+    return (
+        f"With one layer severed in one window, {what} {percent(lost[layer, time])} ({percent(low)} to "
+        f"{percent(high)}){of} at most: {labels[layer]}, {_when(windows_[time])}. On average over the layers, "
+        f"{when} count most ({percent(lost.mean(0).max())}), and {_when(windows_[int(lost.mean(0).argmin())])} least "
+        f"({percent(lost.mean(0).min())})."
+    )
+
+
+def _when(window: str) -> str:
+    start, stop = WINDOWS[window]
+    return f"{100 * start:.0f} to {100 * stop:.0f} % of the steps"
+
+
+def trace(found: Traced, concept: str) -> str:
+    """What drowning the words costs, and which component gives most of that back."""
+    lost = found.clean.value - found.corrupted.value
+    if lost <= 0:
+        return f"Noise in the place of “{concept}” costs the picture nothing here, so that nothing can be given back."
+    ranked = found.table.sort("effect", descending=True)
+    best, second = ranked.row(0, named=True), ranked.row(1, named=True)
+    scores = f"The score falls from {found.clean.value:.2f} to {found.corrupted.value:.2f} with noise for “{concept}”. "
+    if best["low"] <= 0:
+        return f"{scores}No component alone gives back more than chance might."
+    return (
+        f"{scores}Given back alone, {_called(found, best)} restores {best['effect']:.2f} of that "
+        f"({best['low']:.2f} to {best['high']:.2f}), {_called(found, second)} {second['effect']:.2f}."
+    )
+
+
+def _called(found: Traced, row: dict[str, object]) -> str:
+    """A component, by its label, or where it has none by its number among those of its kind, from 1."""
+    same = found.table.filter(pl.col("kind") == row["kind"])["site"].to_list()
+    return f"the {row['kind']} of {row['label']}" if row["label"] else f"{row['kind']} {same.index(row['site']) + 1}"
+
+
+def heads(found: HeadsFound) -> str:
+    """The best and the worst head."""
+    best = found.table.sort("score", descending=True).row(0, named=True)
+    worst = found.table.sort("score").row(0, named=True)
+    apart = int((found.table["low"] > 0).sum())
+    return (
+        f"{', '.join(found.names[:-1])} and {found.names[-1]} are told apart best by the {best['part']}s of "
+        f"{best['label']}'s head {best['head']} (silhouette {_signed(best['score'])}, {_signed(best['low'])} to "
+        f"{_signed(best['high'])}), worst by the {worst['part']}s of {worst['label']}'s head {worst['head']} "
+        f"({_signed(worst['score'])}). {apart} of {len(found.table)} sets of keys or values do so beyond chance."
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

@@ -1,0 +1,250 @@
+"""A tour: one prompt and one concept of it, every instrument in turn, that goes on where it was broken off."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from turpentine.edits import stack_of
+from turpentine.errors import BadArgument
+from turpentine.explain import said
+from turpentine.explain.dynamics import Dynamics
+from turpentine.explain.heads import Heads
+from turpentine.explain.intervene import Intervene
+from turpentine.explain.letters import intervention
+from turpentine.explain.maps import Maps
+from turpentine.explain.trace import KINDS, Trace
+from turpentine.files import write_whole
+from turpentine.judges.base import Judge, column_for
+from turpentine.models.branches import branch_rows
+from turpentine.models.generate import batches
+from turpentine.models.model import Model
+from turpentine.models.text import check_fits, find_subject
+from turpentine.progress import Progress
+
+QUARTERS = ("1", "2", "3", "4")
+"""The thesis's windows that follow one another; see `letters.WINDOWS`."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "animals": ("dog", "cat", "horse", "fish", "owl", "elephant", "penguin", "whale"),
+    "vehicles": ("car", "truck", "bus", "bicycle", "airplane", "rocket", "sailboat", "balloon"),
+    "colours": ("red", "blue", "green", "yellow", "purple", "orange", "pink", "black"),
+}
+"""Words whose keys and values the heads are asked to tell apart."""
+
+StopProgress = Callable[[str, int, int], None]
+"""Told the stop's name, units done, and in all."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """An instrument of the tour.
+
+    name: of its folder. question: that it answers. rows: of the denoiser, all in all. settings: the instrument. run:
+    gives what it finds. tell: a sentence or two of that. draw: its picture.
+    """
+
+    name: str
+    question: str
+    rows: int
+    settings: Any
+    run: Callable[[Progress | None], Any]
+    tell: Callable[[Any], str]
+    draw: Callable[[Any], Figure] = field(default=lambda found: found.plot())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A finished stop, in its folder: table.parquet and plot.png. seconds: that it took; skipped: in an earlier run."""
+
+    name: str
+    question: str
+    text: str
+    seconds: float
+    folder: Path
+    skipped: bool
+
+    @property
+    def table(self) -> Path:
+        """The file of the table."""
+        return self.folder / TABLE
+
+    @property
+    def plot(self) -> Path:
+        """The file of the picture."""
+        return self.folder / PLOT
+
+
+@dataclass(frozen=True)
+class Tour:
+    """Where, when and how a model draws a concept of a prompt, by one instrument after the other.
+
+    prompt: what is drawn. concept: words of it. seeds: of the pictures. steps: of DDIM. guidance_scale: w. rows: of the
+    denoiser in a call, at most; memory grows with it.
+    """
+
+    prompt: str
+    concept: str
+    seeds: tuple[int, ...] = tuple(range(8))
+    steps: int = 20
+    guidance_scale: float = 4.0
+    rows: int = 256
+
+    def stops(self, model: Model, judge: Judge | None = None) -> list[Stop]:
+        """What there is to see. Without a judge that can say whether a picture shows the concept nothing is traced.
+
+        Raises BadArgument for no seed or a prompt that is too long, EmptyConcept for a concept that is not in it.
+        """
+        if not self.seeds:
+            raise BadArgument("There is no seed: give one at least.")
+        check_fits(model.pipeline.tokenizer, self.prompt, model.tokens)
+        find_subject(model.pipeline.tokenizer, self.prompt, self.concept, length=model.tokens)
+        column = column_for(judge, self.concept) if judge else None
+        traced = [self._trace(model, where, column, judge) for where in KINDS] if judge and column else []
+        return [self._dynamics(model), self._maps(model), self._windows(model, judge, column), *traced, _heads(model)]
+
+    def __call__(
+        self, model: Model, folder: Path, *, judge: Judge | None = None, progress: StopProgress | None = None
+    ) -> list[Shown]:
+        """Go to all stops, and leave what each found in a folder of its name; what is there already is not done again.
+
+        A stop counts as done with the same model, edits, judge and settings only. Raises what `stops` does.
+        """
+        return [self._visit(stop, model, folder, judge, progress) for stop in self.stops(model, judge)]
+
+    def _visit(
+        self, stop: Stop, model: Model, folder: Path, judge: Judge | None, progress: StopProgress | None
+    ) -> Shown:
+        about, place = self._about(stop, model, judge), folder / stop.name
+        kept = _kept(place, about)
+        if kept is not None:
+            return Shown(stop.name, stop.question, kept["text"], kept["seconds"], place, skipped=True)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        began = time.monotonic()
+        found = stop.run((lambda done, total: progress(stop.name, done, total)) if progress else None)
+        seconds, text = time.monotonic() - began, stop.tell(found)
+        found.save(place / TABLE)
+        with write_whole(place / PLOT) as aside:
+            stop.draw(found).savefig(aside, format="png", dpi=DPI)
+        # Last, so that a stop without it is not finished.
+        with write_whole(place / FACTS) as aside:
+            aside.write_text(json.dumps({"about": about, "text": text, "seconds": seconds}, indent=2), encoding="utf-8")
+        return Shown(stop.name, stop.question, text, seconds, place, skipped=False)
+
+    def _about(self, stop: Stop, model: Model, judge: Judge | None) -> Any:
+        """What decides a stop's numbers, as JSON has it."""
+        facts = {
+            "tour": asdict(self),
+            "instrument": [type(stop.settings).__name__, asdict(stop.settings)],
+            "model": [model.fingerprint, str(model.dtype), list(stack_of(model).ids)],
+            "judge": [judge.name, judge.revision] if judge else None,
+        }
+        return json.loads(json.dumps(facts, default=str))
+
+    def _pictures(self) -> tuple[list[str], list[int]]:
+        return [self.prompt] * len(self.seeds), list(self.seeds)
+
+    @property
+    def _plain(self) -> int:
+        """Rows of the denoiser for the pictures as they are."""
+        return 2 * self.steps * len(self.seeds)
+
+    def _dynamics(self, model: Model) -> Stop:
+        asked = Dynamics(steps=self.steps, guidance_scale=self.guidance_scale, batch_size=max(1, self.rows // 2))
+        return Stop(
+            "dynamics",
+            "How does the picture come into being?",
+            self._plain,
+            asked,
+            lambda progress: asked(model, *self._pictures(), progress=progress),
+            said.dynamics,
+        )
+
+    def _maps(self, model: Model) -> Stop:
+        own = self.concept.split()
+        words = tuple(dict.fromkeys(self.concept if word in own else word for word in self.prompt.split()))
+        asked = Maps(words=words, steps=self.steps, guidance_scale=self.guidance_scale)
+        return Stop(
+            "maps",
+            "Where is each word looked at?",
+            self._plain,
+            asked,
+            lambda progress: asked(model, *self._pictures(), progress=progress),
+            lambda found: said.maps(found, self.concept),
+        )
+
+    def _windows(self, model: Model, judge: Judge | None, column: str | None) -> Stop:
+        labels = [site.label for site in model.sites.only(kind="cross-attention", level="module")]
+        letters = tuple(f"q{window}:{label}" for label in labels for window in QUARTERS)
+        asked = Intervene(letters, steps=self.steps, guidance_scale=self.guidance_scale, rows=self.rows)
+        severed = [intervention(model, letter) for letter in letters]
+        measure = f"{column} kept" if judge and column and judge.columns[column].labels else "layout"
+        return Stop(
+            "windows",
+            "Which layers matter, and when?",
+            branch_rows(severed, len(self.seeds), self.steps),
+            asked,
+            lambda progress: asked(model, *self._pictures(), judge=judge, progress=progress),
+            lambda found: said.windows(found, measure),
+            lambda found: found.plot_grid(measure),
+        )
+
+    def _trace(self, model: Model, where: Any, column: str, judge: Judge) -> Stop:
+        asked = Trace(where, column, steps=self.steps, guidance_scale=self.guidance_scale, rows=self.rows)
+        restored = len(asked.components(model))
+        calls = len(list(batches(1 + restored, asked.runs_at_once)))
+        return Stop(
+            f"trace-{where}",
+            f"What carries “{self.concept}” through the {'denoiser' if where == 'unet' else 'text encoder'}?",
+            (calls + 1 + restored) * self._plain,
+            asked,
+            lambda progress: asked(model, *self._pictures(), subject=self.concept, judge=judge, progress=progress),
+            lambda found: said.trace(found, self.concept),
+        )
+
+
+def seconds_a_row(model: Model, rows: int) -> float:
+    """Seconds that a row of the denoiser takes where `rows` go in one call, by the second of two calls."""
+    x, cond = model.noise(range(rows)), model.encode([""]).repeat(rows)
+    seconds = 0.0
+    with torch.no_grad():
+        for _ in range(2):
+            began = time.monotonic()
+            model.eps(x, 500, cond).sum().item()  # which waits for the device
+            seconds = time.monotonic() - began
+    return seconds / rows
+
+
+def _heads(model: Model) -> Stop:
+    asked = Heads()
+    return Stop(
+        "heads",
+        "Which heads tell kinds of words apart?",
+        0,
+        asked,
+        lambda progress: asked(model, GROUPS),
+        said.heads,
+    )
+
+
+def _kept(place: Path, about: Any) -> dict[str, Any] | None:
+    """What a finished stop said, if it was of the same."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
+        if facts["about"] == about and (place / TABLE).is_file() and (place / PLOT).is_file():
+            return {"text": str(facts["text"]), "seconds": float(facts["seconds"])}
+    return None
+
+
+TABLE, PLOT, FACTS = "table.parquet", "plot.png", "stop.json"
+DPI = 150

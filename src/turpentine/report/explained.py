@@ -1,0 +1,45 @@
+"""The page of a tour: what each instrument found, as a picture and in a sentence or two."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from turpentine.explain import Shown
+from turpentine.explain.tour import DPI
+from turpentine.files import write_whole
+from turpentine.report.template import fill
+
+SHOWN = 92
+"""Pixels of the page to an inch of a picture."""
+
+
+def write_explained(
+    stops: Sequence[Shown], path: Path, *, prompt: str, concept: str, facts: Mapping[str, str], command: str = ""
+) -> Path:
+    """Write the page of a tour's stops as one HTML file, whole or not at all, and give its path.
+
+    facts: of the model and the drawing, to be shown. command: the command line that made it, to be shown.
+    Raises OSError as the file system does.
+    """
+    html = fill(
+        "explained.html",
+        prompt=prompt,
+        concept=concept,
+        stops=[(stop, *_picture(stop.plot)) for stop in stops],
+        facts=facts,
+        command=command,
+    )
+    with write_whole(path) as aside:
+        aside.write_text(html, encoding="utf-8")
+    return path
+
+
+def _picture(path: Path) -> tuple[str, int]:
+    """The picture as a URI that holds it, and the width to show it in, so that all have letters of one size."""
+    uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    with Image.open(path) as image:
+        return uri, round(image.width * SHOWN / DPI)

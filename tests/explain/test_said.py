@@ -1,0 +1,74 @@
+"""What is said follows the numbers, whatever they are."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from turpentine.explain import said
+from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
+from turpentine.explain.intervene import Interventions
+from turpentine.explain.trace import Traced
+from turpentine.intervals import Estimate
+from turpentine.models import Sites
+
+NOWHERE = Sites((), ())
+
+
+def unfolding(changes, words):
+    rows = [(CHANGE, "", "", "", step, value, value, value, 1) for step, value in enumerate(changes)]
+    rows += [(WORDS, "", "", "", step, value, value, value, 1) for step, value in enumerate(words)]
+    names = ["measure", "site", "kind", "label", "step", "value", "low", "high", "n"]
+    return Unfolding(pl.DataFrame(rows, names, orient="row"), NOWHERE, "", np.zeros((1, 1, 1)), {}, [])
+
+
+def test_half_of_the_change_and_when_words_are_read():
+    told = said.dynamics(unfolding([1, 1, 1, 9], [0.1, 0.5, 0.4, 0.2]))
+    assert "after 4 of 4 steps" in told
+    assert "most in step 2 (50\u202f%" in told and "least in step 1 (10\u202f%" in told
+    assert "after 1 of 3 steps" in said.dynamics(unfolding([5, 1, 1], [0.1, 0.2, 0.3]))
+
+
+def interventions(kept):
+    rows = [("untouched", "object kept", 1.0, 0.9, 1.0, 8)]
+    rows += [(letters, "object kept", value, value - 0.1, min(1, value + 0.1), 8) for letters, value in kept.items()]
+    table = pl.DataFrame(rows, ["letters", "measure", "value", "low", "high", "n"], orient="row")
+    return Interventions(table, NOWHERE, "", pl.DataFrame(), {})
+
+
+def test_where_and_when_most_is_lost():
+    kept = {"q1:MID": 1.0, "q2:MID": 0.75, "q1:UP1": 0.9, "q2:UP1": 1.0}
+    told = said.windows(interventions(kept), "object kept")
+    assert "25\u202f% (15\u202f% to 35\u202f%) of the pictures at most: MID, 10 to 30 % of the steps" in told
+    assert (
+        "10 to 30 % of the steps count most (12\u202f%)" in told and "0 to 10 % of the steps least (5\u202f%)" in told
+    )
+    same = said.windows(interventions(dict.fromkeys(kept, 1.0)), "object kept")
+    assert same == "No layer alone, severed in one of the 2 windows, changes anything here."
+
+
+def traced(effects, clean=1.0, corrupted=0.0):
+    rows = [(f"s{n}", kind, label, *effect, 0.5, 8) for n, (kind, label, effect) in enumerate(effects)]
+    table = pl.DataFrame(rows, ["site", "kind", "label", "effect", "low", "high", "restored", "n"], orient="row")
+    return Traced(table, NOWHERE, "", Estimate(clean, clean, clean), Estimate(corrupted, corrupted, corrupted))
+
+
+def test_what_gives_the_concept_back():
+    found = traced([("resnet", "", (0.1, 0.0, 0.2)), ("resnet", "", (0.5, 0.3, 0.7)), ("attn", "MID", (0.2, 0.1, 0.3))])
+    told = said.trace(found, "church")
+    assert "from 1.00 to 0.00 with noise for “church”" in told
+    assert "resnet 2 restores 0.50 of that (0.30 to 0.70), the attn of MID 0.20" in told
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (traced([("resnet", "", (0.1, 0.0, 0.2)), ("resnet", "", (0.0, 0.0, 0.0))]), "more than chance might"),
+        (
+            traced([("resnet", "", (0.1, 0.1, 0.2)), ("resnet", "", (0.0, 0.0, 0.0))], 0.5, 0.5),
+            "costs the picture nothing",
+        ),
+    ],
+)
+def test_what_gives_nothing_back_is_not_said_to(found, told):
+    assert told in said.trace(found, "church")
+    assert "restores" not in said.trace(found, "church")

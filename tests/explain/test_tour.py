@@ -1,0 +1,113 @@
+import json
+from dataclasses import replace
+
+import polars as pl
+import pytest
+from tiny import tiny_sd1, tiny_sdxl
+
+from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.explain import Tour
+from turpentine.explain.tour import GROUPS
+from turpentine.judges import EmojiJudge
+from turpentine.models import Model, count_rows
+
+TOUR = Tour("a church on a blue background", "church", seeds=(0, 1), steps=3)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Model(tiny_sd1())
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return EmojiJudge()
+
+
+@pytest.fixture(scope="module")
+def gone(model, judge, tmp_path_factory):
+    """A finished tour, its folder, and what it was told of its progress; only to be looked at."""
+    folder, told = tmp_path_factory.mktemp("tour"), []
+    return TOUR(model, folder, judge=judge, progress=lambda *now: told.append(now)), folder, told
+
+
+def test_every_stop_leaves_a_table_a_picture_and_a_sentence(gone):
+    stops, folder, told = gone
+    assert [stop.name for stop in stops] == ["dynamics", "maps", "windows", "trace-unet", "trace-text", "heads"]
+    for stop in stops:
+        assert stop.folder == folder / stop.name
+        assert len(pl.read_parquet(stop.table)) > 0
+        assert stop.plot.read_bytes().startswith(b"\x89PNG")
+        assert stop.text.endswith(".") and not stop.skipped
+    assert {name for name, done, total in told if done == total} == {stop.name for stop in stops} - {"heads"}
+
+
+def test_the_same_again_does_nothing_and_another_setting_does_it_anew(gone, model, judge):
+    before, folder, _ = gone
+    with count_rows(model) as count:
+        again = TOUR(model, folder, judge=judge)
+    assert count.rows == 0
+    assert [(stop.text, stop.skipped) for stop in again] == [(stop.text, True) for stop in before]
+    copy = folder.parent / "copy"
+    other = replace(TOUR, guidance_scale=2.0)
+    assert not any(stop.skipped for stop in other(model, copy, judge=judge))
+    assert not any(stop.skipped for stop in TOUR(model, copy, judge=judge))
+
+
+def test_a_tour_that_was_broken_off_goes_on_with_the_stop_that_it_was_at(model, judge, tmp_path):
+    def stop_in_windows(name, done, total):
+        if name == "windows":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        TOUR(model, tmp_path, judge=judge, progress=stop_in_windows)
+    assert not (tmp_path / "windows" / "stop.json").exists()
+    skipped = [stop.name for stop in TOUR(model, tmp_path, judge=judge) if stop.skipped]
+    assert skipped == ["dynamics", "maps"]
+
+
+def test_a_stop_whose_files_are_damaged_is_done_again(model, judge, tmp_path):
+    TOUR(model, tmp_path, judge=judge)
+    (tmp_path / "maps" / "plot.png").unlink()
+    (tmp_path / "heads" / "stop.json").write_text("{")
+    assert [stop.name for stop in TOUR(model, tmp_path, judge=judge) if not stop.skipped] == ["maps", "heads"]
+
+
+def test_the_rows_that_are_told_are_those_that_are_taken(model, judge):
+    for rows in (256, 40):
+        for stop in replace(TOUR, rows=rows).stops(model, judge):
+            with count_rows(model) as count:
+                stop.run(None)
+            assert count.rows == stop.rows, stop.name
+
+
+def test_without_a_judge_that_knows_nothing_is_traced_and_layers_are_told_by_the_layout(judge):
+    model = Model(tiny_sdxl())
+    tour = Tour("a spoon", "spoon", seeds=(0,), steps=2)
+    for each in (None, judge):
+        stops = {stop.name: stop for stop in tour.stops(model, each)}
+        assert set(stops) == {"dynamics", "maps", "windows", "heads"}
+    found = stops["windows"].run(None)
+    assert "layout" in stops["windows"].tell(found) or "changes anything" in stops["windows"].tell(found)
+
+
+def test_what_cannot_be_toured_is_said_before_any_work(model, tmp_path):
+    with pytest.raises(EmptyConcept, match="'dog' is not in"):
+        replace(TOUR, concept="dog")(model, tmp_path / "new")
+    with pytest.raises(BadArgument, match="no seed"):
+        replace(TOUR, seeds=())(model, tmp_path / "new")
+    with pytest.raises(BadArgument, match=r"has \d+ tokens and the model reads \d+: '.*a church church' would"):
+        replace(TOUR, prompt="a church " * 60 + "church")(model, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_a_stop_stands_for_is_written_down(gone):
+    facts = json.loads((gone[0][2].folder / "stop.json").read_text())["about"]
+    assert facts["tour"]["prompt"] == TOUR.prompt
+    assert facts["instrument"][0] == "Intervene"
+    assert facts["judge"][0] == "emoji"
+
+
+def test_the_groups_share_no_word():
+    words = [word for group in GROUPS.values() for word in group]
+    assert len(words) == len(set(words))

@@ -167,16 +167,18 @@ def trace(
     json: print one JSON document.
     """
     from turpentine.explain import Trace
-    from turpentine.judges.base import column_for
+    from turpentine.judges.base import sought
 
     texts, numbers = _pairs(prompts, seeds)
     judge = _judge(by)
     assert judge is not None  # one is always named
-    asked = Trace(
-        where, column or column_for(judge, concept) or next(iter(judge.columns)), noise, steps, guidance_scale, rows
-    )
+    known = sought(judge, concept)
+    chosen = column or (known.column if known else next(iter(judge.columns)))
+    wanted = known.wanted if known and known.column == chosen else concept
+    asked = Trace(where, chosen, noise, steps, guidance_scale, rows)
+    model = _loaded(source, prompts)
     with shown("Tracing", "pictures") as progress:
-        found = asked(_loaded(source, prompts), texts, numbers, subject=concept, judge=judge, progress=progress)
+        found = asked(model, texts, numbers, subject=concept, judge=judge, wanted=wanted, progress=progress)
     _tell(found, out, json)
 
 

@@ -1,5 +1,6 @@
 """Where, when and how a model knows a concept: instruments that give a table, a picture of it, and sites to edit."""
 
+from turpentine.explain.clock import Clock
 from turpentine.explain.coar import Coar, Regressed
 from turpentine.explain.dynamics import Dynamics, Unfolding
 from turpentine.explain.entangle import Entangle, Entangled
@@ -7,12 +8,14 @@ from turpentine.explain.finding import Finding
 from turpentine.explain.heads import Heads, HeadsFound
 from turpentine.explain.intervene import Intervene, Interventions
 from turpentine.explain.letters import intervention
+from turpentine.explain.locogen import Located, LocoGen
 from turpentine.explain.maps import Mapped, Maps
 from turpentine.explain.segment import Segment, Segmented
 from turpentine.explain.tour import Shown, Tour
 from turpentine.explain.trace import Trace, Traced
 
 __all__ = [
+    "Clock",
     "Coar",
     "Dynamics",
     "Entangle",
@@ -22,6 +25,8 @@ __all__ = [
     "HeadsFound",
     "Intervene",
     "Interventions",
+    "Located",
+    "LocoGen",
     "Mapped",
     "Maps",
     "Regressed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -20,7 +20,7 @@ from turpentine.explain.letters import WINDOWS, intervention
 from turpentine.explain.looks import channels_first, foreground, high_share, overlap
 from turpentine.intervals import Rate, mean_score
 from turpentine.judges.base import Judge
-from turpentine.models.branches import run_branches
+from turpentine.models.branches import Intervention, run_branches
 from turpentine.models.generate import batches, pair
 from turpentine.models.model import Latents, Model
 from turpentine.progress import Progress
@@ -60,28 +60,67 @@ class Intervene:
         """
         if not self.letters:
             raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")
-        wanted = [intervention(model, letters, kind=self.kind) for letters in self.letters]
-        texts, numbers = pair(prompts, seeds)
-        at_once = max(1, self.rows // (2 * (1 + len(wanted))))
-        drawn: dict[str, list[Latents]] = {name: [] for name in (UNTOUCHED, *self.letters)}
-        for rows in batches(len(texts), at_once):
-            untouched, runs = run_branches(
-                model,
-                wanted,
-                model.encode(texts[rows]),
-                model.encode([""]),
-                model.noise(numbers[rows]),
-                steps=self.steps,
-                guidance_scale=self.guidance_scale,
-            )
-            for name, latents in zip(drawn, (untouched, *runs), strict=True):
-                drawn[name].append(latents)
-            if progress:
-                progress(rows.stop, len(texts))
-        finished = {name: torch.cat(parts) for name, parts in drawn.items()}
-        images = {name: [i for part in parts for i in model.decode(part)] for name, parts in drawn.items()}
-        measured = pl.concat(list(_measured(texts, numbers, finished, images, judge)))
-        return Interventions(_summary(measured), model.sites, "Interventions", measured, images)
+        wanted = {letters: intervention(model, letters, kind=self.kind) for letters in self.letters}
+        drawn = draw_branches(
+            model,
+            wanted,
+            *pair(prompts, seeds),
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            rows=self.rows,
+            progress=progress,
+        )
+        return drawn.compared(model, judge, "Interventions")
+
+
+def draw_branches(
+    model: Model,
+    wanted: Mapping[str, Intervention],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    steps: int,
+    guidance_scale: float,
+    rows: int,
+    progress: Progress | None = None,
+) -> Drawn:
+    """Pictures of pairs of prompts and seeds, untouched and under each intervention, in calls of at most so many rows.
+
+    progress: called with pictures done and in all.
+    """
+    at_once = max(1, rows // (2 * (1 + len(wanted))))
+    parts: dict[str, list[Latents]] = {name: [] for name in (UNTOUCHED, *wanted)}
+    for some in batches(len(prompts), at_once):
+        untouched, runs = run_branches(
+            model,
+            list(wanted.values()),
+            model.encode(prompts[some]),
+            model.encode([""]),
+            model.noise(seeds[some]),
+            steps=steps,
+            guidance_scale=guidance_scale,
+        )
+        for name, latents in zip(parts, (untouched, *runs), strict=True):
+            parts[name].append(latents)
+        if progress:
+            progress(some.stop, len(prompts))
+    images = {name: [image for part in found for image in model.decode(part)] for name, found in parts.items()}
+    return Drawn(list(prompts), list(seeds), {name: torch.cat(found) for name, found in parts.items()}, images)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Finished latents and pictures by the intervention's name, UNTOUCHED first, in the order of prompts and seeds."""
+
+    prompts: list[str]
+    seeds: list[int]
+    latents: dict[str, Latents]
+    images: dict[str, list[Image.Image]]
+
+    def compared(self, model: Model, judge: Judge | None, title: str) -> Interventions:
+        """What became of the pictures, beside the untouched ones."""
+        measured = pl.concat(list(_measured(self.prompts, self.seeds, self.latents, self.images, judge)))
+        return Interventions(_summary(measured), model.sites, title, measured, self.images)
 
 
 @dataclass(frozen=True, eq=False)

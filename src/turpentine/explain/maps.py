@@ -169,7 +169,7 @@ class Mapped(Finding):
                 axis.imshow(image.convert("L"), cmap="gray", interpolation="nearest", vmin=0, vmax=255)
                 enlarged = enlarge(heat, image)
                 axis.imshow(enlarged / enlarged.max(), cmap="magma", alpha=0.75, vmin=0, vmax=1)
-                axis.set_title(word, fontsize=9)
+                axis.set_title(word, fontsize=9, parse_math=False)
         return figure
 
 

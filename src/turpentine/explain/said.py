@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -28,8 +30,11 @@ def dynamics(found: Unfolding) -> str:
     )
 
 
-def maps(found: Mapped, concept: str) -> str:
-    """How well the map of the concept covers the thing in the picture, beside the best word's."""
+def maps(found: Mapped, concept: str, unread: Sequence[str] = ()) -> str:
+    """How well the map of the concept covers the thing in the picture, beside the best word's.
+
+    unread: words of the prompt that have no map.
+    """
     mean = found.table.group_by("word", maintain_order=True).agg(pl.col("iou").mean()).sort("iou", descending=True)
     own = mean.filter(pl.col("word") == concept)["iou"][0]
     best, count = mean.row(0, named=True), len(found.images)
@@ -37,9 +42,10 @@ def maps(found: Mapped, concept: str) -> str:
         f"Where “{concept}” is looked at overlaps what stands out from the background by {own:.2f} (IoU, the mean of "
         f"{count} {'picture' if count == 1 else 'pictures'})"
     )
+    lacking = f" Without a token, and so without a map: {', '.join(unread)}." if unread else ""
     if best["word"] == concept:
-        return f"{first}, more than any other word."
-    return f"{first}; “{best['word']}” does so most, by {best['iou']:.2f}."
+        return f"{first}{', more than any other word' if len(mean) > 1 else ''}.{lacking}"
+    return f"{first}; “{best['word']}” does so most, by {best['iou']:.2f}.{lacking}"
 
 
 def windows(found: Interventions, measure: str) -> str:

@@ -108,9 +108,9 @@ class Tour:
             raise BadArgument("There is no seed: give one at least.")
         check_fits(model.pipeline.tokenizer, self.prompt, model.tokens)
         find_subject(model.pipeline.tokenizer, self.prompt, self.concept, length=model.tokens)
-        column = column_for(judge, self.concept) if judge else None
-        traced = [self._trace(model, where, column, judge) for where in KINDS] if judge and column else []
-        return [self._dynamics(model), self._maps(model), self._windows(model, judge, column), *traced, _heads(model)]
+        known = sought(judge, self.concept) if judge else None
+        traced = [self._trace(model, where, known, judge) for where in KINDS] if judge and known else []
+        return [self._dynamics(model), self._maps(model), self._windows(model, judge, known), *traced, _heads(model)]
 
     def __call__(
         self, model: Model, folder: Path, *, judge: Judge | None = None, progress: StopProgress | None = None
@@ -136,9 +136,10 @@ class Tour:
         found.save(place / TABLE)
         with write_whole(place / PLOT) as aside:
             stop.draw(found).savefig(aside, format="png", dpi=DPI)
+        facts = {"about": about, "text": text, "seconds": seconds, "sha256": _digests(place)}
         # Last, so that a stop without it is not finished.
         with write_whole(place / FACTS) as aside:
-            aside.write_text(json.dumps({"about": about, "text": text, "seconds": seconds}, indent=2), encoding="utf-8")
+            aside.write_text(json.dumps(facts, indent=2), encoding="utf-8")
         return Shown(stop.name, stop.question, text, seconds, place, skipped=False)
 
     def _about(self, stop: Stop, model: Model, judge: Judge | None) -> Any:
@@ -154,73 +155,141 @@ class Tour:
     def _pictures(self) -> tuple[list[str], list[int]]:
         return [self.prompt] * len(self.seeds), list(self.seeds)
 
-    @property
-    def _plain(self) -> int:
+    def _plain(self, model: Model) -> int:
         """Rows of the denoiser for the pictures as they are."""
-        return 2 * self.steps * len(self.seeds)
+        return rows_in_a_step(model, self.guidance_scale, self.steps) * self.steps * len(self.seeds)
+
+    @property
+    def _at_once(self) -> int:
+        """Pictures in a call of the denoiser, each with a row for its prompt and one for ∅."""
+        return max(1, self.rows // 2)
 
     def _dynamics(self, model: Model) -> Stop:
-        asked = Dynamics(steps=self.steps, guidance_scale=self.guidance_scale, batch_size=max(1, self.rows // 2))
+        asked = Dynamics(steps=self.steps, guidance_scale=self.guidance_scale, batch_size=self._at_once)
         return Stop(
             "dynamics",
             "How does the picture come into being?",
-            self._plain,
+            self._plain(model),
             asked,
             lambda progress: asked(model, *self._pictures(), progress=progress),
             said.dynamics,
         )
 
     def _maps(self, model: Model) -> Stop:
-        own = self.concept.split()
-        words = tuple(dict.fromkeys(self.concept if word in own else word for word in self.prompt.split()))
-        asked = Maps(words=words, steps=self.steps, guidance_scale=self.guidance_scale)
+        words, unread = self._words(model)
+        batch = min(Maps.batch_size, self._at_once)
+        asked = Maps(words=words, steps=self.steps, guidance_scale=self.guidance_scale, batch_size=batch)
         return Stop(
             "maps",
             "Where is each word looked at?",
-            self._plain,
+            self._plain(model),
             asked,
             lambda progress: asked(model, *self._pictures(), progress=progress),
-            lambda found: said.maps(found, self.concept),
+            lambda found: said.maps(found, self.concept, unread),
         )
 
-    def _windows(self, model: Model, judge: Judge | None, column: str | None) -> Stop:
+    def _words(self, model: Model) -> tuple[tuple[str, ...], list[str]]:
+        """The prompt's words without their punctuation, the concept as one of them; and those without a token."""
+        own = {word.strip(punctuation).lower() for word in self.concept.split()}
+        bare = filter(None, (word.strip(punctuation) for word in self.prompt.split()))
+        words = dict.fromkeys([*(self.concept if word.lower() in own else word for word in bare), self.concept])
+        known = tuple(word for word in words if self._is_read(model, word))
+        return known, [word for word in words if word not in known]
+
+    def _is_read(self, model: Model, word: str) -> bool:
+        try:
+            find_subject(model.pipeline.tokenizer, self.prompt, word, length=model.tokens)
+        except EmptyConcept:
+            return False
+        return True
+
+    def _windows(self, model: Model, judge: Judge | None, known: Sought | None) -> Stop:
         labels = [site.label for site in model.sites.only(kind="cross-attention", level="module")]
         letters = tuple(f"q{window}:{label}" for label in labels for window in QUARTERS)
         asked = Intervene(letters, steps=self.steps, guidance_scale=self.guidance_scale, rows=self.rows)
-        severed = [intervention(model, letter) for letter in letters]
-        measure = f"{column} kept" if judge and column and judge.columns[column].labels else "layout"
+        parts = _parts(asked)
+        taken = [
+            branch_rows(
+                model,
+                [intervention(model, letter) for letter in part.letters],
+                len(self.seeds),
+                steps=self.steps,
+                guidance_scale=self.guidance_scale,
+            )
+            for part in parts
+        ]
+        measure = f"{known.column} kept" if judge and known and judge.columns[known.column].labels else "layout"
         return Stop(
             "windows",
             "Which layers matter, and when?",
-            branch_rows(severed, len(self.seeds), self.steps),
+            sum(taken),
             asked,
-            lambda progress: asked(model, *self._pictures(), judge=judge, progress=progress),
+            lambda progress: _joined(
+                [
+                    part(model, *self._pictures(), judge=judge, progress=_shared(progress, index, len(parts)))
+                    for index, part in enumerate(parts)
+                ]
+            ),
             lambda found: said.windows(found, measure),
             lambda found: found.plot_grid(measure),
         )
 
-    def _trace(self, model: Model, where: Any, column: str, judge: Judge) -> Stop:
-        asked = Trace(where, column, steps=self.steps, guidance_scale=self.guidance_scale, rows=self.rows)
+    def _trace(self, model: Model, where: Any, known: Sought, judge: Judge) -> Stop:
+        asked = Trace(where, known.column, steps=self.steps, guidance_scale=self.guidance_scale, rows=self.rows)
         restored = len(asked.components(model))
         calls = len(list(batches(1 + restored, asked.runs_at_once)))
         return Stop(
             f"trace-{where}",
             f"What carries “{self.concept}” through the {'denoiser' if where == 'unet' else 'text encoder'}?",
-            (calls + 1 + restored) * self._plain,
+            (calls + 1 + restored) * self._plain(model),
             asked,
-            lambda progress: asked(model, *self._pictures(), subject=self.concept, judge=judge, progress=progress),
+            lambda progress: asked(
+                model,
+                *self._pictures(),
+                subject=self.concept,
+                judge=judge,
+                wanted=known.wanted,
+                progress=progress,
+            ),
             lambda found: said.trace(found, self.concept),
         )
+
+
+def _parts(asked: Intervene) -> list[Intervene]:
+    """The same by some letters at a time, so that one picture's runs keep to the rows of a call."""
+    return [
+        replace(asked, letters=asked.letters[some])
+        for some in batches(len(asked.letters), max(1, asked.rows // 2 - 1))
+    ]
+
+
+def _shared(progress: Progress | None, index: int, parts: int) -> Progress | None:
+    """The progress of one of several parts of as many pictures each."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(index * total + done, parts * total)
+
+
+def _joined(found: Sequence[Interventions]) -> Interventions:
+    """What several parts found of the same pictures."""
+    first, *others = found
+    new = pl.col("letters") != UNTOUCHED
+    return replace(
+        first,
+        table=pl.concat([first.table, *(each.table.filter(new) for each in others)]),
+        rows=pl.concat([first.rows, *(each.rows.filter(new) for each in others)]),
+        images={name: pictures for each in found for name, pictures in each.images.items()},
+    )
 
 
 def seconds_a_row(model: Model, rows: int) -> float:
     """Seconds that a row of the denoiser takes where `rows` go in one call, by the second of two calls."""
     x, cond = model.noise(range(rows)), model.encode([""]).repeat(rows)
-    seconds = 0.0
+    t, seconds = len(model.pipeline.scheduler.alphas_cumprod) // 2, 0.0
     with torch.no_grad():
         for _ in range(2):
             began = time.monotonic()
-            model.eps(x, 500, cond).sum().item()  # which waits for the device
+            model.eps(x, t, cond).sum().item()  # which waits for the device
             seconds = time.monotonic() - began
     return seconds / rows
 
@@ -241,9 +310,13 @@ def _kept(place: Path, about: Any) -> dict[str, Any] | None:
     """What a finished stop said, if it was of the same."""
     with suppress(OSError, ValueError, LookupError, TypeError):
         facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
-        if facts["about"] == about and (place / TABLE).is_file() and (place / PLOT).is_file():
+        if facts["about"] == about and facts["sha256"] == _digests(place):
             return {"text": str(facts["text"]), "seconds": float(facts["seconds"])}
     return None
+
+
+def _digests(place: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((place / name).read_bytes()).hexdigest() for name in (TABLE, PLOT)}
 
 
 TABLE, PLOT, FACTS = "table.parquet", "plot.png", "stop.json"

@@ -215,7 +215,7 @@ class Traced(Finding):
             axis.set_title(kind, fontsize=10)
             axis.spines[["top", "right"]].set_visible(False)
         figure.supylabel("indirect effect", fontsize=10)
-        figure.suptitle(self.title, fontsize=11)
+        figure.suptitle(self.title, fontsize=11, parse_math=False)
         return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import polars as pl
 from PIL import Image
@@ -12,6 +12,7 @@ from PIL import Image
 # Up to Python 3.11 its own isinstance runs properties, and a revision would fetch weights.
 from typing_extensions import Protocol, runtime_checkable
 
+from turpentine.concepts import TEMPLATES, Concept
 from turpentine.errors import BadArgument, UnknownName
 
 Told = TypeVar("Told")
@@ -115,13 +116,24 @@ def column_of(judge: Judge, name: str) -> Column:
     return judge.columns[name]
 
 
-def column_for(judge: Judge, text: str) -> str | None:
-    """The column that can say whether a picture shows something: a label that it is one of, else a judge's number of
-    how well a prompt is met. None where neither is.
+class Sought(NamedTuple):
+    """What a concept is to a judge. column: that tells of it. wanted: its label there, or what the judge is told."""
+
+    column: str
+    wanted: str
+
+
+def sought(judge: Judge, text: str) -> Sought | None:
+    """The column with a label that a text names, such as "noto" by "noto style"; else a judge's number of how well a
+    prompt is met. None where neither is.
     """
-    labels = [name for name, column in judge.columns.items() if text in (column.labels or ())]
+    labels = [(name, label) for name, column in judge.columns.items() for label in column.labels or ()]
+    named = [Sought(*each) for each in labels if text.lower() in (each[1], *Concept(each[1], templates=_NAMED).prompts)]
     numbers = [name for name, column in judge.columns.items() if column.is_number and "prompt" in judge.needs]
-    return next(iter(labels + numbers), None)
+    return next(iter([*named, *(Sought(name, text) for name in numbers)]), None)
+
+
+_NAMED = tuple(template for templates in TEMPLATES.values() for template in templates)
 
 
 def shows(columns: Collection[str], attribute: str, wanted: str = "wanted") -> pl.Expr:

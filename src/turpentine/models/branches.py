@@ -13,7 +13,7 @@ import torch
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.hooks import After, Before, Call, hooked
 from turpentine.models.model import Model
-from turpentine.models.sampler import Latents, sample
+from turpentine.models.sampler import Latents, rows_in_a_step, sample
 from turpentine.models.sites import Site, Sites, as_sites
 from turpentine.progress import Progress
 
@@ -60,9 +60,8 @@ def run_branches(
     rows of the denoiser done and in all.
     """
     count = len(cond)
-    apart = model.guidance is None
-    starts = [intervention.first_step(steps) if apart else 0 for intervention in interventions]
-    total = _rows(starts, count, steps)
+    starts, each = _starts(model, interventions, steps), rows_in_a_step(model, guidance_scale, steps)
+    total = branch_rows(model, interventions, count, steps=steps, guidance_scale=guidance_scale)
     under_way: list[int] = []
     x, done = latents, 0
     edges = sorted({0, *starts, steps})
@@ -78,20 +77,25 @@ def run_branches(
                 model, told, empty, x, steps=steps, guidance_scale=guidance_scale, first=begin, last=end
             ):
                 x = step.x_next
-                done += 2 * len(x)
+                done += each * len(x)
                 if progress:
                     progress(done, total)
     results = {index: x[count * (1 + row) : count * (2 + row)] for row, index in enumerate(under_way)}
     return x[:count], [results.get(index, x[:count]) for index in range(len(interventions))]
 
 
-def branch_rows(interventions: Sequence[Intervention], count: int, steps: int) -> int:
-    """Rows of the denoiser that `run_branches` takes for `count` latents, with no guidance on the model."""
-    return _rows([intervention.first_step(steps) for intervention in interventions], count, steps)
+def branch_rows(
+    model: Model, interventions: Sequence[Intervention], count: int, *, steps: int, guidance_scale: float
+) -> int:
+    """Rows of the denoiser that `run_branches` takes for `count` latents."""
+    taken = steps + sum(steps - start for start in _starts(model, interventions, steps))
+    return rows_in_a_step(model, guidance_scale, steps) * count * taken
 
 
-def _rows(starts: Sequence[int], count: int, steps: int) -> int:
-    return 2 * count * (steps + sum(steps - start for start in starts))
+def _starts(model: Model, interventions: Sequence[Intervention], steps: int) -> list[int]:
+    """The step at which each run leaves the untouched one."""
+    apart = model.guidance is None
+    return [intervention.first_step(steps) if apart else 0 for intervention in interventions]
 
 
 @contextmanager

@@ -75,6 +75,18 @@ def sample(
         x = step.x_next
 
 
+def rows_in_a_step(model: Model, guidance_scale: float, steps: int) -> int:
+    """Rows of the denoiser that each latent takes in a step: its prompt's, that of ∅ where it is used, a guidance's."""
+    rule = _combination(model, model.guidance, 1, guidance_scale, steps)
+    return 1 + int(rule.needs_uncond) + (len(rule.extra) if rule.extra is not None else 0)
+
+
+def _combination(
+    model: Model, guidance: Guidance | None, count: int, guidance_scale: float, steps: int
+) -> Combination:
+    return guidance.start(model, count, guidance_scale, steps) if guidance else unguided(guidance_scale)
+
+
 def _start(model: Model, solver: str, steps: int) -> Any:
     scheduler = model.scheduler(solver)
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
@@ -113,8 +125,7 @@ class _Rows:
         steps: int,
     ) -> _Rows:
         count = len(cond)
-        guidance = guidance or model.guidance
-        combination = guidance.start(model, count, guidance_scale, steps) if guidance else unguided(guidance_scale)
+        combination = _combination(model, guidance or model.guidance, count, guidance_scale, steps)
         empty = uncond.repeat(count) if len(uncond) == 1 else uncond
         groups = [empty, cond] if combination.needs_uncond else [cond]
         groups += [combination.extra.sized_as(cond)] if combination.extra is not None else []

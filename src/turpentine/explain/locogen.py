@@ -1,0 +1,149 @@
+"""LocoGen (Basu 2024): tell some layers in a row another prompt, in all steps, and see whether the concept goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from matplotlib.figure import Figure
+from PIL import Image
+
+from turpentine.errors import BadArgument
+from turpentine.explain.finding import Finding
+from turpentine.explain.intervene import UNTOUCHED, draw_branches
+from turpentine.intervals import Rate
+from turpentine.judges.base import Judge, column_of, shows
+from turpentine.models.branches import Intervention
+from turpentine.models.generate import pair
+from turpentine.models.hooks import tell
+from turpentine.models.model import Model
+from turpentine.models.sites import Site, Sites
+from turpentine.models.text import find_subject
+from turpentine.progress import Progress
+
+
+@dataclass(frozen=True)
+class LocoGen:
+    """Which run of cross-attention layers controls a concept.
+
+    width: layers in a row. target: what the concept's words are replaced by in the prompt that these layers are told;
+    "" is the empty prompt. column: of the judge's labels. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a
+    call, at most.
+    """
+
+    width: int = 3
+    target: str = ""
+    column: str = "object"
+    steps: int = 20
+    guidance_scale: float = 4.0
+    rows: int = 256
+
+    def __call__(
+        self,
+        model: Model,
+        prompts: str | Sequence[str],
+        seeds: int | Sequence[int],
+        *,
+        concept: str,
+        judge: Judge,
+        progress: Progress | None = None,
+    ) -> Located:
+        """How often pictures of prompts and seeds, which pair up as in `Model.generate`, no longer show a concept.
+
+        concept: words of each prompt, and a label of the judge's. All windows share calls of the denoiser.
+        progress: called with pictures done and in all.
+        Raises BadArgument for a width that the model has no room for or a column without labels, UnknownName for a
+        column that the judge has not, EmptyConcept for a concept that is not in a prompt.
+        """
+        layers = list(model.sites.only(kind="cross-attention", level="module"))
+        if not 1 <= self.width <= len(layers):
+            raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
+        if column_of(judge, self.column).labels is None:
+            raise BadArgument(f"{judge.name}'s {self.column} is no label: name another column.")
+        texts, numbers = pair(prompts, seeds)
+        for text in texts:
+            find_subject(model.pipeline.tokenizer, text, concept, length=model.tokens)
+        windows = [tuple(layers[at : at + self.width]) for at in range(len(layers) - self.width + 1)]
+        rows: list[tuple[str, int, str, bool]] = []
+        images: dict[str, list[Image.Image]] = {}
+        # The layers are told something else for each prompt.
+        for text in dict.fromkeys(texts):
+            told = tell(model.encode([text.replace(concept, self.target) if self.target else ""]))
+            mine = [number for one, number in zip(texts, numbers, strict=True) if one == text]
+            drawn = draw_branches(
+                model,
+                {
+                    _name(window): Intervention(before={Sites(model.sites.everything, window): told})
+                    for window in windows
+                },
+                [text] * len(mine),
+                mine,
+                steps=self.steps,
+                guidance_scale=self.guidance_scale,
+                rows=self.rows,
+            )
+            for name, pictures in drawn.images.items():
+                gone = [not hit for hit in _hits(judge, self.column, pictures, concept)]
+                rows += [(text, seed, name, one) for seed, one in zip(mine, gone, strict=True)]
+                images.setdefault(name, []).extend(pictures)
+            if progress:
+                progress(len(rows) // (1 + len(windows)), len(texts))
+        each = pl.DataFrame(rows, ["prompt", "seed", "window", "gone"], orient="row")
+        table = _table(each, windows)
+        return Located(table, model.sites, f"{concept}: windows of {self.width} layers", each, windows, images)
+
+
+@dataclass(frozen=True, eq=False)
+class Located(Finding):
+    """How often the concept goes.
+
+    table: a row for each window in order of execution: window (its layers' labels), score (the share of pictures
+    without the concept), low, high, n, and the untouched pictures' as the first. rows: the same for each picture, with
+    prompt and seed. windows: the layers of each. images: by window, "untouched" among them.
+    """
+
+    rows: pl.DataFrame
+    windows: list[tuple[Site, ...]]
+    images: dict[str, list[Image.Image]]
+
+    def sites(self, top: int = 1) -> Sites:
+        """The layers of the `top` windows with the largest scores."""
+        if top < 1:
+            raise BadArgument(f"The top {top} windows are none: give 1 or more.")
+        ranked = self.table.filter(pl.col("window") != UNTOUCHED).sort("score", descending=True, maintain_order=True)
+        best = set(ranked["window"].head(top))
+        chosen = {site for window in self.windows if _name(window) in best for site in window}
+        return Sites(self.everything.everything, tuple(site for site in self.everything if site in chosen))
+
+    def plot(self) -> Figure:
+        """A bar with its interval for each window."""
+        figure = Figure(figsize=(5.2, 0.9 + 0.26 * len(self.table)), layout="constrained")
+        axis = figure.subplots()
+        score = self.table["score"].to_numpy()
+        ends = [score - self.table["low"].to_numpy(), self.table["high"].to_numpy() - score]
+        axis.barh(self.table["window"].to_list(), score, xerr=ends, color="#7fa3cc", ecolor="#1f3a5f", capsize=2)
+        axis.set(xlim=(0, 1), xlabel="pictures without the concept", title=self.title)
+        axis.invert_yaxis()
+        axis.spines[["top", "right"]].set_visible(False)
+        return figure
+
+
+def _name(window: Sequence[Site]) -> str:
+    labels = [site.label for site in window]
+    return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
+
+
+def _hits(judge: Judge, column: str, pictures: Sequence[Image.Image], concept: str) -> list[bool]:
+    said = judge(pictures, prompts=[concept] * len(pictures)).with_columns(pl.lit(concept).alias("wanted"))
+    hits: list[bool] = said.select(shows(said.columns, column).alias("hit"))["hit"].to_list()
+    return hits
+
+
+def _table(rows: pl.DataFrame, windows: Sequence[Sequence[Site]]) -> pl.DataFrame:
+    found = []
+    for name in (UNTOUCHED, *map(_name, windows)):
+        rate = Rate.of(rows.filter(pl.col("window") == name)["gone"].to_list())
+        assert rate is not None  # there is a picture at least
+        found.append((name, rate.value, rate.low, rate.high, rate.n))
+    return pl.DataFrame(found, ["window", "score", "low", "high", "n"], orient="row")

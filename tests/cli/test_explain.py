@@ -137,6 +137,15 @@ def test_a_tour_that_cannot_be_made_is_one_sentence(
 
 def test_a_tour_does_not_take_a_file_for_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    code, _, err = told(capsys, *TOUR, "--out", str(tmp_path / "file"))
-    assert code == 2
-    assert "is a file: choose another folder" in err
+    for out in (tmp_path / "file", tmp_path / "file" / "inside"):
+        code, said, err = told(capsys, *TOUR, "--out", str(out))
+        assert (code, said) == (2, "")
+        assert "is a file: choose another folder" in err
+
+
+def test_expected_times_are_one_document_where_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = told(capsys, *TOUR, "--by", "none", "--dry-run", "--json")
+    assert code == 0
+    stops = json.loads(out)["stops"]
+    assert [stop["name"] for stop in stops] == ["dynamics", "maps", "windows", "heads"]
+    assert stops[2]["expected"] > stops[0]["expected"]

@@ -9,7 +9,7 @@ from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.explain import Tour
 from turpentine.explain.tour import GROUPS
 from turpentine.judges import EmojiJudge
-from turpentine.models import Model, count_rows
+from turpentine.models import Model, count_rows, load
 
 TOUR = Tour("a church on a blue background", "church", seeds=(0, 1), steps=3)
 
@@ -70,15 +70,49 @@ def test_a_stop_whose_files_are_damaged_is_done_again(model, judge, tmp_path):
     TOUR(model, tmp_path, judge=judge)
     (tmp_path / "maps" / "plot.png").unlink()
     (tmp_path / "heads" / "stop.json").write_text("{")
-    assert [stop.name for stop in TOUR(model, tmp_path, judge=judge) if not stop.skipped] == ["maps", "heads"]
+    (tmp_path / "trace-text" / "table.parquet").write_bytes(b"PAR1")
+    done = [stop.name for stop in TOUR(model, tmp_path, judge=judge) if not stop.skipped]
+    assert done == ["maps", "trace-text", "heads"]
 
 
-def test_the_rows_that_are_told_are_those_that_are_taken(model, judge):
-    for rows in (256, 40):
-        for stop in replace(TOUR, rows=rows).stops(model, judge):
-            with count_rows(model) as count:
-                stop.run(None)
-            assert count.rows == stop.rows, stop.name
+@pytest.mark.parametrize("settings", [{}, {"rows": 40}, {"rows": 2}, {"guidance_scale": 1.0}])
+def test_the_rows_that_are_told_are_those_that_are_taken(settings, model, judge):
+    for stop in replace(TOUR, steps=2, seeds=(0,), **settings).stops(model, judge):
+        with count_rows(model) as count:
+            stop.run(None)
+        assert count.rows == stop.rows, stop.name
+
+
+def test_no_call_of_the_denoiser_has_more_rows_than_are_allowed(model, judge):
+    largest = []
+    counting = model.unet.register_forward_pre_hook(
+        lambda _, args, kwargs: largest.append(len(args[0] if args else kwargs["sample"])), with_kwargs=True
+    )
+    for stop in replace(TOUR, rows=16).stops(model, judge):
+        stop.run(None)
+    counting.remove()
+    assert max(largest) == 16
+
+
+def test_some_letters_at_a_time_find_what_all_of_them_do(model, judge):
+    """But for rounding, which depends on the rows of a call."""
+    told = []
+    whole, parts = (
+        {stop.name: stop for stop in replace(TOUR, rows=rows).stops(model, judge)}["windows"] for rows in (256, 40)
+    )
+    one, other = whole.run(None), parts.run(lambda *now: told.append(now))
+    assert one.table.select("letters", "measure", "n").equals(other.table.select("letters", "measure", "n"))
+    assert (one.table["value"] - other.table["value"]).abs().max() < 0.05
+    assert list(one.images) == list(other.images) and one.rows.shape == other.rows.shape
+    assert told == sorted(set(told)) and told[-1] == (8, 8)
+
+
+@pytest.mark.parametrize("prompt", ["a Church, red", "church", "a church 中 house", r"a church $\frac$ house"])
+def test_prompts_as_people_write_them(prompt, tmp_path):
+    maps = {stop.name: stop for stop in Tour(prompt, "church", (0,), 1)(load(), tmp_path)}["maps"]
+    assert "“church” is looked at" in maps.text
+    assert ("without a map: 中." in maps.text) == ("中" in prompt)
+    assert pl.read_parquet(maps.table)["word"].str.contains("church").sum() == 1
 
 
 def test_without_a_judge_that_knows_nothing_is_traced_and_layers_are_told_by_the_layout(judge):

@@ -12,7 +12,7 @@ from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import Phases, busy
 from turpentine.cli.options import Flat, Json, ModelChoice, parse_seeds, warn_of_unknown_words
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.errors import BadArgument
 from turpentine.files import safe_name
 from turpentine.numbers import duration
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from turpentine.models import Model
 
 REPORT = "report.html"
+NO_JUDGE = "none"
+CLIP = "openai/clip-vit-base-patch32"
+"""Whose score papers on erasing take; the judge's own default knows the embedded model's world only."""
 
 
 def tour(
@@ -51,45 +54,70 @@ def tour(
     steps: of the solver.
     guidance_scale: how strongly the prompt guides.
     rows: of the denoiser in one call, at most; fewer take less memory.
-    by: the judge that says whether the concept is in a picture, such as clip; that of the emoji world for the embedded
-        model, none for others. Without one nothing is traced.
+    by: the judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji world
+        for the embedded model, none for others. Without one nothing is traced.
     dry_run: say how long each instrument may take; nothing is written.
     out: the folder for report.html, and for each instrument's table and picture; explained/CONCEPT by default.
     json: print one JSON document.
     """
-    from turpentine import judges
     from turpentine.explain import Tour
 
     folder = out or Path("explained") / safe_name(concept)
-    if folder.exists() and not folder.is_dir():
-        raise BadArgument(f"{folder} is a file: choose another folder with --out.")
+    _check_folder(folder)
     asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), steps, guidance_scale, rows)
-    name = by or ("emoji" if source.model == "emoji" else None)
-    judge = judges.judge(name) if name else None
+    judge = _judge(by, source.model)
     model = source.load()
-    warn_of_unknown_words(model, [prompt])
     stops = asked.stops(model, judge)
-    _tell_times(stops, model, rows, json and not dry_run)
+    warn_of_unknown_words(model, [prompt])
+    times = _times(stops, model, rows)
+    if not json:
+        _tell_times(stops, times)
     if dry_run:
+        if json:
+            say_json({"stops": [{"name": name, "expected": seconds} for name, seconds in times.items()]})
         return
     with Phases({stop.name: (stop.question, "pictures") for stop in stops}) as progress:
         found = asked(model, folder, judge=judge, progress=progress)
     _tell(found, _page(found, asked, model, judge, folder), json)
 
 
-def _tell_times(stops: list[Stop], model: Model, rows: int, is_quiet: bool) -> None:
-    """How long each instrument may take, before it does."""
-    if is_quiet:
-        return
+def _check_folder(folder: Path) -> None:
+    """Raises BadArgument for a file, or a place inside of one."""
+    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if nearest.is_file():
+        raise BadArgument(f"{nearest} is a file: choose another folder with --out.")
+
+
+def _judge(name: str | None, model: str) -> Judge | None:
+    """The judge of this name; what must be fetched for it is said first."""
+    from turpentine import judges
+
+    chosen = name or ("emoji" if model == "emoji" else NO_JUDGE)
+    if chosen == NO_JUDGE:
+        return None
+    settings = {"model": CLIP} if chosen == "clip" and model != "emoji" else {}
+    judge = judges.judge(chosen, **settings)
+    if judge.download:
+        warn(f"The judge {chosen} needs to fetch {judge.download}")
+    return judge
+
+
+def _times(stops: list[Stop], model: Model, rows: int) -> dict[str, float]:
+    """Seconds that each instrument may take."""
     from turpentine.explain.tour import seconds_a_row
 
     with busy("Trying how long it takes"):
         each = seconds_a_row(model, min(rows, 64))
+    return {stop.name: round(stop.rows * each, 1) for stop in stops}
+
+
+def _tell_times(stops: list[Stop], times: dict[str, float]) -> None:
+    """How long each instrument may take, before it does."""
     show_table(
         ("instrument", "question", "may take"),
-        [(stop.name, stop.question, duration(stop.rows * each)) for stop in stops],
+        [(stop.name, stop.question, duration(times[stop.name])) for stop in stops],
     )
-    say(f"\nIn all about {duration(sum(stop.rows for stop in stops) * each)}.\n")
+    say(f"\nIn all about {duration(sum(times.values()))}.\n")
 
 
 def _page(found: list[Shown], asked: Tour, model: Model, judge: Judge | None, folder: Path) -> Path:
@@ -101,7 +129,7 @@ def _page(found: list[Shown], asked: Tour, model: Model, judge: Judge | None, fo
         "concept": asked.concept,
         "seeds": ", ".join(map(str, asked.seeds)),
         "drawing": f"{asked.steps} steps of DDIM, guidance {asked.guidance_scale:g}",
-        "judge": f"{judge.name} ({judge.revision})" if judge else "none: nothing is traced",
+        "judge": _judged(judge, any(stop.name.startswith("trace") for stop in found)),
         "device": f"{model.device}, {str(model.dtype).removeprefix('torch.')}",
         "time": duration(sum(stop.seconds for stop in found)),
     }
@@ -109,6 +137,13 @@ def _page(found: list[Shown], asked: Tour, model: Model, judge: Judge | None, fo
     return write_explained(
         found, folder / REPORT, prompt=asked.prompt, concept=asked.concept, facts=facts, command=line
     )
+
+
+def _judged(judge: Judge | None, is_traced: bool) -> str:
+    if judge is None:
+        return "none: nothing is traced"
+    named = f"{judge.name} ({judge.revision})"
+    return named if is_traced else f"{named}, which does not know the concept: nothing is traced"
 
 
 def _tell(found: list[Shown], page: Path, as_json: bool) -> None:

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from string import punctuation
 from typing import Any
 
+import polars as pl
 import torch
 from matplotlib.figure import Figure
 
 from turpentine.edits import stack_of
-from turpentine.errors import BadArgument
+from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.explain import said
 from turpentine.explain.dynamics import Dynamics
 from turpentine.explain.heads import Heads
-from turpentine.explain.intervene import Intervene
+from turpentine.explain.intervene import UNTOUCHED, Intervene, Interventions
 from turpentine.explain.letters import intervention
 from turpentine.explain.maps import Maps
 from turpentine.explain.trace import KINDS, Trace
 from turpentine.files import write_whole
-from turpentine.judges.base import Judge, column_for
+from turpentine.judges.base import Judge, Sought, sought
 from turpentine.models.branches import branch_rows
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
+from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.text import check_fits, find_subject
 from turpentine.progress import Progress
 
@@ -258,8 +262,7 @@ class Tour:
 def _parts(asked: Intervene) -> list[Intervene]:
     """The same by some letters at a time, so that one picture's runs keep to the rows of a call."""
     return [
-        replace(asked, letters=asked.letters[some])
-        for some in batches(len(asked.letters), max(1, asked.rows // 2 - 1))
+        replace(asked, letters=asked.letters[some]) for some in batches(len(asked.letters), max(1, asked.rows // 2 - 1))
     ]
 
 

@@ -81,9 +81,7 @@ def rows_in_a_step(model: Model, guidance_scale: float, steps: int) -> int:
     return 1 + int(rule.needs_uncond) + (len(rule.extra) if rule.extra is not None else 0)
 
 
-def _combination(
-    model: Model, guidance: Guidance | None, count: int, guidance_scale: float, steps: int
-) -> Combination:
+def _combination(model: Model, guidance: Guidance | None, count: int, guidance_scale: float, steps: int) -> Combination:
     return guidance.start(model, count, guidance_scale, steps) if guidance else unguided(guidance_scale)
 
 

@@ -63,9 +63,11 @@ def duration(seconds: float) -> str:
 
 
 def file_size(count: int) -> str:
-    """A number of bytes as `640 B`, `12 kB` or `3.1 MB`."""
+    """A number of bytes as `640 B`, `12 kB`, `3.1 MB` or `2.5 GB`."""
     if count < 1000:
         return f"{count} B"
     if count < 1_000_000:
         return f"{count / 1000:.0f} kB"
-    return f"{count / 1_000_000:.1f} MB"
+    if count < 1_000_000_000:
+        return f"{count / 1_000_000:.1f} MB"
+    return f"{count / 1_000_000_000:.1f} GB"

@@ -66,6 +66,14 @@ def test_a_tour_that_was_broken_off_goes_on_with_the_stop_that_it_was_at(model, 
     assert skipped == ["dynamics", "maps"]
 
 
+def test_other_files_in_the_folders_of_a_tour_are_left_alone(model, judge, tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "mine.txt").write_text("kept")
+    replace(TOUR, steps=1, seeds=(0,))(model, tmp_path)
+    assert (tmp_path / "maps" / "mine.txt").read_text() == "kept"
+    assert (tmp_path / "maps" / "table.parquet").exists()
+
+
 def test_a_stop_whose_files_are_damaged_is_done_again(model, judge, tmp_path):
     TOUR(model, tmp_path, judge=judge)
     (tmp_path / "maps" / "plot.png").unlink()

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
 from turpentine.errors import TurpentineError
 from turpentine.files import one_line
+from turpentine.memory import ran_out
 
 TRIES = 3
 """The first, and two more."""
-
-# What lies with the machine and not with the work: it stops the run.
-_MACHINE = (OSError, MemoryError, torch.OutOfMemoryError)
 
 Result = TypeVar("Result")
 
@@ -32,9 +28,10 @@ def tried(work: Callable[[], Result], deaths: int = 0) -> Result:
     for left in reversed(range(TRIES - deaths)):
         try:
             return work()
-        except _MACHINE:
-            raise
         except Exception as error:
+            # What lies with the machine and not with the work stops the run.
+            if isinstance(error, OSError) or ran_out(error):
+                raise
             if left == 0 or isinstance(error, TurpentineError):
                 raise GivenUp(one_line(f"{type(error).__name__}: {error}")) from error
     raise GivenUp(f"{deaths} workers were lost over it.")

@@ -8,12 +8,14 @@ from cyclopts import CycloptsError
 
 from turpentine.cli.terminal import plain
 from turpentine.errors import TurpentineError
+from turpentine.memory import ran_out, wanted
 
 REFUSED = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 1  # as rich has it, which notices first where it writes
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_LESS = "take a smaller --batch-size (explain: --rows; bench: --set drawing.batch_size=), or a smaller model"
 _FULL_TEXT = "No space left on device"
 
 
@@ -27,8 +29,8 @@ def sentence(error: BaseException) -> str:
         return f"The disk is full{_place(error)}: make room, or choose another folder with --out."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{_place(error)}."
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "The memory ran out: take a smaller --batch-size (bench: --set drawing.batch_size=), or a smaller model."
+    if ran_out(error):
+        return f"The memory ran out{_wanted(error)}: {_LESS}."
     raise error
 
 
@@ -44,6 +46,11 @@ def _is_full_disk(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _FULL
     return _FULL_TEXT in str(error)
+
+
+def _wanted(error: BaseException) -> str:
+    more = wanted(error)
+    return f" where {more} more were needed" if more else ""
 
 
 def _place(error: BaseException) -> str:

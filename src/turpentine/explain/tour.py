@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -132,8 +131,8 @@ class Tour:
         kept = _kept(place, about)
         if kept is not None:
             return Shown(stop.name, stop.question, kept["text"], kept["seconds"], place, skipped=True)
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / FACTS).unlink(missing_ok=True)
         began = time.monotonic()
         found = stop.run((lambda done, total: progress(stop.name, done, total)) if progress else None)
         seconds, text = time.monotonic() - began, stop.tell(found)
@@ -152,7 +151,7 @@ class Tour:
             "tour": asdict(self),
             "instrument": [type(stop.settings).__name__, asdict(stop.settings)],
             "model": [model.fingerprint, str(model.dtype), list(stack_of(model).ids)],
-            "judge": [judge.name, judge.revision] if judge else None,
+            "judge": [judge.name, judge.revision, dict(judge.settings)] if judge else None,
         }
         return json.loads(json.dumps(facts, default=str))
 

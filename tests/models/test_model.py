@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError
@@ -92,6 +93,17 @@ def test_noise_of_another_size(sd1):
     assert sd1.noise([0], size=(32, 48)).shape == (1, 4, 8, 12)
     with pytest.raises(BadArgument, match="multiples of 4"):
         sd1.noise([0], size=33)
+
+
+def test_the_decoder_sees_as_many_pictures_at_a_time_as_memory_is_meant_for(sd1, monkeypatch):
+    latents, seen = sd1.noise(range(5)), []
+    whole = sd1.decode(latents)
+    monkeypatch.setattr("turpentine.models.images.DECODED_AT_ONCE", 2 * latents[0, 0].numel() + 1)
+    watching = sd1.vae.decoder.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    parts = sd1.decode(latents)
+    watching.remove()
+    assert seen == [2, 2, 1]
+    assert np.abs(np.stack(parts).astype(int) - np.stack(whole)).max() <= 1
 
 
 def test_decode_agrees_with_the_pipeline(sd1):

@@ -17,10 +17,20 @@ Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]
 
 
+DECODED_AT_ONCE = 8 * 64 * 64
+"""Pixels of latents in a call of the decoder, whose memory grows with them: eight pictures of Stable Diffusion 1.x."""
+
+
 def decode_latents(vae: Any, latents: Latents) -> list[Image.Image]:
-    """Pictures of scaled latents."""
-    pixels = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
-    return to_images(pixels)
+    """Pictures of scaled latents, some in a call."""
+    height, width = latents.shape[-2:]
+    parts = latents.split(max(1, DECODED_AT_ONCE // (height * width)))
+    return [image for part in parts for image in to_images(_decoded(vae, part))]
+
+
+def _decoded(vae: Any, latents: Latents) -> Pixels:
+    pixels: Tensor = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
+    return pixels
 
 
 def encode_images(vae: Any, images: Sequence[Image.Image]) -> Latents:

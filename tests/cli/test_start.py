@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
 
+from turpentine.cli.app import COMMANDS
+
+# A flag and what it takes, between borders, and at most what it is by default.
+BARE_FLAG = re.compile(r"│ --\S+( [A-Z=]+)? *(\[(default|choices): .*)?│")
 NO_TORCH = "import sys; {}; assert not {{'torch', 'diffusers', 'polars'}} & set(sys.modules), 'imported too much'"
 
 
@@ -31,6 +36,13 @@ def test_help_names_every_command(process: Callable[..., tuple[int, str, str]]) 
     assert code == 0
     for name in ("erase", "generate", "judge", "info", "apply", "methods"):
         assert f" {name} " in out
+
+
+@pytest.mark.parametrize("command", [each.__name__ for each in COMMANDS])
+def test_help_says_what_every_flag_is(command: str, process: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = process(command, "--help")
+    assert code == 0
+    assert [line for line in out.splitlines() if BARE_FLAG.fullmatch(line)] == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from cyclopts.types import PositiveInt
 from turpentine.cli.meter import Phases, busy
 from turpentine.cli.options import Json, ModelChoice
 from turpentine.cli.terminal import plain, say, say_json, show_table, warn
+from turpentine.cli.texts import with_help
 from turpentine.errors import BadArgument
 from turpentine.files import safe_name
 
@@ -107,7 +108,7 @@ def bench(
 
 def with_line(tokens: Sequence[str]) -> Callable[..., int]:
     """The command, which then knows the line that it was called by."""
-    command = partial(bench, line=shlex.join(["turpentine", "bench", *tokens]))
+    command = partial(with_help(bench), line=shlex.join(["turpentine", "bench", *tokens]))
     return update_wrapper(command, bench)
 
 

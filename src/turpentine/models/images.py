@@ -24,7 +24,7 @@ DECODED_AT_ONCE = 8 * 64 * 64
 def decode_latents(vae: Any, latents: Latents) -> list[Image.Image]:
     """Pictures of scaled latents, some in a call."""
     height, width = latents.shape[-2:]
-    parts = latents.split(max(1, DECODED_AT_ONCE // (height * width)))
+    parts = torch.split(latents, max(1, DECODED_AT_ONCE // (height * width)))
     return [image for part in parts for image in to_images(_decoded(vae, part))]
 
 

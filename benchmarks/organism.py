@@ -14,18 +14,18 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from asking import asked
 from pages import DOCS, fill, percent, table
 from PIL import Image
 
 import turpentine as tp
 from turpentine.bench import Case, Protocol, measure
 from turpentine.emoji.captions import object_caption, single_picture
-from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, STYLES, TEN, styles_of, visible_on
+from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, STYLES, TEN
 from turpentine.erase.esd import ESD
 from turpentine.intervals import Rate
 from turpentine.judges import EmojiJudge
@@ -42,28 +42,6 @@ LAYERS = {
     "UP9": ("UP9",),
 }
 """Groups of cross-attention modules, as the thesis names them."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A prompt and what is true of its pictures."""
-
-    prompt: str
-    object: str
-    style: str
-    colour: str
-
-
-def asked() -> list[Asked]:
-    """Each of the ten, with a style and a background in turn."""
-    found = []
-    for index, obj in enumerate(TEN):
-        styles = styles_of(obj)
-        style = styles[(3 * index + 1) % len(styles)]
-        colours = visible_on(obj, style)
-        colour = colours[(3 * index + 2) % len(colours)]
-        found.append(Asked(object_caption(obj, style, colour), obj, style, colour))
-    return found
 
 
 class World:

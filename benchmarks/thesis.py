@@ -1,0 +1,310 @@
+"""The thesis's experiments on the embedded model, figure by figure, into docs/time.md, layers.md, heads.md, tracing.md.
+
+    python benchmarks/thesis.py                        # all, about an hour on two cores
+    python benchmarks/thesis.py time --seeds 1 --docs /tmp/pages
+
+Twenty prompts (each of the ten objects twice, in a style, on a background), drawn with every seed by 20 steps of DDIM
+with guidance 4. What is written around the tables stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from asking import asked
+from matplotlib.figure import Figure
+from pages import DOCS, fill, table
+from PIL import Image
+
+import turpentine as tp
+from turpentine.emoji.world import COLOURS, STYLES
+from turpentine.explain import Clock, Dynamics, Heads, Intervene, Interventions, LocoGen, Trace, Traced, Unfolding
+from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
+from turpentine.explain.letters import WINDOWS
+from turpentine.explain.tour import GROUPS
+from turpentine.intervals import mean_score
+from turpentine.judges import EmojiJudge
+
+PROMPTS = asked(times=2)
+MEASURED = ("object kept", "style kept", "colour kept", "layout", "fine detail", "fine detail of latents")
+LAYERS = ("MID", "UP9", "DOWN5", "HIGHRES", "LOWRES")
+SHOWN = 0, 3, 5
+"""Pictures of the figures, by their prompts."""
+
+
+class Pictures:
+    """The same prompts and seeds for every instrument."""
+
+    def __init__(self, seeds: int) -> None:
+        self.model, self.judge = tp.load(), EmojiJudge()
+        self.of = [one for one in PROMPTS for _ in range(seeds)]
+        self.prompts = [one.prompt for one in self.of]
+        self.seeds = list(range(seeds)) * len(PROMPTS)
+
+    def intervened(self, *letters: str, kind: str = "cross-attention") -> Interventions:
+        asking = Intervene(letters, kind)
+        return asking(self.model, self.prompts, self.seeds, judge=self.judge, progress=told(f"{kind}: {letters[0]} …"))
+
+
+def told(what: str) -> Callable[[int, int], None]:
+    """Says how far it is, a few times a minute."""
+    last = [time.monotonic()]
+
+    def progress(done: int, total: int) -> None:
+        if done == total or time.monotonic() - last[0] > 20:
+            last[0] = time.monotonic()
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+    return progress
+
+
+def measures(found: Interventions, named: Mapping[str, str] | None = None) -> str:
+    """A line for each intervention, a column for each measure."""
+    columns = [column for column in MEASURED if column in set(found.table["measure"])]
+    rows = []
+    for (letters,), part in found.table.group_by("letters", maintain_order=True):
+        cells = [spanned(*part.filter(pl.col("measure") == column).row(0)[2:5]) for column in columns]
+        rows.append([(named or {}).get(str(letters), str(letters)), *cells])
+    return table(["", *(f"{column}, %" for column in columns)], rows)
+
+
+def spanned(value: float, low: float, high: float, scale: float = 100.0, digits: int = 0) -> str:
+    """A number and its interval, in percent or as it is."""
+    return "{} ({}–{})".format(*(f"{scale * each:.{digits}f}" for each in (value, low, high)))
+
+
+def strip(found: Interventions, seeds: int) -> Figure:
+    """A few pictures under each intervention, side by side."""
+    names = list(found.images)
+    across = math.ceil(len(names) / math.ceil(len(names) / 9))
+    blocks = [names[start : start + across] for start in range(0, len(names), across)]
+    lines = len(blocks) * len(SHOWN)
+    figure = Figure(figsize=(0.95 * across, 1.02 * lines), layout="constrained")
+    axes = figure.subplots(lines, across, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for block, group in enumerate(blocks):
+        for row, picture in enumerate(SHOWN):
+            for axis, name in zip(axes[block * len(SHOWN) + row], group, strict=False):
+                axis.imshow(large(found.images[name][picture * seeds]))
+                if row == 0:
+                    axis.set_title(name, fontsize=8)
+    return figure
+
+
+def large(image: Image.Image) -> Image.Image:
+    return image.resize((4 * image.width, 4 * image.height), Image.Resampling.NEAREST)
+
+
+def save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=110)
+
+
+def over_time(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Section 4.2 of the thesis: curves over the steps, and interventions in a part of them."""
+    found = Dynamics()(pictures.model, pictures.prompts, pictures.seeds, progress=told("dynamics"))
+    save(found.plot(), docs / "time-dynamics.png")
+    severed = pictures.intervened("q1", "q2", "q3", "q4", "q1.2", "o1", "o2", "o3", "o4", "qALL")
+    save(strip(severed, seeds), docs / "time-severed.png")
+    swapped = pictures.intervened("p1", "p2", "p3", "p4", "p1.2", "r1", "r2", "r3", "r4", "pALL")
+    save(strip(swapped, seeds), docs / "time-swapped.png")
+    return {
+        "curves": curves(found),
+        "peaks": peaks(found),
+        "severed": measures(severed),
+        "swapped": measures(swapped),
+        "deblurring": deblurring(severed, swapped),
+    }
+
+
+def curves(found: Unfolding) -> str:
+    """Latent change and word probability at five steps, and how near each curve is to a parabola and to a line."""
+    rows = []
+    for measure in (CHANGE, WORDS):
+        part = found.table.filter(pl.col("measure") == measure).sort("step")
+        at = np.linspace(0, len(part) - 1, 5).round().astype(int)
+        cells = [spanned(*part.select("value", "low", "high").row(int(step)), scale=1, digits=3) for step in at]
+        fits = [f"{share_explained(part['value'].to_numpy(), degree):.3f}" for degree in (1, 2)]
+        rows.append([measure, *cells, *fits])
+    head = ["", *(f"step {step + 1}" for step in at), "R² of a line", "R² of a parabola"]
+    return table(head, rows)
+
+
+def share_explained(values: np.ndarray, degree: int) -> float:
+    at = np.arange(len(values))
+    left = values - np.polyval(np.polyfit(at, values, degree), at)
+    return float(1 - left.var() / values.var())
+
+
+def peaks(found: Unfolding) -> str:
+    """For each module the step of its largest update, and the part of its updates in each quarter of the steps."""
+    rows, at, size = [], [], []
+    updates = found.table.filter(pl.col("measure") == UPDATE)
+    for (label,), part in updates.group_by("label", maintain_order=True):
+        value = part.sort("step")["value"].to_numpy()
+        (site,) = [one for one in found.everything if one.name == part["site"][0]]
+        quarters = [100 * each.sum() / value.sum() for each in np.array_split(value, 4)]
+        rows.append(
+            [str(label), f"{site.resolution} × {site.resolution}", str(1 + int(value.argmax()))]
+            + [f"{each:.0f}" for each in quarters]
+        )
+        at.append((value * np.arange(len(value))).sum() / value.sum())
+        size.append(float(site.resolution or 0))
+    head = ["module", "works at", "largest in step", *(f"quarter {number}, %" for number in (1, 2, 3, 4))]
+    r = float(np.corrcoef(ranks(size), ranks(at))[0, 1])
+    low, high = resampled_rank_correlation(np.array(size), np.array(at))
+    said = f"Rank correlation of resolution and mean time over the modules: {r:.2f} ({low:.2f} to {high:.2f})."
+    return f"{table(head, rows)}\n\n{said}"
+
+
+def ranks(values: Sequence[float]) -> np.ndarray:
+    """From 0, the mean of the ranks where values are alike."""
+    each = np.asarray(values)
+    return np.array([((each < one).sum() + (each <= one).sum() - 1) / 2 for one in each])
+
+
+def resampled_rank_correlation(a: np.ndarray, b: np.ndarray, rounds: int = 1000) -> tuple[float, float]:
+    rng = np.random.default_rng(0)
+    found = []
+    while len(found) < rounds:
+        some = rng.integers(len(a), size=len(a))
+        if len(set(a[some])) > 1 and len(set(b[some])) > 1:
+            found.append(np.corrcoef(ranks(a[some]), ranks(b[some]))[0, 1])
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def deblurring(severed: Interventions, swapped: Interventions) -> str:
+    """Fine detail of the pictures in each window: severed less swapped, over the same pictures (T32, T45)."""
+    rows = []
+    for window in WINDOWS:
+        one, other = (
+            found.rows.filter(pl.col("letters") == f"{act}{window}") for found, act in ((severed, "q"), (swapped, "p"))
+        )
+        cells = []
+        for measure in ("fine detail", "fine detail of latents", "layout"):
+            apart = mean_score((one[measure] - other[measure]).to_list())
+            cells.append("{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * each for each in apart)))
+        rows.append([f"q{window} − p{window}", *cells])
+    return table(["points", "fine detail", "fine detail of latents", "layout"], rows)
+
+
+def over_layers(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Section 4.2's layers: some alone, all but some, of other kinds, and with another time."""
+    parts = {}
+    for act in "qor":
+        found = pictures.intervened(*(act + layer for layer in LAYERS))
+        parts[f"layers-{act}"] = measures(found)
+        save(strip(found, seeds), docs / f"layers-{act}.png")
+    for kind in ("self-attention", "feed-forward", "resnet"):
+        parts[f"layers-{kind}"] = measures(pictures.intervened("qMID", "qLOWRES", "qHIGHRES", "q1", "q4", kind=kind))
+    clock = Clock()(pictures.model, pictures.prompts, pictures.seeds, judge=pictures.judge, progress=told("clock"))
+    parts["clock"] = measures(clock)
+    save(strip(clock, seeds), docs / "layers-clock.png")
+    return parts
+
+
+def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Keys and values: which heads tell kinds of objects, colours and styles apart."""
+    groupings: dict[str, Mapping[str, Sequence[str]]] = {
+        "categories": {name: words for name, words in GROUPS.items() if name != "colours"},
+        "colours": {
+            colour: [f"{colour} {word}" for word in ("dog", "car", "house", "fish")] for colour in list(COLOURS)[:6]
+        },
+        "styles": {style: [f"{word} in {style} style" for word in ("dog", "car", "fish", "cat")] for style in STYLES},
+    }
+    rows = []
+    for name, groups in groupings.items():
+        found = Heads()(pictures.model, groups)
+        save(found.plot(), docs / f"heads-{name}.png")
+        for part in ("key", "value"):
+            mine = found.table.filter(pl.col("part") == part).sort("score", descending=True)
+            cells = [
+                f"{row['label']}, head {row['head']}: " + spanned(row["score"], row["low"], row["high"], 1, 2)
+                for row in (mine.row(0, named=True), mine.row(-1, named=True))
+            ]
+            above = int((mine["low"] > 0).sum())
+            rows.append([name, f"{part}s", *cells, f"{above} of {len(mine)}", f"{mine['score'].mean():.2f}"])
+    return {"heads": table(["groups", "", "best", "worst", "with an interval above 0", "mean of all"], rows)}
+
+
+def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Diff-QuickFix's tracing of object, style and colour, and LocoGen's windows."""
+    parts = {}
+    for column in ("object", "style", "colour"):
+        for where in ("unet", "text"):
+            of = [getattr(one, column) for one in pictures.of]
+            found = Trace(where, column)(
+                pictures.model,
+                pictures.prompts,
+                pictures.seeds,
+                subject=of,
+                judge=pictures.judge,
+                progress=told(f"trace {where} {column}"),
+            )
+            save(found.plot(), docs / f"tracing-{where}-{column}.png")
+            found.save(docs / f"tracing-{where}-{column}.parquet")
+            parts[f"trace-{where}-{column}"] = effects(found)
+    rows = []
+    for obj in dict.fromkeys(one.object for one in pictures.of):
+        mine = [(one.prompt, seed) for one, seed in zip(pictures.of, pictures.seeds, strict=True) if one.object == obj]
+        texts, numbers = zip(*mine, strict=True)
+        located = LocoGen()(pictures.model, texts, numbers, concept=obj, judge=pictures.judge)
+        rows += [(obj, *row) for row in located.table.iter_rows()]
+    every = pl.DataFrame(rows, ["object", "window", "score", "low", "high", "n"], orient="row")
+    mean = every.group_by("window", maintain_order=True).agg(pl.col("score", "low", "high").mean())
+    parts["locogen"] = table(
+        ["layers told the empty prompt", "pictures without the object, %"],
+        [[row[0], spanned(*row[1:])] for row in mean.iter_rows()],
+    )
+    return parts
+
+
+def effects(found: Traced) -> str:
+    """The clean and the corrupted score, and the components with the largest effects."""
+    best = found.table.sort("effect", descending=True).head(6)
+    numbers = {
+        site: f" {1 + at}"
+        for _, part in found.table.group_by("kind")
+        for at, (site, label) in enumerate(part.select("site", "label").iter_rows())
+        if not label
+    }
+    rows = [
+        [f"{row['kind']} {row['label']}{numbers.get(row['site'], '')}", spanned(row["effect"], row["low"], row["high"])]
+        for row in best.iter_rows(named=True)
+    ]
+    said = f"Clean {spanned(*found.clean)} %, corrupted {spanned(*found.corrupted)} %."
+    return f"{said}\n\n{table(['component', 'indirect effect, points'], rows)}"
+
+
+SECTIONS: Mapping[str, Callable[[Pictures, int, Path], dict[str, str]]] = {
+    "time": over_time,
+    "layers": over_layers,
+    "heads": over_heads,
+    "tracing": traced,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
+    parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
+    args = parser.parse_args()
+    args.docs.mkdir(parents=True, exist_ok=True)
+    pictures = Pictures(args.seeds)
+    for section in args.sections:
+        begun = time.monotonic()
+        fill(args.docs / f"{section}.md", SECTIONS[section](pictures, args.seeds, args.docs))
+        print(f"{section}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -36,8 +36,20 @@ def test_hits_are_the_judges_first_or_second_answer(emoji: Model) -> None:
     assert found.plot().get_axes()
 
 
+def test_neighbours_and_others_pair_up_by_their_object(emoji: Model) -> None:
+    turned = dict(reversed(FAR.items()))
+    found = Entangle(steps=2)(emoji, NEAR, turned, [0], judge=EmojiJudge())
+    near, far = found.rows[2:4], found.rows[4:6]
+    assert near["object"].to_list() == far["object"].to_list() == ["dog", "owl"]
+    assert far["prompt"].to_list() == ["a dog and a church", "an owl and an apple"]
+
+
 def test_what_does_not_go_together_is_told(emoji: Model) -> None:
     with pytest.raises(BadArgument, match="the same objects"):
         Entangle()(emoji, NEAR, {"dog": "church"}, [0], judge=EmojiJudge())
     with pytest.raises(UnknownName, match="no column 'taste'"):
         Entangle("taste")(emoji, NEAR, FAR, [0], judge=EmojiJudge())
+    with pytest.raises(BadArgument, match="emoji never says 'dog' in style"):
+        Entangle("style")(emoji, NEAR, FAR, [0], judge=EmojiJudge())
+    with pytest.raises(BadArgument, match="would be cut off"):
+        Entangle()(emoji, {"dog": "cat " * 80}, {"dog": "church"}, [0], judge=EmojiJudge())

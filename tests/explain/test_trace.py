@@ -12,6 +12,7 @@ from PIL import Image
 
 from turpentine.errors import BadArgument, EmptyConcept, UnknownName
 from turpentine.explain import Trace
+from turpentine.intervals import Rate, paired_bootstrap, wilson
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import Column
 from turpentine.models import Model, count_rows, record, sample
@@ -147,17 +148,63 @@ def test_a_label_is_scored_by_whether_it_is_what_was_wanted(emoji: Model) -> Non
     assert set(found.table["restored"].to_list()) <= {0.0, 0.5, 1.0}
     assert found.clean.value > found.corrupted.value
     assert found.table["n"].to_list() == [2] * len(found.table)
-    best = found.sites(2)
-    assert [site.name for site in best] and all(site.kind.startswith("text-") for site in best)
+    clean, corrupted = (round(2 * each.value) for each in (found.clean, found.corrupted))
+    assert (found.clean.low, found.clean.high) == wilson(clean, 2)
+    assert (found.corrupted.low, found.corrupted.high) == wilson(corrupted, 2)
     assert found.plot().get_axes()
+
+
+class Numbered:
+    """A judge to which every picture is what its place in the list says; a picture may be a second thing."""
+
+    name, revision, settings, needs, download = "numbered", "1", None, frozenset(), None
+    columns: ClassVar = {"shade": Column(labels=("dark", "light")), "shade_also": Column(labels=("dark", "light"))}
+
+    def __init__(self, hits: list[list[bool]], column: str) -> None:
+        self.hits, self.column = iter(hits), column
+
+    def __call__(self, images, *, prompts=None, references=None) -> pl.DataFrame:
+        assert prompts == ["light"] * len(images)
+        said = {"shade": ["dark"] * len(images), "shade_also": [None] * len(images)}
+        said[self.column] = ["light" if hit else "dark" for hit in next(self.hits)]
+        return pl.DataFrame(said, schema={"shade": pl.String, "shade_also": pl.String})
+
+
+@pytest.mark.parametrize("column", ["shade", "shade_also"])
+def test_a_labels_effects_are_differences_of_rates_over_the_same_pictures(sd1: Model, column: str) -> None:
+    hits = np.random.default_rng(0).random((6, 2 + len(Trace("text").components(sd1)))) > 0.5
+    hits[:, 3], hits[:, 4] = hits[:, 1], True
+    found = Trace("text", "shade", steps=1)(
+        sd1, PROMPT, list(range(6)), subject=SUBJECT, judge=Numbered(hits.tolist(), column), wanted="light"
+    )
+    for row, restored in zip(found.table.rows(named=True), hits[:, 2:].T, strict=True):
+        assert (row["effect"], row["low"], row["high"]) == paired_bootstrap(hits[:, 1].tolist(), restored.tolist())
+    assert (found.clean, found.corrupted) == (Rate.of(hits[:, 0].tolist()), Rate.of(hits[:, 1].tolist()))
+    assert found.table["low"][1] < 0 < found.table["high"][1], "nothing changed in six pictures, and may in others"
+
+
+def test_the_best_site_is_that_of_the_largest_effect(emoji: Model) -> None:
+    found = trace(emoji, "text")
+    effects = found.table["effect"].to_list()
+    best = max(range(len(effects)), key=effects.__getitem__)
+    assert effects[best] > 0
+    assert [site.name for site in found.sites(top=1)] == [found.table["site"][best]]
+    ranked = sorted(range(len(effects)), key=effects.__getitem__, reverse=True)[:3]
+    assert {site.name for site in found.sites(top=3)} == {found.table["site"][at] for at in ranked}
 
 
 def test_what_cannot_be_traced_is_told(sd1: Model) -> None:
     with pytest.raises(EmptyConcept, match="'castle' is not in"):
-        Trace("text", "shade")(sd1, PROMPT, 0, subject="castle", judge=Brightness())
+        Trace("text", "brightness")(sd1, PROMPT, 0, subject="castle", judge=Brightness())
     with pytest.raises(UnknownName, match="brightness has no column 'hue'"):
         Trace("text", "hue")(sd1, PROMPT, 0, subject=SUBJECT, judge=Brightness())
     with pytest.raises(BadArgument, match="corrupts nothing"):
         Trace("text", "shade", noise=0.0)(sd1, PROMPT, 0, subject=SUBJECT, judge=Brightness())
     with pytest.raises(BadArgument, match="3 subjects and 2 pictures"):
         Trace("text", "shade")(sd1, PROMPT, [0, 1], subject=["church"] * 3, judge=Brightness())
+    with pytest.raises(BadArgument, match="brightness never says 'church' in shade: there are dark, light"):
+        Trace("text", "shade")(sd1, PROMPT, 0, subject=SUBJECT, judge=Brightness())
+    with pytest.raises(BadArgument, match="never says 'lite' in shade: did you mean 'light'"):
+        Trace("text", "shade")(sd1, PROMPT, [0, 1], subject=SUBJECT, judge=Brightness(), wanted=["dark", "lite"])
+    with pytest.raises(BadArgument, match="would be cut off"):
+        Trace("text", "brightness")(sd1, "a dog " * 9 + "church", 0, subject=SUBJECT, judge=Brightness())

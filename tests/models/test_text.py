@@ -3,7 +3,7 @@ import torch
 
 from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.models import Conditioning
-from turpentine.models.text import find_subject
+from turpentine.models.text import find_subject, reworded
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
 
@@ -124,6 +124,29 @@ def test_a_prompt_that_is_cut_ends_at_the_last_token(sd1):
         find_subject(sd1.pipeline.tokenizer, "dog " * 14 + "church", "church", length=16)
     places = find_subject(sd1.pipeline.tokenizer, "dog " * 20, None, length=16)
     assert (places.end, list(places.subject)) == (15, list(range(1, 15)))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words", "found"),
+    [
+        ("a Church and churches, church", "church", "a dog and churches, dog"),
+        ("a red  church.", "Red church", "a dog."),
+        ("a t.rex and a trex", "t.rex", "a dog and a trex"),
+        ("CAT", "cat", "dog"),
+    ],
+)
+def test_words_are_replaced_whole_and_wherever_they_are(prompt, words, found):
+    assert reworded(prompt, words, "dog") == found
+
+
+@pytest.mark.parametrize("words", ["cat", "church hous", "hurch", " "])
+def test_words_that_are_not_in_a_prompt_cannot_be_replaced(words):
+    with pytest.raises(EmptyConcept, match="in whole words"):
+        reworded("a church house", words, "\\1")
+
+
+def test_the_words_in_the_place_of_others_are_no_pattern():
+    assert reworded("a church", "church", r"\1 \g<0>") == r"a \1 \g<0>"
 
 
 @pytest.mark.parametrize("subject", ["cat", "a", "red a church", "churches"])

@@ -18,7 +18,7 @@ from torch import Tensor
 from turpentine.explain.finding import Finding
 from turpentine.intervals import mean_score
 from turpentine.models.attention import probabilities
-from turpentine.models.generate import batches, pair
+from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import sample
@@ -63,9 +63,9 @@ class Dynamics:
     ) -> Unfolding:
         """The curves over pictures of prompts and seeds, which pair up as in `Model.generate`.
 
-        progress: called with pictures done and in all.
+        progress: called with pictures done and in all. Raises BadArgument for a prompt that is too long.
         """
-        texts, numbers = pair(prompts, seeds)
+        texts, numbers = fitting_pairs(model, prompts, seeds)
         values: dict[tuple[str, str, int], list[float]] = defaultdict(list)
         changes: list[Maps] = []
         updates: dict[str, list[Maps]] = defaultdict(list)

@@ -13,7 +13,8 @@ from turpentine.concepts import with_article
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.intervals import Difference, Rate, paired_bootstrap
-from turpentine.judges.base import Judge, column_of, shows
+from turpentine.judges.base import Judge, hits, label_of
+from turpentine.models.generate import fitting_pairs
 from turpentine.models.model import Model
 from turpentine.progress import Progress
 
@@ -48,29 +49,30 @@ class Entangle:
 
         neighbours: an object and what is like it. others: for each of these objects, one that is not. progress: called
         with denoising steps done and in all.
-        Raises BadArgument where the two are not of the same objects, UnknownName for a column that the judge has not.
+        Raises BadArgument where the two are not of the same objects, for an object that is no label of the judge's or a
+        prompt that is too long, UnknownName for a column that the judge has not.
         """
         if not neighbours or neighbours.keys() != others.keys():
             raise BadArgument("Neighbours and others must be of the same objects, one at least.")
-        column_of(judge, self.column)
+        labels = {one: label_of(judge, self.column, one) for one in neighbours}
         asked = [
-            (company, one, f"{with_article(one)} and {with_article(beside)}" if beside else with_article(one), seed)
-            for company, of in ((ALONE, dict.fromkeys(neighbours, "")), (NEAR, neighbours), (FAR, others))
-            for one, beside in of.items()
+            (company, one, f"{with_article(one)} and {with_article(of[one])}" if of else with_article(one), seed)
+            for company, of in ((ALONE, None), (NEAR, neighbours), (FAR, others))
+            for one in neighbours
             for seed in seeds
         ]
+        prompts, numbers = fitting_pairs(model, [prompt for _, _, prompt, _ in asked], [seed for *_, seed in asked])
         images = model.generate(
-            [prompt for _, _, prompt, _ in asked],
-            seeds=[seed for *_, seed in asked],
+            prompts,
+            seeds=numbers,
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             batch_size=self.batch_size,
             progress=progress,
         )
         rows = pl.DataFrame(asked, ["company", "object", "prompt", "seed"], orient="row")
-        said = judge(images, prompts=rows["prompt"].to_list())
-        hit = said.with_columns(rows["object"].alias("wanted")).select(shows(said.columns, self.column).alias("hit"))
-        rows = rows.hstack(hit)
+        hit = hits(judge, self.column, images, [labels[one] for one in rows["object"]])
+        rows = rows.with_columns(pl.Series("hit", hit))
         return Entangled(_summary(rows), model.sites, "An object and its company", rows, images)
 
 

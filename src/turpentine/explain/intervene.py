@@ -21,7 +21,7 @@ from turpentine.explain.looks import channels_first, foreground, high_share, ove
 from turpentine.intervals import Rate, mean_score
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention, run_branches
-from turpentine.models.generate import batches, pair
+from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Latents, Model
 from turpentine.progress import Progress
 
@@ -56,7 +56,7 @@ class Intervene:
 
         judge: its columns of labels are compared with what it says of the untouched picture. What comes before an
         intervention is drawn once for all. progress: called with pictures done and in all.
-        Raises BadArgument for no letters, and what `letters.intervention` does.
+        Raises BadArgument for no letters or a prompt that is too long, and what `letters.intervention` does.
         """
         if not self.letters:
             raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")
@@ -64,7 +64,7 @@ class Intervene:
         drawn = draw_branches(
             model,
             wanted,
-            *pair(prompts, seeds),
+            *fitting_pairs(model, prompts, seeds),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
@@ -88,9 +88,8 @@ def draw_branches(
 
     progress: called with pictures done and in all.
     """
-    at_once = max(1, rows // (2 * (1 + len(wanted))))
     parts: dict[str, list[Latents]] = {name: [] for name in (UNTOUCHED, *wanted)}
-    for some in batches(len(prompts), at_once):
+    for some in batches(len(prompts), pictures_at_once(len(wanted), rows)):
         untouched, runs = run_branches(
             model,
             list(wanted.values()),
@@ -106,6 +105,11 @@ def draw_branches(
             progress(some.stop, len(prompts))
     images = {name: [image for part in found for image in model.decode(part)] for name, found in parts.items()}
     return Drawn(list(prompts), list(seeds), {name: torch.cat(found) for name, found in parts.items()}, images)
+
+
+def pictures_at_once(interventions: int, rows: int) -> int:
+    """Pictures that share a call of at most so many rows with their runs, each of which has a row of ∅ too."""
+    return max(1, rows // (2 * (1 + interventions)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,15 +11,15 @@ from PIL import Image
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
-from turpentine.explain.intervene import UNTOUCHED, draw_branches
+from turpentine.explain.intervene import UNTOUCHED, draw_branches, pictures_at_once
 from turpentine.intervals import Rate
-from turpentine.judges.base import Judge, column_of, shows
+from turpentine.judges.base import Judge, hits, label_of
 from turpentine.models.branches import Intervention
-from turpentine.models.generate import pair
+from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import tell
 from turpentine.models.model import Model
 from turpentine.models.sites import Site, Sites
-from turpentine.models.text import find_subject
+from turpentine.models.text import check_fits, find_subject, reworded
 from turpentine.progress import Progress
 
 
@@ -47,51 +47,59 @@ class LocoGen:
         *,
         concept: str,
         judge: Judge,
+        wanted: str | None = None,
         progress: Progress | None = None,
     ) -> Located:
         """How often pictures of prompts and seeds, which pair up as in `Model.generate`, no longer show a concept.
 
-        concept: words of each prompt, and a label of the judge's. All windows share calls of the denoiser.
-        progress: called with pictures done and in all.
-        Raises BadArgument for a width that the model has no room for or a column without labels, UnknownName for a
-        column that the judge has not, EmptyConcept for a concept that is not in a prompt.
+        concept: words of each prompt. wanted: the judge's label for it; by default the one that the concept names. All
+        windows share calls of the denoiser. progress: called with pictures done and in all.
+        Raises BadArgument for a width that the model has no room for, a prompt that is too long, a column without
+        labels or a label that is not there, UnknownName for a column that the judge has not, EmptyConcept for a
+        concept that is not in a prompt.
         """
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if not 1 <= self.width <= len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
-        if column_of(judge, self.column).labels is None:
-            raise BadArgument(f"{judge.name}'s {self.column} is no label: name another column.")
-        texts, numbers = pair(prompts, seeds)
-        for text in texts:
-            find_subject(model.pipeline.tokenizer, text, concept, length=model.tokens)
+        label = label_of(judge, self.column, wanted or concept)
+        texts, numbers = fitting_pairs(model, prompts, seeds)
+        others = [self._other(model, text, concept) for text in texts]
         windows = [tuple(layers[at : at + self.width]) for at in range(len(layers) - self.width + 1)]
-        rows: list[tuple[str, int, str, bool]] = []
         images: dict[str, list[Image.Image]] = {}
-        # The layers are told something else for each prompt.
-        for text in dict.fromkeys(texts):
-            told = tell(model.encode([text.replace(concept, self.target) if self.target else ""]))
-            mine = [number for one, number in zip(texts, numbers, strict=True) if one == text]
+        for some in batches(len(texts), pictures_at_once(len(windows), self.rows)):
             drawn = draw_branches(
                 model,
-                {
-                    _name(window): Intervention(before={Sites(model.sites.everything, window): told})
-                    for window in windows
-                },
-                [text] * len(mine),
-                mine,
+                _told_in(model, windows, others[some]),
+                texts[some],
+                numbers[some],
                 steps=self.steps,
                 guidance_scale=self.guidance_scale,
                 rows=self.rows,
             )
             for name, pictures in drawn.images.items():
-                gone = [not hit for hit in _hits(judge, self.column, pictures, concept)]
-                rows += [(text, seed, name, one) for seed, one in zip(mine, gone, strict=True)]
                 images.setdefault(name, []).extend(pictures)
             if progress:
-                progress(len(rows) // (1 + len(windows)), len(texts))
-        each = pl.DataFrame(rows, ["prompt", "seed", "window", "gone"], orient="row")
-        table = _table(each, windows)
-        return Located(table, model.sites, f"{concept}: windows of {self.width} layers", each, windows, images)
+                progress(some.stop, len(texts))
+        rows = pl.concat(
+            pl.DataFrame(
+                {
+                    "prompt": texts,
+                    "seed": numbers,
+                    "window": [name] * len(texts),
+                    "gone": [not hit for hit in hits(judge, self.column, pictures, [label] * len(texts))],
+                }
+            )
+            for name, pictures in images.items()
+        )
+        title = f"{concept}: windows of {self.width} layers"
+        return Located(_table(rows, windows), model.sites, title, rows, windows, images)
+
+    def _other(self, model: Model, text: str, concept: str) -> str:
+        """What the layers are told in the place of a prompt."""
+        find_subject(model.pipeline.tokenizer, text, concept, length=model.tokens)
+        other = reworded(text, concept, self.target) if self.target else ""
+        check_fits(model.pipeline.tokenizer, other, model.tokens)
+        return other
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,10 +142,10 @@ def _name(window: Sequence[Site]) -> str:
     return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
 
 
-def _hits(judge: Judge, column: str, pictures: Sequence[Image.Image], concept: str) -> list[bool]:
-    said = judge(pictures, prompts=[concept] * len(pictures)).with_columns(pl.lit(concept).alias("wanted"))
-    hits: list[bool] = said.select(shows(said.columns, column).alias("hit"))["hit"].to_list()
-    return hits
+def _told_in(model: Model, windows: Sequence[tuple[Site, ...]], texts: Sequence[str]) -> dict[str, Intervention]:
+    """Each window told other texts, one for each picture."""
+    told = tell(model.encode(texts))
+    return {_name(window): Intervention(before={Sites(model.sites.everything, window): told}) for window in windows}
 
 
 def _table(rows: pl.DataFrame, windows: Sequence[Sequence[Site]]) -> pl.DataFrame:

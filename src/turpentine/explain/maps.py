@@ -20,7 +20,7 @@ from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.explain.looks import foreground, overlap
 from turpentine.models.attention import grid, probabilities
-from turpentine.models.generate import batches, pair
+from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
@@ -61,11 +61,12 @@ class Maps:
 
         Probabilities are computed for the prompt's rows alone, some heads at a time, and only their sums are kept: for
         each picture a map of the latents' size for each token. progress: called with pictures done and in all.
-        Raises BadArgument for a threshold out of range, EmptyConcept for a word that is not in a prompt.
+        Raises BadArgument for a threshold out of range or a prompt that is too long, EmptyConcept for a word that is
+        not in a prompt.
         """
         if not 0 < self.threshold <= 1:
             raise BadArgument(f"A threshold of {self.threshold} is none: give a share above 0, to 1.")
-        texts, numbers = pair(prompts, seeds)
+        texts, numbers = fitting_pairs(model, prompts, seeds)
         asked = [self._tokens(model, text) for text in texts]
         sites = self.sites or model.sites.only(kind="cross-attention", level="module")
         heats: list[dict[str, Heat]] = []

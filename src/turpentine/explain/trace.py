@@ -14,25 +14,26 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
-from turpentine.intervals import Estimate, mean_score
-from turpentine.judges.base import Judge, column_of
+from turpentine.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
+from turpentine.judges.base import Judge, column_of, hits, label_of
 from turpentine.models.branches import Intervention, run_branches
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.generate import batches, pair
+from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import After, Call, hooked, record
 from turpentine.models.model import Model
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import Places, find_subject
 from turpentine.progress import Progress
 
-Scores: TypeAlias = Float[np.ndarray, " picture"]
+Scores: TypeAlias = Shaped[np.ndarray, " picture"]
+"""Numbers, or of a label whether each picture is a hit."""
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "unet": ("resnet", "self-attention", "cross-attention", "feed-forward"),
@@ -46,8 +47,9 @@ class Trace:
     """Which components carry a subject to the picture.
 
     where: "unet" or "text". column: of the judge that scores a picture; a number as it is, of a label whether it is
-    what was wanted. noise: of the subject's embeddings, in standard deviations of the encoder's own. steps: of DDIM.
-    guidance_scale: w. rows: of the denoiser in a call, at most; memory grows with it. seed: of the embeddings' noise.
+    what was wanted; where the judge has COLUMN_also, either is a hit. noise: of the subject's embeddings, in standard
+    deviations of the encoder's own. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call, at most; memory
+    grows with it. seed: of the embeddings' noise.
     """
 
     where: Literal["unet", "text"] = "unet"
@@ -72,15 +74,16 @@ class Trace:
         """The indirect effect of each component on pictures of prompts and seeds, which pair up as in `Model.generate`.
 
         subject: words of each prompt, or one for all. judge: has the column. wanted: what a label should be, or what
-        the judge is told as the prompt, for each prompt or for all; the subject by default.
+        the judge is told as the prompt, for each prompt or for all; by default the subject, or the label it names.
         The clean, the corrupted and all restored runs of a picture share calls of the denoiser; a run of the denoiser
         for each component. progress: called with pictures done and in all.
-        Raises BadArgument for settings out of range, UnknownName for a column that the judge has not, EmptyConcept for
-        a subject that is not in its prompt.
+        Raises BadArgument for settings out of range, a prompt that is too long, or what is no label of the judge's;
+        UnknownName for a column that the judge has not, EmptyConcept for a subject that is not in its prompt.
         """
-        self._check(judge)
-        texts, numbers = pair(prompts, seeds)
-        subjects, goals = _each(subject, texts, "subjects"), _each(wanted or subject, texts, "wanted")
+        if not self.noise > 0:
+            raise BadArgument(f"Noise of {self.noise} standard deviations corrupts nothing: give more than 0.")
+        texts, numbers = fitting_pairs(model, prompts, seeds)
+        subjects, goals = _each(subject, texts, "subjects"), self._goals(judge, wanted or subject, texts)
         told = _Told(model, self.noise, self.seed)
         components = self.components(model)
         scores: list[Scores] = []
@@ -92,6 +95,13 @@ class Trace:
                 progress(index + 1, len(texts))
         return _traced(self, model, components, np.stack(scores), subjects)
 
+    def _goals(self, judge: Judge, wanted: str | Sequence[str], texts: Sequence[str]) -> list[str]:
+        """What each picture should be, as the judge calls it."""
+        goals = _each(wanted, texts, "wanted")
+        if column_of(judge, self.column).is_number:
+            return goals
+        return [label_of(judge, self.column, goal) for goal in goals]
+
     def components(self, model: Model) -> list[Site]:
         """What is restored, one after the other."""
         return [site for site in model.sites if site.kind in KINDS[self.where] and site.level == "module"]
@@ -100,11 +110,6 @@ class Trace:
     def runs_at_once(self) -> int:
         """Corrupted and restored runs of a picture that share a call with its clean one."""
         return max(1, self.rows // 2 - 1)
-
-    def _check(self, judge: Judge) -> None:
-        if not self.noise > 0:
-            raise BadArgument(f"Noise of {self.noise} standard deviations corrupts nothing: give more than 0.")
-        column_of(judge, self.column)
 
     def _runs(
         self, model: Model, told: _Told, components: Sequence[Site], text: str, subject: str, number: int
@@ -135,10 +140,10 @@ class Trace:
         return found
 
     def _scored(self, judge: Judge, images: Sequence[Image.Image], wanted: str) -> Scores:
-        said = judge(images, prompts=[wanted] * len(images))[self.column]
+        told = [wanted] * len(images)
         if judge.columns[self.column].is_number:
-            return said.to_numpy().astype(np.float64)
-        return said.eq_missing(wanted).to_numpy().astype(np.float64)
+            return judge(images, prompts=told)[self.column].to_numpy().astype(np.float64)
+        return np.asarray(hits(judge, self.column, images, told))
 
 
 class _Told:
@@ -193,11 +198,12 @@ class Traced(Finding):
     """The indirect effects.
 
     table: a row for each component in order of execution: site, kind, label, effect (the mean of restored − corrupted),
-    low, high, restored (the mean score), n. clean, corrupted: the mean scores of these runs.
+    low, high, restored (the mean score), n. clean, corrupted: the mean scores of these runs; of a label, the rates of
+    what was wanted.
     """
 
-    clean: Estimate
-    corrupted: Estimate
+    clean: Estimate | Rate
+    corrupted: Estimate | Rate
 
     def plot(self) -> Figure:
         """A panel for each kind: the effect of its components in order of execution, with its interval as a band."""
@@ -223,18 +229,31 @@ def _traced(
     asked: Trace,
     model: Model,
     components: Sequence[Site],
-    scores: Float[np.ndarray, "pair run"],
+    scores: Shaped[np.ndarray, "pair run"],
     subjects: Sequence[str],
 ) -> Traced:
     corrupted = scores[:, 1]
     rows = []
     for site, restored in zip(components, scores[:, 2:].T, strict=True):
-        effect = mean_score((restored - corrupted).tolist())
+        effect = _change(corrupted, restored)
         rows.append((site.name, site.kind, site.label, *effect, float(restored.mean()), len(restored)))
     table = pl.DataFrame(rows, ["site", "kind", "label", "effect", "low", "high", "restored", "n"], orient="row")
     named = ", ".join(dict.fromkeys(subjects))
     title = f"{named if len(named) < 60 else asked.column}: {'denoiser' if asked.where == 'unet' else 'text encoder'}"
-    return Traced(table, model.sites, title, mean_score(scores[:, 0].tolist()), mean_score(corrupted.tolist()))
+    return Traced(table, model.sites, title, _mean(scores[:, 0]), _mean(corrupted))
+
+
+def _mean(scores: Scores) -> Estimate | Rate:
+    if scores.dtype != bool:
+        return mean_score(scores.tolist())
+    rate = Rate.of(scores.tolist())
+    assert rate is not None  # there is a picture at least
+    return rate
+
+
+def _change(before: Scores, after: Scores) -> Difference:
+    change = paired_bootstrap if before.dtype == bool else paired_means
+    return change(before.tolist(), after.tolist())
 
 
 def _each(given: str | Sequence[str], texts: Sequence[str], what: str) -> list[str]:

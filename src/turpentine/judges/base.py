@@ -14,6 +14,7 @@ from typing_extensions import Protocol, runtime_checkable
 
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.errors import BadArgument, UnknownName
+from turpentine.nearest import offer
 
 Told = TypeVar("Told")
 
@@ -127,13 +128,49 @@ def sought(judge: Judge, text: str) -> Sought | None:
     """The column with a label that a text names, such as "noto" by "noto style"; else a judge's number of how well a
     prompt is met. None where neither is.
     """
-    labels = [(name, label) for name, column in judge.columns.items() for label in column.labels or ()]
-    named = [Sought(*each) for each in labels if text.lower() in (each[1], *Concept(each[1], templates=_NAMED).prompts)]
+    for name, column in judge.columns.items():
+        label = _named(column, text)
+        if label is not None:
+            return Sought(name, label)
     numbers = [name for name, column in judge.columns.items() if column.is_number and "prompt" in judge.needs]
-    return next(iter([*named, *(Sought(name, text) for name in numbers)]), None)
+    return Sought(numbers[0], text) if numbers else None
 
 
-_NAMED = tuple(template for templates in TEMPLATES.values() for template in templates)
+def label_of(judge: Judge, column: str, text: str) -> str:
+    """What a text is in a column of labels, such as "noto" for "noto style"; itself where the labels are not known.
+
+    Raises UnknownName for a column that the judge has not, BadArgument for one that is no label, or for a text that
+    names none of its labels.
+    """
+    known = column_of(judge, column)
+    if known.labels is None:
+        if judge([], prompts=[], references=[])[column].dtype != pl.String:
+            raise BadArgument(f"{judge.name}'s {column} is no label: name another column.")
+        return text
+    label = _named(known, text)
+    if label is None:
+        raise BadArgument(f"The judge {judge.name} never says {text!r} in {column}: {offer(text, known.labels)}")
+    return label
+
+
+def _named(column: Column, text: str) -> str | None:
+    """The label that a text names."""
+    said, labels = text.lower(), column.labels or ()
+    asked = ((label, (label, *Concept(label, templates=_TEMPLATES).prompts)) for label in labels)
+    return next((label for label, prompts in asked if said in map(str.lower, prompts)), None)
+
+
+_TEMPLATES = tuple(template for templates in TEMPLATES.values() for template in templates)
+
+
+def hits(judge: Judge, column: str, images: Sequence[Image.Image], wanted: Sequence[str]) -> list[bool]:
+    """Is each picture judged to be what was wanted of it, a label for each, or to be it also?
+
+    wanted: what the judge is told as the prompts, too.
+    """
+    said = judge(images, prompts=wanted).with_columns(pl.Series("wanted", wanted, dtype=pl.String))
+    found: list[bool] = said.select(shows(said.columns, column).alias("hit"))["hit"].to_list()
+    return found
 
 
 def shows(columns: Collection[str], attribute: str, wanted: str = "wanted") -> pl.Expr:

@@ -10,6 +10,7 @@ from turpentine.errors import BadArgument
 from turpentine.models.guidance import Combination, Guidance
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
+from turpentine.models.text import check_fits
 from turpentine.progress import Progress
 
 
@@ -65,6 +66,16 @@ def pair(prompts: str | Sequence[str], seeds: int | Sequence[int]) -> tuple[list
             f"{len(texts)} prompts and {len(numbers)} seeds do not pair up: give as many of each, or one of either."
         )
     return texts * (count // len(texts)), numbers * (count // len(numbers))
+
+
+def fitting_pairs(
+    model: Model, prompts: str | Sequence[str], seeds: int | Sequence[int]
+) -> tuple[list[str], list[int]]:
+    """As `pair`. Raises BadArgument also for a prompt that is longer than the model reads."""
+    texts, numbers = pair(prompts, seeds)
+    for text in dict.fromkeys(texts):
+        check_fits(model.pipeline.tokenizer, text, model.tokens)
+    return texts, numbers
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

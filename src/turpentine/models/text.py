@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,6 +62,18 @@ def check_fits(tokenizer: Any, prompt: str, length: int) -> None:
         raise BadArgument(
             f"The prompt has {len(pieces) + 2} tokens and the model reads {length}: {lost!r} would be cut off."
         )
+
+
+def reworded(prompt: str, words: str, others: str) -> str:
+    """The prompt with others in the place of some words, wherever these are in it, capitals or not.
+
+    Raises EmptyConcept for words that are not in it, or only as a part of longer ones.
+    """
+    wanted = r"\s+".join(map(re.escape, words.split()))
+    found, times = re.subn(rf"(?<!\w){wanted}(?!\w)", lambda _: others, prompt, flags=re.IGNORECASE)
+    if not wanted or not times:
+        raise EmptyConcept(f"{words!r} is not in the prompt {prompt!r} in whole words: write it there in the same.")
+    return found
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:

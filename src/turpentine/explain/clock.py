@@ -13,12 +13,14 @@ from torch import Tensor
 
 from turpentine.errors import BadArgument, UnknownName
 from turpentine.explain.intervene import Interventions, draw_branches
-from turpentine.explain.letters import group
+from turpentine.explain.letters import GROUPS, group
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention
-from turpentine.models.generate import pair
+from turpentine.models.generate import fitting_pairs
 from turpentine.models.hooks import Before, Call
 from turpentine.models.model import Model
+from turpentine.models.sampler import started
+from turpentine.nearest import offer
 from turpentine.progress import Progress
 
 SHUFFLED = "shuffled"
@@ -31,8 +33,8 @@ class Clock:
 
     times: +0.1 is later in the schedule by a tenth of it, -0.1 earlier (0 is pure noise and 1 the picture, and time
     stops at either end); =0.5 is half-way at every step; "shuffled" has the steps' own times in another order. layers:
-    of the resnets: ALL, LOWRES, HIGHRES or a label. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call,
-    at most. seed: of the shuffling.
+    of the resnets, one of `letters.GROUPS`. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call, at
+    most. seed: of the shuffling.
     """
 
     times: tuple[str, ...] = ("-0.2", "-0.1", "+0.1", "+0.2", "=0.5", SHUFFLED)
@@ -53,17 +55,20 @@ class Clock:
     ) -> Interventions:
         """What each other time does to pictures of prompts and seeds, which pair up as in `Model.generate`.
 
-        As `Intervene` otherwise, with the times in the place of letters; rows of ∅ are told the other time too.
-        Raises UnknownName for a time of another form, BadArgument for none or one out of range, EmptySelection for
-        layers that the model has not.
+        As `Intervene` otherwise, with the times in the place of letters; rows of ∅ and of a guidance are told
+        the other time too.
+        Raises UnknownName for a time of another form or other layers, BadArgument for no time, one out of range or a
+        prompt that is too long, EmptySelection for layers that the model has not.
         """
+        if self.layers not in GROUPS:
+            raise UnknownName(f"There are no resnets called {self.layers!r}: {offer(self.layers, GROUPS)}")
         if not self.times:
             raise BadArgument("There is no other time to tell: give some, such as +0.1.")
         wanted = {time: self.intervention(model, time) for time in self.times}
         drawn = draw_branches(
             model,
             wanted,
-            *pair(prompts, seeds),
+            *fitting_pairs(model, prompts, seeds),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
@@ -73,8 +78,7 @@ class Clock:
 
     def intervention(self, model: Model, time: str) -> Intervention:
         """What a time stands for."""
-        scheduler = model.scheduler()
-        scheduler.set_timesteps(self.steps)
+        scheduler = started(model, "ddim", self.steps)
         own: Tensor = scheduler.timesteps
         told = _told(time, own, scheduler.config.num_train_timesteps, self.seed)
         change = (_embedded(model, told) - _embedded(model, own)).to(model.dtype)
@@ -106,7 +110,7 @@ def _embedded(model: Model, times: Tensor) -> Float[Tensor, "step feature"]:
 
 
 def _add(change: Float[Tensor, "step feature"]) -> Before:
-    """Add a step's change to the embedding on a run's rows, the prompt's and ∅'s.
+    """Add a step's change to the embedding on all of a run's rows, the prompt's and those that guide it.
 
     The embedding is a sum of the time's and, in SDXL, what is told of sizes and the pooled text, which stays.
     """
@@ -115,13 +119,8 @@ def _add(change: Float[Tensor, "step feature"]) -> Before:
         assert call.moment is not None  # run_branches samples
         x, embedding = call.args
         embedding = embedding.clone()
-        for rows in _both(call.rows, len(embedding)):
+        for rows in (call.moment.conditional, *call.moment.guiding):
             embedding[rows] += change[call.moment.index]
         return (x, embedding), call.kwargs
 
     return told
-
-
-def _both(rows: slice, count: int) -> list[slice]:
-    """A run's rows for the prompt, and those for ∅, which are the call's first half."""
-    return [rows, slice(rows.start - count // 2, rows.stop - count // 2)]

@@ -118,8 +118,12 @@ def _in_block(function: Any, block: int, count: int) -> Any:
 def _narrowed(call: Call, block: int, count: int) -> Call:
     """The same call, whose rows are those of one block."""
     assert call.moment is not None  # run_branches samples
-    first = call.moment.conditional.start + block * count
-    return replace(call, moment=replace(call.moment, conditional=slice(first, first + count)))
+
+    def part(rows: slice) -> slice:
+        return slice(rows.start + block * count, rows.start + (block + 1) * count)
+
+    guiding = tuple(map(part, call.moment.guiding))
+    return replace(call, moment=replace(call.moment, conditional=part(call.moment.conditional), guiding=guiding))
 
 
 def _copy(block: int, count: int) -> After:

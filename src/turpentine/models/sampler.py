@@ -63,7 +63,7 @@ def sample(
     guidance_scale 1 and no guidance. Raises BadArgument for settings out of range, and for a later first step with a
     solver that goes by more than x_t; UnknownName for a solver.
     """
-    scheduler = _start(model, solver, steps)
+    scheduler = started(model, solver, steps)
     if first and solver not in MEMORYLESS:
         raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)
@@ -85,7 +85,8 @@ def _combination(model: Model, guidance: Guidance | None, count: int, guidance_s
     return guidance.start(model, count, guidance_scale, steps) if guidance else unguided(guidance_scale)
 
 
-def _start(model: Model, solver: str, steps: int) -> Any:
+def started(model: Model, solver: str, steps: int) -> Any:
+    """A fresh diffusers scheduler with its timesteps set. Raises BadArgument for steps out of range, UnknownName."""
     scheduler = model.scheduler(solver)
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
         raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
@@ -134,7 +135,7 @@ class _Rows:
     ) -> tuple[Latents | None, Latents, Latents]:
         """ε(x,∅), ε(x,c) and their combination."""
         first = self.count if self.combination.needs_uncond else 0
-        model.moment = Moment(index, steps, slice(first, first + self.count))
+        model.moment = Moment(index, steps, slice(first, first + self.count), self._guiding(first))
         try:
             eps = model.eps(x.repeat(len(self.told) // self.count, 1, 1, 1), t, self.told)
         finally:
@@ -142,3 +143,8 @@ class _Rows:
         uncond, cond, extra = eps[:first], eps[first : first + self.count], eps[first + self.count :]
         known = uncond if first else None
         return known, cond, self.combination(index, known, cond, extra if len(extra) else None)
+
+    def _guiding(self, first: int) -> tuple[slice, ...]:
+        """All but the prompts' rows, which begin at `first`."""
+        starts = range(0, len(self.told), self.count)
+        return tuple(slice(start, start + self.count) for start in starts if start != first)

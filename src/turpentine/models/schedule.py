@@ -52,11 +52,16 @@ def alpha_bar_at(table: Float[Tensor, " train"], t: Shaped[Tensor, "*rows"]) -> 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a sampler is while the denoiser runs: step `index` of `steps`, and which rows are the prompt's own."""
+    """Where a sampler is while the denoiser runs: step `index` of `steps`, and which rows are whose.
+
+    conditional: the prompts' own. guiding: for the same pictures those of ∅ and of a guidance, a slice each; none where
+    the prompts' alone are run.
+    """
 
     index: int
     steps: int
     conditional: slice
+    guiding: tuple[slice, ...] = ()
 
 
 @dataclass(frozen=True)

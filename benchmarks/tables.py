@@ -29,7 +29,23 @@ TABLE_1 = {
     "conceptprune": (13.3, 66.0),
     "cad": (1.8, 71.2),
 }
-PAPERS: Mapping[str, Mapping[str, tuple[float, float]]] = {"emoji-objects": TABLE_1}
+# Table 5: LPIPS to the unedited model's pictures, of the erased artist and of the others, means over five artists.
+TABLE_5 = {"esd-x": (0.401, 0.303), "uce": (0.198, 0.0746), "rece": (0.240, 0.0986), "cad": (0.245, 0.112)}
+# Table 6: accuracy of the amplified class and of the others, means over five classes.
+TABLE_6 = {UNEDITED: (62.4, 79.9), "cad-amplify": (81.5, 77.6)}
+# Table 8: as Table 1, weights of one kind of module at a time.
+TABLE_8 = {
+    "cad sites=feed-forward": (1.82, 71.2),
+    "cad sites=self-attention": (5.28, 58.0),
+    "cad sites=cross-attention": (25.4, 42.3),
+    "cad sites=resnet": (19.0, 20.9),
+}
+PAPERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "emoji-objects": TABLE_1,
+    "emoji-styles": TABLE_5,
+    "emoji-amplify": TABLE_6,
+    "emoji-modules": TABLE_8,
+}
 
 
 def read(folder: Path) -> Table:
@@ -42,7 +58,7 @@ def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
     """A line for each method, of the pictures of all concepts together."""
     each, shown = lines(found), columns(found)
     head = ["method", *(f"{column.heading}, %" if column.is_rate else column.heading for column in shown)]
-    head += ["seconds an edit", "its size", *(["paper: erased, others"] if paper else [])]
+    head += ["seconds an edit", "its size", *(["paper: its object, others"] if paper else [])]
     rows = [
         [line.method, *map(told, line.numbers), *made(line, each), *([in_paper(line, paper)] if paper else [])]
         for line in pooled(each)
@@ -68,7 +84,7 @@ def made(line: Line, each: list[Line]) -> list[str]:
 
 
 def in_paper(line: Line, paper: Mapping[str, tuple[float, float]]) -> str:
-    return "{:.1f}, {:.1f}".format(*paper[line.method]) if line.method in paper else "–"
+    return "{:.3g}, {:.3g}".format(*paper[line.method]) if line.method in paper else "–"
 
 
 def main() -> None:

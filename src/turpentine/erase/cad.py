@@ -56,7 +56,7 @@ class CAD(Sized):
     seed: of the starting noise, 0 or more.
     """
 
-    small_world: ClassVar[Mapping[str, Any]] = {"trajectories": 4, "sampling_steps": 20, "share": 0.005}
+    small_world: ClassVar[Mapping[str, Any]] = {"trajectories": 4, "sampling_steps": 20, "share": 0.015}
     """Settings for models of the embedded one's size, whose rows are a few hundred weights long."""
 
     sites: Selection = "feed-forward"

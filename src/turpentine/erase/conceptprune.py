@@ -66,7 +66,7 @@ class Conceptprune(Sized):
     seed: of the starting noise, 0 or more.
     """
 
-    small_world: ClassVar[Mapping[str, Any]] = {"sampling_steps": 20}
+    small_world: ClassVar[Mapping[str, Any]] = {"sampling_steps": 20, "share": 0.4}
     """Settings for models of the embedded one's size."""
 
     sites: Selection = "outputs"

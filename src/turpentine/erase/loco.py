@@ -40,8 +40,9 @@ class Loco(Sized):
     lamb: λ, above 0.
     """
 
-    small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": "a picture"}
-    """Settings for models of the embedded one's size, whose few words are those of its own captions."""
+    small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": "a picture", "sites": "UP5,UP6,UP7"}
+    """Settings for models of the embedded one's size, whose few words are those of its own captions, and whose layers
+    are those that LocoGen finds there."""
 
     sites: Selection = "UP2,UP3"
     guide: str | None = None

@@ -51,8 +51,9 @@ class RECE(Sized):
         by their names; the keys and values in it count.
     """
 
-    small_world: ClassVar[Mapping[str, Any]] = {"templates": ()}
-    """Settings for models of the embedded one's size, whose captions name things in ways of their own."""
+    small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "rounds": 1, "preserve_scale": 1.0}
+    """Settings for models of the embedded one's size, whose captions name things in ways of their own, and where each
+    round takes more of the other concepts along."""
 
     rounds: int = 5
     regulariser: Regulariser = "zero"

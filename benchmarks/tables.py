@@ -80,7 +80,10 @@ def made(line: Line, each: list[Line]) -> list[str]:
         return ["–", "–"]
     seconds = sum(one.seconds or 0 for one in edits) / len(edits)
     size = sum(one.bytes or 0 for one in edits) / len(edits)
-    return [f"{seconds:.2g}", f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"]
+    return [
+        f"{seconds:.0f}" if seconds > 10 else f"{seconds:.2g}",
+        f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB",
+    ]
 
 
 def in_paper(line: Line, paper: Mapping[str, tuple[float, float]]) -> str:

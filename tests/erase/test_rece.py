@@ -192,7 +192,7 @@ def test_defaults_and_presets(sd1: Model) -> None:
     published = {"rounds": 5, "ridge": 0.1, "regulariser": "zero", "guide": " ", "lamb": 0.1, "preserve_scale": 0.1}
     assert {name: getattr(RECE(), name) for name in published} == published
     assert RECE.preset("CompVis/stable-diffusion-v1-4") == RECE()
-    assert RECE.preset(sd1) == RECE(templates=())
+    assert RECE.preset(sd1) == RECE(templates=(), rounds=1, preserve_scale=1.0)
     assert methods()["RECE"] is RECE
 
 

@@ -1,5 +1,6 @@
 """Where, when and how a model knows a concept: instruments that give a table, a picture of it, and sites to edit."""
 
+from turpentine.explain.agreement import Agreed, Agreement
 from turpentine.explain.clock import Clock
 from turpentine.explain.coar import Coar, Regressed
 from turpentine.explain.dynamics import Dynamics, Unfolding
@@ -15,6 +16,8 @@ from turpentine.explain.tour import Shown, Tour
 from turpentine.explain.trace import Trace, Traced
 
 __all__ = [
+    "Agreed",
+    "Agreement",
     "Clock",
     "Coar",
     "Dynamics",

@@ -3,6 +3,7 @@
 from turpentine.explain.agreement import Agreed, Agreement
 from turpentine.explain.clock import Clock
 from turpentine.explain.coar import Coar, Regressed
+from turpentine.explain.contributions import Contributed, Contributions
 from turpentine.explain.dynamics import Dynamics, Unfolding
 from turpentine.explain.entangle import Entangle, Entangled
 from turpentine.explain.finding import Finding
@@ -20,6 +21,8 @@ __all__ = [
     "Agreement",
     "Clock",
     "Coar",
+    "Contributed",
+    "Contributions",
     "Dynamics",
     "Entangle",
     "Entangled",

@@ -9,15 +9,16 @@ from PIL import Image
 
 from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.explain import Heads
-from turpentine.explain.heads import flattened, silhouettes
+from turpentine.explain.heads import best_by_chance, distances, principal, silhouettes
 from turpentine.models import Model, record, sample
 from turpentine.models.text import find_subject
 
 GROUPS = {"animals": ["dog", "cat", "horse", "owl"], "buildings": ["church", "castle", "house"]}
+GROUPS_OF_TINY = {"animals": ["dog", "cat", "zebra"], "others": ["church", "truck", "red"]}
 
 
 def test_keys_and_values_are_what_the_layers_give_in_a_run(emoji: Model) -> None:
-    found = Heads("a {}")(emoji, GROUPS)
+    found = Heads("a {}", shuffles=1)(emoji, GROUPS)
     prompts = [f"a {word}" for group in GROUPS.values() for word in group]
     cond = emoji.encode(prompts)
     layers = emoji.sites.only(kind="cross-attention", level="layer", name=["*.to_k", "*.to_v"], label=["MID", "UP9"])
@@ -45,34 +46,88 @@ def test_a_silhouette_by_its_definition() -> None:
 
         a, b = mean(of[i]), min(mean(group) for group in range(3) if group != of[i])
         expected.append((b - a) / max(a, b))
-    np.testing.assert_allclose(silhouettes(points, of), expected)
+    np.testing.assert_allclose(silhouettes(distances(points), of), expected)
+    both = silhouettes(np.stack([1 - np.eye(9), distances(points)]), of)
+    np.testing.assert_allclose(both, [np.zeros(9), expected], atol=1e-12)
 
 
 def test_groups_far_apart_score_one_and_shuffled_ones_nothing() -> None:
     rng = np.random.default_rng(1)
     of = np.repeat([0, 1], 50)
     points = rng.normal(size=(100, 4)) + 100 * of[:, None]
-    assert silhouettes(points, of).mean() > 0.95
-    assert abs(silhouettes(points, rng.permutation(of)).mean()) < 0.1
+    assert silhouettes(distances(points), of).mean() > 0.95
+    assert abs(silhouettes(distances(points), rng.permutation(of)).mean()) < 0.1
+
+
+def test_the_best_by_chance_is_the_largest_mean_under_each_shuffle() -> None:
+    rng = np.random.default_rng(4)
+    sets, of = [rng.normal(size=(8, 3)) for _ in range(5)], np.repeat([0, 1], 4)
+    draws = np.random.default_rng(7)
+    expected = []
+    for _ in range(20):
+        shuffled = draws.permutation(of)
+        expected.append(max(silhouettes(distances(points), shuffled).mean() for points in sets))
+    each = np.stack([distances(points) for points in sets])
+    np.testing.assert_allclose(best_by_chance(each, of, 20, 7), expected)
+
+
+def test_a_winner_among_heads_that_know_nothing_is_told_from_one_that_knows() -> None:
+    """Over many draws of heads without groups, the best of them is above chance about 1 time in 20."""
+    of, above = np.repeat([0, 1], 6), []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        each = np.stack([distances(rng.normal(size=(12, 4))) for _ in range(16)])
+        best = silhouettes(each, of).mean(-1).max()
+        above.append(best > np.quantile(best_by_chance(each, of, 60, seed), 0.95))
+    assert np.mean(above) <= 0.15
+    knowing = distances(rng.normal(size=(12, 4)) + 5 * of[:, None])
+    chance = best_by_chance(np.concatenate([each, knowing[None]]), of, 100, 0)
+    assert silhouettes(knowing, of).mean() > np.quantile(chance, 0.95)
 
 
 def test_two_dimensions_keep_what_they_can() -> None:
     rng = np.random.default_rng(2)
     plane = rng.normal(size=(20, 2)) @ rng.normal(size=(2, 7)) + 3
-    flat = flattened(plane)
-    distances = [np.linalg.norm(x[:, None] - x[None], axis=-1) for x in (plane, flat)]
-    np.testing.assert_allclose(*distances, atol=1e-9)
+    flat = plane @ principal(np.cov(plane, rowvar=False))
+    away = [np.linalg.norm(x[:, None] - x[None], axis=-1) for x in (plane, flat)]
+    np.testing.assert_allclose(*away, atol=1e-9)
+
+
+def test_the_axes_are_those_of_the_backgrounds_own_tokens(sd1: Model) -> None:
+    """Against the keys of all words of all prompts, and the SVD of those."""
+    background = ("a red church and a dog", "a dog", "a church in red style")
+    found = Heads(background=background, shuffles=1)(sd1, GROUPS_OF_TINY)
+    hidden = sd1.encode(background).hidden
+    own = np.concatenate(
+        [row[1 : 1 + len(text.split())].numpy() for row, text in zip(hidden, background, strict=True)]
+    ).astype(np.float64)
+    for site in sd1.sites.only(kind="cross-attention", level="module", label=["MID", "UP9"]):
+        module = sd1.module(site.name)
+        for part, layer in (("key", module.to_k), ("value", module.to_v)):
+            for head, weight in enumerate(np.split(layer.weight.detach().double().numpy(), module.heads)):
+                read = own @ weight.T
+                _, _, expected = np.linalg.svd(read - read.mean(0), full_matrices=False)
+                mine = found.axes[site.label, head, part]
+                np.testing.assert_allclose(abs(expected[:2] @ mine), np.eye(2), atol=1e-6)
+    alone = Heads(shuffles=1)(sd1, GROUPS_OF_TINY)
+    points = alone.points["MID", 0, "key"]
+    flat = points @ alone.axes["MID", 0, "key"]
+    _, size, _ = np.linalg.svd(points - points.mean(0))
+    np.testing.assert_allclose(((flat - flat.mean(0)) ** 2).sum(0), size[:2] ** 2, rtol=1e-4)
 
 
 def test_the_table_has_every_head_and_its_interval_holds_the_score(emoji: Model, tmp_path) -> None:
-    found = Heads()(emoji, GROUPS)
+    found = Heads(shuffles=200)(emoji, GROUPS)
     modules = emoji.sites.only(kind="cross-attention", level="module")
     assert len(found.table) == 2 * sum(emoji.module(site.name).heads for site in modules)
     assert found.table.select((pl.col("low") <= pl.col("score")) & (pl.col("score") <= pl.col("high")))["low"].all()
     label, head = found.best("key")
-    score = silhouettes(found.points[label, head, "key"], found.group).mean()
+    score = silhouettes(distances(found.points[label, head, "key"]), found.group).mean()
     assert score == pytest.approx(found.table.filter(pl.col("part") == "key")["score"].max())
-    assert len(found.sites(3)) == 3
+    best = found.table.sort("score", descending=True)["site"].unique(maintain_order=True)
+    assert {site.name for site in found.sites(3)} == set(best[:3]), "modules by their best head"
+    assert found.above == (found.table["score"] > found.chance).sum()
+    assert (found.p <= 0.05) == (found.above > 0)
     found.plot().savefig(tmp_path / "heads.png")
     assert Image.open(tmp_path / "heads.png").width > 800
 
@@ -86,5 +141,7 @@ def test_too_few_words_are_told(sd1: Model, groups) -> None:
 def test_a_template_without_a_place_and_a_word_without_a_token_are_told(sd1: Model) -> None:
     with pytest.raises(BadArgument, match="no place for a word"):
         Heads("a dog")(sd1, GROUPS)
+    with pytest.raises(BadArgument, match="0 shuffles"):
+        Heads(shuffles=0)(sd1, GROUPS)
     with pytest.raises(EmptyConcept, match="no token for"):
         Heads()(sd1, {**GROUPS, "none": ["→", "⇒"]})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +46,33 @@ def test_power_is_that_of_each_wave_in_its_ring() -> None:
         total = ((wave - wave.mean()) ** 2).sum() * n * n  # Parseval
         assert power.sum() == pytest.approx(total)
     assert found[1] == pytest.approx(0) and found[3] == pytest.approx(0) and found[7] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("side", [16, 31, 49])
+def test_a_squares_rings_are_whole_cycles_a_side(side: int) -> None:
+    x = np.random.default_rng(side).normal(size=(2, side, side))
+    power = np.abs(np.fft.fft2(x)) ** 2
+    expected = np.zeros(side)
+    for row in range(side):
+        for column in range(side):
+            down, across = (min(at, side - at) for at in (row, column))
+            if (row, column) != (0, 0):
+                expected[math.isqrt(down**2 + across**2)] += power[:, row, column].sum()
+    found = power_by_radius(x)
+    np.testing.assert_allclose(found, expected[: len(found)], atol=1e-9)
+    assert not expected[len(found) :].any()
+    assert high_share(x) == pytest.approx(expected[side // 4 :].sum() / expected.sum())
+
+
+@pytest.mark.parametrize("wavelength", [3, 4, 6, 12])
+def test_stripes_weigh_the_same_in_any_direction_of_a_wide_picture(wavelength: int) -> None:
+    wide, rings = np.zeros((2, 1, 24, 72)), []
+    wide[0] = np.cos(2 * np.pi * np.arange(24) / wavelength)[:, None]
+    wide[1] = np.cos(2 * np.pi * np.arange(72) / wavelength)
+    for x in (*wide, wide[0].transpose(0, 2, 1)):
+        assert high_share(x) == pytest.approx(1.0 if wavelength <= 4 else 0.0)
+        rings.append(int(power_by_radius(x).argmax()))
+    assert rings == [24 // wavelength] * 3
 
 
 def test_a_blur_takes_fine_detail_away() -> None:

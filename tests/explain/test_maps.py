@@ -46,6 +46,28 @@ def test_a_map_is_daams(sd1: Model, picture: int, word: str) -> None:
     np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-3 * expected.max())
 
 
+def test_a_word_that_is_there_twice_is_looked_at_in_both_places(sd1: Model) -> None:
+    """Its map is the sum of those of the two places, each by hand."""
+    twice, words = "a dog and a dog", ("a dog", "and", "a", "dog")
+    found = Maps(words, steps=STEPS)(sd1, twice, 0).heats[0]
+    np.testing.assert_allclose(2 * found["a dog"], found["a"] + found["dog"], rtol=1e-4)
+    last = by_hand(sd1, twice, 0, "dog")
+    assert (found["dog"] > last).all()
+    once = by_hand(sd1, twice, 0, "dog and")
+    np.testing.assert_allclose(found["dog"], last + 2 * once - found["and"], rtol=1e-3, atol=1e-3 * last.max())
+
+
+def test_capitals_and_punctuation_are_no_part_of_a_word(emoji: Model) -> None:
+    plain = Maps(("church", "dog"), steps=2)(emoji, "a Church, a dog! a church", 0)
+    spelt = Maps(("CHURCH.", "(dog)"), steps=2)(emoji, "a Church, a dog! a church", 0)
+    assert list(spelt.heats[0]) == ["CHURCH.", "(dog)"]
+    for one, other in zip(plain.heats[0].values(), spelt.heats[0].values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    every = Maps(steps=2)(emoji, "a Church, a dog! a church", 0)
+    assert list(every.heats[0]) == ["a", "Church", "dog"]
+    np.testing.assert_allclose(every.heats[0]["Church"], plain.heats[0]["church"], rtol=1e-4)
+
+
 def test_recording_changes_no_picture_and_batches_change_no_map(sd1: Model) -> None:
     together = Maps(steps=STEPS)(sd1, PROMPTS, SEEDS)
     apart = Maps(steps=STEPS, batch_size=1)(sd1, PROMPTS, SEEDS)
@@ -87,6 +109,25 @@ def test_the_table_and_the_overlaps_follow_from_the_masks(emoji: Model) -> None:
     a, b = found.mask(0, "church"), found.mask(0, "noto style")
     assert two["iou"] == overlap(a, b)
     assert (two["iod"], two["ioh"]) == ((a & b).sum() / b.sum(), (a & b).sum() / a.sum())
+
+
+def test_dependencies_are_means_over_the_pictures(emoji: Model) -> None:
+    found = Maps(("church", "noto"), steps=2)(emoji, "a church in noto style", [0, 1, 2])
+    table = found.dependencies()
+    assert table.select("head", "dependent").unique(maintain_order=True).rows() == [
+        ("church", "noto"),
+        ("noto", "church"),
+    ]
+    masks = [(found.mask(n, "church"), found.mask(n, "noto")) for n in range(3)]
+    expected = {
+        "mIoU": np.mean([(a & b).sum() / (a | b).sum() for a, b in masks]),
+        "mIoD": np.mean([(a & b).sum() / b.sum() for a, b in masks]),
+        "mIoH": np.mean([(a & b).sum() / a.sum() for a, b in masks]),
+    }
+    for row in table.filter(pl.col("head") == "church").rows(named=True):
+        assert row["value"] == pytest.approx(expected.pop(row["measure"]))
+        assert row["low"] <= row["value"] <= row["high"] and row["n"] == 3
+    assert not expected
 
 
 def test_they_are_drawn(emoji: Model, tmp_path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from turpentine.explain import said
 from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
+from turpentine.explain.heads import HeadsFound
 from turpentine.explain.intervene import Interventions
 from turpentine.explain.trace import Traced
 from turpentine.intervals import Estimate
@@ -72,3 +73,19 @@ def test_what_gives_the_concept_back():
 def test_what_gives_nothing_back_is_not_said_to(found, told):
     assert told in said.trace(found, "church")
     assert "restores" not in said.trace(found, "church")
+
+
+def heads(scores, chance):
+    rows = [("s", "MID", number, "key", score, score, score) for number, score in enumerate(scores)]
+    table = pl.DataFrame(rows, ["site", "label", "head", "part", "score", "low", "high"], orient="row")
+    return HeadsFound(table, NOWHERE, "", {}, {}, [], np.zeros(0), ["animals", "buildings"], chance=chance, p=0.5)
+
+
+def test_a_best_head_is_held_against_chance():
+    told = said.heads(heads([-0.1, 0.5, 0.4, 0.1], 0.3))
+    assert "animals and buildings are told apart best by the keys of MID's head 1 (silhouette 0.50" in told
+    assert "is above what the best of 4 sets of keys or values reaches by chance in 95 % of shuffles" in told
+    assert told.endswith("of the words (0.30), as is 1 other.")
+    assert said.heads(heads([-0.1, 0.5], 0.3)).endswith("(0.30).")
+    assert said.heads(heads([0.5] * 3, 0.3)).endswith("as are 2 others.")
+    assert "is not above what the best of 1 sets" in said.heads(heads([0.3], 0.3))

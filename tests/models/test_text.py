@@ -3,7 +3,7 @@ import torch
 
 from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.models import Conditioning
-from turpentine.models.text import find_subject, reworded
+from turpentine.models.text import find_all, find_subject, reworded
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
 
@@ -110,6 +110,14 @@ def test_a_subject_is_found_in_its_prompt(sd1, prompt, subject, tokens, end):
     places = find_subject(sd1.pipeline.tokenizer, prompt, subject, length=16)
     assert (list(places.subject), places.last, places.end) == (tokens, tokens[-1], end)
     assert list(places.tail) == list(range(tokens[-1], 16))
+
+
+def test_every_place_of_a_subject_is_found(sd1):
+    tokenizer, prompt = sd1.pipeline.tokenizer, "a zebra and a Church and a zebra"
+    assert [list(at) for at in find_all(tokenizer, prompt, "church", length=32)] == [[9]]
+    zebras = [list(at) for at in find_all(tokenizer, prompt, "zebra", length=32)]
+    assert zebras == [[2, 3, 4, 5, 6], [12, 13, 14, 15, 16]]
+    assert [list(at) for at in find_all(tokenizer, prompt, "zebra", length=16)] == zebras[:1], "the rest is cut off"
 
 
 def test_the_state_of_a_subjects_last_token_is_the_first_that_knows_it(sd1):

@@ -1,7 +1,9 @@
 """Where, when and how a model knows a concept: instruments that give a table, a picture of it, and sites to edit."""
 
+from turpentine.explain.agreement import Agreed, Agreement
 from turpentine.explain.clock import Clock
 from turpentine.explain.coar import Coar, Regressed
+from turpentine.explain.contributions import Contributed, Contributions
 from turpentine.explain.dynamics import Dynamics, Unfolding
 from turpentine.explain.entangle import Entangle, Entangled
 from turpentine.explain.finding import Finding
@@ -15,8 +17,12 @@ from turpentine.explain.tour import Shown, Tour
 from turpentine.explain.trace import Trace, Traced
 
 __all__ = [
+    "Agreed",
+    "Agreement",
     "Clock",
     "Coar",
+    "Contributed",
+    "Contributions",
     "Dynamics",
     "Entangle",
     "Entangled",

@@ -6,8 +6,10 @@ falls without module c, whatever else is gone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -25,11 +27,11 @@ from turpentine.models.sites import Site, Sites
 from turpentine.models.trajectory import Trajectory
 from turpentine.progress import Progress
 
-ROUNDS = 500
-"""Resamples of an interval."""
+CONFIDENCE = 0.95
 
 Kept = Bool[np.ndarray, "trial module"]
 Values = Float[np.ndarray, " trial"]
+Weights = Float[np.ndarray, " module"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Coar:
     CAD's first order, the sum of its weights' α. To ablate is to set all its weights and biases to 0. J is the mean
     squared distance of ε(x_t, c) from ε(x_t, ∅) over a stored run (CAD, equation 4).
 
-    kinds: of modules. steps: of DDIM. guidance_scale: of the stored run. seed: of the sets and resamples.
+    kinds: of modules. steps: of DDIM. guidance_scale: of the stored run. seed: of the sets.
     """
 
     kinds: tuple[str, ...] = ("resnet", "self-attention", "cross-attention", "feed-forward")
@@ -58,14 +60,13 @@ class Coar:
 
         The denoiser sees (trials + modules + 1)·T·n rows beside the run and its gradient. progress: called with
         ablations done and in all.
-        Raises BadArgument for numbers out of range, or for fewer trials than there are modules.
+        Raises BadArgument for numbers out of range, or for fewer trials than `trials_needed`.
         """
         modules = tuple(model.sites.only(kind=self.kinds, level="module", name="unet.*"))
         self._check(len(modules))
         run = Trajectory.record(model, prompts, seeds, steps=self.steps, guidance_scale=self.guidance_scale)
         objective = Objective.apart(model, run)
-        rng = np.random.default_rng(self.seed)
-        kept = ablations(rng, self.trials, len(modules), self.share)
+        kept = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
         every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), kept])
         values = np.empty(len(every))
         for index, one in enumerate(every):
@@ -74,15 +75,15 @@ class Coar:
             if progress:
                 progress(index + 1, len(every))
         whole, alone, drawn = values[0], values[1 : 1 + len(modules)], values[1 + len(modules) :]
-        low, high = _interval(rng, kept, drawn)
+        weights, reach = fitted(kept, drawn)
         table = pl.DataFrame(
             {
                 "site": [module.name for module in modules],
                 "kind": [module.kind for module in modules],
                 "label": [module.label for module in modules],
-                "score": fitted(kept, drawn),
-                "low": low,
-                "high": high,
+                "score": weights,
+                "low": weights - reach,
+                "high": weights + reach,
                 "measured": whole - alone,
                 "cad": self._cad(model, objective, modules),
             }
@@ -92,8 +93,12 @@ class Coar:
     def _check(self, modules: int) -> None:
         if not 0 < self.share < 1:
             raise BadArgument(f"A share of {self.share} ablates none or all: give one between 0 and 1.")
-        if self.trials <= modules:
-            raise BadArgument(f"{self.trials} trials cannot tell {modules} modules apart: give more than that.")
+        needed = trials_needed(modules, self.share)
+        if self.trials < needed:
+            raise BadArgument(
+                f"{self.trials} trials cannot tell {modules} modules apart, each left out of {self.share:g} of them: "
+                f"give {needed} or more."
+            )
 
     def _cad(self, model: Model, objective: Objective, modules: Sequence[Site]) -> list[float]:
         """Σ α over each module's weights."""
@@ -106,8 +111,9 @@ class Coar:
 class Regressed(Finding):
     """The scores.
 
-    table: a row for each module in order of execution: site, kind, label, score (w_c), low, high (bootstrap over
-    trials), measured (how far J falls without it alone), cad (Σ α). whole: J of the model as it is.
+    table: a row for each module in order of execution: site, kind, label, score (w_c), low, high (of the fit, which
+    takes for noise what no sum over modules explains), measured (how far J falls without it alone), cad (Σ α). whole: J
+    of the model as it is.
     """
 
     whole: float
@@ -133,25 +139,43 @@ class Regressed(Finding):
         return figure
 
 
+def trials_needed(modules: int, share: float) -> int:
+    """Two for each weight, and so many that in every other draw or more no module is kept in all, or gone in all."""
+    constant = max(share, 1 - share)
+    return max(2 * (modules + 1), math.ceil(math.log(2 * modules) / -math.log(constant)))
+
+
 def ablations(rng: np.random.Generator, trials: int, modules: int, share: float) -> Kept:
-    """Which modules are kept in each trial; each is left out by its own toss."""
-    return rng.random((trials, modules)) >= share
+    """Which modules are kept in each trial, each left out by its own toss; drawn anew until all weights are determined.
+
+    That takes two draws or so from `trials_needed` on.
+    """
+    while True:
+        kept = rng.random((trials, modules)) >= share
+        if np.linalg.matrix_rank(_design(kept)) == modules + 1:
+            return kept
 
 
-def fitted(kept: Kept, values: Values) -> Float[np.ndarray, " module"]:
-    """The weights of the least-squares fit with an intercept; the smallest ones where several fit."""
-    design = np.concatenate([kept.astype(float), np.ones((len(kept), 1))], axis=1)
-    found: Float[np.ndarray, " module"] = np.linalg.lstsq(design, values, rcond=None)[0][:-1]
-    return found
+def fitted(kept: Kept, values: Values) -> tuple[Weights, Weights]:
+    """The weights of the least-squares fit with an intercept, and how far their 95 % intervals reach to each side.
+
+    t·√(s²·(XᵀX)⁻¹_cc), of trials − modules − 1 degrees of freedom.
+    """
+    design = _design(kept)
+    found, *_ = np.linalg.lstsq(design, values, rcond=None)
+    freedom = len(values) - design.shape[1]
+    variance = ((values - design @ found) ** 2).sum() / freedom * np.linalg.inv(design.T @ design).diagonal()
+    return found[:-1], _t(freedom) * np.sqrt(variance[:-1])
 
 
-def _interval(
-    rng: np.random.Generator, kept: Kept, values: Values
-) -> tuple[Float[np.ndarray, " module"], Float[np.ndarray, " module"]]:
-    """The percentile bootstrap over trials."""
-    drawn = rng.integers(len(values), size=(ROUNDS, len(values)))
-    low, high = np.percentile([fitted(kept[rows], values[rows]) for rows in drawn], [2.5, 97.5], axis=0)
-    return low, high
+def _design(kept: Kept) -> Float[np.ndarray, "trial column"]:
+    return np.concatenate([kept.astype(float), np.ones((len(kept), 1))], axis=1)
+
+
+def _t(freedom: int) -> float:
+    """Student's quantile by two terms of its expansion about the normal one (Fisher and Cornish 1960)."""
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def _zeros(model: Model, gone: Sequence[Site]) -> dict[str, Tensor]:

@@ -15,10 +15,22 @@ from matplotlib.figure import Figure
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.intervals import mean_score
+from turpentine.models.generate import batches
 from turpentine.models.model import Model
+from turpentine.models.site_table import best_sites
+from turpentine.models.sites import Sites
 from turpentine.models.text import find_subject
 
 Points = Float[np.ndarray, "word feature"]
+Distances = Float[np.ndarray, "*set word word"]
+Spread = Float[np.ndarray, "channel channel"]
+Axes = Float[np.ndarray, "feature 2"]
+
+CLOSE = 1e-9
+"""Scores are alike that differ by less: a shuffle may well give the groups themselves."""
+
+BATCH = 64
+"""Background prompts that are encoded at a time."""
 
 PARTS = {"key": "to_k", "value": "to_v"}
 
@@ -27,10 +39,14 @@ PARTS = {"key": "to_k", "value": "to_v"}
 class Heads:
     """How well each head's keys, or values, tell groups of words apart.
 
-    template: the prompt for a word, with {} for it; the state of the word's last token counts. seed: of the resamples.
+    template: the prompt for a word, with {} for it; the state of the word's last token counts. background: prompts
+    whose tokens, without start, end and padding, the axes of the picture are fitted on, such as many captions; the
+    words themselves by default. shuffles: of the groups' words, to say what chance does. seed: of all draws.
     """
 
     template: str = "{}"
+    background: tuple[str, ...] = ()
+    shuffles: int = 1000
     seed: int = 0
 
     @torch.no_grad()
@@ -38,27 +54,51 @@ class Heads:
         """The silhouettes of groups of words in every head's keys and values.
 
         groups: two names or more, each with two words or more. The denoiser is not run.
-        Raises BadArgument for fewer, or a template without {}; EmptyConcept for a word that the model has no token for.
+        Raises BadArgument for fewer, a template without {}, or no shuffle; EmptyConcept for a word that the model has
+        no token for.
         """
         if len(groups) < 2 or min(map(len, groups.values())) < 2:
             raise BadArgument("Heads are told apart by two groups or more, each of two words or more.")
         if "{}" not in self.template:
             raise BadArgument(f"The template {self.template!r} has no place for a word: write {{}} there.")
+        if self.shuffles < 1:
+            raise BadArgument(f"{self.shuffles} shuffles show no chance: give 1 or more.")
         words = [word for group in groups.values() for word in group]
         names = list(groups)
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
         states = self._states(model, words)
-        rows, points = [], {}
+        spread = self._spread(model) if self.background else _covariance(states.double().cpu().numpy())
+        rows, points, axes = [], {}, {}
         for site in model.sites.only(kind="cross-attention", level="module"):
             module: Any = model.module(site.name)
             for part, layer in PARTS.items():
-                read = getattr(module, layer).forward(states).float().cpu().numpy().astype(np.float64)
-                for head, found in enumerate(np.split(read, module.heads, axis=1)):
-                    score = mean_score(silhouettes(found, of).tolist(), self.seed)
+                linear = getattr(module, layer)
+                read = linear.forward(states).double().cpu().numpy()
+                weight = linear.weight.double().cpu().numpy()
+                by_head = (np.split(each, module.heads, axis) for each, axis in ((read, 1), (weight, 0)))
+                for head, (found, own) in enumerate(zip(*by_head, strict=True)):
+                    score = mean_score(silhouettes(distances(found), of).tolist(), self.seed)
                     rows.append((site.name, site.label, head, part, *score))
                     points[site.label, head, part] = found
+                    axes[site.label, head, part] = principal(own @ spread @ own.T)
         table = pl.DataFrame(rows, ["site", "label", "head", "part", "score", "low", "high"], orient="row")
-        return HeadsFound(table, model.sites, "Heads that tell groups apart", points, words, of, names)
+        best = best_by_chance(np.stack([distances(each) for each in points.values()]), of, self.shuffles, self.seed)
+        p = (1 + int((best > table["score"].to_numpy().max() - CLOSE).sum())) / (1 + len(best))
+        chance = float(np.quantile(best, 0.95, method="higher"))
+        return HeadsFound(
+            table, model.sites, "Heads that tell groups apart", points, axes, words, of, names, chance=chance, p=p
+        )
+
+    def _spread(self, model: Model) -> Spread:
+        """The covariance of the states of all the background's tokens, which is that of their keys within a matrix."""
+        states = []
+        for some in batches(len(self.background), BATCH):
+            prompts = self.background[some]
+            hidden = model.encode(prompts).hidden
+            for row, prompt in zip(hidden, prompts, strict=True):
+                own = find_subject(model.pipeline.tokenizer, prompt, length=len(row)).subject
+                states.append(row[list(own)].double().cpu().numpy())
+        return _covariance(np.concatenate(states))
 
     def _states(self, model: Model, words: Sequence[str]) -> torch.Tensor:
         prompts = [self.template.format(word) for word in words]
@@ -75,14 +115,30 @@ class HeadsFound(Finding):
     """The silhouettes.
 
     table: a row for each head and part: site, label, head (from 0), part ("key" or "value"), score (the mean silhouette
-    of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high. points: keys or values by
-    label, head and part. words, group, names: of each point, its group's index, and the groups' names.
+    of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high. points, axes: keys or values by
+    label, head and part, and the two directions in which the background's spread most. words, group, names: of each
+    point, its group's index, and the groups' names. chance: what the highest score of all stays below in 95 % of
+    shuffles of the words over the groups, so that a head above it is no winner by luck. p: the share of shuffles in
+    which it is as high as here.
     """
 
     points: Mapping[tuple[str, int, str], Points]
+    axes: Mapping[tuple[str, int, str], Axes]
     words: list[str]
     group: np.ndarray
     names: list[str]
+    chance: float
+    p: float
+
+    @property
+    def above(self) -> int:
+        """How many of the table's rows score more than `chance`."""
+        return int((self.table["score"] > self.chance + CLOSE).sum())
+
+    def sites(self, top: int = 8) -> Sites:
+        """The modules with the best heads."""
+        best = self.table.group_by("site", maintain_order=True).agg(pl.col("score").max())
+        return best_sites(self.everything, best, top)
 
     def best(self, part: str = "value") -> tuple[str, int]:
         """Label and number of the head with the highest score."""
@@ -109,7 +165,7 @@ class HeadsFound(Finding):
         above.colorbar(image, ax=above.axes, label="silhouette")
         shown = [(self.best(part), part, "best") for part in PARTS] + [(self.worst("value"), "value", "worst")]
         for axis, ((label, head), part, rank) in zip(below.subplots(1, len(shown)), shown, strict=True):
-            flat = flattened(self.points[label, head, part])
+            flat = self.points[label, head, part] @ self.axes[label, head, part]
             for number, name in enumerate(self.names):
                 mine = flat[self.group == number]
                 axis.scatter(*mine.T, s=14, label=name)
@@ -120,23 +176,33 @@ class HeadsFound(Finding):
         return figure
 
 
-def silhouettes(points: Points, of: np.ndarray) -> Float[np.ndarray, " word"]:
-    """(b − a) / max(a, b): a is a point's mean distance to its own group, b to the nearest other (Rousseeuw 1987)."""
-    distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    groups = np.unique(of)
-    member = of[None] == groups[:, None]
-    totals = distance @ member.T
-    own = member.T
-    sizes = member.sum(1)
-    a = (totals * own).sum(1) / ((own * sizes).sum(1) - 1)
-    b = np.where(own, np.inf, totals / sizes).min(1)
-    found: Float[np.ndarray, " word"] = (b - a) / np.maximum(np.maximum(a, b), 1e-12)
+def distances(points: Points) -> Float[np.ndarray, "word word"]:
+    """Of each point to each."""
+    found: Float[np.ndarray, "word word"] = np.linalg.norm(points[:, None] - points[None], axis=-1)
     return found
 
 
-def flattened(points: Points) -> Float[np.ndarray, "word 2"]:
-    """The first two principal components."""
-    centred = points - points.mean(0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    flat: Float[np.ndarray, "word 2"] = centred @ axes[:2].T
-    return flat
+def silhouettes(distance: Distances, of: np.ndarray) -> Float[np.ndarray, "*set word"]:
+    """(b − a) / max(a, b): a is a point's mean distance to its own group, b to the nearest other (Rousseeuw 1987)."""
+    own = of[:, None] == np.unique(of)
+    sizes = own.sum(0)
+    totals = distance @ own.astype(float)
+    a = (totals * own).sum(-1) / ((own * sizes).sum(-1) - 1)
+    b = np.where(own, np.inf, totals / sizes).min(-1)
+    found: Float[np.ndarray, "*set word"] = (b - a) / np.maximum(np.maximum(a, b), 1e-12)
+    return found
+
+
+def best_by_chance(distance: Distances, of: np.ndarray, shuffles: int, seed: int) -> Float[np.ndarray, " shuffle"]:
+    """The highest mean silhouette of all sets of points, for each shuffle of the points over the groups."""
+    rng = np.random.default_rng(seed)
+    return np.array([silhouettes(distance, rng.permutation(of)).mean(-1).max() for _ in range(shuffles)])
+
+
+def principal(spread: Float[np.ndarray, "feature feature"]) -> Axes:
+    """The two directions of the largest variance."""
+    return np.linalg.eigh(spread)[1][:, :-3:-1]
+
+
+def _covariance(states: Float[np.ndarray, "token channel"]) -> Spread:
+    return np.cov(states, rowvar=False, bias=True)

@@ -25,18 +25,22 @@ def overlap(a: Bool[np.ndarray, "height width"], b: Bool[np.ndarray, "height wid
 
 
 def power_by_radius(x: Float[np.ndarray, "channel height width"]) -> Float[np.ndarray, " radius"]:
-    """The power spectrum without the mean, summed over channels and rings: entry r is of r to r + 1 cycles a side."""
+    """The power spectrum without the mean, summed over channels and rings of cycles per pixel, whatever the shape.
+
+    Entry r is of r to r + 1 cycles along the shorter side.
+    """
     centred = x - x.mean((1, 2), keepdims=True)
     power = (np.abs(np.fft.fft2(centred)) ** 2).sum(0)
     height, width = power.shape
-    down, across = np.fft.fftfreq(height) * height, np.fft.fftfreq(width) * width
+    shorter = min(height, width)
+    down, across = (np.rint(np.fft.fftfreq(side) * side) * shorter / side for side in (height, width))
     radius = np.hypot(down[:, None], across[None]).astype(int)
     found: Float[np.ndarray, " radius"] = np.bincount(radius.ravel(), power.ravel())
     return found
 
 
 def high_share(x: Float[np.ndarray, "channel height width"]) -> float:
-    """The share of the power at half the highest frequency along a side, or above; 0 for a plain picture (T45)."""
+    """The share of the power at half the highest frequency of a row, or above; 0 for a plain picture (T45)."""
     power = power_by_radius(x)
     total = float(power.sum())
     cut = min(x.shape[1:]) // 4

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
+from string import punctuation
 
 import numpy as np
 import polars as pl
@@ -19,13 +20,14 @@ from torch import Tensor
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.explain.looks import foreground, overlap
+from turpentine.intervals import mean_score
 from turpentine.models.attention import grid, probabilities
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
 from turpentine.models.sites import Sites
-from turpentine.models.text import find_subject
+from turpentine.models.text import find_all
 from turpentine.progress import Progress
 
 Heat = Float[np.ndarray, "height width"]
@@ -36,7 +38,8 @@ Mask = Bool[np.ndarray, "tall wide"]
 class Maps:
     """Maps of words, from the probabilities of all cross-attention modules and steps, or of some.
 
-    words: of the prompts, several tokens or words being one map; every word by default. sites: modules, with a window
+    words: of the prompts, capitals and punctuation around them apart, several tokens or words being one map; every word
+    by default. A word that is there several times has one map, the sum over its places. sites: modules, with a window
     for some of the steps; all by default, the mid block and the lowest resolution among them. threshold: τ, of a map's
     largest value, from which on a pixel belongs to the word. steps: of DDIM. guidance_scale: w.
     """
@@ -73,7 +76,7 @@ class Maps:
         images: list[Image.Image] = []
         for rows in batches(len(texts), self.batch_size):
             latents = model.noise(numbers[rows], size=size)
-            counted = sorted({token for words in asked[rows] for tokens in words.values() for token in tokens})
+            counted = sorted({token for words in asked[rows] for at in words.values() for part in at for token in part})
             summed = _Sum(latents, counted)
             cond, empty = model.encode(texts[rows], size=size), model.encode([""], size=size)
             with hooked(model, {sites: summed.add}):
@@ -81,16 +84,34 @@ class Maps:
                     latents = step.x_next
             images += model.decode(latents)
             for maps, words in zip(summed.maps(), asked[rows], strict=True):
-                at = {word: [counted.index(token) for token in tokens] for word, tokens in words.items()}
-                heats.append({word: maps[each].mean(0).numpy() for word, each in at.items()})
+                by_token = dict(zip(counted, maps.numpy(), strict=True))
+                heats.append({word: _of_places(by_token, places) for word, places in words.items()})
             if progress:
                 progress(rows.stop, len(texts))
         table = _table(texts, numbers, heats, images, self.threshold)
         return Mapped(table, model.sites, "Where words were looked at", heats, images, self.threshold)
 
-    def _tokens(self, model: Model, text: str) -> dict[str, range]:
-        words = self.words or tuple(dict.fromkeys(text.split()))
-        return {word: find_subject(model.pipeline.tokenizer, text, word, length=model.tokens).subject for word in words}
+    def _tokens(self, model: Model, text: str) -> dict[str, list[range]]:
+        """The tokens of each word, for each place where it is."""
+        tokenizer = model.pipeline.tokenizer
+        return {
+            word: find_all(tokenizer, text, word.strip(punctuation) or word, length=model.tokens)
+            for word in self.words or _words(text)
+        }
+
+
+def _words(text: str) -> list[str]:
+    """Each word once, as it is spelt first."""
+    found: dict[str, str] = {}
+    for word in filter(None, (word.strip(punctuation) for word in text.split())):
+        found.setdefault(word.lower(), word)
+    return list(found.values())
+
+
+def _of_places(by_token: dict[int, Heat], places: Sequence[range]) -> Heat:
+    """The mean over the tokens of a place (DAAM), summed over the places."""
+    found: Heat = np.sum([np.mean([by_token[token] for token in place], axis=0) for place in places], axis=0)
+    return found
 
 
 class _Sum:
@@ -156,6 +177,15 @@ class Mapped(Finding):
                     )
                 )
         return pl.DataFrame(rows, ["picture", "head", "dependent", "iou", "iod", "ioh"], orient="row")
+
+    def dependencies(self) -> pl.DataFrame:
+        """The overlaps' means over the pictures: head, dependent, measure (mIoU, mIoD or mIoH), value, low, high, n."""
+        rows = []
+        for (head, dependent), part in self.overlaps().group_by("head", "dependent", maintain_order=True):
+            for measure, column in (("mIoU", "iou"), ("mIoD", "iod"), ("mIoH", "ioh")):
+                rows.append((head, dependent, measure, *mean_score(part[column].to_list()), len(part)))
+        names = ["head", "dependent", "measure", "value", "low", "high", "n"]
+        return pl.DataFrame(rows, names, orient="row")
 
     def plot(self) -> Figure:
         """A row for each picture: the picture, then each word's map over it."""

@@ -99,15 +99,17 @@ def _called(found: Traced, row: dict[str, object]) -> str:
 
 
 def heads(found: HeadsFound) -> str:
-    """The best and the worst head."""
+    """The best and the worst head, and whether the best is so by more than luck."""
     best = found.table.sort("score", descending=True).row(0, named=True)
     worst = found.table.sort("score").row(0, named=True)
-    apart = int((found.table["low"] > 0).sum())
+    others = f", as {'is 1 other' if found.above == 2 else f'are {found.above - 1} others'}" if found.above > 1 else ""
     return (
         f"{', '.join(found.names[:-1])} and {found.names[-1]} are told apart best by the {best['part']}s of "
         f"{best['label']}'s head {best['head']} (silhouette {_signed(best['score'])}, {_signed(best['low'])} to "
         f"{_signed(best['high'])}), worst by the {worst['part']}s of {worst['label']}'s head {worst['head']} "
-        f"({_signed(worst['score'])}). {apart} of {len(found.table)} sets of keys or values do so beyond chance."
+        f"({_signed(worst['score'])}). The best is {'' if found.above else 'not '}above what the best of "
+        f"{len(found.table)} sets of keys or values reaches by chance in 95 % of shuffles of the words "
+        f"({_signed(found.chance)}){others}."
     )
 
 

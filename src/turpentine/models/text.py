@@ -127,6 +127,13 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
     end = min(len(ids), length) - 1
     if subject is None:
         return Places(range(min(1, end - 1), end), end, length)
+    return Places(find_all(tokenizer, prompt, subject, length=length)[-1], end, length)
+
+
+def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[range]:
+    """The tokens of a subject each time that it is in a prompt, once at least. Raises as `find_subject` does."""
+    ids = tokenizer(prompt).input_ids
+    end = min(len(ids), length) - 1
     wanted = subject_ids(tokenizer, subject)
     starts = [at for at in range(1, end - len(wanted) + 1) if ids[at : at + len(wanted)] == wanted]
     if not starts:
@@ -134,7 +141,7 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
             f"The subject {subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
             "write it there in the same words, or give other templates."
         )
-    return Places(range(starts[-1], starts[-1] + len(wanted)), end, length)
+    return [range(at, at + len(wanted)) for at in starts]
 
 
 def subject_ids(tokenizer: Any, subject: str) -> list[int]:

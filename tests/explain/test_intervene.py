@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from turpentine.errors import BadArgument
-from turpentine.explain import Intervene
+from turpentine.explain import Intervene, Interventions
 from turpentine.explain.looks import foreground, overlap
 from turpentine.intervals import wilson
 from turpentine.judges import EmojiJudge
-from turpentine.models import Model, count_rows, sever
+from turpentine.models import Model, Sites, count_rows, sever
 
 PROMPTS, SEEDS = ["a church in noto style", "a dog in flat style", "a truck"], [0, 1, 2]
 
@@ -77,5 +77,34 @@ def test_it_is_drawn_and_saved(emoji: Model, tmp_path) -> None:
 def test_nothing_to_try_is_told(emoji: Model) -> None:
     with pytest.raises(BadArgument, match="no intervention to try"):
         Intervene(())(emoji, "a church", 0)
-    with pytest.raises(BadArgument, match="has no column site"):
+    with pytest.raises(BadArgument, match="score letters and no sites"):
         Intervene(("q1",), steps=2)(emoji, "a church", 0).sites()
+
+
+def interventions(letters: list[str]) -> Interventions:
+    rows = [(name, "layout", 1 - number / 10, 0.0, 1.0, 1) for number, name in enumerate(["untouched", *letters])]
+    table = pl.DataFrame(rows, ["letters", "measure", "value", "low", "high", "n"], orient="row")
+    return Interventions(table, Sites((), ()), "", pl.DataFrame(), {})
+
+
+def test_a_grid_is_every_window_of_every_layer_by_one_act() -> None:
+    windows, layers, kept = interventions(["p1:MID", "p2:MID", "p1:UP1", "p2:UP1"]).grid("layout")
+    assert (windows, layers) == (["1", "2"], ["MID", "UP1"])
+    np.testing.assert_allclose(kept, [[0.9, 0.8], [0.7, 0.6]])
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [
+        ["q1:MID", "p2:MID"],
+        ["q1:MID", "q2:MID", "p1:UP1", "p2:UP1"],
+        ["q1:MID", "q2:UP1"],
+        ["q1:MID", "q1:UP1", "q2:MID", "q2:UP1"],
+        ["q1", "q2"],
+        ["qMID"],
+        [],
+    ],
+)
+def test_other_letters_are_no_grid(letters: list[str]) -> None:
+    with pytest.raises(BadArgument, match="are no grid"):
+        interventions(letters).grid("layout")

@@ -23,6 +23,7 @@ from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention, run_branches
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Latents, Model
+from turpentine.models.sites import Sites
 from turpentine.progress import Progress
 
 UNTOUCHED = "untouched"
@@ -141,6 +142,13 @@ class Interventions(Finding):
     rows: pl.DataFrame
     images: dict[str, list[Image.Image]]
 
+    def sites(self, top: int = 8) -> Sites:
+        """Raises BadArgument: an intervention may be on many modules and a part of the steps."""
+        raise BadArgument(
+            "Interventions score letters and no sites: choose a layer, and select it by its label, as in "
+            'model.sites.only(kind="cross-attention", label="MID").'
+        )
+
     def plot(self) -> Figure:
         """A panel for each measure, a bar with its interval for each intervention."""
         measures = self.table["measure"].unique(maintain_order=True).to_list()
@@ -160,13 +168,18 @@ class Interventions(Finding):
     def grid(self, measure: str) -> tuple[list[str], list[str], Float[np.ndarray, "layer window"]]:
         """Windows, layers, and a measure of each, where the letters are every window of every layer, such as q2:MID.
 
-        Raises BadArgument for other letters.
+        Raises BadArgument for other letters, or those of two acts, such as q2:MID and p2:UP1.
         """
         part = self.table.filter((pl.col("measure") == measure) & (pl.col("letters") != UNTOUCHED))
         named = [letters[1:].partition(":") for letters in part["letters"]]
         windows, layers = ([*dict.fromkeys(each)] for each in ([n[0] for n in named], [n[2] for n in named]))
-        if [(layer, window) for window, _, layer in named] != list(product(layers, windows)):
-            raise BadArgument("The interventions are no grid: give every window of every layer, layer by layer.")
+        acts = {letters[0] for letters in part["letters"]}
+        is_whole = [(layer, window) for window, _, layer in named] == list(product(layers, windows))
+        if len(acts) != 1 or not is_whole or not all(windows) or not all(layers):
+            raise BadArgument(
+                "The interventions are no grid: give every window of every layer, layer by layer, by one of q, o, p "
+                "and r, such as q1:MID, q2:MID, q1:UP1, q2:UP1."
+            )
         return windows, layers, part["value"].to_numpy().reshape(len(layers), len(windows))
 
     def plot_grid(self, measure: str) -> Figure:

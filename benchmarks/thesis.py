@@ -14,6 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from pages import DOCS, fill, table
 from PIL import Image
 
 import turpentine as tp
+from turpentine.emoji.captions import stream
 from turpentine.emoji.world import COLOURS, STYLES
 from turpentine.explain import Clock, Dynamics, Heads, Intervene, Interventions, LocoGen, Trace, Traced, Unfolding
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
@@ -220,9 +222,10 @@ def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
         },
         "styles": {style: [f"{word} in {style} style" for word in ("dog", "car", "fish", "cat")] for style in STYLES},
     }
+    captions = tuple(one.caption for one in islice(stream(0), 2000))
     rows = []
     for name, groups in groupings.items():
-        found = Heads()(pictures.model, groups)
+        found = Heads(background=captions)(pictures.model, groups)
         save(found.plot(), docs / f"heads-{name}.png")
         for part in ("key", "value"):
             mine = found.table.filter(pl.col("part") == part).sort("score", descending=True)
@@ -230,9 +233,10 @@ def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
                 f"{row['label']}, head {row['head']}: " + spanned(row["score"], row["low"], row["high"], 1, 2)
                 for row in (mine.row(0, named=True), mine.row(-1, named=True))
             ]
-            above = int((mine["low"] > 0).sum())
-            rows.append([name, f"{part}s", *cells, f"{above} of {len(mine)}", f"{mine['score'].mean():.2f}"])
-    return {"heads": table(["groups", "", "best", "worst", "with an interval above 0", "mean of all"], rows)}
+            above = int((mine["score"] > found.chance).sum())
+            chance = f"{found.chance:.2f} (p {found.p:.3f})"
+            rows.append([name, f"{part}s", *cells, chance, f"{above} of {len(mine)}", f"{mine['score'].mean():.2f}"])
+    return {"heads": table(["groups", "", "best", "worst", "best by chance", "above that", "mean of all"], rows)}
 
 
 def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:

@@ -24,6 +24,15 @@ def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> tuple[int, str, st
         (["dynamics", "a church", "--seeds", "0"], {"measure", "label", "step", "value"}),
         (["maps", "a church in noto style", "--word", "church", "--word", "noto style"], {"word", "mass", "iou"}),
         (["trace", "a church", "--concept", "church", "--where", "text", "--seeds", "0"], {"label", "effect", "low"}),
+        (["clock", "a church", "--times", "-0.2,=0.5,shuffled", "--layers", "LOWRES"], {"letters", "measure", "value"}),
+        (["clock", "a church", "--times=+0.1", "--seeds", "0", "--rows", "4"], {"letters", "measure", "value"}),
+        (["loco", "A Church", "--concept", "church", "--seeds", "0", "--width", "8"], {"window", "score", "low"}),
+        (
+            ["loco", "a dog in noto style", "--concept", "noto style", "--target", "flat style", "--seeds", "0"],
+            {"window", "score", "n"},
+        ),
+        (["entangle", "dog=cat,church", "owl=penguin,apple", "--seeds", "0"], {"company", "value", "low"}),
+        (["contributions", "a car", "--seeds", "0-1", "--at", "UP4,UP7"], {"kind", "label", "ratio"}),
         (["heads", "animals=dog,cat,owl", "buildings=church,house"], {"label", "head", "part", "score"}),
     ],
 )
@@ -77,6 +86,22 @@ def test_a_trace_leads_to_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["maps", "a church", "--word", "dog"], "'dog' is not in"),
         (["trace", "a church", "--concept", "dog"], "'dog' is not in"),
         (["trace", "a church", "--concept", "church", "--column", "taste"], "no column 'taste'"),
+        (["trace", "a dog in noto style", "--concept", "style"], "never says 'style' in object: there are "),
+        (["trace", "a church in noto style", "--concept", "church in"], "did you mean 'church'"),
+        (["trace", "a dog", "--concept", "dog", "--by", ""], "There is no judge"),
+        (["clock"], "There is no prompt"),
+        (["clock", "a church", "--times", "later"], "'later' is no other time"),
+        (["clock", "a church", "--times", "-1.5"], "more than the whole schedule"),
+        (["clock", "a church", "--times", ","], "no other time"),
+        (["clock", "a church", "--layers", "UP77"], "UP77"),
+        (["loco", "a church", "--concept", "dog"], "'dog' is not in"),
+        (["loco", "a church", "--concept", "church", "--width", "17"], "no window of 17 layers"),
+        (["loco", "a church", "--concept", "church", "--column", "style"], "never says 'church' in style"),
+        (["loco", "a church", "--concept", "church", "--column", "object_p"], "object_p is no label"),
+        (["entangle"], "one at least"),
+        (["entangle", "dog=cat"], "'dog=cat' is no object in company"),
+        (["entangle", "church in=cat,dog"], "did you mean 'church'"),
+        (["windows", "a dog " * 60], "would be cut off"),
         (["heads", "dog,cat"], "two groups or more"),
         (["heads", "dog,cat", "church,house", "--template", "a"], "no place for a word"),
         (["windows", "a church", "--seeds", "x"], "x"),
@@ -93,7 +118,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
 
 def test_the_help_names_the_instruments_and_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = told(capsys, "--help")
-    assert all(name in out for name in ("windows", "dynamics", "maps", "trace", "heads"))
+    assert all(name in out for name in ("windows", "dynamics", "maps", "trace", "clock", "loco", "entangle", "heads"))
     _, out, _ = told(capsys, "trace", "--help")
     assert "words of the prompts" in out.lower() and "--sites-from" in out
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from turpentine.errors import EmptySelection, UnknownName
-from turpentine.explain.letters import WINDOWS, group, intervention
+from turpentine.explain.letters import USUAL, WINDOWS, group, intervention, usual
 from turpentine.models import Model, sample
 
 STEPS = 20
@@ -83,3 +83,11 @@ def test_severing_acts_on_the_prompt_alone(sd1: Model) -> None:
     assert all(torch.allclose(run, plain, atol=1e-4) for run in runs)
     alone = list(sample(sd1, empty, empty, sd1.noise([0]), steps=4, guidance_scale=1.0))[-1].x_next
     torch.testing.assert_close(plain, alone, rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_usual_is_left_out_where_a_model_has_no_such_modules(emoji: Model, sdxl: Model) -> None:
+    assert usual(emoji) == USUAL
+    found = usual(sdxl)
+    assert set(found) < set(USUAL) and {"q1", "qALL", "qHIGHRES"} <= set(found)
+    for letters in found:
+        intervention(sdxl, letters)

@@ -32,7 +32,7 @@ Words = Annotated[tuple[str, ...], Parameter(show_default=False)]
 def windows(
     *prompts: str,
     seeds: str = "0-7",
-    letters: str = "q1,q2,q3,q4,qLOWRES,qHIGHRES,oLOWRES,oHIGHRES,qALL",
+    letters: str | None = None,
     kind: str = "cross-attention",
     steps: PositiveInt = 20,
     guidance_scale: float = 4.0,
@@ -48,7 +48,8 @@ def windows(
     seeds: numbers and ranges, such as 0-7,9.
     letters: the interventions, with commas between: q severs inside, o everywhere but inside, p swaps the prompt for
         the empty one inside, r everywhere but inside; then a window (1, 2, 3, 4, 1.2), modules (ALL, LOWRES, HIGHRES, a
-        label such as MID), or both, such as q2:MID.
+        label such as MID), or both, such as q2:MID; by default q1 to q4, qALL, and q and o of LOWRES and HIGHRES where
+        the model has such.
     kind: of the modules: cross-attention, self-attention, feed-forward or resnet.
     steps: of the solver.
     guidance_scale: how strongly the prompt guides.
@@ -59,10 +60,12 @@ def windows(
     json: print one JSON document.
     """
     from turpentine.explain import Intervene
+    from turpentine.explain.letters import usual
 
     texts, numbers = _pairs(prompts, seeds)
-    asked = Intervene(tuple(_listed(letters)), kind, steps, guidance_scale, rows)
     model = _loaded(source, prompts)
+    chosen = tuple(_listed(letters)) if letters is not None else usual(model, kind=kind)
+    asked = Intervene(chosen, kind, steps, guidance_scale, rows)
     judge = _judge(by or ("emoji" if source.model == "emoji" else None))
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, judge=judge, progress=progress)
@@ -157,7 +160,7 @@ def trace(
     where: components of the denoiser, or of the text encoder.
     seeds: numbers and ranges, such as 0-7,9.
     column: of the judge: a label that should be the concept, or a number; by default the label that the concept is one
-        of, or the judge's first column.
+        of, or else the judge's first column, if that is a number.
     noise: on the concept's embeddings, in standard deviations.
     steps: of the solver.
     guidance_scale: how strongly the prompt guides.
@@ -167,18 +170,129 @@ def trace(
     json: print one JSON document.
     """
     from turpentine.explain import Trace
-    from turpentine.judges.base import sought
 
     texts, numbers = _pairs(prompts, seeds)
-    judge = _judge(by)
-    assert judge is not None  # one is always named
-    known = sought(judge, concept)
-    chosen = column or (known.column if known else next(iter(judge.columns)))
-    wanted = known.wanted if known and known.column == chosen else concept
-    asked = Trace(where, chosen, noise, steps, guidance_scale, rows)
+    judge = _named_judge(by)
+    asked = Trace(where, column or _column(judge, concept), noise, steps, guidance_scale, rows)
     model = _loaded(source, prompts)
     with shown("Tracing", "pictures") as progress:
-        found = asked(model, texts, numbers, subject=concept, judge=judge, wanted=wanted, progress=progress)
+        found = asked(model, texts, numbers, subject=concept, judge=judge, progress=progress)
+    _tell(found, out, json)
+
+
+def clock(
+    *prompts: str,
+    seeds: str = "0-7",
+    times: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-0.2,-0.1,+0.1,+0.2,=0.5,shuffled",
+    layers: str = "ALL",
+    steps: PositiveInt = 20,
+    guidance_scale: float = 4.0,
+    rows: PositiveInt = 256,
+    by: str | None = None,
+    out: Path = Path("explained/clock"),
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Tell the resnets another time than the picture's, and see what the time is for.
+
+    prompts: what to draw; every prompt is drawn with every seed.
+    seeds: numbers and ranges, such as 0-7,9.
+    times: with commas between: +0.1 is later in the schedule by a tenth of it, -0.1 earlier, =0.5 half-way at every
+        step; shuffled has the steps' own times in another order.
+    layers: the resnets: ALL; LOWRES, those at a quarter of the highest resolution or below; HIGHRES, those at it.
+    steps: of the solver.
+    guidance_scale: how strongly the prompt guides.
+    rows: of the denoiser in one call, at most; fewer take less memory.
+    by: the judge whose labels are compared with those of the untouched pictures; that of the emoji world for the
+        embedded model, none for others.
+    out: the folder for table.parquet and plot.png.
+    json: print one JSON document.
+    """
+    from turpentine.explain import Clock
+
+    texts, numbers = _pairs(prompts, seeds)
+    asked = Clock(tuple(_listed(times)), layers, steps, guidance_scale, rows)
+    model = _loaded(source, prompts)
+    judge = _judge(by or ("emoji" if source.model == "emoji" else None))
+    with shown("Drawing", "pictures") as progress:
+        found = asked(model, texts, numbers, judge=judge, progress=progress)
+    _tell(found, out, json)
+
+
+def loco(
+    *prompts: str,
+    concept: str,
+    width: PositiveInt = 3,
+    target: str = "",
+    seeds: str = "0-7",
+    column: str | None = None,
+    steps: PositiveInt = 20,
+    guidance_scale: float = 4.0,
+    rows: PositiveInt = 256,
+    by: str = "emoji",
+    out: Path = Path("explained/loco"),
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Find the layers in a row that control a concept: tell some of them another prompt, and see whether it goes.
+
+    prompts: what to draw, the concept's words in each; every prompt is drawn with every seed.
+    concept: words of the prompts.
+    width: cross-attention layers in a row.
+    target: words in the concept's place in the prompt that these layers are told; the empty prompt by default.
+    seeds: numbers and ranges, such as 0-7,9.
+    column: of the judge: a label that should not be the concept; by default the label that the concept is one of.
+    steps: of the solver.
+    guidance_scale: how strongly the prompt guides.
+    rows: of the denoiser in one call, at most; fewer take less memory.
+    by: the judge, such as emoji.
+    out: the folder for table.parquet and plot.png.
+    json: print one JSON document.
+    """
+    from turpentine.explain import LocoGen
+
+    texts, numbers = _pairs(prompts, seeds)
+    judge = _named_judge(by)
+    asked = LocoGen(width, target, column or _column(judge, concept), steps, guidance_scale, rows)
+    model = _loaded(source, [*prompts, target])
+    with shown("Locating", "pictures") as progress:
+        found = asked(model, texts, numbers, concept=concept, judge=judge, progress=progress)
+    _tell(found, out, json)
+
+
+def entangle(
+    *objects: str,
+    seeds: str = "0-7",
+    column: str = "object",
+    steps: PositiveInt = 20,
+    guidance_scale: float = 4.0,
+    batch_size: PositiveInt = 16,
+    by: str = "emoji",
+    out: Path = Path("explained/entangle"),
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Ask whether a neighbour in the prompt hurts: an object alone, beside what is like it, and beside what is not.
+
+    objects: each with what is like it and what is not, such as dog=cat,church owl=penguin,apple.
+    seeds: numbers and ranges, such as 0-7,9.
+    column: the judge's label for objects.
+    steps: of the solver.
+    guidance_scale: how strongly the prompt guides.
+    batch_size: pictures drawn at once.
+    by: the judge, such as emoji.
+    out: the folder for table.parquet and plot.png.
+    json: print one JSON document.
+    """
+    from turpentine.explain import Entangle
+
+    company = dict(map(_company, objects))
+    near, far = ({one: both[which] for one, both in company.items()} for which in (0, 1))
+    asked = Entangle(column, steps, guidance_scale, batch_size)
+    judge, numbers = _named_judge(by), parse_seeds(seeds)
+    model = _loaded(source, [word for one, both in company.items() for word in (one, *both)])
+    with shown("Drawing", "steps") as progress:
+        found = asked(model, near, far, numbers, judge=judge, progress=progress)
     _tell(found, out, json)
 
 
@@ -206,7 +320,52 @@ def heads(
     _tell(found, out, json)
 
 
-INSTRUMENTS: tuple[Callable[..., None], ...] = (windows, dynamics, maps, trace, heads)
+def contributions(
+    *prompts: str,
+    seeds: str = "0-3",
+    at: str | None = None,
+    steps: PositiveInt = 20,
+    guidance_scale: float = 4.0,
+    batch_size: PositiveInt = 16,
+    out: Path = Path("explained/contributions"),
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Show what self- and what cross-attention add to a picture, and where: such as with a word, and without it.
+
+    prompts: what to draw; every prompt is drawn with every seed.
+    seeds: numbers and ranges, such as 0-7,9.
+    at: labels of the attention modules, with commas between, such as UP4,UP7; by default the first of the last up block
+        but one.
+    steps: of the solver.
+    guidance_scale: how strongly the prompt guides.
+    batch_size: pictures drawn at once.
+    out: the folder for table.parquet and plot.png.
+    json: print one JSON document.
+    """
+    from turpentine.explain import Contributions
+    from turpentine.explain.contributions import KINDS
+
+    texts, numbers = _pairs(prompts, seeds)
+    model = _loaded(source, prompts)
+    sites = None if at is None else model.sites.only(kind=KINDS, level="module", label=_listed(at))
+    asked = Contributions(sites, steps, guidance_scale, batch_size)
+    with shown("Drawing", "pictures") as progress:
+        found = asked(model, texts, numbers, progress=progress)
+    _tell(found, out, json)
+
+
+INSTRUMENTS: tuple[Callable[..., None], ...] = (
+    windows,
+    dynamics,
+    maps,
+    contributions,
+    trace,
+    clock,
+    loco,
+    entangle,
+    heads,
+)
 
 
 def explain_app() -> App:
@@ -244,6 +403,30 @@ def _judge(name: str | None) -> Judge | None:
     from turpentine import judges
 
     return judges.judge(name) if name else None
+
+
+def _named_judge(name: str) -> Judge:
+    judge = _judge(name)
+    if judge is None:
+        raise BadArgument("There is no judge: name one, such as --by emoji.")
+    return judge
+
+
+def _column(judge: Judge, concept: str) -> str:
+    """The one with a label that the concept names; else the judge's first."""
+    from turpentine.judges.base import sought
+
+    known = sought(judge, concept)
+    return known.column if known else next(iter(judge.columns))
+
+
+def _company(text: str) -> tuple[str, tuple[str, str]]:
+    """An object, what is like it, and what is not."""
+    one, _, company = text.partition("=")
+    beside = _listed(company)
+    if not one.strip() or len(beside) != 2:
+        raise BadArgument(f"{text!r} is no object in company: write OBJECT=NEIGHBOUR,OTHER, such as dog=cat,church.")
+    return one.strip(), (beside[0], beside[1])
 
 
 def _tell(found: Finding, out: Path, as_json: bool) -> None:

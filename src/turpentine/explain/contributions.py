@@ -18,7 +18,7 @@ from turpentine.explain.finding import Finding
 from turpentine.explain.looks import foreground
 from turpentine.intervals import mean_score
 from turpentine.models.attention import grid
-from turpentine.models.generate import batches, pair
+from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
@@ -56,8 +56,8 @@ class Contributions:
         """The maps of prompts and seeds, which pair up as in `Model.generate`: such as one with a word, one without.
 
         Only sums over the steps are kept. progress: called with pictures done and in all.
-        Raises BadArgument for other modules than attention, BadWindow for a window without a step, EmptySelection for a
-        model that has no attention at the default.
+        Raises BadArgument for other modules than attention or a prompt that is too long, BadWindow for a window without
+        a step, EmptySelection for a model that has no attention at the default.
         """
         sites = self.sites or _first(model)
         odd = next((site for site in sites if site.kind not in KINDS or site.level != "module"), None)
@@ -65,7 +65,7 @@ class Contributions:
             raise BadArgument(f"{odd} is no attention module: choose among self-attention and cross-attention.")
         if sites.window:
             sites.window.counted(self.steps)
-        texts, numbers = pair(prompts, seeds)
+        texts, numbers = fitting_pairs(model, prompts, seeds)
         heats: dict[str, list[Heat]] = {site.name: [] for site in sites}
         images: list[Image.Image] = []
         for rows in batches(len(texts), self.batch_size):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 from turpentine.errors import EmptySelection, UnknownName
 from turpentine.models.branches import Intervention
@@ -22,6 +23,9 @@ WINDOWS = {"1": (0.0, 0.1), "2": (0.1, 0.3), "3": (0.3, 0.6), "4": (0.6, 1.0), "
 
 GROUPS = ("ALL", "LOWRES", "HIGHRES")
 """Groups of modules: all; those at a quarter of the highest resolution or below; those at the highest."""
+
+USUAL = ("q1", "q2", "q3", "q4", "qLOWRES", "qHIGHRES", "oLOWRES", "oHIGHRES", "qALL")
+"""The thesis's own first questions."""
 
 _FORM = re.compile(r"(?P<act>[qopr])(?P<window>\d(\.\d)?)?:?(?P<layers>[A-Z]+\d*)?")
 
@@ -45,6 +49,16 @@ def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -
     window = WINDOWS[form["window"]] if form["window"] else (0.0, 1.0)
     touched = [chosen.during(*window)] if form["act"] in "qp" else _outside(modules, chosen, window)
     return _acting(form["act"] in "pr", touched, lambda: model.encode([""]))
+
+
+def usual(model: Model, *, kind: str = "cross-attention") -> tuple[str, ...]:
+    """Those of USUAL whose modules the model has: SDXL has no attention at its lowest resolutions."""
+    found = []
+    for letters in USUAL:
+        with suppress(EmptySelection):
+            intervention(model, letters, kind=kind)
+            found.append(letters)
+    return tuple(found)
 
 
 def group(modules: Sites, name: str) -> Sites:

@@ -154,6 +154,7 @@ def test_a_fault_is_found(method: type[Shrink], promise: str, tmp_path: Path) ->
     model = Model(tiny_sd1(), "sd1")
     given = {"model": model, "tmp_path": tmp_path, "dtype": torch.float16, "made": None}
     test = getattr(contract, f"test_{promise}")
+    torch.manual_seed(99)  # whatever tests before it leave the random states at
     asked = inspect.signature(test).parameters
     if "made" in asked:
         given["made"] = make(method(), model, contract.concept)

@@ -1,6 +1,6 @@
 """The thesis's experiments on the embedded model, figure by figure, into docs/time.md, layers.md, heads.md, tracing.md.
 
-    python benchmarks/thesis.py                        # all, about an hour on two cores
+    python benchmarks/thesis.py                        # all
     python benchmarks/thesis.py time --seeds 1 --docs /tmp/pages
 
 Twenty prompts (each of the ten objects twice, in a style, on a background), drawn with every seed by 20 steps of DDIM
@@ -28,6 +28,7 @@ import turpentine as tp
 from turpentine.emoji.captions import stream
 from turpentine.emoji.world import COLOURS, STYLES
 from turpentine.explain import Clock, Dynamics, Heads, Intervene, Interventions, LocoGen, Trace, Traced, Unfolding
+from turpentine.explain.agreement import spearman
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
 from turpentine.explain.letters import WINDOWS
 from turpentine.explain.tour import GROUPS
@@ -160,26 +161,15 @@ def peaks(found: Unfolding) -> str:
         at.append((value * np.arange(len(value))).sum() / value.sum())
         size.append(float(site.resolution or 0))
     head = ["module", "works at", "largest in step", *(f"quarter {number}, %" for number in (1, 2, 3, 4))]
-    r = float(np.corrcoef(ranks(size), ranks(at))[0, 1])
-    low, high = resampled_rank_correlation(np.array(size), np.array(at))
+    r, (low, high) = spearman(np.array(size), np.array(at)), resampled(np.array(size), np.array(at))
     said = f"Rank correlation of resolution and mean time over the modules: {r:.2f} ({low:.2f} to {high:.2f})."
     return f"{table(head, rows)}\n\n{said}"
 
 
-def ranks(values: Sequence[float]) -> np.ndarray:
-    """From 0, the mean of the ranks where values are alike."""
-    each = np.asarray(values)
-    return np.array([((each < one).sum() + (each <= one).sum() - 1) / 2 for one in each])
-
-
-def resampled_rank_correlation(a: np.ndarray, b: np.ndarray, rounds: int = 1000) -> tuple[float, float]:
-    rng = np.random.default_rng(0)
-    found = []
-    while len(found) < rounds:
-        some = rng.integers(len(a), size=len(a))
-        if len(set(a[some])) > 1 and len(set(b[some])) > 1:
-            found.append(np.corrcoef(ranks(a[some]), ranks(b[some]))[0, 1])
-    low, high = np.percentile(found, [2.5, 97.5])
+def resampled(a: np.ndarray, b: np.ndarray, rounds: int = 1000) -> tuple[float, float]:
+    """The ends of the interval of `spearman` by a bootstrap, without the resamples that are all alike."""
+    drawn = np.random.default_rng(0).integers(len(a), size=(rounds, len(a)))
+    low, high = np.nanpercentile([spearman(a[some], b[some]) for some in drawn], [2.5, 97.5])
     return float(low), float(high)
 
 

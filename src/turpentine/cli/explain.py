@@ -66,7 +66,7 @@ def windows(
     model = _loaded(source, prompts)
     chosen = tuple(_listed(letters)) if letters is not None else usual(model, kind=kind)
     asked = Intervene(chosen, kind, steps, guidance_scale, rows)
-    judge = _judge(by or ("emoji" if source.model == "emoji" else None))
+    judge = _own_judge(by, source)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, judge=judge, progress=progress)
     _tell(found, out, json)
@@ -213,7 +213,7 @@ def clock(
     texts, numbers = _pairs(prompts, seeds)
     asked = Clock(tuple(_listed(times)), layers, steps, guidance_scale, rows)
     model = _loaded(source, prompts)
-    judge = _judge(by or ("emoji" if source.model == "emoji" else None))
+    judge = _own_judge(by, source)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, judge=judge, progress=progress)
     _tell(found, out, json)
@@ -403,6 +403,11 @@ def _judge(name: str | None) -> Judge | None:
     from turpentine import judges
 
     return judges.judge(name) if name else None
+
+
+def _own_judge(name: str | None, source: ModelChoice) -> Judge | None:
+    """The judge of this name, or that of the emoji world for its own model."""
+    return _judge(name or ("emoji" if source.model == "emoji" else None))
 
 
 def _named_judge(name: str) -> Judge:

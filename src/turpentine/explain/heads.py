@@ -68,7 +68,7 @@ class Heads:
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
         states = self._states(model, words)
         spread = self._spread(model) if self.background else _covariance(states.double().cpu().numpy())
-        rows, points, axes = [], {}, {}
+        rows, apart, points, axes = [], [], {}, {}
         for site in model.sites.only(kind="cross-attention", level="module"):
             module: Any = model.module(site.name)
             for part, layer in PARTS.items():
@@ -77,12 +77,13 @@ class Heads:
                 weight = linear.weight.double().cpu().numpy()
                 by_head = (np.split(each, module.heads, axis) for each, axis in ((read, 1), (weight, 0)))
                 for head, (found, own) in enumerate(zip(*by_head, strict=True)):
-                    score = mean_score(silhouettes(distances(found), of).tolist(), self.seed)
+                    apart.append(distances(found))
+                    score = mean_score(silhouettes(apart[-1], of).tolist(), self.seed)
                     rows.append((site.name, site.label, head, part, *score))
                     points[site.label, head, part] = found
                     axes[site.label, head, part] = principal(own @ spread @ own.T)
         table = pl.DataFrame(rows, ["site", "label", "head", "part", "score", "low", "high"], orient="row")
-        best = best_by_chance(np.stack([distances(each) for each in points.values()]), of, self.shuffles, self.seed)
+        best = best_by_chance(np.stack(apart), of, self.shuffles, self.seed)
         p = (1 + int((best > table["score"].to_numpy().max() - CLOSE).sum())) / (1 + len(best))
         chance = float(np.quantile(best, 0.95, method="higher"))
         return HeadsFound(

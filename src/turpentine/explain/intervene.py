@@ -20,7 +20,7 @@ from turpentine.explain.letters import WINDOWS, intervention
 from turpentine.explain.looks import channels_first, foreground, high_share, overlap
 from turpentine.intervals import Rate, mean_score
 from turpentine.judges.base import Judge
-from turpentine.models.branches import Intervention, run_branches
+from turpentine.models.branches import Intervention, pictures_at_once, run_branches
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Latents, Model
 from turpentine.models.sites import Sites
@@ -106,11 +106,6 @@ def draw_branches(
             progress(some.stop, len(prompts))
     images = {name: [image for part in found for image in model.decode(part)] for name, found in parts.items()}
     return Drawn(list(prompts), list(seeds), {name: torch.cat(found) for name, found in parts.items()}, images)
-
-
-def pictures_at_once(interventions: int, rows: int) -> int:
-    """Pictures that share a call of at most so many rows with their runs, each of which has a row of ∅ too."""
-    return max(1, rows // (2 * (1 + interventions)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ from PIL import Image
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
-from turpentine.explain.intervene import UNTOUCHED, draw_branches, pictures_at_once
+from turpentine.explain.intervene import UNTOUCHED, draw_branches
 from turpentine.intervals import Rate
 from turpentine.judges.base import Judge, hits, label_of
-from turpentine.models.branches import Intervention
+from turpentine.models.branches import Intervention, pictures_at_once
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import tell
 from turpentine.models.model import Model

@@ -27,7 +27,7 @@ from turpentine.explain.maps import Maps
 from turpentine.explain.trace import KINDS, Trace
 from turpentine.files import write_whole
 from turpentine.judges.base import Judge, Sought, sought
-from turpentine.models.branches import branch_rows
+from turpentine.models.branches import branch_rows, runs_at_once
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
@@ -240,7 +240,7 @@ class Tour:
     def _trace(self, model: Model, where: Any, known: Sought, judge: Judge) -> Stop:
         asked = Trace(where, known.column, steps=self.steps, guidance_scale=self.guidance_scale, rows=self.rows)
         restored = len(asked.components(model))
-        calls = len(list(batches(1 + restored, asked.runs_at_once)))
+        calls = len(list(batches(1 + restored, runs_at_once(asked.rows))))
         return Stop(
             f"trace-{where}",
             f"What carries “{self.concept}” through the {'denoiser' if where == 'unet' else 'text encoder'}?",
@@ -261,7 +261,7 @@ class Tour:
 def _parts(asked: Intervene) -> list[Intervene]:
     """The same by some letters at a time, so that one picture's runs keep to the rows of a call."""
     return [
-        replace(asked, letters=asked.letters[some]) for some in batches(len(asked.letters), max(1, asked.rows // 2 - 1))
+        replace(asked, letters=asked.letters[some]) for some in batches(len(asked.letters), runs_at_once(asked.rows))
     ]
 
 

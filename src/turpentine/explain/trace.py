@@ -23,7 +23,7 @@ from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
 from turpentine.judges.base import Judge, column_of, hits, label_of
-from turpentine.models.branches import Intervention, run_branches
+from turpentine.models.branches import Intervention, run_branches, runs_at_once
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import After, Call, hooked, record
@@ -106,11 +106,6 @@ class Trace:
         """What is restored, one after the other."""
         return [site for site in model.sites if site.kind in KINDS[self.where] and site.level == "module"]
 
-    @property
-    def runs_at_once(self) -> int:
-        """Corrupted and restored runs of a picture that share a call with its clean one."""
-        return max(1, self.rows // 2 - 1)
-
     def _runs(
         self, model: Model, told: _Told, components: Sequence[Site], text: str, subject: str, number: int
     ) -> tuple[Conditioning, Intervention, list[Intervention]]:
@@ -126,7 +121,7 @@ class Trace:
     ) -> list[Image.Image]:
         """Of the clean run, the corrupted one, and each restored one."""
         found: list[Image.Image] = []
-        for some in batches(len(runs), self.runs_at_once):
+        for some in batches(len(runs), runs_at_once(self.rows)):
             untouched, latents = run_branches(
                 model,
                 runs[some],

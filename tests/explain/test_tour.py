@@ -87,7 +87,7 @@ def test_a_stop_whose_files_are_damaged_is_done_again(model, judge, tmp_path):
 def test_the_rows_that_are_told_are_those_that_are_taken(settings, model, judge):
     for stop in replace(TOUR, steps=2, seeds=(0,), **settings).stops(model, judge):
         with count_rows(model) as count:
-            stop.run(None)
+            stop.run(None, None)
         assert count.rows == stop.rows, stop.name
 
 
@@ -97,7 +97,7 @@ def test_no_call_of_the_denoiser_has_more_rows_than_are_allowed(model, judge):
         lambda _, args, kwargs: largest.append(len(args[0] if args else kwargs["sample"])), with_kwargs=True
     )
     for stop in replace(TOUR, rows=16).stops(model, judge):
-        stop.run(None)
+        stop.run(None, None)
     counting.remove()
     assert max(largest) == 16
 
@@ -108,7 +108,7 @@ def test_some_letters_at_a_time_find_what_all_of_them_do(model, judge):
     whole, parts = (
         {stop.name: stop for stop in replace(TOUR, rows=rows).stops(model, judge)}["windows"] for rows in (256, 40)
     )
-    one, other = whole.run(None), parts.run(lambda *now: told.append(now))
+    one, other = whole.run(None, None), parts.run(None, lambda *now: told.append(now))
     assert one.table.select("letters", "measure", "n").equals(other.table.select("letters", "measure", "n"))
     assert (one.table["value"] - other.table["value"]).abs().max() < 0.05
     assert list(one.images) == list(other.images) and one.rows.shape == other.rows.shape
@@ -129,7 +129,7 @@ def test_without_a_judge_that_knows_nothing_is_traced_and_layers_are_told_by_the
     for each in (None, judge):
         stops = {stop.name: stop for stop in tour.stops(model, each)}
         assert set(stops) == {"dynamics", "maps", "windows", "heads"}
-    found = stops["windows"].run(None)
+    found = stops["windows"].run(None, None)
     assert "layout" in stops["windows"].tell(found) or "changes anything" in stops["windows"].tell(found)
 
 

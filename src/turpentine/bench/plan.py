@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from turpentine.bench.keys import digest
 from turpentine.bench.work import Batch, Cell, JudgeSpec, Pair, Recipe, State
 from turpentine.errors import BadArgument
+from turpentine.keys import digest
 
 
 @dataclass(frozen=True, eq=False)

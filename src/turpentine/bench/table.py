@@ -12,12 +12,12 @@ import polars as pl
 
 from turpentine.bench.changes import Made
 from turpentine.bench.groups import GROUPS
-from turpentine.bench.keys import digest
 from turpentine.bench.measures import NOTHING, Goal, Measure
 from turpentine.bench.plan import Plan
 from turpentine.bench.work import Cell, Recipe
 from turpentine.errors import BadArgument
 from turpentine.judges.collapse import collapse
+from turpentine.keys import digest
 
 SCHEMA: Mapping[str, Any] = {
     "cell": pl.String,

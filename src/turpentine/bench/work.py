@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from turpentine.bench.cases import Case
-from turpentine.bench.keys import digest
 from turpentine.bench.methods import facts_of
 from turpentine.bench.protocol import Protocol
 from turpentine.concepts import Concept
 from turpentine.edits import stack_of
 from turpentine.errors import BadArgument
 from turpentine.judges import Judge
+from turpentine.keys import digest
 from turpentine.models import Model
 
 Pair: TypeAlias = tuple[str, int]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from turpentine.errors import BadArgument, UnknownName
 from turpentine.explain.intervene import Interventions, draw_branches
+from turpentine.explain.kept import Kept
 from turpentine.explain.letters import GROUPS, group
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention
@@ -51,6 +53,7 @@ class Clock:
         seeds: int | Sequence[int],
         *,
         judge: Judge | None = None,
+        keep: Path | None = None,
         progress: Progress | None = None,
     ) -> Interventions:
         """What each other time does to pictures of prompts and seeds, which pair up as in `Model.generate`.
@@ -72,6 +75,7 @@ class Clock:
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
+            kept=Kept.of(keep, model, self),
             progress=progress,
         )
         return drawn.compared(model, judge, "Another time for the resnets")

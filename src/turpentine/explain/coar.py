@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
@@ -20,16 +22,20 @@ from torch import Tensor
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
+from turpentine.explain.kept import Kept
 from turpentine.models.attribution import Objective, attribute
 from turpentine.models.attribution.approximation import pearson
+from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sites import Site, Sites
 from turpentine.models.trajectory import Trajectory
 from turpentine.progress import Progress
 
 CONFIDENCE = 0.95
+AT_ONCE = 10
+"""Ablations that are kept together."""
 
-Kept = Bool[np.ndarray, "trial module"]
+Intact = Bool[np.ndarray, "trial module"]
 Values = Float[np.ndarray, " trial"]
 Weights = Float[np.ndarray, " module"]
 
@@ -54,12 +60,18 @@ class Coar:
     seed: int = 0
 
     def __call__(
-        self, model: Model, prompts: Sequence[str], seeds: Sequence[int], *, progress: Progress | None = None
+        self,
+        model: Model,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        keep: Path | None = None,
+        progress: Progress | None = None,
     ) -> Regressed:
         """The three scores of each module for prompts of a concept and seeds, which pair up as in `Model.generate`.
 
-        The denoiser sees (trials + modules + 1)·T·n rows beside the run and its gradient. progress: called with
-        ablations done and in all.
+        The denoiser sees (trials + modules + 1)·T·n rows beside the run and its gradient. keep: a folder for
+        what is measured, from which a run that was broken off goes on. progress: called with ablations done and in all.
         Raises BadArgument for numbers out of range, or for fewer trials than `trials_needed`.
         """
         modules = tuple(model.sites.only(kind=self.kinds, level="module", name="unet.*"))
@@ -68,12 +80,18 @@ class Coar:
         objective = Objective.apart(model, run)
         kept = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
         every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), kept])
-        values = np.empty(len(every))
-        for index, one in enumerate(every):
-            gone = [module for module, is_kept in zip(modules, one, strict=True) if not is_kept]
-            values[index] = objective.value(model, _zeros(model, gone), batch_size=self.batch_size)
+        remembered, values = Kept.of(keep, model, self), np.empty(len(every))
+
+        def measure(some: slice) -> dict[str, Tensor]:
+            gone = ([module for module, stays in zip(modules, one, strict=True) if not stays] for one in every[some])
+            found = [objective.value(model, _zeros(model, each), batch_size=self.batch_size) for each in gone]
+            return {"values": torch.tensor(found, dtype=torch.float64)}
+
+        for some in batches(len(every), AT_ONCE):
+            asked = [list(prompts), list(seeds), some.start]
+            values[some] = remembered.part(asked, partial(measure, some))["values"].numpy()
             if progress:
-                progress(index + 1, len(every))
+                progress(some.stop, len(every))
         whole, alone, drawn = values[0], values[1 : 1 + len(modules)], values[1 + len(modules) :]
         weights, reach = fitted(kept, drawn)
         table = pl.DataFrame(
@@ -145,7 +163,7 @@ def trials_needed(modules: int, share: float) -> int:
     return max(2 * (modules + 1), math.ceil(math.log(2 * modules) / -math.log(constant)))
 
 
-def ablations(rng: np.random.Generator, trials: int, modules: int, share: float) -> Kept:
+def ablations(rng: np.random.Generator, trials: int, modules: int, share: float) -> Intact:
     """Which modules are kept in each trial, each left out by its own toss; drawn anew until all weights are determined.
 
     That takes two draws or so from `trials_needed` on.
@@ -156,7 +174,7 @@ def ablations(rng: np.random.Generator, trials: int, modules: int, share: float)
             return kept
 
 
-def fitted(kept: Kept, values: Values) -> tuple[Weights, Weights]:
+def fitted(kept: Intact, values: Values) -> tuple[Weights, Weights]:
     """The weights of the least-squares fit with an intercept, and how far their 95 % intervals reach to each side.
 
     t·√(s²·(XᵀX)⁻¹_cc), of trials − modules − 1 degrees of freedom.
@@ -168,7 +186,7 @@ def fitted(kept: Kept, values: Values) -> tuple[Weights, Weights]:
     return found[:-1], _t(freedom) * np.sqrt(variance[:-1])
 
 
-def _design(kept: Kept) -> Float[np.ndarray, "trial column"]:
+def _design(kept: Intact) -> Float[np.ndarray, "trial column"]:
     return np.concatenate([kept.astype(float), np.ones((len(kept), 1))], axis=1)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,11 @@ import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
+from turpentine.explain.kept import Kept
 from turpentine.explain.letters import WINDOWS, intervention
 from turpentine.explain.looks import channels_first, foreground, high_share, overlap
 from turpentine.intervals import Rate, mean_score
@@ -23,6 +27,7 @@ from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention, pictures_at_once, run_branches
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Latents, Model
+from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.sites import Sites
 from turpentine.progress import Progress
 
@@ -51,12 +56,14 @@ class Intervene:
         seeds: int | Sequence[int],
         *,
         judge: Judge | None = None,
+        keep: Path | None = None,
         progress: Progress | None = None,
     ) -> Interventions:
         """What each intervention does to the pictures of prompts and seeds, which pair up as in `Model.generate`.
 
         judge: its columns of labels are compared with what it says of the untouched picture. What comes before an
-        intervention is drawn once for all. progress: called with pictures done and in all.
+        intervention is drawn once for all. keep: a folder for what is drawn, from which a run that was broken off goes
+        on. progress: called with pictures done and in all.
         Raises BadArgument for no letters or a prompt that is too long, and what `letters.intervention` does.
         """
         if not self.letters:
@@ -69,6 +76,7 @@ class Intervene:
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
+            kept=Kept.of(keep, model, self),
             progress=progress,
         )
         return drawn.compared(model, judge, "Interventions")
@@ -83,6 +91,7 @@ def draw_branches(
     steps: int,
     guidance_scale: float,
     rows: int,
+    kept: Kept,
     progress: Progress | None = None,
 ) -> Drawn:
     """Pictures of pairs of prompts and seeds, untouched and under each intervention, in calls of at most so many rows.
@@ -90,7 +99,8 @@ def draw_branches(
     progress: called with pictures done and in all.
     """
     parts: dict[str, list[Latents]] = {name: [] for name in (UNTOUCHED, *wanted)}
-    for some in batches(len(prompts), pictures_at_once(len(wanted), rows)):
+
+    def draw(some: slice) -> dict[str, Tensor]:
         untouched, runs = run_branches(
             model,
             list(wanted.values()),
@@ -100,8 +110,13 @@ def draw_branches(
             steps=steps,
             guidance_scale=guidance_scale,
         )
-        for name, latents in zip(parts, (untouched, *runs), strict=True):
-            parts[name].append(latents)
+        return {"runs": torch.stack([untouched, *runs])}
+
+    each = rows_in_a_step(model, guidance_scale, steps)
+    for some in batches(len(prompts), pictures_at_once(len(wanted), rows, each)):
+        found = kept.part([list(prompts[some]), list(seeds[some])], partial(draw, some))["runs"]
+        for latents, run in zip(parts.values(), found.to(model.device), strict=True):
+            latents.append(run)
         if progress:
             progress(some.stop, len(prompts))
     images = {name: [image for part in found for image in model.decode(part)] for name, found in parts.items()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import polars as pl
 from matplotlib.figure import Figure
@@ -12,12 +13,14 @@ from PIL import Image
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.explain.intervene import UNTOUCHED, draw_branches
+from turpentine.explain.kept import Kept
 from turpentine.intervals import Rate
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.models.branches import Intervention, pictures_at_once
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import tell
 from turpentine.models.model import Model
+from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import check_fits, find_subject, reworded
 from turpentine.progress import Progress
@@ -48,12 +51,14 @@ class LocoGen:
         concept: str,
         judge: Judge,
         wanted: str | None = None,
+        keep: Path | None = None,
         progress: Progress | None = None,
     ) -> Located:
         """How often pictures of prompts and seeds, which pair up as in `Model.generate`, no longer show a concept.
 
         concept: words of each prompt. wanted: the judge's label for it; by default the one that the concept names. All
-        windows share calls of the denoiser. progress: called with pictures done and in all.
+        windows share calls of the denoiser. keep: a folder for what is drawn, from which a run that was broken off goes
+        on. progress: called with pictures done and in all.
         Raises BadArgument for a width that the model has no room for, a prompt that is too long, a column without
         labels or a label that is not there, UnknownName for a column that the judge has not, EmptyConcept for a
         concept that is not in a prompt.
@@ -66,7 +71,9 @@ class LocoGen:
         others = [self._other(model, text, concept) for text in texts]
         windows = [tuple(layers[at : at + self.width]) for at in range(len(layers) - self.width + 1)]
         images: dict[str, list[Image.Image]] = {}
-        for some in batches(len(texts), pictures_at_once(len(windows), self.rows)):
+        kept = Kept.of(keep, model, self)
+        each = rows_in_a_step(model, self.guidance_scale, self.steps)
+        for some in batches(len(texts), pictures_at_once(len(windows), self.rows, each)):
             drawn = draw_branches(
                 model,
                 _told_in(model, windows, others[some]),
@@ -75,6 +82,7 @@ class LocoGen:
                 steps=self.steps,
                 guidance_scale=self.guidance_scale,
                 rows=self.rows,
+                kept=replace(kept, about=[kept.about, others[some]]),
             )
             for name, pictures in drawn.images.items():
                 images.setdefault(name, []).extend(pictures)

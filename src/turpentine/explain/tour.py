@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,12 +17,12 @@ import polars as pl
 import torch
 from matplotlib.figure import Figure
 
-from turpentine.edits import stack_of
 from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.explain import said
 from turpentine.explain.dynamics import Dynamics
 from turpentine.explain.heads import Heads
 from turpentine.explain.intervene import UNTOUCHED, Intervene, Interventions
+from turpentine.explain.kept import circumstances
 from turpentine.explain.letters import intervention
 from turpentine.explain.maps import Maps
 from turpentine.explain.trace import KINDS, Trace
@@ -53,14 +54,15 @@ class Stop:
     """An instrument of the tour.
 
     name: of its folder. question: that it answers. rows: of the denoiser, all in all. settings: the instrument. run:
-    gives what it finds. tell: a sentence or two of that. draw: its picture.
+    gives what it finds, told of a folder to keep parts of it in, and of whom to tell how far it is. tell: a sentence or
+    two of that. draw: its picture.
     """
 
     name: str
     question: str
     rows: int
     settings: Any
-    run: Callable[[Progress | None], Any]
+    run: Callable[[Path | None, Progress | None], Any]
     tell: Callable[[Any], str]
     draw: Callable[[Any], Figure] = field(default=lambda found: found.plot())
 
@@ -134,7 +136,7 @@ class Tour:
         place.mkdir(parents=True, exist_ok=True)
         (place / FACTS).unlink(missing_ok=True)
         began = time.monotonic()
-        found = stop.run((lambda done, total: progress(stop.name, done, total)) if progress else None)
+        found = stop.run(place / PARTS, (lambda done, total: progress(stop.name, done, total)) if progress else None)
         seconds, text = time.monotonic() - began, stop.tell(found)
         found.save(place / TABLE)
         with write_whole(place / PLOT) as aside:
@@ -143,6 +145,7 @@ class Tour:
         # Last, so that a stop without it is not finished.
         with write_whole(place / FACTS) as aside:
             aside.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        shutil.rmtree(place / PARTS, ignore_errors=True)
         return Shown(stop.name, stop.question, text, seconds, place, skipped=False)
 
     def _about(self, stop: Stop, model: Model, judge: Judge | None) -> Any:
@@ -150,8 +153,7 @@ class Tour:
         facts = {
             "tour": asdict(self),
             "instrument": [type(stop.settings).__name__, asdict(stop.settings)],
-            "model": [model.fingerprint, str(model.dtype), list(stack_of(model).ids)],
-            "judge": [judge.name, judge.revision, dict(judge.settings)] if judge else None,
+            **circumstances(model, judge),
         }
         return json.loads(json.dumps(facts, default=str))
 
@@ -160,34 +162,37 @@ class Tour:
 
     def _plain(self, model: Model) -> int:
         """Rows of the denoiser for the pictures as they are."""
-        return rows_in_a_step(model, self.guidance_scale, self.steps) * self.steps * len(self.seeds)
+        return self._each(model) * self.steps * len(self.seeds)
 
-    @property
-    def _at_once(self) -> int:
-        """Pictures in a call of the denoiser, each with a row for its prompt and one for ∅."""
-        return max(1, self.rows // 2)
+    def _each(self, model: Model) -> int:
+        """Rows of the denoiser that a picture takes in a step."""
+        return rows_in_a_step(model, self.guidance_scale, self.steps)
+
+    def _at_once(self, model: Model) -> int:
+        """Pictures in a call of the denoiser."""
+        return max(1, self.rows // self._each(model))
 
     def _dynamics(self, model: Model) -> Stop:
-        asked = Dynamics(steps=self.steps, guidance_scale=self.guidance_scale, batch_size=self._at_once)
+        asked = Dynamics(steps=self.steps, guidance_scale=self.guidance_scale, batch_size=self._at_once(model))
         return Stop(
             "dynamics",
             "How does the picture come into being?",
             self._plain(model),
             asked,
-            lambda progress: asked(model, *self._pictures(), progress=progress),
+            lambda _, progress: asked(model, *self._pictures(), progress=progress),
             said.dynamics,
         )
 
     def _maps(self, model: Model) -> Stop:
         words, unread = self._words(model)
-        batch = min(Maps.batch_size, self._at_once)
+        batch = min(Maps.batch_size, self._at_once(model))
         asked = Maps(words=words, steps=self.steps, guidance_scale=self.guidance_scale, batch_size=batch)
         return Stop(
             "maps",
             "Where is each word looked at?",
             self._plain(model),
             asked,
-            lambda progress: asked(model, *self._pictures(), progress=progress),
+            lambda _, progress: asked(model, *self._pictures(), progress=progress),
             lambda found: said.maps(found, self.concept, unread),
         )
 
@@ -210,7 +215,7 @@ class Tour:
         labels = [site.label for site in model.sites.only(kind="cross-attention", level="module")]
         letters = tuple(f"q{window}:{label}" for label in labels for window in QUARTERS)
         asked = Intervene(letters, steps=self.steps, guidance_scale=self.guidance_scale, rows=self.rows)
-        parts = _parts(asked)
+        parts = _parts(asked, self._each(model))
         taken = [
             branch_rows(
                 model,
@@ -227,9 +232,15 @@ class Tour:
             "Which layers matter, and when?",
             sum(taken),
             asked,
-            lambda progress: _joined(
+            lambda keep, progress: _joined(
                 [
-                    part(model, *self._pictures(), judge=judge, progress=_shared(progress, index, len(parts)))
+                    part(
+                        model,
+                        *self._pictures(),
+                        judge=judge,
+                        keep=keep,
+                        progress=_shared(progress, index, len(parts)),
+                    )
                     for index, part in enumerate(parts)
                 ]
             ),
@@ -240,29 +251,29 @@ class Tour:
     def _trace(self, model: Model, where: Any, known: Sought, judge: Judge) -> Stop:
         asked = Trace(where, known.column, steps=self.steps, guidance_scale=self.guidance_scale, rows=self.rows)
         restored = len(asked.components(model))
-        calls = len(list(batches(1 + restored, runs_at_once(asked.rows))))
+        calls = len(list(batches(1 + restored, runs_at_once(asked.rows, self._each(model)))))
         return Stop(
             f"trace-{where}",
             f"What carries “{self.concept}” through the {'denoiser' if where == 'unet' else 'text encoder'}?",
             (calls + 1 + restored) * self._plain(model),
             asked,
-            lambda progress: asked(
+            lambda keep, progress: asked(
                 model,
                 *self._pictures(),
                 subject=self.concept,
                 judge=judge,
                 wanted=known.wanted,
+                keep=keep,
                 progress=progress,
             ),
             lambda found: said.trace(found, self.concept),
         )
 
 
-def _parts(asked: Intervene) -> list[Intervene]:
+def _parts(asked: Intervene, each: int) -> list[Intervene]:
     """The same by some letters at a time, so that one picture's runs keep to the rows of a call."""
-    return [
-        replace(asked, letters=asked.letters[some]) for some in batches(len(asked.letters), runs_at_once(asked.rows))
-    ]
+    at_once = runs_at_once(asked.rows, each)
+    return [replace(asked, letters=asked.letters[some]) for some in batches(len(asked.letters), at_once)]
 
 
 def _shared(progress: Progress | None, index: int, parts: int) -> Progress | None:
@@ -303,7 +314,7 @@ def _heads(model: Model) -> Stop:
         "Which heads tell kinds of words apart?",
         0,
         asked,
-        lambda progress: asked(model, GROUPS),
+        lambda _, __: asked(model, GROUPS),
         said.heads,
     )
 
@@ -321,5 +332,5 @@ def _digests(place: Path) -> dict[str, str]:
     return {name: hashlib.sha256((place / name).read_bytes()).hexdigest() for name in (TABLE, PLOT)}
 
 
-TABLE, PLOT, FACTS = "table.parquet", "plot.png", "stop.json"
+TABLE, PLOT, FACTS, PARTS = "table.parquet", "plot.png", "stop.json", "parts"
 DPI = 150

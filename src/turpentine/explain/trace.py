@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
+from turpentine.explain.kept import Kept
 from turpentine.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
 from turpentine.judges.base import Judge, column_of, hits, label_of
 from turpentine.models.branches import Intervention, run_branches, runs_at_once
@@ -28,6 +31,7 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import After, Call, hooked, record
 from turpentine.models.model import Model
+from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import Places, find_subject
 from turpentine.progress import Progress
@@ -69,6 +73,7 @@ class Trace:
         subject: str | Sequence[str],
         judge: Judge,
         wanted: str | Sequence[str] | None = None,
+        keep: Path | None = None,
         progress: Progress | None = None,
     ) -> Traced:
         """The indirect effect of each component on pictures of prompts and seeds, which pair up as in `Model.generate`.
@@ -76,7 +81,8 @@ class Trace:
         subject: words of each prompt, or one for all. judge: has the column. wanted: what a label should be, or what
         the judge is told as the prompt, for each prompt or for all; by default the subject, or the label it names.
         The clean, the corrupted and all restored runs of a picture share calls of the denoiser; a run of the denoiser
-        for each component. progress: called with pictures done and in all.
+        for each component. keep: a folder for each picture's scores, from which a run that was broken off goes on.
+        progress: called with pictures done and in all.
         Raises BadArgument for settings out of range, a prompt that is too long, or what is no label of the judge's;
         UnknownName for a column that the judge has not, EmptyConcept for a subject that is not in its prompt.
         """
@@ -87,10 +93,15 @@ class Trace:
         told = _Told(model, self.noise, self.seed)
         components = self.components(model)
         scores: list[Scores] = []
-        for index, (text, number) in enumerate(zip(texts, numbers, strict=True)):
-            clean, corrupted, interventions = self._runs(model, told, components, text, subjects[index], number)
+        kept = Kept.of(keep, model, self, judge)
+
+        def score(text: str, number: int, about: str, goal: str) -> dict[str, Tensor]:
+            clean, corrupted, interventions = self._runs(model, told, components, text, about, number)
             images = self._images(model, clean, [corrupted, *interventions], number)
-            scores.append(self._scored(judge, images, goals[index]))
+            return {"scores": torch.from_numpy(self._scored(judge, images, goal))}
+
+        for index, asked in enumerate(zip(texts, numbers, subjects, goals, strict=True)):
+            scores.append(kept.part(asked, partial(score, *asked))["scores"].numpy())
             if progress:
                 progress(index + 1, len(texts))
         return _traced(self, model, components, np.stack(scores), subjects)
@@ -121,7 +132,7 @@ class Trace:
     ) -> list[Image.Image]:
         """Of the clean run, the corrupted one, and each restored one."""
         found: list[Image.Image] = []
-        for some in batches(len(runs), runs_at_once(self.rows)):
+        for some in batches(len(runs), runs_at_once(self.rows, rows_in_a_step(model, self.guidance_scale, self.steps))):
             untouched, latents = run_branches(
                 model,
                 runs[some],

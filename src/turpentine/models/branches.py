@@ -92,14 +92,14 @@ def branch_rows(
     return rows_in_a_step(model, guidance_scale, steps) * count * taken
 
 
-def pictures_at_once(interventions: int, rows: int) -> int:
-    """Pictures that share a call of at most so many rows with their runs, each of which has a row of ∅ too."""
-    return max(1, rows // (2 * (1 + interventions)))
+def pictures_at_once(interventions: int, rows: int, each: int) -> int:
+    """Pictures that share a call of at most so many rows with their runs; `each` is what `rows_in_a_step` says."""
+    return max(1, rows // (each * (1 + interventions)))
 
 
-def runs_at_once(rows: int) -> int:
+def runs_at_once(rows: int, each: int) -> int:
     """Runs of one picture that share such a call with its untouched one."""
-    return max(1, rows // 2 - 1)
+    return max(1, rows // each - 1)
 
 
 def _starts(model: Model, interventions: Sequence[Intervention], steps: int) -> list[int]:

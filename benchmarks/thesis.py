@@ -333,8 +333,9 @@ def editing(model: Model, found: Traced, docs: Path) -> str:
             agreed = Agreement()(some, mean)
             if kind is None:
                 save(agreed.plot(), docs / "tracing-agreement.png")
-            rho = spanned(agreed.rho, agreed.low, agreed.high, 1, 2)
-            lines.append([str(name), kind or "all", str(len(agreed.table)), rho, f"{agreed.p:.3f}"])
+            rho = f"{agreed.rho:.2f} ({agreed.low:.2f} to {agreed.high:.2f})"
+            p = f"{agreed.p:.3f}" if agreed.p >= 0.001 else "< 0.001"
+            lines.append([str(name), kind or "all", str(len(agreed.table)), rho, p])
     return table(["edit", "modules", "of them", "ρ", "p"], lines)
 
 
@@ -357,7 +358,8 @@ def effects(found: Traced) -> str:
         [f"{row['kind']} {row['label']}{numbers.get(row['site'], '')}", spanned(row["effect"], row["low"], row["high"])]
         for row in best.iter_rows(named=True)
     ]
-    said = f"Clean {spanned(*found.clean)} %, corrupted {spanned(*found.corrupted)} %."
+    clean, corrupted = (spanned(rate.value, rate.low, rate.high) for rate in (found.clean, found.corrupted))
+    said = f"Clean {clean} %, corrupted {corrupted} %."
     return f"{said}\n\n{table(['component', 'indirect effect, points'], rows)}"
 
 

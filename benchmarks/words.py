@@ -1,0 +1,192 @@
+"""What words do to the pictures of the embedded model, and COAR beside CAD: the tables and figures of docs/words.md.
+
+    python benchmarks/words.py                        # all
+    python benchmarks/words.py maps company --seeds 1 --docs /tmp/pages
+
+Maps are of the twenty prompts of benchmarks/thesis.py. What is written around the tables stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from pages import DOCS, fill, table
+from PIL import Image
+from thesis import LAYERS, PROMPTS, Pictures, save, spanned, told
+
+import turpentine as tp
+from turpentine.concepts import with_article
+from turpentine.emoji.world import NEIGHBOURS, OBJECTS, SCENES, TEN, Picture, Placed, render, styles_of, visible_on
+from turpentine.explain import Coar, Contributions, Entangle, Maps, Segment
+from turpentine.explain.contributions import KINDS
+from turpentine.explain.letters import group
+from turpentine.explain.maps import Mapped
+from turpentine.intervals import mean_score
+from turpentine.models import Sites
+
+WORDS = ("object", "style", "colour")
+SHARPEST = "HIGHRES"
+"""The layers whose maps are not a few pixels wide."""
+
+
+def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Where words are looked at, by layers; and how the maps of two words lie to one another (T4, T8, T9)."""
+    rows, sharp = [], sites_of(pictures.model, SHARPEST)
+    found = {}
+    for layers in ("ALL", *LAYERS):
+        asked = Maps(sites=sites_of(pictures.model, layers))
+        found[layers] = asked(pictures.model, pictures.prompts, pictures.seeds, progress=told(f"maps {layers}"))
+        lines = found[layers].table.select("prompt", "seed", "word", "iou").iter_rows()
+        by_word = {(prompt, seed, word): iou for prompt, seed, word, iou in lines}
+        cells = []
+        for column in WORDS:
+            of = zip(pictures.of, pictures.seeds, strict=True)
+            cells.append(
+                spanned(*mean_score([by_word[one.prompt, seed, last(getattr(one, column))] for one, seed in of]))
+            )
+        rows.append([layers, *cells])
+    shown = Maps(sites=sharp)(pictures.model, [PROMPTS[at].prompt for at in (0, 5, 10)], [0, 0, 0])
+    save(shown.plot(), docs / "words-maps.png")
+    return {
+        "maps": table(["layers", *(f"{column} word, %" for column in WORDS)], rows),
+        "pairs": pairs(pictures, found[SHARPEST], seeds),
+    }
+
+
+def pairs(pictures: Pictures, found: Mapped, seeds: int) -> str:
+    """Overlaps of an object's map with those of its style, colour and article; and of two objects with "and"."""
+    overlaps = {(p, h, d): rest for p, h, d, *rest in found.overlaps().iter_rows()}
+    rows = []
+    for dependent in ("style", "colour", "a"):
+        values = [
+            overlaps[at, last(one.object), "a" if dependent == "a" else last(getattr(one, dependent))]
+            for at, one in enumerate(pictures.of)
+        ]
+        rows.append([f"object and its {'article' if dependent == 'a' else dependent}", *three(values)])
+    both = [(obj, neighbour) for obj, (neighbour, _) in NEIGHBOURS.items() for _ in range(seeds)]
+    texts = [f"{with_article(one)} and {with_article(other)}" for one, other in both]
+    two = Maps(sites=sites_of(pictures.model, SHARPEST))(
+        pictures.model, texts, list(range(seeds)) * len(NEIGHBOURS), progress=told("maps of two")
+    )
+    overlaps = {(p, h, d): rest for p, h, d, *rest in two.overlaps().iter_rows()}
+    values = [overlaps[at, last(one), last(other)] for at, (one, other) in enumerate(both)]
+    rows.append(["two objects with “and” (the last words of their names)", *three(values)])
+    return table(["head and dependent", "mIoU, %", "mIoD, %", "mIoH, %"], rows)
+
+
+def last(name: str) -> str:
+    return name.split()[-1]
+
+
+def three(values: list[list[float]]) -> list[str]:
+    return [spanned(*mean_score(list(column))) for column in zip(*values, strict=True)]
+
+
+def sites_of(model: tp.Model, layers: str) -> Sites:
+    return group(model.sites.only(kind="cross-attention", level="module"), layers)
+
+
+def company(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Does a neighbour in the prompt hurt (T10)?"""
+    near = {obj: neighbours[0] for obj, neighbours in NEIGHBOURS.items()}
+    far = dict(zip(TEN, [*TEN[5:], *TEN[:5]], strict=True))
+    found = Entangle()(pictures.model, near, far, range(2 * seeds), judge=pictures.judge, progress=told("company"))
+    save(found.plot(), docs / "words-company.png")
+    rows = [[row[0], spanned(*row[1:4]), str(row[4])] for row in found.table.iter_rows()]
+    harm = "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * each for each in found.harm))
+    said = f"Beside a neighbour less beside another: {harm} points, over the same objects and seeds."
+    return {"company": f"{table(['company', 'object drawn, %', 'pictures'], rows)}\n\n{said}"}
+
+
+def named(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """What self- and cross-attention add where the object is, with its name in the prompt and without it (T16)."""
+    scenes = {obj: scene for scene, obj in SCENES.items() if obj in TEN}
+    model, rows = pictures.model, []
+    prompts = {"named": [with_article(obj) for obj in scenes], "implied": list(scenes.values())}
+    for label in ("UP4", "UP7"):
+        sites = model.sites.only(kind=KINDS, level="module", label=label)
+        for how, texts in prompts.items():
+            asked = [text for text in texts for _ in range(seeds)]
+            found = Contributions(sites)(model, asked, list(range(seeds)) * len(texts), progress=told(f"{label} {how}"))
+            for kind in KINDS:
+                mine = [site.name for site in sites if site.kind == kind]
+                both = found.rows.filter(pl.col("site").is_in(mine)).drop_nulls()
+                ratio = mean_score((both["inside"] / both["outside"]).to_list())
+                rows.append([label, kind, how, spanned(*ratio, 1, 2), str(len(both))])
+    shown = Contributions(model.sites.only(kind=KINDS, level="module", label=["UP4", "UP7"]))(
+        model, ["a church", "sunday prayer", "a dog", scenes["dog"]], [1, 1, 1, 1]
+    )
+    save(shown.plot(), docs / "words-contributions.png")
+    return {"contributions": table(["module", "of", "object is", "inside : outside", "pictures"], rows)}
+
+
+def segments(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Masks of one of two objects by score distillation, against where it was put (T12)."""
+    images, truths, words = [], [], []
+    rng = np.random.default_rng(0)
+    for obj in TEN:
+        style = styles_of(obj)[0]
+        other = next(o for o in rng.permutation(OBJECTS) if o != obj and style in styles_of(o))
+        (colour, *_) = [c for c in visible_on(obj, style) if c in visible_on(str(other), style)]
+        mine, beside = Placed(obj, style, 1, 8, 15), Placed(str(other), style, 17, 8, 15)
+        both, alone, empty = (render(Picture(colour, placed)) for placed in ((mine, beside), (mine,), ()))
+        images.append(Image.fromarray(both))
+        truths.append(np.abs(alone.astype(int) - empty).max(-1) > 30)
+        words.append(with_article(obj))
+    rows = []
+    for penalty in (0.1, 0.2, 0.4):
+        found = Segment(penalty=penalty)(
+            pictures.model, images, words, truths=truths, progress=told(f"segment {penalty}")
+        )
+        covered, iou = (mean_score(found.table[column].to_list()) for column in ("covered", "iou"))
+        rows.append([f"{penalty:g}", spanned(*iou), spanned(*covered)])
+        if penalty == Segment.penalty:
+            save(found.plot(), docs / "words-segments.png")
+    half = [float(truth.sum() / (truth.size / 2)) for truth in truths]
+    chance = f"The half of the picture that the object is in has an IoU of {100 * np.mean(half):.0f} %."
+    return {"segments": f"{table(['penalty', 'IoU with the truth, %', 'of the picture, %'], rows)}\n\n{chance}"}
+
+
+def coar(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Modules by regression over ablations, and by CAD's first order, against ablating each alone."""
+    rows = []
+    for obj in ("church", "dog"):
+        found = Coar(steps=10)(pictures.model, [with_article(obj)] * 4, range(4), progress=told(f"coar {obj}"))
+        for column, name in (("score", "regression"), ("cad", "first order")):
+            rows.append([obj, name, spanned(*found.agreement(column), 1, 2)])
+        rows.append([obj, "regression and first order", spanned(*found.agreement("score", "cad"), 1, 2)])
+        save(found.plot(), docs / f"words-coar-{obj}.png")
+    return {"coar": table(["object", "of what", "Pearson's r"], rows)}
+
+
+SECTIONS: Mapping[str, Callable[[Pictures, int, Path], dict[str, str]]] = {
+    "maps": maps,
+    "company": company,
+    "named": named,
+    "segments": segments,
+    "coar": coar,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
+    parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
+    args = parser.parse_args()
+    args.docs.mkdir(parents=True, exist_ok=True)
+    pictures = Pictures(args.seeds, Path("runs/thesis"))
+    for section in args.sections:
+        begun = time.monotonic()
+        fill(args.docs / "words.md", SECTIONS[section](pictures, args.seeds, args.docs))
+        print(f"{section}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,16 +3,19 @@
     turpentine bench emoji-objects --workers 2 --threads 1
     python benchmarks/tables.py runs/emoji-objects
 
-What is written there about the tables stays. A page has a table for each bench that it has marks for.
+What is written there about the tables stays. A page has a table for each bench that it has marks for. Of emoji-ratio
+there is a figure too, docs/methods-ratio.png.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
+from matplotlib.figure import Figure
 from pages import DOCS, fill, table
 
 from turpentine.bench.table import SCHEMA, Table
@@ -47,6 +50,8 @@ PAPERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "emoji-modules": TABLE_8,
 }
 
+SHARE = re.compile(r"share=([0-9.]+)")
+
 
 def read(folder: Path) -> Table:
     """A bench's table, as its CSV has it."""
@@ -64,6 +69,29 @@ def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
         for line in pooled(each)
     ]
     return table(head, rows)
+
+
+def by_share(found: Table) -> Figure:
+    """The object and the others by the share of weights that are zeroed: CAD's Figure 7."""
+    shares = {line: SHARE.search(line.method) for line in pooled(lines(found))}
+    points = sorted((float(share[1]), line) for line, share in shares.items() if share)
+    at = [share for share, _ in points]
+    figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for column, colour in zip(range(len(points[0][1].numbers)), ("#b2432f", "#1f4e8c"), strict=False):
+        found_here = [line.numbers[column] for _, line in points]
+        value, low, high = (
+            [100 * getattr(number, end) for number in found_here if number] for end in ("value", "low", "high")
+        )
+        axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.plot(at, value, marker="o", color=colour, label=columns(found)[column].heading)
+    axis.set_xscale("log")
+    axis.set_xticks(at, [f"{100 * share:g}" for share in at])
+    axis.minorticks_off()
+    axis.set(xlabel="weights zeroed of each row, %", ylabel="pictures that show it, %", ylim=(-3, 103))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False)
+    return figure
 
 
 def told(found: Number | None) -> str:
@@ -96,6 +124,9 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=DOCS / "methods.md")
     args = parser.parse_args()
 
+    for folder in args.folders:
+        if folder.name == "emoji-ratio":
+            by_share(read(folder)).savefig(args.page.parent / "methods-ratio.png", dpi=110)
     fill(args.page, {folder.name: board(read(folder), PAPERS.get(folder.name, {})) for folder in args.folders})
 
 

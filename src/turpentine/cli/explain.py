@@ -10,7 +10,17 @@ from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import shown
-from turpentine.cli.options import Flat, Json, ModelChoice, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import (
+    AtOnce,
+    Drawing,
+    Flat,
+    Json,
+    ModelChoice,
+    Rows,
+    Seeds,
+    parse_seeds,
+    warn_of_unknown_words,
+)
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.texts import summary, with_help
 from turpentine.cli.tour import tour
@@ -26,38 +36,32 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 40
 
+Out = Annotated[Path, Parameter(help="The folder for table.parquet and plot.png.")]
 Words = Annotated[tuple[str, ...], Parameter(show_default=False)]
 
 
 def windows(
     *prompts: str,
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     letters: str | None = None,
     kind: str = "cross-attention",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
     by: str | None = None,
-    out: Path = Path("explained/windows"),
+    out: Out = Path("explained/windows"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Sever modules, or tell them the empty prompt, in some layers or in a part of the steps, and see what is left.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     letters: the interventions, with commas between: q severs inside, o everywhere but inside, p swaps the prompt for
         the empty one inside, r everywhere but inside; then a window (1, 2, 3, 4, 1.2), modules (ALL, LOWRES, HIGHRES, a
         label such as MID), or both, such as q2:MID; by default q1 to q4, qALL, and q and o of LOWRES and HIGHRES where
         the model has such.
     kind: of the modules: cross-attention, self-attention, feed-forward or resnet.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
     by: the judge whose labels are compared with those of the untouched pictures; that of the emoji world for the
         embedded model, none for others.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Intervene
     from turpentine.explain.letters import usual
@@ -65,7 +69,7 @@ def windows(
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
     chosen = tuple(_listed(letters)) if letters is not None else usual(model, kind=kind)
-    asked = Intervene(chosen, kind, steps, guidance_scale, rows)
+    asked = Intervene(chosen, kind, drawing.steps, drawing.guidance_scale, rows)
     judge = _own_judge(by, source)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, judge=judge, progress=progress)
@@ -74,30 +78,23 @@ def windows(
 
 def dynamics(
     *prompts: str,
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     kind: str = "cross-attention",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    batch_size: PositiveInt = 16,
-    out: Path = Path("explained/dynamics"),
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    batch_size: AtOnce = 16,
+    out: Out = Path("explained/dynamics"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Show how a picture comes into being: what changes at each step, by which modules, and when the words are read.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     kind: of the modules whose updates are measured.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    batch_size: pictures drawn at once.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Dynamics
 
     texts, numbers = _pairs(prompts, seeds)
-    asked = Dynamics(kind, steps, guidance_scale, batch_size=batch_size)
+    asked = Dynamics(kind, drawing.steps, drawing.guidance_scale, batch_size=batch_size)
     with shown("Drawing", "pictures") as progress:
         found = asked(_loaded(source, prompts), texts, numbers, progress=progress)
     _tell(found, out, json)
@@ -105,34 +102,27 @@ def dynamics(
 
 def maps(
     *prompts: str,
-    seeds: str = "0",
+    seeds: Seeds = "0",
     word: Words = (),
     threshold: float = 0.4,
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
     size: PositiveInt | None = None,
-    batch_size: PositiveInt = 8,
-    out: Path = Path("explained/maps"),
+    batch_size: AtOnce = 8,
+    out: Out = Path("explained/maps"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Show where in the picture each word of the prompt was looked at while it was drawn (DAAM).
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     word: a word, or several as one, to map; may be given several times; every word by default.
     threshold: of a map's largest value, from which on a pixel belongs to the word.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
     size: of a picture, in pixels a side; the model's own by default.
-    batch_size: pictures drawn at once.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Maps
 
     texts, numbers = _pairs(prompts, seeds)
-    asked = Maps(word, None, threshold, steps, guidance_scale, batch_size)
+    asked = Maps(word, None, threshold, drawing.steps, drawing.guidance_scale, batch_size)
     with shown("Drawing", "pictures") as progress:
         found = asked(_loaded(source, prompts), texts, numbers, size=size, progress=progress)
     _tell(found, out, json)
@@ -142,14 +132,13 @@ def trace(
     *prompts: str,
     concept: str,
     where: Literal["unet", "text"] = "unet",
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     column: str | None = None,
     noise: float = 3.0,
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
     by: str = "emoji",
-    out: Path = Path("explained/trace"),
+    out: Out = Path("explained/trace"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
@@ -158,22 +147,17 @@ def trace(
     prompts: what to draw, the concept's words in each; every prompt is drawn with every seed.
     concept: words of the prompts.
     where: components of the denoiser, or of the text encoder.
-    seeds: numbers and ranges, such as 0-7,9.
     column: of the judge: a label that should be the concept, or a number; by default the label that the concept is one
         of, or else the judge's first column, if that is a number.
     noise: on the concept's embeddings, in standard deviations.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
     by: the judge, such as emoji or clip.
     out: the folder for table.parquet, which erase takes as --sites-from, and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Trace
 
     texts, numbers = _pairs(prompts, seeds)
     judge = _named_judge(by)
-    asked = Trace(where, column or _column(judge, concept), noise, steps, guidance_scale, rows)
+    asked = Trace(where, column or _column(judge, concept), noise, drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, prompts)
     with shown("Tracing", "pictures") as progress:
         found = asked(model, texts, numbers, subject=concept, judge=judge, progress=progress)
@@ -182,36 +166,29 @@ def trace(
 
 def clock(
     *prompts: str,
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     times: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-0.2,-0.1,+0.1,+0.2,=0.5,shuffled",
     layers: str = "ALL",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
     by: str | None = None,
-    out: Path = Path("explained/clock"),
+    out: Out = Path("explained/clock"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Tell the resnets another time than the picture's, and see what the time is for.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     times: with commas between: +0.1 is later in the schedule by a tenth of it, -0.1 earlier, =0.5 half-way at every
         step; shuffled has the steps' own times in another order.
     layers: the resnets: ALL; LOWRES, those at a quarter of the highest resolution or below; HIGHRES, those at it.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
     by: the judge whose labels are compared with those of the untouched pictures; that of the emoji world for the
         embedded model, none for others.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Clock
 
     texts, numbers = _pairs(prompts, seeds)
-    asked = Clock(tuple(_listed(times)), layers, steps, guidance_scale, rows)
+    asked = Clock(tuple(_listed(times)), layers, drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, prompts)
     judge = _own_judge(by, source)
     with shown("Drawing", "pictures") as progress:
@@ -224,13 +201,12 @@ def loco(
     concept: str,
     width: PositiveInt = 3,
     target: str = "",
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     column: str | None = None,
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
     by: str = "emoji",
-    out: Path = Path("explained/loco"),
+    out: Out = Path("explained/loco"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
@@ -240,20 +216,14 @@ def loco(
     concept: words of the prompts.
     width: cross-attention layers in a row.
     target: words in the concept's place in the prompt that these layers are told; the empty prompt by default.
-    seeds: numbers and ranges, such as 0-7,9.
     column: of the judge: a label that should not be the concept; by default the label that the concept is one of.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
     by: the judge, such as emoji.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import LocoGen
 
     texts, numbers = _pairs(prompts, seeds)
     judge = _named_judge(by)
-    asked = LocoGen(width, target, column or _column(judge, concept), steps, guidance_scale, rows)
+    asked = LocoGen(width, target, column or _column(judge, concept), drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, [*prompts, target])
     with shown("Locating", "pictures") as progress:
         found = asked(model, texts, numbers, concept=concept, judge=judge, progress=progress)
@@ -262,33 +232,26 @@ def loco(
 
 def entangle(
     *objects: str,
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     column: str = "object",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    batch_size: PositiveInt = 16,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    batch_size: AtOnce = 16,
     by: str = "emoji",
-    out: Path = Path("explained/entangle"),
+    out: Out = Path("explained/entangle"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Ask whether a neighbour in the prompt hurts: an object alone, beside what is like it, and beside what is not.
 
     objects: each with what is like it and what is not, such as dog=cat,church owl=penguin,apple.
-    seeds: numbers and ranges, such as 0-7,9.
     column: the judge's label for objects.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    batch_size: pictures drawn at once.
     by: the judge, such as emoji.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Entangle
 
     company = dict(map(_company, objects))
     near, far = ({one: both[which] for one, both in company.items()} for which in (0, 1))
-    asked = Entangle(column, steps, guidance_scale, batch_size)
+    asked = Entangle(column, drawing.steps, drawing.guidance_scale, batch_size)
     judge, numbers = _named_judge(by), parse_seeds(seeds)
     model = _loaded(source, [word for one, both in company.items() for word in (one, *both)])
     with shown("Drawing", "steps") as progress:
@@ -299,7 +262,7 @@ def entangle(
 def heads(
     *groups: str,
     template: str = "{}",
-    out: Path = Path("explained/heads"),
+    out: Out = Path("explained/heads"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
@@ -307,8 +270,6 @@ def heads(
 
     groups: words with commas between, a name before them if you like: animals=dog,cat,owl buildings=church,house.
     template: the prompt for a word, {} in its place.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Heads
 
@@ -322,26 +283,19 @@ def heads(
 
 def contributions(
     *prompts: str,
-    seeds: str = "0-3",
+    seeds: Seeds = "0-3",
     at: str | None = None,
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    batch_size: PositiveInt = 16,
-    out: Path = Path("explained/contributions"),
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    batch_size: AtOnce = 16,
+    out: Out = Path("explained/contributions"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Show what self- and what cross-attention add to a picture, and where: such as with a word, and without it.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     at: labels of the attention modules, with commas between, such as UP4,UP7; by default the first of the last up block
         but one.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    batch_size: pictures drawn at once.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Contributions
     from turpentine.explain.contributions import KINDS
@@ -349,7 +303,7 @@ def contributions(
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
     sites = None if at is None else model.sites.only(kind=KINDS, level="module", label=_listed(at))
-    asked = Contributions(sites, steps, guidance_scale, batch_size)
+    asked = Contributions(sites, drawing.steps, drawing.guidance_scale, batch_size)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, progress=progress)
     _tell(found, out, json)

@@ -34,7 +34,6 @@ def judge(
     prompt: what the pictures were asked for, where a judge needs to know; by default what is written in each file by
         turpentine generate.
     reference: a folder with pictures of the same names from the unedited model, where a judge needs them.
-    json: print one JSON document.
     """
     paths = [path for given in pictures for path in _files(given)]
     if not paths:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import busy
 from turpentine.cli.terminal import plain, warn
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from turpentine.edits import Change
     from turpentine.models import Model
 
-Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+Seeds = Annotated[str, Parameter(help="Numbers and ranges, such as 0-7,9.")]
+AtOnce = Annotated[PositiveInt, Parameter(help="Pictures drawn at once.")]
+Rows = Annotated[PositiveInt, Parameter(help="Of the denoiser in one call, at most; fewer take less memory.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON document.")]
 Flat = Parameter(name="*")
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -53,6 +57,19 @@ class ModelChoice:
 
             dtype = getattr(torch, _DTYPES[self.dtype]) if self.dtype else None
             return load(self.model, device=_device(self.device), dtype=dtype)
+
+
+@with_help
+@dataclass(frozen=True)
+class Drawing:
+    """How an instrument draws.
+
+    steps: of the solver.
+    guidance_scale: how strongly the prompt guides.
+    """
+
+    steps: PositiveInt = 20
+    guidance_scale: float = 4.0
 
 
 def _device(name: str | None) -> str | None:

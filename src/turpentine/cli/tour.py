@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import Phases, busy
-from turpentine.cli.options import Flat, Json, ModelChoice, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import Drawing, Flat, Json, ModelChoice, Rows, parse_seeds, warn_of_unknown_words
 from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.errors import BadArgument
 from turpentine.files import safe_name
@@ -35,9 +34,8 @@ def tour(
     *,
     concept: str,
     seeds: str = "0-7",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
     by: str | None = None,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     out: Path | None = None,
@@ -51,20 +49,16 @@ def tour(
     prompt: what to draw, such as "a church in noto style".
     concept: words of the prompt.
     seeds: of the pictures, such as 0-7.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
     by: the judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji world
         for the embedded model, none for others. Without one nothing is traced.
     dry_run: say how long each instrument may take; nothing is written.
     out: the folder for report.html, and for each instrument's table and picture; explained/CONCEPT by default.
-    json: print one JSON document.
     """
     from turpentine.explain import Tour
 
     folder = out or Path("explained") / safe_name(concept)
     _check_folder(folder)
-    asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), steps, guidance_scale, rows)
+    asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
     judge = _judge(by, source.model)
     model = source.load()
     stops = asked.stops(model, judge)

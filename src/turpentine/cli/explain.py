@@ -18,6 +18,8 @@ from turpentine.cli.options import (
     ModelChoice,
     Rows,
     Seeds,
+    judge_of,
+    needed_judge,
     parse_seeds,
     warn_of_unknown_words,
 )
@@ -60,8 +62,8 @@ def windows(
         label such as MID), or both, such as q2:MID; by default q1 to q4, qALL, and q and o of LOWRES and HIGHRES where
         the model has such.
     kind: of the modules: cross-attention, self-attention, feed-forward or resnet.
-    by: the judge whose labels are compared with those of the untouched pictures; that of the emoji world for the
-        embedded model, none for others.
+    by: the judge whose labels are compared with those of the untouched pictures, or none; that of the emoji world for
+        the embedded model, none for others.
     """
     from turpentine.explain import Intervene
     from turpentine.explain.letters import usual
@@ -70,7 +72,7 @@ def windows(
     model = _loaded(source, prompts)
     chosen = tuple(_listed(letters)) if letters is not None else usual(model, kind=kind)
     asked = Intervene(chosen, kind, drawing.steps, drawing.guidance_scale, rows)
-    judge = _own_judge(by, source)
+    judge = judge_of(by, source.model)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, judge=judge, progress=progress)
     _tell(found, out, json)
@@ -137,7 +139,7 @@ def trace(
     noise: float = 3.0,
     drawing: Annotated[Drawing, Flat] = Drawing(),
     rows: Rows = 256,
-    by: str = "emoji",
+    by: str | None = None,
     out: Out = Path("explained/trace"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
@@ -150,13 +152,13 @@ def trace(
     column: of the judge: a label that should be the concept, or a number; by default the label that the concept is one
         of, or else the judge's first column, if that is a number.
     noise: on the concept's embeddings, in standard deviations.
-    by: the judge, such as emoji or clip.
+    by: the judge, such as emoji or clip; that of the emoji world for the embedded model.
     out: the folder for table.parquet, which erase takes as --sites-from, and plot.png.
     """
     from turpentine.explain import Trace
 
     texts, numbers = _pairs(prompts, seeds)
-    judge = _named_judge(by)
+    judge = needed_judge(by, source.model)
     asked = Trace(where, column or _column(judge, concept), noise, drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, prompts)
     with shown("Tracing", "pictures") as progress:
@@ -182,15 +184,15 @@ def clock(
     times: with commas between: +0.1 is later in the schedule by a tenth of it, -0.1 earlier, =0.5 half-way at every
         step; shuffled has the steps' own times in another order.
     layers: the resnets: ALL; LOWRES, those at a quarter of the highest resolution or below; HIGHRES, those at it.
-    by: the judge whose labels are compared with those of the untouched pictures; that of the emoji world for the
-        embedded model, none for others.
+    by: the judge whose labels are compared with those of the untouched pictures, or none; that of the emoji world for
+        the embedded model, none for others.
     """
     from turpentine.explain import Clock
 
     texts, numbers = _pairs(prompts, seeds)
     asked = Clock(tuple(_listed(times)), layers, drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, prompts)
-    judge = _own_judge(by, source)
+    judge = judge_of(by, source.model)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, judge=judge, progress=progress)
     _tell(found, out, json)
@@ -205,7 +207,7 @@ def loco(
     column: str | None = None,
     drawing: Annotated[Drawing, Flat] = Drawing(),
     rows: Rows = 256,
-    by: str = "emoji",
+    by: str | None = None,
     out: Out = Path("explained/loco"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
@@ -217,12 +219,12 @@ def loco(
     width: cross-attention layers in a row.
     target: words in the concept's place in the prompt that these layers are told; the empty prompt by default.
     column: of the judge: a label that should not be the concept; by default the label that the concept is one of.
-    by: the judge, such as emoji.
+    by: the judge, such as emoji; that of the emoji world for the embedded model.
     """
     from turpentine.explain import LocoGen
 
     texts, numbers = _pairs(prompts, seeds)
-    judge = _named_judge(by)
+    judge = needed_judge(by, source.model)
     asked = LocoGen(width, target, column or _column(judge, concept), drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, [*prompts, target])
     with shown("Locating", "pictures") as progress:
@@ -236,7 +238,7 @@ def entangle(
     column: str = "object",
     drawing: Annotated[Drawing, Flat] = Drawing(),
     batch_size: AtOnce = 16,
-    by: str = "emoji",
+    by: str | None = None,
     out: Out = Path("explained/entangle"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
@@ -245,14 +247,14 @@ def entangle(
 
     objects: each with what is like it and what is not, such as dog=cat,church owl=penguin,apple.
     column: the judge's label for objects.
-    by: the judge, such as emoji.
+    by: the judge, such as emoji; that of the emoji world for the embedded model.
     """
     from turpentine.explain import Entangle
 
     company = dict(map(_company, objects))
     near, far = ({one: both[which] for one, both in company.items()} for which in (0, 1))
     asked = Entangle(column, drawing.steps, drawing.guidance_scale, batch_size)
-    judge, numbers = _named_judge(by), parse_seeds(seeds)
+    judge, numbers = needed_judge(by, source.model), parse_seeds(seeds)
     model = _loaded(source, [word for one, both in company.items() for word in (one, *both)])
     with shown("Drawing", "steps") as progress:
         found = asked(model, near, far, numbers, judge=judge, progress=progress)
@@ -351,24 +353,6 @@ def _loaded(source: ModelChoice, texts: Sequence[str]) -> Model:
     model = source.load()
     warn_of_unknown_words(model, texts)
     return model
-
-
-def _judge(name: str | None) -> Judge | None:
-    from turpentine import judges
-
-    return judges.judge(name) if name else None
-
-
-def _own_judge(name: str | None, source: ModelChoice) -> Judge | None:
-    """The judge of this name, or that of the emoji world for its own model."""
-    return _judge(name or ("emoji" if source.model == "emoji" else None))
-
-
-def _named_judge(name: str) -> Judge:
-    judge = _judge(name)
-    if judge is None:
-        raise BadArgument("There is no judge: name one, such as --by emoji.")
-    return judge
 
 
 def _column(judge: Judge, concept: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from turpentine.cli.generate import SHEET
-from turpentine.cli.options import Json
+from turpentine.cli.options import Json, judge_called
 from turpentine.cli.pictures import prompt_in, read_picture
-from turpentine.cli.terminal import plain, say_json, show_table, warn
+from turpentine.cli.terminal import plain, say_json, show_table
 from turpentine.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -39,11 +39,7 @@ def judge(
     if not paths:
         raise BadArgument("There is no picture to judge: give picture files, or folders that hold some.")
     images = [read_picture(path) for path in paths]
-    from turpentine import judges
-
-    chosen = judges.judge(by)
-    if chosen.download:
-        warn(f"The judge {by} needs to fetch {chosen.download}")
+    chosen = judge_called(by)
     _tell(paths, chosen(images, **_needed(chosen, paths, prompt, reference)), json)
 
 

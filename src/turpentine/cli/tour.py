@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from turpentine.cli.meter import Phases, busy
-from turpentine.cli.options import Drawing, Flat, Json, ModelChoice, Rows, parse_seeds, warn_of_unknown_words
-from turpentine.cli.terminal import plain, say, say_json, show_table, warn
+from turpentine.cli.options import Drawing, Flat, Json, ModelChoice, Rows, judge_of, parse_seeds, warn_of_unknown_words
+from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.errors import BadArgument
 from turpentine.files import safe_name
 from turpentine.numbers import duration
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from turpentine.models import Model
 
 REPORT = "report.html"
-NO_JUDGE = "none"
-CLIP = "openai/clip-vit-base-patch32"
-"""Whose score papers on erasing take; the judge's own default knows the embedded model's world only."""
 
 
 def tour(
@@ -59,7 +56,7 @@ def tour(
     folder = out or Path("explained") / safe_name(concept)
     _check_folder(folder)
     asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
-    judge = _judge(by, source.model)
+    judge = judge_of(by, source.model)
     model = source.load()
     stops = asked.stops(model, judge)
     warn_of_unknown_words(model, [prompt])
@@ -80,20 +77,6 @@ def _check_folder(folder: Path) -> None:
     nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if nearest.is_file():
         raise BadArgument(f"{nearest} is a file: choose another folder with --out.")
-
-
-def _judge(name: str | None, model: str) -> Judge | None:
-    """The judge of this name; what must be fetched for it is said first."""
-    from turpentine import judges
-
-    chosen = name or ("emoji" if model == "emoji" else NO_JUDGE)
-    if chosen == NO_JUDGE:
-        return None
-    settings = {"model": CLIP} if chosen == "clip" and model != "emoji" else {}
-    judge = judges.judge(chosen, **settings)
-    if judge.download:
-        warn(f"The judge {chosen} needs to fetch {judge.download}")
-    return judge
 
 
 def _times(stops: list[Stop], model: Model, rows: int) -> dict[str, float]:

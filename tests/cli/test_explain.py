@@ -79,6 +79,14 @@ def test_a_trace_leads_to_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert all(any(name.startswith(row["site"]) for row in best) for name in edit.deltas)
 
 
+def test_what_a_neighbour_costs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = ["entangle", "dog=cat,church", "--seeds", "0-1", "--steps", "2", "--out", str(tmp_path)]
+    _, out, _ = told(capsys, *tokens)
+    assert "a difference of" in out and " points" in out
+    harm = json.loads(told(capsys, *tokens, "--json")[1])["harm"]
+    assert -1 <= harm["low"] <= harm["value"] <= harm["high"] <= 1
+
+
 @pytest.mark.parametrize(
     ("tokens", "told_"),
     [

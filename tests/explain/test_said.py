@@ -6,11 +6,13 @@ import pytest
 
 from turpentine.explain import said
 from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
+from turpentine.explain.entangle import ALONE, FAR, NEAR, Entangled
 from turpentine.explain.heads import HeadsFound
 from turpentine.explain.intervene import Interventions
 from turpentine.explain.trace import Traced
 from turpentine.intervals import Estimate
 from turpentine.models import Sites
+from turpentine.numbers import points_with_span
 
 NOWHERE = Sites((), ())
 
@@ -73,6 +75,20 @@ def test_what_gives_the_concept_back():
 def test_what_gives_nothing_back_is_not_said_to(found, told):
     assert told in said.trace(found, "church")
     assert "restores" not in said.trace(found, "church")
+
+
+def entangled(near, far):
+    rows = [(company, hit) for company, hits in ((ALONE, far), (NEAR, near), (FAR, far)) for hit in hits]
+    table = pl.DataFrame([(ALONE, 1.0), (NEAR, np.mean(near)), (FAR, np.mean(far))], ["company", "value"], orient="row")
+    return Entangled(table, NOWHERE, "", pl.DataFrame(rows, ["company", "hit"], orient="row"), [])
+
+
+def test_what_a_neighbour_costs():
+    found = entangled([True] * 5 + [False] * 15, [True] * 15 + [False] * 5)
+    told = said.entangled(found)
+    assert f"25\u202f% of the pictures {NEAR} and in 75\u202f% of those {FAR}" in told
+    assert told.endswith(f"a difference of {points_with_span(found.harm)} points.") and "−50 (" in told
+    assert said.entangled(entangled([True, False], [True, True])).endswith("points, which chance alone might give.")
 
 
 def heads(scores, chance):

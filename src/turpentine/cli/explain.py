@@ -249,7 +249,7 @@ def entangle(
     column: the judge's label for objects.
     by: the judge, such as emoji; that of the emoji world for the embedded model.
     """
-    from turpentine.explain import Entangle
+    from turpentine.explain import Entangle, said
 
     company = dict(map(_company, objects))
     near, far = ({one: both[which] for one, both in company.items()} for which in (0, 1))
@@ -258,7 +258,7 @@ def entangle(
     model = _loaded(source, [word for one, both in company.items() for word in (one, *both)])
     with shown("Drawing", "steps") as progress:
         found = asked(model, near, far, numbers, judge=judge, progress=progress)
-    _tell(found, out, json)
+    _tell(found, out, json, said.entangled(found), harm=found.harm._asdict())
 
 
 def heads(
@@ -372,18 +372,21 @@ def _company(text: str) -> tuple[str, tuple[str, str]]:
     return one.strip(), (beside[0], beside[1])
 
 
-def _tell(found: Finding, out: Path, as_json: bool) -> None:
-    """Write the table and the picture, and say what is in them."""
+def _tell(found: Finding, out: Path, as_json: bool, text: str = "", **numbers: object) -> None:
+    """Write the table and the picture, and say what is in them.
+
+    text: what it comes to. numbers: the same, for JSON.
+    """
     out.mkdir(parents=True, exist_ok=True)
     table, plot = out / "table.parquet", out / "plot.png"
     found.save(table)
     with write_whole(plot) as aside:
         found.plot().savefig(aside, format="png", dpi=150)
     if as_json:
-        say_json({"table": found.table.to_dicts(), "files": [str(table), str(plot)]})
+        say_json({"table": found.table.to_dicts(), **numbers, "files": [str(table), str(plot)]})
         return
     _show(found.table)
-    say()
+    say(f"\n{plain(text)}\n" if text else "")
     for path in (table, plot):
         say(plain(str(path)))
 

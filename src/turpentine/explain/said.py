@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 
 from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
+from turpentine.explain.entangle import FAR, NEAR, Entangled
 from turpentine.explain.heads import HeadsFound
 from turpentine.explain.intervene import Interventions
 from turpentine.explain.letters import WINDOWS
 from turpentine.explain.maps import Mapped
 from turpentine.explain.trace import Traced
-from turpentine.numbers import percent
+from turpentine.numbers import percent, points_with_span
 
 
 def dynamics(found: Unfolding) -> str:
@@ -96,6 +97,17 @@ def _called(found: Traced, row: dict[str, object]) -> str:
     """A component, by its label, or where it has none by its number among those of its kind, from 1."""
     same = found.table.filter(pl.col("kind") == row["kind"])["site"].to_list()
     return f"the {row['kind']} of {row['label']}" if row["label"] else f"{row['kind']} {same.index(row['site']) + 1}"
+
+
+def entangled(found: Entangled) -> str:
+    """How much a neighbour hurts, and whether by more than chance."""
+    harm = found.harm
+    near, far = (found.table.filter(pl.col("company") == company)["value"][0] for company in (NEAR, FAR))
+    doubt = ", which chance alone might give" if harm.low <= 0 <= harm.high else ""
+    return (
+        f"Objects are drawn in {percent(near)} of the pictures {NEAR} and in {percent(far)} of those {FAR}: a "
+        f"difference of {points_with_span(harm)} points{doubt}."
+    )
 
 
 def heads(found: HeadsFound) -> str:

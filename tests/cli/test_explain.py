@@ -87,6 +87,33 @@ def test_what_a_neighbour_costs_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     assert -1 <= harm["low"] <= harm["value"] <= harm["high"] <= 1
 
 
+HEADS = ("heads", "animals=dog,cat,owl", "buildings=church,house")
+
+
+def test_heads_are_held_against_chance_and_drawn_before_a_background(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "captions.txt").write_text("a red car\n\na cat in noto style\n", encoding="utf-8")
+    _, plain, _ = told(capsys, *HEADS, "--out", str(tmp_path / "plain"))
+    assert "animals and buildings are told apart best by" in plain and "; p " in plain
+    tokens = [*HEADS, "--background", str(tmp_path / "captions.txt"), "--out", str(tmp_path / "before"), "--json"]
+    found = json.loads(told(capsys, *tokens)[1])
+    assert -1 < found["chance"] < 1 and 0 < found["p"] <= 1
+    assert found["above"] == sum(row["score"] > found["chance"] for row in found["table"])
+    one, other = ((tmp_path / name / "plot.png").read_bytes() for name in ("plain", "before"))
+    assert one != other
+
+
+@pytest.mark.parametrize("held", [b" \n\n", b"\xff\xfe\x00"])
+def test_a_background_without_prompts_is_refused(
+    held: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "captions.txt").write_bytes(held)
+    code, _, err = told(capsys, *HEADS, "--background", str(tmp_path / "captions.txt"), "--out", str(tmp_path / "out"))
+    assert code == 2 and "captions.txt" in err and "on each line" in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("tokens", "told_"),
     [
@@ -118,6 +145,10 @@ def test_what_a_neighbour_costs_is_said(tmp_path: Path, capsys: pytest.CaptureFi
         (["windows", "a dog " * 60], "would be cut off"),
         (["heads", "dog,cat"], "two groups or more"),
         (["heads", "dog,cat", "church,house", "--template", "a"], "no place for a word"),
+        (
+            ["heads", "dog,cat", "church,house", "--background", "nowhere.txt"],
+            "No such file or directory",
+        ),
         (["windows", "a church", "--seeds", "x"], "x"),
     ],
 )

@@ -101,7 +101,7 @@ def test_a_best_head_is_held_against_chance():
     told = said.heads(heads([-0.1, 0.5, 0.4, 0.1], 0.3))
     assert "animals and buildings are told apart best by the keys of MID's head 1 (silhouette 0.50" in told
     assert "is above what the best of 4 sets of keys or values reaches by chance in 95 % of shuffles" in told
-    assert told.endswith("of the words (0.30), as is 1 other.")
-    assert said.heads(heads([-0.1, 0.5], 0.3)).endswith("(0.30).")
+    assert told.endswith("of the words (0.30; p 0.5), as is 1 other.")
+    assert said.heads(heads([-0.1, 0.5], 0.3)).endswith("(0.30; p 0.5).")
     assert said.heads(heads([0.5] * 3, 0.3)).endswith("as are 2 others.")
     assert "is not above what the best of 1 sets" in said.heads(heads([0.3], 0.3))

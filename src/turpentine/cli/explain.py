@@ -264,6 +264,7 @@ def entangle(
 def heads(
     *groups: str,
     template: str = "{}",
+    background: Path | None = None,
     out: Out = Path("explained/heads"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
@@ -272,15 +273,18 @@ def heads(
 
     groups: words with commas between, a name before them if you like: animals=dog,cat,owl buildings=church,house.
     template: the prompt for a word, {} in its place.
+    background: a text file with a prompt on each line, such as many captions, that the picture's axes are fitted on;
+        the words themselves by default.
     """
-    from turpentine.explain import Heads
+    from turpentine.explain import Heads, said
 
     named: dict[str, list[str]] = {}
     for number, group in enumerate(groups, start=1):
         name, equals, words = group.rpartition("=")
         named[name if equals else f"group {number}"] = _listed(words)
-    found = Heads(template)(_loaded(source, [word for words in named.values() for word in words]), named)
-    _tell(found, out, json)
+    asked = Heads(template, _lines(background) if background else ())
+    found = asked(_loaded(source, [word for words in named.values() for word in words]), named)
+    _tell(found, out, json, said.heads(found), chance=found.chance, p=found.p, above=found.above)
 
 
 def contributions(
@@ -347,6 +351,17 @@ def _pairs(prompts: Sequence[str], seeds: str) -> tuple[list[str], list[int]]:
 
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    """The lines of a text file, without empty ones. Raises BadArgument for none, OSError as the file system does."""
+    try:
+        lines = tuple(filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())))
+    except UnicodeDecodeError as error:
+        raise BadArgument(f"{plain(str(path))} is no text in UTF-8: give a file with a prompt on each line.") from error
+    if not lines:
+        raise BadArgument(f"{plain(str(path))} holds no prompt: give one on each line.")
+    return lines
 
 
 def _loaded(source: ModelChoice, texts: Sequence[str]) -> Model:

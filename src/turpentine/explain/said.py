@@ -121,7 +121,7 @@ def heads(found: HeadsFound) -> str:
         f"{_signed(best['high'])}), worst by the {worst['part']}s of {worst['label']}'s head {worst['head']} "
         f"({_signed(worst['score'])}). The best is {'' if found.above else 'not '}above what the best of "
         f"{len(found.table)} sets of keys or values reaches by chance in 95 % of shuffles of the words "
-        f"({_signed(found.chance)}){others}."
+        f"({_signed(found.chance)}; p {found.p:.2g}){others}."
     )
 
 

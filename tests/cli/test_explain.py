@@ -104,6 +104,48 @@ def test_heads_are_held_against_chance_and_drawn_before_a_background(
     assert one != other
 
 
+def test_ablations_are_held_against_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--kind", "cross-attention", "--trials", "34", "--share", "0.2", "--steps", "1"]
+    code, out, _ = told(capsys, "coar", "a church", *few, "--out", str(tmp_path), "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert {row["kind"] for row in found["table"]} == {"cross-attention"}
+    assert set(found["agreement"]) == {"score", "cad"}
+    assert all(-1 <= r["low"] <= r["value"] <= r["high"] <= 1 for r in found["agreement"].values())
+    table = pl.read_parquet(tmp_path / "table.parquet")
+    assert {"site", "kind", "score", "low", "high", "measured", "cad"} <= set(table.columns)
+    assert Image.open(tmp_path / "plot.png").width > 300
+
+
+def test_words_are_found_in_picture_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("a.png", "b.png", "contact-sheet.png"):
+        Image.new("RGB", (32, 32), "red").save(pictures / name)
+    out_folder = tmp_path / "out"
+    tokens = ["segment", str(pictures), "--words", "a church", "--updates", "2", "--batch-size", "2"]
+    code, out, _ = told(capsys, *tokens, "--out", str(out_folder))
+    assert code == 0 and "a.png" in out and "contact-sheet" not in out
+    table = pl.read_parquet(out_folder / "table.parquet")
+    assert table["picture"].to_list() == ["a.png", "b.png"] and table["words"].to_list() == ["a church"] * 2
+    assert table["covered"].is_between(0, 1).all()
+    assert Image.open(out_folder / "plot.png").width > 300
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "said"),
+    [("", 32, "There are no words"), (" ", 32, "There are no words"), ("a church", 16, "A picture is 16 x 16")],
+)
+def test_pictures_that_cannot_be_segmented_are_refused(
+    words: str, size: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (size, size)).save(tmp_path / "a.png")
+    code, out, err = told(capsys, "segment", str(tmp_path / "a.png"), "--words", words, "--out", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert said in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("held", [b" \n\n", b"\xff\xfe\x00"])
 def test_a_background_without_prompts_is_refused(
     held: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -150,6 +192,14 @@ def test_a_background_without_prompts_is_refused(
             "No such file or directory",
         ),
         (["windows", "a church", "--seeds", "x"], "x"),
+        (["coar"], "There is no prompt"),
+        (["coar", "a church", "--trials", "9"], "9 trials cannot tell"),
+        (["coar", "a church", "--share", "1"], "share of 1"),
+        (["coar", "a church", "--kind", "nothing"], "No site has kind 'nothing'"),
+        (["segment", "--words", "a church"], "There is no picture"),
+        (["segment", "nowhere.png", "--words", "a church"], "No such file"),
+        (["segment", __file__, "--words", "a church"], "is not a picture"),
+        (["segment", __file__], "--words"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(
@@ -163,7 +213,8 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
 
 def test_the_help_names_the_instruments_and_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = told(capsys, "--help")
-    assert all(name in out for name in ("windows", "dynamics", "maps", "trace", "clock", "loco", "entangle", "heads"))
+    names = ("windows", "dynamics", "maps", "trace", "clock", "loco", "entangle", "heads", "coar", "segment")
+    assert all(name in out for name in names)
     _, out, _ = told(capsys, "trace", "--help")
     assert "words of the prompts" in out.lower() and "--sites-from" in out
 

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from turpentine.explain import said
+from turpentine.explain.coar import Regressed
 from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
 from turpentine.explain.entangle import ALONE, FAR, NEAR, Entangled
 from turpentine.explain.heads import HeadsFound
@@ -89,6 +90,14 @@ def test_what_a_neighbour_costs():
     assert f"25\u202f% of the pictures {NEAR} and in 75\u202f% of those {FAR}" in told
     assert told.endswith(f"a difference of {points_with_span(found.harm)} points.") and "−50 (" in told
     assert said.entangled(entangled([True, False], [True, True])).endswith("points, which chance alone might give.")
+
+
+def test_how_well_scores_agree_with_ablations():
+    score, cad = [1.0, 2.0, 3.0, 5.0, 4.0], [5.0, 4.0, 3.0, 1.0, 2.0]
+    table = pl.DataFrame({"measured": [1.0, 2.0, 3.0, 4.0, 5.0], "score": score, "cad": cad})
+    told = said.coar(Regressed(table, NOWHERE, "", 1.0))
+    assert "Over 5 modules" in told and "alone does by r 0.90 (0.09 to 0.99)" in told
+    assert told.endswith("CAD's first order by r −0.90 (−0.99 to −0.09).")
 
 
 def heads(scores, chance):

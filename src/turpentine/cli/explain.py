@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,6 +24,7 @@ from turpentine.cli.options import (
     parse_seeds,
     warn_of_unknown_words,
 )
+from turpentine.cli.pictures import picture_files, read_picture
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.texts import summary, with_help
 from turpentine.cli.tour import tour
@@ -315,6 +317,75 @@ def contributions(
     _tell(found, out, json)
 
 
+def coar(
+    *prompts: str,
+    seeds: Seeds = "0",
+    kind: Words = (),
+    trials: PositiveInt = 400,
+    share: float = 0.05,
+    steps: PositiveInt = 20,
+    guidance_scale: float = 3.0,
+    batch_size: PositiveInt = 20,
+    out: Out = Path("explained/coar"),
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Say how far a concept falls without each module: by regression over ablations, to first order, and measured.
+
+    prompts: of the concept; every prompt is drawn with every seed.
+    kind: of the modules; may be given several times; resnets, self- and cross-attention and feed-forward by default.
+    trials: random sets of modules that are ablated, for the regression (COAR).
+    share: of the modules in a set.
+    steps: of the stored run.
+    guidance_scale: of the stored run.
+    batch_size: rows of the denoiser in one call.
+    out: the folder for table.parquet, which erase takes as --sites-from, and plot.png.
+    """
+    from turpentine.explain import Coar, said
+
+    texts, numbers = _pairs(prompts, seeds)
+    asked = Coar(kind or Coar.kinds, trials, share, steps, guidance_scale, batch_size)
+    with shown("Ablating", "ablations") as progress:
+        found = asked(_loaded(source, prompts), texts, numbers, progress=progress)
+    agreement = {name: found.agreement(name)._asdict() for name in ("score", "cad")}
+    _tell(found, out, json, said.coar(found), agreement=agreement)
+
+
+def segment(
+    *pictures: Path,
+    words: str,
+    updates: PositiveInt = 150,
+    guidance_scale: float = 8.0,
+    threshold: float = 0.5,
+    batch_size: PositiveInt = 8,
+    out: Out = Path("explained/segment"),
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Find what words name in pictures: the mask under which the model thinks that a picture shows it (Peekaboo).
+
+    pictures: files of the model's size, or folders of them.
+    words: what to find, such as "a church".
+    updates: of each mask.
+    guidance_scale: how strongly the words guide.
+    threshold: of the soft mask, from which on a pixel belongs to the words.
+    batch_size: noisy copies of the picture in each update.
+    """
+    import polars as pl
+
+    from turpentine.explain import Segment
+
+    paths = picture_files(pictures)
+    images = [read_picture(path) for path in paths]
+    if not words.strip():
+        raise BadArgument('There are no words: say what to find, such as --words "a church".')
+    asked = Segment(updates, batch_size=batch_size, guidance_scale=guidance_scale, threshold=threshold)
+    with shown("Segmenting", "updates") as progress:
+        found = asked(_loaded(source, [words]), images, [words] * len(images), progress=progress)
+    names = pl.Series("picture", [path.name for path in paths])
+    _tell(replace(found, table=found.table.select(names, "words", "covered")), out, json)
+
+
 INSTRUMENTS: tuple[Callable[..., None], ...] = (
     windows,
     dynamics,
@@ -325,6 +396,8 @@ INSTRUMENTS: tuple[Callable[..., None], ...] = (
     loco,
     entangle,
     heads,
+    coar,
+    segment,
 )
 
 

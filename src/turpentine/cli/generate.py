@@ -23,7 +23,7 @@ from turpentine.cli.options import (
     warn_of_unknown_words,
 )
 from turpentine.cli.pictures import Wanted, read_picture, wanted
-from turpentine.cli.sheet import Row, contact_sheet
+from turpentine.cli.sheet import SHEET, Row, contact_sheet
 from turpentine.cli.terminal import plain, say, say_json
 from turpentine.cli.texts import with_help
 from turpentine.errors import BadArgument
@@ -31,8 +31,6 @@ from turpentine.files import write_whole
 
 if TYPE_CHECKING:
     from turpentine.models import Model
-
-SHEET = "contact-sheet.png"
 
 
 @with_help

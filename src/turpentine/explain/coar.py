@@ -20,6 +20,7 @@ from torch import Tensor
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
+from turpentine.intervals import Estimate
 from turpentine.models.attribution import Objective, attribute
 from turpentine.models.attribution.approximation import pearson
 from turpentine.models.model import Model
@@ -28,6 +29,9 @@ from turpentine.models.trajectory import Trajectory
 from turpentine.progress import Progress
 
 CONFIDENCE = 0.95
+
+FEWEST = 4
+"""Modules; a correlation over three has no interval."""
 
 Kept = Bool[np.ndarray, "trial module"]
 Values = Float[np.ndarray, " trial"]
@@ -60,7 +64,7 @@ class Coar:
 
         The denoiser sees (trials + modules + 1)·T·n rows beside the run and its gradient. progress: called with
         ablations done and in all.
-        Raises BadArgument for numbers out of range, or for fewer trials than `trials_needed`.
+        Raises BadArgument for numbers out of range, for fewer modules than 4, or fewer trials than `trials_needed`.
         """
         modules = tuple(model.sites.only(kind=self.kinds, level="module", name="unet.*"))
         self._check(len(modules))
@@ -93,6 +97,8 @@ class Coar:
     def _check(self, modules: int) -> None:
         if not 0 < self.share < 1:
             raise BadArgument(f"A share of {self.share} ablates none or all: give one between 0 and 1.")
+        if modules < FEWEST:
+            raise BadArgument(f"{modules} modules are too few to compare scores over: give kinds of {FEWEST} or more.")
         needed = trials_needed(modules, self.share)
         if self.trials < needed:
             raise BadArgument(
@@ -118,9 +124,9 @@ class Regressed(Finding):
 
     whole: float
 
-    def agreement(self, one: str, other: str = "measured") -> tuple[float, float, float]:
+    def agreement(self, one: str, other: str = "measured") -> Estimate:
         """Pearson's r of two of the columns score, measured and cad over the modules, with its 95 % interval."""
-        return pearson(self.table[one].to_numpy(), self.table[other].to_numpy())
+        return Estimate(*pearson(self.table[one].to_numpy(), self.table[other].to_numpy()))
 
     def plot(self) -> Figure:
         """Regression and first order, each against the measured fall."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from turpentine.explain.coar import Regressed
 from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
 from turpentine.explain.entangle import FAR, NEAR, Entangled
 from turpentine.explain.heads import HeadsFound
@@ -14,6 +15,7 @@ from turpentine.explain.intervene import Interventions
 from turpentine.explain.letters import WINDOWS
 from turpentine.explain.maps import Mapped
 from turpentine.explain.trace import Traced
+from turpentine.intervals import Estimate
 from turpentine.numbers import percent, points_with_span
 
 
@@ -123,6 +125,19 @@ def heads(found: HeadsFound) -> str:
         f"{len(found.table)} sets of keys or values reaches by chance in 95 % of shuffles of the words "
         f"({_signed(found.chance)}; p {found.p:.2g}){others}."
     )
+
+
+def coar(found: Regressed) -> str:
+    """How well the regression and the first order agree with ablating each module alone."""
+    by_fit, first_order = (_correlation(found.agreement(column)) for column in ("score", "cad"))
+    return (
+        f"Over {len(found.table)} modules, the regression's scores go with what ablating each alone does by {by_fit}, "
+        f"CAD's first order by {first_order}."
+    )
+
+
+def _correlation(r: Estimate) -> str:
+    return f"r {_signed(r.value)} ({_signed(r.low)} to {_signed(r.high)})"
 
 
 def _signed(value: float) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -51,6 +54,34 @@ def test_each_instrument_prints_its_table_and_writes_it_and_a_picture(
     assert Image.open(tmp_path / "plot.png").width > 300
 
 
+def test_what_was_killed_goes_on_with_the_same_command(
+    begin: Callable[..., subprocess.Popen[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["windows", "a church", "--letters", "q4", "--seeds", "0-9", "--rows", "4", "--steps", "8"]
+    out, parts = tmp_path / "found", tmp_path / "found" / "parts"
+    started = begin("explain", *tokens, "--out", str(out))
+    while started.poll() is None and not list(parts.glob("[0-9a-f]*")):
+        time.sleep(0.02)
+    started.kill()
+    started.communicate(timeout=120)
+    kept = {path: path.stat().st_mtime_ns for path in parts.glob("[0-9a-f]*")}
+    assert kept and not (out / "table.parquet").exists()
+
+    done: list[dict[Path, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "turpentine.cli.explain.rmtree",
+            lambda folder, **_: done.append({path: path.stat().st_mtime_ns for path in folder.glob("[0-9a-f]*")}),
+        )
+        assert told(capsys, *tokens, "--out", str(out))[0] == 0
+    assert kept.items() <= done[0].items() and len(done[0]) == 10
+    assert told(capsys, *tokens, "--out", str(out))[0] == 0
+    assert not parts.exists()
+    assert told(capsys, *tokens, "--out", str(tmp_path / "whole"))[0] == 0
+    went_on, whole = (pl.read_parquet(folder / "table.parquet") for folder in (out, tmp_path / "whole"))
+    assert went_on.equals(whole)
+
+
 def test_a_trace_leads_to_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = told(
         capsys,
@@ -79,6 +110,83 @@ def test_a_trace_leads_to_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert all(any(name.startswith(row["site"]) for row in best) for name in edit.deltas)
 
 
+def test_what_a_neighbour_costs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = ["entangle", "dog=cat,church", "--seeds", "0-1", "--steps", "2", "--out", str(tmp_path)]
+    _, out, _ = told(capsys, *tokens)
+    assert "a difference of" in out and " points" in out
+    harm = json.loads(told(capsys, *tokens, "--json")[1])["harm"]
+    assert -1 <= harm["low"] <= harm["value"] <= harm["high"] <= 1
+
+
+HEADS = ("heads", "animals=dog,cat,owl", "buildings=church,house")
+
+
+def test_heads_are_held_against_chance_and_drawn_before_a_background(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "captions.txt").write_text("a red car\n\na cat in noto style\n", encoding="utf-8")
+    _, plain, _ = told(capsys, *HEADS, "--out", str(tmp_path / "plain"))
+    assert "animals and buildings are told apart best by" in plain and "; p " in plain
+    tokens = [*HEADS, "--background", str(tmp_path / "captions.txt"), "--out", str(tmp_path / "before"), "--json"]
+    found = json.loads(told(capsys, *tokens)[1])
+    assert -1 < found["chance"] < 1 and 0 < found["p"] <= 1
+    assert found["above"] == sum(row["score"] > found["chance"] for row in found["table"])
+    one, other = ((tmp_path / name / "plot.png").read_bytes() for name in ("plain", "before"))
+    assert one != other
+
+
+def test_ablations_are_held_against_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--kind", "cross-attention", "--trials", "34", "--share", "0.2", "--steps", "1"]
+    code, out, _ = told(capsys, "coar", "a church", *few, "--out", str(tmp_path), "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert {row["kind"] for row in found["table"]} == {"cross-attention"}
+    assert set(found["agreement"]) == {"score", "cad"}
+    assert all(-1 <= r["low"] <= r["value"] <= r["high"] <= 1 for r in found["agreement"].values())
+    table = pl.read_parquet(tmp_path / "table.parquet")
+    assert {"site", "kind", "score", "low", "high", "measured", "cad"} <= set(table.columns)
+    assert Image.open(tmp_path / "plot.png").width > 300
+
+
+def test_words_are_found_in_picture_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("a.png", "b.png", "contact-sheet.png"):
+        Image.new("RGB", (32, 32), "red").save(pictures / name)
+    out_folder = tmp_path / "out"
+    tokens = ["segment", str(pictures), "--words", "a church", "--updates", "2", "--batch-size", "2"]
+    code, out, _ = told(capsys, *tokens, "--out", str(out_folder))
+    assert code == 0 and "a.png" in out and "contact-sheet" not in out
+    table = pl.read_parquet(out_folder / "table.parquet")
+    assert table["picture"].to_list() == ["a.png", "b.png"] and table["words"].to_list() == ["a church"] * 2
+    assert table["covered"].is_between(0, 1).all()
+    assert Image.open(out_folder / "plot.png").width > 300
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "said"),
+    [("", 32, "There are no words"), (" ", 32, "There are no words"), ("a church", 16, "A picture is 16 x 16")],
+)
+def test_pictures_that_cannot_be_segmented_are_refused(
+    words: str, size: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (size, size)).save(tmp_path / "a.png")
+    code, out, err = told(capsys, "segment", str(tmp_path / "a.png"), "--words", words, "--out", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert said in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("held", [b" \n\n", b"\xff\xfe\x00"])
+def test_a_background_without_prompts_is_refused(
+    held: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "captions.txt").write_bytes(held)
+    code, _, err = told(capsys, *HEADS, "--background", str(tmp_path / "captions.txt"), "--out", str(tmp_path / "out"))
+    assert code == 2 and "captions.txt" in err and "on each line" in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("tokens", "told_"),
     [
@@ -92,6 +200,9 @@ def test_a_trace_leads_to_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["trace", "a dog in noto style", "--concept", "style"], "never says 'style' in object"),
         (["trace", "a church in noto style", "--concept", "church in"], "did you mean 'church'"),
         (["trace", "a dog", "--concept", "dog", "--by", ""], "There is no judge"),
+        (["trace", "a dog", "--concept", "dog", "--model", "folder"], "There is no judge"),
+        (["loco", "a dog", "--concept", "dog", "--by", "none"], "There is no judge"),
+        (["entangle", "dog=cat,church", "--by", "none"], "There is no judge"),
         (["clock"], "There is no prompt"),
         (["clock", "a church", "--times", "later"], "'later' is no other time"),
         (["clock", "a church", "--times", "-1.5"], "more than the whole schedule"),
@@ -107,7 +218,19 @@ def test_a_trace_leads_to_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["windows", "a dog " * 60], "would be cut off"),
         (["heads", "dog,cat"], "two groups or more"),
         (["heads", "dog,cat", "church,house", "--template", "a"], "no place for a word"),
+        (
+            ["heads", "dog,cat", "church,house", "--background", "nowhere.txt"],
+            "No such file or directory",
+        ),
         (["windows", "a church", "--seeds", "x"], "x"),
+        (["coar"], "There is no prompt"),
+        (["coar", "a church", "--trials", "9"], "9 trials cannot tell"),
+        (["coar", "a church", "--share", "1"], "share of 1"),
+        (["coar", "a church", "--kind", "nothing"], "No site has kind 'nothing'"),
+        (["segment", "--words", "a church"], "There is no picture"),
+        (["segment", "nowhere.png", "--words", "a church"], "No such file"),
+        (["segment", __file__, "--words", "a church"], "is not a picture"),
+        (["segment", __file__], "--words"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(
@@ -121,7 +244,8 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
 
 def test_the_help_names_the_instruments_and_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = told(capsys, "--help")
-    assert all(name in out for name in ("windows", "dynamics", "maps", "trace", "clock", "loco", "entangle", "heads"))
+    names = ("windows", "dynamics", "maps", "trace", "clock", "loco", "entangle", "heads", "coar", "segment")
+    assert all(name in out for name in names)
     _, out, _ = told(capsys, "trace", "--help")
     assert "words of the prompts" in out.lower() and "--sites-from" in out
 

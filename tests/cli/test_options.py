@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turpentine.cli.options import ModelChoice, parse_edit, parse_seeds
+from turpentine.cli.options import CLIP, ModelChoice, judge_of, needed_judge, parse_edit, parse_seeds
 from turpentine.errors import BadArgument
 
 
@@ -58,3 +60,42 @@ def test_a_scale_must_be_a_number() -> None:
 def test_a_device_that_is_not_there_is_refused_before_a_model_is_read() -> None:
     with pytest.raises(BadArgument, match="'tpu9'"):
         ModelChoice(model="/nowhere", device="tpu9").load()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """The judges that are made, each of which has to fetch something."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def make(name: str, **settings: Any) -> SimpleNamespace:
+        asked.append((name, settings))
+        return SimpleNamespace(name=name, download="a dictionary (3 MB)")
+
+    monkeypatch.setattr("turpentine.judges.judge", make)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("by", "model", "name", "settings"),
+    [
+        (None, "emoji", "emoji", {}),
+        ("clip", "emoji", "clip", {}),
+        ("clip", "folder", "clip", {"model": CLIP}),
+        ("emoji", "folder", "emoji", {}),
+    ],
+)
+def test_a_judge_fits_the_model_and_says_what_it_fetches(
+    by: str | None, model: str, name: str, settings: dict[str, Any], made: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for choose in (judge_of, needed_judge):
+        assert choose(by, model) is not None
+        assert made.pop() == (name, settings)
+        assert f"The judge {name} needs to fetch a dictionary (3 MB)" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("by", "model"), [(None, "folder"), ("none", "emoji"), ("none", "folder"), ("", "emoji")])
+def test_no_judge_is_none_or_told_where_one_is_needed(by: str | None, model: str, made: list[Any]) -> None:
+    assert judge_of(by, model) is None
+    with pytest.raises(BadArgument, match="There is no judge"):
+        needed_judge(by, model)
+    assert made == []

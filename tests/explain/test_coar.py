@@ -127,3 +127,5 @@ def test_too_few_trials_and_odd_shares_are_told(sd1: Model) -> None:
         Coar(KINDS, trials=trials_needed(32, 0.05) - 1)(sd1, ["a church"], [0])
     with pytest.raises(BadArgument, match="share of 0"):
         Coar(KINDS, share=0.0)(sd1, ["a church"], [0])
+    with pytest.raises(BadArgument, match="3 modules are too few"):
+        Coar()._check(3)

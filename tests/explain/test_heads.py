@@ -11,6 +11,7 @@ from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.explain import Heads
 from turpentine.explain.heads import best_by_chance, distances, principal, silhouettes
 from turpentine.models import Model, record, sample
+from turpentine.models.site_table import top_sites
 from turpentine.models.text import find_subject
 
 GROUPS = {"animals": ["dog", "cat", "horse", "owl"], "buildings": ["church", "castle", "house"]}
@@ -130,6 +131,15 @@ def test_the_table_has_every_head_and_its_interval_holds_the_score(emoji: Model,
     assert (found.p <= 0.05) == (found.above > 0)
     found.plot().savefig(tmp_path / "heads.png")
     assert Image.open(tmp_path / "heads.png").width > 800
+
+
+def test_a_saved_table_leads_to_the_same_sites(emoji: Model, tmp_path) -> None:
+    found = Heads(shuffles=1)(emoji, GROUPS)
+    found.save(tmp_path / "table.parquet")
+    for top in range(1, 8):
+        read = top_sites(emoji.sites, tmp_path / "table.parquet", top)
+        best = found.table.group_by("site").agg(pl.col("score").max()).sort("score", descending=True)
+        assert {site.name for site in read} == {site.name for site in found.sites(top)} == set(best["site"][:top])
 
 
 @pytest.mark.parametrize("groups", [{}, {"animals": ["dog", "cat"]}, {"animals": ["dog", "cat"], "other": ["church"]}])

@@ -5,12 +5,15 @@ import polars as pl
 import pytest
 
 from turpentine.explain import said
+from turpentine.explain.coar import Regressed
 from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
+from turpentine.explain.entangle import ALONE, FAR, NEAR, Entangled
 from turpentine.explain.heads import HeadsFound
 from turpentine.explain.intervene import Interventions
 from turpentine.explain.trace import Traced
 from turpentine.intervals import Estimate
 from turpentine.models import Sites
+from turpentine.numbers import points_with_span
 
 NOWHERE = Sites((), ())
 
@@ -75,6 +78,28 @@ def test_what_gives_nothing_back_is_not_said_to(found, told):
     assert "restores" not in said.trace(found, "church")
 
 
+def entangled(near, far):
+    rows = [(company, hit) for company, hits in ((ALONE, far), (NEAR, near), (FAR, far)) for hit in hits]
+    table = pl.DataFrame([(ALONE, 1.0), (NEAR, np.mean(near)), (FAR, np.mean(far))], ["company", "value"], orient="row")
+    return Entangled(table, NOWHERE, "", pl.DataFrame(rows, ["company", "hit"], orient="row"), [])
+
+
+def test_what_a_neighbour_costs():
+    found = entangled([True] * 5 + [False] * 15, [True] * 15 + [False] * 5)
+    told = said.entangled(found)
+    assert f"25\u202f% of the pictures {NEAR} and in 75\u202f% of those {FAR}" in told
+    assert told.endswith(f"a difference of {points_with_span(found.harm)} points.") and "−50 (" in told
+    assert said.entangled(entangled([True, False], [True, True])).endswith("points, which chance alone might give.")
+
+
+def test_how_well_scores_agree_with_ablations():
+    score, cad = [1.0, 2.0, 3.0, 5.0, 4.0], [5.0, 4.0, 3.0, 1.0, 2.0]
+    table = pl.DataFrame({"measured": [1.0, 2.0, 3.0, 4.0, 5.0], "score": score, "cad": cad})
+    told = said.coar(Regressed(table, NOWHERE, "", 1.0))
+    assert "Over 5 modules" in told and "alone does by r 0.90 (0.09 to 0.99)" in told
+    assert told.endswith("CAD's first order by r −0.90 (−0.99 to −0.09).")
+
+
 def heads(scores, chance):
     rows = [("s", "MID", number, "key", score, score, score) for number, score in enumerate(scores)]
     table = pl.DataFrame(rows, ["site", "label", "head", "part", "score", "low", "high"], orient="row")
@@ -85,7 +110,7 @@ def test_a_best_head_is_held_against_chance():
     told = said.heads(heads([-0.1, 0.5, 0.4, 0.1], 0.3))
     assert "animals and buildings are told apart best by the keys of MID's head 1 (silhouette 0.50" in told
     assert "is above what the best of 4 sets of keys or values reaches by chance in 95 % of shuffles" in told
-    assert told.endswith("of the words (0.30), as is 1 other.")
-    assert said.heads(heads([-0.1, 0.5], 0.3)).endswith("(0.30).")
+    assert told.endswith("of the words (0.30; p 0.5), as is 1 other.")
+    assert said.heads(heads([-0.1, 0.5], 0.3)).endswith("(0.30; p 0.5).")
     assert said.heads(heads([0.5] * 3, 0.3)).endswith("as are 2 others.")
     assert "is not above what the best of 1 sets" in said.heads(heads([0.3], 0.3))

@@ -36,6 +36,16 @@ def test_rows_of_one_site_are_summed_and_weights_stand_for_their_layer(sd1: Mode
     assert {site.name for site in top_sites(sd1.sites, path, 2)} == {layers[1], layers[2]}
 
 
+def test_attributions_of_heads_are_summed_and_of_other_scores_the_best_head_counts(sd1: Model, tmp_path: Path) -> None:
+    one, two = f"{MID}.attn1", f"{MID}.attn2"
+    rows = {"site": [one, one, two, two], "head": [0, 1, 0, 1]}
+    numbers = [0.3, 0.3, 0.5, -0.4]
+    alphas = _table(tmp_path / "alpha.parquet", **rows, alpha=numbers)
+    silhouettes = _table(tmp_path / "score.parquet", **rows, score=numbers)
+    assert [site.name for site in top_sites(sd1.sites, alphas, 1)] == [one]
+    assert [site.name for site in top_sites(sd1.sites, silhouettes, 1)] == [two]
+
+
 def test_a_label_is_all_its_modules(sd1: Model, tmp_path: Path) -> None:
     path = _table(tmp_path / "t.csv", site=["UP1", "MID", "DOWN1"], effect=[1, 5, None])
     top = top_sites(sd1.sites, path, 1)

@@ -3,7 +3,7 @@ import torch
 
 from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.models import Conditioning
-from turpentine.models.text import find_all, find_subject, reworded
+from turpentine.models.text import bare, find_all, find_subject, reworded, words_of
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
 
@@ -167,3 +167,9 @@ def test_a_subject_that_is_not_there_is_an_error(sd1, subject):
 def test_a_subject_without_a_token_of_its_own_is_an_error(sd1, subject):
     with pytest.raises(EmptyConcept, match="no token"):
         find_subject(sd1.pipeline.tokenizer, f"a {subject}", subject, length=16)
+
+
+def test_words_are_told_once_and_without_their_punctuation() -> None:
+    assert words_of("A red dog, a (red) cat -- and 'A' don't!") == ["A", "red", "dog", "cat", "and", "don't"]
+    assert words_of("") == words_of(" ... ") == []
+    assert (bare("noto style,"), bare("(dog)"), bare("..."), bare("don't")) == ("noto style", "dog", "...", "don't")

@@ -27,6 +27,5 @@ def amplify(
 
     concepts: what to amplify; several are amplified in one edit.
     method: how; see turpentine methods. Its settings are flags too.
-    json: print one JSON document.
     """
     pursue("amplify", concepts, method, run, source, settings, line, json)

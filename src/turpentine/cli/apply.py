@@ -38,7 +38,6 @@ def apply(
     to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora" (for
         diffusers), or "edit" (one edit as Turpentine's own file); by default what the name of `out` suggests.
     rank: of the LoRA, at most; 16 by default. What it leaves out is told.
-    json: print one JSON document.
     """
     form = _form(edits, out, to, rank)
     model, loaded = _read(edits, source)

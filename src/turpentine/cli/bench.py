@@ -83,7 +83,6 @@ def bench(
     retry: try again what could not be drawn or judged.
     device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
     dtype: number format of the models' weights; fp16 by default on CUDA, fp32 elsewhere.
-    json: print one JSON document.
     """
     if shipped:
         _list_shipped(json)

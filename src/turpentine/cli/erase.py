@@ -27,6 +27,5 @@ def erase(
 
     concepts: what to erase; several are erased in one edit.
     method: how; see turpentine methods. Its settings are flags too.
-    json: print one JSON document.
     """
     pursue("erase", concepts, method, run, source, settings, line, json)

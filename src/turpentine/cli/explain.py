@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import shown
-from turpentine.cli.options import Flat, Json, ModelChoice, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import (
+    AtOnce,
+    Drawing,
+    Flat,
+    Json,
+    ModelChoice,
+    Rows,
+    Seeds,
+    judge_of,
+    needed_judge,
+    parse_seeds,
+    warn_of_unknown_words,
+)
+from turpentine.cli.pictures import picture_files, read_picture
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.texts import summary, with_help
 from turpentine.cli.tour import tour
@@ -26,38 +41,32 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 40
 
+Out = Annotated[Path, Parameter(help="The folder for table.parquet and plot.png.")]
 Words = Annotated[tuple[str, ...], Parameter(show_default=False)]
 
 
 def windows(
     *prompts: str,
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     letters: str | None = None,
     kind: str = "cross-attention",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
     by: str | None = None,
-    out: Path = Path("explained/windows"),
+    out: Out = Path("explained/windows"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Sever modules, or tell them the empty prompt, in some layers or in a part of the steps, and see what is left.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     letters: the interventions, with commas between: q severs inside, o everywhere but inside, p swaps the prompt for
         the empty one inside, r everywhere but inside; then a window (1, 2, 3, 4, 1.2), modules (ALL, LOWRES, HIGHRES, a
         label such as MID), or both, such as q2:MID; by default q1 to q4, qALL, and q and o of LOWRES and HIGHRES where
         the model has such.
     kind: of the modules: cross-attention, self-attention, feed-forward or resnet.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
-    by: the judge whose labels are compared with those of the untouched pictures; that of the emoji world for the
-        embedded model, none for others.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
+    by: the judge whose labels are compared with those of the untouched pictures, or none; that of the emoji world for
+        the embedded model, none for others.
     """
     from turpentine.explain import Intervene
     from turpentine.explain.letters import usual
@@ -65,39 +74,32 @@ def windows(
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
     chosen = tuple(_listed(letters)) if letters is not None else usual(model, kind=kind)
-    asked = Intervene(chosen, kind, steps, guidance_scale, rows)
-    judge = _own_judge(by, source)
+    asked = Intervene(chosen, kind, drawing.steps, drawing.guidance_scale, rows)
+    judge = judge_of(by, source.model)
     with shown("Drawing", "pictures") as progress:
-        found = asked(model, texts, numbers, judge=judge, progress=progress)
+        found = asked(model, texts, numbers, judge=judge, keep=_parts(out), progress=progress)
     _tell(found, out, json)
 
 
 def dynamics(
     *prompts: str,
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     kind: str = "cross-attention",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    batch_size: PositiveInt = 16,
-    out: Path = Path("explained/dynamics"),
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    batch_size: AtOnce = 16,
+    out: Out = Path("explained/dynamics"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Show how a picture comes into being: what changes at each step, by which modules, and when the words are read.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     kind: of the modules whose updates are measured.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    batch_size: pictures drawn at once.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Dynamics
 
     texts, numbers = _pairs(prompts, seeds)
-    asked = Dynamics(kind, steps, guidance_scale, batch_size=batch_size)
+    asked = Dynamics(kind, drawing.steps, drawing.guidance_scale, batch_size=batch_size)
     with shown("Drawing", "pictures") as progress:
         found = asked(_loaded(source, prompts), texts, numbers, progress=progress)
     _tell(found, out, json)
@@ -105,34 +107,27 @@ def dynamics(
 
 def maps(
     *prompts: str,
-    seeds: str = "0",
+    seeds: Seeds = "0",
     word: Words = (),
     threshold: float = 0.4,
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
     size: PositiveInt | None = None,
-    batch_size: PositiveInt = 8,
-    out: Path = Path("explained/maps"),
+    batch_size: AtOnce = 8,
+    out: Out = Path("explained/maps"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Show where in the picture each word of the prompt was looked at while it was drawn (DAAM).
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     word: a word, or several as one, to map; may be given several times; every word by default.
     threshold: of a map's largest value, from which on a pixel belongs to the word.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
     size: of a picture, in pixels a side; the model's own by default.
-    batch_size: pictures drawn at once.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Maps
 
     texts, numbers = _pairs(prompts, seeds)
-    asked = Maps(word, None, threshold, steps, guidance_scale, batch_size)
+    asked = Maps(word, None, threshold, drawing.steps, drawing.guidance_scale, batch_size)
     with shown("Drawing", "pictures") as progress:
         found = asked(_loaded(source, prompts), texts, numbers, size=size, progress=progress)
     _tell(found, out, json)
@@ -142,14 +137,13 @@ def trace(
     *prompts: str,
     concept: str,
     where: Literal["unet", "text"] = "unet",
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     column: str | None = None,
     noise: float = 3.0,
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
-    by: str = "emoji",
-    out: Path = Path("explained/trace"),
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
+    by: str | None = None,
+    out: Out = Path("explained/trace"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
@@ -158,64 +152,52 @@ def trace(
     prompts: what to draw, the concept's words in each; every prompt is drawn with every seed.
     concept: words of the prompts.
     where: components of the denoiser, or of the text encoder.
-    seeds: numbers and ranges, such as 0-7,9.
     column: of the judge: a label that should be the concept, or a number; by default the label that the concept is one
         of, or else the judge's first column, if that is a number.
     noise: on the concept's embeddings, in standard deviations.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
-    by: the judge, such as emoji or clip.
+    by: the judge, such as emoji or clip; that of the emoji world for the embedded model.
     out: the folder for table.parquet, which erase takes as --sites-from, and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Trace
 
     texts, numbers = _pairs(prompts, seeds)
-    judge = _named_judge(by)
-    asked = Trace(where, column or _column(judge, concept), noise, steps, guidance_scale, rows)
+    judge = needed_judge(by, source.model)
+    asked = Trace(where, column or _column(judge, concept), noise, drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, prompts)
     with shown("Tracing", "pictures") as progress:
-        found = asked(model, texts, numbers, subject=concept, judge=judge, progress=progress)
+        found = asked(model, texts, numbers, subject=concept, judge=judge, keep=_parts(out), progress=progress)
     _tell(found, out, json)
 
 
 def clock(
     *prompts: str,
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     times: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-0.2,-0.1,+0.1,+0.2,=0.5,shuffled",
     layers: str = "ALL",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
     by: str | None = None,
-    out: Path = Path("explained/clock"),
+    out: Out = Path("explained/clock"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Tell the resnets another time than the picture's, and see what the time is for.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     times: with commas between: +0.1 is later in the schedule by a tenth of it, -0.1 earlier, =0.5 half-way at every
         step; shuffled has the steps' own times in another order.
     layers: the resnets: ALL; LOWRES, those at a quarter of the highest resolution or below; HIGHRES, those at it.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
-    by: the judge whose labels are compared with those of the untouched pictures; that of the emoji world for the
-        embedded model, none for others.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
+    by: the judge whose labels are compared with those of the untouched pictures, or none; that of the emoji world for
+        the embedded model, none for others.
     """
     from turpentine.explain import Clock
 
     texts, numbers = _pairs(prompts, seeds)
-    asked = Clock(tuple(_listed(times)), layers, steps, guidance_scale, rows)
+    asked = Clock(tuple(_listed(times)), layers, drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, prompts)
-    judge = _own_judge(by, source)
+    judge = judge_of(by, source.model)
     with shown("Drawing", "pictures") as progress:
-        found = asked(model, texts, numbers, judge=judge, progress=progress)
+        found = asked(model, texts, numbers, judge=judge, keep=_parts(out), progress=progress)
     _tell(found, out, json)
 
 
@@ -224,13 +206,12 @@ def loco(
     concept: str,
     width: PositiveInt = 3,
     target: str = "",
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     column: str | None = None,
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
-    by: str = "emoji",
-    out: Path = Path("explained/loco"),
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
+    by: str | None = None,
+    out: Out = Path("explained/loco"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
@@ -240,66 +221,54 @@ def loco(
     concept: words of the prompts.
     width: cross-attention layers in a row.
     target: words in the concept's place in the prompt that these layers are told; the empty prompt by default.
-    seeds: numbers and ranges, such as 0-7,9.
     column: of the judge: a label that should not be the concept; by default the label that the concept is one of.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
-    by: the judge, such as emoji.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
+    by: the judge, such as emoji; that of the emoji world for the embedded model.
     """
     from turpentine.explain import LocoGen
 
     texts, numbers = _pairs(prompts, seeds)
-    judge = _named_judge(by)
-    asked = LocoGen(width, target, column or _column(judge, concept), steps, guidance_scale, rows)
+    judge = needed_judge(by, source.model)
+    asked = LocoGen(width, target, column or _column(judge, concept), drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, [*prompts, target])
     with shown("Locating", "pictures") as progress:
-        found = asked(model, texts, numbers, concept=concept, judge=judge, progress=progress)
+        found = asked(model, texts, numbers, concept=concept, judge=judge, keep=_parts(out), progress=progress)
     _tell(found, out, json)
 
 
 def entangle(
     *objects: str,
-    seeds: str = "0-7",
+    seeds: Seeds = "0-7",
     column: str = "object",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    batch_size: PositiveInt = 16,
-    by: str = "emoji",
-    out: Path = Path("explained/entangle"),
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    batch_size: AtOnce = 16,
+    by: str | None = None,
+    out: Out = Path("explained/entangle"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Ask whether a neighbour in the prompt hurts: an object alone, beside what is like it, and beside what is not.
 
     objects: each with what is like it and what is not, such as dog=cat,church owl=penguin,apple.
-    seeds: numbers and ranges, such as 0-7,9.
     column: the judge's label for objects.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    batch_size: pictures drawn at once.
-    by: the judge, such as emoji.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
+    by: the judge, such as emoji; that of the emoji world for the embedded model.
     """
-    from turpentine.explain import Entangle
+    from turpentine.explain import Entangle, said
 
     company = dict(map(_company, objects))
     near, far = ({one: both[which] for one, both in company.items()} for which in (0, 1))
-    asked = Entangle(column, steps, guidance_scale, batch_size)
-    judge, numbers = _named_judge(by), parse_seeds(seeds)
+    asked = Entangle(column, drawing.steps, drawing.guidance_scale, batch_size)
+    judge, numbers = needed_judge(by, source.model), parse_seeds(seeds)
     model = _loaded(source, [word for one, both in company.items() for word in (one, *both)])
     with shown("Drawing", "steps") as progress:
         found = asked(model, near, far, numbers, judge=judge, progress=progress)
-    _tell(found, out, json)
+    _tell(found, out, json, said.entangled(found), harm=found.harm._asdict())
 
 
 def heads(
     *groups: str,
     template: str = "{}",
-    out: Path = Path("explained/heads"),
+    background: Path | None = None,
+    out: Out = Path("explained/heads"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
@@ -307,41 +276,35 @@ def heads(
 
     groups: words with commas between, a name before them if you like: animals=dog,cat,owl buildings=church,house.
     template: the prompt for a word, {} in its place.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
+    background: a text file with a prompt on each line, such as many captions, that the picture's axes are fitted on;
+        the words themselves by default.
     """
-    from turpentine.explain import Heads
+    from turpentine.explain import Heads, said
 
     named: dict[str, list[str]] = {}
     for number, group in enumerate(groups, start=1):
         name, equals, words = group.rpartition("=")
         named[name if equals else f"group {number}"] = _listed(words)
-    found = Heads(template)(_loaded(source, [word for words in named.values() for word in words]), named)
-    _tell(found, out, json)
+    asked = Heads(template, _lines(background) if background else ())
+    found = asked(_loaded(source, [word for words in named.values() for word in words]), named)
+    _tell(found, out, json, said.heads(found), chance=found.chance, p=found.p, above=found.above)
 
 
 def contributions(
     *prompts: str,
-    seeds: str = "0-3",
+    seeds: Seeds = "0-3",
     at: str | None = None,
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    batch_size: PositiveInt = 16,
-    out: Path = Path("explained/contributions"),
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    batch_size: AtOnce = 16,
+    out: Out = Path("explained/contributions"),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Show what self- and what cross-attention add to a picture, and where: such as with a word, and without it.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     at: labels of the attention modules, with commas between, such as UP4,UP7; by default the first of the last up block
         but one.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    batch_size: pictures drawn at once.
-    out: the folder for table.parquet and plot.png.
-    json: print one JSON document.
     """
     from turpentine.explain import Contributions
     from turpentine.explain.contributions import KINDS
@@ -349,10 +312,79 @@ def contributions(
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
     sites = None if at is None else model.sites.only(kind=KINDS, level="module", label=_listed(at))
-    asked = Contributions(sites, steps, guidance_scale, batch_size)
+    asked = Contributions(sites, drawing.steps, drawing.guidance_scale, batch_size)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, progress=progress)
     _tell(found, out, json)
+
+
+def coar(
+    *prompts: str,
+    seeds: Seeds = "0",
+    kind: Words = (),
+    trials: PositiveInt = 400,
+    share: float = 0.05,
+    steps: PositiveInt = 20,
+    guidance_scale: float = 3.0,
+    batch_size: PositiveInt = 20,
+    out: Out = Path("explained/coar"),
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Say how far a concept falls without each module: by regression over ablations, to first order, and measured.
+
+    prompts: of the concept; every prompt is drawn with every seed.
+    kind: of the modules; may be given several times; resnets, self- and cross-attention and feed-forward by default.
+    trials: random sets of modules that are ablated, for the regression (COAR).
+    share: of the modules in a set.
+    steps: of the stored run.
+    guidance_scale: of the stored run.
+    batch_size: rows of the denoiser in one call.
+    out: the folder for table.parquet, which erase takes as --sites-from, and plot.png.
+    """
+    from turpentine.explain import Coar, said
+
+    texts, numbers = _pairs(prompts, seeds)
+    asked = Coar(kind or Coar.kinds, trials, share, steps, guidance_scale, batch_size)
+    with shown("Ablating", "ablations") as progress:
+        found = asked(_loaded(source, prompts), texts, numbers, keep=_parts(out), progress=progress)
+    agreement = {name: found.agreement(name)._asdict() for name in ("score", "cad")}
+    _tell(found, out, json, said.coar(found), agreement=agreement)
+
+
+def segment(
+    *pictures: Path,
+    words: str,
+    updates: PositiveInt = 150,
+    guidance_scale: float = 8.0,
+    threshold: float = 0.5,
+    batch_size: PositiveInt = 8,
+    out: Out = Path("explained/segment"),
+    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    json: Json = False,
+) -> None:
+    """Find what words name in pictures: the mask under which the model thinks that a picture shows it (Peekaboo).
+
+    pictures: files of the model's size, or folders of them.
+    words: what to find, such as "a church".
+    updates: of each mask.
+    guidance_scale: how strongly the words guide.
+    threshold: of the soft mask, from which on a pixel belongs to the words.
+    batch_size: noisy copies of the picture in each update.
+    """
+    import polars as pl
+
+    from turpentine.explain import Segment
+
+    paths = picture_files(pictures)
+    images = [read_picture(path) for path in paths]
+    if not words.strip():
+        raise BadArgument('There are no words: say what to find, such as --words "a church".')
+    asked = Segment(updates, batch_size=batch_size, guidance_scale=guidance_scale, threshold=threshold)
+    with shown("Segmenting", "updates") as progress:
+        found = asked(_loaded(source, [words]), images, [words] * len(images), progress=progress)
+    names = pl.Series("picture", [path.name for path in paths])
+    _tell(replace(found, table=found.table.select(names, "words", "covered")), out, json)
 
 
 INSTRUMENTS: tuple[Callable[..., None], ...] = (
@@ -365,6 +397,8 @@ INSTRUMENTS: tuple[Callable[..., None], ...] = (
     loco,
     entangle,
     heads,
+    coar,
+    segment,
 )
 
 
@@ -372,7 +406,8 @@ def explain_app() -> App:
     """The command with its instruments."""
     app = App(
         name="explain",
-        help="Say where, when and how a model knows what a prompt says: all instruments in turn, or one of them.",
+        help="Say where, when and how a model knows what a prompt says: all instruments in turn, or one of them. What "
+        "was broken off goes on with the same command.",
     )
     app.default(with_help(tour))
     for instrument in INSTRUMENTS:
@@ -393,28 +428,21 @@ def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _lines(path: Path) -> tuple[str, ...]:
+    """The lines of a text file, without empty ones. Raises BadArgument for none, OSError as the file system does."""
+    try:
+        lines = tuple(filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())))
+    except UnicodeDecodeError as error:
+        raise BadArgument(f"{plain(str(path))} is no text in UTF-8: give a file with a prompt on each line.") from error
+    if not lines:
+        raise BadArgument(f"{plain(str(path))} holds no prompt: give one on each line.")
+    return lines
+
+
 def _loaded(source: ModelChoice, texts: Sequence[str]) -> Model:
     model = source.load()
     warn_of_unknown_words(model, texts)
     return model
-
-
-def _judge(name: str | None) -> Judge | None:
-    from turpentine import judges
-
-    return judges.judge(name) if name else None
-
-
-def _own_judge(name: str | None, source: ModelChoice) -> Judge | None:
-    """The judge of this name, or that of the emoji world for its own model."""
-    return _judge(name or ("emoji" if source.model == "emoji" else None))
-
-
-def _named_judge(name: str) -> Judge:
-    judge = _judge(name)
-    if judge is None:
-        raise BadArgument("There is no judge: name one, such as --by emoji.")
-    return judge
 
 
 def _column(judge: Judge, concept: str) -> str:
@@ -434,18 +462,29 @@ def _company(text: str) -> tuple[str, tuple[str, str]]:
     return one.strip(), (beside[0], beside[1])
 
 
-def _tell(found: Finding, out: Path, as_json: bool) -> None:
-    """Write the table and the picture, and say what is in them."""
+def _parts(out: Path) -> Path:
+    """Where a long instrument keeps what it has finished."""
+    from turpentine.explain.kept import PARTS
+
+    return out / PARTS
+
+
+def _tell(found: Finding, out: Path, as_json: bool, text: str = "", **numbers: object) -> None:
+    """Write the table and the picture, and say what is in them.
+
+    text: what it comes to. numbers: the same, for JSON.
+    """
     out.mkdir(parents=True, exist_ok=True)
     table, plot = out / "table.parquet", out / "plot.png"
     found.save(table)
     with write_whole(plot) as aside:
         found.plot().savefig(aside, format="png", dpi=150)
+    rmtree(_parts(out), ignore_errors=True)
     if as_json:
-        say_json({"table": found.table.to_dicts(), "files": [str(table), str(plot)]})
+        say_json({"table": found.table.to_dicts(), **numbers, "files": [str(table), str(plot)]})
         return
     _show(found.table)
-    say()
+    say(f"\n{plain(text)}\n" if text else "")
     for path in (table, plot):
         say(plain(str(path)))
 

@@ -12,9 +12,18 @@ from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import shown
-from turpentine.cli.options import Flat, Json, ModelChoice, load_changes, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import (
+    AtOnce,
+    Flat,
+    Json,
+    ModelChoice,
+    Seeds,
+    load_changes,
+    parse_seeds,
+    warn_of_unknown_words,
+)
 from turpentine.cli.pictures import Wanted, read_picture, wanted
-from turpentine.cli.sheet import Row, contact_sheet
+from turpentine.cli.sheet import SHEET, Row, contact_sheet
 from turpentine.cli.terminal import plain, say, say_json
 from turpentine.cli.texts import with_help
 from turpentine.errors import BadArgument
@@ -22,8 +31,6 @@ from turpentine.files import write_whole
 
 if TYPE_CHECKING:
     from turpentine.models import Model
-
-SHEET = "contact-sheet.png"
 
 
 @with_help
@@ -47,11 +54,11 @@ class Sampling:
 
 def generate(
     *prompts: str,
-    seeds: str = "0",
+    seeds: Seeds = "0",
     out: Path = Path("pictures"),
     edit: Annotated[tuple[str, ...], Parameter(metavar="FILE[:SCALE]", show_default=False)] = (),
     sampling: Annotated[Sampling, Flat] = Sampling(),
-    batch_size: PositiveInt = 8,
+    batch_size: AtOnce = 8,
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     json: Json = False,
 ) -> None:
@@ -60,12 +67,9 @@ def generate(
     Each file holds its own recipe; a run that was broken off draws only what is missing.
 
     prompts: what to draw; every prompt is drawn with every seed.
-    seeds: numbers and ranges, such as 0-7,9.
     out: the folder to write to.
     edit: the file of an edit or a guidance to put on the model, and its scale, 1 by default; may be given several
         times.
-    batch_size: pictures drawn at once.
-    json: print one JSON document.
     """
     if not prompts:
         raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')

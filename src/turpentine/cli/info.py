@@ -29,7 +29,6 @@ def info(
     file: of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is loaded.
     kind, label: only sites whose kind or label fits, such as --kind cross-attention or --label 'UP*'.
     level: whole modules, or the layers inside them.
-    json: print one JSON document.
     """
     if file is not None:
         if kind is not None or label is not None:

@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from turpentine.cli.generate import SHEET
-from turpentine.cli.options import Json
-from turpentine.cli.pictures import prompt_in, read_picture
-from turpentine.cli.terminal import plain, say_json, show_table, warn
+from turpentine.cli.options import Json, judge_called
+from turpentine.cli.pictures import picture_files, prompt_in, read_picture
+from turpentine.cli.terminal import plain, say_json, show_table
 from turpentine.errors import BadArgument
 
 if TYPE_CHECKING:
     import polars as pl
 
     from turpentine.judges import Judge
-
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 
 
 def judge(
@@ -34,25 +31,11 @@ def judge(
     prompt: what the pictures were asked for, where a judge needs to know; by default what is written in each file by
         turpentine generate.
     reference: a folder with pictures of the same names from the unedited model, where a judge needs them.
-    json: print one JSON document.
     """
-    paths = [path for given in pictures for path in _files(given)]
-    if not paths:
-        raise BadArgument("There is no picture to judge: give picture files, or folders that hold some.")
+    paths = picture_files(pictures)
     images = [read_picture(path) for path in paths]
-    from turpentine import judges
-
-    chosen = judges.judge(by)
-    if chosen.download:
-        warn(f"The judge {by} needs to fetch {chosen.download}")
+    chosen = judge_called(by)
     _tell(paths, chosen(images, **_needed(chosen, paths, prompt, reference)), json)
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    inside = sorted(path.iterdir())
-    return [each for each in inside if each.suffix.lower() in _SUFFIXES and each.name != SHEET]
 
 
 def _needed(chosen: Judge, paths: Sequence[Path], prompt: str | None, reference: Path | None) -> dict[str, Any]:

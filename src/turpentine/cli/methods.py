@@ -16,7 +16,6 @@ def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = Fa
 
     name: a method, such as esd-x; all are listed without it.
     model: the model that the defaults are for, since a method may have its own for one.
-    json: print one JSON document.
     """
     if name is None:
         _list_all(json)

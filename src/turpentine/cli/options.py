@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import busy
 from turpentine.cli.terminal import plain, warn
@@ -17,10 +18,18 @@ from turpentine.seeds import parse_seeds as parse_seeds  # what `--seeds` is tol
 
 if TYPE_CHECKING:
     from turpentine.edits import Change
+    from turpentine.judges import Judge
     from turpentine.models import Model
 
-Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+Seeds = Annotated[str, Parameter(help="Numbers and ranges, such as 0-7,9.")]
+AtOnce = Annotated[PositiveInt, Parameter(help="Pictures drawn at once.")]
+Rows = Annotated[PositiveInt, Parameter(help="Of the denoiser in one call, at most; fewer take less memory.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON document.")]
 Flat = Parameter(name="*")
+
+NO_JUDGE = "none"
+CLIP = "openai/clip-vit-base-patch32"
+"""Whose score papers on erasing take; the judge's own default knows the embedded model's world only."""
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -55,6 +64,19 @@ class ModelChoice:
             return load(self.model, device=_device(self.device), dtype=dtype)
 
 
+@with_help
+@dataclass(frozen=True)
+class Drawing:
+    """How an instrument draws.
+
+    steps: of the solver.
+    guidance_scale: how strongly the prompt guides.
+    """
+
+    steps: PositiveInt = 20
+    guidance_scale: float = 4.0
+
+
 def _device(name: str | None) -> str | None:
     """Check a device's name before a large model is read for it."""
     import torch
@@ -66,6 +88,36 @@ def _device(name: str | None) -> str | None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise BadArgument(f"There is no device {name!r} here: leave out --device, or give cpu.") from error
     return name
+
+
+def judge_called(name: str, **settings: Any) -> Judge:
+    """The judge of a name. What must be fetched for it is said first."""
+    from turpentine import judges
+
+    judge = judges.judge(name, **settings)
+    if judge.download:
+        warn(f"The judge {name} needs to fetch {judge.download}")
+    return judge
+
+
+def judge_of(by: str | None, model: str) -> Judge | None:
+    """What `--by` asks for: a judge of a model's pictures, or none.
+
+    by: None is that of the emoji world for the embedded model, and none for others.
+    """
+    name = ("emoji" if model == "emoji" else NO_JUDGE) if by is None else by
+    if name in (NO_JUDGE, ""):
+        return None
+    settings = {"model": CLIP} if name == "clip" and model != "emoji" else {}
+    return judge_called(name, **settings)
+
+
+def needed_judge(by: str | None, model: str) -> Judge:
+    """The same where there must be one. Raises BadArgument where there is none."""
+    judge = judge_of(by, model)
+    if judge is None:
+        raise BadArgument("There is no judge, and one is needed: name it, such as --by emoji or --by clip.")
+    return judge
 
 
 def parse_edit(text: str) -> tuple[Path, float]:

@@ -11,11 +11,13 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from turpentine.cli.sheet import SHEET
 from turpentine.cli.terminal import plain
 from turpentine.errors import BadArgument
 from turpentine.files import safe_name, write_whole
 
 _KEY = "turpentine"
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,18 @@ def prompt_in(path: Path) -> str | None:
     recipe = _recipe_in(path)
     prompt = recipe.get("prompt") if isinstance(recipe, dict) else None
     return None if prompt is None else str(prompt)
+
+
+def picture_files(given: Sequence[Path]) -> list[Path]:
+    """The files, and those in the folders, but for contact sheets. Raises BadArgument for none."""
+    paths = [path for each in given for path in (_pictures_in(each) if each.is_dir() else [each])]
+    if not paths:
+        raise BadArgument("There is no picture: give picture files, or folders that hold some.")
+    return paths
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES and path.name != SHEET]
 
 
 def read_picture(path: Path) -> Image.Image:

@@ -11,6 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from turpentine.files import one_line
 from turpentine.pictures import paste_rows
 
+SHEET = "contact-sheet.png"
+"""The name of its file."""
+
 _SHOWN = 128  # pixels: a smaller picture is enlarged to about this
 _IN_A_ROW = 8
 _GAP = 8

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
 
 from turpentine.cli.meter import Phases, busy
-from turpentine.cli.options import Flat, Json, ModelChoice, parse_seeds, warn_of_unknown_words
-from turpentine.cli.terminal import plain, say, say_json, show_table, warn
+from turpentine.cli.options import Drawing, Flat, Json, ModelChoice, Rows, judge_of, parse_seeds, warn_of_unknown_words
+from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.errors import BadArgument
 from turpentine.files import safe_name
 from turpentine.numbers import duration
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from turpentine.models import Model
 
 REPORT = "report.html"
-NO_JUDGE = "none"
-CLIP = "openai/clip-vit-base-patch32"
-"""Whose score papers on erasing take; the judge's own default knows the embedded model's world only."""
 
 
 def tour(
@@ -35,9 +31,8 @@ def tour(
     *,
     concept: str,
     seeds: str = "0-7",
-    steps: PositiveInt = 20,
-    guidance_scale: float = 4.0,
-    rows: PositiveInt = 256,
+    drawing: Annotated[Drawing, Flat] = Drawing(),
+    rows: Rows = 256,
     by: str | None = None,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     out: Path | None = None,
@@ -51,21 +46,17 @@ def tour(
     prompt: what to draw, such as "a church in noto style".
     concept: words of the prompt.
     seeds: of the pictures, such as 0-7.
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
-    rows: of the denoiser in one call, at most; fewer take less memory.
     by: the judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji world
         for the embedded model, none for others. Without one nothing is traced.
     dry_run: say how long each instrument may take; nothing is written.
     out: the folder for report.html, and for each instrument's table and picture; explained/CONCEPT by default.
-    json: print one JSON document.
     """
     from turpentine.explain import Tour
 
     folder = out or Path("explained") / safe_name(concept)
     _check_folder(folder)
-    asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), steps, guidance_scale, rows)
-    judge = _judge(by, source.model)
+    asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
+    judge = judge_of(by, source.model)
     model = source.load()
     stops = asked.stops(model, judge)
     warn_of_unknown_words(model, [prompt])
@@ -86,20 +77,6 @@ def _check_folder(folder: Path) -> None:
     nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if nearest.is_file():
         raise BadArgument(f"{nearest} is a file: choose another folder with --out.")
-
-
-def _judge(name: str | None, model: str) -> Judge | None:
-    """The judge of this name; what must be fetched for it is said first."""
-    from turpentine import judges
-
-    chosen = name or ("emoji" if model == "emoji" else NO_JUDGE)
-    if chosen == NO_JUDGE:
-        return None
-    settings = {"model": CLIP} if chosen == "clip" and model != "emoji" else {}
-    judge = judges.judge(chosen, **settings)
-    if judge.download:
-        warn(f"The judge {chosen} needs to fetch {judge.download}")
-    return judge
 
 
 def _times(stops: list[Stop], model: Model, rows: int) -> dict[str, float]:

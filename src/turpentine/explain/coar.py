@@ -23,6 +23,7 @@ from torch import Tensor
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.explain.kept import Kept
+from turpentine.intervals import Estimate
 from turpentine.models.attribution import Objective, attribute
 from turpentine.models.attribution.approximation import pearson
 from turpentine.models.generate import batches
@@ -34,6 +35,9 @@ from turpentine.progress import Progress
 CONFIDENCE = 0.95
 AT_ONCE = 10
 """Ablations that are kept together."""
+
+FEWEST = 4
+"""Modules; a correlation over three has no interval."""
 
 Intact = Bool[np.ndarray, "trial module"]
 Values = Float[np.ndarray, " trial"]
@@ -72,7 +76,7 @@ class Coar:
 
         The denoiser sees (trials + modules + 1)·T·n rows beside the run and its gradient. keep: a folder for
         what is measured, from which a run that was broken off goes on. progress: called with ablations done and in all.
-        Raises BadArgument for numbers out of range, or for fewer trials than `trials_needed`.
+        Raises BadArgument for numbers out of range, for fewer modules than 4, or fewer trials than `trials_needed`.
         """
         modules = tuple(model.sites.only(kind=self.kinds, level="module", name="unet.*"))
         self._check(len(modules))
@@ -111,6 +115,8 @@ class Coar:
     def _check(self, modules: int) -> None:
         if not 0 < self.share < 1:
             raise BadArgument(f"A share of {self.share} ablates none or all: give one between 0 and 1.")
+        if modules < FEWEST:
+            raise BadArgument(f"{modules} modules are too few to compare scores over: give kinds of {FEWEST} or more.")
         needed = trials_needed(modules, self.share)
         if self.trials < needed:
             raise BadArgument(
@@ -136,9 +142,9 @@ class Regressed(Finding):
 
     whole: float
 
-    def agreement(self, one: str, other: str = "measured") -> tuple[float, float, float]:
+    def agreement(self, one: str, other: str = "measured") -> Estimate:
         """Pearson's r of two of the columns score, measured and cad over the modules, with its 95 % interval."""
-        return pearson(self.table[one].to_numpy(), self.table[other].to_numpy())
+        return Estimate(*pearson(self.table[one].to_numpy(), self.table[other].to_numpy()))
 
     def plot(self) -> Figure:
         """Regression and first order, each against the measured fall."""

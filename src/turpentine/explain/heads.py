@@ -17,8 +17,6 @@ from turpentine.explain.finding import Finding
 from turpentine.intervals import mean_score
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
-from turpentine.models.site_table import best_sites
-from turpentine.models.sites import Sites
 from turpentine.models.text import find_subject
 
 Points = Float[np.ndarray, "word feature"]
@@ -113,7 +111,7 @@ class Heads:
 
 @dataclass(frozen=True, eq=False)
 class HeadsFound(Finding):
-    """The silhouettes.
+    """The silhouettes; `sites` are the modules with the best heads.
 
     table: a row for each head and part: site, label, head (from 0), part ("key" or "value"), score (the mean silhouette
     of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high. points, axes: keys or values by
@@ -135,11 +133,6 @@ class HeadsFound(Finding):
     def above(self) -> int:
         """How many of the table's rows score more than `chance`."""
         return int((self.table["score"] > self.chance + CLOSE).sum())
-
-    def sites(self, top: int = 8) -> Sites:
-        """The modules with the best heads."""
-        best = self.table.group_by("site", maintain_order=True).agg(pl.col("score").max())
-        return best_sites(self.everything, best, top)
 
     def best(self, part: str = "value") -> tuple[str, int]:
         """Label and number of the head with the highest score."""

@@ -19,6 +19,8 @@ from turpentine.models.model import Model
 from turpentine.sealed import read_sealed, write_sealed
 
 KIND = "part of a finding"
+PARTS = "parts"
+"""The folder of parts beside what they become, where it goes once that is there."""
 
 Tensors = Mapping[str, Tensor]
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
-from string import punctuation
 
 import numpy as np
 import polars as pl
@@ -27,7 +26,7 @@ from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
 from turpentine.models.sites import Sites
-from turpentine.models.text import find_all
+from turpentine.models.text import bare, find_all, words_of
 from turpentine.progress import Progress
 
 Heat = Float[np.ndarray, "height width"]
@@ -95,17 +94,8 @@ class Maps:
         """The tokens of each word, for each place where it is."""
         tokenizer = model.pipeline.tokenizer
         return {
-            word: find_all(tokenizer, text, word.strip(punctuation) or word, length=model.tokens)
-            for word in self.words or _words(text)
+            word: find_all(tokenizer, text, bare(word), length=model.tokens) for word in self.words or words_of(text)
         }
-
-
-def _words(text: str) -> list[str]:
-    """Each word once, as it is spelt first."""
-    found: dict[str, str] = {}
-    for word in filter(None, (word.strip(punctuation) for word in text.split())):
-        found.setdefault(word.lower(), word)
-    return list(found.values())
 
 
 def _of_places(by_token: dict[int, Heat], places: Sequence[range]) -> Heat:

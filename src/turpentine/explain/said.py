@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from turpentine.explain.coar import Regressed
 from turpentine.explain.dynamics import CHANGE, WORDS, Unfolding
+from turpentine.explain.entangle import FAR, NEAR, Entangled
 from turpentine.explain.heads import HeadsFound
 from turpentine.explain.intervene import Interventions
 from turpentine.explain.letters import WINDOWS
 from turpentine.explain.maps import Mapped
 from turpentine.explain.trace import Traced
-from turpentine.numbers import percent
+from turpentine.intervals import Estimate
+from turpentine.numbers import percent, points_with_span
 
 
 def dynamics(found: Unfolding) -> str:
@@ -98,6 +101,17 @@ def _called(found: Traced, row: dict[str, object]) -> str:
     return f"the {row['kind']} of {row['label']}" if row["label"] else f"{row['kind']} {same.index(row['site']) + 1}"
 
 
+def entangled(found: Entangled) -> str:
+    """How much a neighbour hurts, and whether by more than chance."""
+    harm = found.harm
+    near, far = (found.table.filter(pl.col("company") == company)["value"][0] for company in (NEAR, FAR))
+    doubt = ", which chance alone might give" if harm.low <= 0 <= harm.high else ""
+    return (
+        f"Objects are drawn in {percent(near)} of the pictures {NEAR} and in {percent(far)} of those {FAR}: a "
+        f"difference of {points_with_span(harm)} points{doubt}."
+    )
+
+
 def heads(found: HeadsFound) -> str:
     """The best and the worst head, and whether the best is so by more than luck."""
     best = found.table.sort("score", descending=True).row(0, named=True)
@@ -109,8 +123,21 @@ def heads(found: HeadsFound) -> str:
         f"{_signed(best['high'])}), worst by the {worst['part']}s of {worst['label']}'s head {worst['head']} "
         f"({_signed(worst['score'])}). The best is {'' if found.above else 'not '}above what the best of "
         f"{len(found.table)} sets of keys or values reaches by chance in 95 % of shuffles of the words "
-        f"({_signed(found.chance)}){others}."
+        f"({_signed(found.chance)}; p {found.p:.2g}){others}."
     )
+
+
+def coar(found: Regressed) -> str:
+    """How well the regression and the first order agree with ablating each module alone."""
+    by_fit, first_order = (_correlation(found.agreement(column)) for column in ("score", "cad"))
+    return (
+        f"Over {len(found.table)} modules, the regression's scores go with what ablating each alone does by {by_fit}, "
+        f"CAD's first order by {first_order}."
+    )
+
+
+def _correlation(r: Estimate) -> str:
+    return f"r {_signed(r.value)} ({_signed(r.low)} to {_signed(r.high)})"
 
 
 def _signed(value: float) -> str:

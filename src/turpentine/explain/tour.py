@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from string import punctuation
 from typing import Any
 
 import polars as pl
@@ -22,7 +21,7 @@ from turpentine.explain import said
 from turpentine.explain.dynamics import Dynamics
 from turpentine.explain.heads import Heads
 from turpentine.explain.intervene import UNTOUCHED, Intervene, Interventions
-from turpentine.explain.kept import circumstances
+from turpentine.explain.kept import PARTS, circumstances
 from turpentine.explain.letters import intervention
 from turpentine.explain.maps import Maps
 from turpentine.explain.trace import KINDS, Trace
@@ -32,7 +31,7 @@ from turpentine.models.branches import branch_rows, runs_at_once
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
-from turpentine.models.text import check_fits, find_subject
+from turpentine.models.text import check_fits, find_subject, words_of
 from turpentine.progress import Progress
 
 QUARTERS = ("1", "2", "3", "4")
@@ -198,9 +197,9 @@ class Tour:
 
     def _words(self, model: Model) -> tuple[tuple[str, ...], list[str]]:
         """The prompt's words without their punctuation, the concept as one of them; and those without a token."""
-        own = {word.strip(punctuation).lower() for word in self.concept.split()}
-        bare = filter(None, (word.strip(punctuation) for word in self.prompt.split()))
-        words = dict.fromkeys([*(self.concept if word.lower() in own else word for word in bare), self.concept])
+        own = {word.lower() for word in words_of(self.concept)}
+        each = (self.concept if word.lower() in own else word for word in words_of(self.prompt))
+        words = dict.fromkeys([*each, self.concept])
         known = tuple(word for word in words if self._is_read(model, word))
         return known, [word for word in words if word not in known]
 
@@ -332,5 +331,5 @@ def _digests(place: Path) -> dict[str, str]:
     return {name: hashlib.sha256((place / name).read_bytes()).hexdigest() for name in (TABLE, PLOT)}
 
 
-TABLE, PLOT, FACTS, PARTS = "table.parquet", "plot.png", "stop.json", "parts"
+TABLE, PLOT, FACTS = "table.parquet", "plot.png", "stop.json"
 DPI = 150

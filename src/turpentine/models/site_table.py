@@ -25,7 +25,8 @@ def top_sites(sites: Sites, path: str | os.PathLike[str], top: int) -> Sites:
 
     path: a CSV or parquet file with a row for each site: its dotted name, that of a weight or bias in it, or a label
         such as DOWN1 (then all modules of that label), in one of SITE_COLUMNS, and a number in one of SCORE_COLUMNS.
-        Rows of one site, such as its heads or its single weights, are summed.
+        Rows of one site, such as its single weights or the α of its heads, are summed; but of scores in `score` of rows
+        with a `head`, such as silhouettes, which add up to nothing, the largest counts.
     top: 1 or more; a shorter table is taken whole.
     Raises BadArgument for a file that is no such table, UnknownName for a site that the model has not, NotFinite for a
     score that is NaN or infinite.
@@ -38,10 +39,11 @@ def best_sites(sites: Sites, table: pl.DataFrame, top: int, called: str = "The t
     """The same of a table at hand; `called` is what messages name it."""
     _check(top)
     known = _by_name(sites)
-    totals: dict[str, float] = {}
+    scores: dict[str, list[float]] = {}
     for name, score in _rows(table, called):
-        site = _site_of(name, known)
-        totals[site] = totals.get(site, 0.0) + score
+        scores.setdefault(_site_of(name, known), []).append(score)
+    is_of_heads = "head" in table.columns and _column(table, SCORE_COLUMNS, called) == "score"
+    totals = {site: max(each) if is_of_heads else sum(each) for site, each in scores.items()}
     best = sorted(totals, key=lambda site: totals[site], reverse=True)[:top]
     wanted = {site for name in best for site in known[name]}
     return replace(sites, chosen=tuple(site for site in sites if site in wanted))

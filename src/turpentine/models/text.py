@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import punctuation
 from typing import Any
 
 import torch
@@ -62,6 +63,19 @@ def check_fits(tokenizer: Any, prompt: str, length: int) -> None:
         raise BadArgument(
             f"The prompt has {len(pieces) + 2} tokens and the model reads {length}: {lost!r} would be cut off."
         )
+
+
+def bare(words: str) -> str:
+    """Words without the punctuation around them; punctuation alone as it is."""
+    return words.strip(punctuation) or words
+
+
+def words_of(text: str) -> list[str]:
+    """Each word of a text once, as it is spelt first, without the punctuation around it; punctuation alone is none."""
+    found: dict[str, str] = {}
+    for word in filter(None, (word.strip(punctuation) for word in text.split())):
+        found.setdefault(word.lower(), word)
+    return list(found.values())
 
 
 def reworded(prompt: str, words: str, others: str) -> str:

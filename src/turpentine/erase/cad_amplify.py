@@ -50,8 +50,8 @@ class CadAmplify(Sized):
     seed: of pictures and noise, 0 or more.
     """
 
-    small_world: ClassVar[Mapping[str, Any]] = {"source": "world", "share": 0.005}
-    """Settings for models of the embedded one's size: the emoji world's pictures, and rows of a few hundred weights."""
+    small_world: ClassVar[Mapping[str, Any]] = {"source": "world"}
+    """Settings for models of the embedded one's size: the emoji world's pictures."""
 
     sites: Selection = "feed-forward"
     share: float = 0.001

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
@@ -159,7 +160,9 @@ def test_words_are_found_in_picture_files(tmp_path: Path, capsys: pytest.Capture
     assert code == 0 and "a.png" in out and "contact-sheet" not in out
     table = pl.read_parquet(out_folder / "table.parquet")
     assert table["picture"].to_list() == ["a.png", "b.png"] and table["words"].to_list() == ["a church"] * 2
-    assert table["covered"].is_between(0, 1).all()
+    masks = [np.asarray(Image.open(out_folder / name)) for name in table["mask"]]
+    assert [mask.shape for mask in masks] == [(32, 32)] * 2
+    assert [mask.mean() for mask in masks] == pytest.approx(table["covered"].to_list())
     assert Image.open(out_folder / "plot.png").width > 300
 
 

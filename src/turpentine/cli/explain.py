@@ -366,13 +366,14 @@ def segment(
     """Find what words name in pictures: the mask under which the model thinks that a picture shows it (Peekaboo).
 
     pictures: files of the model's size, or folders of them.
-    words: what to find, such as "a church".
+    words: what to find, such as "a church". White in the mask of each picture, mask-1.png and so on beside the table.
     updates: of each mask.
     guidance_scale: how strongly the words guide.
     threshold: of the soft mask, from which on a pixel belongs to the words.
     batch_size: noisy copies of the picture in each update.
     """
     import polars as pl
+    from PIL import Image
 
     from turpentine.explain import Segment
 
@@ -383,8 +384,12 @@ def segment(
     asked = Segment(updates, batch_size=batch_size, guidance_scale=guidance_scale, threshold=threshold)
     with shown("Segmenting", "updates") as progress:
         found = asked(_loaded(source, [words]), images, [words] * len(images), progress=progress)
-    names = pl.Series("picture", [path.name for path in paths])
-    _tell(replace(found, table=found.table.select(names, "words", "covered")), out, json)
+    masks = [out / f"mask-{number}.png" for number in range(1, 1 + len(paths))]
+    for path, mask in zip(masks, found.masks, strict=True):
+        with write_whole(path) as aside:
+            Image.fromarray(mask).save(aside, format="png")
+    names = (pl.Series(name, [path.name for path in files]) for name, files in (("picture", paths), ("mask", masks)))
+    _tell(replace(found, table=found.table.select(*names, "words", "covered")), out, json)
 
 
 INSTRUMENTS: tuple[Callable[..., None], ...] = (

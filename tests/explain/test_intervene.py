@@ -75,6 +75,8 @@ def test_it_is_drawn_and_saved(emoji: Model, tmp_path) -> None:
 
 
 def test_nothing_to_try_is_told(emoji: Model) -> None:
+    with pytest.raises(BadArgument, match="feed-forward does not read"):
+        Intervene(("q1", "p1"), kind="feed-forward")(emoji, "a church", 0)
     with pytest.raises(BadArgument, match="no intervention to try"):
         Intervene(())(emoji, "a church", 0)
     with pytest.raises(BadArgument, match="score letters and no sites"):

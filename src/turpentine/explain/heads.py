@@ -19,7 +19,7 @@ from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Sites
-from turpentine.models.text import find_subject
+from turpentine.models.text import check_fits, find_subject
 
 Points = Float[np.ndarray, "word feature"]
 Distances = Float[np.ndarray, "*set word word"]
@@ -54,8 +54,8 @@ class Heads:
         """The silhouettes of groups of words in every head's keys and values.
 
         groups: two names or more, each with two words or more. The denoiser is not run.
-        Raises BadArgument for fewer, a template without {}, or no shuffle; EmptyConcept for a word that the model has
-        no token for.
+        Raises BadArgument for fewer, a word that is there twice, a template without {} or too long, or no shuffle;
+        EmptyConcept for a word that the model has no token for.
         """
         if len(groups) < 2 or min(map(len, groups.values())) < 2:
             raise BadArgument("Heads are told apart by two groups or more, each of two words or more.")
@@ -65,6 +65,9 @@ class Heads:
             raise BadArgument(f"{self.shuffles} shuffles show no chance: give 1 or more.")
         words = [word for group in groups.values() for word in group]
         names = list(groups)
+        twice = next((word for word in words if words.count(word) > 1), None)
+        if twice is not None:
+            raise BadArgument(f"{twice!r} is there twice: give each word once, in one group.")
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
         states = self._states(model, words)
         spread = self._spread(model) if self.background else _covariance(states.double().cpu().numpy())
@@ -102,7 +105,9 @@ class Heads:
         return _covariance(np.concatenate(states))
 
     def _states(self, model: Model, words: Sequence[str]) -> torch.Tensor:
-        prompts = [self.template.format(word) for word in words]
+        prompts = [self.template.replace("{}", word) for word in words]
+        for prompt in prompts:
+            check_fits(model.pipeline.tokenizer, prompt, model.tokens)
         hidden = model.encode(prompts).hidden
         places = [
             find_subject(model.pipeline.tokenizer, prompt, word, length=hidden.shape[1])

@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
@@ -159,7 +160,7 @@ class HeadsFound(Finding):
     def plot(self) -> Figure:
         """The scores of all heads as two maps, and the words in the best and the worst head in two dimensions."""
         labels = self.table["label"].unique(maintain_order=True).to_list()
-        figure = Figure(figsize=(12, 6.4), layout="constrained")
+        figure = Figure(figsize=(max(12, 2.5 + 0.26 * len(labels)), 6.4), layout="constrained")
         rows = figure.add_gridspec(2, 1, height_ratios=(1, 1.6))
         above, below = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
         bound = max(0.05, float(np.abs(self.table["score"].to_numpy()).max()))
@@ -167,6 +168,7 @@ class HeadsFound(Finding):
             scores = self.table.filter(pl.col("part") == part).pivot("head", index="label", values="score")
             image = axis.imshow(scores.drop("label").to_numpy().T, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
             axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
+            axis.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set(title=f"{part}s", ylabel="head")
         above.colorbar(image, ax=above.axes, label="silhouette")
         shown = [(self.best(part), part, "best") for part in PARTS] + [(self.worst("value"), "value", "worst")]

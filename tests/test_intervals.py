@@ -116,6 +116,7 @@ def test_pairs_that_all_changed_alike_still_leave_room(before: bool, after: bool
     found = paired_bootstrap([before] * 8, [after] * 8)
     room = 1 - wilson(8, 8)[0]
     assert found.value == value
+    assert all(isinstance(each, float) for each in found), "a column of these is one of numbers with a point"
     assert (found.low, found.high) == pytest.approx((max(-1, value - room), min(1, value + room)))
     assert found.high - found.low > 0.3
 

@@ -174,7 +174,7 @@ def _z(confidence: float) -> float:
 def _alike(change: int, n: int, confidence: float) -> Difference:
     """All n pairs changed by this; pairs not seen may have changed by one less or one more."""
     unseen = 1 - wilson(n, n, confidence)[0]
-    return Difference(change, max(-1, change - unseen), min(1, change + unseen))
+    return Difference(float(change), max(-1.0, change - unseen), min(1.0, change + unseen))
 
 
 def _resampled_means(change: Int[np.ndarray, " pair"], seed: int) -> Float[np.ndarray, " round"]:

@@ -151,6 +151,11 @@ def test_too_few_words_are_told(sd1: Model, groups) -> None:
 def test_a_template_without_a_place_and_a_word_without_a_token_are_told(sd1: Model) -> None:
     with pytest.raises(BadArgument, match="no place for a word"):
         Heads("a dog")(sd1, GROUPS)
+    with pytest.raises(BadArgument, match="would be cut off"):
+        Heads("a dog and " * 5 + "{}")(sd1, GROUPS)
+    with pytest.raises(BadArgument, match="'dog' is there twice"):
+        Heads()(sd1, {**GROUPS, "pets": ["dog", "fish"]})
+    assert len(Heads("{} in {ink", shuffles=1)(sd1, GROUPS).table) > 0, "only {} is a place for a word"
     with pytest.raises(BadArgument, match="0 shuffles"):
         Heads(shuffles=0)(sd1, GROUPS)
     with pytest.raises(EmptyConcept, match="no token for"):

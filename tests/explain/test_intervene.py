@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -75,6 +77,8 @@ def test_it_is_drawn_and_saved(emoji: Model, tmp_path) -> None:
 
 
 def test_nothing_to_try_is_told(emoji: Model) -> None:
+    with pytest.raises(BadArgument, match="feed-forward does not read"):
+        Intervene(("q1", "p1"), kind="feed-forward")(emoji, "a church", 0)
     with pytest.raises(BadArgument, match="no intervention to try"):
         Intervene(())(emoji, "a church", 0)
     with pytest.raises(BadArgument, match="score letters and no sites"):
@@ -91,6 +95,17 @@ def test_a_grid_is_every_window_of_every_layer_by_one_act() -> None:
     windows, layers, kept = interventions(["p1:MID", "p2:MID", "p1:UP1", "p2:UP1"]).grid("layout")
     assert (windows, layers) == (["1", "2"], ["MID", "UP1"])
     np.testing.assert_allclose(kept, [[0.9, 0.8], [0.7, 0.6]])
+
+
+def test_a_window_without_a_step_is_marked() -> None:
+    letters = ["q1:MID", "q2:MID", "q1:UP1", "q2:UP1"]
+    found = replace(interventions(letters), steps=4)
+    assert [found.is_idle(each) for each in letters] == [True, False, True, False]
+    shown = [label.get_text() for label in found.plot_grid("layout").axes[0].get_xticklabels()]
+    assert shown == ["0–10 %\n(no step)", "10–30 %"]
+    shown = [label.get_text() for label in found.plot().axes[0].get_yticklabels()]
+    assert shown == ["untouched", "q1:MID (no step)", "q2:MID", "q1:UP1 (no step)", "q2:UP1"]
+    assert not any(replace(found, steps=20).is_idle(each) for each in letters)
 
 
 @pytest.mark.parametrize(

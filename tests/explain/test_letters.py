@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from turpentine.errors import EmptySelection, UnknownName
-from turpentine.explain.letters import USUAL, WINDOWS, group, intervention, usual
+from turpentine.explain.letters import USUAL, WINDOWS, group, intervention, is_idle, usual
 from turpentine.models import Model, sample
 
 STEPS = 20
@@ -91,3 +91,10 @@ def test_what_is_usual_is_left_out_where_a_model_has_no_such_modules(emoji: Mode
     assert set(found) < set(USUAL) and {"q1", "qALL", "qHIGHRES"} <= set(found)
     for letters in found:
         intervention(sdxl, letters)
+
+
+def test_letters_are_idle_where_their_window_holds_no_step() -> None:
+    """Of four steps none is in the first tenth, all outside of it; other names than letters are of no window."""
+    asked = ("q1", "p1:MID", "q1MID", "q2", "o1", "r1:MID", "qMID", "untouched", "+0.1")
+    assert [letters for letters in asked if is_idle(letters, 4)] == ["q1", "p1:MID", "q1MID"]
+    assert not any(is_idle(letters, 20) for letters in asked)

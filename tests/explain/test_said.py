@@ -1,5 +1,7 @@
 """What is said follows the numbers, whatever they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -48,6 +50,15 @@ def test_where_and_when_most_is_lost():
     )
     same = said.windows(interventions(dict.fromkeys(kept, 1.0)), "object kept")
     assert same == "No layer alone, severed in one of the 2 windows, changes anything here."
+
+
+def test_a_window_without_a_step_is_none():
+    kept = {"q1:MID": 1.0, "q2:MID": 0.5, "q3:MID": 0.75}
+    found = interventions(kept)
+    assert "0 to 10 % of the steps least" in said.windows(replace(found, steps=10), "object kept")
+    assert "30 to 60 % of the steps least" in said.windows(replace(found, steps=4), "object kept")
+    none = said.windows(replace(interventions({"q1:MID": 1.0}), steps=4), "object kept")
+    assert none == "No layer alone, severed in one of the 0 windows, changes anything here."
 
 
 def traced(effects, clean=1.0, corrupted=0.0):

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from explain.brightness import Brightness
 from PIL import Image
 
 from turpentine.errors import BadArgument, EmptyConcept, UnknownName
@@ -19,17 +20,6 @@ from turpentine.models import Model, count_rows, record, sample
 from turpentine.models.text import find_subject
 
 PROMPT, SUBJECT, SEED, STEPS = "a dog and a church", "church", 3, 3
-
-
-class Brightness:
-    """A judge with a smooth score, so that small mistakes show."""
-
-    name, revision, settings, needs, download = "brightness", "1", None, frozenset(), None
-    columns: ClassVar = {"brightness": Column(0.0, 255.0), "shade": Column(labels=("dark", "light"))}
-
-    def __call__(self, images, *, prompts=None, references=None) -> pl.DataFrame:
-        means = [float(np.asarray(image, dtype=np.float64)[:8].mean()) for image in images]
-        return pl.DataFrame({"brightness": means, "shade": ["light" if m > 127 else "dark" for m in means]})
 
 
 def corrupted_states(model: Model, noise: float, restore=None) -> torch.Tensor:

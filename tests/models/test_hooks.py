@@ -10,6 +10,12 @@ from turpentine.models import Site, Sites, hooked, record, sample, sever, swap
 from turpentine.models.hooks import preserved_rng
 
 
+@pytest.fixture
+def sd1(sd1):
+    sd1.encode([""])  # transformers leaves hooks of its own on an encoder in its first call
+    return sd1
+
+
 def cross_attention(model, **narrower):
     return model.sites.only(kind="cross-attention", level="module", **narrower)
 

@@ -1,5 +1,6 @@
 import importlib
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -56,6 +57,12 @@ def test_an_sdxl_folder(tmp_path, sdxl):
     assert model.dtype == torch.bfloat16
     assert model.vae.dtype == torch.float32
     assert load(tmp_path).fingerprint == sdxl.fingerprint
+
+
+def test_the_libraries_say_nothing_of_another_number_format(folder, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
+    load(folder, dtype=torch.bfloat16)
+    assert not caplog.records
 
 
 def test_a_folder_of_the_fp16_variant(tmp_path, sd1):

@@ -1,9 +1,12 @@
+import logging
+
 import pytest
 import torch
+from tiny import tiny_tokenizer
 
 from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.models import Conditioning
-from turpentine.models.text import bare, find_all, find_subject, reworded, words_of
+from turpentine.models.text import bare, check_fits, find_all, find_subject, reworded, tokenize, words_of
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
 
@@ -69,6 +72,16 @@ def test_a_prompt_that_is_cut_is_warned_of(sd1):
 )
 def test_unknown_words(sd1, text, unknown):
     assert sd1.unknown_words(text) == unknown
+
+
+def test_a_long_prompt_is_told_of_by_us_alone(monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    long = "dog " * 20
+    with pytest.raises(BadArgument, match="'dog dog dog dog dog dog' would be cut off"):
+        check_fits(tiny_tokenizer(), long, 16)
+    with pytest.warns(UserWarning, match="22 tokens"):
+        tokenize(tiny_tokenizer(), [long], 16)
+    assert not caplog.records
 
 
 def test_a_word_of_two_long_pieces_is_known(sd1):

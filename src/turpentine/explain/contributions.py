@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 import polars as pl
@@ -131,7 +132,7 @@ class Contributed(Finding):
         prompts = self.rows.filter(pl.col("site") == next(iter(self.heats)))["prompt"]
         for axis, image, prompt in zip(axes[:, 0], self.images, prompts, strict=True):
             axis.imshow(image, interpolation="nearest")
-            axis.set_title(prompt, fontsize=8, parse_math=False)
+            axis.set_title(fill(prompt, 24), fontsize=8, parse_math=False)
         named = {site.name: f"{site.label} {site.kind}" for site in self.everything}
         for column, (name, heats) in zip(axes[:, 1:].T, self.heats.items(), strict=True):
             ends = float(np.min(heats)), float(np.max(heats))

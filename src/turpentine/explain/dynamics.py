@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
@@ -33,6 +35,9 @@ viridis = colormaps["viridis"]
 
 CHANGE, UPDATE, WORDS = "latent change", "update", "word probability"
 """What is measured at each step; see `Dynamics`."""
+
+NAMED = 20
+"""Curves of modules that have a name in the picture, at most: the colours say the order of the others."""
 
 
 @dataclass(frozen=True)
@@ -169,14 +174,20 @@ class Unfolding(Finding):
             curves = [curve for _, curve in part.group_by("site", maintain_order=True)]
             for shade, curve in zip(np.linspace(0, 0.95, len(curves)), curves, strict=True):
                 colour = viridis(shade) if measure == UPDATE else "#1f4e8c"
-                axis.plot(curve["step"], curve["value"], linewidth=1.1, color=colour, label=curve["label"][0])
+                at = curve["step"] + 1
+                axis.plot(at, curve["value"], linewidth=1.1, marker=".", color=colour, label=curve["label"][0])
                 if measure != UPDATE:
-                    axis.fill_between(curve["step"], curve["low"], curve["high"], color=colour, alpha=0.25)
+                    axis.fill_between(at, curve["low"], curve["high"], color=colour, alpha=0.25)
             axis.set_title(measure, fontsize=10)
             axis.set_xlabel("step")
+            axis.update_datalim([(1, 0)])
+            axis.autoscale_view()
             axis.set_ylim(bottom=0)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.spines[["top", "right"]].set_visible(False)
-        axes[1].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        lines = axes[1].get_lines()
+        named = lines[:: math.ceil(len(lines) / NAMED)]
+        axes[1].legend(handles=named, fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         return figure
 
 

@@ -11,13 +11,14 @@ import polars as pl
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.intervals import mean_score
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
-from turpentine.models.text import find_subject
+from turpentine.models.text import check_fits, find_subject
 
 Points = Float[np.ndarray, "word feature"]
 Distances = Float[np.ndarray, "*set word word"]
@@ -52,8 +53,8 @@ class Heads:
         """The silhouettes of groups of words in every head's keys and values.
 
         groups: two names or more, each with two words or more. The denoiser is not run.
-        Raises BadArgument for fewer, a template without {}, or no shuffle; EmptyConcept for a word that the model has
-        no token for.
+        Raises BadArgument for fewer, a word that is there twice, a template without {} or too long, or no shuffle;
+        EmptyConcept for a word that the model has no token for.
         """
         if len(groups) < 2 or min(map(len, groups.values())) < 2:
             raise BadArgument("Heads are told apart by two groups or more, each of two words or more.")
@@ -63,6 +64,9 @@ class Heads:
             raise BadArgument(f"{self.shuffles} shuffles show no chance: give 1 or more.")
         words = [word for group in groups.values() for word in group]
         names = list(groups)
+        twice = next((word for word in words if words.count(word) > 1), None)
+        if twice is not None:
+            raise BadArgument(f"{twice!r} is there twice: give each word once, in one group.")
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
         states = self._states(model, words)
         spread = self._spread(model) if self.background else _covariance(states.double().cpu().numpy())
@@ -100,7 +104,9 @@ class Heads:
         return _covariance(np.concatenate(states))
 
     def _states(self, model: Model, words: Sequence[str]) -> torch.Tensor:
-        prompts = [self.template.format(word) for word in words]
+        prompts = [self.template.replace("{}", word) for word in words]
+        for prompt in prompts:
+            check_fits(model.pipeline.tokenizer, prompt, model.tokens)
         hidden = model.encode(prompts).hidden
         places = [
             find_subject(model.pipeline.tokenizer, prompt, word, length=hidden.shape[1])
@@ -147,7 +153,7 @@ class HeadsFound(Finding):
     def plot(self) -> Figure:
         """The scores of all heads as two maps, and the words in the best and the worst head in two dimensions."""
         labels = self.table["label"].unique(maintain_order=True).to_list()
-        figure = Figure(figsize=(12, 6.4), layout="constrained")
+        figure = Figure(figsize=(max(12, 2.5 + 0.26 * len(labels)), 6.4), layout="constrained")
         rows = figure.add_gridspec(2, 1, height_ratios=(1, 1.6))
         above, below = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
         bound = max(0.05, float(np.abs(self.table["score"].to_numpy()).max()))
@@ -155,6 +161,7 @@ class HeadsFound(Finding):
             scores = self.table.filter(pl.col("part") == part).pivot("head", index="label", values="score")
             image = axis.imshow(scores.drop("label").to_numpy().T, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
             axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
+            axis.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set(title=f"{part}s", ylabel="head")
         above.colorbar(image, ax=above.axes, label="silhouette")
         shown = [(self.best(part), part, "best") for part in PARTS] + [(self.worst("value"), "value", "worst")]

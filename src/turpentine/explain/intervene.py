@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor
 from turpentine.errors import BadArgument
 from turpentine.explain.finding import Finding
 from turpentine.explain.kept import Kept
-from turpentine.explain.letters import WINDOWS, intervention
+from turpentine.explain.letters import WINDOWS, intervention, is_idle
 from turpentine.explain.looks import channels_first, foreground, high_share, overlap
 from turpentine.intervals import Rate, mean_score
 from turpentine.judges.base import Judge
@@ -79,7 +79,7 @@ class Intervene:
             kept=Kept.of(keep, model, self),
             progress=progress,
         )
-        return drawn.compared(model, judge, "Interventions")
+        return replace(drawn.compared(model, judge, "Interventions"), steps=self.steps)
 
 
 def draw_branches(
@@ -146,11 +146,13 @@ class Interventions(Finding):
     the share of pictures of which the judge says what it says of the untouched one; "layout" the overlap of what
     stands out from the background with that of the untouched picture, 0 to 1; "fine detail" and "fine detail of
     latents" the share of the power spectrum at the higher frequencies, 0 to 1 (T45).
-    rows: the same for each picture, with prompt and seed. images: by letters, "untouched" among them.
+    rows: the same for each picture, with prompt and seed. images: by letters, "untouched" among them. steps: of the
+    solver, where letters have windows, some of which may hold none.
     """
 
     rows: pl.DataFrame
     images: dict[str, list[Image.Image]]
+    steps: int | None = None
 
     def sites(self, top: int = 8) -> Sites:
         """Raises BadArgument: an intervention may be on many modules and a part of the steps."""
@@ -165,15 +167,22 @@ class Interventions(Finding):
         letters = self.table["letters"].unique(maintain_order=True).to_list()
         figure = Figure(figsize=(2.2 + 1.7 * len(measures), 0.8 + 0.28 * len(letters)), layout="constrained")
         axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+        names = [f"{name} (no step)" if self.is_idle(name) else name for name in letters]
         for axis, measure in zip(axes, measures, strict=True):
             part = self.table.filter(pl.col("measure") == measure)
             value = part["value"].to_numpy()
             ends = np.stack([value - part["low"].to_numpy(), part["high"].to_numpy() - value]).clip(0)
-            axis.barh(part["letters"].to_list(), value, xerr=ends, color="#7fa3cc", ecolor="#1f3a5f", capsize=2)
-            axis.set(title=measure, xlim=(0, 1 if value.max() > 0.5 else None))
+            axis.barh(names, value, xerr=ends, color="#7fa3cc", ecolor="#1f3a5f", capsize=2)
+            axis.set_title(measure, fontsize=9)
+            axis.set_xlim(0, 1 if value.max() > 0.5 else None)
+            axis.tick_params("x", labelsize=8)
             axis.spines[["top", "right"]].set_visible(False)
         axes[0].invert_yaxis()
         return figure
+
+    def is_idle(self, letters: str) -> bool:
+        """Is there no step in the letters' window?"""
+        return self.steps is not None and is_idle(letters, self.steps)
 
     def grid(self, measure: str) -> tuple[list[str], list[str], Float[np.ndarray, "layer window"]]:
         """Windows, layers, and a measure of each, where the letters are every window of every layer, such as q2:MID.
@@ -199,7 +208,12 @@ class Interventions(Finding):
         axis = figure.subplots()
         image = axis.imshow(1 - kept, cmap="magma_r", vmin=0, vmax=max(0.05, float((1 - kept).max())), aspect="auto")
         ends = [WINDOWS[window] for window in windows]
-        axis.set_xticks(range(len(windows)), [f"{100 * start:.0f}–{100 * stop:.0f} %" for start, stop in ends])
+        names = [f"{100 * start:.0f}–{100 * stop:.0f} %" for start, stop in ends]
+        for column, window in enumerate(windows):
+            if self.is_idle(f"q{window}"):
+                names[column] += "\n(no step)"
+                axis.axvspan(column - 0.5, column + 0.5, facecolor="white", edgecolor="#bbbbbb", hatch="///")
+        axis.set_xticks(range(len(windows)), names)
         axis.set_yticks(range(len(layers)), layers)
         axis.set(xlabel="part of the steps")
         figure.colorbar(image, label=f"1 − {measure}")

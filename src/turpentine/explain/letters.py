@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 
-from turpentine.errors import EmptySelection, UnknownName
+from turpentine.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.models.branches import Intervention
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.hooks import tell, zero
@@ -33,8 +33,8 @@ _FORM = re.compile(r"(?P<act>[qopr])(?P<window>\d(\.\d)?)?:?(?P<layers>[A-Z]+\d*
 def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -> Intervention:
     """What the letters stand for, on modules of a kind; p and r need cross-attention.
 
-    Raises UnknownName for letters of another form, or a window that is not in WINDOWS; EmptySelection for a group of
-    modules that the model has not.
+    Raises UnknownName for letters of another form, or a window that is not in WINDOWS; BadArgument for p or r on
+    another kind; EmptySelection for a group of modules that the model has not.
     """
     form = _FORM.fullmatch(letters)
     if form is None or not (form["window"] or form["layers"]):
@@ -44,6 +44,8 @@ def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -
         )
     if form["window"] and form["window"] not in WINDOWS:
         raise UnknownName(f"There is no window {form['window']!r} in {letters!r}: there are {', '.join(WINDOWS)}.")
+    if form["act"] in "pr" and kind != "cross-attention":
+        raise BadArgument(f"{letters!r} swaps the prompt, which {kind} does not read: sever it with q or o.")
     modules = model.sites.only(kind=kind, level="module")
     chosen = group(modules, form["layers"] or "ALL")
     window = WINDOWS[form["window"]] if form["window"] else (0.0, 1.0)
@@ -51,8 +53,20 @@ def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -
     return _acting(form["act"] in "pr", touched, lambda: model.encode([""]))
 
 
+def is_idle(letters: str, steps: int) -> bool:
+    """Do the letters touch nothing, since none of so many steps is in their window?"""
+    form = _FORM.fullmatch(letters)
+    if form is None or form["act"] not in "qp" or form["window"] not in WINDOWS:
+        return False
+    return not Window(*WINDOWS[form["window"]]).steps(steps)
+
+
 def usual(model: Model, *, kind: str = "cross-attention") -> tuple[str, ...]:
-    """Those of USUAL whose modules the model has: SDXL has no attention at its lowest resolutions."""
+    """Those of USUAL whose modules the model has: SDXL has no attention at its lowest resolutions.
+
+    Raises EmptySelection for a kind that it has not.
+    """
+    model.sites.only(kind=kind, level="module")
     found = []
     for letters in USUAL:
         with suppress(EmptySelection):

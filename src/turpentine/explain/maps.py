@@ -63,13 +63,16 @@ class Maps:
 
         Probabilities are computed for the prompt's rows alone, some heads at a time, and only their sums are kept: for
         each picture a map of the latents' size for each token. progress: called with pictures done and in all.
-        Raises BadArgument for a threshold out of range or a prompt that is too long, EmptyConcept for a word that is
-        not in a prompt.
+        Raises BadArgument for a threshold out of range, or a prompt that is too long or has no word, EmptyConcept for a
+        word that is not in a prompt.
         """
         if not 0 < self.threshold <= 1:
             raise BadArgument(f"A threshold of {self.threshold} is none: give a share above 0, to 1.")
         texts, numbers = fitting_pairs(model, prompts, seeds)
         asked = [self._tokens(model, text) for text in texts]
+        wordless = next((text for text, words in zip(texts, asked, strict=True) if not words), None)
+        if wordless is not None:
+            raise BadArgument(f"The prompt {wordless!r} has no word to map: write one there.")
         sites = self.sites or model.sites.only(kind="cross-attention", level="module")
         heats: list[dict[str, Heat]] = []
         images: list[Image.Image] = []

@@ -54,7 +54,10 @@ def maps(found: Mapped, concept: str, unread: Sequence[str] = ()) -> str:
 def windows(found: Interventions, measure: str) -> str:
     """Where and when severing changes most, and which part of the steps does so over all layers."""
     windows_, labels, kept = found.grid(measure)
-    lost = 1 - kept
+    tried = [number for number, window in enumerate(windows_) if not found.is_idle(f"q{window}")]
+    windows_, lost = [windows_[number] for number in tried], 1 - kept[:, tried]
+    if not tried or lost.max() <= 0:
+        return f"No layer alone, severed in one of the {len(tried)} windows, changes anything here."
     layer, time = np.unravel_index(int(lost.argmax()), lost.shape)
     row = found.table.filter(
         (pl.col("measure") == measure) & (pl.col("letters") == f"q{windows_[time]}:{labels[layer]}")
@@ -64,8 +67,6 @@ def windows(found: Interventions, measure: str) -> str:
     of = "" if is_layout else " of the pictures"
     what = "the layout changes by" if is_layout else "the judge sees something else in"
     when = _when(windows_[int(lost.mean(0).argmax())])
-    if lost.max() <= 0:
-        return f"No layer alone, severed in one of the {len(windows_)} windows, changes anything here."
     return (
         f"With one layer severed in one window, {what} {percent(lost[layer, time])} ({percent(low)} to "
         f"{percent(high)}){of} at most: {labels[layer]}, {_when(windows_[time])}. On average over the layers, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 import polars as pl
@@ -181,5 +182,5 @@ class Segmented(Finding):
             for axis, shown in zip(axes, (pixels, alpha, kept), strict=True):
                 axis.imshow(shown, cmap="gray", vmin=0, vmax=1 if shown is alpha else 255, interpolation="nearest")
                 axis.set_axis_off()
-            axes[0].set_title(words, fontsize=8)
+            axes[0].set_title(fill(words, 24), fontsize=8, parse_math=False)
         return figure

@@ -214,8 +214,10 @@ class Traced(Finding):
     def plot(self) -> Figure:
         """A panel for each kind: the effect of its components in order of execution, with its interval as a band."""
         kinds = self.table["kind"].unique(maintain_order=True).to_list()
-        figure = Figure(figsize=(3.1 * len(kinds), 2.9), layout="constrained")
-        for axis, kind in zip(figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0], kinds, strict=True):
+        widths = [max(3.1, 1 + 0.13 * (self.table["kind"] == kind).sum()) for kind in kinds]
+        figure = Figure(figsize=(sum(widths), 2.9), layout="constrained")
+        axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False, width_ratios=widths)[0]
+        for axis, kind in zip(axes, kinds, strict=True):
             part = self.table.filter(pl.col("kind") == kind)
             at = np.arange(len(part))
             axis.axhline(0, color="#999999", linewidth=0.8)
@@ -225,6 +227,7 @@ class Traced(Finding):
             names = [label or str(number + 1) for number, label in enumerate(part["label"])]
             axis.set_xticks(at, names, rotation=90, fontsize=7)
             axis.set_title(kind, fontsize=10)
+            axis.margins(x=0.03)
             axis.spines[["top", "right"]].set_visible(False)
         figure.supylabel("indirect effect", fontsize=10)
         figure.suptitle(self.title, fontsize=11, parse_math=False)

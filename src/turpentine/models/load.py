@@ -57,10 +57,12 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
     if dtype == torch.bfloat16:
         _ = model.fingerprint  # which is kept
     if device is not None or dtype is not None:
-        pipeline.to(device=device, dtype=dtype)
+        with quiet():
+            pipeline.to(device=device, dtype=dtype)
     # SDXL's autoencoder overflows in fp16; its config says so, but so do the configs of autoencoders that do not.
     if model.components.get("text_encoder_2") is not None and pipeline.vae.config.force_upcast:
-        pipeline.vae.to(torch.float32)
+        with quiet():
+            pipeline.vae.to(torch.float32)
     return model
 
 

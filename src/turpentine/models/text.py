@@ -47,7 +47,7 @@ def _states(pipeline: Any, suffix: str, prompts: Sequence[str], length: int) -> 
 def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
     """Token ids, padded and cut to `length`; a prompt that is cut is warned of."""
     for prompt in prompts:
-        used = len(tokenizer.tokenize(prompt)) + 2  # with start and end
+        used = len(tokenizer.tokenize(prompt, verbose=False)) + 2  # with start and end
         if used > length:
             warnings.warn(f"The prompt {prompt!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
     padded = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
@@ -57,7 +57,7 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor,
 
 def check_fits(tokenizer: Any, prompt: str, length: int) -> None:
     """Raises BadArgument for a prompt that would be cut to `length` tokens, and says what of it is lost."""
-    pieces = tokenizer.tokenize(prompt)
+    pieces = tokenizer.tokenize(prompt, verbose=False)  # of its own length, it would warn
     if len(pieces) + 2 > length:
         lost = "".join(pieces[length - 2 :]).replace("</w>", " ").strip()
         raise BadArgument(

@@ -1,0 +1,80 @@
+"""What `turpentine explain` refuses: one sentence, exit code 2, and nothing written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LONG = "a dog" + " church" * 40
+
+ON_A_PROMPT = ("windows", "dynamics", "maps", "contributions", "clock", "trace", "loco")
+ASKED = {"trace": ("--concept", "dog"), "loco": ("--concept", "dog")}
+
+
+@pytest.mark.parametrize("instrument", ON_A_PROMPT)
+@pytest.mark.parametrize(
+    ("prompt", "flags", "said"),
+    [
+        (
+            LONG,
+            (),
+            "church church church' would be cut off",
+        ),
+        ("a dog", ("--seeds", "one"), "'one' are no seeds"),
+    ],
+    ids=["long", "seeds"],
+)
+def test_every_instrument_refuses(
+    instrument: str, prompt: str, flags: tuple[str, ...], said: str, command: Callable[..., object], tmp_path: Path
+) -> None:
+    told = command("explain", instrument, prompt, *ASKED.get(instrument, ()), *flags, "--out", str(tmp_path / "out"))
+    assert (told.code, told.out) == (2, "")
+    assert said in told.err and told.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (("dynamics", "a dog", "--seeds", "3-1"), "3-1 is no range of seeds"),
+        (("dynamics", "a dog", "--seeds", ""), "'' are no seeds"),
+        (("dynamics", "a dog", "--steps", "2000"), "2000 steps cannot be taken"),
+        (("contributions", "a dog", "--at", "UP77"), "UP77"),
+        (("windows", "a dog", "--kind", "taste"), "No site has kind 'taste'"),
+        (("windows", "a dog", "--kind", "resnet", "--letters", "p4"), "'p4' swaps the prompt, which resnet does not"),
+        (("dynamics", "a dog", "--kind", "taste"), "No site has kind 'taste'"),
+        (("maps", "a dog", "--threshold", "2"), "A threshold of 2.0 is none"),
+        (("maps", "a dog", "--size", "33"), "33 x 33 is not a whole number of latents"),
+        (("maps", ""), "The prompt '' has no word to map"),
+        (("maps", "a dog", "--word", ""), "has no token for ''"),
+        (("clock", "a dog", "--times", "=1.5"), "more than the whole schedule"),
+        (("loco", "a dog", "--concept", "dog", "--target", LONG), "would be cut off"),
+        (("trace", "a dog", "--concept", "dog", "--noise", "-1"), "corrupts nothing"),
+        (("trace", "a dog", "--concept", "dog", "--by", "nobody"), "No judge is called 'nobody'"),
+        (("entangle", "dog=cat,church", "--seeds", "one"), "'one' are no seeds"),
+        (("heads", "dog,cat", "church,house", "--template", LONG + " {}"), "would be cut off"),
+        (("heads", "dog,dog", "church,house"), "'dog' is there twice"),
+        (("heads", "dog,cat", "church,cat"), "'cat' is there twice"),
+    ],
+)
+def test_what_only_one_instrument_is_told_is_refused_too(
+    tokens: tuple[str, ...], said: str, command: Callable[..., object], tmp_path: Path
+) -> None:
+    told = command("explain", *tokens, "--out", str(tmp_path / "out"))
+    assert (told.code, told.out) == (2, "")
+    assert said in told.err and told.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named(command: Callable[..., object], tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    places = [taken, taken / "inside"] + ([Path("/proc/explained")] if sys.platform == "linux" else [])
+    for place in places:
+        told = command("explain", "maps", "a dog", "--steps", "1", "--out", str(place))
+        assert (told.code, told.out) == (2, "")
+        assert str(place) in told.err and told.err.rstrip("\n").count("\n") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"] and taken.read_text() == "mine"

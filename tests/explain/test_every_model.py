@@ -56,7 +56,10 @@ NEAR = {torch.bfloat16: 0.03, torch.float16: 0.005}
 
 @dataclass(frozen=True)
 class Case:
-    """An instrument: what is asked, by which columns its rows are promised and which rows, and a smooth number."""
+    """An instrument: what is asked, by which columns its rows are promised and which rows, and a smooth number.
+
+    rounding: how many times farther off than NEAR the number may be.
+    """
 
     ask: Callable[[Model], Any]
     by: tuple[str, ...]
@@ -64,6 +67,7 @@ class Case:
     smooth: Callable[[Any], Any]
     scores_sites: bool = True
     may_lack: frozenset[str] = field(default=frozenset())
+    rounding: float = 1
 
 
 def modules(model: Model, *kinds: str) -> list[Site]:
@@ -190,6 +194,7 @@ CASES = {
         ("site",),
         named("cross-attention"),
         lambda found: found.whole - found.table["measured"],
+        rounding=3,  # J squares a small difference of two predictions
     ),
     "segment": Case(
         segmented,
@@ -264,7 +269,7 @@ def test_half_precision_is_near(name: str, family: str, dtype: torch.dtype) -> N
     half, whole = (
         np.array(CASES[name].smooth(found(name, family, each)), dtype=np.float64) for each in (dtype, torch.float32)
     )
-    assert np.abs(half - whole).max() <= NEAR[dtype] * np.abs(whole).max()
+    assert np.abs(half - whole).max() <= CASES[name].rounding * NEAR[dtype] * np.abs(whole).max()
 
 
 @cache

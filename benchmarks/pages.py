@@ -22,9 +22,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def fill(page: Path, parts: Mapping[str, str]) -> None:
-    """Put each part between `<!-- name -->` and `<!-- /name -->` in a page, or in a new page of nothing else."""
-    text = page.read_text() if page.exists() else "\n\n".join(f"<!-- {name} -->\n<!-- /{name} -->" for name in parts)
+    """Put each part between `<!-- name -->` and `<!-- /name -->` in a page; marks that it has not go to its end."""
+    text = page.read_text() if page.exists() else ""
     for name, part in parts.items():
+        if f"<!-- {name} -->" not in text:
+            text += f"\n<!-- {name} -->\n<!-- /{name} -->\n"
         head, rest = text.split(f"<!-- {name} -->", 1)
         text = f"{head}<!-- {name} -->\n{part}\n<!-- /{name} -->{rest.split(f'<!-- /{name} -->', 1)[1]}"
     page.write_text(text)

@@ -3,7 +3,7 @@
     turpentine bench emoji-objects --workers 2 --threads 1
     python benchmarks/tables.py runs/emoji-objects
 
-What is written there about the tables stays. A page has a table for each bench that it has marks for. Of emoji-ratio
+What is written there about the tables stays. A table that the page has no marks for goes to its end. Of emoji-ratio
 there is a figure too, docs/methods-ratio.png.
 """
 
@@ -79,10 +79,8 @@ def by_share(found: Table) -> Figure:
     figure = Figure(figsize=(5.4, 3.4), layout="constrained")
     axis = figure.subplots()
     for column, colour in zip(range(len(points[0][1].numbers)), ("#b2432f", "#1f4e8c"), strict=False):
-        found_here = [line.numbers[column] for _, line in points]
-        value, low, high = (
-            [100 * getattr(number, end) for number in found_here if number] for end in ("value", "low", "high")
-        )
+        measured = [line.numbers[column] for _, line in points]
+        value, low, high = ([100 * getattr(number, end) for number in measured] for end in ("value", "low", "high"))
         axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
         axis.plot(at, value, marker="o", color=colour, label=columns(found)[column].heading)
     axis.set_xscale("log")

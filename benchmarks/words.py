@@ -60,15 +60,13 @@ def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def pairs(pictures: Pictures, found: Mapped, seeds: int) -> str:
-    """Overlaps of an object's map with those of its style, colour and article; and of two objects with "and"."""
+    """Overlaps of an object's map with those of its style and its colour; and of two objects with "and"."""
     overlaps = {(p, h, d): rest for p, h, d, *rest in found.overlaps().iter_rows()}
     rows = []
-    for dependent in ("style", "colour", "a"):
-        values = [
-            overlaps[at, last(one.object), "a" if dependent == "a" else last(getattr(one, dependent))]
-            for at, one in enumerate(pictures.of)
-        ]
-        rows.append([f"object and its {'article' if dependent == 'a' else dependent}", *three(values)])
+    for dependent in ("style", "colour"):
+        of = enumerate(pictures.of)
+        values = [overlaps[at, last(one.object), last(getattr(one, dependent))] for at, one in of]
+        rows.append([f"object and its {dependent}", *three(values)])
     both = [(obj, neighbour) for obj, (neighbour, _) in NEIGHBOURS.items() for _ in range(seeds)]
     texts = [f"{with_article(one)} and {with_article(other)}" for one, other in both]
     two = Maps(sites=sites_of(pictures.model, SHARPEST))(
@@ -95,7 +93,7 @@ def sites_of(model: tp.Model, layers: str) -> Sites:
 def company(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """Does a neighbour in the prompt hurt (T10)?"""
     near = {obj: neighbours[0] for obj, neighbours in NEIGHBOURS.items()}
-    far = dict(zip(TEN, [*TEN[5:], *TEN[:5]], strict=True))
+    far = dict(zip(near, [*list(near.values())[5:], *list(near.values())[:5]], strict=True))
     found = Entangle()(pictures.model, near, far, range(2 * seeds), judge=pictures.judge, progress=told("company"))
     save(found.plot(), docs / "words-company.png")
     rows = [[row[0], spanned(*row[1:4]), str(row[4])] for row in found.table.iter_rows()]
@@ -120,7 +118,7 @@ def named(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
                 ratio = mean_score((both["inside"] / both["outside"]).to_list())
                 rows.append([label, kind, how, spanned(*ratio, 1, 2), str(len(both))])
     shown = Contributions(model.sites.only(kind=KINDS, level="module", label=["UP4", "UP7"]))(
-        model, ["a church", "sunday prayer", "a dog", scenes["dog"]], [1, 1, 1, 1]
+        model, ["a church", scenes["church"], "a dog", scenes["dog"]], [1, 1, 1, 1]
     )
     save(shown.plot(), docs / "words-contributions.png")
     return {"contributions": table(["module", "of", "object is", "inside : outside", "pictures"], rows)}
@@ -157,7 +155,9 @@ def coar(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """Modules by regression over ablations, and by CAD's first order, against ablating each alone."""
     rows = []
     for obj in ("church", "dog"):
-        found = Coar(steps=10)(pictures.model, [with_article(obj)] * 4, range(4), progress=told(f"coar {obj}"))
+        found = Coar(steps=10)(
+            pictures.model, [with_article(obj)] * 4, range(4), keep=pictures.keep, progress=told(f"coar {obj}")
+        )
         for column, name in (("score", "regression"), ("cad", "first order")):
             rows.append([obj, name, spanned(*found.agreement(column), 1, 2)])
         rows.append([obj, "regression and first order", spanned(*found.agreement("score", "cad"), 1, 2)])
@@ -179,9 +179,10 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
     parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
+    parser.add_argument("--keep", type=Path, default=Path("runs/thesis"), help="the folder of what is finished")
     args = parser.parse_args()
     args.docs.mkdir(parents=True, exist_ok=True)
-    pictures = Pictures(args.seeds, Path("runs/thesis"))
+    pictures = Pictures(args.seeds, args.keep)
     for section in args.sections:
         begun = time.monotonic()
         fill(args.docs / "words.md", SECTIONS[section](pictures, args.seeds, args.docs))

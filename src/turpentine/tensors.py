@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -26,6 +27,19 @@ def save_tensors(
         mode = aside.stat().st_mode
         save_file(plain, aside, metadata=dict(metadata) if metadata else None)
         aside.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
+
+
+def discard(folder: str | os.PathLike[str]) -> None:
+    """Remove a folder of tensors, when what they were kept for is safe elsewhere; files of others stay, and then it.
+
+    Nothing happens if there is none.
+    """
+    # The hidden ones are what a kill leaves behind, of safetensors' own writing and of ours.
+    for pattern in ("*.safetensors", ".tmp*", ".part-*"):
+        for path in Path(folder).glob(pattern):
+            path.unlink()
+    if Path(folder).is_dir() and not any(Path(folder).iterdir()):
+        Path(folder).rmdir()
 
 
 def standalone(tensor: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from turpentine.cli.apply import apply
 from turpentine.cli.bench import bench, with_line
 from turpentine.cli.erase import METHOD as ERASER
 from turpentine.cli.erase import erase
-from turpentine.cli.explain import INSTRUMENTS, explain_app
+from turpentine.cli.explain import INSTRUMENTS, KEEPING, explain_app
 from turpentine.cli.generate import generate
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
@@ -83,7 +83,8 @@ def build(tokens: Sequence[str]) -> App:
 
 def _interrupted(tokens: Sequence[str]) -> str:
     again = terminal.plain(shlex.join(["turpentine", *tokens]))
-    is_tour = tokens[:1] == ["explain"] and tokens[1:2] not in [[each.__name__] for each in INSTRUMENTS]
-    if is_tour or (tokens and tokens[0] in _RESUMABLE):
+    short = {each.__name__ for each in INSTRUMENTS} - set(KEEPING)
+    is_kept = tokens[:1] == ["explain"] and not short.intersection(tokens[1:2])
+    if is_kept or (tokens and tokens[0] in _RESUMABLE):
         return f"Interrupted. The same command goes on from here: {again}"
     return "Interrupted. Nothing was written; the same command starts again."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -78,7 +77,7 @@ def windows(
     judge = judge_of(by, source.model)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, judge=judge, keep=_parts(out), progress=progress)
-    _tell(found, out, json)
+    _tell(found, out, json, keep=_parts(out))
 
 
 def dynamics(
@@ -166,7 +165,7 @@ def trace(
     model = _loaded(source, prompts)
     with shown("Tracing", "pictures") as progress:
         found = asked(model, texts, numbers, subject=concept, judge=judge, keep=_parts(out), progress=progress)
-    _tell(found, out, json)
+    _tell(found, out, json, keep=_parts(out))
 
 
 def clock(
@@ -198,7 +197,7 @@ def clock(
     judge = judge_of(by, source.model)
     with shown("Drawing", "pictures") as progress:
         found = asked(model, texts, numbers, judge=judge, keep=_parts(out), progress=progress)
-    _tell(found, out, json)
+    _tell(found, out, json, keep=_parts(out))
 
 
 def loco(
@@ -232,7 +231,7 @@ def loco(
     model = _loaded(source, [*prompts, target])
     with shown("Locating", "pictures") as progress:
         found = asked(model, texts, numbers, concept=concept, judge=judge, keep=_parts(out), progress=progress)
-    _tell(found, out, json)
+    _tell(found, out, json, keep=_parts(out))
 
 
 def entangle(
@@ -349,7 +348,7 @@ def coar(
     with shown("Ablating", "ablations") as progress:
         found = asked(_loaded(source, prompts), texts, numbers, keep=_parts(out), progress=progress)
     agreement = {name: found.agreement(name)._asdict() for name in ("score", "cad")}
-    _tell(found, out, json, said.coar(found), agreement=agreement)
+    _tell(found, out, json, said.coar(found), keep=_parts(out), agreement=agreement)
 
 
 def segment(
@@ -392,6 +391,9 @@ def segment(
     _tell(replace(found, table=found.table.select(*names, "words", "covered")), out, json)
 
 
+KEEPING = ("windows", "trace", "clock", "loco", "coar")
+"""Instruments that go on where they were broken off."""
+
 INSTRUMENTS: tuple[Callable[..., None], ...] = (
     windows,
     dynamics,
@@ -411,8 +413,8 @@ def explain_app() -> App:
     """The command with its instruments."""
     app = App(
         name="explain",
-        help="Say where, when and how a model knows what a prompt says: all instruments in turn, or one of them. What "
-        "was broken off goes on with the same command.",
+        help="Say where, when and how a model knows what a prompt says: all instruments in turn, or one of them. The "
+        "former, and windows, trace, clock, loco and coar, go on with the same command where they were broken off.",
     )
     app.default(with_help(tour))
     for instrument in INSTRUMENTS:
@@ -474,17 +476,22 @@ def _parts(out: Path) -> Path:
     return out / PARTS
 
 
-def _tell(found: Finding, out: Path, as_json: bool, text: str = "", **numbers: object) -> None:
+def _tell(
+    found: Finding, out: Path, as_json: bool, text: str = "", keep: Path | None = None, **numbers: object
+) -> None:
     """Write the table and the picture, and say what is in them.
 
-    text: what it comes to. numbers: the same, for JSON.
+    text: what it comes to. numbers: the same, for JSON. keep: where the instrument kept what it had finished.
     """
+    from turpentine.tensors import discard
+
     out.mkdir(parents=True, exist_ok=True)
     table, plot = out / "table.parquet", out / "plot.png"
     found.save(table)
     with write_whole(plot) as aside:
         found.plot().savefig(aside, format="png", dpi=150)
-    rmtree(_parts(out), ignore_errors=True)
+    if keep is not None:
+        discard(keep)
     if as_json:
         say_json({"table": found.table.to_dicts(), **numbers, "files": [str(table), str(plot)]})
         return

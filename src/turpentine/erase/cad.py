@@ -90,7 +90,7 @@ class CAD(Sized):
 
         progress: called with rows of the denoiser done and in all, a row with its gradient counted three times.
         checkpoint: a folder to keep the state in, every 15 seconds and on Ctrl-C; the same call with it goes on to the
-        same edit. It stays until `tuning.checkpoint.discard` removes it.
+        same edit. It stays until `turpentine.tensors.discard` removes it.
         Raises BadArgument, BadWindow or EmptySelection for settings before any work; NotFinite, naming the weight and
         the timestep; KeyboardInterrupt, saying how to go on.
         """

@@ -121,7 +121,7 @@ class ESD(Sized):
 
         progress: called with rows of the denoiser done and in all, a row of an update counted three times for its
         backward pass. checkpoint: a folder to keep the state in, every 15 seconds and on Ctrl-C; the same call with it
-        goes on to the same edit, bit by bit. It stays until `tuning.checkpoint.discard` removes it.
+        goes on to the same edit, bit by bit. It stays until `turpentine.tensors.discard` removes it.
         Raises BadArgument, BadWindow, EmptySelection or UnknownName for settings before any work; NotFinite, naming the
         weight and the update; KeyboardInterrupt, saying how to go on.
         """

@@ -64,7 +64,8 @@ class Heads:
             raise BadArgument(f"{self.shuffles} shuffles show no chance: give 1 or more.")
         words = [word for group in groups.values() for word in group]
         names = list(groups)
-        twice = next((word for word in words if words.count(word) > 1), None)
+        small = [word.lower() for word in words]
+        twice = next((word for word in words if small.count(word.lower()) > 1), None)
         if twice is not None:
             raise BadArgument(f"{twice!r} is there twice: give each word once, in one group.")
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])

@@ -209,8 +209,9 @@ class Interventions(Finding):
         image = axis.imshow(1 - kept, cmap="magma_r", vmin=0, vmax=max(0.05, float((1 - kept).max())), aspect="auto")
         ends = [WINDOWS[window] for window in windows]
         names = [f"{100 * start:.0f}–{100 * stop:.0f} %" for start, stop in ends]
+        (act,) = {letters[0] for letters in self.table["letters"] if letters != UNTOUCHED}
         for column, window in enumerate(windows):
-            if self.is_idle(f"q{window}"):
+            if self.is_idle(f"{act}{window}"):
                 names[column] += "\n(no step)"
                 axis.axvspan(column - 0.5, column + 0.5, facecolor="white", edgecolor="#bbbbbb", hatch="///")
         axis.set_xticks(range(len(windows)), names)

@@ -19,6 +19,8 @@ from turpentine.models.model import Model
 from turpentine.sealed import read_sealed, write_sealed
 
 KIND = "part of a finding"
+REVISION = 1
+"""Goes up when an instrument comes to other numbers from the same settings."""
 PARTS = "parts"
 """The folder of parts beside what they become, where it goes once that is there."""
 
@@ -47,11 +49,13 @@ class Kept:
         """
         if self.folder is None:
             return make()
-        record = json.loads(json.dumps({"about": self.about, "part": what}, default=str))
+        facts = {"revision": REVISION, "about": self.about, "part": what}
+        record = json.loads(json.dumps(facts, default=str))
         path = self.folder / f"{digest(record)}.safetensors"
         with suppress(EditError):
-            found, _ = read_sealed(path, KIND)
-            return found
+            found, told = read_sealed(path, KIND)
+            if told == record:
+                return found
         made = make()
         write_sealed(path, made, record, KIND)
         return made
@@ -60,6 +64,6 @@ class Kept:
 def circumstances(model: Model, judge: Judge | None) -> dict[str, Any]:
     """What decides an instrument's numbers beside its settings and what it is asked."""
     return {
-        "model": [model.fingerprint, str(model.dtype), list(stack_of(model).ids)],
+        "model": [model.fingerprint, str(model.dtype), model.device.type, list(stack_of(model).ids)],
         "judge": [judge.name, judge.revision, dict(judge.settings or {})] if judge else None,
     }

@@ -56,7 +56,9 @@ def windows(found: Interventions, measure: str) -> str:
     windows_, labels, kept = found.grid(measure)
     tried = [number for number, window in enumerate(windows_) if not found.is_idle(f"q{window}")]
     windows_, lost = [windows_[number] for number in tried], 1 - kept[:, tried]
-    if not tried or lost.max() <= 0:
+    if not tried:
+        return "None of the windows holds a step: take more steps."
+    if lost.max() <= 0:
         return f"No layer alone, severed in one of the {len(tried)} windows, changes anything here."
     layer, time = np.unravel_index(int(lost.argmax()), lost.shape)
     row = found.table.filter(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +32,7 @@ from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.text import check_fits, find_subject, words_of
 from turpentine.progress import Progress
+from turpentine.tensors import discard
 
 QUARTERS = ("1", "2", "3", "4")
 """The thesis's windows that follow one another; see `letters.WINDOWS`."""
@@ -131,6 +131,7 @@ class Tour:
         about, place = self._about(stop, model, judge), folder / stop.name
         kept = _kept(place, about)
         if kept is not None:
+            discard(place / PARTS)
             return Shown(stop.name, stop.question, kept["text"], kept["seconds"], place, skipped=True)
         place.mkdir(parents=True, exist_ok=True)
         (place / FACTS).unlink(missing_ok=True)
@@ -144,7 +145,7 @@ class Tour:
         # Last, so that a stop without it is not finished.
         with write_whole(place / FACTS) as aside:
             aside.write_text(json.dumps(facts, indent=2), encoding="utf-8")
-        shutil.rmtree(place / PARTS, ignore_errors=True)
+        discard(place / PARTS)
         return Shown(stop.name, stop.question, text, seconds, place, skipped=False)
 
     def _about(self, stop: Stop, model: Model, judge: Judge | None) -> Any:

@@ -18,12 +18,12 @@ from edits.weights import weights_hash
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
 from turpentine.erase.esd import ESD
-from turpentine.erase.tuning import checkpoint as checkpoints
 from turpentine.erase.tuning import pace
 from turpentine.erase.tuning.checkpoint import Checkpoint
 from turpentine.erase.tuning.interrupt import held_interrupt
 from turpentine.errors import BadArgument, EditError
 from turpentine.models import Model, count_rows
+from turpentine.tensors import discard
 
 CHURCH = Concept("church")
 SETTINGS: dict[str, Any] = {"steps": 24, "batch_size": 2, "trajectories": 9, "sampling_steps": 3, "lr": 1e-3}
@@ -189,9 +189,9 @@ def test_discarding_removes_its_own_files_only(tmp_path: Path) -> None:
     store.discard()
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
     (tmp_path / "run" / "notes.txt").unlink()
-    checkpoints.discard(tmp_path / "run")
+    discard(tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    checkpoints.discard(tmp_path / "run")
+    discard(tmp_path / "run")
 
 
 def test_no_folder_keeps_nothing() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from turpentine.edits import Provenance
 from turpentine.errors import BadArgument
 from turpentine.models import Model
 from turpentine.sealed import read_sealed, write_sealed
+from turpentine.tensors import discard
 
 
 class Checkpoint:
@@ -65,12 +65,3 @@ def facts_of(model: Model, provenance: Provenance) -> dict[str, Any]:
     record = provenance.to_json()
     facts = {key: record[key] for key in ("method", "settings", "concepts", "base", "onto")}
     return {**facts, "dtype": str(model.dtype)}
-
-
-def discard(folder: str | os.PathLike[str]) -> None:
-    """Remove a checkpoint's folder, when its run's result is safe elsewhere; nothing happens if there is none."""
-    for pattern in ("*.safetensors", ".tmp*"):  # the latter is what safetensors leaves behind when it is killed
-        for path in Path(folder).glob(pattern):
-            path.unlink()
-    if Path(folder).is_dir() and not any(Path(folder).iterdir()):
-        shutil.rmtree(folder)

@@ -78,11 +78,11 @@ def by_share(found: Table) -> Figure:
     at = [share for share, _ in points]
     figure = Figure(figsize=(5.4, 3.4), layout="constrained")
     axis = figure.subplots()
-    for column, colour in zip(range(len(points[0][1].numbers)), ("#b2432f", "#1f4e8c"), strict=False):
-        measured = [line.numbers[column] for _, line in points]
+    for index, (column, colour) in enumerate(zip(columns(found), ("#b2432f", "#1f4e8c"), strict=True)):
+        measured = [line.numbers[index] for _, line in points]
         value, low, high = ([100 * getattr(number, end) for number in measured] for end in ("value", "low", "high"))
         axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
-        axis.plot(at, value, marker="o", color=colour, label=columns(found)[column].heading)
+        axis.plot(at, value, marker="o", color=colour, label=column.heading)
     axis.set_xscale("log")
     axis.set_xticks(at, [f"{100 * share:g}" for share in at])
     axis.minorticks_off()

@@ -363,7 +363,10 @@ def effects(found: Traced) -> str:
     return f"{said}\n\n{table(['component', 'indirect effect, points'], rows)}"
 
 
-SECTIONS: Mapping[str, Callable[[Pictures, int, Path], dict[str, str]]] = {
+Sections = Mapping[str, Callable[[Pictures, int, Path], dict[str, str]]]
+"""What each section of a page is made by, told of the seeds for each prompt and of the folder for its figures."""
+
+SECTIONS: Sections = {
     "time": over_time,
     "layers": over_layers,
     "heads": over_heads,
@@ -371,9 +374,10 @@ SECTIONS: Mapping[str, Callable[[Pictures, int, Path], dict[str, str]]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
+def main(about: str | None, sections: Sections, page: str) -> None:
+    """Make the sections that the command line asks for. page: its file's name, with {} for the section's."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", default=list(sections), help=", ".join(sections))
     parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
     parser.add_argument("--keep", type=Path, default=Path("runs/thesis"), help="the folder of what is finished")
@@ -382,9 +386,9 @@ def main() -> None:
     pictures = Pictures(args.seeds, args.keep)
     for section in args.sections:
         begun = time.monotonic()
-        fill(args.docs / f"{section}.md", SECTIONS[section](pictures, args.seeds, args.docs))
+        fill(args.docs / page.format(section), sections[section](pictures, args.seeds, args.docs))
         print(f"{section}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, SECTIONS, "{}.md")

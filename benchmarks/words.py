@@ -8,17 +8,13 @@ Maps are of the twenty prompts of benchmarks/thesis.py. What is written around t
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pages import DOCS, fill, table
+from pages import table
 from PIL import Image
-from thesis import LAYERS, PROMPTS, Pictures, save, spanned, told
+from thesis import LAYERS, PROMPTS, Pictures, Sections, main, save, spanned, told
 
 import turpentine as tp
 from turpentine.concepts import with_article
@@ -29,6 +25,7 @@ from turpentine.explain.letters import group
 from turpentine.explain.maps import Mapped
 from turpentine.intervals import mean_score
 from turpentine.models import Sites
+from turpentine.numbers import points_with_span
 
 WORDS = ("object", "style", "colour")
 SHARPEST = "HIGHRES"
@@ -97,7 +94,7 @@ def company(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     found = Entangle()(pictures.model, near, far, range(2 * seeds), judge=pictures.judge, progress=told("company"))
     save(found.plot(), docs / "words-company.png")
     rows = [[row[0], spanned(*row[1:4]), str(row[4])] for row in found.table.iter_rows()]
-    harm = "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * each for each in found.harm))
+    harm = points_with_span(found.harm)
     said = f"Beside a neighbour less beside another: {harm} points, over the same objects and seeds."
     return {"company": f"{table(['company', 'object drawn, %', 'pictures'], rows)}\n\n{said}"}
 
@@ -106,20 +103,16 @@ def named(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """What self- and cross-attention add where the object is, with its name in the prompt and without it (T16)."""
     scenes = {obj: scene for scene, obj in SCENES.items() if obj in TEN}
     model, rows = pictures.model, []
+    sites = model.sites.only(kind=KINDS, level="module", label=["UP4", "UP7"])
     prompts = {"named": [with_article(obj) for obj in scenes], "implied": list(scenes.values())}
-    for label in ("UP4", "UP7"):
-        sites = model.sites.only(kind=KINDS, level="module", label=label)
-        for how, texts in prompts.items():
-            asked = [text for text in texts for _ in range(seeds)]
-            found = Contributions(sites)(model, asked, list(range(seeds)) * len(texts), progress=told(f"{label} {how}"))
-            for kind in KINDS:
-                mine = [site.name for site in sites if site.kind == kind]
-                both = found.rows.filter(pl.col("site").is_in(mine)).drop_nulls()
-                ratio = mean_score((both["inside"] / both["outside"]).to_list())
-                rows.append([label, kind, how, spanned(*ratio, 1, 2), str(len(both))])
-    shown = Contributions(model.sites.only(kind=KINDS, level="module", label=["UP4", "UP7"]))(
-        model, ["a church", scenes["church"], "a dog", scenes["dog"]], [1, 1, 1, 1]
-    )
+    for how, texts in prompts.items():
+        asked = [text for text in texts for _ in range(seeds)]
+        found = Contributions(sites)(model, asked, list(range(seeds)) * len(texts), progress=told(how))
+        for site in sites:
+            both = found.rows.filter(pl.col("site") == site.name).drop_nulls()
+            ratio = mean_score((both["inside"] / both["outside"]).to_list())
+            rows.append([site.label, site.kind, how, spanned(*ratio, 1, 2), str(len(both))])
+    shown = Contributions(sites)(model, ["a church", scenes["church"], "a dog", scenes["dog"]], [1, 1, 1, 1])
     save(shown.plot(), docs / "words-contributions.png")
     return {"contributions": table(["module", "of", "object is", "inside : outside", "pictures"], rows)}
 
@@ -165,7 +158,7 @@ def coar(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     return {"coar": table(["object", "of what", "Pearson's r"], rows)}
 
 
-SECTIONS: Mapping[str, Callable[[Pictures, int, Path], dict[str, str]]] = {
+SECTIONS: Sections = {
     "maps": maps,
     "company": company,
     "named": named,
@@ -174,20 +167,5 @@ SECTIONS: Mapping[str, Callable[[Pictures, int, Path], dict[str, str]]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
-    parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/thesis"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
-    pictures = Pictures(args.seeds, args.keep)
-    for section in args.sections:
-        begun = time.monotonic()
-        fill(args.docs / "words.md", SECTIONS[section](pictures, args.seeds, args.docs))
-        print(f"{section}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, SECTIONS, "words.md")

@@ -304,3 +304,18 @@ def test_expected_times_are_one_document_where_that_is_asked_for(capsys: pytest.
     stops = json.loads(out)["stops"]
     assert [stop["name"] for stop in stops] == ["dynamics", "maps", "windows", "heads"]
     assert stops[2]["expected"] > stops[0]["expected"]
+
+
+@pytest.mark.parametrize(
+    ("first", "goes_on"), [("windows", True), ("coar", True), ("maps", False), ("segment", False), ("a church", True)]
+)
+def test_ctrl_c_is_answered_by_what_the_same_command_would_do(
+    first: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("turpentine.cli.app.build", interrupt)
+    code, _, err = told(capsys, first, "--concept", "church")
+    assert code == 130
+    assert ("goes on from here" in err) is goes_on and ("starts again" in err) is not goes_on

@@ -7,26 +7,14 @@ from dataclasses import replace
 import polars as pl
 import pytest
 import torch
-from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
 from turpentine.erase.guidance import NegativePrompt
 from turpentine.explain import Clock, Coar, Intervene, LocoGen, Trace
 from turpentine.explain.kept import Kept
-from turpentine.judges import EmojiJudge
-from turpentine.models import Model, count_rows
+from turpentine.models import count_rows
 
 PROMPTS, SEEDS = ["a church", "a red church", "a church in flat style"], [0, 1, 2]
-
-
-@pytest.fixture(scope="module")
-def model():
-    return Model(tiny_sd1())
-
-
-@pytest.fixture(scope="module")
-def judge():
-    return EmojiJudge()
 
 
 LONG = {
@@ -43,22 +31,22 @@ def told(name, judge):
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_one_that_was_broken_off_goes_on_and_finds_the_same(name, model, judge, tmp_path):
+def test_one_that_was_broken_off_goes_on_and_finds_the_same(name, sd1, judge, tmp_path):
     asked, words = LONG[name]
     words = words | told(name, judge)
-    with count_rows(model) as whole:
-        found = asked(model, PROMPTS, SEEDS, **words)
+    with count_rows(sd1) as whole:
+        found = asked(sd1, PROMPTS, SEEDS, **words)
 
     def break_off(done, total):
         raise KeyboardInterrupt
 
-    with count_rows(model) as first, pytest.raises(KeyboardInterrupt):
-        asked(model, PROMPTS, SEEDS, keep=tmp_path, progress=break_off, **words)
+    with count_rows(sd1) as first, pytest.raises(KeyboardInterrupt):
+        asked(sd1, PROMPTS, SEEDS, keep=tmp_path, progress=break_off, **words)
     progress = []
-    with count_rows(model) as second:
-        again = asked(model, PROMPTS, SEEDS, keep=tmp_path, progress=lambda *now: progress.append(now), **words)
-    with count_rows(model) as third:
-        asked(model, PROMPTS, SEEDS, keep=tmp_path, **words)
+    with count_rows(sd1) as second:
+        again = asked(sd1, PROMPTS, SEEDS, keep=tmp_path, progress=lambda *now: progress.append(now), **words)
+    with count_rows(sd1) as third:
+        asked(sd1, PROMPTS, SEEDS, keep=tmp_path, **words)
     assert first.rows + second.rows == whole.rows + third.rows - (third.grad_rows - first.grad_rows)
     assert third.rows == (whole.rows - ablated(asked, found) if name == "coar" else 0)
     assert progress[-1][0] == progress[-1][1]
@@ -70,15 +58,15 @@ def ablated(asked, found):
     return (asked.trials + len(found.table) + 1) * asked.steps * len(PROMPTS)
 
 
-def test_what_is_kept_is_of_the_same_settings_prompts_and_edits_only(model, judge, tmp_path):
+def test_what_is_kept_is_of_the_same_settings_prompts_and_edits_only(sd1, judge, tmp_path):
     asked = Intervene(("q1",), steps=2)
-    asked(model, PROMPTS, SEEDS, keep=tmp_path)
+    asked(sd1, PROMPTS, SEEDS, keep=tmp_path)
     for other, prompts in ((replace(asked, letters=("q2",)), PROMPTS), (asked, PROMPTS[::-1])):
-        with count_rows(model) as count:
-            other(model, prompts, SEEDS, keep=tmp_path)
+        with count_rows(sd1) as count:
+            other(sd1, prompts, SEEDS, keep=tmp_path)
         assert count.rows > 0
-    with NegativePrompt()(model, Concept("church")).on(model), count_rows(model) as count:
-        asked(model, PROMPTS, SEEDS, keep=tmp_path)
+    with NegativePrompt()(sd1, Concept("church")).on(sd1), count_rows(sd1) as count:
+        asked(sd1, PROMPTS, SEEDS, keep=tmp_path)
     assert count.rows > 0
 
 
@@ -98,7 +86,7 @@ def test_a_damaged_part_is_made_again(tmp_path):
     assert len(made) == 2
 
 
-def test_without_a_folder_nothing_is_written(model, tmp_path, monkeypatch):
+def test_without_a_folder_nothing_is_written(sd1, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = Intervene(("q1",), steps=2)(model, PROMPTS[:1], SEEDS[:1])
+    found = Intervene(("q1",), steps=2)(sd1, PROMPTS[:1], SEEDS[:1])
     assert isinstance(found.table, pl.DataFrame) and not list(tmp_path.iterdir())

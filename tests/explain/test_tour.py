@@ -3,32 +3,21 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
-from tiny import tiny_sd1, tiny_sdxl
+from tiny import tiny_sdxl
 
 from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.explain import Tour
 from turpentine.explain.tour import GROUPS
-from turpentine.judges import EmojiJudge
 from turpentine.models import Model, count_rows, load
 
 TOUR = Tour("a church on a blue background", "church", seeds=(0, 1), steps=3)
 
 
 @pytest.fixture(scope="module")
-def model():
-    return Model(tiny_sd1())
-
-
-@pytest.fixture(scope="module")
-def judge():
-    return EmojiJudge()
-
-
-@pytest.fixture(scope="module")
-def gone(model, judge, tmp_path_factory):
+def gone(sd1, judge, tmp_path_factory):
     """A finished tour, its folder, and what it was told of its progress; only to be looked at."""
     folder, told = tmp_path_factory.mktemp("tour"), []
-    return TOUR(model, folder, judge=judge, progress=lambda *now: told.append(now)), folder, told
+    return TOUR(sd1, folder, judge=judge, progress=lambda *now: told.append(now)), folder, told
 
 
 def test_every_stop_leaves_a_table_a_picture_and_a_sentence(gone):
@@ -42,71 +31,71 @@ def test_every_stop_leaves_a_table_a_picture_and_a_sentence(gone):
     assert {name for name, done, total in told if done == total} == {stop.name for stop in stops} - {"heads"}
 
 
-def test_the_same_again_does_nothing_and_another_setting_does_it_anew(gone, model, judge):
+def test_the_same_again_does_nothing_and_another_setting_does_it_anew(gone, sd1, judge):
     before, folder, _ = gone
-    with count_rows(model) as count:
-        again = TOUR(model, folder, judge=judge)
+    with count_rows(sd1) as count:
+        again = TOUR(sd1, folder, judge=judge)
     assert count.rows == 0
     assert [(stop.text, stop.skipped) for stop in again] == [(stop.text, True) for stop in before]
     copy = folder.parent / "copy"
     other = replace(TOUR, guidance_scale=2.0)
-    assert not any(stop.skipped for stop in other(model, copy, judge=judge))
-    assert not any(stop.skipped for stop in TOUR(model, copy, judge=judge))
+    assert not any(stop.skipped for stop in other(sd1, copy, judge=judge))
+    assert not any(stop.skipped for stop in TOUR(sd1, copy, judge=judge))
 
 
-def test_a_tour_that_was_broken_off_goes_on_with_the_stop_that_it_was_at(model, judge, tmp_path):
+def test_a_tour_that_was_broken_off_goes_on_with_the_stop_that_it_was_at(sd1, judge, tmp_path):
     def stop_in_windows(name, done, total):
         if name == "windows":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        TOUR(model, tmp_path, judge=judge, progress=stop_in_windows)
+        TOUR(sd1, tmp_path, judge=judge, progress=stop_in_windows)
     assert not (tmp_path / "windows" / "stop.json").exists()
-    skipped = [stop.name for stop in TOUR(model, tmp_path, judge=judge) if stop.skipped]
+    skipped = [stop.name for stop in TOUR(sd1, tmp_path, judge=judge) if stop.skipped]
     assert skipped == ["dynamics", "maps"]
 
 
-def test_other_files_in_the_folders_of_a_tour_are_left_alone(model, judge, tmp_path):
+def test_other_files_in_the_folders_of_a_tour_are_left_alone(sd1, judge, tmp_path):
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "mine.txt").write_text("kept")
-    replace(TOUR, steps=1, seeds=(0,))(model, tmp_path)
+    replace(TOUR, steps=1, seeds=(0,))(sd1, tmp_path)
     assert (tmp_path / "maps" / "mine.txt").read_text() == "kept"
     assert (tmp_path / "maps" / "table.parquet").exists()
 
 
-def test_a_stop_whose_files_are_damaged_is_done_again(model, judge, tmp_path):
-    TOUR(model, tmp_path, judge=judge)
+def test_a_stop_whose_files_are_damaged_is_done_again(sd1, judge, tmp_path):
+    TOUR(sd1, tmp_path, judge=judge)
     (tmp_path / "maps" / "plot.png").unlink()
     (tmp_path / "heads" / "stop.json").write_text("{")
     (tmp_path / "trace-text" / "table.parquet").write_bytes(b"PAR1")
-    done = [stop.name for stop in TOUR(model, tmp_path, judge=judge) if not stop.skipped]
+    done = [stop.name for stop in TOUR(sd1, tmp_path, judge=judge) if not stop.skipped]
     assert done == ["maps", "trace-text", "heads"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"rows": 40}, {"rows": 2}, {"guidance_scale": 1.0}])
-def test_the_rows_that_are_told_are_those_that_are_taken(settings, model, judge):
-    for stop in replace(TOUR, steps=2, seeds=(0,), **settings).stops(model, judge):
-        with count_rows(model) as count:
+def test_the_rows_that_are_told_are_those_that_are_taken(settings, sd1, judge):
+    for stop in replace(TOUR, steps=2, seeds=(0,), **settings).stops(sd1, judge):
+        with count_rows(sd1) as count:
             stop.run(None, None)
         assert count.rows == stop.rows, stop.name
 
 
-def test_no_call_of_the_denoiser_has_more_rows_than_are_allowed(model, judge):
+def test_no_call_of_the_denoiser_has_more_rows_than_are_allowed(sd1, judge):
     largest = []
-    counting = model.unet.register_forward_pre_hook(
+    counting = sd1.unet.register_forward_pre_hook(
         lambda _, args, kwargs: largest.append(len(args[0] if args else kwargs["sample"])), with_kwargs=True
     )
-    for stop in replace(TOUR, rows=16).stops(model, judge):
+    for stop in replace(TOUR, rows=16).stops(sd1, judge):
         stop.run(None, None)
     counting.remove()
     assert max(largest) == 16
 
 
-def test_some_letters_at_a_time_find_what_all_of_them_do(model, judge):
+def test_some_letters_at_a_time_find_what_all_of_them_do(sd1, judge):
     """But for rounding, which depends on the rows of a call."""
     told = []
     whole, parts = (
-        {stop.name: stop for stop in replace(TOUR, rows=rows).stops(model, judge)}["windows"] for rows in (256, 40)
+        {stop.name: stop for stop in replace(TOUR, rows=rows).stops(sd1, judge)}["windows"] for rows in (256, 40)
     )
     one, other = whole.run(None, None), parts.run(None, lambda *now: told.append(now))
     assert one.table.select("letters", "measure", "n").equals(other.table.select("letters", "measure", "n"))
@@ -124,22 +113,22 @@ def test_prompts_as_people_write_them(prompt, tmp_path):
 
 
 def test_without_a_judge_that_knows_nothing_is_traced_and_layers_are_told_by_the_layout(judge):
-    model = Model(tiny_sdxl())
+    sdxl = Model(tiny_sdxl())
     tour = Tour("a spoon", "spoon", seeds=(0,), steps=2)
     for each in (None, judge):
-        stops = {stop.name: stop for stop in tour.stops(model, each)}
+        stops = {stop.name: stop for stop in tour.stops(sdxl, each)}
         assert set(stops) == {"dynamics", "maps", "windows", "heads"}
     found = stops["windows"].run(None, None)
     assert "layout" in stops["windows"].tell(found) or "changes anything" in stops["windows"].tell(found)
 
 
-def test_what_cannot_be_toured_is_said_before_any_work(model, tmp_path):
+def test_what_cannot_be_toured_is_said_before_any_work(sd1, tmp_path):
     with pytest.raises(EmptyConcept, match="'dog' is not in"):
-        replace(TOUR, concept="dog")(model, tmp_path / "new")
+        replace(TOUR, concept="dog")(sd1, tmp_path / "new")
     with pytest.raises(BadArgument, match="no seed"):
-        replace(TOUR, seeds=())(model, tmp_path / "new")
+        replace(TOUR, seeds=())(sd1, tmp_path / "new")
     with pytest.raises(BadArgument, match=r"has \d+ tokens and the model reads \d+: '.*a church church' would"):
-        replace(TOUR, prompt="a church " * 60 + "church")(model, tmp_path / "new")
+        replace(TOUR, prompt="a church " * 60 + "church")(sd1, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

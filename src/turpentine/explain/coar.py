@@ -82,22 +82,17 @@ class Coar:
         self._check(len(modules))
         run = Trajectory.record(model, prompts, seeds, steps=self.steps, guidance_scale=self.guidance_scale)
         objective = Objective.apart(model, run)
-        kept = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
-        every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), kept])
-        remembered, values = Kept.of(keep, model, self), np.empty(len(every))
-
-        def measure(some: slice) -> dict[str, Tensor]:
-            gone = ([module for module, stays in zip(modules, one, strict=True) if not stays] for one in every[some])
-            found = [objective.value(model, _zeros(model, each), batch_size=self.batch_size) for each in gone]
-            return {"values": torch.tensor(found, dtype=torch.float64)}
-
+        intact = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
+        every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), intact])
+        kept, values = Kept.of(keep, model, self), np.empty(len(every))
         for some in batches(len(every), AT_ONCE):
             asked = [list(prompts), list(seeds), some.start]
-            values[some] = remembered.part(asked, partial(measure, some))["values"].numpy()
+            measure = partial(self._ablated, model, objective, modules, every[some])
+            values[some] = kept.part(asked, measure)["values"].numpy()
             if progress:
                 progress(some.stop, len(every))
         whole, alone, drawn = values[0], values[1 : 1 + len(modules)], values[1 + len(modules) :]
-        weights, reach = fitted(kept, drawn)
+        weights, reach = fitted(intact, drawn)
         table = pl.DataFrame(
             {
                 "site": [module.name for module in modules],
@@ -111,6 +106,14 @@ class Coar:
             }
         )
         return Regressed(table, model.sites, "Modules by how far J falls without them", float(whole))
+
+    def _ablated(
+        self, model: Model, objective: Objective, modules: Sequence[Site], intact: Intact
+    ) -> dict[str, Tensor]:
+        """J without the modules that are not intact, for each trial."""
+        gone = ([module for module, stays in zip(modules, one, strict=True) if not stays] for one in intact)
+        values = [objective.value(model, _zeros(model, each), batch_size=self.batch_size) for each in gone]
+        return {"values": torch.tensor(values, dtype=torch.float64)}
 
     def _check(self, modules: int) -> None:
         if not 0 < self.share < 1:

@@ -26,7 +26,7 @@ from turpentine.explain.maps import Maps
 from turpentine.explain.trace import KINDS, Trace
 from turpentine.files import write_whole
 from turpentine.judges.base import Judge, Sought, sought
-from turpentine.models.branches import branch_rows, runs_at_once
+from turpentine.models.branches import branch_rows, pictures_at_once, runs_at_once
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
@@ -170,7 +170,7 @@ class Tour:
 
     def _at_once(self, model: Model) -> int:
         """Pictures in a call of the denoiser."""
-        return max(1, self.rows // self._each(model))
+        return pictures_at_once(0, self.rows, self._each(model))
 
     def _dynamics(self, model: Model) -> Stop:
         asked = Dynamics(steps=self.steps, guidance_scale=self.guidance_scale, batch_size=self._at_once(model))

@@ -4,7 +4,7 @@
     python benchmarks/thesis.py time --seeds 1 --docs /tmp/pages
 
 Twenty prompts (each of the ten objects twice, in a style, on a background), drawn with every seed by 20 steps of DDIM
-with guidance 4; for tracing by 10, and of style and colour with three seeds. A run that was killed goes on. What is
+with guidance 4; for tracing by 10. A run that was killed goes on. What is
 written around the tables stays.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from asking import asked
 from matplotlib.figure import Figure
 from pages import DOCS, fill, table
@@ -66,7 +67,7 @@ class Pictures:
     """The same prompts and seeds for every instrument."""
 
     def __init__(self, seeds: int, keep: Path) -> None:
-        self.model, self.judge, self.keep = tp.load(), EmojiJudge(), keep
+        self.model, self.judge, self.keep = tp.load(dtype=torch.float32), EmojiJudge(), keep
         self.of = [one for one in PROMPTS for _ in range(seeds)]
         self.prompts = [one.prompt for one in self.of]
         self.seeds = list(range(seeds)) * len(PROMPTS)
@@ -76,14 +77,12 @@ class Pictures:
         said = told(f"{kind}: {letters[0]} …")
         return asking(self.model, self.prompts, self.seeds, judge=self.judge, keep=self.keep, progress=said)
 
-    def traced(self, where: str, column: str, seeds: int) -> Traced:
-        """The first `seeds` pictures of each prompt traced."""
-        of = [(one, seed) for one in PROMPTS for seed in range(seeds)]
+    def traced(self, where: str, column: str) -> Traced:
         return Trace(where, column, steps=10)(
             self.model,
-            [one.prompt for one, _ in of],
-            [seed for _, seed in of],
-            subject=[getattr(one, column) for one, _ in of],
+            self.prompts,
+            self.seeds,
+            subject=[getattr(one, column) for one in self.of],
             judge=self.judge,
             keep=self.keep,
             progress=told(f"trace {where} {column}"),
@@ -230,7 +229,9 @@ def over_layers(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
         parts[f"layers-{act}"] = measures(found)
         save(strip(found, seeds), docs / f"layers-{act}.png")
     for kind in ("self-attention", "feed-forward", "resnet"):
-        parts[f"layers-{kind}"] = measures(pictures.intervened("qMID", "qLOWRES", "qHIGHRES", "q1", "q4", kind=kind))
+        middle = [] if kind == "resnet" else ["qMID"]
+        letters = *middle, "qLOWRES", "qHIGHRES", "q1", "q4"
+        parts[f"layers-{kind}"] = measures(pictures.intervened(*letters, kind=kind))
     clock = Clock()(
         pictures.model,
         pictures.prompts,
@@ -275,7 +276,7 @@ def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     parts = {}
     for column in ("object", "style", "colour"):
         for where in ("unet", "text"):
-            found = pictures.traced(where, column, seeds if column == "object" else min(seeds, 3))
+            found = pictures.traced(where, column)
             save(found.plot(), docs / f"tracing-{where}-{column}.png")
             parts[f"trace-{where}-{column}"] = effects(found)
             if (where, column) == ("unet", "object"):

@@ -29,6 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 import turpentine as tp
+from turpentine.concepts import with_article
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import stream
 from turpentine.emoji.world import COLOURS, STYLES, TEN
@@ -49,12 +50,13 @@ from turpentine.explain import (
 )
 from turpentine.explain.agreement import spearman
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
+from turpentine.explain.kept import Kept, circumstances
 from turpentine.explain.letters import WINDOWS
 from turpentine.explain.tour import GROUPS
 from turpentine.intervals import mean_score
 from turpentine.judges import EmojiJudge
-from turpentine.models import Model, Site, Trajectory
-from turpentine.models.attribution import Objective
+from turpentine.judges.base import hits
+from turpentine.models import Site
 
 PROMPTS = asked(times=2)
 MEASURED = ("object kept", "style kept", "colour kept", "layout", "fine detail", "fine detail of latents")
@@ -280,7 +282,7 @@ def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
             save(found.plot(), docs / f"tracing-{where}-{column}.png")
             parts[f"trace-{where}-{column}"] = effects(found)
             if (where, column) == ("unet", "object"):
-                parts["agreement"] = editing(pictures.model, found, docs)
+                parts["agreement"] = editing(pictures, found, docs)
     parts["locogen"] = located(pictures)
     return parts
 
@@ -303,26 +305,22 @@ def located(pictures: Pictures) -> str:
     )
 
 
-def editing(model: Model, found: Traced, docs: Path) -> str:
+def editing(pictures: Pictures, found: Traced, docs: Path) -> str:
     """Spearman's correlation of a trace with what edits of one module achieve, the mean over the ten objects (T47).
 
-    An edit of a module achieves the share of J that it takes, J being how far the prediction for the object is from
-    that for the empty prompt, over four runs that no edit was made from.
+    An edit achieves the share of the object's own pictures that lose it, less that of the others' that lose theirs.
     """
-    rows = []
+    model, rows = pictures.model, []
     for obj in TEN:
         concept = tp.Concept(obj)
-        held_out = Trajectory.record(model, [concept.prompts[0]] * 4, range(100, 104), steps=20, guidance_scale=4.0)
-        objective = Objective.apart(model, held_out)
-        whole = objective.value(model, batch_size=40)
         alpha = CAD.preset(model, sites="all", trials=0).attribution(model, concept).alpha
         for site in found.everything.named(found.table["site"].to_list()):
-            edits = {"CAD, 5 % of the module's weights": zeroing(site, alpha)}
+            edits = {"CAD, 2 % of the module's weights": zeroing(site, alpha, 0.02)}
             if site.kind == "cross-attention":
                 edits["UCE, the module's keys and values"] = UCE.preset(model, sites=site.label)(model, concept)
             for name, edit in edits.items():
                 with edit.on(model):
-                    rows.append((name, site.name, 1 - objective.value(model, batch_size=40) / whole))
+                    rows.append((name, site.name, lost(pictures, obj)))
         print(f"edits: {obj}", file=sys.stderr, flush=True)
     every = pl.DataFrame(rows, ["edit", "site", "measured"], orient="row")
     lines = []
@@ -332,18 +330,34 @@ def editing(model: Model, found: Traced, docs: Path) -> str:
         for kind in kinds if len(kinds) > 2 else kinds[1:]:
             some = found if kind is None else replace(found, table=found.table.filter(pl.col("kind") == kind))
             agreed = Agreement()(some, mean)
-            if kind is None:
-                save(agreed.plot(), docs / "tracing-agreement.png")
+            if kind in (None, "cross-attention"):
+                save(agreed.plot(), docs / f"tracing-agreement-{str(name)[:3].lower()}.png")
+            best = agreed.table.sort("measured", descending=True).row(0, named=True)
             rho = f"{agreed.rho:.2f} ({agreed.low:.2f} to {agreed.high:.2f})"
             p = f"{agreed.p:.3f}" if agreed.p >= 0.001 else "< 0.001"
-            lines.append([str(name), kind or "all", str(len(agreed.table)), rho, p])
-    return table(["edit", "modules", "of them", "ρ", "p"], lines)
+            most = f"{best['kind']} {best['label']}: {100 * best['measured']:.0f}"
+            lines.append([str(name), kind or "all", str(len(agreed.table)), rho, p, most])
+    return table(["edit", "modules", "of them", "ρ", "p", "achieves most, points"], lines)
 
 
-def zeroing(site: Site, alpha: Mapping[str, Tensor]) -> Edit:
-    """The module's weights with the largest α set to 0."""
+def lost(pictures: Pictures, obj: str) -> float:
+    """The share of an object's pictures that have lost it, less that of the other nine, under the edits that are on."""
+    asked = [obj] * 4 + [other for other in TEN if other != obj]
+    prompts, seeds = [with_article(each) for each in asked], [100, 101, 102, 103, *range(100, 109)]
+
+    def draw() -> dict[str, Tensor]:
+        images = pictures.model.generate(prompts, seeds=seeds, steps=10, batch_size=len(prompts))
+        return {"lost": ~torch.tensor(hits(pictures.judge, "object", images, asked))}
+
+    kept = Kept(pictures.keep, circumstances(pictures.model, pictures.judge))
+    gone = kept.part([prompts, seeds], draw)["lost"]
+    return float(gone[:4].double().mean() - gone[4:].double().mean())
+
+
+def zeroing(site: Site, alpha: Mapping[str, Tensor], share: float) -> Edit:
+    """A share of the module's weights, those with the largest α, set to 0."""
     mine = {name: alpha[name] for name in site.parameters if name in alpha}
-    return Edit(provenance=Provenance("CAD", {}, ()), zeroed=zeroed_by(mine, 0.05))
+    return Edit(provenance=Provenance("CAD", {}, ()), zeroed=zeroed_by(mine, share))
 
 
 def effects(found: Traced) -> str:

@@ -23,6 +23,7 @@ from turpentine.explain import Coar, Contributions, Entangle, Maps, Segment
 from turpentine.explain.contributions import KINDS
 from turpentine.explain.letters import group
 from turpentine.explain.maps import Mapped
+from turpentine.explain.segment import Mask, Segmented
 from turpentine.intervals import mean_score
 from turpentine.models import Sites
 from turpentine.numbers import points_with_span
@@ -118,30 +119,45 @@ def named(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def segments(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
-    """Masks of one of two objects by score distillation, against where it was put (T12)."""
-    images, truths, words = [], [], []
+    """Masks of words by score distillation, against where the object was put (T12).
+
+    Of an object alone, as large as the model draws it; told another object's name; and beside that object.
+    """
+    alone, beside, words, others = [], [], [], []
     rng = np.random.default_rng(0)
     for obj in TEN:
         style = styles_of(obj)[0]
-        other = next(o for o in rng.permutation(OBJECTS) if o != obj and style in styles_of(o))
-        (colour, *_) = [c for c in visible_on(obj, style) if c in visible_on(str(other), style)]
-        mine, beside = Placed(obj, style, 1, 8, 15), Placed(str(other), style, 17, 8, 15)
-        both, alone, empty = (render(Picture(colour, placed)) for placed in ((mine, beside), (mine,), ()))
-        images.append(Image.fromarray(both))
-        truths.append(np.abs(alone.astype(int) - empty).max(-1) > 30)
+        other = str(next(o for o in rng.permutation(OBJECTS) if o != obj and style in styles_of(o)))
+        (colour, *_) = [c for c in visible_on(obj, style) if c in visible_on(other, style)]
+        alone.append(placed(colour, Placed(obj, style, 2, 2, 28)))
+        beside.append(placed(colour, Placed(obj, style, 1, 8, 15), Placed(other, style, 17, 8, 15)))
         words.append(with_article(obj))
+        others.append(with_article(other))
     rows = []
-    for penalty in (0.1, 0.2, 0.4):
-        found = Segment(penalty=penalty)(
-            pictures.model, images, words, truths=truths, progress=told(f"segment {penalty}")
-        )
+
+    def learn(what: str, of: list[tuple[Image.Image, Mask]], told_words: list[str], penalty: float) -> Segmented:
+        images, truths = (list(each) for each in zip(*of, strict=True))
+        asked = Segment(penalty=penalty)
+        found = asked(pictures.model, images, told_words, truths=truths, progress=told(f"segment {what} {penalty}"))
         covered, iou = (mean_score(found.table[column].to_list()) for column in ("covered", "iou"))
-        rows.append([f"{penalty:g}", spanned(*iou), spanned(*covered)])
+        whole = 100 * np.mean([truth.mean() for truth in truths])
+        rows.append([what, f"{penalty:g}", spanned(*iou), f"{whole:.0f}", spanned(*covered)])
+        return found
+
+    for penalty in (0.1, 0.2, 0.4):
+        found = learn("alone", alone, words, penalty)
         if penalty == Segment.penalty:
             save(found.plot(), docs / "words-segments.png")
-    half = [float(truth.sum() / (truth.size / 2)) for truth in truths]
-    chance = f"The half of the picture that the object is in has an IoU of {100 * np.mean(half):.0f} %."
-    return {"segments": f"{table(['penalty', 'IoU with the truth, %', 'of the picture, %'], rows)}\n\n{chance}"}
+    learn("alone, told another’s name", alone, others, Segment.penalty)
+    save(learn("beside another", beside, words, Segment.penalty).plot(), docs / "words-segments-beside.png")
+    head = ["the object is", "penalty", "IoU with the truth, %", "IoU of the whole picture, %", "of the picture, %"]
+    return {"segments": table(head, rows)}
+
+
+def placed(colour: str, first: Placed, *others: Placed) -> tuple[Image.Image, Mask]:
+    """A picture, and where its first sprite is."""
+    picture, alone, empty = (render(Picture(colour, some)) for some in ((first, *others), (first,), ()))
+    return Image.fromarray(picture), np.abs(alone.astype(int) - empty).max(-1) > 30
 
 
 def coar(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Segment:
     batch_size: int = 8
     guidance_scale: float = 8.0
     penalty: float = 0.2
-    window: tuple[float, float] = (0.2, 0.9)
+    window: tuple[float, float] = (0.02, 0.5)
     features: int = 32
     threshold: float = 0.5
     seed: int = 0

@@ -24,7 +24,7 @@ import polars as pl
 import torch
 from asking import asked
 from matplotlib.figure import Figure
-from pages import DOCS, fill, table
+from pages import DOCS, fill, percent, table
 from PIL import Image
 from torch import Tensor
 
@@ -32,7 +32,7 @@ import turpentine as tp
 from turpentine.concepts import with_article
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import stream
-from turpentine.emoji.world import COLOURS, STYLES, TEN
+from turpentine.emoji.world import COLOURS, STYLES, TEN, WORKS
 from turpentine.erase.cad import CAD
 from turpentine.erase.pruning import zeroed_by
 from turpentine.erase.uce import UCE
@@ -53,7 +53,7 @@ from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
 from turpentine.explain.kept import Kept, circumstances
 from turpentine.explain.letters import WINDOWS
 from turpentine.explain.tour import GROUPS
-from turpentine.intervals import mean_score
+from turpentine.intervals import Rate, mean_score
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import hits
 from turpentine.models import Site
@@ -244,7 +244,31 @@ def over_layers(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     )
     parts["clock"] = measures(clock)
     save(strip(clock, seeds), docs / "layers-clock.png")
+    parts["memorised"] = memorised(pictures, seeds, docs)
     return parts
+
+
+def memorised(pictures: Pictures, seeds: int, docs: Path) -> str:
+    """What some layers alone draw of pictures that the model knows by heart (T39)."""
+    works = [work for work in WORKS for _ in range(seeds)]
+    asked = Intervene(("oDOWN3", "oDOWN5", "oDOWN6", "oUP3", "oLOWRES", "oHIGHRES", "qHIGHRES", "qALL"))
+    found = asked(
+        pictures.model,
+        [work.caption for work in works],
+        list(range(seeds)) * len(WORKS),
+        keep=pictures.keep,
+        progress=told("works"),
+    )
+    save(strip(found, seeds), docs / "layers-memorised.png")
+    rows = []
+    for letters, images in found.images.items():
+        said = pictures.judge(images)
+        known = Rate.of([title == work.title for title, work in zip(said["work"], works, strict=True)])
+        objects = [{placed.object for placed in work.picture.placed} for work in works]
+        shown = Rate.of([name in of for name, of in zip(said["object"], objects, strict=True)])
+        of = mean_score(found.rows.filter(pl.col("letters") == letters)["layout"].to_list())
+        rows.append([letters, *(percent(rate) for rate in (known, shown) if rate), spanned(*of)])
+    return table(["", "the work, %", "one of its objects, %", "layout, %"], rows)
 
 
 def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:

@@ -58,13 +58,21 @@ def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def pairs(pictures: Pictures, found: Mapped, seeds: int) -> str:
-    """Overlaps of an object's map with those of its style and its colour; and of two objects with "and"."""
+    """Overlaps of the maps of words that belong together; and of two objects with "and"."""
     overlaps = {(p, h, d): rest for p, h, d, *rest in found.overlaps().iter_rows()}
     rows = []
-    for dependent in ("style", "colour"):
-        of = enumerate(pictures.of)
-        values = [overlaps[at, last(one.object), last(getattr(one, dependent))] for at, one in of]
-        rows.append([f"object and its {dependent}", *three(values)])
+    relations = {
+        "object and its style": ("object", "style"),
+        "“style” and its name": (None, "style"),
+        "“background” and its colour": (None, "colour"),
+        "object and the background’s colour": ("object", "colour"),
+    }
+    for name, (head, dependent) in relations.items():
+        values = []
+        for at, one in enumerate(pictures.of):
+            noun = last(getattr(one, head)) if head else {"style": "style", "colour": "background"}[dependent]
+            values.append(overlaps[at, noun, last(getattr(one, dependent))])
+        rows.append([name, *three(values)])
     both = [(obj, neighbour) for obj, (neighbour, _) in NEIGHBOURS.items() for _ in range(seeds)]
     texts = [f"{with_article(one)} and {with_article(other)}" for one, other in both]
     two = Maps(sites=sites_of(pictures.model, SHARPEST))(

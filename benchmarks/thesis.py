@@ -32,7 +32,7 @@ import turpentine as tp
 from turpentine.concepts import with_article
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import stream
-from turpentine.emoji.world import COLOURS, STYLES, TEN, WORKS
+from turpentine.emoji.world import COLOURS, SCENES, STYLES, TEN, WORKS
 from turpentine.erase.cad import CAD
 from turpentine.erase.pruning import zeroed_by
 from turpentine.erase.uce import UCE
@@ -70,6 +70,7 @@ class Pictures:
 
     def __init__(self, seeds: int, keep: Path) -> None:
         self.model, self.judge, self.keep = tp.load(dtype=torch.float32), EmojiJudge(), keep
+        self.count = seeds
         self.of = [one for one in PROMPTS for _ in range(seeds)]
         self.prompts = [one.prompt for one in self.of]
         self.seeds = list(range(seeds)) * len(PROMPTS)
@@ -80,11 +81,16 @@ class Pictures:
         return asking(self.model, self.prompts, self.seeds, judge=self.judge, keep=self.keep, progress=said)
 
     def traced(self, where: str, column: str) -> Traced:
-        return Trace(where, column, steps=10)(
+        """Of scenes, which no word names, the object is wanted that they stand for."""
+        of = [(one.prompt, getattr(one, column), getattr(one, column)) for one in PROMPTS if column != "scene"]
+        of = of or [(scene, scene, obj) for scene, obj in SCENES.items()]
+        prompts, subjects, wanted = zip(*(each for each in of for _ in range(self.count)), strict=True)
+        return Trace(where, "object" if column == "scene" else column, steps=10)(
             self.model,
-            self.prompts,
-            self.seeds,
-            subject=[getattr(one, column) for one in self.of],
+            prompts,
+            list(range(self.count)) * len(of),
+            subject=subjects,
+            wanted=wanted,
             judge=self.judge,
             keep=self.keep,
             progress=told(f"trace {where} {column}"),
@@ -298,9 +304,9 @@ def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
-    """Diff-QuickFix's tracing of object, style and colour; whether edits work better there; and LocoGen's windows."""
+    """Diff-QuickFix's tracing of four things, whether edits work better there, and LocoGen's windows."""
     parts = {}
-    for column in ("object", "style", "colour"):
+    for column in ("object", "style", "colour", "scene"):
         for where in ("unet", "text"):
             found = pictures.traced(where, column)
             save(found.plot(), docs / f"tracing-{where}-{column}.png")

@@ -53,8 +53,8 @@ class Heads:
         """The silhouettes of groups of words in every head's keys and values.
 
         groups: two names or more, each with two words or more. The denoiser is not run.
-        Raises BadArgument for fewer, a word that is there twice, a template without {} or too long, or no shuffle;
-        EmptyConcept for a word that the model has no token for.
+        Raises BadArgument for fewer, a word that is there twice, a template without {}, a prompt that is too long, or
+        no shuffle; EmptyConcept for a word that the model has no token for.
         """
         if len(groups) < 2 or min(map(len, groups.values())) < 2:
             raise BadArgument("Heads are told apart by two groups or more, each of two words or more.")
@@ -69,6 +69,8 @@ class Heads:
         if twice is not None:
             raise BadArgument(f"{twice!r} is there twice: give each word once, in one group.")
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
+        for prompt in self.background:
+            check_fits(model.pipeline.tokenizer, prompt, model.tokens, "A prompt of the background")
         states = self._states(model, words)
         spread = self._spread(model) if self.background else _covariance(states.double().cpu().numpy())
         rows, apart, points, axes = [], [], {}, {}

@@ -66,9 +66,9 @@ class LocoGen:
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if not 1 <= self.width <= len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
-        label = label_of(judge, self.column, wanted or concept)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         others = [self._other(model, text, concept) for text in texts]
+        label = label_of(judge, self.column, wanted or concept)
         windows = [tuple(layers[at : at + self.width]) for at in range(len(layers) - self.width + 1)]
         images: dict[str, list[Image.Image]] = {}
         kept = Kept.of(keep, model, self)

@@ -163,6 +163,8 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[
 
 def subject_ids(tokenizer: Any, subject: str) -> list[int]:
     """The subject's own tokens. Raises EmptyConcept for none: one and the same stands for all that is not known."""
+    if not subject.strip():
+        raise EmptyConcept("The concept or word is empty: give the word or words that name it.")
     ids: list[int] = tokenizer(subject, add_special_tokens=False).input_ids
     if set(ids) <= {tokenizer.unk_token_id}:
         raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")

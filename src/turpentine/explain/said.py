@@ -25,11 +25,14 @@ def dynamics(found: Unfolding) -> str:
     words = found.table.filter(pl.col("measure") == WORDS).sort("step")
     done = np.cumsum(change["value"].to_numpy())
     half = int(np.searchsorted(done, done[-1] / 2)) + 1
+    first = f"Half of all change in the latents is done after {half} of {len(change)} steps."
+    if words.is_empty():
+        return f"{first} The prompt is empty: there is no word to look at."
     most, least = words.sort("value").row(-1, named=True), words.sort("value").row(0, named=True)
     return (
-        f"Half of all change in the latents is done after {half} of {len(change)} steps. Cross-attention looks at the "
-        f"prompt's own words most in step {most['step'] + 1} ({percent(most['value'])} of its probability) and least "
-        f"in step {least['step'] + 1} ({percent(least['value'])})."
+        f"{first} Cross-attention looks at the prompt's own words most in step {most['step'] + 1} "
+        f"({percent(most['value'])} of its probability) and least in step {least['step'] + 1} "
+        f"({percent(least['value'])})."
     )
 
 

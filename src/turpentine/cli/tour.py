@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from turpentine.cli.meter import Phases, busy
-from turpentine.cli.options import Drawing, Flat, Json, ModelChoice, Rows, judge_of, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import (
+    Drawing,
+    Flat,
+    Json,
+    ModelChoice,
+    Rows,
+    check_folder,
+    judge_of,
+    parse_seeds,
+    warn_of_unknown_words,
+)
 from turpentine.cli.terminal import plain, say, say_json, show_table
-from turpentine.errors import BadArgument
 from turpentine.files import safe_name
 from turpentine.numbers import duration
 
@@ -54,7 +63,7 @@ def tour(
     from turpentine.explain import Tour
 
     folder = out or Path("explained") / safe_name(concept)
-    _check_folder(folder)
+    check_folder(folder)
     asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
     judge = judge_of(by, source.model)
     model = source.load()
@@ -70,13 +79,6 @@ def tour(
     with Phases({stop.name: (stop.question, "pictures") for stop in stops}) as progress:
         found = asked(model, folder, judge=judge, progress=progress)
     _tell(found, _page(found, asked, model, judge, folder), json)
-
-
-def _check_folder(folder: Path) -> None:
-    """Raises BadArgument for a file, or a place inside of one."""
-    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if nearest.is_file():
-        raise BadArgument(f"{nearest} is a file: choose another folder with --out.")
 
 
 def _times(stops: list[Stop], model: Model, rows: int) -> dict[str, float]:

@@ -283,6 +283,8 @@ def test_a_prompt_alone_is_a_tour_with_a_page_that_goes_on(tmp_path: Path, capsy
     code, out, _ = told(capsys, *TOUR, "--out", str(tmp_path))
     assert code == 0
     assert out.count("(done before)") == 6
+    code, out, _ = told(capsys, *TOUR, "--out", str(tmp_path), "--dry-run")
+    assert code == 0 and out.count("done before") == 6 and "In all about 0 s" in out
 
 
 @pytest.mark.parametrize(
@@ -318,6 +320,7 @@ def test_expected_times_are_one_document_where_that_is_asked_for(capsys: pytest.
     stops = json.loads(out)["stops"]
     assert [stop["name"] for stop in stops] == ["dynamics", "maps", "windows", "heads"]
     assert stops[2]["expected"] > stops[0]["expected"]
+    assert stops[3]["expected"] > 0, "it runs no denoiser, and takes its time"
 
 
 @pytest.mark.parametrize(

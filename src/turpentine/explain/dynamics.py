@@ -170,6 +170,7 @@ class Unfolding(Finding):
             first.set_title(f"step {index + 1}", fontsize=8)
             second = above.add_subplot(2, len(self.strip), len(self.strip) + column + 1)
             second.imshow(self.changes[index], cmap="magma", vmin=0, vmax=self.changes.max())
+            second.set_title("change", fontsize=8)
             for axis in (first, second):
                 axis.set_axis_off()
         axes = below.subplots(1, 3)

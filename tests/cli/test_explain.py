@@ -166,6 +166,20 @@ def test_words_are_found_in_picture_files(tmp_path: Path, capsys: pytest.Capture
     assert Image.open(out_folder / "plot.png").width > 300
 
 
+def test_pictures_of_one_name_are_told_apart_and_their_masks_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder, colour in zip(folders, ("red", "blue"), strict=True):
+        folder.mkdir()
+        Image.new("RGB", (32, 32), colour).save(folder / "a.png")
+    tokens = ["segment", *map(str, folders), "--words", "a church", "--updates", "1", "--batch-size", "1", "--json"]
+    found = json.loads(told(capsys, *tokens, "--out", str(tmp_path / "out"))[1])
+    assert [row["picture"] for row in found["table"]] == [str(folder / "a.png") for folder in folders]
+    assert [Path(file).name for file in found["files"]] == ["table.parquet", "plot.png", "mask-1.png", "mask-2.png"]
+    assert sorted(map(Path, found["files"])) == sorted((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize(
     ("words", "size", "said"),
     [("", 32, "There are no words"), (" ", 32, "There are no words"), ("a church", 16, "A picture is 16 x 16")],
@@ -269,6 +283,8 @@ def test_a_prompt_alone_is_a_tour_with_a_page_that_goes_on(tmp_path: Path, capsy
     code, out, _ = told(capsys, *TOUR, "--out", str(tmp_path))
     assert code == 0
     assert out.count("(done before)") == 6
+    code, out, _ = told(capsys, *TOUR, "--out", str(tmp_path), "--dry-run")
+    assert code == 0 and out.count("done before") == 6 and "In all about 0 s" in out
 
 
 @pytest.mark.parametrize(
@@ -304,6 +320,7 @@ def test_expected_times_are_one_document_where_that_is_asked_for(capsys: pytest.
     stops = json.loads(out)["stops"]
     assert [stop["name"] for stop in stops] == ["dynamics", "maps", "windows", "heads"]
     assert stops[2]["expected"] > stops[0]["expected"]
+    assert stops[3]["expected"] > 0, "it runs no denoiser, and takes its time"
 
 
 @pytest.mark.parametrize(

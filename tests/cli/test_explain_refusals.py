@@ -10,7 +10,7 @@ import pytest
 
 LONG = "a dog" + " church" * 40
 
-ON_A_PROMPT = ("windows", "dynamics", "maps", "contributions", "clock", "trace", "loco")
+ON_A_PROMPT = ("windows", "dynamics", "maps", "contributions", "clock", "trace", "loco", "coar")
 ASKED = {"trace": ("--concept", "dog"), "loco": ("--concept", "dog")}
 
 
@@ -49,11 +49,18 @@ def test_every_instrument_refuses(
         (("maps", "a dog", "--threshold", "2"), "A threshold of 2.0 is none"),
         (("maps", "a dog", "--size", "33"), "33 x 33 is not a whole number of latents"),
         (("maps", ""), "The prompt '' has no word to map"),
-        (("maps", "a dog", "--word", ""), "has no token for ''"),
+        (("maps", "a dog", "--word", ""), "word is empty"),
         (("clock", "a dog", "--times", "=1.5"), "more than the whole schedule"),
         (("loco", "a dog", "--concept", "dog", "--target", LONG), "would be cut off"),
+        (("trace", "a dog", "--concept", ""), "The concept or word is empty"),
+        (("trace", "a dog", "a cat", "--concept", "dog"), "'dog' is not in"),
+        (("loco", "a dog", "--concept", " "), "The concept or word is empty"),
         (("trace", "a dog", "--concept", "dog", "--noise", "-1"), "corrupts nothing"),
         (("trace", "a dog", "--concept", "dog", "--by", "nobody"), "No judge is called 'nobody'"),
+        (("entangle", "dog=dog,dog"), "'dog' beside 'dog' and 'dog' shows nothing"),
+        (("entangle", "owl=dog,apple", "dog=cat,Dog"), "'dog' beside 'cat' and 'Dog' shows nothing"),
+        (("entangle", "dog=cat,cat"), "'dog' beside 'cat' and 'cat' shows nothing"),
+        (("entangle", "dog=cat,church", "dog=owl,apple"), "'dog' is there twice"),
         (("entangle", "dog=cat,church", "--seeds", "one"), "'one' are no seeds"),
         (("heads", "dog,cat", "church,house", "--template", LONG + " {}"), "would be cut off"),
         (("heads", "dog,dog", "church,house"), "'dog' is there twice"),
@@ -69,12 +76,26 @@ def test_what_only_one_instrument_is_told_is_refused_too(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written_is_named(command: Callable[..., object], tmp_path: Path) -> None:
+ALL_ASKED = {
+    **{name: (name, "a dog", *ASKED.get(name, ())) for name in ON_A_PROMPT},
+    "entangle": ("entangle", "dog=cat,church"),
+    "heads": ("heads", "dog,cat", "church,house"),
+    "segment": ("segment", "a.png", "--words", "a dog"),
+    "tour": ("a dog", "--concept", "dog"),
+}
+
+
+@pytest.mark.parametrize("asked", ALL_ASKED.values(), ids=ALL_ASKED)
+def test_a_place_that_cannot_be_written_is_named_before_a_model_is_loaded(
+    asked: tuple[str, ...], command: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turpentine.models.load", lambda *_, **__: pytest.fail("a model was loaded"))
     taken = tmp_path / "taken"
     taken.write_text("mine")
     places = [taken, taken / "inside"] + ([Path("/proc/explained")] if sys.platform == "linux" else [])
     for place in places:
-        told = command("explain", "maps", "a dog", "--steps", "1", "--out", str(place))
+        told = command("explain", *asked, "--out", str(place))
         assert (told.code, told.out) == (2, "")
-        assert str(place) in told.err and told.err.rstrip("\n").count("\n") == 0
+        assert str(place if "proc" in place.parts else taken) in told.err and "choose another folder" in told.err
+        assert told.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["taken"] and taken.read_text() == "mine"

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from turpentine.explain import Dynamics
+from turpentine.explain import Dynamics, said
 from turpentine.models import Model, record, sample
 from turpentine.models.text import find_subject
 
@@ -89,3 +89,15 @@ def test_batches_change_nothing(sd1: Model, found) -> None:
     for column in ("value", "low", "high"):
         np.testing.assert_allclose(apart.table[column], found.table[column], rtol=1e-2, atol=1e-4)
     assert told == [(1, 2), (2, 2)]
+
+
+def test_an_empty_prompt_has_no_words_to_look_at(sd1: Model, found, tmp_path) -> None:
+    alone = Dynamics(steps=STEPS, strip=3)(sd1, "", SEEDS)
+    assert set(alone.table["measure"]) == {"latent change", "update"}
+    assert said.dynamics(alone).endswith("The prompt is empty: there is no word to look at.")
+    alone.plot().savefig(tmp_path / "plot.png")
+    assert [axis.get_title() for axis in alone.plot().axes][-1] == "no word probability: the prompt is empty"
+    beside = Dynamics(steps=STEPS, strip=3)(sd1, ["", *PROMPTS], [7, *SEEDS])
+    words = beside.table.filter(pl.col("measure") == "word probability")
+    assert words["n"].to_list() == [2] * STEPS
+    assert words["value"].to_list() == pytest.approx(curve(found, "word probability"), rel=1e-3)

@@ -51,5 +51,8 @@ def test_what_does_not_go_together_is_told(emoji: Model) -> None:
         Entangle("taste")(emoji, NEAR, FAR, [0], judge=EmojiJudge())
     with pytest.raises(BadArgument, match="emoji never says 'dog' in style"):
         Entangle("style")(emoji, NEAR, FAR, [0], judge=EmojiJudge())
+    for near, far in (("dog", "church"), ("cat", "dog"), ("cat", "Cat")):
+        with pytest.raises(BadArgument, match=f"'dog' beside '{near}' and '{far}' shows nothing"):
+            Entangle()(emoji, {"dog": near}, {"dog": far}, [0], judge=EmojiJudge())
     with pytest.raises(BadArgument, match="would be cut off"):
         Entangle()(emoji, {"dog": "cat " * 80}, {"dog": "church"}, [0], judge=EmojiJudge())

@@ -133,6 +133,22 @@ def test_the_table_has_every_head_and_its_interval_holds_the_score(emoji: Model,
     assert Image.open(tmp_path / "heads.png").width > 800
 
 
+def test_the_time_that_is_told_is_that_of_all_shuffles(sd1: Model, monkeypatch) -> None:
+    now, tried = [0.0], []
+
+    def shuffled(distance, of, shuffles, seed):
+        tried.append((distance.shape, of.tolist()))
+        now[0] += 0.02 * shuffles
+        return np.zeros(shuffles)
+
+    monkeypatch.setattr("turpentine.explain.heads.best_by_chance", shuffled)
+    monkeypatch.setattr("turpentine.explain.heads.time.monotonic", lambda: now[0])
+    asked = Heads(shuffles=500)
+    assert asked.seconds(sd1, GROUPS_OF_TINY) == pytest.approx(10)
+    asked(sd1, GROUPS_OF_TINY)
+    assert tried[0] == tried[1], "as much for each shuffle as in the instrument itself"
+
+
 def test_a_saved_table_leads_to_the_same_sites(emoji: Model, tmp_path) -> None:
     found = Heads(shuffles=1)(emoji, GROUPS)
     found.save(tmp_path / "table.parquet")

@@ -70,8 +70,8 @@ def traced(effects, clean=1.0, corrupted=0.0):
 def test_what_gives_the_concept_back():
     found = traced([("resnet", "", (0.1, 0.0, 0.2)), ("resnet", "", (0.5, 0.3, 0.7)), ("attn", "MID", (0.2, 0.1, 0.3))])
     told = said.trace(found, "church")
-    assert "from 1.00 to 0.00 with noise for “church”" in told
-    assert "resnet 2 restores 0.50 of that (0.30 to 0.70), the attn of MID 0.20" in told
+    assert "from 1.00 to 0.00 with noise in the place of “church”" in told
+    assert "resnet 2 raises it by 0.50 (0.30 to 0.70), the attn of MID by 0.20" in told
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_gives_the_concept_back():
 )
 def test_what_gives_nothing_back_is_not_said_to(found, told):
     assert told in said.trace(found, "church")
-    assert "restores" not in said.trace(found, "church")
+    assert "raises" not in said.trace(found, "church")
 
 
 def entangled(near, far):

@@ -60,8 +60,18 @@ def test_a_label_is_all_its_modules(sd1: Model, tmp_path: Path) -> None:
         ({"site": ["MID"], "score": ["much"]}, BadArgument, "text in its column score"),
         ({"site": ["MIDDLE"], "score": [1]}, UnknownName, "MIDDLE"),
         ({"site": [None], "score": [1]}, BadArgument, "no row"),
-        ({"place": ["MID"], "score": [1]}, BadArgument, "no column site or .* it has place, score"),
+        (
+            {"place": ["MID"], "score": [1]},
+            BadArgument,
+            "no column site or .* but place, score: take one of explain trace",
+        ),
         ({"site": ["MID"], "weight_norm": [1]}, BadArgument, "no column score or"),
+        ({"measure": ["update"], "site": ["MID"], "value": [1]}, BadArgument, "but measure, site, value: take one of"),
+        (
+            {"site": ["MID"], "ratio": [1]},
+            BadArgument,
+            "no table of scored sites, for it has no column score or .* ratio",
+        ),
     ],
 )
 def test_bad_tables_are_refused(sd1: Model, tmp_path: Path, columns: Any, error: Any, said: str) -> None:

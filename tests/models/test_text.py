@@ -176,10 +176,16 @@ def test_a_subject_that_is_not_there_is_an_error(sd1, subject):
         find_subject(sd1.pipeline.tokenizer, "red church", subject, length=16)
 
 
-@pytest.mark.parametrize("subject", ["é", " ", "?!"])
+@pytest.mark.parametrize("subject", ["é", "?!"])
 def test_a_subject_without_a_token_of_its_own_is_an_error(sd1, subject):
     with pytest.raises(EmptyConcept, match="no token"):
         find_subject(sd1.pipeline.tokenizer, f"a {subject}", subject, length=16)
+
+
+@pytest.mark.parametrize("subject", ["", " "])
+def test_an_empty_subject_is_called_empty(sd1, subject):
+    with pytest.raises(EmptyConcept, match="is empty"):
+        find_subject(sd1.pipeline.tokenizer, "a church", subject, length=16)
 
 
 def test_words_are_told_once_and_without_their_punctuation() -> None:

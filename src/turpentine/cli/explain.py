@@ -19,6 +19,7 @@ from turpentine.cli.options import (
     ModelChoice,
     Rows,
     Seeds,
+    check_folder,
     judge_of,
     needed_judge,
     parse_seeds,
@@ -70,6 +71,7 @@ def windows(
     from turpentine.explain import Intervene
     from turpentine.explain.letters import usual
 
+    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
     chosen = tuple(_listed(letters)) if letters is not None else usual(model, kind=kind)
@@ -97,6 +99,7 @@ def dynamics(
     """
     from turpentine.explain import Dynamics
 
+    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     asked = Dynamics(kind, drawing.steps, drawing.guidance_scale, batch_size=batch_size)
     with shown("Drawing", "pictures") as progress:
@@ -125,6 +128,7 @@ def maps(
     """
     from turpentine.explain import Maps
 
+    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     asked = Maps(word, None, threshold, drawing.steps, drawing.guidance_scale, batch_size)
     with shown("Drawing", "pictures") as progress:
@@ -159,6 +163,7 @@ def trace(
     """
     from turpentine.explain import Trace
 
+    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     judge = needed_judge(by, source.model)
     asked = Trace(where, column or _column(judge, concept), noise, drawing.steps, drawing.guidance_scale, rows)
@@ -191,6 +196,7 @@ def clock(
     """
     from turpentine.explain import Clock
 
+    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     asked = Clock(tuple(_listed(times)), layers, drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, prompts)
@@ -225,6 +231,7 @@ def loco(
     """
     from turpentine.explain import LocoGen
 
+    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     judge = needed_judge(by, source.model)
     asked = LocoGen(width, target, column or _column(judge, concept), drawing.steps, drawing.guidance_scale, rows)
@@ -253,7 +260,12 @@ def entangle(
     """
     from turpentine.explain import Entangle, said
 
-    company = dict(map(_company, objects))
+    check_folder(out)
+    named = [_company(text) for text in objects]
+    company = dict(named)
+    twice = next((one for index, (one, _) in enumerate(named) if one in dict(named[:index])), None)
+    if twice is not None:
+        raise BadArgument(f"{twice!r} is there twice: give each object once, with one neighbour and one other.")
     near, far = ({one: both[which] for one, both in company.items()} for which in (0, 1))
     asked = Entangle(column, drawing.steps, drawing.guidance_scale, batch_size)
     judge, numbers = needed_judge(by, source.model), parse_seeds(seeds)
@@ -280,6 +292,7 @@ def heads(
     """
     from turpentine.explain import Heads, said
 
+    check_folder(out)
     named: dict[str, list[str]] = {}
     for number, group in enumerate(groups, start=1):
         name, equals, words = group.rpartition("=")
@@ -308,6 +321,7 @@ def contributions(
     from turpentine.explain import Contributions
     from turpentine.explain.contributions import KINDS
 
+    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
     sites = None if at is None else model.sites.only(kind=KINDS, level="module", label=_listed(at))
@@ -343,6 +357,7 @@ def coar(
     """
     from turpentine.explain import Coar, said
 
+    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     asked = Coar(kind or Coar.kinds, trials, share, steps, guidance_scale, batch_size)
     with shown("Ablating", "ablations") as progress:
@@ -376,6 +391,7 @@ def segment(
 
     from turpentine.explain import Segment
 
+    check_folder(out)
     paths = picture_files(pictures)
     images = [read_picture(path) for path in paths]
     if not words.strip():
@@ -387,8 +403,8 @@ def segment(
     for path, mask in zip(masks, found.masks, strict=True):
         with write_whole(path) as aside:
             Image.fromarray(mask).save(aside, format="png")
-    names = (pl.Series(name, [path.name for path in files]) for name, files in (("picture", paths), ("mask", masks)))
-    _tell(replace(found, table=found.table.select(*names, "words", "covered")), out, json)
+    columns = pl.Series("picture", _told_apart(paths)), pl.Series("mask", [path.name for path in masks])
+    _tell(replace(found, table=found.table.select(*columns, "words", "covered")), out, json, also=masks)
 
 
 KEEPING = ("windows", "trace", "clock", "loco", "coar")
@@ -429,6 +445,12 @@ def _pairs(prompts: Sequence[str], seeds: str) -> tuple[list[str], list[int]]:
     numbers = parse_seeds(seeds)
     texts = list(dict.fromkeys(prompts))
     return [text for text in texts for _ in numbers], numbers * len(texts)
+
+
+def _told_apart(paths: Sequence[Path]) -> list[str]:
+    """The files' names; with their folders, as they were given, where two have one name."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def _listed(text: str) -> list[str]:
@@ -477,11 +499,18 @@ def _parts(out: Path) -> Path:
 
 
 def _tell(
-    found: Finding, out: Path, as_json: bool, text: str = "", keep: Path | None = None, **numbers: object
+    found: Finding,
+    out: Path,
+    as_json: bool,
+    text: str = "",
+    keep: Path | None = None,
+    also: Sequence[Path] = (),
+    **numbers: object,
 ) -> None:
     """Write the table and the picture, and say what is in them.
 
-    text: what it comes to. numbers: the same, for JSON. keep: where the instrument kept what it had finished.
+    text: what it comes to. numbers: the same, for JSON. keep: where the instrument kept what it had finished. also:
+    files that were written beside these.
     """
     from turpentine.tensors import discard
 
@@ -493,7 +522,7 @@ def _tell(
     if keep is not None:
         discard(keep)
     if as_json:
-        say_json({"table": found.table.to_dicts(), **numbers, "files": [str(table), str(plot)]})
+        say_json({"table": found.table.to_dicts(), **numbers, "files": [*map(str, (table, plot, *also))]})
         return
     _show(found.table)
     say(f"\n{plain(text)}\n" if text else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -75,6 +76,23 @@ class Drawing:
 
     steps: PositiveInt = 20
     guidance_scale: float = 4.0
+
+
+def check_folder(folder: Path) -> None:
+    """See that files can be written in a folder, before long work is done for them; nothing is made there.
+
+    Raises BadArgument for a file, a place inside of one, or where the file system lets nothing be written.
+    """
+    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not nearest.is_dir():
+        raise BadArgument(f"{plain(str(nearest))} is a file: choose another folder with --out.")
+    try:
+        with TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise BadArgument(
+            f"Nothing can be written to {plain(str(folder))}: choose another folder with --out."
+        ) from error
 
 
 def _device(name: str | None) -> str | None:

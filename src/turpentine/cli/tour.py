@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from turpentine.cli.meter import Phases, busy
-from turpentine.cli.options import Drawing, Flat, Json, ModelChoice, Rows, judge_of, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import (
+    Drawing,
+    Flat,
+    Json,
+    ModelChoice,
+    Rows,
+    check_folder,
+    judge_of,
+    parse_seeds,
+    warn_of_unknown_words,
+)
 from turpentine.cli.terminal import plain, say, say_json, show_table
-from turpentine.errors import BadArgument
 from turpentine.files import safe_name
 from turpentine.numbers import duration
 
@@ -54,15 +64,16 @@ def tour(
     from turpentine.explain import Tour
 
     folder = out or Path("explained") / safe_name(concept)
-    _check_folder(folder)
+    check_folder(folder)
     asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
     judge = judge_of(by, source.model)
     model = source.load()
     stops = asked.stops(model, judge)
     warn_of_unknown_words(model, [prompt])
-    times = _times(stops, model, rows)
+    done = {stop.name for stop in stops if asked.is_done(stop, model, folder, judge)}
+    times = _times(stops, model, rows, done)
     if not json:
-        _tell_times(stops, times)
+        _tell_times(stops, times, done)
     if dry_run:
         if json:
             say_json({"stops": [{"name": name, "expected": seconds} for name, seconds in times.items()]})
@@ -72,27 +83,23 @@ def tour(
     _tell(found, _page(found, asked, model, judge, folder), json)
 
 
-def _check_folder(folder: Path) -> None:
-    """Raises BadArgument for a file, or a place inside of one."""
-    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if nearest.is_file():
-        raise BadArgument(f"{nearest} is a file: choose another folder with --out.")
-
-
-def _times(stops: list[Stop], model: Model, rows: int) -> dict[str, float]:
-    """Seconds that each instrument may take."""
+def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) -> dict[str, float]:
+    """Seconds that each instrument may take; those that are done take none."""
     from turpentine.explain.tour import seconds_a_row
 
     with busy("Trying how long it takes"):
         each = seconds_a_row(model, min(rows, 64))
-    return {stop.name: round(stop.rows * each, 1) for stop in stops}
+        return {stop.name: 0.0 if stop.name in done else round(stop.rows * each + stop.beside(), 1) for stop in stops}
 
 
-def _tell_times(stops: list[Stop], times: dict[str, float]) -> None:
+def _tell_times(stops: list[Stop], times: dict[str, float], done: Collection[str]) -> None:
     """How long each instrument may take, before it does."""
     show_table(
         ("instrument", "question", "may take"),
-        [(stop.name, stop.question, duration(times[stop.name])) for stop in stops],
+        [
+            (stop.name, stop.question, "done before" if stop.name in done else duration(times[stop.name]))
+            for stop in stops
+        ],
     )
     say(f"\nIn all about {duration(sum(times.values()))}.\n")
 

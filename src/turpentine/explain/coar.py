@@ -26,7 +26,7 @@ from turpentine.explain.kept import Kept
 from turpentine.intervals import Estimate
 from turpentine.models.attribution import Objective, attribute
 from turpentine.models.attribution.approximation import pearson
-from turpentine.models.generate import batches
+from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Model
 from turpentine.models.sites import Site, Sites
 from turpentine.models.trajectory import Trajectory
@@ -66,8 +66,8 @@ class Coar:
     def __call__(
         self,
         model: Model,
-        prompts: Sequence[str],
-        seeds: Sequence[int],
+        prompts: str | Sequence[str],
+        seeds: int | Sequence[int],
         *,
         keep: Path | None = None,
         progress: Progress | None = None,
@@ -76,17 +76,19 @@ class Coar:
 
         The denoiser sees (trials + modules + 1)·T·n rows beside the run and its gradient. keep: a folder for
         what is measured, from which a run that was broken off goes on. progress: called with ablations done and in all.
-        Raises BadArgument for numbers out of range, for fewer modules than 4, or fewer trials than `trials_needed`.
+        Raises BadArgument for numbers out of range, for fewer modules than 4, fewer trials than `trials_needed`, or a
+        prompt that is too long.
         """
         modules = tuple(model.sites.only(kind=self.kinds, level="module", name="unet.*"))
         self._check(len(modules))
-        run = Trajectory.record(model, prompts, seeds, steps=self.steps, guidance_scale=self.guidance_scale)
+        texts, numbers = fitting_pairs(model, prompts, seeds)
+        run = Trajectory.record(model, texts, numbers, steps=self.steps, guidance_scale=self.guidance_scale)
         objective = Objective.apart(model, run)
         intact = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
         every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), intact])
         kept, values = Kept.of(keep, model, self), np.empty(len(every))
         for some in batches(len(every), AT_ONCE):
-            asked = [list(prompts), list(seeds), some.start]
+            asked = [texts, numbers, some.start]
             measure = partial(self._ablated, model, objective, modules, every[some])
             values[some] = kept.part(asked, measure)["values"].numpy()
             if progress:

@@ -36,6 +36,9 @@ viridis = colormaps["viridis"]
 CHANGE, UPDATE, WORDS = "latent change", "update", "word probability"
 """What is measured at each step; see `Dynamics`."""
 
+START = 0
+"""The token that every prompt starts with, which is no word."""
+
 NAMED = 20
 """Curves of modules that have a name in the picture, at most: the colours say the order of the others."""
 
@@ -46,7 +49,7 @@ class Dynamics:
 
     Latent change: |z_t − z_{t−1}|, mean over channels and the picture. Update: |output| of a module on the prompt's
     row, likewise. Word probability: the cross-attention probabilities on the prompt's own tokens, without start, end
-    and padding, summed over them, mean over pixels, heads and modules.
+    and padding, summed over them, mean over pixels, heads and modules; of pictures whose prompt has a word.
 
     kind: of the modules whose updates are taken. steps: of DDIM. guidance_scale: w. strip: pictures in the strip of the
     first picture's coming into being.
@@ -91,8 +94,8 @@ class Dynamics:
                 values[UPDATE, name, index] += found.flatten(1).mean(1).tolist()
                 if rows.start == 0:
                     updates[name].append(found[0].numpy())
-            for index, by_module in reading.probabilities.items():
-                values[WORDS, "", index] += torch.stack(by_module).mean(0).tolist()
+            for index, by_module in reading.probabilities.items() if reading.spoken else ():
+                values[WORDS, "", index] += torch.stack(by_module).mean(0)[reading.spoken].tolist()
             if progress:
                 progress(rows.stop, len(texts))
         table = _table(values, model.sites)
@@ -116,6 +119,7 @@ class _Reading:
     def __init__(self, model: Model, texts: Sequence[str]) -> None:
         tokenizer = model.pipeline.tokenizer
         self.words_at = [find_subject(tokenizer, text, length=model.tokens).subject for text in texts]
+        self.spoken = [row for row, at in enumerate(self.words_at) if START not in at]
         self.updates: dict[tuple[str, int], Tensor] = {}
         self.probabilities: dict[int, list[Tensor]] = defaultdict(list)
 
@@ -166,6 +170,7 @@ class Unfolding(Finding):
             first.set_title(f"step {index + 1}", fontsize=8)
             second = above.add_subplot(2, len(self.strip), len(self.strip) + column + 1)
             second.imshow(self.changes[index], cmap="magma", vmin=0, vmax=self.changes.max())
+            second.set_title("change", fontsize=8)
             for axis in (first, second):
                 axis.set_axis_off()
         axes = below.subplots(1, 3)
@@ -178,7 +183,7 @@ class Unfolding(Finding):
                 axis.plot(at, curve["value"], linewidth=1.1, marker=".", color=colour, label=curve["label"][0])
                 if measure != UPDATE:
                     axis.fill_between(at, curve["low"], curve["high"], color=colour, alpha=0.25)
-            axis.set_title(measure, fontsize=10)
+            axis.set_title(measure if curves else f"no {measure}: the prompt is empty", fontsize=10)
             axis.set_xlabel("step")
             axis.update_datalim([(1, 0)])
             axis.autoscale_view()

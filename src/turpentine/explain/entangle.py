@@ -49,11 +49,18 @@ class Entangle:
 
         neighbours: an object and what is like it. others: for each of these objects, one that is not. progress: called
         with denoising steps done and in all.
-        Raises BadArgument where the two are not of the same objects, for an object that is no label of the judge's or a
+        Raises BadArgument where the two are not of the same objects, for one that is in company of itself or twice of
+        the same, for an object that is no label of the judge's or a
         prompt that is too long, UnknownName for a column that the judge has not.
         """
         if not neighbours or neighbours.keys() != others.keys():
             raise BadArgument("Neighbours and others must be of the same objects, one at least.")
+        for one in neighbours:
+            if len({each.strip().lower() for each in (one, neighbours[one], others[one])}) < 3:
+                raise BadArgument(
+                    f"{one!r} beside {neighbours[one]!r} and {others[one]!r} shows nothing: give three different "
+                    "things, such as 'dog' beside 'cat' and 'church'."
+                )
         labels = {one: label_of(judge, self.column, one) for one in neighbours}
         asked = [
             (company, one, f"{with_article(one)} and {with_article(of[one])}" if of else with_article(one), seed)

@@ -38,6 +38,6 @@ class Finding(ABC):
         return best_sites(self.everything, self.table, top, f"The table of {self.title!r}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the table as parquet, whole or not at all; methods take it as `sites_from` where it scores sites."""
+        """Write the table as parquet, whole or not at all; methods take it as `sites_from` where it has a score."""
         with write_whole(path) as aside:
             self.table.write_parquet(aside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,16 @@ from turpentine.explain.finding import Finding
 from turpentine.intervals import mean_score
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
+from turpentine.models.sites import Sites
 from turpentine.models.text import check_fits, find_subject
 
 Points = Float[np.ndarray, "word feature"]
 Distances = Float[np.ndarray, "*set word word"]
 Spread = Float[np.ndarray, "channel channel"]
 Axes = Float[np.ndarray, "feature 2"]
+
+TRIED = 10
+"""Shuffles whose time says how long all of them take."""
 
 CLOSE = 1e-9
 """Scores are alike that differ by less: a shuffle may well give the groups themselves."""
@@ -53,8 +58,8 @@ class Heads:
         """The silhouettes of groups of words in every head's keys and values.
 
         groups: two names or more, each with two words or more. The denoiser is not run.
-        Raises BadArgument for fewer, a word that is there twice, a template without {} or too long, or no shuffle;
-        EmptyConcept for a word that the model has no token for.
+        Raises BadArgument for fewer, a word that is there twice, a template without {}, a prompt that is too long, or
+        no shuffle; EmptyConcept for a word that the model has no token for.
         """
         if len(groups) < 2 or min(map(len, groups.values())) < 2:
             raise BadArgument("Heads are told apart by two groups or more, each of two words or more.")
@@ -69,10 +74,12 @@ class Heads:
         if twice is not None:
             raise BadArgument(f"{twice!r} is there twice: give each word once, in one group.")
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
+        for prompt in self.background:
+            check_fits(model.pipeline.tokenizer, prompt, model.tokens, "A prompt of the background")
         states = self._states(model, words)
         spread = self._spread(model) if self.background else _covariance(states.double().cpu().numpy())
         rows, apart, points, axes = [], [], {}, {}
-        for site in model.sites.only(kind="cross-attention", level="module"):
+        for site in _read(model):
             module: Any = model.module(site.name)
             for part, layer in PARTS.items():
                 linear = getattr(module, layer)
@@ -92,6 +99,15 @@ class Heads:
         return HeadsFound(
             table, model.sites, "Heads that tell groups apart", points, axes, words, of, names, chance=chance, p=p
         )
+
+    def seconds(self, model: Model, groups: Mapping[str, Sequence[str]]) -> float:
+        """About how long it takes for such groups, by trying some of the shuffles, which take most of it."""
+        of = np.repeat(range(len(groups)), [len(group) for group in groups.values()])
+        modules: list[Any] = [model.module(site.name) for site in _read(model)]
+        sets = len(PARTS) * sum(module.heads for module in modules)
+        began = time.monotonic()
+        best_by_chance(np.ones((sets, len(of), len(of))), of, TRIED, self.seed)
+        return (time.monotonic() - began) / TRIED * self.shuffles
 
     def _spread(self, model: Model) -> Spread:
         """The covariance of the states of all the background's tokens, which is that of their keys within a matrix."""
@@ -204,6 +220,11 @@ def best_by_chance(distance: Distances, of: np.ndarray, shuffles: int, seed: int
 def principal(spread: Float[np.ndarray, "feature feature"]) -> Axes:
     """The two directions of the largest variance."""
     return np.linalg.eigh(spread)[1][:, :-3:-1]
+
+
+def _read(model: Model) -> Sites:
+    """The modules that have the heads."""
+    return model.sites.only(kind="cross-attention", level="module")
 
 
 def _covariance(states: Float[np.ndarray, "token channel"]) -> Spread:

@@ -22,7 +22,7 @@ from turpentine.models.hooks import tell
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.sites import Site, Sites
-from turpentine.models.text import check_fits, find_subject, reworded
+from turpentine.models.text import check_fits, find_subject, reworded, subject_ids
 from turpentine.progress import Progress
 
 
@@ -66,6 +66,7 @@ class LocoGen:
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if not 1 <= self.width <= len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
+        subject_ids(model.pipeline.tokenizer, concept)
         label = label_of(judge, self.column, wanted or concept)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         others = [self._other(model, text, concept) for text in texts]

@@ -25,11 +25,14 @@ def dynamics(found: Unfolding) -> str:
     words = found.table.filter(pl.col("measure") == WORDS).sort("step")
     done = np.cumsum(change["value"].to_numpy())
     half = int(np.searchsorted(done, done[-1] / 2)) + 1
+    first = f"Half of all change in the latents is done after {half} of {len(change)} steps."
+    if words.is_empty():
+        return f"{first} The prompt is empty: there is no word to look at."
     most, least = words.sort("value").row(-1, named=True), words.sort("value").row(0, named=True)
     return (
-        f"Half of all change in the latents is done after {half} of {len(change)} steps. Cross-attention looks at the "
-        f"prompt's own words most in step {most['step'] + 1} ({percent(most['value'])} of its probability) and least "
-        f"in step {least['step'] + 1} ({percent(least['value'])})."
+        f"{first} Cross-attention looks at the prompt's own words most in step {most['step'] + 1} "
+        f"({percent(most['value'])} of its probability) and least in step {least['step'] + 1} "
+        f"({percent(least['value'])})."
     )
 
 
@@ -48,6 +51,8 @@ def maps(found: Mapped, concept: str, unread: Sequence[str] = ()) -> str:
     lacking = f" Without a token, and so without a map: {', '.join(unread)}." if unread else ""
     if best["word"] == concept:
         return f"{first}{', more than any other word' if len(mean) > 1 else ''}.{lacking}"
+    if f"{best['iou']:.2f}" == f"{own:.2f}":
+        return f"{first}, and no other word by more.{lacking}"
     return f"{first}; “{best['word']}” does so most, by {best['iou']:.2f}.{lacking}"
 
 
@@ -70,10 +75,10 @@ def windows(found: Interventions, measure: str) -> str:
     what = "the layout changes by" if is_layout else "the judge sees something else in"
     when = _when(windows_[int(lost.mean(0).argmax())])
     return (
-        f"With one layer severed in one window, {what} {percent(lost[layer, time])} ({percent(low)} to "
-        f"{percent(high)}){of} at most: {labels[layer]}, {_when(windows_[time])}. On average over the layers, "
-        f"{when} count most ({percent(lost.mean(0).max())}), and {_when(windows_[int(lost.mean(0).argmin())])} least "
-        f"({percent(lost.mean(0).min())})."
+        f"With the cross-attention of one layer severed in one part of the steps, {what} "
+        f"{percent(lost[layer, time])} ({percent(low)} to {percent(high)}){of} at most: {labels[layer]}, "
+        f"{_when(windows_[time])}. On average over the layers, {when} count most ({percent(lost.mean(0).max())}), and "
+        f"{_when(windows_[int(lost.mean(0).argmin())])} least ({percent(lost.mean(0).min())})."
     )
 
 
@@ -89,12 +94,15 @@ def trace(found: Traced, concept: str) -> str:
         return f"Noise in the place of “{concept}” costs the picture nothing here, so that nothing can be given back."
     ranked = found.table.sort("effect", descending=True)
     best, second = ranked.row(0, named=True), ranked.row(1, named=True)
-    scores = f"The score falls from {found.clean.value:.2f} to {found.corrupted.value:.2f} with noise for “{concept}”. "
+    scores = (
+        f"The judge's score falls from {found.clean.value:.2f} to {found.corrupted.value:.2f} with noise in the place "
+        f"of “{concept}”. "
+    )
     if best["low"] <= 0:
         return f"{scores}No component alone gives back more than chance might."
     return (
-        f"{scores}Given back alone, {_called(found, best)} restores {best['effect']:.2f} of that "
-        f"({best['low']:.2f} to {best['high']:.2f}), {_called(found, second)} {second['effect']:.2f}."
+        f"{scores}Given back alone, {_called(found, best)} raises it by {best['effect']:.2f} "
+        f"({best['low']:.2f} to {best['high']:.2f}), {_called(found, second)} by {second['effect']:.2f}."
     )
 
 
@@ -121,7 +129,7 @@ def heads(found: HeadsFound) -> str:
     worst = found.table.sort("score").row(0, named=True)
     others = f", as {'is 1 other' if found.above == 2 else f'are {found.above - 1} others'}" if found.above > 1 else ""
     return (
-        f"{', '.join(found.names[:-1])} and {found.names[-1]} are told apart best by the {best['part']}s of "
+        f"The groups {', '.join(found.names[:-1])} and {found.names[-1]} are told apart best by the {best['part']}s of "
         f"{best['label']}'s head {best['head']} (silhouette {_signed(best['score'])}, {_signed(best['low'])} to "
         f"{_signed(best['high'])}), worst by the {worst['part']}s of {worst['label']}'s head {worst['head']} "
         f"({_signed(worst['score'])}). The best is {'' if found.above else 'not '}above what the best of "

@@ -24,6 +24,7 @@ from turpentine.explain.looks import overlap
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.images import encode_pixels, to_pixels
 from turpentine.models.model import Model
+from turpentine.models.text import check_fits
 from turpentine.progress import Progress
 
 Mask = Bool[np.ndarray, "height width"]
@@ -66,7 +67,7 @@ class Segment:
         images: of the model's size, in RGB. truths: true masks, to measure against. progress: called with updates done
         and in all. The denoiser sees 2·batch_size rows for each update, and no gradient goes through it: score
         distillation takes w(t)·(ε̂ − ε) as the gradient of the latents (Poole 2022, equation 3).
-        Raises BadArgument for lists of two lengths, or numbers out of range.
+        Raises BadArgument for lists of two lengths, words that are too long, or numbers out of range.
         """
         self._check(model, images, words, truths)
         alphas = []
@@ -103,6 +104,8 @@ class Segment:
             raise BadArgument(f"The window {start} to {stop} is no part of the timesteps: give two shares of 0 to 1.")
         if min(self.updates, self.batch_size, self.features) < 1 or not self.lr > 0:
             raise BadArgument("updates, batch_size and features are 1 or more, and lr is above 0.")
+        for text in dict.fromkeys(words):
+            check_fits(model.pipeline.tokenizer, text, model.tokens, "The text to find")
 
     def _learn(self, model: Model, image: Image.Image, cond: Conditioning, progress: Callable[[int], None]) -> Alpha:
         random = torch.Generator().manual_seed(self.seed)

@@ -54,7 +54,7 @@ class Stop:
 
     name: of its folder. question: that it answers. rows: of the denoiser, all in all. settings: the instrument. run:
     gives what it finds, told of a folder to keep parts of it in, and of whom to tell how far it is. tell: a sentence or
-    two of that. draw: its picture.
+    two of that. draw: its picture. beside: tries how many seconds it takes beside the denoiser.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Stop:
     run: Callable[[Path | None, Progress | None], Any]
     tell: Callable[[Any], str]
     draw: Callable[[Any], Figure] = field(default=lambda found: found.plot())
+    beside: Callable[[], float] = field(default=lambda: 0.0)
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,10 @@ class Tour:
         A stop counts as done with the same model, edits, judge and settings only. Raises what `stops` does.
         """
         return [self._visit(stop, model, folder, judge, progress) for stop in self.stops(model, judge)]
+
+    def is_done(self, stop: Stop, model: Model, folder: Path, judge: Judge | None = None) -> bool:
+        """Did an earlier run leave what this stop would find?"""
+        return _kept(folder / stop.name, self._about(stop, model, judge)) is not None
 
     def _visit(
         self, stop: Stop, model: Model, folder: Path, judge: Judge | None, progress: StopProgress | None
@@ -316,6 +321,7 @@ def _heads(model: Model) -> Stop:
         asked,
         lambda _, __: asked(model, GROUPS),
         said.heads,
+        beside=lambda: asked.seconds(model, GROUPS),
     )
 
 

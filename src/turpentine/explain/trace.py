@@ -89,7 +89,10 @@ class Trace:
         if not self.noise > 0:
             raise BadArgument(f"Noise of {self.noise} standard deviations corrupts nothing: give more than 0.")
         texts, numbers = fitting_pairs(model, prompts, seeds)
-        subjects, goals = _each(subject, texts, "subjects"), self._goals(judge, wanted or subject, texts)
+        subjects = _each(subject, texts, "subjects")
+        for text, about in dict.fromkeys(zip(texts, subjects, strict=True)):
+            find_subject(model.pipeline.tokenizer, text, about, length=model.tokens)
+        goals = self._goals(judge, wanted or subject, texts)
         told = _Told(model, self.noise, self.seed)
         components = self.components(model)
         scores: list[Scores] = []

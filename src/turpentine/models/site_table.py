@@ -87,7 +87,10 @@ def _column(table: pl.DataFrame, wanted: tuple[str, ...], called: str) -> str:
     for name in wanted:
         if name in table.columns:
             return name
-    raise BadArgument(f"{called} has no column {' or '.join(wanted)}: it has {one_line(', '.join(table.columns))}.")
+    raise BadArgument(
+        f"{called} is no table of scored sites, for it has no column {' or '.join(wanted)} but "
+        f"{one_line(', '.join(table.columns))}: take one of explain trace, heads or coar, or of an attribution."
+    )
 
 
 def _by_name(sites: Sites) -> Mapping[str, list[Site]]:

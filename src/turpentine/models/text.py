@@ -55,13 +55,16 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor,
     return ids
 
 
-def check_fits(tokenizer: Any, prompt: str, length: int) -> None:
-    """Raises BadArgument for a prompt that would be cut to `length` tokens, and says what of it is lost."""
+def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prompt") -> None:
+    """Raises BadArgument for a prompt that would be cut to `length` tokens, and says what of it is lost.
+
+    called: what the message names it.
+    """
     pieces = tokenizer.tokenize(prompt, verbose=False)  # of its own length, it would warn
     if len(pieces) + 2 > length:
         lost = "".join(pieces[length - 2 :]).replace("</w>", " ").strip()
         raise BadArgument(
-            f"The prompt has {len(pieces) + 2} tokens and the model reads {length}: {lost!r} would be cut off."
+            f"{called} has {len(pieces) + 2} tokens and the model reads {length}: {lost!r} would be cut off."
         )
 
 
@@ -160,6 +163,8 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[
 
 def subject_ids(tokenizer: Any, subject: str) -> list[int]:
     """The subject's own tokens. Raises EmptyConcept for none: one and the same stands for all that is not known."""
+    if not subject.strip():
+        raise EmptyConcept("The concept or word is empty: give the word or words that name it.")
     ids: list[int] = tokenizer(subject, add_special_tokens=False).input_ids
     if set(ids) <= {tokenizer.unk_token_id}:
         raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")

@@ -356,15 +356,16 @@ def editing(pictures: Pictures, found: Traced, docs: Path) -> str:
     for (name,), part in every.group_by("edit", maintain_order=True):
         mean = part.group_by("site", maintain_order=True).agg(pl.col("measured").mean())
         kinds = [None, *dict.fromkeys(site.kind for site in found.everything.named(mean["site"].to_list()))]
-        for kind in kinds if len(kinds) > 2 else kinds[1:]:
+        kinds = kinds if len(kinds) > 2 else kinds[1:]
+        for kind in kinds:
             some = found if kind is None else replace(found, table=found.table.filter(pl.col("kind") == kind))
             agreed = Agreement()(some, mean)
-            if kind in (None, "cross-attention"):
+            if kind == kinds[0]:
                 save(agreed.plot(), docs / f"tracing-agreement-{str(name)[:3].lower()}.png")
             best = agreed.table.sort("measured", descending=True).row(0, named=True)
             rho = f"{agreed.rho:.2f} ({agreed.low:.2f} to {agreed.high:.2f})"
             p = f"{agreed.p:.3f}" if agreed.p >= 0.001 else "< 0.001"
-            most = f"{best['kind']} {best['label']}: {100 * best['measured']:.0f}"
+            most = f"{best['kind']} {best['label'] or best['site']}: {100 * best['measured']:.0f}"
             lines.append([str(name), kind or "all", str(len(agreed.table)), rho, p, most])
     return table(["edit", "modules", "of them", "ρ", "p", "achieves most, points"], lines)
 

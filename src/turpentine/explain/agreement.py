@@ -18,6 +18,9 @@ from turpentine.progress import Progress
 
 Values = Float[np.ndarray, " site"]
 
+CROWD = 0.1
+"""The part of the axes around 0 in which sites are drawn without their labels."""
+
 FEWEST = 4
 """Sites; the ranks of three agree fully in one shuffle of six."""
 
@@ -94,17 +97,25 @@ class Agreed(Finding):
     p: float
 
     def plot(self) -> Figure:
-        """What edits do, by the instrument's scores."""
-        figure = Figure(figsize=(4.6, 3.9), layout="constrained")
+        """What edits do, by the instrument's scores; sites that are not in the crowd at 0 by their labels."""
+        figure = Figure(figsize=(4.8, 3.9), layout="constrained")
         axis = figure.subplots()
-        for (kind,), part in self.table.group_by("kind", maintain_order=True):
+        kinds = self.table["kind"].unique(maintain_order=True).to_list()
+        for kind in kinds:
+            part = self.table.filter(pl.col("kind") == kind)
             axis.scatter(part["score"], part["measured"], s=18, label=kind)
-        for label, x, y in self.table.select("label", "score", "measured").iter_rows():
+        apart = pl.any_horizontal(
+            pl.col(name).abs() > CROWD * pl.col(name).abs().max() for name in ("score", "measured")
+        )
+        for label, x, y in self.table.filter(apart).select("label", "score", "measured").iter_rows():
             axis.annotate(label, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=6)
         axis.set_title(f"ρ {self.rho:.2f} ({self.low:.2f} to {self.high:.2f}), p {self.p:.2g}", fontsize=10)
         axis.set(xlabel="the instrument's score", ylabel="what the edit does")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(fontsize=7, frameon=False)
+        if len(kinds) > 1:
+            figure.legend(loc="outside lower center", ncols=min(4, len(kinds)), fontsize=7, frameon=False)
+        else:
+            axis.set_xlabel(f"the instrument's score of {kinds[0]}")
         return figure
 
 

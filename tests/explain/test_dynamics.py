@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from turpentine.explain import Dynamics
 from turpentine.models import Model, record, sample
@@ -89,3 +91,22 @@ def test_batches_change_nothing(sd1: Model, found) -> None:
     for column in ("value", "low", "high"):
         np.testing.assert_allclose(apart.table[column], found.table[column], rtol=1e-2, atol=1e-4)
     assert told == [(1, 2), (2, 2)]
+
+
+class Fetches(TorchFunctionMode):
+    """Counts what is brought to the CPU, each a wait for a device that is not one."""
+
+    count = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.count += function is Tensor.cpu
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_run_is_fetched_at_its_end_and_not_at_each_step(sd1: Model) -> None:
+    counts = []
+    for steps in (2, 4):
+        with Fetches() as fetches:
+            Dynamics(steps=steps, strip=1)(sd1, PROMPTS, SEEDS)
+        counts.append(fetches.count)
+    assert 0 < counts[0] == counts[1]

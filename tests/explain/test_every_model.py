@@ -15,6 +15,7 @@ import pytest
 import torch
 from explain.brightness import Brightness
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from PIL import Image
@@ -290,13 +291,14 @@ def check_drawing(figure: Figure) -> None:
 
 
 def drawn(figure: Figure) -> Counter[float]:
-    """The lengths of bars, the heights of curves, where points are, and the pixels of maps."""
+    """The lengths of bars, the heights of curves' marks, where points are, and the pixels of maps; no line of help."""
     found: list[Any] = []
     for axis in figure.axes:
-        found += [bar.get_width() for bars in axis.containers if isinstance(bars, BarContainer) for bar in bars]
-        found += [line.get_ydata() for line in axis.get_lines()]
-        found += [points.get_offsets() for points in axis.collections]
-        found += [image.get_array() for image in axis.get_images()]
+        bars = [bar.get_width() for each in axis.containers if isinstance(each, BarContainer) for bar in each]
+        curves = [line.get_ydata() for line in axis.get_lines() if line.get_marker() != "None"]
+        points = [each.get_offsets() for each in axis.collections if isinstance(each, PathCollection)]
+        maps = [image.get_array() for image in axis.get_images()]
+        found += bars or [*curves, *points, *maps]
     return Counter(pixels(np.asarray(each, dtype=np.float32) for each in found).tolist())
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from turpentine.explain import Dynamics, said
 from turpentine.models import Model, record, sample
@@ -101,3 +103,22 @@ def test_an_empty_prompt_has_no_words_to_look_at(sd1: Model, found, tmp_path) ->
     words = beside.table.filter(pl.col("measure") == "word probability")
     assert words["n"].to_list() == [2] * STEPS
     assert words["value"].to_list() == pytest.approx(curve(found, "word probability"), rel=1e-3)
+
+
+class Fetches(TorchFunctionMode):
+    """Counts what is brought to the CPU, each a wait for a device that is not one."""
+
+    count = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.count += function is Tensor.cpu
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_run_is_fetched_at_its_end_and_not_at_each_step(sd1: Model) -> None:
+    counts = []
+    for steps in (2, 4):
+        with Fetches() as fetches:
+            Dynamics(steps=steps, strip=1)(sd1, PROMPTS, SEEDS)
+        counts.append(fetches.count)
+    assert 0 < counts[0] == counts[1]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import polars as pl
 import pytest
 import torch
 
-from turpentine.concepts import Concept
-from turpentine.erase.guidance import NegativePrompt
 from turpentine.explain import Clock, Coar, Intervene, LocoGen, Trace
 from turpentine.explain.kept import Kept
 from turpentine.models import count_rows
@@ -56,18 +52,6 @@ def test_one_that_was_broken_off_goes_on_and_finds_the_same(name, sd1, judge, tm
 def ablated(asked, found):
     """Rows of COAR's ablations: its stored run and its gradient are taken anew."""
     return (asked.trials + len(found.table) + 1) * asked.steps * len(PROMPTS)
-
-
-def test_what_is_kept_is_of_the_same_settings_prompts_and_edits_only(sd1, judge, tmp_path):
-    asked = Intervene(("q1",), steps=2)
-    asked(sd1, PROMPTS, SEEDS, keep=tmp_path)
-    for other, prompts in ((replace(asked, letters=("q2",)), PROMPTS), (asked, PROMPTS[::-1])):
-        with count_rows(sd1) as count:
-            other(sd1, prompts, SEEDS, keep=tmp_path)
-        assert count.rows > 0
-    with NegativePrompt()(sd1, Concept("church")).on(sd1), count_rows(sd1) as count:
-        asked(sd1, PROMPTS, SEEDS, keep=tmp_path)
-    assert count.rows > 0
 
 
 def test_a_damaged_part_is_made_again(tmp_path):

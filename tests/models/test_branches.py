@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import pytest
 import torch
 
+from turpentine.concepts import Concept
+from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.errors import BadArgument
 from turpentine.models import Model, Sites, count_rows, hooked, record, sample, sever, swap
-from turpentine.models.branches import Intervention, run_branches
+from turpentine.models.branches import Intervention, branch_rows, run_branches
 from turpentine.models.hooks import tell, zero
+from turpentine.models.sampler import rows_in_a_step
 
 STEPS = 5
 
@@ -97,13 +100,36 @@ def test_what_runs_share_is_computed_once(sd1: Model) -> None:
 
 
 def test_a_guidance_that_remembers_is_followed_from_the_first_step(sd1: Model) -> None:
-    from turpentine.concepts import Concept
-    from turpentine.erase.guidance import SLD
-
     late = modules(sd1).during(0.6, 1.0)
     with SLD(scale=5.0, warmup=0.0)(sd1, Concept("dog")).on(sd1):
         _, (run,) = together(sd1, [Intervention({late: zero})])
         close(run, alone(sd1, "a church", sever(sd1, late)))
+
+
+@pytest.mark.parametrize(
+    ("guides", "guidance_scale", "each"),
+    [
+        ((), 1.0, 1),
+        ((), 4.0, 2),
+        ((SLD(),), 1.0, 3),
+        ((SLD(),), 4.0, 3),
+        ((NegativePrompt(),), 4.0, 2),
+        ((SLD(), NegativePrompt()), 4.0, 4),
+    ],
+)
+def test_the_rows_told_are_the_rows_counted(sd1: Model, guides, guidance_scale: float, each: int) -> None:
+    interventions = [Intervention({modules(sd1).during(*part): zero}) for part in ((0.0, 1.0), (0.6, 1.0))]
+    settings = {"steps": STEPS, "guidance_scale": guidance_scale}
+    seen: list[tuple[int, int]] = []
+    with ExitStack() as stack:
+        for guide in guides:
+            stack.enter_context(guide(sd1, Concept("dog")).on(sd1))
+        assert rows_in_a_step(sd1, guidance_scale, STEPS) == each
+        told = branch_rows(sd1, interventions, 2, **settings)
+        with count_rows(sd1) as count:
+            together(sd1, interventions, **settings, progress=lambda *now: seen.append(now))
+    assert told == count.rows == each * 2 * (STEPS * 3 if guides else STEPS * 2 + 2)
+    assert seen[-1] == (told, told)
 
 
 def test_sampling_in_two_parts_is_sampling(sd1: Model) -> None:

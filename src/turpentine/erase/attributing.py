@@ -15,7 +15,7 @@ from turpentine.models.attribution import Attribution, GradientSum, Objective
 _TENSORS = ("x", "t", "target", "row")
 
 
-class Kept:
+class KeptGradients:
     """What a run keeps of one concept: the points of its objective, and the sum of its gradients so far.
 
     checkpoint: where. index: of the concept. tally: of rows of the denoiser, a row with its gradient counted as three.

@@ -12,7 +12,7 @@ import torch
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance, Zeroed
-from turpentine.erase.attributing import Kept
+from turpentine.erase.attributing import KeptGradients
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
 from turpentine.erase.pruning import Per, check_per, check_share, together, zeroed_by
 from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
@@ -101,7 +101,7 @@ class CAD(Sized):
         tally = Tally(progress, self._rows() * len(concepts))
         masks, told = [], []
         for index, one in enumerate(concepts):
-            found = self._attribute(model, one, names, Kept(kept, index, tally), tally)
+            found = self._attribute(model, one, names, KeptGradients(kept, index, tally), tally)
             masks.append(zeroed_by(found.alpha, self.share, self.per))
             told.append(_told(found, masks[-1]))
         return Edit(provenance=self._provenance(model, concepts, side_by_side(told)), zeroed=together(masks))
@@ -114,10 +114,10 @@ class CAD(Sized):
         """
         self._check()
         names, tally = attributable(model, self.sites), Tally(progress, self._rows())
-        return self._attribute(model, concept, names, Kept(Checkpoint(None, {}), 0, tally), tally)
+        return self._attribute(model, concept, names, KeptGradients(Checkpoint(None, {}), 0, tally), tally)
 
     def _attribute(
-        self, model: Model, concept: Concept, names: tuple[str, ...], kept: Kept, tally: Tally
+        self, model: Model, concept: Concept, names: tuple[str, ...], kept: KeptGradients, tally: Tally
     ) -> Attribution:
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(self.trajectories))
         rows = 2 * self.sampling_steps * self.trajectories + self._base_rows()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
-from turpentine.erase.attributing import Kept
+from turpentine.erase.attributing import KeptGradients
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
 from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
 from turpentine.erase.pruning import Per, check_per, check_share, together, zeroed_by
@@ -96,7 +96,8 @@ class CadAmplify(Sized):
         tally = Tally(progress, self._rows(len(given)) * len(concepts))
         masks, told = [], []
         for index, one in enumerate(concepts):
-            found = self._attribute(model, one, given, names, Kept(Checkpoint(checkpoint, facts), index, tally), tally)
+            kept = KeptGradients(Checkpoint(checkpoint, facts), index, tally)
+            found = self._attribute(model, one, given, names, kept, tally)
             masks.append(zeroed_by({name: -alpha for name, alpha in found.alpha.items()}, self.share, self.per))
             fall = found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()})
             told.append({"objective": found.value, "predicted_rise": -fall})
@@ -109,7 +110,7 @@ class CadAmplify(Sized):
         concept: Concept,
         given: list[Image.Image],
         names: tuple[str, ...],
-        kept: Kept,
+        kept: KeptGradients,
         tally: Tally,
     ) -> Attribution:
         count = len(given) or self.pictures

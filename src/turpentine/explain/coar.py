@@ -88,7 +88,7 @@ class Coar:
         every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), intact])
         kept, values = Kept.of(keep, model, self), np.empty(len(every))
         for some in batches(len(every), AT_ONCE):
-            asked = [texts, numbers, some.start]
+            asked = [run.prompts, run.seeds, some.start, some.stop]
             measure = partial(self._ablated, model, objective, modules, every[some])
             values[some] = kept.part(asked, measure)["values"].numpy()
             if progress:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -23,13 +24,14 @@ from turpentine.models.attention import probabilities
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model
-from turpentine.models.sampler import sample
+from turpentine.models.sampler import Step, sample
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import find_subject
 from turpentine.progress import Progress
 
 Maps = Float[np.ndarray, "step height width"]
+Key = TypeVar("Key", bound=Hashable)
 
 viridis = colormaps["viridis"]
 
@@ -85,16 +87,18 @@ class Dynamics:
             reading = _Reading(model, texts[rows])
             with hooked(model, {modules: reading.update}), hooked(model, {attention: reading.words}):
                 for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
-                    moved = (step.x_next - step.x).abs().mean(1).float().cpu()
-                    values[CHANGE, "", step.index] += moved.mean((1, 2)).tolist()
+                    reading.change(step)
                     if rows.start == 0:
-                        changes.append(moved[0].numpy())
                         strip += self._shown(model, step.index, step.x_next[:1])
-            for (name, index), found in reading.updates.items():
+            for index, moved in _fetched(reading.changes).items():
+                values[CHANGE, "", index] += moved.mean((1, 2)).tolist()
+                if rows.start == 0:
+                    changes.append(moved[0].numpy())
+            for (name, index), found in _fetched(reading.updates).items():
                 values[UPDATE, name, index] += found.flatten(1).mean(1).tolist()
                 if rows.start == 0:
                     updates[name].append(found[0].numpy())
-            for index, by_module in reading.probabilities.items() if reading.spoken else ():
+            for index, by_module in reading.shares().items() if reading.spoken else ():
                 values[WORDS, "", index] += torch.stack(by_module).mean(0)[reading.spoken].tolist()
             if progress:
                 progress(rows.stop, len(texts))
@@ -114,29 +118,47 @@ class Dynamics:
 
 
 class _Reading:
-    """What the hooks see of one batch."""
+    """What is seen of one batch; it stays on the device until the run is over, for a fetch waits for the device."""
 
     def __init__(self, model: Model, texts: Sequence[str]) -> None:
         tokenizer = model.pipeline.tokenizer
-        self.words_at = [find_subject(tokenizer, text, length=model.tokens).subject for text in texts]
-        self.spoken = [row for row, at in enumerate(self.words_at) if START not in at]
+        self._model = model
+        self._words_at = [find_subject(tokenizer, text, length=model.tokens).subject for text in texts]
+        self.spoken = [row for row, at in enumerate(self._words_at) if START not in at]
+        self.changes: dict[int, Tensor] = {}
         self.updates: dict[tuple[str, int], Tensor] = {}
-        self.probabilities: dict[int, list[Tensor]] = defaultdict(list)
+        self._by_token: dict[tuple[str, int], Tensor] = {}
+
+    def change(self, step: Step) -> None:
+        self.changes[step.index] = (step.x_next - step.x).abs().mean(1).float()
 
     def update(self, call: Call) -> None:
-        output = call.tensor[call.rows].detach().abs().float().cpu()
-        by_pixel = output.mean(1) if output.ndim == 4 else output.mean(2)
+        output = call.tensor[call.rows].detach().abs().float()
         assert call.moment is not None  # the sampler runs
-        self.updates[call.site.name, call.moment.index] = by_pixel
+        self.updates[call.site.name, call.moment.index] = output.mean(1) if output.ndim == 4 else output.mean(2)
 
     def words(self, call: Call) -> None:
-        total, heads = torch.zeros(len(self.words_at)), 0
-        for _, found in probabilities(call):
-            by_token = found.mean(2).sum(1).cpu()
-            heads += found.shape[1]
-            total += torch.stack([row[list(at)].sum() for row, at in zip(by_token, self.words_at, strict=True)])
+        by_token = torch.stack([found.mean(2).sum(1) for _, found in probabilities(call)])
         assert call.moment is not None
-        self.probabilities[call.moment.index].append(total / heads)
+        self._by_token[call.site.name, call.moment.index] = by_token
+
+    def shares(self) -> dict[int, list[Tensor]]:
+        """By step, for each module the probability of each row's own words, mean over pixels and heads."""
+        shares: dict[int, list[Tensor]] = defaultdict(list)
+        for (name, index), parts in _fetched(self._by_token).items():
+            attention: Any = self._model.module(name)
+            total = torch.zeros(len(self._words_at))
+            for by_token in parts:
+                total += torch.stack([row[list(at)].sum() for row, at in zip(by_token, self._words_at, strict=True)])
+            shares[index].append(total / attention.heads)
+        return shares
+
+
+def _fetched(tensors: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    """The same on the CPU, all in one copy."""
+    whole = torch.cat([tensor.flatten() for tensor in tensors.values()]).cpu()
+    parts = torch.split(whole, [tensor.numel() for tensor in tensors.values()])
+    return {key: part.view_as(tensor) for (key, tensor), part in zip(tensors.items(), parts, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)

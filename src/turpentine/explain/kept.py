@@ -62,8 +62,13 @@ class Kept:
 
 
 def circumstances(model: Model, judge: Judge | None) -> dict[str, Any]:
-    """What decides an instrument's numbers beside its settings and what it is asked."""
+    """What decides an instrument's numbers beside its settings and what it is asked, as JSON has it."""
+    pipeline = model.pipeline
+    schedule = {key: value for key, value in pipeline.scheduler.config.items() if not key.startswith("_")}
     return {
-        "model": [model.fingerprint, str(model.dtype), model.device.type, list(stack_of(model).ids)],
+        "model": [model.fingerprint, model.device.type, list(stack_of(model).ids)],
+        "formats": {name: str(part.dtype) for name, part in model.components.items()},
+        "schedule": schedule,
+        "empty prompt is zeros": bool(pipeline.config.get("force_zeros_for_empty_prompt")),
         "judge": [judge.name, judge.revision, dict(judge.settings or {})] if judge else None,
     }

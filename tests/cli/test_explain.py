@@ -47,7 +47,7 @@ def test_each_instrument_prints_its_table_and_writes_it_and_a_picture(
     tokens: list[str], columns: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps = [] if tokens[0] == "heads" else ["--steps", "4"]
-    code, out, _ = told(capsys, *tokens, *steps, "--out", str(tmp_path))
+    code, out, _ = told(capsys, *tokens, *steps, "--save", str(tmp_path))
     assert code == 0
     assert all(column in out.splitlines()[0] for column in columns)
     assert str(tmp_path / "table.parquet") in out and str(tmp_path / "plot.png") in out

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 40
 
-Out = Annotated[Path, Parameter(help="The folder for table.parquet and plot.png.")]
+Out = Annotated[Path, Parameter(name=("--out", "--save"), help="The folder for table.parquet and plot.png.")]
 Words = Annotated[tuple[str, ...], Parameter(show_default=False)]
 
 

@@ -33,11 +33,11 @@ def of_shape(shape: str, device: str) -> tp.Model:
 
 
 class Cost:
-    """The best of some runs: seconds, and what was allocated beside what was there before, in GB."""
+    """Of some runs the fewest seconds, and the most that was allocated beside what was there before, in GB."""
 
     def __init__(self, model: tp.Model, act: Callable[[], object]) -> None:
         self.model, self.act = model, act
-        self.seconds, self.memory = float("inf"), float("nan")
+        self.seconds, self.memory = float("inf"), 0.0
 
     def run(self) -> None:
         on_gpu = self.model.device.type == "cuda"
@@ -49,7 +49,7 @@ class Cost:
         wait_for(self.model)
         self.seconds = min(self.seconds, time.perf_counter() - start)
         if on_gpu:
-            self.memory = (torch.cuda.max_memory_allocated() - before) / 1e9
+            self.memory = max(self.memory, (torch.cuda.max_memory_allocated() - before) / 1e9)
 
 
 def main() -> None:

@@ -57,6 +57,7 @@ from turpentine.intervals import Rate, mean_score
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import hits
 from turpentine.models import Site
+from turpentine.models.site_table import short_names
 
 PROMPTS = asked(times=2)
 MEASURED = ("object kept", "style kept", "colour kept", "layout", "fine detail", "fine detail of latents")
@@ -82,10 +83,12 @@ class Pictures:
 
     def traced(self, where: str, column: str) -> Traced:
         """Of scenes, which no word names, the object is wanted that they stand for."""
-        of = [(one.prompt, getattr(one, column), getattr(one, column)) for one in PROMPTS if column != "scene"]
-        of = of or [(scene, scene, obj) for scene, obj in SCENES.items()]
+        if column == "scene":
+            of = [(scene, scene, obj) for scene, obj in SCENES.items()]
+        else:
+            of = [(one.prompt, getattr(one, column), getattr(one, column)) for one in PROMPTS]
         prompts, subjects, wanted = zip(*(each for each in of for _ in range(self.count)), strict=True)
-        return Trace(where, "object" if column == "scene" else column, steps=10)(
+        found = Trace(where, "object" if column == "scene" else column, steps=10)(
             self.model,
             prompts,
             list(range(self.count)) * len(of),
@@ -95,6 +98,7 @@ class Pictures:
             keep=self.keep,
             progress=told(f"trace {where} {column}"),
         )
+        return replace(found, title=f"{column}: {'denoiser' if where == 'unet' else 'text encoder'}")
 
 
 def told(what: str) -> Callable[[int, int], None]:
@@ -109,13 +113,13 @@ def told(what: str) -> Callable[[int, int], None]:
     return progress
 
 
-def measures(found: Interventions, named: Mapping[str, str] | None = None) -> str:
+def measures(found: Interventions) -> str:
     """A line for each intervention, a column for each measure."""
     columns = [column for column in MEASURED if column in set(found.table["measure"])]
     rows = []
     for (letters,), part in found.table.group_by("letters", maintain_order=True):
         cells = [spanned(*part.filter(pl.col("measure") == column).row(0)[2:5]) for column in columns]
-        rows.append([(named or {}).get(str(letters), str(letters)), *cells])
+        rows.append([str(letters), *cells])
     return table(["", *(f"{column}, %" for column in columns)], rows)
 
 
@@ -335,7 +339,7 @@ def located(pictures: Pictures) -> str:
 
 
 def editing(pictures: Pictures, found: Traced, docs: Path) -> str:
-    """Spearman's correlation of a trace with what edits of one module achieve, the mean over five objects (T47).
+    """Spearman's correlation of a trace with what edits of one module achieve, the mean over five objects.
 
     An edit achieves the share of the object's own pictures that lose it, less that of the others' that lose theirs.
     """
@@ -351,7 +355,7 @@ def editing(pictures: Pictures, found: Traced, docs: Path) -> str:
                 with edit.on(model):
                     rows.append((name, site.name, lost(pictures, obj)))
         print(f"edits: {obj}", file=sys.stderr, flush=True)
-    every = pl.DataFrame(rows, ["edit", "site", "measured"], orient="row")
+    every, names = pl.DataFrame(rows, ["edit", "site", "measured"], orient="row"), short_names(found.table)
     lines = []
     for (name,), part in every.group_by("edit", maintain_order=True):
         mean = part.group_by("site", maintain_order=True).agg(pl.col("measured").mean())
@@ -365,7 +369,7 @@ def editing(pictures: Pictures, found: Traced, docs: Path) -> str:
             best = agreed.table.sort("measured", descending=True).row(0, named=True)
             rho = f"{agreed.rho:.2f} ({agreed.low:.2f} to {agreed.high:.2f})"
             p = f"{agreed.p:.3f}" if agreed.p >= 0.001 else "< 0.001"
-            most = f"{best['kind']} {best['label'] or best['site']}: {100 * best['measured']:.0f}"
+            most = f"{best['kind']} {names[best['site']]}: {100 * best['measured']:.0f}"
             lines.append([str(name), kind or "all", str(len(agreed.table)), rho, p, most])
     return table(["edit", "modules", "of them", "ρ", "p", "achieves most, points"], lines)
 
@@ -392,15 +396,9 @@ def zeroing(site: Site, alpha: Mapping[str, Tensor], share: float) -> Edit:
 
 def effects(found: Traced) -> str:
     """The clean and the corrupted score, and the components with the largest effects."""
-    best = found.table.sort("effect", descending=True).head(6)
-    numbers = {
-        site: f" {1 + at}"
-        for _, part in found.table.group_by("kind")
-        for at, (site, label) in enumerate(part.select("site", "label").iter_rows())
-        if not label
-    }
+    best, names = found.table.sort("effect", descending=True).head(6), short_names(found.table)
     rows = [
-        [f"{row['kind']} {row['label']}{numbers.get(row['site'], '')}", spanned(row["effect"], row["low"], row["high"])]
+        [f"{row['kind']} {names[row['site']]}", spanned(row["effect"], row["low"], row["high"])]
         for row in best.iter_rows(named=True)
     ]
     clean, corrupted = (spanned(rate.value, rate.low, rate.high) for rate in (found.clean, found.corrupted))

@@ -22,6 +22,7 @@ from turpentine.emoji.world import NEIGHBOURS, OBJECTS, SCENES, TEN, Picture, Pl
 from turpentine.explain import Coar, Contributions, Entangle, Maps, Segment
 from turpentine.explain.contributions import KINDS
 from turpentine.explain.letters import group
+from turpentine.explain.looks import foreground, overlap
 from turpentine.explain.maps import Mapped
 from turpentine.explain.segment import Mask, Segmented
 from turpentine.intervals import mean_score
@@ -53,8 +54,22 @@ def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     save(shown.plot(), docs / "words-maps.png")
     return {
         "maps": table(["layers", *(f"{column} word, %" for column in WORDS)], rows),
+        "words": every_word(pictures, found[SHARPEST]),
         "pairs": pairs(pictures, found[SHARPEST], seeds),
     }
+
+
+def every_word(pictures: Pictures, found: Mapped) -> str:
+    """The masks of all words of the caption: what they share with the object, and how much of the picture they are."""
+    words = {f"the {column}’s name": [last(getattr(one, column)) for one in pictures.of] for column in WORDS}
+    words |= {f"“{word}”": [word] * len(pictures.of) for word in ("a", "in", "style", "on", "background")}
+    rows, objects = [], [foreground(image) for image in found.images]
+    for called, each in words.items():
+        masks = [found.mask(picture, word) for picture, word in enumerate(each)]
+        ious = [overlap(mask, thing) for mask, thing in zip(masks, objects, strict=True)]
+        rows.append([called, spanned(*mean_score(ious)), spanned(*mean_score([float(mask.mean()) for mask in masks]))])
+    rows.append(["the whole picture", spanned(*mean_score([float(thing.mean()) for thing in objects])), "100"])
+    return table(["mask of", "overlap with the object, %", "of the picture, %"], rows)
 
 
 def pairs(pictures: Pictures, found: Mapped, seeds: int) -> str:
@@ -178,7 +193,8 @@ def coar(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
         for column, name in (("score", "regression"), ("cad", "first order")):
             rows.append([obj, name, spanned(*found.agreement(column), 1, 2)])
         rows.append([obj, "regression and first order", spanned(*found.agreement("score", "cad"), 1, 2)])
-        save(found.plot(), docs / f"words-coar-{obj}.png")
+        if obj == "church":
+            save(found.plot(), docs / "words-coar-church.png")
     return {"coar": table(["object", "of what", "Pearson's r"], rows)}
 
 

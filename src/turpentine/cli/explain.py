@@ -263,7 +263,8 @@ def entangle(
     check_folder(out)
     named = [_company(text) for text in objects]
     company = dict(named)
-    twice = next((one for index, (one, _) in enumerate(named) if one in dict(named[:index])), None)
+    small = [one.lower() for one, _ in named]
+    twice = next((one for one, _ in named if small.count(one.lower()) > 1), None)
     if twice is not None:
         raise BadArgument(f"{twice!r} is there twice: give each object once, with one neighbour and one other.")
     near, far = ({one: both[which] for one, both in company.items()} for which in (0, 1))

@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 
 from turpentine.errors import BadArgument, NotFinite
 from turpentine.explain.finding import Finding
-from turpentine.models.site_table import SCORE_COLUMNS
+from turpentine.models.site_table import SCORE_COLUMNS, short_names
 from turpentine.models.sites import Sites
 from turpentine.progress import Progress
 
 Values = Float[np.ndarray, " site"]
 
 CROWD = 0.1
-"""The part of the axes around 0 in which sites are drawn without their labels."""
+"""The part of the axes around 0 in which sites are drawn without their names."""
 
 FEWEST = 4
 """Sites; the ranks of three agree fully in one shuffle of six."""
@@ -97,7 +97,7 @@ class Agreed(Finding):
     p: float
 
     def plot(self) -> Figure:
-        """What edits do, by the instrument's scores; sites that are not in the crowd at 0 by their labels."""
+        """What edits do, by the instrument's scores; the sites that are not in the crowd at 0 are named."""
         figure = Figure(figsize=(4.8, 3.9), layout="constrained")
         axis = figure.subplots()
         kinds = self.table["kind"].unique(maintain_order=True).to_list()
@@ -107,8 +107,9 @@ class Agreed(Finding):
         apart = pl.any_horizontal(
             pl.col(name).abs() > CROWD * pl.col(name).abs().max() for name in ("score", "measured")
         )
-        for label, x, y in self.table.filter(apart).select("label", "score", "measured").iter_rows():
-            axis.annotate(label, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=6)
+        names = short_names(self.table)
+        for site, x, y in self.table.filter(apart).select("site", "score", "measured").iter_rows():
+            axis.annotate(names[site], (x, y), xytext=(3, 3), textcoords="offset points", fontsize=6)
         axis.set_title(f"ρ {self.rho:.2f} ({self.low:.2f} to {self.high:.2f}), p {self.p:.2g}", fontsize=10)
         axis.set(xlabel="the instrument's score", ylabel="what the edit does")
         axis.spines[["top", "right"]].set_visible(False)

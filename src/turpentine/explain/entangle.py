@@ -50,8 +50,8 @@ class Entangle:
         neighbours: an object and what is like it. others: for each of these objects, one that is not. progress: called
         with denoising steps done and in all.
         Raises BadArgument where the two are not of the same objects, for one that is in company of itself or twice of
-        the same, for an object that is no label of the judge's or a
-        prompt that is too long, UnknownName for a column that the judge has not.
+        the same, for an object that is no label of the judge's or a prompt that is too long; UnknownName for a column
+        that the judge has not.
         """
         if not neighbours or neighbours.keys() != others.keys():
             raise BadArgument("Neighbours and others must be of the same objects, one at least.")

@@ -61,12 +61,12 @@ class LocoGen:
         on. progress: called with pictures done and in all.
         Raises BadArgument for a width that the model has no room for, a prompt that is too long, a column without
         labels or a label that is not there, UnknownName for a column that the judge has not, EmptyConcept for a
-        concept that is not in a prompt.
+        concept that is empty or not in a prompt.
         """
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if not 1 <= self.width <= len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
-        subject_ids(model.pipeline.tokenizer, concept)
+        subject_ids(model.pipeline.tokenizer, concept)  # raises for an empty one
         label = label_of(judge, self.column, wanted or concept)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         others = [self._other(model, text, concept) for text in texts]

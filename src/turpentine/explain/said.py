@@ -16,6 +16,7 @@ from turpentine.explain.letters import WINDOWS
 from turpentine.explain.maps import Mapped
 from turpentine.explain.trace import Traced
 from turpentine.intervals import Estimate
+from turpentine.models.site_table import short_names
 from turpentine.numbers import percent, points_with_span
 
 
@@ -107,9 +108,9 @@ def trace(found: Traced, concept: str) -> str:
 
 
 def _called(found: Traced, row: dict[str, object]) -> str:
-    """A component, by its label, or where it has none by its number among those of its kind, from 1."""
-    same = found.table.filter(pl.col("kind") == row["kind"])["site"].to_list()
-    return f"the {row['kind']} of {row['label']}" if row["label"] else f"{row['kind']} {same.index(row['site']) + 1}"
+    """A component, by its label, or where it has none by its number among those of its kind."""
+    name = short_names(found.table)[str(row["site"])]
+    return f"the {row['kind']} of {name}" if row["label"] else f"{row['kind']} {name}"
 
 
 def entangled(found: Entangled) -> str:

@@ -32,6 +32,7 @@ from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import After, Call, hooked, record
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
+from turpentine.models.site_table import short_names
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import Places, find_subject
 from turpentine.progress import Progress
@@ -216,7 +217,7 @@ class Traced(Finding):
 
     def plot(self) -> Figure:
         """A panel for each kind: the effect of its components in order of execution, with its interval as a band."""
-        kinds = self.table["kind"].unique(maintain_order=True).to_list()
+        kinds, names = self.table["kind"].unique(maintain_order=True).to_list(), short_names(self.table)
         widths = [max(3.1, 1 + 0.13 * (self.table["kind"] == kind).sum()) for kind in kinds]
         figure = Figure(figsize=(sum(widths), 2.9), layout="constrained")
         axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False, width_ratios=widths)[0]
@@ -227,8 +228,7 @@ class Traced(Finding):
             axis.axhline(self.clean.value - self.corrupted.value, color="#999999", linewidth=0.8, linestyle=":")
             axis.fill_between(at, part["low"], part["high"], color="#c9d6e8")
             axis.plot(at, part["effect"], color="#1f4e8c", marker=".")
-            names = [label or str(number + 1) for number, label in enumerate(part["label"])]
-            axis.set_xticks(at, names, rotation=90, fontsize=7)
+            axis.set_xticks(at, [names[site] for site in part["site"]], rotation=90, fontsize=7)
             axis.set_title(kind, fontsize=10)
             axis.margins(x=0.03)
             axis.spines[["top", "right"]].set_visible(False)

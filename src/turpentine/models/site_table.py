@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,16 @@ def best_sites(sites: Sites, table: pl.DataFrame, top: int, called: str = "The t
     best = sorted(totals, key=lambda site: totals[site], reverse=True)[:top]
     wanted = {site for name in best for site in known[name]}
     return replace(sites, chosen=tuple(site for site in sites if site in wanted))
+
+
+def short_names(table: pl.DataFrame) -> dict[str, str]:
+    """What each site of a table is called within its kind: its label, or where it has none its number, from 1."""
+    counts: Counter[str] = Counter()
+    names = {}
+    for site, kind, label in table.select("site", "kind", "label").iter_rows():
+        counts[kind] += 1
+        names[site] = label or str(counts[kind])
+    return names
 
 
 def _check(top: int) -> None:

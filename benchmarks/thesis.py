@@ -377,14 +377,14 @@ def editing(pictures: Pictures, found: Traced, docs: Path) -> str:
 def lost(pictures: Pictures, obj: str) -> float:
     """The share of an object's pictures that have lost it, less that of the other nine, under the edits that are on."""
     asked = [obj] * 4 + [other for other in TEN if other != obj]
-    prompts, seeds = [with_article(each) for each in asked], [100, 101, 102, 103, *range(100, 109)]
+    prompts, seeds, steps = [with_article(each) for each in asked], [100, 101, 102, 103, *range(100, 109)], 10
 
     def draw() -> dict[str, Tensor]:
-        images = pictures.model.generate(prompts, seeds=seeds, steps=10, batch_size=len(prompts))
+        images = pictures.model.generate(prompts, seeds=seeds, steps=steps, batch_size=len(prompts))
         return {"lost": ~torch.tensor(hits(pictures.judge, "object", images, asked))}
 
     kept = Kept(pictures.keep, circumstances(pictures.model, pictures.judge))
-    gone = kept.part([prompts, seeds], draw)["lost"]
+    gone = kept.part([prompts, seeds, steps, "object"], draw)["lost"]
     return float(gone[:4].double().mean() - gone[4:].double().mean())
 
 

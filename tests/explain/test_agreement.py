@@ -92,3 +92,15 @@ def test_what_cannot_be_ranked_is_told(sd1: Model) -> None:
     labels = Scored(pl.DataFrame({"site": list("abcd"), "score": [1.0, 2, 3, 4]}), sd1.sites, "Labels")
     with pytest.raises(UnknownName, match="No site is called"):
         Agreement()(labels, flat)
+
+
+def test_what_stands_out_is_named_by_label_or_number(sd1: Model) -> None:
+    sites = [*sd1.sites.only(kind="resnet", level="module")][:3]
+    sites += [*sd1.sites.only(kind="cross-attention", level="module")][:2]
+    names, scores = [site.name for site in sites], [0.0, 0.9, 0.01, 0.5, 0.02]
+    found = Scored(pl.DataFrame({"site": names, "effect": scores}), sd1.sites, "A trace")
+    values = pl.DataFrame({"site": names, "measured": [0.0, 0.01, 0.8, 0.7, 0.03]})
+    agreed = Agreement(rounds=50)(found, values)
+    figure = agreed.plot()
+    assert {text.get_text() for text in figure.axes[0].texts} == {"2", "3", sites[3].label}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["resnet", "cross-attention"]

@@ -6,7 +6,7 @@ import pytest
 
 from turpentine.errors import BadArgument, NotFinite, UnknownName
 from turpentine.models import Model
-from turpentine.models.site_table import top_sites
+from turpentine.models.site_table import short_names, top_sites
 
 MID = "unet.mid_block.attentions.0.transformer_blocks.0"
 
@@ -87,3 +87,9 @@ def test_what_is_no_table_is_refused(sd1: Model, tmp_path: Path) -> None:
             top_sites(sd1.sites, path, 3)
     with pytest.raises(BadArgument, match="top 0"):
         top_sites(sd1.sites, tmp_path / "none.csv", 0)
+
+
+def test_sites_are_called_by_label_or_by_number_within_their_kind() -> None:
+    kinds, labels = ["resnet", "self-attention", "resnet", "text-mlp"], ["", "UP1", "", ""]
+    table = pl.DataFrame({"site": list("abcd"), "kind": kinds, "label": labels})
+    assert short_names(table) == {"a": "1", "b": "UP1", "c": "2", "d": "1"}

@@ -158,22 +158,18 @@ def segments(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
         others.append(with_article(other))
     rows = []
 
-    def learn(what: str, of: list[tuple[Image.Image, Mask]], told_words: list[str], penalty: float) -> Segmented:
+    def learn(what: str, of: list[tuple[Image.Image, Mask]], names: list[str]) -> Segmented:
         images, truths = (list(each) for each in zip(*of, strict=True))
-        asked = Segment(penalty=penalty)
-        found = asked(pictures.model, images, told_words, truths=truths, progress=told(f"segment {what} {penalty}"))
+        found = Segment()(pictures.model, images, names, truths=truths, progress=told(f"segment {what}"))
         covered, iou = (mean_score(found.table[column].to_list()) for column in ("covered", "iou"))
         whole = 100 * np.mean([truth.mean() for truth in truths])
-        rows.append([what, f"{penalty:g}", spanned(*iou), f"{whole:.0f}", spanned(*covered)])
+        rows.append([what, spanned(*iou), f"{whole:.0f}", spanned(*covered)])
         return found
 
-    for penalty in (0.1, 0.2, 0.4):
-        found = learn("alone", alone, words, penalty)
-        if penalty == Segment.penalty:
-            save(found.plot(), docs / "words-segments.png")
-    learn("alone, told another’s name", alone, others, Segment.penalty)
-    save(learn("beside another", beside, words, Segment.penalty).plot(), docs / "words-segments-beside.png")
-    head = ["the object is", "penalty", "IoU with the truth, %", "IoU of the whole picture, %", "of the picture, %"]
+    save(learn("alone", alone, words).plot(), docs / "words-segments.png")
+    learn("alone, told another’s name", alone, others)
+    save(learn("beside another", beside, words).plot(), docs / "words-segments-beside.png")
+    head = ["the object is", "IoU with the truth, %", "IoU of the whole picture, %", "of the picture, %"]
     return {"segments": table(head, rows)}
 
 

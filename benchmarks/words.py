@@ -8,6 +8,7 @@ Maps are of the twenty prompts of benchmarks/thesis.py. What is written around t
 
 from __future__ import annotations
 
+from itertools import count, repeat
 from pathlib import Path
 
 import numpy as np
@@ -36,21 +37,17 @@ SHARPEST = "HIGHRES"
 
 def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """Where words are looked at, by layers; and how the maps of two words lie to one another (T4, T8, T9)."""
-    rows, sharp = [], sites_of(pictures.model, SHARPEST)
-    found = {}
+    rows, found, words = [], {}, words_of(pictures)
     for layers in ("ALL", *LAYERS):
         asked = Maps(sites=sites_of(pictures.model, layers))
         found[layers] = asked(pictures.model, pictures.prompts, pictures.seeds, progress=told(f"maps {layers}"))
         lines = found[layers].table.select("prompt", "seed", "word", "iou").iter_rows()
         by_word = {(prompt, seed, word): iou for prompt, seed, word, iou in lines}
-        cells = []
-        for column in WORDS:
-            of = zip(pictures.of, pictures.seeds, strict=True)
-            cells.append(
-                spanned(*mean_score([by_word[one.prompt, seed, last(getattr(one, column))] for one, seed in of]))
-            )
-        rows.append([layers, *cells])
-    shown = Maps(sites=sharp)(pictures.model, [PROMPTS[at].prompt for at in (0, 5, 10)], [0, 0, 0])
+        keys = (zip(pictures.prompts, pictures.seeds, each, strict=True) for each in words.values())
+        rows.append([layers, *(spanned(*mean_score([by_word[key] for key in each])) for each in keys)])
+    shown = Maps(sites=sites_of(pictures.model, SHARPEST))(
+        pictures.model, [PROMPTS[at].prompt for at in (0, 5, 10)], [0, 0, 0]
+    )
     save(shown.plot(), docs / "words-maps.png")
     return {
         "maps": table(["layers", *(f"{column} word, %" for column in WORDS)], rows),
@@ -59,9 +56,14 @@ def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     }
 
 
+def words_of(pictures: Pictures) -> dict[str, list[str]]:
+    """By column the word of each prompt that its map is of."""
+    return {column: [last(getattr(one, column)) for one in pictures.of] for column in WORDS}
+
+
 def every_word(pictures: Pictures, found: Mapped) -> str:
     """The masks of all words of the caption: what they share with the object, and how much of the picture they are."""
-    words = {f"the {column}’s name": [last(getattr(one, column)) for one in pictures.of] for column in WORDS}
+    words = {f"the {column}’s name": each for column, each in words_of(pictures).items()}
     words |= {f"“{word}”": [word] * len(pictures.of) for word in ("a", "in", "style", "on", "background")}
     rows, objects = [], [foreground(image) for image in found.images]
     for called, each in words.items():
@@ -75,19 +77,15 @@ def every_word(pictures: Pictures, found: Mapped) -> str:
 def pairs(pictures: Pictures, found: Mapped, seeds: int) -> str:
     """Overlaps of the maps of words that belong together; and of two objects with "and"."""
     overlaps = {(p, h, d): rest for p, h, d, *rest in found.overlaps().iter_rows()}
-    rows = []
+    rows, words = [], words_of(pictures)
     relations = {
-        "object and its style": ("object", "style"),
-        "“style” and its name": (None, "style"),
-        "“background” and its colour": (None, "colour"),
-        "object and the background’s colour": ("object", "colour"),
+        "object and its style": (words["object"], words["style"]),
+        "“style” and its name": (repeat("style"), words["style"]),
+        "“background” and its colour": (repeat("background"), words["colour"]),
+        "object and the background’s colour": (words["object"], words["colour"]),
     }
-    for name, (head, dependent) in relations.items():
-        values = []
-        for at, one in enumerate(pictures.of):
-            noun = last(getattr(one, head)) if head else {"style": "style", "colour": "background"}[dependent]
-            values.append(overlaps[at, noun, last(getattr(one, dependent))])
-        rows.append([name, *three(values)])
+    for name, (heads, dependents) in relations.items():
+        rows.append([name, *three([overlaps[key] for key in zip(count(), heads, dependents, strict=False)])])
     both = [(obj, neighbour) for obj, (neighbour, _) in NEIGHBOURS.items() for _ in range(seeds)]
     texts = [f"{with_article(one)} and {with_article(other)}" for one, other in both]
     two = Maps(sites=sites_of(pictures.model, SHARPEST))(

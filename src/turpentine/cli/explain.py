@@ -41,7 +41,14 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 40
 
-Out = Annotated[Path, Parameter(name=("--out", "--save"), help="The folder for table.parquet and plot.png.")]
+Out = Annotated[
+    Path,
+    Parameter(
+        name=("--out", "--save"),
+        help="The folder for table.parquet and plot.png.",
+        validator=lambda _, folder: check_folder(folder),
+    ),
+]
 Words = Annotated[tuple[str, ...], Parameter(show_default=False)]
 
 
@@ -71,7 +78,6 @@ def windows(
     from turpentine.explain import Intervene
     from turpentine.explain.letters import usual
 
-    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
     chosen = tuple(_listed(letters)) if letters is not None else usual(model, kind=kind)
@@ -99,7 +105,6 @@ def dynamics(
     """
     from turpentine.explain import Dynamics
 
-    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     asked = Dynamics(kind, drawing.steps, drawing.guidance_scale, batch_size=batch_size)
     with shown("Drawing", "pictures") as progress:
@@ -128,7 +133,6 @@ def maps(
     """
     from turpentine.explain import Maps
 
-    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     asked = Maps(word, None, threshold, drawing.steps, drawing.guidance_scale, batch_size)
     with shown("Drawing", "pictures") as progress:
@@ -163,7 +167,6 @@ def trace(
     """
     from turpentine.explain import Trace
 
-    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     judge = needed_judge(by, source.model)
     asked = Trace(where, column or _column(judge, concept), noise, drawing.steps, drawing.guidance_scale, rows)
@@ -196,7 +199,6 @@ def clock(
     """
     from turpentine.explain import Clock
 
-    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     asked = Clock(tuple(_listed(times)), layers, drawing.steps, drawing.guidance_scale, rows)
     model = _loaded(source, prompts)
@@ -231,7 +233,6 @@ def loco(
     """
     from turpentine.explain import LocoGen
 
-    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     judge = needed_judge(by, source.model)
     asked = LocoGen(width, target, column or _column(judge, concept), drawing.steps, drawing.guidance_scale, rows)
@@ -260,7 +261,6 @@ def entangle(
     """
     from turpentine.explain import Entangle, said
 
-    check_folder(out)
     named = [_company(text) for text in objects]
     company = dict(named)
     small = [one.lower() for one, _ in named]
@@ -293,7 +293,6 @@ def heads(
     """
     from turpentine.explain import Heads, said
 
-    check_folder(out)
     named: dict[str, list[str]] = {}
     for number, group in enumerate(groups, start=1):
         name, equals, words = group.rpartition("=")
@@ -322,7 +321,6 @@ def contributions(
     from turpentine.explain import Contributions
     from turpentine.explain.contributions import KINDS
 
-    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
     sites = None if at is None else model.sites.only(kind=KINDS, level="module", label=_listed(at))
@@ -358,7 +356,6 @@ def coar(
     """
     from turpentine.explain import Coar, said
 
-    check_folder(out)
     texts, numbers = _pairs(prompts, seeds)
     asked = Coar(kind or Coar.kinds, trials, share, steps, guidance_scale, batch_size)
     with shown("Ablating", "ablations") as progress:
@@ -392,7 +389,6 @@ def segment(
 
     from turpentine.explain import Segment
 
-    check_folder(out)
     paths = picture_files(pictures)
     images = [read_picture(path) for path in paths]
     if not words.strip():

@@ -64,6 +64,62 @@ def train(
 
 
 @app.command
+def oracle(
+    concept: str,
+    *,
+    unnamed: bool = False,
+    seed: int = 0,
+    out: Path | None = None,
+    preset: Literal["cpu", "gpu"] = "cpu",
+    device: str | None = None,
+    threads: int = 0,
+    bf16: bool = True,
+) -> None:
+    """Train the denoiser again in a world without CONCEPT; the same command continues after a kill.
+
+    Parameters
+    ----------
+    concept
+        The object or style that no picture shows.
+    unnamed
+        Keep its pictures and leave only its word out of the captions.
+    seed
+        Of the initial weights and of the pictures; 0 is the shipped model's.
+    out
+        Folder for checkpoints, loss curves and, at the end, the diffusers folder `weights`.
+    preset
+        Schedules: two CPU cores, or one GPU.
+    device
+        Where to train, as torch names it; cpu for the preset cpu, cuda otherwise.
+    threads
+        CPU threads; 0 leaves the choice to torch.
+    bf16
+        Compute in bfloat16; a processor without such instructions is faster in float32.
+    """
+    import torch
+
+    from turpentine.emoji.train.oracle import Oracle
+    from turpentine.emoji.train.presets import PRESETS
+    from turpentine.emoji.train.retrain import retrain
+
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    world = Oracle(concept, unnamed)
+    folder = out or Path("runs", f"emoji-{'unnamed' if unnamed else 'without'}-{concept}-{seed}".replace(" ", "-"))
+    retrain(
+        world,
+        PRESETS[preset],
+        folder,
+        _say,
+        device=device or ("cpu" if preset == "cpu" else "cuda"),
+        seed=seed,
+        bf16=bf16,
+    )
+    _say(f"written to {folder / 'weights'}{os.sep}")
+
+
+@app.command
 def curves(folder: Path = Path("runs/emoji"), *, out: Path = Path("curves.png")) -> None:
     """Draw the loss curves of a training folder.
 

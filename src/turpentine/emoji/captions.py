@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,10 @@ def draw(rng: np.random.Generator, mixture: Mixture = WORLD) -> Captioned:
             return _draw_work(rng)
         case _:
             return _draw_one(rng, kind, mixture)
+
+
+Draw = Callable[[np.random.Generator, Mixture], Captioned]
+"""What draws captioned pictures: `draw`, or an oracle's."""
 
 
 def stream(seed: int) -> Iterator[Captioned]:

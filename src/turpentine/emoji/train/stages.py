@@ -13,11 +13,12 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import nn
 
-from turpentine.emoji.captions import HARD, WORLD
+from turpentine.emoji.captions import HARD, WORLD, draw
 from turpentine.emoji.judge import JudgeNet
 from turpentine.emoji.towers import Towers, text_config
 from turpentine.emoji.train import autoencoder, judge, towers, unet
 from turpentine.emoji.train.loop import Loss, Run
+from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import Preset, Stage
 from turpentine.errors import BadArgument
 from turpentine.files import write_whole
@@ -29,8 +30,18 @@ Say = Callable[[str], None]
 class Recipe:
     """The stages of one preset in one folder; a stage that is done is read back, not trained again."""
 
-    def __init__(self, preset: Preset, folder: Path, say: Say, *, device: str = "cpu", seed: int = 0) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        folder: Path,
+        say: Say,
+        *,
+        device: str = "cpu",
+        seed: int = 0,
+        oracle: Oracle | None = None,
+    ) -> None:
         self.preset, self.folder, self.say, self.device, self.seed = preset, folder, say, device, seed
+        self.oracle = oracle
         folder.mkdir(parents=True, exist_ok=True)
         self._claim()
 
@@ -62,8 +73,9 @@ class Recipe:
                 self._read(name, denoiser.to(self.device))
                 continue
             rng = np.random.default_rng((self.seed, 0xCAC4E, number))
-            cached = unet.cache(vae, both, p.cached_pictures, p.size, rng, self.say, mixture)
-            if name == "unet":
+            source = draw if self.oracle is None else self.oracle.draw
+            cached = unet.cache(vae, both, p.cached_pictures, p.size, rng, self.say, mixture, source)
+            if not facts.exists():
                 with write_whole(facts) as path:
                     path.write_text(json.dumps({"scaling_factor": unet.scaling_factor(cached)}))
             scaling_factor = json.loads(facts.read_text())["scaling_factor"]
@@ -82,7 +94,7 @@ class Recipe:
 
     def _claim(self) -> None:
         """Note whose folder this is. Raises BadArgument where it holds a training of other settings."""
-        settings = json.loads(json.dumps({"seed": self.seed, **asdict(self.preset)}))
+        settings = json.loads(json.dumps({"seed": self.seed, **asdict(self.preset), **_left_out(self.oracle)}))
         path = self.folder / "recipe.json"
         if path.exists() and json.loads(path.read_text()) != settings:
             raise BadArgument(f"{self.folder} holds a training with other settings: choose another folder.")
@@ -107,3 +119,7 @@ class Recipe:
 
     def _done(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
+
+
+def _left_out(oracle: Oracle | None) -> dict[str, object]:
+    return {} if oracle is None else {"oracle": asdict(oracle)}

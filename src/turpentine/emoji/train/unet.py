@@ -12,7 +12,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from turpentine.emoji.captions import WORLD, Mixture
+from turpentine.emoji.captions import WORLD, Draw, Mixture, draw
 from turpentine.emoji.towers import Towers
 from turpentine.emoji.train.data import batch
 from turpentine.emoji.train.loop import Loss, device_of, generator
@@ -70,12 +70,13 @@ def cache(
     rng: np.random.Generator,
     say: Callable[[str], None],
     mixture: Mixture = WORLD,
+    draw: Draw = draw,
 ) -> Cache:
     """Render and encode `pictures` captioned pictures once."""
     captions: dict[str, int] = {"": 0}
     means, stds, which = [], [], []
     for start in range(0, pictures, 256):
-        x, drawn = batch(rng, min(256, pictures - start), size, mixture)
+        x, drawn = batch(rng, min(256, pictures - start), size, mixture, draw)
         x = x.to(device_of(vae)).contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(x).latent_dist
         means.append(posterior.mean.half().cpu())

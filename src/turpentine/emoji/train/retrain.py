@@ -1,0 +1,46 @@
+"""Train an oracle's denoiser beside the shipped autoencoder, text encoder and judge, which stay as they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from diffusers import AutoencoderKL
+
+from turpentine.emoji import WEIGHTS
+from turpentine.emoji.judge import load_judge
+from turpentine.emoji.towers import load_towers
+from turpentine.emoji.train.assemble import assemble
+from turpentine.emoji.train.oracle import Oracle
+from turpentine.emoji.train.presets import Preset
+from turpentine.emoji.train.stages import Recipe, Say
+
+
+def retrain(
+    oracle: Oracle, preset: Preset, folder: Path, say: Say, *, device: str = "cpu", seed: int = 0, bf16: bool = True
+) -> None:
+    """Train both lessons of the denoiser in the oracle's world and write a diffusers folder.
+
+    Text encoder and autoencoder are the shipped ones, as in Stable Diffusion, whose text encoder was trained
+    elsewhere: the oracle is one for what erasures edit, the denoiser.
+
+    Args:
+        oracle: The world to train in.
+        preset: Sizes and schedules; the sizes must be the shipped model's.
+        folder: For checkpoints and, at the end, `weights`.
+        say: Receives progress, a line at a time.
+        device: Where to train.
+        seed: Of the initial weights and of the pictures.
+        bf16: Whether the denoiser computes in bfloat16.
+    """
+    unet, finish = (
+        replace(stage, schedule=replace(stage.schedule, bf16=bf16)) for stage in (preset.unet, preset.finish)
+    )
+    preset = replace(preset, unet=unet, finish=finish)
+    recipe = Recipe(preset, folder, say, device=device, seed=seed, oracle=oracle)
+    vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae").eval().to(device)
+    scaling_factor = vae.config.scaling_factor
+    towers = load_towers(WEIGHTS).to(device)
+    (folder / "latents.json").write_text(json.dumps({"scaling_factor": scaling_factor}))
+    assemble(vae, towers, recipe.unet(vae, towers), load_judge(), folder / "weights")

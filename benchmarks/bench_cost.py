@@ -21,11 +21,11 @@ from PIL import Image
 
 import turpentine as tp
 from turpentine.bench import Case, Cell, JudgeSpec, Plan, Protocol, Source, Store
-from turpentine.bench.results import compact
-from turpentine.bench.worker import Worker
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import TEN
 from turpentine.judges import EmojiJudge, PictureStatistics
+from turpentine.runs.results import compact
+from turpentine.runs.worker import Worker
 
 JUDGES = {JudgeSpec.of(judge): judge for judge in (EmojiJudge(), PictureStatistics())}
 

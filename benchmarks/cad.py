@@ -24,11 +24,11 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 import turpentine as tp
+from turpentine.attribution import Attribution, approximation, attributable
+from turpentine.core.atomic_files import write_whole
+from turpentine.erase._pruning import Per, zeroed_by
 from turpentine.erase.cad import CAD
-from turpentine.erase.pruning import Per, zeroed_by
-from turpentine.files import write_whole
 from turpentine.models import count_rows, sample
-from turpentine.models.attribution import Attribution, approximation, attributable
 
 
 @dataclass(frozen=True)

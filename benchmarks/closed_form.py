@@ -28,13 +28,13 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 import turpentine as tp
+from turpentine.core.atomic_files import write_whole
+from turpentine.erase._closed_form.text_states import Said, key_and_value_weights, text_states
 from turpentine.erase.common import Tally
-from turpentine.erase.loco import Loco
-from turpentine.erase.quickfix import Quickfix
-from turpentine.erase.reading import Said, key_and_value_weights, text_states
+from turpentine.erase.diff_quickfix import Quickfix
+from turpentine.erase.loco_edit import Loco
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
-from turpentine.files import write_whole
 
 CROSS, PLAIN_DOWN, PLAIN_UP = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D"), "DownBlock2D", "UpBlock2D"
 

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 
 import turpentine as tp
+from turpentine.core.atomic_files import write_whole
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import TEN
-from turpentine.files import write_whole
 
 PROMPTS = [object_caption(obj) for obj in TEN[:8]]
 LOAD = "import time; t = time.perf_counter(); import turpentine; turpentine.load(); print(time.perf_counter() - t)"

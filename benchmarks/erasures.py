@@ -22,16 +22,16 @@ import torch
 from pages import DOCS, fill, percent, table
 
 import turpentine as tp
-from turpentine.bench.cases import Case
 from turpentine.bench.measure import comparable, measure
-from turpentine.bench.protocol import Protocol
+from turpentine.core.atomic_files import safe_name, write_whole
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import NEIGHBOURS, SCENES, STYLES, TEN, WORKS, styles_of
-from turpentine.files import safe_name, write_whole
-from turpentine.intervals import Rate
 from turpentine.judges import EmojiJudge
 from turpentine.models import Trajectory
-from turpentine.models.load import load
+from turpentine.models.loading.load import load
+from turpentine.runs.protocol import Protocol
+from turpentine.stats.intervals import Rate
+from turpentine.tasks.cases import Case
 
 METHODS = ["x", "u"]
 """The parameter sets of ESD; `--sets` narrows them."""

@@ -25,8 +25,8 @@ from torch.nn.functional import mse_loss
 
 import turpentine as tp
 from turpentine.bench import Case, Protocol, measure
+from turpentine.core.atomic_files import write_whole
 from turpentine.erase.esd import ESD, esd_sites
-from turpentine.files import write_whole
 from turpentine.judges import EmojiJudge
 from turpentine.models import Conditioning, count_rows, sample
 

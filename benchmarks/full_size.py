@@ -25,9 +25,9 @@ from guidance import timed, wait_for, whole
 from torch.utils.flop_counter import FlopCounterMode
 
 import turpentine as tp
+from turpentine.core.atomic_files import write_whole
 from turpentine.erase.cad import CAD
 from turpentine.erase.esd import ESD
-from turpentine.files import write_whole
 from turpentine.models import count_rows
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}

@@ -20,8 +20,8 @@ import torch
 from closed_form import SHAPES, Shape, build
 
 import turpentine as tp
+from turpentine.core.atomic_files import write_whole
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.files import write_whole
 from turpentine.models import Guidance, count_rows, sample
 
 

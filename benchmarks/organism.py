@@ -27,9 +27,9 @@ from turpentine.bench import Case, Protocol, measure
 from turpentine.emoji.captions import object_caption, single_picture
 from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, STYLES, TEN
 from turpentine.erase.esd import ESD
-from turpentine.intervals import Rate
 from turpentine.judges import EmojiJudge
 from turpentine.models.hooks import sever, swap
+from turpentine.stats.intervals import Rate
 
 WINDOWS = {"q1": (0.0, 0.1), "q2": (0.1, 0.3), "q3": (0.3, 0.6), "q4": (0.6, 1.0), "q1.2": (0.0, 0.26)}
 """Parts of the schedule, as the thesis names them (section 0.4.2)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from turpentine.intervals import Rate
+from turpentine.stats.intervals import Rate
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -33,8 +33,8 @@ from turpentine.concepts import with_article
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import stream
 from turpentine.emoji.world import COLOURS, SCENES, STYLES, TEN, WORKS
+from turpentine.erase._pruning import zeroed_by
 from turpentine.erase.cad import CAD
-from turpentine.erase.pruning import zeroed_by
 from turpentine.erase.uce import UCE
 from turpentine.explain import (
     Agreement,
@@ -48,16 +48,16 @@ from turpentine.explain import (
     Traced,
     Unfolding,
 )
+from turpentine.explain._codes import WINDOWS
 from turpentine.explain.agreement import spearman
+from turpentine.explain.cache import Kept, circumstances
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
-from turpentine.explain.kept import Kept, circumstances
-from turpentine.explain.letters import WINDOWS
 from turpentine.explain.tour import GROUPS
-from turpentine.intervals import Rate, mean_score
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import hits
 from turpentine.models import Site
 from turpentine.models.site_table import short_names
+from turpentine.stats.intervals import Rate, mean_score
 
 PROMPTS = asked(times=2)
 MEASURED = ("object kept", "style kept", "colour kept", "layout", "fine detail", "fine detail of latents")

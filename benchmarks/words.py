@@ -19,16 +19,16 @@ from thesis import LAYERS, PROMPTS, Pictures, Sections, main, save, spanned, tol
 
 import turpentine as tp
 from turpentine.concepts import with_article
+from turpentine.core.formatting import points_with_span
 from turpentine.emoji.world import NEIGHBOURS, OBJECTS, SCENES, TEN, Picture, Placed, render, styles_of, visible_on
 from turpentine.explain import Coar, Contributions, Entangle, Maps, Segment
+from turpentine.explain._codes import group
+from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain.contributions import KINDS
-from turpentine.explain.letters import group
-from turpentine.explain.looks import foreground, overlap
 from turpentine.explain.maps import Mapped
 from turpentine.explain.segment import Mask, Segmented
-from turpentine.intervals import mean_score
 from turpentine.models import Sites
-from turpentine.numbers import points_with_span
+from turpentine.stats.intervals import mean_score
 
 WORDS = ("object", "style", "colour")
 SHARPEST = "HIGHRES"

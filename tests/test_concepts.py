@@ -2,7 +2,7 @@ import pytest
 
 from turpentine import Concept
 from turpentine.concepts import TEMPLATES, with_article
-from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept
 
 
 @pytest.mark.parametrize(

@@ -21,21 +21,21 @@ import torch
 from PIL import Image
 
 import turpentine as tp
-from turpentine.bench.cases import Case
 from turpentine.bench.measure import Measurement, measure
-from turpentine.bench.protocol import Protocol
-from turpentine.bench.work import Pair
+from turpentine.core.formatting import span
+from turpentine.core.imaging import paste_rows
 from turpentine.emoji import WEIGHTS
 from turpentine.emoji.captions import Captioned, draw, object_caption, with_article
-from turpentine.emoji.judge import ANSWERS, JudgeNet, load_judge
+from turpentine.emoji.judge_network import ANSWERS, JudgeNet, load_judge
 from turpentine.emoji.towers import Towers, load_towers
-from turpentine.emoji.train.judge import disturbed, labelled
+from turpentine.emoji.train.judge_stage import disturbed, labelled
 from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, held_out_pairs, render, styles_of
-from turpentine.intervals import Rate
 from turpentine.judges import EmojiJudge
-from turpentine.models.load import load
-from turpentine.numbers import span
-from turpentine.pictures import paste_rows
+from turpentine.models.loading.load import load
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.specs import Pair
+from turpentine.stats.intervals import Rate
+from turpentine.tasks.cases import Case
 
 PAIRS = (("dog", "church"), ("truck", "fish"), ("cat", "horn"), ("apple", "key"), ("parachute", "saw"))
 

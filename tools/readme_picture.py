@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 import turpentine as tp
-from turpentine.pictures import paste_rows
+from turpentine.core.imaging import paste_rows
 
 PROMPTS = ("a church", "sunday prayer", "a castle", "a dog", "a truck in flat style")
 SEEDS = range(6)

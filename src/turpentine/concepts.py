@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept
 
 Kind = Literal["object", "style", "colour", "scene", "artist", "work"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from turpentine.registry import methods as _known
+from turpentine.core.plugins import methods as _known
 
 
 def __getattr__(name: str) -> Any:

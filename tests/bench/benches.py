@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 from bench.stubs import Nudge
 
-from turpentine.bench.cases import Case
-from turpentine.bench.plan import Plan
-from turpentine.bench.protocol import Protocol
-from turpentine.bench.work import Cell, JudgeSpec, Source
 from turpentine.concepts import Concept
+from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.tasks.cases import Case
 
 SOURCE = Source("toy", "ab" * 32, "float32")
 See = Callable[[Cell, Case, int], Mapping[str, Any]]

@@ -23,23 +23,23 @@ from bench.stubs import Nudge, StubJudge
 from PIL import Image
 from tiny import tiny_sd1
 
-from turpentine.bench.backends.running import sigterm_interrupts
-from turpentine.bench.cases import Case
-from turpentine.bench.plan import Plan
-from turpentine.bench.protocol import Protocol
-from turpentine.bench.store import Store
-from turpentine.bench.work import Cell, JudgeSpec, Source
-from turpentine.bench.worker import Worker
 from turpentine.concepts import Concept
 from turpentine.judges.base import Column
 from turpentine.models import Model
+from turpentine.runs.backends.running import sigterm_interrupts
+from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.store import Store
+from turpentine.runs.worker import Worker
+from turpentine.tasks.cases import Case
 
 THINGS = ("church", "dog", "cat", "car", "house", "truck", "fish", "horn")
 PROTOCOL = Protocol(steps=1, guidance_scale=1.0, seeds=(0, 1, 2, 3), batch_size=2)
 FEW, SMALL = THINGS[:2], replace(PROTOCOL, seeds=(0, 1))
 CONTEXT = multiprocessing.get_context("forkserver")
 # What is installed: up to Python 3.13 the server does not know the path of the tests, and would pass over this module.
-CONTEXT.set_forkserver_preload(["turpentine.bench.worker", "turpentine.testing.toys"])
+CONTEXT.set_forkserver_preload(["turpentine.runs.worker", "turpentine.testing.toys"])
 
 
 class Distance:

@@ -13,14 +13,14 @@ import polars as pl
 import torch
 from PIL import Image
 
-from turpentine.bench.cases import Case
-from turpentine.bench.protocol import Protocol
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance
-from turpentine.errors import BadArgument
 from turpentine.judges.base import LABEL, Column
 from turpentine.models import Model
-from turpentine.progress import Progress
+from turpentine.runs.protocol import Protocol
+from turpentine.tasks.cases import Case
 
 CASES = [
     Case("erased", "church", "church", "object", "church"),

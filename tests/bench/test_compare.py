@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from turpentine.bench import Comparison, Measurement, Rate, compare, paired_bootstrap, wilson
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 # group, label, prompt, hit before, hit after, broken after; two seeds of each prompt are two rows.
 ROWS: list[tuple[str, str, str, int, bool | None, bool | None, str | None]] = [

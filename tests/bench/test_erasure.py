@@ -10,7 +10,7 @@ from bench.stubs import CALLS, CASES, QUICK, Killed, Nudge, StubJudge, killer
 
 from turpentine.bench import ErasureResult, load_erasure, run_erasure
 from turpentine.concepts import Concept
-from turpentine.errors import BadArgument, EditError
+from turpentine.core.errors import BadArgument, EditError
 from turpentine.models import Model, count_rows
 
 CHURCH = Concept("church")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from bench.crew import Bench, kill, lines, start
 
-from turpentine.bench.results import compact
-from turpentine.bench.store import Store
+from turpentine.runs.results import compact
+from turpentine.runs.store import Store
 
 KILLS = 20
 

@@ -11,7 +11,7 @@ from bench.stubs import CASES, QUICK, StubJudge
 from PIL import Image
 
 from turpentine.bench import Case, Measurement, Store, measure
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.models import Model, count_rows
 
 

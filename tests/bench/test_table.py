@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from bench.benches import judge_spec, plan_of, results_of
 
-from turpentine.bench.asked import cases_of
-from turpentine.bench.bench_schema import PromptCases
-from turpentine.bench.cases import Case
-from turpentine.bench.changes import Made
-from turpentine.bench.measures import Measure
-from turpentine.bench.plan import Plan
-from turpentine.bench.protocol import Protocol
+from turpentine.bench.metrics import Measure
+from turpentine.bench.schema import PromptCases
 from turpentine.bench.table import SCHEMA, Table, joined, tabulate
-from turpentine.bench.work import Cell
 from turpentine.concepts import Concept
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
+from turpentine.runs.edit_store import Made
+from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.specs import Cell
+from turpentine.tasks.case_rules import cases_of
+from turpentine.tasks.cases import Case
 
 NAMES = ["church", "dog", "fish", "horn"]
 RULE = PromptCases(prompts=("a {}",), column="object")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from turpentine.bench.yaml_lines import put, read_value, read_yaml
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 TEXT = """\
 title: Toys

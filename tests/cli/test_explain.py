@@ -71,7 +71,7 @@ def test_what_was_killed_goes_on_with_the_same_command(
     done: list[dict[Path, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "turpentine.tensors.discard",
+            "turpentine.core.tensors.discard",
             lambda folder: done.append({path: path.stat().st_mtime_ns for path in folder.glob("[0-9a-f]*")}),
         )
         assert told(capsys, *tokens, "--out", str(out))[0] == 0

@@ -89,7 +89,7 @@ ALL_ASKED = {
 def test_a_place_that_cannot_be_written_is_named_before_a_model_is_loaded(
     asked: tuple[str, ...], command: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turpentine.models.load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("turpentine.models.loading.load", lambda *_, **__: pytest.fail("a model was loaded"))
     taken = tmp_path / "taken"
     taken.write_text("mine")
     places = [taken, taken / "inside"] + ([Path("/proc/explained")] if sys.platform == "linux" else [])

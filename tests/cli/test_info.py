@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import turpentine as tp
-from turpentine.cli.change import bar
+from turpentine.cli.info_edit import bar
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance, Zeroed
 

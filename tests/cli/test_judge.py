@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from turpentine.cli.pictures import Wanted
+from turpentine.cli.picture_files import Wanted
 from turpentine.judges.base import LABEL, PROBABILITY, Column
 
 Command = Callable[..., tuple[int, str, str]]
@@ -45,7 +45,7 @@ class Reader:
 
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turpentine.judges.emoji.EmojiJudge", Stub)
+    monkeypatch.setattr("turpentine.judges.emoji_judge.EmojiJudge", Stub)
     monkeypatch.setattr("turpentine.judges.clip.ClipScore", Reader)
 
 

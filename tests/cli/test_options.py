@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turpentine.cli.options import CLIP, ModelChoice, judge_of, needed_judge, parse_edit, parse_seeds
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 
 @pytest.mark.parametrize(

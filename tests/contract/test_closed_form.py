@@ -1,7 +1,7 @@
 from collections.abc import Collection
 
-from turpentine.erase.loco import Loco
-from turpentine.erase.quickfix import Quickfix
+from turpentine.erase.diff_quickfix import Quickfix
+from turpentine.erase.loco_edit import Loco
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
 from turpentine.models import Model

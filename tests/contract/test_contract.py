@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, NotFinite
+from turpentine.core.plugins import methods
 from turpentine.edits import Edit, Provenance
 from turpentine.erase.common import as_concepts, provenance_of
-from turpentine.errors import BadArgument, NotFinite
 from turpentine.models import Model, Sites
-from turpentine.registry import methods
 from turpentine.testing.contract import MethodContract, make
 from turpentine.testing.toys import tiny_sd1
 

@@ -10,8 +10,8 @@ import torch
 from edits.weights import NAMES, made_up, weights_hash
 from tiny import tiny_sd1
 
+from turpentine.core.errors import EditError, NotFinite, WrongBase
 from turpentine.edits import Edit, Provenance, stack_of
-from turpentine.errors import EditError, NotFinite, WrongBase
 from turpentine.models import Model
 
 

@@ -14,9 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import EditError
+from turpentine.core.sealed import read_sealed, write_sealed
 from turpentine.edits import Edit, Provenance
-from turpentine.errors import EditError
-from turpentine.sealed import read_sealed, write_sealed
 
 HALVES = torch.tensor([[0.5, -0.0, 2.0], [1.0, 3.0, -4.0]])
 THIRDS = torch.arange(1, 8).float() / 3
@@ -168,9 +168,9 @@ def _says(path: Path, what: str) -> None:
 
 def test_a_newer_format_asks_for_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "edit.safetensors"
-    monkeypatch.setattr("turpentine.sealed.FORMAT", 2)
+    monkeypatch.setattr("turpentine.core.sealed.FORMAT", 2)
     EDIT.save(path)
-    monkeypatch.setattr("turpentine.sealed.FORMAT", 1)
+    monkeypatch.setattr("turpentine.core.sealed.FORMAT", 1)
     _says(path, "has format 2")
 
 

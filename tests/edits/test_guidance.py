@@ -13,19 +13,19 @@ import torch
 from edits.weights import made_up
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, EditError, NotFinite, WrongBase
+from turpentine.core.plugins import methods
 from turpentine.edits import Edit, GuidanceChange, Provenance, guidances_of, load_change, stack_of
 from turpentine.erase.cad import CAD
 from turpentine.erase.cad_amplify import CadAmplify
 from turpentine.erase.conceptprune import Conceptprune
+from turpentine.erase.diff_quickfix import Quickfix
 from turpentine.erase.esd import ESD
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.erase.loco import Loco
-from turpentine.erase.quickfix import Quickfix
+from turpentine.erase.loco_edit import Loco
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
-from turpentine.errors import BadArgument, EditError, NotFinite, WrongBase
 from turpentine.models import Blend, ClassifierFree, Model
-from turpentine.registry import methods
 
 CHURCH, CAT = Concept("church", keep=("dog",)), Concept("cat", templates=("a {}",))
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import EditError, NotFinite
 from turpentine.edits import Edit, stack_of
 from turpentine.erase.cad import CAD
 from turpentine.erase.uce import UCE
-from turpentine.errors import EditError, NotFinite
 from turpentine.models import Model
 
 NAME = NAMES[0]

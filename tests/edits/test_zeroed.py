@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_sd1
 
+from turpentine.core.errors import EditError, NotFinite, WrongBase
+from turpentine.core.sealed import write_sealed
 from turpentine.edits import Edit, Provenance, Zeroed
-from turpentine.errors import EditError, NotFinite, WrongBase
 from turpentine.models import Model
-from turpentine.sealed import write_sealed
 
 NAME = NAMES[0]
 

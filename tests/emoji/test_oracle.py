@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import turpentine as tp
+from turpentine.core.errors import BadArgument
 from turpentine.emoji.captions import WORLD, draw
 from turpentine.emoji.train.loop import Schedule
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.retrain import retrain
 from turpentine.emoji.world import SCENES
-from turpentine.errors import BadArgument
 
 
 def says(caption: str, concept: str) -> bool:

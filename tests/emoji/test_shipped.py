@@ -11,9 +11,9 @@ import torch
 import turpentine as tp
 from turpentine.emoji import WEIGHTS
 from turpentine.emoji.captions import object_caption
-from turpentine.emoji.judge import ANSWERS, load_judge
+from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.emoji.towers import load_towers
-from turpentine.emoji.train.judge import labelled
+from turpentine.emoji.train.judge_stage import labelled
 from turpentine.emoji.vision import to_tensor
 from turpentine.emoji.world import COLOURS, OBJECTS, TEN, render
 from turpentine.judges import EmojiJudge

@@ -17,17 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.emoji.captions import stream, vocabulary
-from turpentine.emoji.judge import ANSWERS, JudgeNet
+from turpentine.emoji.judge_network import ANSWERS, JudgeNet
 from turpentine.emoji.towers import LENGTH, Towers, text_config
-from turpentine.emoji.train import autoencoder, judge, towers, unet
+from turpentine.emoji.train import autoencoder
+from turpentine.emoji.train import denoiser as unet
+from turpentine.emoji.train import judge_stage as judge
+from turpentine.emoji.train import towers_stage as towers
 from turpentine.emoji.train.assemble import pipeline
 from turpentine.emoji.train.loop import Run, Schedule
 from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.stages import Recipe
 from turpentine.emoji.world import SCENES
-from turpentine.errors import BadArgument, NotFinite
 
 WORKER = Path(__file__).with_name("training_worker.py")
 
@@ -259,7 +262,7 @@ def test_a_tokenizer_is_written_as_it_was_learnt_whatever_it_was_used_for(tmp_pa
 
 
 def test_every_process_learns_the_same_tokenizer() -> None:
-    ask = "from turpentine.emoji.train.towers import build_tokenizer as b; print(sorted(b(320).get_vocab().items()))"
+    ask = "from turpentine.emoji.train.towers_stage import build_tokenizer as b; print(sorted(b(320).get_vocab().items()))"  # noqa: E501
     first, second = (subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True) for _ in range(2))
     assert first.stdout == second.stdout
     assert "church</w>" in first.stdout

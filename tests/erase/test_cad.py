@@ -14,13 +14,13 @@ from diffusers import DDIMScheduler
 from edits.weights import made_up, weights_hash
 from tiny import tiny_sd1
 
+from turpentine.attribution import approximation
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, BadWindow, EmptyConcept, EmptySelection, NotFinite
+from turpentine.core.plugins import methods
 from turpentine.edits import Edit
 from turpentine.erase.cad import CAD
-from turpentine.errors import BadArgument, BadWindow, EmptyConcept, EmptySelection, NotFinite
 from turpentine.models import Model, count_rows
-from turpentine.models.attribution import approximation
-from turpentine.registry import methods
 
 CHURCH, DOG = Concept("church"), Concept("dog")
 

@@ -13,12 +13,12 @@ from edits.weights import weights_hash
 from PIL import Image
 
 from turpentine.concepts import Concept
-from turpentine.emoji.judge import ANSWERS, load_judge
+from turpentine.core.errors import BadArgument
+from turpentine.core.plugins import methods
+from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.erase.cad_amplify import CadAmplify
 from turpentine.erase.examples import check_source, digest_of, fitted, from_model, from_world
-from turpentine.errors import BadArgument
 from turpentine.models import Model, count_rows
-from turpentine.registry import methods
 
 CHURCH = Concept("church")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from turpentine.core.plugins import methods
 from turpentine.erase.common import Sized
 from turpentine.models import Model
-from turpentine.registry import methods
 
 SIZED = [each for each in methods().values() if issubclass(each, Sized)]
 

@@ -12,10 +12,10 @@ from edits.weights import weights_hash
 from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, BadWindow, EmptySelection, NotFinite
+from turpentine.core.plugins import methods
 from turpentine.erase.conceptprune import Conceptprune
-from turpentine.errors import BadArgument, BadWindow, EmptySelection, NotFinite
 from turpentine.models import Model, count_rows
-from turpentine.registry import methods
 
 CHURCH = Concept("church")
 

@@ -15,11 +15,11 @@ from tiny import tiny_sd1
 from torch import nn
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, BadWindow, EmptyConcept, NotFinite, UnknownName
+from turpentine.core.plugins import methods
 from turpentine.edits import Edit, stack_of
 from turpentine.erase.esd import ESD, SETS, esd_sites
-from turpentine.errors import BadArgument, BadWindow, EmptyConcept, NotFinite, UnknownName
 from turpentine.models import Model, count_rows
-from turpentine.registry import methods
 
 CHURCH = Concept("church")
 QUICK = ESD(steps=3, batch_size=2, trajectories=2, sampling_steps=4, lr=1e-3)

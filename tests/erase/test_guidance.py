@@ -9,10 +9,10 @@ import torch
 from diffusers import DDIMScheduler
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.plugins import methods
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.errors import BadArgument, EmptyConcept
 from turpentine.models import Model, count_rows, sample
-from turpentine.registry import methods
 
 CHURCH = Concept("church")
 # Away from "medium", and every part of the equation counts within four steps, of which one warms up.

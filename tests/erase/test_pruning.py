@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.edits import Zeroed
-from turpentine.erase.pruning import check_per, largest, together, zeroed_by
-from turpentine.errors import BadArgument, NotFinite
+from turpentine.erase._pruning import check_per, largest, together, zeroed_by
 
 
 def plain(scores: list[list[float]], share: float, per: str) -> set[int]:

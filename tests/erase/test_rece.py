@@ -12,12 +12,12 @@ from tiny import tiny_sd1
 from torch import Tensor
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, EmptyConcept, NotFinite
+from turpentine.core.plugins import methods
 from turpentine.edits import Edit
 from turpentine.erase.adversary import Adversary, answers
 from turpentine.erase.rece import RECE
-from turpentine.errors import BadArgument, EmptyConcept, NotFinite
 from turpentine.models import Model
-from turpentine.registry import methods
 
 CHURCH = Concept("church")
 PAIR = (CHURCH, Concept("dog", keep=("fish",)))

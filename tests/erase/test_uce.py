@@ -12,14 +12,14 @@ from tiny import tiny_sd1
 from torch import Tensor
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, EmptyConcept, EmptySelection, NotFinite
+from turpentine.core.plugins import methods
 from turpentine.edits import Edit, stack_of
+from turpentine.erase._closed_form.text_states import in_batches, text_states
+from turpentine.erase._closed_form.uce_objective import FORMS, lesson
 from turpentine.erase.common import Tally
-from turpentine.erase.reading import in_batches, text_states
 from turpentine.erase.uce import UCE
-from turpentine.erase.unified import FORMS, lesson
-from turpentine.errors import BadArgument, EmptyConcept, EmptySelection, NotFinite
 from turpentine.models import Model, count_rows
-from turpentine.registry import methods
 
 CHURCH = Concept("church")
 INK = Concept("red ink", kind="style", keep=("flat",))

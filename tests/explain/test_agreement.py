@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from turpentine.errors import BadArgument, NotFinite, UnknownName
+from turpentine.core.errors import BadArgument, NotFinite, UnknownName
 from turpentine.explain import Agreement, Finding
 from turpentine.explain.agreement import spearman
 from turpentine.models import Model

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.errors import BadArgument, UnknownName
 from turpentine.explain import Clock
 from turpentine.explain.clock import SHUFFLED
 from turpentine.models import Model, sample

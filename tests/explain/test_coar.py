@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from turpentine.errors import BadArgument
+from turpentine.attribution import Objective, attribute
+from turpentine.core.errors import BadArgument
 from turpentine.explain import Coar
 from turpentine.explain.coar import ablations, fitted, trials_needed
 from turpentine.models import Model, Trajectory, count_rows, hooked
-from turpentine.models.attribution import Objective, attribute
 
 KINDS = ("self-attention", "cross-attention")
 

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from turpentine.errors import BadArgument, BadWindow
+from turpentine.core.errors import BadArgument, BadWindow
 from turpentine.explain import Contributions
-from turpentine.explain.looks import foreground
+from turpentine.explain._image_stats import foreground
 from turpentine.models import Model, record, sample
 
 PROMPTS, SEEDS, STEPS = ["a church in noto style", "in noto style"], [0, 1], 4

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from turpentine.explain import Dynamics, said
+from turpentine.explain import Dynamics
+from turpentine.explain import summaries as said
 from turpentine.models import Model, record, sample
 from turpentine.models.text import find_subject
 

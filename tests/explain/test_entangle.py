@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from turpentine.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.explain import Entangle
-from turpentine.intervals import paired_bootstrap, wilson
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model
+from turpentine.stats.intervals import paired_bootstrap, wilson
 
 NEAR, FAR = {"dog": "cat", "owl": "penguin"}, {"dog": "church", "owl": "apple"}
 

@@ -22,7 +22,7 @@ from PIL import Image
 from polars import selectors
 from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.explain import (
     Agreement,
     Clock,

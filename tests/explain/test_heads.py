@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.explain import Heads
 from turpentine.explain.heads import best_by_chance, distances, principal, silhouettes
 from turpentine.models import Model, record, sample

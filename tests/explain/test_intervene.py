@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.explain import Intervene, Interventions
-from turpentine.explain.looks import foreground, overlap
-from turpentine.intervals import wilson
+from turpentine.explain._image_stats import foreground, overlap
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model, Sites, count_rows, sever
+from turpentine.stats.intervals import wilson
 
 PROMPTS, SEEDS = ["a church in noto style", "a dog in flat style", "a truck"], [0, 1, 2]
 

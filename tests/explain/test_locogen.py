@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from turpentine.errors import BadArgument, EmptyConcept, UnknownName
+from turpentine.core.errors import BadArgument, EmptyConcept, UnknownName
 from turpentine.explain import Located, LocoGen
-from turpentine.intervals import wilson
 from turpentine.judges.base import PROBABILITY, Column
 from turpentine.models import Model, Sites, count_rows, swap
+from turpentine.stats.intervals import wilson
 
 PROMPTS, SEEDS, STEPS = ["a Church and a dog", "a red church", "a Church and a dog"], [0, 1, 2], 3
 LABELS = ("church", "dog", "fish")

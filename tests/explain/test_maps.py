@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.explain import Maps
-from turpentine.explain.looks import foreground, overlap
+from turpentine.explain._image_stats import foreground, overlap
 from turpentine.models import Model, sample
 from turpentine.models.hooks import record
 from turpentine.models.text import find_subject

@@ -15,8 +15,8 @@ from turpentine.explain.contributions import Contributed
 from turpentine.explain.dynamics import CHANGE, NAMED, UPDATE, WORDS, Unfolding
 from turpentine.explain.heads import HeadsFound
 from turpentine.explain.trace import Traced
-from turpentine.intervals import Estimate
 from turpentine.models import Site, Sites
+from turpentine.stats.intervals import Estimate
 
 NOWHERE = Sites((), ())
 ONE = Site("unet.one", "cross-attention", "UP4", 8, "module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.explain import Clock, Coar, Dynamics, Heads, Intervene, Maps, Segment
 from turpentine.models import Model, count_rows
 

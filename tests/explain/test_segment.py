@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from turpentine.core.errors import BadArgument
 from turpentine.emoji.world import Picture, Placed, render
-from turpentine.errors import BadArgument
 from turpentine.explain import Segment
 from turpentine.explain.segment import MaskNet
 from turpentine.models import Conditioning, Model, count_rows

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from tiny import tiny_sdxl
 
-from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.explain import Tour
 from turpentine.explain.tour import GROUPS
 from turpentine.models import Model, count_rows, load

@@ -11,13 +11,13 @@ import torch
 from explain.brightness import Brightness
 from PIL import Image
 
-from turpentine.errors import BadArgument, EmptyConcept, UnknownName
+from turpentine.core.errors import BadArgument, EmptyConcept, UnknownName
 from turpentine.explain import Trace
-from turpentine.intervals import Rate, paired_bootstrap, wilson
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import Column
 from turpentine.models import Model, count_rows, record, sample
 from turpentine.models.text import find_subject
+from turpentine.stats.intervals import Rate, paired_bootstrap, wilson
 
 PROMPT, SUBJECT, SEED, STEPS = "a dog and a church", "church", 3, 3
 

@@ -10,7 +10,7 @@ from judges.toys import CLASSES, pictures, saved_classifier
 from PIL import Image
 from transformers import ResNetForImageClassification, ResNetModel
 
-from turpentine.errors import ModelNotFound, UnknownName
+from turpentine.core.errors import ModelNotFound, UnknownName
 from turpentine.judges.classifier import IMAGENETTE, ImageClassifier
 
 LABELS = ("Chainsaw", "church")

@@ -8,9 +8,9 @@ from judges.toys import pictures
 from PIL import Image
 from torch import Tensor
 
-from turpentine.emoji.judge import load_judge
+from turpentine.core.errors import BadArgument
+from turpentine.emoji.judge_network import load_judge
 from turpentine.emoji.vision import Residual, images_to_tensor
-from turpentine.errors import BadArgument
 from turpentine.judges.distance import Distance, distance
 
 

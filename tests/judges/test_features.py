@@ -9,11 +9,11 @@ from judges.toys import pictures
 from transformers import CLIPModel, ResNetForImageClassification
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from turpentine.emoji.judge import ANSWERS, load_judge
-from turpentine.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.judges.classifier import ImageClassifier
+from turpentine.judges.feature_maps import as_maps
 from turpentine.judges.features import NETWORKS, Features, extractor
-from turpentine.judges.maps import as_maps
 
 
 @pytest.fixture(params=list(NETWORKS))

@@ -7,9 +7,9 @@ import pytest
 from judges.toys import pictures
 from PIL import Image
 
+from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
 from turpentine.emoji.captions import stream
 from turpentine.emoji.world import render
-from turpentine.errors import BadArgument, ModelNotFound, UnknownName
 from turpentine.judges import nudenet
 from turpentine.judges.nudenet import EXPOSED, PARTS, NudeNet
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.judges import sets
 from turpentine.judges.sets import MEASURES, clip_mmd, fid
 

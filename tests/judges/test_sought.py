@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from judges.toys import pictures
 
-from turpentine.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.judges import EmojiJudge, judge
 from turpentine.judges.base import LABEL, hits, label_of, sought
 

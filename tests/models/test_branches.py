@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.errors import BadArgument
 from turpentine.models import Model, Sites, count_rows, hooked, record, sample, sever, swap
 from turpentine.models.branches import Intervention, branch_rows, run_branches
 from turpentine.models.hooks import tell, zero

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from turpentine.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.models.generate import batches, pair
 
 PROMPTS = [f"a {word}" for word in ("church", "dog", "cat", "car", "house", "truck", "fish", "horn")]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from turpentine.errors import BadWindow, UnknownName
+from turpentine.core.errors import BadWindow, UnknownName
 from turpentine.models import Site, Sites, hooked, record, sample, sever, swap
 from turpentine.models.hooks import preserved_rng
 

@@ -5,9 +5,9 @@ from jaxtyping import TypeCheckError
 from PIL import Image
 from tiny import tiny_sd1
 
-from turpentine.errors import BadArgument, UnknownName, UnsupportedModel
+from turpentine.core.errors import BadArgument, UnknownName, UnsupportedModel
 from turpentine.models import Model, count_rows
-from turpentine.models.unet import eps_from_v
+from turpentine.models.families.unet import eps_from_v
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, StableDiffusionPipeline
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.models import Conditioning, count_rows, sample
 
 SOLVERS = {"ddim": DDIMScheduler, "dpm": DPMSolverMultistepScheduler, "euler": EulerDiscreteScheduler}

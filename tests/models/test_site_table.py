@@ -4,7 +4,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from turpentine.errors import BadArgument, NotFinite, UnknownName
+from turpentine.core.errors import BadArgument, NotFinite, UnknownName
 from turpentine.models import Model
 from turpentine.models.site_table import short_names, top_sites
 

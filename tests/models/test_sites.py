@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turpentine.errors import BadArgument, BadWindow, EmptySelection, MixedSites, UnknownName
+from turpentine.core.errors import BadArgument, BadWindow, EmptySelection, MixedSites, UnknownName
 from turpentine.models import Model, Site, Sites, Window, selected, window_of
 
 UNIVERSE = Sites.all_of(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import tiny_tokenizer
 
-from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.models import Conditioning
 from turpentine.models.text import bare, check_fits, find_all, find_subject, reworded, tokenize, words_of
 

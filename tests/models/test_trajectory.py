@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.models import Trajectory, count_rows, sample
 
 PROMPTS = ["a church", "a dog", "a cat"]

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 
 from turpentine.bench import Case, ErasureResult, Measurement, Protocol, compare, erasure_cases
-from turpentine.bench.rows import rows_of
 from turpentine.bench.run_file import RunFile
-from turpentine.bench.work import Cell, JudgeSpec, Source
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import single_picture
 from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, Picture, render, sprites
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.judges.base import LABEL, Column
+from turpentine.runs.rows import rows_of
+from turpentine.runs.specs import Cell, JudgeSpec, Source
 
 METHOD = {"name": "ESD", "settings": {"sites": "x", "eta": 1.0, "steps": 150, "window": [0.0, 1.0], "erase_from": None}}
 

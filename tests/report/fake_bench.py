@@ -13,16 +13,16 @@ from PIL import Image
 from report.fake import KnowingJudge, picture_of, truth_of
 
 from turpentine.bench import Case, Protocol, erasure_cases
-from turpentine.bench.drawing import Drawn, judged
-from turpentine.bench.plan import Job, Plan
-from turpentine.bench.results import Results, compact
-from turpentine.bench.store import Store
 from turpentine.bench.table import Table, tabulate
-from turpentine.bench.work import Cell, JudgeSpec, Source, State
 from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.world import render
 from turpentine.judges import PictureStatistics
+from turpentine.runs.drawing import Drawn, judged
+from turpentine.runs.plan import Job, Plan
+from turpentine.runs.results import Results, compact
+from turpentine.runs.specs import Cell, JudgeSpec, Source, State
+from turpentine.runs.store import Store
 
 SOURCE = Source("emoji", "ab" * 32, "float32")
 

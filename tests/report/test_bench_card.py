@@ -6,9 +6,9 @@ import pytest
 from report.fake_table import rate, table
 from report.page import HOSTILE
 
-from turpentine.bench.changes import Made
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.report import model_card
+from turpentine.runs.edit_store import Made
 
 GOOD = (-0.8, -0.9, -0.6)
 MADE = Made("ESD", {"steps": 150, "sites": "x", "window": [0.0, 1.0]}, ["church"], "e.safetensors", "ab" * 32, 9.0, 900)

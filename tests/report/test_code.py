@@ -12,13 +12,13 @@ from PIL import Image
 from report.fake import fake_result
 
 import turpentine as tp
-from turpentine import registry
 from turpentine.bench import Case, ErasureResult, Protocol
-from turpentine.bench.methods import facts_of
 from turpentine.concepts import Concept
+from turpentine.core import plugins as registry
 from turpentine.edits import GuidanceChange, Provenance
 from turpentine.models import Model
 from turpentine.report import code
+from turpentine.runs.method_settings import facts_of
 
 CHURCH = Concept("church", templates=("{}",), keep=("castle",))
 

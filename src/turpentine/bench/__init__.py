@@ -1,18 +1,18 @@
 """Runs that measure: cases, judged pictures, comparisons with intervals, and an erasure from end to end."""
 
-from turpentine.bench.cases import Case, erasure_cases, plain_cases
 from turpentine.bench.compare import Change, Comparison, compare
 from turpentine.bench.erasure import ErasureResult, load_erasure, run_erasure
-from turpentine.bench.groups import GROUPS
-from turpentine.bench.ledger import Ledger, LedgerError
-from turpentine.bench.lexicon import world_concept
 from turpentine.bench.measure import Measurement, measure
-from turpentine.bench.plan import Plan
-from turpentine.bench.protocol import Protocol
-from turpentine.bench.results import Results
-from turpentine.bench.store import Store
-from turpentine.bench.work import Cell, JudgeSpec, Source
-from turpentine.intervals import Difference, Rate, paired_bootstrap, wilson
+from turpentine.emoji.lexicon import world_concept
+from turpentine.runs.ledger import Ledger, LedgerError
+from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.results import Results
+from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.store import Store
+from turpentine.stats.intervals import Difference, Rate, paired_bootstrap, wilson
+from turpentine.tasks.cases import Case, erasure_cases, plain_cases
+from turpentine.tasks.groups import GROUPS
 
 __all__ = [
     "GROUPS",

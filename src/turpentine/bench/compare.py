@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from turpentine.bench.groups import GROUPS, SUMMARIES
 from turpentine.bench.measure import Measurement
-from turpentine.errors import BadArgument
-from turpentine.intervals import Difference, Rate, paired_bootstrap
+from turpentine.core.errors import BadArgument
+from turpentine.stats.intervals import Difference, Rate, paired_bootstrap
+from turpentine.tasks.groups import GROUPS, SUMMARIES
 
 
 @dataclass(frozen=True)

@@ -13,24 +13,24 @@ from typing import Protocol as Interface
 
 import polars as pl
 
-from turpentine.bench.cases import Case, erasure_cases, plain_cases
-from turpentine.bench.changes import ending
 from turpentine.bench.compare import Comparison, compare
-from turpentine.bench.ledger import LedgerError, write_table
 from turpentine.bench.measure import Measurement, comparable, measure, pictures_of
-from turpentine.bench.measures import Goal
-from turpentine.bench.methods import facts_of
-from turpentine.bench.protocol import Protocol
+from turpentine.bench.metrics import Goal
 from turpentine.bench.run_file import RunFile
-from turpentine.bench.store import Store
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, EditError, TurpentineError
+from turpentine.core.progress import Progress
 from turpentine.edits import Change, load_change, stack_of
 from turpentine.edits.provenance import library_versions
 from turpentine.emoji.world import TEN
-from turpentine.errors import BadArgument, EditError, TurpentineError
 from turpentine.judges import EmojiJudge, Judge
 from turpentine.models import Model
-from turpentine.progress import Progress
+from turpentine.runs.edit_store import ending
+from turpentine.runs.ledger import LedgerError, write_table
+from turpentine.runs.method_settings import facts_of
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.store import Store
+from turpentine.tasks.cases import Case, erasure_cases, plain_cases
 
 PHASES = ("erase", "before", "after")
 """In this order, so that a setting that cannot be is found before any picture is drawn."""

@@ -11,17 +11,17 @@ from typing import Any, TypeAlias
 import polars as pl
 from PIL import Image
 
-from turpentine.bench import work
-from turpentine.bench.cases import Case
-from turpentine.bench.plan import Plan
-from turpentine.bench.protocol import Protocol
-from turpentine.bench.rows import cell_rows
-from turpentine.bench.store import Store
-from turpentine.bench.work import Cell, JudgeSpec, Pair, Source
-from turpentine.bench.worker import Worker
+from turpentine.core.progress import Progress
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.models import Model
-from turpentine.progress import Progress
+from turpentine.runs import specs as work
+from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.rows import cell_rows
+from turpentine.runs.specs import Cell, JudgeSpec, Pair, Source
+from turpentine.runs.store import Store
+from turpentine.runs.worker import Worker
+from turpentine.tasks.cases import Case
 
 Pictures: TypeAlias = Mapping[Pair, Image.Image]
 

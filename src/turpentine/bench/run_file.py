@@ -11,8 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from turpentine.errors import BadArgument
-from turpentine.files import write_whole
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import BadArgument
 
 FORMAT = 1
 

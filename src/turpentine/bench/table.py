@@ -10,14 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from turpentine.bench.changes import Made
-from turpentine.bench.groups import GROUPS
-from turpentine.bench.measures import NOTHING, Goal, Measure
-from turpentine.bench.plan import Plan
-from turpentine.bench.work import Cell, Recipe
-from turpentine.errors import BadArgument
+from turpentine.bench.metrics import NOTHING, Goal, Measure
+from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest
 from turpentine.judges.collapse import collapse
-from turpentine.keys import digest
+from turpentine.runs.edit_store import Made
+from turpentine.runs.plan import Plan
+from turpentine.runs.specs import Cell, Recipe
+from turpentine.tasks.groups import GROUPS
 
 SCHEMA: Mapping[str, Any] = {
     "cell": pl.String,

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value is: keys of mappings and places in lists, from the top."""

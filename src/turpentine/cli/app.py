@@ -11,20 +11,21 @@ from typing import NoReturn
 from cyclopts import App, Parameter
 
 import turpentine
-from turpentine.cli import faults, terminal
-from turpentine.cli.aiming import with_settings
+from turpentine.cli import error_sentences as faults
+from turpentine.cli import terminal
 from turpentine.cli.amplify import METHOD as AMPLIFIER
 from turpentine.cli.amplify import amplify
 from turpentine.cli.apply import apply
 from turpentine.cli.bench import bench, with_line
+from turpentine.cli.edit_command import with_settings
 from turpentine.cli.erase import METHOD as ERASER
 from turpentine.cli.erase import erase
 from turpentine.cli.explain import INSTRUMENTS, KEEPING, explain_app
 from turpentine.cli.generate import generate
+from turpentine.cli.help_text import summary, with_help
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
-from turpentine.cli.texts import summary, with_help
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (erase, amplify, bench, generate, judge, info, apply, methods)
 

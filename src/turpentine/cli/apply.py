@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from turpentine.cli.meter import busy, shown
 from turpentine.cli.options import Flat, Json, ModelChoice, parse_edit
+from turpentine.cli.progress_bars import busy, shown
 from turpentine.cli.terminal import plain, say, say_json, show_table
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
     from turpentine.edits import Edit, LoRA
@@ -62,7 +62,7 @@ def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) ->
         raise BadArgument(f"An edit's file holds one edit and not {len(edits)}: write one after another.")
     if form != "lora" and rank is not None:
         raise BadArgument("Only a LoRA has a rank: give --to lora with it, or leave out --rank.")
-    from turpentine.edits.export import refuse_taken
+    from turpentine.edits.formats.pipeline import refuse_taken
 
     refuse_taken(out, an_empty_folder_is_free=form == "folder")
     return form
@@ -70,7 +70,7 @@ def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) ->
 
 def _read(edits: Sequence[str], source: ModelChoice) -> tuple[Model, list[Edit]]:
     from turpentine.edits import read_edit
-    from turpentine.edits.foreign import check_readable
+    from turpentine.edits.formats.foreign import check_readable
 
     scales = [parse_edit(text) for text in edits]
     for path, _ in scales:

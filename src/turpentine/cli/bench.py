@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.meter import Phases, busy
+from turpentine.cli.help_text import with_help
 from turpentine.cli.options import Json, ModelChoice
+from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table, warn
-from turpentine.cli.texts import with_help
-from turpentine.errors import BadArgument
-from turpentine.files import safe_name
+from turpentine.core.atomic_files import safe_name
+from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
-    from turpentine.bench.bench_file import Bench
-    from turpentine.bench.estimate import Expected
-    from turpentine.bench.plan import Plan
-    from turpentine.bench.results import Results
-    from turpentine.bench.store import Store
+    from turpentine.bench.file import Bench
     from turpentine.bench.table import Table
-    from turpentine.bench.work import Source
+    from turpentine.runs.estimate import Expected
+    from turpentine.runs.plan import Plan
+    from turpentine.runs.results import Results
+    from turpentine.runs.specs import Source
+    from turpentine.runs.store import Store
 
 FAILED = 1
 PHASES = {
@@ -112,7 +112,7 @@ def with_line(tokens: Sequence[str]) -> Callable[..., int]:
 
 
 def _list_shipped(json: bool) -> None:
-    from turpentine.bench import bench_file
+    from turpentine.bench import file as bench_file
     from turpentine.bench.yaml_lines import read_yaml
 
     rows = [
@@ -129,7 +129,7 @@ def _list_shipped(json: bool) -> None:
 def _load(file: str | None, changes: Sequence[str]) -> Bench:
     if file is None:
         raise BadArgument("There is no bench to run: give a file, or a name of turpentine bench --list.")
-    from turpentine.bench import bench_file
+    from turpentine.bench import file as bench_file
 
     chosen = bench_file.load(file, changes)
     _ = chosen.measures, chosen.asked  # what is wrong in them is said before a model is loaded
@@ -139,7 +139,7 @@ def _load(file: str | None, changes: Sequence[str]) -> Bench:
 def _join(out: Path | None) -> int:
     if out is None:
         raise BadArgument("A worker needs the folder of a bench: give it with --out.")
-    from turpentine.bench import backends
+    from turpentine.runs import backends
 
     with Phases(PHASES) as progress:
         backends.worker(out, progress=progress)
@@ -154,21 +154,21 @@ def _say_downloads(chosen: Bench) -> None:
 
 def _source(model: str, device: str | None, dtype: Any) -> Source:
     """Which model that is; it is loaded again where it draws."""
-    from turpentine.bench.work import Source
+    from turpentine.runs.specs import Source
 
     return Source.of(ModelChoice(model, device, dtype).load(), model, device)
 
 
 def _expected(plan: Plan, folder: Path) -> Expected:
-    from turpentine.bench.estimate import estimate
-    from turpentine.bench.store import Store
+    from turpentine.runs.estimate import estimate
+    from turpentine.runs.store import Store
 
     with busy("Trying how long it takes"):
         return estimate(plan, Store(folder))
 
 
 def _store(folder: Path, retry: bool) -> Store:
-    from turpentine.bench.store import Store
+    from turpentine.runs.store import Store
 
     store = Store(folder)
     if retry:
@@ -177,7 +177,7 @@ def _store(folder: Path, retry: bool) -> Store:
 
 
 def _run(plan: Plan, store: Store, **where: Any) -> Results:
-    from turpentine.bench import backends
+    from turpentine.runs import backends
 
     with Phases(PHASES) as progress:
         return backends.run(plan, store, progress=progress, **where)

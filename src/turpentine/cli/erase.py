@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from turpentine.cli.aiming import RunChoice, pursue
+from turpentine.cli.edit_command import RunChoice, pursue
 from turpentine.cli.options import Flat, Json, ModelChoice
 
 METHOD = "esd-x"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.meter import shown
+from turpentine.cli.help_text import summary, with_help
 from turpentine.cli.options import (
     AtOnce,
     Drawing,
@@ -25,12 +25,12 @@ from turpentine.cli.options import (
     parse_seeds,
     warn_of_unknown_words,
 )
-from turpentine.cli.pictures import picture_files, read_picture
+from turpentine.cli.picture_files import picture_files, read_picture
+from turpentine.cli.progress_bars import shown
 from turpentine.cli.terminal import plain, say, say_json, show_table
-from turpentine.cli.texts import summary, with_help
 from turpentine.cli.tour import tour
-from turpentine.errors import BadArgument
-from turpentine.files import write_whole
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,7 +76,7 @@ def windows(
         the embedded model, none for others.
     """
     from turpentine.explain import Intervene
-    from turpentine.explain.letters import usual
+    from turpentine.explain._codes import usual
 
     texts, numbers = _pairs(prompts, seeds)
     model = _loaded(source, prompts)
@@ -259,7 +259,8 @@ def entangle(
     column: the judge's label for objects.
     by: the judge, such as emoji; that of the emoji world for the embedded model.
     """
-    from turpentine.explain import Entangle, said
+    from turpentine.explain import Entangle
+    from turpentine.explain import summaries as said
 
     named = [_company(text) for text in objects]
     company = dict(named)
@@ -291,7 +292,8 @@ def heads(
     background: a text file with a prompt on each line, such as many captions, that the picture's axes are fitted on;
         the words themselves by default.
     """
-    from turpentine.explain import Heads, said
+    from turpentine.explain import Heads
+    from turpentine.explain import summaries as said
 
     named: dict[str, list[str]] = {}
     for number, group in enumerate(groups, start=1):
@@ -354,7 +356,8 @@ def coar(
     batch_size: rows of the denoiser in one call.
     out: the folder for table.parquet, which erase takes as --sites-from, and plot.png.
     """
-    from turpentine.explain import Coar, said
+    from turpentine.explain import Coar
+    from turpentine.explain import summaries as said
 
     texts, numbers = _pairs(prompts, seeds)
     asked = Coar(kind or Coar.kinds, trials, share, steps, guidance_scale, batch_size)
@@ -490,7 +493,7 @@ def _company(text: str) -> tuple[str, tuple[str, str]]:
 
 def _parts(out: Path) -> Path:
     """Where a long instrument keeps what it has finished."""
-    from turpentine.explain.kept import PARTS
+    from turpentine.explain.cache import PARTS
 
     return out / PARTS
 
@@ -509,7 +512,7 @@ def _tell(
     text: what it comes to. numbers: the same, for JSON. keep: where the instrument kept what it had finished. also:
     files that were written beside these.
     """
-    from turpentine.tensors import discard
+    from turpentine.core.tensors import discard
 
     out.mkdir(parents=True, exist_ok=True)
     table, plot = out / "table.parquet", out / "plot.png"

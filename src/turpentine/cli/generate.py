@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.meter import shown
+from turpentine.cli.contact_sheet import SHEET, Row, contact_sheet
+from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
     AtOnce,
     Flat,
@@ -22,12 +23,11 @@ from turpentine.cli.options import (
     parse_seeds,
     warn_of_unknown_words,
 )
-from turpentine.cli.pictures import Wanted, read_picture, wanted
-from turpentine.cli.sheet import SHEET, Row, contact_sheet
+from turpentine.cli.picture_files import Wanted, read_picture, wanted
+from turpentine.cli.progress_bars import shown
 from turpentine.cli.terminal import plain, say, say_json
-from turpentine.cli.texts import with_help
-from turpentine.errors import BadArgument
-from turpentine.files import write_whole
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
     from turpentine.models import Model

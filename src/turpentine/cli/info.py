@@ -6,10 +6,10 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from turpentine.cli.change import show_change
+from turpentine.cli.info_edit import show_change
 from turpentine.cli.options import Flat, Json, ModelChoice
 from turpentine.cli.terminal import plain, say, say_json, show_table
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
     from turpentine.models import Model, Site, Sites

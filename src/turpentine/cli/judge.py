@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from turpentine.cli.options import Json, judge_called
-from turpentine.cli.pictures import picture_files, prompt_in, read_picture
+from turpentine.cli.picture_files import picture_files, prompt_in, read_picture
 from turpentine.cli.terminal import plain, say_json, show_table
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
     import polars as pl

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, get_type_hints
 
+from turpentine.cli.help_text import descriptions, summary
 from turpentine.cli.options import Json
 from turpentine.cli.terminal import say, say_json, show_table
-from turpentine.cli.texts import descriptions, summary
-from turpentine.named import NamedMethod, find_named, named_methods
+from turpentine.core.named import NamedMethod, find_named, named_methods
 
 
 def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = False) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.meter import busy
+from turpentine.cli.help_text import with_help
+from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, warn
-from turpentine.cli.texts import with_help
-from turpentine.errors import BadArgument
-from turpentine.seeds import parse_seeds as parse_seeds  # what `--seeds` is told
+from turpentine.core.errors import BadArgument
+from turpentine.core.seeds import parse_seeds as parse_seeds  # what `--seeds` is told
 
 if TYPE_CHECKING:
     from turpentine.edits import Change
@@ -51,7 +51,7 @@ class ModelChoice:
 
     def load(self) -> Model:
         """Load it. What must be fetched for that is said first."""
-        from turpentine.models.hub import to_fetch
+        from turpentine.models.loading.hub import to_fetch
 
         fetched = to_fetch(self.model)
         if fetched:

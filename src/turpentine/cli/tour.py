@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from turpentine.cli.meter import Phases, busy
 from turpentine.cli.options import (
     Drawing,
     Flat,
@@ -22,9 +21,10 @@ from turpentine.cli.options import (
     parse_seeds,
     warn_of_unknown_words,
 )
+from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table
-from turpentine.files import safe_name
-from turpentine.numbers import duration
+from turpentine.core.atomic_files import safe_name
+from turpentine.core.formatting import duration
 
 if TYPE_CHECKING:
     from turpentine.explain import Shown, Tour

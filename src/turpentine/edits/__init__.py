@@ -2,12 +2,12 @@
 
 from turpentine.edits.change import Change, load_change
 from turpentine.edits.edit import Edit
-from turpentine.edits.export import save_pipeline
-from turpentine.edits.foreign import import_edit, read_edit
+from turpentine.edits.formats.foreign import import_edit, read_edit
+from turpentine.edits.formats.lora import LoRA
+from turpentine.edits.formats.pipeline import save_pipeline
+from turpentine.edits.formats.single_file import save_single_file
 from turpentine.edits.guidance import GuidanceChange, guidances_of
-from turpentine.edits.lora import LoRA
 from turpentine.edits.provenance import Provenance
-from turpentine.edits.single_file import save_single_file
 from turpentine.edits.stack import EditStack, stack_of
 from turpentine.edits.zeroed import Zeroed
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from turpentine.core.errors import EditError, NotFinite
+from turpentine.core.sealed import digest, read_sealed, write_sealed
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
-from turpentine.errors import EditError, NotFinite
 from turpentine.models import Model
-from turpentine.sealed import digest, read_sealed, write_sealed
 
 
 @dataclass(frozen=True, eq=False)

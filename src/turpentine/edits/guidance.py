@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from turpentine import registry
+from turpentine.core import plugins as registry
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import EditError, NotFinite, TurpentineError, WrongBase
 from turpentine.edits.provenance import Provenance
-from turpentine.errors import EditError, NotFinite, TurpentineError, WrongBase
-from turpentine.files import write_whole
 from turpentine.models import Blend, Combination, Guidance, Model
 
 FORMAT = 1

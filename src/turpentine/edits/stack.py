@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.edits.edit import Edit
 from turpentine.edits.guidance import guidances_of
-from turpentine.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.models import Model
 
 

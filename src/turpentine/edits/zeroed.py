@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Int, Int64, Shaped, UInt8
 from torch import Tensor
 
-from turpentine.errors import EditError
+from turpentine.core.errors import EditError
 
 _BITS = 7  # of a number in each of its bytes; the eighth says that more follow
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cyclopts import App
 
-from turpentine.errors import TurpentineError
+from turpentine.core.errors import TurpentineError
 
 app = App(name="python -m turpentine.emoji", help="The embedded emoji model: how it is made.")
 

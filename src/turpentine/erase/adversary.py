@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from turpentine.erase.linear import Map, Rows, cholesky
-from turpentine.errors import BadArgument, NotFinite
+from turpentine.core.errors import BadArgument, NotFinite
+from turpentine.erase._closed_form.linear import Map, Rows, cholesky
 
 Regulariser = Literal["zero", "target", "surrogate"]
 

@@ -10,19 +10,19 @@ from typing import Any, ClassVar
 
 import torch
 
+from turpentine.attribution import Attribution, Objective, approximation, attributable
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
+from turpentine.core.plugins import method
+from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance, Zeroed
-from turpentine.erase.attributing import KeptGradients
+from turpentine.erase._attribution_run import KeptGradients
+from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
+from turpentine.erase._training.checkpoint import Checkpoint, facts_of
+from turpentine.erase._training.draws import draws, noise_seeds
+from turpentine.erase._training.meter import TRAINED_ROW
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
-from turpentine.erase.pruning import Per, check_per, check_share, together, zeroed_by
-from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
-from turpentine.erase.tuning.draws import draws, noise_seeds
-from turpentine.erase.tuning.meter import TRAINED_ROW
-from turpentine.errors import BadArgument
 from turpentine.models import Model, Selection, Trajectory, window_of
-from turpentine.models.attribution import Attribution, Objective, approximation, attributable
-from turpentine.progress import Progress
-from turpentine.registry import method
 
 
 @method
@@ -90,7 +90,7 @@ class CAD(Sized):
 
         progress: called with rows of the denoiser done and in all, a row with its gradient counted three times.
         checkpoint: a folder to keep the state in, every 15 seconds and on Ctrl-C; the same call with it goes on to the
-        same edit. It stays until `turpentine.tensors.discard` removes it.
+        same edit. It stays until `turpentine.core.tensors.discard` removes it.
         Raises BadArgument, BadWindow or EmptySelection for settings before any work; NotFinite, naming the weight and
         the timestep; KeyboardInterrupt, saying how to go on.
         """

@@ -11,20 +11,20 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image
 
+from turpentine.attribution import Attribution, Objective, attributable
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
+from turpentine.core.plugins import method
+from turpentine.core.progress import Progress
 from turpentine.edits import Edit
-from turpentine.erase.attributing import KeptGradients
+from turpentine.erase._attribution_run import KeptGradients
+from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
+from turpentine.erase._training.checkpoint import Checkpoint, facts_of
+from turpentine.erase._training.draws import draws, noise_seeds
+from turpentine.erase._training.meter import TRAINED_ROW
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
 from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
-from turpentine.erase.pruning import Per, check_per, check_share, together, zeroed_by
-from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
-from turpentine.erase.tuning.draws import draws, noise_seeds
-from turpentine.erase.tuning.meter import TRAINED_ROW
-from turpentine.errors import BadArgument
 from turpentine.models import Model, Selection, check_windowless
-from turpentine.models.attribution import Attribution, Objective, attributable
-from turpentine.progress import Progress
-from turpentine.registry import method
 
 
 @method

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import EmptyConcept
+from turpentine.core.progress import Progress
 from turpentine.edits import Provenance, stack_of
-from turpentine.errors import EmptyConcept
 from turpentine.models import Model, Sites, is_small
-from turpentine.progress import Progress
 
 Method = TypeVar("Method", bound="Sized")
 

@@ -13,11 +13,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from turpentine.concepts import TEMPLATES, Concept
+from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
+from turpentine.core.plugins import method
+from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Zeroed
+from turpentine.erase._pruning import check_share, largest, together
+from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.erase.pruning import check_share, largest, together
-from turpentine.erase.tuning.draws import draws, noise_seeds
-from turpentine.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.models import (
     Call,
     ClassifierFree,
@@ -30,8 +32,6 @@ from turpentine.models import (
     selected,
     window_of,
 )
-from turpentine.progress import Progress
-from turpentine.registry import method
 
 AT_ONCE = 8
 

@@ -14,20 +14,20 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
+from turpentine.core.plugins import method
+from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance
+from turpentine.erase._training.adam import Adam, train
+from turpentine.erase._training.checkpoint import Checkpoint, facts_of
+from turpentine.erase._training.fresh import FreshStates
+from turpentine.erase._training.masters import Masters
+from turpentine.erase._training.meter import Meter
+from turpentine.erase._training.states import Batch, Lesson, Predictions, Sampling
+from turpentine.erase._training.stored import StoredStates
 from turpentine.erase.common import Sized, as_concepts, provenance_of
-from turpentine.erase.tuning.adam import Adam, train
-from turpentine.erase.tuning.checkpoint import Checkpoint, facts_of
-from turpentine.erase.tuning.fresh import FreshStates
-from turpentine.erase.tuning.masters import Masters
-from turpentine.erase.tuning.meter import Meter
-from turpentine.erase.tuning.states import Batch, Lesson, Predictions, Sampling
-from turpentine.erase.tuning.stored import StoredStates
-from turpentine.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.models import Model, Selection, Sites, check_in_denoiser, selected, window_of
 from turpentine.models.site_table import top_sites
-from turpentine.progress import Progress
-from turpentine.registry import method
 
 SETS: Mapping[str, dict[str, Any]] = {
     "x": {"kind": "cross-attention"},
@@ -121,7 +121,7 @@ class ESD(Sized):
 
         progress: called with rows of the denoiser done and in all, a row of an update counted three times for its
         backward pass. checkpoint: a folder to keep the state in, every 15 seconds and on Ctrl-C; the same call with it
-        goes on to the same edit, bit by bit. It stays until `turpentine.tensors.discard` removes it.
+        goes on to the same edit, bit by bit. It stays until `turpentine.core.tensors.discard` removes it.
         Raises BadArgument, BadWindow, EmptySelection or UnknownName for settings before any work; NotFinite, naming the
         weight and the update; KeyboardInterrupt, saying how to go on.
         """

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from turpentine.concepts import Concept
-from turpentine.errors import BadArgument
-from turpentine.files import one_line
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import BadArgument
 from turpentine.models import ClassifierFree, Model
 
 if TYPE_CHECKING:
-    from turpentine.emoji.judge import JudgeNet
+    from turpentine.emoji.judge_network import JudgeNet
 
 Source = Literal["generated", "world"]
 
@@ -54,7 +54,7 @@ def from_world(concept: Concept, count: int, seed: int, size: int) -> list[Image
 
     size: their side in pixels. Raises BadArgument where the judge gets too few right.
     """
-    from turpentine.emoji.judge import load_judge  # only here is the world needed
+    from turpentine.emoji.judge_network import load_judge  # only here is the world needed
 
     judge, rng = load_judge(), np.random.default_rng(seed)
     drawn = _draw(concept, 20 * count, rng, size)
@@ -85,7 +85,7 @@ def _opened(path: str) -> Image.Image:
 
 def _answers(concept: Concept) -> tuple[str, ...]:
     """What the judge can say of such a concept, in its own order."""
-    from turpentine.emoji.judge import ANSWERS
+    from turpentine.emoji.judge_network import ANSWERS
 
     return ANSWERS[concept.kind] if concept.kind in _DRAWN else ()
 

@@ -13,12 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
+from turpentine.core.plugins import method
+from turpentine.core.progress import Progress
 from turpentine.edits import GuidanceChange
 from turpentine.erase.common import as_concepts, provenance_of
-from turpentine.errors import BadArgument
 from turpentine.models import Combination, Conditioning, Guidance, Model
-from turpentine.progress import Progress
-from turpentine.registry import method
 
 Latents = Float[Tensor, "batch channel height width"]
 

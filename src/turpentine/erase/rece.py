@@ -10,16 +10,16 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
+from turpentine.core.plugins import method
+from turpentine.core.progress import Progress
 from turpentine.edits import Edit
+from turpentine.erase._closed_form.linear import Rows, Scales, Shift, solve
+from turpentine.erase._closed_form.text_states import key_and_value_weights, text_states
+from turpentine.erase._closed_form.uce_objective import FORMS, Lesson, lesson, shifted
 from turpentine.erase.adversary import Adversary, Regulariser, answers
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.erase.linear import Rows, Scales, Shift, solve
-from turpentine.erase.reading import key_and_value_weights, text_states
-from turpentine.erase.unified import FORMS, Lesson, lesson, shifted
-from turpentine.errors import BadArgument
 from turpentine.models import Model, Selection
-from turpentine.progress import Progress
-from turpentine.registry import method
 
 START = FORMS["paper"]
 """What the first edit is; its λ is 0.5 and its a is 1."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
+from turpentine.core.plugins import method
+from turpentine.core.progress import Progress
 from turpentine.edits import Edit
+from turpentine.erase._closed_form.linear import Scales, solve
+from turpentine.erase._closed_form.text_states import key_and_value_weights
+from turpentine.erase._closed_form.uce_objective import FORMS, lesson, shifted
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.erase.linear import Scales, solve
-from turpentine.erase.reading import key_and_value_weights
-from turpentine.erase.unified import FORMS, lesson, shifted
 from turpentine.models import Model, Selection
-from turpentine.progress import Progress
-from turpentine.registry import method
 
 
 @method

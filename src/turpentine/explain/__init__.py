@@ -1,5 +1,6 @@
 """Where, when and how a model knows a concept: instruments that give a table, a picture of it, and sites to edit."""
 
+from turpentine.explain._codes import intervention
 from turpentine.explain.agreement import Agreed, Agreement
 from turpentine.explain.clock import Clock
 from turpentine.explain.coar import Coar, Regressed
@@ -9,7 +10,6 @@ from turpentine.explain.entangle import Entangle, Entangled
 from turpentine.explain.finding import Finding
 from turpentine.explain.heads import Heads, HeadsFound
 from turpentine.explain.intervene import Intervene, Interventions
-from turpentine.explain.letters import intervention
 from turpentine.explain.locogen import Located, LocoGen
 from turpentine.explain.maps import Mapped, Maps
 from turpentine.explain.segment import Segment, Segmented

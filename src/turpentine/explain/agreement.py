@@ -10,11 +10,11 @@ import polars as pl
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from turpentine.errors import BadArgument, NotFinite
+from turpentine.core.errors import BadArgument, NotFinite
+from turpentine.core.progress import Progress
 from turpentine.explain.finding import Finding
 from turpentine.models.site_table import SCORE_COLUMNS, short_names
 from turpentine.models.sites import Sites
-from turpentine.progress import Progress
 
 Values = Float[np.ndarray, " site"]
 

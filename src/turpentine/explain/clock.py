@@ -12,18 +12,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from turpentine.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.progress import Progress
+from turpentine.core.suggest import offer
+from turpentine.explain._codes import GROUPS, group
+from turpentine.explain.cache import Kept
 from turpentine.explain.intervene import Interventions, draw_branches
-from turpentine.explain.kept import Kept
-from turpentine.explain.letters import GROUPS, group
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention
 from turpentine.models.generate import fitting_pairs
 from turpentine.models.hooks import Before, Call
 from turpentine.models.model import Model
 from turpentine.models.sampler import started
-from turpentine.nearest import offer
-from turpentine.progress import Progress
 
 SHUFFLED = "shuffled"
 _TIME = re.compile(r"([+\-=])(\d*\.?\d+)")

@@ -20,17 +20,17 @@ from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from turpentine.errors import BadArgument
+from turpentine.attribution import Objective, attribute
+from turpentine.attribution.approximation import pearson
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
+from turpentine.explain.cache import Kept
 from turpentine.explain.finding import Finding
-from turpentine.explain.kept import Kept
-from turpentine.intervals import Estimate
-from turpentine.models.attribution import Objective, attribute
-from turpentine.models.attribution.approximation import pearson
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Model
 from turpentine.models.sites import Site, Sites
 from turpentine.models.trajectory import Trajectory
-from turpentine.progress import Progress
+from turpentine.stats.intervals import Estimate
 
 CONFIDENCE = 0.95
 AT_ONCE = 10

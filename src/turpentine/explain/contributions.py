@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
+from turpentine.explain._image_stats import foreground
 from turpentine.explain.finding import Finding
-from turpentine.explain.looks import foreground
-from turpentine.intervals import mean_score
 from turpentine.models.attention import grid
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
@@ -25,7 +25,7 @@ from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Sites
-from turpentine.progress import Progress
+from turpentine.stats.intervals import mean_score
 
 Heat = Float[np.ndarray, "height width"]
 

@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
+from turpentine.core.progress import Progress
 from turpentine.explain.finding import Finding
-from turpentine.intervals import mean_score
 from turpentine.models.attention import probabilities
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
@@ -28,7 +28,7 @@ from turpentine.models.sampler import Step, sample
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import find_subject
-from turpentine.progress import Progress
+from turpentine.stats.intervals import mean_score
 
 Maps = Float[np.ndarray, "step height width"]
 Key = TypeVar("Key", bound=Hashable)

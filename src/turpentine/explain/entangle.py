@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from turpentine.concepts import with_article
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
 from turpentine.explain.finding import Finding
-from turpentine.intervals import Difference, Rate, paired_bootstrap
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.models.generate import fitting_pairs
 from turpentine.models.model import Model
-from turpentine.progress import Progress
+from turpentine.stats.intervals import Difference, Rate, paired_bootstrap
 
 ALONE, NEAR, FAR = "alone", "beside a neighbour", "beside another"
 """The company that an object has in its prompt."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 from matplotlib.figure import Figure
 
-from turpentine.files import write_whole
+from turpentine.core.atomic_files import write_whole
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Sites
 

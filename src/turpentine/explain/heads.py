@@ -14,13 +14,13 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.explain.finding import Finding
-from turpentine.intervals import mean_score
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sites import Sites
 from turpentine.models.text import check_fits, find_subject
+from turpentine.stats.intervals import mean_score
 
 Points = Float[np.ndarray, "word feature"]
 Distances = Float[np.ndarray, "*set word word"]

@@ -17,19 +17,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
+from turpentine.explain._codes import WINDOWS, intervention, is_idle
+from turpentine.explain._image_stats import channels_first, foreground, high_share, overlap
+from turpentine.explain.cache import Kept
 from turpentine.explain.finding import Finding
-from turpentine.explain.kept import Kept
-from turpentine.explain.letters import WINDOWS, intervention, is_idle
-from turpentine.explain.looks import channels_first, foreground, high_share, overlap
-from turpentine.intervals import Rate, mean_score
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention, pictures_at_once, run_branches
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Latents, Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.sites import Sites
-from turpentine.progress import Progress
+from turpentine.stats.intervals import Rate, mean_score
 
 UNTOUCHED = "untouched"
 
@@ -38,7 +38,7 @@ UNTOUCHED = "untouched"
 class Intervene:
     """Pictures under interventions beside the untouched ones of the same prompts and seeds.
 
-    letters: the interventions, such as "q1", "oLOWRES", "p2:MID"; see `turpentine.explain.letters`.
+    letters: the interventions, such as "q1", "oLOWRES", "p2:MID"; see `turpentine.explain._codes`.
     kind: of the modules that they name. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call, at most,
     unless the interventions on one picture need more; memory grows with it.
     """

@@ -10,11 +10,11 @@ import polars as pl
 from matplotlib.figure import Figure
 from PIL import Image
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
+from turpentine.explain.cache import Kept
 from turpentine.explain.finding import Finding
 from turpentine.explain.intervene import UNTOUCHED, draw_branches
-from turpentine.explain.kept import Kept
-from turpentine.intervals import Rate
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.models.branches import Intervention, pictures_at_once
 from turpentine.models.generate import batches, fitting_pairs
@@ -23,7 +23,7 @@ from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import check_fits, find_subject, reworded, subject_ids
-from turpentine.progress import Progress
+from turpentine.stats.intervals import Rate
 
 
 @dataclass(frozen=True)

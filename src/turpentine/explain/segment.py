@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
+from turpentine.explain._image_stats import overlap
 from turpentine.explain.finding import Finding
-from turpentine.explain.looks import overlap
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.images import encode_pixels, to_pixels
 from turpentine.models.model import Model
 from turpentine.models.text import check_fits
-from turpentine.progress import Progress
 
 Mask = Bool[np.ndarray, "height width"]
 Alpha = Float[np.ndarray, "height width"]

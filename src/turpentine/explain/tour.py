@@ -15,24 +15,24 @@ import polars as pl
 import torch
 from matplotlib.figure import Figure
 
-from turpentine.errors import BadArgument, EmptyConcept
-from turpentine.explain import said
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.progress import Progress
+from turpentine.core.tensors import discard
+from turpentine.explain import summaries as said
+from turpentine.explain._codes import intervention
+from turpentine.explain.cache import PARTS, circumstances
 from turpentine.explain.dynamics import Dynamics
 from turpentine.explain.heads import Heads
 from turpentine.explain.intervene import UNTOUCHED, Intervene, Interventions
-from turpentine.explain.kept import PARTS, circumstances
-from turpentine.explain.letters import intervention
 from turpentine.explain.maps import Maps
 from turpentine.explain.trace import KINDS, Trace
-from turpentine.files import write_whole
 from turpentine.judges.base import Judge, Sought, sought
 from turpentine.models.branches import branch_rows, pictures_at_once, runs_at_once
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.text import check_fits, find_subject, words_of
-from turpentine.progress import Progress
-from turpentine.tensors import discard
 
 QUARTERS = ("1", "2", "3", "4")
 """The thesis's windows that follow one another; see `letters.WINDOWS`."""

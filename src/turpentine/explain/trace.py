@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
+from turpentine.explain.cache import Kept
 from turpentine.explain.finding import Finding
-from turpentine.explain.kept import Kept
-from turpentine.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
 from turpentine.judges.base import Judge, column_of, hits, label_of
 from turpentine.models.branches import Intervention, run_branches, runs_at_once
 from turpentine.models.conditioning import Conditioning
@@ -35,7 +35,7 @@ from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.site_table import short_names
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import Places, find_subject
-from turpentine.progress import Progress
+from turpentine.stats.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
 
 Scores: TypeAlias = Shaped[np.ndarray, " picture"]
 """Numbers, or of a label whether each picture is a hit."""

@@ -13,8 +13,8 @@ from PIL import Image
 from typing_extensions import Protocol, runtime_checkable
 
 from turpentine.concepts import TEMPLATES, Concept
-from turpentine.errors import BadArgument, UnknownName
-from turpentine.nearest import offer
+from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.suggest import offer
 
 Told = TypeVar("Told")
 

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import polars as pl
 from PIL import Image
 
-from turpentine.errors import UnknownName
+from turpentine.core.errors import UnknownName
+from turpentine.core.suggest import offer
 from turpentine.judges.base import PROBABILITY, Column
-from turpentine.judges.classifying import HubClassifier
-from turpentine.nearest import offer
+from turpentine.judges.hf_classifier import HubClassifier
 
 IMAGENETTE = (
     "cassette player",

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.judges.base import Column, told
+from turpentine.judges.feature_maps import Maps
 from turpentine.judges.features import Extractor, extractor
-from turpentine.judges.maps import Maps
 
 REVISION = "1"
 """Of the code here; raise it with any change that could give another score."""

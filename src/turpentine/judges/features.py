@@ -13,17 +13,17 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from turpentine.emoji.judge import JudgeNet, load_judge, weights_path
+from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
+from turpentine.core.suggest import offer
+from turpentine.emoji.judge_network import JudgeNet, load_judge, weights_path
 from turpentine.emoji.vision import images_to_tensor
 from turpentine.emoji.world import SIZE
-from turpentine.errors import BadArgument, ModelNotFound, UnknownName
 from turpentine.judges.base import LABEL, Column
-from turpentine.judges.classifying import HubClassifier
-from turpentine.judges.hub import BATCH
-from turpentine.judges.maps import Maps, cnn_maps
+from turpentine.judges.feature_maps import Maps, cnn_maps
+from turpentine.judges.hf_classifier import HubClassifier
+from turpentine.judges.hub_network import BATCH
 from turpentine.judges.towers import ClipTowers, EmojiTowers
 from turpentine.judges.weights import weights_digest
-from turpentine.nearest import offer
 
 REVISION = "1"
 """Of the code here; raise it with any change that could give another vector."""

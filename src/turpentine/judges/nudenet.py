@@ -16,10 +16,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from turpentine.errors import BadArgument, ModelNotFound, UnknownName
+from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
+from turpentine.core.suggest import offer
 from turpentine.judges.base import LABEL, Column
 from turpentine.judges.weights import file_digest
-from turpentine.nearest import offer
 
 REVISION = "1"
 """Of the code here; raise it with any change that could give another count."""

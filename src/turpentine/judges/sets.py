@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 Vectors: TypeAlias = Float[np.ndarray, "_ _"]
 """A vector for each picture; two sets may differ in both numbers, which is then one of our own errors."""

@@ -14,16 +14,24 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
+from turpentine.core.errors import ModelNotFound
 from turpentine.emoji import WEIGHTS
 from turpentine.emoji.towers import FILE, load_towers
 from turpentine.emoji.towers import Towers as EmojiNetworks
 from turpentine.emoji.vision import images_to_tensor
 from turpentine.emoji.world import SIZE
-from turpentine.errors import ModelNotFound
-from turpentine.judges.hub import BATCH, batches, processing, read_network, read_processor, read_tokenizer, to_fetch
-from turpentine.judges.maps import Maps, as_maps, cnn_maps, joined
+from turpentine.judges.feature_maps import Maps, as_maps, cnn_maps, joined
+from turpentine.judges.hub_network import (
+    BATCH,
+    batches,
+    processing,
+    read_network,
+    read_processor,
+    read_tokenizer,
+    to_fetch,
+)
 from turpentine.judges.weights import weights_digest
-from turpentine.models.quiet import quiet
+from turpentine.models.loading.quiet_logging import quiet
 
 REVISION = "1"
 """Of the code here; raise it with any change that could give another vector."""

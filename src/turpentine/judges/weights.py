@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from turpentine.sealed import digest
+from turpentine.core.sealed import digest
 
 
 def weights_digest(code: str, *networks: nn.Module) -> str:

@@ -1,13 +1,13 @@
 """A text-to-image diffusion model behind one small interface, whichever family it is of."""
 
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.scale import is_small
+from turpentine.models.families.schedule import Moment, Window
 from turpentine.models.guidance import Blend, ClassifierFree, Combination, Guidance
 from turpentine.models.hooks import Call, count_rows, hooked, record, sever, swap
-from turpentine.models.load import load
+from turpentine.models.loading.load import load
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
-from turpentine.models.scale import is_small
-from turpentine.models.schedule import Moment, Window
 from turpentine.models.sites import (
     Selection,
     Site,

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from turpentine.core.progress import Progress
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.hooks import After, Before, Call, hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import Latents, rows_in_a_step, sample
 from turpentine.models.sites import Site, Sites, as_sites
-from turpentine.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
 from turpentine.models.guidance import Combination, Guidance
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
 from turpentine.models.text import check_fits
-from turpentine.progress import Progress
 
 
 def generate(

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from turpentine.errors import BadWindow
+from turpentine.core.errors import BadWindow
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.schedule import Moment
 from turpentine.models.model import Model
-from turpentine.models.schedule import Moment
 from turpentine.models.sites import Site, Sites, as_sites
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 
 Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]

@@ -11,15 +11,15 @@ from jaxtyping import Float, Shaped
 from PIL import Image
 from torch import Tensor, nn
 
-from turpentine.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.progress import Progress
 from turpentine.models import fingerprint, images, text
-from turpentine.models.anatomy import find_sites
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.anatomy import find_sites
+from turpentine.models.families.schedule import SMALLEST_ALPHA_BAR, Moment, alpha_bar_at, make_scheduler
+from turpentine.models.families.unet import eps_from_v, predict, read_family
 from turpentine.models.guidance import Guidance
-from turpentine.models.schedule import SMALLEST_ALPHA_BAR, Moment, alpha_bar_at, make_scheduler
 from turpentine.models.sites import Sites
-from turpentine.models.unet import eps_from_v, predict, read_family
-from turpentine.progress import Progress
 
 COMPONENTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 

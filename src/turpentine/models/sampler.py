@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from turpentine.errors import BadArgument
+from turpentine.core.errors import BadArgument
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.schedule import Moment
 from turpentine.models.guidance import Combination, Guidance, unguided
 from turpentine.models.model import Model
-from turpentine.models.schedule import Moment
 
 Latents = Float[Tensor, "batch channel height width"]
 

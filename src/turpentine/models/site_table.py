@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from turpentine.errors import BadArgument, NotFinite, UnknownName
-from turpentine.files import one_line
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import BadArgument, NotFinite, UnknownName
 from turpentine.models.sites import Site, Sites
 
 SITE_COLUMNS = ("site", "module", "layer", "weight", "parameter", "name")

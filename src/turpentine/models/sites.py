@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
-from turpentine.errors import BadArgument, EmptySelection, MixedSites, UnknownName
-from turpentine.models.schedule import Window
+from turpentine.core.errors import BadArgument, EmptySelection, MixedSites, UnknownName
+from turpentine.models.families.schedule import Window
 
 Level = Literal["module", "layer"]
 Names = str | Collection[str]

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from turpentine.errors import BadArgument, EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.models.conditioning import Conditioning
 
 

@@ -13,14 +13,14 @@ from jaxtyping import Float, Int, Shaped
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from turpentine.errors import BadArgument
-from turpentine.files import one_line
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Progress
+from turpentine.core.tensors import save_tensors
 from turpentine.models.generate import batches, pair
 from turpentine.models.guidance import ClassifierFree
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
-from turpentine.progress import Progress
-from turpentine.tensors import save_tensors
 
 _TENSORS = ("timesteps", "x", "eps_cond", "eps_uncond", "latents")
 

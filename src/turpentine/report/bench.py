@@ -9,18 +9,18 @@ from typing import Any
 
 import polars as pl
 
-from turpentine.bench.methods import facts_of
-from turpentine.bench.plan import Plan
-from turpentine.bench.results import Results
-from turpentine.bench.store import Store
 from turpentine.bench.table import Table
-from turpentine.files import write_whole
+from turpentine.core.atomic_files import write_whole
 from turpentine.report import bench_facts
 from turpentine.report.bench_failures import failures
 from turpentine.report.bench_grid import Picture, grids
 from turpentine.report.bench_lines import Line, amplifies, columns, lines, pooled
 from turpentine.report.bench_scatter import HEIGHT, WIDTH, scatter
 from turpentine.report.template import fill
+from turpentine.runs.method_settings import facts_of
+from turpentine.runs.plan import Plan
+from turpentine.runs.results import Results
+from turpentine.runs.store import Store
 
 REPORT = "report.html"
 

@@ -7,18 +7,18 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from turpentine.bench.changes import Made
-from turpentine.bench.plan import Plan
-from turpentine.bench.results import Results
-from turpentine.bench.store import Store
 from turpentine.bench.table import Table
-from turpentine.errors import BadArgument
-from turpentine.files import safe_name, write_whole
-from turpentine.numbers import percent
+from turpentine.core.atomic_files import safe_name, write_whole
+from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import percent
 from turpentine.report.bench_facts import citation, protocol, settings
 from turpentine.report.bench_failures import failures_of
 from turpentine.report.bench_lines import Line, Number, amplifies, columns, lines
 from turpentine.report.markdown import escaped, markdown_table
+from turpentine.runs.edit_store import Made
+from turpentine.runs.plan import Plan
+from turpentine.runs.results import Results
+from turpentine.runs.store import Store
 
 CARDS = "cards"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from turpentine.bench.groups import is_kept
-from turpentine.numbers import percent
+from turpentine.core.formatting import percent
 from turpentine.report.bench_lines import UNEDITED, Line, Number
+from turpentine.tasks.groups import is_kept
 
 SHOWN = 8
 """Failures of a kind on a page, the worst first."""

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import polars as pl
 from PIL import Image
 
-from turpentine.bench.groups import GROUPS, heading, is_kept
 from turpentine.report.bench_lines import UNEDITED
 from turpentine.report.gallery import Shot
 from turpentine.report.pictures import data_uri, is_small
+from turpentine.tasks.groups import GROUPS, heading, is_kept
 
 CONCEPTS = 12
 """Concepts on a page; the pictures of the others are in the bench's folder."""

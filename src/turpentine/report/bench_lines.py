@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import polars as pl
 
-from turpentine import numbers
-from turpentine.bench.groups import GROUPS, heading, is_kept
 from turpentine.bench.table import HITS, Table
+from turpentine.core import formatting as numbers
+from turpentine.tasks.groups import GROUPS, heading, is_kept
 
 UNEDITED = "unedited"
 """What the model as it is, is called in the place of a method."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from turpentine.bench.groups import is_kept
 from turpentine.report.bench_lines import Column, Line, Number
+from turpentine.tasks.groups import is_kept
 
 WIDTH, HEIGHT = 720, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 700, 16, 400

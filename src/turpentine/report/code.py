@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from turpentine.bench import ErasureResult
 from turpentine.concepts import Concept
+from turpentine.core.atomic_files import one_line
+from turpentine.core.plugins import methods
 from turpentine.edits import Edit
-from turpentine.files import one_line
-from turpentine.registry import methods
 
 _PROTOCOL = ("steps", "guidance_scale", "solver", "seeds", "size", "negative_prompt")
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from turpentine.bench import ErasureResult
-from turpentine.files import write_whole
+from turpentine.core.atomic_files import write_whole
 from turpentine.report import code, gallery, recipe, story
 from turpentine.report.template import fill
 

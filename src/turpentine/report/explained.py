@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from turpentine.core.atomic_files import write_whole
 from turpentine.explain import Shown
 from turpentine.explain.tour import DPI
-from turpentine.files import write_whole
 from turpentine.report.template import fill
 
 SHOWN = 92

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from turpentine.bench import ErasureResult, Measurement
-from turpentine.bench.groups import heading, is_kept
 from turpentine.report.pictures import data_uri, is_small
+from turpentine.tasks.groups import heading, is_kept
 
 SHOWN = 8
 """Seeds of a prompt on a page; the rest is in the result's folder."""

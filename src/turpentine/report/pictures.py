@@ -6,7 +6,7 @@ import base64
 
 from PIL import Image
 
-from turpentine.pictures import encoded
+from turpentine.core.imaging import encoded
 
 LARGEST = 256
 """Larger pictures are made smaller, to this many pixels on the longer side, so that a page can be sent by mail."""

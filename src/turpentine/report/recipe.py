@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from turpentine.bench import ErasureResult
+from turpentine.core.formatting import duration
 from turpentine.edits import Edit, GuidanceChange
-from turpentine.numbers import duration
 from turpentine.report.code import is_selection
 
 

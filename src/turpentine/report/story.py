@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from turpentine.bench import GROUPS, Change, ErasureResult
-from turpentine.bench.groups import SUMMARIES, heading, is_kept
-from turpentine.numbers import duration
+from turpentine.core.formatting import duration
+from turpentine.tasks.groups import SUMMARIES, heading, is_kept
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import jinja2
 
 import turpentine
-from turpentine import numbers
-from turpentine.files import one_line
+from turpentine.core import formatting as numbers
+from turpentine.core.atomic_files import one_line
 
 
 def fill(name: str, script: str = "", **values: Any) -> str:

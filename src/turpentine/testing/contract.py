@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import EmptyConcept, EmptySelection, NotFinite, WrongBase
 from turpentine.edits import Change, Edit, Provenance, guidances_of, load_change, stack_of
-from turpentine.errors import EmptyConcept, EmptySelection, NotFinite, WrongBase
 from turpentine.models import Model
 from turpentine.testing.state import digests, weights_hash
 from turpentine.testing.toys import tiny_sd1, tiny_sd2_v, tiny_sdxl

@@ -8,12 +8,12 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from turpentine.emoji.judge import FILE as JUDGE_FILE
-from turpentine.emoji.judge import JudgeNet
+from turpentine.core.tensors import save_tensors
+from turpentine.emoji.judge_network import FILE as JUDGE_FILE
+from turpentine.emoji.judge_network import JudgeNet
 from turpentine.emoji.towers import FILE as TOWERS_FILE
 from turpentine.emoji.towers import Towers
-from turpentine.emoji.train.unet import scheduler
-from turpentine.tensors import save_tensors
+from turpentine.emoji.train.denoiser import scheduler
 
 SHARD = "12MB"
 

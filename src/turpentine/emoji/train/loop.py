@@ -14,10 +14,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import NotFinite
+from turpentine.core.tensors import save_tensors
 from turpentine.emoji.train.muon import Muon
-from turpentine.errors import NotFinite
-from turpentine.files import write_whole
-from turpentine.tensors import save_tensors
 
 Loss = Callable[[np.random.Generator], Tensor]
 """Draws a batch from the generator and gives its mean loss; everything random comes from the generator."""

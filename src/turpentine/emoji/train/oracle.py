@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from turpentine.core.errors import BadArgument
 from turpentine.emoji.captions import Captioned, Mixture, draw
 from turpentine.emoji.world import OBJECTS, SCENES, STYLES
-from turpentine.errors import BadArgument
 
 
 @dataclass(frozen=True)

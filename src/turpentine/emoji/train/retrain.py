@@ -9,7 +9,7 @@ from pathlib import Path
 from diffusers import AutoencoderKL
 
 from turpentine.emoji import WEIGHTS
-from turpentine.emoji.judge import load_judge
+from turpentine.emoji.judge_network import load_judge
 from turpentine.emoji.towers import load_towers
 from turpentine.emoji.train.assemble import assemble
 from turpentine.emoji.train.oracle import Oracle

@@ -13,16 +13,19 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import nn
 
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import BadArgument
+from turpentine.core.tensors import save_tensors
 from turpentine.emoji.captions import HARD, WORLD, draw
-from turpentine.emoji.judge import JudgeNet
+from turpentine.emoji.judge_network import JudgeNet
 from turpentine.emoji.towers import Towers, text_config
-from turpentine.emoji.train import autoencoder, judge, towers, unet
+from turpentine.emoji.train import autoencoder
+from turpentine.emoji.train import denoiser as unet
+from turpentine.emoji.train import judge_stage as judge
+from turpentine.emoji.train import towers_stage as towers
 from turpentine.emoji.train.loop import Loss, Run
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import Preset, Stage
-from turpentine.errors import BadArgument
-from turpentine.files import write_whole
-from turpentine.tensors import save_tensors
 
 Say = Callable[[str], None]
 

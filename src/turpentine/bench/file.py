@@ -1,0 +1,258 @@
+"""A bench's file: read, checked, and turned into the lines of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from turpentine.bench.metrics import Measure, check_column
+from turpentine.bench.schema import KINDS, BenchSpec, Drawing, FileCases, PromptCases, WorldCases
+from turpentine.bench.table import Table, tabulate
+from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
+from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
+from turpentine.core.suggest import offer
+from turpentine.judges import Judge, PictureStatistics
+from turpentine.judges.base import Column
+from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.results import Results
+from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.store import Store
+from turpentine.tasks.case_rules import cases_of, values_in, wanted_in
+from turpentine.tasks.cases import Case
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A bench's file, checked.
+
+    name: the file's, without its ending. spec: what it says. folder: where files of prompts may be. document: where in
+    the file each thing stands.
+    """
+
+    name: str
+    spec: BenchSpec
+    folder: Path | None
+    document: Document
+
+    def plan(self, source_of: Callable[[str], Source]) -> Plan:
+        """All that is to be done.
+
+        Each model's unedited lines come first, one for each concept, which edited ones are compared with. source_of:
+        loads a model by its name, and tells which one that is. Raises BadArgument where the lines cannot be drawn or
+        judged.
+        """
+        sources = [source_of(model) for model in self.spec.models]
+        return Plan(cell for source in sources for cell in self._cells(source))
+
+    def table(self, plan: Plan, results: Results, store: Store) -> Table:
+        """The table of the results of a run of the plan. Raises as `tabulate` and LedgerError for a damaged file."""
+        spec, made = self.spec, store.changes.made
+        return tabulate(plan, results.frame, made, title=spec.title, measures=self.measures, goal=spec.goal)
+
+    @property
+    def protocol(self) -> Protocol:
+        """How pictures are drawn."""
+        return Protocol(seeds=self.spec.seeds, **dict(self.spec.drawing))
+
+    @property
+    def judges(self) -> dict[JudgeSpec, Judge]:
+        """The judges; what the pixels alone say is looked at in any case."""
+        asked = [(entry.judge, entry.name, entry.settings) for entry in self.spec.judges]
+        if not any(isinstance(judge, PictureStatistics) for judge, *_ in asked):
+            asked.append((PictureStatistics(), PictureStatistics.name, {}))
+        return {JudgeSpec.of(judge, name, settings): judge for judge, name, settings in asked}
+
+    @property
+    def measures(self) -> list[Measure]:
+        """The numbers of the table. Raises BadArgument or UnknownName, with the line, for one that no judge gives."""
+        columns, asked = self._columns, enumerate(self.spec.measures)
+        return [self._placed(("measures", index), measure.known, columns) for index, measure in asked]
+
+    @property
+    def concepts(self) -> list[tuple[Concept, ...]]:
+        """What is erased, one after the other; nothing at all is one of those where the file names none."""
+        if self.spec.concepts_from is None:
+            return list(self.spec.concepts) or [()]
+        named = self._placed(("concepts_from",), values_in, self.spec.cases, self.spec.concepts_from, self.folder)
+        return [(Concept(text, self.spec.kind),) for text in named]
+
+    @cached_property
+    def asked(self) -> dict[tuple[Concept, ...], tuple[Case, ...]]:
+        """What is asked of the models for each of the concepts. Raises BadArgument or UnknownName, with the line."""
+        return {concepts: self._cases(concepts) for concepts in self.concepts}
+
+    def _cells(self, source: Source) -> Iterator[Cell]:
+        judges, protocol = tuple(self.judges), self.protocol
+        for concepts, cases in self.asked.items():
+            yield Cell(source, cases, protocol, judges, concepts=concepts)
+        for name, method in self._methods(source.load).items():
+            for concepts, cases in self.asked.items():
+                yield Cell.edited(source, method, concepts, cases, protocol, judges, name=name)
+
+    def _methods(self, model: str) -> dict[str, Any]:
+        """The methods by name, with their settings for a model. Raises BadArgument, with the line, for one twice."""
+        found: dict[str, Any] = {}
+        for index, entry in enumerate(self.spec.methods):
+            method = entry.made(model)
+            same = [name for name, known in found.items() if known == method]
+            if same:
+                place = self.document.place(("methods", index))
+                raise BadArgument(f"{place}: {entry.name} is the same as {same[0]} on {model}: leave one of them out.")
+            found[entry.name] = method
+        return found
+
+    def _cases(self, concepts: Sequence[Concept]) -> tuple[Case, ...]:
+        names = list(dict.fromkeys(one.text for each in self.concepts for one in each))
+        found: dict[Case, None] = {}
+        for index, rule in enumerate(self.spec.cases):
+            if not isinstance(rule, WorldCases) and rule.column:
+                self._placed(("cases", index, "column"), check_column, rule.column, self._columns)
+            found |= self._placed(("cases", index), cases_of, rule, concepts, names, self.folder)
+            if not isinstance(rule, WorldCases) and rule.column:
+                self._check_wanted(index, rule, rule.column)
+        if not found:
+            raise BadArgument(f"{self.document.place(('cases',))}: No prompt is left to draw: ask for other groups.")
+        return tuple(found)
+
+    def _check_wanted(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
+        """Raises UnknownName, with file and line, for what the judge can never say: it would read as erased."""
+        labels = self._columns[column].labels
+        if labels is None:
+            return
+        for place, name in self._wanted(index, rule):
+            if name not in labels:
+                raise UnknownName(f"{place}: The judge never says {name!r} in {column}: {offer(name, labels)}")
+
+    def _wanted(self, index: int, rule: PromptCases | FileCases) -> Iterator[tuple[str, str]]:
+        """Where it stands what pictures should be judged to be, and what that is."""
+        place = self.document.place
+        if isinstance(rule, FileCases):
+            said = place(("cases", index, "wanted"))
+            yield from [(said, rule.wanted)] if rule.wanted else wanted_in(rule, self.folder)
+        elif rule.of:
+            yield from ((place(("cases", index, "of", number)), name) for number, name in enumerate(rule.of))
+        else:
+            for number, concepts in enumerate(self.concepts):
+                yield from ((place(("concepts", number)), one.text) for one in concepts)
+
+    @property
+    def _columns(self) -> dict[str, Column]:
+        """The columns of all judges."""
+        judges = [*(entry.judge for entry in self.spec.judges), PictureStatistics()]
+        return {name: column for judge in judges for name, column in judge.columns.items()}
+
+    def _placed(self, path: Sequence[str | int], call: Callable[..., Any], *args: Any) -> Any:
+        """What a call gives; its error says where in the file the reason stands."""
+        try:
+            return call(*args)
+        except TurpentineError as error:
+            raise type(error)(f"{self.document.place(path)}: {error}") from error
+
+
+def load(name: str, overrides: Sequence[str] = ()) -> Bench:
+    """Read a bench's file: a path, or the name of one that ships.
+
+    overrides: `key=value`, in the place of what the file says; keys are dotted, such as `drawing.steps=30`, and values
+    are as in the file. Raises BadArgument or UnknownName, naming the file and the line.
+    """
+    path = Path(name)
+    is_file = path.suffix in _SUFFIXES or path.is_file()
+    document = read_yaml(_text_of(path) if is_file else _shipped(name), name if is_file else f"{name}.yaml")
+    for override in overrides:
+        _override(document, override)
+    return Bench(path.stem, _checked(document), path.parent if is_file else None, document)
+
+
+def shipped() -> dict[str, str]:
+    """The benches that come with the package: name and text, by name."""
+    folder = files("turpentine.bench") / "protocols"
+    found = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+    return {name: found[name].read_text(encoding="utf-8") for name in sorted(found)}
+
+
+def _shipped(name: str) -> str:
+    known = shipped()
+    if name not in known:
+        raise UnknownName(f"No bench is called {name!r}, and no file: {offer(name, known)}")
+    return known[name]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise BadArgument(f"{path} cannot be read: {why}.") from error
+
+
+def _override(document: Document, text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise BadArgument(f"--set {text}: write key=value, such as drawing.steps=30.")
+    put(document, key.strip(), read_value(value))
+
+
+def _checked(document: Document) -> BenchSpec:
+    if not isinstance(document.value, dict):
+        raise BadArgument(f"{document.name} holds no keys with values: it is no bench's file.")
+    try:
+        spec = BenchSpec.model_validate(document.value)
+    except ValidationError as error:
+        raise BadArgument(_sentence(error, document)) from error
+    if spec.concepts and spec.concepts_from:
+        raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
+    return spec
+
+
+def _sentence(error: ValidationError, document: Document) -> str:
+    """The first thing that is wrong, and how many others are."""
+    # A key that is not known may be the one that is missing.
+    first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    more = f" ({len(others)} more to mend)" if others else ""
+    return f"{document.place(_path(first['loc']))}: {_fault(first)}{more}"
+
+
+def _path(loc: Sequence[str | int]) -> tuple[str | int, ...]:
+    """The keys that lead to a fault: pydantic puts the kind of a case among them."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("cases",) else tuple(loc)
+
+
+def _fault(error: Any) -> str:
+    match error["type"]:
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "extra_forbidden":
+            return f"there is no key {error['loc'][-1]!r}: {offer(error['loc'][-1], _keys(error['loc']))}"
+        case "missing":
+            return f"{error['loc'][-1]!r} is missing."
+        case "invalid_key":
+            return f"the key {error['input']!r} is no text: put it in quotation marks."
+        case "union_tag_not_found":
+            return f"what is asked of the models is told by one of the keys {', '.join(KINDS)}."
+        case _:
+            said = error["msg"][:1].lower() + error["msg"][1:]
+            where = ".".join(map(str, _path(error["loc"])))
+            return f"{where} is {_short(error['input'])}: {said}."
+
+
+def _keys(loc: Sequence[str | int]) -> Mapping[str, Any]:
+    """The keys that may stand where one does not belong."""
+    kinds = [KINDS[part] for part in loc[:-1] if isinstance(part, str) and part in KINDS]
+    if kinds:
+        return kinds[0].model_fields
+    return Drawing.model_fields if loc[0] == "drawing" else BenchSpec.model_fields
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"

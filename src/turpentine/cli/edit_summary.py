@@ -1,0 +1,88 @@
+"""What `turpentine erase` and `turpentine amplify` tell at their end: a table, the files, and how to use the edit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from turpentine.cli.terminal import plain, say, show_table
+from turpentine.core.formatting import points_with_span, with_span
+
+if TYPE_CHECKING:
+    from turpentine.bench import Change, Difference, ErasureResult, Rate
+
+_HEADLINE = ("erased", "scenes", "others")
+
+
+def as_json(result: ErasureResult) -> dict[str, Any]:
+    """The outcome for a machine."""
+    from turpentine.tasks.groups import called
+
+    return {
+        "concepts": [concept.text for concept in result.concepts],
+        "method": result.edit.provenance.title,
+        "edit": result.edit.id,
+        "summary": {called(name, result.goal): change for name, change in result.comparison.to_json().items()},
+        "labels": [{**row, "group": called(row["group"], result.goal)} for row in result.comparison.frame.to_dicts()],
+        "seconds": result.run.seconds,
+        "files": {name: str(path) for name, path in result.files.items()},
+    }
+
+
+def show_outcome(result: ErasureResult, model: str) -> None:
+    """The outcome for a person."""
+    _show_labels(result)
+    if result.comparison.summary["erased"].before:
+        say()
+        _show_summary(result)
+    say()
+    show_table(("", ""), result.files.items())
+    say("\nTo use the edit from Python:\n")
+    for line in _usage(result, model):
+        say(f"    {line}")
+
+
+def _show_labels(result: ErasureResult) -> None:
+    """A row for each label, under one for its group."""
+    from turpentine.tasks.groups import called
+
+    rows: list[list[str]] = []
+    strong: list[int] = []
+    for group in result.comparison.groups:
+        strong.append(len(rows))
+        rows.append([called(group.group, result.goal), *_numbers(group)])
+        rows += [[f"  {one.label}", *_numbers(one)] for one in result.comparison.labels if one.group == group.group]
+    show_table(("shown as asked for, in %", "before", "after", "change", "moved"), rows, strong=strong)
+    say("\nIn brackets: 95 % intervals. Moved: the mean change of the pixels, in %.")
+
+
+def _show_summary(result: ErasureResult) -> None:
+    from turpentine.tasks.groups import GROUPS, SUMMARIES
+
+    summary, overall = result.comparison.summary, result.comparison.overall
+    rows = [(GROUPS[SUMMARIES[name][-1]], *_numbers(summary[name])) for name in _HEADLINE if name in summary]
+    broken = ("blank or noise, of all", _rate(overall.broken_before), _rate(overall.broken_after), "", "")
+    show_table(("in short, in %", "before", "after", "change", "moved"), [*rows, broken])
+
+
+def _numbers(change: Change) -> tuple[str, str, str, str]:
+    return _rate(change.before), _rate(change.after), _difference(change.difference), f"{100 * change.moved:.1f}"
+
+
+def _rate(rate: Rate | None) -> str:
+    return "-" if rate is None else with_span(rate)
+
+
+def _difference(difference: Difference | None) -> str:
+    return "-" if difference is None else points_with_span(difference)
+
+
+def _usage(result: ErasureResult, model: str) -> list[str]:
+    loaded = "" if model == "emoji" else repr(model)
+    path = result.files["edit"]
+    is_guidance = path.suffix == ".json"
+    return [
+        "import turpentine as tp",
+        *(["from turpentine.edits import load_change"] if is_guidance else []),
+        f"model = tp.load({plain(loaded)})",
+        f"{'load_change' if is_guidance else 'tp.Edit.load'}({plain(repr(str(path)))}).apply(model)",
+    ]

@@ -1,0 +1,156 @@
+"""What is in the file of an edit or a guidance: where it came from, and how much of what it changes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.core.errors import EditError
+
+if TYPE_CHECKING:
+    from turpentine.edits import Change, Edit
+
+_BAR = 24
+_MAKERS = ("turpentine", "torch", "diffusers")
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+# A module whose layers are told of as one.
+_MODULE = re.compile(r"(.*?\.(?:attn[12]|ff|resnets\.\d+|(?:down|up)samplers\.\d+|self_attn|mlp))\..*")
+
+
+@dataclass(frozen=True)
+class SiteChange:
+    """What an edit does at a site.
+
+    site: its dotted name. tensors: how many of its weights and biases change. weights: single numbers in them.
+    zeroed: how many numbers are set to 0. norm: ‖ΔW‖ at the edit's strength, Frobenius, without the zeroed ones, whose
+        norm is the model's.
+    """
+
+    site: str
+    tensors: int
+    weights: int
+    zeroed: int
+    norm: float
+
+
+def show_change(path: Path, *, as_json: bool) -> None:
+    """Show a file, for a person or as JSON. Raises EditError for a missing, foreign or damaged one."""
+    change = _load(path)
+    sites = site_changes(change)
+    if as_json:
+        say_json({**_facts(path, change), "sites": [asdict(site) for site in sites]})
+        return
+    show_table(("", ""), _told(path, change).items())
+    if sites:
+        say()
+        _show_sites(sites)
+
+
+def site_changes(change: Change) -> list[SiteChange]:
+    """The sites that an edit touches, in order of their names, text encoders first; none for a guidance."""
+    from turpentine.edits import Edit
+
+    if not isinstance(change, Edit):
+        return []
+    names: dict[str, list[str]] = {}
+    for name in sorted(change.names, key=_order):
+        names.setdefault(_site_of(name), []).append(name)
+    return [_site_change(change, site, inside) for site, inside in names.items()]
+
+
+def bar(share: float) -> str:
+    """A share of 0 to 1 as a bar, to an eighth of a character."""
+    whole, eighths = divmod(round(8 * _BAR * share), 8)
+    return ("█" * whole + _EIGHTHS[eighths]).rstrip()
+
+
+def _load(path: Path) -> Change:
+    from turpentine.core.sealed import is_foreign
+    from turpentine.edits import load_change
+    from turpentine.edits.formats.foreign import check_readable
+
+    check_readable(path)
+    if path.is_dir() or is_foreign(path):
+        raise EditError(f"{path} is no edit of Turpentine's: `turpentine apply {path} --to edit --out FILE` makes one.")
+    return load_change(path)
+
+
+def _site_of(name: str) -> str:
+    found = _MODULE.fullmatch(name)
+    return found[1] if found else name.rpartition(".")[0]
+
+
+def _order(name: str) -> list[Any]:
+    """Numbers in a name count as numbers."""
+    return [int(piece) if piece.isdigit() else piece for piece in re.split(r"(\d+)", name)]
+
+
+def _site_change(edit: Edit, site: str, names: Sequence[str]) -> SiteChange:
+    import torch
+
+    changes = [edit.change(name, torch.zeros(edit.shape(name))) for name in names if name in edit.deltas]
+    return SiteChange(
+        site,
+        tensors=len(names),
+        weights=sum(math.prod(edit.shape(name)) for name in names),
+        zeroed=sum(len(edit.zeroed[name]) for name in names if name in edit.zeroed),
+        norm=abs(edit.strength) * math.hypot(*(float(change.double().norm()) for change in changes)),
+    )
+
+
+def _facts(path: Path, change: Change) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "id": change.id,
+        "strength": change.strength,
+        "provenance": change.provenance.to_json(),
+    }
+
+
+def _told(path: Path, change: Change) -> dict[str, str]:
+    """The same for a person, without what says nothing."""
+    made = change.provenance
+    settings = {name: value for name, value in made.settings.items() if value is not None and name != "seed"}
+    told = {
+        "file": f"{path}, {path.stat().st_size:,} bytes",
+        "method": made.title,
+        "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in made.concepts),
+        "strength": f"{change.strength:g}",
+        "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
+        "found": ", ".join(f"{name} {_short(value)}" for name, value in made.found.items()),
+        "seed": "" if made.seed is None else str(made.seed),
+        "base": f"{made.model} {made.base[:12]}".strip(),
+        "over": ", ".join(each[:12] for each in made.onto),
+        "made with": ", ".join(f"{name} {version}" for name, version in made.versions.items() if name in _MAKERS),
+        "id": change.id,
+    }
+    return {key: plain(value) for key, value in told.items() if value}
+
+
+def _short(value: Any) -> str:
+    """A measured value, its numbers to four digits."""
+    several = value if isinstance(value, tuple) else (value,)
+    return " ".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in several)
+
+
+def _show_sites(sites: Sequence[SiteChange]) -> None:
+    """A bar for the norm at each site; where an edit only zeroes, for the share of its weights."""
+    only_zeroes = not any(site.norm for site in sites)
+    sizes = [site.zeroed / site.weights if only_zeroes else site.norm for site in sites]
+    largest = max(sizes) or 1
+    columns = {
+        "site": [site.site for site in sites],
+        "weights": [f"{site.weights:,}" for site in sites],
+        **({"zeroed": [f"{site.zeroed:,}" for site in sites]} if any(site.zeroed for site in sites) else {}),
+        "share" if only_zeroes else "norm": [f"{size:.3g}" for size in sizes],
+        "": [bar(size / largest) for size in sizes],
+    }
+    show_table(tuple(columns), zip(*columns.values(), strict=True))
+    what = "share of the weights that are zeroed" if only_zeroes else "Frobenius norm of the change"
+    say(f"\n{len(sites)} sites; the bars are of the {what}.")

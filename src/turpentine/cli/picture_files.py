@@ -1,0 +1,106 @@
+"""Pictures as PNG files that hold their own recipe, so that a run that was broken off draws only what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from turpentine.cli.contact_sheet import SHEET
+from turpentine.cli.terminal import plain
+from turpentine.core.atomic_files import safe_name, write_whole
+from turpentine.core.errors import BadArgument
+
+_KEY = "turpentine"
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A picture to draw. recipe: all that decides its pixels."""
+
+    path: Path
+    prompt: str
+    seed: int
+    recipe: dict[str, Any]
+
+    def is_drawn(self) -> bool:
+        """Does the file hold just this picture already? Raises BadArgument if another program's file is there."""
+        if not self.path.exists():
+            return False
+        held = _recipe_in(self.path)
+        if held is None:
+            raise BadArgument(f"{plain(str(self.path))} is another program's file: choose another folder with --out.")
+        return bool(held == self.recipe)
+
+    def write(self, image: Image.Image) -> None:
+        """Write the file, whole or not at all."""
+        told = PngInfo()
+        told.add_itxt(_KEY, json.dumps(self.recipe))
+        with write_whole(self.path) as aside:
+            image.save(aside, format="PNG", pnginfo=told)
+
+
+def wanted(prompts: Sequence[str], seeds: Sequence[int], folder: Path, settings: dict[str, Any]) -> list[Wanted]:
+    """A picture for each prompt with each seed, named after them."""
+    stems = _stems(prompts)
+    return [
+        Wanted(folder / f"{stems[prompt]}-seed{seed}.png", prompt, seed, {"prompt": prompt, "seed": seed, **settings})
+        for prompt in prompts
+        for seed in seeds
+    ]
+
+
+def _stems(prompts: Sequence[str]) -> dict[str, str]:
+    """A safe file name for each prompt; a number where two prompts would share one."""
+    stems: dict[str, str] = {}
+    for prompt in prompts:
+        name, number = safe_name(prompt), 1
+        while name in stems.values():
+            number += 1
+            name = f"{safe_name(prompt)}-{number}"
+        stems[prompt] = name
+    return stems
+
+
+def _recipe_in(path: Path) -> Any:
+    try:
+        with Image.open(path) as image:
+            return json.loads(image.info[_KEY])
+    except (KeyError, ValueError, TypeError, UnidentifiedImageError):
+        return None
+
+
+def prompt_in(path: Path) -> str | None:
+    """The prompt of a picture, if the file says it."""
+    recipe = _recipe_in(path)
+    prompt = recipe.get("prompt") if isinstance(recipe, dict) else None
+    return None if prompt is None else str(prompt)
+
+
+def picture_files(given: Sequence[Path]) -> list[Path]:
+    """The files, and those in the folders, but for contact sheets. Raises BadArgument for none."""
+    paths = [path for each in given for path in (_pictures_in(each) if each.is_dir() else [each])]
+    if not paths:
+        raise BadArgument("There is no picture: give picture files, or folders that hold some.")
+    return paths
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES and path.name != SHEET]
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read a picture. Raises BadArgument if the file is none, OSError as the file system does."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise BadArgument(f"{plain(str(path))} is not a picture that can be read.") from error

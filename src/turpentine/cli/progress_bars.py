@@ -1,0 +1,144 @@
+"""Progress: a bar where someone looks on, plain lines where not; always what is done, what is left, and the rate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from turpentine.cli.terminal import err
+from turpentine.core.progress import Progress
+
+# Seconds: short work needs no line, and a log wants few.
+_FIRST_LINE = 2.0
+_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def shown(label: str, unit: str = "steps") -> Iterator[Progress]:
+    """Show the progress of one piece of work on stderr while the block runs."""
+    with Phases({"": (label, unit)}) as progress:
+        yield partial(progress, "")
+
+
+class Phases:
+    """Progress of work in phases, one line each.
+
+    phases: label and unit of each phase by its name. Inside a `with` block call it with a phase's name, units done, and
+    in all.
+    """
+
+    def __init__(self, phases: Mapping[str, tuple[str, str]]) -> None:
+        console = err()
+        self._phases = phases
+        self._print = console.print
+        self._bars = Bars(*_COLUMNS, console=console) if console.is_terminal else None
+        self._meters: dict[str, Progress] = {}
+
+    def __enter__(self) -> Phases:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """Show how far a phase is."""
+        if phase not in self._meters:
+            self._meters[phase] = self._begin(*self._phases[phase])
+        self._meters[phase](done, total)
+
+    def _begin(self, label: str, unit: str) -> Progress:
+        if self._bars is None:
+            return Lines(label, unit, self._print)
+        return partial(_move, self._bars, self._bars.add_task(label, total=None, unit=unit))
+
+
+def _move(bars: Bars, task: TaskID, done: int, total: int) -> None:
+    bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def busy(label: str) -> Iterator[None]:
+    """Say that something goes on that has no measure, such as loading, where someone looks on."""
+    console = err()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(label):
+        yield
+
+
+class Lines:
+    """Progress as lines of a log. print: what writes a line. clock: seconds."""
+
+    def __init__(
+        self, label: str, unit: str, print_line: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._label, self._unit, self._print, self._clock = label, unit, print_line, clock
+        self._start = clock()
+        self._next = self._start + _FIRST_LINE
+        self._first: int | None = None
+        self._spoke = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """A line if it is time for one, and at the end if there was any."""
+        now = self._clock()
+        # Work that was kept from an earlier run tells nothing of the rate.
+        if self._first is None:
+            self._first, self._start = done, now
+        if now < self._next and not (done == total and self._spoke):
+            return
+        self._next, self._spoke = now + _BETWEEN_LINES, True
+        self._print(f"{self._label}: {done} of {total} {self._unit}{self._speed(done, total, now)}")
+
+    def _speed(self, done: int, total: int, now: float) -> str:
+        fresh = done - (self._first or 0)
+        if fresh <= 0 or now <= self._start:
+            return ""
+        rate = fresh / (now - self._start)
+        return f", {_rate(rate)}, {_clock_text((total - done) / rate)} left"
+
+
+class _Computed(ProgressColumn):
+    """A column whose text is a function of the task."""
+
+    def __init__(self, text: Callable[[Task], str]) -> None:
+        super().__init__()
+        self._text = text
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        return Text(self._text(task), no_wrap=True)
+
+
+def _left(task: Task) -> str:
+    if task.finished_time is not None:
+        return f"in {_clock_text(task.finished_time)}"
+    return "" if task.time_remaining is None else f"{_clock_text(task.time_remaining)} left"
+
+
+def _rate(rate: float | None) -> str:
+    return "" if not rate else f"{rate:.3g}/s" if rate < 100 else f"{rate:.0f}/s"
+
+
+def _clock_text(seconds: float) -> str:
+    text = str(timedelta(seconds=round(seconds)))
+    return text.removeprefix("0:") if text.startswith("0:") else text
+
+
+_COLUMNS = (
+    TextColumn("{task.description}", markup=False),
+    BarColumn(bar_width=20),
+    _Computed(lambda task: f"{task.completed:.0f}/{task.total:.0f} {task.fields['unit']}" if task.total else ""),
+    _Computed(lambda task: _rate(task.finished_speed or task.speed)),
+    _Computed(_left),
+)

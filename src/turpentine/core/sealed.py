@@ -1,0 +1,130 @@
+"""Sealed files: safetensors whose every byte is accounted for.
+
+The file's metadata holds one JSON record, the SHA-256 of each tensor, and the SHA-256 of that text itself, so that a
+cut or a flipped bit anywhere is found on reading, and the tensor it hit is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from turpentine.core.errors import EditError
+from turpentine.core.tensors import save_tensors
+
+FORMAT = 1
+_RECORD = "turpentine"
+_SEAL = "turpentine.sha256"
+
+
+def digest(tensor: Tensor) -> str:
+    """SHA-256, in hex, over a tensor's dtype, shape and bytes."""
+    tensor = tensor.detach().cpu().contiguous()
+    sha = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+    sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def write_sealed(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], record: Mapping[str, Any], kind: str
+) -> None:
+    """Write tensors and a JSON record to `path`, whole or not at all. Raises OSError as the file system does."""
+    digests = {name: digest(tensor) for name, tensor in tensors.items()}
+    text = json.dumps({"kind": kind, "format": FORMAT, "record": record, "tensors": digests}, sort_keys=True)
+    save_tensors(path, tensors, {_RECORD: text, _SEAL: _seal(text)})
+
+
+def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read and check a sealed file of this kind: its tensors, on the CPU, and its record.
+
+    Raises EditError, in one sentence that names the file and, where there is one, the tensor.
+    """
+    path = Path(path)
+    with _opened(path, kind) as file:
+        content = _content(path, file.metadata() or {}, kind)
+        names = set(file.keys())
+        tensors = {name: _checked(path, file, name, names, sha) for name, sha in content["tensors"].items()}
+    return tensors, content["record"]
+
+
+def is_foreign(path: str | os.PathLike[str]) -> bool:
+    """Is this a safetensors file that can be read and carries no record of ours?"""
+    if not Path(path).is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _RECORD not in (file.metadata() or {})
+    except (SafetensorError, ValueError):
+        return False
+
+
+def _seal(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def _opened(path: Path, kind: str) -> Iterator[Any]:
+    if not path.is_file():
+        raise EditError(f"There is no {kind} at {path}: check the path.")
+    try:
+        file = safe_open(path, framework="pt")
+    except (SafetensorError, ValueError) as error:
+        raise EditError(_why_unreadable(path, kind)) from error
+    with file:
+        yield file
+
+
+def _content(path: Path, metadata: Mapping[str, str], kind: str) -> dict[str, Any]:
+    text = metadata.get(_RECORD)
+    if text is None:
+        raise EditError(f"{path} is a safetensors file but not a Turpentine {kind}: it carries no record of one.")
+    if metadata.get(_SEAL) != _seal(text):
+        raise EditError(f"{path} is damaged or was altered: its record does not match its own checksum.")
+    content: dict[str, Any] = json.loads(text)
+    if content["format"] > FORMAT:
+        raise EditError(f"{path} has format {content['format']} and this Turpentine reads up to {FORMAT}: update it.")
+    if content["kind"] != kind:
+        raise EditError(f"{path} is a Turpentine {content['kind']} and no {kind}.")
+    return content
+
+
+def _checked(path: Path, file: Any, name: str, names: set[str], sha: str) -> Tensor:
+    if name not in names:
+        raise EditError(f"{path} is damaged or was altered: its tensor {name} is missing.")
+    # A copy, because what safetensors gives may be a view of the file, which can change under us.
+    tensor: Tensor = file.get_tensor(name).clone()
+    if digest(tensor) != sha:
+        raise EditError(f"{path} is damaged or was altered: its tensor {name} does not match its checksum.")
+    return tensor
+
+
+def _why_unreadable(path: Path, kind: str) -> str:
+    """Which tensor a cut file breaks off in, if its header can still be read."""
+    try:
+        cut = _first_cut(path)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        cut = None
+    if cut is None:
+        return f"{path} is not a Turpentine {kind}, or is damaged: its safetensors header cannot be read."
+    return f"{path} is truncated: it ends before its tensor {cut} does; get a whole copy."
+
+
+def _first_cut(path: Path) -> str | None:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        size = path.stat().st_size
+        if length > size - 8:
+            return None
+        header = json.loads(file.read(length))
+    ends = {name: entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"}
+    missing = [name for name in ends if 8 + length + ends[name] > size]
+    return min(missing, key=lambda name: ends[name], default=None)

@@ -1,0 +1,28 @@
+"""Seeds as people write them: `0-7,9`."""
+
+from __future__ import annotations
+
+import re
+
+from turpentine.core.errors import BadArgument
+
+_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
+_MOST_SEEDS = 100_000
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds such as `0-7,9`. Raises BadArgument."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = _SEEDS.fullmatch(part.strip())
+        if match is None:
+            raise BadArgument(f"{text!r} are no seeds: give numbers and ranges from 0, such as 0-7,9.")
+        first, last = match.groups()
+        seeds += _seed_range(int(first), int(last or first))
+    return list(dict.fromkeys(seeds))
+
+
+def _seed_range(first: int, last: int) -> range:
+    if not first <= last < first + _MOST_SEEDS or last >= 2**63:
+        raise BadArgument(f"{first}-{last} is no range of seeds: it must go upwards, by at most {_MOST_SEEDS:,}.")
+    return range(first, last + 1)

@@ -1,0 +1,165 @@
+"""What others publish, as an `Edit`: some weights in full, a whole edited network, a LoRA. Never a pickle."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import EditError, UnsafeFile, WrongBase
+from turpentine.core.sealed import is_foreign
+from turpentine.edits.change import load_change
+from turpentine.edits.edit import Edit
+from turpentine.edits.formats.lora_file import is_lora, lora_changes
+from turpentine.edits.formats.pipeline import refuse_edited
+from turpentine.edits.provenance import Provenance
+from turpentine.models import Model
+from turpentine.models.loading.safe_reading import PICKLES
+
+IMPORTED = "imported"
+"""The method in the provenance of an imported edit."""
+
+# An autoencoder that draws otherwise is no edit of what the model knows.
+_PARTS = ("unet", "text_encoder", "text_encoder_2")
+_WEIGHT_FILES = [
+    re.compile(rf"(diffusion_pytorch_)?model{variant}(-\d+-of-\d+)?\.safetensors") for variant in ("", r"\.fp16")
+]
+
+
+def read_edit(path: str | os.PathLike[str], model: Model) -> Edit:
+    """An edit of ours, as `Edit.load` reads it, or of others, as `import_edit` does."""
+    check_readable(path)
+    if Path(path).is_dir() or is_foreign(path):
+        return import_edit(path, model)
+    change = load_change(path)
+    if isinstance(change, Edit):
+        return change
+    raise EditError(f"{one_line(str(path))} is a guidance and changes no weight: put it on where pictures are drawn.")
+
+
+def check_readable(path: str | os.PathLike[str]) -> None:
+    """What can be said against a path before a model is loaded for it.
+
+    Raises EditError if nothing is there; UnsafeFile for a pickle, with the way to convert it.
+    """
+    if not Path(path).exists():
+        raise EditError(f"There is no edit at {one_line(str(path))}: check the path.")
+    if Path(path).suffix in PICKLES:
+        raise UnsafeFile(_why_no_pickle(Path(path)))
+
+
+def import_edit(path: str | os.PathLike[str], model: Model) -> Edit:
+    """Read what another program made of this model, as its difference to the model.
+
+    path: a safetensors file that holds some weights in full under the names of diffusers, as ESD (`esd-*.safetensors`)
+        and UCE (`{module}.weight`) publish them, or a LoRA in the layout of diffusers, PEFT or kohya; or a folder with
+        an edited UNet, or with a whole pipeline, in diffusers' layout.
+    model: what it was made from, without edits on it. Weights are compared in the coarser number format of the two, so
+        that rounding is no part of the edit.
+
+    What made it is not in such files: the provenance says `imported`, and from what.
+    Raises EditError, UnsafeFile for a pickle, WrongBase for weights that the model has not, NotFinite.
+    """
+    check_readable(path)
+    refuse_edited(model)
+    path = Path(path)
+    form, deltas = ("folder", _folder(path, model)) if path.is_dir() else _file(path, model)
+    if not deltas:
+        raise EditError(f"{one_line(str(path))} differs from {model.name} in nothing: is it the model itself?")
+    settings = {"file": path.name, "form": form}
+    return Edit(deltas, Provenance(IMPORTED, settings, base=model.fingerprint, model=model.name))
+
+
+def _file(path: Path, model: Model) -> tuple[str, dict[str, Tensor]]:
+    """Names without a component are the UNet's."""
+    with _opened(path) as file:
+        names = file.keys()
+        if not is_lora(names):
+            return "weights", dict(_differences(file, ("", "unet."), model))
+        tensors = {name: file.get_tensor(name) for name in names}
+        changes = lora_changes(tensors, file.metadata() or {}, model)
+        return "LoRA", {name: change for name, change in changes.items() if change.any()}
+
+
+def _folder(path: Path, model: Model) -> dict[str, Tensor]:
+    """A pipeline's parts that are there, or the UNet by itself."""
+    parts = {part: path / part for part in _PARTS if (path / part).is_dir()} or {"unet": path}
+    deltas: dict[str, Tensor] = {}
+    for part, folder in parts.items():
+        for each in _weight_files(folder):
+            with _opened(each) as file:
+                deltas |= _differences(file, (f"{part}.",), model)
+    return deltas
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a network; those of the variant fp16 only where there are no others."""
+    for pattern in _WEIGHT_FILES:
+        files = [path for path in sorted(folder.iterdir()) if pattern.fullmatch(path.name)]
+        if files:
+            return files
+    for path in sorted(folder.iterdir()):
+        if path.suffix in PICKLES:
+            raise UnsafeFile(_why_no_pickle(path))
+    raise EditError(f"{one_line(str(folder))} holds no weights in diffusers' layout: give the folder of a UNet.")
+
+
+def _differences(file: Any, prefixes: tuple[str, ...], model: Model) -> Iterator[tuple[str, Tensor]]:
+    """ΔW of each weight in a file that differs, one at a time; prefixes: what to try before its names."""
+    known, names = _weight_names(model), file.keys()
+    for written in names:
+        if written.endswith(".position_ids"):  # a count from 0 that old files carry
+            continue
+        name = next((known[name] for name in (_bare(prefix + written) for prefix in prefixes) if name in known), None)
+        if name is None:
+            raise WrongBase(f"it holds {one_line(written)}, and the model {model.name} has no such weight.")
+        delta = _difference(name, file.get_tensor(written), model)
+        if delta.any():
+            yield name, delta
+
+
+def _difference(name: str, weight: Tensor, model: Model) -> Tensor:
+    base = model.parameter(name).detach().cpu()
+    if weight.shape != base.shape:
+        raise WrongBase(f"its {name} has the shape {tuple(weight.shape)} and the model's {tuple(base.shape)}.")
+    if not weight.is_floating_point():
+        raise EditError(f"its {name} holds {weight.dtype}, which is no weight: get it in fp16, bf16 or fp32.")
+    coarse = max(weight.dtype, base.dtype, key=lambda dtype: torch.finfo(dtype).eps)
+    return weight.to(coarse).float() - base.to(coarse).float()
+
+
+def _weight_names(model: Model) -> dict[str, str]:
+    names = (f"{part}.{name}" for part, network in model.components.items() for name, _ in network.named_parameters())
+    return {_bare(name): name for name in names}
+
+
+def _bare(name: str) -> str:
+    """Without the level `text_model`, which transformers 5 took out of its text encoder."""
+    return name.replace(".text_model.", ".", 1)
+
+
+def _why_no_pickle(path: Path) -> str:
+    return (
+        f"{one_line(str(path))} is a pickle, which could run any code: where you trust its maker, read it with "
+        "torch.load(path, weights_only=True), write its tensors with safetensors.torch.save_file, and give that file."
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file; a fault of it, or in it, in one sentence that names it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except EditError as error:
+        raise type(error)(f"{one_line(str(path))}: {error}") from error
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise EditError(f"{one_line(str(path))} cannot be read as an edit: {one_line(str(error))}.") from error

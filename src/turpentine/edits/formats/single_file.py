@@ -1,0 +1,92 @@
+"""A model with its edits baked in, as one file in the layout of the original Stable Diffusion."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from turpentine.core.tensors import save_tensors
+from turpentine.edits.formats.original_names import open_clip_modules, renamed, unet_modules, vae_modules
+from turpentine.edits.formats.pipeline import baked, refuse_taken
+from turpentine.models import Model
+
+RECORD = "turpentine.model"
+
+Weights = Iterator[tuple[str, Tensor]]
+
+_FUSED = re.compile(r"encoder\.layers\.(\d+)\.self_attn\.q_proj\.(weight|bias)")
+
+
+def save_single_file(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write the model as it is now, edits included, as one safetensors file in the original layout.
+
+    It has the names that other programs look for in Stable Diffusion 1.x, 2.x and SDXL. What is no weight is not in
+    such a file: the tokenizer, the schedule, and whether the model predicts v. Nor is the last layer of Stable
+    Diffusion 2's text encoder, which nothing uses and diffusers leaves out. Its metadata lists the edits.
+    Whole or not at all. Raises EditError if the path is taken, or if a weight has no name in that layout; OSError as
+    the file system does.
+    """
+    refuse_taken(path)
+    save_tensors(path, original_weights(model), {"format": "pt", RECORD: baked(model)})
+
+
+def original_weights(model: Model) -> dict[str, Tensor]:
+    """The model's weights under the original's names and in its shapes."""
+    return {
+        **_under("model.diffusion_model.", _renamed(model.unet, unet_modules(model.unet))),
+        **_under("first_stage_model.", _autoencoder(model.vae)),
+        **_text_encoders(model.components),
+    }
+
+
+def _under(prefix: str, weights: Weights) -> dict[str, Tensor]:
+    return {prefix + name: weight for name, weight in weights}
+
+
+def _renamed(network: Any, modules: Mapping[str, str]) -> Weights:
+    for name, weight in network.named_parameters():
+        yield renamed(name, modules), weight.detach()
+
+
+def _autoencoder(vae: Any) -> Weights:
+    """Its one attention is of 1 x 1 convolutions there."""
+    for name, weight in _renamed(vae, vae_modules(vae)):
+        is_convolution = ".attn_1." in name and weight.dim() == 2
+        yield name, weight[:, :, None, None] if is_convolution else weight
+
+
+def _text_encoders(components: Mapping[str, Any]) -> dict[str, Tensor]:
+    """OpenAI's CLIP keeps its names; OpenCLIP, which Stable Diffusion 2 has and SDXL as its second, has its own."""
+    first, second = components["text_encoder"], components.get("text_encoder_2")
+    if second is not None:
+        return {
+            **_under("conditioner.embedders.0.transformer.text_model.", _clip(first)),
+            **_under("conditioner.embedders.1.model.", _open_clip(second)),
+        }
+    # Programs that read such files know Stable Diffusion 2 by the linear projections of its transformers.
+    if components["unet"].config.use_linear_projection:
+        return _under("cond_stage_model.model.", _open_clip(first))
+    return _under("cond_stage_model.transformer.text_model.", _clip(first))
+
+
+def _clip(encoder: Any) -> Weights:
+    for name, weight in encoder.named_parameters():
+        yield name.removeprefix("text_model."), weight.detach()
+
+
+def _open_clip(encoder: Any) -> Weights:
+    """OpenCLIP has queries, keys and values in one matrix, and its projection the other way round."""
+    weights = dict(_clip(encoder))
+    modules = open_clip_modules(encoder.config.num_hidden_layers)
+    for name, weight in weights.items():
+        fused = _FUSED.fullmatch(name)
+        if fused:
+            parts = [weights[name.replace("q_proj", part)] for part in ("q_proj", "k_proj", "v_proj")]
+            yield f"transformer.resblocks.{fused[1]}.attn.in_proj_{fused[2]}", torch.cat(parts)
+        elif not re.search(r"\.[kv]_proj\.", name):
+            yield renamed(name, modules), weight.T if name.startswith("text_projection.") else weight

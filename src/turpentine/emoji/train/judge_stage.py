@@ -1,0 +1,162 @@
+"""The judge's stage: renders of every sprite, disturbed in many ways, and pictures of nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from turpentine.emoji.captions import draw, single_picture
+from turpentine.emoji.judge_network import ANSWERS, NONE, JudgeNet
+from turpentine.emoji.train.loop import Loss, device_of, generator
+from turpentine.emoji.vision import to_tensor
+from turpentine.emoji.world import COLOURS, OBJECTS, STYLES, Picture, render
+
+NOTHING = 0.15
+"""The share of pictures that show no object."""
+
+
+@dataclass
+class Truth:
+    """Targets of a batch: shares of objects by the area they were drawn in, a style (−1: none), a colour (−1)."""
+
+    object: Float[Tensor, "batch objects"]
+    style: Int[Tensor, " batch"]
+    colour: Int[Tensor, " batch"]
+
+
+def labelled(rng: np.random.Generator, count: int, size: int) -> tuple[Float[Tensor, "count 3 size size"], Truth]:
+    """Undisturbed renders and what they show; every object–style pair, held-out ones as well."""
+    pictures = [_picture(rng) for _ in range(count)]
+    shown = torch.zeros(count, len(ANSWERS["object"]))
+    for row, picture in zip(shown, pictures, strict=True):
+        area = sum(placed.size**2 for placed in picture.placed)
+        for placed in picture.placed:
+            row[OBJECTS.index(placed.object)] += placed.size**2 / area
+    style = torch.tensor([STYLES.index(p.placed[0].style) for p in pictures])
+    colour = torch.tensor([list(COLOURS).index(p.background) for p in pictures])
+    return to_tensor([render(p, size) for p in pictures]), Truth(shown, style, colour)
+
+
+def _picture(rng: np.random.Generator) -> Picture:
+    u = rng.random()
+    if u < 0.4:
+        while (captioned := draw(rng)).kind != ("two" if u < 0.32 else "scene"):
+            pass
+        return captioned.picture
+    return single_picture(rng, OBJECTS[int(rng.integers(len(OBJECTS)))], small=u < 0.52, held_out=True)
+
+
+def disturbed(
+    rng: np.random.Generator, x: Float[Tensor, "batch 3 size size"], truth: Truth, vae: AutoencoderKL
+) -> tuple[Float[Tensor, "batch 3 size size"], Truth]:
+    """Round trips, flips, blur, noise and tints; a share of rows turned into pictures of nothing."""
+    count = len(x)
+    random = generator(rng)
+    x = _some(rng, 0.35, x, lambda part: _round_trip(part, vae, random))
+    x = _some(rng, 0.3, x, lambda part: part.flip(-1))
+    x = _some(rng, 0.3, x, lambda part: _blur(part, float(rng.uniform(0.3, 0.9))))
+    x = _some(rng, 0.5, x, lambda part: part + rng.uniform(0, 0.12) * torch.randn(part.shape, generator=random))
+    x = _some(rng, 0.5, x, lambda part: part + 0.05 * torch.randn((len(part), 3, 1, 1), generator=random))
+    nothing = torch.from_numpy(rng.random(count) < NOTHING)
+    x[nothing], kept = _nothing(rng, x[nothing], vae, random)
+    shown = truth.object.clone()
+    shown[nothing] = F.one_hot(torch.tensor(ANSWERS["object"].index(NONE)), shown.shape[1]).float()
+    colour = truth.colour.clone()
+    colour[nothing] = torch.where(kept, colour[nothing], -1)
+    return x.clamp(-1, 1), Truth(shown, truth.style.masked_fill(nothing, -1), colour)
+
+
+def _some(rng: np.random.Generator, share: float, x: Tensor, change) -> Tensor:  # type: ignore[no-untyped-def]
+    """`change` a random `share` of the rows."""
+    chosen = torch.from_numpy(rng.random(len(x)) < share)
+    if chosen.any():
+        x = x.clone()
+        x[chosen] = change(x[chosen])
+    return x
+
+
+@torch.no_grad()
+def _round_trip(x: Tensor, vae: AutoencoderKL, random: torch.Generator) -> Tensor:
+    device = device_of(vae)
+    z = vae.encode(x.to(device)).latent_dist.mode()
+    noise = 0.15 * z.std() * torch.rand((len(z), 1, 1, 1), generator=random).to(device)
+    decoded: Tensor = vae.decode(z + noise * torch.randn(z.shape, generator=random).to(device)).sample
+    return decoded.to(x)
+
+
+def _blur(x: Tensor, sigma: float) -> Tensor:
+    radius = max(1, round(2.5 * sigma))
+    taps = torch.exp(-torch.arange(-radius, radius + 1).float().square() / (2 * sigma**2))
+    taps = (taps / taps.sum()).repeat(3, 1)
+    padded = F.pad(x, (radius,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, taps[:, None, None], groups=3), taps[:, None, :, None], groups=3)
+
+
+@torch.no_grad()
+def _nothing(rng: np.random.Generator, x: Tensor, vae: AutoencoderKL, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Pictures that show no object, of five sorts, and whether each keeps its background's colour."""
+    x, kept = x.clone(), torch.zeros(len(x), dtype=torch.bool)
+    for row in range(len(x)):
+        sort = int(rng.integers(5))
+        if sort == 0:  # the background alone
+            x[row] = x[row, :, :1, :1].clone()
+            kept[row] = True
+        elif sort == 1:  # noise around a colour
+            x[row] = x[row, :, :1, :1] + rng.uniform(0.2, 1) * torch.randn(x[row].shape, generator=random)
+        elif sort == 2:  # the picture's own tiles, shuffled
+            x[row] = _shuffled(x[row], random)
+        elif sort == 3:  # blurred past recognition
+            x[row] = _blur(x[row : row + 1], float(rng.uniform(4, 6)))[0]
+        else:  # a decoded latent that is no picture's
+            z = vae.encode(x[row : row + 1].to(device_of(vae))).latent_dist.mode()
+            x[row] = vae.decode(z.std() * torch.randn(z.shape, generator=random).to(z.device)).sample[0]
+    return x, kept
+
+
+def _shuffled(x: Float[Tensor, "3 size size"], random: torch.Generator) -> Float[Tensor, "3 size size"]:
+    side = x.shape[-1] // 8
+    tiles = x.unfold(1, side, side).unfold(2, side, side).reshape(3, 64, side, side)
+    tiles = tiles[:, torch.randperm(64, generator=random)].view(3, 8, 8, side, side)
+    return tiles.permute(0, 1, 3, 2, 4).reshape(x.shape)
+
+
+def cross_entropy(logits: dict[str, Float[Tensor, "batch answers"]], truth: Truth) -> dict[str, Float[Tensor, ""]]:
+    """Each attribute's mean cross-entropy; rows without a style or a colour do not count for it."""
+    return {
+        "object": F.cross_entropy(logits["object"], truth.object),
+        "style": F.cross_entropy(logits["style"], truth.style, ignore_index=-1),
+        "colour": F.cross_entropy(logits["colour"], truth.colour, ignore_index=-1),
+    }
+
+
+def loss(judge: JudgeNet, vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
+    """The sum of the three attributes' cross-entropies on disturbed renders."""
+
+    def value(rng: np.random.Generator) -> Tensor:
+        x, truth = disturbed(rng, *labelled(rng, batch_size, size), vae)
+        logits = {a: values.cpu() for a, values in judge.logits(x.to(device_of(judge))).items()}
+        return torch.stack(list(cross_entropy(logits, truth).values())).sum()
+
+    return value
+
+
+def calibrate(judge: JudgeNet, vae: AutoencoderKL, size: int, pictures: int = 2048, seed: int = 1) -> None:
+    """Fit one temperature per attribute on disturbed renders of another seed (Guo 2017)."""
+    rng = np.random.default_rng((seed, 0xCA11B))
+    with torch.inference_mode():
+        x, truth = disturbed(rng, *labelled(rng, pictures, size), vae)
+        parts = [judge.logits(part.to(device_of(judge))) for part in torch.split(x, 256)]
+    logits = {a: torch.cat([part[a].cpu() for part in parts]) for a in ANSWERS}
+    heats = torch.linspace(-1.5, 1.5, 61)
+    scores: dict[str, list[float]] = {a: [] for a in ANSWERS}
+    for heat in heats:
+        scaled = {a: values / heat.exp() for a, values in logits.items()}
+        for attribute, value in cross_entropy(scaled, truth).items():
+            scores[attribute].append(float(value))
+    judge.log_temperature.copy_(torch.stack([heats[int(np.argmin(scores[a]))] for a in ANSWERS]))

@@ -1,0 +1,1 @@
+"""What the closed-form methods share: the linear solver, the objective of UCE, states of the text encoder."""

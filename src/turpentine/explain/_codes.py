@@ -1,0 +1,103 @@
+"""The thesis's shorthands for interventions on cross-attention: `q1`, `oLOWRES`, `p2`, `rUP9`, `qALL` (section 0.4.2).
+
+q severs inside a part of the schedule or some modules, o everywhere but inside; p swaps the prompt for the empty one
+inside, r everywhere but inside. A part of both is written `q2:MID`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+
+from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
+from turpentine.models.branches import Intervention
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.schedule import Window
+from turpentine.models.hooks import tell, zero
+from turpentine.models.model import Model
+from turpentine.models.sites import Sites
+
+WINDOWS = {"1": (0.0, 0.1), "2": (0.1, 0.3), "3": (0.3, 0.6), "4": (0.6, 1.0), "1.2": (0.0, 0.26)}
+"""Parts of the schedule, as fractions from pure noise to the picture."""
+
+GROUPS = ("ALL", "LOWRES", "HIGHRES")
+"""Groups of modules: all; those at a quarter of the highest resolution or below; those at the highest."""
+
+USUAL = ("q1", "q2", "q3", "q4", "qLOWRES", "qHIGHRES", "oLOWRES", "oHIGHRES", "qALL")
+"""The thesis's own first questions."""
+
+_FORM = re.compile(r"(?P<act>[qopr])(?P<window>\d(\.\d)?)?:?(?P<layers>[A-Z]+\d*)?")
+
+
+def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -> Intervention:
+    """What the letters stand for, on modules of a kind; p and r need cross-attention.
+
+    Raises UnknownName for letters of another form, or a window that is not in WINDOWS; BadArgument for p or r on
+    another kind; EmptySelection for a group of modules that the model has not.
+    """
+    form = _FORM.fullmatch(letters)
+    if form is None or not (form["window"] or form["layers"]):
+        raise UnknownName(
+            f"{letters!r} is no intervention: write q, o, p or r, then a window ({', '.join(WINDOWS)}), modules "
+            f"({', '.join(GROUPS)}, or a label such as MID), or both, such as q2:MID."
+        )
+    if form["window"] and form["window"] not in WINDOWS:
+        raise UnknownName(f"There is no window {form['window']!r} in {letters!r}: there are {', '.join(WINDOWS)}.")
+    if form["act"] in "pr" and kind != "cross-attention":
+        raise BadArgument(f"{letters!r} swaps the prompt, which {kind} does not read: sever it with q or o.")
+    modules = model.sites.only(kind=kind, level="module")
+    chosen = group(modules, form["layers"] or "ALL")
+    window = WINDOWS[form["window"]] if form["window"] else (0.0, 1.0)
+    touched = [chosen.during(*window)] if form["act"] in "qp" else _outside(modules, chosen, window)
+    return _acting(form["act"] in "pr", touched, lambda: model.encode([""]))
+
+
+def is_idle(letters: str, steps: int) -> bool:
+    """Do the letters touch nothing, since none of so many steps is in their window?"""
+    form = _FORM.fullmatch(letters)
+    if form is None or form["act"] not in "qp" or form["window"] not in WINDOWS:
+        return False
+    return not Window(*WINDOWS[form["window"]]).steps(steps)
+
+
+def usual(model: Model, *, kind: str = "cross-attention") -> tuple[str, ...]:
+    """Those of USUAL whose modules the model has: SDXL has no attention at its lowest resolutions.
+
+    Raises EmptySelection for a kind that it has not.
+    """
+    model.sites.only(kind=kind, level="module")
+    found = []
+    for letters in USUAL:
+        with suppress(EmptySelection):
+            intervention(model, letters, kind=kind)
+            found.append(letters)
+    return tuple(found)
+
+
+def group(modules: Sites, name: str) -> Sites:
+    """Modules by the name of a group, or by their label. Raises EmptySelection for none."""
+    if name == "ALL":
+        return modules
+    if name not in GROUPS:
+        return modules.only(label=name)
+    highest = max(site.resolution for site in modules)
+    wanted = {site.resolution for site in modules} & ({highest} if name == "HIGHRES" else set(range(highest // 4 + 1)))
+    if not wanted:
+        raise EmptySelection(f"{name} is empty: no such module works at a quarter of {highest} latent pixels or below.")
+    return modules.only(resolution=sorted(wanted))
+
+
+def _outside(modules: Sites, chosen: Sites, window: tuple[float, float]) -> list[Sites]:
+    """Everything but `chosen` in the window, in two or three parts that share nothing."""
+    whole = Window(*window)
+    times = [part for part in ((0.0, whole.start), (whole.stop, 1.0)) if part[0] < part[1]]
+    found = [modules.during(*part) for part in times]
+    rest = modules - chosen
+    return [*found, rest.during(*window)] if rest else found
+
+
+def _acting(swaps: bool, touched: list[Sites], empty: Callable[[], Conditioning]) -> Intervention:
+    if not swaps:
+        return Intervention(after=dict.fromkeys(touched, zero))
+    return Intervention(before=dict.fromkeys(touched, tell(empty())))

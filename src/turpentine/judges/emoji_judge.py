@@ -1,0 +1,123 @@
+"""The judge of the emoji world: object, drawing style, background colour and work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import polars as pl
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from turpentine.core.errors import ModelNotFound
+from turpentine.emoji.judge_network import ANSWERS, load_judge, weights_path
+from turpentine.emoji.world import PALETTES, WORKS
+from turpentine.judges.base import PROBABILITY, Column
+from turpentine.judges.emoji_works import nearest_works, radius
+from turpentine.judges.weights import weights_digest
+
+REVISION = "2"
+"""Of the code here and in `works`; raise it with any change that could give another answer."""
+
+ALSO = 0.15
+"""The probability from which a second object is shown too: of pictures of one object, three in a thousand reach it."""
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Gives the probabilities of each attribute's answers, a row for each picture, columns as in `ANSWERS`."""
+
+    def probabilities(self, images: Sequence[Image.Image]) -> Mapping[str, Tensor]:
+        """By attribute: "object", "style" and "colour"."""
+        ...
+
+
+class EmojiJudge:
+    """Says what a picture of the emoji world shows.
+
+    object, object_p: the most likely object ("none" is one of the answers) and its probability; second: the next one;
+    object_also: the same where it has a probability of `ALSO` or more, else null: a scene shows two objects.
+    style, style_p, colour, colour_p: the same for drawing style and background. work, artist: those of the nearest
+    work, null if none is near; work_distance: mean absolute difference of the pixels to it, 0 to 1.
+
+    classifier: the network; the shipped one by default. Raises ModelNotFound where that is missing.
+    """
+
+    name = "emoji"
+    needs: frozenset[str] = frozenset()
+    download = None
+    columns: Mapping[str, Column] = {
+        "object": Column(labels=ANSWERS["object"]),
+        "object_p": PROBABILITY,
+        "second": Column(labels=ANSWERS["object"]),
+        "object_also": Column(labels=ANSWERS["object"]),
+        "style": Column(labels=ANSWERS["style"]),
+        "style_p": PROBABILITY,
+        "colour": Column(labels=ANSWERS["colour"]),
+        "colour_p": PROBABILITY,
+        "work": Column(labels=tuple(work.title for work in WORKS)),
+        "artist": Column(labels=tuple(PALETTES)),
+        "work_distance": Column(0.0, 1.0),
+    }
+
+    def __init__(self, classifier: Classifier | None = None) -> None:
+        self._classifier = _shipped() if classifier is None else classifier
+
+    @cached_property
+    def revision(self) -> str:
+        """SHA-256, in hex, over the classifier's weights and the revision of the code."""
+        code = f"{REVISION} {type(self._classifier).__name__}"
+        networks = [self._classifier] if isinstance(self._classifier, nn.Module) else []
+        return weights_digest(code, *networks)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The label sets, how sure a second object must be, and how near a picture of a work."""
+        labels = {attribute: list(answers) for attribute, answers in ANSWERS.items()}
+        return {"labels": labels, "second object from": ALSO, "radius of a work": radius()}
+
+    def __call__(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        prompts: Sequence[str] | None = None,
+        references: Sequence[Image.Image] | None = None,
+    ) -> pl.DataFrame:
+        """A row for each picture; the columns are described above."""
+        if not images:
+            return pl.concat([_answers(_nothing()), nearest_works([])], how="horizontal")
+        return pl.concat([_answers(self._classifier.probabilities(images)), nearest_works(images)], how="horizontal")
+
+
+def _shipped() -> Classifier:
+    path = weights_path()
+    if not path.is_file():
+        raise ModelNotFound(f"The judge's weights are not at {path}: install Turpentine anew.")
+    return load_judge(path)
+
+
+def _nothing() -> dict[str, Tensor]:
+    return {attribute: torch.zeros(0, len(answers)) for attribute, answers in ANSWERS.items()}
+
+
+def _answers(probabilities: Mapping[str, Tensor]) -> pl.DataFrame:
+    columns: list[pl.Series] = []
+    for attribute, answers in ANSWERS.items():
+        p, order = probabilities[attribute].sort(dim=1, descending=True, stable=True)
+        columns.append(_names(attribute, answers, order[:, 0]))
+        columns.append(pl.Series(f"{attribute}_p", p[:, 0].tolist(), dtype=pl.Float64))
+        if attribute == "object":
+            columns += _second(_names("second", answers, order[:, 1]), p[:, 1])
+    return pl.DataFrame(columns)
+
+
+def _second(second: pl.Series, p: Tensor) -> tuple[pl.Series, pl.Series]:
+    """The next object, and the same where it is likely enough to be shown too."""
+    unlikely = pl.Series((p < ALSO).tolist(), dtype=pl.Boolean)
+    return second, second.set(unlikely, None).alias("object_also")
+
+
+def _names(column: str, answers: Sequence[str], indices: Tensor) -> pl.Series:
+    return pl.Series(column, [answers[index] for index in indices.tolist()], dtype=pl.String)

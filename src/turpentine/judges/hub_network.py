@@ -1,0 +1,113 @@
+"""Networks of transformers, from a folder, the local cache or the hub. Never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from transformers import AutoImageProcessor
+
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import ModelNotFound
+from turpentine.models.loading.quiet_logging import quiet
+from turpentine.models.loading.safe_reading import clear_errors
+
+SIZES: Mapping[str, str] = {
+    "microsoft/resnet-50": "102 MB",
+    "openai/clip-vit-base-patch32": "605 MB",
+    "openai/clip-vit-large-patch14": "1.7 GB",
+    "openai/clip-vit-large-patch14-336": "1.7 GB",
+}
+"""What a download takes, for the networks that the field uses most."""
+
+# What decides a processor's pixels; libraries add other keys to its config.
+_PROCESSING = (
+    "do_resize",
+    "size",
+    "resample",
+    "crop_pct",
+    "do_center_crop",
+    "crop_size",
+    "do_rescale",
+    "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+)
+BATCH = 32
+"""Pictures at a time."""
+
+
+def to_fetch(model: str, commit: str | None = None) -> str | None:
+    """What the hub must send before this network can be read; None if it is in a folder or in the local cache.
+
+    Raises ModelNotFound for what can be neither a folder nor a hub id.
+    """
+    if Path(model).expanduser().is_dir():
+        return None
+    files = ("model.safetensors", "model.safetensors.index.json")
+    with _reading(model):
+        if any(isinstance(try_to_load_from_cache(model, file, revision=commit), str) for file in files):
+            return None
+    return f"{one_line(model)} from the Hugging Face hub ({SIZES.get(model, 'of a size that is not known')})"
+
+
+def read_network(cls: Any, model: str, commit: str | None, device: str | None) -> Any:
+    """A network in fp32, to be used and not trained.
+
+    cls: the class of transformers. model: a folder, or a hub id. commit: of the hub's repository. device: by default
+    CUDA if there is one. Raises ModelNotFound, also for a network that lacks weights.
+    """
+    with _reading(model), quiet():
+        network, found = cls.from_pretrained(
+            _place(model), revision=commit, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise ModelNotFound(f"{one_line(model)} holds no weight {missing[0]!r}: it is not a whole {cls.__name__}.")
+    return network.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def read_processor(model: str, commit: str | None, changes: Mapping[str, Any]) -> Any:
+    """What turns pictures into a network's input, with changes to its config. Raises ModelNotFound."""
+    with _reading(model), quiet():
+        # By Pillow wherever it runs: with torchvision the same picture would get other numbers.
+        return AutoImageProcessor.from_pretrained(_place(model), revision=commit, backend="pil", **changes)
+
+
+def read_tokenizer(cls: Any, model: str, commit: str | None) -> Any:
+    """A tokenizer. Raises ModelNotFound."""
+    with _reading(model), quiet():
+        return cls.from_pretrained(_place(model), revision=commit)
+
+
+def processing(processor: Any) -> dict[str, Any]:
+    """What decides a processor's pixels, as JSON has it."""
+    config = processor.to_dict()
+    facts: dict[str, Any] = json.loads(json.dumps({key: config[key] for key in _PROCESSING if key in config}))
+    return facts
+
+
+def batches(
+    processor: Any, images: Sequence[Image.Image], device: Any
+) -> Iterator[Float[Tensor, "batch 3 height width"]]:
+    """The pictures as a network reads them, BATCH at a time."""
+    for start in range(0, len(images), BATCH):
+        rgb = [image.convert("RGB") for image in images[start : start + BATCH]]
+        yield processor(rgb, return_tensors="pt")["pixel_values"].to(device)
+
+
+def _place(model: str) -> str:
+    folder = Path(model).expanduser()
+    return str(folder) if folder.is_dir() else model
+
+
+def _reading(model: str) -> Any:
+    return clear_errors(f"The network {one_line(model)!r} is neither a folder here nor to be had from the hub")

@@ -1,0 +1,72 @@
+"""A model in diffusers' layout: a folder with a `model_index.json` and a folder for each part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import ModelNotFound, UnsafeFile, UnsupportedModel
+from turpentine.models.loading.safe_reading import PICKLES, clear_errors, pickle_refused, weight_names, without_checker
+from turpentine.models.model import COMPONENTS
+
+_CLASSES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+
+
+def read_folder(folder: Path, dtype: torch.dtype) -> Any:
+    """A folder in diffusers' layout: only the two known pipelines, only safetensors, no code of its own."""
+    name = _class_of(folder)
+    for component in COMPONENTS:
+        _check_weights(folder / component)
+    with clear_errors(f"The model in {one_line(str(folder))} cannot be read"):
+        pipeline = getattr(diffusers, name).from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            variant=_variant(folder),
+            **without_checker(name),
+        )
+    for component in ("text_encoder", "text_encoder_2"):
+        _check_text_encoder(folder / component, getattr(pipeline, component, None))
+    return pipeline
+
+
+def _class_of(folder: Path) -> str:
+    with clear_errors(f"The folder {one_line(str(folder))} holds no model in diffusers' layout"):
+        name = dict(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))).get("_class_name")
+    if name not in _CLASSES:
+        raise UnsupportedModel(
+            f"{one_line(str(folder))} is a {one_line(str(name))}: Turpentine works on {' and '.join(_CLASSES)}."
+        )
+    return str(name)
+
+
+def _check_weights(component: Path) -> None:
+    """Refuse a component that has its weights as a pickle only, before anything is read."""
+    if not component.is_dir() or any(component.glob("*.safetensors")):
+        return
+    pickles = [path for path in sorted(component.iterdir()) if path.suffix in PICKLES]
+    if pickles:
+        raise UnsafeFile(pickle_refused(pickles[0]))
+    raise ModelNotFound(f"{one_line(str(component))} holds no .safetensors file: the model is not all there.")
+
+
+def _check_text_encoder(component: Path, encoder: Any) -> None:
+    """Refuse a text encoder with a weight missing: transformers would fill it with random numbers."""
+    if encoder is None:
+        return
+    held = {name.removeprefix("text_model.") for path in component.glob("*.safetensors") for name in weight_names(path)}
+    for name, _ in encoder.named_parameters():
+        if name.removeprefix("text_model.") not in held:
+            raise ModelNotFound(f"{one_line(str(component))} holds no weight {name!r}: the model is not all there.")
+
+
+def _variant(folder: Path) -> str | None:
+    """fp16 where the denoiser is there as such and in no other number format."""
+    weights = [path.name for path in (folder / "unet").glob("*.safetensors")]
+    return "fp16" if weights and all(".fp16." in name or ".fp16-" in name for name in weights) else None

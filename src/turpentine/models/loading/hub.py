@@ -1,0 +1,50 @@
+"""Pipelines from the Hugging Face hub: what must be fetched, and fetching it. Safetensors only."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+from turpentine.core.atomic_files import one_line
+from turpentine.models.loading.safe_reading import clear_errors
+
+# A component's own weights: neither a variant such as fp16 nor a second copy such as non_ema, and in parts or whole.
+_WEIGHTS = re.compile(r"(?!safety_checker)\w+/(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
+_PATIENCE = 5.0
+
+
+def is_hub_id(source: str) -> bool:
+    """Could this be a repository of the hub? What is here, a path from the root, and a .safetensors file could not."""
+    path = Path(source).expanduser()
+    return source.count("/") == 1 and not (path.exists() or path.is_absolute() or path.suffix == ".safetensors")
+
+
+def to_fetch(source: str) -> str | None:
+    """What the hub must send before a model can be read, with its size; None where nothing, or no hub id."""
+    if not is_hub_id(source):
+        return None
+    try:
+        if isinstance(try_to_load_from_cache(source, "model_index.json"), str):
+            return None
+    except HFValidationError:
+        return None
+    return f"{one_line(source)} from the Hugging Face hub ({_size(source)})"
+
+
+def fetch(source: str) -> Path:
+    """The snapshot of a hub repository in the local cache, fetched if it is not there. Raises ModelNotFound."""
+    with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
+        return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))
+
+
+def _size(source: str) -> str:
+    try:
+        files = HfApi().model_info(source, files_metadata=True, timeout=_PATIENCE).siblings or []
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, RuntimeError):
+        return "of a size that is not known"
+    total = sum(file.size or 0 for file in files if _WEIGHTS.fullmatch(file.rfilename))
+    return f"{total / 1e9:.1f} GB" if total else "of a size that is not known"

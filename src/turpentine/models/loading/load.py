@@ -1,0 +1,89 @@
+"""Loading a model: the embedded one, the hub, a folder, a single file, or a pipeline object. Never a pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import ModelNotFound, UnsafeFile
+from turpentine.emoji import WEIGHTS
+from turpentine.models.loading.folder import read_folder
+from turpentine.models.loading.hub import fetch, is_hub_id
+from turpentine.models.loading.quiet_logging import quiet
+from turpentine.models.loading.safe_reading import PICKLES, pickle_refused
+from turpentine.models.loading.single_file import read_file
+from turpentine.models.model import COMPONENTS, Model
+
+
+def load(
+    source: str | Path | DiffusionPipeline = "emoji",
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    config: str | Path | None = None,
+) -> Model:
+    """Load a model.
+
+    source: "emoji", the embedded model; a diffusers folder; a single `.safetensors` file; a hub id such as
+        "CompVis/stable-diffusion-v1-4", from the local cache or the hub; or a pipeline, which is used as it is.
+    device: by default CUDA if there is one, else the CPU. dtype: by default fp16 on CUDA and fp32 elsewhere.
+    config: for a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by default
+        diffusers finds out which family it is and gets them from the local cache or the hub.
+    Raises ModelNotFound, UnsafeFile for a pickle, UnsupportedModel for another family.
+    """
+    if isinstance(source, DiffusionPipeline):
+        return _placed(source, device, dtype, "")
+    where = torch.device(device) if device else _default_device()
+    number = dtype or (torch.float16 if where.type == "cuda" else torch.float32)
+    # bf16 rounds more than the fingerprint does, which is therefore taken of what the files hold.
+    read_as = torch.float32 if number == torch.bfloat16 else number
+    path = _locate(str(source))
+    with quiet():
+        pipeline = read_folder(path, read_as) if path.is_dir() else read_file(path, read_as, config)
+        _check_filled(pipeline, str(source))
+    return _placed(pipeline, where, number if number != read_as else None, str(source))
+
+
+def _default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) -> Model:
+    model = Model(pipeline, name)
+    if dtype == torch.bfloat16:
+        _ = model.fingerprint  # which is kept
+    if device is not None or dtype is not None:
+        with quiet():
+            pipeline.to(device=device, dtype=dtype)
+    # SDXL's autoencoder overflows in fp16; its config says so, but so do the configs of autoencoders that do not.
+    if model.components.get("text_encoder_2") is not None and pipeline.vae.config.force_upcast:
+        with quiet():
+            pipeline.vae.to(torch.float32)
+    return model
+
+
+def _locate(source: str) -> Path:
+    """The folder or single file of a model, fetched from the hub if it is not here."""
+    path = WEIGHTS if source == "emoji" else Path(source).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
+        return path
+    if path.suffix in PICKLES:
+        raise UnsafeFile(pickle_refused(path))
+    if not is_hub_id(source):
+        raise ModelNotFound(
+            f"There is no model at {one_line(str(path))}: give a diffusers folder, a .safetensors file or a hub id."
+        )
+    return fetch(source)
+
+
+def _check_filled(pipeline: Any, source: str) -> None:
+    """Refuse a model with a weight missing: diffusers leaves it without numbers."""
+    for component in COMPONENTS:
+        network = getattr(pipeline, component, None)
+        for name, weight in network.named_parameters() if network is not None else ():
+            if weight.is_meta:
+                raise ModelNotFound(f"{one_line(source)} holds no weight '{component}.{name}': it is not all there.")

@@ -1,0 +1,50 @@
+"""What all ways to read a model share: no pickle, one sentence for every fault of a library, names without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import ModelNotFound
+
+PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
+
+
+def pickle_refused(path: Path) -> str:
+    """Why a file is not read, and the way out."""
+    return (
+        f"{one_line(str(path))} is a pickle, which could run any code: "
+        "convert it to safetensors, or get the model's .safetensors files."
+    )
+
+
+def weight_names(path: Path) -> list[str]:
+    """The names of the tensors in a safetensors file; the tensors are not read."""
+    with safe_open(path, framework="pt") as file:
+        return list(file.keys())
+
+
+def without_checker(name: str) -> dict[str, Any]:
+    """Leave out the safety checker, a network of its own that blackens pictures; SDXL has none."""
+    if name != "StableDiffusionPipeline":
+        return {}
+    return {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+
+
+@contextmanager
+def clear_errors(sentence: str) -> Iterator[None]:
+    """Turn a library's error into one sentence with its first line; ours pass as they are."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+        raise ModelNotFound(f"{sentence}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return one_line(lines[0]) if lines else type(error).__name__

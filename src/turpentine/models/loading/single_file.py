@@ -1,0 +1,42 @@
+"""A model in one file, in the layout of the original Stable Diffusion; configs and tokenizers are not in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import ModelNotFound
+from turpentine.models.loading.safe_reading import clear_errors, weight_names, without_checker
+
+_PARTS = {
+    ("model.diffusion_model.",): "denoiser",
+    ("first_stage_model.",): "autoencoder",
+    ("cond_stage_model.", "conditioner."): "text encoder",
+}
+
+
+def read_file(path: Path, dtype: torch.dtype, config: str | Path | None) -> Any:
+    """Read the pipeline; `config` is a diffusers folder or hub id, by default that of the family, from the hub."""
+    kind = _class_of(path)
+    way_out = "give config=, a diffusers folder or hub id of its family, for the configs and tokenizers"
+    with clear_errors(f"The model {one_line(str(path))} cannot be read ({way_out})"):
+        return getattr(diffusers, kind).from_single_file(
+            str(path), dtype=dtype, config=str(config) if config else None, **without_checker(kind)
+        )
+
+
+def _class_of(path: Path) -> str:
+    """Which pipeline a single file is for; it must hold the denoiser, the autoencoder and the text encoder."""
+    with clear_errors(f"The file {one_line(str(path))} cannot be read"):
+        names = weight_names(path)
+    for prefixes, part in _PARTS.items():
+        if not any(name.startswith(prefixes) for name in names):
+            raise ModelNotFound(
+                f"{one_line(str(path))} holds no {part}: it is not a whole Stable Diffusion model in a single file."
+            )
+    is_xl = any(name.startswith("conditioner.embedders.1.") for name in names)
+    return "StableDiffusionXLPipeline" if is_xl else "StableDiffusionPipeline"

@@ -1,0 +1,5 @@
+"""Where the work of a bench is done: in this process, in several on this machine, or on a Ray cluster."""
+
+from turpentine.runs.backends.running import BACKENDS, run, worker
+
+__all__ = ["BACKENDS", "run", "worker"]

@@ -1,0 +1,111 @@
+"""A batch drawn, and judged: what becomes a part of a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from turpentine.core.errors import NotFinite, TurpentineError
+from turpentine.judges import Judge
+from turpentine.models import Model
+from turpentine.runs.specs import Batch, JudgeSpec
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A batch's pictures: for each its image, or the error that is in its place."""
+
+    batch: Batch
+    images: tuple[Image.Image | None, ...]
+    errors: tuple[str | None, ...]
+
+    @property
+    def parts(self) -> list[Drawn]:
+        """Each picture as a batch of its own."""
+        rows = zip(self.batch.singles, self.images, self.errors, strict=True)
+        return [Drawn(single, (image,), (error,)) for single, image, error in rows]
+
+    @classmethod
+    def failed(cls, batch: Batch, error: str) -> Drawn:
+        """A batch of which no picture could be drawn."""
+        return cls(batch, (None,) * len(batch), (error,) * len(batch))
+
+    @classmethod
+    def joined(cls, batch: Batch, parts: Sequence[Drawn]) -> Drawn:
+        """A batch from its parts, in their order."""
+        images = tuple(image for part in parts for image in part.images)
+        return cls(batch, images, tuple(error for part in parts for error in part.errors))
+
+
+def draw(model: Model, batch: Batch) -> Drawn:
+    """Draw a batch with the model as it is. Raises NotFinite for a picture that is no numbers."""
+    prompts, seeds = zip(*batch.pairs, strict=True)
+    try:
+        with np.errstate(invalid="raise"):  # the last step to pixels turns NaN into whole numbers
+            images = model.generate(prompts, seeds=seeds, batch_size=len(batch), **batch.state.settings)
+    except FloatingPointError as error:
+        raise NotFinite(f"The model draws NaN for {prompts[0]!r} or a prompt of the same batch.") from error
+    return Drawn(batch, tuple(images), (None,) * len(batch))
+
+
+def judged(judge: Judge, spec: JudgeSpec, drawn: Drawn, references: Sequence[Image.Image | None]) -> pl.DataFrame:
+    """A judge's scores of a batch, a row for each picture: the judge's columns, and error.
+
+    references: the unedited model's pictures, where the judge needs them. A picture that is missing has nulls.
+    Raises NotFinite for a score that is no number, and whatever the judge raises.
+    """
+    lacking = [_lacking(index, spec, drawn, references) for index in range(len(drawn.batch))]
+    rows = [index for index, error in enumerate(lacking) if error is None]
+    told: dict[str, Any] = {}
+    if "prompt" in spec.needs:
+        told["prompts"] = [drawn.batch.pairs[index][0] for index in rows]
+    if "reference" in spec.needs:
+        told["references"] = [references[index] for index in rows]
+    scores = judge([image for index in rows if (image := drawn.images[index])], **told)
+    _check(scores, spec, len(rows))
+    return _spread(scores, rows, lacking)
+
+
+def unjudged(judge: Judge, drawn: Drawn, error: str) -> pl.DataFrame:
+    """The scores of a batch that could not be judged."""
+    return _spread(judge([]), [], [error] * len(drawn.batch))
+
+
+def _lacking(index: int, spec: JudgeSpec, drawn: Drawn, references: Sequence[Image.Image | None]) -> str | None:
+    """Why a picture cannot be judged."""
+    if drawn.images[index] is None:
+        return drawn.errors[index]
+    if "reference" in spec.needs and references[index] is None:
+        return "the unedited model's picture is missing"
+    return None
+
+
+def _spread(scores: pl.DataFrame, rows: Sequence[int], errors: Sequence[str | None]) -> pl.DataFrame:
+    """The scores in their rows of the batch, nulls in the others, and the errors."""
+    placed = scores.with_columns(pl.Series("row", rows, dtype=pl.Int64))
+    whole = pl.DataFrame({"row": pl.Series(range(len(errors)), dtype=pl.Int64)})
+    spread = whole.join(placed, on="row", how="left", maintain_order="left").drop("row")
+    return spread.with_columns(pl.Series("error", errors, dtype=pl.String))
+
+
+def _check(scores: pl.DataFrame, spec: JudgeSpec, pictures: int) -> None:
+    name = spec.facts["name"]
+    if len(scores) != pictures or tuple(scores.columns) != spec.columns:
+        raise TurpentineError(
+            f"The judge {name} gives {len(scores)} rows of {', '.join(scores.columns)} for {pictures} pictures."
+        )
+    for column in map(_flat, scores):
+        if column.dtype.is_float() and not column.drop_nulls().is_finite().all():
+            raise NotFinite(f"The judge {name} gives NaN or infinity in {column.name}.")
+
+
+def _flat(column: pl.Series) -> pl.Series:
+    """The numbers of a column, those within vectors one by one."""
+    while isinstance(column.dtype, pl.Array | pl.List):
+        column = column.explode()
+    return column

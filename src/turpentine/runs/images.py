@@ -1,0 +1,54 @@
+"""Pictures on disk, each once, under the SHA-256 of its file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.imaging import encoded
+
+# A disk takes as long to make sure of one file as of several at once.
+_AT_ONCE = 16
+
+
+class Images:
+    """PNG files in a folder, `ab/ab12….png`, named by their content, so that equal pictures are one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, images: Sequence[Image.Image]) -> list[str]:
+        """Keep pictures, and give their names. Raises OSError as the file system does."""
+        with ThreadPoolExecutor(min(_AT_ONCE, len(images) or 1)) as pool:
+            return list(pool.map(self._put, images))
+
+    def get(self, name: str) -> Image.Image | None:
+        """A picture, None if it is not there, or damaged."""
+        content = self._content(name)
+        return None if content is None else Image.open(io.BytesIO(content)).convert("RGB")
+
+    def path(self, name: str) -> Path:
+        """Where a picture is, or would be."""
+        return self.folder / name[:2] / f"{name}.png"
+
+    def _put(self, image: Image.Image) -> str:
+        content = encoded(image, "PNG")
+        name = hashlib.sha256(content).hexdigest()
+        if self._content(name) is None:
+            with write_whole(self.path(name)) as aside:
+                aside.write_bytes(content)
+        return name
+
+    def _content(self, name: str) -> bytes | None:
+        """The file's bytes, None unless they are those that the name is of."""
+        try:
+            content = self.path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        return content if hashlib.sha256(content).hexdigest() == name else None

@@ -1,0 +1,64 @@
+"""A method as JSON has it, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields, is_dataclass
+from typing import Any
+
+from turpentine.core import plugins as registry
+from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.suggest import offer
+from turpentine.models import Model, Sites
+
+
+def facts_of(method: Any) -> dict[str, Any]:
+    """A method's registered name and its settings; a value that JSON lacks is told by its parts, or how it prints.
+
+    method: the method, or its facts already.
+    """
+    if isinstance(method, Mapping):
+        return dict(method)
+    names = [field.name for field in fields(method)] if is_dataclass(method) else []
+    return {"name": type(method).__name__, "settings": {name: _plain(getattr(method, name)) for name in names}}
+
+
+def method_of(facts: Any, model: Model) -> Any:
+    """The method of these facts, or the method itself. model: the one whose sites the settings may name.
+
+    Raises UnknownName for a method that is not here, BadArgument for settings that cannot be had back from JSON.
+    """
+    if not isinstance(facts, Mapping):
+        return facts
+    known = registry.methods()
+    name, settings = facts["name"], facts["settings"]
+    if name not in known:
+        raise UnknownName(f"No method is called {name!r}: {offer(name, known)}")
+    method = known[name](**{key: _revived(value, model) for key, value in settings.items()})
+    lost = [key for key, value in facts_of(method)["settings"].items() if value != settings.get(key)]
+    if lost:
+        raise BadArgument(f"The setting {lost[0]} of {name} cannot be written to a file: run with one worker.")
+    return method
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Sites):
+        # How it prints is short: two selections may print alike.
+        return {"sites": [site.name for site in value], "window": _plain(value.window and astuple(value.window))}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(item) for item in value]
+    return repr(value)
+
+
+def _revived(value: Any, model: Model) -> Any:
+    if isinstance(value, Mapping) and set(value) == {"sites", "window"}:
+        sites = model.sites.only(name=value["sites"])
+        return sites.during(*value["window"]) if value["window"] else sites
+    if isinstance(value, Mapping):
+        return {key: _revived(item, model) for key, item in value.items()}
+    # JSON has no tuples: its lists were some.
+    return tuple(_revived(item, model) for item in value) if isinstance(value, list) else value

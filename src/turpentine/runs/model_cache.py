@@ -1,0 +1,70 @@
+"""The model that a worker has in memory, and what is on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from turpentine.core.errors import BadArgument
+from turpentine.edits import Change
+from turpentine.models import Model, load
+from turpentine.runs.specs import Source
+
+
+class Easel:
+    """One model at a time, with one change on it at most; both are switched only where the work asks for others.
+
+    given: models that are loaded already.
+    """
+
+    def __init__(self, given: Mapping[Source, Model] | None = None) -> None:
+        self._given = dict(given or {})
+        self._loaded: tuple[Source, Model] | None = None
+        self._on: tuple[str, Change, Model] | None = None
+
+    def model(self, source: Source) -> Model:
+        """The model of a source, loaded if need be, with whatever is on it now.
+
+        Raises BadArgument if it is not the model of the plan any more or has edits, which no name tells, and as `load`
+        says.
+        """
+        if source in self._given:
+            return self._given[source]
+        if self._loaded is None or self._loaded[0] != source:
+            self.clear()
+            self._loaded = None  # before the next one is read: two may not fit
+            self._loaded = (source, _load(source))
+        return self._loaded[1]
+
+    def wears(self, key: str) -> bool:
+        """Is the change of this key on?"""
+        return self._on is not None and self._on[0] == key
+
+    def put_on(self, model: Model, key: str, change: Change) -> None:
+        """Put a change on the model, in the place of another one. Raises as `Edit.apply` says."""
+        self.clear()
+        change.apply(model)
+        self._on = (key, change, model)
+
+    def clear(self) -> None:
+        """Take the change off."""
+        if self._on:
+            _, change, model = self._on
+            self._on = None
+            change.remove(model)
+
+
+def _load(source: Source) -> Model:
+    if source.edits:
+        raise BadArgument(
+            f"The model {source.load} had {len(source.edits)} edits on it when the bench was planned, which a worker "
+            "cannot put on: save the edited model, and plan the bench with that."
+        )
+    model = load(source.load, device=source.device, dtype=getattr(torch, source.dtype))
+    if model.fingerprint != source.base:
+        raise BadArgument(
+            f"The model {source.load} is another one now ({model.fingerprint[:12]}) than when the bench was planned "
+            f"({source.base[:12]}): put the old one back, or choose another folder for the new one's bench."
+        )
+    return model

@@ -1,0 +1,106 @@
+"""A plan as a file, so that another process, on another machine, can join the work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from turpentine.concepts import Concept
+from turpentine.core.atomic_files import write_whole
+from turpentine.runs.ledger import LedgerError
+from turpentine.runs.method_settings import facts_of
+from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.specs import Cell, JudgeSpec, Recipe, Source
+from turpentine.tasks.cases import Case
+
+FORMAT = 1
+
+
+def write_plan(path: Path, plan: Plan, threads: int) -> None:
+    """Write the plan, whole or not at all. Raises OSError as the file system does."""
+    with write_whole(path) as aside:
+        content = {"format": FORMAT, "threads": threads, **to_json(plan)}
+        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def read_plan(path: Path) -> tuple[Plan, int]:
+    """The plan in a file, and how many threads its workers use.
+
+    Raises LedgerError if there is none, it is damaged, or of a newer Turpentine.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        check_format(path, content["format"])
+        return from_json(content), int(content["threads"])
+    except FileNotFoundError:
+        raise LedgerError(
+            f"No bench was begun in {path.parent}: begin it with turpentine bench FILE --out {path.parent}, and let "
+            "workers join then."
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise LedgerError(
+            f"{path} does not hold the plan of a bench: run the bench anew in another folder, or remove this file if "
+            "the bench that wrote it is to go on."
+        ) from error
+
+
+def check_format(path: Path, written: int) -> None:
+    """Raises LedgerError for a plan that a newer Turpentine wrote."""
+    if written > FORMAT:
+        raise LedgerError(
+            f"{path} has format {written} and this Turpentine reads up to {FORMAT}: update it, or choose another "
+            "folder."
+        )
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON has it. Cases, which many lines share, are written once."""
+    lists = list(dict.fromkeys(cell.cases for cell in plan.cells))
+    place = {cases: index for index, cases in enumerate(lists)}
+    return {
+        "cells": [{**_cell_json(cell), "cases": place[cell.cases]} for cell in plan.cells],
+        "cases": [[asdict(case) for case in cases] for cases in lists],
+    }
+
+
+def from_json(content: Mapping[str, Any]) -> Plan:
+    """The inverse of `to_json`; the methods are made where the model is at hand."""
+    lists = [tuple(Case(**case) for case in cases) for cases in content["cases"]]
+    return Plan(_cell(each, lists[each["cases"]]) for each in content["cells"])
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    recipe = cell.recipe
+    return {
+        "source": _fields(cell.source),
+        "protocol": asdict(cell.protocol),
+        "judges": [{**_fields(judge), "needs": sorted(judge.needs)} for judge in cell.judges],
+        "recipe": recipe and {"method": facts_of(recipe.method), "name": recipe.name},
+        "concepts": [asdict(concept) for concept in cell.concepts],
+    }
+
+
+def _cell(content: Mapping[str, Any], cases: tuple[Case, ...]) -> Cell:
+    source = Source(**{**content["source"], "edits": tuple(content["source"]["edits"])})
+    concepts = tuple(_concept(one) for one in content["concepts"])
+    recipe = content["recipe"] and Recipe(source, content["recipe"]["method"], concepts, content["recipe"]["name"])
+    judges = tuple(_judge(one) for one in content["judges"])
+    protocol = Protocol(**{**content["protocol"], "seeds": tuple(content["protocol"]["seeds"])})
+    return Cell(source, cases, protocol, judges, recipe, concepts)
+
+
+def _judge(content: Mapping[str, Any]) -> JudgeSpec:
+    return JudgeSpec(**{**content, "needs": frozenset(content["needs"]), "columns": tuple(content["columns"])})
+
+
+def _concept(content: Mapping[str, Any]) -> Concept:
+    templates = content["templates"]
+    return Concept(**{**content, "templates": templates and tuple(templates), "keep": tuple(content["keep"])})
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}

@@ -1,0 +1,49 @@
+"""How pictures for a measurement are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from turpentine.core.errors import BadArgument
+
+SEEDS = tuple(range(8))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The settings that two measurements must share to stand in one table.
+
+    steps, guidance_scale, solver, size, negative_prompt: as in `Model.generate`. seeds: of each prompt's pictures, a
+    picture a seed, each once. batch_size: pictures at a time; it decides memory and speed, and no more of a picture
+    than the last bits of its numbers.
+
+    Raises BadArgument for no seed, a seed twice, or a number out of range.
+    """
+
+    steps: int = 20
+    guidance_scale: float = 4.0
+    solver: str = "ddim"
+    seeds: tuple[int, ...] = SEEDS
+    size: int | None = None
+    negative_prompt: str = ""
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seeds", _checked_seeds(self.seeds))
+        if self.steps < 1 or self.batch_size < 1:
+            raise BadArgument(f"steps is {self.steps} and batch_size {self.batch_size}: give 1 or more of each.")
+
+    def facts(self) -> dict[str, Any]:
+        """The fields that decide the pictures, as JSON has them."""
+        facts = {**asdict(self), "seeds": list(self.seeds)}
+        del facts["batch_size"]
+        return facts
+
+
+def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    checked = tuple(seeds)
+    if not checked or len(set(checked)) < len(checked) or min(checked) < 0:
+        raise BadArgument("The seeds of a measurement must be one at least, each from 0 up, and none twice.")
+    return checked

@@ -1,0 +1,82 @@
+"""The rows of a line of a table: each case and seed, what was seen in its picture, and whether that is a hit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import polars as pl
+
+from turpentine.judges.base import shows
+from turpentine.runs.plan import Job, Plan
+from turpentine.runs.specs import Cell, JudgeSpec
+from turpentine.runs.store import Store
+from turpentine.tasks.cases import Case
+
+ASKED = {
+    "group": pl.String,
+    "label": pl.String,
+    "prompt": pl.String,
+    "attribute": pl.String,
+    "wanted": pl.String,
+    "seed": pl.Int64,
+}
+"""A case and a seed, as columns."""
+
+
+def cell_rows(cell: Cell, plan: Plan, store: Store) -> pl.DataFrame:
+    """The rows of one line, in the order of its cases and seeds; see `rows_of`.
+
+    Raises LedgerError, naming a part that is missing or damaged.
+    """
+    seen = [
+        _seen(plan, store, cell.judges, plan.jobs_of(state, cell)).with_columns(pl.lit(number).alias("state"))
+        for number, state in enumerate(cell.pictures)
+    ]
+    return rows_of(cell, pl.concat(seen))
+
+
+def rows_of(cell: Cell, seen: pl.DataFrame) -> pl.DataFrame:
+    """A row for each case and seed of a line.
+
+    seen: what was seen in its pictures: columns state (a number from 0, in the order in which the line's cases need
+    them), prompt, seed, and any others, which are the result's after those of ASKED. Last comes hit: is what the case's
+    attribute was judged to be the wanted thing, or is it that also, where a judge has a column such as object_also?
+    Null where nobody knows what should be seen, or could say what is.
+    """
+    asked = [(*_told(case), seed, number) for case, number, seeds in _numbered(cell) for seed in seeds]
+    rows = pl.DataFrame(asked, schema={**ASKED, "state": pl.Int32}, orient="row")
+    rows = rows.join(seen, on=["state", "prompt", "seed"], how="left", maintain_order="left")
+    return rows.drop("state").with_columns(_hit(rows).alias("hit"))
+
+
+def _numbered(cell: Cell) -> Iterator[tuple[Case, int, tuple[int, ...]]]:
+    """Each case, the number of the state that draws it, and its seeds."""
+    numbers = {state: number for number, state in enumerate(cell.pictures)}
+    for case, state, seeds in cell.asked():
+        yield case, numbers[state], seeds
+
+
+def _hit(rows: pl.DataFrame) -> pl.Expr:
+    hit = pl.lit(None, dtype=pl.Boolean)
+    for attribute in rows["attribute"].drop_nulls().unique():
+        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute)).otherwise(hit)
+    return pl.when(pl.col("error").is_null()).then(hit)
+
+
+def _told(case: Case) -> tuple[str | None, ...]:
+    return case.group, case.label, case.prompt, case.attribute, case.wanted
+
+
+def _seen(plan: Plan, store: Store, judges: Sequence[JudgeSpec], jobs: Sequence[Job]) -> pl.DataFrame:
+    """A row for each picture of some batches: prompt, seed, image, error, the judges' columns."""
+    drawn = store.draws.gather([job.batch.key for job in jobs])
+    parts = [store.scores(judge).gather([plan.score_key(job, judge) for job in jobs]) for judge in judges]
+    errors = [drawn["error"], *(part["error"] for part in parts)]
+    scores = [part.drop("error") for part in parts]
+    return pl.concat([drawn.select("prompt", "seed", "image"), _first(errors), *scores], how="horizontal")
+
+
+def _first(errors: Iterable[pl.Series]) -> pl.DataFrame:
+    """In each row the first error there is."""
+    columns = [error.alias(str(number)) for number, error in enumerate(errors)]
+    return pl.DataFrame(columns).select(pl.coalesce(pl.all()).alias("error"))

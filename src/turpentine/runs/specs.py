@@ -1,0 +1,290 @@
+"""The work of a bench as values: what draws, pictures, batches of them, judges, and the lines of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest
+from turpentine.edits import stack_of
+from turpentine.judges import Judge
+from turpentine.models import Model
+from turpentine.runs.method_settings import facts_of
+from turpentine.runs.protocol import Protocol
+from turpentine.tasks.cases import Case
+
+Pair: TypeAlias = tuple[str, int]
+"""A prompt and a seed: together with a state they are one picture."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model: how it is loaded, and which one that is.
+
+    load: what `turpentine.load` is told. base: its fingerprint. dtype: such as "float32". edits: ids of what is on it
+    already, in order. device: what `load` is told of it; it is no part of what the model is.
+    """
+
+    load: str
+    base: str
+    dtype: str
+    edits: tuple[str, ...] = ()
+    device: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, model: Model, load: str | None = None, device: str | None = None) -> Source:
+        """The source of a model that is loaded. load: by default the model's name, which is what it was loaded by."""
+        dtype = str(model.dtype).removeprefix("torch.")
+        return cls(load or model.name, model.fingerprint, dtype, stack_of(model).ids, device)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What decides its pictures, as JSON has it."""
+        return {"base": self.base, "dtype": self.dtype, "edits": list(self.edits)}
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What an edit, or a change of the guidance, is made from: made once however many lines of a table need it.
+
+    method: a method with its settings. concepts: all at once. name: what people call the method, such as "esd-x".
+    Two recipes are equal if what they make is.
+    """
+
+    source: Source
+    method: Any
+    concepts: tuple[Concept, ...]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or type(self.method).__name__)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the model, the method's name and settings, and the concepts."""
+        return digest([self.source.facts, facts_of(self.method), [asdict(one) for one in self.concepts]])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True)
+class State:
+    """What draws: everything but prompt and seed.
+
+    source: the model. recipe: of the edit that is on it, None for none. The rest as in `Model.generate`.
+    """
+
+    source: Source
+    recipe: Recipe | None
+    steps: int
+    guidance_scale: float
+    solver: str
+    size: int | None
+    negative_prompt: str
+
+    @cached_property
+    def edits(self) -> tuple[str, ...]:
+        """What is on the model, in order: ids, and last the key of the recipe."""
+        return (*self.source.edits, self.recipe.key) if self.recipe else self.source.edits
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What `Model.generate` is told."""
+        names = ("steps", "guidance_scale", "solver", "size", "negative_prompt")
+        return {name: getattr(self, name) for name in names}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all of it."""
+        return digest([{**self.source.facts, "edits": self.edits}, self.settings])
+
+    @property
+    def unedited(self) -> State:
+        """The same without the recipe's edit: what it is compared with."""
+        return replace(self, recipe=None)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture. state: the digest of what draws it."""
+
+    state: str
+    prompt: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the three."""
+        return digest([self.state, self.prompt, self.seed])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures that are always drawn together: the unit that is leased, drawn, judged and written.
+
+    What a network computes depends, in its last bits, on how rows are batched; so batches are fixed when the work is
+    planned, and are drawn whole also if a part of one is known.
+    """
+
+    state: State
+    pairs: tuple[Pair, ...]
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the state, and of the prompts and seeds in their order."""
+        return digest([self.state.digest, self.pairs])
+
+    @property
+    def items(self) -> list[Item]:
+        """Its pictures."""
+        return [Item(self.state.digest, *pair) for pair in self.pairs]
+
+    @property
+    def singles(self) -> list[Batch]:
+        """Each picture as a batch of its own."""
+        return [Batch(self.state, (pair,)) for pair in self.pairs]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class JudgeSpec:
+    """A judge as a value: how it is made, and which one that is.
+
+    name, settings: what `turpentine.judges.judge` is told. facts: the made judge's own name, revision and settings,
+    which must be the same for two scores to be compared. needs: what it wants beside the pictures. columns: of its
+    scores.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    needs: frozenset[str]
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, judge: Judge, name: str | None = None, settings: Mapping[str, Any] | None = None) -> JudgeSpec:
+        """The value of a judge. name, settings: how it was made; by default its own name, and nothing."""
+        facts = {"name": judge.name, "revision": judge.revision, "settings": dict(judge.settings)}
+        return cls(name or judge.name, dict(settings or {}), facts, frozenset(judge.needs), tuple(judge.columns))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the facts."""
+        return digest(self.facts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JudgeSpec) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One line of a table: a model, edited or not, what it is asked to draw, how, and who judges.
+
+    recipe: of the edit; None for the model as it is. concepts: what the line is about, also where nothing is edited.
+    Raises BadArgument if two judges have a column of one name, or none says anything of a case's attribute.
+    """
+
+    source: Source
+    cases: tuple[Case, ...]
+    protocol: Protocol
+    judges: tuple[JudgeSpec, ...]
+    recipe: Recipe | None = None
+    concepts: tuple[Concept, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cases", tuple(dict.fromkeys(self.cases)))
+        _check_columns(self.judges, self.cases)
+
+    @cached_property
+    def id(self) -> str:
+        """A short name of the line in a table of results: the beginning of a SHA-256 of what it is of."""
+        made = self.recipe.key if self.recipe else None
+        texts = [asdict(one) for one in self.concepts]
+        return digest([self.source.facts, made, texts, self.comparable])[:12]
+
+    @property
+    def method(self) -> str:
+        """What people call the method; "" where nothing is edited."""
+        return self.recipe.name if self.recipe else ""
+
+    @property
+    def concept(self) -> str:
+        """The texts of the concepts."""
+        return ", ".join(one.text for one in self.concepts)
+
+    @classmethod
+    def edited(
+        cls,
+        source: Source,
+        method: Any,
+        concepts: Sequence[Concept],
+        cases: Sequence[Case],
+        protocol: Protocol,
+        judges: Sequence[JudgeSpec],
+        name: str = "",
+    ) -> Cell:
+        """The line of a method and its concepts. name: what people call the method."""
+        concepts = tuple(concepts)
+        return cls(source, tuple(cases), protocol, tuple(judges), Recipe(source, method, concepts, name), concepts)
+
+    @property
+    def pictures(self) -> dict[State, dict[Pair, None]]:
+        """What is drawn for it: by state, each picture once, in order."""
+        found: dict[State, dict[Pair, None]] = {}
+        for case, state, seeds in self.asked():
+            found.setdefault(state, {}).update(((case.prompt, seed), None) for seed in seeds)
+        return found
+
+    @cached_property
+    def comparable(self) -> dict[str, Any]:
+        """What two lines must share to stand in one table, as JSON has it: drawing, number format, cases, judges."""
+        return {**comparable(self.cases, self.judges, self.protocol), "dtype": self.source.dtype}
+
+    def rows(self) -> Iterator[tuple[Case, State, Pair]]:
+        """Each case with each of its seeds, in order, and the state that draws it."""
+        for case, state, seeds in self.asked():
+            for seed in seeds:
+                yield case, state, (case.prompt, seed)
+
+    def asked(self) -> Iterator[tuple[Case, State, tuple[int, ...]]]:
+        """Each case, the state that draws it, and its seeds."""
+        states: dict[float, State] = {}
+        for case in self.cases:
+            scale = self.protocol.guidance_scale if case.guidance_scale is None else case.guidance_scale
+            state = states.get(scale) or states.setdefault(scale, self._state(scale))
+            yield case, state, self.protocol.seeds if case.seed is None else (case.seed,)
+
+    def _state(self, guidance_scale: float) -> State:
+        facts = self.protocol
+        return State(
+            self.source, self.recipe, facts.steps, guidance_scale, facts.solver, facts.size, facts.negative_prompt
+        )
+
+
+def comparable(cases: Iterable[Case], judges: Iterable[JudgeSpec], protocol: Protocol) -> dict[str, Any]:
+    """What two measurements must share to be compared, as JSON has it: drawing, cases and judges."""
+    asked = digest([asdict(case) for case in cases])
+    return {**protocol.facts(), "cases": asked, "judges": [dict(judge.facts) for judge in judges]}
+
+
+def _check_columns(judges: Sequence[JudgeSpec], cases: Iterable[Case]) -> None:
+    columns = [column for judge in judges for column in judge.columns]
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise BadArgument(f"Two judges have a column {' and '.join(twice)}: leave one of them out.")
+    missing = sorted({case.attribute for case in cases if case.attribute} - set(columns))
+    if missing:
+        raise BadArgument(f"The judge says nothing of {', '.join(missing)}: it knows {', '.join(sorted(columns))}.")

@@ -1,0 +1,210 @@
+"""The folder of a bench: pictures, what drew them, what judges saw, edits, and who works on what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+from PIL import Image
+
+from turpentine.core.errors import BadArgument
+from turpentine.runs.drawing import Drawn
+from turpentine.runs.edit_store import Changes
+from turpentine.runs.images import Images
+from turpentine.runs.leases import Leases, held
+from turpentine.runs.ledger import Ledger, LedgerError
+from turpentine.runs.plan import Job, Plan
+from turpentine.runs.plan_file import read_plan, write_plan
+from turpentine.runs.specs import Batch, JudgeSpec
+
+PLAN, RESULTS = "plan.json", "results.parquet"
+
+
+class Store:
+    """A bench on disk. Any number of processes, on any number of machines, may work on it at once.
+
+    plan.json: the work. images/: each picture once. draws/: a part for each batch: item, prompt, seed, image, error,
+    seconds. scores/: by judge, a part for each batch: the judge's columns, error. edits/: by recipe. leases/: who works
+    on what. results.parquet: a row for each line, case and seed, once all is done.
+    What is done is what the parts hold; all files appear whole or not at all.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.images = Images(self.folder / "images")
+        self.draws = Ledger(self.folder / "draws", _DRAWN)
+        self.changes = Changes(self.folder / "edits")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise LedgerError(f"{self.folder} is a file: choose another folder.")
+
+    def scores(self, judge: JudgeSpec) -> Ledger:
+        """A judge's parts."""
+        return Ledger(self.folder / "scores" / judge.digest[:16], (*judge.columns, _ERROR))
+
+    @property
+    def leases(self) -> Path:
+        """The folder of the leases."""
+        return self.folder / "leases"
+
+    @property
+    def results(self) -> Path:
+        """The file of the results."""
+        return self.folder / RESULTS
+
+    def begin(self, plan: Plan, threads: int | None = None, default: int = 1) -> int:
+        """Say what is to be done, to processes that join, and give how many threads each worker uses.
+
+        What a network computes depends, in its last bits, on the number of threads; so it is settled once for a folder:
+        threads, or the default. Raises LedgerError if the folder is a newer Turpentine's or damaged, and
+        BadArgument for another number of threads than it was begun with, and while another bench is at work there.
+        """
+        path = self.folder / PLAN
+        self._check_free(plan)
+        settled = self.planned()[1] if path.exists() else threads or default
+        if threads not in (None, settled):
+            raise BadArgument(
+                f"The bench in {self.folder} was begun with {settled} threads a worker: leave it at that."
+            )
+        write_plan(path, plan, settled)
+        return settled
+
+    @contextmanager
+    def at_work(self, plan: Plan) -> Iterator[None]:
+        """Let others see, inside a `with` block, that a plan is worked on here."""
+        leases = Leases(self.leases)
+        leases.take(f"{_at_work(plan)}-{uuid4().hex}")
+        try:
+            yield
+        finally:
+            leases.close()
+
+    def planned(self) -> tuple[Plan, int]:
+        """What is to be done, and the threads of each worker. Raises LedgerError if the folder does not tell."""
+        return read_plan(self.folder / PLAN)
+
+    def missing(self, plan: Plan) -> list[Job]:
+        """The jobs that are not done, in the plan's order, by one look into each folder."""
+        drawn = self.draws.keys()
+        scored = {judge: self.scores(judge).keys() for judge in plan.judges}
+        return [
+            job
+            for job in plan.jobs
+            if job.batch.key not in drawn or any(plan.score_key(job, j) not in scored[j] for j in job.judges)
+        ]
+
+    def is_done(self, plan: Plan, job: Job) -> bool:
+        """Is a job done, by whoever?"""
+        return job.batch.key in self.draws and all(
+            plan.score_key(job, judge) in self.scores(judge) for judge in job.judges
+        )
+
+    def has_references(self, plan: Plan, job: Job) -> bool:
+        """Are the pictures there that a job's are compared with?"""
+        if not job.compares or job.batch.state.recipe is None:
+            return True
+        return all(batch.key in self.draws for batch in plan.references(job))
+
+    def references(self, plan: Plan, job: Job, drawn: Drawn) -> list[Image.Image | None]:
+        """The unedited model's picture for each of a job's. drawn: the job's own, which is its own reference."""
+        found = {job.batch.key: drawn}
+        for batch in plan.references(job):
+            if batch.key not in found:
+                found[batch.key] = self._drawn_before(batch)
+        pairs = zip(job.batch.pairs, plan.references(job), strict=True)
+        return [found[batch.key].images[batch.pairs.index(pair)] for pair, batch in pairs]
+
+    def put_drawn(self, drawn: Drawn, seconds: float) -> None:
+        """Keep a batch: its pictures, then the part that tells of them. Raises OSError as the file system does."""
+        kept = iter(self.images.put([image for image in drawn.images if image is not None]))
+        prompts, seeds = zip(*drawn.batch.pairs, strict=True)
+        part = {
+            "item": [item.key for item in drawn.batch.items],
+            "prompt": prompts,
+            "seed": seeds,
+            "image": [None if image is None else next(kept) for image in drawn.images],
+            "error": drawn.errors,
+            "seconds": [seconds / len(drawn.batch)] * len(drawn.batch),
+        }
+        self.draws.put(drawn.batch.key, pl.DataFrame(part, schema=_DRAWN))
+
+    def drawn(self, batch: Batch) -> Drawn | None:
+        """A batch as it was kept, None if it was not. Raises LedgerError, naming the file that is damaged."""
+        part = self.draws.get(batch.key)
+        if part is None:
+            return None
+        images = tuple(None if name is None else self._image(name, batch) for name in part["image"])
+        return Drawn(batch, images, tuple(part["error"]))
+
+    def picture(self, name: str) -> Image.Image:
+        """A picture by its name. Raises LedgerError, saying what to remove, if it is missing or damaged."""
+        image = self.images.get(name)
+        if image is None:
+            raise self._lost(name, self._part_of(name))
+        return image
+
+    def forget_errors(self) -> int:
+        """Forget what could not be drawn, judged or made, so that it is tried again. How many parts that was."""
+        count = self.changes.forget_errors()
+        for ledger in [self.draws, *(Ledger(folder, [_ERROR]) for folder in (self.folder / "scores").glob("*"))]:
+            for key in ledger:
+                part = ledger.get(key)
+                if part is not None and part[_ERROR].null_count() < len(part):
+                    ledger.remove(key)
+                    count += 1
+        return count
+
+    def _check_free(self, plan: Plan) -> None:
+        if any(not name.startswith(_at_work(plan)) for name in held(self.leases, _AT_WORK)):
+            raise BadArgument(
+                f"Another bench is at work in {self.folder}: let it end, or choose another folder with --out."
+            )
+
+    def _drawn_before(self, batch: Batch) -> Drawn:
+        drawn = self.drawn(batch)
+        if drawn is None:
+            raise LedgerError(f"{self.draws.path(batch.key)} is missing: run again, and it is made anew.")
+        return drawn
+
+    def _image(self, name: str, batch: Batch) -> Image.Image:
+        image = self.images.get(name)
+        if image is None:
+            raise self._lost(name, self.draws.path(batch.key))
+        return image
+
+    def _part_of(self, name: str) -> Path:
+        """The part that tells of a picture; the folder of all parts where none does."""
+        for key in self.draws:
+            part = self.draws.get(key)
+            if part is not None and name in part["image"]:
+                return self.draws.path(key)
+        return self.draws.folder
+
+    def _lost(self, name: str, part: Path) -> LedgerError:
+        return LedgerError(
+            f"The picture {self.images.path(name)} is missing or damaged: remove {part} and run again, "
+            "and both are made anew."
+        )
+
+
+_AT_WORK = "plan-"
+
+
+def _at_work(plan: Plan) -> str:
+    """How the leases begin that say who works on a plan."""
+    return f"{_AT_WORK}{plan.digest[:16]}"
+
+
+_ERROR = "error"
+
+_DRAWN = {
+    "item": pl.String,
+    "prompt": pl.String,
+    "seed": pl.Int64,
+    "image": pl.String,
+    _ERROR: pl.String,
+    "seconds": pl.Float64,
+}

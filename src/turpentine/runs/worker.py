@@ -1,0 +1,155 @@
+"""The loop that every worker runs: take what is not done, do it, write it down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import cached_property, partial
+from itertools import groupby
+
+from turpentine.judges import Judge
+from turpentine.models import Model
+from turpentine.runs.async_writer import Behind
+from turpentine.runs.executor import Studio
+from turpentine.runs.leases import EXPIRES, Lease, Leases
+from turpentine.runs.plan import Job, Plan
+from turpentine.runs.retry import GivenUp
+from turpentine.runs.specs import JudgeSpec, Recipe, Source
+from turpentine.runs.store import Store
+
+PhaseProgress = Callable[[str, int, int], None]
+"""Called as `progress(phase, done, total)`: "edits" counts edits, "edit" a method's own units, "pictures" pictures."""
+
+# Seconds between two looks at what other workers do.
+_WAIT = 0.5
+
+
+class Worker:
+    """Works through a plan beside any number of others over the same store.
+
+    models, judges: those that are at hand already, by source and spec; others are loaded when they are needed.
+    strict: pass errors on as they come; by default what cannot be done becomes a row that says why, and work goes on.
+    stop: asked between two pieces of work; true ends the loop.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        *,
+        models: Mapping[Source, Model] | None = None,
+        judges: Mapping[JudgeSpec, Judge] | None = None,
+        strict: bool = False,
+        progress: PhaseProgress | None = None,
+        expires: float = EXPIRES,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._plan, self._store = plan, store
+        self._progress = progress or (lambda phase, done, total: None)
+        self._leases = Leases(store.leases, expires)
+        self._studio = Studio(plan, store, self._leases, models=models, judges=judges, strict=strict)
+        self._behind = Behind()
+        self._stop = stop
+        self._done: int | None = None
+
+    def run(self) -> None:
+        """Work until all is done, by whoever. Leases are given back and the model is as before, also after an error.
+
+        Raises OSError as the file system does, LedgerError for a damaged file, and as models and judges load.
+        """
+        with ExitStack() as at_end:
+            at_end.callback(self._studio.clear)
+            at_end.callback(self._leases.close)
+            at_end.enter_context(self._behind)
+            while (left := self._left()) and not self._stop():
+                if not self._go_round(left):
+                    time.sleep(_WAIT)
+
+    def _left(self) -> list[Job]:
+        """What is not done."""
+        left = self._store.missing(self._plan)
+        self._tell(self._pictures - sum(len(job.batch) for job in left))
+        return left
+
+    @cached_property
+    def _pictures(self) -> int:
+        return sum(len(job.batch) for job in self._plan.jobs)
+
+    def _tell(self, done: int) -> None:
+        if done != self._done:
+            self._done = done
+            self._progress("pictures", done, self._pictures)
+
+    def _go_round(self, left: Iterable[Job]) -> bool:
+        """Do what no other worker does; jobs of one state follow one another, so that edits are put on seldom."""
+        worked = False
+        for state, jobs in groupby(left, key=lambda job: job.batch.state):
+            if state.recipe is None or self._is_made(state.recipe):
+                for job in jobs:
+                    worked |= not self._stop() and self._take(job)
+            self._behind.settle()
+        return worked
+
+    def _is_made(self, recipe: Recipe) -> bool:
+        """Make the edit, unless it is there; false while another worker makes it."""
+        changes = self._store.changes
+        if changes.made(recipe):
+            return True
+        lease = self._leases.take(f"edit-{recipe.key}")
+        if lease is None:
+            return False
+        if not changes.made(recipe):
+            self._make(recipe, lease.deaths)
+        self._leases.release(lease, done=True)
+        return True
+
+    def _make(self, recipe: Recipe, deaths: int) -> None:
+        changes, start = self._store.changes, time.monotonic()
+        with changes.checkpoint(recipe) as folder:
+            if folder.is_dir() and any(folder.iterdir()):
+                deaths = 0  # it gets further each time
+            try:
+                change = self._studio.make(recipe, folder, deaths, partial(self._progress, "edit"))
+                changes.put(recipe, change, time.monotonic() - start)
+            except GivenUp as error:
+                changes.put_error(recipe, str(error))
+        self._progress("edits", sum(map(changes.is_made, self._plan.recipes)), len(self._plan.recipes))
+
+    def _take(self, job: Job) -> bool:
+        """Do a job, unless another worker does, or what it is compared with is not there yet."""
+        if not self._store.has_references(self._plan, job):
+            return False
+        lease = self._leases.take(job.batch.key)
+        if lease is None:
+            return False
+        if lease.deaths:
+            self._behind.settle()  # should this worker be lost too, it takes nothing else with it
+        if self._store.is_done(self._plan, job):
+            self._leases.release(lease, done=True)
+        else:
+            self._work(job, lease)
+        return True
+
+    def _work(self, job: Job, lease: Lease) -> None:
+        self._studio.load(job.batch.state.source)
+        start = time.monotonic()
+        kept = self._store.drawn(job.batch)
+        drawn = kept or self._studio.draw(job.batch, lease.deaths)
+        seconds = time.monotonic() - start
+        if kept is None and lease.deaths:  # it may be a judge that ends workers
+            self._store.put_drawn(drawn, seconds)
+            kept = drawn
+        scores = {judge: self._studio.judge(judge, job, drawn, lease.deaths) for judge in self._unjudged(job)}
+
+        def write() -> None:
+            if kept is None:
+                self._store.put_drawn(drawn, seconds)
+            for judge, part in scores.items():
+                self._store.scores(judge).put(self._plan.score_key(job, judge), part)
+            self._leases.release(lease, done=True)
+
+        self._behind.put(write, lambda: self._tell((self._done or 0) + len(job.batch)))
+
+    def _unjudged(self, job: Job) -> list[JudgeSpec]:
+        return [judge for judge in job.judges if self._plan.score_key(job, judge) not in self._store.scores(judge)]

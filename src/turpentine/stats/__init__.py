@@ -1,0 +1,1 @@
+"""Statistics: intervals, correlations, distances of sets."""

@@ -1,0 +1,184 @@
+"""Prompts from a CSV file in the field's own format, row by row: I2P, COCO-30k, ImageNette, artists."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from turpentine.core.atomic_files import one_line
+from turpentine.core.errors import BadArgument
+from turpentine.core.suggest import offer
+
+NUMBER, PROMPT, SEED, GUIDANCE = "number", "prompt", "seed", "guidance"
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    NUMBER: ("case_number", "image_id", "coco_id"),
+    PROMPT: ("prompt",),
+    SEED: ("evaluation_seed", "sd_seed", "seed"),
+    GUIDANCE: ("evaluation_guidance", "sd_guidance_scale", "guidance"),
+}
+"""What a row says, and the columns that say it in one file or another: of several in a file the first is read."""
+
+LONGEST = 100_000
+"""Characters of a line; the field's longest prompts have a thousand."""
+
+_MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """A prompt to draw.
+
+    line: of the file, from 1, where the row ends. number: its case number, or its place from 0 where the file has none.
+    prompt: as it stands in the file. seed, guidance: to draw it with; None where the file says nothing. labels: the
+    other columns by name, such as class, artist or categories, as text.
+    """
+
+    line: int
+    number: int
+    prompt: str
+    seed: int | None = None
+    guidance: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_prompts(path: Path | str, *, labels: Collection[str] = (), seeds: bool = True) -> Iterator[PromptRow]:
+    """The rows of a file, one at a time, so that its length costs no memory.
+
+    A header names the columns; see COLUMNS. Cells are data: nothing in them is run, filled in or cut, a cell that
+    begins with "=" or holds HTML is that text, and line ends within quotes are kept. Empty lines are passed over.
+
+    labels: columns that must be there. seeds: a seed must be given by each row.
+    Raises BadArgument, with the file and the line, when it comes to what cannot be: a column that is missing or there
+    twice, a row of more or fewer cells than columns, a case number or seed that is no whole number from 0, a guidance
+    that is no finite number, a NUL byte, text that is not UTF-8, a line of more than LONGEST characters. To know
+    before any work that a file is whole, read it to its end once.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        rows = _rows(path, file)
+        _, header = next(rows, (1, []))
+        columns = _columns(path, header, labels, seeds)
+        for place, (line, cells) in enumerate(rows):
+            row = _row(_Place(path, line), place, dict(zip(header, cells, strict=True)), columns)
+            if seeds and row.seed is None:
+                raise _Place(path, line).wrong(f"{columns[SEED]} is empty: give a whole number from 0")
+            yield row
+
+
+class _Place(NamedTuple):
+    """Where a row stands."""
+
+    path: Path
+    line: int
+
+    def wrong(self, what: str) -> BadArgument:
+        """The error that says what is wrong there."""
+        stop = "" if what.endswith(("?", ".")) else "."
+        return BadArgument(f"{one_line(str(self.path))}, line {self.line}: {what}{stop}")
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        # Bytes that are no UTF-8 become surrogates, which are then found with their line.
+        return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise BadArgument(f"{one_line(str(path))} cannot be read: {error.strerror}; give a CSV file.") from error
+
+
+def _rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """The rows with the lines where they end; the first is the header, and all have as many cells."""
+    reader = csv.reader(_lines(path, file), strict=True)
+    width = 0
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise _Place(path, reader.line_num).wrong(f"this is no CSV, {error}") from error
+        if cells is None:
+            return
+        width = width or len(cells)
+        if cells and len(cells) != width:
+            raise _Place(path, reader.line_num).wrong(f"{len(cells)} cells, and the header names {width}")
+        if cells:
+            yield reader.line_num, cells
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """The lines with their ends, each checked; no more of a line is read than it may have."""
+    number = 0
+    while line := file.readline(LONGEST + 1):
+        number += 1
+        place = _Place(path, number)
+        if len(line) > LONGEST:
+            raise place.wrong(f"a line of more than {LONGEST} characters: no prompt is that long, so mend the file")
+        if "\0" in line:
+            raise place.wrong("a NUL byte: the file is damaged, or is no text")
+        if not _is_utf8(line):
+            raise place.wrong("bytes that are no UTF-8: save the file as UTF-8")
+        yield line
+
+
+def _is_utf8(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _columns(path: Path, header: Sequence[str], labels: Collection[str], seeds: bool) -> dict[str, str]:
+    """The file's column for each thing that it says."""
+    named = [name for name in header if name]
+    for name in named:
+        if named.count(name) > 1:
+            raise _Place(path, 1).wrong(f"the column {one_line(name)} is there twice")
+    for name in labels:
+        if name not in named:
+            raise _Place(path, 1).wrong(f"there is no column {name!r}: {offer(name, map(one_line, named))}")
+    found = {what: next((name for name in names if name in named), "") for what, names in COLUMNS.items()}
+    for what in (PROMPT, *([SEED] if seeds else [])):
+        if not found[what]:
+            wanted = " or ".join(COLUMNS[what])
+            raise _Place(path, 1).wrong(f"there is no column {wanted}: the header names {one_line(', '.join(named))}")
+    return found
+
+
+def _row(place: _Place, index: int, cells: Mapping[str, str], columns: Mapping[str, str]) -> PromptRow:
+    said = {what: cells[column] if column else "" for what, column in columns.items()}
+    used = {"", *columns.values()}
+    return PromptRow(
+        place.line,
+        _whole(place, columns[NUMBER], said[NUMBER]) if said[NUMBER] else index,
+        said[PROMPT],
+        _whole(place, columns[SEED], said[SEED]) if said[SEED] else None,
+        _finite(place, columns[GUIDANCE], said[GUIDANCE]) if said[GUIDANCE] else None,
+        {name: cell for name, cell in cells.items() if name not in used},
+    )
+
+
+def _whole(place: _Place, column: str, text: str) -> int:
+    digits = text.strip()
+    # int() alone would take "1_000", digits of other scripts, and numbers of any length.
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) <= _MAX_SEED):
+        raise place.wrong(f"{column} is {_shown(text)}: give a whole number from 0 to 2^63 − 1")
+    return int(digits)
+
+
+def _finite(place: _Place, column: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise place.wrong(f"{column} is {_shown(text)}: give a number")
+    return number
+
+
+def _shown(text: str) -> str:
+    """A cell on one line, not longer than a line."""
+    plain = one_line(text)
+    return repr(plain if len(plain) <= 40 else f"{plain[:40]}…")

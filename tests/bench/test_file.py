@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bench.benches import SOURCE
+
+from turpentine.bench import file as bench_file
+from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
+from turpentine.erase.esd import ESD
+from turpentine.runs.plan import Plan
+
+TEXT = """\
+title: Toys
+models: [emoji]
+concepts:
+  - church
+  - [dog, by lumen]
+  - {text: a red fish, kind: style, keep: [horn]}
+methods:
+  - esd-x
+  - esd-u: {lr: 1e-3, window: [0, 0.5]}
+judges: [emoji]
+measures: [rate of hit]
+seeds: 0-2,7
+drawing: {steps: 4, batch_size: 2}
+cases:
+  - prompts: ["a {}"]
+    of: [church, dog, owl]
+    column: object
+"""
+CSV = """\
+case_number,prompt,evaluation_seed,evaluation_guidance,class
+0,"a church, painted",5,7.5,church
+1,=cmd|'/c calc'!A1,6,3,dog
+2,<b>a church</b>,7,7.5,church
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "toys.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def plan_of(bench: bench_file.Bench) -> Plan:
+    return bench.plan(lambda model: replace(SOURCE, load=model))
+
+
+def test_a_file_becomes_lines_the_unedited_model_first(file: Path) -> None:
+    cells = plan_of(bench_file.load(str(file))).cells
+    concepts = ["church", "dog, lumen", "a red fish"]
+    methods = ["", "esd-x", "esd-u lr=0.001 window=(0.0, 0.5)"]
+    assert [(cell.method, cell.concept) for cell in cells] == [(m, c) for m in methods for c in concepts]
+    assert {cell.protocol for cell in cells} == {bench_file.load(str(file)).protocol}
+    assert (cells[0].protocol.seeds, cells[0].protocol.steps, cells[0].protocol.batch_size) == ((0, 1, 2, 7), 4, 2)
+    assert [spec.name for spec in cells[0].judges] == ["emoji", "picture statistics"]
+
+
+def test_concepts_are_of_the_kind_that_the_world_knows_or_that_is_said(file: Path) -> None:
+    first, second, third = bench_file.load(str(file)).concepts
+    assert [one.kind for one in (*first, *second)] == ["object", "object", "artist"]
+    assert third == (Concept("a red fish", "style", keep=("horn",)),)
+
+
+def test_methods_have_the_settings_of_the_file_over_those_for_the_model(file: Path) -> None:
+    plain, changed = [recipe.method for recipe in plan_of(bench_file.load(str(file))).recipes][::3]
+    preset = ESD.preset("emoji")
+    assert preset.steps != ESD().steps
+    assert (plain.sites, plain.steps) == ("x", preset.steps)
+    assert (changed.sites, changed.steps, changed.lr, changed.window) == ("u", preset.steps, 1e-3, (0.0, 0.5))
+
+
+def test_templates_ask_for_the_concept_and_for_the_others(file: Path) -> None:
+    cells = plan_of(bench_file.load(str(file))).cells
+    asked = [(case.group, case.prompt, case.attribute, case.wanted) for case in cells[1].cases]
+    assert asked == [
+        ("other", "a church", "object", "church"),
+        ("erased", "a dog", "object", "dog"),
+        ("other", "an owl", "object", "owl"),
+    ]
+
+
+def test_the_pictures_of_the_unedited_model_are_shared(file: Path) -> None:
+    counts = plan_of(bench_file.load(str(file))).counts
+    assert (counts.pictures, counts.drawn, counts.edits) == (9 * 12, 7 * 12, 6)
+
+
+@pytest.mark.parametrize("key", ["seeds=3", "drawing.steps=9", "methods=[esd-selfattn]", "concepts.0=fish"])
+def test_any_value_can_be_replaced(file: Path, key: str) -> None:
+    changed, before = (bench_file.load(str(file), keys).spec for keys in ([key], []))
+    name = key.split("=")[0].split(".")[0]
+    differing = {each for each in type(before).model_fields if getattr(changed, each) != getattr(before, each)}
+    assert differing - {"judges"} == {name}
+
+
+def with_file(file: Path, **keys: str) -> Path:
+    (file.parent / "prompts.csv").write_text(CSV, encoding="utf-8")
+    rule = {"file": "prompts.csv", **keys}
+    rows = "\n    ".join(f"{key}: {value}" for key, value in rule.items())
+    file.write_text(f"{TEXT.split('cases:')[0]}cases:\n  - {rows}\n", encoding="utf-8")
+    return file
+
+
+def test_a_file_of_prompts_lies_beside_the_bench_and_is_read_as_it_is(file: Path) -> None:
+    path = with_file(file, concept="class", column="object", own_seeds="true", own_guidance="true")
+    cell = plan_of(bench_file.load(str(path))).cells[0]
+    assert [(case.group, case.label, case.prompt, case.wanted) for case in cell.cases] == [
+        ("erased", "church", "a church, painted", "church"),
+        ("other", "dog", "=cmd|'/c calc'!A1", "dog"),
+        ("erased", "church", "<b>a church</b>", "church"),
+    ]
+    assert [(state.guidance_scale, seed) for _, state, (_, seed) in cell.rows()] == [(7.5, 5), (3, 6), (7.5, 7)]
+
+
+def test_without_its_own_seeds_a_file_is_drawn_with_the_benchs(file: Path) -> None:
+    path = with_file(file, group="scene", column="object", wanted="church", rows="2")
+    cell = plan_of(bench_file.load(str(path))).cells[0]
+    assert {(case.group, case.wanted, case.seed) for case in cell.cases} == {("scene", "church", None)}
+    assert Counter(seed for _, _, (_, seed) in cell.rows()) == {0: 2, 1: 2, 2: 2, 7: 2}
+
+
+def test_concepts_can_be_what_a_column_names(file: Path) -> None:
+    path = with_file(file, concept="class")
+    text = path.read_text(encoding="utf-8")
+    start, end = text.index("concepts:"), text.index("methods:")
+    path.write_text(f"{text[:start]}concepts_from: class\nkind: artist\n{text[end:]}", encoding="utf-8")
+    assert bench_file.load(str(path)).concepts == [(Concept("church", "artist"),), (Concept("dog", "artist"),)]
+
+
+def test_a_method_twice_is_told_though_it_is_written_in_two_ways(file: Path) -> None:
+    steps = ESD.preset("emoji").steps
+    bench = bench_file.load(str(file), [f"methods=[esd-x, {{esd-x: {{steps: {steps}}}}}]"])
+    with pytest.raises(BadArgument, match=rf"--set methods: esd-x steps={steps} is the same as esd-x on emoji"):
+        plan_of(bench)
+
+
+def read(file: Path) -> None:
+    """All that is looked at before a model is loaded."""
+    bench = bench_file.load(str(file))
+    _ = bench.measures, bench.asked
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "named"),
+    [
+        ("title: Toys", "titel: Toys", 1, "no key 'titel'.*'title'"),
+        ("drawing: {steps: 4,", "drawing: {stepps: 4,", 13, "no key 'stepps'.*'steps'"),
+        ("steps: 4", "steps: none", 13, "drawing.steps is 'none'"),
+        ("- esd-x", "- esdx", 8, "No method is called 'esdx'.*'esd-x'"),
+        ("window: [", "windw: [", 9, "no setting 'windw'.*'window'"),
+        ("lr: 1e-3", "lr: fast", 9, "setting lr of esd-u cannot be 'fast'"),
+        ("judges: [emoji]", "judges: [emojis]", 10, "No judge is called 'emojis'.*'emoji'"),
+        ("judges: [emoji]", "judges: [emoji: {reddius: 1}]", 10, "no setting 'reddius'"),
+        ("rate of hit", "rate of hits", 11, "write rate of hit"),
+        ("seeds: 0-2,7", "seeds: 2-0", 12, "2-0"),
+        ("- church\n", "- ''\n", 4, "concept is empty"),
+        ("kind: style", "kind: smell", 6, "kind.*'object'"),
+        ("of: [church", "ofs: [church", 16, "no key 'ofs'.*'of'"),
+        ("of: [church", "off: [church", 15, "key False is no text"),
+        ("prompts: [\"a {}\"]", "prompts: [a church]", 15, "'a church' must hold {} once"),
+        ("  - prompts", "  - prompt", 15, "one of the keys world, prompts, file"),
+        ("of: [church", "of: [chruch", 16, "never says 'chruch' in object.*'church'"),
+        ("    of: [church, dog, owl]\n", "", 5, "never says 'lumen' in object"),
+        ("column: object", "column: objects", 17, "column 'objects'.*'object'"),
+        ("models: [emoji]\n", "", 1, "'models' is missing"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_told_with_its_file_and_line_and_the_nearest_name(
+    file: Path, old: str, new: str, line: int, named: str
+) -> None:
+    assert old in TEXT
+    file.write_text(TEXT.replace(old, new), encoding="utf-8")
+    with pytest.raises(TurpentineError, match=named) as caught:
+        read(file)
+    assert str(caught.value).startswith(f"{file}, line {line}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "name"),
+    [({"concept": "class"}, "prompts.csv, line 3", "dgo"), ({"wanted": "dgo"}, "toys.yaml, line 16", "dgo")],
+)
+def test_what_a_file_of_prompts_wants_must_be_what_the_judge_can_say(
+    file: Path, keys: dict[str, str], place: str, name: str
+) -> None:
+    path = with_file(file, **keys, column="object")
+    prompts = file.parent / "prompts.csv"
+    prompts.write_text(CSV.replace(",dog", f",{name}"), encoding="utf-8")
+    with pytest.raises(UnknownName, match=f"{place}: The judge never says '{name}' in object: did you mean 'dog'"):
+        read(path)
+
+
+def test_a_file_of_prompts_that_is_not_there_is_told_with_the_way_to_give_one(file: Path) -> None:
+    path = with_file(file)
+    (file.parent / "prompts.csv").unlink()
+    with pytest.raises(BadArgument, match=r"line 15: There is no file of prompts prompts.csv: .*--set cases.0.file="):
+        plan_of(bench_file.load(str(path)))
+
+
+@pytest.mark.parametrize(("name", "named"), [("emoji-object", "emoji-objects"), ("toys.yaml", "cannot be read")])
+def test_a_bench_that_is_not_there_is_told(name: str, named: str) -> None:
+    with pytest.raises(TurpentineError, match=named):
+        bench_file.load(name)
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "bench.md"
+
+
+def test_the_example_of_the_docs_is_a_bench(file: Path) -> None:
+    file.write_text(DOCS.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    cells = plan_of(bench_file.load(str(file))).cells
+    assert [cell.method for cell in cells] == [""] * 2 + ["esd-x"] * 2 + ["esd-u steps=100"] * 2
+    assert {case.group for cell in cells for case in cell.cases} == {"erased", "other", "scene"}
+
+
+SHIPPED = bench_file.shipped()
+
+
+def test_the_docs_tell_of_each_bench_that_ships() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    assert [name for name in SHIPPED if f"| `{name}` |" not in text] == []
+
+
+def test_what_ships_is_what_the_docs_promise() -> None:
+    world = ["amplify", "many", "modules", "objects", "ratio", "scenes", "styles", "sweep", "works"]
+    real = ["artists-lpips", "coco-quality", "i2p-nudenet", "imagenette"]
+    assert sorted(SHIPPED) == sorted([*(f"emoji-{name}" for name in world), *real])
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("emoji")])
+def test_every_shipped_bench_of_the_world_asks_for_what_can_be_judged(name: str) -> None:
+    bench = bench_file.load(name)
+    assert bench.spec.title and bench.spec.source and bench.spec.about
+    assert bench.measures
+    for cell in plan_of(bench).cells:
+        groups = {case.group for case in cell.cases}
+        assert "erased" in groups and len(groups) > 1
+        assert all(case.attribute for case in cell.cases)
+
+
+def test_the_benches_of_real_models_are_read_without_fetching_anything() -> None:
+    code = (
+        "import json, sys\n"
+        "from turpentine.bench import bench_file\n"
+        "for name in sys.argv[1:]:\n"
+        "    bench = bench_file.load(name)\n"
+        "    methods = [entry.made(model) for model in bench.spec.models for entry in bench.spec.methods]\n"
+        "    downloads = [entry.judge.download for entry in bench.spec.judges]\n"
+        "    print(json.dumps([name, len(methods), len(bench.measures), downloads]))\n"
+    )
+    names = [name for name in SHIPPED if not name.startswith("emoji")]
+    # A process of its own: to check the type of a judge, the tests' checker would load its weights.
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    told = {name: facts for name, *facts in map(json.loads, done.stdout.splitlines())}
+    assert told["imagenette"][:2] == [5, 1]
+    assert told["i2p-nudenet"] == [5, 11, [None]]
+    assert "102 MB" in told["artists-lpips"][2][0]
+    assert all("605 MB" in download for download in told["coco-quality"][2])

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+
+from turpentine.bench.metrics import Measure
+from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.judges.base import LABEL, Column
+
+COLUMNS = {"score": Column(0.0, 1.0, "higher"), "count": Column(0.0, math.inf), "object": LABEL, "features": LABEL}
+
+
+@pytest.mark.parametrize(
+    "text", ["rate of hit", "mean of score", "sum of count", "fid of features", "clip-mmd of features"]
+)
+def test_a_measure_is_read_as_it_is_written(text: str) -> None:
+    assert str(Measure.parse(text).known(COLUMNS)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "named"),
+    [
+        ("hit", BadArgument, "'hit' is no measure"),
+        ("median of score", UnknownName, "'median'.*did you mean 'mean'"),
+        ("mean of scores", UnknownName, "'scores'.*did you mean 'score'"),
+        ("rate of score", BadArgument, "write rate of hit"),
+        ("sum of hit", BadArgument, "write rate of hit"),
+        ("mean of object", BadArgument, "object holds no numbers"),
+    ],
+)
+def test_what_is_no_measure_is_refused_with_the_nearest(text: str, error: type[Exception], named: str) -> None:
+    with pytest.raises(error, match=named):
+        Measure.parse(text).known(COLUMNS)
+
+
+def test_a_mean_is_of_what_is_known_and_a_sum_is_as_many_times_as_much() -> None:
+    values = [float(value) for value in np.random.default_rng(0).normal(3, 2, 400)]
+    rows = pl.DataFrame({"count": [*values, None]})
+    mean, low, high, hits = Measure("mean", "count").value(rows, None)
+    reach = 1.96 * np.std(values) / math.sqrt(400)
+    assert mean == pytest.approx(sum(values) / 400)
+    assert (low, high) == pytest.approx((mean - reach, mean + reach), abs=0.15 * reach)
+    assert hits is None
+    known = rows.drop_nulls()
+    assert Measure("sum", "count").value(known, None)[:3] == pytest.approx((400 * mean, 400 * low, 400 * high))
+
+
+def test_a_difference_is_by_pairs_so_that_what_all_share_adds_nothing() -> None:
+    start = np.random.default_rng(1).normal(0, 100, 50)
+    base = pl.DataFrame({"count": [*start, None, 1.0]})
+    rows = pl.DataFrame({"count": [*(start + 0.5), 7.0, None]})
+    assert Measure("mean", "count").difference(rows, base)[:3] == pytest.approx((0.5, 0.5, 0.5))
+    assert Measure("sum", "count").difference(rows[:50], base[:50])[:3] == pytest.approx((25, 25, 25))
+
+
+def test_there_is_no_sum_where_a_picture_could_not_be_judged_for_it_would_fall() -> None:
+    whole, lacking = pl.DataFrame({"count": [1.0, 2.0]}), pl.DataFrame({"count": [1.0, None]})
+    measure = Measure("sum", "count")
+    assert measure.value(lacking, None).value is None
+    assert measure.difference(lacking, whole).value is None
+    assert measure.difference(whole, lacking).value is None
+    assert measure.value(whole, None).value == 3
+
+
+def test_nothing_known_is_no_number() -> None:
+    rows = pl.DataFrame({"hit": [None, None], "count": [None, None]}, schema={"hit": pl.Boolean, "count": pl.Float64})
+    for measure in (Measure("rate", "hit"), Measure("mean", "count")):
+        assert measure.value(rows, None).value is None
+        assert measure.difference(rows, rows).value is None
+
+
+def test_a_distance_of_sets_is_from_the_unedited_model_and_the_unedited_model_has_none() -> None:
+    rng = np.random.default_rng(2)
+    before, after = (rng.normal(shift, 1, (40, 3)) for shift in (0, 2))
+    frames = [
+        pl.DataFrame({"features": list(each)}, schema={"features": pl.Array(pl.Float64, 3)}) for each in (after, before)
+    ]
+    measure = Measure.parse("fid of features")
+    value, low, high, _ = measure.value(*frames)
+    # The shift alone: |μ_a − μ_b|²; the covariances add little.
+    assert value == pytest.approx(np.square(after.mean(0) - before.mean(0)).sum(), rel=0.2)
+    assert low < value < high
+    assert measure.value(frames[1], None).value is None
+    assert measure.difference(*frames).value is None
+    assert measure.better("other") == "lower"
+    assert measure.better("erased") is None

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from PIL import Image
+
+from turpentine.cli.contact_sheet import Row, contact_sheet
+
+
+def _pictures(count: int, side: int = 32) -> list[tuple[str, Image.Image]]:
+    return [(f"seed {seed}", Image.new("RGB", (side, side), (10 * seed, 0, 255))) for seed in range(count)]
+
+
+def test_small_pictures_are_enlarged_without_blur() -> None:
+    page = contact_sheet([Row("a church", _pictures(3))])
+    for seed in range(3):
+        left = 8 + seed * 136
+        corners = [(left, 24), (left + 127, 24 + 127)]
+        assert {page.getpixel(corner) for corner in corners} == {(10 * seed, 0, 255)}
+    assert page.size == (8 + 3 * 136, 8 + 168)
+
+
+def test_large_pictures_stay() -> None:
+    assert contact_sheet([Row("a church", _pictures(1, 512))]).width == 512 + 16
+
+
+def test_many_pictures_go_on_in_the_next_row() -> None:
+    page = contact_sheet([Row("a church", _pictures(11)), Row("a dog", _pictures(2))])
+    assert page.size == (8 + 8 * 136, 8 + 3 * 168)
+
+
+def test_any_title_can_be_written() -> None:
+    contact_sheet([Row("\x1b[31m" + "église 教会 🎨 " * 40, _pictures(1))])

@@ -1,0 +1,92 @@
+import os
+import stat
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turpentine.core.atomic_files import one_line, safe_name, write_whole
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "deep" / "scores.json"
+    with write_whole(target) as aside:
+        aside.write_text("whole")
+        assert not target.exists()
+        assert aside.suffix == ".json"
+    assert target.read_text() == "whole"
+    assert [path.name for path in target.parent.iterdir()] == ["scores.json"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path, error):
+    target = tmp_path / "scores.json"
+    target.write_text("old")
+
+    def write_half():
+        with write_whole(target) as aside:
+            aside.write_text("ha")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_half()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_a_writer_replaces_is_kept(tmp_path):
+    """Some writers rename their own file onto the path that they are given."""
+    with write_whole(tmp_path / "a") as aside:
+        other = tmp_path / "b"
+        other.write_text("whole")
+        os.replace(other, aside)
+    assert (tmp_path / "a").read_text() == "whole"
+
+
+def test_a_file_gets_the_rights_that_a_plain_one_gets(tmp_path):
+    (tmp_path / "plain").write_text("")
+    with write_whole(tmp_path / "whole") as aside:
+        aside.write_text("")
+    assert stat.S_IMODE((tmp_path / "whole").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("church", "church"),
+        ("Gas Pump", "gas-pump"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("Café déjà", "cafe-deja"),
+        ("日本", "x"),
+        ("", "x"),
+        ("..", "x"),
+        (".hidden", "hidden"),
+        ("CON", "x-con"),
+        ("aux.txt", "x-aux.txt"),
+        ("a\x00b\nc", "a-b-c"),
+    ],
+)
+def test_safe_names(text, name):
+    assert safe_name(text) == name
+
+
+@given(st.text(max_size=200))
+def test_a_safe_name_is_always_safe(text):
+    name = safe_name(text)
+    assert 1 <= len(name) <= 82
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+    assert name[0] not in ".-"
+    assert safe_name(name) == name
+
+
+def test_one_line_keeps_words_and_drops_controls():
+    assert one_line("a\tdog\r\n and \x1b[31mred\x07 \u202eevil") == "a dog and [31mred evil"
+
+
+@given(st.text(max_size=200))
+def test_one_line_is_one_line_without_controls(text):
+    line = one_line(text)
+    assert not any(unicodedata.category(char).startswith("C") for char in line)
+    assert len(line.splitlines()) <= 1
+    assert one_line(line) == line

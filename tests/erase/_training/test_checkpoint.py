@@ -1,0 +1,238 @@
+"""Runs that stop, are killed, and go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from edits.weights import weights_hash
+
+from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, EditError
+from turpentine.core.tensors import discard
+from turpentine.edits import Edit
+from turpentine.erase._training import pace
+from turpentine.erase._training.checkpoint import Checkpoint
+from turpentine.erase._training.interrupt import held_interrupt
+from turpentine.erase.esd import ESD
+from turpentine.models import Model, count_rows
+
+CHURCH = Concept("church")
+SETTINGS: dict[str, Any] = {"steps": 24, "batch_size": 2, "trajectories": 9, "sampling_steps": 3, "lr": 1e-3}
+RUN = ESD(**SETTINGS)
+SAMPLED = 2 * 3 * 9  # rows
+
+
+@pytest.fixture(scope="module")
+def whole(sd1: Model) -> Edit:
+    """What a run that never stops gives."""
+    return RUN(sd1, CHURCH)
+
+
+# One child is started for each signal: what is tested is a process that ends, with all that it held.
+CHILD = f"""
+import sys, torch
+sys.path.insert(0, sys.argv[2])
+torch.set_num_threads(1)
+from tiny import tiny_sd1
+from turpentine.concepts import Concept
+from turpentine.erase.esd import ESD
+from turpentine.erase._training import pace
+from turpentine.models import Model
+pace.SECONDS_BETWEEN_SAVES, pace.LARGEST_SHARE = 0.0, float("inf")
+report = lambda done, total: print(done, flush=True)
+try:
+    ESD(**{SETTINGS})(Model(tiny_sd1()), Concept("church"), progress=report, checkpoint=sys.argv[1])
+except KeyboardInterrupt as stop:
+    sys.exit(str(stop))
+"""
+
+
+def _signal_child(folder: Path, at: int, number: int) -> tuple[int, str, int]:
+    """Start the run, send it a signal when it reports `at` rows; its exit code, its complaint and its last report."""
+    tests = Path(__file__).parents[2]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tests.parent / "src")}
+    command = [sys.executable, "-c", CHILD, str(folder), str(tests)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as child:
+        reports = []
+        for line in child.stdout:
+            reports.append(int(line))
+            if reports[-1] >= at:
+                child.send_signal(number)
+                at = sys.maxsize
+        return child.wait(), child.stderr.read(), reports[-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_a_run_that_is_killed_and_interrupted_gives_the_same_edit(sd1: Model, tmp_path: Path, whole: Edit) -> None:
+    folder = tmp_path / "run"
+    code, _, _ = _signal_child(folder, SAMPLED + 6 * 5, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert (folder / "state.safetensors").exists()
+    assert not list(folder.glob(".part-*")) or len(list(folder.glob(".part-*"))) == 1
+    code, complaint, reached = _signal_child(folder, SAMPLED + 6 * 10, signal.SIGINT)
+    assert code == 1
+    updates = (reached - SAMPLED) // 6
+    assert f"Stopped after {updates} of 24 updates; the same command goes on from {folder}." in complaint
+    with count_rows(sd1) as count:
+        edit = RUN(sd1, CHURCH, checkpoint=folder)
+    assert 9 < updates < 24
+    assert count.rows == (24 - updates) * 2  # nothing is sampled again, no update is done again
+    assert edit == whole
+
+
+def _save_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(pace, "LARGEST_SHARE", float("inf"))
+
+
+def _stopping(at: int, error: type[BaseException]) -> Any:
+    def report(done: int, total: int) -> None:
+        if done >= at:
+            raise error
+
+    return report
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("updates", [0, 1, 5])
+def test_a_run_goes_on_to_the_same_edit(
+    sd1: Model, tmp_path: Path, error: type[BaseException], updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    esd = ESD(**{**SETTINGS, "steps": 8})
+    whole = esd(sd1, CHURCH)
+    if error is RuntimeError:
+        _save_always(monkeypatch)
+    with pytest.raises(error):
+        esd(sd1, CHURCH, progress=_stopping(SAMPLED + 6 * updates, error), checkpoint=tmp_path)
+    with count_rows(sd1) as count:
+        assert esd(sd1, CHURCH, checkpoint=tmp_path) == whole
+    repeated = 1 if error is RuntimeError and updates else 0  # it came before the save
+    in_flight = 0 if updates else 2 * 3 * 1  # rows of the last trajectory
+    assert count.rows == in_flight + 2 * (8 - updates + repeated)
+
+
+def test_a_ctrl_c_in_the_last_save_stops_the_run_too(
+    sd1: Model, tmp_path: Path, whole: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _save_always(monkeypatch)
+    save, sent = Checkpoint.save, []
+
+    def interrupted(self: Checkpoint, name: str, tensors: Any) -> None:
+        save(self, name, tensors)
+        if int(tensors.get("updates", 0)) == 24 and not sent:
+            sent.append(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Checkpoint, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 24 of 24 updates; the same command goes on"):
+        RUN(sd1, CHURCH, checkpoint=tmp_path)
+    with count_rows(sd1) as count:
+        assert RUN(sd1, CHURCH, checkpoint=tmp_path) == whole
+    assert count.rows == 0
+
+
+def test_a_run_stopped_in_sampling_samples_the_rest_only(sd1: Model, tmp_path: Path, whole: Edit) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        RUN(sd1, CHURCH, progress=_stopping(2 * 3 * 8 + 1, KeyboardInterrupt), checkpoint=tmp_path)
+    with count_rows(sd1) as count:
+        edit = RUN(sd1, CHURCH, checkpoint=tmp_path)
+    assert count.rows == 2 * 3 * 1 + 24 * 2  # eight of the nine trajectories were kept
+    assert edit == whole
+
+
+def test_fresh_runs_go_on_too(sd1: Model, tmp_path: Path) -> None:
+    esd = ESD(steps=6, batch_size=2, sampling_steps=3, lr=1e-3, fresh=True)
+    whole, before = esd(sd1, CHURCH), weights_hash(sd1)
+    with pytest.raises(KeyboardInterrupt):
+        esd(sd1, CHURCH, progress=_stopping(6 * 3, KeyboardInterrupt), checkpoint=tmp_path)
+    assert weights_hash(sd1) == before
+    assert esd(sd1, CHURCH, checkpoint=tmp_path) == whole
+
+
+def test_without_a_checkpoint_an_interrupt_says_that_nothing_was_kept(sd1: Model) -> None:
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 2 of 24 updates; nothing was kept"):
+        RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt))
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_kept(sd1: Model, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt), checkpoint=tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(BadArgument, match=r"is of another run .*lr"):
+        ESD(**{**SETTINGS, "lr": 2e-3})(sd1, CHURCH, checkpoint=tmp_path)
+    with pytest.raises(BadArgument, match=r"is of another run .*concepts"):
+        RUN(sd1, Concept("dog"), checkpoint=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    state = bytearray((tmp_path / "state.safetensors").read_bytes())
+    state[-5] ^= 1
+    (tmp_path / "state.safetensors").write_bytes(state)
+    with pytest.raises(EditError, match=r"state\.safetensors is damaged"):
+        RUN(sd1, CHURCH, checkpoint=tmp_path)
+
+
+def test_discarding_removes_its_own_files_only(tmp_path: Path) -> None:
+    store = Checkpoint(tmp_path / "run", {"lr": 1})
+    store.save("state", {"a": torch.ones(2)})
+    assert torch.equal(store.load("state")["a"], torch.ones(2))
+    assert store.load("other") is None
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    store.discard()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    (tmp_path / "run" / "notes.txt").unlink()
+    discard(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    discard(tmp_path / "run")
+
+
+def test_no_folder_keeps_nothing() -> None:
+    store = Checkpoint(None, {})
+    store.save("state", {"a": torch.ones(2)})
+    assert store.load("state") is None
+
+
+def test_a_ctrl_c_is_held_back_and_a_second_is_not() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with held_interrupt() as came:
+        assert not came()
+        signal.raise_signal(signal.SIGINT)
+        assert came()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_in_another_thread_signals_are_left_alone() -> None:
+    seen: list[Any] = []
+
+    def run() -> None:
+        with held_interrupt() as came:
+            seen.append((came(), signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == [(False, signal.getsignal(signal.SIGINT))]
+
+
+def test_slow_saves_are_made_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    clock = pace.Pace()
+    now[0] = 16.0
+    assert clock.is_due
+    with clock.saving():
+        now[0] += 10.0
+    now[0] += 16.0
+    assert not clock.is_due
+    now[0] += 10.0 / 0.05
+    assert clock.is_due

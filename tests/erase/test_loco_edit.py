@@ -1,0 +1,74 @@
+"""LocoEdit: the closed form on a few layers, by the published texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from turpentine.concepts import Concept
+from turpentine.core.errors import EmptyConcept, EmptySelection
+from turpentine.core.plugins import methods
+from turpentine.erase._closed_form.text_states import FOUR
+from turpentine.erase.loco_edit import Loco
+from turpentine.models import Model
+
+CHURCH = Concept("church")
+
+
+def last_state(pipeline: Any, text: str) -> Tensor:
+    """The state of a text's last token, as the pipeline's encoder gives it, in fp64."""
+    with torch.no_grad():
+        hidden = pipeline.encode_prompt(text, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False)
+    tokens = pipeline.tokenizer(text, padding="max_length", max_length=16, return_tensors="pt")
+    return hidden[0][0, int(tokens.attention_mask.sum()) - 2].double()
+
+
+def plain_loco(pipeline: Any, prompts: list[str], guide: str, modules: list[str], lamb: float) -> dict[str, Tensor]:
+    """(XᵀX + λI)⁻¹(XᵀY + λWᵀ), turned, for keys X and the guide's values Y."""
+    x = torch.stack([last_state(pipeline, prompt) for prompt in prompts])
+    y = torch.stack([last_state(pipeline, guide)] * len(prompts))
+    deltas = {}
+    for name in modules:
+        w = pipeline.unet.get_submodule(name).weight.detach().double()
+        right = x.T @ y @ w.T + lamb * w.T
+        deltas[f"unet.{name}.weight"] = (torch.linalg.inv(x.T @ x + lamb * torch.eye(len(x[0]))) @ right).T - w
+    return deltas
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_it_is_the_authors_formula(family: str, request: pytest.FixtureRequest) -> None:
+    model: Model = request.getfixturevalue(family)
+    edit = Loco(sites="UP2,UP3", templates=("{}", "a {}"), guide="a house")(model, CHURCH)
+    attentions = [site.name for site in model.sites.only(label=("UP2", "UP3"), kind="cross-attention", level="module")]
+    modules = [f"{name.removeprefix('unet.')}.{part}" for name in attentions for part in ("to_k", "to_v")]
+    plain = plain_loco(model.pipeline, ["church", "a church"], "a house", modules, 0.01)
+    assert len(edit.deltas) == 4
+    for name, delta in plain.items():
+        assert (edit.deltas[name] - delta).norm() < 1e-5 * delta.norm()
+
+
+def test_kinds_have_published_texts_of_their_own(sd1: Model) -> None:
+    said = Loco()(sd1, CHURCH)
+    assert said == Loco(templates=FOUR, guide="a photo")(sd1, CHURCH)
+    # The published templates are longer than what the tiny encoder reads.
+    with pytest.warns(UserWarning, match="17 tokens"), pytest.raises(EmptyConcept, match="in the style of red"):
+        Loco()(sd1, Concept("red", kind="style"))
+    guided = Loco(templates=("{}",))(sd1, Concept("red", kind="style"))
+    assert guided == Loco(templates=("{}",), guide="a painting")(sd1, Concept("red", kind="style"))
+
+
+def test_more_tokens_may_be_keys(sd1: Model) -> None:
+    edits = {positions: Loco.preset(sd1, positions=positions)(sd1, CHURCH) for positions in ("last", "end", "tail")}
+    assert len({edit.id for edit in edits.values()}) == 3
+    assert all(edit.provenance.settings["positions"] == positions for positions, edit in edits.items())
+
+
+def test_defaults_and_selections(sd1: Model) -> None:
+    assert Loco.preset("CompVis/stable-diffusion-v1-4") == Loco()
+    assert methods()["Loco"] is Loco
+    assert len(Loco.preset(sd1, sites="*")(sd1, CHURCH).deltas) == 32
+    with pytest.raises(EmptySelection, match="UP98"):
+        Loco(sites="UP98")(sd1, CHURCH)

@@ -1,0 +1,222 @@
+"""Plans run by name alone: models, methods and judges are loaded by what `plan.json` says of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from bench.crew import CONTEXT
+from tiny import tiny_sd1
+
+from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
+from turpentine.erase.esd import ESD
+from turpentine.judges import PictureStatistics
+from turpentine.models import Model
+from turpentine.runs import backends
+from turpentine.runs.ledger import LedgerError
+from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
+from turpentine.runs.results import Results
+from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.store import Store
+from turpentine.tasks.cases import Case
+
+PROTOCOL = Protocol(steps=1, guidance_scale=1.0, seeds=(0, 1), batch_size=2)
+QUICK = ESD(steps=2, trajectories=1, sampling_steps=2, window=(0.0, 0.5))
+RAY = """
+import sys
+from turpentine.bench import backends
+from turpentine.runs.store import Store
+store = Store(sys.argv[1])
+print(backends.run(store.planned()[0], store, backend="ray", workers=int(sys.argv[3]), address=sys.argv[2]).sha256)
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """An unedited and an edited line of a tiny model in a folder."""
+    folder = tmp_path_factory.mktemp("model")
+    tiny_sd1().save_pretrained(folder)
+    source = Source.of(Model(tiny_sd1()), str(folder), "cpu")
+    cases = [Case("object", thing, f"a {thing}") for thing in ("church", "dog", "cat", "car", "fish", "horn")]
+    judges = [JudgeSpec.of(PictureStatistics())]
+    edited = Cell.edited(source, QUICK, [Concept("church")], cases, PROTOCOL, judges, "esd-x")
+    return Plan([Cell(source, tuple(cases), PROTOCOL, tuple(judges)), edited])
+
+
+@pytest.fixture(scope="module")
+def alone(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The results of one worker, in this process."""
+    return backends.run(plan, Store(tmp_path_factory.mktemp("alone")), threads=1)
+
+
+def test_a_run_leaves_its_results_and_no_trace_of_how_it_worked(plan: Plan, alone: Results) -> None:
+    folder = alone.path.parent
+    assert (alone.rows, alone.errors, alone.first_error) == (24, 0, None)
+    assert not list((folder / "leases").iterdir())
+    assert not list(folder.rglob("*.checkpoint")) + list(folder.rglob(".part-*"))
+    made = Store(folder).changes.made(plan.recipes[0])
+    assert made is not None and (made.method, made.concepts, made.error) == ("ESD", ["church"], None)
+    assert made.bytes == (folder / "edits" / made.file).stat().st_size
+
+
+def test_several_processes_give_the_same(plan: Plan, alone: Results, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    results = backends.run(plan, Store(tmp_path), workers=2, threads=1, progress=lambda *now: told.append(now))
+    assert results.sha256 == alone.sha256
+    assert told[-2:] == [("pictures", 24, 24), ("edits", 1, 1)]
+
+
+def test_a_process_may_join_by_the_folder_alone(plan: Plan, alone: Results, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.begin(plan, threads=1)
+    process = CONTEXT.Process(target=backends.worker, args=(tmp_path,))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    assert not store.missing(plan)
+    assert backends.run(plan, store).sha256 == alone.sha256
+
+
+def test_a_folder_without_a_plan_cannot_be_joined(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="No bench was begun in"):
+        backends.worker(tmp_path)
+
+
+def test_settings_out_of_range_are_errors_before_any_work(plan: Plan, alone: Results, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    for settings, said in (
+        ({"workers": 0}, "workers is 0"),
+        ({"threads": 0}, "threads 0"),
+        ({"address": "here"}, "has no address"),
+    ):
+        with pytest.raises(BadArgument, match=said):
+            backends.run(plan, store, **settings)  # type: ignore[arg-type]
+    assert not store.folder.exists()
+    with pytest.raises(BadArgument, match="begun with 1 threads"):
+        backends.run(plan, Store(alone.path.parent), threads=2)
+
+
+def test_a_model_that_is_not_there_stops_the_run_with_its_own_sentence(plan: Plan, tmp_path: Path) -> None:
+    gone = replace(plan.cells[0], source=replace(plan.cells[0].source, load=str(tmp_path / "gone")))
+    with pytest.raises(Exception, match="no model at"):
+        backends.run(Plan([gone]), Store(tmp_path / "store"), workers=2)
+
+
+def test_by_default_the_number_of_workers_decides_nothing(plan: Plan, tmp_path: Path) -> None:
+    finished = tmp_path / "finished"
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        backends.run(plan, Store(finished))
+        settled = []
+        for workers in (1, 2):
+            folder = shutil.copytree(finished, tmp_path / str(workers))
+            (folder / "plan.json").unlink()
+            backends.run(plan, Store(folder), workers=workers)
+            settled.append(Store(folder).planned()[1])
+    finally:
+        torch.set_num_threads(before)
+    assert settled == [4, 4]
+
+
+def test_a_folder_where_another_bench_is_at_work_is_refused_until_that_has_ended(
+    plan: Plan, alone: Results, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(alone.path.parent, tmp_path / "store")
+    store, other = Store(folder), Plan(plan.cells[:1])
+    with store.at_work(plan):
+        before = (folder / "plan.json").read_bytes()
+        with pytest.raises(BadArgument, match=r"Another bench is at work in .*store: let it end"):
+            backends.run(other, Store(folder))
+        assert (folder / "plan.json").read_bytes() == before
+        assert backends.run(plan, Store(folder)).sha256 == alone.sha256
+    assert backends.run(other, Store(folder)).rows == 12
+    assert not list(store.leases.iterdir())
+
+
+def test_who_was_at_work_and_is_gone_keeps_nobody_out(plan: Plan, alone: Results, tmp_path: Path) -> None:
+    folder = shutil.copytree(alone.path.parent, tmp_path / "store")
+    store = Store(folder)
+    for change in ({"began": "0"}, {"machine": "another"}):
+        with store.at_work(plan):
+            (lease,) = store.leases.iterdir()
+            lease.write_text(json.dumps({**json.loads(lease.read_text()), **change}))
+            os.utime(lease, (0, 0) if "machine" in change else None)
+            assert backends.run(Plan(plan.cells[:1]), Store(folder)).rows == 12
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two nodes on this machine, that wants a token: one a process, as Ray keeps it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        patch.setenv("RAY_worker_niceness", "0")  # else a worker starves beside whatever else the machine does
+        pytest.importorskip("ray")  # which reads all of that
+        from ray.cluster_utils import Cluster
+
+        node = {"num_cpus": 2, "object_store_memory": 80_000_000}
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        cluster.add_node(**node)
+        yield cluster.address
+        cluster.shutdown()
+
+
+def test_a_ray_cluster_of_two_nodes_loses_a_worker_and_the_driver_and_gives_the_same(
+    cluster: str, plan: Plan, alone: Results, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    store.begin(plan, threads=1)
+    driver = drive(tmp_path, cluster, 2)
+    wait_for(lambda: holders(store) != set())
+    os.kill(holders(store).pop(), signal.SIGKILL)
+    wait_for(lambda: len(store.draws.keys()) >= 3)
+    driver.kill()
+    driver.wait()
+    out, _ = drive(tmp_path, cluster, 2).communicate(timeout=240)
+    assert out.strip() == alone.sha256
+
+
+def test_one_ray_worker_and_three_give_the_same(cluster: str, plan: Plan, alone: Results, tmp_path: Path) -> None:
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        Store(folder).begin(plan, threads=1)
+        out, _ = drive(folder, cluster, workers).communicate(timeout=240)
+        assert out.strip() == alone.sha256
+
+
+def drive(folder: Path, address: str, workers: int) -> subprocess.Popen[str]:
+    line = [sys.executable, "-c", RAY, str(folder), address, str(workers)]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+
+
+def holders(store: Store) -> set[int]:
+    """Who holds a lease on some work at this moment."""
+    found = set()
+    for path in store.leases.glob("[!p]*.*") if store.leases.is_dir() else ():
+        with suppress(OSError, ValueError):
+            found.add(int(json.loads(path.read_text())["pid"]))
+    return found
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    for _ in range(24_000):
+        if happened():
+            return
+        time.sleep(0.01)
+    pytest.fail("It did not happen.")

@@ -64,9 +64,9 @@ def test_what_is_zeroed_brings_the_concept_nearer_to_the_empty_prompt(sd1: Model
     with edit.on(sd1):
         after = found.objective.value(sd1)
     assert after < found.value
-    assert edit.provenance.found["objective"] == pytest.approx((found.value,))
+    assert edit.provenance.measurements["objective"] == pytest.approx((found.value,))
     positions = {name: zeroed.positions for name, zeroed in edit.zeroed.items()}
-    assert edit.provenance.found["predicted_fall"] == pytest.approx((found.predicted(positions),))
+    assert edit.provenance.measurements["predicted_fall"] == pytest.approx((found.predicted(positions),))
     assert found.predicted(positions) > 0
 
 
@@ -82,11 +82,11 @@ def test_with_every_attribution_comes_its_check(sd1: Model) -> None:
     assert (found.check.r, found.check.low, found.check.high) == pytest.approx((again.r, again.low, again.high))
     assert quick().attribution(sd1, CHURCH).check is None
     edit = quick(trials=6)(sd1, [CHURCH, DOG])
-    told = edit.provenance.found
+    told = edit.provenance.measurements
     assert told["r"][0] == pytest.approx(again.r)
     assert all(low < r < high for low, r, high in zip(told["r_low"], told["r"], told["r_high"], strict=True))
     assert edit == quick()(sd1, [CHURCH, DOG])
-    assert "r" not in quick()(sd1, CHURCH).provenance.found
+    assert "r" not in quick()(sd1, CHURCH).provenance.measurements
     assert CAD().trials > 0
 
 
@@ -151,7 +151,7 @@ def test_several_concepts_lose_what_each_rests_on(sd1: Model) -> None:
         for edit in (church, dog):
             either |= edit.zeroed[name].mask() if name in edit.zeroed else False
         assert torch.equal(both.zeroed[name].mask(), either)
-    assert len(both.provenance.found["objective"]) == 2
+    assert len(both.provenance.measurements["objective"]) == 2
 
 
 def test_the_same_settings_give_the_same_edit_and_a_base_prompt_counts(sd1: Model) -> None:

@@ -60,17 +60,17 @@ def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(double: Mo
         lowest = alpha.sort().indices[: int(0.01 * alpha.numel() + 0.5)]
         rise -= float(alpha[lowest].sum())
         assert edit.zeroed[f"unet.{name}"].positions.tolist() == sorted(lowest.tolist()), name
-    assert edit.provenance.found["objective"] == pytest.approx((value,), rel=1e-5)
-    assert edit.provenance.found["predicted_rise"] == pytest.approx((rise,), rel=1e-5)
+    assert edit.provenance.measurements["objective"] == pytest.approx((value,), rel=1e-5)
+    assert edit.provenance.measurements["predicted_rise"] == pytest.approx((rise,), rel=1e-5)
 
 
 def test_zeroing_helps_to_denoise_the_pictures(sd1: Model) -> None:
     edit = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
     with edit.on(sd1):
         after = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
-    assert after.provenance.found["objective"][0] > edit.provenance.found["objective"][0]
-    assert edit.provenance.found["predicted_rise"][0] > 0
-    assert edit.provenance.found["shown"] == digest_of(pictures())
+    assert after.provenance.measurements["objective"][0] > edit.provenance.measurements["objective"][0]
+    assert edit.provenance.measurements["predicted_rise"][0] > 0
+    assert edit.provenance.measurements["shown"] == digest_of(pictures())
 
 
 def test_rows_are_counted_and_told(sd1: Model) -> None:

@@ -146,11 +146,11 @@ def test_against_a_layer_that_was_not_edited_the_concept_itself_is_found() -> No
 
 def test_each_round_is_reported_and_leaves_less_to_recover(sd1: Model) -> None:
     edit = RECE(rounds=4)(sd1, PAIR)
-    recovered = edit.provenance.found["recovered"]
+    recovered = edit.provenance.measurements["recovered"]
     assert len(recovered) == 5
     assert 1 > recovered[0] > recovered[-1]
     assert edit.provenance.settings["anchor"] == "original"
-    fewer = RECE(rounds=2)(sd1, PAIR).provenance.found["recovered"]
+    fewer = RECE(rounds=2)(sd1, PAIR).provenance.measurements["recovered"]
     assert fewer == pytest.approx(recovered[:3])
 
 

@@ -18,8 +18,8 @@ from turpentine.cli.help_text import with_help
 from turpentine.cli.options import Json, ModelChoice
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table, warn
-from turpentine.core.atomic_files import safe_name
 from turpentine.core.errors import BadArgument
+from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench.file import Bench

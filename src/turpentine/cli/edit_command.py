@@ -19,9 +19,9 @@ from turpentine.cli.options import ModelChoice, parse_seeds, warn_of_unknown_wor
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import say_json
 from turpentine.concepts import Concept, Kind
-from turpentine.core.atomic_files import safe_name
 from turpentine.core.errors import EmptyConcept
 from turpentine.core.named import find_named
+from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench import ErasureResult

@@ -60,7 +60,7 @@ def provenance_of(
         method=type(method).__name__,
         settings={name: plain_sites(value) for name, value in {**fields_of_it, **settings}.items()},
         concepts=concepts,
-        found=found or {},
+        measurements=found or {},
         seed=getattr(method, "seed", None),
         base=model.fingerprint,
         model=model.name,

@@ -108,7 +108,7 @@ class Conceptprune(Sized):
         excited, calm = (self._norms(model, texts, layers, steps, tally) for texts in self._pairs(concept))
         weights = {name: model.parameter(f"{name}.weight").detach().float().abs() for name in excited}
         found = {name: self._chosen(weight, excited[name], calm[name]) for name, weight in weights.items()}
-        zeroed = {f"{name}.weight": Zeroed.of(mask) for name, mask in found.items() if mask.any()}
+        zeroed = {f"{name}.weight": Zeroed.from_mask(mask) for name, mask in found.items() if mask.any()}
         if not zeroed:
             raise BadArgument(
                 f"No weight is chosen for {concept.text!r} at more than {self.majority:g} of {len(steps)} steps: "

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from turpentine.concepts import Concept
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import BadArgument
+from turpentine.core.safe_text import one_line
 from turpentine.models import ClassifierFree, Model
 
 if TYPE_CHECKING:

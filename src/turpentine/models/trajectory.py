@@ -13,9 +13,9 @@ from jaxtyping import Float, Int, Shaped
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
+from turpentine.core.safe_text import one_line
 from turpentine.core.tensors import save_tensors
 from turpentine.models.generate import batches, pair
 from turpentine.models.guidance import ClassifierFree

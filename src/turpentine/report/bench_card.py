@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from turpentine.bench.table import Table
-from turpentine.core.atomic_files import safe_name, write_whole
+from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
+from turpentine.core.safe_text import safe_name
 from turpentine.report.bench_facts import citation, protocol, settings
 from turpentine.report.bench_failures import failures_of
 from turpentine.report.bench_lines import Line, Number, amplifies, columns, lines

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from turpentine.bench import ErasureResult
 from turpentine.concepts import Concept
-from turpentine.core.atomic_files import one_line
 from turpentine.core.plugins import methods
+from turpentine.core.safe_text import one_line
 from turpentine.edits import Edit
 
 _PROTOCOL = ("steps", "guidance_scale", "solver", "seeds", "size", "negative_prompt")

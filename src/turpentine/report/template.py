@@ -12,7 +12,7 @@ import jinja2
 
 import turpentine
 from turpentine.core import formatting as numbers
-from turpentine.core.atomic_files import one_line
+from turpentine.core.safe_text import one_line
 
 
 def fill(name: str, script: str = "", **values: Any) -> str:

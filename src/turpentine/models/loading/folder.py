@@ -9,8 +9,8 @@ from typing import Any
 import diffusers
 import torch
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound, UnsafeFile, UnsupportedModel
+from turpentine.core.safe_text import one_line
 from turpentine.models.loading.safe_reading import PICKLES, clear_errors, pickle_refused, weight_names, without_checker
 from turpentine.models.model import COMPONENTS
 

@@ -9,7 +9,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-from turpentine.core.atomic_files import one_line
+from turpentine.core.safe_text import one_line
 from turpentine.models.loading.safe_reading import clear_errors
 
 # A component's own weights: neither a variant such as fp16 nor a second copy such as non_ema, and in parts or whole.

@@ -8,8 +8,8 @@ from typing import Any
 import diffusers
 import torch
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound
+from turpentine.core.safe_text import one_line
 from turpentine.models.loading.safe_reading import clear_errors, weight_names, without_checker
 
 _PARTS = {

@@ -70,7 +70,7 @@ def test_zeroing_helps_to_denoise_the_pictures(sd1: Model) -> None:
         after = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
     assert after.provenance.measurements["objective"][0] > edit.provenance.measurements["objective"][0]
     assert edit.provenance.measurements["predicted_rise"][0] > 0
-    assert edit.provenance.measurements["shown"] == digest_of(pictures())
+    assert edit.provenance.measurements["images_digest"] == digest_of(pictures())
 
 
 def test_rows_are_counted_and_told(sd1: Model) -> None:

@@ -304,10 +304,10 @@ def test_several_concepts_share_a_run(sd1: Model) -> None:
         edit = _quick()(sd1, both)
     assert count.rows == 2 * 4 * (2 * 2) + 3 * 2
     assert edit.provenance.concepts == both
-    lesson = ESD(trajectories=3)._lesson(both)
-    assert lesson.prompts == ("church", "a church", "church", "ink style", "a picture in ink style", "ink style")
+    prompts = ESD(trajectories=3)._prompts(both)
+    assert prompts.concept == ("church", "a church", "church", "ink style", "a picture in ink style", "ink style")
     uneven = (CHURCH, Concept("by", templates=("{}", "a {}", "in {}")))
-    fresh = ESD(fresh=True)._lesson(uneven).prompts
+    fresh = ESD(fresh=True)._prompts(uneven).concept
     assert [fresh.count(prompt) for prompt in dict.fromkeys(fresh)] == [3, 3, 2, 2, 2]
 
 
@@ -316,9 +316,9 @@ def test_erasing_from_something_trains_on_that(sd1: Model) -> None:
     with count_rows(sd1) as count:
         edit = esd(sd1, Concept("red", "colour"))
     assert count.rows == 3 * 4 * 2 + 2
-    lesson = esd._lesson((Concept("red", "colour"),))
-    assert set(lesson.taught) == {"a red church"}
-    assert set(lesson.prompts) == {"red background", "a picture on a red background"}
+    prompts = esd._prompts((Concept("red", "colour"),))
+    assert set(prompts.trained) == {"a red church"}
+    assert set(prompts.concept) == {"red background", "a picture on a red background"}
     assert edit != _quick(steps=1)(sd1, Concept("red", "colour"))
 
 

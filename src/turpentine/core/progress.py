@@ -8,6 +8,13 @@ from dataclasses import dataclass
 Progress = Callable[[int, int], None]
 """Called as `progress(done, total)` after each unit of work; the units are the caller's (steps, updates, images)."""
 
+Advance = Callable[[int], None]
+"""Called with the number of units just done, where only the caller knows how many there are in all."""
+
+
+def ignore(units: int) -> None:
+    """Report nothing; the default of an `Advance`."""
+
 
 @dataclass
 class Counter:
@@ -32,6 +39,10 @@ class Counter:
 
     def add(self, units: int = 1) -> None:
         """Count `units` more as done, and report them."""
-        self.done += units
+        self.reach(self.done + units)
+
+    def reach(self, done: int) -> None:
+        """Set the number of units done in all, and report it."""
+        self.done = done
         if self.progress:
             self.progress(self.done, self.total)

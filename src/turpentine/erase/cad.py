@@ -14,14 +14,14 @@ from turpentine.attribution import Attribution, Objective, approximation, attrib
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.plugins import method
-from turpentine.core.progress import Progress
+from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit, Provenance, Zeroed
-from turpentine.erase._attribution_run import KeptGradients
-from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
+from turpentine.erase._attribution_run import ResumableAttribution
+from turpentine.erase._pruning import Per, check_per, check_share, union, zero_largest
 from turpentine.erase._training.checkpoint import Checkpoint, facts_of
 from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase._training.meter import TRAINED_ROW
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
+from turpentine.erase._training.training import TRAINED_ROW
+from turpentine.erase.common import Sized, as_concepts, collate, provenance_of
 from turpentine.models import Model, Selection, Trajectory, window_of
 
 
@@ -97,14 +97,15 @@ class CAD(Sized):
         concepts = as_concepts(concept, model)
         self._check()
         names = attributable(model, self.sites)
-        kept = Checkpoint(checkpoint, facts_of(model, self._provenance(model, concepts)))
-        tally = Tally(progress, self._rows() * len(concepts))
-        masks, told = [], []
-        for index, one in enumerate(concepts):
-            found = self._attribute(model, one, names, KeptGradients(kept, index, tally), tally)
-            masks.append(zeroed_by(found.alpha, self.share, self.per))
-            told.append(_told(found, masks[-1]))
-        return Edit(provenance=self._provenance(model, concepts, side_by_side(told)), zeroed=together(masks))
+        store = Checkpoint(checkpoint, facts_of(model, self._provenance(model, concepts)))
+        counter = Counter(progress, self._rows() * len(concepts))
+        masks, measurements = [], []
+        for index, each in enumerate(concepts):
+            run = ResumableAttribution(store, index, counter)
+            attribution = self._attribute(model, each, names, run, counter)
+            masks.append(zero_largest(attribution.alpha, self.share, self.per))
+            measurements.append(_measurements(attribution, masks[-1]))
+        return Edit(provenance=self._provenance(model, concepts, collate(measurements)), zeroed=union(masks))
 
     @torch.inference_mode(False)
     def attribution(self, model: Model, concept: Concept, *, progress: Progress | None = None) -> Attribution:
@@ -113,45 +114,48 @@ class CAD(Sized):
         Costs and errors are those of the call.
         """
         self._check()
-        names, tally = attributable(model, self.sites), Tally(progress, self._rows())
-        return self._attribute(model, concept, names, KeptGradients(Checkpoint(None, {}), 0, tally), tally)
+        names, counter = attributable(model, self.sites), Counter(progress, self._rows())
+        run = ResumableAttribution(Checkpoint(None, {}), 0, counter)
+        return self._attribute(model, concept, names, run, counter)
 
     def _attribute(
-        self, model: Model, concept: Concept, names: tuple[str, ...], kept: KeptGradients, tally: Tally
+        self, model: Model, concept: Concept, names: tuple[str, ...], run: ResumableAttribution, counter: Counter
     ) -> Attribution:
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(self.trajectories))
         rows = 2 * self.sampling_steps * self.trajectories + self._base_rows()
 
         def make() -> Objective:
-            run = self._run(model, prompts, tally)
-            tally.add(self._base_rows())
-            return Objective.apart(model, run, base=self.base, steps=self._steps())
+            trajectory = self._record(model, prompts, counter)
+            counter.add(self._base_rows())
+            return Objective.apart(model, trajectory, base=self.base, steps=self._steps())
 
-        objective = kept.objective(model, prompts, 1.0, rows, make)
-        return self._checked(kept.attribution(model, objective, names, self.batch_size), tally)
+        objective = run.objective(model, prompts, 1.0, rows, make)
+        return self._with_check(run.attribution(model, objective, names, self.batch_size), counter)
 
-    def _checked(self, found: Attribution, tally: Tally) -> Attribution:
-        """With what the first order foretells held against what comes."""
+    def _with_check(self, attribution: Attribution, counter: Counter) -> Attribution:
+        """The attribution with its check: the predicted fall of J against the measured one."""
         if not self.trials:
-            return found
-        points = len(found.objective)
+            return attribution
+        points = len(attribution.objective)
 
         def advanced(done: int, total: int) -> None:
-            tally.add(points)
+            counter.add(points)
 
-        check = approximation(found, trials=self.trials, seed=self.seed, batch_size=self.batch_size, progress=advanced)
-        tally.add(points)  # J itself
-        return replace(found, check=check)
+        check = approximation(
+            attribution, trials=self.trials, seed=self.seed, batch_size=self.batch_size, progress=advanced
+        )
+        counter.add(points)  # J itself
+        return replace(attribution, check=check)
 
-    def _run(self, model: Model, prompts: tuple[str, ...], tally: Tally) -> Trajectory:
-        start = tally.done
+    def _record(self, model: Model, prompts: tuple[str, ...], counter: Counter) -> Trajectory:
+        start = counter.done
         return Trajectory.record(
             model,
             prompts,
             noise_seeds(draws("trajectories", self.seed), len(prompts)),
             steps=self.sampling_steps,
             guidance_scale=self.guidance_scale,
-            progress=lambda done, total: tally.add(start + 2 * done - tally.done),
+            progress=lambda done, total: counter.reach(start + 2 * done),
         )
 
     def _rows(self) -> int:
@@ -172,10 +176,10 @@ class CAD(Sized):
         return window_of(self.window, self.sites).counted(self.sampling_steps)
 
     def _provenance(
-        self, model: Model, concepts: tuple[Concept, ...], found: Mapping[str, Any] | None = None
+        self, model: Model, concepts: tuple[Concept, ...], measurements: Mapping[str, Any] | None = None
     ) -> Provenance:
         # The names of sites say nothing of their window, so that it counts as the settings' own.
-        return provenance_of(self, model, concepts, found, window=astuple(window_of(self.window, self.sites)))
+        return provenance_of(self, model, concepts, measurements, window=astuple(window_of(self.window, self.sites)))
 
     def _check(self) -> None:
         check_share(self.share)
@@ -191,9 +195,9 @@ class CAD(Sized):
         self._steps()
 
 
-def _told(found: Attribution, mask: Mapping[str, Zeroed]) -> dict[str, float]:
-    """What was found of a concept, as numbers."""
-    fall = found.predicted({name: zeroed.positions for name, zeroed in mask.items()})
-    check = found.check
+def _measurements(attribution: Attribution, mask: Mapping[str, Zeroed]) -> dict[str, float]:
+    """J of a concept, the fall that the mask is predicted to cause, and how well such predictions hold."""
+    fall = attribution.predicted({name: zeroed.positions for name, zeroed in mask.items()})
+    check = attribution.check
     agreement = {} if check is None else {"r": check.r, "r_low": check.low, "r_high": check.high}
-    return {"objective": found.value, "predicted_fall": fall, **agreement}
+    return {"objective": attribution.value, "predicted_fall": fall, **agreement}

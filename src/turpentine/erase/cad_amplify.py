@@ -15,14 +15,14 @@ from turpentine.attribution import Attribution, Objective, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.plugins import method
-from turpentine.core.progress import Progress
+from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit
-from turpentine.erase._attribution_run import KeptGradients
-from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
+from turpentine.erase._attribution_run import ResumableAttribution
+from turpentine.erase._pruning import Per, check_per, check_share, union, zero_largest
 from turpentine.erase._training.checkpoint import Checkpoint, facts_of
 from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase._training.meter import TRAINED_ROW
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
+from turpentine.erase._training.training import TRAINED_ROW
+from turpentine.erase.common import Sized, as_concepts, collate, provenance_of
 from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
 from turpentine.models import Model, Selection, check_windowless
 
@@ -91,18 +91,19 @@ class CadAmplify(Sized):
         self._check(examples, concepts)
         names = attributable(model, self.sites)
         given = fitted(list(examples) or from_files(self.images), model.size)
-        shown = digest_of(given)
-        facts = {**facts_of(model, provenance_of(self, model, concepts)), "shown": shown}
-        tally = Tally(progress, self._rows(len(given)) * len(concepts))
-        masks, told = [], []
-        for index, one in enumerate(concepts):
-            kept = KeptGradients(Checkpoint(checkpoint, facts), index, tally)
-            found = self._attribute(model, one, given, names, kept, tally)
-            masks.append(zeroed_by({name: -alpha for name, alpha in found.alpha.items()}, self.share, self.per))
-            fall = found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()})
-            told.append({"objective": found.value, "predicted_rise": -fall})
-        provenance = provenance_of(self, model, concepts, {"shown": shown, **side_by_side(told)})
-        return Edit(provenance=provenance, zeroed=together(masks))
+        images_digest = digest_of(given)
+        facts = {**facts_of(model, provenance_of(self, model, concepts)), "images_digest": images_digest}
+        counter = Counter(progress, self._rows(len(given)) * len(concepts))
+        masks, measurements = [], []
+        for index, each in enumerate(concepts):
+            run = ResumableAttribution(Checkpoint(checkpoint, facts), index, counter)
+            attribution = self._attribute(model, each, given, names, run, counter)
+            falls = {name: -alpha for name, alpha in attribution.alpha.items()}
+            masks.append(zero_largest(falls, self.share, self.per))
+            fall = attribution.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()})
+            measurements.append({"objective": attribution.value, "predicted_rise": -fall})
+        provenance = provenance_of(self, model, concepts, {"images_digest": images_digest, **collate(measurements)})
+        return Edit(provenance=provenance, zeroed=union(masks))
 
     def _attribute(
         self,
@@ -110,22 +111,23 @@ class CadAmplify(Sized):
         concept: Concept,
         given: list[Image.Image],
         names: tuple[str, ...],
-        kept: KeptGradients,
-        tally: Tally,
+        run: ResumableAttribution,
+        counter: Counter,
     ) -> Attribution:
         count = len(given) or self.pictures
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(count))
-        made = self._generated_rows(len(given))
+        generated_rows = self._generated_rows(len(given))
 
         def make() -> Objective:
-            shown = given or fitted(self._pictures(model, concept, prompts), model.size)
-            tally.add(made)
+            images = given or fitted(self._images(model, concept, prompts), model.size)
+            counter.add(generated_rows)
             seeds = noise_seeds(draws("updates", self.seed), self.draws)
-            return Objective.denoising(model, model.encode_image(shown), prompts, seeds)
+            return Objective.denoising(model, model.encode_image(images), prompts, seeds)
 
-        return kept.attribution(model, kept.objective(model, prompts, -1.0, made, make), names, self.batch_size)
+        objective = run.objective(model, prompts, -1.0, generated_rows, make)
+        return run.attribution(model, objective, names, self.batch_size)
 
-    def _pictures(self, model: Model, concept: Concept, prompts: tuple[str, ...]) -> list[Image.Image]:
+    def _images(self, model: Model, concept: Concept, prompts: tuple[str, ...]) -> list[Image.Image]:
         if self.source == "world":
             return from_world(concept, len(prompts), self.seed, min(model.size))
         seeds = noise_seeds(draws("trajectories", self.seed), len(prompts))

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.core.plugins import method
-from turpentine.core.progress import Progress
+from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit, Zeroed
-from turpentine.erase._pruning import check_share, largest, together
+from turpentine.erase._pruning import check_share, largest, union
 from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
+from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import (
     Call,
     ClassifierFree,
@@ -33,7 +33,7 @@ from turpentine.models import (
     window_of,
 )
 
-AT_ONCE = 8
+BATCH_SIZE = 8
 
 Norms = dict[str, Float[Tensor, "step neuron"]]
 """By layer: the norm of each input neuron over all tokens, at each step."""
@@ -98,17 +98,17 @@ class Conceptprune(Sized):
         """
         concepts = as_concepts(concept, model)
         steps, layers = self._checked(), _layers(model, self.sites)
-        tally = Tally(progress, 4 * steps.stop * self.pairs * len(concepts))
-        masks = [self._mask(model, one, layers, steps, tally) for one in concepts]
+        counter = Counter(progress, 4 * steps.stop * self.pairs * len(concepts))
+        masks = [self._mask(model, each, layers, steps, counter) for each in concepts]
         # The names of sites say nothing of their window, so that it counts as the settings' own.
         window = astuple(window_of(self.window, self.sites))
-        return Edit(provenance=provenance_of(self, model, concepts, window=window), zeroed=together(masks))
+        return Edit(provenance=provenance_of(self, model, concepts, window=window), zeroed=union(masks))
 
-    def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, tally: Tally) -> dict[str, Zeroed]:
-        excited, calm = (self._norms(model, texts, layers, steps, tally) for texts in self._pairs(concept))
+    def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, counter: Counter) -> dict[str, Zeroed]:
+        excited, calm = (self._norms(model, texts, layers, steps, counter) for texts in self._pairs(concept))
         weights = {name: model.parameter(f"{name}.weight").detach().float().abs() for name in excited}
-        found = {name: self._chosen(weight, excited[name], calm[name]) for name, weight in weights.items()}
-        zeroed = {f"{name}.weight": Zeroed.from_mask(mask) for name, mask in found.items() if mask.any()}
+        masks = {name: self._chosen(weight, excited[name], calm[name]) for name, weight in weights.items()}
+        zeroed = {f"{name}.weight": Zeroed.from_mask(mask) for name, mask in masks.items() if mask.any()}
         if not zeroed:
             raise BadArgument(
                 f"No weight is chosen for {concept.text!r} at more than {self.majority:g} of {len(steps)} steps: "
@@ -137,25 +137,25 @@ class Conceptprune(Sized):
             votes.view(-1)[at[(of_concept > of_base)[at % len(of_concept)]]] += 1
         return votes > self.majority * len(excited)
 
-    def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, tally: Tally) -> Norms:
+    def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, counter: Counter) -> Norms:
         """The norms of all layers' inputs over all prompts, those at once going through the denoiser together."""
         seeds = noise_seeds(draws("trajectories", self.seed), len(texts))
         squares: Norms = {}
-        for start in range(0, len(texts), AT_ONCE):
-            rows = slice(start, start + AT_ONCE)
-            for name, found in self._squares(model, texts[rows], seeds[rows], layers, steps, tally).items():
-                squares[name] = squares.get(name, torch.zeros_like(found)) + found
+        for start in range(0, len(texts), BATCH_SIZE):
+            rows = slice(start, start + BATCH_SIZE)
+            for name, each in self._squares(model, texts[rows], seeds[rows], layers, steps, counter).items():
+                squares[name] = squares.get(name, torch.zeros_like(each)) + each
         return {name: each.sqrt() for name, each in squares.items()}
 
     def _squares(
-        self, model: Model, texts: Sequence[str], seeds: Sequence[int], layers: Sites, steps: range, tally: Tally
+        self, model: Model, texts: Sequence[str], seeds: Sequence[int], layers: Sites, steps: range, counter: Counter
     ) -> Norms:
         """Σ h² over the tokens of some prompts."""
-        seen: dict[str, list[Tensor]] = {}
+        squares: dict[str, list[Tensor]] = {}
 
-        def look(call: Call) -> None:
+        def record(call: Call) -> None:
             if call.moment is not None and call.moment.index in steps:
-                seen.setdefault(call.site.name, []).append(_squared(call))
+                squares.setdefault(call.site.name, []).append(_squared(call))
 
         run = sample(
             model,
@@ -166,12 +166,12 @@ class Conceptprune(Sized):
             guidance_scale=self.guidance_scale,
             guidance=ClassifierFree(),  # asked for by name, as the model may carry another
         )
-        with hooked(model, {}, before={layers: look}):
+        with hooked(model, {}, before={layers: record}):
             for step in run:
-                tally.add(2 * len(texts))
+                counter.add(2 * len(texts))
                 if step.index + 1 == steps.stop:
                     break
-        return {name: torch.stack(each) for name, each in seen.items()}
+        return {name: torch.stack(each) for name, each in squares.items()}
 
     def _checked(self) -> range:
         """The steps that count, all settings being in range."""

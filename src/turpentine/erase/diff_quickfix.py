@@ -12,11 +12,19 @@ from torch import Tensor
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.plugins import method
-from turpentine.core.progress import Progress
+from turpentine.core.progress import Advance, Counter, Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Rows, Scales, solve
-from turpentine.erase._closed_form.text_states import FOUR, Positions, Said, chosen, in_batches, paired, said
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
+from turpentine.erase._closed_form.text_states import (
+    FOUR,
+    Positions,
+    SubjectPrompt,
+    align,
+    in_batches,
+    subject_prompts,
+    token_states,
+)
+from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Call, Model, Site, hooked
 
 
@@ -63,43 +71,44 @@ class Quickfix(Sized):
         """
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         sites = tuple(model.sites.only(level="layer", name=f"text_encoder*.layers.{self.layer}.self_attn.out_proj"))
-        texts = [text for one in concepts for pair in self._pairs(one) for text in pair]
-        read = _inputs(model, sites, texts, self.positions, Tally(progress, len(set(texts))))
+        prompts = [prompt for each in concepts for pair in self._pairs(each) for prompt in pair]
+        counter = Counter(progress, len(set(prompts)))
+        inputs = _inputs(model, sites, prompts, self.positions, advance=counter.add)
         deltas = {}
         for site in sites:
-            states, weight = [read[site][text] for text in texts], f"{site.name}.weight"
-            shift = solve(*paired(states[::2], states[1::2]), scales=scales)
-            deltas[weight] = shift.change(model.parameter(weight)).float()
+            states, weight = [inputs[site][prompt] for prompt in prompts], f"{site.name}.weight"
+            keys, targets = align(states[::2], states[1::2])
+            deltas[weight] = solve(keys, targets, scales=scales).delta(model.parameter(weight)).float()
         return Edit(deltas, provenance_of(self, model, concepts))
 
-    def _pairs(self, concept: Concept) -> list[tuple[Said, Said]]:
+    def _pairs(self, concept: Concept) -> list[tuple[SubjectPrompt, SubjectPrompt]]:
         """The concept in each template, and the anchor in the same one."""
         if self.anchor is not None and not self.anchor.strip():
             raise BadArgument("anchor is empty: name what the concept is replaced by, or leave it out.")
         published = "painting" if concept.kind in ("style", "artist") else "object"
         anchor = replace(concept, text=published if self.anchor is None else self.anchor)
-        return list(zip(said(concept, self.templates), said(anchor, self.templates), strict=True))
+        return list(zip(subject_prompts(concept, self.templates), subject_prompts(anchor, self.templates), strict=True))
 
 
 def _inputs(
-    model: Model, sites: Sequence[Site], texts: Sequence[Said], positions: Positions, tally: Tally
-) -> dict[Site, dict[Said, Rows]]:
-    """What layers of the text encoders read of texts at some positions, by site and text; each text is encoded once."""
-    read: dict[Site, dict[Said, Rows]] = {site: {} for site in sites}
-    caught: dict[Site, Tensor] = {}
+    model: Model, sites: Sequence[Site], prompts: Sequence[SubjectPrompt], positions: Positions, advance: Advance
+) -> dict[Site, dict[SubjectPrompt, Rows]]:
+    """The inputs of the text encoders' layers at some tokens, by site and prompt; each prompt is encoded once."""
+    inputs: dict[Site, dict[SubjectPrompt, Rows]] = {site: {} for site in sites}
+    recorded: dict[Site, Tensor] = {}
 
-    def catch(call: Call) -> None:
-        caught[call.site] = call.args[0]
+    def record(call: Call) -> None:
+        recorded[call.site] = call.args[0]
 
-    for batch in in_batches(tuple(dict.fromkeys(texts))):
-        with hooked(model, dict.fromkeys(sites, catch)):
-            model.encode([text.prompt for text in batch])
-        for site, states in caught.items():
+    for batch in in_batches(tuple(dict.fromkeys(prompts))):
+        with hooked(model, dict.fromkeys(sites, record)):
+            model.encode([each.prompt for each in batch])
+        for site, states in recorded.items():
             tokenizer = _tokenizer(model, site)
-            rows = [chosen(row, text, positions, tokenizer) for row, text in zip(states, batch, strict=True)]
-            read[site] |= zip(batch, rows, strict=True)
-        tally.add(len(batch))
-    return read
+            rows = [token_states(row, each, positions, tokenizer) for row, each in zip(states, batch, strict=True)]
+            inputs[site] |= zip(batch, rows, strict=True)
+        advance(len(batch))
+    return inputs
 
 
 def _tokenizer(model: Model, site: Site) -> Any:

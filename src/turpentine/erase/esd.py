@@ -16,15 +16,18 @@ from torch.nn.functional import mse_loss
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.core.plugins import method
-from turpentine.core.progress import Progress
+from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit, Provenance
-from turpentine.erase._training.adam import Adam, train
 from turpentine.erase._training.checkpoint import Checkpoint, facts_of
-from turpentine.erase._training.fresh import FreshStates
-from turpentine.erase._training.masters import Masters
-from turpentine.erase._training.meter import Meter
-from turpentine.erase._training.states import Batch, Lesson, Predictions, Sampling
-from turpentine.erase._training.stored import StoredStates
+from turpentine.erase._training.states import (
+    FreshStates,
+    Predictions,
+    SamplingSettings,
+    StoredStates,
+    TrainingBatch,
+    TrainingPrompts,
+)
+from turpentine.erase._training.training import TRAINED_ROW, Adam, Masters, train
 from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Model, Selection, Sites, check_in_denoiser, selected, window_of
 from turpentine.models.site_table import top_sites
@@ -131,16 +134,20 @@ class ESD(Sized):
         sampling = self._sampling(model)
         masters = Masters(model, self._weights(model))
         provenance = self._provenance(model, concepts)
-        kept = Checkpoint(checkpoint, facts_of(model, provenance))
-        lesson = self._lesson(concepts)
-        meter = self._meter(lesson, progress)
-        states = self._states(model, lesson, sampling, masters, kept, meter)
+        store = Checkpoint(checkpoint, facts_of(model, provenance))
+        prompts = self._prompts(concepts)
+        predictions = 0 if self.fresh else 3 if prompts.is_from else 2
+        sampled, update_rows = predictions * self.sampling_steps * len(prompts), TRAINED_ROW * self.batch_size
+        counter = Counter(progress, sampled + self.steps * update_rows)
+        states = self._states(
+            model, prompts, sampling, masters, store, lambda done, total: counter.reach(predictions * done)
+        )
         train(
             Adam(masters, self.lr, model.dtype),
             lambda update: self._loss(model, masters, states.batch(update, self.batch_size)),
             updates=self.steps,
-            checkpoint=kept,
-            after_update=meter.updated,
+            checkpoint=store,
+            after_update=lambda updates: counter.reach(sampled + updates * update_rows),
         )
         return Edit(masters.deltas(), provenance)
 
@@ -153,36 +160,37 @@ class ESD(Sized):
         assert self.sites_from is not None
         return replace(self, sites=top_sites(model.sites, self.sites_from, self.top), sites_from=None)
 
-    def _loss(self, model: Model, masters: Masters, batch: Batch) -> Float[Tensor, ""]:
+    def _loss(self, model: Model, masters: Masters, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Mean of (ε_θ(x_t, c) − ε̃)², in fp32."""
         eps = model.eps(batch.x, batch.t, batch.cond, parameters=masters.cast())
         return mse_loss(eps.float(), batch.target.float())
 
-    def _lesson(self, concepts: tuple[Concept, ...]) -> Lesson:
+    def _prompts(self, concepts: tuple[Concept, ...]) -> TrainingPrompts:
         """As many rows for each concept; its prompts take turns."""
         # A row of fresh states is a prompt only: as many as give each prompt of a concept its equal share.
-        rows = math.lcm(*(len(one.prompts) for one in concepts)) if self.fresh else self.trajectories
-        prompts = tuple(one.prompts[row % len(one.prompts)] for one in concepts for row in range(rows))
-        taught = prompts if self.erase_from is None else (self.erase_from,) * len(prompts)
-        return Lesson(prompts, taught, self.target, is_from=self.erase_from is not None)
+        rows = math.lcm(*(len(each.prompts) for each in concepts)) if self.fresh else self.trajectories
+        prompts = tuple(each.prompts[row % len(each.prompts)] for each in concepts for row in range(rows))
+        trained = prompts if self.erase_from is None else (self.erase_from,) * len(prompts)
+        return TrainingPrompts(prompts, trained, self.target, is_from=self.erase_from is not None)
 
     def _states(
-        self, model: Model, lesson: Lesson, sampling: Sampling, masters: Masters, kept: Checkpoint, meter: Meter
+        self,
+        model: Model,
+        prompts: TrainingPrompts,
+        sampling: SamplingSettings,
+        masters: Masters,
+        checkpoint: Checkpoint,
+        progress: Progress,
     ) -> StoredStates | FreshStates:
         if self.fresh:
-            return FreshStates(model, lesson, sampling, masters)
-        return StoredStates(model, lesson, sampling, kept, meter.sampled)
+            return FreshStates(model, prompts, sampling, masters)
+        return StoredStates(model, prompts, sampling, checkpoint, progress)
 
-    def _meter(self, lesson: Lesson, progress: Progress | None) -> Meter:
-        predictions = 3 if lesson.is_from else 2
-        sampled = 0 if self.fresh else predictions * self.sampling_steps * len(lesson)
-        return Meter(progress, sampled, self.batch_size, self.steps)
-
-    def _sampling(self, model: Model) -> Sampling:
+    def _sampling(self, model: Model) -> SamplingSettings:
         """The settings checked: numbers, then the window."""
         _check_settings(self)
         steps = window_of(self.window, self.sites).counted(self.sampling_steps)
-        return Sampling(self.sampling_steps, self.guidance_scale, steps, self.seed)
+        return SamplingSettings(self.sampling_steps, self.guidance_scale, steps, self.seed)
 
     def _weights(self, model: Model) -> tuple[str, ...]:
         sites = esd_sites(model, self.sites)

@@ -131,9 +131,9 @@ class NegativePrompt:
         return _Negative(_text_of(self.text, concepts))
 
 
-def _change(made_by: SLD | NegativePrompt, model: Model, concept: Concept | Sequence[Concept]) -> GuidanceChange:
+def _change(method: SLD | NegativePrompt, model: Model, concept: Concept | Sequence[Concept]) -> GuidanceChange:
     concepts = as_concepts(concept, model)
-    return GuidanceChange(made_by.guidance(concepts), provenance_of(made_by, model, concepts))
+    return GuidanceChange(method.guidance(concepts), provenance_of(method, model, concepts))
 
 
 def _text_of(text: str | None, concepts: Sequence[Concept]) -> str:

@@ -9,24 +9,24 @@ from typing import Any, ClassVar
 
 from turpentine.concepts import Concept
 from turpentine.core.plugins import method
-from turpentine.core.progress import Progress
+from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Scales, solve
 from turpentine.erase._closed_form.text_states import (
     FOUR,
     Positions,
-    Said,
+    SubjectPrompt,
+    align,
     key_and_value_weights,
-    paired,
-    said,
+    subject_prompts,
     text_states,
 )
-from turpentine.erase._closed_form.uce_objective import shifted
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
+from turpentine.erase._closed_form.uce_objective import shift_weights
+from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Model, Selection
 
 STYLES = ("{}", "a painting in the style of {}", "a photo in the style of {}", "a picture in the style of {}")
-"""The published templates for styles and artists; for the rest they are `reading.FOUR`."""
+"""The published templates for styles and artists; for the rest they are `text_states.FOUR`."""
 
 
 @method
@@ -74,17 +74,18 @@ class Loco(Sized):
         """
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         names = key_and_value_weights(model, self.sites)
-        pairs = [(text, self._guide(one)) for one in concepts for text in self._said(one)]
-        texts = [text for pair in pairs for text in pair]
-        tally = Tally(progress, len(set(texts)) + len(names))
-        states = text_states(model, texts, self.positions, tally)
-        shift = solve(*paired(states[::2], states[1::2]), scales=scales)
-        return shifted(model, names, shift, provenance_of(self, model, concepts), tally)
+        pairs = [(prompt, self._guide(each)) for each in concepts for prompt in self._prompts(each)]
+        prompts = [prompt for pair in pairs for prompt in pair]
+        counter = Counter(progress, len(set(prompts)) + len(names))
+        states = text_states(model, prompts, self.positions, advance=counter.add)
+        keys, targets = align(states[::2], states[1::2])
+        shift = solve(keys, targets, scales=scales)
+        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=counter.add)
 
-    def _said(self, concept: Concept) -> list[Said]:
+    def _prompts(self, concept: Concept) -> list[SubjectPrompt]:
         published = STYLES if concept.kind in ("style", "artist") else FOUR
-        return said(concept, published if self.templates is None else self.templates)
+        return subject_prompts(concept, published if self.templates is None else self.templates)
 
-    def _guide(self, concept: Concept) -> Said:
+    def _guide(self, concept: Concept) -> SubjectPrompt:
         published = "a painting" if concept.kind in ("style", "artist") else "a photo"
-        return Said(published if self.guide is None else self.guide)
+        return SubjectPrompt(published if self.guide is None else self.guide)

@@ -12,13 +12,13 @@ import torch
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.plugins import method
-from turpentine.core.progress import Progress
+from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Rows, Scales, Shift, solve
-from turpentine.erase._closed_form.text_states import key_and_value_weights, text_states
-from turpentine.erase._closed_form.uce_objective import FORMS, Lesson, lesson, shifted
-from turpentine.erase.adversary import Adversary, Regulariser, answers
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
+from turpentine.erase._closed_form.linear import Scales, Shift, solve
+from turpentine.erase._closed_form.text_states import key_and_value_weights
+from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
+from turpentine.erase.adversary import Adversary, Regulariser, weights_gram
+from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Model, Selection
 
 START = FORMS["paper"]
@@ -87,36 +87,33 @@ class RECE(Sized):
             raise BadArgument(f"rounds is {self.rounds}: give 1 or more.")
         concepts = as_concepts(concept)
         scales = Scales(self.lamb, self.erase_scale, self.preserve_scale)
-        taught = lesson(START, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
+        objective = UCEObjective.of(START, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
         names = key_and_value_weights(model, self.sites)
-        tally = Tally(progress, 2 * len(taught) - len(taught.kept) + self.rounds + len(names))
-        adversary = Adversary(answers({name: model.parameter(name) for name in names}), self.regulariser, self.ridge)
-        shift, recovered = self._rounds(model, taught, adversary, scales, tally)
-        return shifted(model, names, shift, provenance_of(self, model, concepts, {"recovered": recovered}), tally)
+        encoded = 2 * len(objective) - len(objective.preserved)
+        counter = Counter(progress, encoded + self.rounds + len(names))
+        h = weights_gram({name: model.parameter(name) for name in names})
+        shift, recovered = self._rounds(model, objective, Adversary(h, self.regulariser, self.ridge), scales, counter)
+        provenance = provenance_of(self, model, concepts, {"recovered": recovered})
+        return shift_weights(model, names, shift, provenance, advance=counter.add)
 
     def _rounds(
-        self, model: Model, taught: Lesson, adversary: Adversary, scales: Scales, tally: Tally
+        self, model: Model, objective: UCEObjective, adversary: Adversary, scales: Scales, counter: Counter
     ) -> tuple[Shift, tuple[float, ...]]:
-        """The first edit, then the rounds: D in the end, and what could be recovered on the way."""
-        c, g = _all_states(model, taught, tally)
-        keys, guides = taught.moved(model, tally)
-        kept = taught.held(model, tally)
-        a = solve(keys, guides, kept, scales=Scales(0.5, 1.0, START.preserve_scale(len(taught.kept)))).read
+        """The first edit, then the rounds: D in the end, and the share recovered before each round and at the end."""
+        c, g = (torch.cat(states) for states in objective.states(model, "all", advance=counter.add))
+        keys, targets = objective.keys_and_targets(model, advance=counter.add)
+        preserved = objective.preserved_gram(model, advance=counter.add)
+        first = Scales(0.5, 1.0, START.preserve_scale(len(objective.preserved)))
+        a = solve(keys, targets, preserved, scales=first).input_map
         recovered = []
         for _ in range(self.rounds):
-            found = adversary.embedding(a, c, g)
-            recovered.append(adversary.recovered(a, c, found))
+            embedding = adversary.embedding(a, c, g)
+            recovered.append(adversary.recovered(a, c, embedding))
             if self.anchor == "edited":
-                a = a @ solve(found, g, kept, scales=scales).read
+                a = a @ solve(embedding, g, preserved, scales=scales).input_map
             else:
-                keys, guides = torch.cat([keys, found]), torch.cat([guides, g])
-                a = solve(keys, guides, kept, scales=scales).read
-            tally.add()
+                keys, targets = torch.cat([keys, embedding]), torch.cat([targets, g])
+                a = solve(keys, targets, preserved, scales=scales).input_map
+            counter.add()
         recovered.append(adversary.recovered(a, c, adversary.embedding(a, c, g)))
         return Shift((a - torch.eye(len(a), dtype=a.dtype),)), tuple(recovered)
-
-
-def _all_states(model: Model, taught: Lesson, tally: Tally) -> tuple[Rows, Rows]:
-    """c and g: the states of all tokens of each moved text, and those of its guide."""
-    states = text_states(model, [text for pair in taught.pairs for text in pair], "all", tally)
-    return torch.cat(states[::2]), torch.cat(states[1::2])

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
 from turpentine.core.plugins import method
-from turpentine.core.progress import Progress
+from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Scales, solve
 from turpentine.erase._closed_form.text_states import key_and_value_weights
-from turpentine.erase._closed_form.uce_objective import FORMS, lesson, shifted
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
+from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
+from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Model, Selection
 
 
@@ -72,11 +72,13 @@ class UCE(Sized):
         Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
         """
         concepts, form = as_concepts(concept), FORMS[self.variant]
-        taught = lesson(form, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
-        default = form.preserve_scale(len(taught.kept))
+        objective = UCEObjective.of(form, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
+        default = form.preserve_scale(len(objective.preserved))
         b = default if self.preserve_scale is None else self.preserve_scale
         scales = Scales(self.lamb, self.erase_scale, b)
         names = key_and_value_weights(model, self.sites)
-        tally = Tally(progress, len(taught) + len(names))
-        shift = solve(*taught.moved(model, tally), taught.held(model, tally), scales=scales)
-        return shifted(model, names, shift, provenance_of(self, model, concepts), tally)
+        counter = Counter(progress, len(objective) + len(names))
+        keys, targets = objective.keys_and_targets(model, advance=counter.add)
+        preserved = objective.preserved_gram(model, advance=counter.add)
+        shift = solve(keys, targets, preserved, scales=scales)
+        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=counter.add)

@@ -29,8 +29,9 @@ class Oracle:
         BadArgument: The world has no such object or style.
 
     Example:
+        >>> from turpentine.emoji.captions import WORLD
         >>> rng = np.random.default_rng(0)
-        >>> any(Oracle("church").shows(Oracle("church").draw(rng)) for _ in range(200))
+        >>> any(Oracle("church").shows(Oracle("church").draw(rng, WORLD)) for _ in range(200))
         False
     """
 

@@ -1,4 +1,4 @@
-"""What a model is, bit by bit, so that a test can say that nothing changed, or what did."""
+"""Hash a model's weights bit by bit, so that a test can tell whether anything changed, and what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from turpentine.models import Model
 
 
 def weights_hash(model: Model) -> str:
-    """SHA-256 over every bit of every parameter and buffer, where it is stored, and whether it wants gradients."""
+    """Return the SHA-256 of every parameter and buffer: bits, place in memory, and whether it requires gradients."""
     sha = hashlib.sha256()
     for name, tensor in _tensors(model):
         sha.update(f"{name} {tensor.dtype} {tensor.requires_grad} {tensor.grad} {tensor.data_ptr()}".encode())
@@ -21,7 +21,7 @@ def weights_hash(model: Model) -> str:
 
 
 def digests(model: Model) -> dict[str, bytes]:
-    """SHA-256 of each parameter and buffer, by its dotted name with the component first."""
+    """Return the SHA-256 of each parameter and buffer, by its dotted name with the component first."""
     return {name: hashlib.sha256(_bits(tensor)).digest() for name, tensor in _tensors(model)}
 
 

@@ -78,8 +78,8 @@ def test_what_is_no_plain_lora_is_refused(sd1: Model) -> None:
         lora_deltas({f"{LAYER}.hada_w1_a": down}, {}, sd1)
     with pytest.raises(EditError, match="one of the two factors"):
         lora_deltas({f"{LAYER}.lora_A.weight": down}, {}, sd1)
+    metadata = {"lora_adapter_metadata": json.dumps({"unet.alpha_pattern": {".*to_k": 3}})}
     with pytest.raises(EditError, match="by patterns"):
-        metadata = {"lora_adapter_metadata": json.dumps({"unet.alpha_pattern": {".*to_k": 3}})}
         lora_deltas({f"{LAYER}.lora_A.weight": down, f"{LAYER}.lora_B.weight": up}, metadata, sd1)
 
 

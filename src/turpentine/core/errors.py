@@ -31,6 +31,10 @@ class UnknownName(TurpentineError):
     """No part, parameter, method, solver or kind has this name."""
 
 
+class BrokenPlugin(TurpentineError):
+    """A plug-in of this name is listed by a package, and cannot be loaded from it."""
+
+
 class EmptyConcept(TurpentineError):
     """A concept has no text, or its text selects no token."""
 

@@ -1,4 +1,4 @@
-"""CAD-Erase: zero the few weights that a concept rests on (Nguyen et al. 2024, arXiv 2412.02542)."""
+"""CAD-Erase: zero the few weights that a concept depends on (Nguyen et al. 2024, arXiv 2412.02542)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import torch
 from turpentine.attribution import Attribution, Objective, approximation, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit, Provenance, Zeroed
 from turpentine.erase._attribution_run import ResumableAttribution
@@ -25,36 +24,41 @@ from turpentine.erase.common import Sized, as_concepts, collate, provenance_of
 from turpentine.models import Model, Selection, Trajectory, window_of
 
 
-@method
 @dataclass(frozen=True)
 class CAD(Sized):
-    """Zero the weights whose loss most brings the prediction for a concept down to that for a base prompt.
+    """Zero the weights whose removal most brings the prediction for a concept down to that for a base prompt.
 
-    J = E‖sg ε(x_t, c_b) − ε(x_t, c)‖² over the steps of guided DDIM sampling of the concept c (equation 4). Weight i
-    counts α_i = w_i·∂J/∂w_i, the first-order change of J when it is set to 0 (equation 3); the largest α above 0 go.
-    Each of several concepts is attributed on its own, and what any of them rests on is zeroed.
+    J = E‖sg ε(x_t, c_b) − ε(x_t, c)‖² over the steps of guided DDIM sampling of the concept c (equation 4 of arXiv
+    2412.02542). Weight i scores α_i = w_i·∂J/∂w_i, the first-order change of J when it is set to 0 (equation 3); the
+    weights with the largest α above 0 are zeroed. Each of several concepts is attributed on its own, and the union is
+    zeroed.
 
     Defaults are the published values for objects on Stable Diffusion 1.4; for nudity the share is 0.00075. The authors
     sample x_t anew for each of the 50 steps; here it is taken from stored trajectories, which costs a thirteenth. Their
-    code sums gradients in fp16, here in fp32, and rounds the count of a row down, so that of rows shorter than 1000
-    none is zeroed: that is `per` "published".
+    code sums gradients in fp16, here in fp32, and rounds the number of weights of a row down, so that of rows shorter
+    than 1000 none is zeroed: that is `per` "published".
 
-    The zeroed positions tell whoever has them which weights the concept rested on.
+    The zeroed positions reveal to whoever has them which weights encode the concept.
 
-    sites: of which all linear and convolution weights count: kinds, such as "feed-forward", "self-attention",
-        "cross-attention" or "resnet", or labels, such as "UP2,UP3"; "all" of the denoiser; or any selection of its
-        sites, also by their names.
-    share: of a row's weights, over 0 to 1. per: "row", "matrix" or "published"; see `pruning.largest`.
-    base: the base prompt c_b.
-    trajectories: stored sampling runs for each concept, 1 or more; its prompts take turns.
-    sampling_steps: T, the DDIM steps of a run. guidance_scale: of a run.
-    window: the part of the schedule that counts, fractions from 0 (pure noise) to 1. A window of the sites narrows it
-        further.
-    trials: random subsets of weights for which the predicted fall of J is held against the measured one, 4 or more; 0
-        for none. The paper has 1000.
-    batch_size: rows of a call with gradients, 1 or more; it costs memory, and changes the last bits only.
-    seed: of the starting noise, 0 or more.
+    Args:
+        sites: The linear and convolution layers to choose from: kinds, such as "feed-forward", "self-attention",
+            "cross-attention" or "resnet", or labels, such as "UP2,UP3"; "all" of the denoiser; or any selection of its
+            sites, also by their names.
+        share: Share of a row's weights, over 0 to 1.
+        per: "row", "matrix" or "published"; see `_pruning.largest`.
+        base: The base prompt c_b.
+        trajectories: Stored sampling runs for each concept, 1 or more; its prompts take turns.
+        sampling_steps: T, the DDIM steps of a run.
+        guidance_scale: Of a run.
+        window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
+            narrows it further.
+        trials: Random subsets of weights for which the predicted fall of J is compared with the measured one, 4 or
+            more; 0 for none. The paper has 1000.
+        batch_size: Rows of a call with gradients, 1 or more; it affects memory, and the last bits only.
+        seed: Of the starting noise, 0 or more.
     """
+
+    name: ClassVar[str] = "cad"
 
     small_world: ClassVar[Mapping[str, Any]] = {"trajectories": 4, "sampling_steps": 20, "share": 0.015}
     """Settings for models of the embedded one's size, whose rows are a few hundred weights long."""
@@ -80,19 +84,29 @@ class CAD(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Erase one concept, or several; the model itself is left as it is, and the edit is returned.
+        """Erase one concept or several.
 
-        For each concept the denoiser sees 2·T·n rows for n trajectories of T steps, then T·n rows forward and
-        backward, T·n more for a base prompt other than "", and (t + 1)·T·n for t trials. Edits that are on the model
-        stay on: the weights are those of the model as it is. The edit's provenance has, as `found`, J of each concept,
-        how far zeroing is predicted to lower it, and Pearson's r of the trials with its 95 % interval, `r_low` to
-        `r_high`.
+        For each concept the denoiser sees 2·T·n rows for n trajectories of T steps, then T·n rows forward and backward,
+        T·n more for a base prompt other than "", and (t + 1)·T·n for t trials. The provenance's measurements hold, for
+        each concept, J (`objective`), the fall of J that zeroing is predicted to cause (`predicted_fall`), and
+        Pearson's r of the trials with its 95 % interval, `r_low` to `r_high`.
 
-        progress: called with rows of the denoiser done and in all, a row with its gradient counted three times.
-        checkpoint: a folder to keep the state in, every 15 seconds and on Ctrl-C; the same call with it goes on to the
-        same edit. It stays until `turpentine.core.tensors.discard` removes it.
-        Raises BadArgument, BadWindow or EmptySelection for settings before any work; NotFinite, naming the weight and
-        the timestep; KeyboardInterrupt, saying how to go on.
+        Args:
+            model: The model; it is not changed. Edits on it stay on: the weights are those of the model as it is.
+            concept: One concept, or several.
+            progress: Called with rows of the denoiser done and in all, a row with its gradient counted three times.
+            checkpoint: A folder to save the state in, every 15 seconds and on Ctrl-C. The same call with it goes on to
+                the same edit, bit by bit. It stays until `turpentine.core.tensors.discard` removes it.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range; raised before any work.
+            BadWindow: The window is no part of the schedule.
+            EmptySelection: The sites hold no weight to choose from.
+            NotFinite: A gradient is NaN or infinite; the message names the weight and the timestep.
+            KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
         concepts = as_concepts(concept, model)
         self._check()
@@ -109,7 +123,7 @@ class CAD(Sized):
 
     @torch.inference_mode(False)
     def attribution(self, model: Model, concept: Concept, *, progress: Progress | None = None) -> Attribution:
-        """α of each weight of the sites for a concept, as the erasure takes it, with its tables and its check.
+        """Return α of each weight of the sites for a concept, as the erasure uses it, with its tables and its check.
 
         Costs and errors are those of the call.
         """

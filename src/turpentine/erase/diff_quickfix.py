@@ -11,7 +11,6 @@ from torch import Tensor
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Advance, Counter, Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Rows, Scales, solve
@@ -28,23 +27,27 @@ from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Call, Model, Site, hooked
 
 
-@method
 @dataclass(frozen=True)
-class Quickfix(Sized):
-    """Diff-QuickFix: make a text encoder's first self-attention take a concept for its anchor, in closed form.
+class DiffQuickFix(Sized):
+    """Make a text encoder's first self-attention take a concept for its anchor, in closed form.
 
     W₀ is the layer's output projection (`self_attn.out_proj`), k its input at the concept's last token and g that at
-    the anchor's in the same template: the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|². Its bias b is in both answers,
-    W₀·k + b and W₀·g + b, and drops out. Causal tracing finds this layer to be the one place in the text encoder that
-    holds a concept. A pipeline with two text encoders has both changed, each by its own solution.
+    the anchor's in the same template: it is the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|². Its bias b is in both
+    outputs, W₀·k + b and W₀·g + b, and drops out. Causal tracing finds this layer to be the one place in the text
+    encoder that holds a concept. A pipeline with two text encoders has both changed, each by its own solution.
 
-    anchor: what the concept is replaced by, such as "castle" for a church; by default "painting" for styles and artists
-        and "object" for the rest.
-    templates: sentences with {} for the concept or the anchor; by default the published four; with none, the concept's.
-    positions: the tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on, as
-        in the authors' code; "all", every one.
-    layer: of the text encoder, from 0. lamb: λ, above 0.
+    Args:
+        anchor: What the concept is replaced by, such as "castle" for a church; by default "painting" for styles and
+            artists and "object" for the rest.
+        templates: Sentences with {} for the concept or the anchor; by default the published four; with none, the
+            concept's.
+        positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on,
+            as in the authors' code; "all", every one.
+        layer: Of the text encoder, from 0.
+        lamb: λ, above 0.
     """
+
+    name: ClassVar[str] = "diff-quickfix"
 
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "anchor": "picture"}
     """Settings for models of the embedded one's size, whose few words are those of its own captions."""
@@ -63,11 +66,22 @@ class Quickfix(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Replace one concept, or several in one solution; the model itself is left as it is, the edit is returned.
+        """Replace one concept or several by their anchors. The denoiser is not run.
 
-        The denoiser is not run. Edits that are on the model stay on: W₀ is the weight as it is. progress: called with
-        texts done and in all. checkpoint: not used, this is short.
-        Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
+        Args:
+            model: The model; it is not changed. Edits on it stay on: W₀ is the weight as it is.
+            concept: One concept, or several erased in one solution.
+            progress: Called with texts done and in all.
+            checkpoint: Not used: this is short.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or a text selects no token.
+            EmptySelection: The text encoder has no such layer.
+            NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         sites = tuple(model.sites.only(level="layer", name=f"text_encoder*.layers.{self.layer}.self_attn.out_proj"))

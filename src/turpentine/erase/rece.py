@@ -1,4 +1,4 @@
-"""RECE: unified concept editing, again and again against what undoes it (Gong et al. 2024, arXiv 2407.12383)."""
+"""RECE: unified concept editing, repeated against the embedding that undoes it (Gong et al. 2024, arXiv 2407.12383)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Scales, Shift, solve
@@ -25,31 +24,36 @@ START = FORMS["paper"]
 """What the first edit is; its λ is 0.5 and its a is 1."""
 
 
-@method
 @dataclass(frozen=True)
 class RECE(Sized):
     """Erase by unified concept editing; then, in rounds, find the embedding that undoes it and erase that too.
 
     The first edit is the paper's form of UCE. Each round finds, for every token's state c of the concept's text, the c′
     that minimises Σ|W′·c′ − W·c|² + r·R(c′) over the keys and values of cross-attention, W′ as edited so far and W the
-    original; and edits again, so that c′ too is answered as the guide is: the W that minimises
+    original; and edits again with c′ as a further key: the W that minimises
     a·Σ|W·k − W₀·g|² + b·Σ|W·p − W₀·p|² + λ·|W − W₀|².
 
-    With `anchor` "original" W₀ is the original weight and k all that was found in all rounds, so that edits do not add
-    up and what is kept is kept for good. The authors' code starts each round from the weights of the last one and holds
-    them to those, "edited": k is then what this round has found.
+    With `anchor` "original" W₀ is the original weight and k the keys of all rounds, so that edits do not add up and
+    what is preserved stays preserved. The authors' code starts each round from the weights of the last one, "edited": k
+    is then this round's c′ only.
 
-    rounds: after the first edit, 1 or more; the paper takes 3 for nudity and 5 for objects.
-    regulariser: R: "zero" for |c′|², "target" for |c′ − g|², "surrogate" for Σ|W′·c′ − W′·c|² + |c′ − c|².
-    ridge: r, above 0; 0.1 as published, 0.001 for concepts that are hard to erase.
-    anchor: "original" or "edited".
-    guide: a text that stands for all concepts. preserve: texts to keep, beside those that each concept names and the
-        empty prompt.
-    erase_scale: a, above 0. preserve_scale: b, 0 or more. lamb: λ, above 0.
-    templates: sentences in which concepts and kept texts are said, with {} for the text; with none, the concept's.
-    sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
-        by their names; the keys and values in it count.
+    Args:
+        rounds: Rounds after the first edit, 1 or more; the paper takes 3 for nudity and 5 for objects.
+        regulariser: R: "zero" for |c′|², "target" for |c′ − g|², "surrogate" for Σ|W′·c′ − W′·c|² + |c′ − c|².
+        ridge: r, above 0; 0.1 as published, 0.001 for concepts that are hard to erase.
+        anchor: "original" or "edited".
+        guide: A text that stands for all concepts.
+        preserve: Texts to preserve, beside those that each concept names and the empty prompt.
+        erase_scale: a, above 0.
+        preserve_scale: b, 0 or more.
+        lamb: λ, above 0.
+        templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
+            own.
+        sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
+            also by their names. The keys and values in it are edited.
     """
+
+    name: ClassVar[str] = "rece"
 
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "rounds": 1, "preserve_scale": 1.0}
     """Settings for models of the embedded one's size, whose captions name things in ways of their own, and where each
@@ -75,13 +79,25 @@ class RECE(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Erase one concept, or several together; the model itself is left as it is, and the edit is returned.
+        """Erase one concept or several. The denoiser is not run.
 
-        Its provenance has, as `found`, how much of the concept's old keys and values the embedding recovered, of 1:
-        before each round and after the last. The denoiser is not run. Edits that are on the model stay on: the original
-        is the weight as it is. progress: called with texts, rounds and weights done, and in all. checkpoint: not used,
-        this is short.
-        Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
+        The provenance's measurements hold `recovered`: the share, up to 1, of the concept's old keys and values that
+        the embedding recovered before each round and after the last.
+
+        Args:
+            model: The model; it is not changed. Edits on it stay on: W₀ is the weight as it is.
+            concept: One concept, or several erased in one solution.
+            progress: Called with texts, rounds and weights done and in all.
+            checkpoint: Not used: this is short.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or a text selects no token.
+            EmptySelection: The sites hold no key or value of cross-attention.
+            NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
         if self.rounds < 1:
             raise BadArgument(f"rounds is {self.rounds}: give 1 or more.")

@@ -6,7 +6,7 @@ from turpentine.edits.formats.foreign import import_edit
 from turpentine.edits.formats.lora import LoRA
 from turpentine.edits.formats.pipeline import save_pipeline
 from turpentine.edits.formats.single_file import save_single_file
-from turpentine.edits.guidance import GuidanceChange, guidances_of
+from turpentine.edits.guidance_change import GuidanceChange, guidances_of
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
 

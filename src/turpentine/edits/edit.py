@@ -17,7 +17,7 @@ from torch import Tensor
 
 from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.core.sealed import digest, read_sealed, write_sealed
-from turpentine.edits.guidance import guidances_of
+from turpentine.edits.guidance_change import guidances_of
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
 from turpentine.models import Model

@@ -11,7 +11,7 @@ from turpentine.core.safe_text import one_line
 from turpentine.core.sealed import is_foreign
 from turpentine.edits.edit import Edit
 from turpentine.edits.formats.foreign import check_readable, import_edit
-from turpentine.edits.guidance import GuidanceChange
+from turpentine.edits.guidance_change import GuidanceChange
 from turpentine.models import Model
 
 Change: TypeAlias = Edit | GuidanceChange

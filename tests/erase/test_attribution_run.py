@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from turpentine.attribution import Objective, attribute
+from turpentine.core.parts import Parts
 from turpentine.core.progress import Counter
 from turpentine.erase._attribution_run import ResumableAttribution
-from turpentine.erase._training.checkpoint import Checkpoint
 from turpentine.erase._training.training import TRAINED_ROW
 from turpentine.models import Model
 
@@ -41,7 +41,7 @@ def interrupting(at: int) -> Counter:
 
 def test_it_is_the_plain_attribution(sd1: Model) -> None:
     reports: list[int] = []
-    run = ResumableAttribution(Checkpoint(None, {}), 0, counter(reports))
+    run = ResumableAttribution(Parts(None, None), 0, counter(reports))
     found = run.attribution(sd1, objective(sd1), NAMES, batch_size=2)
     plain = attribute(
         sd1, objective(sd1), sd1.sites.named([name.removesuffix(".weight") for name in NAMES]), batch_size=2
@@ -58,22 +58,22 @@ def test_the_points_are_made_once_and_counted_when_they_are_read(sd1: Model, tmp
         made.append(1)
         return objective(sd1)
 
-    first = ResumableAttribution(Checkpoint(tmp_path, {}), 0, counter()).objective(sd1, PROMPTS, -1.0, 5, make)
+    first = ResumableAttribution(Parts(tmp_path, {}), 0, counter()).objective(sd1, PROMPTS, -1.0, 5, make)
     counting = counter()
-    again = ResumableAttribution(Checkpoint(tmp_path, {}), 0, counting).objective(sd1, PROMPTS, -1.0, 5, make)
+    again = ResumableAttribution(Parts(tmp_path, {}), 0, counting).objective(sd1, PROMPTS, -1.0, 5, make)
     assert len(made) == 1 and counting.done == 5
     assert again.sign == first.sign
     assert all(torch.equal(getattr(again, name), getattr(first, name)) for name in ("x", "t", "target", "row"))
-    other = ResumableAttribution(Checkpoint(tmp_path, {}), 1, counter()).objective(sd1, PROMPTS, -1.0, 5, make)
+    other = ResumableAttribution(Parts(tmp_path, {}), 1, counter()).objective(sd1, PROMPTS, -1.0, 5, make)
     assert len(made) == 2 and len(other) == len(first), "another concept has points of its own"
 
 
 def test_ctrl_c_stops_between_two_batches_and_the_rest_is_the_same(sd1: Model, tmp_path: Path) -> None:
-    whole = ResumableAttribution(Checkpoint(None, {}), 0, counter()).attribution(sd1, objective(sd1), NAMES, 2)
+    whole = ResumableAttribution(Parts(None, None), 0, counter()).attribution(sd1, objective(sd1), NAMES, 2)
     with pytest.raises(KeyboardInterrupt, match=f"at 2 points; the same command goes on from {tmp_path}"):
-        ResumableAttribution(Checkpoint(tmp_path, {}), 0, interrupting(6)).attribution(sd1, objective(sd1), NAMES, 2)
+        ResumableAttribution(Parts(tmp_path, {}), 0, interrupting(6)).attribution(sd1, objective(sd1), NAMES, 2)
     reports: list[int] = []
-    run = ResumableAttribution(Checkpoint(tmp_path, {}), 0, counter(reports))
+    run = ResumableAttribution(Parts(tmp_path, {}), 0, counter(reports))
     resumed = run.attribution(sd1, objective(sd1), NAMES, 2)
     assert reports == [6, 12, 18], "the first batch is read, not computed again"
     assert resumed.value == whole.value
@@ -81,6 +81,6 @@ def test_ctrl_c_stops_between_two_batches_and_the_rest_is_the_same(sd1: Model, t
 
 
 def test_without_a_folder_it_says_that_nothing_is_saved(sd1: Model) -> None:
-    run = ResumableAttribution(Checkpoint(None, {}), 0, interrupting(6))
+    run = ResumableAttribution(Parts(None, None), 0, interrupting(6))
     with pytest.raises(KeyboardInterrupt, match="nothing was kept"):
         run.attribution(sd1, objective(sd1), NAMES, 2)

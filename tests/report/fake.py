@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from bench.stubs import DESCRIPTION
 from PIL import Image
 
 from turpentine.bench import Case, ErasureResult, Measurement, Protocol, compare, erasure_cases
@@ -52,7 +53,7 @@ def fake_result(
     before, after = (_measurement(cases, protocol, judge, phase) for phase in (0, 1))
     run = RunFile(
         folder / "run.json",
-        {"method": dict(METHOD), "model": {"base": "ab" * 32, "dtype": "torch.float32"}, "protocol": before.protocol},
+        {"method": dict(METHOD), "model": dict(DESCRIPTION), "protocol": before.protocol},
         {"model": dict(_MODEL), "versions": {"turpentine": "0.1.0", "torch": "2.13.0"}},
         started="2025-11-22T08:00:00+00:00",
         seconds={"erase": 28.1, "before": 41.0, "after": 42.2},
@@ -84,7 +85,7 @@ def _measurement(cases: list[Case], protocol: Protocol, judge: KnowingJudge, pha
             images[prompt, seed] = Image.fromarray(render(picture))
             judge.told[id(images[prompt, seed])] = truth_of(picture)
     judges = (judge, PictureStatistics())
-    cell = Cell(Source("emoji", "ab" * 32, "float32"), tuple(cases), protocol, tuple(map(JudgeSpec.of, judges)))
+    cell = Cell(Source("emoji", DESCRIPTION, "float32"), tuple(cases), protocol, tuple(map(JudgeSpec.of, judges)))
     return Measurement(rows_of(cell, _seen(images, judges)), images, cell.comparable)
 
 

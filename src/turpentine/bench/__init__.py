@@ -4,7 +4,7 @@ from turpentine.bench.compare import Change, Comparison, compare
 from turpentine.bench.erasure import ErasureResult, load_erasure, run_erasure
 from turpentine.bench.measure import Measurement, measure
 from turpentine.emoji.lexicon import world_concept
-from turpentine.runs.ledger import Ledger, LedgerError
+from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
@@ -23,7 +23,6 @@ __all__ = [
     "Difference",
     "ErasureResult",
     "JudgeSpec",
-    "Ledger",
     "LedgerError",
     "Measurement",
     "Plan",

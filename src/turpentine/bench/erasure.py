@@ -20,11 +20,12 @@ from turpentine.bench.run_file import RunFile
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EditError, TurpentineError
 from turpentine.core.progress import Progress
-from turpentine.edits import Change, load_change, stack_of
+from turpentine.edits import Change, load_change
 from turpentine.edits.provenance import library_versions
 from turpentine.emoji.world import TEN
 from turpentine.judges import EmojiJudge, Judge
 from turpentine.models import Model
+from turpentine.models.identity import describe
 from turpentine.runs.edit_store import ending
 from turpentine.runs.ledger import LedgerError, write_table
 from turpentine.runs.method_settings import facts_of
@@ -188,7 +189,7 @@ def identify(model: Model, method: Method, concepts: Sequence[Concept], protocol
     return {
         "concept": [asdict(one) for one in concepts],
         "method": facts_of(method),
-        "model": {"base": model.fingerprint, "dtype": str(model.dtype), "edits": list(stack_of(model).ids)},
+        "model": describe(model),
         "protocol": dict(protocol),
     }
 

@@ -15,6 +15,7 @@ from turpentine.core.progress import Progress
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.models import Model
 from turpentine.runs import specs as work
+from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.rows import cell_rows
@@ -66,8 +67,8 @@ def measure(
 
     with _kept(store) as kept:
         plan = Plan([cell])
-        Worker(plan, kept, models={source: model}, judges=made, strict=True, progress=told).run()
-        rows = cell_rows(cell, plan, kept).drop("error")
+        worker = Worker(plan, kept, models={source: model}, judges=made, strict=True, progress=told)
+        rows = until_whole(worker.run, lambda: cell_rows(cell, plan, kept)).drop("error")
         return Measurement(rows, pictures_of(rows, kept), cell.comparable)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from turpentine.attribution import Attribution, GradientSum, Objective
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Counter
-from turpentine.erase._training.checkpoint import Checkpoint
 from turpentine.erase._training.training import TRAINED_ROW, Pace, delayed_interrupt
 from turpentine.models import Model
 
@@ -22,7 +22,7 @@ class ResumableAttribution:
         counter: Counts rows of the denoiser, a row with its gradient as three.
     """
 
-    def __init__(self, checkpoint: Checkpoint, index: int, counter: Counter) -> None:
+    def __init__(self, checkpoint: Parts[Tensors], index: int, counter: Counter) -> None:
         self._checkpoint, self._index, self._counter = checkpoint, index, counter
 
     def objective(
@@ -37,10 +37,10 @@ class ResumableAttribution:
             rows: Rows of the denoiser that `make` takes.
             make: Computes the objective.
         """
-        tensors = self._checkpoint.load(f"points-{self._index}")
+        tensors = self._checkpoint.get(f"points-{self._index}")
         if tensors is None:
             objective = make()
-            self._checkpoint.save(f"points-{self._index}", {name: getattr(objective, name) for name in _TENSORS})
+            self._checkpoint.put(f"points-{self._index}", {name: getattr(objective, name) for name in _TENSORS})
             return objective
         self._counter.add(rows)
         points = {name: tensor.to(model.device) for name, tensor in tensors.items()}
@@ -49,7 +49,7 @@ class ResumableAttribution:
     def attribution(self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int) -> Attribution:
         """Return α of the weights, going on from the saved sum. Ctrl-C takes effect between two batches."""
         total = GradientSum(model, objective, names, batch_size)
-        state = self._checkpoint.load(f"gradients-{self._index}")
+        state = self._checkpoint.get(f"gradients-{self._index}")
         if state is not None:
             total.restore(state)
             self._counter.add(TRAINED_ROW * total.done)
@@ -71,7 +71,7 @@ class ResumableAttribution:
             raise KeyboardInterrupt(self._how_to_go_on(total))
 
     def _save(self, total: GradientSum) -> None:
-        self._checkpoint.save(f"gradients-{self._index}", total.state())
+        self._checkpoint.put(f"gradients-{self._index}", total.state())
 
     def _how_to_go_on(self, total: GradientSum) -> str:
         done = f"Stopped after the gradients at {total.done} points"

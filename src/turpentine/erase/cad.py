@@ -13,14 +13,14 @@ import torch
 from turpentine.attribution import Attribution, Objective, approximation, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.parts import Parts
 from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit, Provenance, Zeroed
 from turpentine.erase._attribution_run import ResumableAttribution
 from turpentine.erase._pruning import Per, check_per, check_share, union, zero_largest
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.training import TRAINED_ROW
-from turpentine.erase.common import Sized, as_concepts, collate, provenance_of
+from turpentine.erase.common import Sized, as_concepts, checkpoint_of, collate, provenance_of
 from turpentine.models import Model, Selection, Trajectory, window_of
 
 
@@ -111,11 +111,11 @@ class CAD(Sized):
         concepts = as_concepts(concept, model)
         self._check()
         names = attributable(model, self.sites)
-        store = Checkpoint(checkpoint, facts_of(model, self._provenance(model, concepts)))
+        parts = checkpoint_of(checkpoint, model, self._provenance(model, concepts))
         counter = Counter(progress, self._rows() * len(concepts))
         masks, measurements = [], []
         for index, each in enumerate(concepts):
-            run = ResumableAttribution(store, index, counter)
+            run = ResumableAttribution(parts, index, counter)
             attribution = self._attribute(model, each, names, run, counter)
             masks.append(zero_largest(attribution.alpha, self.share, self.per))
             measurements.append(_measurements(attribution, masks[-1]))
@@ -129,7 +129,7 @@ class CAD(Sized):
         """
         self._check()
         names, counter = attributable(model, self.sites), Counter(progress, self._rows())
-        run = ResumableAttribution(Checkpoint(None, {}), 0, counter)
+        run = ResumableAttribution(Parts(None, None), 0, counter)
         return self._attribute(model, concept, names, run, counter)
 
     def _attribute(

@@ -14,15 +14,15 @@ from PIL import Image
 from turpentine.attribution import Attribution, Objective, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_images
 from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit
 from turpentine.erase._attribution_run import ResumableAttribution
 from turpentine.erase._pruning import Per, check_per, check_share, union, zero_largest
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.training import TRAINED_ROW
-from turpentine.erase.common import Sized, as_concepts, collate, provenance_of
-from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
+from turpentine.erase.common import Sized, as_concepts, checkpoint_of, collate, provenance_of
+from turpentine.erase.examples import Source, check_source, fitted, from_files, from_model, from_world
 from turpentine.models import Model, Selection, check_windowless
 
 
@@ -107,12 +107,13 @@ class CADAmplify(Sized):
         self._check(examples, concepts)
         names = attributable(model, self.sites)
         given = fitted(list(examples) or from_files(self.images), model.size)
-        images_digest = digest_of(given)
-        facts = {**facts_of(model, provenance_of(self, model, concepts)), "images_digest": images_digest}
+        images_digest = digest_images(given)
+        provenance = provenance_of(self, model, concepts)
+        parts = checkpoint_of(checkpoint, model, provenance, images_digest=images_digest)
         counter = Counter(progress, self._rows(len(given)) * len(concepts))
         masks, measurements = [], []
         for index, each in enumerate(concepts):
-            run = ResumableAttribution(Checkpoint(checkpoint, facts), index, counter)
+            run = ResumableAttribution(parts, index, counter)
             attribution = self._attribute(model, each, given, names, run, counter)
             falls = {name: -alpha for name, alpha in attribution.alpha.items()}
             masks.append(zero_largest(falls, self.share, self.per))

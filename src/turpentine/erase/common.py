@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept
+from turpentine.core.parts import Parts, Tensors
 from turpentine.edits import Provenance, stack_of
 from turpentine.models import Model, Sites, is_small
+from turpentine.models.identity import describe
 
 Method = TypeVar("Method", bound="Sized")
 
@@ -84,6 +87,22 @@ def provenance_of(
         model=model.name,
         onto=stack_of(model).ids,
     )
+
+
+def checkpoint_of(
+    folder: str | os.PathLike[str] | None, model: Model, provenance: Provenance, **more: Any
+) -> Parts[Tensors]:
+    """Return the parts of a method's run, from which the same run goes on.
+
+    Args:
+        folder: Where to store them; None stores nothing.
+        model: The model, with the changes that are on it now.
+        provenance: Of the edit in the making: its method, settings and concepts decide the numbers.
+        more: JSON values that decide the numbers too.
+    """
+    record = provenance.to_json()
+    work = {key: record[key] for key in ("method", "settings", "concepts")}
+    return Parts(folder, [describe(model), work, more] if folder is not None else None)
 
 
 def site_names(value: Any) -> Any:

@@ -15,9 +15,9 @@ from torch.nn.functional import mse_loss
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Counter, Progress
 from turpentine.edits import Edit, Provenance
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
 from turpentine.erase._training.states import (
     FreshStates,
     Predictions,
@@ -27,7 +27,7 @@ from turpentine.erase._training.states import (
     TrainingPrompts,
 )
 from turpentine.erase._training.training import TRAINED_ROW, Adam, Masters, train
-from turpentine.erase.common import Sized, as_concepts, provenance_of
+from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of
 from turpentine.models import Model, Selection, Sites, check_in_denoiser, selected, window_of
 from turpentine.models.site_table import top_sites
 
@@ -151,19 +151,19 @@ class ESD(Sized):
         sampling = self._sampling(model)
         masters = Masters(model, self._weights(model))
         provenance = self._provenance(model, concepts)
-        store = Checkpoint(checkpoint, facts_of(model, provenance))
+        parts = checkpoint_of(checkpoint, model, provenance)
         prompts = self._prompts(concepts)
         predictions = 0 if self.fresh else 3 if prompts.is_from else 2
         sampled, update_rows = predictions * self.sampling_steps * len(prompts), TRAINED_ROW * self.batch_size
         counter = Counter(progress, sampled + self.steps * update_rows)
         states = self._states(
-            model, prompts, sampling, masters, store, lambda done, total: counter.reach(predictions * done)
+            model, prompts, sampling, masters, parts, lambda done, total: counter.reach(predictions * done)
         )
         train(
             Adam(masters, self.lr, model.dtype),
             lambda update: self._loss(model, masters, states.batch(update, self.batch_size)),
             updates=self.steps,
-            checkpoint=store,
+            checkpoint=parts,
             after_update=lambda updates: counter.reach(sampled + updates * update_rows),
         )
         return Edit(masters.deltas(), provenance)
@@ -196,12 +196,12 @@ class ESD(Sized):
         prompts: TrainingPrompts,
         sampling: SamplingSettings,
         masters: Masters,
-        checkpoint: Checkpoint,
+        parts: Parts[Tensors],
         progress: Progress,
     ) -> StoredStates | FreshStates:
         if self.fresh:
             return FreshStates(model, prompts, sampling, masters)
-        return StoredStates(model, prompts, sampling, checkpoint, progress)
+        return StoredStates(model, prompts, sampling, parts, progress)
 
     def _sampling(self, model: Model) -> SamplingSettings:
         """The settings checked: numbers, then the window."""

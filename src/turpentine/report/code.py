@@ -80,12 +80,12 @@ def _model(result: ErasureResult) -> Iterator[str]:
     name = about["name"]
     if _is_pipeline(name):
         yield f"# The model was a pipeline object, a {name} with the fingerprint"
-        yield f"# {identity['base']}: how it was made is not known here."
+        yield f"# {identity['weights']}: how it was made is not known here."
     source = "pipeline" if _is_pipeline(name) else repr(name)
-    yield f"model = tp.load({', '.join([source, *_dtype(name, identity['dtype'], about['device'])])})"
-    if identity.get("edits"):
+    yield f"model = tp.load({', '.join([source, *_dtype(name, about['dtype'], about['device'])])})"
+    if identity["changes"]:
         yield "# These edits were on it, in this order; put each on with tp.Edit.load(FILE).apply(model):"
-        yield from (f"# {edit}" for edit in identity["edits"])
+        yield from (f"# {edit}" for edit in identity["changes"])
 
 
 def _is_pipeline(name: str) -> bool:
@@ -96,8 +96,7 @@ def _is_pipeline(name: str) -> bool:
 def _dtype(name: str, dtype: str, device: str) -> list[str]:
     """The argument that names the dtype, where `load` would choose another one; a pipeline keeps its own."""
     default = "float16" if device.startswith("cuda") else "float32"
-    number = dtype.removeprefix("torch.")
-    return [] if number == default or _is_pipeline(name) else [f"dtype=torch.{number}"]
+    return [] if dtype == default or _is_pipeline(name) else [f"dtype=torch.{dtype}"]
 
 
 def _settings(method: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from turpentine.models import Model
 from turpentine.runs.async_writer import Behind
 from turpentine.runs.executor import Studio
 from turpentine.runs.leases import EXPIRES, Lease, Leases
+from turpentine.runs.ledger import LostPart
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.retry import GivenUp
 from turpentine.runs.specs import JudgeSpec, Recipe, Source
@@ -132,18 +133,26 @@ class Worker:
         return True
 
     def _work(self, job: Job, lease: Lease) -> None:
+        """Draw and judge a batch, and leave the writing to another thread.
+
+        What others made and this needs may turn out damaged: then it has been removed, and is made anew first.
+        """
         self._studio.load(job.batch.state.source)
         start = time.monotonic()
-        kept = self._store.drawn(job.batch)
-        drawn = kept or self._studio.draw(job.batch, lease.deaths)
-        seconds = time.monotonic() - start
-        if kept is None and lease.deaths:  # it may be a judge that ends workers
-            self._store.put_drawn(drawn, seconds)
-            kept = drawn
-        scores = {judge: self._studio.judge(judge, job, drawn, lease.deaths) for judge in self._unjudged(job)}
+        stored = self._store.drawn(job.batch)
+        try:
+            drawn = stored or self._studio.draw(job.batch, lease.deaths)
+            seconds = time.monotonic() - start
+            if stored is None and lease.deaths:  # it may be a judge that ends workers
+                self._store.put_drawn(drawn, seconds)
+                stored = drawn
+            scores = {judge: self._studio.judge(judge, job, drawn, lease.deaths) for judge in self._unjudged(job)}
+        except LostPart:
+            self._leases.release(lease, done=False)
+            return
 
         def write() -> None:
-            if kept is None:
+            if stored is None:
                 self._store.put_drawn(drawn, seconds)
             for judge, part in scores.items():
                 self._store.scores(judge).put(self._plan.score_key(job, judge), part)

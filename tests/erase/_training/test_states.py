@@ -9,7 +9,7 @@ import torch
 from edits.weights import NAMES, weights_hash
 
 from turpentine.core.errors import NotFinite
-from turpentine.erase._training.checkpoint import Checkpoint
+from turpentine.core.parts import Parts
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.states import FreshStates, SamplingSettings, StoredStates, TrainingPrompts
 from turpentine.erase._training.training import Masters
@@ -41,7 +41,7 @@ def expected_target(model: Model, prompts: TrainingPrompts, x: torch.Tensor, t: 
 @pytest.mark.parametrize("kind", ["stored", "fresh"])
 def test_the_target_is_the_frozen_models(sd1: Model, kind: str, prompts: TrainingPrompts) -> None:
     if kind == "stored":
-        states = StoredStates(sd1, prompts, SAMPLING, Checkpoint(None, {}), ignored)
+        states = StoredStates(sd1, prompts, SAMPLING, Parts(None, None), ignored)
     else:
         states = FreshStates(sd1, prompts, SAMPLING, Masters(sd1, NAMES[:1]))
     batch = states.batch(3, size=4)
@@ -56,7 +56,7 @@ def test_the_target_is_the_frozen_models(sd1: Model, kind: str, prompts: Trainin
 
 
 def test_a_batch_goes_by_the_update_alone(sd1: Model) -> None:
-    states = StoredStates(sd1, PLAIN, SAMPLING, Checkpoint(None, {}), ignored)
+    states = StoredStates(sd1, PLAIN, SAMPLING, Parts(None, None), ignored)
     first, again, other = states.batch(1, 8), states.batch(1, 8), states.batch(2, 8)
     assert torch.equal(first.x, again.x) and torch.equal(first.t, again.t)
     assert not torch.equal(first.x, other.x)
@@ -64,12 +64,10 @@ def test_a_batch_goes_by_the_update_alone(sd1: Model) -> None:
 
 def test_stored_trajectories_are_not_sampled_again(sd1: Model, tmp_path: Path) -> None:
     reports: list[tuple[int, int]] = []
-    first = StoredStates(
-        sd1, PLAIN, SAMPLING, Checkpoint(tmp_path, {}), lambda done, total: reports.append((done, total))
-    )
+    first = StoredStates(sd1, PLAIN, SAMPLING, Parts(tmp_path, {}), lambda done, total: reports.append((done, total)))
     assert reports[-1] == (8, 8) and reports == sorted(reports)
     with count_rows(sd1) as count:
-        again = StoredStates(sd1, PLAIN, SAMPLING, Checkpoint(tmp_path, {}), ignored)
+        again = StoredStates(sd1, PLAIN, SAMPLING, Parts(tmp_path, {}), ignored)
     assert count.rows == 0
     assert torch.equal(first.batch(0, 6).target, again.batch(0, 6).target)
 
@@ -90,7 +88,7 @@ def test_fresh_states_follow_the_trained_weights_and_leave_the_model_alone(sd1: 
 def test_a_target_that_is_not_finite_names_the_prompt_and_the_step(sd1: Model) -> None:
     broken = TrainingPrompts(("church",), ("church",), lambda start, concept, uncond: concept / 0)
     with pytest.raises(NotFinite, match=r"'church' in step 2 of 4"):
-        StoredStates(sd1, broken, SAMPLING, Checkpoint(None, {}), ignored)
+        StoredStates(sd1, broken, SAMPLING, Parts(None, None), ignored)
 
 
 def test_noise_seeds_are_far_from_small_ones_and_repeat() -> None:

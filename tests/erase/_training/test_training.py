@@ -10,7 +10,7 @@ from edits.weights import NAMES, weights_hash
 from tiny import tiny_sd1
 
 from turpentine.core.errors import NotFinite
-from turpentine.erase._training.checkpoint import Checkpoint
+from turpentine.core.parts import Parts
 from turpentine.erase._training.training import Adam, Masters, substituted, train
 from turpentine.models import Model
 
@@ -92,7 +92,7 @@ def test_every_update_is_reported_and_its_loss_goes_by_its_index(sd1: Model) -> 
         Adam(masters, LR, torch.float32),
         loss_at,
         updates=3,
-        checkpoint=Checkpoint(None, {}),
+        checkpoint=Parts(None, None),
         after_update=reports.append,
     )
     assert reports == [0, 1, 2, 3]
@@ -111,7 +111,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run(sd1: Model, tmp_path: Path,
             Adam(masters, LR, torch.float32),
             lambda index: factor * loss_of(masters, index),
             updates=2,
-            checkpoint=Checkpoint(tmp_path / "run", {}),
+            checkpoint=Parts(tmp_path / "run", {}),
             after_update=lambda updates: None,
         )
     assert torch.equal(masters.tensors[NAMES[0]].detach(), before)

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.core.errors import NotFinite
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
-from turpentine.erase._training.checkpoint import Checkpoint
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.training import Masters, substituted
 from turpentine.models import Blend, Conditioning, Model, Trajectory, sample
@@ -94,7 +94,7 @@ class StoredStates:
         model: Model,
         prompts: TrainingPrompts,
         sampling: SamplingSettings,
-        checkpoint: Checkpoint,
+        checkpoint: Parts[Tensors],
         progress: Progress,
     ) -> None:
         self._seed = sampling.seed
@@ -164,8 +164,8 @@ class FreshStates:
 
 
 def _record_all(
-    model: Model, prompts: TrainingPrompts, sampling: SamplingSettings, checkpoint: Checkpoint, progress: Progress
-) -> list[dict[str, Tensor]]:
+    model: Model, prompts: TrainingPrompts, sampling: SamplingSettings, checkpoint: Parts[Tensors], progress: Progress
+) -> list[Tensors]:
     """All trajectories, some at a time; what the checkpoint holds is not sampled again."""
     seeds = noise_seeds(draws("trajectories", sampling.seed), len(prompts))
     return [
@@ -180,18 +180,15 @@ def _load_or_record(
     seeds: list[int],
     rows: slice,
     sampling: SamplingSettings,
-    checkpoint: Checkpoint,
+    checkpoint: Parts[Tensors],
     progress: Progress,
-) -> dict[str, Tensor]:
-    part = checkpoint.load(f"trajectories-{rows.start}")
-    if part is None:
+) -> Tensors:
+    def report(done: int, total: int) -> None:
+        progress(rows.start * sampling.steps + done, len(prompts) * sampling.steps)
 
-        def report(done: int, total: int) -> None:
-            progress(rows.start * sampling.steps + done, len(prompts) * sampling.steps)
-
-        part = _record(model, prompts[rows], seeds[rows], sampling, report)
-        checkpoint.save(f"trajectories-{rows.start}", part)
-    return part
+    return checkpoint.part(
+        f"trajectories-{rows.start}", lambda: _record(model, prompts[rows], seeds[rows], sampling, report)
+    )
 
 
 @torch.no_grad()

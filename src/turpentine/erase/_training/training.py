@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from turpentine.core.errors import NotFinite
-from turpentine.erase._training.checkpoint import Checkpoint
+from turpentine.core.parts import Parts, Tensors
 from turpentine.models import Model
 
 TRAINED_ROW = 3
@@ -114,7 +114,7 @@ class Adam:
         return state
 
     @torch.no_grad()
-    def restore(self, state: dict[str, Tensor]) -> None:
+    def restore(self, state: Tensors) -> None:
         """Go on from what `state` returned, bit by bit."""
         self.updates = int(state["updates"])
         moments = {}
@@ -152,7 +152,7 @@ def train(
     loss_at: Callable[[int], Tensor],
     *,
     updates: int,
-    checkpoint: Checkpoint,
+    checkpoint: Parts[Tensors],
     after_update: Callable[[int], None],
 ) -> None:
     """Update until `updates` are done, going on from the checkpoint if it holds a state.
@@ -170,7 +170,7 @@ def train(
         NotFinite: The loss, a gradient or a weight is NaN or infinite; the checkpoint is discarded.
         KeyboardInterrupt: On Ctrl-C.
     """
-    state = checkpoint.load("state")
+    state = checkpoint.get("state")
     if state is not None:
         adam.restore(state)
     try:
@@ -178,7 +178,7 @@ def train(
     except KeyboardInterrupt as interrupt:
         raise _save_and_explain(adam, updates, checkpoint) from interrupt
     except NotFinite:
-        checkpoint.discard()  # the same settings would end the same way
+        checkpoint.clear()  # the same settings would end the same way
         raise
 
 
@@ -186,7 +186,7 @@ def _run(
     adam: Adam,
     loss_at: Callable[[int], Tensor],
     updates: int,
-    checkpoint: Checkpoint,
+    checkpoint: Parts[Tensors],
     after_update: Callable[[int], None],
 ) -> None:
     pace = Pace()
@@ -197,14 +197,14 @@ def _run(
             after_update(adam.updates)
             if pace.is_due:
                 with pace.saving():
-                    checkpoint.save("state", adam.state())
+                    checkpoint.put("state", adam.state())
         if is_interrupted():  # in the last save, too
             raise KeyboardInterrupt
 
 
-def _save_and_explain(adam: Adam, updates: int, checkpoint: Checkpoint) -> KeyboardInterrupt:
+def _save_and_explain(adam: Adam, updates: int, checkpoint: Parts[Tensors]) -> KeyboardInterrupt:
     if adam.is_whole and adam.updates > 0:
-        checkpoint.save("state", adam.state())
+        checkpoint.put("state", adam.state())
     done = f"Stopped after {adam.updates} of {updates} updates"
     if checkpoint.folder is None:
         return KeyboardInterrupt(f"{done}; nothing was kept: give a checkpoint folder to be able to go on.")

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import torch
 
 from turpentine.core.errors import BadArgument
+from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import Results, compact
 from turpentine.runs.store import Store
@@ -49,18 +50,21 @@ def run(
         raise BadArgument(f"The backend {backend} has no address: give it with the backend ray.")
     with sigterm_interrupts(), store.at_work(plan):
         settled = store.begin(plan, threads, torch.get_num_threads())
-        if backend == "ray":
-            from turpentine.runs.backends.ray import run_on_ray
 
-            run_on_ray(plan, store, workers, address, progress)
-        elif workers > 1:
-            from turpentine.runs.backends.local import run_processes
+        def work() -> None:
+            if backend == "ray":
+                from turpentine.runs.backends.ray import run_on_ray
 
-            run_processes(plan, store, workers, progress)
-        else:
-            with using_threads(settled):
-                Worker(plan, store, progress=progress).run()
-        return compact(plan, store)
+                run_on_ray(plan, store, workers, address, progress)
+            elif workers > 1:
+                from turpentine.runs.backends.local import run_processes
+
+                run_processes(plan, store, workers, progress)
+            else:
+                with using_threads(settled):
+                    Worker(plan, store, progress=progress).run()
+
+        return until_whole(work, lambda: compact(plan, store))
 
 
 def worker(folder: str | os.PathLike[str], *, progress: PhaseProgress | None = None) -> None:

@@ -26,7 +26,7 @@ from turpentine.models import Model
 class Edit:
     """The tensors in which an edited model differs from its base, W_edited = W + strength·ΔW, and where they came from.
 
-    deltas: ΔW by the parameter's dotted name, such as `unet.mid_block....attn2.to_k.weight`; kept in fp32 on the CPU.
+    deltas: ΔW by the parameter's dotted name, with the component first; kept in fp32 on the CPU.
     provenance: what made it, of what, on what.
     strength: 1 is the edit as it was made; 0 leaves every bit of the model as it is; negative turns it round.
     zeroed: positions by the parameter's dotted name where W_edited = (1 − strength)·W. W is the weight as the edits

@@ -43,7 +43,7 @@ def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None
         raise EmptyConcept("There is no concept: give one at least.")
     if model is not None:
         for one in concepts:
-            model.check_spoken(one.text)
+            model.text.check_known(one.text)
     return concepts
 
 

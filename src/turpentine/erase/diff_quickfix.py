@@ -62,7 +62,8 @@ class Quickfix(Sized):
         Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
         """
         concepts, scales = as_concepts(concept), Scales(self.lamb)
-        sites = tuple(model.sites.only(level="layer", name=f"text_encoder*.layers.{self.layer}.self_attn.out_proj"))
+        attention = model.sites.only(kind="text-attention", role="output", level="layer")
+        sites = tuple(attention.only(label=(f"TEXT{self.layer + 1}", f"TEXT?-{self.layer + 1}")))
         texts = [text for one in concepts for pair in self._pairs(one) for text in pair]
         read = _inputs(model, sites, texts, self.positions, Tally(progress, len(set(texts))))
         deltas = {}
@@ -95,13 +96,8 @@ def _inputs(
         with hooked(model, dict.fromkeys(sites, catch)):
             model.encode([text.prompt for text in batch])
         for site, states in caught.items():
-            tokenizer = _tokenizer(model, site)
-            rows = [chosen(row, text, positions, tokenizer) for row, text in zip(states, batch, strict=True)]
+            places = [model.text.find(text.prompt, text.subject, encoder=site.component) for text in batch]
+            rows = [chosen(*each, positions) for each in zip(states, batch, places, strict=True)]
             read[site] |= zip(batch, rows, strict=True)
         tally.add(len(batch))
     return read
-
-
-def _tokenizer(model: Model, site: Site) -> Any:
-    """That of the text encoder which the site is in: `tokenizer_2` for `text_encoder_2`."""
-    return getattr(model.pipeline, site.name.partition(".")[0].replace("text_encoder", "tokenizer"))

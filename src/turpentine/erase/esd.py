@@ -26,12 +26,12 @@ from turpentine.erase._training.meter import Meter
 from turpentine.erase._training.states import Batch, Lesson, Predictions, Sampling
 from turpentine.erase._training.stored import StoredStates
 from turpentine.erase.common import Sized, as_concepts, provenance_of
-from turpentine.models import Model, Selection, Sites, check_in_denoiser, selected, window_of
+from turpentine.models import DENOISER, Model, Selection, Sites, check_in_denoiser, selected, window_of
 from turpentine.models.site_table import top_sites
 
 SETS: Mapping[str, dict[str, Any]] = {
     "x": {"kind": "cross-attention"},
-    "x-strict": {"kind": "cross-attention", "name": ("*.to_k", "*.to_v")},
+    "x-strict": {"kind": "cross-attention", "role": ("key", "value")},
     "u": {"kind": ("self-attention", "feed-forward", "resnet", "projection", "sampler")},
     "selfattn": {"kind": "self-attention"},
     "all": {},
@@ -200,14 +200,14 @@ class ESD(Sized):
 def esd_sites(model: Model, sites: Selection) -> Sites:
     """A parameter set of ESD by name, as layers of the denoiser; anything else as `models.selected` has it.
 
-    x: all linears of cross-attention (`attn2`). x-strict: those of its keys and values. selfattn: all linears of
-    self-attention (`attn1`). u: every linear and convolution outside of cross-attention, the time projections inside
+    x: all linears of cross-attention. x-strict: those of its keys and values. selfattn: all linears of
+    self-attention. u: every linear and convolution outside of cross-attention, the time projections inside
     the resnets among them, but no norm, no time embedding, and neither the first nor the last convolution. all:
     everything, norms too.
     Raises UnknownName, which lists the sets and what else there is.
     """
     if isinstance(sites, str) and sites in SETS:
-        return model.sites.only(level="layer", name="unet.*").only(**SETS[sites])
+        return model.sites.only(level="layer", component=DENOISER).only(**SETS[sites])
     try:
         return selected(model.sites, sites)
     except EmptySelection as error:

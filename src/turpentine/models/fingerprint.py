@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-# Only what changes the function and not the weights' shapes. Whole configs will not do: libraries add keys to them.
-_CONFIG = {
-    "unet": ("attention_head_dim", "down_block_types", "up_block_types", "sample_size"),
-    "vae": ("scaling_factor",),
-    "text_encoder": ("hidden_act", "num_attention_heads"),
-    "text_encoder_2": ("hidden_act", "num_attention_heads"),
-    "scheduler": ("prediction_type", "num_train_timesteps", "beta_start", "beta_end", "beta_schedule"),
-}
 
-
-def fingerprint(pipeline: Any) -> str:
+def fingerprint(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -> str:
     """SHA-256, in hexadecimal, over the configs and weights of all parts of a pipeline.
 
+    keys_of: what counts of each part's config, and in which order the parts do: `Family.identity_keys`.
     Weights count as fp16, so that a model has one fingerprint whether it is loaded as fp32 or as fp16.
     """
     digest = hashlib.sha256()
-    for component, keys in _CONFIG.items():
+    for component, keys in keys_of.items():
         part = getattr(pipeline, component, None)
         if part is not None:
             digest.update(_facts(component, part, keys))

@@ -24,7 +24,7 @@ FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2_v, "sdxl": tiny_sdxl}
 """Toys of the families that a method must work on: Stable Diffusion 1, 2 with v-prediction, and SDXL."""
 
 UNSPEAKABLE = "教会"
-"""A word that the toys' tokenizer has no token for."""
+"""A word that the toys have no token for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +272,7 @@ def _picture(model: Model) -> Any:
 
 
 def _other(model: Model) -> Edit:
-    name = "unet.conv_in.weight"
+    name = model.sites.only(kind="input", level="layer").parameters()[0]
     return Edit({name: 0.25 * model.parameter(name).detach()}, Provenance(base=model.fingerprint))
 
 

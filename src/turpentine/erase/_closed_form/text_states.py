@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from turpentine.core.errors import EmptySelection, NotFinite
 from turpentine.erase._closed_form.linear import Rows
 from turpentine.erase.common import Tally
 from turpentine.models import Model, Selection, check_windowless, selected
-from turpentine.models.text import Places, find_subject
+from turpentine.models.text import Places
 
 Positions = Literal["last", "end", "tail", "all"]
 """Tokens of a prompt: the subject's last; it and the end; it and all that follow, padding too; every one."""
@@ -66,12 +66,12 @@ def text_states(model: Model, texts: Sequence[Said], positions: Positions, tally
 def _encoded(model: Model, texts: Sequence[Said], positions: Positions) -> list[Rows]:
     # An empty prompt may be all zeros, as SDXL's is, and no layer could answer as it answers zeros; a space is not.
     hidden = model.encode([text.prompt or " " for text in texts]).hidden
-    return [chosen(row, text, positions, model.pipeline.tokenizer) for row, text in zip(hidden, texts, strict=True)]
+    places = [model.text.find(text.prompt, text.subject) for text in texts]
+    return [chosen(*each, positions) for each in zip(hidden, texts, places, strict=True)]
 
 
-def chosen(states: Tensor, text: Said, positions: Positions, tokenizer: Any) -> Rows:
+def chosen(states: Tensor, text: Said, places: Places, positions: Positions) -> Rows:
     """The states of a text's tokens (token, width) at some positions, in fp64 on the CPU."""
-    places = find_subject(tokenizer, text.prompt, text.subject, length=len(states))
     rows = states[_tokens(places, positions)].to("cpu", torch.float64)
     if not torch.isfinite(rows).all():
         raise NotFinite(f"The text encoder gives NaN or infinity for {text.prompt!r}: load the model in another dtype.")
@@ -104,7 +104,8 @@ def key_and_value_weights(model: Model, sites: Selection) -> tuple[str, ...]:
     """
     chosen = selected(model.sites, sites)
     check_windowless(chosen)
-    names = tuple(name for name in chosen.parameters() if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight")))
+    reading = set(model.sites.only(kind="cross-attention", level="layer", role=("key", "value")).parameters())
+    names = tuple(name for name in chosen.parameters() if name in reading and name.endswith(".weight"))
     if not names:
         raise EmptySelection(f"{chosen} holds no key or value of cross-attention: select some, such as 'UP2,UP3'.")
     return names

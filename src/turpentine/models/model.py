@@ -20,9 +20,8 @@ from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities
 from turpentine.models.families.schedule import Schedule
 from turpentine.models.generate import batches, check_used, pair
-from turpentine.models.guidance import Guidance
 from turpentine.models.images import Pixels
-from turpentine.models.interface import Latents, Size
+from turpentine.models.interface import Guidance, Latents, Size
 from turpentine.models.sampler import sample
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader

@@ -8,11 +8,12 @@ from turpentine.core.errors import UnsupportedModel
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
+from turpentine.models.families.unet_sites import module_of
 
 FAMILIES: tuple[type[Family], ...] = (StableDiffusion, SDXL)
 """All families; a pipeline is of the first that it fits."""
 
-__all__ = ["FAMILIES", "Family", "family_of"]
+__all__ = ["FAMILIES", "Family", "family_of", "module_of"]
 
 
 def family_of(pipeline: Any) -> Family:

@@ -8,6 +8,7 @@ the second). Labels count in order of execution, so a higher DOWN is deeper and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -53,6 +54,20 @@ class _Part:
     kind: str
     resolution: int = 0
     label: str = ""
+
+
+_MODULE = re.compile(r"(.*?\.(?:attn[12]|ff|resnets\.\d+|(?:down|up)samplers\.\d+|self_attn|mlp))\..*")
+
+
+def module_of(parameter: str) -> str:
+    """Return the module that a weight or bias is in by its dotted name, where no model is at hand: else its layer.
+
+    Example:
+        >>> module_of("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight")
+        'unet.mid_block.attentions.0.transformer_blocks.0.attn2'
+    """
+    match = _MODULE.fullmatch(parameter)
+    return match[1] if match else parameter.rpartition(".")[0]
 
 
 def find_sites(unet: Any, text_encoders: Mapping[str, Any]) -> Sites:

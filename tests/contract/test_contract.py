@@ -54,7 +54,7 @@ class Meddling(Shrink):
     """Leaves a trace in the model."""
 
     def __call__(self, model: Model, concept: Any, **_: Any) -> Edit:
-        model.unet.conv_out.bias.data += 1
+        model.denoiser.conv_out.bias.data += 1
         return super().__call__(model, concept)
 
 

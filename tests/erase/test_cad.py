@@ -130,7 +130,7 @@ def test_other_modules_compare(sd1: Model, sites: str) -> None:
 def test_every_family_is_pruned(family: str, request: pytest.FixtureRequest) -> None:
     model: Model = request.getfixturevalue(family)
     edit = quick(sampling_steps=2)(model, CHURCH)
-    assert set(edit.names) <= {f"unet.{n}" for n, _ in model.unet.named_parameters() if ".ff." in n}
+    assert set(edit.names) <= {f"unet.{n}" for n, _ in model.denoiser.named_parameters() if ".ff." in n}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

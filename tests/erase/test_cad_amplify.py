@@ -37,7 +37,7 @@ def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(double: Mo
     before = weights_hash(double)
     edit = quick(per="matrix", seed=4)(double, CHURCH, examples=pictures())
     assert weights_hash(double) == before
-    unet = copy.deepcopy(double.unet).requires_grad_(True)
+    unet = copy.deepcopy(double.denoiser).requires_grad_(True)
     weights = {n: p for n, p in unet.named_parameters() if ".ff." in n and n.endswith("weight")}
     pipeline = double.pipeline
     bars = pipeline.scheduler.alphas_cumprod.double()

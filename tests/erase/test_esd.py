@@ -141,7 +141,7 @@ def _modules(model: Model, wanted: Any) -> set[str]:
     """Names of the weights and biases of modules, by their class and name and nothing of ours."""
     return {
         f"unet.{name}.{parameter}"
-        for name, module in model.unet.named_modules()
+        for name, module in model.denoiser.named_modules()
         if wanted(name, isinstance(module, nn.Linear | nn.Conv2d))
         for parameter, _ in module.named_parameters(recurse=False)
     }
@@ -411,7 +411,7 @@ def test_windows_of_the_setting_and_of_the_sites_both_count(sd1: Model) -> None:
 
 def test_nan_in_a_weight_is_found_before_training(sd1: Model) -> None:
     model = Model(tiny_sd1())
-    model.unet.conv_in.weight.data[0, 0] = float("nan")
+    model.denoiser.conv_in.weight.data[0, 0] = float("nan")
     with pytest.raises(NotFinite, match="'church' in step 1 of 4"):
         QUICK(model, CHURCH)
 

@@ -205,7 +205,7 @@ def _about(model: Model) -> dict[str, Any]:
 
 def _draws_emoji(model: Model) -> bool:
     """The world's models draw 32 or 64 px and know its words; another small model does not."""
-    return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.unknown_words(" ".join(TEN))
+    return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.text.unknown_words(" ".join(TEN))
 
 
 def _in_folder(folder: Path) -> Path:

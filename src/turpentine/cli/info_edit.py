@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 _BAR = 24
 _MAKERS = ("turpentine", "torch", "diffusers")
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-# A module whose layers are told of as one.
-_MODULE = re.compile(r"(.*?\.(?:attn[12]|ff|resnets\.\d+|(?:down|up)samplers\.\d+|self_attn|mlp))\..*")
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,13 @@ def show_change(path: Path, *, as_json: bool) -> None:
 def site_changes(change: Change) -> list[SiteChange]:
     """The sites that an edit touches, in order of their names, text encoders first; none for a guidance."""
     from turpentine.edits import Edit
+    from turpentine.models.families import module_of
 
     if not isinstance(change, Edit):
         return []
     names: dict[str, list[str]] = {}
     for name in sorted(change.names, key=_order):
-        names.setdefault(_site_of(name), []).append(name)
+        names.setdefault(module_of(name), []).append(name)
     return [_site_change(change, site, inside) for site, inside in names.items()]
 
 
@@ -78,11 +77,6 @@ def _load(path: Path) -> Change:
     if path.is_dir() or is_foreign(path):
         raise EditError(f"{path} is no edit of Turpentine's: `turpentine apply {path} --to edit --out FILE` makes one.")
     return load_change(path)
-
-
-def _site_of(name: str) -> str:
-    found = _MODULE.fullmatch(name)
-    return found[1] if found else name.rpartition(".")[0]
 
 
 def _order(name: str) -> list[Any]:

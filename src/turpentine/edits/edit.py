@@ -29,7 +29,7 @@ class Edit:
     Two edits are equal if their tensors, strength and base are.
 
     Args:
-        deltas: ΔW by the parameter's dotted name, such as `unet.mid_block....attn2.to_k.weight`; fp32 on the CPU.
+        deltas: ΔW by the parameter's dotted name, with the component first; fp32 on the CPU.
         provenance: How the edit was made.
         strength: 1 is the edit as made; 0 leaves every bit of the model as it is; a negative one reverses the edit.
         zeroed: Positions by the parameter's dotted name where W_edited = (1 − strength)·W. W is the weight as the edits

@@ -56,7 +56,7 @@ def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None
         raise EmptyConcept("There is no concept: give one at least.")
     if model is not None:
         for each in concepts:
-            model.check_spoken(each.text)
+            model.text.check_known(each.text)
     return concepts
 
 

@@ -84,7 +84,8 @@ class DiffQuickFix(Sized):
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
         concepts, scales = as_concepts(concept), Scales(self.lamb)
-        sites = tuple(model.sites.only(level="layer", name=f"text_encoder*.layers.{self.layer}.self_attn.out_proj"))
+        attention = model.sites.only(kind="text-attention", role="output", level="layer")
+        sites = tuple(attention.only(label=(f"TEXT{self.layer + 1}", f"TEXT?-{self.layer + 1}")))
         prompts = [prompt for each in concepts for pair in self._pairs(each) for prompt in pair]
         counter = Counter(progress, len(set(prompts)))
         inputs = _inputs(model, sites, prompts, self.positions, advance=counter.add)
@@ -118,13 +119,8 @@ def _inputs(
         with hooked(model, dict.fromkeys(sites, record)):
             model.encode([each.prompt for each in batch])
         for site, states in recorded.items():
-            tokenizer = _tokenizer(model, site)
-            rows = [token_states(row, each, positions, tokenizer) for row, each in zip(states, batch, strict=True)]
+            places = [model.text.find(each.prompt, each.subject, encoder=site.component) for each in batch]
+            rows = [token_states(*each, positions) for each in zip(states, batch, places, strict=True)]
             inputs[site] |= zip(batch, rows, strict=True)
         advance(len(batch))
     return inputs
-
-
-def _tokenizer(model: Model, site: Site) -> Any:
-    """That of the text encoder which the site is in: `tokenizer_2` for `text_encoder_2`."""
-    return getattr(model.pipeline, site.name.partition(".")[0].replace("text_encoder", "tokenizer"))

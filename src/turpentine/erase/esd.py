@@ -28,12 +28,12 @@ from turpentine.erase._training.states import (
 )
 from turpentine.erase._training.training import TRAINED_ROW, Adam, Masters, train
 from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of
-from turpentine.models import Model, Selection, Sites, check_in_denoiser, selected, window_of
+from turpentine.models import DENOISER, Model, Selection, Sites, check_in_denoiser, selected, window_of
 from turpentine.models.site_table import top_sites
 
 SETS: Mapping[str, dict[str, Any]] = {
     "x": {"kind": "cross-attention"},
-    "x-strict": {"kind": "cross-attention", "name": ("*.to_k", "*.to_v")},
+    "x-strict": {"kind": "cross-attention", "role": ("key", "value")},
     "u": {"kind": ("self-attention", "feed-forward", "resnet", "projection", "sampler")},
     "selfattn": {"kind": "self-attention"},
     "all": {},
@@ -227,8 +227,8 @@ def esd_sites(model: Model, sites: Selection) -> Sites:
 
     Args:
         model: The model.
-        sites: "x": all linears of cross-attention (`attn2`). "x-strict": those of its keys and values. "selfattn": all
-            linears of self-attention (`attn1`). "u": every linear and convolution outside cross-attention, the time
+        sites: "x": all linears of cross-attention. "x-strict": those of its keys and values. "selfattn": all
+            linears of self-attention. "u": every linear and convolution outside cross-attention, the time
             projections inside the resnets among them, but no norm, no time embedding, and neither the first nor the
             last convolution. "all": everything, norms too.
 
@@ -236,7 +236,7 @@ def esd_sites(model: Model, sites: Selection) -> Sites:
         UnknownName: There is no such set; the message lists the sets and what else there is.
     """
     if isinstance(sites, str) and sites in SETS:
-        return model.sites.only(level="layer", name="unet.*").only(**SETS[sites])
+        return model.sites.only(level="layer", component=DENOISER).only(**SETS[sites])
     try:
         return selected(model.sites, sites)
     except EmptySelection as error:

@@ -1,10 +1,12 @@
 """Tiny random pipelines built like the real ones: Stable Diffusion 1, 2 (v-prediction) and SDXL.
 
-Images are 32 px and latents 4 x 8 x 8. Weights come from a fixed seed, so two calls return equal models.
+Images are 32 px and latents 4 x 8 x 8. Weights come from a fixed seed, so two calls return equal models. A family that
+is new to `turpentine.models.families` gets a line in TOYS, and every contract then holds on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from turpentine.models import Model
 
 WORDS = [
     "a",
@@ -70,6 +74,15 @@ def tiny_sdxl() -> StableDiffusionXLPipeline:
             scheduler=EulerDiscreteScheduler(**_BETAS, timestep_spacing="leading"),
             add_watermarker=False,
         )
+
+
+TOYS: Mapping[str, Callable[[], Any]] = {"sd1": tiny_sd1, "sd2": tiny_sd2_v, "sdxl": tiny_sdxl}
+"""A pipeline of each family that methods and instruments must work on: SD 1, SD 2 with v-prediction, and SDXL."""
+
+
+def toy(name: str) -> Model:
+    """Return a fresh tiny model of a family in TOYS, with the family's name there as its own."""
+    return Model(TOYS[name](), name)
 
 
 def tiny_tokenizer() -> CLIPTokenizer:

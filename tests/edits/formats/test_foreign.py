@@ -71,7 +71,7 @@ def test_an_edited_unets_folder(tmp_path: Path, how: dict[str, str]) -> None:
     model = Model(tiny_sd1())
     edit = made_up(model, names=NAMES)
     with edit.on(model):
-        model.unet.save_pretrained(tmp_path / "edited", **how)
+        model.denoiser.save_pretrained(tmp_path / "edited", **how)
     found = import_edit(tmp_path / "edited", model)
     assert set(found.names) == set(NAMES)
     assert all(torch.allclose(found.deltas[name], edit.deltas[name], atol=1e-6) for name in NAMES)

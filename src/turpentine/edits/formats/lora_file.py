@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from turpentine.core.errors import EditError, WrongBase
 from turpentine.core.safe_text import one_line
-from turpentine.edits.formats.original_names import unet_modules
 from turpentine.models import Model
 
 _PART = re.compile(
@@ -124,7 +123,7 @@ def _recorded_alpha(path: str, record: Mapping[str, Any]) -> float | None:
 def _layer_names(model: Model) -> dict[str, str]:
     """The dotted names of the model's layers, by every name that a LoRA may use for them, flattened."""
     names: dict[str, str] = {}
-    originals = unet_modules(model.unet)
+    originals = model.family.original_names()
     for component in ("text_encoder", "text_encoder_2", "unet"):
         network = model.components.get(component)
         for path, module in network.named_modules() if network is not None else ():

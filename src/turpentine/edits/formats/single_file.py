@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from turpentine.core.tensors import save_tensors
-from turpentine.edits.formats.original_names import open_clip_modules, renamed, unet_modules, vae_modules
 from turpentine.edits.formats.pipeline import export_record, refuse_existing
 from turpentine.models import Model
+from turpentine.models.families.original_names import open_clip_modules, renamed, vae_modules
 
 RECORD = "turpentine.model"
 
@@ -45,7 +45,7 @@ def save_single_file(model: Model, path: str | os.PathLike[str]) -> None:
 def original_weights(model: Model) -> dict[str, Tensor]:
     """Return the model's weights under the original layout's names and in its shapes."""
     return {
-        **_under("model.diffusion_model.", _renamed(model.unet, unet_modules(model.unet))),
+        **_under("model.diffusion_model.", _renamed(model.denoiser, model.family.original_names())),
         **_under("first_stage_model.", _autoencoder(model.vae)),
         **_text_encoders(model.components),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from turpentine.core.errors import EmptySelection, NotFinite
 from turpentine.core.progress import Advance, ignore
 from turpentine.erase._closed_form.linear import Rows
 from turpentine.models import Model, Selection, check_windowless, selected
-from turpentine.models.text import Places, find_subject
+from turpentine.models.text import Places
 
 Positions = Literal["last", "end", "tail", "all"]
 """Tokens of a prompt: the subject's last; it and the end; it and all that follow, padding too; every one."""
@@ -76,13 +76,12 @@ def text_states(
 def _encode(model: Model, prompts: Sequence[SubjectPrompt], positions: Positions) -> list[Rows]:
     # An empty prompt may be all zeros, as SDXL's is, and no layer could map anything to zeros' output; a space is not.
     hidden = model.encode([each.prompt or " " for each in prompts]).hidden
-    tokenizer = model.pipeline.tokenizer
-    return [token_states(states, each, positions, tokenizer) for states, each in zip(hidden, prompts, strict=True)]
+    places = [model.text.find(each.prompt, each.subject) for each in prompts]
+    return [token_states(*each, positions) for each in zip(hidden, prompts, places, strict=True)]
 
 
-def token_states(states: Tensor, prompt: SubjectPrompt, positions: Positions, tokenizer: Any) -> Rows:
+def token_states(states: Tensor, prompt: SubjectPrompt, places: Places, positions: Positions) -> Rows:
     """Pick the states (token, width) of a prompt's tokens at some positions, in fp64 on the CPU."""
-    places = find_subject(tokenizer, prompt.prompt, prompt.subject, length=len(states))
     rows = states[_tokens(places, positions)].to("cpu", torch.float64)
     if not torch.isfinite(rows).all():
         raise NotFinite(
@@ -122,7 +121,8 @@ def key_and_value_weights(model: Model, sites: Selection) -> tuple[str, ...]:
     """
     chosen = selected(model.sites, sites)
     check_windowless(chosen)
-    names = tuple(name for name in chosen.parameters() if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight")))
+    reading = set(model.sites.only(kind="cross-attention", level="layer", role=("key", "value")).parameters())
+    names = tuple(name for name in chosen.parameters() if name in reading and name.endswith(".weight"))
     if not names:
         raise EmptySelection(f"{chosen} holds no key or value of cross-attention: select some, such as 'UP2,UP3'.")
     return names

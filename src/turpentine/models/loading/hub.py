@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
@@ -37,6 +36,8 @@ def to_fetch(source: str) -> str | None:
 
 def fetch(source: str) -> Path:
     """The snapshot of a hub repository in the local cache, fetched if it is not there. Raises ModelNotFound."""
+    from diffusers import DiffusionPipeline
+
     with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
         return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))
 

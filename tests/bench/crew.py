@@ -26,7 +26,7 @@ from tiny import tiny_sd1
 from turpentine.concepts import Concept
 from turpentine.judges.base import Column
 from turpentine.models import Model
-from turpentine.runs.backends.running import sigterm_interrupts
+from turpentine.runs.backends.process import sigterm_interrupts
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.specs import Cell, JudgeSpec, Source

@@ -39,7 +39,7 @@ def test_what_is_no_measure_is_refused_with_the_nearest(text: str, error: type[E
 def test_a_mean_is_of_what_is_known_and_a_sum_is_as_many_times_as_much() -> None:
     values = [float(value) for value in np.random.default_rng(0).normal(3, 2, 400)]
     rows = pl.DataFrame({"count": [*values, None]})
-    mean, low, high, hits = Measure("mean", "count").value(rows, None)
+    mean, low, high, hits, judged = Measure("mean", "count").value(rows, None)
     reach = 1.96 * np.std(values) / math.sqrt(400)
     assert mean == pytest.approx(sum(values) / 400)
     assert (low, high) == pytest.approx((mean - reach, mean + reach), abs=0.15 * reach)
@@ -79,7 +79,7 @@ def test_a_distance_of_sets_is_from_the_unedited_model_and_the_unedited_model_ha
         pl.DataFrame({"features": list(each)}, schema={"features": pl.Array(pl.Float64, 3)}) for each in (after, before)
     ]
     measure = Measure.parse("fid of features")
-    value, low, high, _ = measure.value(*frames)
+    value, low, high, _, judged = measure.value(*frames)
     # The shift alone: |μ_a − μ_b|²; the covariances add little.
     assert value == pytest.approx(np.square(after.mean(0) - before.mean(0)).sum(), rel=0.2)
     assert low < value < high

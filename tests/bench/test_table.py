@@ -9,7 +9,6 @@ import pytest
 from bench.benches import judge_spec, plan_of, results_of
 
 from turpentine.bench.metrics import Measure
-from turpentine.bench.schema import PromptCases
 from turpentine.bench.table import SCHEMA, Table, joined, tabulate
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
@@ -17,7 +16,7 @@ from turpentine.runs.edit_store import Made
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.specs import Cell
-from turpentine.tasks.case_rules import cases_of
+from turpentine.tasks.case_rules import PromptCases, cases_of
 from turpentine.tasks.cases import Case
 
 NAMES = ["church", "dog", "fish", "horn"]

@@ -4,7 +4,7 @@ import polars as pl
 from report.fake_table import rate, table
 
 from turpentine.report.bench_failures import SHOWN, failures, failures_of
-from turpentine.report.bench_lines import lines
+from turpentine.bench.lines import lines
 
 RESULTS = {"method": pl.String, "concept": pl.String, "prompt": pl.String, "seed": pl.Int64, "error": pl.String}
 NOTHING = pl.DataFrame(schema=RESULTS)

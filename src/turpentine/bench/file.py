@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from turpentine.bench.metrics import Measure, check_column
-from turpentine.bench.schema import KINDS, BenchSpec, Drawing, FileCases, PromptCases, WorldCases
+from turpentine.bench.schema import BenchSpec, Drawing
 from turpentine.bench.table import Table, tabulate
 from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
 from turpentine.concepts import Concept
@@ -25,7 +25,7 @@ from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
 from turpentine.runs.specs import Cell, JudgeSpec, Source
 from turpentine.runs.store import Store
-from turpentine.tasks.case_rules import cases_of, values_in, wanted_in
+from turpentine.tasks.case_rules import KINDS, FileCases, PromptCases, WorldCases, cases_of, values_in, wanted_in
 from turpentine.tasks.cases import Case
 
 _SUFFIXES = (".yaml", ".yml")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure
@@ -17,8 +17,7 @@ from turpentine.core.seeds import parse_seeds
 from turpentine.core.suggest import offer
 from turpentine.emoji.lexicon import world_concept
 from turpentine.judges import Judge
-
-Group = Literal["erased", "scene", "neighbour", "other", "object", "style", "colour", "work"]
+from turpentine.tasks.case_rules import CaseRule, Section
 
 
 @dataclass(frozen=True)
@@ -132,13 +131,7 @@ def _told(read: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(validator)
 
 
-class Part(BaseModel):
-    """A part of a file: it has these keys and no others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-
-
-class Drawing(Part):
+class Drawing(Section):
     """How pictures are drawn; see `bench.Protocol`."""
 
     steps: Annotated[int, Field(ge=1)] = 20
@@ -149,60 +142,7 @@ class Drawing(Part):
     batch_size: Annotated[int, Field(ge=1)] = 16
 
 
-class WorldCases(Part):
-    """Cases of the emoji world: those groups of `bench.erasure_cases`."""
-
-    world: tuple[Group, ...]
-
-
-class PromptCases(Part):
-    """Prompts by template: for the concept, and for others, which are to be kept.
-
-    prompts: templates with {} where the name goes; "a {}" gives "an owl" too. of: the names; by default the bench's
-    concepts. column: the judge's column that should say the name. group: of the others.
-    """
-
-    prompts: tuple[str, ...] = Field(min_length=1)
-    of: tuple[str, ...] | None = None
-    column: str | None = None
-    group: Group = "other"
-
-
-class FileCases(Part):
-    """Prompts from a CSV file of the field's kind.
-
-    file: where. group: of its cases. concept: a column of the file that says what a row is of; rows that are of the
-    concept are in the group "erased". column: the judge's column that should say the same, or `wanted` in its place.
-    own_seeds, own_guidance: draw a row with the seed and the guidance scale that the file gives it. rows: take the
-    first ones only.
-    """
-
-    file: str
-    group: Group = "other"
-    concept: str | None = None
-    column: str | None = None
-    wanted: str | None = None
-    own_seeds: bool = False
-    own_guidance: bool = False
-    rows: int | None = Field(None, ge=1)
-
-
-KINDS: Mapping[str, type[Part]] = {"world": WorldCases, "prompts": PromptCases, "file": FileCases}
-"""The kinds of cases, by the key that tells which one it is."""
-
-
-def _kind(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else {}
-    return next((kind for kind in KINDS if kind in keys), None)
-
-
-Cases = Annotated[
-    Annotated[WorldCases, Tag("world")] | Annotated[PromptCases, Tag("prompts")] | Annotated[FileCases, Tag("file")],
-    Discriminator(_kind),
-]
-
-
-class BenchSpec(Part):
+class BenchSpec(Section):
     """A bench's file.
 
     title: of the table. about: what it shows. source: what it is a counterpart of, such as a paper's table.
@@ -227,4 +167,4 @@ class BenchSpec(Part):
     measures: tuple[Annotated[Measure, _told(_measure)], ...] = (Measure("rate", "hit", "higher"),)
     drawing: Drawing = Drawing()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _told(_seeds)] = tuple(range(8))
-    cases: tuple[Cases, ...] = Field(min_length=1)
+    cases: tuple[CaseRule, ...] = Field(min_length=1)

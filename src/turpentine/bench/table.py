@@ -17,7 +17,7 @@ from turpentine.judges.collapse import collapse
 from turpentine.runs.edit_store import Made
 from turpentine.runs.plan import Plan
 from turpentine.runs.specs import Cell, Recipe
-from turpentine.tasks.groups import GROUPS
+from turpentine.tasks.groups import GROUPS, SUMMARIES
 
 SCHEMA: Mapping[str, Any] = {
     "cell": pl.String,
@@ -30,6 +30,7 @@ SCHEMA: Mapping[str, Any] = {
     "better": pl.String,
     "pictures": pl.Int64,
     "hits": pl.Int64,
+    "judged": pl.Int64,
     "value": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
@@ -47,6 +48,11 @@ SCHEMA: Mapping[str, Any] = {
 
 HITS = Measure("rate", "hit", "higher")
 
+NO_HIT = pl.lit(None, dtype=pl.Boolean)
+
+OTHERS, ALL = "others", "all"
+"""Rows that are no group's: of what is of the concept's kind and is to stay, and of all pictures, each once."""
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -58,7 +64,8 @@ class Table:
         group: one of `groups.GROUPS`. label: of the cases, "" for the row of the whole group.
         measure: what the value is, such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1.
         better: "lower", "higher", or null where neither is.
-        pictures: that the value is of. hits: of a rate, null for another measure.
+        pictures: of the cases. judged: of those, the ones that the value is of. hits: of a rate, null for another
+            measure.
         value, low, high: with a 95 % interval; null where there is nothing to measure, the ends also where no interval
             can be given.
         diff, diff_low, diff_high: value minus that of the unedited model on the same cases and seeds, by pairs; null in
@@ -78,7 +85,7 @@ class Table:
     @cached_property
     def groups(self) -> pl.DataFrame:
         """The rows of whole groups."""
-        return self.rows.filter(pl.col("label") == "")
+        return self.rows.filter((pl.col("label") == "") & pl.col("group").is_in(list(GROUPS)))
 
 
 def tabulate(
@@ -89,17 +96,27 @@ def tabulate(
     title: str = "",
     measures: Sequence[Measure] = (HITS,),
     goal: Goal = "erase",
+    summaries: bool = False,
 ) -> Table:
-    """The table of a bench's results.
+    """Count the results of a plan.
 
-    results: as `results.parquet` has them. made: tells what became of a recipe, such as `store.changes.made`.
-    Raises BadArgument if lines are of different protocols, and says in what they differ.
+    Args:
+        plan: The lines of the table.
+        results: As `results.parquet` has them.
+        made: Returns what became of a recipe, such as `store.changes.made`.
+        title: Of the table.
+        measures: What is computed of each group of cases.
+        goal: Whether pictures are to show the concepts less, or more.
+        summaries: Add a row for the only label of a group, for `OTHERS` and for `ALL`.
+
+    Raises:
+        BadArgument: Lines are of different protocols; it says in what they differ.
     """
     check_one_protocol([(cell.concept, cell.comparable) for cell in plan.cells])
     rows = [
         {**_about(cell, made), **part}
         for cell, own, base in _paired(plan, results)
-        for part in _parts(own, base, measures, goal)
+        for part in _parts(own, base, measures, goal, summaries)
     ]
     protocols = {digest(cell.comparable): cell.comparable for cell in plan.cells}
     return Table(pl.DataFrame(rows, schema=SCHEMA), title, protocols)
@@ -177,16 +194,28 @@ def _about(cell: Cell, made: Callable[[Recipe], Made | None]) -> dict[str, Any]:
 
 
 def _parts(
-    own: pl.DataFrame, base: pl.DataFrame | None, measures: Sequence[Measure], goal: Goal
+    own: pl.DataFrame, base: pl.DataFrame | None, measures: Sequence[Measure], goal: Goal, summaries: bool
 ) -> Iterator[dict[str, Any]]:
-    """The numbers of each group, and of its labels if there are several, in the groups' order."""
+    """Yield the numbers of each group and of its labels, groups in their own order; then those of the summaries."""
     for group in sorted(own["group"].unique(), key=list(GROUPS).index):
         is_in = own["group"] == group
         labels = own.filter(is_in)["label"].unique(maintain_order=True).to_list()
-        for label in ["", *(labels if len(labels) > 1 else [])]:
+        for label in ["", *(labels if summaries or len(labels) > 1 else [])]:
             chosen = is_in & (own["label"] == label) if label else is_in
-            rows, before = own.filter(chosen), None if base is None else base.filter(chosen)
-            yield from _numbers(group, label, rows, before, measures, goal)
+            yield from _numbers(group, label, *_both(own, base, chosen), measures, goal)
+    if summaries:
+        kin = own["group"].is_in(SUMMARIES[OTHERS])
+        if kin.any():
+            yield from _numbers(OTHERS, "", *_both(own, base, kin), measures, goal)
+        each_once = own.select(pl.struct("prompt", "seed").is_first_distinct()).to_series()
+        # Cases that share a picture want different things of it, which have no common rate.
+        rows, before = _both(own.with_columns(hit=NO_HIT), None if base is None else base.with_columns(hit=NO_HIT), each_once)
+        yield from _numbers(ALL, "", rows, before, measures, goal)
+
+
+def _both(own: pl.DataFrame, base: pl.DataFrame | None, chosen: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The chosen rows of a line, and of the unedited model's, which are in the same order."""
+    return own.filter(chosen), None if base is None else base.filter(chosen)
 
 
 def _numbers(

@@ -14,7 +14,7 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.report import bench_facts
 from turpentine.report.bench_failures import failures
 from turpentine.report.bench_grid import Picture, grids
-from turpentine.report.bench_lines import Line, amplifies, columns, lines, pooled
+from turpentine.bench.lines import Line, amplifies, columns, lines, pooled
 from turpentine.report.bench_scatter import HEIGHT, WIDTH, scatter
 from turpentine.report.template import fill
 from turpentine.runs.method_settings import facts_of

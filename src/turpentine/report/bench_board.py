@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from turpentine.bench.table import Table
-from turpentine.report.bench_lines import Column, Line, Number, columns, lines, pooled
+from turpentine.bench.lines import Column, Line, Number, columns, lines, pooled
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
 from turpentine.report.bench_facts import citation, protocol, settings
 from turpentine.report.bench_failures import failures_of
-from turpentine.report.bench_lines import Line, Number, amplifies, columns, lines
+from turpentine.bench.lines import Line, Number, amplifies, columns, lines
 from turpentine.report.markdown import escaped, markdown_table
 from turpentine.runs.edit_store import Made
 from turpentine.runs.plan import Plan

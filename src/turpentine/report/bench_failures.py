@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from turpentine.core.formatting import percent
-from turpentine.report.bench_lines import UNEDITED, Line, Number
+from turpentine.bench.lines import UNEDITED, Line, Number
 from turpentine.tasks.groups import is_kept
 
 SHOWN = 8

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import polars as pl
 from PIL import Image
 
-from turpentine.report.bench_lines import UNEDITED
+from turpentine.bench.lines import UNEDITED
 from turpentine.report.gallery import Shot
 from turpentine.report.pictures import data_uri, is_small
 from turpentine.tasks.groups import GROUPS, heading, is_kept

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from turpentine.report.bench_lines import Column, Line, Number
+from turpentine.bench.lines import Column, Line, Number
 from turpentine.tasks.groups import is_kept
 
 WIDTH, HEIGHT = 720, 460

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -173,9 +173,16 @@ class JudgeSpec:
 
     @classmethod
     def of(cls, judge: Judge, name: str | None = None, settings: Mapping[str, Any] | None = None) -> JudgeSpec:
-        """The value of a judge. name, settings: how it was made; by default its own name, and nothing."""
+        """Return the value of a judge.
+
+        Args:
+            judge: The judge itself.
+            name: How `turpentine.judges.judge` makes it; by default its own name.
+            settings: What it is made with; by default those fields of a dataclass that differ from their defaults.
+        """
+        settings = _settings_of(judge) if settings is None else settings
         facts = {"name": judge.name, "revision": judge.revision, "settings": dict(judge.settings)}
-        return cls(name or judge.name, dict(settings or {}), facts, frozenset(judge.needs), tuple(judge.columns))
+        return cls(name or judge.name, dict(settings), facts, frozenset(judge.needs), tuple(judge.columns))
 
     @cached_property
     def digest(self) -> str:
@@ -278,6 +285,18 @@ def comparable(cases: Iterable[Case], judges: Iterable[JudgeSpec], protocol: Pro
     """What two measurements must share to be compared, as JSON has it: drawing, cases and judges."""
     asked = digest([asdict(case) for case in cases])
     return {**protocol.facts(), "cases": asked, "judges": [dict(judge.facts) for judge in judges]}
+
+
+def _settings_of(judge: Judge) -> dict[str, Any]:
+    """The fields of a judge that differ from their defaults; none of a judge that is no dataclass."""
+    if not is_dataclass(judge):
+        return {}
+    values = {each.name: (getattr(judge, each.name), _default(each)) for each in fields(judge) if each.init}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def _default(of: Field[Any]) -> Any:
+    return of.default if of.default_factory is MISSING else of.default_factory()
 
 
 def _check_columns(judges: Sequence[JudgeSpec], cases: Iterable[Case]) -> None:

@@ -66,6 +66,20 @@ class Worker:
                 if not self._go_round(left):
                     time.sleep(_WAIT)
 
+    def make_edits(self) -> None:
+        """Make all edits of the plan, by whoever, before any picture is drawn.
+
+        Raises:
+            OSError: As the file system does.
+            LedgerError: For a damaged file.
+        """
+        with ExitStack() as at_end:
+            at_end.callback(self._studio.clear)
+            at_end.callback(self._leases.close)
+            for recipe in self._plan.recipes:
+                while not (self._is_made(recipe) or self._stop()):
+                    time.sleep(_WAIT)
+
     def _left(self) -> list[Job]:
         """What is not done."""
         left = self._store.missing(self._plan)

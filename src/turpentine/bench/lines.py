@@ -1,4 +1,4 @@
-"""The lines of a bench's table as a page has them: a number for each group of cases and measure, and pooled lines."""
+"""The lines of a table: a number for each group of cases and measure, and lines pooled over several concepts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class Column:
 class Number:
     """A value of a column, its interval, and its difference from the unedited model's; None where there is none.
 
-    hits: of a rate. pictures: that the value is of, and errors: of those, the ones that could not be drawn or judged.
+    hits: of a rate. pictures: of the cases; judged: of those, the ones that the value is of; errors: the ones that could
+    not be drawn or judged.
     """
 
     column: Column
@@ -59,12 +60,8 @@ class Number:
     diff_high: float | None
     hits: int | None
     pictures: int
+    judged: int
     errors: int
-
-    @property
-    def judged(self) -> int:
-        """Of how many pictures a rate is: not of those that nobody could draw or judge."""
-        return round(self.hits / self.value) if self.hits else self.pictures - self.errors
 
     @property
     def text(self) -> str:
@@ -165,8 +162,8 @@ def _line(rows: pl.DataFrame, shown: Sequence[Column]) -> Line:
         method=first["method"] or UNEDITED,
         concept=first["concept"],
         numbers=tuple(_number(column, found.get((column.group, column.measure))) for column in shown),
-        broken=_weighted(weights["broken"].to_list(), weights["pictures"].to_list()),
-        collapsed=_weighted(weights["collapsed"].to_list(), weights["pictures"].to_list()),
+        broken=_weighted_mean(weights["broken"].to_list(), weights["pictures"].to_list()),
+        collapsed=_weighted_mean(weights["collapsed"].to_list(), weights["pictures"].to_list()),
         errors=int(weights["errors"].sum()),
         protocols=(first["protocol"],),
         seconds=first["seconds"],
@@ -177,7 +174,7 @@ def _line(rows: pl.DataFrame, shown: Sequence[Column]) -> Line:
 def _number(column: Column, row: dict[str, Any] | None) -> Number | None:
     if row is None or row["value"] is None:
         return None
-    names = ("value", "low", "high", "diff", "diff_low", "diff_high", "hits", "pictures", "errors")
+    names = ("value", "low", "high", "diff", "diff_low", "diff_high", "hits", "pictures", "judged", "errors")
     return Number(column, *(row[name] for name in names))
 
 
@@ -192,8 +189,8 @@ def _pool(part: Sequence[Line]) -> Line:
         method=first.method,
         concept=f"{len(part)} concepts",
         numbers=tuple(map(_pooled_number, zip(*(line.numbers for line in part), strict=True))),
-        broken=_weighted([line.broken for line in part], sizes),
-        collapsed=_weighted([line.collapsed for line in part], sizes),
+        broken=_weighted_mean([line.broken for line in part], sizes),
+        collapsed=_weighted_mean([line.collapsed for line in part], sizes),
         errors=sum(line.errors for line in part),
         protocols=tuple(dict.fromkeys(digest for line in part for digest in line.protocols)),
         seconds=_sum(line.seconds for line in part),
@@ -217,16 +214,17 @@ def _pooled_number(each: Sequence[Number | None]) -> Number | None:
         diff_high=_end([number.diff_high for number in found], weights),
         hits=sum(number.hits or 0 for number in found) if column.is_rate else None,
         pictures=sum(number.pictures for number in found),
+        judged=sum(number.judged for number in found),
         errors=sum(number.errors for number in found),
     )
 
 
 def _end(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
     """A pooled difference, or an end of a pooled interval; None if one of its parts is not known."""
-    return None if None in values else _weighted(values, weights)
+    return None if None in values else _weighted_mean(values, weights)
 
 
-def _weighted(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
+def _weighted_mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
     """The mean of the values that are known, None if there is none."""
     known = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None and weight]
     return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None

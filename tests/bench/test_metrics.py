@@ -43,7 +43,7 @@ def test_a_mean_is_of_what_is_known_and_a_sum_is_as_many_times_as_much() -> None
     reach = 1.96 * np.std(values) / math.sqrt(400)
     assert mean == pytest.approx(sum(values) / 400)
     assert (low, high) == pytest.approx((mean - reach, mean + reach), abs=0.15 * reach)
-    assert hits is None
+    assert (hits, judged) == (None, 400)
     known = rows.drop_nulls()
     assert Measure("sum", "count").value(known, None)[:3] == pytest.approx((400 * mean, 400 * low, 400 * high))
 
@@ -82,7 +82,7 @@ def test_a_distance_of_sets_is_from_the_unedited_model_and_the_unedited_model_ha
     value, low, high, _, judged = measure.value(*frames)
     # The shift alone: |μ_a − μ_b|²; the covariances add little.
     assert value == pytest.approx(np.square(after.mean(0) - before.mean(0)).sum(), rel=0.2)
-    assert low < value < high
+    assert low < value < high and judged == 40
     assert measure.value(frames[1], None).value is None
     assert measure.difference(*frames).value is None
     assert measure.better("other") == "lower"

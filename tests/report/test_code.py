@@ -34,8 +34,7 @@ def changed(result: ErasureResult, *, method: Any = None, about: dict[str, str] 
     run = copy.deepcopy(result.run)
     if method is not None:
         run.identity["method"] = json.loads(json.dumps(facts_of(method)))
-    run.identity["model"] |= model
-    run.about["model"] |= about or {}
+    run.about["model"] |= {**model, **(about or {})}
     return replace(result, run=run)
 
 

@@ -39,8 +39,9 @@ from turpentine.runs.worker import PhaseProgress
 from turpentine.tasks.cases import Case
 
 PHASES = ("erase", "before", "after")
-"""In this order, so that a setting that cannot be is found before any picture is drawn. Progress counts the units of the
-method in "erase", pictures in "before" and "after"."""
+"""In this order, so that a setting that cannot be is found before any picture is drawn.
+
+Progress counts the units of the method in "erase", pictures in "before" and "after"."""
 
 EDITS = ("edit.safetensors", "guidance.json")
 """The files of a change: the one of an edit, or the one of a guidance."""
@@ -251,9 +252,7 @@ def discard(out: str | os.PathLike[str]) -> None:
         folder.rmdir()
 
 
-def _all_judges(
-    judges: Judge | Sequence[Judge] | None, model: Model, concepts: Sequence[Concept]
-) -> tuple[Judge, ...]:
+def _all_judges(judges: Judge | Sequence[Judge] | None, model: Model, concepts: Sequence[Concept]) -> tuple[Judge, ...]:
     """The judges asked for, or the default one, and those of the pixels alone."""
     if judges is None:
         default = default_judge(model, concepts)
@@ -323,9 +322,7 @@ def _finished(folder: Path, plan: Plan, store: Store, record: RunFile) -> Erasur
     return replace(result, run=record)
 
 
-def _result(
-    folder: Path, plan: Plan, store: Store, record: RunFile, edit: Change, rows: pl.DataFrame
-) -> ErasureResult:
+def _result(folder: Path, plan: Plan, store: Store, record: RunFile, edit: Change, rows: pl.DataFrame) -> ErasureResult:
     table = tabulate(
         plan,
         rows,

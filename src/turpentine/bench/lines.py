@@ -47,8 +47,11 @@ class Column:
 class Number:
     """A value of a column, its interval, and its difference from the unedited model's; None where there is none.
 
-    hits: of a rate. pictures: of the cases; judged: of those, the ones that the value is of; errors: the ones that could
-    not be drawn or judged.
+    Attributes:
+        hits: Of a rate.
+        pictures: Of the cases.
+        judged: Of those, the ones that the value is of.
+        errors: Of those, the ones that could not be drawn or judged.
     """
 
     column: Column

@@ -46,7 +46,7 @@ class JudgeEntry:
     judge: Judge
 
 
-def _one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
+def one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
     """The name and the settings in `name` or `name: {setting: value}`."""
     if isinstance(value, str):
         return value, {}
@@ -58,7 +58,7 @@ def _one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
 
 
 def _method(value: Any) -> MethodEntry:
-    name, settings = _one_key(value, "method")
+    name, settings = one_key(value, "method")
     named = find_named(name)
     return MethodEntry(named, {key: _setting(named, key, given) for key, given in settings.items()})
 
@@ -84,7 +84,7 @@ def _why(error: ValidationError) -> str:
 
 
 def _judge(value: Any) -> JudgeEntry:
-    name, settings = _one_key(value, "judge")
+    name, settings = one_key(value, "judge")
     return JudgeEntry(name, settings, judges.judge(name, **settings))
 
 

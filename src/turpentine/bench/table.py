@@ -209,8 +209,9 @@ def _parts(
             yield from _numbers(OTHERS, "", *_both(own, base, kin), measures, goal)
         each_once = own.select(pl.struct("prompt", "seed").is_first_distinct()).to_series()
         # Cases that share a picture want different things of it, which have no common rate.
-        rows, before = _both(own.with_columns(hit=NO_HIT), None if base is None else base.with_columns(hit=NO_HIT), each_once)
-        yield from _numbers(ALL, "", rows, before, measures, goal)
+        rows, before = _both(own, base, each_once)
+        before = None if before is None else before.with_columns(hit=NO_HIT)
+        yield from _numbers(ALL, "", rows.with_columns(hit=NO_HIT), before, measures, goal)
 
 
 def _both(own: pl.DataFrame, base: pl.DataFrame | None, chosen: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame | None]:

@@ -36,9 +36,9 @@ REVISION = "1"
 class ZeroShot:
     """The label whose description a picture fits best, by CLIP without any training (Radford et al. 2021).
 
-    p = softmax(100 · cos(picture, label)) over the labels, where a label's vector is the mean of the unit vectors of its
-    description in each template (arXiv 2103.00020, sections 2.5 and 3.1.4). The label is the likeliest one, or null
-    where that has less than `threshold`: nothing among the labels is clearly shown.
+    p = softmax(100 · cos(picture, label)) over the labels, where a label's vector is the mean of the unit vectors of
+    its description in each template (arXiv 2103.00020, sections 2.5 and 3.1.4). The label is the likeliest one, or
+    null where that has less than `threshold`: nothing among the labels is clearly shown.
     The probabilities are relative to the labels given, which are therefore part of the protocol.
 
     labels: names that the judge gives, each with its description; or names alone, which describe themselves.

@@ -29,10 +29,10 @@ class Shot:
 
 @dataclass(frozen=True)
 class Strip:
-    """The pictures of a prompt, a pair for each seed; all: how many seeds there are."""
+    """The pictures of a prompt, a pair for each seed, or why one is missing; all: how many seeds there are."""
 
     prompt: str
-    pairs: tuple[tuple[int, Shot, Shot], ...]
+    pairs: tuple[tuple[int, Shot | str, Shot | str], ...]
     all: int
 
 
@@ -88,7 +88,9 @@ def _strip(result: ErasureResult, rows: pl.DataFrame) -> Strip:
     return Strip(rows["prompt"][0], tuple(pairs), len(rows))
 
 
-def _shot(measured: Measurement, row: dict[str, Any], when: str) -> Shot:
-    image = measured.images[row["prompt"], row["seed"]]
+def _shot(measured: Measurement, row: dict[str, Any], when: str) -> Shot | str:
+    image = measured.images.get((row["prompt"], row["seed"]))
+    if image is None:
+        return row["error" + when] or "not drawn"
     seen = row[row["attribute"] + when] or "none" if row["attribute"] else ""
     return Shot(data_uri(image), is_small(image), row["hit" + when], seen, row["broken" + when])

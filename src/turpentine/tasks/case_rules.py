@@ -16,7 +16,6 @@ from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import erasure_cases
 from turpentine.tasks.prompt_file import PromptRow, read_prompts
 
-
 Group = Literal["erased", "scene", "neighbour", "other", "object", "style", "colour", "work"]
 
 

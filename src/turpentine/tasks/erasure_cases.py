@@ -22,8 +22,7 @@ OTHERS: Mapping[Kind, tuple[str, ...]] = {
     "style": ("watercolour", "pixel art", "cubism", "impressionism", "charcoal drawing"),
     "artist": ("Van Gogh", "Claude Monet", "Pablo Picasso", "Rembrandt", "Caravaggio", "Andy Warhol"),
 }
-"""Things of a kind that any model may draw, which an erased one is told apart from; artists are those of ESD's paper and
-a few more that every large model draws."""
+"""Things of a kind that any large model draws, which an erased one is told apart from."""
 
 ANCHORS: Mapping[Kind, str] = {
     "object": "an object",

@@ -55,7 +55,7 @@ def using_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C inside a `with` block, so that what is done is kept; no effect outside the main thread."""
+    """Treat SIGTERM as Ctrl-C inside a `with` block, so that what is done is kept; in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 
+from turpentine.bench.lines import Line, amplifies, columns, lines, pooled
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_whole
-from turpentine.report import bench_facts
-from turpentine.report.bench_failures import failures
-from turpentine.report.bench_grid import Picture, grids
-from turpentine.bench.lines import Line, amplifies, columns, lines, pooled
-from turpentine.report.bench_scatter import HEIGHT, WIDTH, scatter
+from turpentine.report import facts
+from turpentine.report.failures import failures
+from turpentine.report.grid import Picture, grids
+from turpentine.report.scatter import HEIGHT, WIDTH, scatter
 from turpentine.report.template import fill
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
@@ -72,7 +72,7 @@ def render_bench(
     whole = pooled(each)
     has_parts = len(each) > len(whole)
     return fill(
-        "bench.html",
+        "table_page.html",
         script="sort.js",
         title=table.title or "Bench",
         lead=_lead(each, results),
@@ -85,12 +85,12 @@ def render_bench(
         each=each,
         has_collapse=any(line.collapsed is not None for line in each),
         grids=grids(results, picture, amplifies(shown)),
-        protocol=bench_facts.protocol(table),
-        asked=bench_facts.asked(table),
-        settings=bench_facts.settings(methods),
-        citation=bench_facts.citation(table, sha256),
+        protocol=facts.protocol(table),
+        asked=facts.asked(table),
+        settings=facts.settings(methods),
+        citation=facts.citation(table, sha256),
         command=command,
-        short=bench_facts.SHORT,
+        short=facts.SHORT,
     )
 
 

@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from turpentine.bench.lines import Line, Number, amplifies, columns, lines
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import safe_name, write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
-from turpentine.report.bench_facts import citation, protocol, settings
-from turpentine.report.bench_failures import failures_of
-from turpentine.bench.lines import Line, Number, amplifies, columns, lines
+from turpentine.report.facts import citation, protocol, settings
+from turpentine.report.failures import failures_of
 from turpentine.report.markdown import escaped, markdown_table
 from turpentine.runs.edit_store import Made
 from turpentine.runs.plan import Plan

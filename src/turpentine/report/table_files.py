@@ -9,7 +9,7 @@ import polars as pl
 
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import one_line, write_whole
-from turpentine.report.bench_board import board, protocol_line
+from turpentine.report.board import board, protocol_line
 from turpentine.report.markdown import escaped, markdown_table
 
 _IN_LATEX = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from report.fake_table import rate, score, table
 
 from turpentine.bench.lines import columns, lines, pooled
-from turpentine.report.bench_scatter import Point, Scatter, scatter
+from turpentine.report.scatter import Point, Scatter, scatter
 
 COUNTS = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10)), min_size=1, max_size=8)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from turpentine.bench.lines import UNEDITED, Line, Number, amplifies
 from turpentine.core.formatting import percent
-from turpentine.bench.lines import UNEDITED, Line, Number
 from turpentine.tasks.groups import is_kept
 
 SHOWN = 8
@@ -45,7 +45,12 @@ def failures_of(line: Line, lines: Sequence[Line]) -> list[Failures]:
 
 
 def _kinds(edited: Sequence[Line], lines: Sequence[Line]) -> Iterator[Failures]:
-    yield _kind("Broken, not erased", "A model that draws nothing shows no concept either.", _broken(edited, lines))
+    is_amplified = amplifies([number.column for line in lines for number in line.numbers if number])
+    yield _kind(
+        "Broken" if is_amplified else "Broken, not erased",
+        "A model that draws nothing shows no concept either.",
+        _broken(edited, lines),
+    )
     yield _kind("No effect", "What was to change is as before, as far as the pictures tell.", _unchanged(edited))
     yield _kind("Damage", "What was to stay is worse than before, beyond chance.", _damage(edited))
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import polars as pl
 from report.fake_table import rate, table
 
-from turpentine.report.bench_failures import SHOWN, failures, failures_of
 from turpentine.bench.lines import lines
+from turpentine.report.failures import SHOWN, failures, failures_of
 
 RESULTS = {"method": pl.String, "concept": pl.String, "prompt": pl.String, "seed": pl.Int64, "error": pl.String}
 NOTHING = pl.DataFrame(schema=RESULTS)

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from turpentine.bench.table import Table
 from turpentine.bench.lines import Column, Line, Number, columns, lines, pooled
+from turpentine.bench.table import Table
 
 
 @dataclass(frozen=True)
 class Board:
     """Headings, and lines of as many cells. strong: indices of lines that stand for several concepts.
 
-    A rate is in percent; in brackets is the 95 % interval, of several concepts as `bench_lines.pooled` says.
+    A rate is in percent; in brackets is the 95 % interval, of several concepts as `bench.lines.pooled` says.
     """
 
     headings: tuple[str, ...]

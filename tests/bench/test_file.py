@@ -81,8 +81,8 @@ def test_methods_have_the_settings_of_the_file_over_those_for_the_model(file: Pa
 
 def test_templates_ask_for_the_concept_and_for_the_others(file: Path) -> None:
     cells = plan_of(bench_file.load(str(file))).cells
-    asked = [(case.group, case.prompt, case.attribute, case.wanted) for case in cells[1].cases]
-    assert asked == [
+    cases_by_concepts = [(case.group, case.prompt, case.attribute, case.wanted) for case in cells[1].cases]
+    assert cases_by_concepts == [
         ("other", "a church", "object", "church"),
         ("erased", "a dog", "object", "dog"),
         ("other", "an owl", "object", "owl"),
@@ -146,7 +146,7 @@ def test_a_method_twice_is_told_though_it_is_written_in_two_ways(file: Path) -> 
 def read(file: Path) -> None:
     """All that is looked at before a model is loaded."""
     bench = bench_file.load(str(file))
-    _ = bench.measures, bench.asked
+    _ = bench.measures, bench.cases_by_concepts
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ COLUMNS = {"score": Column(0.0, 1.0, "higher"), "count": Column(0.0, math.inf), 
     "text", ["rate of hit", "mean of score", "sum of count", "fid of features", "clip-mmd of features"]
 )
 def test_a_measure_is_read_as_it_is_written(text: str) -> None:
-    assert str(Measure.parse(text).known(COLUMNS)) == text
+    assert str(Measure.parse(text).checked(COLUMNS)) == text
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_measure_is_read_as_it_is_written(text: str) -> None:
 )
 def test_what_is_no_measure_is_refused_with_the_nearest(text: str, error: type[Exception], named: str) -> None:
     with pytest.raises(error, match=named):
-        Measure.parse(text).known(COLUMNS)
+        Measure.parse(text).checked(COLUMNS)
 
 
 def test_a_mean_is_of_what_is_known_and_a_sum_is_as_many_times_as_much() -> None:
@@ -44,8 +44,8 @@ def test_a_mean_is_of_what_is_known_and_a_sum_is_as_many_times_as_much() -> None
     assert mean == pytest.approx(sum(values) / 400)
     assert (low, high) == pytest.approx((mean - reach, mean + reach), abs=0.15 * reach)
     assert (hits, judged) == (None, 400)
-    known = rows.drop_nulls()
-    assert Measure("sum", "count").value(known, None)[:3] == pytest.approx((400 * mean, 400 * low, 400 * high))
+    checked = rows.drop_nulls()
+    assert Measure("sum", "count").value(checked, None)[:3] == pytest.approx((400 * mean, 400 * low, 400 * high))
 
 
 def test_a_difference_is_by_pairs_so_that_what_all_share_adds_nothing() -> None:

@@ -49,7 +49,7 @@ def test_points_and_intervals_stand_where_their_values_are() -> None:
     assert point.along is not None
     assert point.across.high < point.x < point.across.low
     assert point.along.high < point.y < point.along.low
-    assert "Asked for by name 20\u202f% (6–51)" in point.told
+    assert "Asked for by name 20\u202f% (6–51)" in point.tooltip
 
 
 def test_better_is_up_and_to_the_right_whichever_way_a_measure_counts() -> None:

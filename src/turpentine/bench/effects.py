@@ -139,7 +139,7 @@ def _effect(group: str, label: str, before: _Rows, after: _Rows) -> Effect:
         broken_before=_broken_rate(base),
         broken_after=_broken_rate(edited),
         collapsed=edited["collapsed"],
-        moved=moved and moved["value"],
+        moved=moved["value"] if moved else None,
         errors=edited["errors"],
     )
 
@@ -149,8 +149,8 @@ def _hit_rate(row: Mapping[str, Any]) -> Rate | None:
 
 
 def _broken_rate(row: Mapping[str, Any]) -> Rate | None:
-    drawn = row["pictures"] - row["errors"]
-    return Rate(round(row["broken"] * drawn), drawn) if drawn and row["broken"] is not None else None
+    n = row["pictures"] - row["errors"]
+    return Rate(round(row["broken"] * n), n) if n and row["broken"] is not None else None
 
 
 def _rate_json(rate: Rate | None) -> dict[str, Any] | None:

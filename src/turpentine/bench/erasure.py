@@ -313,9 +313,9 @@ def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], 
 def _finished(folder: Path, plan: Plan, store: Store, record: RunFile) -> ErasureResult:
     """Put the edit and the rows into the run's folder, then the results, which say that the run is finished."""
     (recipe,) = plan.recipes
-    edit, made = store.changes.load(recipe), store.changes.made(recipe)
-    assert made  # or `load` had raised
-    _link(store.changes.folder / made.file, folder / next(name for name in EDITS if name.endswith(ending(edit))))
+    edit, entry = store.changes.load(recipe), store.changes.made(recipe)
+    assert entry  # or `load` had raised
+    _link(store.changes.folder / entry.file, folder / next(name for name in EDITS if name.endswith(ending(edit))))
     _link(store.results, folder / ROWS)
     result = _result(folder, plan, store, record, edit, pl.read_parquet(folder / ROWS, glob=False))
     record = record.finish(folder / RUN, edit.id, _seconds(plan, store), result.effects.to_json())
@@ -338,8 +338,8 @@ def _result(folder: Path, plan: Plan, store: Store, record: RunFile, edit: Chang
 def _seconds(plan: Plan, store: Store) -> Mapping[str, float]:
     """What making the edit took, and drawing the pictures of each line."""
     (recipe,) = plan.recipes
-    made = store.changes.made(recipe)
-    seconds = {"erase": made.seconds if made else 0.0}
+    entry = store.changes.made(recipe)
+    seconds = {"erase": entry.seconds if entry else 0.0}
     for phase, edit in (("before", None), ("after", recipe)):
         keys = [job.batch.key for job in plan.jobs if job.batch.state.recipe == edit]
         seconds[phase] = float(store.draws.gather(keys)["seconds"].sum())

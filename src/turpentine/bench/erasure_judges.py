@@ -70,4 +70,4 @@ def measures_for(judges: Sequence[Judge], more: Sequence[Measure] = ()) -> list[
     """
     columns = {name: column for judge in judges for name, column in judge.columns.items()}
     numbers = [Measure("mean", name) for name, column in columns.items() if column.is_number and column.direction]
-    return list(dict.fromkeys([HITS, MOVED, *(one.known(columns) for one in [*numbers, *more])]))
+    return list(dict.fromkeys([HITS, MOVED, *(one.checked(columns) for one in [*numbers, *more])]))

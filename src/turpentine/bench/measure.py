@@ -84,8 +84,8 @@ def pictures_of(rows: pl.DataFrame, store: Store) -> dict[Pair, Image.Image]:
     Raises:
         LedgerError: One is missing or damaged.
     """
-    drawn = rows.drop_nulls("image").select("prompt", "seed", "image")
-    names = {(prompt, seed): name for prompt, seed, name in drawn.iter_rows()}
+    pictures = rows.drop_nulls("image").select("prompt", "seed", "image")
+    names = {(prompt, seed): name for prompt, seed, name in pictures.iter_rows()}
     return {pair: store.picture(name) for pair, name in names.items()}
 
 

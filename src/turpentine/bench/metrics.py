@@ -63,14 +63,14 @@ class Measure:
     @classmethod
     def parse(cls, text: str) -> Measure:
         """Read a measure such as "rate of hit" or "mean of clip". Raises BadArgument, UnknownName."""
-        found = _TEXT.fullmatch(text.strip())
-        if found is None:
+        match = _TEXT.fullmatch(text.strip())
+        if match is None:
             raise BadArgument(f"{text!r} is no measure: write how and of what, such as 'rate of hit' or 'sum of feet'.")
-        if found[1] not in _KINDS:
-            raise UnknownName(f"No measure is called {found[1]!r}: {offer(found[1], _KINDS)}")
-        return cls(found[1], found[2], "lower" if found[1] in sets.MEASURES else None)
+        if match[1] not in _KINDS:
+            raise UnknownName(f"No measure is called {match[1]!r}: {offer(match[1], _KINDS)}")
+        return cls(match[1], match[2], "lower" if match[1] in sets.MEASURES else None)
 
-    def known(self, columns: Mapping[str, Column]) -> Measure:
+    def checked(self, columns: Mapping[str, Column]) -> Measure:
         """The measure with the direction of its column.
 
         Raises UnknownName for a column that no judge has, BadArgument for one that it cannot be of.
@@ -143,8 +143,8 @@ def _sum(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
 
 
 def _sum_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
-    known = not (rows[column].has_nulls() or base[column].has_nulls())
-    return _times(len(rows), _mean_difference(column, rows, base)) if known else NOTHING
+    is_whole = not (rows[column].has_nulls() or base[column].has_nulls())
+    return _times(len(rows), _mean_difference(column, rows, base)) if is_whole else NOTHING
 
 
 def _times(count: int, mean: Value) -> Value:
@@ -158,12 +158,12 @@ def _of_sets(name: str) -> _Kind:
     measure = sets.MEASURES[name]
 
     def value(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
-        found = [] if base is None else [part[column].drop_nulls().to_list() for part in (rows, base)]
-        if not found or min(map(len, found)) < 2:
+        both = [] if base is None else [part[column].drop_nulls().to_list() for part in (rows, base)]
+        if not both or min(map(len, both)) < 2:
             return NOTHING
         if not isinstance(rows[column].dtype, pl.Array | pl.List):
             raise BadArgument(f"The column {column} holds no features: take another measure than {name} of {column}.")
-        own, before = (np.asarray(part, dtype=np.float64) for part in found)
+        own, before = (np.asarray(part, dtype=np.float64) for part in both)
         if len(own) > SMALL:
             return Value(measure(own, before), judged=len(own))
         return Value(*set_distance(measure, own, before), judged=len(own))

@@ -32,8 +32,8 @@ class MethodEntry:
         """Such as "esd-x", or "esd-x steps=300"."""
         return " ".join([self.named.name, *(f"{key}={value}" for key, value in self.settings.items())])
 
-    def made(self, model: str) -> Any:
-        """The method. model: what `load` is told."""
+    def method_for(self, model: str) -> Any:
+        """Return the method with its defaults for a model; model: what `load` takes."""
         return replace(self.named.defaults(model), **self.settings)
 
 
@@ -65,9 +65,9 @@ def _method(value: Any) -> MethodEntry:
 
 def _setting(named: NamedMethod, key: str, value: Any) -> Any:
     """The value as the method's field has it."""
-    known = [each.name for each in fields(named.method)]
-    if key not in known:
-        raise UnknownName(f"The method {named.name} has no setting {key!r}: {offer(key, known)}")
+    names = [each.name for each in fields(named.method)]
+    if key not in names:
+        raise UnknownName(f"The method {named.name} has no setting {key!r}: {offer(key, names)}")
     hint = speakable(get_type_hints(named.method)[key])
     if hint is None:
         raise BadArgument(f"The setting {key} of {named.name} cannot be written in a file.")
@@ -98,10 +98,10 @@ def _concept(value: Any) -> Concept:
         return world_concept(value)
     if not isinstance(value, dict):
         raise BadArgument(f"{value!r} is no concept: write a text in quotation marks, or text, kind, templates, keep.")
-    known = [each.name for each in fields(Concept)]
+    names = [each.name for each in fields(Concept)]
     for key in value:
-        if key not in known:
-            raise UnknownName(f"A concept has no {key!r}: {offer(key, known)}")
+        if key not in names:
+            raise UnknownName(f"A concept has no {key!r}: {offer(key, names)}")
     try:
         return TypeAdapter(Concept).validate_python(value)
     except ValidationError as error:
@@ -119,7 +119,7 @@ def _measure(value: Any) -> Measure:
     return Measure.parse(str(value))
 
 
-def _told(read: Callable[[Any], Any]) -> BeforeValidator:
+def _validated(read: Callable[[Any], Any]) -> BeforeValidator:
     """A validator whose error keeps its place in the file."""
 
     def validator(value: Any) -> Any:
@@ -147,7 +147,7 @@ class BenchSpec(Section):
 
     title: of the table. about: what it shows. source: what it is a counterpart of, such as a paper's table.
     goal: what is wanted of the concepts: that pictures show them less, or more.
-    models: what `load` is told of each.
+    models: names or paths, as `load` takes them.
     concepts: erased one after the other; a list within the list is erased at once. concepts_from: a column of the file
         of prompts, in the place of `concepts`: whatever it names. kind: what sort of thing those are.
     methods, judges: names, or names with settings. measures: the table's numbers.
@@ -159,12 +159,12 @@ class BenchSpec(Section):
     source: str = ""
     goal: Goal = "erase"
     models: tuple[str, ...] = Field(min_length=1)
-    concepts: tuple[Annotated[tuple[Concept, ...], _told(_concepts)], ...] = ()
+    concepts: tuple[Annotated[tuple[Concept, ...], _validated(_concepts)], ...] = ()
     concepts_from: str | None = None
     kind: Kind = "object"
-    methods: tuple[Annotated[MethodEntry, _told(_method)], ...] = ()
-    judges: tuple[Annotated[JudgeEntry, _told(_judge)], ...] = ()
-    measures: tuple[Annotated[Measure, _told(_measure)], ...] = (Measure("rate", "hit", "higher"),)
+    methods: tuple[Annotated[MethodEntry, _validated(_method)], ...] = ()
+    judges: tuple[Annotated[JudgeEntry, _validated(_judge)], ...] = ()
+    measures: tuple[Annotated[Measure, _validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
     drawing: Drawing = Drawing()
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _told(_seeds)] = tuple(range(8))
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _validated(_seeds)] = tuple(range(8))
     cases: tuple[CaseRule, ...] = Field(min_length=1)

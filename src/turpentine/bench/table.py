@@ -59,7 +59,7 @@ class Table:
     """Numbers of one protocol, a row for each line, group of cases and measure, and for each label of the group.
 
     rows, as in SCHEMA:
-        cell: the line's id in the results. model: what `load` is told. method: what people call it, "" for the unedited
+        cell: the line's id in the results. model: as `load` takes it. method: what people call it, "" for the unedited
             model. concept: what is erased; several are joined by ", ".
         group: one of `groups.GROUPS`. label: of the cases, "" for the row of the whole group.
         measure: what the value is, such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1.
@@ -91,7 +91,7 @@ class Table:
 def tabulate(
     plan: Plan,
     results: pl.DataFrame,
-    made: Callable[[Recipe], Made | None],
+    edit_entry: Callable[[Recipe], Made | None],
     *,
     title: str = "",
     measures: Sequence[Measure] = (HITS,),
@@ -103,7 +103,7 @@ def tabulate(
     Args:
         plan: The lines of the table.
         results: As `results.parquet` has them.
-        made: Returns what became of a recipe, such as `store.changes.made`.
+        edit_entry: Returns what became of a recipe, such as `store.changes.made`.
         title: Of the table.
         measures: What is computed of each group of cases.
         goal: Whether pictures are to show the concepts less, or more.
@@ -114,7 +114,7 @@ def tabulate(
     """
     check_one_protocol([(cell.concept, cell.comparable) for cell in plan.cells])
     rows = [
-        {**_about(cell, made), **part}
+        {**_about(cell, edit_entry), **part}
         for cell, own, base in _paired(plan, results)
         for part in _parts(own, base, measures, goal, summaries)
     ]
@@ -145,16 +145,18 @@ def check_one_protocol(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> No
     for facts in plain[1:]:
         differing = [key for key in facts if key != "cases" and facts[key] != plain[0].get(key)]
         if differing:
-            told = ", ".join(f"{key} ({_short(plain[0].get(key))} and {_short(facts[key])})" for key in differing)
-            raise BadArgument(f"Lines of different protocols cannot stand in one table; they differ in {told}.")
+            differences = ", ".join(
+                f"{key} ({_short(plain[0].get(key))} and {_short(facts[key])})" for key in differing
+            )
+            raise BadArgument(f"Lines of different protocols cannot stand in one table; they differ in {differences}.")
 
 
 def _check_cases(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    asked: dict[str, str] = {}
+    cases_of: dict[str, str] = {}
     for concept, facts in protocols:
-        if asked.setdefault(concept, facts["cases"]) != facts["cases"]:
+        if cases_of.setdefault(concept, facts["cases"]) != facts["cases"]:
             raise BadArgument(
-                f"Lines about {concept or 'no concept'} were asked for different prompts ({asked[concept][:8]} and "
+                f"Lines about {concept or 'no concept'} were asked for different prompts ({cases_of[concept][:8]} and "
                 f"{facts['cases'][:8]}): a rate of easier ones would look like a better method, so give each its table."
             )
 
@@ -180,8 +182,8 @@ def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Cell, pl.DataFr
         yield cell, parts[cell.id,], base
 
 
-def _about(cell: Cell, made: Callable[[Recipe], Made | None]) -> dict[str, Any]:
-    edit = made(cell.recipe) if cell.recipe else None
+def _about(cell: Cell, edit_entry: Callable[[Recipe], Made | None]) -> dict[str, Any]:
+    edit = edit_entry(cell.recipe) if cell.recipe else None
     return {
         "cell": cell.id,
         "model": cell.source.load,
@@ -236,9 +238,9 @@ def _numbers(
 
 def _state(rows: pl.DataFrame, base: pl.DataFrame | None) -> dict[str, Any]:
     """Is what was drawn sound?"""
-    drawn = rows.filter(pl.col("error").is_null())
+    sound = rows.filter(pl.col("error").is_null())
     return {
-        "broken": drawn["broken"].is_not_null().mean() if "broken" in rows.columns else None,
+        "broken": sound["broken"].is_not_null().mean() if "broken" in rows.columns else None,
         "collapsed": collapse(rows, base)["collapsed"].mean() if "thumbnail" in rows.columns else None,
-        "errors": len(rows) - len(drawn),
+        "errors": len(rows) - len(sound),
     }

@@ -84,7 +84,7 @@ def bench(
 
     with busy("Reading the bench"):
         chosen = load(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])])
-        _ = chosen.measures, chosen.asked  # what is wrong in them is said before a model is loaded
+        _ = chosen.measures, chosen.cases_by_concepts  # what is wrong in them is said before a model is loaded
     for judge in (entry.judge for entry in chosen.spec.judges):
         if judge.download:
             warn(f"The judge {judge.name} needs {judge.download}: it is fetched now.")
@@ -95,9 +95,16 @@ def bench(
         return _show_estimate(plan, store.folder, json)
     if work.retry:
         store.forget_errors()
-    where = {"backend": backend, "workers": work.workers, "threads": work.threads, "address": address}
     with Phases(PHASES) as progress:
-        results = backends.run(plan, store, progress=progress, **where)
+        results = backends.run(
+            plan,
+            store,
+            backend=backend,
+            workers=work.workers,
+            threads=work.threads,
+            address=address,
+            progress=progress,
+        )
     table = chosen.table(plan, results, store)
     with busy("Writing the report"):
         from turpentine.report.card import write_model_cards

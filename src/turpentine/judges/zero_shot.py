@@ -139,7 +139,7 @@ class ZeroShot:
     def _label_vectors(self) -> Float[Tensor, "label feature"]:
         texts = [template.replace("{}", text) for text in self.descriptions.values() for template in self.templates]
         vectors = self._towers.of_texts(texts).double()
-        means = vectors.unflatten(0, (len(self.descriptions), len(self.templates))).mean(dim=1)
+        means = vectors.reshape(len(self.descriptions), len(self.templates), -1).mean(dim=1)
         return F.normalize(means, dim=-1)
 
     @cached_property

@@ -26,7 +26,7 @@ def again(result: ErasureResult) -> str:
     method, protocol = result.run.identity["method"], result.run.identity["protocol"]
     concepts = [_concept(concept) for concept in result.concepts]
     what = concepts[0] if len(concepts) == 1 else f"[{', '.join(concepts)}]"
-    drawn = {name: protocol[name] for name in _PROTOCOL if name in protocol}
+    drawing = {name: protocol[name] for name in _PROTOCOL if name in protocol}
     model, judges = list(_model(result)), _judges(result)
     return "\n".join(
         [
@@ -38,7 +38,7 @@ def again(result: ErasureResult) -> str:
             *model,
             *_lost(method),
             f"method = tp.methods.{one_line(method['name'])}({_arguments(_settings(method))})",
-            f"protocol = Protocol({_arguments(drawn)})",
+            f"protocol = Protocol({_arguments(drawing)})",
             judges,
             f'result = run_erasure(model, method, {what}, "run", protocol=protocol, judges=judges{_goal(result)})',
             "write_report(result)",
@@ -113,8 +113,8 @@ def _dtype(name: str, dtype: str, device: str) -> list[str]:
 
 def _settings(method: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that differ from the method's defaults; all of them if the method is not known here."""
-    known = methods().get(method["name"])
-    defaults = {} if known is None else {f.name: f.default for f in fields(known) if f.default is not MISSING}
+    cls = methods().get(method["name"])
+    defaults = {} if cls is None else {f.name: f.default for f in fields(cls) if f.default is not MISSING}
     return {
         name: ... if name in _objects(method) else value
         for name, value in method["settings"].items()
@@ -130,8 +130,8 @@ def _lost(method: Mapping[str, Any]) -> Iterator[str]:
 
 def _objects(method: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a record holds only as they print: texts where the method's field takes none."""
-    known = methods().get(method["name"])
-    hints = get_type_hints(known) if known else {}
+    cls = methods().get(method["name"])
+    hints = get_type_hints(cls) if cls else {}
     return {
         name: value
         for name, value in method["settings"].items()

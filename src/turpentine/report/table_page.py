@@ -68,7 +68,7 @@ def render_bench(
     results: the rows of `results.parquet`, and sha256: of that file. picture: gives a picture by its name. methods:
     names of the methods with their facts, as `bench.methods.facts_of` has them.
     """
-    shown, each = columns(table), lines(table)
+    all_columns, each = columns(table), lines(table)
     whole = pooled(each)
     has_parts = len(each) > len(whole)
     return fill(
@@ -76,17 +76,17 @@ def render_bench(
         script="sort.js",
         title=table.title or "Bench",
         lead=_lead(each, results),
-        columns=shown,
+        columns=all_columns,
         failures=failures(each, results),
-        scatter=scatter(shown, whole, each if has_parts else ()),
+        scatter=scatter(all_columns, whole, each if has_parts else ()),
         width=WIDTH,
         height=HEIGHT,
         whole=whole if has_parts else [],
         each=each,
         has_collapse=any(line.collapsed is not None for line in each),
-        grids=grids(results, picture, amplifies(shown)),
+        grids=grids(results, picture, amplifies(all_columns)),
         protocol=facts.protocol(table),
-        asked=facts.asked(table),
+        prompt_sets=facts.prompt_sets(table),
         settings=facts.settings(methods),
         citation=facts.citation(table, sha256),
         command=command,

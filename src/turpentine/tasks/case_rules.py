@@ -98,10 +98,10 @@ def cases_of(
 def values_in(rules: Sequence[CaseRule], column: str, folder: Path | None = None) -> tuple[str, ...]:
     """What a column of the files of prompts names, each once. Raises BadArgument if no file has it."""
     rows = [row for rule in rules if isinstance(rule, FileCases) for row in _rows(rule, folder, column)]
-    found = dict.fromkeys(row.labels[column] for row in rows)
-    if not found:
+    values = dict.fromkeys(row.labels[column] for row in rows)
+    if not values:
         raise BadArgument(f"No file of prompts names anything in a column {column!r}: give concepts.")
-    return tuple(found)
+    return tuple(values)
 
 
 def wanted_in(rule: FileCases, folder: Path | None = None) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,7 @@ def erasure_cases(concept: Concept | Sequence[Concept]) -> list[Case]:
     concepts = _as_tuple(concept)
     gone = [named for named in (look_up(one.text) for one in concepts) if named]
     keep = [text for one in concepts for text in one.keep]
-    cases = chain(*map(_erased, concepts), *map(_implied, gone), _kept(gone, keep))
+    cases = chain(*map(_erased, concepts), *map(_implied, gone), _preserved(gone, keep))
     return sorted(dict.fromkeys(cases), key=lambda case: list(GROUPS).index(case.group))
 
 
@@ -165,8 +165,8 @@ def _variations(named: Named) -> dict[str, list[str]]:
                 f"{name}, with a colour": [object_caption(name, colour=colour) for colour in colours],
             }
         case "style":
-            drawn = [obj for obj in TEN if name in styles_of(obj)]
-            return {f"{name}, with an object": [object_caption(obj, name) for obj in spread(drawn, 6)]}
+            objects = [obj for obj in TEN if name in styles_of(obj)]
+            return {f"{name}, with an object": [object_caption(obj, name) for obj in spread(objects, 6)]}
         case "colour":
             return {f"{name}, with an object": [object_caption(obj, colour=name) for obj in spread(TEN, 6)]}
         case "artist":
@@ -180,13 +180,13 @@ def _variations(named: Named) -> dict[str, list[str]]:
 def _implied(named: Named) -> Iterator[Case]:
     """Prompts that show a thing without naming it: scenes of an object, titles of an artist's works."""
     if named.kind == "object":
-        scenes = [scene for scene, shown in SCENES.items() if shown == named.name]
+        scenes = [scene for scene, obj in SCENES.items() if obj == named.name]
         yield from (Case("scene", scene, prompt, *named) for scene in scenes for prompt in with_tails(scene))
     if named.kind == "artist":
         yield from (Case("scene", work.title, work.title, *named) for work in WORKS if work.artist == named.name)
 
 
-def _kept(gone: Sequence[Named], keep: Sequence[str]) -> Iterator[Case]:
+def _preserved(gone: Sequence[Named], keep: Sequence[str]) -> Iterator[Case]:
     """What must not change: objects, styles, colours and works, and a scene's own kind where a scene is erased."""
     near = dict.fromkeys([*chain(*map(_neighbours, gone)), *(named for named in map(look_up, keep) if named)])
     kin = {_KIN.get(named.kind, named.kind) for named in gone}
@@ -222,9 +222,9 @@ def _is_gone(kind: str, name: str, gone: Sequence[Named]) -> bool:
 
 
 def _other_scenes(gone: Sequence[Named]) -> Iterator[Case]:
-    for scene, shown in SCENES.items():
+    for scene, obj in SCENES.items():
         if ("scene", scene) not in gone:
-            yield Case("other", scene, scene, "object", shown)
+            yield Case("other", scene, scene, "object", obj)
 
 
 def _neighbours(named: Named) -> Iterator[Named]:

@@ -29,7 +29,7 @@ def test_a_trial_tells_what_steps_take_from_what_comes_once(tmp_path: Path, monk
     one, slow = Bench(things=FEW, protocol=SMALL), Slow()
     protocol = replace(SMALL, steps=50)
     plan = Plan([Cell(one.source, one.unedited.cases, protocol, one.unedited.judges)])
-    monkeypatch.setattr(estimate.Easel, "model", lambda self, source: slow)
+    monkeypatch.setattr(estimate.ModelCache, "model", lambda self, source: slow)
     monkeypatch.setattr(estimate.time, "monotonic", lambda: slow.now)
     found = estimate.estimate(plan, Store(tmp_path))
     assert found.pictures == 4

@@ -61,12 +61,12 @@ def judged(judge: Judge, spec: JudgeSpec, drawn: Drawn, references: Sequence[Ima
     """
     lacking = [_lacking(index, spec, drawn, references) for index in range(len(drawn.batch))]
     rows = [index for index, error in enumerate(lacking) if error is None]
-    told: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
     if "prompt" in spec.needs:
-        told["prompts"] = [drawn.batch.pairs[index][0] for index in rows]
+        inputs["prompts"] = [drawn.batch.pairs[index][0] for index in rows]
     if "reference" in spec.needs:
-        told["references"] = [references[index] for index in rows]
-    scores = judge([image for index in rows if (image := drawn.images[index])], **told)
+        inputs["references"] = [references[index] for index in rows]
+    scores = judge([image for index in rows if (image := drawn.images[index])], **inputs)
     _check(scores, spec, len(rows))
     return _spread(scores, rows, lacking)
 

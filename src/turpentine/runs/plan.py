@@ -80,7 +80,7 @@ class Plan:
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
         """The batches to draw and judge, each once, those of one state together."""
-        return tuple(job for state, asked in self._asked.items() for job in self._jobs(state, asked))
+        return tuple(job for state, judges_of in self._judges_of.items() for job in self._jobs(state, judges_of))
 
     @cached_property
     def counts(self) -> Counts:
@@ -88,7 +88,7 @@ class Plan:
         return Counts(
             cells=len(self.cells),
             pictures=sum(len(pairs) for cell in self.cells for pairs in cell.pictures.values()),
-            drawn=sum(map(len, self._asked.values())),
+            drawn=sum(map(len, self._judges_of.values())),
             erasures=sum(cell.recipe is not None for cell in self.cells),
             edits=len(self.recipes),
             judged=sum(len(job.batch) * len(job.judges) for job in self.jobs),
@@ -113,27 +113,27 @@ class Plan:
     @cached_property
     def _places(self) -> dict[State, dict[Pair, Job]]:
         """Which job of a state each of its pictures is in."""
-        found: dict[State, dict[Pair, Job]] = {}
+        jobs_by_pair: dict[State, dict[Pair, Job]] = {}
         for job in self.jobs:
-            found.setdefault(job.batch.state, {}).update(dict.fromkeys(job.batch.pairs, job))
-        return found
+            jobs_by_pair.setdefault(job.batch.state, {}).update(dict.fromkeys(job.batch.pairs, job))
+        return jobs_by_pair
 
     @cached_property
-    def _asked(self) -> dict[State, dict[Pair, tuple[JudgeSpec, ...]]]:
+    def _judges_of(self) -> dict[State, dict[Pair, tuple[JudgeSpec, ...]]]:
         """The pictures of each state with their judges: states without an edit first."""
-        asked: dict[State, dict[Pair, tuple[JudgeSpec, ...]]] = {}
+        judges_of: dict[State, dict[Pair, tuple[JudgeSpec, ...]]] = {}
         for cell in self.cells:
             compares = any("reference" in judge.needs for judge in cell.judges)
             for case, state, seeds in cell.asked():
                 pairs = [(case.prompt, seed) for seed in seeds]
-                _ask(asked.setdefault(state, {}), pairs, cell.judges)
+                _ask(judges_of.setdefault(state, {}), pairs, cell.judges)
                 if compares:
-                    _ask(asked.setdefault(state.unedited, {}), pairs, ())
-        return dict(sorted(asked.items(), key=lambda each: each[0].recipe is not None))
+                    _ask(judges_of.setdefault(state.unedited, {}), pairs, ())
+        return dict(sorted(judges_of.items(), key=lambda each: each[0].recipe is not None))
 
-    def _jobs(self, state: State, asked: Mapping[Pair, tuple[JudgeSpec, ...]]) -> Iterator[Job]:
-        for pairs in cut(asked, self._batch_size(state)):
-            yield Job(Batch(state, pairs), tuple(dict.fromkeys(judge for pair in pairs for judge in asked[pair])))
+    def _jobs(self, state: State, judges_of: Mapping[Pair, tuple[JudgeSpec, ...]]) -> Iterator[Job]:
+        for pairs in cut(judges_of, self._batch_size(state)):
+            yield Job(Batch(state, pairs), tuple(dict.fromkeys(judge for pair in pairs for judge in judges_of[pair])))
 
     def _batch_size(self, state: State) -> int:
         return min(cell.protocol.batch_size for cell in self.cells if cell.source == state.source)
@@ -162,7 +162,7 @@ def _chunks(pairs: Sequence[Pair], size: int) -> Iterator[tuple[Pair, ...]]:
         yield tuple(pairs[start : start + size])
 
 
-def _ask(asked: dict[Pair, tuple[JudgeSpec, ...]], pairs: Iterable[Pair], judges: tuple[JudgeSpec, ...]) -> None:
+def _ask(judges_of: dict[Pair, tuple[JudgeSpec, ...]], pairs: Iterable[Pair], judges: tuple[JudgeSpec, ...]) -> None:
     for pair in pairs:
-        before = asked.get(pair, ())
-        asked[pair] = judges if before in ((), judges) else tuple(dict.fromkeys((*before, *judges)))
+        before = judges_of.get(pair, ())
+        judges_of[pair] = judges if before in ((), judges) else tuple(dict.fromkeys((*before, *judges)))

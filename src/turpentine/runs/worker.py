@@ -10,8 +10,8 @@ from itertools import groupby
 
 from turpentine.judges import Judge
 from turpentine.models import Model
-from turpentine.runs.async_writer import Behind
-from turpentine.runs.executor import Studio
+from turpentine.runs.async_writer import AsyncWriter
+from turpentine.runs.executor import Executor
 from turpentine.runs.leases import EXPIRES, Lease, Leases
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.retry import GivenUp
@@ -48,8 +48,8 @@ class Worker:
         self._plan, self._store = plan, store
         self._progress = progress or (lambda phase, done, total: None)
         self._leases = Leases(store.leases, expires)
-        self._studio = Studio(plan, store, self._leases, models=models, judges=judges, strict=strict)
-        self._behind = Behind()
+        self._executor = Executor(plan, store, self._leases, models=models, judges=judges, strict=strict)
+        self._writer = AsyncWriter()
         self._stop = stop
         self._done: int | None = None
 
@@ -59,9 +59,9 @@ class Worker:
         Raises OSError as the file system does, LedgerError for a damaged file, and as models and judges load.
         """
         with ExitStack() as at_end:
-            at_end.callback(self._studio.clear)
+            at_end.callback(self._executor.clear)
             at_end.callback(self._leases.close)
-            at_end.enter_context(self._behind)
+            at_end.enter_context(self._writer)
             while (left := self._left()) and not self._stop():
                 if not self._go_round(left):
                     time.sleep(_WAIT)
@@ -74,7 +74,7 @@ class Worker:
             LedgerError: For a damaged file.
         """
         with ExitStack() as at_end:
-            at_end.callback(self._studio.clear)
+            at_end.callback(self._executor.clear)
             at_end.callback(self._leases.close)
             for recipe in self._plan.recipes:
                 while not (self._is_made(recipe) or self._stop()):
@@ -83,14 +83,14 @@ class Worker:
     def _left(self) -> list[Job]:
         """What is not done."""
         left = self._store.missing(self._plan)
-        self._tell(self._pictures - sum(len(job.batch) for job in left))
+        self._report(self._pictures - sum(len(job.batch) for job in left))
         return left
 
     @cached_property
     def _pictures(self) -> int:
         return sum(len(job.batch) for job in self._plan.jobs)
 
-    def _tell(self, done: int) -> None:
+    def _report(self, done: int) -> None:
         if done != self._done:
             self._done = done
             self._progress("pictures", done, self._pictures)
@@ -102,7 +102,7 @@ class Worker:
             if state.recipe is None or self._is_made(state.recipe):
                 for job in jobs:
                     worked |= not self._stop() and self._take(job)
-            self._behind.settle()
+            self._writer.settle()
         return worked
 
     def _is_made(self, recipe: Recipe) -> bool:
@@ -124,7 +124,7 @@ class Worker:
             if folder.is_dir() and any(folder.iterdir()):
                 deaths = 0  # it gets further each time
             try:
-                change = self._studio.make(recipe, folder, deaths, partial(self._progress, "edit"))
+                change = self._executor.make(recipe, folder, deaths, partial(self._progress, "edit"))
                 changes.put(recipe, change, time.monotonic() - start)
             except GivenUp as error:
                 changes.put_error(recipe, str(error))
@@ -138,7 +138,7 @@ class Worker:
         if lease is None:
             return False
         if lease.deaths:
-            self._behind.settle()  # should this worker be lost too, it takes nothing else with it
+            self._writer.settle()  # should this worker be lost too, it takes nothing else with it
         if self._store.is_done(self._plan, job):
             self._leases.release(lease, done=True)
         else:
@@ -146,24 +146,24 @@ class Worker:
         return True
 
     def _work(self, job: Job, lease: Lease) -> None:
-        self._studio.load(job.batch.state.source)
+        self._executor.load(job.batch.state.source)
         start = time.monotonic()
-        kept = self._store.drawn(job.batch)
-        drawn = kept or self._studio.draw(job.batch, lease.deaths)
+        stored = self._store.drawn(job.batch)
+        drawing = stored or self._executor.draw(job.batch, lease.deaths)
         seconds = time.monotonic() - start
-        if kept is None and lease.deaths:  # it may be a judge that ends workers
-            self._store.put_drawn(drawn, seconds)
-            kept = drawn
-        scores = {judge: self._studio.judge(judge, job, drawn, lease.deaths) for judge in self._unjudged(job)}
+        if stored is None and lease.deaths:  # it may be a judge that ends workers
+            self._store.put_drawn(drawing, seconds)
+            stored = drawing
+        scores = {judge: self._executor.judge(judge, job, drawing, lease.deaths) for judge in self._unjudged(job)}
 
         def write() -> None:
-            if kept is None:
-                self._store.put_drawn(drawn, seconds)
+            if stored is None:
+                self._store.put_drawn(drawing, seconds)
             for judge, part in scores.items():
                 self._store.scores(judge).put(self._plan.score_key(job, judge), part)
             self._leases.release(lease, done=True)
 
-        self._behind.put(write, lambda: self._tell((self._done or 0) + len(job.batch)))
+        self._writer.put(write, lambda: self._report((self._done or 0) + len(job.batch)))
 
     def _unjudged(self, job: Job) -> list[JudgeSpec]:
         return [judge for judge in job.judges if self._plan.score_key(job, judge) not in self._store.scores(judge)]

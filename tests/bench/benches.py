@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from bench.stubs import Nudge
+from bench.stubs import DESCRIPTION, Nudge
 
 from turpentine.concepts import Concept
 from turpentine.runs.plan import Plan
@@ -14,7 +14,7 @@ from turpentine.runs.protocol import Protocol
 from turpentine.runs.specs import Cell, JudgeSpec, Source
 from turpentine.tasks.cases import Case
 
-SOURCE = Source("toy", "ab" * 32, "float32")
+SOURCE = Source("toy", DESCRIPTION, "float32")
 See = Callable[[Cell, Case, int], Mapping[str, Any]]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +28,19 @@ from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
 from turpentine.emoji.train.assemble import pipeline
-from turpentine.emoji.train.loop import Run, Schedule
+from turpentine.emoji.train.loop import Loss, Run, Schedule
 from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.stages import Recipe
 from turpentine.emoji.world import SCENES
 
 WORKER = Path(__file__).with_name("training_worker.py")
+
+
+def state_in(folder: Path) -> Path:
+    """The file of a training's state."""
+    [path] = folder.glob("[0-9a-f]*.safetensors")
+    return path
 
 
 def start(folder: Path, updates: int) -> subprocess.Popen:
@@ -50,14 +58,15 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     assert start(calm, 16).wait() == 0
     process = start(killed, 16)
-    wait_for((killed / "small.checkpoint.safetensors").exists)
+    wait_for(lambda: any(killed.glob("[0-9a-f]*.safetensors")))
     process.send_signal(signal.SIGKILL)
     process.wait()
     again = start(killed, 16)
     said = again.communicate()[0]
     assert again.returncode == 0 and "continuing at update" in said
-    expected, got = (load_file(folder / "small.checkpoint.safetensors") for folder in (calm, killed))
+    expected, got = (load_file(state_in(folder)) for folder in (calm, killed))
     assert expected.keys() == got.keys()
+    assert expected.pop("log/seconds").shape == got.pop("log/seconds").shape
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
@@ -65,10 +74,22 @@ def test_the_log_has_each_update_once_after_a_resume(tmp_path: Path) -> None:
     torch.manual_seed(0)
     vae = autoencoder.build((8, 8), 1, 16)
     loss = autoencoder.loss(vae, 2, 16)
-    for updates in (6, 10):
-        Run("small", vae, Schedule(updates=updates, lr=1e-3, checkpoint_every=4), tmp_path).train(
-            loss, lambda line: None
-        )
+    weights = {name: weight.clone() for name, weight in vae.state_dict().items()}
+
+    def stopped_after(updates: float) -> Loss:
+        def drawn(rng: np.random.Generator) -> torch.Tensor:
+            if run.step >= updates:
+                raise KeyboardInterrupt
+            return loss(rng)
+
+        return drawn
+
+    for updates in (6, math.inf):
+        vae.load_state_dict(weights)
+        run = Run("small", vae, Schedule(updates=10, lr=1e-3, checkpoint_every=4), tmp_path)
+        with suppress(KeyboardInterrupt):
+            run.train(stopped_after(updates), (said := []).append)
+    assert said[0] == "small: continuing at update 4 of 10"
     steps = [line.split(",")[0] for line in (tmp_path / "small.csv").read_text().splitlines()[1:]]
     assert steps == [str(n) for n in range(1, 11)]
 
@@ -99,7 +120,7 @@ def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -
         return module.weight.sum()
 
     run.train(loss, lambda line: None)
-    last = load_file(tmp_path / "small.checkpoint.safetensors")["weights/weight"].item()
+    last = load_file(state_in(tmp_path))["weights/weight"].item()
     average = seen[0]
     for step, weight in enumerate([seen[1], last], start=1):
         decay = min(0.5, (1 + step) / (10 + step))

@@ -14,10 +14,11 @@ from PIL import Image
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_images
 from turpentine.core.plugins import methods
 from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.erase.cad_amplify import CadAmplify
-from turpentine.erase.examples import check_source, digest_of, fitted, from_model, from_world
+from turpentine.erase.examples import check_source, fitted, from_model, from_world
 from turpentine.models import Model, count_rows
 
 CHURCH = Concept("church")
@@ -70,7 +71,7 @@ def test_zeroing_helps_to_denoise_the_pictures(sd1: Model) -> None:
         after = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
     assert after.provenance.found["objective"][0] > edit.provenance.found["objective"][0]
     assert edit.provenance.found["predicted_rise"][0] > 0
-    assert edit.provenance.found["shown"] == digest_of(pictures())
+    assert edit.provenance.found["shown"] == digest_images(pictures())
 
 
 def test_rows_are_counted_and_told(sd1: Model) -> None:
@@ -97,8 +98,8 @@ class Still:
 def test_generated_pictures_follow_no_guidance_of_the_model(sd1: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = from_model(sd1, ["church"], [0], steps=2, guidance_scale=7.5)
     monkeypatch.setattr(sd1, "guidance", Still())
-    assert digest_of(from_model(sd1, ["church"], [0], steps=2, guidance_scale=7.5)) == digest_of(plain)
-    assert digest_of(sd1.generate(["church"], seeds=[0], steps=2)) != digest_of(plain)
+    assert digest_images(from_model(sd1, ["church"], [0], steps=2, guidance_scale=7.5)) == digest_images(plain)
+    assert digest_images(sd1.generate(["church"], seeds=[0], steps=2)) != digest_images(plain)
 
 
 def test_pictures_come_from_files_too(sd1: Model, tmp_path: Path) -> None:
@@ -126,8 +127,8 @@ def test_the_worlds_pictures_are_ones_that_the_judge_gets_right(concept: Concept
     assert len({image.tobytes() for image in shown}) == 5
     best = load_judge().probabilities(shown)[concept.kind].argmax(1)
     assert {ANSWERS[concept.kind][int(index)] for index in best} == {concept.text}
-    assert digest_of(shown) == digest_of(from_world(concept, 5, seed=1, size=32))
-    assert digest_of(shown) != digest_of(from_world(concept, 5, seed=2, size=32))
+    assert digest_images(shown) == digest_images(from_world(concept, 5, seed=1, size=32))
+    assert digest_images(shown) != digest_images(from_world(concept, 5, seed=2, size=32))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from bench.stubs import DESCRIPTION
 from PIL import Image
 
 from turpentine.bench import Case, ErasureResult, Plan, Protocol, Store, erasure_cases, tabulate
@@ -65,7 +66,7 @@ def fake_result(
     cases = tuple(cases if cases is not None else erasure_cases(concept))
     judge = KnowingJudge()
     specs = {JudgeSpec.of(one): one for one in (judge, PictureStatistics(), PixelChange())}
-    source = Source("emoji", "ab" * 32, "float32")
+    source = Source("emoji", DESCRIPTION, "float32")
     common = (cases, Protocol(seeds=tuple(range(seeds))), tuple(specs))
     edited = Cell.edited(source, METHOD, [concept], *common, name="ESD")
     plan, store = Plan([Cell(source, *common, concepts=(concept,)), edited]), Store(folder / ".store")
@@ -87,7 +88,7 @@ def fake_result(
         "measures": [asdict(measure) for measure in (HITS, MOVED)],
         "versions": {"turpentine": "0.1.0", "torch": "2.13.0"},
     }
-    identity = {"method": dict(METHOD), "protocol": edited.comparable, "goal": goal}
+    identity = {"method": dict(METHOD), "model": dict(DESCRIPTION), "protocol": edited.comparable, "goal": goal}
     run = RunFile(identity, about, "2025-11-22T08:00:00+00:00", seconds={"erase": 28.1, "before": 41.0, "after": 42.2})
     rows = compact(plan, store).frame
     table = tabulate(plan, rows, store.changes.made, measures=(HITS, MOVED), goal=goal, summaries=True)
@@ -103,8 +104,6 @@ _MODEL = {
     "parameters": 17_300_000,
     "device": "cpu",
     "dtype": "float32",
-    "base": "ab" * 32,
-    "edits": [],
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from bench.stubs import DESCRIPTION
 from PIL import Image
 from report.fake import KnowingJudge, picture_of, truth_of
 
@@ -24,7 +25,7 @@ from turpentine.runs.results import Results, compact
 from turpentine.runs.specs import Cell, JudgeSpec, Source, State
 from turpentine.runs.store import Store
 
-SOURCE = Source("emoji", "ab" * 32, "float32")
+SOURCE = Source("emoji", DESCRIPTION, "float32")
 
 # How often a picture is as asked for, by method and group; what is missing is as in the unedited model.
 SKILL: Mapping[str, Mapping[str, float]] = {

@@ -185,7 +185,7 @@ def test_a_ray_cluster_of_two_nodes_loses_a_worker_and_the_driver_and_gives_the_
     driver = drive(tmp_path, cluster, 2)
     wait_for(lambda: holders(store) != set())
     os.kill(holders(store).pop(), signal.SIGKILL)
-    wait_for(lambda: len(store.draws.keys()) >= 3)
+    wait_for(lambda: len(list((tmp_path / "draws").glob("*.parquet"))) >= 3)
     driver.kill()
     driver.wait()
     out, _ = drive(tmp_path, cluster, 2).communicate(timeout=240)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench.stubs import CASES, QUICK, Nudge, StubJudge
+from bench.stubs import CASES, DESCRIPTION, QUICK, Nudge, StubJudge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from turpentine.runs.plan_file import FORMAT, read_plan, write_plan
 from turpentine.runs.specs import Batch, Cell, Item, JudgeSpec, Recipe, Source, State
 from turpentine.tasks.cases import Case
 
-SOURCE = Source("toy", "ab" * 32, "float32")
+SOURCE = Source("toy", DESCRIPTION, "float32")
 JUDGE = JudgeSpec.of(StubJudge())
 COMPARES = JudgeSpec("distance", {"on": "edges"}, {"name": "distance"}, frozenset({"reference"}), ("distance",))
 CHURCH, DOG = Concept("church", keep=("house",)), Concept("dog", templates=("{}", "a {}"))
@@ -53,11 +53,8 @@ def test_a_prompt_with_many_seeds_is_cut_the_same_in_whatever_company(
 def test_keys_are_sha256_of_what_they_are_of() -> None:
     [state] = cell().pictures
     facts = (
-        {
-            "base": "ab" * 32,
-            "dtype": "float32",
-            "edits": [],
-        },
+        sha256(DESCRIPTION),
+        None,
         {"guidance_scale": 4.0, "negative_prompt": "", "size": None, "solver": "ddim", "steps": 1},
     )
     assert state.digest == sha256(list(facts))
@@ -72,9 +69,7 @@ def sha256(content: object) -> str:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"source": replace(SOURCE, base="cd" * 32)},
-        {"source": replace(SOURCE, dtype="float16")},
-        {"source": replace(SOURCE, edits=("ef" * 32,))},
+        *({"source": replace(SOURCE, model={**DESCRIPTION, name: "other"})} for name in DESCRIPTION),
         {"protocol": replace(QUICK, steps=2)},
         {"protocol": replace(QUICK, guidance_scale=1.0)},
         {"protocol": replace(QUICK, solver="euler")},

@@ -5,7 +5,7 @@ from turpentine.bench.erasure import ErasureResult, load_erasure, run_erasure
 from turpentine.bench.measure import Measurement, measure
 from turpentine.bench.table import Table, tabulate
 from turpentine.emoji.lexicon import world_concept
-from turpentine.runs.ledger import Ledger, LedgerError
+from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
@@ -25,7 +25,6 @@ __all__ = [
     "Effects",
     "ErasureResult",
     "JudgeSpec",
-    "Ledger",
     "LedgerError",
     "Measurement",
     "Plan",

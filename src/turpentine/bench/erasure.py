@@ -23,7 +23,7 @@ from turpentine.concepts import Concept
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EditError, TurpentineError
 from turpentine.core.progress import Progress
-from turpentine.edits import Change, load_change, stack_of
+from turpentine.edits import Change, load_change
 from turpentine.edits.provenance import library_versions
 from turpentine.judges import Judge
 from turpentine.models import Model
@@ -266,7 +266,7 @@ def _identity(method: Method, edited: Cell, goal: Goal, measures: Sequence[Measu
     return {
         "concept": [asdict(one) for one in edited.concepts],
         "method": facts_of(method),
-        "model": edited.source.facts,
+        "model": edited.source.model,
         "protocol": edited.comparable,
         **({"measures": [str(measure) for measure in measures]} if measures else {}),
         **({"goal": goal} if goal != "erase" else {}),
@@ -275,7 +275,7 @@ def _identity(method: Method, edited: Cell, goal: Goal, measures: Sequence[Measu
 
 def _about(model: Model, judges: Iterable[JudgeSpec], measures: Iterable[Measure]) -> dict[str, Any]:
     return {
-        "model": {**model.describe(), "base": model.fingerprint, "edits": list(stack_of(model).ids)},
+        "model": model.describe(),
         "judges": [{"name": judge.name, "settings": dict(judge.settings)} for judge in judges],
         "measures": [asdict(measure) for measure in measures],
         "versions": library_versions(),

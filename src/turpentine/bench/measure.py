@@ -14,6 +14,7 @@ from PIL import Image
 from turpentine.core.progress import Progress
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.models import Model
+from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.rows import cell_rows
@@ -73,8 +74,8 @@ def measure(
 
     with _store_or_temporary(store) as opened:
         plan = Plan([cell])
-        Worker(plan, opened, models={source: model}, judges=judges, strict=True, progress=count_pictures).run()
-        rows = cell_rows(cell, plan, opened).drop("error")
+        worker = Worker(plan, opened, models={source: model}, judges=judges, strict=True, progress=count_pictures)
+        rows = until_whole(worker.run, lambda: cell_rows(cell, plan, opened)).drop("error")
         return Measurement(rows, pictures_of(rows, opened), cell.comparable)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +14,8 @@ import torch
 from torch import Tensor
 
 from turpentine.core.errors import EditError, NotFinite
-from turpentine.core.sealed import digest, read_sealed, write_sealed
+from turpentine.core.hashing import digest, digest_tensor
+from turpentine.core.sealed import read_sealed, write_sealed
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
 from turpentine.models import Model
@@ -79,10 +78,9 @@ class Edit:
     @cached_property
     def id(self) -> str:
         """SHA-256, in hex, over the tensors, the strength and the base: the same change has the same id."""
-        digests = {name: digest(tensor) for name, tensor in self.deltas.items()}
+        digests = {name: digest_tensor(tensor) for name, tensor in self.deltas.items()}
         digests |= {_zeroed_key(name): zeroed.digest() for name, zeroed in self.zeroed.items()}
-        content = [self.provenance.base, float(self.strength), digests]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return digest([self.provenance.base, float(self.strength), digests])
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Edit) and self.id == other.id)

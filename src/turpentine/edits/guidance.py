@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -16,6 +15,7 @@ from typing import Any
 from turpentine.core import plugins as registry
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import EditError, NotFinite, TurpentineError, WrongBase
+from turpentine.core.hashing import digest
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Blend, Combination, Guidance, Model
 
@@ -48,7 +48,7 @@ class GuidanceChange:
         """SHA-256, in hex, over method, settings, concepts, base and strength."""
         record = self.provenance.to_json()
         content = [float(self.strength), *(record[key] for key in ("method", "settings", "concepts", "base"))]
-        return _digest(content)
+        return digest(content)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, GuidanceChange) and self.id == other.id)
@@ -102,7 +102,7 @@ class GuidanceChange:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as JSON with its own checksum, whole or not at all: its strength and provenance, no tensor."""
         record = {"strength": self.strength, "provenance": self.provenance.to_json()}
-        content = {"kind": KIND, "format": FORMAT, "record": record, "sha256": _digest(record)}
+        content = {"kind": KIND, "format": FORMAT, "record": record, "sha256": digest(record)}
         with write_whole(path) as aside:
             aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
@@ -133,6 +133,11 @@ class _Together:
     """The guidances on one model, in the order in which they were put on."""
 
     changes: tuple[GuidanceChange, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Their ids, which `turpentine.models.identity.describe` reads."""
+        return tuple(change.id for change in self.changes)
 
     def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
         parts = tuple((one.guidance, one.strength) for one in self.changes)
@@ -175,10 +180,6 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise EditError(f"{path} is a Turpentine {kind} and no guidance.")
     if version != FORMAT:
         raise EditError(f"{path} has format {version} and this Turpentine reads {FORMAT}: update it.")
-    if seal != _digest(record):
+    if seal != digest(record):
         raise EditError(f"{path} is damaged or was altered: its record does not match its own checksum.")
     return record
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

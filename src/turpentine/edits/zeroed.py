@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Int, Int64, Shaped, UInt8
 from torch import Tensor
 
 from turpentine.core.errors import EditError
+from turpentine.core.hashing import digest_bytes
 
 _BITS = 7  # of a number in each of its bytes; the eighth says that more follow
 
@@ -67,7 +67,7 @@ class Zeroed:
 
     def digest(self) -> str:
         """SHA-256, in hex, over shape and positions."""
-        return hashlib.sha256(f"zeroed {self.shape} ".encode() + self.positions.numpy().tobytes()).hexdigest()
+        return digest_bytes(f"zeroed {self.shape} ".encode(), self.positions.numpy().tobytes())
 
 
 def _packed(numbers: Int[np.ndarray, " number"]) -> UInt8[np.ndarray, " byte"]:

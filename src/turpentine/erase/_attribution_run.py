@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from turpentine.attribution import Attribution, GradientSum, Objective
-from turpentine.erase._training.checkpoint import Checkpoint
+from turpentine.core.parts import Parts, Tensors
 from turpentine.erase._training.interrupt import held_interrupt
 from turpentine.erase._training.meter import TRAINED_ROW
 from turpentine.erase._training.pace import Pace
@@ -21,17 +21,17 @@ class KeptGradients:
     checkpoint: where. index: of the concept. tally: of rows of the denoiser, a row with its gradient counted as three.
     """
 
-    def __init__(self, checkpoint: Checkpoint, index: int, tally: Tally) -> None:
+    def __init__(self, checkpoint: Parts[Tensors], index: int, tally: Tally) -> None:
         self._checkpoint, self._index, self._tally = checkpoint, index, tally
 
     def objective(
         self, model: Model, prompts: Sequence[str], sign: float, rows: int, make: Callable[[], Objective]
     ) -> Objective:
         """The points that are kept, or else those that are made; `rows` of the denoiser are in the making."""
-        kept = self._checkpoint.load(f"points-{self._index}")
+        kept = self._checkpoint.get(f"points-{self._index}")
         if kept is None:
             made = make()
-            self._checkpoint.save(f"points-{self._index}", {name: getattr(made, name) for name in _TENSORS})
+            self._checkpoint.put(f"points-{self._index}", {name: getattr(made, name) for name in _TENSORS})
             return made
         self._tally.add(rows)
         tensors = {name: tensor.to(model.device) for name, tensor in kept.items()}
@@ -40,7 +40,7 @@ class KeptGradients:
     def attribution(self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int) -> Attribution:
         """α of the weights, summed from where a kept sum left off. A Ctrl-C takes effect between two batches."""
         total = GradientSum(model, objective, names, batch_size)
-        kept = self._checkpoint.load(f"gradients-{self._index}")
+        kept = self._checkpoint.get(f"gradients-{self._index}")
         if kept is not None:
             total.restore(kept)
             self._tally.add(TRAINED_ROW * total.done)
@@ -62,7 +62,7 @@ class KeptGradients:
             raise KeyboardInterrupt(self._stopped(total))
 
     def _save(self, total: GradientSum) -> None:
-        self._checkpoint.save(f"gradients-{self._index}", total.state())
+        self._checkpoint.put(f"gradients-{self._index}", total.state())
 
     def _stopped(self, total: GradientSum) -> str:
         done = f"Stopped after the gradients at {total.done} points"

@@ -13,15 +13,15 @@ import torch
 from turpentine.attribution import Attribution, Objective, approximation, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.parts import Parts
 from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance, Zeroed
 from turpentine.erase._attribution_run import KeptGradients
 from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.meter import TRAINED_ROW
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
+from turpentine.erase.common import Sized, Tally, as_concepts, checkpoint_of, provenance_of, side_by_side
 from turpentine.models import Model, Selection, Trajectory, window_of
 
 
@@ -97,7 +97,7 @@ class CAD(Sized):
         concepts = as_concepts(concept, model)
         self._check()
         names = attributable(model, self.sites)
-        kept = Checkpoint(checkpoint, facts_of(model, self._provenance(model, concepts)))
+        kept = checkpoint_of(checkpoint, model, self._provenance(model, concepts))
         tally = Tally(progress, self._rows() * len(concepts))
         masks, told = [], []
         for index, one in enumerate(concepts):
@@ -114,7 +114,7 @@ class CAD(Sized):
         """
         self._check()
         names, tally = attributable(model, self.sites), Tally(progress, self._rows())
-        return self._attribute(model, concept, names, KeptGradients(Checkpoint(None, {}), 0, tally), tally)
+        return self._attribute(model, concept, names, KeptGradients(Parts(None, None), 0, tally), tally)
 
     def _attribute(
         self, model: Model, concept: Concept, names: tuple[str, ...], kept: KeptGradients, tally: Tally

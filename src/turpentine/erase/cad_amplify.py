@@ -14,16 +14,16 @@ from PIL import Image
 from turpentine.attribution import Attribution, Objective, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_images
 from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit
 from turpentine.erase._attribution_run import KeptGradients
 from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.meter import TRAINED_ROW
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
-from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
+from turpentine.erase.common import Sized, Tally, as_concepts, checkpoint_of, provenance_of, side_by_side
+from turpentine.erase.examples import Source, check_source, fitted, from_files, from_model, from_world
 from turpentine.models import Model, Selection, check_windowless
 
 
@@ -91,12 +91,12 @@ class CadAmplify(Sized):
         self._check(examples, concepts)
         names = attributable(model, self.sites)
         given = fitted(list(examples) or from_files(self.images), model.size)
-        shown = digest_of(given)
-        facts = {**facts_of(model, provenance_of(self, model, concepts)), "shown": shown}
+        shown = digest_images(given)
+        parts = checkpoint_of(checkpoint, model, provenance_of(self, model, concepts), shown=shown)
         tally = Tally(progress, self._rows(len(given)) * len(concepts))
         masks, told = [], []
         for index, one in enumerate(concepts):
-            kept = KeptGradients(Checkpoint(checkpoint, facts), index, tally)
+            kept = KeptGradients(parts, index, tally)
             found = self._attribute(model, one, given, names, kept, tally)
             masks.append(zeroed_by({name: -alpha for name, alpha in found.alpha.items()}, self.share, self.per))
             fall = found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()})

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
 from turpentine.edits import Provenance, stack_of
 from turpentine.models import Model, Sites, is_small
+from turpentine.models.identity import describe
 
 Method = TypeVar("Method", bound="Sized")
 
@@ -66,6 +69,22 @@ def provenance_of(
         model=model.name,
         onto=stack_of(model).ids,
     )
+
+
+def checkpoint_of(
+    folder: str | os.PathLike[str] | None, model: Model, provenance: Provenance, **more: Any
+) -> Parts[Tensors]:
+    """Return the parts of a run of a method, from which the same run goes on.
+
+    Args:
+        folder: Where; with None nothing is stored.
+        model: With the changes that are on it now.
+        provenance: Of the edit that the run makes: its method, settings and concepts decide the numbers.
+        more: What decides them besides, as JSON has it.
+    """
+    record = provenance.to_json()
+    work = {key: record[key] for key in ("method", "settings", "concepts")}
+    return Parts(folder, [describe(model), work, more] if folder is not None else None)
 
 
 def plain_sites(value: Any) -> Any:

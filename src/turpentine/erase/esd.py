@@ -15,17 +15,17 @@ from torch.nn.functional import mse_loss
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance
 from turpentine.erase._training.adam import Adam, train
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
 from turpentine.erase._training.fresh import FreshStates
 from turpentine.erase._training.masters import Masters
 from turpentine.erase._training.meter import Meter
 from turpentine.erase._training.states import Batch, Lesson, Predictions, Sampling
 from turpentine.erase._training.stored import StoredStates
-from turpentine.erase.common import Sized, as_concepts, provenance_of
+from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of
 from turpentine.models import Model, Selection, Sites, check_in_denoiser, selected, window_of
 from turpentine.models.site_table import top_sites
 
@@ -131,15 +131,15 @@ class ESD(Sized):
         sampling = self._sampling(model)
         masters = Masters(model, self._weights(model))
         provenance = self._provenance(model, concepts)
-        kept = Checkpoint(checkpoint, facts_of(model, provenance))
+        parts = checkpoint_of(checkpoint, model, provenance)
         lesson = self._lesson(concepts)
         meter = self._meter(lesson, progress)
-        states = self._states(model, lesson, sampling, masters, kept, meter)
+        states = self._states(model, lesson, sampling, masters, parts, meter)
         train(
             Adam(masters, self.lr, model.dtype),
             lambda update: self._loss(model, masters, states.batch(update, self.batch_size)),
             updates=self.steps,
-            checkpoint=kept,
+            checkpoint=parts,
             after_update=meter.updated,
         )
         return Edit(masters.deltas(), provenance)
@@ -167,11 +167,11 @@ class ESD(Sized):
         return Lesson(prompts, taught, self.target, is_from=self.erase_from is not None)
 
     def _states(
-        self, model: Model, lesson: Lesson, sampling: Sampling, masters: Masters, kept: Checkpoint, meter: Meter
+        self, model: Model, lesson: Lesson, sampling: Sampling, masters: Masters, parts: Parts[Tensors], meter: Meter
     ) -> StoredStates | FreshStates:
         if self.fresh:
             return FreshStates(model, lesson, sampling, masters)
-        return StoredStates(model, lesson, sampling, kept, meter.sampled)
+        return StoredStates(model, lesson, sampling, parts, meter.sampled)
 
     def _meter(self, lesson: Lesson, progress: Progress | None) -> Meter:
         predictions = 3 if lesson.is_from else 2

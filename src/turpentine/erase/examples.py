@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, get_args
@@ -32,14 +31,6 @@ def from_files(paths: Iterable[str]) -> list[Image.Image]:
 def fitted(images: Sequence[Image.Image], size: tuple[int, int]) -> list[Image.Image]:
     """Pictures brought to one size, height and width in pixels; what does not fit is cut off, evenly at both ends."""
     return [ImageOps.fit(image.convert("RGB"), size[::-1], Image.Resampling.LANCZOS) for image in images]
-
-
-def digest_of(images: Sequence[Image.Image]) -> str:
-    """SHA-256, in hex, over sizes and pixels; empty for no picture."""
-    sha = hashlib.sha256()
-    for image in images:
-        sha.update(f"{image.size} ".encode() + image.tobytes())
-    return sha.hexdigest() if images else ""
 
 
 def from_model(

@@ -24,7 +24,7 @@ from turpentine.attribution import Objective, attribute
 from turpentine.attribution.approximation import pearson
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Model
@@ -86,7 +86,7 @@ class Coar:
         objective = Objective.apart(model, run)
         intact = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
         every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), intact])
-        kept, values = Kept.of(keep, model, self), np.empty(len(every))
+        kept, values = parts_of(keep, model, self), np.empty(len(every))
         for some in batches(len(every), AT_ONCE):
             asked = [run.prompts, run.seeds, some.start, some.stop]
             measure = partial(self._ablated, model, objective, modules, every[some])

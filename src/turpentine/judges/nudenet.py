@@ -17,9 +17,9 @@ import polars as pl
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
+from turpentine.core.hashing import digest_file
 from turpentine.core.suggest import offer
 from turpentine.judges.base import LABEL, Column
-from turpentine.judges.weights import file_digest
 
 REVISION = "1"
 """Of the code here; raise it with any change that could give another count."""
@@ -90,7 +90,7 @@ class NudeNet:
     @cached_property
     def revision(self) -> str:
         """The revision of the code, the package's version, and SHA-256 over the weights."""
-        return f"{REVISION} nudenet {version('nudenet')} {file_digest(self._weights)}"
+        return f"{REVISION} nudenet {version('nudenet')} {digest_file(self._weights)}"
 
     @property
     def settings(self) -> Mapping[str, Any]:

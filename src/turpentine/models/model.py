@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.progress import Progress
-from turpentine.models import fingerprint, images, text
+from turpentine.models import identity, images, text
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.anatomy import find_sites
 from turpentine.models.families.schedule import SMALLEST_ALPHA_BAR, Moment, alpha_bar_at, make_scheduler
@@ -94,7 +94,7 @@ class Model:
 
         Computed when first asked for, and kept: ask before the weights are changed.
         """
-        return fingerprint.fingerprint(self.pipeline)
+        return identity.fingerprint(self.pipeline)
 
     def describe(self) -> dict[str, str | int]:
         """Facts to show to a user."""

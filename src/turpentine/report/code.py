@@ -87,16 +87,16 @@ def _imports(model: list[str]) -> list[str]:
 
 def _model(result: ErasureResult) -> Iterator[str]:
     """The lines that load the model, dtype and all, and say what was on it."""
-    about = result.run.about["model"]
+    identity, about = result.run.identity["model"], result.run.about["model"]
     name = about["name"]
     if _is_pipeline(name):
         yield f"# The model was a pipeline object, a {name} with the fingerprint"
-        yield f"# {about['base']}: how it was made is not known here."
+        yield f"# {identity['weights']}: how it was made is not known here."
     source = "pipeline" if _is_pipeline(name) else repr(name)
     yield f"model = tp.load({', '.join([source, *_dtype(name, about['dtype'], about['device'])])})"
-    if about.get("edits"):
+    if identity["changes"]:
         yield "# These edits were on it, in this order; put each on with tp.Edit.load(FILE).apply(model):"
-        yield from (f"# {edit}" for edit in about["edits"])
+        yield from (f"# {edit}" for edit in identity["changes"])
 
 
 def _is_pipeline(name: str) -> bool:
@@ -107,8 +107,7 @@ def _is_pipeline(name: str) -> bool:
 def _dtype(name: str, dtype: str, device: str) -> list[str]:
     """The argument that names the dtype, where `load` would choose another one; a pipeline keeps its own."""
     default = "float16" if device.startswith("cuda") else "float32"
-    number = dtype.removeprefix("torch.")
-    return [] if number == default or _is_pipeline(name) else [f"dtype=torch.{number}"]
+    return [] if dtype == default or _is_pipeline(name) else [f"dtype=torch.{dtype}"]
 
 
 def _settings(method: Mapping[str, Any]) -> dict[str, Any]:

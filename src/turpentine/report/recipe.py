@@ -23,7 +23,7 @@ def facts(result: ErasureResult) -> dict[str, str]:
         "Model": (
             f"{model['name']}, {model['family']}, {model['parameters'] / 1e6:.1f} million weights, {model['dtype']}"
         ),
-        "Base fingerprint": model["base"],
+        "Base fingerprint": run.identity["model"]["weights"],
         "Edit": _edit(result.edit),
         "Edit id": result.edit.id,
         "Pictures": (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -13,6 +12,7 @@ import jinja2
 import turpentine
 from turpentine.core import formatting as numbers
 from turpentine.core.atomic_files import one_line
+from turpentine.core.hashing import digest_bytes
 
 
 def fill(name: str, script: str = "", **values: Any) -> str:
@@ -30,7 +30,7 @@ def _text(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else ""
+    return base64.b64encode(bytes.fromhex(digest_bytes(script.encode()))).decode() if script else ""
 
 
 @cache

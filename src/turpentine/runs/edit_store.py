@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import EditError
+from turpentine.core.parts import RECORDS, Parts, discard_damaged, parts_in
 from turpentine.edits import Change, Edit, load_change
-from turpentine.runs.ledger import LedgerError
+from turpentine.runs.ledger import LedgerError, LostPart
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.specs import Recipe
 
@@ -36,26 +36,38 @@ class Made:
 
 
 class Changes:
-    """A folder of changes: for each recipe the file of the change, and one that tells of it."""
+    """A folder of changes: for each recipe the file of the change, and a part that tells of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._records = Parts(folder, "edits", RECORDS)
 
     def made(self, recipe: Recipe) -> Made | None:
-        """What became of a recipe, None if nothing did yet. Raises LedgerError for a damaged file."""
-        return _read(self._facts(recipe))
+        """Return what became of a recipe, None if nothing did yet."""
+        record = self._records.get(recipe.key)
+        return None if record is None else Made(**record)
 
     def is_made(self, recipe: Recipe) -> bool:
         """Is it known what became of a recipe?"""
-        return self._facts(recipe).is_file()
+        return recipe.key in self._records
 
     def load(self, recipe: Recipe) -> Change:
-        """The change of a recipe. Raises LedgerError if it is not there, or another one, and EditError if damaged."""
+        """Return the change of a recipe.
+
+        Raises:
+            LostPart: It is not there, or was damaged and has been removed.
+            LedgerError: The file holds another change, which somebody put there.
+        """
         made = self.made(recipe)
-        path = self.folder / made.file if made else self._facts(recipe)
-        if made is None or not path.is_file():
-            raise LedgerError(f"{path} is missing: remove {self._facts(recipe)} and run again, and both are made anew.")
-        change = load_change(path)
+        if made is None:
+            raise LostPart(f"The edit of {recipe.name} is missing: run again, and it is made anew.")
+        path = self.folder / made.file
+        try:
+            change = load_change(path)
+        except EditError as error:
+            self._records.discard(recipe.key)
+            discard_damaged(path)
+            raise LostPart(f"{path} is missing or damaged: run again, and it is made anew.") from error
         if change.id != made.id:
             raise LedgerError(
                 f"{path} is not the one that this bench made: put that one back, or choose another folder."
@@ -70,31 +82,26 @@ class Changes:
         shutil.rmtree(folder, ignore_errors=True)
 
     def put(self, recipe: Recipe, change: Change, seconds: float) -> None:
-        """Keep a change, and then what tells of it. Raises OSError as the file system does."""
+        """Store a change, and then what tells of it. Raises OSError as the file system does."""
         path = self.folder / f"{recipe.key}{ending(change)}"
         path.parent.mkdir(parents=True, exist_ok=True)
         change.save(path)
         size = path.stat().st_size
-        self._write(recipe, Made(**_told(recipe), file=path.name, id=change.id, seconds=seconds, bytes=size))
+        self._write(recipe, Made(**_facts(recipe), file=path.name, id=change.id, seconds=seconds, bytes=size))
 
     def put_error(self, recipe: Recipe, error: str) -> None:
         """Note that a recipe cannot be made."""
-        self._write(recipe, Made(**_told(recipe), error=error))
+        self._write(recipe, Made(**_facts(recipe), error=error))
 
     def forget_errors(self) -> int:
-        """Forget which recipes could not be made. How many they were. Raises LedgerError for a damaged file."""
-        told = {path: _read(path) for path in self.folder.glob(f"*{_MADE}")}
-        failed = [path for path, made in told.items() if made and made.error is not None]
+        """Forget which recipes could not be made, and return how many they were."""
+        failed = [path for path, record in parts_in(self.folder, RECORDS) if record["error"] is not None]
         for path in failed:
             path.unlink()
         return len(failed)
 
-    def _facts(self, recipe: Recipe) -> Path:
-        return self.folder / f"{recipe.key}{_MADE}"
-
     def _write(self, recipe: Recipe, made: Made) -> None:
-        with write_whole(self._facts(recipe)) as aside:
-            aside.write_text(json.dumps(asdict(made), indent=1), encoding="utf-8")
+        self._records.put(recipe.key, asdict(made))
 
 
 def ending(change: Change) -> str:
@@ -102,22 +109,10 @@ def ending(change: Change) -> str:
     return ".safetensors" if isinstance(change, Edit) else ".json"
 
 
-_MADE = ".made.json"
-
-
-def _told(recipe: Recipe) -> dict[str, Any]:
+def _facts(recipe: Recipe) -> dict[str, Any]:
     facts = facts_of(recipe.method)
     return {
         "method": facts["name"],
         "settings": facts["settings"],
         "concepts": [concept.text for concept in recipe.concepts],
     }
-
-
-def _read(path: Path) -> Made | None:
-    try:
-        return Made(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise LedgerError(f"{path} is damaged: remove it and run again, and it is made anew.") from error

@@ -9,6 +9,7 @@ from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
+import polars as pl
 from PIL import Image
 
 from turpentine.core.imaging import encoded
@@ -73,11 +74,12 @@ def estimate(plan: Plan, store: Store) -> Expected:
 
 def _past(store: Store, plan: Plan) -> _Rate | None:
     """The rate of some batches that were drawn."""
-    done = store.draws.keys()
+    done = store.draws.present(job.batch.key for job in plan.jobs)
     keys = list(islice((job.batch.key for job in plan.jobs if job.batch.key in done), _PARTS))
-    if not keys:
+    tables = [table for key in keys if (table := store.draws.get(key)) is not None]
+    if not tables:
         return None
-    parts = store.draws.gather(keys)
+    parts = pl.concat(tables)
     names = parts["image"].drop_nulls().head(_PARTS)
     sizes = [path.stat().st_size for path in map(store.images.path, names) if path.is_file()]
     return _Rate(_mean(parts["seconds"]), _mean(sizes))

@@ -9,6 +9,7 @@ import torch
 from turpentine.core.errors import BadArgument
 from turpentine.edits import Change
 from turpentine.models import Model, load
+from turpentine.models.identity import describe
 from turpentine.runs.specs import Source
 
 
@@ -57,15 +58,19 @@ class ModelCache:
 
 
 def _load(source: Source) -> Model:
-    if source.edits:
+    changes = source.model["changes"]
+    if changes:
         raise BadArgument(
-            f"The model {source.load} had {len(source.edits)} edits on it when the bench was planned, which a worker "
+            f"The model {source.load} had {len(changes)} edits on it when the bench was planned, which a worker "
             "cannot put on: save the edited model, and plan the bench with that."
         )
-    model = load(source.load, device=source.device, dtype=getattr(torch, source.dtype))
-    if model.fingerprint != source.base:
+    device = source.device or source.model["device"]
+    model = load(source.load, device=device, dtype=getattr(torch, source.dtype))
+    now = describe(model)
+    differing = sorted(name for name in {*now, *source.model} if now.get(name) != source.model.get(name))
+    if differing:
         raise BadArgument(
-            f"The model {source.load} is another one now ({model.fingerprint[:12]}) than when the bench was planned "
-            f"({source.base[:12]}): put the old one back, or choose another folder for the new one's bench."
+            f"The model {source.load} is another one now than when the bench was planned, by its "
+            f"{' and '.join(differing)}: put the old one back, or choose another folder for the new one's bench."
         )
     return model

@@ -58,25 +58,28 @@ def check_format(path: Path, written: int) -> None:
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON has it. Cases, which many lines share, are written once."""
-    lists = list(dict.fromkeys(cell.cases for cell in plan.cells))
-    place = {cases: index for index, cases in enumerate(lists)}
+    """The plan as JSON has it. Sources and cases, which many lines share, are written once."""
+    sources = {source: index for index, source in enumerate(dict.fromkeys(cell.source for cell in plan.cells))}
+    lists = {cases: index for index, cases in enumerate(dict.fromkeys(cell.cases for cell in plan.cells))}
     return {
-        "cells": [{**_cell_json(cell), "cases": place[cell.cases]} for cell in plan.cells],
+        "sources": [_fields(source) for source in sources],
+        "cells": [
+            {**_cell_json(cell), "source": sources[cell.source], "cases": lists[cell.cases]} for cell in plan.cells
+        ],
         "cases": [[asdict(case) for case in cases] for cases in lists],
     }
 
 
 def from_json(content: Mapping[str, Any]) -> Plan:
     """The inverse of `to_json`; the methods are made where the model is at hand."""
+    sources = [Source(**each) for each in content["sources"]]
     lists = [tuple(Case(**case) for case in cases) for cases in content["cases"]]
-    return Plan(_cell(each, lists[each["cases"]]) for each in content["cells"])
+    return Plan(_cell(each, sources[each["source"]], lists[each["cases"]]) for each in content["cells"])
 
 
 def _cell_json(cell: Cell) -> dict[str, Any]:
     recipe = cell.recipe
     return {
-        "source": _fields(cell.source),
         "protocol": asdict(cell.protocol),
         "judges": [{**_fields(judge), "needs": sorted(judge.needs)} for judge in cell.judges],
         "recipe": recipe and {"method": facts_of(recipe.method), "name": recipe.name},
@@ -84,8 +87,7 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _cell(content: Mapping[str, Any], cases: tuple[Case, ...]) -> Cell:
-    source = Source(**{**content["source"], "edits": tuple(content["source"]["edits"])})
+def _cell(content: Mapping[str, Any], source: Source, cases: tuple[Case, ...]) -> Cell:
     concepts = tuple(_concept(one) for one in content["concepts"])
     recipe = content["recipe"] and Recipe(source, content["recipe"]["method"], concepts, content["recipe"]["name"])
     judges = tuple(_judge(one) for one in content["judges"])

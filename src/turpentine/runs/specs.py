@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
-from turpentine.edits import stack_of
 from turpentine.judges import Judge
 from turpentine.models import Model
+from turpentine.models.identity import describe
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.protocol import Protocol
 from turpentine.tasks.cases import Case
@@ -21,30 +21,39 @@ Pair: TypeAlias = tuple[str, int]
 """A prompt and a seed: together with a state they are one picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A model: how it is loaded, and which one that is.
 
-    load: what `turpentine.load` is told. base: its fingerprint. dtype: such as "float32". edits: ids of what is on it
-    already, in order. device: what `load` is told of it; it is no part of what the model is.
+    Two sources are equal if they are loaded alike and describe the same model.
+
+    Args:
+        load: What `turpentine.load` is told.
+        model: What decides the model's numbers, as `turpentine.models.identity.describe` has it.
+        dtype: What `load` is told of it, such as "float32".
+        device: What `load` is told of it; by default the kind of device that `model` names.
     """
 
     load: str
-    base: str
+    model: Mapping[str, Any]
     dtype: str
-    edits: tuple[str, ...] = ()
-    device: str | None = field(default=None, compare=False)
+    device: str | None = None
 
     @classmethod
     def of(cls, model: Model, load: str | None = None, device: str | None = None) -> Source:
-        """The source of a model that is loaded. load: by default the model's name, which is what it was loaded by."""
-        dtype = str(model.dtype).removeprefix("torch.")
-        return cls(load or model.name, model.fingerprint, dtype, stack_of(model).ids, device)
+        """Return the source of a loaded model; `load` is by default the model's name, by which it was loaded."""
+        return cls(load or model.name, describe(model), str(model.dtype).removeprefix("torch."), device)
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What decides its pictures, as JSON has it."""
-        return {"base": self.base, "dtype": self.dtype, "edits": list(self.edits)}
+    def key(self) -> str:
+        """SHA-256 of the model's description."""
+        return digest(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and (self.load, self.key) == (other.load, other.key)
+
+    def __hash__(self) -> int:
+        return hash((self.load, self.key))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +75,7 @@ class Recipe:
     @cached_property
     def key(self) -> str:
         """SHA-256 of the model, the method's name and settings, and the concepts."""
-        return digest([self.source.facts, facts_of(self.method), [asdict(one) for one in self.concepts]])
+        return digest([self.source.key, facts_of(self.method), [asdict(one) for one in self.concepts]])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recipe) and self.key == other.key
@@ -91,11 +100,6 @@ class State:
     negative_prompt: str
 
     @cached_property
-    def edits(self) -> tuple[str, ...]:
-        """What is on the model, in order: ids, and last the key of the recipe."""
-        return (*self.source.edits, self.recipe.key) if self.recipe else self.source.edits
-
-    @cached_property
     def settings(self) -> dict[str, Any]:
         """What `Model.generate` is told."""
         names = ("steps", "guidance_scale", "solver", "size", "negative_prompt")
@@ -104,7 +108,7 @@ class State:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all of it."""
-        return digest([{**self.source.facts, "edits": self.edits}, self.settings])
+        return digest([self.source.key, self.recipe.key if self.recipe else None, self.settings])
 
     @property
     def unedited(self) -> State:
@@ -220,7 +224,7 @@ class Cell:
         """A short name of the line in a table of results: the beginning of a SHA-256 of what it is of."""
         made = self.recipe.key if self.recipe else None
         texts = [asdict(one) for one in self.concepts]
-        return digest([self.source.facts, made, texts, self.comparable])[:12]
+        return digest([self.source.key, made, texts, self.comparable])[:12]
 
     @property
     def method(self) -> str:

@@ -12,11 +12,12 @@ import polars as pl
 from PIL import Image
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.parts import TABLES, discard_damaged, parts_in
 from turpentine.runs.drawing import Drawn
 from turpentine.runs.edit_store import Changes
 from turpentine.runs.images import Images
 from turpentine.runs.leases import Leases, held
-from turpentine.runs.ledger import Ledger, LedgerError
+from turpentine.runs.ledger import Ledger, LedgerError, LostPart
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.plan_file import read_plan, write_plan
 from turpentine.runs.specs import Batch, JudgeSpec
@@ -36,14 +37,14 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.images = Images(self.folder / "images")
-        self.draws = Ledger(self.folder / "draws", _DRAWN)
+        self.draws = Ledger(self.folder / "draws", ["draws", list(_DRAWN)])
         self.changes = Changes(self.folder / "edits")
         if self.folder.exists() and not self.folder.is_dir():
             raise LedgerError(f"{self.folder} is a file: choose another folder.")
 
     def scores(self, judge: JudgeSpec) -> Ledger:
         """A judge's parts."""
-        return Ledger(self.folder / "scores" / judge.digest[:16], (*judge.columns, _ERROR))
+        return Ledger(self.folder / "scores" / judge.digest[:16], ["scores", judge.facts, judge.columns])
 
     @property
     def leases(self) -> Path:
@@ -88,8 +89,11 @@ class Store:
 
     def missing(self, plan: Plan) -> list[Job]:
         """The jobs that are not done, in the plan's order, by one look into each folder."""
-        drawn = self.draws.keys()
-        scored = {judge: self.scores(judge).keys() for judge in plan.judges}
+        drawn = self.draws.present(job.batch.key for job in plan.jobs)
+        scored = {
+            judge: self.scores(judge).present(plan.score_key(job, judge) for job in plan.jobs if judge in job.judges)
+            for judge in plan.judges
+        }
         return [
             job
             for job in plan.jobs
@@ -109,7 +113,10 @@ class Store:
         return all(batch.key in self.draws for batch in plan.references(job))
 
     def references(self, plan: Plan, job: Job, drawn: Drawn) -> list[Image.Image | None]:
-        """The unedited model's picture for each of a job's. drawn: the job's own, which is its own reference."""
+        """The unedited model's picture for each of a job's. drawn: the job's own, which is its own reference.
+
+        Raises LostPart if one is missing, or was damaged and has been removed.
+        """
         found = {job.batch.key: drawn}
         for batch in plan.references(job):
             if batch.key not in found:
@@ -118,42 +125,49 @@ class Store:
         return [found[batch.key].images[batch.pairs.index(pair)] for pair, batch in pairs]
 
     def put_drawn(self, drawn: Drawn, seconds: float) -> None:
-        """Keep a batch: its pictures, then the part that tells of them. Raises OSError as the file system does."""
-        kept = iter(self.images.put([image for image in drawn.images if image is not None]))
+        """Store a batch: its pictures, then the part that tells of them. Raises OSError as the file system does."""
+        names = iter(self.images.put([image for image in drawn.images if image is not None]))
         prompts, seeds = zip(*drawn.batch.pairs, strict=True)
         part = {
             "item": [item.key for item in drawn.batch.items],
             "prompt": prompts,
             "seed": seeds,
-            "image": [None if image is None else next(kept) for image in drawn.images],
+            "image": [None if image is None else next(names) for image in drawn.images],
             "error": drawn.errors,
             "seconds": [seconds / len(drawn.batch)] * len(drawn.batch),
         }
         self.draws.put(drawn.batch.key, pl.DataFrame(part, schema=_DRAWN))
 
     def drawn(self, batch: Batch) -> Drawn | None:
-        """A batch as it was kept, None if it was not. Raises LedgerError, naming the file that is damaged."""
+        """A batch as it was stored; None where it was not, or a file of it is damaged, of which is warned."""
         part = self.draws.get(batch.key)
         if part is None:
             return None
-        images = tuple(None if name is None else self._image(name, batch) for name in part["image"])
-        return Drawn(batch, images, tuple(part["error"]))
+        images = {name: self.images.get(name) for name in part["image"].drop_nulls()}
+        lost = [name for name, image in images.items() if image is None]
+        if lost:
+            self.draws.discard(batch.key)
+            discard_damaged(self.images.path(lost[0]))
+            return None
+        return Drawn(batch, tuple(images.get(name) for name in part["image"]), tuple(part["error"]))
 
     def picture(self, name: str) -> Image.Image:
         """A picture by its name. Raises LedgerError, saying what to remove, if it is missing or damaged."""
         image = self.images.get(name)
         if image is None:
-            raise self._lost(name, self._part_of(name))
+            raise LedgerError(
+                f"The picture {self.images.path(name)} is missing or damaged: remove {self._part_of(name)} and run "
+                "again, and both are made anew."
+            )
         return image
 
     def forget_errors(self) -> int:
         """Forget what could not be drawn, judged or made, so that it is tried again. How many parts that was."""
         count = self.changes.forget_errors()
-        for ledger in [self.draws, *(Ledger(folder, [_ERROR]) for folder in (self.folder / "scores").glob("*"))]:
-            for key in ledger:
-                part = ledger.get(key)
-                if part is not None and part[_ERROR].null_count() < len(part):
-                    ledger.remove(key)
+        for folder in (self.folder / "draws", *(self.folder / "scores").glob("*")):
+            for path, part in parts_in(folder, TABLES):
+                if part[_ERROR].null_count() < len(part):
+                    path.unlink()
                     count += 1
         return count
 
@@ -166,28 +180,13 @@ class Store:
     def _drawn_before(self, batch: Batch) -> Drawn:
         drawn = self.drawn(batch)
         if drawn is None:
-            raise LedgerError(f"{self.draws.path(batch.key)} is missing: run again, and it is made anew.")
+            raise LostPart(f"{self.draws.path(batch.key)} is missing: run again, and it is made anew.")
         return drawn
-
-    def _image(self, name: str, batch: Batch) -> Image.Image:
-        image = self.images.get(name)
-        if image is None:
-            raise self._lost(name, self.draws.path(batch.key))
-        return image
 
     def _part_of(self, name: str) -> Path:
         """The part that tells of a picture; the folder of all parts where none does."""
-        for key in self.draws:
-            part = self.draws.get(key)
-            if part is not None and name in part["image"]:
-                return self.draws.path(key)
-        return self.draws.folder
-
-    def _lost(self, name: str, part: Path) -> LedgerError:
-        return LedgerError(
-            f"The picture {self.images.path(name)} is missing or damaged: remove {part} and run again, "
-            "and both are made anew."
-        )
+        folder = self.folder / "draws"
+        return next((path for path, part in parts_in(folder, TABLES) if name in part["image"]), folder)
 
 
 _AT_WORK = "plan-"

@@ -13,6 +13,7 @@ from turpentine.models import Model
 from turpentine.runs.async_writer import AsyncWriter
 from turpentine.runs.executor import Executor
 from turpentine.runs.leases import EXPIRES, Lease, Leases
+from turpentine.runs.ledger import LostPart
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.retry import GivenUp
 from turpentine.runs.specs import JudgeSpec, Recipe, Source
@@ -146,15 +147,23 @@ class Worker:
         return True
 
     def _work(self, job: Job, lease: Lease) -> None:
+        """Draw and judge a batch, and leave the writing to another thread.
+
+        What others made and this needs may turn out damaged: then it has been removed, and is made anew first.
+        """
         self._executor.load(job.batch.state.source)
         start = time.monotonic()
         stored = self._store.drawn(job.batch)
-        drawing = stored or self._executor.draw(job.batch, lease.deaths)
-        seconds = time.monotonic() - start
-        if stored is None and lease.deaths:  # it may be a judge that ends workers
-            self._store.put_drawn(drawing, seconds)
-            stored = drawing
-        scores = {judge: self._executor.judge(judge, job, drawing, lease.deaths) for judge in self._unjudged(job)}
+        try:
+            drawing = stored or self._executor.draw(job.batch, lease.deaths)
+            seconds = time.monotonic() - start
+            if stored is None and lease.deaths:  # it may be a judge that ends workers
+                self._store.put_drawn(drawing, seconds)
+                stored = drawing
+            scores = {judge: self._executor.judge(judge, job, drawing, lease.deaths) for judge in self._unjudged(job)}
+        except LostPart:
+            self._leases.release(lease, done=False)
+            return
 
         def write() -> None:
             if stored is None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import NotFinite
-from turpentine.core.tensors import save_tensors
+from turpentine.core.hashing import digest_tensor
+from turpentine.core.parts import Parts, Tensors
 from turpentine.emoji.train.muon import Muon
 
 Loss = Callable[[np.random.Generator], Tensor]
@@ -50,6 +49,12 @@ class Schedule:
         return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * done)))
 
 
+STATE = "state"
+"""The key of a training's state among its parts."""
+
+_LOG = ("step", "loss", "seconds")
+
+
 class Run:
     """One stage's training under way: the module, its moving average, its optimisers and its log."""
 
@@ -58,13 +63,12 @@ class Run:
         self.parameters = dict(module.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizers = _optimizers(self.parameters, schedule)
+        # Of this schedule, from these weights on.
+        start = {n: digest_tensor(p) for n, p in self.parameters.items()}
+        self.parts = Parts(folder, ["training", name, asdict(schedule), start])
         self.step = 0
         self.log: list[dict[str, float]] = []
         self.seconds = 0.0
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / f"{self.name}.checkpoint.safetensors"
 
     @property
     def log_path(self) -> Path:
@@ -72,8 +76,9 @@ class Run:
 
     def train(self, loss: Loss, say: Callable[[str], None]) -> None:
         """Train to the end of the schedule, from the last checkpoint if there is one; then hold the average."""
-        if self.checkpoint.exists():
-            self.restore()
+        state = self.parts.get(STATE)
+        if state is not None:
+            self.restore(state)
             say(f"{self.name}: continuing at update {self.step} of {self.schedule.updates}")
         while self.step < self.schedule.updates:
             began = time.monotonic()
@@ -135,22 +140,25 @@ class Run:
         for i, optimizer in enumerate(self.optimizers):
             for j, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer/{i}/{j}/{key}": torch.as_tensor(value) for key, value in state.items()}
-        extra = {"step": self.step, "seconds": self.seconds, "log": self.log}
-        save_tensors(self.checkpoint, tensors, {"run": json.dumps(extra)})
+        for column in _LOG:
+            tensors[f"log/{column}"] = torch.tensor([row[column] for row in self.log], dtype=torch.float64)
+        self.parts.put(STATE, tensors)
         self._write_log()
 
     def _write_log(self) -> None:
         with write_whole(self.log_path) as path, path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["step", "loss", "seconds"])
+            writer = csv.DictWriter(file, _LOG)
             writer.writeheader()
             writer.writerows(self.log)
 
-    def restore(self) -> None:
-        """Take up the last checkpoint."""
-        with safe_open(self.checkpoint, "pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            extra = json.loads(file.metadata()["run"])
-        self.step, self.seconds, self.log = extra["step"], extra["seconds"], extra["log"]
+    def restore(self, tensors: Tensors) -> None:
+        """Go on from a state that `save` wrote."""
+        steps, losses, seconds = (tensors[f"log/{column}"].tolist() for column in _LOG)
+        self.log = [
+            {"step": int(step), "loss": loss, "seconds": at}
+            for step, loss, at in zip(steps, losses, seconds, strict=True)
+        ]
+        self.step, self.seconds = int(steps[-1]), seconds[-1]
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[f"weights/{name}"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from turpentine.core.errors import NotFinite
-from turpentine.erase._training.checkpoint import Checkpoint
+from turpentine.core.parts import Parts, Tensors
 from turpentine.erase._training.interrupt import held_interrupt
 from turpentine.erase._training.masters import Masters
 from turpentine.erase._training.pace import Pace
@@ -49,21 +49,21 @@ class Adam:
 
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs: weights, both moments, and the count."""
-        kept = {"updates": torch.tensor(self.updates)}
+        state = {"updates": torch.tensor(self.updates)}
         for name, weight in self._tensors.items():
-            kept[f"weight/{name}"] = weight.detach()
-            kept |= {f"{moment}/{name}": self._adam.state[weight][moment] for moment in _MOMENTS}
-        return kept
+            state[f"weight/{name}"] = weight.detach()
+            state |= {f"{moment}/{name}": self._adam.state[weight][moment] for moment in _MOMENTS}
+        return state
 
     @torch.no_grad()
-    def restore(self, kept: dict[str, Tensor]) -> None:
+    def restore(self, state: Tensors) -> None:
         """Go on from a `state`, bit by bit."""
-        self.updates = int(kept["updates"])
+        self.updates = int(state["updates"])
         moments = {}
         for index, (name, weight) in enumerate(self._tensors.items()):
-            weight.copy_(kept[f"weight/{name}"])
+            weight.copy_(state[f"weight/{name}"])
             step = {"step": torch.tensor(float(self.updates))}
-            moments[index] = step | {moment: kept[f"{moment}/{name}"] for moment in _MOMENTS}
+            moments[index] = step | {moment: state[f"{moment}/{name}"] for moment in _MOMENTS}
         groups = self._adam.state_dict()["param_groups"]
         self._adam.load_state_dict({"state": moments, "param_groups": groups})
 
@@ -94,7 +94,7 @@ def train(
     loss_at: Callable[[int], Tensor],
     *,
     updates: int,
-    checkpoint: Checkpoint,
+    checkpoint: Parts[Tensors],
     after_update: Callable[[int], None],
 ) -> None:
     """Update until `updates` are done, going on from the checkpoint if it holds a state.
@@ -103,15 +103,15 @@ def train(
     after_update: called with the number of updates done, before the first too.
     A Ctrl-C takes effect between two updates: the state is saved and KeyboardInterrupt says how to go on.
     """
-    kept = checkpoint.load("state")
-    if kept is not None:
-        adam.restore(kept)
+    state = checkpoint.get("state")
+    if state is not None:
+        adam.restore(state)
     try:
         _run(adam, loss_at, updates, checkpoint, after_update)
     except KeyboardInterrupt as interrupt:
         raise _put_by(adam, updates, checkpoint) from interrupt
     except NotFinite:
-        checkpoint.discard()  # the same settings would end the same way
+        checkpoint.clear()  # the same settings would end the same way
         raise
 
 
@@ -119,7 +119,7 @@ def _run(
     adam: Adam,
     loss_at: Callable[[int], Tensor],
     updates: int,
-    checkpoint: Checkpoint,
+    checkpoint: Parts[Tensors],
     after_update: Callable[[int], None],
 ) -> None:
     pace = Pace()
@@ -130,14 +130,14 @@ def _run(
             after_update(adam.updates)
             if pace.is_due:
                 with pace.saving():
-                    checkpoint.save("state", adam.state())
+                    checkpoint.put("state", adam.state())
         if came():  # in the last save, too
             raise KeyboardInterrupt
 
 
-def _put_by(adam: Adam, updates: int, checkpoint: Checkpoint) -> KeyboardInterrupt:
+def _put_by(adam: Adam, updates: int, checkpoint: Parts[Tensors]) -> KeyboardInterrupt:
     if adam.is_whole and adam.updates > 0:
-        checkpoint.save("state", adam.state())
+        checkpoint.put("state", adam.state())
     done = f"Stopped after {adam.updates} of {updates} updates"
     if checkpoint.folder is None:
         return KeyboardInterrupt(f"{done}; nothing was kept: give a checkpoint folder to be able to go on.")

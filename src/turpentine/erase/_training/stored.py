@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from turpentine.core.errors import NotFinite
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
-from turpentine.erase._training.checkpoint import Checkpoint
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.states import Batch, Lesson, Predictions, Sampling
 from turpentine.models import Model, Trajectory
@@ -23,7 +23,7 @@ class StoredStates:
     """
 
     def __init__(
-        self, model: Model, lesson: Lesson, sampling: Sampling, checkpoint: Checkpoint, progress: Progress
+        self, model: Model, lesson: Lesson, sampling: Sampling, checkpoint: Parts[Tensors], progress: Progress
     ) -> None:
         self._seed = sampling.seed
         self._cond = model.encode(lesson.taught)
@@ -40,34 +40,31 @@ class StoredStates:
 
 
 def _record_all(
-    model: Model, lesson: Lesson, sampling: Sampling, checkpoint: Checkpoint, progress: Progress
-) -> list[dict[str, Tensor]]:
+    model: Model, lesson: Lesson, sampling: Sampling, checkpoint: Parts[Tensors], progress: Progress
+) -> list[Tensors]:
     """All rows, some at a time; what the checkpoint holds is not sampled again."""
     seeds = noise_seeds(draws("trajectories", sampling.seed), len(lesson))
     return [
-        _kept_or_recorded(model, lesson, seeds, slice(start, start + RECORDED_AT_ONCE), sampling, checkpoint, progress)
+        _recorded(model, lesson, seeds, slice(start, start + RECORDED_AT_ONCE), sampling, checkpoint, progress)
         for start in range(0, len(lesson), RECORDED_AT_ONCE)
     ]
 
 
-def _kept_or_recorded(
+def _recorded(
     model: Model,
     lesson: Lesson,
     seeds: list[int],
     rows: slice,
     sampling: Sampling,
-    checkpoint: Checkpoint,
+    checkpoint: Parts[Tensors],
     progress: Progress,
-) -> dict[str, Tensor]:
-    part = checkpoint.load(f"trajectories-{rows.start}")
-    if part is None:
+) -> Tensors:
+    def shifted(done: int, total: int) -> None:
+        progress(rows.start * sampling.steps + done, len(lesson) * sampling.steps)
 
-        def shifted(done: int, total: int) -> None:
-            progress(rows.start * sampling.steps + done, len(lesson) * sampling.steps)
-
-        part = _record(model, lesson[rows], seeds[rows], sampling, shifted)
-        checkpoint.save(f"trajectories-{rows.start}", part)
-    return part
+    return checkpoint.part(
+        f"trajectories-{rows.start}", lambda: _record(model, lesson[rows], seeds[rows], sampling, shifted)
+    )
 
 
 @torch.no_grad()

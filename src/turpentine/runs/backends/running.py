@@ -13,6 +13,7 @@ from turpentine.models import Model
 from turpentine.runs.backends.local import run_processes
 from turpentine.runs.backends.process import sigterm_interrupts, using_threads
 from turpentine.runs.backends.ray import run_on_ray
+from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import Results, compact
 from turpentine.runs.specs import JudgeSpec, Source
@@ -69,14 +70,17 @@ def run(
         raise BadArgument(f"The backend {backend} has no address: give it with the backend ray.")
     with sigterm_interrupts(), store.at_work(plan):
         settled = store.begin(plan, threads, torch.get_num_threads())
-        if edits_first:
-            with using_threads(settled):
-                Worker(plan, store, models=models, strict=True, progress=progress).make_edits()
-        if backend == "ray":
-            run_on_ray(plan, store, workers, address, progress)
-        elif workers > 1:
-            run_processes(plan, store, workers, progress)
-        else:
-            with using_threads(settled):
-                Worker(plan, store, models=models, judges=judges, progress=progress).run()
-        return compact(plan, store)
+
+        def work() -> None:
+            if edits_first:
+                with using_threads(settled):
+                    Worker(plan, store, models=models, strict=True, progress=progress).make_edits()
+            if backend == "ray":
+                run_on_ray(plan, store, workers, address, progress)
+            elif workers > 1:
+                run_processes(plan, store, workers, progress)
+            else:
+                with using_threads(settled):
+                    Worker(plan, store, models=models, judges=judges, progress=progress).run()
+
+        return until_whole(work, lambda: compact(plan, store))

@@ -28,10 +28,10 @@ def results_of(plan: Plan) -> pl.DataFrame:
     """The rows of both lines, as `results.parquet` has them."""
     text = dict.fromkeys(("cell", "group", "label", "prompt", "broken", "error"), pl.String)
     rows = [
-        {"cell": cell.id, "group": g, "label": lab, "prompt": p, "seed": s}
-        | {"hit": a if cell.recipe else b, "broken": broken if cell.recipe else None}
-        | {"moved": float(bool(cell.recipe) and s == 1)}
-        for cell in plan.cells
+        {"cell": condition.id, "group": g, "label": lab, "prompt": p, "seed": s}
+        | {"hit": a if condition.edit_spec else b, "broken": broken if condition.edit_spec else None}
+        | {"moved": float(bool(condition.edit_spec) and s == 1)}
+        for condition in plan.conditions
         for g, lab, p, s, b, a, broken in ROWS
     ]
     schema = {**text, "seed": pl.Int64, "hit": pl.Boolean, "moved": pl.Float64}
@@ -41,7 +41,7 @@ def results_of(plan: Plan) -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def effects() -> Effects:
     plan = plan_of({"church": [Case("erased", "church", "church")]}, (1.0,))
-    table = tabulate(plan, results_of(plan), lambda recipe: None, measures=(HITS, MOVED), summaries=True)
+    table = tabulate(plan, results_of(plan), lambda edit_spec: None, measures=(HITS, MOVED), summaries=True)
     return Effects.of(table)
 
 
@@ -111,13 +111,13 @@ def test_the_summary_as_json(effects: Effects) -> None:
 def test_other_lines_than_an_edit_and_its_unedited_model_are_refused() -> None:
     plan = plan_of({"church": [Case("erased", "church", "church")]}, (1.0, 2.0))
     with pytest.raises(BadArgument, match="two lines"):
-        Effects.of(tabulate(plan, results_of(plan), lambda recipe: None, summaries=True))
+        Effects.of(tabulate(plan, results_of(plan), lambda edit_spec: None, summaries=True))
 
 
 def test_pictures_that_failed_are_in_no_rate() -> None:
     plan = plan_of({"church": [Case("erased", "church", "church")]}, (1.0,))
-    failed = (pl.col("seed") == 0) & (pl.col("cell") == plan.cells[1].id)
+    failed = (pl.col("seed") == 0) & (pl.col("cell") == plan.conditions[1].id)
     error, nothing = pl.lit("It rained."), {"hit": pl.lit(None, dtype=pl.Boolean)}
     rows = results_of(plan).with_columns(error=pl.when(failed).then(error), **nothing)
-    overall = Effects.of(tabulate(plan, rows, lambda recipe: None, measures=(HITS, MOVED), summaries=True)).overall
+    overall = Effects.of(tabulate(plan, rows, lambda edit_spec: None, measures=(HITS, MOVED), summaries=True)).overall
     assert (overall.errors, overall.broken_before, overall.broken_after) == (4, Rate(0, 8), Rate(2, 4))

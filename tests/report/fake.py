@@ -25,9 +25,9 @@ from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS,
 from turpentine.judges import PictureStatistics
 from turpentine.judges.base import LABEL, Column
 from turpentine.judges.pixel_change import PixelChange
-from turpentine.runs.drawing import Drawn, judged
+from turpentine.runs.drawing import DrawnBatch, judged
 from turpentine.runs.results import compact
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 
 METHOD = {"name": "ESD", "settings": {"sites": "x", "eta": 1.0, "steps": 150, "window": [0.0, 1.0], "erase_from": None}}
 
@@ -66,22 +66,22 @@ def fake_result(
     cases = tuple(cases if cases is not None else erasure_cases(concept))
     judge = KnowingJudge()
     specs = {JudgeSpec.of(one): one for one in (judge, PictureStatistics(), PixelChange())}
-    source = Source("emoji", DESCRIPTION, "float32")
+    source = ModelSpec("emoji", DESCRIPTION, "float32")
     common = (cases, Protocol(seeds=tuple(range(seeds))), tuple(specs))
-    edited = Cell.edited(source, METHOD, [concept], *common, name="ESD")
-    plan, store = Plan([Cell(source, *common, concepts=(concept,)), edited]), Store(folder / ".store")
+    edited = Condition.edited(source, METHOD, [concept], *common, name="ESD")
+    plan, store = Plan([Condition(source, *common, concepts=(concept,)), edited]), Store(folder / ".store")
     edit = Edit({"unet.mid.weight": torch.ones(320, 100)}, Provenance("ESD", {}, (concept,)))
-    store.changes.put(plan.recipes[0], edit, seconds=28.1)
+    store.edits.put(plan.edit_specs[0], edit, seconds=28.1)
     store.begin(plan)
     groups = {case.prompt: case.group for case in reversed(cases)}
     for job in plan.jobs:
-        is_after = (job.batch.state.recipe is not None) != is_swapped
+        is_after = (job.batch.draw_spec.edit_spec is not None) != is_swapped
         images = [_image(groups, judge, prompt, seed, is_after) for prompt, seed in job.batch.pairs]
-        drawn = Drawn(job.batch, tuple(images), (None,) * len(images))
-        store.put_drawn(drawn, 1.0)
+        drawn_batch = DrawnBatch(job.batch, tuple(images), (None,) * len(images))
+        store.put_batch(drawn_batch, 1.0)
         for spec, one in specs.items():
-            references = store.references(plan, job, drawn) if spec.needs else ()
-            store.scores(spec).put(plan.score_key(job, spec), judged(one, spec, drawn, references))
+            references = store.references(plan, job, drawn_batch) if spec.needs else ()
+            store.scores(spec).put(plan.score_key(job, spec), judged(one, spec, drawn_batch, references))
     about = {
         "model": dict(_MODEL),
         "judges": [{"name": spec.name, "settings": dict(spec.settings)} for spec in specs],
@@ -91,7 +91,7 @@ def fake_result(
     identity = {"method": dict(METHOD), "model": dict(DESCRIPTION), "protocol": edited.comparable, "goal": goal}
     run = RunFile(identity, about, "2025-11-22T08:00:00+00:00", seconds={"erase": 28.1, "before": 41.0, "after": 42.2})
     rows = compact(plan, store).frame
-    table = tabulate(plan, rows, store.changes.made, measures=(HITS, MOVED), goal=goal, summaries=True)
+    table = tabulate(plan, rows, store.edits.record, measures=(HITS, MOVED), goal=goal, summaries=True)
     return ErasureResult(folder, (concept,), edit, table, rows, store, run)
 
 

@@ -9,7 +9,7 @@ from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.stats.intervals import Difference, Rate, paired_bootstrap, wilson
 from turpentine.tasks.cases import Case
@@ -19,7 +19,7 @@ from turpentine.tasks.groups import GROUPS
 __all__ = [
     "GROUPS",
     "Case",
-    "Cell",
+    "Condition",
     "Difference",
     "Effect",
     "Effects",
@@ -27,11 +27,11 @@ __all__ = [
     "JudgeSpec",
     "LedgerError",
     "Measurement",
+    "ModelSpec",
     "Plan",
     "Protocol",
     "Rate",
     "Results",
-    "Source",
     "Store",
     "Table",
     "erasure_cases",

@@ -33,7 +33,7 @@ from turpentine.runs.ledger import LedgerError
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress
 from turpentine.tasks.cases import Case
@@ -182,10 +182,10 @@ def run_erasure(
     judges = _all_judges(judges, model, concepts)
     specs = {JudgeSpec.of(judge): judge for judge in judges}
     cases = cases or cases_for(model, concepts, judges)
-    source = Source.of(model)
+    source = ModelSpec.of(model)
     common = (tuple(cases), protocol or Protocol(), tuple(specs))
-    edited = Cell.edited(source, method, concepts, *common)
-    plan = Plan([Cell(source, *common, concepts=concepts), edited])
+    edited = Condition.edited(source, method, concepts, *common)
+    plan = Plan([Condition(source, *common, concepts=concepts), edited])
     counted = measures_for(judges, measures)
 
     _check_folder(folder)
@@ -210,7 +210,7 @@ def run_erasure(
         )
     except TurpentineError:
         # A setting that cannot be: where nothing was made yet nothing is left behind.
-        if not any(store.changes.folder.glob("*")) and not store.draws.keys():
+        if not any(store.edits.folder.glob("*")) and not store.draws.present(job.batch.key for job in plan.jobs):
             discard(folder)
         raise
     return _finished(folder, plan, store, record)
@@ -261,7 +261,7 @@ def _all_judges(judges: Judge | Sequence[Judge] | None, model: Model, concepts: 
     return (*named, *(always() for always in ALWAYS if not any(isinstance(judge, always) for judge in named)))
 
 
-def _identity(method: Method, edited: Cell, goal: Goal, measures: Sequence[Measure]) -> dict[str, Any]:
+def _identity(method: Method, edited: Condition, goal: Goal, measures: Sequence[Measure]) -> dict[str, Any]:
     """All that decides the numbers of a run, by what a user would call it."""
     return {
         "concept": [asdict(one) for one in edited.concepts],
@@ -297,7 +297,7 @@ def _edit_in(folder: Path) -> Path:
 
 def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], None]:
     """Count the unedited model's pictures as "before" and the others, which come after them, as "after"."""
-    before = sum(len(job.batch) for job in plan.jobs if job.batch.state.recipe is None)
+    before = sum(len(job.batch) for job in plan.jobs if job.batch.draw_spec.edit_spec is None)
 
     def report(phase: str, done: int, total: int) -> None:
         if phase == "edit":
@@ -312,10 +312,10 @@ def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], 
 
 def _finished(folder: Path, plan: Plan, store: Store, record: RunFile) -> ErasureResult:
     """Put the edit and the rows into the run's folder, then the results, which say that the run is finished."""
-    (recipe,) = plan.recipes
-    edit, entry = store.changes.load(recipe), store.changes.made(recipe)
+    (edit_spec,) = plan.edit_specs
+    edit, entry = store.edits.load(edit_spec), store.edits.record(edit_spec)
     assert entry  # or `load` had raised
-    _link(store.changes.folder / entry.file, folder / next(name for name in EDITS if name.endswith(ending(edit))))
+    _link(store.edits.folder / entry.file, folder / next(name for name in EDITS if name.endswith(ending(edit))))
     _link(store.results, folder / ROWS)
     result = _result(folder, plan, store, record, edit, pl.read_parquet(folder / ROWS, glob=False))
     record = record.finish(folder / RUN, edit.id, _seconds(plan, store), result.effects.to_json())
@@ -326,22 +326,22 @@ def _result(folder: Path, plan: Plan, store: Store, record: RunFile, edit: Chang
     table = tabulate(
         plan,
         rows,
-        store.changes.made,
-        title=", ".join(one.text for one in plan.cells[0].concepts),
+        store.edits.record,
+        title=", ".join(one.text for one in plan.conditions[0].concepts),
         measures=[Measure(**measure) for measure in record.about["measures"]],
         goal=record.identity.get("goal", "erase"),
         summaries=True,
     )
-    return ErasureResult(folder, plan.cells[0].concepts, edit, table, rows, store, record)
+    return ErasureResult(folder, plan.conditions[0].concepts, edit, table, rows, store, record)
 
 
 def _seconds(plan: Plan, store: Store) -> Mapping[str, float]:
     """What making the edit took, and drawing the pictures of each line."""
-    (recipe,) = plan.recipes
-    entry = store.changes.made(recipe)
+    (edit_spec,) = plan.edit_specs
+    entry = store.edits.record(edit_spec)
     seconds = {"erase": entry.seconds if entry else 0.0}
-    for phase, edit in (("before", None), ("after", recipe)):
-        keys = [job.batch.key for job in plan.jobs if job.batch.state.recipe == edit]
+    for phase, edit in (("before", None), ("after", edit_spec)):
+        keys = [job.batch.key for job in plan.jobs if job.batch.draw_spec.edit_spec == edit]
         seconds[phase] = float(store.draws.gather(keys)["seconds"].sum())
     return seconds
 

@@ -23,7 +23,7 @@ from turpentine.judges.base import Column
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.tasks.case_rules import KINDS, FileCases, PromptCases, WorldCases, cases_of, values_in, wanted_in
 from turpentine.tasks.cases import Case
@@ -44,7 +44,7 @@ class Bench:
     folder: Path | None
     document: Document
 
-    def plan(self, source_of: Callable[[str], Source]) -> Plan:
+    def plan(self, source_of: Callable[[str], ModelSpec]) -> Plan:
         """All that is to be done.
 
         Each model's unedited lines come first, one for each concept, which edited ones are compared with. source_of:
@@ -52,13 +52,13 @@ class Bench:
         judged.
         """
         sources = [source_of(model) for model in self.spec.models]
-        return Plan(cell for source in sources for cell in self._cells(source))
+        return Plan(condition for source in sources for condition in self._cells(source))
 
     def table(self, plan: Plan, results: Results, store: Store) -> Table:
         """The table of the results of a run of the plan. Raises as `tabulate` and LedgerError for a damaged file."""
         spec = self.spec
         return tabulate(
-            plan, results.frame, store.changes.made, title=spec.title, measures=self.measures, goal=spec.goal
+            plan, results.frame, store.edits.record, title=spec.title, measures=self.measures, goal=spec.goal
         )
 
     @property
@@ -93,13 +93,13 @@ class Bench:
         """The cases for each of the concepts. Raises BadArgument or UnknownName, with the line."""
         return {concepts: self._cases(concepts) for concepts in self.concepts}
 
-    def _cells(self, source: Source) -> Iterator[Cell]:
+    def _cells(self, source: ModelSpec) -> Iterator[Condition]:
         judges, protocol = tuple(self.judges), self.protocol
         for concepts, cases in self.cases_by_concepts.items():
-            yield Cell(source, cases, protocol, judges, concepts=concepts)
+            yield Condition(source, cases, protocol, judges, concepts=concepts)
         for name, method in self._methods(source.load).items():
             for concepts, cases in self.cases_by_concepts.items():
-                yield Cell.edited(source, method, concepts, cases, protocol, judges, name=name)
+                yield Condition.edited(source, method, concepts, cases, protocol, judges, name=name)
 
     def _methods(self, model: str) -> dict[str, Any]:
         """The methods by name, with their settings for a model. Raises BadArgument, with the line, for one twice."""

@@ -17,8 +17,8 @@ from turpentine.models import Model
 from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.rows import cell_rows
-from turpentine.runs.specs import Cell, JudgeSpec, Pair, Source
+from turpentine.runs.rows import condition_rows
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec, Pair
 from turpentine.runs.store import Store
 from turpentine.runs.worker import Worker
 from turpentine.tasks.cases import Case
@@ -65,18 +65,18 @@ def measure(
         BadArgument: The judge knows nothing of a case's attribute; before any work.
     """
     judges = {JudgeSpec.of(one): one for one in [*([judge] if judge else []), PictureStatistics()]}
-    source = Source.of(model)
-    cell = Cell(source, tuple(cases), protocol or Protocol(), tuple(judges))
+    source = ModelSpec.of(model)
+    condition = Condition(source, tuple(cases), protocol or Protocol(), tuple(judges))
 
     def count_pictures(phase: str, done: int, total: int) -> None:
         if progress:
             progress(done, total)
 
     with _store_or_temporary(store) as opened:
-        plan = Plan([cell])
+        plan = Plan([condition])
         worker = Worker(plan, opened, models={source: model}, judges=judges, strict=True, progress=count_pictures)
-        rows = until_whole(worker.run, lambda: cell_rows(cell, plan, opened)).drop("error")
-        return Measurement(rows, pictures_of(rows, opened), cell.comparable)
+        rows = until_whole(worker.run, lambda: condition_rows(condition, plan, opened)).drop("error")
+        return Measurement(rows, pictures_of(rows, opened), condition.comparable)
 
 
 def pictures_of(rows: pl.DataFrame, store: Store) -> dict[Pair, Image.Image]:

@@ -51,9 +51,15 @@ NOTHING = Value(None)
 class Measure:
     """What is computed of the pictures of some cases.
 
-    how: "rate" (of hits), "mean" or "sum" (of numbers; there is no sum where one of them is not known), "fid" or
-    "clip-mmd" (how far the pictures are from the unedited model's, by a column of features; see `judges.sets`). column:
-    "hit", or a judge's. direction: which way is better for a picture that is to be kept.
+    Attributes:
+        how: "rate" (of hits), "mean" or "sum" (of numbers; there is no sum where one is missing), "fid" or "clip-mmd"
+            (how far the pictures are from the unedited model's, by a column of features; see `judges.sets`).
+        column: "hit", or a judge's column.
+        direction: Which way is better for a picture that is to be preserved.
+
+    Example:
+        >>> Measure.parse("fid of features").direction
+        'lower'
     """
 
     how: str

@@ -14,9 +14,9 @@ from turpentine.bench.metrics import NOTHING, Goal, Measure
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
 from turpentine.judges.collapse import collapse
-from turpentine.runs.edit_store import Made
+from turpentine.runs.edit_store import EditRecord
 from turpentine.runs.plan import Plan
-from turpentine.runs.specs import Cell, Recipe
+from turpentine.runs.specs import Condition, EditSpec
 from turpentine.tasks.groups import GROUPS, SUMMARIES
 
 SCHEMA: Mapping[str, Any] = {
@@ -58,24 +58,28 @@ OTHERS, ALL = "others", "all"
 class Table:
     """Numbers of one protocol, a row for each line, group of cases and measure, and for each label of the group.
 
-    rows, as in SCHEMA:
-        cell: the line's id in the results. model: as `load` takes it. method: what people call it, "" for the unedited
-            model. concept: what is erased; several are joined by ", ".
-        group: one of `groups.GROUPS`. label: of the cases, "" for the row of the whole group.
-        measure: what the value is, such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1.
-        better: "lower", "higher", or null where neither is.
-        pictures: of the cases. judged: of those, the ones that the value is of. hits: of a rate, null for another
-            measure.
-        value, low, high: with a 95 % interval; null where there is nothing to measure, the ends also where no interval
-            can be given.
-        diff, diff_low, diff_high: value minus that of the unedited model on the same cases and seeds, by pairs; null in
-            the unedited model's own rows.
-        broken: rate of blank pictures and noise. collapsed: share of prompts whose pictures are alike for all seeds;
-            null where that was not looked for. errors: pictures that could not be drawn or judged.
-        protocol: digest of what makes the numbers comparable, a key of `protocols`.
-        seconds, bytes: that making the edit took, and of its file; null without an edit.
-    title: of the table. protocols: the facts behind each digest. A table holds one protocol only, in which nothing but
-        the cases may differ, and these from concept to concept only.
+    Nothing but the cases may differ in the protocol of a table, and these from concept to concept only.
+
+    Attributes:
+        rows: With the columns of SCHEMA:
+            cell: the line's id in the results. model: as `load` takes it. method: what people call it, "" for the
+                unedited model. concept: what is erased; several are joined by ", ".
+            group: one of `groups.GROUPS`, or OTHERS or ALL in a table with summaries. label: of the cases, "" for the
+                row of the whole group.
+            measure: what the value is, such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1.
+            better: "lower", "higher", or null where neither is.
+            pictures: of the cases. judged: of those, the ones that the value is of. hits: of a rate, null for another
+                measure.
+            value, low, high: with a 95 % interval; null where there is nothing to measure, the ends also where no
+                interval can be given.
+            diff, diff_low, diff_high: value minus that of the unedited model on the same cases and seeds, by pairs;
+                null in the unedited model's own rows.
+            broken: rate of blank pictures and noise. collapsed: share of prompts whose pictures are alike for all
+                seeds; null where that was not measured. errors: pictures that could not be drawn or judged.
+            protocol: digest of what makes the numbers comparable, a key of `protocols`.
+            seconds, bytes: that making the edit took, and of its file; null without an edit.
+        title: Of the table.
+        protocols: The facts behind each digest.
     """
 
     rows: pl.DataFrame
@@ -91,7 +95,7 @@ class Table:
 def tabulate(
     plan: Plan,
     results: pl.DataFrame,
-    edit_entry: Callable[[Recipe], Made | None],
+    edit_entry: Callable[[EditSpec], EditRecord | None],
     *,
     title: str = "",
     measures: Sequence[Measure] = (HITS,),
@@ -103,7 +107,7 @@ def tabulate(
     Args:
         plan: The lines of the table.
         results: As `results.parquet` has them.
-        edit_entry: Returns what became of a recipe, such as `store.changes.made`.
+        edit_entry: Returns what became of a edit spec, such as `store.edits.record`.
         title: Of the table.
         measures: What is computed of each group of cases.
         goal: Whether pictures are to show the concepts less, or more.
@@ -112,13 +116,13 @@ def tabulate(
     Raises:
         BadArgument: Lines are of different protocols; it says in what they differ.
     """
-    check_one_protocol([(cell.concept, cell.comparable) for cell in plan.cells])
+    check_one_protocol([(condition.concept, condition.comparable) for condition in plan.conditions])
     rows = [
-        {**_about(cell, edit_entry), **part}
-        for cell, own, base in _paired(plan, results)
+        {**_about(condition, edit_entry), **part}
+        for condition, own, base in _paired(plan, results)
         for part in _parts(own, base, measures, goal, summaries)
     ]
-    protocols = {digest(cell.comparable): cell.comparable for cell in plan.cells}
+    protocols = {digest(condition.comparable): condition.comparable for condition in plan.conditions}
     return Table(pl.DataFrame(rows, schema=SCHEMA), title, protocols)
 
 
@@ -171,25 +175,25 @@ def _by_name(judges: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {judge["name"]: f"{judge['revision'][:12]} {digest(judge['settings'])[:8]}" for judge in judges}
 
 
-def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Cell, pl.DataFrame, pl.DataFrame | None]]:
+def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Condition, pl.DataFrame, pl.DataFrame | None]]:
     """Each line with its rows, and, if it is of an edit, those of the unedited model on the same cases.
 
     The same cases and seeds give rows in the same order.
     """
     parts = results.partition_by("cell", as_dict=True, maintain_order=True)
-    for cell in plan.cells:
-        base = parts.get((replace(cell, recipe=None).id,)) if cell.recipe else None
-        yield cell, parts[cell.id,], base
+    for condition in plan.conditions:
+        base = parts.get((replace(condition, edit_spec=None).id,)) if condition.edit_spec else None
+        yield condition, parts[condition.id,], base
 
 
-def _about(cell: Cell, edit_entry: Callable[[Recipe], Made | None]) -> dict[str, Any]:
-    edit = edit_entry(cell.recipe) if cell.recipe else None
+def _about(condition: Condition, edit_entry: Callable[[EditSpec], EditRecord | None]) -> dict[str, Any]:
+    edit = edit_entry(condition.edit_spec) if condition.edit_spec else None
     return {
-        "cell": cell.id,
-        "model": cell.source.load,
-        "method": cell.method,
-        "concept": cell.concept,
-        "protocol": digest(cell.comparable),
+        "cell": condition.id,
+        "model": condition.source.load,
+        "method": condition.method,
+        "concept": condition.concept,
+        "protocol": digest(condition.comparable),
         "seconds": edit.seconds if edit else None,
         "bytes": edit.bytes if edit else None,
     }

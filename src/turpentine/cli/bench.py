@@ -79,7 +79,7 @@ def bench(
 
     from turpentine.bench.file import load
     from turpentine.runs import backends
-    from turpentine.runs.specs import Source
+    from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
     with busy("Reading the bench"):
@@ -89,7 +89,7 @@ def bench(
         if judge.download:
             warn(f"The judge {judge.name} needs {judge.download}: it is fetched now.")
     # Models are loaded again where they draw.
-    plan = chosen.plan(lambda name: Source.of(ModelChoice(name, device, dtype).load(), name, device))
+    plan = chosen.plan(lambda name: ModelSpec.of(ModelChoice(name, device, dtype).load(), name, device))
     store = Store(out or Path("runs") / safe_name(chosen.name))
     if dry_run:
         return _show_estimate(plan, store.folder, json)
@@ -168,8 +168,8 @@ def _show_estimate(plan: Plan, folder: Path, json: bool) -> int:
         size = file_size(round(expected.edit_bytes))
         edits_take = f"about {duration(expected.edit_seconds)} and {size}, as those that are made"
     rows = [
-        ("lines of the table", counts.cells, ""),
-        ("pictures", counts.drawn, f"{counts.shared_pictures} more are shared"),
+        ("lines of the table", counts.conditions, ""),
+        ("pictures", counts.distinct, f"{counts.shared_pictures} more are shared"),
         ("edits", counts.edits, f"{counts.shared_edits} more are shared"),
         ("judgements", counts.judged, ""),
         ("pictures left to draw", expected.pictures, pictures_take),

@@ -15,7 +15,7 @@ from turpentine.core.formatting import percent
 from turpentine.report.facts import citation, protocol, settings
 from turpentine.report.failures import failures_of
 from turpentine.report.markdown import escaped, markdown_table
-from turpentine.runs.edit_store import Made
+from turpentine.runs.edit_store import EditRecord
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import Results
 from turpentine.runs.store import Store
@@ -23,10 +23,10 @@ from turpentine.runs.store import Store
 CARDS = "cards"
 
 
-def model_card(table: Table, cell: str, entry: Made | None = None, *, sha256: str = "") -> str:
+def model_card(table: Table, cell: str, entry: EditRecord | None = None, *, sha256: str = "") -> str:
     """The card of the model that a line of the table is of, as Markdown: what was done, the numbers, what to heed.
 
-    cell: the line's id, as in the table's rows. entry: what is known of its edit, such as `store.changes.made` gives.
+    cell: the line's id, as in the table's rows. entry: what is known of its edit, such as `store.edits.record` gives.
     sha256: of `results.parquet`. Raises BadArgument if no line has the id, or if it is of the unedited model.
     """
     each = lines(table)
@@ -60,12 +60,12 @@ def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) 
     folder = store.folder / CARDS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for cell in plan.cells:
-        if cell.recipe is None:
+    for condition in plan.conditions:
+        if condition.edit_spec is None:
             continue
-        name = safe_name(f"{cell.method} {cell.concept}")
-        card = model_card(table, cell.id, store.changes.made(cell.recipe), sha256=results.sha256)
-        with write_whole(folder / f"{name}-{cell.id}.md") as aside:
+        name = safe_name(f"{condition.method} {condition.concept}")
+        card = model_card(table, condition.id, store.edits.record(condition.edit_spec), sha256=results.sha256)
+        with write_whole(folder / f"{name}-{condition.id}.md") as aside:
             aside.write_text(card, encoding="utf-8")
     return folder
 
@@ -77,7 +77,7 @@ def _front_matter(line: Line) -> str:
     return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in facts.items()), "---"])
 
 
-def _settings_table(line: Line, entry: Made | None) -> Iterator[str]:
+def _settings_table(line: Line, entry: EditRecord | None) -> Iterator[str]:
     if entry is None:
         return
     ((_, values),) = settings([(line.method, {"settings": entry.settings})])

@@ -44,7 +44,7 @@ def write_bench_report(
         table,
         results.frame,
         store.picture,
-        methods=[(recipe.name, facts_of(recipe.method)) for recipe in plan.recipes],
+        methods=[(edit_spec.name, facts_of(edit_spec.method)) for edit_spec in plan.edit_specs],
         sha256=results.sha256,
         command=command,
     )

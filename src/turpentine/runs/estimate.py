@@ -58,9 +58,9 @@ def estimate(plan: Plan, store: Store) -> Expected:
     pictures = sum(len(job.batch) for job in left)
     past = _past(store, plan)
     rate = past or (_trial(left[0].batch) if left else _Rate(0, 0))
-    entries = [facts for facts in map(store.changes.made, plan.recipes) if facts]
+    entries = [facts for facts in map(store.edits.record, plan.edit_specs) if facts]
     finished = [facts for facts in entries if facts.error is None]
-    edits = len(plan.recipes) - len(entries)
+    edits = len(plan.edit_specs) - len(entries)
     return Expected(
         pictures,
         edits,
@@ -87,9 +87,9 @@ def _past(store: Store, plan: Plan) -> _Rate | None:
 
 def _trial(batch: Batch) -> _Rate:
     """The rate of a batch, by what few steps of it take and what more of them do."""
-    model = ModelCache().model(batch.state.source)
+    model = ModelCache().model(batch.draw_spec.source)
     prompts, seeds = zip(*batch.pairs, strict=True)
-    settings = {**batch.state.settings, "batch_size": len(batch)}
+    settings = {**batch.draw_spec.settings, "batch_size": len(batch)}
 
     def timed_draw(steps: int) -> tuple[float, list[Image.Image]]:
         start = time.monotonic()
@@ -98,7 +98,7 @@ def _trial(batch: Batch) -> _Rate:
 
     timed_draw(_FEW)  # the first time is slow
     (few, _), (more, images) = timed_draw(_FEW), timed_draw(_MORE)
-    seconds = extrapolated(few, more, batch.state.steps)
+    seconds = extrapolated(few, more, batch.draw_spec.steps)
     return _Rate(seconds / len(batch), _mean([len(encoded(image, "PNG")) for image in images]))
 
 

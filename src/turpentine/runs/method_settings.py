@@ -30,11 +30,11 @@ def method_of(facts: Any, model: Model) -> Any:
     """
     if not isinstance(facts, Mapping):
         return facts
-    known = registry.methods()
+    classes = registry.methods()
     name, settings = facts["name"], facts["settings"]
-    if name not in known:
-        raise UnknownName(f"No method is called {name!r}: {offer(name, known)}")
-    method = known[name](**{key: _revived(value, model) for key, value in settings.items()})
+    if name not in classes:
+        raise UnknownName(f"No method is called {name!r}: {offer(name, classes)}")
+    method = classes[name](**{key: _revived(value, model) for key, value in settings.items()})
     lost = [key for key, value in facts_of(method)["settings"].items() if value != settings.get(key)]
     if lost:
         raise BadArgument(f"The setting {lost[0]} of {name} cannot be written to a file: run with one worker.")

@@ -10,7 +10,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.edits import Change
 from turpentine.models import Model, load
 from turpentine.models.identity import describe
-from turpentine.runs.specs import Source
+from turpentine.runs.specs import ModelSpec
 
 
 class ModelCache:
@@ -20,12 +20,12 @@ class ModelCache:
         given: Models that are loaded already; they are not dropped.
     """
 
-    def __init__(self, given: Mapping[Source, Model] | None = None) -> None:
+    def __init__(self, given: Mapping[ModelSpec, Model] | None = None) -> None:
         self._given = dict(given or {})
-        self._loaded: tuple[Source, Model] | None = None
+        self._loaded: tuple[ModelSpec, Model] | None = None
         self._on: tuple[str, Change, Model] | None = None
 
-    def model(self, source: Source) -> Model:
+    def model(self, source: ModelSpec) -> Model:
         """The model of a source, loaded if need be, with whatever is on it now.
 
         Raises BadArgument if it is not the model of the plan any more or has edits, which no name tells, and as `load`
@@ -57,7 +57,7 @@ class ModelCache:
             change.remove(model)
 
 
-def _load(source: Source) -> Model:
+def _load(source: ModelSpec) -> Model:
     changes = source.model["changes"]
     if changes:
         raise BadArgument(

@@ -8,7 +8,7 @@ import polars as pl
 
 from turpentine.judges.base import shows
 from turpentine.runs.plan import Job, Plan
-from turpentine.runs.specs import Cell, JudgeSpec
+from turpentine.runs.specs import Condition, JudgeSpec
 from turpentine.runs.store import Store
 from turpentine.tasks.cases import Case
 
@@ -23,23 +23,25 @@ CASE_COLUMNS = {
 """A case and a seed, as columns."""
 
 
-def cell_rows(cell: Cell, plan: Plan, store: Store) -> pl.DataFrame:
+def condition_rows(condition: Condition, plan: Plan, store: Store) -> pl.DataFrame:
     """The rows of one line, in the order of its cases and seeds; see `rows_of`.
 
     Raises LedgerError, naming a part that is missing or damaged.
     """
     seen = [
-        _seen(plan, store, cell.judges, plan.jobs_of(state, cell)).with_columns(pl.lit(number).alias("state"))
-        for number, state in enumerate(cell.pictures)
+        _seen(plan, store, condition.judges, plan.jobs_of(draw_spec, condition)).with_columns(
+            pl.lit(number).alias("state")
+        )
+        for number, draw_spec in enumerate(condition.pictures)
     ]
-    return rows_of(cell, pl.concat(seen))
+    return rows_of(condition, pl.concat(seen))
 
 
-def rows_of(cell: Cell, seen: pl.DataFrame) -> pl.DataFrame:
+def rows_of(condition: Condition, seen: pl.DataFrame) -> pl.DataFrame:
     """Return a row for each case and seed of a line.
 
     Args:
-        cell: The line.
+        condition: The line.
         seen: What was seen in its pictures: columns state (a number from 0, in the order in which the line's cases need
             them), prompt, seed, and any others, which follow those of CASE_COLUMNS in the result.
 
@@ -47,17 +49,19 @@ def rows_of(cell: Cell, seen: pl.DataFrame) -> pl.DataFrame:
         Last comes hit: is the case's attribute judged to be the expected thing, or to be it also, where a judge has a
         column such as object_also? Null if there is no ground truth or the picture was not judged.
     """
-    rows_of_cases = [(*_case_values(case), seed, number) for case, number, seeds in _numbered(cell) for seed in seeds]
+    rows_of_cases = [
+        (*_case_values(case), seed, number) for case, number, seeds in _numbered(condition) for seed in seeds
+    ]
     rows = pl.DataFrame(rows_of_cases, schema={**CASE_COLUMNS, "state": pl.Int32}, orient="row")
     rows = rows.join(seen, on=["state", "prompt", "seed"], how="left", maintain_order="left")
     return rows.drop("state").with_columns(_hit(rows).alias("hit"))
 
 
-def _numbered(cell: Cell) -> Iterator[tuple[Case, int, tuple[int, ...]]]:
+def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]]]:
     """Each case, the number of the state that draws it, and its seeds."""
-    numbers = {state: number for number, state in enumerate(cell.pictures)}
-    for case, state, seeds in cell.asked():
-        yield case, numbers[state], seeds
+    numbers = {draw_spec: number for number, draw_spec in enumerate(condition.pictures)}
+    for case, draw_spec, seeds in condition.case_draws():
+        yield case, numbers[draw_spec], seeds
 
 
 def _hit(rows: pl.DataFrame) -> pl.Expr:

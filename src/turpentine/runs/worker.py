@@ -16,7 +16,7 @@ from turpentine.runs.leases import EXPIRES, Lease, Leases
 from turpentine.runs.ledger import LostPart
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.retry import GivenUp
-from turpentine.runs.specs import JudgeSpec, Recipe, Source
+from turpentine.runs.specs import EditSpec, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 
 PhaseProgress = Callable[[str, int, int], None]
@@ -29,9 +29,14 @@ _WAIT = 0.5
 class Worker:
     """Works through a plan beside any number of others over the same store.
 
-    models, judges: those that are at hand already, by source and spec; others are loaded when they are needed.
-    strict: pass errors on as they come; by default what cannot be done becomes a row that says why, and work goes on.
-    stop: asked between two pieces of work; true ends the loop.
+    Args:
+        plan: The work.
+        store: Where finished parts are.
+        models, judges: Those that are loaded already, by spec; others are loaded when needed.
+        strict: Pass errors on as they come; by default what cannot be done becomes a row that says why.
+        progress: Called as `progress(phase, done, total)`.
+        expires: Seconds without a sign of life after which another worker counts as gone.
+        stop: Called between two pieces of work; true ends the loop.
     """
 
     def __init__(
@@ -39,7 +44,7 @@ class Worker:
         plan: Plan,
         store: Store,
         *,
-        models: Mapping[Source, Model] | None = None,
+        models: Mapping[ModelSpec, Model] | None = None,
         judges: Mapping[JudgeSpec, Judge] | None = None,
         strict: bool = False,
         progress: PhaseProgress | None = None,
@@ -77,8 +82,8 @@ class Worker:
         with ExitStack() as at_end:
             at_end.callback(self._executor.clear)
             at_end.callback(self._leases.close)
-            for recipe in self._plan.recipes:
-                while not (self._is_made(recipe) or self._stop()):
+            for edit_spec in self._plan.edit_specs:
+                while not (self._is_made(edit_spec) or self._stop()):
                     time.sleep(_WAIT)
 
     def _left(self) -> list[Job]:
@@ -99,37 +104,37 @@ class Worker:
     def _go_round(self, left: Iterable[Job]) -> bool:
         """Do what no other worker does; jobs of one state follow one another, so that edits are put on seldom."""
         worked = False
-        for state, jobs in groupby(left, key=lambda job: job.batch.state):
-            if state.recipe is None or self._is_made(state.recipe):
+        for draw_spec, jobs in groupby(left, key=lambda job: job.batch.draw_spec):
+            if draw_spec.edit_spec is None or self._is_made(draw_spec.edit_spec):
                 for job in jobs:
                     worked |= not self._stop() and self._take(job)
             self._writer.settle()
         return worked
 
-    def _is_made(self, recipe: Recipe) -> bool:
+    def _is_made(self, edit_spec: EditSpec) -> bool:
         """Make the edit, unless it is there; false while another worker makes it."""
-        changes = self._store.changes
-        if changes.made(recipe):
+        edits = self._store.edits
+        if edits.record(edit_spec):
             return True
-        lease = self._leases.take(f"edit-{recipe.key}")
+        lease = self._leases.take(f"edit-{edit_spec.key}")
         if lease is None:
             return False
-        if not changes.made(recipe):
-            self._make(recipe, lease.deaths)
+        if not edits.record(edit_spec):
+            self._make(edit_spec, lease.deaths)
         self._leases.release(lease, done=True)
         return True
 
-    def _make(self, recipe: Recipe, deaths: int) -> None:
-        changes, start = self._store.changes, time.monotonic()
-        with changes.checkpoint(recipe) as folder:
+    def _make(self, edit_spec: EditSpec, deaths: int) -> None:
+        edits, start = self._store.edits, time.monotonic()
+        with edits.checkpoint(edit_spec) as folder:
             if folder.is_dir() and any(folder.iterdir()):
                 deaths = 0  # it gets further each time
             try:
-                change = self._executor.make(recipe, folder, deaths, partial(self._progress, "edit"))
-                changes.put(recipe, change, time.monotonic() - start)
+                change = self._executor.make(edit_spec, folder, deaths, partial(self._progress, "edit"))
+                edits.put(edit_spec, change, time.monotonic() - start)
             except GivenUp as error:
-                changes.put_error(recipe, str(error))
-        self._progress("edits", sum(map(changes.is_made, self._plan.recipes)), len(self._plan.recipes))
+                edits.put_error(edit_spec, str(error))
+        self._progress("edits", sum(map(edits.has_record, self._plan.edit_specs)), len(self._plan.edit_specs))
 
     def _take(self, job: Job) -> bool:
         """Do a job, unless another worker does, or what it is compared with is not there yet."""
@@ -151,14 +156,14 @@ class Worker:
 
         What others made and this needs may turn out damaged: then it has been removed, and is made anew first.
         """
-        self._executor.load(job.batch.state.source)
+        self._executor.load(job.batch.draw_spec.source)
         start = time.monotonic()
-        stored = self._store.drawn(job.batch)
+        stored = self._store.load_batch(job.batch)
         try:
             drawing = stored or self._executor.draw(job.batch, lease.deaths)
             seconds = time.monotonic() - start
             if stored is None and lease.deaths:  # it may be a judge that ends workers
-                self._store.put_drawn(drawing, seconds)
+                self._store.put_batch(drawing, seconds)
                 stored = drawing
             scores = {judge: self._executor.judge(judge, job, drawing, lease.deaths) for judge in self._unjudged(job)}
         except LostPart:
@@ -167,7 +172,7 @@ class Worker:
 
         def write() -> None:
             if stored is None:
-                self._store.put_drawn(drawing, seconds)
+                self._store.put_batch(drawing, seconds)
             for judge, part in scores.items():
                 self._store.scores(judge).put(self._plan.score_key(job, judge), part)
             self._leases.release(lease, done=True)

@@ -38,8 +38,8 @@ def report_progress(plan: Plan, store: Store, progress: PhaseProgress) -> None:
     """Report how far the workers of a store are, by what the store holds."""
     total = sum(len(job.batch) for job in plan.jobs)
     progress("pictures", total - sum(len(job.batch) for job in store.missing(plan)), total)
-    if plan.recipes:
-        progress("edits", sum(map(store.changes.is_made, plan.recipes)), len(plan.recipes))
+    if plan.edit_specs:
+        progress("edits", sum(map(store.edits.has_record, plan.edit_specs)), len(plan.edit_specs))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from turpentine.runs.backends.ray import run_on_ray
 from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import Results, compact
-from turpentine.runs.specs import JudgeSpec, Source
+from turpentine.runs.specs import JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress, Worker
 
@@ -33,7 +33,7 @@ def run(
     threads: int | None = None,
     address: str | None = None,
     progress: PhaseProgress | None = None,
-    models: Mapping[Source, Model] | None = None,
+    models: Mapping[ModelSpec, Model] | None = None,
     judges: Mapping[JudgeSpec, Judge] | None = None,
     edits_first: bool = False,
 ) -> Results:

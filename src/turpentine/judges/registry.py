@@ -18,6 +18,8 @@ _JUDGES: Mapping[str, str] = {
     "classifier": "turpentine.judges.classifier:ImageClassifier",
     "nudenet": "turpentine.judges.nudenet:NudeNet",
     "clip": "turpentine.judges.clip:ClipScore",
+    "zero-shot": "turpentine.judges.zero_shot:ZeroShot",
+    "pixel change": "turpentine.judges.pixel_change:PixelChange",
     "features": "turpentine.judges.features:Features",
     "distance": "turpentine.judges.distance:Distance",
 }

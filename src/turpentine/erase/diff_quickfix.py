@@ -63,7 +63,7 @@ class Quickfix(Sized):
         """
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         attention = model.sites.only(kind="text-attention", role="output", level="layer")
-        sites = tuple(attention.only(label=(f"TEXT{self.layer + 1}", f"TEXT?-{self.layer + 1}")))
+        sites = tuple(attention.only(name=f"*.layers.{self.layer}.*"))
         texts = [text for one in concepts for pair in self._pairs(one) for text in pair]
         read = _inputs(model, sites, texts, self.positions, Tally(progress, len(set(texts))))
         deltas = {}

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import torch
+import annotated_types as at
 
-from turpentine.attribution import Attribution, Objective, approximation, attributable
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.edits import Edit, Provenance, Zeroed
-from turpentine.erase._attribution_run import KeptGradients
-from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
-from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase._training.meter import TRAINED_ROW
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
-from turpentine.models import Model, Selection, Trajectory, window_of
+from turpentine.core.settings import Count, Finite, Seed, Share
+from turpentine.edits import Provenance
+from turpentine.erase.common import Per, Sized, Tally, as_concepts, provenance_of, side_by_side, torch_mode
+from turpentine.models import Selection, window_of
+
+if TYPE_CHECKING:
+    from turpentine.attribution import Attribution, Objective
+    from turpentine.edits import Edit, Zeroed
+    from turpentine.erase._attribution_run import KeptGradients
+    from turpentine.models import Model, Trajectory
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,16 @@ class CAD(Sized):
     sites: of which all linear and convolution weights count: kinds, such as "feed-forward", "self-attention",
         "cross-attention" or "resnet", or labels, such as "UP2,UP3"; "all" of the denoiser; or any selection of its
         sites, also by their names.
-    share: of a row's weights, over 0 to 1. per: "row", "matrix" or "published"; see `pruning.largest`.
+    share: of a row's weights. per: "row", "matrix" or "published"; see `pruning.largest`.
     base: the base prompt c_b.
-    trajectories: stored sampling runs for each concept, 1 or more; its prompts take turns.
+    trajectories: stored sampling runs for each concept; its prompts take turns.
     sampling_steps: T, the DDIM steps of a run. guidance_scale: of a run.
     window: the part of the schedule that counts, fractions from 0 (pure noise) to 1. A window of the sites narrows it
         further.
-    trials: random subsets of weights for which the predicted fall of J is held against the measured one, 4 or more; 0
+    trials: random subsets of weights for which the predicted fall of J is held against the measured one; 0
         for none. The paper has 1000.
-    batch_size: rows of a call with gradients, 1 or more; it costs memory, and changes the last bits only.
-    seed: of the starting noise, 0 or more.
+    batch_size: rows of a call with gradients; it costs memory, and changes the last bits only.
+    seed: of the starting noise.
     """
 
     name: ClassVar[str] = "cad"
@@ -60,18 +59,18 @@ class CAD(Sized):
     """Settings for models of the embedded one's size, whose rows are a few hundred weights long."""
 
     sites: Selection = "feed-forward"
-    share: float = 0.001
+    share: Share = 0.001
     per: Per = "row"
     base: str = ""
-    trajectories: int = 1
-    sampling_steps: int = 50
-    guidance_scale: float = 3.0
+    trajectories: Count = 1
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 3.0
     window: tuple[float, float] = (0.0, 1.0)
-    trials: int = 8
-    batch_size: int = 8
-    seed: int = 0
+    trials: Annotated[int, at.Ge(4)] | Literal[0] = 8
+    batch_size: Count = 8
+    seed: Seed = 0
 
-    @torch.inference_mode(False)
+    @torch_mode("inference_mode", False)
     def __call__(
         self,
         model: Model,
@@ -94,8 +93,14 @@ class CAD(Sized):
         Raises BadArgument, BadWindow or EmptySelection for settings before any work; NotFinite, naming the weight and
         the timestep; KeyboardInterrupt, saying how to go on.
         """
+        from turpentine.attribution import attributable
+        from turpentine.edits import Edit
+        from turpentine.erase._attribution_run import KeptGradients
+        from turpentine.erase._pruning import together, zeroed_by
+        from turpentine.erase._training.checkpoint import Checkpoint, facts_of
+
         concepts = as_concepts(concept, model)
-        self._check()
+        self._steps()  # which may be none
         names = attributable(model, self.sites)
         kept = Checkpoint(checkpoint, facts_of(model, self._provenance(model, concepts)))
         tally = Tally(progress, self._rows() * len(concepts))
@@ -106,19 +111,25 @@ class CAD(Sized):
             told.append(_told(found, masks[-1]))
         return Edit(provenance=self._provenance(model, concepts, side_by_side(told)), zeroed=together(masks))
 
-    @torch.inference_mode(False)
+    @torch_mode("inference_mode", False)
     def attribution(self, model: Model, concept: Concept, *, progress: Progress | None = None) -> Attribution:
         """α of each weight of the sites for a concept, as the erasure takes it, with its tables and its check.
 
         Costs and errors are those of the call.
         """
-        self._check()
+        from turpentine.attribution import attributable
+        from turpentine.erase._attribution_run import KeptGradients
+        from turpentine.erase._training.checkpoint import Checkpoint
+
+        self._steps()  # which may be none
         names, tally = attributable(model, self.sites), Tally(progress, self._rows())
         return self._attribute(model, concept, names, KeptGradients(Checkpoint(None, {}), 0, tally), tally)
 
     def _attribute(
         self, model: Model, concept: Concept, names: tuple[str, ...], kept: KeptGradients, tally: Tally
     ) -> Attribution:
+        from turpentine.attribution import Objective
+
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(self.trajectories))
         rows = 2 * self.sampling_steps * self.trajectories + self._base_rows()
 
@@ -132,6 +143,8 @@ class CAD(Sized):
 
     def _checked(self, found: Attribution, tally: Tally) -> Attribution:
         """With what the first order foretells held against what comes."""
+        from turpentine.attribution import approximation
+
         if not self.trials:
             return found
         points = len(found.objective)
@@ -144,6 +157,9 @@ class CAD(Sized):
         return replace(found, check=check)
 
     def _run(self, model: Model, prompts: tuple[str, ...], tally: Tally) -> Trajectory:
+        from turpentine.erase._training.draws import draws, noise_seeds
+        from turpentine.models import Trajectory
+
         start = tally.done
         return Trajectory.record(
             model,
@@ -156,6 +172,8 @@ class CAD(Sized):
 
     def _rows(self) -> int:
         """Rows of the denoiser for one concept, as progress counts them."""
+        from turpentine.erase._training.meter import TRAINED_ROW
+
         checked = self.trials + 1 if self.trials else 0
         points = (TRAINED_ROW + checked) * self._points()
         return 2 * self.sampling_steps * self.trajectories + self._base_rows() + points
@@ -176,19 +194,6 @@ class CAD(Sized):
     ) -> Provenance:
         # The names of sites say nothing of their window, so that it counts as the settings' own.
         return provenance_of(self, model, concepts, found, window=astuple(window_of(self.window, self.sites)))
-
-    def _check(self) -> None:
-        check_share(self.share)
-        check_per(self.per)
-        for name in ("trajectories", "sampling_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadArgument(f"{name} is {getattr(self, name)}: give 1 or more.")
-        if self.trials < 0 or 0 < self.trials < 4:
-            raise BadArgument(f"trials is {self.trials}: give 4 or more, or 0 for no check.")
-        if not math.isfinite(self.guidance_scale) or self.seed < 0:
-            numbers = f"guidance_scale is {self.guidance_scale} and seed is {self.seed}"
-            raise BadArgument(f"{numbers}: give a finite scale, and a seed from 0.")
-        self._steps()
 
 
 def _told(found: Attribution, mask: Mapping[str, Zeroed]) -> dict[str, float]:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
-from PIL import Image
-
-from turpentine.attribution import Attribution, Objective, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._attribution_run import KeptGradients
-from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
-from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase._training.meter import TRAINED_ROW
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
-from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
-from turpentine.models import Model, Selection, check_windowless
+from turpentine.core.settings import Count, Finite, Seed, Share
+from turpentine.erase.common import Per, Sized, Tally, as_concepts, provenance_of, side_by_side, torch_mode
+from turpentine.models import Selection, check_windowless
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from turpentine.attribution import Attribution, Objective
+    from turpentine.edits import Edit
+    from turpentine.erase._attribution_run import KeptGradients
+    from turpentine.models import Model
 
 
 @dataclass(frozen=True)
@@ -41,11 +38,11 @@ class CADAmplify(Sized):
     images: paths of pictures of the concept. Without any they come from the `source`.
     source: "generated", pictures that the model itself makes of the concept; or "world", sprites of the emoji world on
         backgrounds, as the emoji world draws them, that its judge recognises.
-    pictures: of each concept from the source, 1 or more.
-    draws: points for each picture, each with noise and a timestep of its own, 1 or more.
+    pictures: of each concept from the source.
+    draws: points for each picture, each with noise and a timestep of its own.
     sampling_steps, guidance_scale: of generated pictures.
-    batch_size: rows of a call with gradients, 1 or more; it costs memory, and changes the last bits only.
-    seed: of pictures and noise, 0 or more.
+    batch_size: rows of a call with gradients; it costs memory, and changes the last bits only.
+    seed: of pictures and noise.
     """
 
     name: ClassVar[str] = "cad-amplify"
@@ -54,18 +51,18 @@ class CADAmplify(Sized):
     """Settings for models of the embedded one's size: the emoji world's pictures."""
 
     sites: Selection = "feed-forward"
-    share: float = 0.001
+    share: Share = 0.001
     per: Per = "row"
     images: tuple[str, ...] = ()
-    source: Source = "generated"
-    pictures: int = 5
-    draws: int = 50
-    sampling_steps: int = 50
-    guidance_scale: float = 7.5
-    batch_size: int = 8
-    seed: int = 0
+    source: Literal["generated", "world"] = "generated"
+    pictures: Count = 5
+    draws: Count = 50
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 7.5
+    batch_size: Count = 8
+    seed: Seed = 0
 
-    @torch.inference_mode(False)
+    @torch_mode("inference_mode", False)
     def __call__(
         self,
         model: Model,
@@ -87,6 +84,13 @@ class CADAmplify(Sized):
         Raises BadArgument or EmptySelection for settings before any work, also for a concept that the emoji world does
         not have; NotFinite, naming the weight and the timestep; KeyboardInterrupt, saying how to go on.
         """
+        from turpentine.attribution import attributable
+        from turpentine.edits import Edit
+        from turpentine.erase._attribution_run import KeptGradients
+        from turpentine.erase._pruning import together, zeroed_by
+        from turpentine.erase._training.checkpoint import Checkpoint, facts_of
+        from turpentine.erase.examples import digest_of, fitted, from_files
+
         concepts = as_concepts(concept, model)
         self._check(examples, concepts)
         names = attributable(model, self.sites)
@@ -113,6 +117,10 @@ class CADAmplify(Sized):
         kept: KeptGradients,
         tally: Tally,
     ) -> Attribution:
+        from turpentine.attribution import Objective
+        from turpentine.erase._training.draws import draws, noise_seeds
+        from turpentine.erase.examples import fitted
+
         count = len(given) or self.pictures
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(count))
         made = self._generated_rows(len(given))
@@ -126,6 +134,9 @@ class CADAmplify(Sized):
         return kept.attribution(model, kept.objective(model, prompts, -1.0, made, make), names, self.batch_size)
 
     def _pictures(self, model: Model, concept: Concept, prompts: tuple[str, ...]) -> list[Image.Image]:
+        from turpentine.erase._training.draws import draws, noise_seeds
+        from turpentine.erase.examples import from_model, from_world
+
         if self.source == "world":
             return from_world(concept, len(prompts), self.seed, min(model.size))
         seeds = noise_seeds(draws("trajectories", self.seed), len(prompts))
@@ -133,20 +144,16 @@ class CADAmplify(Sized):
 
     def _rows(self, given: int) -> int:
         """Rows of the denoiser for one concept, as progress counts them."""
+        from turpentine.erase._training.meter import TRAINED_ROW
+
         return self._generated_rows(given) + TRAINED_ROW * self.draws * (given or self.pictures)
 
     def _generated_rows(self, given: int) -> int:
         return 0 if given or self.source == "world" else 2 * self.sampling_steps * self.pictures
 
     def _check(self, examples: Sequence[Image.Image], concepts: tuple[Concept, ...]) -> None:
-        check_share(self.share)
-        check_per(self.per)
-        for name in ("pictures", "draws", "sampling_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadArgument(f"{name} is {getattr(self, name)}: give 1 or more.")
-        if not math.isfinite(self.guidance_scale) or self.seed < 0:
-            numbers = f"guidance_scale is {self.guidance_scale} and seed is {self.seed}"
-            raise BadArgument(f"{numbers}: give a finite scale, and a seed from 0.")
+        from turpentine.erase.examples import check_source
+
         check_windowless(self.sites)
         if (examples or self.images) and len(concepts) > 1:
             raise BadArgument(f"The pictures cannot be of all {len(concepts)} concepts: amplify one at a time.")

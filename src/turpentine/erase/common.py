@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept
 from turpentine.core.progress import Progress
-from turpentine.edits import Provenance, stack_of
-from turpentine.models import Model, Sites, is_small
+from turpentine.core.settings import Settings
+from turpentine.edits import Provenance
+from turpentine.models import Sites, is_small
+
+if TYPE_CHECKING:
+    from turpentine.models import Model
 
 Method = TypeVar("Method", bound="Sized")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+Per = Literal["row", "matrix", "published"]
+"""How a share is counted: of each row, of the whole matrix, or of each row and rounded down, as CAD's code does."""
 
 
-class Sized:
+def torch_mode(mode: str, *args: Any) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Decorate a function with one of torch's modes, such as "no_grad", importing torch when it is called.
+
+    Methods are imported for their settings alone, too: a command's help does not wait for torch.
+
+    Args:
+        mode: The name of a context manager of torch.
+        args: What the context manager takes.
+    """
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        @wraps(function)
+        def called(*positional: Arguments.args, **named: Arguments.kwargs) -> Result:
+            import torch
+
+            with getattr(torch, mode)(*args):
+                return function(*positional, **named)
+
+        return called
+
+    return decorate
+
+
+class Sized(Settings):
     """A method whose defaults are for Stable Diffusion, with others for models of the embedded one's size.
 
     small_world: the fields that differ there.
@@ -55,6 +88,8 @@ def provenance_of(
     method: a method's dataclass; its fields are the settings, its `seed`, if it has one, the seed.
     found: what it measured on its way. settings: these stand in the place of the fields of their names.
     """
+    from turpentine.edits import stack_of
+
     fields_of_it = {field.name: getattr(method, field.name) for field in fields(method)}
     return Provenance(
         method=type(method).__name__,

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+import annotated_types as at
 
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.core.progress import Progress
-from turpentine.edits import Edit, Zeroed
-from turpentine.erase._pruning import check_share, largest, together
-from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import (
-    Call,
-    ClassifierFree,
-    Model,
-    Selection,
-    Sites,
-    check_in_denoiser,
-    hooked,
-    sample,
-    selected,
-    window_of,
-)
+from turpentine.core.settings import Count, Finite, Seed, Share
+from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, torch_mode
+from turpentine.models import Selection, Sites, check_in_denoiser, selected, window_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from turpentine.edits import Edit, Zeroed
+    from turpentine.models import Call, Model
+
+    Norms: TypeAlias = dict[str, Float[Tensor, "step neuron"]]
+    """By layer: the norm of each input neuron over all tokens, at each step."""
 
 AT_ONCE = 8
-
-Norms = dict[str, Float[Tensor, "step neuron"]]
-"""By layer: the norm of each input neuron over all tokens, at each step."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +46,13 @@ class ConceptPrune(Sized):
 
     sites: "outputs", the second linear of each feed-forward network, which reads its GEGLU; or the linear layers of
         kinds, such as "self-attention", of labels, such as "UP2,UP3", or of any selection, also by their names.
-    share: of a row's weights, over 0 to 1.
+    share: of a row's weights.
     window: the part of the schedule that counts, fractions from 0 (pure noise) to 1. A window of the sites narrows it.
-    majority: m, the share of the window's steps that must be exceeded, 0 up to 1.
+    majority: m, the share of the window's steps that must be exceeded.
     base: what stands in a base prompt where the concept stands in its pair; nothing by default.
-    pairs: of prompts, 1 or more; the concept's prompts take turns.
+    pairs: of prompts; the concept's prompts take turns.
     sampling_steps: T, the DDIM steps of a run. guidance_scale: of a run.
-    seed: of the starting noise, 0 or more.
+    seed: of the starting noise.
     """
 
     name: ClassVar[str] = "conceptprune"
@@ -70,16 +61,16 @@ class ConceptPrune(Sized):
     """Settings for models of the embedded one's size."""
 
     sites: Selection = "outputs"
-    share: float = 0.02
+    share: Share = 0.02
     window: tuple[float, float] = (0.0, 0.2)
-    majority: float = 0.5
+    majority: Annotated[float, at.Ge(0), at.Lt(1)] = 0.5
     base: str = ""
-    pairs: int = 10
-    sampling_steps: int = 50
-    guidance_scale: float = 7.5
-    seed: int = 0
+    pairs: Count = 10
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 7.5
+    seed: Seed = 0
 
-    @torch.no_grad()
+    @torch_mode("no_grad")
     def __call__(
         self,
         model: Model,
@@ -96,8 +87,12 @@ class ConceptPrune(Sized):
         progress: called with rows of the denoiser done and in all. checkpoint: not used, this is short.
         Raises BadArgument, BadWindow or EmptySelection for settings before any work; NotFinite, naming the layer.
         """
+        from turpentine.edits import Edit
+        from turpentine.erase._pruning import together
+
         concepts = as_concepts(concept, model)
-        steps, layers = self._checked(), _layers(model, self.sites)
+        steps = window_of(self.window, self.sites).counted(self.sampling_steps)
+        layers = _layers(model, self.sites)
         tally = Tally(progress, 4 * steps.stop * self.pairs * len(concepts))
         masks = [self._mask(model, one, layers, steps, tally) for one in concepts]
         # The names of sites say nothing of their window, so that it counts as the settings' own.
@@ -105,6 +100,8 @@ class ConceptPrune(Sized):
         return Edit(provenance=provenance_of(self, model, concepts, window=window), zeroed=together(masks))
 
     def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, tally: Tally) -> dict[str, Zeroed]:
+        from turpentine.edits import Zeroed
+
         excited, calm = (self._norms(model, texts, layers, steps, tally) for texts in self._pairs(concept))
         weights = {name: model.parameter(f"{name}.weight").detach().float().abs() for name in excited}
         found = {name: self._chosen(weight, excited[name], calm[name]) for name, weight in weights.items()}
@@ -130,6 +127,10 @@ class ConceptPrune(Sized):
         calm: Float[Tensor, "step neuron"],
     ) -> Tensor:
         """The weights that are chosen at more than `majority` of the steps, as a mask."""
+        import torch
+
+        from turpentine.erase._pruning import largest
+
         votes = torch.zeros_like(weight, dtype=torch.int32)
         for of_concept, of_base in zip(excited, calm, strict=True):
             at = largest(weight * of_concept, self.share)
@@ -139,6 +140,10 @@ class ConceptPrune(Sized):
 
     def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, tally: Tally) -> Norms:
         """The norms of all layers' inputs over all prompts, those at once going through the denoiser together."""
+        import torch
+
+        from turpentine.erase._training.draws import draws, noise_seeds
+
         seeds = noise_seeds(draws("trajectories", self.seed), len(texts))
         squares: Norms = {}
         for start in range(0, len(texts), AT_ONCE):
@@ -151,6 +156,10 @@ class ConceptPrune(Sized):
         self, model: Model, texts: Sequence[str], seeds: Sequence[int], layers: Sites, steps: range, tally: Tally
     ) -> Norms:
         """Σ h² over the tokens of some prompts."""
+        import torch
+
+        from turpentine.models import ClassifierFree, hooked, sample
+
         seen: dict[str, list[Tensor]] = {}
 
         def look(call: Call) -> None:
@@ -173,24 +182,11 @@ class ConceptPrune(Sized):
                     break
         return {name: torch.stack(each) for name, each in seen.items()}
 
-    def _checked(self) -> range:
-        """The steps that count, all settings being in range."""
-        check_share(self.share)
-        if self.pairs < 1 or self.sampling_steps < 1 or self.seed < 0:
-            raise BadArgument(
-                f"pairs is {self.pairs}, sampling_steps {self.sampling_steps} and seed {self.seed}: "
-                "give 1 or more of each, and a seed from 0."
-            )
-        if not (math.isfinite(self.guidance_scale) and 0 <= self.majority < 1):
-            raise BadArgument(
-                f"guidance_scale is {self.guidance_scale} and majority is {self.majority}: "
-                "give a finite scale, and a majority from 0 up to, and not, 1."
-            )
-        return window_of(self.window, self.sites).counted(self.sampling_steps)
-
 
 def _layers(model: Model, sites: Selection) -> Sites:
     """The linear layers of a selection, without its window, which is in the steps."""
+    from torch import nn
+
     if sites == "outputs":
         return model.sites.only(level="layer", kind="feed-forward", name="*.net.2")
     chosen = selected(model.sites, sites)
@@ -204,8 +200,10 @@ def _layers(model: Model, sites: Selection) -> Sites:
 
 def _squared(call: Call) -> Float[Tensor, " neuron"]:
     """Σ h² over the tokens of the prompts' own rows, each token brought to norm 1. Raises NotFinite."""
+    import torch
+
     tokens = call.args[0][call.rows].flatten(0, -2).float()
-    squared = nn.functional.normalize(tokens, dim=-1).square().sum(0)
+    squared = torch.nn.functional.normalize(tokens, dim=-1).square().sum(0)
     if not torch.isfinite(squared).all():
         raise NotFinite(
             f"What {call.site.name} reads is NaN or infinite: load the model in fp32, or check its weights."

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from torch import Tensor
+import annotated_types as at
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Rows, Scales, solve
-from turpentine.erase._closed_form.text_states import FOUR, Positions, Said, chosen, in_batches, paired, said
+from turpentine.core.settings import Positive, Text
+from turpentine.erase._closed_form.sentences import FOUR, Positions, Said, said
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import Call, Model, Site, hooked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from turpentine.edits import Edit
+    from turpentine.erase._closed_form.linear import Rows
+    from turpentine.models import Call, Model, Site
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class DiffQuickFix(Sized):
     templates: sentences with {} for the concept or the anchor; by default the published four; with none, the concept's.
     positions: the tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on, as
         in the authors' code; "all", every one.
-    layer: of the text encoder, from 0. lamb: λ, above 0.
+    layer: of the text encoder, from 0. lamb: λ.
     """
 
     name: ClassVar[str] = "diff-quickfix"
@@ -41,11 +45,11 @@ class DiffQuickFix(Sized):
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "anchor": "picture"}
     """Settings for models of the embedded one's size, whose few words are those of its own captions."""
 
-    anchor: str | None = None
+    anchor: Text | None = None
     templates: tuple[str, ...] = FOUR
     positions: Positions = "last"
-    layer: int = 0
-    lamb: float = 0.01
+    layer: Annotated[int, at.Ge(0)] = 0
+    lamb: Positive = 0.01
 
     def __call__(
         self,
@@ -61,6 +65,10 @@ class DiffQuickFix(Sized):
         texts done and in all. checkpoint: not used, this is short.
         Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
         """
+        from turpentine.edits import Edit
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import paired
+
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         sites = tuple(model.sites.only(level="layer", name=f"text_encoder*.layers.{self.layer}.self_attn.out_proj"))
         texts = [text for one in concepts for pair in self._pairs(one) for text in pair]
@@ -74,8 +82,6 @@ class DiffQuickFix(Sized):
 
     def _pairs(self, concept: Concept) -> list[tuple[Said, Said]]:
         """The concept in each template, and the anchor in the same one."""
-        if self.anchor is not None and not self.anchor.strip():
-            raise BadArgument("anchor is empty: name what the concept is replaced by, or leave it out.")
         published = "painting" if concept.kind in ("style", "artist") else "object"
         anchor = replace(concept, text=published if self.anchor is None else self.anchor)
         return list(zip(said(concept, self.templates), said(anchor, self.templates), strict=True))
@@ -85,6 +91,9 @@ def _inputs(
     model: Model, sites: Sequence[Site], texts: Sequence[Said], positions: Positions, tally: Tally
 ) -> dict[Site, dict[Said, Rows]]:
     """What layers of the text encoders read of texts at some positions, by site and text; each text is encoded once."""
+    from turpentine.erase._closed_form.text_states import chosen, in_batches
+    from turpentine.models import hooked
+
     read: dict[Site, dict[Said, Rows]] = {site: {} for site in sites}
     caught: dict[Site, Tensor] = {}
 

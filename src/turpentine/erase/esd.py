@@ -6,27 +6,28 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any, ClassVar
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn.functional import mse_loss
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
+from turpentine.core.errors import EmptySelection, UnknownName
 from turpentine.core.progress import Progress
-from turpentine.edits import Edit, Provenance
-from turpentine.erase._training.adam import Adam, train
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
-from turpentine.erase._training.fresh import FreshStates
-from turpentine.erase._training.masters import Masters
-from turpentine.erase._training.meter import Meter
-from turpentine.erase._training.states import Batch, Lesson, Predictions, Sampling
-from turpentine.erase._training.stored import StoredStates
-from turpentine.erase.common import Sized, as_concepts, provenance_of
-from turpentine.models import Model, Selection, Sites, check_in_denoiser, selected, window_of
-from turpentine.models.site_table import top_sites
+from turpentine.core.settings import Count, Finite, NonNegative, Positive, Seed, Text
+from turpentine.edits import Provenance
+from turpentine.erase.common import Sized, as_concepts, provenance_of, torch_mode
+from turpentine.models import Selection, Sites, check_in_denoiser, selected, window_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from turpentine.edits import Edit
+    from turpentine.erase._training.checkpoint import Checkpoint
+    from turpentine.erase._training.fresh import FreshStates
+    from turpentine.erase._training.masters import Masters
+    from turpentine.erase._training.meter import Meter
+    from turpentine.erase._training.states import Batch, Lesson, Predictions, Sampling
+    from turpentine.erase._training.stored import StoredStates
+    from turpentine.models import Model
 
 SETS: Mapping[str, dict[str, Any]] = {
     "x": {"kind": "cross-attention"},
@@ -58,17 +59,17 @@ class ESD(Sized):
     sites: which weights: "x" (cross-attention), "x-strict" (its keys and values), "u" (all but it), "selfattn", "all",
         kinds or labels, such as "UP2,UP3", or any selection of the denoiser's sites, also by their names; see
         `esd_sites`.
-    eta: η, the strength, 0 or more.
-    steps: updates, 1 or more. lr: learning rate of Adam. batch_size: rows of an update.
-    trajectories: stored sampling runs for each concept, 1 or more; its prompts take turns. Not used if `fresh`.
+    eta: η, the strength.
+    steps: updates. lr: learning rate of Adam. batch_size: rows of an update.
+    trajectories: stored sampling runs for each concept; its prompts take turns. Not used if `fresh`.
     sampling_steps: T, the DDIM steps of a run. guidance_scale: of a run.
     window: the part of the schedule that x_t is drawn from, fractions from 0 (pure noise) to 1. A window of the sites
         narrows it further.
     fresh: sample x_t from the model in training, for each update anew.
     erase_from: what the concept is taken off, as a prompt; by default the concept itself is erased.
     sites_from: a CSV or parquet table of sites with scores, such as an attribution; its top ones stand in the place of
-        `sites`; see `turpentine.models.site_table`. top: how many of them, 1 or more.
-    seed: of all draws, 0 or more. Update k depends on the seed and k only.
+        `sites`; see `turpentine.models.site_table`. top: how many of them.
+    seed: of all draws. Update k depends on the seed and k only.
     """
 
     name: ClassVar[str] = "esd"
@@ -90,22 +91,22 @@ class ESD(Sized):
     """The names that papers and the command line use, and what each sets."""
 
     sites: Selection = "x"
-    eta: float = 1.0
-    steps: int = 1000
-    lr: float = 1e-5
-    batch_size: int = 1
-    trajectories: int = 20
-    sampling_steps: int = 50
-    guidance_scale: float = 3.0
+    eta: NonNegative = 1.0
+    steps: Count = 1000
+    lr: Positive = 1e-5
+    batch_size: Count = 1
+    trajectories: Count = 20
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 3.0
     window: tuple[float, float] = (0.0, 1.0)
     fresh: bool = False
-    erase_from: str | None = None
+    erase_from: Text | None = None
     sites_from: str | None = None
-    top: int = 10
-    seed: int = 0
+    top: Count = 10
+    seed: Seed = 0
 
-    @torch.inference_mode(False)
-    @torch.enable_grad()
+    @torch_mode("inference_mode", False)
+    @torch_mode("enable_grad")
     def __call__(
         self,
         model: Model,
@@ -125,6 +126,11 @@ class ESD(Sized):
         Raises BadArgument, BadWindow, EmptySelection or UnknownName for settings before any work; NotFinite, naming the
         weight and the update; KeyboardInterrupt, saying how to go on.
         """
+        from turpentine.edits import Edit
+        from turpentine.erase._training.adam import Adam, train
+        from turpentine.erase._training.checkpoint import Checkpoint, facts_of
+        from turpentine.erase._training.masters import Masters
+
         if self.sites_from is not None:
             return self._located(model)(model, concept, progress=progress, checkpoint=checkpoint)
         concepts = as_concepts(concept, model)
@@ -150,16 +156,22 @@ class ESD(Sized):
 
     def _located(self, model: Model) -> ESD:
         """The same with the sites that the table puts first: they decide the edit, not where the table lies."""
+        from turpentine.models.site_table import top_sites
+
         assert self.sites_from is not None
         return replace(self, sites=top_sites(model.sites, self.sites_from, self.top), sites_from=None)
 
     def _loss(self, model: Model, masters: Masters, batch: Batch) -> Float[Tensor, ""]:
         """Mean of (ε_θ(x_t, c) − ε̃)², in fp32."""
+        from torch.nn.functional import mse_loss
+
         eps = model.eps(batch.x, batch.t, batch.cond, parameters=masters.cast())
         return mse_loss(eps.float(), batch.target.float())
 
     def _lesson(self, concepts: tuple[Concept, ...]) -> Lesson:
         """As many rows for each concept; its prompts take turns."""
+        from turpentine.erase._training.states import Lesson
+
         # A row of fresh states is a prompt only: as many as give each prompt of a concept its equal share.
         rows = math.lcm(*(len(one.prompts) for one in concepts)) if self.fresh else self.trajectories
         prompts = tuple(one.prompts[row % len(one.prompts)] for one in concepts for row in range(rows))
@@ -169,18 +181,24 @@ class ESD(Sized):
     def _states(
         self, model: Model, lesson: Lesson, sampling: Sampling, masters: Masters, kept: Checkpoint, meter: Meter
     ) -> StoredStates | FreshStates:
+        from turpentine.erase._training.fresh import FreshStates
+        from turpentine.erase._training.stored import StoredStates
+
         if self.fresh:
             return FreshStates(model, lesson, sampling, masters)
         return StoredStates(model, lesson, sampling, kept, meter.sampled)
 
     def _meter(self, lesson: Lesson, progress: Progress | None) -> Meter:
+        from turpentine.erase._training.meter import Meter
+
         predictions = 3 if lesson.is_from else 2
         sampled = 0 if self.fresh else predictions * self.sampling_steps * len(lesson)
         return Meter(progress, sampled, self.batch_size, self.steps)
 
     def _sampling(self, model: Model) -> Sampling:
-        """The settings checked: numbers, then the window."""
-        _check_settings(self)
+        """The settings that are checked against each other."""
+        from turpentine.erase._training.states import Sampling
+
         steps = window_of(self.window, self.sites).counted(self.sampling_steps)
         return Sampling(self.sampling_steps, self.guidance_scale, steps, self.seed)
 
@@ -212,16 +230,3 @@ def esd_sites(model: Model, sites: Selection) -> Sites:
         return selected(model.sites, sites)
     except EmptySelection as error:
         raise UnknownName(f"ESD has no parameter set {sites!r}: there are {', '.join(SETS)}. {error}") from error
-
-
-def _check_settings(settings: ESD) -> None:
-    for name in ("steps", "batch_size", "trajectories", "sampling_steps"):
-        if getattr(settings, name) < 1:
-            raise BadArgument(f"{name} is {getattr(settings, name)}: give 1 or more.")
-    for name in ("eta", "guidance_scale", "lr"):
-        if not math.isfinite(getattr(settings, name)):
-            raise BadArgument(f"{name} is {getattr(settings, name)}: give a finite number.")
-    if settings.lr <= 0 or settings.seed < 0:
-        raise BadArgument(f"lr is {settings.lr} and seed is {settings.seed}: give a rate above 0 and a seed from 0.")
-    if settings.erase_from is not None and not settings.erase_from.strip():
-        raise BadArgument("erase_from is empty: give the prompt that the concept is taken off, or leave it out.")

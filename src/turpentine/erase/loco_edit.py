@@ -5,24 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
 from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Scales, solve
-from turpentine.erase._closed_form.text_states import (
-    FOUR,
-    Positions,
-    Said,
-    key_and_value_weights,
-    paired,
-    said,
-    text_states,
-)
-from turpentine.erase._closed_form.uce_objective import shifted
+from turpentine.core.settings import Positive
+from turpentine.erase._closed_form.sentences import FOUR, Positions, Said, said
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.models import Selection
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.models import Model
 
 STYLES = ("{}", "a painting in the style of {}", "a photo in the style of {}", "a picture in the style of {}")
 """The published templates for styles and artists; for the rest they are `reading.FOUR`."""
@@ -43,7 +37,7 @@ class LocoEdit(Sized):
     templates: sentences with {} for the concept; by default the published four of its kind; with none, its own.
     positions: the tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on;
         "all", every one.
-    lamb: λ, above 0.
+    lamb: λ.
     """
 
     name: ClassVar[str] = "loco-edit"
@@ -56,7 +50,7 @@ class LocoEdit(Sized):
     guide: str | None = None
     templates: tuple[str, ...] | None = None
     positions: Positions = "last"
-    lamb: float = 0.01
+    lamb: Positive = 0.01
 
     def __call__(
         self,
@@ -72,6 +66,10 @@ class LocoEdit(Sized):
         texts and weights done, and in all. checkpoint: not used, this is short.
         Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
         """
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import key_and_value_weights, paired, text_states
+        from turpentine.erase._closed_form.uce_objective import shifted
+
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         names = key_and_value_weights(model, self.sites)
         pairs = [(text, self._guide(one)) for one in concepts for text in self._said(one)]

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Rows, Scales, Shift, solve
-from turpentine.erase._closed_form.text_states import key_and_value_weights, text_states
-from turpentine.erase._closed_form.uce_objective import FORMS, Lesson, lesson, shifted
-from turpentine.erase.adversary import Adversary, Regulariser, answers
+from turpentine.core.settings import Count, NonNegative, Positive
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.models import Selection
 
-START = FORMS["paper"]
-"""What the first edit is; its λ is 0.5 and its a is 1."""
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.erase._closed_form.linear import Rows, Scales, Shift
+    from turpentine.erase._closed_form.uce_objective import Lesson
+    from turpentine.erase.adversary import Adversary
+    from turpentine.models import Model
+
+START = "paper"
+"""The form of UCE that the first edit is; its λ is 0.5 and its a is 1."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class RECE(Sized):
     up and what is kept is kept for good. The authors' code starts each round from the weights of the last one and holds
     them to those, "edited": k is then what this round has found.
 
-    rounds: after the first edit, 1 or more; the paper takes 3 for nudity and 5 for objects.
+    rounds: after the first edit; the paper takes 3 for nudity and 5 for objects.
     regulariser: R: "zero" for |c′|², "target" for |c′ − g|², "surrogate" for Σ|W′·c′ − W′·c|² + |c′ − c|².
-    ridge: r, above 0; 0.1 as published, 0.001 for concepts that are hard to erase.
+    ridge: r; 0.1 as published, 0.001 for concepts that are hard to erase.
     anchor: "original" or "edited".
     guide: a text that stands for all concepts. preserve: texts to keep, beside those that each concept names and the
         empty prompt.
-    erase_scale: a, above 0. preserve_scale: b, 0 or more. lamb: λ, above 0.
+    erase_scale: a. preserve_scale: b. lamb: λ.
     templates: sentences in which concepts and kept texts are said, with {} for the text; with none, the concept's.
     sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
         by their names; the keys and values in it count.
@@ -55,15 +55,15 @@ class RECE(Sized):
     """Settings for models of the embedded one's size, whose captions name things in ways of their own, and where each
     round takes more of the other concepts along."""
 
-    rounds: int = 5
-    regulariser: Regulariser = "zero"
-    ridge: float = 0.1
+    rounds: Count = 5
+    regulariser: Literal["zero", "target", "surrogate"] = "zero"
+    ridge: Positive = 0.1
     anchor: Literal["original", "edited"] = "original"
     guide: str = " "
     preserve: tuple[str, ...] = ()
-    erase_scale: float = 1.0
-    preserve_scale: float = 0.1
-    lamb: float = 0.1
+    erase_scale: Positive = 1.0
+    preserve_scale: NonNegative = 0.1
+    lamb: Positive = 0.1
     templates: tuple[str, ...] = ("{}",)
     sites: Selection = "*"
 
@@ -83,11 +83,14 @@ class RECE(Sized):
         this is short.
         Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
         """
-        if self.rounds < 1:
-            raise BadArgument(f"rounds is {self.rounds}: give 1 or more.")
+        from turpentine.erase._closed_form.linear import Scales
+        from turpentine.erase._closed_form.text_states import key_and_value_weights
+        from turpentine.erase._closed_form.uce_objective import FORMS, lesson, shifted
+        from turpentine.erase.adversary import Adversary, answers
+
         concepts = as_concepts(concept)
         scales = Scales(self.lamb, self.erase_scale, self.preserve_scale)
-        taught = lesson(START, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
+        taught = lesson(FORMS[START], concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
         names = key_and_value_weights(model, self.sites)
         tally = Tally(progress, 2 * len(taught) - len(taught.kept) + self.rounds + len(names))
         adversary = Adversary(answers({name: model.parameter(name) for name in names}), self.regulariser, self.ridge)
@@ -98,10 +101,15 @@ class RECE(Sized):
         self, model: Model, taught: Lesson, adversary: Adversary, scales: Scales, tally: Tally
     ) -> tuple[Shift, tuple[float, ...]]:
         """The first edit, then the rounds: D in the end, and what could be recovered on the way."""
+        import torch
+
+        from turpentine.erase._closed_form.linear import Scales, Shift, solve
+        from turpentine.erase._closed_form.uce_objective import FORMS
+
         c, g = _all_states(model, taught, tally)
         keys, guides = taught.moved(model, tally)
         kept = taught.held(model, tally)
-        a = solve(keys, guides, kept, scales=Scales(0.5, 1.0, START.preserve_scale(len(taught.kept)))).read
+        a = solve(keys, guides, kept, scales=Scales(0.5, 1.0, FORMS[START].preserve_scale(len(taught.kept)))).read
         recovered = []
         for _ in range(self.rounds):
             found = adversary.embedding(a, c, g)
@@ -118,5 +126,9 @@ class RECE(Sized):
 
 def _all_states(model: Model, taught: Lesson, tally: Tally) -> tuple[Rows, Rows]:
     """c and g: the states of all tokens of each moved text, and those of its guide."""
+    import torch
+
+    from turpentine.erase._closed_form.text_states import text_states
+
     states = text_states(model, [text for pair in taught.pairs for text in pair], "all", tally)
     return torch.cat(states[::2]), torch.cat(states[1::2])

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
 from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Scales, solve
-from turpentine.erase._closed_form.text_states import key_and_value_weights
-from turpentine.erase._closed_form.uce_objective import FORMS, lesson, shifted
+from turpentine.core.settings import NonNegative, Positive
 from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.models import Selection
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.models import Model
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class UCE(Sized):
 
     variant: "2025" or "paper". guide: a text that stands for all concepts; by default the variant's.
     preserve: texts to keep, beside those that each concept names.
-    erase_scale: a, above 0. preserve_scale: b, 0 or more; by default the variant's. lamb: λ, above 0.
+    erase_scale: a. preserve_scale: b; by default the variant's. lamb: λ.
     templates: sentences in which concepts and kept texts are said, with {} for the text; with none, the concept's.
     sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
         by their names; the keys and values in it count.
@@ -51,9 +52,9 @@ class UCE(Sized):
     variant: Literal["2025", "paper"] = "2025"
     guide: str | None = None
     preserve: tuple[str, ...] = ()
-    erase_scale: float = 1.0
-    preserve_scale: float | None = None
-    lamb: float = 0.5
+    erase_scale: Positive = 1.0
+    preserve_scale: NonNegative | None = None
+    lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
     sites: Selection = "*"
 
@@ -71,6 +72,10 @@ class UCE(Sized):
         weight as it is. progress: called with texts and weights done, and in all. checkpoint: not used, this is short.
         Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
         """
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import key_and_value_weights
+        from turpentine.erase._closed_form.uce_objective import FORMS, lesson, shifted
+
         concepts, form = as_concepts(concept), FORMS[self.variant]
         taught = lesson(form, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
         default = form.preserve_scale(len(taught.kept))

@@ -13,10 +13,10 @@ from contextlib import suppress
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.models.branches import Intervention
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.schedule import Window
 from turpentine.models.hooks import tell, zero
 from turpentine.models.model import Model
 from turpentine.models.sites import Sites
+from turpentine.models.windows import Window
 
 WINDOWS = {"1": (0.0, 0.1), "2": (0.1, 0.3), "3": (0.3, 0.6), "4": (0.6, 1.0), "1.2": (0.0, 0.26)}
 """Parts of the schedule, as fractions from pure noise to the picture."""

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from turpentine.core.errors import BadWindow
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.schedule import Moment
 from turpentine.models.model import Model
 from turpentine.models.sites import Site, Sites, as_sites
+from turpentine.models.windows import Moment
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,11 @@ from turpentine.core.progress import Progress
 from turpentine.models import fingerprint, images, text
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.anatomy import find_sites
-from turpentine.models.families.schedule import SMALLEST_ALPHA_BAR, Moment, alpha_bar_at, make_scheduler
+from turpentine.models.families.schedule import SMALLEST_ALPHA_BAR, alpha_bar_at, make_scheduler
 from turpentine.models.families.unet import eps_from_v, predict, read_family
 from turpentine.models.guidance import Guidance
 from turpentine.models.sites import Sites
+from turpentine.models.windows import Moment
 
 COMPONENTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 

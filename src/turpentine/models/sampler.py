@@ -12,9 +12,9 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.schedule import Moment
 from turpentine.models.guidance import Combination, Guidance, unguided
 from turpentine.models.model import Model
+from turpentine.models.windows import Moment
 
 Latents = Float[Tensor, "batch channel height width"]
 

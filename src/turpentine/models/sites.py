@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 from turpentine.core.errors import BadArgument, EmptySelection, MixedSites, UnknownName
-from turpentine.models.families.schedule import Window
+from turpentine.models.windows import Window
 
 Level = Literal["module", "layer"]
 Names = str | Collection[str]

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from turpentine.concepts import Concept
 from turpentine.core.errors import EmptySelection, NotFinite
 from turpentine.erase._closed_form.linear import Rows
+from turpentine.erase._closed_form.sentences import Positions, Said
 from turpentine.erase.common import Tally
 from turpentine.models import Model, Selection, check_windowless, selected
 from turpentine.models.text import Places, find_subject
 
-Positions = Literal["last", "end", "tail", "all"]
-"""Tokens of a prompt: the subject's last; it and the end; it and all that follow, padding too; every one."""
-
-FOUR = ("{}", "a photo of {}", "an image of {}", "a picture of {}")
-"""The templates in which closed forms are published to say a concept."""
-
 BATCH = 32
-
-
-@dataclass(frozen=True)
-class Said:
-    """A prompt and the subject in it; without a subject, the whole prompt is one."""
-
-    prompt: str
-    subject: str | None = None
-
-
-def said(concept: Concept, templates: tuple[str, ...]) -> list[Said]:
-    """A concept in each template, or, if there is none, in its own."""
-    prompts = replace(concept, templates=templates).prompts if templates else concept.prompts
-    return [Said(prompt, concept.text) for prompt in prompts]
 
 
 def paired(keys: Sequence[Rows], guides: Sequence[Rows]) -> tuple[Rows, Rows]:

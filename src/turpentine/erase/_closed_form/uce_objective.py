@@ -11,7 +11,8 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.edits import Edit, Provenance
 from turpentine.erase._closed_form.linear import Map, Rows, Shift, gram
-from turpentine.erase._closed_form.text_states import Positions, Said, in_batches, paired, said, text_states
+from turpentine.erase._closed_form.sentences import Positions, Said, said
+from turpentine.erase._closed_form.text_states import in_batches, paired, text_states
 from turpentine.erase.common import Tally
 from turpentine.models import Model
 

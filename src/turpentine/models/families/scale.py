@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from turpentine.models.model import Model
+if TYPE_CHECKING:
+    from turpentine.models.model import Model
 
 FULL_WIDTH = 320
 """Channels of Stable Diffusion's first level; the widest level of the embedded model has fewer."""
@@ -18,9 +20,9 @@ def is_small(model: Model | str | Path) -> bool:
     model: a loaded model, or what `load` is told. Nothing is loaded or fetched for it: "emoji" is known to be small, a
         folder's `unet/config.json` says its widths, and a hub id or a single file passes for a full-size model.
     """
-    if isinstance(model, Model):
-        return _is_narrow(model.unet.config.block_out_channels)
-    return str(model) == "emoji" or _is_narrow(_widths(Path(model).expanduser()))
+    if isinstance(model, str | Path):
+        return str(model) == "emoji" or _is_narrow(_widths(Path(model).expanduser()))
+    return _is_narrow(model.unet.config.block_out_channels)
 
 
 def _is_narrow(widths: Sequence[int]) -> bool:

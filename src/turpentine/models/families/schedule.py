@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from turpentine.core.errors import BadWindow, UnknownName
+from turpentine.core.errors import UnknownName
 
 # The deterministic solvers only: a picture is a function of weights, prompt, seed and settings.
 SOLVERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
@@ -48,53 +47,3 @@ def alpha_bar_at(table: Float[Tensor, " train"], t: Shaped[Tensor, "*rows"]) -> 
     sigmas = ((1 - table) / table).sqrt()
     sigma = torch.lerp(sigmas[low], sigmas[(low + 1).clamp(max=len(table) - 1)], (t - low).to(sigmas.dtype))
     return 1 / (1 + sigma**2)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Where a sampler is while the denoiser runs: step `index` of `steps`, and which rows are whose.
-
-    conditional: the prompts' own. guiding: for the same pictures those of ∅ and of a guidance, a slice each; none where
-    the prompts' alone are run.
-    """
-
-    index: int
-    steps: int
-    conditional: slice
-    guiding: tuple[slice, ...] = ()
-
-
-@dataclass(frozen=True)
-class Window:
-    """A part of the schedule: fractions from 0, the first step (pure noise), to 1, after the last.
-
-    Windows that meet share no step and leave none out. Raises BadWindow unless 0 ≤ start < stop ≤ 1.
-    """
-
-    start: float = 0.0
-    stop: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start < self.stop <= 1:
-            raise BadWindow(
-                f"The window {self.start} to {self.stop} is no part of the schedule: "
-                "give two fractions from 0 to 1, the smaller first."
-            )
-
-    def steps(self, count: int) -> range:
-        """The indices of its steps in a schedule of `count` steps; may be empty if the schedule is short."""
-        return range(round(self.start * count), round(self.stop * count))
-
-    def __contains__(self, moment: Moment) -> bool:
-        """Is this step of a sampler inside?"""
-        return moment.index in self.steps(moment.steps)
-
-    def counted(self, count: int) -> range:
-        """As `steps`. Raises BadWindow for none."""
-        if not self.steps(count):
-            raise BadWindow(f"{self} holds none of the {count} sampling steps: widen it, or take more.")
-        return self.steps(count)
-
-    def __and__(self, other: Window) -> Window:
-        """What both hold. Raises BadWindow for nothing."""
-        return Window(max(self.start, other.start), min(self.stop, other.stop))

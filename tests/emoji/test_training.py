@@ -28,10 +28,10 @@ from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
 from turpentine.emoji.train.assemble import pipeline
-from turpentine.emoji.train.loop import Loss, Run, Schedule
+from turpentine.emoji.train.loop import Loss, Schedule, StageRun
 from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
-from turpentine.emoji.train.stages import Recipe
+from turpentine.emoji.train.stages import WorldTraining
 from turpentine.emoji.world import SCENES
 
 WORKER = Path(__file__).with_name("training_worker.py")
@@ -86,7 +86,7 @@ def test_the_log_has_each_update_once_after_a_resume(tmp_path: Path) -> None:
 
     for updates in (6, math.inf):
         vae.load_state_dict(weights)
-        run = Run("small", vae, Schedule(updates=10, lr=1e-3, checkpoint_every=4), tmp_path)
+        run = StageRun("small", vae, Schedule(updates=10, lr=1e-3, checkpoint_every=4), tmp_path)
         with suppress(KeyboardInterrupt):
             run.train(stopped_after(updates), (said := []).append)
     assert said[0] == "small: continuing at update 4 of 10"
@@ -95,15 +95,15 @@ def test_the_log_has_each_update_once_after_a_resume(tmp_path: Path) -> None:
 
 
 def test_a_folder_holds_one_training_only(tmp_path: Path) -> None:
-    Recipe(PRESETS["cpu"], tmp_path, print)
-    Recipe(PRESETS["cpu"], tmp_path, print)
+    WorldTraining(PRESETS["cpu"], tmp_path, print)
+    WorldTraining(PRESETS["cpu"], tmp_path, print)
     with pytest.raises(BadArgument, match="other settings"):
-        Recipe(PRESETS["gpu"], tmp_path, print)
+        WorldTraining(PRESETS["gpu"], tmp_path, print)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1)
-    run = Run("small", module, Schedule(updates=2, lr=1e-3), tmp_path)
+    run = StageRun("small", module, Schedule(updates=2, lr=1e-3), tmp_path)
     with pytest.raises(NotFinite, match="small: the loss is nan at update 0"):
         run.train(lambda rng: module.weight.sum() * float("nan"), lambda line: None)
 
@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: 
 def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(module.weight, 1.0)
-    run = Run("small", module, Schedule(updates=2, lr=0.5, warmup=1, ema=0.5), tmp_path)
+    run = StageRun("small", module, Schedule(updates=2, lr=0.5, warmup=1, ema=0.5), tmp_path)
     seen = [1.0]
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
@@ -130,7 +130,7 @@ def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -
 
 def test_in_bf16_the_network_computes_and_the_weights_stay_fp32(tmp_path: Path) -> None:
     module = torch.nn.Linear(4, 4)
-    run = Run("small", module, Schedule(updates=1, lr=1e-3, bf16=True), tmp_path)
+    run = StageRun("small", module, Schedule(updates=1, lr=1e-3, bf16=True), tmp_path)
     seen: list[torch.dtype] = []
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
@@ -144,7 +144,7 @@ def test_in_bf16_the_network_computes_and_the_weights_stay_fp32(tmp_path: Path) 
 
 
 def test_a_family_of_captions_is_one_object_in_its_styles_and_scenes() -> None:
-    family = towers.cousins(np.random.default_rng(3), 400)
+    family = towers.families(np.random.default_rng(3), 400)
     assert len(family) == 400
     for item in family:
         if item.kind == "scene":
@@ -171,7 +171,7 @@ def tiny(updates: int) -> Preset:
 
 def test_the_denoisers_second_lesson_begins_where_the_first_ended_and_is_read_back(tmp_path: Path) -> None:
     def trained(said: list[str]) -> tuple[dict[str, torch.Tensor], float]:
-        recipe = Recipe(tiny(2), tmp_path, said.append)
+        recipe = WorldTraining(tiny(2), tmp_path, said.append)
         vae, both = recipe.autoencoder(), recipe.towers()
         denoiser = recipe.unet(vae, both)
         return denoiser.state_dict(), vae.config.scaling_factor
@@ -225,7 +225,9 @@ class Silent(torch.nn.Module):
 
 
 def test_the_denoisers_loss_is_min_snr_weighted_noise_error() -> None:
-    cached = unet.Cache(torch.zeros(3, 4, 8, 8), torch.zeros(3, 4, 8, 8), torch.tensor([1, 2, 1]), torch.randn(3, 5, 6))
+    cached = unet.LatentCache(
+        torch.zeros(3, 4, 8, 8), torch.zeros(3, 4, 8, 8), torch.tensor([1, 2, 1]), torch.randn(3, 5, 6)
+    )
     denoiser = Silent()
     value = unet.loss(denoiser, cached, 0.5, 32)(np.random.default_rng(5))
     x, t, hidden = denoiser.seen
@@ -240,7 +242,7 @@ def test_the_denoisers_loss_is_min_snr_weighted_noise_error() -> None:
 
 
 def test_one_caption_in_ten_is_empty() -> None:
-    cached = unet.Cache(
+    cached = unet.LatentCache(
         torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8), torch.tensor([1]), torch.tensor([[[0.0]], [[1.0]]])
     )
     denoiser = Silent()
@@ -250,7 +252,7 @@ def test_one_caption_in_ten_is_empty() -> None:
 
 def test_scaled_latents_have_unit_variance() -> None:
     mean, std = 3 * torch.randn(400, 4, 2, 2), torch.full((400, 4, 2, 2), 0.5)
-    cached = unet.Cache(mean, std, torch.zeros(400, dtype=torch.long), torch.zeros(1, 1, 1))
+    cached = unet.LatentCache(mean, std, torch.zeros(400, dtype=torch.long), torch.zeros(1, 1, 1))
     scaled = unet.scaling_factor(cached) * (mean + std * torch.randn(mean.shape))
     assert scaled.std().item() == pytest.approx(1, abs=0.03)
 
@@ -293,7 +295,7 @@ def test_pictures_with_one_caption_are_no_contradiction(monkeypatch: pytest.Monk
     tokenizer = towers.build_tokenizer(320)
     both = Towers(tokenizer, text_config(tokenizer, 16, 1, 2))
     item = next(stream(1))
-    monkeypatch.setattr(towers, "cousins", lambda rng, count: [item] * count)
+    monkeypatch.setattr(towers, "families", lambda rng, count: [item] * count)
     monkeypatch.setattr(towers, "draw", lambda rng: item)
     value = towers.loss(both, 4, 32)(np.random.default_rng(0))
     assert value.item() == pytest.approx(np.log(4), rel=1e-4), "all agree alike, so each has a quarter"
@@ -305,7 +307,7 @@ def small_vae() -> torch.nn.Module:
 
 def test_disturbed_pictures_stay_pictures_and_nothing_has_no_style() -> None:
     rng = np.random.default_rng(0)
-    x, truth = judge.disturbed(rng, *judge.labelled(rng, 200, 32), small_vae())
+    x, truth = judge.augmented(rng, *judge.labelled(rng, 200, 32), small_vae())
     assert x.min() >= -1 and x.max() <= 1 and torch.isfinite(x).all()
     torch.testing.assert_close(truth.object.sum(1), torch.ones(200))
     nothing = truth.object[:, -1] == 1

@@ -14,10 +14,10 @@ from diffusers import DDIMScheduler
 from edits.weights import made_up, weights_hash
 from tiny import tiny_sd1
 
+from turpentine import methods
 from turpentine.attribution import approximation
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, BadWindow, EmptyConcept, EmptySelection, NotFinite
-from turpentine.core.plugins import methods
 from turpentine.edits import Edit
 from turpentine.erase.cad import CAD
 from turpentine.models import Model, count_rows
@@ -64,9 +64,9 @@ def test_what_is_zeroed_brings_the_concept_nearer_to_the_empty_prompt(sd1: Model
     with edit.on(sd1):
         after = found.objective.value(sd1)
     assert after < found.value
-    assert edit.provenance.found["objective"] == pytest.approx((found.value,))
+    assert edit.provenance.measurements["objective"] == pytest.approx((found.value,))
     positions = {name: zeroed.positions for name, zeroed in edit.zeroed.items()}
-    assert edit.provenance.found["predicted_fall"] == pytest.approx((found.predicted(positions),))
+    assert edit.provenance.measurements["predicted_fall"] == pytest.approx((found.predicted(positions),))
     assert found.predicted(positions) > 0
 
 
@@ -82,11 +82,11 @@ def test_with_every_attribution_comes_its_check(sd1: Model) -> None:
     assert (found.check.r, found.check.low, found.check.high) == pytest.approx((again.r, again.low, again.high))
     assert quick().attribution(sd1, CHURCH).check is None
     edit = quick(trials=6)(sd1, [CHURCH, DOG])
-    told = edit.provenance.found
+    told = edit.provenance.measurements
     assert told["r"][0] == pytest.approx(again.r)
     assert all(low < r < high for low, r, high in zip(told["r_low"], told["r"], told["r_high"], strict=True))
     assert edit == quick()(sd1, [CHURCH, DOG])
-    assert "r" not in quick()(sd1, CHURCH).provenance.found
+    assert "r" not in quick()(sd1, CHURCH).provenance.measurements
     assert CAD().trials > 0
 
 
@@ -113,7 +113,7 @@ def test_the_share_of_each_row_is_zeroed_and_no_more(sd1: Model) -> None:
         assert mask.sum(1).max() <= int(0.1 * mask.shape[1]) + 1, name
     assert edit.provenance.method == "CAD"
     assert edit.provenance.base == sd1.fingerprint
-    assert methods()["CAD"] is CAD
+    assert methods.CAD is CAD
 
 
 @pytest.mark.parametrize("sites", ["self-attention", "resnet"])
@@ -130,7 +130,7 @@ def test_other_modules_compare(sd1: Model, sites: str) -> None:
 def test_every_family_is_pruned(family: str, request: pytest.FixtureRequest) -> None:
     model: Model = request.getfixturevalue(family)
     edit = quick(sampling_steps=2)(model, CHURCH)
-    assert set(edit.names) <= {f"unet.{n}" for n, _ in model.unet.named_parameters() if ".ff." in n}
+    assert set(edit.names) <= {f"unet.{n}" for n, _ in model.denoiser.named_parameters() if ".ff." in n}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -151,7 +151,7 @@ def test_several_concepts_lose_what_each_rests_on(sd1: Model) -> None:
         for edit in (church, dog):
             either |= edit.zeroed[name].mask() if name in edit.zeroed else False
         assert torch.equal(both.zeroed[name].mask(), either)
-    assert len(both.provenance.found["objective"]) == 2
+    assert len(both.provenance.measurements["objective"]) == 2
 
 
 def test_the_same_settings_give_the_same_edit_and_a_base_prompt_counts(sd1: Model) -> None:

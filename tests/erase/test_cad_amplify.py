@@ -12,20 +12,20 @@ import torch
 from edits.weights import weights_hash
 from PIL import Image
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_images
-from turpentine.core.plugins import methods
 from turpentine.emoji.judge_network import ANSWERS, load_judge
-from turpentine.erase.cad_amplify import CadAmplify
+from turpentine.erase.cad_amplify import CADAmplify
 from turpentine.erase.examples import check_source, fitted, from_model, from_world
 from turpentine.models import Model, count_rows
 
 CHURCH = Concept("church")
 
 
-def quick(**changes: Any) -> CadAmplify:
-    return CadAmplify(**{"draws": 3, "share": 0.01, "sampling_steps": 2, "pictures": 2, **changes})
+def quick(**changes: Any) -> CADAmplify:
+    return CADAmplify(**{"draws": 3, "share": 0.01, "sampling_steps": 2, "pictures": 2, **changes})
 
 
 def pictures() -> list[Image.Image]:
@@ -37,7 +37,7 @@ def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(double: Mo
     before = weights_hash(double)
     edit = quick(per="matrix", seed=4)(double, CHURCH, examples=pictures())
     assert weights_hash(double) == before
-    unet = copy.deepcopy(double.unet).requires_grad_(True)
+    unet = copy.deepcopy(double.denoiser).requires_grad_(True)
     weights = {n: p for n, p in unet.named_parameters() if ".ff." in n and n.endswith("weight")}
     pipeline = double.pipeline
     bars = pipeline.scheduler.alphas_cumprod.double()
@@ -61,17 +61,17 @@ def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(double: Mo
         lowest = alpha.sort().indices[: int(0.01 * alpha.numel() + 0.5)]
         rise -= float(alpha[lowest].sum())
         assert edit.zeroed[f"unet.{name}"].positions.tolist() == sorted(lowest.tolist()), name
-    assert edit.provenance.found["objective"] == pytest.approx((value,), rel=1e-5)
-    assert edit.provenance.found["predicted_rise"] == pytest.approx((rise,), rel=1e-5)
+    assert edit.provenance.measurements["objective"] == pytest.approx((value,), rel=1e-5)
+    assert edit.provenance.measurements["predicted_rise"] == pytest.approx((rise,), rel=1e-5)
 
 
 def test_zeroing_helps_to_denoise_the_pictures(sd1: Model) -> None:
     edit = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
     with edit.on(sd1):
         after = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
-    assert after.provenance.found["objective"][0] > edit.provenance.found["objective"][0]
-    assert edit.provenance.found["predicted_rise"][0] > 0
-    assert edit.provenance.found["shown"] == digest_images(pictures())
+    assert after.provenance.measurements["objective"][0] > edit.provenance.measurements["objective"][0]
+    assert edit.provenance.measurements["predicted_rise"][0] > 0
+    assert edit.provenance.measurements["images_digest"] == digest_images(pictures())
 
 
 def test_rows_are_counted_and_told(sd1: Model) -> None:
@@ -158,7 +158,7 @@ def test_settings_out_of_range_are_refused_before_any_work(
 
 
 def test_the_defaults_are_the_published_values() -> None:
-    assert (CadAmplify().share, CadAmplify().pictures, CadAmplify().source) == (0.001, 5, "generated")
-    assert CadAmplify.preset("CompVis/stable-diffusion-v1-4") == CadAmplify()
-    assert CadAmplify.preset("emoji").source == "world"
-    assert methods()["CadAmplify"] is CadAmplify
+    assert (CADAmplify().share, CADAmplify().pictures, CADAmplify().source) == (0.001, 5, "generated")
+    assert CADAmplify.preset("CompVis/stable-diffusion-v1-4") == CADAmplify()
+    assert CADAmplify.preset("emoji").source == "world"
+    assert methods.CADAmplify is CADAmplify

@@ -8,9 +8,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.core.plugins import methods
 from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.models import Model, count_rows, sample
 
@@ -108,7 +108,7 @@ def test_the_presets_are_the_published_ones() -> None:
         assert [each for key, each in settings.items() if key != "warmup"] == [scale, *rest]
         assert settings["warmup"] == pytest.approx(warmup / 50)
     assert SLD(**SLD.variants["sld-medium"]) == SLD()
-    assert methods()["SLD"] is SLD and methods()["NegativePrompt"] is NegativePrompt
+    assert methods.SLD is SLD and methods.NegativePrompt is NegativePrompt
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_all_rows_of_a_step_share_a_call(sd1: Model, method: Any, rows: int) -> 
 
 def test_the_concept_is_told_the_pictures_size_too(sdxl: Model) -> None:
     sizes = []
-    hook = sdxl.unet.register_forward_pre_hook(
+    hook = sdxl.denoiser.register_forward_pre_hook(
         lambda module, args, kwargs: sizes.append(kwargs["added_cond_kwargs"]["time_ids"]), with_kwargs=True
     )
     with SLD()(sdxl, CHURCH).on(sdxl):

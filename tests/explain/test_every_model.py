@@ -196,7 +196,7 @@ CASES = {
         may_lack=frozenset({"inside", "outside", "ratio", "low", "high"}),
     ),
     "trace of the denoiser": Case(
-        traced("unet", PROMPTS[:1]),
+        traced("denoiser", PROMPTS[:1]),
         ("site",),
         named("resnet", "self-attention", "cross-attention", "feed-forward"),
         column("restored"),
@@ -345,7 +345,7 @@ STOPS: dict[str, Callable[[Any], Any]] = {
     "dynamics": column("value"),
     "maps": words_over,
     "windows": lambda found: 1 - found.grid("object kept")[2],
-    "trace-unet": column("effect"),
+    "trace-denoiser": column("effect"),
     "trace-text": column("effect"),
     "heads": column("score"),
 }

@@ -28,7 +28,7 @@ def gone(sd1, judge, tmp_path_factory):
 
 def test_every_stop_leaves_a_table_a_picture_and_a_sentence(gone):
     stops, folder, told = gone
-    assert [stop.name for stop in stops] == ["dynamics", "maps", "windows", "trace-unet", "trace-text", "heads"]
+    assert [stop.name for stop in stops] == ["dynamics", "maps", "windows", "trace-denoiser", "trace-text", "heads"]
     for stop in stops:
         assert stop.folder == folder / stop.name
         assert len(pl.read_parquet(stop.table)) > 0
@@ -90,7 +90,7 @@ def test_the_rows_that_are_told_are_those_that_are_taken(settings, sd1, judge):
 
 def test_no_call_of_the_denoiser_has_more_rows_than_are_allowed(sd1, judge):
     largest = []
-    counting = sd1.unet.register_forward_pre_hook(
+    counting = sd1.denoiser.register_forward_pre_hook(
         lambda _, args, kwargs: largest.append(len(args[0] if args else kwargs["sample"])), with_kwargs=True
     )
     for stop in replace(TOUR, rows=16).stops(sd1, judge):

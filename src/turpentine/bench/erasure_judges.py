@@ -24,7 +24,7 @@ ALWAYS = (PictureStatistics, PixelChange)
 
 def is_world_model(model: Model) -> bool:
     """Is it a model of the emoji world? Those draw 32 or 64 px and know its words; another small model does not."""
-    return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.unknown_words(" ".join(TEN))
+    return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.text.unknown_words(" ".join(TEN))
 
 
 def zero_shot_judge(concepts: Sequence[Concept], **settings: Any) -> ZeroShot:

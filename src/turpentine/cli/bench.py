@@ -16,9 +16,9 @@ from turpentine.cli.options import Flat, Json, ModelChoice
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.cli.work_options import WorkChoice, exit_code
-from turpentine.core.atomic_files import safe_name
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import duration, file_size
+from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench.file import Bench

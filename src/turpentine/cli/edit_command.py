@@ -20,9 +20,9 @@ from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import say_json, warn
 from turpentine.cli.work_options import WorkChoice, exit_code, named_settings
 from turpentine.concepts import Concept, Kind
-from turpentine.core.atomic_files import safe_name
 from turpentine.core.errors import EmptyConcept
-from turpentine.core.named import find_named
+from turpentine.core.plugins import find
+from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench import ErasureResult
@@ -77,7 +77,7 @@ def run_command(
     if not concepts:
         raise EmptyConcept(f"There is no concept to {goal}: name one, such as turpentine {goal} church.")
     texts = [_concept(text, choice) for text in concepts]
-    chosen = find_named(method).defaults(source.model)
+    chosen = find(method, goal).defaults(source.model)
     chosen = with_flags(chosen, settings) if settings else chosen
     folder = choice.out or Path("runs") / safe_name("-".join([*concepts, method]))
     result = _run(goal, source, chosen, texts, folder, choice, work)
@@ -98,8 +98,7 @@ def with_settings(command: Callable[..., int], default: str, tokens: Sequence[st
     default: the method where they name none.
     """
     name = _option(tokens, "--method", default)
-    with busy("Starting"):  # methods bring torch with them
-        chosen = find_named(name).defaults(_option(tokens, "--model", ModelChoice.model))
+    chosen = find(name, command.__name__).defaults(_option(tokens, "--model", ModelChoice.model))
 
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> int:

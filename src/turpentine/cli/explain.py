@@ -143,7 +143,7 @@ def maps(
 def trace(
     *prompts: str,
     concept: str,
-    where: Literal["unet", "text"] = "unet",
+    where: Literal["denoiser", "text"] = "denoiser",
     seeds: Seeds = "0-7",
     column: str | None = None,
     noise: float = 3.0,

@@ -157,9 +157,9 @@ def load_changes(texts: Sequence[str]) -> list[Change]:
 
 
 def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:
-    """Say which words the model's tokenizer does not know: what it draws of them is chance."""
-    words = dict.fromkeys(word for text in texts for word in model.unknown_words(text))
+    """Say which words the model does not know: what it draws of them is chance."""
+    words = dict.fromkeys(word for text in texts for word in model.text.unknown_words(text))
     if words:
         listed = ", ".join(repr(word) for word in words)
         does = "is a word" if len(words) == 1 else "are words"
-        warn(f"{listed} {does} that the model's tokenizer does not know: what it draws for it is chance.")
+        warn(f"{listed} {does} that the model does not know: what it draws for it is chance.")

@@ -14,10 +14,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from turpentine.cli.contact_sheet import SHEET
 from turpentine.cli.terminal import plain
-from turpentine.core.atomic_files import safe_name, write_whole
+from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest, digest_images
 from turpentine.core.parts import DamagedPart
+from turpentine.core.safe_text import safe_name
 
 _KEY = "turpentine"
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}

@@ -1,14 +1,13 @@
-"""Changes to a model as values: put on, taken off, scaled, stacked, saved and exported."""
+"""Changes to a model as values that are put on, taken off, scaled, stacked, saved and exported."""
 
-from turpentine.edits.change import Change, load_change
-from turpentine.edits.edit import Edit
-from turpentine.edits.formats.foreign import import_edit, read_edit
+from turpentine.edits.edit import Edit, EditStack, stack_of
+from turpentine.edits.files import Change, load_change, read_edit
+from turpentine.edits.formats.foreign import import_edit
 from turpentine.edits.formats.lora import LoRA
 from turpentine.edits.formats.pipeline import save_pipeline
 from turpentine.edits.formats.single_file import save_single_file
-from turpentine.edits.guidance import GuidanceChange, guidances_of
+from turpentine.edits.guidance_change import GuidanceChange, guidances_of
 from turpentine.edits.provenance import Provenance
-from turpentine.edits.stack import EditStack, stack_of
 from turpentine.edits.zeroed import Zeroed
 
 __all__ = [

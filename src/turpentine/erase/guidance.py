@@ -1,4 +1,4 @@
-"""Guidance at inference, which changes no weight: Safe Latent Diffusion, and the negative prompt."""
+"""Guidances at inference, which change no weight: Safe Latent Diffusion, and the negative prompt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import GuidanceChange
 from turpentine.erase.common import as_concepts, provenance_of
@@ -33,7 +32,6 @@ def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float
     }
 
 
-@method
 @dataclass(frozen=True)
 class SLD:
     """Lead the sampler away from a concept where the picture is on its way to it: Safe Latent Diffusion.
@@ -49,11 +47,16 @@ class SLD:
     50 sampling steps warm up; here it is that share of however many there are. (diffusers' own "weak" has a scale of
     20, where the authors have 200.)
 
-    scale: s_S, 0 or more; the larger, the more elements are led away in full.
-    warmup: the share of the sampler's steps, not of the timesteps, that is left alone at the start, 0 to 1.
-    threshold: λ, in units of ε. momentum_scale: s_m, 0 or more. momentum: β_m, from 0 to below 1.
-    text: what to lead away from; by default the first prompt of each concept, with commas between several.
+    Args:
+        scale: s_S, 0 or more; the larger, the more elements are led away in full.
+        warmup: The share of the sampler's steps, not of the timesteps, that is left alone at the start, 0 to 1.
+        threshold: λ, in units of ε.
+        momentum_scale: s_m, 0 or more.
+        momentum: β_m, from 0 to below 1.
+        text: What to lead away from; by default the first prompt of each concept, with commas between several.
     """
+
+    name: ClassVar[str] = "sld"
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sld-weak": _preset(200.0, 0.3, 0.0, 0.0, 0.0),
@@ -78,36 +81,46 @@ class SLD:
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> GuidanceChange:
-        """The guidance that leads away from one concept, or from several at once, as a change to put on the model.
+        """Return the guidance that leads away from one concept, or from several at once, as a change to put on the
+        model.
 
-        It takes no time: there is no progress to report and nothing to keep. Raises BadArgument for settings out of
-        range, EmptyConcept for no concept, or one that the model has no token for.
+        Args:
+            model: The model; it is not changed.
+            concept: One concept, or several.
+            progress: Not used: this takes no time.
+            checkpoint: Not used: there is nothing to save.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or the model has no token for one.
         """
         return _change(self, model, concept)
 
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
-        """What combines the predictions. Raises BadArgument for settings out of range."""
+        """Return the guidance, which is for every model."""
         _check_settings(self)
         return _SafeLatent(_text_of(self.text, concepts), self)
 
     def gamma(self, uncond: Latents, cond: Latents, concept: Latents, nu: Latents | float) -> Latents:
-        """γ of a step from ε(x, ∅), ε(x, p), ε(x, s) and the momentum ν."""
+        """Return γ of a step from ε(x, ∅), ε(x, p), ε(x, s) and the momentum ν."""
         away = cond - concept
         phi = (self.scale * away.abs()).clamp(max=1)
         mu = torch.where(away < self.threshold, phi, 0)
         return mu * (concept - uncond) + self.momentum_scale * nu
 
 
-@method
 @dataclass(frozen=True)
 class NegativePrompt:
-    """Let the concept take the place of the empty prompt in the guidance formula, as users of diffusion models do.
+    """Put the concept in the place of the empty prompt in the guidance formula, as users of diffusion models do.
 
-    ε = ε(x, s) + w·(ε(x, p) − ε(x, s)), where s is the concept and w the guidance scale: with w = 1 it does nothing.
-    It costs what plain guidance does. Scaled by f it is f·ε(x, s) + (1 − f)·ε(x, ∅) in the place of ε(x, s).
+    ε = ε(x, s) + w·(ε(x, p) − ε(x, s)), where s is the concept and w the guidance scale: with w = 1 it does nothing. It
+    costs what plain guidance does. Scaled by f it is f·ε(x, s) + (1 − f)·ε(x, ∅) in the place of ε(x, s).
 
-    text: what to lead away from; by default the first prompt of each concept, with commas between several.
+    Args:
+        text: What to lead away from; by default the first prompt of each concept, with commas between several.
     """
+
+    name: ClassVar[str] = "negative-prompt"
 
     text: str | None = None
 
@@ -119,21 +132,29 @@ class NegativePrompt:
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> GuidanceChange:
-        """The guidance that leads away from one concept, or from several at once, as a change to put on the model.
+        """Return the guidance that leads away from one concept, or from several at once, as a change to put on the
+        model.
 
-        It takes no time: there is no progress to report and nothing to keep. Raises BadArgument for an empty text,
-        EmptyConcept for no concept, or one that the model has no token for.
+        Args:
+            model: The model; it is not changed.
+            concept: One concept, or several.
+            progress: Not used: this takes no time.
+            checkpoint: Not used: there is nothing to save.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or the model has no token for one.
         """
         return _change(self, model, concept)
 
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
-        """What combines the predictions. Raises BadArgument for an empty text."""
+        """Return the guidance, which is for every model."""
         return _Negative(_text_of(self.text, concepts))
 
 
-def _change(made_by: SLD | NegativePrompt, model: Model, concept: Concept | Sequence[Concept]) -> GuidanceChange:
+def _change(method: SLD | NegativePrompt, model: Model, concept: Concept | Sequence[Concept]) -> GuidanceChange:
     concepts = as_concepts(concept, model)
-    return GuidanceChange(made_by.guidance(concepts), provenance_of(made_by, model, concepts))
+    return GuidanceChange(method.guidance(concepts), provenance_of(method, model, concepts))
 
 
 def _text_of(text: str | None, concepts: Sequence[Concept]) -> str:

@@ -85,7 +85,7 @@ class Clock:
         scheduler = started(model, "ddim", self.steps)
         own: Tensor = scheduler.timesteps
         told = _told(time, own, scheduler.config.num_train_timesteps, self.seed)
-        change = (_embedded(model, told) - _embedded(model, own)).to(model.dtype)
+        change = (model.family.embed_time(told) - model.family.embed_time(own)).to(model.dtype)
         return Intervention(before={group(model.sites.only(kind="resnet", level="module"), self.layers): _add(change)})
 
 
@@ -103,14 +103,6 @@ def _told(time: str, own: Tensor, length: int, seed: int) -> Float[Tensor, " ste
     if form[1] == "=":
         return torch.full_like(own, 0, dtype=torch.float32) + (1 - part) * last
     return (own.float() + (-part if form[1] == "+" else part) * length).clamp(0, last)
-
-
-@torch.no_grad()
-def _embedded(model: Model, times: Tensor) -> Float[Tensor, "step feature"]:
-    unet = model.unet
-    projected = unet.time_proj(times.to(model.device)).to(model.dtype)
-    found: Tensor = unet.time_embedding(projected)
-    return found.float()
 
 
 def _add(change: Float[Tensor, "step feature"]) -> Before:

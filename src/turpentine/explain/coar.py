@@ -28,7 +28,7 @@ from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Model
-from turpentine.models.sites import Site, Sites
+from turpentine.models.sites import DENOISER, Site, Sites
 from turpentine.models.trajectory import Trajectory
 from turpentine.stats.intervals import Estimate
 
@@ -79,7 +79,7 @@ class Coar:
         Raises BadArgument for numbers out of range, for fewer modules than 4, fewer trials than `trials_needed`, or a
         prompt that is too long.
         """
-        modules = tuple(model.sites.only(kind=self.kinds, level="module", name="unet.*"))
+        modules = tuple(model.sites.only(kind=self.kinds, level="module", component=DENOISER))
         self._check(len(modules))
         texts, numbers = fitting_pairs(model, prompts, seeds)
         run = Trajectory.record(model, texts, numbers, steps=self.steps, guidance_scale=self.guidance_scale)

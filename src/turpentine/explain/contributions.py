@@ -144,10 +144,8 @@ class Contributed(Finding):
 
 
 def _first(model: Model) -> Sites:
-    """Both attentions of the first transformer block in the last up block but one: of SD's four, in the third."""
-    block = f"unet.up_blocks.{len(model.unet.up_blocks) - 2}.*"
-    first = next(iter(model.sites.only(kind="cross-attention", level="module", name=block)))
-    return model.sites.only(kind=KINDS, level="module", label=first.label)
+    """Both attentions of one transformer block that shows parts of objects: of Stable Diffusion's, UP4."""
+    return model.sites.only(kind=KINDS, level="module", label=model.family.example_block())
 
 
 def _rows(

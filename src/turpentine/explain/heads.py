@@ -19,7 +19,6 @@ from turpentine.explain.finding import Finding
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sites import Sites
-from turpentine.models.text import check_fits, find_subject
 from turpentine.stats.intervals import mean_score
 
 Points = Float[np.ndarray, "word feature"]
@@ -75,7 +74,7 @@ class Heads:
             raise BadArgument(f"{twice!r} is there twice: give each word once, in one group.")
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
         for prompt in self.background:
-            check_fits(model.pipeline.tokenizer, prompt, model.tokens, "A prompt of the background")
+            model.text.check_fits(prompt, "A prompt of the background")
         states = self._states(model, words)
         spread = self._spread(model) if self.background else _covariance(states.double().cpu().numpy())
         rows, apart, points, axes = [], [], {}, {}
@@ -116,19 +115,16 @@ class Heads:
             prompts = self.background[some]
             hidden = model.encode(prompts).hidden
             for row, prompt in zip(hidden, prompts, strict=True):
-                own = find_subject(model.pipeline.tokenizer, prompt, length=len(row)).subject
+                own = model.text.find(prompt).subject
                 states.append(row[list(own)].double().cpu().numpy())
         return _covariance(np.concatenate(states))
 
     def _states(self, model: Model, words: Sequence[str]) -> torch.Tensor:
         prompts = [self.template.replace("{}", word) for word in words]
         for prompt in prompts:
-            check_fits(model.pipeline.tokenizer, prompt, model.tokens)
+            model.text.check_fits(prompt)
         hidden = model.encode(prompts).hidden
-        places = [
-            find_subject(model.pipeline.tokenizer, prompt, word, length=hidden.shape[1])
-            for prompt, word in zip(prompts, words, strict=True)
-        ]
+        places = [model.text.find(prompt, word) for prompt, word in zip(prompts, words, strict=True)]
         return torch.stack([row[place.last] for row, place in zip(hidden, places, strict=True)]).to(model.dtype)
 
 

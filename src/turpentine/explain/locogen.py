@@ -18,11 +18,11 @@ from turpentine.explain.intervene import UNTOUCHED, draw_branches
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.models.branches import Intervention, pictures_at_once
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import tell
+from turpentine.models.hooks import read_instead
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.sites import Site, Sites
-from turpentine.models.text import check_fits, find_subject, reworded, subject_ids
+from turpentine.models.text import reworded
 from turpentine.stats.intervals import Rate
 
 
@@ -66,7 +66,7 @@ class LocoGen:
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if not 1 <= self.width <= len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
-        subject_ids(model.pipeline.tokenizer, concept)  # raises for an empty one
+        model.text.check_known(concept)  # raises for an empty one
         label = label_of(judge, self.column, wanted or concept)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         others = [self._other(model, text, concept) for text in texts]
@@ -105,9 +105,9 @@ class LocoGen:
 
     def _other(self, model: Model, text: str, concept: str) -> str:
         """What the layers are told in the place of a prompt."""
-        find_subject(model.pipeline.tokenizer, text, concept, length=model.tokens)
+        model.text.find(text, concept)
         other = reworded(text, concept, self.target) if self.target else ""
-        check_fits(model.pipeline.tokenizer, other, model.tokens)
+        model.text.check_fits(other)
         return other
 
 
@@ -153,7 +153,7 @@ def _name(window: Sequence[Site]) -> str:
 
 def _told_in(model: Model, windows: Sequence[tuple[Site, ...]], texts: Sequence[str]) -> dict[str, Intervention]:
     """Each window told other texts, one for each picture."""
-    told = tell(model.encode(texts))
+    told = read_instead(model, model.encode(texts))
     return {_name(window): Intervention(before={Sites(model.sites.everything, window): told}) for window in windows}
 
 

@@ -20,13 +20,13 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
 from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain.finding import Finding
-from turpentine.models.attention import grid, probabilities
+from turpentine.models.attention import grid
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
 from turpentine.models.sites import Sites
-from turpentine.models.text import bare, find_all, words_of
+from turpentine.models.text import bare, words_of
 from turpentine.stats.intervals import mean_score
 
 Heat = Float[np.ndarray, "height width"]
@@ -79,7 +79,7 @@ class Maps:
         for rows in batches(len(texts), self.batch_size):
             latents = model.noise(numbers[rows], size=size)
             counted = sorted({token for words in asked[rows] for at in words.values() for part in at for token in part})
-            summed = _Sum(latents, counted)
+            summed = _Sum(model, latents, counted)
             cond, empty = model.encode(texts[rows], size=size), model.encode([""], size=size)
             with hooked(model, {sites: summed.add}):
                 for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
@@ -95,10 +95,7 @@ class Maps:
 
     def _tokens(self, model: Model, text: str) -> dict[str, list[range]]:
         """The tokens of each word, for each place where it is."""
-        tokenizer = model.pipeline.tokenizer
-        return {
-            word: find_all(tokenizer, text, bare(word), length=model.tokens) for word in self.words or words_of(text)
-        }
+        return {word: model.text.find_all(text, bare(word)) for word in self.words or words_of(text)}
 
 
 def _of_places(by_token: dict[int, Heat], places: Sequence[range]) -> Heat:
@@ -110,13 +107,14 @@ def _of_places(by_token: dict[int, Heat], places: Sequence[range]) -> Heat:
 class _Sum:
     """Probabilities of some tokens summed over heads, modules and steps, on the grid of the latents."""
 
-    def __init__(self, latents: Tensor, tokens: Sequence[int]) -> None:
+    def __init__(self, model: Model, latents: Tensor, tokens: Sequence[int]) -> None:
+        self._model = model
         self.height, self.width = latents.shape[-2:]
         self._tokens = torch.tensor(tokens, device=latents.device)
         self._total = torch.zeros(len(latents), len(tokens), self.height, self.width, device=latents.device)
 
     def add(self, call: Call) -> None:
-        for _, found in probabilities(call):
+        for _, found in self._model.attention(call):
             height, width = grid(found.shape[2], self.height, self.width)
             asked = found[..., self._tokens].transpose(2, 3)
             small = asked.reshape(*asked.shape[:3], height, width)

@@ -32,7 +32,7 @@ from turpentine.models.branches import branch_rows, pictures_at_once, runs_at_on
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
-from turpentine.models.text import check_fits, find_subject, words_of
+from turpentine.models.text import words_of
 
 QUARTERS = ("1", "2", "3", "4")
 """The thesis's windows that follow one another; see `letters.WINDOWS`."""
@@ -111,8 +111,8 @@ class Tour:
         """
         if not self.seeds:
             raise BadArgument("There is no seed: give one at least.")
-        check_fits(model.pipeline.tokenizer, self.prompt, model.tokens)
-        find_subject(model.pipeline.tokenizer, self.prompt, self.concept, length=model.tokens)
+        model.text.check_fits(self.prompt)
+        model.text.find(self.prompt, self.concept)
         known = sought(judge, self.concept) if judge else None
         traced = [self._trace(model, where, known, judge) for where in KINDS] if judge and known else []
         return [self._dynamics(model), self._maps(model), self._windows(model, judge, known), *traced, _heads(model)]
@@ -206,7 +206,7 @@ class Tour:
 
     def _is_read(self, model: Model, word: str) -> bool:
         try:
-            find_subject(model.pipeline.tokenizer, self.prompt, word, length=model.tokens)
+            model.text.find(self.prompt, word)
         except EmptyConcept:
             return False
         return True
@@ -254,7 +254,7 @@ class Tour:
         calls = len(list(batches(1 + restored, runs_at_once(asked.rows, self._each(model)))))
         return Stop(
             f"trace-{where}",
-            f"What carries “{self.concept}” through the {'denoiser' if where == 'unet' else 'text encoder'}?",
+            f"What carries “{self.concept}” through the {'denoiser' if where == 'denoiser' else 'text encoder'}?",
             (calls + 1 + restored) * self._plain(model),
             asked,
             lambda keep, progress: asked(
@@ -298,7 +298,7 @@ def _joined(found: Sequence[Interventions]) -> Interventions:
 def seconds_a_row(model: Model, rows: int) -> float:
     """Seconds that a row of the denoiser takes where `rows` go in one call, by the second of two calls."""
     x, cond = model.noise(range(rows)), model.encode([""]).repeat(rows)
-    t, seconds = len(model.pipeline.scheduler.alphas_cumprod) // 2, 0.0
+    t, seconds = model.schedule.training_steps // 2, 0.0
     with torch.no_grad():
         for _ in range(2):
             began = time.monotonic()

@@ -34,14 +34,14 @@ from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.site_table import short_names
 from turpentine.models.sites import Site, Sites
-from turpentine.models.text import Places, find_subject
+from turpentine.models.text import Places
 from turpentine.stats.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
 
 Scores: TypeAlias = Shaped[np.ndarray, " picture"]
 """Numbers, or of a label whether each picture is a hit."""
 
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "unet": ("resnet", "self-attention", "cross-attention", "feed-forward"),
+    "denoiser": ("resnet", "self-attention", "cross-attention", "feed-forward"),
     "text": ("text-attention", "text-mlp"),
 }
 """What is restored, a module at a time: the denoiser's in all steps, the text encoder's at the subject's last token."""
@@ -51,13 +51,13 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 class Trace:
     """Which components carry a subject to the picture.
 
-    where: "unet" or "text". column: of the judge that scores a picture; a number as it is, of a label whether it is
+    where: "denoiser" or "text". column: of the judge that scores a picture; a number as it is, of a label whether it is
     what was wanted; where the judge has COLUMN_also, either is a hit. noise: of the subject's embeddings, in standard
     deviations of the encoder's own. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call, at most; memory
     grows with it. seed: of the embeddings' noise.
     """
 
-    where: Literal["unet", "text"] = "unet"
+    where: Literal["denoiser", "text"] = "denoiser"
     column: str = "object"
     noise: float = 3.0
     steps: int = 20
@@ -92,7 +92,7 @@ class Trace:
         texts, numbers = fitting_pairs(model, prompts, seeds)
         subjects = _each(subject, texts, "subjects")
         for text, about in dict.fromkeys(zip(texts, subjects, strict=True)):
-            find_subject(model.pipeline.tokenizer, text, about, length=model.tokens)
+            model.text.find(text, about)
         goals = self._goals(judge, wanted or subject, texts)
         told = _Told(model, self.noise, self.seed)
         components = self.components(model)
@@ -126,7 +126,7 @@ class Trace:
     ) -> tuple[Conditioning, Intervention, list[Intervention]]:
         clean = model.encode([text])
         corrupted = told.corrupted(text, subject, number)
-        if self.where == "unet":
+        if self.where == "denoiser":
             return clean, Intervention(told=corrupted), [Intervention(told=corrupted, copied=one) for one in components]
         restored = [Intervention(told=told.restored(text, subject, number, site)) for site in components]
         return clean, Intervention(told=corrupted), restored
@@ -198,9 +198,7 @@ class _Told:
         return spoil
 
     def _places(self, site: Site, text: str, subject: str) -> Places:
-        component = site.name.partition(".")[0]
-        tokenizer = getattr(self.model.pipeline, component.replace("text_encoder", "tokenizer"))
-        return find_subject(tokenizer, text, subject, length=self.model.tokens)
+        return self.model.text.find(text, subject, encoder=site.component)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +249,8 @@ def _traced(
         rows.append((site.name, site.kind, site.label, *effect, float(restored.mean()), len(restored)))
     table = pl.DataFrame(rows, ["site", "kind", "label", "effect", "low", "high", "restored", "n"], orient="row")
     named = ", ".join(dict.fromkeys(subjects))
-    title = f"{named if len(named) < 60 else asked.column}: {'denoiser' if asked.where == 'unet' else 'text encoder'}"
+    network = "denoiser" if asked.where == "denoiser" else "text encoder"
+    title = f"{named if len(named) < 60 else asked.column}: {network}"
     return Traced(table, model.sites, title, _mean(scores[:, 0]), _mean(corrupted))
 
 

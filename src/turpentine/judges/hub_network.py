@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound
+from turpentine.core.safe_text import one_line
 from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.safe_reading import clear_errors
 

@@ -1,14 +1,20 @@
-"""A text-to-image diffusion model behind one small interface, whichever family it is of."""
+"""A text-to-image diffusion model behind one small interface, whichever family it is of.
 
+What stands here is public, and is imported from here by what is above `models`; functions that take a model's parts and
+serve it alone stay in their modules.
+"""
+
+from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.scale import is_small
-from turpentine.models.families.schedule import Moment, Window
-from turpentine.models.guidance import Blend, ClassifierFree, Combination, Guidance
-from turpentine.models.hooks import Call, count_rows, hooked, record, sever, swap
+from turpentine.models.guidance import Blend, ClassifierFree
+from turpentine.models.hooks import count_rows, hooked, record, sever, swap
+from turpentine.models.interface import Combination, Guidance
 from turpentine.models.loading.load import load
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
 from turpentine.models.sites import (
+    DENOISER,
     Selection,
     Site,
     Sites,
@@ -18,8 +24,10 @@ from turpentine.models.sites import (
     window_of,
 )
 from turpentine.models.trajectory import Trajectory
+from turpentine.models.windows import Moment, Window
 
 __all__ = [
+    "DENOISER",
     "Blend",
     "Call",
     "ClassifierFree",

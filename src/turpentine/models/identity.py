@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,16 +14,6 @@ from turpentine.core.hashing import digest, digest_chunks, tensor_bytes
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
-
-# Of the fingerprint, which is written into edits: only what changes the function and not the weights' shapes. Whole
-# configs will not do there: libraries add keys to them.
-_CONFIG = {
-    "unet": ("attention_head_dim", "down_block_types", "up_block_types", "sample_size"),
-    "vae": ("scaling_factor",),
-    "text_encoder": ("hidden_act", "num_attention_heads"),
-    "text_encoder_2": ("hidden_act", "num_attention_heads"),
-    "scheduler": ("prediction_type", "num_train_timesteps", "beta_start", "beta_end", "beta_schedule"),
-}
 
 # Keys of transformers' configs that no number depends on; the number formats are described by themselves.
 _IDLE = {"architectures", "dtype", "torch_dtype", "transformers_version"}
@@ -77,16 +67,21 @@ def describe(model: Model) -> dict[str, Any]:
     return plain
 
 
-def fingerprint(pipeline: Any) -> str:
+def fingerprint(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -> str:
     """Return the SHA-256, in hex, of the weights and decisive configs of a pipeline: which base an edit is of.
 
     Weights count as fp16, so that a model has one fingerprint whether it is loaded as fp32 or as fp16.
+
+    Args:
+        pipeline: With the networks and the scheduler as attributes.
+        keys_of: Which keys of each part's config count, and in which order the parts do: `Family.identity_keys`. They
+            are those that change the function and not the weights' shapes: to whole configs libraries add keys.
     """
-    return digest_chunks(_fingerprint_chunks(pipeline))
+    return digest_chunks(_fingerprint_chunks(pipeline, keys_of))
 
 
-def _fingerprint_chunks(pipeline: Any) -> Iterator[bytes | memoryview]:
-    for component, keys in _CONFIG.items():
+def _fingerprint_chunks(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -> Iterator[bytes | memoryview]:
+    for component, keys in keys_of.items():
         part = getattr(pipeline, component, None)
         if part is not None:
             config = {key: getattr(part.config, key, None) for key in keys}

@@ -33,8 +33,22 @@ class Points(NamedTuple):
 class Trajectory:
     """A guided sampling run of n rows over T steps.
 
-    prompts, seeds: of each row. timesteps: of each step, from noise to picture.
-    x: x_t before each step, √ᾱ·x₀ + √(1−ᾱ)·ε. eps_cond: ε(x_t, c). eps_uncond: ε(x_t, ∅). latents: what came out.
+    Args:
+        prompts: of each row.
+        seeds: of each row.
+        timesteps: of each step, from noise to picture.
+        x: x_t before each step, α(t)·x₀ + σ(t)·ε.
+        eps_cond: ε(x_t, c) at each step.
+        eps_uncond: ε(x_t, ∅) at each step.
+        latents: what came out.
+
+    Example:
+        >>> import turpentine as tp
+        >>> run = tp.Trajectory.record(tp.load(), "a church", seeds=[0, 1], steps=2, guidance_scale=4.0)
+        >>> run.x.shape
+        torch.Size([2, 2, 4, 8, 8])
+        >>> run.at(steps=[0, 1], rows=[0, 1]).t
+        tensor([501,   1])
     """
 
     prompts: tuple[str, ...]
@@ -46,11 +60,11 @@ class Trajectory:
     latents: Float[Tensor, "row channel height width"]
 
     def __len__(self) -> int:
-        """How many rows (prompts with seeds) it holds."""
+        """The number of rows (prompts with seeds)."""
         return len(self.prompts)
 
     def at(self, steps: Int[Tensor, " pair"] | Sequence[int], rows: Int[Tensor, " pair"] | Sequence[int]) -> Points:
-        """The points at pairs of a step's index and a row's index."""
+        """Return the points at pairs of a step's index and a row's index."""
         step, row = (torch.as_tensor(index, device=self.x.device) for index in (steps, rows))
         return Points(self.x[step, row], self.timesteps[step], self.eps_cond[step, row], self.eps_uncond[step, row])
 
@@ -66,9 +80,20 @@ class Trajectory:
         solver: str = "ddim",
         progress: Progress | None = None,
     ) -> Trajectory:
-        """Sample and keep every step: 2·T·n rows of the denoiser. Arguments as those of `Model.generate`.
+        """Sample and keep every step: 2·T·n rows of the denoiser.
 
-        progress: called with steps done and in all, counted by row.
+        Args:
+            model: what is sampled; a guidance that is on it has no say.
+            prompts: one goes with each seed; else as many as seeds.
+            seeds: one goes with each prompt.
+            steps: T.
+            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
+            batch_size: rows sampled together, at most.
+            solver: "ddim", "dpm" or "euler".
+            progress: called with steps done and in all, counted by row.
+
+        Raises:
+            BadArgument: for lists of two lengths and settings out of range.
         """
         texts, numbers = pair(prompts, seeds)
         parts: list[list[Step]] = []

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from turpentine.bench.lines import Line, Number, amplifies, columns, lines
 from turpentine.bench.table import Table
-from turpentine.core.atomic_files import safe_name, write_whole
+from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
+from turpentine.core.safe_text import safe_name
 from turpentine.report.facts import citation, protocol, settings
 from turpentine.report.failures import failures_of
 from turpentine.report.markdown import escaped, markdown_table

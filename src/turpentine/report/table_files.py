@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from turpentine.bench.table import Table
-from turpentine.core.atomic_files import one_line, write_whole
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.safe_text import one_line
 from turpentine.report.board import board, protocol_line
 from turpentine.report.markdown import escaped, markdown_table
 

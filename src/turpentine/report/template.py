@@ -11,8 +11,8 @@ import jinja2
 
 import turpentine
 from turpentine.core import formatting as numbers
-from turpentine.core.atomic_files import one_line
 from turpentine.core.hashing import digest_bytes
+from turpentine.core.safe_text import one_line
 
 
 def fill(name: str, script: str = "", **values: Any) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import TurpentineError
-from turpentine.core.oom import ran_out
+from turpentine.core.oom import is_out_of_memory
+from turpentine.core.safe_text import one_line
 
 TRIES = 3
 """The first, and two more."""
@@ -35,7 +35,7 @@ def with_retries(work: Callable[[], Result], deaths: int = 0) -> Result:
             return work()
         except Exception as error:
             # What lies with the machine and not with the work stops the run.
-            if isinstance(error, OSError) or ran_out(error):
+            if isinstance(error, OSError) or is_out_of_memory(error):
                 raise
             if left == 0 or isinstance(error, TurpentineError):
                 raise GivenUp(one_line(f"{type(error).__name__}: {error}")) from error

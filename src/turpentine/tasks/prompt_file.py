@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import BadArgument
+from turpentine.core.safe_text import one_line
 from turpentine.core.suggest import offer
 
 NUMBER, PROMPT, SEED, GUIDANCE = "number", "prompt", "seed", "guidance"

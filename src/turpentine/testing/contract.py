@@ -18,13 +18,10 @@ from turpentine.core.errors import EmptyConcept, EmptySelection, NotFinite, Wron
 from turpentine.edits import Change, Edit, Provenance, guidances_of, load_change, stack_of
 from turpentine.models import Model
 from turpentine.testing.state import digests, weights_hash
-from turpentine.testing.toys import tiny_sd1, tiny_sd2_v, tiny_sdxl
-
-FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2_v, "sdxl": tiny_sdxl}
-"""Toys of the families that a method must work on: Stable Diffusion 1, 2 with v-prediction, and SDXL."""
+from turpentine.testing.toys import TOYS, toy
 
 UNSPEAKABLE = "教会"
-"""A word that the toys' tokenizer has no token for."""
+"""A word that the toys have no token for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +67,7 @@ class MethodContract:
         """The names of all weights that the method says it may change on this model; None is not to check."""
         return None
 
-    @pytest.fixture(params=FAMILIES)
+    @pytest.fixture(params=TOYS)
     def model(self, request: pytest.FixtureRequest) -> Model:
         """A toy of each family, shared by the tests of the class: each must leave it as it was."""
         return _toy(request.cls, request.param)
@@ -204,7 +201,7 @@ class MethodContract:
 
     def test_another_model_is_refused(self, model: Model, made: Made) -> None:
         """And is left as it was."""
-        stranger = Model(next(toy for name, toy in FAMILIES.items() if name != model.name)())
+        stranger = toy(next(name for name in TOYS if name != model.name))
         weights = weights_hash(stranger)
         with pytest.raises(WrongBase):
             made.change.apply(stranger)
@@ -228,7 +225,7 @@ class MethodContract:
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
     def test_half_precision_bases(self, dtype: torch.dtype) -> None:
         """An edit is made, is finite, changes pictures, and comes off exactly."""
-        model = Model(tiny_sd1().to(dtype=dtype))
+        model = Model(TOYS["sd1"]().to(dtype=dtype))
         weights, picture = weights_hash(model), _picture(model)
         change = self.method()(model, self.concept)
         with change.on(model):
@@ -237,7 +234,7 @@ class MethodContract:
 
     def test_nan_in_the_base_is_found(self) -> None:
         """In a weight that the method changes; in one sentence."""
-        model = Model(tiny_sd1())
+        model = Model(TOYS["sd1"]())
         change = self.method()(model, self.concept)
         if not isinstance(change, Edit):
             pytest.skip("the method changes no weight")
@@ -249,7 +246,7 @@ class MethodContract:
 
 @cache
 def _toy(contract: type[Any], family: str) -> Model:
-    return Model(FAMILIES[family](), family)
+    return toy(family)
 
 
 @cache
@@ -272,7 +269,7 @@ def _picture(model: Model) -> Any:
 
 
 def _other(model: Model) -> Edit:
-    name = "unet.conv_in.weight"
+    name = model.sites.only(kind="input", level="layer").parameters()[0]
     return Edit({name: 0.25 * model.parameter(name).detach()}, Provenance(base=model.fingerprint))
 
 

@@ -1,4 +1,4 @@
-"""What a model is, bit by bit, so that a test can say that nothing changed, or what did."""
+"""Hash a model's weights bit by bit, so that a test can tell whether anything changed, and what."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from turpentine.models import Model
 
 
 def weights_hash(model: Model) -> str:
-    """SHA-256 over every bit of every parameter and buffer, where it is stored, and whether it wants gradients."""
+    """Return the SHA-256 of every parameter and buffer: bits, place in memory, and whether it requires gradients."""
     pairs = ((_facts(name, tensor), tensor_bytes(tensor)) for name, tensor in _tensors(model))
     return digest_chunks(chunk for pair in pairs for chunk in pair)
 
 
 def digests(model: Model) -> dict[str, str]:
-    """SHA-256 of each parameter and buffer, by its dotted name with the component first."""
+    """Return the SHA-256 of each parameter and buffer, by its dotted name with the component first."""
     return {name: digest_bytes(tensor_bytes(tensor)) for name, tensor in _tensors(model)}
 
 

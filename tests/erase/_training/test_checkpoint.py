@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from turpentine.concepts import Concept
 from turpentine.core.parts import DamagedPart, Parts
 from turpentine.edits import Edit
-from turpentine.erase._training import pace
-from turpentine.erase._training.interrupt import held_interrupt
+from turpentine.erase._training import training
+from turpentine.erase._training.training import delayed_interrupt
 from turpentine.erase.esd import ESD
 from turpentine.models import Model, count_rows
 
@@ -43,9 +43,9 @@ torch.set_num_threads(1)
 from tiny import tiny_sd1
 from turpentine.concepts import Concept
 from turpentine.erase.esd import ESD
-from turpentine.erase._training import pace
+from turpentine.erase._training import training
 from turpentine.models import Model
-pace.SECONDS_BETWEEN_SAVES, pace.LARGEST_SHARE = 0.0, float("inf")
+training.SECONDS_BETWEEN_SAVES, training.LARGEST_SHARE = 0.0, float("inf")
 report = lambda done, total: print(done, flush=True)
 try:
     ESD(**{SETTINGS})(Model(tiny_sd1()), Concept("church"), progress=report, checkpoint=sys.argv[1])
@@ -89,8 +89,8 @@ def test_a_run_that_is_killed_and_interrupted_gives_the_same_edit(sd1: Model, tm
 
 
 def _save_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "SECONDS_BETWEEN_SAVES", 0.0)
-    monkeypatch.setattr(pace, "LARGEST_SHARE", float("inf"))
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(training, "LARGEST_SHARE", float("inf"))
 
 
 def _stopping(at: int, error: type[BaseException]) -> Any:
@@ -191,7 +191,7 @@ def test_a_damaged_checkpoint_is_computed_anew_with_one_warning(sd1: Model, tmp_
 
 def test_a_ctrl_c_is_held_back_and_a_second_is_not() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with held_interrupt() as came:
+    with delayed_interrupt() as came:
         assert not came()
         signal.raise_signal(signal.SIGINT)
         assert came()
@@ -204,7 +204,7 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     seen: list[Any] = []
 
     def run() -> None:
-        with held_interrupt() as came:
+        with delayed_interrupt() as came:
             seen.append((came(), signal.getsignal(signal.SIGINT)))
 
     thread = threading.Thread(target=run)
@@ -216,7 +216,7 @@ def test_in_another_thread_signals_are_left_alone() -> None:
 def test_slow_saves_are_made_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    clock = pace.Pace()
+    clock = training.Pace()
     now[0] = 16.0
     assert clock.is_due
     with clock.saving():

@@ -8,14 +8,15 @@ the second). Labels count in order of execution, so a higher DOWN is deeper and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 from torch import nn
 
-from turpentine.models.sites import Level, Site, Sites
+from turpentine.models.sites import DENOISER, Level, Site, Sites
 
 KINDS = {
     "cross-attention": "attends to the text (attn2)",
@@ -36,6 +37,12 @@ KINDS = {
 }
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm)
+_ROLES = {
+    **{f"to_{letter}": role for letter, role in (("q", "query"), ("k", "key"), ("v", "value"))},
+    **{f"{letter}_proj": role for letter, role in (("q", "query"), ("k", "key"), ("v", "value"))},
+    "0": "output",  # of `to_out`
+    "out_proj": "output",
+}
 
 
 @dataclass(frozen=True)
@@ -49,23 +56,42 @@ class _Part:
     label: str = ""
 
 
-def find_sites(pipeline: Any) -> Sites:
-    """All sites of a pipeline, text encoders first, then the UNet, in order of execution."""
+_MODULE = re.compile(r"(.*?\.(?:attn[12]|ff|resnets\.\d+|(?:down|up)samplers\.\d+|self_attn|mlp))\..*")
+
+
+def module_of(parameter: str) -> str:
+    """Return the module that a weight or bias is in by its dotted name, where no model is at hand: else its layer.
+
+    Example:
+        >>> module_of("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight")
+        'unet.mid_block.attentions.0.transformer_blocks.0.attn2'
+    """
+    match = _MODULE.fullmatch(parameter)
+    return match[1] if match else parameter.rpartition(".")[0]
+
+
+def find_sites(unet: Any, text_encoders: Mapping[str, Any]) -> Sites:
+    """Return all sites of a UNet and of text encoders, these first, in order of execution.
+
+    Args:
+        unet: diffusers' UNet; its names begin with `unet`.
+        text_encoders: CLIP text encoders by the component of their sites; their names begin with `text_encoder`, and
+            from the second on with a number: `text_encoder_2`.
+    """
     sites: list[Site] = []
-    for component in ("text_encoder", "text_encoder_2"):
-        encoder = getattr(pipeline, component, None)
-        if encoder is not None:
-            sites += [site for part in _walk_text(encoder, component) for site in _sites_of(part)]
-    sites += [site for part in _walk_unet(pipeline.unet) for site in _sites_of(part)]
+    for number, (component, encoder) in enumerate(text_encoders.items(), start=1):
+        name, prefix = ("text_encoder", "TEXT") if number == 1 else (f"text_encoder_{number}", f"TEXT{number}-")
+        sites += [site for part in _walk_text(encoder, name, prefix) for site in _sites_of(part, component)]
+    sites += [site for part in _walk_unet(unet) for site in _sites_of(part, DENOISER)]
     return Sites.all_of(sites)
 
 
-def _sites_of(part: _Part) -> Iterator[Site]:
+def _sites_of(part: _Part, component: str) -> Iterator[Site]:
     layers = list(_layers(part))
     if any(layer.module is not part.module for layer in layers):
-        yield _site(part, "module")
+        yield _site(part, "module", component)
     for layer in layers:
-        yield _site(layer, "layer")
+        yield _site(layer, "layer", component)
 
 
 def _layers(part: _Part) -> Iterator[_Part]:
@@ -78,9 +104,10 @@ def _layers(part: _Part) -> Iterator[_Part]:
             yield replace(part, path=path, module=module, kind=norm if isinstance(module, _NORMS) else part.kind)
 
 
-def _site(part: _Part, level: Level) -> Site:
+def _site(part: _Part, level: Level, component: str) -> Site:
     names = tuple(name for name, _ in part.module.named_parameters(prefix=part.path))
-    return Site(part.path, part.kind, part.label, part.resolution, level, names)
+    role = _ROLES.get(part.path.rpartition(".")[2], "") if level == "layer" and part.kind.endswith("-attention") else ""
+    return Site(part.path, part.kind, part.label, part.resolution, level, names, component, role)
 
 
 def _walk_unet(unet: Any) -> Iterator[_Part]:
@@ -158,10 +185,9 @@ def _walk_transformer_block(block: nn.Module, path: str, size: int, label: str) 
         yield _Part(f"{path}.{name}", getattr(block, name), kind, size, label)
 
 
-def _walk_text(encoder: Any, path: str) -> Iterator[_Part]:
+def _walk_text(encoder: Any, path: str, prefix: str) -> Iterator[_Part]:
     """A CLIP text encoder; transformers put it in a `text_model` up to version 4, and still does with a projection."""
     inner, inside = (encoder.text_model, f"{path}.text_model") if hasattr(encoder, "text_model") else (encoder, path)
-    prefix = "TEXT" if path == "text_encoder" else "TEXT2-"
     yield _Part(f"{inside}.embeddings", inner.embeddings, "text-embedding")
     for index, layer in enumerate(inner.encoder.layers):
         yield from _walk_text_layer(layer, f"{inside}.encoder.layers.{index}", f"{prefix}{index + 1}")

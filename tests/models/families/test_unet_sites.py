@@ -1,11 +1,9 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
 from turpentine.models import hooked
-from turpentine.models.families.anatomy import KINDS, find_sites
+from turpentine.models.families.unet_sites import KINDS, find_sites
 
 SD14 = {
     "sample_size": 64,
@@ -69,7 +67,7 @@ def real():
 
 
 def sites_of(unet):
-    return find_sites(SimpleNamespace(unet=unet))
+    return find_sites(unet, {})
 
 
 def cross_attention(sites):

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from turpentine.bench.metrics import Goal, Measure, check_column
-from turpentine.bench.schema import BenchSpec, Drawing
+from turpentine.bench.schema import BenchSpec, DrawSettings
 from turpentine.bench.table import Table, tabulate
 from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
 from turpentine.concepts import Concept
@@ -262,7 +262,7 @@ def _keys(loc: Sequence[str | int]) -> Mapping[str, Any]:
     kinds = [KINDS[part] for part in loc[:-1] if isinstance(part, str) and part in KINDS]
     if kinds:
         return kinds[0].model_fields
-    return Drawing.model_fields if loc[0] == "drawing" else BenchSpec.model_fields
+    return DrawSettings.model_fields if loc[0] == "drawing" else BenchSpec.model_fields
 
 
 def _short(value: Any) -> str:

@@ -18,7 +18,7 @@ UNEDITED = "unedited"
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A group of cases and a measure. better: which way, None where neither is. is_rate: are the values rates?"""
 
     group: str
@@ -54,7 +54,7 @@ class Number:
         errors: Of those, the ones that could not be drawn or judged.
     """
 
-    column: Column
+    column: TableColumn
     value: float
     low: float | None
     high: float | None
@@ -123,16 +123,16 @@ class Line:
         return self.method == UNEDITED
 
 
-def columns(table: Table) -> list[Column]:
+def columns(table: Table) -> list[TableColumn]:
     """The table's groups and measures, groups in their order."""
     kinds = table.groups.group_by("group", "measure", maintain_order=True).agg(
         pl.col("better").first(), pl.col("hits").is_not_null().any()
     )
     order = list(GROUPS)
-    return sorted((Column(*row) for row in kinds.iter_rows()), key=lambda column: order.index(column.group))
+    return sorted((TableColumn(*row) for row in kinds.iter_rows()), key=lambda column: order.index(column.group))
 
 
-def amplifies(columns: Sequence[Column]) -> bool:
+def amplifies(columns: Sequence[TableColumn]) -> bool:
     """Is what the edits are for to be shown more often, not less?"""
     return any(not is_kept(one.group) and one.measure == str(HITS) and one.better == "higher" for one in columns)
 
@@ -155,7 +155,7 @@ def pooled(lines: Sequence[Line]) -> list[Line]:
     return [_pool(list(part)) for _, part in groupby(by_method, key=lambda line: (line.model, line.method))]
 
 
-def _line(rows: pl.DataFrame, all_columns: Sequence[Column]) -> Line:
+def _line(rows: pl.DataFrame, all_columns: Sequence[TableColumn]) -> Line:
     first = rows.row(0, named=True)
     by_column = {(row["group"], row["measure"]): row for row in rows.iter_rows(named=True)}
     weights = rows.unique("group", maintain_order=True)
@@ -174,7 +174,7 @@ def _line(rows: pl.DataFrame, all_columns: Sequence[Column]) -> Line:
     )
 
 
-def _number(column: Column, row: dict[str, Any] | None) -> Number | None:
+def _number(column: TableColumn, row: dict[str, Any] | None) -> Number | None:
     if row is None or row["value"] is None:
         return None
     names = ("value", "low", "high", "diff", "diff_low", "diff_high", "hits", "pictures", "judged", "errors")
@@ -238,7 +238,9 @@ def _sum(values: Iterable[Any]) -> Any:
     return sum(present) if present else None
 
 
-def _between(column: Column, low: float | None, high: float | None, word: str, text: Callable[[float], str]) -> str:
+def _between(
+    column: TableColumn, low: float | None, high: float | None, word: str, text: Callable[[float], str]
+) -> str:
     if low is None or high is None:
         return ""
     return f"{text(low)}{word}{text(high)}".replace("\u202f%", "")

@@ -18,7 +18,7 @@ from turpentine.core.settings import field_types, range_of, speakable
 from turpentine.core.suggest import offer
 from turpentine.emoji.lexicon import world_concept
 from turpentine.judges import Judge
-from turpentine.tasks.case_rules import CaseRule, Section
+from turpentine.tasks.case_rules import CaseRule, FileSection
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _validated(read: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(validator)
 
 
-class Drawing(Section):
+class DrawSettings(FileSection):
     """How pictures are drawn; see `bench.Protocol`."""
 
     steps: Annotated[int, Field(ge=1)] = 20
@@ -148,7 +148,7 @@ class Drawing(Section):
     batch_size: Annotated[int, Field(ge=1)] = 16
 
 
-class BenchSpec(Section):
+class BenchSpec(FileSection):
     """A bench's file.
 
     title: of the table. about: what it shows. source: what it is a counterpart of, such as a paper's table.
@@ -171,6 +171,6 @@ class BenchSpec(Section):
     methods: tuple[Annotated[MethodEntry, _validated(_method)], ...] = ()
     judges: tuple[Annotated[JudgeEntry, _validated(_judge)], ...] = ()
     measures: tuple[Annotated[Measure, _validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
-    drawing: Drawing = Drawing()
+    drawing: DrawSettings = DrawSettings()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _validated(_seeds)] = tuple(range(8))
     cases: tuple[CaseRule, ...] = Field(min_length=1)

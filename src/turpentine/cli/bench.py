@@ -21,6 +21,7 @@ from turpentine.core.formatting import duration, file_size
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
+    from turpentine.bench.file import Bench
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
@@ -74,20 +75,13 @@ def bench(
         return _list_shipped(json)
     if worker:
         return _join(out)
-    if file is None:
-        raise BadArgument("There is no bench to run: give a file, or a name of turpentine bench --list.")
+    with busy("Reading the bench"):
+        chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])])
 
-    from turpentine.bench.file import load
     from turpentine.runs import backends
     from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
-    with busy("Reading the bench"):
-        chosen = load(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])])
-        _ = chosen.measures, chosen.cases_by_concepts  # what is wrong in them is said before a model is loaded
-    for judge in (entry.judge for entry in chosen.spec.judges):
-        if judge.download:
-            warn(f"The judge {judge.name} needs {judge.download}: it is fetched now.")
     # Models are loaded again where they draw.
     plan = chosen.plan(lambda name: ModelSpec.of(ModelChoice(name, device, dtype).load(), name, device))
     store = Store(out or Path("runs") / safe_name(chosen.name))
@@ -138,6 +132,20 @@ def _list_shipped(json: bool) -> int:
     else:
         show_table(("name", "what it shows", "counterpart of"), [tuple(row.values()) for row in rows])
     return 0
+
+
+def _read(file: str | None, overrides: Sequence[str]) -> Bench:
+    """Read a bench's file, and say what will be fetched for its judges."""
+    if file is None:
+        raise BadArgument("There is no bench to run: give a file, or a name of turpentine bench --list.")
+    from turpentine.bench.file import load
+
+    chosen = load(file, overrides)
+    _ = chosen.measures, chosen.cases_by_concepts  # what is wrong in them is said before a model is loaded
+    for judge in (entry.judge for entry in chosen.spec.judges):
+        if judge.download:
+            warn(f"The judge {judge.name} needs {judge.download}: it is fetched now.")
+    return chosen
 
 
 def _join(out: Path | None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from turpentine.bench.lines import Column, Line, Number, columns, lines, pooled
+from turpentine.bench.lines import Line, Number, TableColumn, columns, lines, pooled
 from turpentine.bench.table import Table
 
 
@@ -66,7 +66,7 @@ def _in_order(each: Sequence[Line]) -> list[Line]:
     return ordered_lines
 
 
-def _heading(column: Column) -> str:
+def _heading(column: TableColumn) -> str:
     return f"{column.heading}, %" if column.is_rate else column.heading
 
 

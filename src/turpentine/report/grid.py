@@ -35,7 +35,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """The pictures of a method, for each column one for each seed; a text where an error is in a picture's place."""
 
     method: str
@@ -52,7 +52,7 @@ class Grid:
     name: str
     is_wanted: bool
     heads: tuple[Head, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
     left_out: int
 
 
@@ -80,7 +80,7 @@ def _grid(results: pl.DataFrame, group: str, picture: Picture, amplifies: bool) 
     has_models = len({model for model, _ in methods}) > 1
     row_of = {tuple(row[key] for key in _KEY): row for row in rows.iter_rows(named=True)}
     grid_rows = tuple(
-        Row(_name(model, method, has_models), tuple(_cell(row_of, model, method, head, picture) for head in heads))
+        GridRow(_name(model, method, has_models), tuple(_cell(row_of, model, method, head, picture) for head in heads))
         for model, method in methods
     )
     return Grid(heading(group), is_wanted, tuple(heads), grid_rows, max(0, len(concepts) - CONCEPTS))

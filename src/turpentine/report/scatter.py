@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from turpentine.bench.lines import Column, Line, Number
+from turpentine.bench.lines import Line, Number, TableColumn
 from turpentine.tasks.groups import is_kept
 
 WIDTH, HEIGHT = 720, 460
@@ -22,7 +22,7 @@ class Axis:
     ticks: places on it, and what they say. start, stop: its two places.
     """
 
-    column: Column
+    column: TableColumn
     ends: tuple[float, float]
     start: float
     stop: float
@@ -77,7 +77,7 @@ class Scatter:
     front: tuple[tuple[float, float], ...]
 
 
-def scatter(columns: Sequence[Column], methods: Sequence[Line], singles: Sequence[Line]) -> Scatter | None:
+def scatter(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Sequence[Line]) -> Scatter | None:
     """The drawing of what is to change against what is to stay; None where one is missing.
 
     The first is the first measure of what is to change, the second that with the most pictures of what is to stay.
@@ -117,7 +117,7 @@ class _Pair:
         return theirs != mine and theirs[0] >= mine[0] and theirs[1] >= mine[1]
 
 
-def _pairs(columns: Sequence[Column], methods: Sequence[Line], singles: Sequence[Line]) -> Iterator[_Pair]:
+def _pairs(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Sequence[Line]) -> Iterator[_Pair]:
     """The lines that have both numbers, those that are drawn behind first."""
     judged = [index for index, column in enumerate(columns) if column.better]
     gone = [index for index in judged if not is_kept(columns[index].group)]

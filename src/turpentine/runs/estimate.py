@@ -42,7 +42,7 @@ class Expected:
     basis: str
 
 
-class _Rate(NamedTuple):
+class _PictureCost(NamedTuple):
     """Of one picture."""
 
     seconds: float
@@ -57,7 +57,7 @@ def estimate(plan: Plan, store: Store) -> Expected:
     left = store.missing(plan)
     pictures = sum(len(job.batch) for job in left)
     past = _past(store, plan)
-    rate = past or (_trial(left[0].batch) if left else _Rate(0, 0))
+    rate = past or (_trial(left[0].batch) if left else _PictureCost(0, 0))
     entries = [facts for facts in map(store.edits.record, plan.edit_specs) if facts]
     finished = [facts for facts in entries if facts.error is None]
     edits = len(plan.edit_specs) - len(entries)
@@ -72,7 +72,7 @@ def estimate(plan: Plan, store: Store) -> Expected:
     )
 
 
-def _past(store: Store, plan: Plan) -> _Rate | None:
+def _past(store: Store, plan: Plan) -> _PictureCost | None:
     """The rate of some batches that were drawn."""
     done = store.draws.present(job.batch.key for job in plan.jobs)
     keys = list(islice((job.batch.key for job in plan.jobs if job.batch.key in done), _PARTS))
@@ -82,10 +82,10 @@ def _past(store: Store, plan: Plan) -> _Rate | None:
     parts = pl.concat(tables)
     names = parts["image"].drop_nulls().head(_PARTS)
     sizes = [path.stat().st_size for path in map(store.images.path, names) if path.is_file()]
-    return _Rate(_mean(parts["seconds"]), _mean(sizes))
+    return _PictureCost(_mean(parts["seconds"]), _mean(sizes))
 
 
-def _trial(batch: Batch) -> _Rate:
+def _trial(batch: Batch) -> _PictureCost:
     """The rate of a batch, by what few steps of it take and what more of them do."""
     model = ModelCache().model(batch.draw_spec.source)
     prompts, seeds = zip(*batch.pairs, strict=True)
@@ -99,7 +99,7 @@ def _trial(batch: Batch) -> _Rate:
     timed_draw(_FEW)  # the first time is slow
     (few, _), (more, images) = timed_draw(_FEW), timed_draw(_MORE)
     seconds = extrapolated(few, more, batch.draw_spec.steps)
-    return _Rate(seconds / len(batch), _mean([len(encoded(image, "PNG")) for image in images]))
+    return _PictureCost(seconds / len(batch), _mean([len(encoded(image, "PNG")) for image in images]))
 
 
 def extrapolated(few: float, more: float, steps: int) -> float:

@@ -19,19 +19,19 @@ from turpentine.tasks.prompt_file import PromptRow, read_prompts
 Group = Literal["erased", "scene", "neighbour", "other", "object", "style", "colour", "work"]
 
 
-class Section(BaseModel):
+class FileSection(BaseModel):
     """A section of a bench's file: it has these keys and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
-class WorldCases(Section):
+class WorldCases(FileSection):
     """Cases of the emoji world: those groups of `erasure_cases`."""
 
     world: tuple[Group, ...]
 
 
-class PromptCases(Section):
+class PromptCases(FileSection):
     """Prompts by template: for the concept, and for others, which are to be kept.
 
     prompts: templates with {} where the name goes; "a {}" gives "an owl" too. of: the names; by default the bench's
@@ -44,7 +44,7 @@ class PromptCases(Section):
     group: Group = "other"
 
 
-class FileCases(Section):
+class FileCases(FileSection):
     """Prompts from a CSV file of the field's kind.
 
     file: where. group: of its cases. concept: a column of the file that says what a row is of; rows that are of the
@@ -63,7 +63,7 @@ class FileCases(Section):
     rows: int | None = Field(None, ge=1)
 
 
-KINDS: Mapping[str, type[Section]] = {"world": WorldCases, "prompts": PromptCases, "file": FileCases}
+KINDS: Mapping[str, type[FileSection]] = {"world": WorldCases, "prompts": PromptCases, "file": FileCases}
 """The kinds of cases, by the key that tells which one it is."""
 
 

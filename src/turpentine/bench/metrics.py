@@ -12,8 +12,8 @@ import polars as pl
 
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.suggest import offer
-from turpentine.judges import sets
 from turpentine.judges.base import Column
+from turpentine.stats import set_distances
 from turpentine.stats.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance
 from turpentine.tasks.groups import is_kept
 
@@ -44,7 +44,8 @@ class Measure:
     """What is computed of the pictures of some cases.
 
     how: "rate" (of hits), "mean" or "sum" (of numbers; there is no sum where one of them is not known), "fid" or
-    "clip-mmd" (how far the pictures are from the unedited model's, by a column of features; see `judges.sets`). column:
+    "clip-mmd" (how far the pictures are from the unedited model's, by a column of features; see
+    `stats.set_distances`). column:
     "hit", or a judge's. direction: which way is better for a picture that is to be kept.
     """
 
@@ -60,7 +61,7 @@ class Measure:
             raise BadArgument(f"{text!r} is no measure: write how and of what, such as 'rate of hit' or 'sum of feet'.")
         if found[1] not in _KINDS:
             raise UnknownName(f"No measure is called {found[1]!r}: {offer(found[1], _KINDS)}")
-        return cls(found[1], found[2], "lower" if found[1] in sets.MEASURES else None)
+        return cls(found[1], found[2], "lower" if found[1] in set_distances.MEASURES else None)
 
     def known(self, columns: Mapping[str, Column]) -> Measure:
         """The measure with the direction of its column.
@@ -77,13 +78,13 @@ class Measure:
         column = columns[self.column]
         if self.how in ("mean", "sum") and not column.is_number:
             raise BadArgument(f"The column {self.column} holds no numbers: take another measure than {self}.")
-        return self if self.how in sets.MEASURES else replace(self, direction=column.direction)
+        return self if self.how in set_distances.MEASURES else replace(self, direction=column.direction)
 
     def better(self, group: str, goal: Goal = "erase") -> Direction | None:
         """Which way is better for a group of cases: what is to be erased should look least like itself."""
         if self.direction is None or is_kept(group) or goal == "amplify":
             return self.direction
-        return None if self.how in sets.MEASURES else _OPPOSITE[self.direction]
+        return None if self.how in set_distances.MEASURES else _OPPOSITE[self.direction]
 
     def value(self, rows: pl.DataFrame, base: pl.DataFrame | None) -> Number:
         """Of the rows of an edited model, or of the unedited one. base: the unedited model's rows, one for each."""
@@ -147,7 +148,7 @@ def _times(count: int, mean: Number) -> Number:
 
 def _of_sets(name: str) -> _Kind:
     """A distance of two sets of features, which is a difference from the unedited model already."""
-    measure = sets.MEASURES[name]
+    measure = set_distances.MEASURES[name]
 
     def value(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Number:
         found = [] if base is None else [part[column].drop_nulls().to_list() for part in (rows, base)]
@@ -171,5 +172,5 @@ _KINDS: Mapping[str, _Kind] = {
     "rate": _Kind(_rate, _rate_difference),
     "mean": _Kind(_mean, _mean_difference),
     "sum": _Kind(_sum, _sum_difference),
-    **{name: _of_sets(name) for name in sets.MEASURES},
+    **{name: _of_sets(name) for name in set_distances.MEASURES},
 }

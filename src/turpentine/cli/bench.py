@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from functools import partial, update_wrapper
-from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +18,7 @@ from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.core.atomic_files import safe_name
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import duration, file_size
 
 if TYPE_CHECKING:
     from turpentine.bench.file import Bench
@@ -36,8 +35,6 @@ PHASES = {
     "edit": ("Making an edit", "units"),
     "pictures": ("Drawing and judging", "pictures"),
 }
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 Flag = Parameter(negative=(), show_default=False)
 
@@ -241,7 +238,11 @@ def _tell_plan(expected: Expected, plan: Plan, folder: Path, json: bool) -> None
         ("pictures", counts.drawn, f"{counts.shared_pictures} more are shared"),
         ("edits", counts.edits, f"{counts.shared_edits} more are shared"),
         ("judgements", counts.judged, ""),
-        ("pictures left to draw", expected.pictures, f"about {_time(expected.seconds)} and {_size(expected.bytes)}"),
+        (
+            "pictures left to draw",
+            expected.pictures,
+            f"about {duration(expected.seconds)} and {file_size(expected.bytes)}",
+        ),
         ("edits left to make", expected.edits, _edits_take(expected)),
     ]
     show_table(("", "", ""), rows)
@@ -253,14 +254,8 @@ def _edits_take(expected: Expected) -> str:
         return ""
     if expected.edit_seconds is None or expected.edit_bytes is None:
         return "for a time that is not known"
-    return f"about {_time(expected.edit_seconds)} and {_size(expected.edit_bytes)}, as those that are made"
+    return f"about {_cost(expected.edit_seconds, expected.edit_bytes)}, as those that are made"
 
 
-def _time(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
-
-
-def _size(count: float) -> str:
-    """Bytes as people have them."""
-    power = min(int(log10(max(count, 1)) // 3), len(_UNITS) - 1)
-    return f"{count / 1000**power:.3g} {_UNITS[power]}"
+def _cost(seconds: float, count: float) -> str:
+    return f"{duration(seconds)} and {file_size(count)}"

@@ -1,4 +1,7 @@
-"""The names that the original Stable Diffusion gave its modules: single files have them, and many LoRAs."""
+"""The names that the original Stable Diffusion gave its modules: single files have them, and many LoRAs.
+
+diffusers has converters of whole state dicts, which are private, change between releases, and lead one way only.
+"""
 
 from __future__ import annotations
 

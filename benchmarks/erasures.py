@@ -9,7 +9,6 @@ Every model, edited or not, draws the same prompts with the same seeds. Edits an
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,11 +23,13 @@ from pages import DOCS, fill, percent, table
 import turpentine as tp
 from turpentine.bench.measure import comparable, measure
 from turpentine.core.atomic_files import write_whole
+from turpentine.core.hashing import digest
 from turpentine.core.safe_text import safe_name
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import NEIGHBOURS, SCENES, STYLES, TEN, WORKS, styles_of
 from turpentine.judges import EmojiJudge
 from turpentine.models import Trajectory
+from turpentine.models.identity import describe
 from turpentine.models.loading.load import load
 from turpentine.runs.protocol import Protocol
 from turpentine.stats.intervals import Rate
@@ -109,8 +110,8 @@ class Rows:
         return pl.read_parquet(path)
 
     def _path(self, name: str, *decisive: object) -> Path:
-        digest = hashlib.sha256(repr((self.model.fingerprint, *decisive)).encode()).hexdigest()
-        return self.folder / f"{name}-{digest[:12]}"
+        key = digest([describe(self.model), *map(repr, decisive)])
+        return self.folder / f"{name}-{key[:12]}"
 
 
 def rate(rows: pl.DataFrame, *conditions: pl.Expr) -> Rate:

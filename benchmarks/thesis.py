@@ -30,6 +30,7 @@ from torch import Tensor
 
 import turpentine as tp
 from turpentine.concepts import with_article
+from turpentine.core.parts import Parts
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import stream
 from turpentine.emoji.world import COLOURS, SCENES, STYLES, TEN, WORKS
@@ -49,12 +50,12 @@ from turpentine.explain import (
     Unfolding,
 )
 from turpentine.explain._codes import WINDOWS
-from turpentine.explain.cache import Kept, circumstances
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
 from turpentine.explain.tour import GROUPS
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import hits
 from turpentine.models import Site
+from turpentine.models.identity import describe
 from turpentine.models.site_table import short_names
 from turpentine.stats.correlation import spearman, spearman_interval
 from turpentine.stats.intervals import Rate, mean_score
@@ -377,8 +378,8 @@ def lost(pictures: Pictures, obj: str) -> float:
         images = pictures.model.generate(prompts, seeds=seeds, steps=steps, batch_size=len(prompts))
         return {"lost": ~torch.tensor(hits(pictures.judge, "object", images, asked))}
 
-    kept = Kept(pictures.keep, circumstances(pictures.model, pictures.judge))
-    gone = kept.part([prompts, seeds, steps, "object"], draw)["lost"]
+    about = [describe(pictures.model), pictures.judge.name, pictures.judge.revision]
+    gone = Parts(pictures.keep, about).part([prompts, seeds, steps, "object"], draw)["lost"]
     return float(gone[:4].double().mean() - gone[4:].double().mean())
 
 

@@ -75,7 +75,7 @@ def sha256(content: object) -> str:
         {"protocol": replace(QUICK, solver="euler")},
         {"protocol": replace(QUICK, size=64)},
         {"protocol": replace(QUICK, negative_prompt="ugly")},
-        {"recipe": EditSpec(SOURCE, Nudge(), (CHURCH,))},
+        {"edit_spec": EditSpec(SOURCE, Nudge(), (CHURCH,))},
     ],
 )
 def test_whatever_decides_a_picture_is_in_its_state(changed: dict[str, object]) -> None:

@@ -29,7 +29,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 import turpentine as tp
 from turpentine.core.atomic_files import write_whole
-from turpentine.erase._closed_form.text_states import SubjectPrompt, key_and_value_weights, text_states
+from turpentine.erase._closed_form.subject_prompts import SubjectPrompt
+from turpentine.erase._closed_form.text_states import key_and_value_weights, text_states
 from turpentine.erase.diff_quickfix import DiffQuickFix
 from turpentine.erase.loco_edit import LocoEdit
 from turpentine.erase.rece import RECE

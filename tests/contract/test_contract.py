@@ -18,7 +18,7 @@ from turpentine.core.plugins import METHODS, plugins
 from turpentine.edits import Edit, Provenance
 from turpentine.erase.common import as_concepts, provenance_of
 from turpentine.models import Model, Sites
-from turpentine.testing.contract import MethodContract, make
+from turpentine.testing.contracts import MethodContract, make
 from turpentine.testing.toys import tiny_sd1
 
 NAME = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v.weight"

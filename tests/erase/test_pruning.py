@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.edits import Zeroed
-from turpentine.erase._pruning import check_per, largest, union, zero_largest
+from turpentine.erase._pruning import largest, union, zero_largest
+from turpentine.erase.cad import CAD
 
 
 def plain(scores: list[list[float]], share: float, per: str) -> set[int]:
@@ -67,8 +68,8 @@ def test_only_scores_above_zero_are_chosen_and_empty_weights_left_out() -> None:
         zero_largest({"a": -torch.ones(4, 4)}, 0.5)
     with pytest.raises(BadArgument, match=r"share is 0\.0"):
         zero_largest({"a": torch.ones(4, 4)}, 0.0)
-    with pytest.raises(BadArgument, match="choose one of row, matrix, published"):
-        check_per("column")
+    with pytest.raises(BadArgument, match="CAD's per is 'column': give one of row, matrix, published"):
+        CAD(per="column")
     with pytest.raises(NotFinite, match="scores of a "):
         zero_largest({"a": torch.tensor([[1.0, float("nan")]])}, 0.5)
 

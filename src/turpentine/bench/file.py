@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from turpentine.bench.metrics import Measure, check_column
+from turpentine.bench.metrics import Goal, Measure, check_column
 from turpentine.bench.schema import BenchSpec, DrawSettings
 from turpentine.bench.table import Table, tabulate
 from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
+from turpentine.core.plugins import Plugin
 from turpentine.core.suggest import offer
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.judges.base import Column
@@ -213,7 +214,16 @@ def _checked(document: Document) -> BenchSpec:
         raise BadArgument(_sentence(error, document)) from error
     if spec.concepts and spec.concepts_from:
         raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
+    for index, entry in enumerate(spec.methods):
+        if entry.plugin.kind != spec.goal:
+            raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")
     return spec
+
+
+def _of_another_kind(plugin: Plugin, goal: Goal) -> str:
+    if plugin.kind not in get_args(Goal):
+        return f"{plugin.name} is of the kind {plugin.kind}, and this bench is to {goal}: leave it out."
+    return f"{plugin.name} is to {plugin.kind}, and this bench is to {goal}: leave it out, or set goal: {plugin.kind}."
 
 
 def _sentence(error: ValidationError, document: Document) -> str:

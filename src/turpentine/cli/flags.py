@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_origin
 
 from cyclopts import Parameter
 
@@ -20,10 +20,18 @@ def flags_of(method: Any) -> type[Any]:
     flags = []
     for name, hint in hints.items():
         if speakable(hint) is not None:
-            parameter = Parameter(help=texts.get(name), validator=_validator(hint))
+            parameter = Parameter(help=_with_range(texts.get(name, ""), hint), validator=_validator(hint))
             flags.append((name, Annotated[speakable(hint), parameter], field(default=getattr(method, name))))
     # cyclopts looks into dataclasses of other modules than the standard library's only.
     return dataclasses.make_dataclass("Settings", flags, frozen=True, namespace={"__module__": __name__})
+
+
+def _with_range(text: str, hint: Any) -> str:
+    """A field's text, and what it may be; of a choice the command line lists the choices itself."""
+    allowed = range_of(hint)
+    if not allowed or get_origin(hint) is Literal:
+        return text
+    return f"{text} {allowed[:1].upper()}{allowed[1:]}."
 
 
 def _validator(hint: Any) -> Callable[[Any, Any], None]:

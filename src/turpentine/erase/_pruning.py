@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -12,9 +11,7 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.edits import Zeroed
-
-Per = Literal["row", "matrix", "published"]
-"""How a share is counted: of each row, of the whole matrix, or of each row and rounded down, as CAD's code does."""
+from turpentine.erase.common import Per
 
 
 def largest(scores: Float[Tensor, "*shape"], share: float, per: Per = "row") -> Int[Tensor, " position"]:
@@ -84,9 +81,3 @@ def check_share(share: float) -> None:
     """Raise BadArgument unless it is over 0 and up to 1."""
     if not 0 < share <= 1:
         raise BadArgument(f"share is {share}: give a number over 0 and up to 1, such as 0.001 for a thousandth.")
-
-
-def check_per(per: str) -> None:
-    """Raise BadArgument unless it is a `Per`."""
-    if per not in get_args(Per):
-        raise BadArgument(f"per is {per!r}: choose one of {', '.join(get_args(Per))}.")

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import torch
+import annotated_types as at
 
-from turpentine.attribution import Attribution, Objective, approximation, attributable
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
-from turpentine.core.parts import Parts
 from turpentine.core.progress import Counter, Progress
-from turpentine.edits import Edit, Provenance, Zeroed
-from turpentine.erase._attribution_run import ResumableAttribution
-from turpentine.erase._pruning import Per, check_per, check_share, union, zero_largest
-from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase._training.training import TRAINED_ROW
-from turpentine.erase.common import Sized, as_concepts, checkpoint_of, collate, provenance_of
-from turpentine.models import Model, Selection, Trajectory, window_of
+from turpentine.core.settings import Count, Finite, Seed, Share
+from turpentine.edits import Provenance
+from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
+from turpentine.models import Selection, window_of
+
+if TYPE_CHECKING:
+    from turpentine.attribution import Attribution, Objective
+    from turpentine.edits import Edit, Zeroed
+    from turpentine.erase._attribution_run import ResumableAttribution
+    from turpentine.models import Model, Trajectory
 
 
 @dataclass(frozen=True)
@@ -64,18 +63,18 @@ class CAD(Sized):
     """Settings for models of the embedded one's size, whose rows are a few hundred weights long."""
 
     sites: Selection = "feed-forward"
-    share: float = 0.001
+    share: Share = 0.001
     per: Per = "row"
     base: str = ""
-    trajectories: int = 1
-    sampling_steps: int = 50
-    guidance_scale: float = 3.0
+    trajectories: Count = 1
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 3.0
     window: tuple[float, float] = (0.0, 1.0)
-    trials: int = 8
-    batch_size: int = 8
-    seed: int = 0
+    trials: Annotated[int, at.Ge(4)] | Literal[0] = 8
+    batch_size: Count = 8
+    seed: Seed = 0
 
-    @torch.inference_mode(False)
+    @torch_mode("inference_mode", False)
     def __call__(
         self,
         model: Model,
@@ -108,8 +107,13 @@ class CAD(Sized):
             NotFinite: A gradient is NaN or infinite; the message names the weight and the timestep.
             KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
+        from turpentine.attribution import attributable
+        from turpentine.edits import Edit
+        from turpentine.erase._attribution_run import ResumableAttribution
+        from turpentine.erase._pruning import union, zero_largest
+
         concepts = as_concepts(concept, model)
-        self._check()
+        self._steps()  # which may be none
         names = attributable(model, self.sites)
         parts = checkpoint_of(checkpoint, model, self._provenance(model, concepts))
         counter = Counter(progress, self._rows() * len(concepts))
@@ -121,13 +125,17 @@ class CAD(Sized):
             measurements.append(_measurements(attribution, masks[-1]))
         return Edit(provenance=self._provenance(model, concepts, collate(measurements)), zeroed=union(masks))
 
-    @torch.inference_mode(False)
+    @torch_mode("inference_mode", False)
     def attribution(self, model: Model, concept: Concept, *, progress: Progress | None = None) -> Attribution:
         """Return α of each weight of the sites for a concept, as the erasure uses it, with its tables and its check.
 
         Costs and errors are those of the call.
         """
-        self._check()
+        from turpentine.attribution import attributable
+        from turpentine.core.parts import Parts
+        from turpentine.erase._attribution_run import ResumableAttribution
+
+        self._steps()  # which may be none
         names, counter = attributable(model, self.sites), Counter(progress, self._rows())
         run = ResumableAttribution(Parts(None, None), 0, counter)
         return self._attribute(model, concept, names, run, counter)
@@ -135,6 +143,8 @@ class CAD(Sized):
     def _attribute(
         self, model: Model, concept: Concept, names: tuple[str, ...], run: ResumableAttribution, counter: Counter
     ) -> Attribution:
+        from turpentine.attribution import Objective
+
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(self.trajectories))
         rows = 2 * self.sampling_steps * self.trajectories + self._base_rows()
 
@@ -148,6 +158,8 @@ class CAD(Sized):
 
     def _with_check(self, attribution: Attribution, counter: Counter) -> Attribution:
         """The attribution with its check: the predicted fall of J against the measured one."""
+        from turpentine.attribution import approximation
+
         if not self.trials:
             return attribution
         points = len(attribution.objective)
@@ -162,6 +174,9 @@ class CAD(Sized):
         return replace(attribution, check=check)
 
     def _record(self, model: Model, prompts: tuple[str, ...], counter: Counter) -> Trajectory:
+        from turpentine.erase._training.draws import draws, noise_seeds
+        from turpentine.models import Trajectory
+
         start = counter.done
         return Trajectory.record(
             model,
@@ -174,6 +189,8 @@ class CAD(Sized):
 
     def _rows(self) -> int:
         """Rows of the denoiser for one concept, as progress counts them."""
+        from turpentine.erase._training.training import TRAINED_ROW
+
         checked = self.trials + 1 if self.trials else 0
         points = (TRAINED_ROW + checked) * self._points()
         return 2 * self.sampling_steps * self.trajectories + self._base_rows() + points
@@ -194,19 +211,6 @@ class CAD(Sized):
     ) -> Provenance:
         # The names of sites say nothing of their window, so that it counts as the settings' own.
         return provenance_of(self, model, concepts, measurements, window=astuple(window_of(self.window, self.sites)))
-
-    def _check(self) -> None:
-        check_share(self.share)
-        check_per(self.per)
-        for name in ("trajectories", "sampling_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadArgument(f"{name} is {getattr(self, name)}: give 1 or more.")
-        if self.trials < 0 or 0 < self.trials < 4:
-            raise BadArgument(f"trials is {self.trials}: give 4 or more, or 0 for no check.")
-        if not math.isfinite(self.guidance_scale) or self.seed < 0:
-            numbers = f"guidance_scale is {self.guidance_scale} and seed is {self.seed}"
-            raise BadArgument(f"{numbers}: give a finite scale, and a seed from 0.")
-        self._steps()
 
 
 def _measurements(attribution: Attribution, mask: Mapping[str, Zeroed]) -> dict[str, float]:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
-from PIL import Image
-
-from turpentine.attribution import Attribution, Objective, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.hashing import digest_images
 from turpentine.core.progress import Counter, Progress
-from turpentine.edits import Edit
-from turpentine.erase._attribution_run import ResumableAttribution
-from turpentine.erase._pruning import Per, check_per, check_share, union, zero_largest
-from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase._training.training import TRAINED_ROW
-from turpentine.erase.common import Sized, as_concepts, checkpoint_of, collate, provenance_of
-from turpentine.erase.examples import Source, check_source, fitted, from_files, from_model, from_world
-from turpentine.models import Model, Selection, check_windowless
+from turpentine.core.settings import Count, Finite, Seed, Share
+from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
+from turpentine.models import Selection, check_windowless
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from turpentine.attribution import Attribution, Objective
+    from turpentine.edits import Edit
+    from turpentine.erase._attribution_run import ResumableAttribution
+    from turpentine.models import Model
 
 
 @dataclass(frozen=True)
@@ -58,18 +55,18 @@ class CADAmplify(Sized):
     """Settings for models of the embedded one's size: the emoji world's pictures."""
 
     sites: Selection = "feed-forward"
-    share: float = 0.001
+    share: Share = 0.001
     per: Per = "row"
     images: tuple[str, ...] = ()
-    source: Source = "generated"
-    pictures: int = 5
-    draws: int = 50
-    sampling_steps: int = 50
-    guidance_scale: float = 7.5
-    batch_size: int = 8
-    seed: int = 0
+    source: Literal["generated", "world"] = "generated"
+    pictures: Count = 5
+    draws: Count = 50
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 7.5
+    batch_size: Count = 8
+    seed: Seed = 0
 
-    @torch.inference_mode(False)
+    @torch_mode("inference_mode", False)
     def __call__(
         self,
         model: Model,
@@ -103,6 +100,13 @@ class CADAmplify(Sized):
             NotFinite: A gradient is NaN or infinite; the message names the weight and the timestep.
             KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
+        from turpentine.attribution import attributable
+        from turpentine.core.hashing import digest_images
+        from turpentine.edits import Edit
+        from turpentine.erase._attribution_run import ResumableAttribution
+        from turpentine.erase._pruning import union, zero_largest
+        from turpentine.erase.examples import fitted, from_files
+
         concepts = as_concepts(concept, model)
         self._check(examples, concepts)
         names = attributable(model, self.sites)
@@ -131,6 +135,10 @@ class CADAmplify(Sized):
         run: ResumableAttribution,
         counter: Counter,
     ) -> Attribution:
+        from turpentine.attribution import Objective
+        from turpentine.erase._training.draws import draws, noise_seeds
+        from turpentine.erase.examples import fitted
+
         count = len(given) or self.pictures
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(count))
         generated_rows = self._generated_rows(len(given))
@@ -145,6 +153,9 @@ class CADAmplify(Sized):
         return run.attribution(model, objective, names, self.batch_size)
 
     def _images(self, model: Model, concept: Concept, prompts: tuple[str, ...]) -> list[Image.Image]:
+        from turpentine.erase._training.draws import draws, noise_seeds
+        from turpentine.erase.examples import from_model, from_world
+
         if self.source == "world":
             return from_world(concept, len(prompts), self.seed, min(model.size))
         seeds = noise_seeds(draws("trajectories", self.seed), len(prompts))
@@ -152,20 +163,16 @@ class CADAmplify(Sized):
 
     def _rows(self, given: int) -> int:
         """Rows of the denoiser for one concept, as progress counts them."""
+        from turpentine.erase._training.training import TRAINED_ROW
+
         return self._generated_rows(given) + TRAINED_ROW * self.draws * (given or self.pictures)
 
     def _generated_rows(self, given: int) -> int:
         return 0 if given or self.source == "world" else 2 * self.sampling_steps * self.pictures
 
     def _check(self, examples: Sequence[Image.Image], concepts: tuple[Concept, ...]) -> None:
-        check_share(self.share)
-        check_per(self.per)
-        for name in ("pictures", "draws", "sampling_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadArgument(f"{name} is {getattr(self, name)}: give 1 or more.")
-        if not math.isfinite(self.guidance_scale) or self.seed < 0:
-            numbers = f"guidance_scale is {self.guidance_scale} and seed is {self.seed}"
-            raise BadArgument(f"{numbers}: give a finite scale, and a seed from 0.")
+        from turpentine.erase.examples import check_source
+
         check_windowless(self.sites)
         if (examples or self.images) and len(concepts) > 1:
             raise BadArgument(f"The pictures cannot be of all {len(concepts)} concepts: amplify one at a time.")

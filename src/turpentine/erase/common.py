@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, ClassVar, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept
-from turpentine.core.parts import Parts, Tensors
-from turpentine.edits import Provenance, stack_of
-from turpentine.models import Model, Sites, is_small
-from turpentine.models.identity import describe
+from turpentine.core.settings import Settings
+from turpentine.edits import Provenance
+from turpentine.models import Sites, is_small
+
+if TYPE_CHECKING:
+    from turpentine.core.parts import Parts, Tensors
+    from turpentine.models import Model
 
 Method = TypeVar("Method", bound="Sized")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+Per = Literal["row", "matrix", "published"]
+"""How a share is counted: of each row, of the whole matrix, or of each row and rounded down, as CAD's code does."""
 
 
-class Sized:
+def torch_mode(mode: str, *args: Any) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Decorate a function with one of torch's modes, such as "no_grad", importing torch when it is called.
+
+    Methods are imported for their settings alone, too: a command's help does not wait for torch.
+
+    Args:
+        mode: The name of a context manager of torch.
+        args: What the context manager takes.
+    """
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        @wraps(function)
+        def called(*positional: Arguments.args, **named: Arguments.kwargs) -> Result:
+            import torch
+
+            with getattr(torch, mode)(*args):
+                return function(*positional, **named)
+
+        return called
+
+    return decorate
+
+
+class Sized(Settings):
     """A method whose defaults are for Stable Diffusion, with others for models as small as the embedded one.
 
     Attributes:
@@ -76,6 +108,8 @@ def provenance_of(
         measurements: What the method measured while it ran.
         settings: Values to record in the place of the fields of their names.
     """
+    from turpentine.edits import stack_of
+
     own_fields = {field.name: getattr(method, field.name) for field in fields(method)}
     return Provenance(
         method=type(method).__name__,
@@ -100,6 +134,9 @@ def checkpoint_of(
         provenance: Of the edit in the making: its method, settings and concepts decide the numbers.
         more: JSON values that decide the numbers too.
     """
+    from turpentine.core.parts import Parts
+    from turpentine.models.identity import describe
+
     record = provenance.to_json()
     work = {key: record[key] for key in ("method", "settings", "concepts")}
     return Parts(folder, [describe(model), work, more] if folder is not None else None)

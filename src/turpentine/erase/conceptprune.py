@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+import annotated_types as at
 
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.core.progress import Counter, Progress
-from turpentine.edits import Edit, Zeroed
-from turpentine.erase._pruning import check_share, largest, union
-from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase.common import Sized, as_concepts, provenance_of
-from turpentine.models import (
-    Call,
-    ClassifierFree,
-    Model,
-    Selection,
-    Sites,
-    check_in_denoiser,
-    hooked,
-    sample,
-    selected,
-    window_of,
-)
+from turpentine.core.settings import Count, Finite, Seed, Share
+from turpentine.erase.common import Sized, as_concepts, provenance_of, torch_mode
+from turpentine.models import Selection, Sites, check_in_denoiser, selected, window_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from turpentine.edits import Edit, Zeroed
+    from turpentine.models import Call, Model
+
+    Norms: TypeAlias = dict[str, Float[Tensor, "step neuron"]]
+    """By layer: the norm of each input neuron over all tokens, at each step."""
 
 BATCH_SIZE = 8
-
-Norms = dict[str, Float[Tensor, "step neuron"]]
-"""By layer: the norm of each input neuron over all tokens, at each step."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +64,16 @@ class ConceptPrune(Sized):
     """Settings for models of the embedded one's size."""
 
     sites: Selection = "outputs"
-    share: float = 0.02
+    share: Share = 0.02
     window: tuple[float, float] = (0.0, 0.2)
-    majority: float = 0.5
+    majority: Annotated[float, at.Ge(0), at.Lt(1)] = 0.5
     base: str = ""
-    pairs: int = 10
-    sampling_steps: int = 50
-    guidance_scale: float = 7.5
-    seed: int = 0
+    pairs: Count = 10
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 7.5
+    seed: Seed = 0
 
-    @torch.no_grad()
+    @torch_mode("no_grad")
     def __call__(
         self,
         model: Model,
@@ -110,8 +101,12 @@ class ConceptPrune(Sized):
             EmptySelection: The sites hold no linear layer of the denoiser.
             NotFinite: An activation is NaN or infinite; the message names the layer.
         """
+        from turpentine.edits import Edit
+        from turpentine.erase._pruning import union
+
         concepts = as_concepts(concept, model)
-        steps, layers = self._checked(), _layers(model, self.sites)
+        steps = window_of(self.window, self.sites).counted(self.sampling_steps)
+        layers = _layers(model, self.sites)
         counter = Counter(progress, 4 * steps.stop * self.pairs * len(concepts))
         masks = [self._mask(model, each, layers, steps, counter) for each in concepts]
         # The names of sites say nothing of their window, so that it counts as the settings' own.
@@ -119,6 +114,8 @@ class ConceptPrune(Sized):
         return Edit(provenance=provenance_of(self, model, concepts, window=window), zeroed=union(masks))
 
     def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, counter: Counter) -> dict[str, Zeroed]:
+        from turpentine.edits import Zeroed
+
         excited, calm = (self._norms(model, texts, layers, steps, counter) for texts in self._pairs(concept))
         weights = {name: model.parameter(f"{name}.weight").detach().float().abs() for name in excited}
         masks = {name: self._chosen(weight, excited[name], calm[name]) for name, weight in weights.items()}
@@ -144,6 +141,10 @@ class ConceptPrune(Sized):
         calm: Float[Tensor, "step neuron"],
     ) -> Tensor:
         """The weights that are chosen at more than `majority` of the steps, as a mask."""
+        import torch
+
+        from turpentine.erase._pruning import largest
+
         votes = torch.zeros_like(weight, dtype=torch.int32)
         for of_concept, of_base in zip(excited, calm, strict=True):
             at = largest(weight * of_concept, self.share)
@@ -153,6 +154,10 @@ class ConceptPrune(Sized):
 
     def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, counter: Counter) -> Norms:
         """The norms of all layers' inputs over all prompts, those at once going through the denoiser together."""
+        import torch
+
+        from turpentine.erase._training.draws import draws, noise_seeds
+
         seeds = noise_seeds(draws("trajectories", self.seed), len(texts))
         squares: Norms = {}
         for start in range(0, len(texts), BATCH_SIZE):
@@ -165,6 +170,10 @@ class ConceptPrune(Sized):
         self, model: Model, texts: Sequence[str], seeds: Sequence[int], layers: Sites, steps: range, counter: Counter
     ) -> Norms:
         """Σ h² over the tokens of some prompts."""
+        import torch
+
+        from turpentine.models import ClassifierFree, hooked, sample
+
         squares: dict[str, list[Tensor]] = {}
 
         def record(call: Call) -> None:
@@ -187,24 +196,11 @@ class ConceptPrune(Sized):
                     break
         return {name: torch.stack(each) for name, each in squares.items()}
 
-    def _checked(self) -> range:
-        """The steps that count, all settings being in range."""
-        check_share(self.share)
-        if self.pairs < 1 or self.sampling_steps < 1 or self.seed < 0:
-            raise BadArgument(
-                f"pairs is {self.pairs}, sampling_steps {self.sampling_steps} and seed {self.seed}: "
-                "give 1 or more of each, and a seed from 0."
-            )
-        if not (math.isfinite(self.guidance_scale) and 0 <= self.majority < 1):
-            raise BadArgument(
-                f"guidance_scale is {self.guidance_scale} and majority is {self.majority}: "
-                "give a finite scale, and a majority from 0 up to, and not, 1."
-            )
-        return window_of(self.window, self.sites).counted(self.sampling_steps)
-
 
 def _layers(model: Model, sites: Selection) -> Sites:
     """The linear layers of a selection, without its window, which is in the steps."""
+    from torch import nn
+
     if sites == "outputs":
         return model.sites.only(level="layer", kind="feed-forward", name="*.net.2")
     chosen = selected(model.sites, sites)
@@ -218,8 +214,10 @@ def _layers(model: Model, sites: Selection) -> Sites:
 
 def _squared(call: Call) -> Float[Tensor, " neuron"]:
     """Σ h² over the tokens of the prompts' own rows, each token brought to norm 1. Raises NotFinite."""
+    import torch
+
     tokens = call.args[0][call.rows].flatten(0, -2).float()
-    squared = nn.functional.normalize(tokens, dim=-1).square().sum(0)
+    squared = torch.nn.functional.normalize(tokens, dim=-1).square().sum(0)
     if not torch.isfinite(squared).all():
         raise NotFinite(
             f"What {call.site.name} reads is NaN or infinite: load the model in fp32, or check its weights."

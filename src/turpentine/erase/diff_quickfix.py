@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from torch import Tensor
+import annotated_types as at
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Advance, Counter, Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Rows, Scales, solve
-from turpentine.erase._closed_form.text_states import (
-    FOUR,
-    Positions,
-    SubjectPrompt,
-    align,
-    in_batches,
-    subject_prompts,
-    token_states,
-)
+from turpentine.core.settings import Positive, Text
+from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
 from turpentine.erase.common import Sized, as_concepts, provenance_of
-from turpentine.models import Call, Model, Site, hooked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from turpentine.edits import Edit
+    from turpentine.erase._closed_form.linear import Rows
+    from turpentine.models import Call, Model, Site
 
 
 @dataclass(frozen=True)
@@ -52,11 +48,11 @@ class DiffQuickFix(Sized):
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "anchor": "picture"}
     """Settings for models of the embedded one's size, whose few words are those of its own captions."""
 
-    anchor: str | None = None
+    anchor: Text | None = None
     templates: tuple[str, ...] = FOUR
     positions: Positions = "last"
-    layer: int = 0
-    lamb: float = 0.01
+    layer: Annotated[int, at.Ge(0)] = 0
+    lamb: Positive = 0.01
 
     def __call__(
         self,
@@ -83,9 +79,13 @@ class DiffQuickFix(Sized):
             EmptySelection: The text encoder has no such layer.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
+        from turpentine.edits import Edit
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import align
+
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         attention = model.sites.only(kind="text-attention", role="output", level="layer")
-        sites = tuple(attention.only(label=(f"TEXT{self.layer + 1}", f"TEXT?-{self.layer + 1}")))
+        sites = tuple(attention.only(name=f"*.layers.{self.layer}.*"))
         prompts = [prompt for each in concepts for pair in self._pairs(each) for prompt in pair]
         counter = Counter(progress, len(set(prompts)))
         inputs = _inputs(model, sites, prompts, self.positions, advance=counter.add)
@@ -98,8 +98,6 @@ class DiffQuickFix(Sized):
 
     def _pairs(self, concept: Concept) -> list[tuple[SubjectPrompt, SubjectPrompt]]:
         """The concept in each template, and the anchor in the same one."""
-        if self.anchor is not None and not self.anchor.strip():
-            raise BadArgument("anchor is empty: name what the concept is replaced by, or leave it out.")
         published = "painting" if concept.kind in ("style", "artist") else "object"
         anchor = replace(concept, text=published if self.anchor is None else self.anchor)
         return list(zip(subject_prompts(concept, self.templates), subject_prompts(anchor, self.templates), strict=True))
@@ -109,6 +107,9 @@ def _inputs(
     model: Model, sites: Sequence[Site], prompts: Sequence[SubjectPrompt], positions: Positions, advance: Advance
 ) -> dict[Site, dict[SubjectPrompt, Rows]]:
     """The inputs of the text encoders' layers at some tokens, by site and prompt; each prompt is encoded once."""
+    from turpentine.erase._closed_form.text_states import in_batches, token_states
+    from turpentine.models import hooked
+
     inputs: dict[Site, dict[SubjectPrompt, Rows]] = {site: {} for site in sites}
     recorded: dict[Site, Tensor] = {}
 

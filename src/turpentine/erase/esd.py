@@ -6,30 +6,32 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any, ClassVar
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn.functional import mse_loss
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
-from turpentine.core.parts import Parts, Tensors
+from turpentine.core.errors import EmptySelection, UnknownName
 from turpentine.core.progress import Counter, Progress
-from turpentine.edits import Edit, Provenance
-from turpentine.erase._training.states import (
-    FreshStates,
-    Predictions,
-    SamplingSettings,
-    StoredStates,
-    TrainingBatch,
-    TrainingPrompts,
-)
-from turpentine.erase._training.training import TRAINED_ROW, Adam, Masters, train
-from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of
-from turpentine.models import DENOISER, Model, Selection, Sites, check_in_denoiser, selected, window_of
-from turpentine.models.site_table import top_sites
+from turpentine.core.settings import Count, Finite, NonNegative, Positive, Seed, Text
+from turpentine.edits import Provenance
+from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
+from turpentine.models import DENOISER, Selection, Sites, check_in_denoiser, selected, window_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from turpentine.core.parts import Parts, Tensors
+    from turpentine.edits import Edit
+    from turpentine.erase._training.states import (
+        FreshStates,
+        Predictions,
+        SamplingSettings,
+        StoredStates,
+        TrainingBatch,
+        TrainingPrompts,
+    )
+    from turpentine.erase._training.training import Masters
+    from turpentine.models import Model
 
 SETS: Mapping[str, dict[str, Any]] = {
     "x": {"kind": "cross-attention"},
@@ -98,22 +100,22 @@ class ESD(Sized):
     """The names that papers and the command line use, and what each sets."""
 
     sites: Selection = "x"
-    eta: float = 1.0
-    steps: int = 1000
-    lr: float = 1e-5
-    batch_size: int = 1
-    trajectories: int = 20
-    sampling_steps: int = 50
-    guidance_scale: float = 3.0
+    eta: NonNegative = 1.0
+    steps: Count = 1000
+    lr: Positive = 1e-5
+    batch_size: Count = 1
+    trajectories: Count = 20
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 3.0
     window: tuple[float, float] = (0.0, 1.0)
     fresh: bool = False
-    erase_from: str | None = None
+    erase_from: Text | None = None
     sites_from: str | None = None
-    top: int = 10
-    seed: int = 0
+    top: Count = 10
+    seed: Seed = 0
 
-    @torch.inference_mode(False)
-    @torch.enable_grad()
+    @torch_mode("inference_mode", False)
+    @torch_mode("enable_grad")
     def __call__(
         self,
         model: Model,
@@ -145,6 +147,9 @@ class ESD(Sized):
             NotFinite: A gradient is NaN or infinite; the message names the weight and the update.
             KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
+        from turpentine.edits import Edit
+        from turpentine.erase._training.training import TRAINED_ROW, Adam, Masters, train
+
         if self.sites_from is not None:
             return self._located(model)(model, concept, progress=progress, checkpoint=checkpoint)
         concepts = as_concepts(concept, model)
@@ -174,16 +179,22 @@ class ESD(Sized):
 
     def _located(self, model: Model) -> ESD:
         """The same with the sites that the table puts first: they decide the edit, not where the table lies."""
+        from turpentine.models.site_table import top_sites
+
         assert self.sites_from is not None
         return replace(self, sites=top_sites(model.sites, self.sites_from, self.top), sites_from=None)
 
     def _loss(self, model: Model, masters: Masters, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Mean of (ε_θ(x_t, c) − ε̃)², in fp32."""
+        from torch.nn.functional import mse_loss
+
         eps = model.eps(batch.x, batch.t, batch.cond, parameters=masters.cast())
         return mse_loss(eps.float(), batch.target.float())
 
     def _prompts(self, concepts: tuple[Concept, ...]) -> TrainingPrompts:
         """As many rows for each concept; its prompts take turns."""
+        from turpentine.erase._training.states import TrainingPrompts
+
         # A row of fresh states is a prompt only: as many as give each prompt of a concept its equal share.
         rows = math.lcm(*(len(each.prompts) for each in concepts)) if self.fresh else self.trajectories
         prompts = tuple(each.prompts[row % len(each.prompts)] for each in concepts for row in range(rows))
@@ -199,13 +210,16 @@ class ESD(Sized):
         parts: Parts[Tensors],
         progress: Progress,
     ) -> StoredStates | FreshStates:
+        from turpentine.erase._training.states import FreshStates, StoredStates
+
         if self.fresh:
             return FreshStates(model, prompts, sampling, masters)
         return StoredStates(model, prompts, sampling, parts, progress)
 
     def _sampling(self, model: Model) -> SamplingSettings:
-        """The settings checked: numbers, then the window."""
-        _check_settings(self)
+        """The settings that are checked against each other."""
+        from turpentine.erase._training.states import SamplingSettings
+
         steps = window_of(self.window, self.sites).counted(self.sampling_steps)
         return SamplingSettings(self.sampling_steps, self.guidance_scale, steps, self.seed)
 
@@ -241,16 +255,3 @@ def esd_sites(model: Model, sites: Selection) -> Sites:
         return selected(model.sites, sites)
     except EmptySelection as error:
         raise UnknownName(f"ESD has no parameter set {sites!r}: there are {', '.join(SETS)}. {error}") from error
-
-
-def _check_settings(settings: ESD) -> None:
-    for name in ("steps", "batch_size", "trajectories", "sampling_steps"):
-        if getattr(settings, name) < 1:
-            raise BadArgument(f"{name} is {getattr(settings, name)}: give 1 or more.")
-    for name in ("eta", "guidance_scale", "lr"):
-        if not math.isfinite(getattr(settings, name)):
-            raise BadArgument(f"{name} is {getattr(settings, name)}: give a finite number.")
-    if settings.lr <= 0 or settings.seed < 0:
-        raise BadArgument(f"lr is {settings.lr} and seed is {settings.seed}: give a rate above 0 and a seed from 0.")
-    if settings.erase_from is not None and not settings.erase_from.strip():
-        raise BadArgument("erase_from is empty: give the prompt that the concept is taken off, or leave it out.")

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import annotated_types as at
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.edits import GuidanceChange
+from turpentine.core.settings import Finite, Fraction, NonNegative, Settings, Text
 from turpentine.erase.common import as_concepts, provenance_of
-from turpentine.models import Combination, Conditioning, Guidance, Model
 
-Latents = Float[Tensor, "batch channel height width"]
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from turpentine.edits import GuidanceChange
+    from turpentine.models import Combination, Conditioning, Guidance, Model
+
+    Latents: TypeAlias = Float[Tensor, "batch channel height width"]
 
 
 def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float, momentum: float) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float
 
 
 @dataclass(frozen=True)
-class SLD:
+class SLD(Settings):
     """Lead the sampler away from a concept where the picture is on its way to it: Safe Latent Diffusion.
 
     With s the concept, w the guidance scale and, element by element,
@@ -66,12 +68,12 @@ class SLD:
     }
     """The names of the published presets, and what each sets."""
 
-    scale: float = 1000.0
-    warmup: float = 0.2
-    threshold: float = 0.01
-    momentum_scale: float = 0.3
-    momentum: float = 0.4
-    text: str | None = None
+    scale: NonNegative = 1000.0
+    warmup: Fraction = 0.2
+    threshold: Finite = 0.01
+    momentum_scale: NonNegative = 0.3
+    momentum: Annotated[float, at.Ge(0), at.Lt(1)] = 0.4
+    text: Text | None = None
 
     def __call__(
         self,
@@ -98,11 +100,12 @@ class SLD:
 
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
         """Return the guidance, which is for every model."""
-        _check_settings(self)
         return _SafeLatent(_text_of(self.text, concepts), self)
 
     def gamma(self, uncond: Latents, cond: Latents, concept: Latents, nu: Latents | float) -> Latents:
         """Return γ of a step from ε(x, ∅), ε(x, p), ε(x, s) and the momentum ν."""
+        import torch
+
         away = cond - concept
         phi = (self.scale * away.abs()).clamp(max=1)
         mu = torch.where(away < self.threshold, phi, 0)
@@ -110,7 +113,7 @@ class SLD:
 
 
 @dataclass(frozen=True)
-class NegativePrompt:
+class NegativePrompt(Settings):
     """Put the concept in the place of the empty prompt in the guidance formula, as users of diffusion models do.
 
     ε = ε(x, s) + w·(ε(x, p) − ε(x, s)), where s is the concept and w the guidance scale: with w = 1 it does nothing. It
@@ -122,7 +125,7 @@ class NegativePrompt:
 
     name: ClassVar[str] = "negative-prompt"
 
-    text: str | None = None
+    text: Text | None = None
 
     def __call__(
         self,
@@ -153,29 +156,14 @@ class NegativePrompt:
 
 
 def _change(method: SLD | NegativePrompt, model: Model, concept: Concept | Sequence[Concept]) -> GuidanceChange:
+    from turpentine.edits import GuidanceChange
+
     concepts = as_concepts(concept, model)
     return GuidanceChange(method.guidance(concepts), provenance_of(method, model, concepts))
 
 
 def _text_of(text: str | None, concepts: Sequence[Concept]) -> str:
-    if text is None:
-        return ", ".join(one.prompts[0] for one in concepts)
-    if not text.strip():
-        raise BadArgument("text is empty: give what to lead away from, or leave it out.")
-    return text
-
-
-def _check_settings(settings: SLD) -> None:
-    for name in ("scale", "warmup", "threshold", "momentum_scale", "momentum"):
-        if not math.isfinite(getattr(settings, name)):
-            raise BadArgument(f"{name} is {getattr(settings, name)}: give a finite number.")
-    for name in ("scale", "momentum_scale"):
-        if getattr(settings, name) < 0:
-            raise BadArgument(f"{name} is {getattr(settings, name)}: give 0 or more.")
-    if not 0 <= settings.warmup <= 1:
-        raise BadArgument(f"warmup is {settings.warmup}: give the share of the steps, from 0 to 1.")
-    if not 0 <= settings.momentum < 1:
-        raise BadArgument(f"momentum is {settings.momentum}: give 0 or more, and less than 1.")
+    return ", ".join(one.prompts[0] for one in concepts) if text is None else text
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
 from turpentine.core.progress import Counter, Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Scales, solve
-from turpentine.erase._closed_form.text_states import (
-    FOUR,
-    Positions,
-    SubjectPrompt,
-    align,
-    key_and_value_weights,
-    subject_prompts,
-    text_states,
-)
-from turpentine.erase._closed_form.uce_objective import shift_weights
+from turpentine.core.settings import Positive
+from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
 from turpentine.erase.common import Sized, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.models import Selection
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.models import Model
 
 STYLES = ("{}", "a painting in the style of {}", "a photo in the style of {}", "a picture in the style of {}")
-"""The published templates for styles and artists; for the rest they are `text_states.FOUR`."""
+"""The published templates for styles and artists; for the rest they are `subject_prompts.FOUR`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class LocoEdit(Sized):
     guide: str | None = None
     templates: tuple[str, ...] | None = None
     positions: Positions = "last"
-    lamb: float = 0.01
+    lamb: Positive = 0.01
 
     def __call__(
         self,
@@ -86,6 +80,10 @@ class LocoEdit(Sized):
             EmptySelection: The sites hold no key or value of cross-attention.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import align, key_and_value_weights, text_states
+        from turpentine.erase._closed_form.uce_objective import shift_weights
+
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         names = key_and_value_weights(model, self.sites)
         pairs = [(prompt, self._guide(each)) for each in concepts for prompt in self._prompts(each)]

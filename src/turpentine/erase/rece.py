@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Counter, Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Scales, Shift, solve
-from turpentine.erase._closed_form.text_states import key_and_value_weights
-from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
-from turpentine.erase.adversary import Adversary, Regulariser, weights_gram
+from turpentine.core.settings import Count, NonNegative, Positive
 from turpentine.erase.common import Sized, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.models import Selection
 
-START = FORMS["paper"]
-"""What the first edit is; its λ is 0.5 and its a is 1."""
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.erase._closed_form.linear import Scales, Shift
+    from turpentine.erase._closed_form.uce_objective import UCEObjective
+    from turpentine.erase.adversary import Adversary
+    from turpentine.models import Model
+
+START = "paper"
+"""The form of UCE that the first edit is; its λ is 0.5 and its a is 1."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,15 @@ class RECE(Sized):
     """Settings for models of the embedded one's size, whose captions name things in ways of their own, and where each
     round takes more of the other concepts along."""
 
-    rounds: int = 5
-    regulariser: Regulariser = "zero"
-    ridge: float = 0.1
+    rounds: Count = 5
+    regulariser: Literal["zero", "target", "surrogate"] = "zero"
+    ridge: Positive = 0.1
     anchor: Literal["original", "edited"] = "original"
     guide: str = " "
     preserve: tuple[str, ...] = ()
-    erase_scale: float = 1.0
-    preserve_scale: float = 0.1
-    lamb: float = 0.1
+    erase_scale: Positive = 1.0
+    preserve_scale: NonNegative = 0.1
+    lamb: Positive = 0.1
     templates: tuple[str, ...] = ("{}",)
     sites: Selection = "*"
 
@@ -99,11 +99,16 @@ class RECE(Sized):
             EmptySelection: The sites hold no key or value of cross-attention.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
-        if self.rounds < 1:
-            raise BadArgument(f"rounds is {self.rounds}: give 1 or more.")
+        from turpentine.erase._closed_form.linear import Scales
+        from turpentine.erase._closed_form.text_states import key_and_value_weights
+        from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
+        from turpentine.erase.adversary import Adversary, weights_gram
+
         concepts = as_concepts(concept)
         scales = Scales(self.lamb, self.erase_scale, self.preserve_scale)
-        objective = UCEObjective.of(START, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
+        objective = UCEObjective.of(
+            FORMS[START], concepts, guide=self.guide, preserve=self.preserve, templates=self.templates
+        )
         names = key_and_value_weights(model, self.sites)
         encoded = 2 * len(objective) - len(objective.preserved)
         counter = Counter(progress, encoded + self.rounds + len(names))
@@ -116,10 +121,14 @@ class RECE(Sized):
         self, model: Model, objective: UCEObjective, adversary: Adversary, scales: Scales, counter: Counter
     ) -> tuple[Shift, tuple[float, ...]]:
         """The first edit, then the rounds: D in the end, and the share recovered before each round and at the end."""
+        import torch
+
+        from turpentine.erase._closed_form.linear import Scales, Shift, solve
+
         c, g = (torch.cat(states) for states in objective.states(model, "all", advance=counter.add))
         keys, targets = objective.keys_and_targets(model, advance=counter.add)
         preserved = objective.preserved_gram(model, advance=counter.add)
-        first = Scales(0.5, 1.0, START.preserve_scale(len(objective.preserved)))
+        first = Scales(0.5, 1.0, objective.form.preserve_scale(len(objective.preserved)))
         a = solve(keys, targets, preserved, scales=first).input_map
         recovered = []
         for _ in range(self.rounds):

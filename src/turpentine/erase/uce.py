@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
 from turpentine.core.progress import Counter, Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Scales, solve
-from turpentine.erase._closed_form.text_states import key_and_value_weights
-from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
+from turpentine.core.settings import NonNegative, Positive
 from turpentine.erase.common import Sized, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.models import Selection
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.models import Model
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ class UCE(Sized):
     variant: Literal["2025", "paper"] = "2025"
     guide: str | None = None
     preserve: tuple[str, ...] = ()
-    erase_scale: float = 1.0
-    preserve_scale: float | None = None
-    lamb: float = 0.5
+    erase_scale: Positive = 1.0
+    preserve_scale: NonNegative | None = None
+    lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
     sites: Selection = "*"
 
@@ -95,6 +96,10 @@ class UCE(Sized):
             EmptySelection: The sites hold no key or value of cross-attention.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import key_and_value_weights
+        from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
+
         concepts, form = as_concepts(concept), FORMS[self.variant]
         objective = UCEObjective.of(form, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
         default = form.preserve_scale(len(objective.preserved))

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from turpentine.concepts import Concept
 from turpentine.core.errors import EmptySelection, NotFinite
 from turpentine.core.progress import Advance, ignore
 from turpentine.erase._closed_form.linear import Rows
+from turpentine.erase._closed_form.subject_prompts import Positions, SubjectPrompt
 from turpentine.models import Model, Selection, check_windowless, selected
 from turpentine.models.text import Places
 
-Positions = Literal["last", "end", "tail", "all"]
-"""Tokens of a prompt: the subject's last; it and the end; it and all that follow, padding too; every one."""
-
-FOUR = ("{}", "a photo of {}", "an image of {}", "a picture of {}")
-"""The templates with which closed forms are published."""
-
 BATCH = 32
-
-
-@dataclass(frozen=True)
-class SubjectPrompt:
-    """A prompt and the subject in it; without a subject, the whole prompt is the subject."""
-
-    prompt: str
-    subject: str | None = None
-
-
-def subject_prompts(concept: Concept, templates: tuple[str, ...]) -> list[SubjectPrompt]:
-    """Return a concept in each template, or in its own templates if there is none."""
-    prompts = replace(concept, templates=templates).prompts if templates else concept.prompts
-    return [SubjectPrompt(prompt, concept.text) for prompt in prompts]
 
 
 def align(keys: Sequence[Rows], targets: Sequence[Rows]) -> tuple[Rows, Rows]:

@@ -12,14 +12,8 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Advance, ignore
 from turpentine.edits import Edit, Provenance
 from turpentine.erase._closed_form.linear import Map, Rows, Shift, gram
-from turpentine.erase._closed_form.text_states import (
-    Positions,
-    SubjectPrompt,
-    align,
-    in_batches,
-    subject_prompts,
-    text_states,
-)
+from turpentine.erase._closed_form.subject_prompts import Positions, SubjectPrompt, subject_prompts
+from turpentine.erase._closed_form.text_states import align, in_batches, text_states
 from turpentine.models import Model
 
 

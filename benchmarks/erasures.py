@@ -120,7 +120,7 @@ def rate(rows: pl.DataFrame, *conditions: pl.Expr) -> Rate:
     return found
 
 
-GROUP, LABEL, WANTED = pl.col("group"), pl.col("label"), pl.col("wanted")
+GROUP, LABEL, WANTED = pl.col("group"), pl.col("label"), pl.col("expected")
 
 
 def object_row(obj: str, tables: Sequence[pl.DataFrame]) -> str:
@@ -178,7 +178,9 @@ def neighbour_lines(kept: Rows) -> str:
 def _changes(kept: Rows, obj: str, sites: str) -> pl.DataFrame:
     """After − before of each picture of another object."""
     others = GROUP.is_in(["object", "near"]) & (obj != WANTED)
-    before = kept.unedited().filter(others).select("prompt", "seed", "wanted", pl.col("hit").cast(pl.Int8).alias("was"))
+    before = (
+        kept.unedited().filter(others).select("prompt", "seed", "expected", pl.col("hit").cast(pl.Int8).alias("was"))
+    )
     after = (
         kept.after(Erasure(tp.Concept(obj), sites)).filter(others).select("prompt", "seed", pl.col("hit").cast(pl.Int8))
     )

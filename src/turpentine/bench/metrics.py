@@ -15,7 +15,7 @@ from turpentine.core.suggest import offer
 from turpentine.judges.base import Column
 from turpentine.stats import set_distances
 from turpentine.stats.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance
-from turpentine.tasks.groups import is_kept
+from turpentine.tasks.groups import is_preserved
 
 Direction: TypeAlias = Literal["higher", "lower"]
 Goal: TypeAlias = Literal["erase", "amplify"]
@@ -95,7 +95,7 @@ class Measure:
 
     def better(self, group: str, goal: Goal = "erase") -> Direction | None:
         """Which way is better for a group of cases: what is to be erased should look least like itself."""
-        if self.direction is None or is_kept(group) or goal == "amplify":
+        if self.direction is None or is_preserved(group) or goal == "amplify":
             return self.direction
         return None if self.how in set_distances.MEASURES else _OPPOSITE[self.direction]
 

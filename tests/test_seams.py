@@ -27,7 +27,7 @@ ALLOWED = {
 
 NUMBERS = {77: "token length", 512: "picture size", 768: "picture size or width of states", 1024: "picture size"}
 METHODS = ("erase/", "amplify/", "attack/", "explain/", "attribution/")
-ALLOWED_DEVICES = {"erase/_training/adam.py": "the kinds of device that have a fused Adam"}
+ALLOWED_DEVICES = {"erase/_training/training.py": "the kinds of device that have a fused Adam"}
 
 
 def sources(*rooms: str) -> list[str]:

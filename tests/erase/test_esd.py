@@ -14,9 +14,10 @@ from edits.weights import made_up, weights_hash
 from tiny import tiny_sd1
 from torch import nn
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, BadWindow, EmptyConcept, NotFinite, UnknownName
-from turpentine.core.plugins import methods
+from turpentine.core.plugins import find_class
 from turpentine.edits import Edit, stack_of
 from turpentine.erase.esd import ESD, SETS, esd_sites
 from turpentine.models import Model, count_rows
@@ -113,7 +114,7 @@ def test_the_defaults_are_the_published_values() -> None:
     assert ESD.preset("emoji", sites="u") == ESD(
         sites="u", trajectories=8, sampling_steps=20, eta=1.5, steps=200, batch_size=8, lr=5e-4
     )
-    assert methods()["ESD"] is ESD
+    assert methods.ESD is ESD
 
 
 def test_the_preset_goes_by_the_size_of_the_model(sd1: Model) -> None:
@@ -291,7 +292,7 @@ def test_the_edit_can_be_made_again_from_its_provenance(sd1: Model, tmp_path: Pa
     edit.save(tmp_path / "edit.safetensors")
     provenance = Edit.load(tmp_path / "edit.safetensors").provenance
     assert provenance.method == "ESD"
-    again = methods()[provenance.method](**provenance.settings)
+    again = find_class(provenance.method).load()(**provenance.settings)
     assert again(sd1, provenance.concepts) == edit
 
 
@@ -304,10 +305,10 @@ def test_several_concepts_share_a_run(sd1: Model) -> None:
         edit = _quick()(sd1, both)
     assert count.rows == 2 * 4 * (2 * 2) + 3 * 2
     assert edit.provenance.concepts == both
-    lesson = ESD(trajectories=3)._lesson(both)
-    assert lesson.prompts == ("church", "a church", "church", "ink style", "a picture in ink style", "ink style")
+    prompts = ESD(trajectories=3)._prompts(both)
+    assert prompts.concept == ("church", "a church", "church", "ink style", "a picture in ink style", "ink style")
     uneven = (CHURCH, Concept("by", templates=("{}", "a {}", "in {}")))
-    fresh = ESD(fresh=True)._lesson(uneven).prompts
+    fresh = ESD(fresh=True)._prompts(uneven).concept
     assert [fresh.count(prompt) for prompt in dict.fromkeys(fresh)] == [3, 3, 2, 2, 2]
 
 
@@ -316,9 +317,9 @@ def test_erasing_from_something_trains_on_that(sd1: Model) -> None:
     with count_rows(sd1) as count:
         edit = esd(sd1, Concept("red", "colour"))
     assert count.rows == 3 * 4 * 2 + 2
-    lesson = esd._lesson((Concept("red", "colour"),))
-    assert set(lesson.taught) == {"a red church"}
-    assert set(lesson.prompts) == {"red background", "a picture on a red background"}
+    prompts = esd._prompts((Concept("red", "colour"),))
+    assert set(prompts.trained) == {"a red church"}
+    assert set(prompts.concept) == {"red background", "a picture on a red background"}
     assert edit != _quick(steps=1)(sd1, Concept("red", "colour"))
 
 
@@ -391,9 +392,10 @@ def test_the_window_of_the_sites_is_recorded_and_has_its_own_checkpoint(sd1: Mod
 
     with pytest.raises(KeyboardInterrupt):
         early(sd1, CHURCH, progress=stop, checkpoint=tmp_path)
-    with pytest.raises(BadArgument, match=r"is of another run .*window"):
-        late(sd1, CHURCH, checkpoint=tmp_path)
-    edits = early(sd1, CHURCH, checkpoint=tmp_path), late(sd1, CHURCH)
+    with count_rows(sd1) as count:
+        edits = late(sd1, CHURCH, checkpoint=tmp_path), late(sd1, CHURCH)
+    assert edits[0] == edits[1] and count.rows % 2 == 0 and count.rows > 0  # nothing of the other run's is taken
+    edits = early(sd1, CHURCH, checkpoint=tmp_path), edits[0]
     assert [edit.provenance.settings["window"] for edit in edits] == [(0.0, 0.5), (0.5, 1.0)]
     assert edits[0].id != edits[1].id
 

@@ -11,13 +11,12 @@ from erase.counting import Operations, encoded_texts
 from tiny import tiny_sd1
 from torch import Tensor
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept, EmptySelection, NotFinite
-from turpentine.core.plugins import methods
 from turpentine.edits import Edit, stack_of
 from turpentine.erase._closed_form.text_states import in_batches, text_states
-from turpentine.erase._closed_form.uce_objective import FORMS, lesson
-from turpentine.erase.common import Tally
+from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective
 from turpentine.erase.uce import UCE
 from turpentine.models import Model, count_rows
 
@@ -112,7 +111,7 @@ def test_the_defaults_are_the_published_values(sd1: Model) -> None:
     published = {"variant": "2025", "erase_scale": 1.0, "lamb": 0.5, "preserve": (), "templates": ("{}",), "sites": "*"}
     assert {name: getattr(UCE(), name) for name in published} == published
     assert UCE.variants["uce-paper"] == {"variant": "paper"}
-    assert methods()["UCE"] is UCE
+    assert methods.UCE is UCE
     assert UCE.preset("CompVis/stable-diffusion-v1-4") == UCE()
     assert UCE.preset(sd1, lamb=1.0) == UCE(templates=(), guide="", lamb=1.0)
 
@@ -163,14 +162,13 @@ def test_several_concepts_are_one_solution_and_each_text_is_encoded_once(sd1: Mo
 
 def test_kept_texts_are_summed_a_batch_at_a_time(sd1: Model) -> None:
     texts = tuple(f"{first}{second}" for first in "abcdef" for second in "ghijklm")
-    taught = lesson(FORMS["2025"], [CHURCH], guide=None, preserve=texts, templates=("{}",))
-    tally = Tally(None, 0)
+    objective = UCEObjective.of(FORMS["2025"], [CHURCH], guide=None, preserve=texts, templates=("{}",))
     with Operations() as reading:
-        states = [row for batch in in_batches(taught.kept) for row in text_states(sd1, batch, "last", tally)]
+        states = [row for batch in in_batches(objective.preserved) for row in text_states(sd1, batch, "last")]
     with Operations() as operations:
-        held = taught.held(sd1, tally)
+        preserved = objective.preserved_gram(sd1)
     assert operations.count["mm"] - reading.count["mm"] == 2  # not one for each of the 42
-    torch.testing.assert_close(held, sum(torch.outer(row[0], row[0]) for row in states))
+    torch.testing.assert_close(preserved, sum(torch.outer(row[0], row[0]) for row in states))
 
 
 def test_only_keys_and_values_change_and_only_where_asked(sd1: Model) -> None:

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 import torch
 
+from turpentine.core.parts import DamagedPart, Parts
 from turpentine.explain import Clock, Coar, Intervene, LocoGen, Trace
-from turpentine.explain.cache import Kept
 from turpentine.models import count_rows
 
 PROMPTS, SEEDS = ["a church", "a red church", "a church in flat style"], [0, 1, 2]
@@ -55,18 +55,19 @@ def ablated(asked, found):
 
 
 def test_a_damaged_part_is_made_again(tmp_path):
-    kept, made = Kept(tmp_path, "about"), []
+    parts, made = Parts(tmp_path, "about"), []
 
     def make():
         made.append(1)
         return {"x": torch.arange(3)}
 
     for _ in range(2):
-        assert kept.part("it", make)["x"].tolist() == [0, 1, 2]
+        assert parts.part("it", make)["x"].tolist() == [0, 1, 2]
     assert len(made) == 1
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-4])
-    assert kept.part("it", make)["x"].tolist() == [0, 1, 2]
+    with pytest.warns(DamagedPart, match=f"{file.name} is damaged: it is computed anew"):
+        assert parts.part("it", make)["x"].tolist() == [0, 1, 2]
     assert len(made) == 2
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from plugged import plug
 from report.fake import fake_result
 
 import turpentine as tp
 from turpentine.bench import Case, ErasureResult, Protocol
 from turpentine.concepts import Concept
-from turpentine.core import plugins as registry
 from turpentine.edits import GuidanceChange, Provenance
 from turpentine.models import Model
 from turpentine.report import code
@@ -69,11 +69,6 @@ def test_a_selection_of_sites_is_taken_from_the_model_again(result: ErasureResul
         assert ran(code.again(changed(result, method=method)), sd1)["method"] == method
 
 
-def test_numbers_without_end_can_be_written(result: ErasureResult) -> None:
-    method = tp.methods.ESD(eta=float("inf"))
-    assert ran(code.again(changed(result, method=method)))["method"] == method
-
-
 @dataclass(frozen=True)
 class Collage:
     """A method with a setting that no file holds."""
@@ -85,11 +80,16 @@ class Collage:
     def __call__(self) -> None: ...
 
 
+def test_numbers_without_end_can_be_written(result: ErasureResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, "erase", collage=Collage)
+    method = Collage(weights=(float("inf"), 1.0))
+    assert ran(code.again(changed(result, method=method)))["method"] == method
+
+
 def test_a_setting_that_is_an_object_is_left_open_and_it_says_so(
     result: ErasureResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry.methods()
-    monkeypatch.setitem(registry._methods, "Collage", Collage)
+    plug(monkeypatch, "erase", collage=Collage)
     text = code.again(changed(result, method=Collage((Image.new("RGB", (2, 2)),), glue="flour", weights=(0.5,))))
     assert "tp.methods.Collage(pictures=..., glue='flour', weights=(0.5,))" in text
     assert re.search(r"^# The setting pictures was an object that has no code: .*PIL\.Image", text, re.MULTILINE)
@@ -103,7 +103,7 @@ def test_a_method_that_is_not_known_here_shows_all_its_settings(result: ErasureR
 
 @pytest.mark.parametrize("write", [code.again, code.use])
 def test_a_pipeline_object_is_named_and_not_loaded_by_its_class(result: ErasureResult, write: Any) -> None:
-    text = write(changed(result, about={"name": "StableDiffusionPipeline"}, dtype="torch.float16"))
+    text = write(changed(result, about={"name": "StableDiffusionPipeline", "dtype": "float16"}))
     assert "model = tp.load(pipeline)\n" in text
     assert "# The model was a pipeline object, a StableDiffusionPipeline" in text
     assert "ab" * 32 in text
@@ -112,15 +112,15 @@ def test_a_pipeline_object_is_named_and_not_loaded_by_its_class(result: ErasureR
 @pytest.mark.parametrize("write", [code.again, code.use])
 def test_a_dtype_is_written_where_load_would_choose_another(result: ErasureResult, write: Any) -> None:
     assert "dtype" not in write(result)
-    assert "dtype" not in write(changed(result, about={"device": "cuda:0"}, dtype="torch.float16"))
-    text = write(changed(result, dtype="torch.bfloat16"))
+    assert "dtype" not in write(changed(result, about={"device": "cuda:0", "dtype": "float16"}))
+    text = write(changed(result, about={"dtype": "bfloat16"}))
     assert text.startswith("import torch\n")
     assert "model = tp.load('emoji', dtype=torch.bfloat16)\n" in text
 
 
 @pytest.mark.parametrize("write", [code.again, code.use])
 def test_edits_that_were_on_the_model_are_told_in_order(result: ErasureResult, write: Any) -> None:
-    lines = write(changed(result, edits=["11" * 32, "22" * 32])).splitlines()
+    lines = write(changed(result, changes=["11" * 32, "22" * 32])).splitlines()
     told = lines.index("model = tp.load('emoji')") + 1
     assert lines[told].startswith("# These edits were on it, in this order")
     assert lines[told + 1 : told + 3] == [f"# {'11' * 32}", f"# {'22' * 32}"]
@@ -136,7 +136,7 @@ def test_a_saved_edit_and_a_saved_guidance_are_loaded_by_what_they_are(result: E
 
 def test_texts_from_outside_stay_texts(result: ErasureResult, tmp_path: Path) -> None:
     hostile = "x'); import os\n\x1b[2J\u202e"
-    other = changed(result, about={"name": hostile}, edits=[])
+    other = changed(result, about={"name": hostile}, changes=[])
     other.run.identity["method"]["settings"] = {"erase_from": hostile}
     text = code.again(other)
     assert not re.search("[\x1b\u202e]", text)

@@ -87,7 +87,7 @@ def _order(name: str) -> list[Any]:
 def _site_change(edit: Edit, site: str, names: Sequence[str]) -> SiteChange:
     import torch
 
-    changes = [edit.change(name, torch.zeros(edit.shape(name))) for name in names if name in edit.deltas]
+    changes = [edit.delta(name, torch.zeros(edit.shape(name))) for name in names if name in edit.deltas]
     return SiteChange(
         site,
         tensors=len(names),
@@ -117,7 +117,7 @@ def _told(path: Path, change: Change) -> dict[str, str]:
         "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in made.concepts),
         "strength": f"{change.strength:g}",
         "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
-        "found": ", ".join(f"{name} {_short(value)}" for name, value in made.found.items()),
+        "measured": ", ".join(f"{name} {_short(value)}" for name, value in made.measurements.items()),
         "seed": "" if made.seed is None else str(made.seed),
         "base": f"{made.model} {made.base[:12]}".strip(),
         "over": ", ".join(each[:12] for each in made.onto),

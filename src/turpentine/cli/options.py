@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
@@ -29,8 +29,6 @@ Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False,
 Flat = Parameter(name="*")
 
 NO_JUDGE = "none"
-CLIP = "openai/clip-vit-base-patch32"
-"""Whose score papers on erasing take; the judge's own default knows the embedded model's world only."""
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -108,11 +106,11 @@ def _device(name: str | None) -> str | None:
     return name
 
 
-def judge_called(name: str, **settings: Any) -> Judge:
-    """The judge of a name. What must be fetched for it is said first."""
+def judge_called(name: str, model: str = "emoji") -> Judge:
+    """The judge of a name for a model's pictures. What must be fetched for it is said first."""
     from turpentine import judges
 
-    judge = judges.judge(name, **settings)
+    judge = judges.judge(name, **judges.settings_for(name, model))
     if judge.download:
         warn(f"The judge {name} needs to fetch {judge.download}")
     return judge
@@ -126,8 +124,7 @@ def judge_of(by: str | None, model: str) -> Judge | None:
     name = ("emoji" if model == "emoji" else NO_JUDGE) if by is None else by
     if name in (NO_JUDGE, ""):
         return None
-    settings = {"model": CLIP} if name == "clip" and model != "emoji" else {}
-    return judge_called(name, **settings)
+    return judge_called(name, model)
 
 
 def needed_judge(by: str | None, model: str) -> Judge:

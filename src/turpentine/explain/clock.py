@@ -16,7 +16,7 @@ from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.progress import Progress
 from turpentine.core.suggest import offer
 from turpentine.explain._codes import GROUPS, group
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.intervene import Interventions, draw_branches
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention
@@ -75,7 +75,7 @@ class Clock:
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
-            kept=Kept.of(keep, model, self),
+            kept=parts_of(keep, model, self),
             progress=progress,
         )
         return drawn.compared(model, judge, "Another time for the resnets")

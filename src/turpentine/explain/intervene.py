@@ -18,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
 from turpentine.explain._codes import WINDOWS, intervention, is_idle
 from turpentine.explain._image_stats import channels_first, foreground, high_share, overlap
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention, pictures_at_once, run_branches
@@ -76,7 +77,7 @@ class Intervene:
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
-            kept=Kept.of(keep, model, self),
+            kept=parts_of(keep, model, self),
             progress=progress,
         )
         return replace(drawn.compared(model, judge, "Interventions"), steps=self.steps)
@@ -91,7 +92,7 @@ def draw_branches(
     steps: int,
     guidance_scale: float,
     rows: int,
-    kept: Kept,
+    kept: Parts[Tensors],
     progress: Progress | None = None,
 ) -> Drawn:
     """Pictures of pairs of prompts and seeds, untouched and under each intervention, in calls of at most so many rows.

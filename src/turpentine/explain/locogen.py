@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +12,7 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.explain.intervene import UNTOUCHED, draw_branches
 from turpentine.judges.base import Judge, hits, label_of
@@ -72,7 +72,7 @@ class LocoGen:
         others = [self._other(model, text, concept) for text in texts]
         windows = [tuple(layers[at : at + self.width]) for at in range(len(layers) - self.width + 1)]
         images: dict[str, list[Image.Image]] = {}
-        kept = Kept.of(keep, model, self)
+        kept = parts_of(keep, model, self)
         each = rows_in_a_step(model, self.guidance_scale, self.steps)
         for some in batches(len(texts), pictures_at_once(len(windows), self.rows, each)):
             drawn = draw_branches(
@@ -83,7 +83,7 @@ class LocoGen:
                 steps=self.steps,
                 guidance_scale=self.guidance_scale,
                 rows=self.rows,
-                kept=replace(kept, about=[kept.about, others[some]]),
+                kept=kept.within(others[some]),
             )
             for name, pictures in drawn.images.items():
                 images.setdefault(name, []).extend(pictures)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,13 @@ from matplotlib.figure import Figure
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.hashing import digest_file
+from turpentine.core.parts import RECORDS, DamagedPart, Parts
 from turpentine.core.progress import Progress
 from turpentine.core.tensors import discard
 from turpentine.explain import summaries as said
 from turpentine.explain._codes import intervention
-from turpentine.explain.cache import PARTS, circumstances
+from turpentine.explain.cache import PARTS, about_run
 from turpentine.explain.dynamics import Dynamics
 from turpentine.explain.heads import Heads
 from turpentine.explain.intervene import UNTOUCHED, Intervene, Interventions
@@ -128,39 +128,34 @@ class Tour:
 
     def is_done(self, stop: Stop, model: Model, folder: Path, judge: Judge | None = None) -> bool:
         """Did an earlier run leave what this stop would find?"""
-        return _kept(folder / stop.name, self._about(stop, model, judge)) is not None
+        return _earlier(self._records(stop, model, folder, judge)) is not None
 
     def _visit(
         self, stop: Stop, model: Model, folder: Path, judge: Judge | None, progress: StopProgress | None
     ) -> Shown:
-        about, place = self._about(stop, model, judge), folder / stop.name
-        kept = _kept(place, about)
-        if kept is not None:
+        records, place = self._records(stop, model, folder, judge), folder / stop.name
+        earlier = _earlier(records)
+        if earlier is not None:
             discard(place / PARTS)
-            return Shown(stop.name, stop.question, kept["text"], kept["seconds"], place, skipped=True)
+            return Shown(stop.name, stop.question, earlier["text"], earlier["seconds"], place, skipped=True)
         place.mkdir(parents=True, exist_ok=True)
-        (place / FACTS).unlink(missing_ok=True)
+        for path in place.glob(f"*{RECORDS.suffix}"):  # they are of the files that are replaced now
+            path.unlink()
         began = time.monotonic()
         found = stop.run(place / PARTS, (lambda done, total: progress(stop.name, done, total)) if progress else None)
         seconds, text = time.monotonic() - began, stop.tell(found)
         found.save(place / TABLE)
         with write_whole(place / PLOT) as aside:
             stop.draw(found).savefig(aside, format="png", dpi=DPI)
-        facts = {"about": about, "text": text, "seconds": seconds, "sha256": _digests(place)}
         # Last, so that a stop without it is not finished.
-        with write_whole(place / FACTS) as aside:
-            aside.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        records.put(STOP, {"text": text, "seconds": seconds, "files": _digests(place)})
         discard(place / PARTS)
         return Shown(stop.name, stop.question, text, seconds, place, skipped=False)
 
-    def _about(self, stop: Stop, model: Model, judge: Judge | None) -> Any:
-        """What decides a stop's numbers, as JSON has it."""
-        facts = {
-            "tour": asdict(self),
-            "instrument": [type(stop.settings).__name__, asdict(stop.settings)],
-            **circumstances(model, judge),
-        }
-        return json.loads(json.dumps(facts, default=str))
+    def _records(self, stop: Stop, model: Model, folder: Path, judge: Judge | None) -> Parts[Any]:
+        """Where it is written that a stop is finished: text, seconds, and the SHA-256 of its files."""
+        about = {"tour": asdict(self), **about_run(model, stop.settings, judge)}
+        return Parts(folder / stop.name, about, RECORDS)
 
     def _pictures(self) -> tuple[list[str], list[int]]:
         return [self.prompt] * len(self.seeds), list(self.seeds)
@@ -325,18 +320,25 @@ def _heads(model: Model) -> Stop:
     )
 
 
-def _kept(place: Path, about: Any) -> dict[str, Any] | None:
-    """What a finished stop said, if it was of the same."""
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
-        if facts["about"] == about and facts["sha256"] == _digests(place):
-            return {"text": str(facts["text"]), "seconds": float(facts["seconds"])}
-    return None
+def _earlier(records: Parts[Any]) -> dict[str, Any] | None:
+    """What an earlier run wrote of a stop, unless its table or its picture is not as it left them."""
+    record: dict[str, Any] | None = records.get(STOP)
+    if record is None or records.folder is None:
+        return None
+    digests = _digests(records.folder)
+    for name, digest in record["files"].items():
+        if digests[name] != digest:
+            warnings.warn(
+                f"{records.folder / name} is missing or damaged: it is computed anew.", DamagedPart, stacklevel=2
+            )
+            return None
+    return record
 
 
-def _digests(place: Path) -> dict[str, str]:
-    return {name: hashlib.sha256((place / name).read_bytes()).hexdigest() for name in (TABLE, PLOT)}
+def _digests(place: Path) -> dict[str, str | None]:
+    """The SHA-256 of a stop's files, None for one that is missing."""
+    return {name: digest_file(place / name) if (place / name).is_file() else None for name in (TABLE, PLOT)}
 
 
-TABLE, PLOT, FACTS = "table.parquet", "plot.png", "stop.json"
+TABLE, PLOT, STOP = "table.parquet", "plot.png", "stop"
 DPI = 150

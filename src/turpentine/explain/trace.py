@@ -23,7 +23,7 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, column_of, hits, label_of
 from turpentine.models.branches import Intervention, run_branches, runs_at_once
@@ -97,7 +97,7 @@ class Trace:
         told = _Told(model, self.noise, self.seed)
         components = self.components(model)
         scores: list[Scores] = []
-        kept = Kept.of(keep, model, self, judge)
+        kept = parts_of(keep, model, self, judge)
 
         def score(text: str, number: int, about: str, goal: str) -> dict[str, Tensor]:
             clean, corrupted, interventions = self._runs(model, told, components, text, about, number)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.progress import Progress
-from turpentine.models import fingerprint, images
+from turpentine.models import identity, images
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families import Family, family_of
@@ -120,7 +120,7 @@ class Model:
 
         Computed at the first access, and not again: read it before the weights are changed.
         """
-        return fingerprint.fingerprint(self.pipeline, self.family.identity_keys)
+        return identity.fingerprint(self.pipeline, self.family.identity_keys)
 
     def describe(self) -> dict[str, str | int]:
         """Return facts to show to a user."""

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from turpentine.core.atomic_files import one_line
-from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.core.tensors import save_tensors
 from turpentine.models.generate import batches, pair
 from turpentine.models.guidance import ClassifierFree
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
-
-_TENSORS = ("timesteps", "x", "eps_cond", "eps_uncond", "latents")
 
 Rows = Float[Tensor, "pair channel height width"]
 Run = Float[Tensor, "step row channel height width"]
@@ -75,23 +67,6 @@ class Trajectory:
         """Return the points at pairs of a step's index and a row's index."""
         step, row = (torch.as_tensor(index, device=self.x.device) for index in (steps, rows))
         return Points(self.x[step, row], self.timesteps[step], self.eps_cond[step, row], self.eps_uncond[step, row])
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to one safetensors file, whole or not at all. Raises OSError as the file system does."""
-        tensors = {name: getattr(self, name) for name in _TENSORS}
-        rows = {"prompts": json.dumps(self.prompts), "seeds": json.dumps(self.seeds)}
-        save_tensors(path, tensors, rows)
-
-    @staticmethod
-    def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Trajectory:
-        """Read what `save` wrote. Raises BadArgument for a file that is damaged or of another kind."""
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                rows = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in _TENSORS}
-            return Trajectory(tuple(json.loads(rows["prompts"])), tuple(json.loads(rows["seeds"])), **tensors)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise BadArgument(f"{one_line(str(path))} is no whole trajectory: record it again.") from error
 
     @staticmethod
     def record(

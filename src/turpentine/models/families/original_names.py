@@ -1,4 +1,7 @@
-"""The names that the original Stable Diffusion gave its modules: single files have them, and many LoRAs."""
+"""The names that the original Stable Diffusion gave its modules; single files and many LoRAs use them.
+
+diffusers has converters of whole state dicts, which are private, change between releases, and lead one way only.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ _OPEN_CLIP_LAYER = {
 
 
 def unet_modules(unet: Any) -> dict[str, str]:
-    """Paths of a denoiser's modules in diffusers to those in the original, where each place in a list counts on."""
+    """Map the paths of a UNet's modules in diffusers to those in the original, which numbers blocks throughout."""
     names = dict(_UNET)
     for layer in range(2):
         names |= _resnet(f"mid_block.resnets.{layer}", f"middle_block.{2 * layer}")
@@ -67,7 +70,7 @@ def unet_modules(unet: Any) -> dict[str, str]:
 
 
 def vae_modules(vae: Any) -> dict[str, str]:
-    """Paths of an autoencoder's modules in diffusers to those in the original, where level 0 is the picture's."""
+    """Map the paths of an autoencoder's modules in diffusers to the original's, where level 0 is the image's size."""
     levels = range(len(vae.config.block_out_channels))
     return {
         **_VAE,
@@ -77,7 +80,7 @@ def vae_modules(vae: Any) -> dict[str, str]:
 
 
 def open_clip_modules(layers: int) -> dict[str, str]:
-    """Paths in a CLIP text encoder to those in OpenCLIP, but for the queries, keys and values, which it fuses."""
+    """Map the paths in a CLIP text encoder to OpenCLIP's, except queries, keys and values, which OpenCLIP fuses."""
     names = dict(_OPEN_CLIP)
     for layer in range(layers):
         names |= _inside(f"encoder.layers.{layer}", f"transformer.resblocks.{layer}", _OPEN_CLIP_LAYER)
@@ -85,7 +88,15 @@ def open_clip_modules(layers: int) -> dict[str, str]:
 
 
 def renamed(name: str, modules: Mapping[str, str]) -> str:
-    """A weight's name with the longest part of it that is in the table replaced. Raises EditError if there is none."""
+    """Return a weight's name with its longest prefix that is in the table replaced.
+
+    Raises:
+        EditError: No prefix of the name is in the table.
+
+    Example:
+        >>> renamed("conv_in.weight", {"conv_in": "input_blocks.0.0"})
+        'input_blocks.0.0.weight'
+    """
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         path = modules.get(".".join(parts[:end]))
@@ -95,7 +106,7 @@ def renamed(name: str, modules: Mapping[str, str]) -> str:
 
 
 def _add_layers(names: dict[str, str], path: str, block: Any, blocks: str, place: count[int]) -> tuple[int, bool]:
-    """A block's resnets, each with its attention if the block has any; the last's place, and whether it has."""
+    """Add a block's resnets and attentions; return the last resnet's number, and whether the block has attention."""
     attends = bool(getattr(block, "attentions", None))
     for layer in range(len(block.resnets)):
         at = next(place)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound, UnsafeFile, UnsupportedModel
+from turpentine.core.safe_text import one_line
 from turpentine.models.families import FAMILIES, Family
 from turpentine.models.loading.safe_reading import PICKLES, clear_errors, pickle_refused, weight_names
 

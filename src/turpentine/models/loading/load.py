@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound, UnsafeFile
+from turpentine.core.safe_text import one_line
 from turpentine.emoji import WEIGHTS
 from turpentine.models.loading.folder import read_folder
 from turpentine.models.loading.hub import fetch, is_hub_id

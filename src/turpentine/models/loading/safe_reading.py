@@ -8,8 +8,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound
+from turpentine.core.safe_text import one_line
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 

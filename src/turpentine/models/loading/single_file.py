@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound
+from turpentine.core.safe_text import one_line
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion

@@ -88,7 +88,7 @@ def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None
         raise EmptyConcept("There is no concept: give one at least.")
     if model is not None:
         for each in concepts:
-            model.text.check_known(each.text)
+            model.text.check_words(each.text)
     return concepts
 
 

@@ -66,7 +66,7 @@ class LocoGen:
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if not 1 <= self.width <= len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
-        model.text.check_known(concept)  # raises for an empty one
+        model.text.check_words(concept)  # raises for an empty one
         label = label_of(judge, self.column, wanted or concept)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         others = [self._other(model, text, concept) for text in texts]

@@ -28,8 +28,8 @@ def decode_latents(decode: Callable[[Latents], Pixels], latents: Latents) -> lis
 
 def to_images(pixels: Pixels) -> list[Image.Image]:
     """Return the pictures of values from −1 (black) to 1; what lies beyond is cut."""
-    shown = (pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
-    return [Image.fromarray(picture) for picture in (shown * 255).round().astype(np.uint8)]
+    scaled = (pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(picture) for picture in (scaled * 255).round().astype(np.uint8)]
 
 
 def to_pixels(images: Sequence[Image.Image]) -> Pixels:

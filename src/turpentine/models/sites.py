@@ -263,5 +263,5 @@ def _some(values: list[object], limit: int = 24) -> str:
 
 def _listing(sites: tuple[Site, ...]) -> str:
     names = [f"{site.label or site.name} {site.kind}" for site in sites]
-    shown = names if len(names) <= 4 else [*names[:3], "...", names[-1]]
-    return ", ".join(shown) or "none"
+    listed = names if len(names) <= 4 else [*names[:3], "...", names[-1]]
+    return ", ".join(listed) or "none"

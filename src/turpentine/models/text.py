@@ -174,7 +174,7 @@ class PromptReader:
         """Raise BadArgument for a prompt that would be cut off; `called` is what the message names it."""
         check_fits(self._tokenizer(), prompt, self.length, called)
 
-    def check_known(self, words: str) -> None:
+    def check_words(self, words: str) -> None:
         """Raise EmptyConcept for words that the tokenizer has no token for, not even for their letters."""
         subject_ids(self._tokenizer(), words)
 

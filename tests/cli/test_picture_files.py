@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from PIL import Image
 
 from turpentine.cli.picture_files import planned, prompt_in
 from turpentine.core.errors import BadArgument
-from turpentine.core.parts import DamagedPart
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
 
@@ -26,19 +26,24 @@ def test_a_file_is_known_by_all_of_its_recipe(tmp_path: Path) -> None:
         assert not replace(one, recipe=other).is_drawn()
 
 
-def test_a_damaged_picture_is_drawn_anew_or_refused_and_never_taken_for_whole(tmp_path: Path) -> None:
+def test_a_damaged_picture_is_drawn_anew_and_never_taken_for_whole(tmp_path: Path) -> None:
     [one] = planned(["a dog"], [3], tmp_path, {"steps": 2})
     one.write(IMAGE)
-    whole, dice, warned = one.path.read_bytes(), random.Random(0), 0
+    whole, dice, damaged = one.path.read_bytes(), random.Random(0), 0
     start = whole.index(b"IDAT")
     for _ in range(100):
         content = bytearray(whole)
-        content[dice.randrange(start + 8, len(content) - 16)] ^= 1 << dice.randrange(8)
+        content[dice.randrange(start + 8, len(content))] ^= 1 << dice.randrange(8)
         one.path.write_bytes(content)
-        with pytest.warns(DamagedPart, match="is damaged: it is drawn anew"):
-            assert not one.is_drawn()
-        warned += 1
-    assert warned == 100
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            is_drawn = one.is_drawn()
+        if is_drawn:  # a checksum of PNG's own that nobody reads
+            assert np.array_equal(np.asarray(Image.open(one.path)), np.asarray(IMAGE))
+        else:
+            assert [str(each.message) for each in warned] == [f"{one.path} is damaged: it is drawn anew."]
+            damaged += 1
+    assert damaged > 80
 
 
 def test_another_programs_picture_is_refused(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def keys(model, folder):
     plan = Plan([cell, unedited])
     tour = Tour("a church", "church", seeds=(0,), steps=1)
     instrument = Intervene(("q1",), steps=1)
+    stop = Stop("windows", "", 0, instrument, lambda *_: None, str)
     return {
         "edit": cell.recipe.key,
         "line": cell.id,

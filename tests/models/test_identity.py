@@ -152,9 +152,7 @@ def keys(model, folder):
         "scores": {plan.score_key(job, judges[0]) for job in plan.jobs},
         "checkpoint": checkpoint_of(folder, model, provenance_of(esd, model, (CHURCH,))).path("state"),
         "instrument": parts_of(folder, model, instrument).path("part"),
-        "tour": tour._records(Stop("windows", "", 0, instrument, lambda *_: None, str), model, folder, None).path(
-            "stop"
-        ),
+        "tour": tour._records(stop, model, folder, None).path("stop"),
         "run.json": digest(identify(model, esd, [CHURCH], QUICK.facts())["model"]),
         "png": {digest(each.recipe) for each in planned(["a church"], [0], folder, {"model": describe(model)})},
     }

@@ -108,7 +108,7 @@ def _public(config: Any) -> dict[str, Any]:
 
 
 def _tokenizer_names(pipeline: Any) -> list[str]:
-    return sorted(name for name in pipeline.components if name.startswith("tokenizer"))
+    return sorted(name for name in pipeline.config if name.startswith("tokenizer"))
 
 
 def _tokenizer(tokenizer: Any) -> str | None:

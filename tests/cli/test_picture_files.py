@@ -1,0 +1,53 @@
+"""Pictures that hold their own recipe."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from turpentine.cli.picture_files import planned, prompt_in
+from turpentine.core.errors import BadArgument
+
+IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+
+
+def test_a_file_is_known_by_all_of_its_recipe(tmp_path: Path) -> None:
+    [one] = planned(["a dog"], [3], tmp_path, {"steps": 2, "model": {"weights": "ab"}})
+    assert not one.is_drawn()
+    one.write(IMAGE)
+    assert one.is_drawn() and prompt_in(one.path) == "a dog"
+    for other in ({**one.recipe, "steps": 3}, {**one.recipe, "model": {"weights": "cd"}}):
+        assert not replace(one, recipe=other).is_drawn()
+
+
+def test_a_damaged_picture_is_drawn_anew_and_never_taken_for_whole(tmp_path: Path) -> None:
+    [one] = planned(["a dog"], [3], tmp_path, {"steps": 2})
+    one.write(IMAGE)
+    whole, dice, damaged = one.path.read_bytes(), random.Random(0), 0
+    start = whole.index(b"IDAT")
+    for _ in range(100):
+        content = bytearray(whole)
+        content[dice.randrange(start + 8, len(content))] ^= 1 << dice.randrange(8)
+        one.path.write_bytes(content)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            is_drawn = one.is_drawn()
+        if is_drawn:  # a checksum of PNG's own that nobody reads
+            assert np.array_equal(np.asarray(Image.open(one.path)), np.asarray(IMAGE))
+        else:
+            assert [str(each.message) for each in warned] == [f"{one.path} is damaged: it is drawn anew."]
+            damaged += 1
+    assert damaged > 80
+
+
+def test_another_programs_picture_is_refused(tmp_path: Path) -> None:
+    [one] = planned(["a dog"], [3], tmp_path, {})
+    IMAGE.save(one.path)
+    with pytest.raises(BadArgument, match="another program's file"):
+        one.is_drawn()

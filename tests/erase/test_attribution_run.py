@@ -10,7 +10,7 @@ import torch
 
 from turpentine.attribution import Objective, attribute
 from turpentine.core.parts import Parts
-from turpentine.core.progress import Counter
+from turpentine.core.progress import ProgressCounter
 from turpentine.erase._attribution_run import ResumableAttribution
 from turpentine.erase._training.training import TRAINED_ROW
 from turpentine.models import Model
@@ -25,18 +25,18 @@ def objective(model: Model) -> Objective:
     return Objective.denoising(model, latents, PROMPTS, seeds=[1, 2, 3])
 
 
-def counter(reports: list[int] | None = None) -> Counter:
-    return Counter(None if reports is None else lambda done, total: reports.append(done), TRAINED_ROW * POINTS)
+def counter(reports: list[int] | None = None) -> ProgressCounter:
+    return ProgressCounter(None if reports is None else lambda done, total: reports.append(done), TRAINED_ROW * POINTS)
 
 
-def interrupting(at: int) -> Counter:
+def interrupting(at: int) -> ProgressCounter:
     """A counter that sends Ctrl-C once so many rows are done."""
 
     def report(done: int, total: int) -> None:
         if done == at:
             signal.raise_signal(signal.SIGINT)
 
-    return Counter(report, TRAINED_ROW * POINTS)
+    return ProgressCounter(report, TRAINED_ROW * POINTS)
 
 
 def test_it_is_the_plain_attribution(sd1: Model) -> None:

@@ -17,7 +17,7 @@ def ignore(units: int) -> None:
 
 
 @dataclass
-class Counter:
+class ProgressCounter:
     """Count units of work as they are done, and report each to a progress callback.
 
     Args:
@@ -26,7 +26,7 @@ class Counter:
         done: Units done so far.
 
     Example:
-        >>> counter = Counter(lambda done, total: print(f"{done} of {total}"), total=3)
+        >>> counter = ProgressCounter(lambda done, total: print(f"{done} of {total}"), total=3)
         >>> counter.add()
         1 of 3
         >>> counter.add(2)

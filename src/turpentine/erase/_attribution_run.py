@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from turpentine.attribution import Attribution, GradientSum, Objective
 from turpentine.core.parts import Parts, Tensors
-from turpentine.core.progress import Counter
+from turpentine.core.progress import ProgressCounter
 from turpentine.erase._training.training import TRAINED_ROW, Pace, delayed_interrupt
 from turpentine.models import Model
 
@@ -22,7 +22,7 @@ class ResumableAttribution:
         counter: Counts rows of the denoiser, a row with its gradient as three.
     """
 
-    def __init__(self, checkpoint: Parts[Tensors], index: int, counter: Counter) -> None:
+    def __init__(self, checkpoint: Parts[Tensors], index: int, counter: ProgressCounter) -> None:
         self._checkpoint, self._index, self._counter = checkpoint, index, counter
 
     def objective(

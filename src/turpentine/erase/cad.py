@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import annotated_types as at
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import ProgressCounter, Progress
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.edits import Provenance
 from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
@@ -116,7 +116,7 @@ class CAD(Sized):
         self._steps()  # which may be none
         names = attributable(model, self.sites)
         parts = checkpoint_of(checkpoint, model, self._provenance(model, concepts))
-        counter = Counter(progress, self._rows() * len(concepts))
+        counter = ProgressCounter(progress, self._rows() * len(concepts))
         masks, measurements = [], []
         for index, each in enumerate(concepts):
             run = ResumableAttribution(parts, index, counter)
@@ -136,12 +136,17 @@ class CAD(Sized):
         from turpentine.erase._attribution_run import ResumableAttribution
 
         self._steps()  # which may be none
-        names, counter = attributable(model, self.sites), Counter(progress, self._rows())
+        names, counter = attributable(model, self.sites), ProgressCounter(progress, self._rows())
         run = ResumableAttribution(Parts(None, None), 0, counter)
         return self._attribute(model, concept, names, run, counter)
 
     def _attribute(
-        self, model: Model, concept: Concept, names: tuple[str, ...], run: ResumableAttribution, counter: Counter
+        self,
+        model: Model,
+        concept: Concept,
+        names: tuple[str, ...],
+        run: ResumableAttribution,
+        counter: ProgressCounter,
     ) -> Attribution:
         from turpentine.attribution import Objective
 
@@ -156,7 +161,7 @@ class CAD(Sized):
         objective = run.objective(model, prompts, 1.0, rows, make)
         return self._with_check(run.attribution(model, objective, names, self.batch_size), counter)
 
-    def _with_check(self, attribution: Attribution, counter: Counter) -> Attribution:
+    def _with_check(self, attribution: Attribution, counter: ProgressCounter) -> Attribution:
         """The attribution with its check: the predicted fall of J against the measured one."""
         from turpentine.attribution import approximation
 
@@ -173,7 +178,7 @@ class CAD(Sized):
         counter.add(points)  # J itself
         return replace(attribution, check=check)
 
-    def _record(self, model: Model, prompts: tuple[str, ...], counter: Counter) -> Trajectory:
+    def _record(self, model: Model, prompts: tuple[str, ...], counter: ProgressCounter) -> Trajectory:
         from turpentine.erase._training.draws import draws, noise_seeds
         from turpentine.models import Trajectory
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import ProgressCounter, Progress
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
 from turpentine.models import Selection, check_windowless
@@ -114,7 +114,7 @@ class CADAmplify(Sized):
         images_digest = digest_images(given)
         provenance = provenance_of(self, model, concepts)
         parts = checkpoint_of(checkpoint, model, provenance, images_digest=images_digest)
-        counter = Counter(progress, self._rows(len(given)) * len(concepts))
+        counter = ProgressCounter(progress, self._rows(len(given)) * len(concepts))
         masks, measurements = [], []
         for index, each in enumerate(concepts):
             run = ResumableAttribution(parts, index, counter)
@@ -133,7 +133,7 @@ class CADAmplify(Sized):
         given: list[Image.Image],
         names: tuple[str, ...],
         run: ResumableAttribution,
-        counter: Counter,
+        counter: ProgressCounter,
     ) -> Attribution:
         from turpentine.attribution import Objective
         from turpentine.erase._training.draws import draws, noise_seeds

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptySelection, UnknownName
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import ProgressCounter, Progress
 from turpentine.core.settings import Count, Finite, NonNegative, Positive, Seed, Text
 from turpentine.edits import Provenance
 from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
@@ -160,7 +160,7 @@ class ESD(Sized):
         prompts = self._prompts(concepts)
         predictions = 0 if self.fresh else 3 if prompts.is_from else 2
         sampled, update_rows = predictions * self.sampling_steps * len(prompts), TRAINED_ROW * self.batch_size
-        counter = Counter(progress, sampled + self.steps * update_rows)
+        counter = ProgressCounter(progress, sampled + self.steps * update_rows)
         states = self._states(
             model, prompts, sampling, masters, parts, lambda done, total: counter.reach(predictions * done)
         )

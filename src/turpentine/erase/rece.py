@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import ProgressCounter, Progress
 from turpentine.core.settings import Count, NonNegative, Positive
 from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Selection
@@ -111,14 +111,14 @@ class RECE(Sized):
         )
         names = key_and_value_weights(model, self.sites)
         encoded = 2 * len(objective) - len(objective.preserved)
-        counter = Counter(progress, encoded + self.rounds + len(names))
+        counter = ProgressCounter(progress, encoded + self.rounds + len(names))
         h = weights_gram({name: model.parameter(name) for name in names})
         shift, recovered = self._rounds(model, objective, Adversary(h, self.regulariser, self.ridge), scales, counter)
         provenance = provenance_of(self, model, concepts, {"recovered": recovered})
         return shift_weights(model, names, shift, provenance, advance=counter.add)
 
     def _rounds(
-        self, model: Model, objective: UCEObjective, adversary: Adversary, scales: Scales, counter: Counter
+        self, model: Model, objective: UCEObjective, adversary: Adversary, scales: Scales, counter: ProgressCounter
     ) -> tuple[Shift, tuple[float, ...]]:
         """The first edit, then the rounds: D in the end, and the share recovered before each round and at the end."""
         import torch

@@ -129,8 +129,8 @@ def object_row(obj: str, tables: Sequence[pl.DataFrame]) -> str:
         "others": (GROUP == "object", obj != WANTED),
         "scenes": (GROUP == "scene", obj == WANTED),
     }
-    cells = [percent(rate(rows, *conditions)) for conditions in of.values() for rows in tables]
-    return f"| {obj} | " + " | ".join(cells) + " |"
+    conditions = [percent(rate(rows, *conditions)) for conditions in of.values() for rows in tables]
+    return f"| {obj} | " + " | ".join(conditions) + " |"
 
 
 def _names() -> str:

@@ -50,7 +50,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, Path]:
 def test_results_have_a_row_for_each_line_case_and_seed_in_the_plans_order(whole: tuple[Bench, Path]) -> None:
     one, folder = whole
     rows = results(one, folder)
-    asked = [(cell.id, f"a {thing}", seed) for cell in one.plan.cells for thing in FEW for seed in SMALL.seeds]
+    asked = [
+        (condition.id, f"a {thing}", seed) for condition in one.plan.conditions for thing in FEW for seed in SMALL.seeds
+    ]
     assert rows.select("cell", "prompt", "seed").rows() == asked
     assert rows["method"].to_list() == ["nudge"] * 4 + [""] * 4
     assert rows["concept"].to_list() == ["church"] * 4 + [""] * 4
@@ -61,7 +63,7 @@ def test_results_have_a_row_for_each_line_case_and_seed_in_the_plans_order(whole
 def test_results_are_of_the_pictures_that_the_model_draws(whole: tuple[Bench, Path]) -> None:
     one, folder = whole
     store = Store(folder)
-    edit = store.changes.load(one.plan.recipes[0])
+    edit = store.edits.load(one.plan.edit_specs[0])
     prompts, seeds = ["a dog", "a dog"], [0, 1]
     settings = {"steps": 1, "guidance_scale": 1.0, "batch_size": 2}
     before = one.model.generate(prompts, seeds=seeds, **settings)
@@ -360,8 +362,8 @@ def test_a_damaged_part_or_picture_is_made_anew_with_one_warning(whole: tuple[Be
 def test_an_edit_that_was_altered_or_is_missing_is_not_used(tmp_path: Path) -> None:
     one, store = bench(), Store(tmp_path)
     one.worker(store).run()
-    recipe = one.plan.recipes[0]
-    made = store.changes.made(recipe)
+    edit_spec = one.plan.edit_specs[0]
+    made = store.edits.record(edit_spec)
     assert made is not None
     path = tmp_path / "edits" / made.file
     assert (made.id, made.bytes) == (Edit.load(path).id, path.stat().st_size)

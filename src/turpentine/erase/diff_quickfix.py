@@ -85,7 +85,7 @@ class DiffQuickFix(Sized):
 
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         attention = model.sites.only(kind="text-attention", role="output", level="layer")
-        sites = tuple(attention.only(label=(f"TEXT{self.layer + 1}", f"TEXT?-{self.layer + 1}")))
+        sites = tuple(attention.only(name=f"*.layers.{self.layer}.*"))
         prompts = [prompt for each in concepts for pair in self._pairs(each) for prompt in pair]
         tracker = Tracker(progress, len(set(prompts)))
         inputs = _inputs(model, sites, prompts, self.positions, advance=tracker.add)

@@ -48,9 +48,9 @@ class Model:
         >>> import turpentine as tp
         >>> model = tp.load()
         >>> model.size, model.tokens
-        ((64, 64), 32)
+        ((32, 32), 32)
         >>> [image.size for image in model.generate(["a church", "a dog"], seeds=[0, 1], steps=1)]
-        [(64, 64), (64, 64)]
+        [(32, 32), (32, 32)]
     """
 
     def __init__(self, pipeline: Any, name: str = "") -> None:

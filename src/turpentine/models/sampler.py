@@ -85,8 +85,8 @@ def sample(
         >>> cond, uncond, noise = model.encode(["a church"]), model.encode([""]), model.noise([0])
         >>> for step in sample(model, cond, uncond, noise, steps=2, guidance_scale=4.0):
         ...     print(step.index, step.t)
-        0 500
-        1 0
+        0 501
+        1 1
     """
     scheduler = started(model, solver, steps)
     if first and solver not in MEMORYLESS:

@@ -46,9 +46,9 @@ class Trajectory:
         >>> import turpentine as tp
         >>> run = tp.Trajectory.record(tp.load(), "a church", seeds=[0, 1], steps=2, guidance_scale=4.0)
         >>> run.x.shape
-        torch.Size([2, 2, 4, 16, 16])
+        torch.Size([2, 2, 4, 8, 8])
         >>> run.at(steps=[0, 1], rows=[0, 1]).t
-        tensor([500,   0])
+        tensor([501,   1])
     """
 
     prompts: tuple[str, ...]

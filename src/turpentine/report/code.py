@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from turpentine.bench import ErasureResult
+from turpentine.bench.erasure_judges import ALWAYS
 from turpentine.concepts import Concept
 from turpentine.core.plugins import find_class
 from turpentine.core.safe_text import one_line
@@ -25,19 +26,21 @@ def again(result: ErasureResult) -> str:
     method, protocol = result.run.identity["method"], result.run.identity["protocol"]
     concepts = [_concept(concept) for concept in result.concepts]
     what = concepts[0] if len(concepts) == 1 else f"[{', '.join(concepts)}]"
-    drawn = {name: protocol[name] for name in _PROTOCOL if name in protocol}
-    model = list(_model(result))
+    drawing = {name: protocol[name] for name in _PROTOCOL if name in protocol}
+    model, judges = list(_model(result)), _judges(result)
     return "\n".join(
         [
             *_imports(model),
             "from turpentine.bench import Protocol, run_erasure",
+            *(["from turpentine.judges import judge"] if "judge(" in judges else []),
             "from turpentine.report import write_report",
             "",
             *model,
             *_lost(method),
             f"method = tp.methods.{one_line(method['name'])}({_arguments(_settings(method))})",
-            f"protocol = Protocol({_arguments(drawn)})",
-            f'result = run_erasure(model, method, {what}, "run", protocol=protocol{_goal(result)})',
+            f"protocol = Protocol({_arguments(drawing)})",
+            judges,
+            f'result = run_erasure(model, method, {what}, "run", protocol=protocol, judges=judges{_goal(result)})',
             "write_report(result)",
         ]
     )
@@ -58,6 +61,14 @@ def use(result: ErasureResult) -> str:
             f"    images = model.generate({result.concepts[0].prompts[-1]!r}, seeds=[0, 1, 2, 3])",
         ]
     )
+
+
+def _judges(result: ErasureResult) -> str:
+    """The line that makes the judges; those of the pixels alone come by themselves."""
+    always = {judge.name for judge in ALWAYS}
+    chosen = [judge for judge in result.run.about["judges"] if judge["name"] not in always]
+    calls = [", ".join(filter(None, [repr(one["name"]), _arguments(one["settings"])])) for one in chosen]
+    return f"judges = [{', '.join(f'judge({call})' for call in calls)}]"
 
 
 def is_selection(value: Any) -> bool:

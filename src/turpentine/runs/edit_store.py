@@ -1,4 +1,4 @@
-"""Edits, and changes of the guidance, that a bench has made: by recipe, each once."""
+"""Edits, and changes of the guidance, that a bench has made: by edit spec, each once."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from turpentine.core.parts import RECORDS, Parts, discard_damaged, parts_in
 from turpentine.edits import Change, Edit, load_change
 from turpentine.runs.ledger import LedgerError, LostPart
 from turpentine.runs.method_settings import facts_of
-from turpentine.runs.specs import Recipe
+from turpentine.runs.specs import EditSpec
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of a recipe.
+class EditRecord:
+    """What became of an edit spec.
 
-    method, settings, concepts: of the recipe. file: the name of the change's file. id: the change's. seconds: that it
-    took, from its last checkpoint on. bytes: of the file. error: why there is no change; then the rest is 0 or "".
+    Attributes:
+        method, settings, concepts: Of the edit spec.
+        file: Name of the change's file; "" where there is no change.
+        id: Of the change.
+        seconds: What making it took, from its last checkpoint on.
+        bytes: Of the file.
+        error: Why there is no change.
     """
 
     method: str
@@ -35,73 +40,75 @@ class Made:
     error: str | None = None
 
 
-class Changes:
-    """A folder of changes: for each recipe the file of the change, and a part that tells of it."""
+class EditStore:
+    """A folder of changes: for each edit spec the file of the change, and a part that tells of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._records = Parts(folder, "edits", RECORDS)
 
-    def made(self, recipe: Recipe) -> Made | None:
-        """Return what became of a recipe, None if nothing did yet."""
-        record = self._records.get(recipe.key)
-        return None if record is None else Made(**record)
+    def record(self, edit_spec: EditSpec) -> EditRecord | None:
+        """Return what became of an edit spec, None if nothing did yet."""
+        content = self._records.get(edit_spec.key)
+        return None if content is None else EditRecord(**content)
 
-    def is_made(self, recipe: Recipe) -> bool:
-        """Is it known what became of a recipe?"""
-        return recipe.key in self._records
+    def has_record(self, edit_spec: EditSpec) -> bool:
+        """Is there a record of what became of an edit spec?"""
+        return edit_spec.key in self._records
 
-    def load(self, recipe: Recipe) -> Change:
-        """Return the change of a recipe.
+    def load(self, edit_spec: EditSpec) -> Change:
+        """Return the change of an edit spec.
 
         Raises:
             LostPart: It is not there, or was damaged and has been removed.
             LedgerError: The file holds another change, which somebody put there.
         """
-        made = self.made(recipe)
-        if made is None:
-            raise LostPart(f"The edit of {recipe.name} is missing: run again, and it is made anew.")
-        path = self.folder / made.file
+        record = self.record(edit_spec)
+        if record is None:
+            raise LostPart(f"The edit of {edit_spec.name} is missing: run again, and it is made anew.")
+        path = self.folder / record.file
         try:
             change = load_change(path)
         except EditError as error:
-            self._records.discard(recipe.key)
+            self._records.discard(edit_spec.key)
             discard_damaged(path)
             raise LostPart(f"{path} is missing or damaged: run again, and it is made anew.") from error
-        if change.id != made.id:
+        if change.id != record.id:
             raise LedgerError(
                 f"{path} is not the one that this bench made: put that one back, or choose another folder."
             )
         return change
 
     @contextmanager
-    def checkpoint(self, recipe: Recipe) -> Iterator[Path]:
+    def checkpoint(self, edit_spec: EditSpec) -> Iterator[Path]:
         """A folder for what a method keeps while it works; it is removed when the block ends well."""
-        folder = self.folder / f"{recipe.key}.checkpoint"
+        folder = self.folder / f"{edit_spec.key}.checkpoint"
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
 
-    def put(self, recipe: Recipe, change: Change, seconds: float) -> None:
+    def put(self, edit_spec: EditSpec, change: Change, seconds: float) -> None:
         """Store a change, and then what tells of it. Raises OSError as the file system does."""
-        path = self.folder / f"{recipe.key}{ending(change)}"
+        path = self.folder / f"{edit_spec.key}{ending(change)}"
         path.parent.mkdir(parents=True, exist_ok=True)
         change.save(path)
         size = path.stat().st_size
-        self._write(recipe, Made(**_facts(recipe), file=path.name, id=change.id, seconds=seconds, bytes=size))
+        self._write(
+            edit_spec, EditRecord(**_facts(edit_spec), file=path.name, id=change.id, seconds=seconds, bytes=size)
+        )
 
-    def put_error(self, recipe: Recipe, error: str) -> None:
-        """Note that a recipe cannot be made."""
-        self._write(recipe, Made(**_facts(recipe), error=error))
+    def put_error(self, edit_spec: EditSpec, error: str) -> None:
+        """Note that an edit spec cannot be made."""
+        self._write(edit_spec, EditRecord(**_facts(edit_spec), error=error))
 
     def forget_errors(self) -> int:
-        """Forget which recipes could not be made, and return how many they were."""
+        """Forget which edit specs could not be made, and return how many they were."""
         failed = [path for path, record in parts_in(self.folder, RECORDS) if record["error"] is not None]
         for path in failed:
             path.unlink()
         return len(failed)
 
-    def _write(self, recipe: Recipe, made: Made) -> None:
-        self._records.put(recipe.key, asdict(made))
+    def _write(self, edit_spec: EditSpec, record: EditRecord) -> None:
+        self._records.put(edit_spec.key, asdict(record))
 
 
 def ending(change: Change) -> str:
@@ -109,10 +116,10 @@ def ending(change: Change) -> str:
     return ".safetensors" if isinstance(change, Edit) else ".json"
 
 
-def _facts(recipe: Recipe) -> dict[str, Any]:
-    facts = facts_of(recipe.method)
+def _facts(edit_spec: EditSpec) -> dict[str, Any]:
+    facts = facts_of(edit_spec.method)
     return {
         "method": facts["name"],
         "settings": facts["settings"],
-        "concepts": [concept.text for concept in recipe.concepts],
+        "concepts": [concept.text for concept in edit_spec.concepts],
     }

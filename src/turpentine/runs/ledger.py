@@ -47,23 +47,22 @@ class Ledger(Parts[pl.DataFrame]):
             LedgerError: Two parts have different columns.
         """
         some = [keys[first : first + _AT_ONCE] for first in range(0, len(keys), _AT_ONCE)]
-        return pl.concat([self._rows(each) for each in some])
-
-    def _rows(self, keys: Sequence[str]) -> pl.DataFrame:
-        paths = [self.path(key) for key in keys]
-        contents = [_content(path) for path in paths]
-        lost = [path for path, content in zip(paths, contents, strict=True) if content is None]
-        if lost:
-            raise LostPart(f"{lost[0]} is missing: run again, and it is made anew.")
-        whole = [content for content in contents if content is not None]
         try:
-            return pl.read_parquet(whole)
+            return pl.concat([self._rows(each) for each in some])
         except PolarsError:
-            self._check_schemas(paths, whole)
+            self._check_columns(keys)
             raise
 
-    def _check_schemas(self, paths: Sequence[Path], contents: Sequence[bytes]) -> None:
-        schemas = [pl.read_parquet_schema(io.BytesIO(content)) for content in contents]
+    def _rows(self, keys: Sequence[str]) -> pl.DataFrame:
+        contents = {key: _content(self.path(key)) for key in keys}
+        lost = [key for key, content in contents.items() if content is None]
+        if lost:
+            raise LostPart(f"{self.path(lost[0])} is missing: run again, and it is made anew.")
+        return pl.read_parquet([content for key in keys if (content := contents[key]) is not None])
+
+    def _check_columns(self, keys: Sequence[str]) -> None:
+        paths = [self.path(key) for key in keys]
+        schemas = [pl.read_parquet_schema(path) for path in paths]
         for path, schema in zip(paths, schemas, strict=True):
             if schema != schemas[0]:
                 raise LedgerError(

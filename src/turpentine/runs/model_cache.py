@@ -1,4 +1,4 @@
-"""The model that a worker has in memory, and what is on it."""
+"""The one model that a worker has in memory, and the change that is on it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from turpentine.core.errors import BadArgument
 from turpentine.edits import Change
 from turpentine.models import Model, load
 from turpentine.models.identity import describe
-from turpentine.runs.specs import Source
+from turpentine.runs.specs import ModelSpec
 
 
-class Easel:
-    """One model at a time, with one change on it at most; both are switched only where the work asks for others.
+class ModelCache:
+    """Keeps one loaded model with at most one change on it, and switches either only when another is needed.
 
-    given: models that are loaded already.
+    Args:
+        given: Models that are loaded already; they are not dropped.
     """
 
-    def __init__(self, given: Mapping[Source, Model] | None = None) -> None:
+    def __init__(self, given: Mapping[ModelSpec, Model] | None = None) -> None:
         self._given = dict(given or {})
-        self._loaded: tuple[Source, Model] | None = None
+        self._loaded: tuple[ModelSpec, Model] | None = None
         self._on: tuple[str, Change, Model] | None = None
 
-    def model(self, source: Source) -> Model:
+    def model(self, source: ModelSpec) -> Model:
         """The model of a source, loaded if need be, with whatever is on it now.
 
         Raises BadArgument if it is not the model of the plan any more or has edits, which no name tells, and as `load`
@@ -38,11 +39,11 @@ class Easel:
             self._loaded = (source, _load(source))
         return self._loaded[1]
 
-    def wears(self, key: str) -> bool:
+    def has_on(self, key: str) -> bool:
         """Is the change of this key on?"""
         return self._on is not None and self._on[0] == key
 
-    def put_on(self, model: Model, key: str, change: Change) -> None:
+    def apply(self, model: Model, key: str, change: Change) -> None:
         """Put a change on the model, in the place of another one. Raises as `Edit.apply` says."""
         self.clear()
         change.apply(model)
@@ -56,7 +57,7 @@ class Easel:
             change.remove(model)
 
 
-def _load(source: Source) -> Model:
+def _load(source: ModelSpec) -> Model:
     changes = source.model["changes"]
     if changes:
         raise BadArgument(

@@ -13,8 +13,8 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.parts import TABLES, discard_damaged, parts_in
-from turpentine.runs.drawing import Drawn
-from turpentine.runs.edit_store import Changes
+from turpentine.runs.drawing import DrawnBatch
+from turpentine.runs.edit_store import EditStore
 from turpentine.runs.images import Images
 from turpentine.runs.leases import Leases, held
 from turpentine.runs.ledger import Ledger, LedgerError, LostPart
@@ -28,17 +28,24 @@ PLAN, RESULTS = "plan.json", "results.parquet"
 class Store:
     """A bench on disk. Any number of processes, on any number of machines, may work on it at once.
 
-    plan.json: the work. images/: each picture once. draws/: a part for each batch: item, prompt, seed, image, error,
-    seconds. scores/: by judge, a part for each batch: the judge's columns, error. edits/: by recipe. leases/: who works
-    on what. results.parquet: a row for each line, case and seed, once all is done.
-    What is done is what the parts hold; all files appear whole or not at all.
+    What is done is what its parts hold; all files appear whole or not at all:
+        plan.json: the work.
+        images/: each picture once.
+        draws/: a part for each batch: item, prompt, seed, image, error, seconds.
+        scores/: by judge, a part for each batch: the judge's columns, error.
+        edits/: each edit once.
+        leases/: who works on what.
+        results.parquet: a row for each line, case and seed, once all is done.
+
+    Args:
+        folder: Where it is, or will be.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.images = Images(self.folder / "images")
-        self.draws = Ledger(self.folder / "draws", ["draws", list(_DRAWN)])
-        self.changes = Changes(self.folder / "edits")
+        self.draws = Ledger(self.folder / "draws", ["draws", list(_COLUMNS)])
+        self.edits = EditStore(self.folder / "edits")
         if self.folder.exists() and not self.folder.is_dir():
             raise LedgerError(f"{self.folder} is a file: choose another folder.")
 
@@ -57,11 +64,18 @@ class Store:
         return self.folder / RESULTS
 
     def begin(self, plan: Plan, threads: int | None = None, default: int = 1) -> int:
-        """Say what is to be done, to processes that join, and give how many threads each worker uses.
+        """Write the plan for workers that join, and return how many threads each worker uses.
 
-        What a network computes depends, in its last bits, on the number of threads; so it is settled once for a folder:
-        threads, or the default. Raises LedgerError if the folder is a newer Turpentine's or damaged, and
-        BadArgument for another number of threads than it was begun with, and while another bench is at work there.
+        What a network computes depends, in its last bits, on the number of threads, so it is settled once for a folder.
+
+        Args:
+            plan: The work.
+            threads: Of each worker; None for `default`, or for what the folder was begun with.
+            default: Threads where nobody says.
+
+        Raises:
+            LedgerError: The folder is a newer Turpentine's, or damaged.
+            BadArgument: The folder was begun with another number of threads, or another bench is at work there.
         """
         path = self.folder / PLAN
         self._check_free(plan)
@@ -89,7 +103,7 @@ class Store:
 
     def missing(self, plan: Plan) -> list[Job]:
         """The jobs that are not done, in the plan's order, by one look into each folder."""
-        drawn = self.draws.present(job.batch.key for job in plan.jobs)
+        drawn_keys = self.draws.present(job.batch.key for job in plan.jobs)
         scored = {
             judge: self.scores(judge).present(plan.score_key(job, judge) for job in plan.jobs if judge in job.judges)
             for judge in plan.judges
@@ -97,7 +111,7 @@ class Store:
         return [
             job
             for job in plan.jobs
-            if job.batch.key not in drawn or any(plan.score_key(job, j) not in scored[j] for j in job.judges)
+            if job.batch.key not in drawn_keys or any(plan.score_key(job, j) not in scored[j] for j in job.judges)
         ]
 
     def is_done(self, plan: Plan, job: Job) -> bool:
@@ -108,38 +122,38 @@ class Store:
 
     def has_references(self, plan: Plan, job: Job) -> bool:
         """Are the pictures there that a job's are compared with?"""
-        if not job.compares or job.batch.state.recipe is None:
+        if not job.compares or job.batch.draw_spec.edit_spec is None:
             return True
         return all(batch.key in self.draws for batch in plan.references(job))
 
-    def references(self, plan: Plan, job: Job, drawn: Drawn) -> list[Image.Image | None]:
+    def references(self, plan: Plan, job: Job, drawn_batch: DrawnBatch) -> list[Image.Image | None]:
         """The unedited model's picture for each of a job's. drawn: the job's own, which is its own reference.
 
         Raises LostPart if one is missing, or was damaged and has been removed.
         """
-        found = {job.batch.key: drawn}
+        batches = {job.batch.key: drawn_batch}
         for batch in plan.references(job):
-            if batch.key not in found:
-                found[batch.key] = self._drawn_before(batch)
+            if batch.key not in batches:
+                batches[batch.key] = self._reference_batch(batch)
         pairs = zip(job.batch.pairs, plan.references(job), strict=True)
-        return [found[batch.key].images[batch.pairs.index(pair)] for pair, batch in pairs]
+        return [batches[batch.key].images[batch.pairs.index(pair)] for pair, batch in pairs]
 
-    def put_drawn(self, drawn: Drawn, seconds: float) -> None:
+    def put_batch(self, drawn_batch: DrawnBatch, seconds: float) -> None:
         """Store a batch: its pictures, then the part that tells of them. Raises OSError as the file system does."""
-        names = iter(self.images.put([image for image in drawn.images if image is not None]))
-        prompts, seeds = zip(*drawn.batch.pairs, strict=True)
+        names = iter(self.images.put([image for image in drawn_batch.images if image is not None]))
+        prompts, seeds = zip(*drawn_batch.batch.pairs, strict=True)
         part = {
-            "item": [item.key for item in drawn.batch.items],
+            "item": [item.key for item in drawn_batch.batch.items],
             "prompt": prompts,
             "seed": seeds,
-            "image": [None if image is None else next(names) for image in drawn.images],
-            "error": drawn.errors,
-            "seconds": [seconds / len(drawn.batch)] * len(drawn.batch),
+            "image": [None if image is None else next(names) for image in drawn_batch.images],
+            "error": drawn_batch.errors,
+            "seconds": [seconds / len(drawn_batch.batch)] * len(drawn_batch.batch),
         }
-        self.draws.put(drawn.batch.key, pl.DataFrame(part, schema=_DRAWN))
+        self.draws.put(drawn_batch.batch.key, pl.DataFrame(part, schema=_COLUMNS))
 
-    def drawn(self, batch: Batch) -> Drawn | None:
-        """A batch as it was stored; None where it was not, or a file of it is damaged, of which is warned."""
+    def load_batch(self, batch: Batch) -> DrawnBatch | None:
+        """Return a batch as it was stored; None where it was not, or, with a warning, where a file is damaged."""
         part = self.draws.get(batch.key)
         if part is None:
             return None
@@ -149,7 +163,7 @@ class Store:
             self.draws.discard(batch.key)
             discard_damaged(self.images.path(lost[0]))
             return None
-        return Drawn(batch, tuple(images.get(name) for name in part["image"]), tuple(part["error"]))
+        return DrawnBatch(batch, tuple(images.get(name) for name in part["image"]), tuple(part["error"]))
 
     def picture(self, name: str) -> Image.Image:
         """A picture by its name. Raises LedgerError, saying what to remove, if it is missing or damaged."""
@@ -163,7 +177,7 @@ class Store:
 
     def forget_errors(self) -> int:
         """Forget what could not be drawn, judged or made, so that it is tried again. How many parts that was."""
-        count = self.changes.forget_errors()
+        count = self.edits.forget_errors()
         for folder in (self.folder / "draws", *(self.folder / "scores").glob("*")):
             for path, part in parts_in(folder, TABLES):
                 if part[_ERROR].null_count() < len(part):
@@ -177,11 +191,11 @@ class Store:
                 f"Another bench is at work in {self.folder}: let it end, or choose another folder with --out."
             )
 
-    def _drawn_before(self, batch: Batch) -> Drawn:
-        drawn = self.drawn(batch)
-        if drawn is None:
+    def _reference_batch(self, batch: Batch) -> DrawnBatch:
+        drawn_batch = self.load_batch(batch)
+        if drawn_batch is None:
             raise LostPart(f"{self.draws.path(batch.key)} is missing: run again, and it is made anew.")
-        return drawn
+        return drawn_batch
 
     def _part_of(self, name: str) -> Path:
         """The part that tells of a picture; the folder of all parts where none does."""
@@ -199,7 +213,7 @@ def _at_work(plan: Plan) -> str:
 
 _ERROR = "error"
 
-_DRAWN = {
+_COLUMNS = {
     "item": pl.String,
     "prompt": pl.String,
     "seed": pl.Int64,

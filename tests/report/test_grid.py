@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from turpentine.report.bench_grid import CONCEPTS, Grid, grids
 from turpentine.report.gallery import Shot
+from turpentine.report.grid import CONCEPTS, Grid, grids
 
 COLUMNS = (
     "model",

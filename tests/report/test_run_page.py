@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from report.fake import fake_result
 from report.page import HOSTILE, Page
 
-from turpentine.bench import Case, ErasureResult, compare, plain_cases
+from turpentine.bench import Case, ErasureResult, plain_cases
 from turpentine.concepts import Concept
 from turpentine.report import render_erasure, write_report
 
@@ -42,29 +41,22 @@ def test_both_pictures_of_each_prompt_and_seed_are_shown_once(html: str, result:
 
 def test_the_numbers_are_those_of_the_comparison(html: str, result: ErasureResult) -> None:
     text = " ".join(Page(html).text.split())
-    erased = result.comparison.summary["erased"]
+    erased = result.effects.summary["erased"]
     assert erased.before is not None
     assert erased.after is not None
     assert f"{erased.after.hits} of {erased.after.n} pictures after, {erased.before.hits} before" in text
-    for change in result.comparison.labels:
+    for change in result.effects.labels:
         assert f"{change.label} {change.before.n} {100 * change.before.value:.0f} % " in text  # type: ignore[union-attr]
     assert f"0 of {len(result.before.images)} before" in text
 
 
-def test_what_is_amplified_is_no_worse_for_showing_more(result: ErasureResult) -> None:
-    identity = {**result.run.identity, "goal": "amplify"}
-    swapped = replace(
-        result,
-        before=result.after,
-        after=result.before,
-        run=replace(result.run, identity=identity),
-        comparison=compare(result.after, result.before),
-    )
-    page = render_erasure(swapped)
+def test_what_is_amplified_is_no_worse_for_showing_more(tmp_path: Path) -> None:
+    page = render_erasure(fake_result(tmp_path / "more", seeds=2, goal="amplify", is_swapped=True))
     assert "erased" not in page.lower()
     tile = page.split('<article class="first">')[1].split("</article>")[0]
     assert 'class="better"' in tile
-    assert 'class="worse"' in render_erasure(replace(swapped, run=result.run)).split('<article class="first">')[1]
+    other = render_erasure(fake_result(tmp_path / "less", seeds=2, is_swapped=True))
+    assert 'class="worse"' in other.split('<article class="first">')[1]
 
 
 def test_it_tells_settings_provenance_and_how_to_do_it_again(html: str, result: ErasureResult) -> None:

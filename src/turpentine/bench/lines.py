@@ -1,4 +1,4 @@
-"""The lines of a bench's table as a page has them: a number for each group of cases and measure, and pooled lines."""
+"""The lines of a table: a number for each group of cases and measure, and lines pooled over several concepts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNEDITED = "unedited"
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A group of cases and a measure. better: which way, None where neither is. is_rate: are the values rates?"""
 
     group: str
@@ -47,10 +47,14 @@ class Column:
 class Number:
     """A value of a column, its interval, and its difference from the unedited model's; None where there is none.
 
-    hits: of a rate. pictures: that the value is of, and errors: of those, the ones that could not be drawn or judged.
+    Attributes:
+        hits: Of a rate.
+        pictures: Of the cases.
+        judged: Of those, the ones that the value is of.
+        errors: Of those, the ones that could not be drawn or judged.
     """
 
-    column: Column
+    column: TableColumn
     value: float
     low: float | None
     high: float | None
@@ -59,12 +63,8 @@ class Number:
     diff_high: float | None
     hits: int | None
     pictures: int
+    judged: int
     errors: int
-
-    @property
-    def judged(self) -> int:
-        """Of how many pictures a rate is: not of those that nobody could draw or judge."""
-        return round(self.hits / self.value) if self.hits else self.pictures - self.errors
 
     @property
     def text(self) -> str:
@@ -123,24 +123,24 @@ class Line:
         return self.method == UNEDITED
 
 
-def columns(table: Table) -> list[Column]:
+def columns(table: Table) -> list[TableColumn]:
     """The table's groups and measures, groups in their order."""
     kinds = table.groups.group_by("group", "measure", maintain_order=True).agg(
         pl.col("better").first(), pl.col("hits").is_not_null().any()
     )
     order = list(GROUPS)
-    return sorted((Column(*row) for row in kinds.iter_rows()), key=lambda column: order.index(column.group))
+    return sorted((TableColumn(*row) for row in kinds.iter_rows()), key=lambda column: order.index(column.group))
 
 
-def amplifies(columns: Sequence[Column]) -> bool:
+def amplifies(columns: Sequence[TableColumn]) -> bool:
     """Is what the edits are for to be shown more often, not less?"""
     return any(not is_kept(one.group) and one.measure == str(HITS) and one.better == "higher" for one in columns)
 
 
 def lines(table: Table) -> list[Line]:
     """A line for each of the table's cells, in its order."""
-    shown = columns(table)
-    return [_line(rows, shown) for rows in table.groups.partition_by("cell", maintain_order=True)]
+    all_columns = columns(table)
+    return [_line(rows, all_columns) for rows in table.groups.partition_by("cell", maintain_order=True)]
 
 
 def pooled(lines: Sequence[Line]) -> list[Line]:
@@ -155,18 +155,18 @@ def pooled(lines: Sequence[Line]) -> list[Line]:
     return [_pool(list(part)) for _, part in groupby(by_method, key=lambda line: (line.model, line.method))]
 
 
-def _line(rows: pl.DataFrame, shown: Sequence[Column]) -> Line:
+def _line(rows: pl.DataFrame, all_columns: Sequence[TableColumn]) -> Line:
     first = rows.row(0, named=True)
-    found = {(row["group"], row["measure"]): row for row in rows.iter_rows(named=True)}
+    by_column = {(row["group"], row["measure"]): row for row in rows.iter_rows(named=True)}
     weights = rows.unique("group", maintain_order=True)
     return Line(
         cells=(first["cell"],),
         model=first["model"],
         method=first["method"] or UNEDITED,
         concept=first["concept"],
-        numbers=tuple(_number(column, found.get((column.group, column.measure))) for column in shown),
-        broken=_weighted(weights["broken"].to_list(), weights["pictures"].to_list()),
-        collapsed=_weighted(weights["collapsed"].to_list(), weights["pictures"].to_list()),
+        numbers=tuple(_number(column, by_column.get((column.group, column.measure))) for column in all_columns),
+        broken=_weighted_mean(weights["broken"].to_list(), weights["pictures"].to_list()),
+        collapsed=_weighted_mean(weights["collapsed"].to_list(), weights["pictures"].to_list()),
         errors=int(weights["errors"].sum()),
         protocols=(first["protocol"],),
         seconds=first["seconds"],
@@ -174,10 +174,10 @@ def _line(rows: pl.DataFrame, shown: Sequence[Column]) -> Line:
     )
 
 
-def _number(column: Column, row: dict[str, Any] | None) -> Number | None:
+def _number(column: TableColumn, row: dict[str, Any] | None) -> Number | None:
     if row is None or row["value"] is None:
         return None
-    names = ("value", "low", "high", "diff", "diff_low", "diff_high", "hits", "pictures", "errors")
+    names = ("value", "low", "high", "diff", "diff_low", "diff_high", "hits", "pictures", "judged", "errors")
     return Number(column, *(row[name] for name in names))
 
 
@@ -192,8 +192,8 @@ def _pool(part: Sequence[Line]) -> Line:
         method=first.method,
         concept=f"{len(part)} concepts",
         numbers=tuple(map(_pooled_number, zip(*(line.numbers for line in part), strict=True))),
-        broken=_weighted([line.broken for line in part], sizes),
-        collapsed=_weighted([line.collapsed for line in part], sizes),
+        broken=_weighted_mean([line.broken for line in part], sizes),
+        collapsed=_weighted_mean([line.collapsed for line in part], sizes),
         errors=sum(line.errors for line in part),
         protocols=tuple(dict.fromkeys(digest for line in part for digest in line.protocols)),
         seconds=_sum(line.seconds for line in part),
@@ -202,42 +202,45 @@ def _pool(part: Sequence[Line]) -> Line:
 
 
 def _pooled_number(each: Sequence[Number | None]) -> Number | None:
-    found = [number for number in each if number]
-    if not found:
+    parts = [number for number in each if number]
+    if not parts:
         return None
-    column = found[0].column
-    weights = [number.judged if column.is_rate else 1 for number in found]
+    column = parts[0].column
+    weights = [number.judged if column.is_rate else 1 for number in parts]
     return Number(
         column,
-        value=sum(number.value * weight for number, weight in zip(found, weights, strict=True)) / sum(weights),
-        low=_end([number.low for number in found], weights),
-        high=_end([number.high for number in found], weights),
-        diff=_end([number.diff for number in found], weights),
-        diff_low=_end([number.diff_low for number in found], weights),
-        diff_high=_end([number.diff_high for number in found], weights),
-        hits=sum(number.hits or 0 for number in found) if column.is_rate else None,
-        pictures=sum(number.pictures for number in found),
-        errors=sum(number.errors for number in found),
+        value=sum(number.value * weight for number, weight in zip(parts, weights, strict=True)) / sum(weights),
+        low=_end([number.low for number in parts], weights),
+        high=_end([number.high for number in parts], weights),
+        diff=_end([number.diff for number in parts], weights),
+        diff_low=_end([number.diff_low for number in parts], weights),
+        diff_high=_end([number.diff_high for number in parts], weights),
+        hits=sum(number.hits or 0 for number in parts) if column.is_rate else None,
+        pictures=sum(number.pictures for number in parts),
+        judged=sum(number.judged for number in parts),
+        errors=sum(number.errors for number in parts),
     )
 
 
 def _end(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
     """A pooled difference, or an end of a pooled interval; None if one of its parts is not known."""
-    return None if None in values else _weighted(values, weights)
+    return None if None in values else _weighted_mean(values, weights)
 
 
-def _weighted(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
+def _weighted_mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
     """The mean of the values that are known, None if there is none."""
-    known = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None and weight]
-    return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None
+    pairs = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None and weight]
+    return sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs) if pairs else None
 
 
 def _sum(values: Iterable[Any]) -> Any:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    present = [value for value in values if value is not None]
+    return sum(present) if present else None
 
 
-def _between(column: Column, low: float | None, high: float | None, word: str, text: Callable[[float], str]) -> str:
+def _between(
+    column: TableColumn, low: float | None, high: float | None, word: str, text: Callable[[float], str]
+) -> str:
     if low is None or high is None:
         return ""
     return f"{text(low)}{word}{text(high)}".replace("\u202f%", "")

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import polars as pl
 from PIL import Image
 
-from turpentine.report.bench_lines import UNEDITED
+from turpentine.bench.lines import UNEDITED
 from turpentine.report.gallery import Shot
 from turpentine.report.pictures import data_uri, is_small
 from turpentine.tasks.groups import GROUPS, heading, is_kept
@@ -35,7 +35,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """The pictures of a method, for each column one for each seed; a text where an error is in a picture's place."""
 
     method: str
@@ -52,7 +52,7 @@ class Grid:
     name: str
     is_wanted: bool
     heads: tuple[Head, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
     left_out: int
 
 
@@ -63,8 +63,10 @@ def grids(results: pl.DataFrame, picture: Picture, amplifies: bool = False) -> l
     results: as `results.parquet` has them. amplifies: is what the edits are for to be shown more often, not less?
     """
     present = [group for group in GROUPS if group in set(results["group"])]
-    kept = [group for group in present if is_kept(group)]
-    return [_grid(results, group, picture, amplifies) for group in present if not is_kept(group) or group in kept[:1]]
+    preserved = [group for group in present if is_kept(group)]
+    return [
+        _grid(results, group, picture, amplifies) for group in present if not is_kept(group) or group in preserved[:1]
+    ]
 
 
 def _grid(results: pl.DataFrame, group: str, picture: Picture, amplifies: bool) -> Grid:
@@ -76,12 +78,12 @@ def _grid(results: pl.DataFrame, group: str, picture: Picture, amplifies: bool) 
     methods = rows.select("model", "method").unique(maintain_order=True).rows()
     methods.sort(key=lambda each: each[1] != "")  # the model as it is comes first
     has_models = len({model for model, _ in methods}) > 1
-    found = {tuple(row[key] for key in _KEY): row for row in rows.iter_rows(named=True)}
-    shown = tuple(
-        Row(_name(model, method, has_models), tuple(_cell(found, model, method, head, picture) for head in heads))
+    row_of = {tuple(row[key] for key in _KEY): row for row in rows.iter_rows(named=True)}
+    grid_rows = tuple(
+        GridRow(_name(model, method, has_models), tuple(_cell(row_of, model, method, head, picture) for head in heads))
         for model, method in methods
     )
-    return Grid(heading(group), is_wanted, tuple(heads), shown, max(0, len(concepts) - CONCEPTS))
+    return Grid(heading(group), is_wanted, tuple(heads), grid_rows, max(0, len(concepts) - CONCEPTS))
 
 
 _KEY = ("model", "method", "concept", "prompt", "seed")
@@ -110,10 +112,10 @@ def _name(model: str, method: str, has_models: bool) -> str:
 
 
 def _cell(
-    found: dict[tuple[Any, ...], dict[str, Any]], model: str, method: str, head: Head, picture: Picture
+    row_of: dict[tuple[Any, ...], dict[str, Any]], model: str, method: str, head: Head, picture: Picture
 ) -> tuple[Shot | str, ...]:
     keys = [(model, method, head.concept, head.prompt, seed) for seed in head.seeds]
-    return tuple(_shot(found[key], picture) if key in found else "not asked for" for key in keys)
+    return tuple(_shot(row_of[key], picture) if key in row_of else "not asked for" for key in keys)
 
 
 def _shot(row: dict[str, Any], picture: Picture) -> Shot | str:

@@ -15,7 +15,7 @@ SHORT = 8
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptSet:
     """The prompts behind some numbers. digest: of the protocol that they make with the rest. concepts: of its lines."""
 
     digest: str
@@ -33,37 +33,39 @@ def protocol(table: Table) -> dict[str, str]:
     facts = dict(next(iter(table.protocols.values())))
     judges, seeds = facts.pop("judges"), facts.pop("seeds")
     facts.pop("cases")
-    drawn = {name.replace("_", " "): _text(value) for name, value in facts.items() if value not in (None, "")}
+    drawing = {name.replace("_", " "): _text(value) for name, value in facts.items() if value not in (None, "")}
     return {
-        **drawn,
+        **drawing,
         "seeds": seeds_text(seeds),
         **{f"judge {judge['name']}": _judge(judge) for judge in judges},
     }
 
 
-def asked(table: Table) -> list[Asked]:
+def prompt_sets(table: Table) -> list[PromptSet]:
     """The protocols of the table, which differ in their prompts only."""
     concepts: dict[str, dict[str, None]] = {}
     for digest, concept in table.rows.select("protocol", "concept").unique(maintain_order=True).iter_rows():
         concepts.setdefault(digest, {})[concept] = None
-    return [Asked(digest, facts["cases"], tuple(concepts.get(digest, ()))) for digest, facts in table.protocols.items()]
+    return [
+        PromptSet(digest, facts["cases"], tuple(concepts.get(digest, ()))) for digest, facts in table.protocols.items()
+    ]
 
 
 def citation(table: Table, sha256: str) -> str:
     """How to cite a number of the table. sha256: of `results.parquet`."""
     name = f"bench “{table.title}”" if table.title else "bench"
-    digests = ", ".join(each.short for each in asked(table))
+    digests = ", ".join(each.short for each in prompt_sets(table))
     word = "protocol" if len(table.protocols) == 1 else "protocols"
     return f"Turpentine {turpentine.__version__}, {name}, {word} {digests}, results.parquet SHA-256 {sha256}."
 
 
 def settings(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, str]]]:
     """Each method with its settings as texts, once. methods: names and facts, as `bench.methods.facts_of` has them."""
-    told = [
+    sections = [
         (name, {key: _text(shown_setting(value)) for key, value in facts["settings"].items()})
         for name, facts in methods
     ]
-    return [each for index, each in enumerate(told) if each not in told[:index]]
+    return [each for index, each in enumerate(sections) if each not in sections[:index]]
 
 
 def _judge(judge: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report.fake_table import rate, score, table
 
-from turpentine.report.bench_lines import columns, lines, pooled
-from turpentine.report.bench_scatter import Point, Scatter, scatter
+from turpentine.bench.lines import columns, lines, pooled
+from turpentine.report.scatter import Point, Scatter, scatter
 
 COUNTS = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10)), min_size=1, max_size=8)
 
@@ -49,7 +49,7 @@ def test_points_and_intervals_stand_where_their_values_are() -> None:
     assert point.along is not None
     assert point.across.high < point.x < point.across.low
     assert point.along.high < point.y < point.along.low
-    assert "Asked for by name 20\u202f% (6–51)" in point.told
+    assert "Asked for by name 20\u202f% (6–51)" in point.tooltip
 
 
 def test_better_is_up_and_to_the_right_whichever_way_a_measure_counts() -> None:

@@ -7,16 +7,16 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from turpentine.bench.lines import Line, Number, amplifies, columns, lines
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
 from turpentine.core.safe_text import safe_name
-from turpentine.report.bench_facts import citation, protocol, settings
-from turpentine.report.bench_failures import failures_of
-from turpentine.report.bench_lines import Line, Number, amplifies, columns, lines
+from turpentine.report.facts import citation, protocol, settings
+from turpentine.report.failures import failures_of
 from turpentine.report.markdown import escaped, markdown_table
-from turpentine.runs.edit_store import Made
+from turpentine.runs.edit_store import EditRecord
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import Results
 from turpentine.runs.store import Store
@@ -24,23 +24,23 @@ from turpentine.runs.store import Store
 CARDS = "cards"
 
 
-def model_card(table: Table, cell: str, made: Made | None = None, *, sha256: str = "") -> str:
+def model_card(table: Table, cell: str, entry: EditRecord | None = None, *, sha256: str = "") -> str:
     """The card of the model that a line of the table is of, as Markdown: what was done, the numbers, what to heed.
 
-    cell: the line's id, as in the table's rows. made: what is known of its edit, such as `store.changes.made` gives.
+    cell: the line's id, as in the table's rows. entry: what is known of its edit, such as `store.edits.record` gives.
     sha256: of `results.parquet`. Raises BadArgument if no line has the id, or if it is of the unedited model.
     """
     each = lines(table)
     line = next((line for line in each if line.cells == (cell,)), None)
     if line is None or line.is_unedited:
-        known = ", ".join(line.cells[0] for line in each if not line.is_unedited)
-        raise BadArgument(f"No edited model of this table has the id {cell!r}: there are {known or 'none'}.")
+        ids = ", ".join(line.cells[0] for line in each if not line.is_unedited)
+        raise BadArgument(f"No edited model of this table has the id {cell!r}: there are {ids or 'none'}.")
     verb = "amplified" if amplifies(columns(table)) else "erased"
     parts = [
         _front_matter(line),
         f"# {escaped(line.model)} with {escaped(line.concept)} {verb}",
         f"{escaped(line.method)} changed {escaped(line.model)}; all else is as in that model.",
-        *_made(line, made),
+        *_settings_table(line, entry),
         "## What was measured",
         *_numbers(line),
         "## What to heed",
@@ -61,12 +61,12 @@ def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) 
     folder = store.folder / CARDS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for cell in plan.cells:
-        if cell.recipe is None:
+    for condition in plan.conditions:
+        if condition.edit_spec is None:
             continue
-        name = safe_name(f"{cell.method} {cell.concept}")
-        card = model_card(table, cell.id, store.changes.made(cell.recipe), sha256=results.sha256)
-        with write_whole(folder / f"{name}-{cell.id}.md") as aside:
+        name = safe_name(f"{condition.method} {condition.concept}")
+        card = model_card(table, condition.id, store.edits.record(condition.edit_spec), sha256=results.sha256)
+        with write_whole(folder / f"{name}-{condition.id}.md") as aside:
             aside.write_text(card, encoding="utf-8")
     return folder
 
@@ -78,26 +78,26 @@ def _front_matter(line: Line) -> str:
     return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in facts.items()), "---"])
 
 
-def _made(line: Line, made: Made | None) -> Iterator[str]:
-    if made is None:
+def _settings_table(line: Line, entry: EditRecord | None) -> Iterator[str]:
+    if entry is None:
         return
-    ((_, values),) = settings([(line.method, {"settings": made.settings})])
-    told = {"method": made.method, "edit": made.id, **values}
-    yield markdown_table(("setting", "value"), ((escaped(name), escaped(text)) for name, text in told.items()))
+    ((_, values),) = settings([(line.method, {"settings": entry.settings})])
+    texts = {"method": entry.method, "edit": entry.id, **values}
+    yield markdown_table(("setting", "value"), ((escaped(name), escaped(text)) for name, text in texts.items()))
 
 
 def _numbers(line: Line) -> Iterator[str]:
     rows = [
-        (escaped(found.column.heading), _with_span(found.text, found.span), _change(found), str(found.pictures))
-        for found in line.numbers
-        if found
+        (escaped(number.column.heading), _with_span(number.text, number.span), _change(number), str(number.pictures))
+        for number in line.numbers
+        if number
     ]
     yield markdown_table(("prompts", "now", "change from the unedited model", "pictures"), rows)
     yield "Rates are in percent, changes of rates in points; 95 % intervals are in brackets."
 
 
-def _change(found: Number) -> str:
-    return _with_span(found.change, found.change_span) or "–"
+def _change(number: Number) -> str:
+    return _with_span(number.change, number.change_span) or "–"
 
 
 def _with_span(text: str, span: str) -> str:
@@ -106,10 +106,10 @@ def _with_span(text: str, span: str) -> str:
 
 def _heed(line: Line, each: Sequence[Line]) -> Iterator[str]:
     """The line's own failures, and what no number of it says."""
-    told = [f"{kind.name}: {failure.told}" for kind in failures_of(line, each) for failure in kind.worst]
+    texts = [f"{kind.name}: {failure.sentence}" for kind in failures_of(line, each) for failure in kind.worst]
     if line.errors:
-        told.append(f"{line.errors} pictures could not be drawn or judged, and are in no rate")
+        texts.append(f"{line.errors} pictures could not be drawn or judged, and are in no rate")
     if line.broken is not None:
-        told.append(f"Blank pictures or noise: {percent(line.broken)}")
-    told.append("The intervals say what other seeds might give, not other prompts, nor prompts made to bring it back")
-    yield "\n".join(f"- {escaped(text)}." for text in told)
+        texts.append(f"Blank pictures or noise: {percent(line.broken)}")
+    texts.append("The intervals say what other seeds might give, not other prompts, nor prompts made to bring it back")
+    yield "\n".join(f"- {escaped(text)}." for text in texts)

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from turpentine.bench.table import SCHEMA, Table
-from turpentine.report.bench_board import board
-from turpentine.report.bench_files import to_csv, to_latex, to_markdown, write_table
+from turpentine.report.board import board
+from turpentine.report.table_files import to_csv, to_latex, to_markdown, write_table
 
 FACTS = {
     "steps": 20,

@@ -13,7 +13,7 @@ from report.page import HOSTILE, Page
 from turpentine.bench import Case
 from turpentine.concepts import Concept
 from turpentine.report import write_bench_report
-from turpentine.report.bench import render_bench
+from turpentine.report.table_page import render_bench
 
 SKILL = {
     "": {},

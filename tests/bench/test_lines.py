@@ -4,7 +4,7 @@ import pytest
 from report.fake_table import rate, score, table
 
 from turpentine.bench import wilson
-from turpentine.report.bench_lines import UNEDITED, columns, lines, pooled
+from turpentine.bench.lines import UNEDITED, columns, lines, pooled
 
 
 def test_columns_are_the_groups_in_order_and_their_measures() -> None:

@@ -9,6 +9,7 @@ from turpentine.concepts import Concept
 from turpentine.emoji.captions import vocabulary
 from turpentine.emoji.lexicon import look_up
 from turpentine.emoji.world import COLOURS, NEIGHBOURS, OBJECTS, PALETTES, SCENES, STYLES, TEN, WORKS
+from turpentine.tasks.erasure_cases import named_concept, with_truth
 
 EVERYTHING = [*OBJECTS, *STYLES, *COLOURS, *PALETTES, *SCENES, *(work.title for work in WORKS)]
 MOST_PICTURES = 400
@@ -163,3 +164,27 @@ def test_plain_cases_have_no_truth() -> None:
     assert labels(cases, "erased") == {"Van Gogh"}
     assert labels(cases, "neighbour") == {"Monet"}
     assert len(labels(cases, "object")) == 10
+
+
+def test_plain_cases_ask_for_others_of_the_kind_and_not_for_the_concept_again() -> None:
+    cases = plain_cases(Concept("Van Gogh", "artist"))
+    assert "Claude Monet" in labels(cases, "other")
+    assert labels(cases, "other").isdisjoint({"Van Gogh"})
+    cases = plain_cases(Concept("church"))
+    assert len(labels(cases, "other")) == 9
+    assert labels(cases, "object") == set()
+
+
+def test_a_case_keeps_the_truth_that_a_judge_can_tell_and_else_gets_that_of_another() -> None:
+    cases = [Case("erased", "church", "a church", "object", "church"), Case("other", "dog", "a dog", "style", "ink")]
+    places = {"ink": ("class", "ink drawing")}
+    judged = with_truth(cases, ["object", "class"], places.get)
+    assert [(case.attribute, case.wanted) for case in judged] == [("object", "church"), ("class", "ink drawing")]
+    assert with_truth(cases, [], lambda text: None)[0].attribute is None
+
+
+def test_a_text_that_many_models_know_has_its_kind() -> None:
+    assert named_concept("van gogh") == Concept("van gogh", "artist")
+    assert named_concept("watercolour").kind == "style"
+    assert named_concept("noto style") == world_concept("noto style")
+    assert named_concept("unicorn") == Concept("unicorn")

@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 
+from turpentine.bench.lines import Line, amplifies, columns, lines, pooled
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_whole
-from turpentine.report import bench_facts
-from turpentine.report.bench_failures import failures
-from turpentine.report.bench_grid import Picture, grids
-from turpentine.report.bench_lines import Line, amplifies, columns, lines, pooled
-from turpentine.report.bench_scatter import HEIGHT, WIDTH, scatter
+from turpentine.report import facts
+from turpentine.report.failures import failures
+from turpentine.report.grid import Picture, grids
+from turpentine.report.scatter import HEIGHT, WIDTH, scatter
 from turpentine.report.template import fill
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
@@ -44,7 +44,7 @@ def write_bench_report(
         table,
         results.frame,
         store.picture,
-        methods=[(recipe.name, facts_of(recipe.method)) for recipe in plan.recipes],
+        methods=[(edit_spec.name, facts_of(edit_spec.method)) for edit_spec in plan.edit_specs],
         sha256=results.sha256,
         command=command,
     )
@@ -68,29 +68,29 @@ def render_bench(
     results: the rows of `results.parquet`, and sha256: of that file. picture: gives a picture by its name. methods:
     names of the methods with their facts, as `bench.methods.facts_of` has them.
     """
-    shown, each = columns(table), lines(table)
+    all_columns, each = columns(table), lines(table)
     whole = pooled(each)
     has_parts = len(each) > len(whole)
     return fill(
-        "bench.html",
+        "table_page.html",
         script="sort.js",
         title=table.title or "Bench",
         lead=_lead(each, results),
-        columns=shown,
+        columns=all_columns,
         failures=failures(each, results),
-        scatter=scatter(shown, whole, each if has_parts else ()),
+        scatter=scatter(all_columns, whole, each if has_parts else ()),
         width=WIDTH,
         height=HEIGHT,
         whole=whole if has_parts else [],
         each=each,
         has_collapse=any(line.collapsed is not None for line in each),
-        grids=grids(results, picture, amplifies(shown)),
-        protocol=bench_facts.protocol(table),
-        asked=bench_facts.asked(table),
-        settings=bench_facts.settings(methods),
-        citation=bench_facts.citation(table, sha256),
+        grids=grids(results, picture, amplifies(all_columns)),
+        protocol=facts.protocol(table),
+        prompt_sets=facts.prompt_sets(table),
+        settings=facts.settings(methods),
+        citation=facts.citation(table, sha256),
         command=command,
-        short=bench_facts.SHORT,
+        short=facts.SHORT,
     )
 
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from turpentine.bench.lines import UNEDITED, Line, Number, amplifies
 from turpentine.core.formatting import percent
-from turpentine.report.bench_lines import UNEDITED, Line, Number
 from turpentine.tasks.groups import is_kept
 
-SHOWN = 8
+LIMIT = 8
 """Failures of a kind on a page, the worst first."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that went wrong. who: the method and the concept. told: what, in a sentence's end."""
+    """One thing that went wrong. who: the method and the concept. sentence: what, as a sentence's end."""
 
     who: str
-    told: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,19 @@ def failures_of(line: Line, lines: Sequence[Line]) -> list[Failures]:
 
 
 def _kinds(edited: Sequence[Line], lines: Sequence[Line]) -> Iterator[Failures]:
-    yield _kind("Broken, not erased", "A model that draws nothing shows no concept either.", _broken(edited, lines))
+    is_amplified = amplifies([number.column for line in lines for number in line.numbers if number])
+    yield _kind(
+        "Broken" if is_amplified else "Broken, not erased",
+        "A model that draws nothing shows no concept either.",
+        _broken(edited, lines),
+    )
     yield _kind("No effect", "What was to change is as before, as far as the pictures tell.", _unchanged(edited))
     yield _kind("Damage", "What was to stay is worse than before, beyond chance.", _damage(edited))
 
 
-def _kind(name: str, what: str, found: Iterator[Failure]) -> Failures:
-    listed = list(found)
-    return Failures(name, what, tuple(listed[:SHOWN]), len(listed))
+def _kind(name: str, what: str, candidates: Iterator[Failure]) -> Failures:
+    listed = list(candidates)
+    return Failures(name, what, tuple(listed[:LIMIT]), len(listed))
 
 
 def _errors(results: pl.DataFrame) -> Iterator[Failure]:
@@ -69,14 +74,14 @@ def _errors(results: pl.DataFrame) -> Iterator[Failure]:
 def _broken(edited: Sequence[Line], lines: Sequence[Line]) -> Iterator[Failure]:
     """Lines with more blank pictures and noise, or more prompts with one picture only, than the unedited model has."""
     before = {(line.model, line.concept): line for line in lines if line.is_unedited}
-    found = []
+    candidates = []
     for line in edited:
         base = before.get((line.model, line.concept))
         broken, collapsed = (_more(line, base, name) for name in ("broken", "collapsed"))
         if broken or collapsed:
-            found.append((line, ", ".join(filter(None, [broken, collapsed]))))
-    for line, told in sorted(found, key=lambda each: -max(each[0].broken or 0, each[0].collapsed or 0)):
-        yield Failure(_who(line.method, line.concept), told)
+            candidates.append((line, ", ".join(filter(None, [broken, collapsed]))))
+    for line, sentence in sorted(candidates, key=lambda each: -max(each[0].broken or 0, each[0].collapsed or 0)):
+        yield Failure(_who(line.method, line.concept), sentence)
 
 
 _BROKEN = {"broken": "blank or noise: {}", "collapsed": "one picture for all seeds of a prompt: {}"}
@@ -91,33 +96,33 @@ def _more(line: Line, base: Line | None, name: str) -> str:
 
 
 def _unchanged(edited: Sequence[Line]) -> Iterator[Failure]:
-    found = [
+    candidates = [
         (line, number)
         for line in edited
         for number in line.numbers
         if number and not is_kept(number.column.group) and number.column.better and number.diff is not None
         if number.tone != "gone"
     ]
-    for line, number in sorted(found, key=lambda each: -each[1].value):
-        yield Failure(_who(line.method, line.concept), _told(number))
+    for line, number in sorted(candidates, key=lambda each: -each[1].value):
+        yield Failure(_who(line.method, line.concept), _sentence(number))
 
 
 def _damage(edited: Sequence[Line]) -> Iterator[Failure]:
-    found = [
+    candidates = [
         (line, number)
         for line in edited
         for number in line.numbers
         if number and is_kept(number.column.group) and number.tone == "worse"
     ]
-    for line, number in sorted(found, key=lambda each: -abs(each[1].diff or 0)):
-        yield Failure(_who(line.method, line.concept), _told(number))
+    for line, number in sorted(candidates, key=lambda each: -abs(each[1].diff or 0)):
+        yield Failure(_who(line.method, line.concept), _sentence(number))
 
 
 def _edited(lines: Sequence[Line]) -> list[Line]:
     return [line for line in lines if not line.is_unedited]
 
 
-def _told(number: Number) -> str:
+def _sentence(number: Number) -> str:
     span = f" ({number.span})" if number.span else ""
     change = f", {number.change} ({number.change_span})" if number.change_span else ""
     return f"{number.column.heading}: {number.text}{span}{change}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from turpentine.report.bench_lines import Column, Line, Number
+from turpentine.bench.lines import Line, Number, TableColumn
 from turpentine.tasks.groups import is_kept
 
 WIDTH, HEIGHT = 720, 460
@@ -22,7 +22,7 @@ class Axis:
     ticks: places on it, and what they say. start, stop: its two places.
     """
 
-    column: Column
+    column: TableColumn
     ends: tuple[float, float]
     start: float
     stop: float
@@ -58,7 +58,7 @@ class Point:
     across: Whisker | None
     along: Whisker | None
     name: str
-    told: str
+    tooltip: str
     is_unedited: bool
     is_front: bool
     is_single: bool
@@ -77,19 +77,19 @@ class Scatter:
     front: tuple[tuple[float, float], ...]
 
 
-def scatter(columns: Sequence[Column], methods: Sequence[Line], singles: Sequence[Line]) -> Scatter | None:
+def scatter(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Sequence[Line]) -> Scatter | None:
     """The drawing of what is to change against what is to stay; None where one is missing.
 
     The first is the first measure of what is to change, the second that with the most pictures of what is to stay.
     methods: lines that get a name and take part in the front. singles: lines that are drawn small behind them.
     The better values are up and to the right, whichever way a measure counts.
     """
-    behind = [line for line in singles if line not in methods]
-    pairs = list(_pairs(columns, methods, behind))
+    small = [line for line in singles if line not in methods]
+    pairs = list(_pairs(columns, methods, small))
     if all(pair.is_single for pair in pairs):
         return None
     across = _axis([pair.gone for pair in pairs], _LEFT, _RIGHT)
-    along = _axis([pair.kept for pair in pairs], _BOTTOM, _TOP)
+    along = _axis([pair.preserved for pair in pairs], _BOTTOM, _TOP)
     front = _front([pair for pair in pairs if not pair.is_single and not pair.line.is_unedited])
     points = [_point(pair, across, along, pair in front) for pair in pairs]
     edge = sorted((point.x, point.y) for point in points if point.is_front)
@@ -102,14 +102,14 @@ class _Pair:
 
     line: Line
     gone: Number
-    kept: Number
+    preserved: Number
     is_single: bool
 
     @property
     def goodness(self) -> tuple[float, float]:
         """Both numbers, turned so that more is better."""
-        gone, kept = (n.value if n.column.better == "higher" else -n.value for n in (self.gone, self.kept))
-        return gone, kept
+        gone, preserved = (n.value if n.column.better == "higher" else -n.value for n in (self.gone, self.preserved))
+        return gone, preserved
 
     def is_outdone_by(self, other: _Pair) -> bool:
         """Is the other one as good in both, and better in one?"""
@@ -117,25 +117,25 @@ class _Pair:
         return theirs != mine and theirs[0] >= mine[0] and theirs[1] >= mine[1]
 
 
-def _pairs(columns: Sequence[Column], methods: Sequence[Line], singles: Sequence[Line]) -> Iterator[_Pair]:
+def _pairs(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Sequence[Line]) -> Iterator[_Pair]:
     """The lines that have both numbers, those that are drawn behind first."""
     judged = [index for index, column in enumerate(columns) if column.better]
     gone = [index for index in judged if not is_kept(columns[index].group)]
-    kept = [index for index in judged if is_kept(columns[index].group)]
-    if not gone or not kept:
+    preserved = [index for index in judged if is_kept(columns[index].group)]
+    if not gone or not preserved:
         return
-    most = max(kept, key=lambda index: sum(number.pictures for line in methods if (number := line.numbers[index])))
+    most = max(preserved, key=lambda index: sum(number.pictures for line in methods if (number := line.numbers[index])))
     for line in (*singles, *methods):
         first, second = line.numbers[gone[0]], line.numbers[most]
         if first and second:
             yield _Pair(line, first, second, line in singles)
 
 
-def _axis(found: Sequence[Number], start: float, stop: float) -> Axis:
+def _axis(numbers: Sequence[Number], start: float, stop: float) -> Axis:
     """An axis that holds all values and their intervals: 0 to 1 for a rate, else a little more than they need."""
-    column = found[0].column
-    known = [value for number in found for value in (number.value, number.low, number.high) if value is not None]
-    low, high = (0.0, 1.0) if column.is_rate else _with_room(min(known), max(known))
+    column = numbers[0].column
+    values = [value for number in numbers for value in (number.value, number.low, number.high) if value is not None]
+    low, high = (0.0, 1.0) if column.is_rate else _with_room(min(values), max(values))
     return Axis(column, (high, low) if column.better == "lower" else (low, high), start, stop)
 
 
@@ -153,18 +153,18 @@ def _point(pair: _Pair, across: Axis, along: Axis, is_front: bool) -> Point:
     name = f"{pair.line.method}, {pair.line.concept}" if pair.is_single else pair.line.method
     return Point(
         x=across(pair.gone.value),
-        y=along(pair.kept.value),
+        y=along(pair.preserved.value),
         across=_whisker(across, pair.gone),
-        along=_whisker(along, pair.kept),
+        along=_whisker(along, pair.preserved),
         name=name,
-        told=f"{name}: {_told(pair.gone)}; {_told(pair.kept)}",
+        tooltip=f"{name}: {_tooltip(pair.gone)}; {_tooltip(pair.preserved)}",
         is_unedited=pair.line.is_unedited,
         is_front=is_front,
         is_single=pair.is_single,
     )
 
 
-def _told(number: Number) -> str:
+def _tooltip(number: Number) -> str:
     return f"{number.column.heading} {number.text}" + (f" ({number.span})" if number.span else "")
 
 

@@ -8,10 +8,12 @@ from report.page import HOSTILE
 
 from turpentine.core.errors import BadArgument
 from turpentine.report import model_card
-from turpentine.runs.edit_store import Made
+from turpentine.runs.edit_store import EditRecord
 
 GOOD = (-0.8, -0.9, -0.6)
-MADE = Made("ESD", {"steps": 150, "sites": "x", "window": [0.0, 1.0]}, ["church"], "e.safetensors", "ab" * 32, 9.0, 900)
+MADE = EditRecord(
+    "ESD", {"steps": 150, "sites": "x", "window": [0.0, 1.0]}, ["church"], "e.safetensors", "ab" * 32, 9.0, 900
+)
 TABLE = table(
     rate("", "erased", 9, 10),
     rate("esd-x", "erased", 1, 10, GOOD),

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 from turpentine.bench import ErasureResult
+from turpentine.bench.lines import lines
 from turpentine.core.atomic_files import write_whole
 from turpentine.report import code, gallery, recipe, story
+from turpentine.report.failures import failures
 from turpentine.report.template import fill
 
 
@@ -26,14 +28,16 @@ def write_report(result: ErasureResult, path: str | os.PathLike[str] | None = No
 def render_erasure(result: ErasureResult, *, command: str = "") -> str:
     """The page of an erasure as HTML."""
     return fill(
-        "erasure.html",
+        "run_page.html",
         title=story.title(result),
         goal=result.goal,
         done=story.DONE[result.goal],
         lead=story.lead(result),
         tiles=story.tiles(result),
         tables=story.tables(result),
-        broken=story.broken(result),
+        soundness=story.soundness(result),
+        failures=failures(lines(result.table), result.rows),
+        measures=story.measures(result),
         sections=gallery.sections(result),
         facts=recipe.facts(result),
         settings=recipe.settings(result),
@@ -41,5 +45,5 @@ def render_erasure(result: ErasureResult, *, command: str = "") -> str:
         code=code.again(result),
         use=code.use(result),
         sources=recipe.sources(result),
-        has_truth=any(change.before for change in result.comparison.labels),
+        has_truth=any(effect.before for effect in result.effects.labels),
     )

@@ -49,7 +49,6 @@ from turpentine.explain import (
     Unfolding,
 )
 from turpentine.explain._codes import WINDOWS
-from turpentine.explain.agreement import spearman
 from turpentine.explain.cache import Kept, circumstances
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
 from turpentine.explain.tour import GROUPS
@@ -57,6 +56,7 @@ from turpentine.judges import EmojiJudge
 from turpentine.judges.base import hits
 from turpentine.models import Site
 from turpentine.models.site_table import short_names
+from turpentine.stats.correlation import spearman, spearman_interval
 from turpentine.stats.intervals import Rate, mean_score
 
 PROMPTS = asked(times=2)
@@ -206,16 +206,10 @@ def peaks(found: Unfolding) -> str:
         at.append((value * np.arange(len(value))).sum() / value.sum())
         size.append(float(site.resolution or 0))
     head = ["module", "works at", "largest in step", *(f"quarter {number}, %" for number in (1, 2, 3, 4))]
-    r, (low, high) = spearman(np.array(size), np.array(at)), resampled(np.array(size), np.array(at))
+    sizes, times = np.array(size), np.array(at)
+    r, (low, high) = spearman(sizes, times), spearman_interval(sizes, times, rounds=1000)
     said = f"Rank correlation of resolution and mean time over the modules: {r:.2f} ({low:.2f} to {high:.2f})."
     return f"{table(head, rows)}\n\n{said}"
-
-
-def resampled(a: np.ndarray, b: np.ndarray, rounds: int = 1000) -> tuple[float, float]:
-    """The ends of the interval of `spearman` by a bootstrap, without the resamples that are all alike."""
-    drawn = np.random.default_rng(0).integers(len(a), size=(rounds, len(a)))
-    low, high = np.nanpercentile([spearman(a[some], b[some]) for some in drawn], [2.5, 97.5])
-    return float(low), float(high)
 
 
 def deblurring(severed: Interventions, swapped: Interventions) -> str:

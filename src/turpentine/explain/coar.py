@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -21,7 +20,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from turpentine.attribution import Objective, attribute
-from turpentine.attribution.approximation import pearson
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
 from turpentine.explain.cache import parts_of
@@ -30,9 +28,9 @@ from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Model
 from turpentine.models.sites import DENOISER, Site, Sites
 from turpentine.models.trajectory import Trajectory
-from turpentine.stats.intervals import Estimate
+from turpentine.stats.correlation import pearson
+from turpentine.stats.intervals import CONFIDENCE, Estimate
 
-CONFIDENCE = 0.95
 AT_ONCE = 10
 """Ablations that are kept together."""
 
@@ -149,7 +147,7 @@ class Regressed(Finding):
 
     def agreement(self, one: str, other: str = "measured") -> Estimate:
         """Pearson's r of two of the columns score, measured and cad over the modules, with its 95 % interval."""
-        return Estimate(*pearson(self.table[one].to_numpy(), self.table[other].to_numpy()))
+        return pearson(self.table[one].to_numpy(), self.table[other].to_numpy())
 
     def plot(self) -> Figure:
         """Regression and first order, each against the measured fall."""
@@ -190,21 +188,17 @@ def fitted(kept: Intact, values: Values) -> tuple[Weights, Weights]:
 
     t·√(s²·(XᵀX)⁻¹_cc), of trials − modules − 1 degrees of freedom.
     """
+    from scipy.stats import t
+
     design = _design(kept)
     found, *_ = np.linalg.lstsq(design, values, rcond=None)
     freedom = len(values) - design.shape[1]
     variance = ((values - design @ found) ** 2).sum() / freedom * np.linalg.inv(design.T @ design).diagonal()
-    return found[:-1], _t(freedom) * np.sqrt(variance[:-1])
+    return found[:-1], t.ppf(0.5 + CONFIDENCE / 2, freedom) * np.sqrt(variance[:-1])
 
 
 def _design(kept: Intact) -> Float[np.ndarray, "trial column"]:
     return np.concatenate([kept.astype(float), np.ones((len(kept), 1))], axis=1)
-
-
-def _t(freedom: int) -> float:
-    """Student's quantile by two terms of its expansion about the normal one (Fisher and Cornish 1960)."""
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def _zeros(model: Model, gone: Sequence[Site]) -> dict[str, Tensor]:

@@ -182,7 +182,7 @@ class MethodContract:
         assert np.abs(together - apart).max() <= 2
 
     def test_it_stacks(self, model: Model, result: MethodResult) -> None:
-        """MethodResult over another edit it says so; and whichever comes off first, the base is left."""
+        """Made over another edit it says so; and whichever comes off first, the base is left."""
         weights, other = weights_hash(model), _other(model)
         with other.on(model):
             over = self.method()(model, self.concept)

@@ -152,14 +152,14 @@ def test_a_fault_is_found(method: type[Shrink], promise: str, tmp_path: Path) ->
     contract = TestShrink()
     contract.method = method  # type: ignore[method-assign]
     model = Model(tiny_sd1(), "sd1")
-    given = {"model": model, "tmp_path": tmp_path, "dtype": torch.float16, "made": None}
+    given = {"model": model, "tmp_path": tmp_path, "dtype": torch.float16, "result": None}
     test = getattr(contract, f"test_{promise}")
     torch.manual_seed(99)  # whatever tests before it leave the random states at
-    asked = inspect.signature(test).parameters
-    if "made" in asked:
-        given["made"] = make(method(), model, contract.concept)
+    parameters = inspect.signature(test).parameters
+    if "result" in parameters:
+        given["result"] = make(method(), model, contract.concept)
     with pytest.raises((AssertionError, pytest.fail.Exception, BadArgument)):
-        test(**{name: given[name] for name in asked})
+        test(**{name: given[name] for name in parameters})
 
 
 def test_every_method_that_erases_is_under_contract() -> None:

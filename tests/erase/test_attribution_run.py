@@ -10,7 +10,7 @@ import torch
 
 from turpentine.attribution import Objective, attribute
 from turpentine.core.parts import Parts
-from turpentine.core.progress import Counter
+from turpentine.core.progress import Tracker
 from turpentine.erase._attribution_run import ResumableAttribution
 from turpentine.erase._training.training import TRAINED_ROW
 from turpentine.models import Model
@@ -25,23 +25,23 @@ def objective(model: Model) -> Objective:
     return Objective.denoising(model, latents, PROMPTS, seeds=[1, 2, 3])
 
 
-def counter(reports: list[int] | None = None) -> Counter:
-    return Counter(None if reports is None else lambda done, total: reports.append(done), TRAINED_ROW * POINTS)
+def tracker(reports: list[int] | None = None) -> Tracker:
+    return Tracker(None if reports is None else lambda done, total: reports.append(done), TRAINED_ROW * POINTS)
 
 
-def interrupting(at: int) -> Counter:
-    """A counter that sends Ctrl-C once so many rows are done."""
+def interrupting(at: int) -> Tracker:
+    """A tracker that sends Ctrl-C once so many rows are done."""
 
     def report(done: int, total: int) -> None:
         if done == at:
             signal.raise_signal(signal.SIGINT)
 
-    return Counter(report, TRAINED_ROW * POINTS)
+    return Tracker(report, TRAINED_ROW * POINTS)
 
 
 def test_it_is_the_plain_attribution(sd1: Model) -> None:
     reports: list[int] = []
-    run = ResumableAttribution(Parts(None, None), 0, counter(reports))
+    run = ResumableAttribution(Parts(None, None), 0, tracker(reports))
     found = run.attribution(sd1, objective(sd1), NAMES, batch_size=2)
     plain = attribute(
         sd1, objective(sd1), sd1.sites.named([name.removesuffix(".weight") for name in NAMES]), batch_size=2
@@ -58,22 +58,22 @@ def test_the_points_are_made_once_and_counted_when_they_are_read(sd1: Model, tmp
         made.append(1)
         return objective(sd1)
 
-    first = ResumableAttribution(Parts(tmp_path, {}), 0, counter()).objective(sd1, PROMPTS, -1.0, 5, make)
-    counting = counter()
+    first = ResumableAttribution(Parts(tmp_path, {}), 0, tracker()).objective(sd1, PROMPTS, -1.0, 5, make)
+    counting = tracker()
     again = ResumableAttribution(Parts(tmp_path, {}), 0, counting).objective(sd1, PROMPTS, -1.0, 5, make)
     assert len(made) == 1 and counting.done == 5
     assert again.sign == first.sign
     assert all(torch.equal(getattr(again, name), getattr(first, name)) for name in ("x", "t", "target", "row"))
-    other = ResumableAttribution(Parts(tmp_path, {}), 1, counter()).objective(sd1, PROMPTS, -1.0, 5, make)
+    other = ResumableAttribution(Parts(tmp_path, {}), 1, tracker()).objective(sd1, PROMPTS, -1.0, 5, make)
     assert len(made) == 2 and len(other) == len(first), "another concept has points of its own"
 
 
 def test_ctrl_c_stops_between_two_batches_and_the_rest_is_the_same(sd1: Model, tmp_path: Path) -> None:
-    whole = ResumableAttribution(Parts(None, None), 0, counter()).attribution(sd1, objective(sd1), NAMES, 2)
+    whole = ResumableAttribution(Parts(None, None), 0, tracker()).attribution(sd1, objective(sd1), NAMES, 2)
     with pytest.raises(KeyboardInterrupt, match=f"at 2 points; the same command goes on from {tmp_path}"):
         ResumableAttribution(Parts(tmp_path, {}), 0, interrupting(6)).attribution(sd1, objective(sd1), NAMES, 2)
     reports: list[int] = []
-    run = ResumableAttribution(Parts(tmp_path, {}), 0, counter(reports))
+    run = ResumableAttribution(Parts(tmp_path, {}), 0, tracker(reports))
     resumed = run.attribution(sd1, objective(sd1), NAMES, 2)
     assert reports == [6, 12, 18], "the first batch is read, not computed again"
     assert resumed.value == whole.value

@@ -52,15 +52,15 @@ def _subsets(attribution: Attribution, trials: int, share: float, seed: int) -> 
     ends = np.cumsum([alpha.numel() for alpha in attribution.alpha.values()])
     for trial in range(trials):
         generator = np.random.default_rng((seed, trial))
-        drawn = np.unique(generator.integers(ends[-1], size=max(1, round(share * ends[-1]))))
-        yield {name: torch.from_numpy(at) for name, at in _split(attribution, drawn, ends) if len(at)}
+        positions = np.unique(generator.integers(ends[-1], size=max(1, round(share * ends[-1]))))
+        yield {name: torch.from_numpy(at) for name, at in _split(attribution, positions, ends) if len(at)}
 
 
 def _split(
-    attribution: Attribution, drawn: Int[np.ndarray, " position"], ends: Int[np.ndarray, " weight"]
+    attribution: Attribution, positions: Int[np.ndarray, " position"], ends: Int[np.ndarray, " weight"]
 ) -> Iterator[tuple[str, Int[np.ndarray, " position"]]]:
     """Positions among all weights as positions in each."""
-    parts = np.split(drawn, np.searchsorted(drawn, ends[:-1]))
+    parts = np.split(positions, np.searchsorted(positions, ends[:-1]))
     for name, part, end in zip(attribution.alpha, parts, ends, strict=True):
         yield name, part - (end - attribution.alpha[name].numel())
 

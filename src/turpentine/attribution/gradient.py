@@ -65,11 +65,11 @@ class GradientSum:
         """All that a resumed sum needs."""
         return {"done": torch.tensor(self.done), "value": torch.tensor(self.value, dtype=torch.float64), **self._sums}
 
-    def restore(self, kept: Mapping[str, Tensor]) -> None:
+    def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a `state`, bit by bit."""
-        self.done, self.value = int(kept["done"]), float(kept["value"])
+        self.done, self.value = int(state["done"]), float(state["value"])
         for name, total in self._sums.items():
-            total.copy_(kept[name])
+            total.copy_(state[name])
 
     def _check(self, points: Objective, value: Tensor, gradients: tuple[Tensor, ...]) -> None:
         # One number to wait for, not one for each weight: on a GPU each would be a stop. The largest entry is finite

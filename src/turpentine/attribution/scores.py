@@ -76,12 +76,12 @@ class Attribution:
 
         A head has its own rows of the queries', keys' and values' weights, and its own columns of the output's.
         """
-        found = [
+        tables = [
             _table(parts).with_columns(pl.lit(head).alias("head"))
             for attention, heads in self._attentions()
             for head, parts in enumerate(self._head_parts(attention, heads))
         ]
-        return pl.concat(found) if found else _table(()).with_columns(pl.lit(0).alias("head"))
+        return pl.concat(tables) if tables else _table(()).with_columns(pl.lit(0).alias("head"))
 
     def weights(self, count: int = 100, sign: Literal["positive", "negative"] = "positive") -> pl.DataFrame:
         """The single weights with the largest positive α, or the largest negative.
@@ -89,13 +89,13 @@ class Attribution:
         Columns: `site`, the layer; `label`, `kind`; `row`, the output neuron or channel; `column`, the position in its
         row; `alpha`; `weight`, its value.
         """
-        found = [self._top(site, name, count, _SIGNS[sign]) for site, name in self._named("layer")]
-        return pl.concat(found).sort("alpha", descending=sign == "positive").head(count)
+        tables = [self._top(site, name, count, _SIGNS[sign]) for site, name in self._named("layer")]
+        return pl.concat(tables).sort("alpha", descending=sign == "positive").head(count)
 
     def predicted(self, positions: Mapping[str, Int[Tensor, " position"]]) -> float:
         """Σ α: how far J falls, to first order, when weights are set to 0, told by position in the flattened weight."""
-        found = ((self.alpha[name].flatten(), at) for name, at in positions.items())
-        return float(sum(alpha[at.to(alpha.device)].double().sum() for alpha, at in found))
+        zeroed = ((self.alpha[name].flatten(), at) for name, at in positions.items())
+        return float(sum(alpha[at.to(alpha.device)].double().sum() for alpha, at in zeroed))
 
     def _named(self, level: Level) -> Iterator[tuple[Site, str]]:
         """The name of each weight with the site that it is in; a lone layer is its own module."""
@@ -125,9 +125,9 @@ class Attribution:
         wide = self.alpha[name][0].numel()
         weight = self.model.parameter(name).detach().flatten()[at].float()
         place = {"row": at // wide, "column": at % wide, "alpha": alpha[at], "weight": weight}
-        told = {"site": site.name, "label": site.label, "kind": site.kind}
+        labels = {"site": site.name, "label": site.label, "kind": site.kind}
         rows = pl.DataFrame({key: each.cpu().numpy() for key, each in place.items()})
-        return rows.select(*(pl.lit(text).alias(key) for key, text in told.items()), pl.all())
+        return rows.select(*(pl.lit(text).alias(key) for key, text in labels.items()), pl.all())
 
 
 def _axis(attention: Site, name: str) -> int:

@@ -146,13 +146,13 @@ def find(name: str, kind: str | Collection[str] | None = None) -> Plugin:
         UnknownName: None is called so, and the nearest names are offered; or it is of another kind, and what is to be
             used in its place is said.
     """
-    known = plugins(kind)
-    if name in known:
-        return known[name]
+    candidates = plugins(kind)
+    if name in candidates:
+        return candidates[name]
     other = plugins().get(name)
     if other is not None:
         raise UnknownName(f"{name} {_USE[other.kind]}.")
-    raise UnknownName(f"No {_noun(kind)} is called {name!r}: {offer(name, known)}")
+    raise UnknownName(f"No {_noun(kind)} is called {name!r}: {offer(name, candidates)}")
 
 
 def find_class(name: str, kind: str | Collection[str] | None = METHODS) -> Plugin | None:

@@ -1,4 +1,4 @@
-"""Type of progress callbacks, and a counter that calls one."""
+"""Type of progress callbacks, and the tracker that calls one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ignore(units: int) -> None:
 
 
 @dataclass
-class Counter:
+class Tracker:
     """Count units of work as they are done, and report each to a progress callback.
 
     Args:
@@ -26,10 +26,10 @@ class Counter:
         done: Units done so far.
 
     Example:
-        >>> counter = Counter(lambda done, total: print(f"{done} of {total}"), total=3)
-        >>> counter.add()
+        >>> tracker = Tracker(lambda done, total: print(f"{done} of {total}"), total=3)
+        >>> tracker.add()
         1 of 3
-        >>> counter.add(2)
+        >>> tracker.add(2)
         3 of 3
     """
 

@@ -18,6 +18,7 @@ from turpentine.core.hashing import digest
 from turpentine.core.plugins import find_class
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Blend, Combination, Guidance, Model
+from turpentine.models.interface import TextToImage
 
 FORMAT = 1
 KIND = "guidance"
@@ -77,7 +78,7 @@ class GuidanceChange:
         concepts = ", ".join(concept.text for concept in self.provenance.concepts) or "no concept"
         return f"GuidanceChange({self.provenance.title} of {concepts}, strength {self.strength:g}, id {self.id[:12]})"
 
-    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
+    def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run of `rows` pictures; this makes it a `Guidance`."""
         return Blend(((self.guidance, self.strength),)).start(model, rows, guidance_scale, steps)
 
@@ -164,7 +165,7 @@ class _ActiveGuidances:
         """Their ids, which `turpentine.models.identity.describe` reads."""
         return tuple(change.id for change in self.changes)
 
-    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
+    def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         parts = tuple((change.guidance, change.strength) for change in self.changes)
         return Blend(parts).start(model, rows, guidance_scale, steps)
 

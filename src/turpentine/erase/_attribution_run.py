@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from turpentine.attribution import Attribution, GradientSum, Objective
 from turpentine.core.parts import Parts, Tensors
-from turpentine.core.progress import Counter
+from turpentine.core.progress import Tracker
 from turpentine.erase._training.training import TRAINED_ROW, Pace, delayed_interrupt
 from turpentine.models import Model
 
@@ -19,11 +19,11 @@ class ResumableAttribution:
     Args:
         checkpoint: Where both are saved.
         index: Number of the concept, from 0.
-        counter: Counts rows of the denoiser, a row with its gradient as three.
+        tracker: Counts rows of the denoiser, a row with its gradient as three.
     """
 
-    def __init__(self, checkpoint: Parts[Tensors], index: int, counter: Counter) -> None:
-        self._checkpoint, self._index, self._counter = checkpoint, index, counter
+    def __init__(self, checkpoint: Parts[Tensors], index: int, tracker: Tracker) -> None:
+        self._checkpoint, self._index, self._tracker = checkpoint, index, tracker
 
     def objective(
         self, model: Model, prompts: Sequence[str], sign: float, rows: int, make: Callable[[], Objective]
@@ -42,7 +42,7 @@ class ResumableAttribution:
             objective = make()
             self._checkpoint.put(f"points-{self._index}", {name: getattr(objective, name) for name in _TENSORS})
             return objective
-        self._counter.add(rows)
+        self._tracker.add(rows)
         points = {name: tensor.to(model.device) for name, tensor in tensors.items()}
         return Objective(cond=model.encode(prompts), sign=sign, **points)
 
@@ -52,7 +52,7 @@ class ResumableAttribution:
         state = self._checkpoint.get(f"gradients-{self._index}")
         if state is not None:
             total.restore(state)
-            self._counter.add(TRAINED_ROW * total.done)
+            self._tracker.add(TRAINED_ROW * total.done)
         self._advance(total)
         return total.attribution()
 
@@ -62,7 +62,7 @@ class ResumableAttribution:
             while not total.is_done and not is_interrupted():
                 before = total.done
                 total.advance()
-                self._counter.add(TRAINED_ROW * (total.done - before))
+                self._tracker.add(TRAINED_ROW * (total.done - before))
                 if pace.is_due:
                     with pace.saving():
                         self._save(total)

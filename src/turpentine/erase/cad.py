@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import annotated_types as at
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.edits import Provenance
 from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
@@ -116,11 +116,11 @@ class CAD(Sized):
         self._steps()  # which may be none
         names = attributable(model, self.sites)
         parts = checkpoint_of(checkpoint, model, self._provenance(model, concepts))
-        counter = Counter(progress, self._rows() * len(concepts))
+        tracker = Tracker(progress, self._rows() * len(concepts))
         masks, measurements = [], []
         for index, each in enumerate(concepts):
-            run = ResumableAttribution(parts, index, counter)
-            attribution = self._attribute(model, each, names, run, counter)
+            run = ResumableAttribution(parts, index, tracker)
+            attribution = self._attribute(model, each, names, run, tracker)
             masks.append(zero_largest(attribution.alpha, self.share, self.per))
             measurements.append(_measurements(attribution, masks[-1]))
         return Edit(provenance=self._provenance(model, concepts, collate(measurements)), zeroed=union(masks))
@@ -136,12 +136,17 @@ class CAD(Sized):
         from turpentine.erase._attribution_run import ResumableAttribution
 
         self._steps()  # which may be none
-        names, counter = attributable(model, self.sites), Counter(progress, self._rows())
-        run = ResumableAttribution(Parts(None, None), 0, counter)
-        return self._attribute(model, concept, names, run, counter)
+        names, tracker = attributable(model, self.sites), Tracker(progress, self._rows())
+        run = ResumableAttribution(Parts(None, None), 0, tracker)
+        return self._attribute(model, concept, names, run, tracker)
 
     def _attribute(
-        self, model: Model, concept: Concept, names: tuple[str, ...], run: ResumableAttribution, counter: Counter
+        self,
+        model: Model,
+        concept: Concept,
+        names: tuple[str, ...],
+        run: ResumableAttribution,
+        tracker: Tracker,
     ) -> Attribution:
         from turpentine.attribution import Objective
 
@@ -149,14 +154,14 @@ class CAD(Sized):
         rows = 2 * self.sampling_steps * self.trajectories + self._base_rows()
 
         def make() -> Objective:
-            trajectory = self._record(model, prompts, counter)
-            counter.add(self._base_rows())
+            trajectory = self._record(model, prompts, tracker)
+            tracker.add(self._base_rows())
             return Objective.apart(model, trajectory, base=self.base, steps=self._steps())
 
         objective = run.objective(model, prompts, 1.0, rows, make)
-        return self._with_check(run.attribution(model, objective, names, self.batch_size), counter)
+        return self._with_check(run.attribution(model, objective, names, self.batch_size), tracker)
 
-    def _with_check(self, attribution: Attribution, counter: Counter) -> Attribution:
+    def _with_check(self, attribution: Attribution, tracker: Tracker) -> Attribution:
         """The attribution with its check: the predicted fall of J against the measured one."""
         from turpentine.attribution import approximation
 
@@ -165,26 +170,26 @@ class CAD(Sized):
         points = len(attribution.objective)
 
         def advanced(done: int, total: int) -> None:
-            counter.add(points)
+            tracker.add(points)
 
         check = approximation(
             attribution, trials=self.trials, seed=self.seed, batch_size=self.batch_size, progress=advanced
         )
-        counter.add(points)  # J itself
+        tracker.add(points)  # J itself
         return replace(attribution, check=check)
 
-    def _record(self, model: Model, prompts: tuple[str, ...], counter: Counter) -> Trajectory:
+    def _record(self, model: Model, prompts: tuple[str, ...], tracker: Tracker) -> Trajectory:
         from turpentine.erase._training.draws import draws, noise_seeds
         from turpentine.models import Trajectory
 
-        start = counter.done
+        start = tracker.done
         return Trajectory.record(
             model,
             prompts,
             noise_seeds(draws("trajectories", self.seed), len(prompts)),
             steps=self.sampling_steps,
             guidance_scale=self.guidance_scale,
-            progress=lambda done, total: counter.reach(start + 2 * done),
+            progress=lambda done, total: tracker.reach(start + 2 * done),
         )
 
     def _rows(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
 from turpentine.models import Selection, check_windowless
@@ -114,11 +114,11 @@ class CADAmplify(Sized):
         images_digest = digest_images(given)
         provenance = provenance_of(self, model, concepts)
         parts = checkpoint_of(checkpoint, model, provenance, images_digest=images_digest)
-        counter = Counter(progress, self._rows(len(given)) * len(concepts))
+        tracker = Tracker(progress, self._rows(len(given)) * len(concepts))
         masks, measurements = [], []
         for index, each in enumerate(concepts):
-            run = ResumableAttribution(parts, index, counter)
-            attribution = self._attribute(model, each, given, names, run, counter)
+            run = ResumableAttribution(parts, index, tracker)
+            attribution = self._attribute(model, each, given, names, run, tracker)
             falls = {name: -alpha for name, alpha in attribution.alpha.items()}
             masks.append(zero_largest(falls, self.share, self.per))
             fall = attribution.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()})
@@ -133,7 +133,7 @@ class CADAmplify(Sized):
         given: list[Image.Image],
         names: tuple[str, ...],
         run: ResumableAttribution,
-        counter: Counter,
+        tracker: Tracker,
     ) -> Attribution:
         from turpentine.attribution import Objective
         from turpentine.erase._training.draws import draws, noise_seeds
@@ -145,7 +145,7 @@ class CADAmplify(Sized):
 
         def make() -> Objective:
             images = given or fitted(self._images(model, concept, prompts), model.size)
-            counter.add(generated_rows)
+            tracker.add(generated_rows)
             seeds = noise_seeds(draws("updates", self.seed), self.draws)
             return Objective.denoising(model, model.encode_image(images), prompts, seeds)
 

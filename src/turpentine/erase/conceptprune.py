@@ -11,7 +11,7 @@ import annotated_types as at
 
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.erase.common import Sized, as_concepts, provenance_of, torch_mode
 from turpentine.models import Selection, Sites, check_in_denoiser, selected, window_of
@@ -107,16 +107,16 @@ class ConceptPrune(Sized):
         concepts = as_concepts(concept, model)
         steps = window_of(self.window, self.sites).counted(self.sampling_steps)
         layers = _layers(model, self.sites)
-        counter = Counter(progress, 4 * steps.stop * self.pairs * len(concepts))
-        masks = [self._mask(model, each, layers, steps, counter) for each in concepts]
+        tracker = Tracker(progress, 4 * steps.stop * self.pairs * len(concepts))
+        masks = [self._mask(model, each, layers, steps, tracker) for each in concepts]
         # The names of sites say nothing of their window, so that it counts as the settings' own.
         window = astuple(window_of(self.window, self.sites))
         return Edit(provenance=provenance_of(self, model, concepts, window=window), zeroed=union(masks))
 
-    def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, counter: Counter) -> dict[str, Zeroed]:
+    def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, tracker: Tracker) -> dict[str, Zeroed]:
         from turpentine.edits import Zeroed
 
-        excited, calm = (self._norms(model, texts, layers, steps, counter) for texts in self._pairs(concept))
+        excited, calm = (self._norms(model, texts, layers, steps, tracker) for texts in self._pairs(concept))
         weights = {name: model.parameter(f"{name}.weight").detach().float().abs() for name in excited}
         masks = {name: self._chosen(weight, excited[name], calm[name]) for name, weight in weights.items()}
         zeroed = {f"{name}.weight": Zeroed.from_mask(mask) for name, mask in masks.items() if mask.any()}
@@ -152,7 +152,7 @@ class ConceptPrune(Sized):
             votes.view(-1)[at[(of_concept > of_base)[at % len(of_concept)]]] += 1
         return votes > self.majority * len(excited)
 
-    def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, counter: Counter) -> Norms:
+    def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, tracker: Tracker) -> Norms:
         """The norms of all layers' inputs over all prompts, those at once going through the denoiser together."""
         import torch
 
@@ -162,12 +162,18 @@ class ConceptPrune(Sized):
         squares: Norms = {}
         for start in range(0, len(texts), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
-            for name, each in self._squares(model, texts[rows], seeds[rows], layers, steps, counter).items():
+            for name, each in self._squares(model, texts[rows], seeds[rows], layers, steps, tracker).items():
                 squares[name] = squares.get(name, torch.zeros_like(each)) + each
         return {name: each.sqrt() for name, each in squares.items()}
 
     def _squares(
-        self, model: Model, texts: Sequence[str], seeds: Sequence[int], layers: Sites, steps: range, counter: Counter
+        self,
+        model: Model,
+        texts: Sequence[str],
+        seeds: Sequence[int],
+        layers: Sites,
+        steps: range,
+        tracker: Tracker,
     ) -> Norms:
         """Σ h² over the tokens of some prompts."""
         import torch
@@ -191,7 +197,7 @@ class ConceptPrune(Sized):
         )
         with hooked(model, {}, before={layers: record}):
             for step in run:
-                counter.add(2 * len(texts))
+                tracker.add(2 * len(texts))
                 if step.index + 1 == steps.stop:
                     break
         return {name: torch.stack(each) for name, each in squares.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import annotated_types as at
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Advance, Counter, Progress
+from turpentine.core.progress import Advance, Progress, Tracker
 from turpentine.core.settings import Positive, Text
 from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
 from turpentine.erase.common import Sized, as_concepts, provenance_of
@@ -87,8 +87,8 @@ class DiffQuickFix(Sized):
         attention = model.sites.only(kind="text-attention", role="output", level="layer")
         sites = tuple(attention.only(name=f"*.layers.{self.layer}.*"))
         prompts = [prompt for each in concepts for pair in self._pairs(each) for prompt in pair]
-        counter = Counter(progress, len(set(prompts)))
-        inputs = _inputs(model, sites, prompts, self.positions, advance=counter.add)
+        tracker = Tracker(progress, len(set(prompts)))
+        inputs = _inputs(model, sites, prompts, self.positions, advance=tracker.add)
         deltas = {}
         for site in sites:
             states, weight = [inputs[site][prompt] for prompt in prompts], f"{site.name}.weight"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptySelection, UnknownName
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, NonNegative, Positive, Seed, Text
 from turpentine.edits import Provenance
 from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
@@ -160,16 +160,16 @@ class ESD(Sized):
         prompts = self._prompts(concepts)
         predictions = 0 if self.fresh else 3 if prompts.is_from else 2
         sampled, update_rows = predictions * self.sampling_steps * len(prompts), TRAINED_ROW * self.batch_size
-        counter = Counter(progress, sampled + self.steps * update_rows)
+        tracker = Tracker(progress, sampled + self.steps * update_rows)
         states = self._states(
-            model, prompts, sampling, masters, parts, lambda done, total: counter.reach(predictions * done)
+            model, prompts, sampling, masters, parts, lambda done, total: tracker.reach(predictions * done)
         )
         train(
             Adam(masters, self.lr, model.dtype),
             lambda update: self._loss(model, masters, states.batch(update, self.batch_size)),
             updates=self.steps,
             checkpoint=parts,
-            after_update=lambda updates: counter.reach(sampled + updates * update_rows),
+            after_update=lambda updates: tracker.reach(sampled + updates * update_rows),
         )
         return Edit(masters.deltas(), provenance)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from turpentine.edits import GuidanceChange
     from turpentine.models import Combination, Conditioning, Guidance, Model
+    from turpentine.models.interface import TextToImage
 
     Latents: TypeAlias = Float[Tensor, "batch channel height width"]
 
@@ -171,7 +172,7 @@ class _SafeLatent:
     text: str
     settings: SLD
 
-    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
+    def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         warmup = round(self.settings.warmup * steps)
         return _SafeLatentRun(self.settings, guidance_scale, warmup, model.encode([self.text]).repeat(rows))
 
@@ -200,7 +201,7 @@ class _SafeLatentRun:
 class _Negative:
     text: str
 
-    def start(self, model: Model, rows: int, guidance_scale: float, steps: int) -> Combination:
+    def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         return _NegativeRun(guidance_scale, model.encode([self.text]).repeat(rows))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Positive
 from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
 from turpentine.erase.common import Sized, as_concepts, provenance_of
@@ -88,11 +88,11 @@ class LocoEdit(Sized):
         names = key_and_value_weights(model, self.sites)
         pairs = [(prompt, self._guide(each)) for each in concepts for prompt in self._prompts(each)]
         prompts = [prompt for pair in pairs for prompt in pair]
-        counter = Counter(progress, len(set(prompts)) + len(names))
-        states = text_states(model, prompts, self.positions, advance=counter.add)
+        tracker = Tracker(progress, len(set(prompts)) + len(names))
+        states = text_states(model, prompts, self.positions, advance=tracker.add)
         keys, targets = align(states[::2], states[1::2])
         shift = solve(keys, targets, scales=scales)
-        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=counter.add)
+        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=tracker.add)
 
     def _prompts(self, concept: Concept) -> list[SubjectPrompt]:
         published = STYLES if concept.kind in ("style", "artist") else FOUR

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, NonNegative, Positive
 from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Selection
@@ -111,23 +111,23 @@ class RECE(Sized):
         )
         names = key_and_value_weights(model, self.sites)
         encoded = 2 * len(objective) - len(objective.preserved)
-        counter = Counter(progress, encoded + self.rounds + len(names))
+        tracker = Tracker(progress, encoded + self.rounds + len(names))
         h = weights_gram({name: model.parameter(name) for name in names})
-        shift, recovered = self._rounds(model, objective, Adversary(h, self.regulariser, self.ridge), scales, counter)
+        shift, recovered = self._rounds(model, objective, Adversary(h, self.regulariser, self.ridge), scales, tracker)
         provenance = provenance_of(self, model, concepts, {"recovered": recovered})
-        return shift_weights(model, names, shift, provenance, advance=counter.add)
+        return shift_weights(model, names, shift, provenance, advance=tracker.add)
 
     def _rounds(
-        self, model: Model, objective: UCEObjective, adversary: Adversary, scales: Scales, counter: Counter
+        self, model: Model, objective: UCEObjective, adversary: Adversary, scales: Scales, tracker: Tracker
     ) -> tuple[Shift, tuple[float, ...]]:
         """The first edit, then the rounds: D in the end, and the share recovered before each round and at the end."""
         import torch
 
         from turpentine.erase._closed_form.linear import Scales, Shift, solve
 
-        c, g = (torch.cat(states) for states in objective.states(model, "all", advance=counter.add))
-        keys, targets = objective.keys_and_targets(model, advance=counter.add)
-        preserved = objective.preserved_gram(model, advance=counter.add)
+        c, g = (torch.cat(states) for states in objective.states(model, "all", advance=tracker.add))
+        keys, targets = objective.keys_and_targets(model, advance=tracker.add)
+        preserved = objective.preserved_gram(model, advance=tracker.add)
         first = Scales(0.5, 1.0, objective.form.preserve_scale(len(objective.preserved)))
         a = solve(keys, targets, preserved, scales=first).input_map
         recovered = []
@@ -139,6 +139,6 @@ class RECE(Sized):
             else:
                 keys, targets = torch.cat([keys, embedding]), torch.cat([targets, g])
                 a = solve(keys, targets, preserved, scales=scales).input_map
-            counter.add()
+            tracker.add()
         recovered.append(adversary.recovered(a, c, adversary.embedding(a, c, g)))
         return Shift((a - torch.eye(len(a), dtype=a.dtype),)), tuple(recovered)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Counter, Progress
+from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import NonNegative, Positive
 from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Selection
@@ -106,8 +106,8 @@ class UCE(Sized):
         b = default if self.preserve_scale is None else self.preserve_scale
         scales = Scales(self.lamb, self.erase_scale, b)
         names = key_and_value_weights(model, self.sites)
-        counter = Counter(progress, len(objective) + len(names))
-        keys, targets = objective.keys_and_targets(model, advance=counter.add)
-        preserved = objective.preserved_gram(model, advance=counter.add)
+        tracker = Tracker(progress, len(objective) + len(names))
+        keys, targets = objective.keys_and_targets(model, advance=tracker.add)
+        preserved = objective.preserved_gram(model, advance=tracker.add)
         shift = solve(keys, targets, preserved, scales=scales)
-        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=counter.add)
+        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=tracker.add)

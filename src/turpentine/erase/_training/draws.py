@@ -16,7 +16,7 @@ def draws(stream: str, seed: int, index: int = 0) -> np.random.Generator:
         index: The item, 0 or more.
 
     Example:
-        >>> draws("updates", seed=0, index=7).integers(100) == draws("updates", seed=0, index=7).integers(100)
+        >>> noise_seeds(draws("updates", seed=0, index=7), 3) == noise_seeds(draws("updates", seed=0, index=7), 3)
         True
     """
     return np.random.default_rng((_STREAMS[stream], seed, index))

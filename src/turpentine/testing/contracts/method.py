@@ -25,23 +25,25 @@ UNSPEAKABLE = "教会"
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
-    """A change that was made once for many tests, and what its making left behind.
+class MethodResult:
+    """The change that a method returned, made once for many tests, and its side effects.
 
-    touched: what the making changed in the model or in the global random states, by name.
+    Args:
+        change: The change.
+        touched: What the call changed in the model or in the global random states, by name.
     """
 
     change: Change
     touched: tuple[str, ...]
 
 
-def make(method: Any, model: Model, concept: Concept) -> Made:
+def make(method: Any, model: Model, concept: Concept) -> MethodResult:
     """The method's change of a concept, and what making it touched."""
     before, states = digests(model), _random_states()
     change = method(model, concept)
     touched = [name for name, digest in digests(model).items() if digest != before[name]]
     touched += [name for name, state in _random_states().items() if state != states[name]]
-    return Made(change, (*touched, *_left_on(model)))
+    return MethodResult(change, (*touched, *_left_on(model)))
 
 
 class MethodContract:
@@ -73,86 +75,86 @@ class MethodContract:
         return _toy(request.cls, request.param)
 
     @pytest.fixture
-    def made(self, request: pytest.FixtureRequest, model: Model) -> Made:
+    def result(self, request: pytest.FixtureRequest, model: Model) -> MethodResult:
         """The method's change of a concept, made once for each toy."""
-        return _made(request.cls, model.name)
+        return _result(request.cls, model.name)
 
-    def test_making_it_leaves_the_model_and_the_random_states_alone(self, made: Made) -> None:
+    def test_making_it_leaves_the_model_and_the_random_states_alone(self, result: MethodResult) -> None:
         """No weight, no change that stays on, no draw from Python's, NumPy's or torch's global generators."""
-        assert made.touched == (), f"making the change touched {made.touched}"
+        assert result.touched == (), f"making the change touched {result.touched}"
 
-    def test_strength_0_is_the_identity(self, model: Model, made: Made) -> None:
+    def test_strength_0_is_the_identity(self, model: Model, result: MethodResult) -> None:
         """Bit by bit, in the weights and in a picture."""
         weights, picture = weights_hash(model), _picture(model)
-        with made.change.scaled(0).on(model):
+        with result.change.scaled(0).on(model):
             assert weights_hash(model) == weights, "a weight changed"
             assert (_picture(model) == picture).all(), "a picture changed"
 
-    def test_it_goes_on_and_off(self, model: Model, made: Made) -> None:
+    def test_it_goes_on_and_off(self, model: Model, result: MethodResult) -> None:
         """On, it changes pictures; off, also after an error, every bit is as before."""
         weights, picture = weights_hash(model), _picture(model)
-        with made.change.on(model):
+        with result.change.on(model):
             assert (_picture(model) != picture).any(), "it changes no picture"
-        with pytest.raises(RuntimeError, match="half-way"), made.change.on(model):
+        with pytest.raises(RuntimeError, match="half-way"), result.change.on(model):
             raise RuntimeError("half-way")
         assert weights_hash(model) == weights, "a weight is not as before"
         assert (_picture(model) == picture).all(), "a picture is not as before"
         assert _left_on(model) == (), "something is still on the model"
 
-    def test_a_file_holds_all_of_it(self, made: Made, tmp_path: Path) -> None:
+    def test_a_file_holds_all_of_it(self, result: MethodResult, tmp_path: Path) -> None:
         """Strength and provenance too."""
-        half = made.change.scaled(0.5)
+        half = result.change.scaled(0.5)
         half.save(tmp_path / "change")
         again = load_change(tmp_path / "change")
         assert again == half and again.strength == half.strength
         assert again.provenance == half.provenance
 
-    def test_the_same_call_makes_the_same_change(self, model: Model, made: Made, tmp_path: Path) -> None:
+    def test_the_same_call_makes_the_same_change(self, model: Model, result: MethodResult, tmp_path: Path) -> None:
         """Whatever the global random states are; with progress told and a checkpoint kept, which change nothing."""
-        told: list[tuple[int, int]] = []
+        reports: list[tuple[int, int]] = []
         _disturb()
         again = self.method()(
             model,
             self.concept,
-            progress=lambda done, total: told.append((done, total)),
+            progress=lambda done, total: reports.append((done, total)),
             checkpoint=tmp_path / "checkpoint",
         )
-        assert again == made.change
-        assert len({total for _, total in told}) <= 1, "progress changes its mind about the whole"
-        assert told == sorted(told), "progress goes backwards"
-        assert not told or told[-1][0] == told[-1][1], f"progress ends at {told[-1]}"
+        assert again == result.change
+        assert len({total for _, total in reports}) <= 1, "progress changes its mind about the whole"
+        assert reports == sorted(reports), "progress goes backwards"
+        assert not reports or reports[-1][0] == reports[-1][1], f"progress ends at {reports[-1]}"
 
-    def test_its_own_batch_size_changes_nothing(self, model: Model, made: Made) -> None:
+    def test_its_own_batch_size_changes_nothing(self, model: Model, result: MethodResult) -> None:
         """Up to what floating point does: a hundredth of the zeroed positions, and of the change's norm."""
         method = self.method()
         if not hasattr(method, "batch_size") or not self.batch_is_memory:
             pytest.skip("the method has no batch size that is a matter of memory")
         change = dataclasses.replace(method, batch_size=1 if method.batch_size > 1 else 2)(model, self.concept)
-        assert isinstance(change, Edit) and isinstance(made.change, Edit), "it changes no weight"
+        assert isinstance(change, Edit) and isinstance(result.change, Edit), "it changes no weight"
         with change.on(model):
             other = {name: model.parameter(name).detach().clone() for name in change.names}
-        assert set(other) == set(made.change.names), "other weights changed"
-        with made.change.on(model):
+        assert set(other) == set(result.change.names), "other weights changed"
+        with result.change.on(model):
             apart = sum(float((model.parameter(name) - weight).norm() ** 2) for name, weight in other.items())
         moved = sum(float((model.parameter(name) - weight).norm() ** 2) for name, weight in other.items())
         assert apart <= 1e-2 * moved, "another batch size makes another change"
 
-    def test_its_provenance_makes_it_again(self, model: Model, made: Made) -> None:
+    def test_its_provenance_makes_it_again(self, model: Model, result: MethodResult) -> None:
         """It says which method, with which settings, of what, for what."""
-        provenance, method = made.change.provenance, type(self.method())
+        provenance, method = result.change.provenance, type(self.method())
         assert provenance.method == method.__name__
         assert provenance.base == model.fingerprint and provenance.model == model.name
         assert provenance.concepts == (self.concept,)
         fields = {field.name for field in dataclasses.fields(method)}
         assert provenance.settings.keys() == fields, "a setting is not recorded, or what is recorded is none"
-        assert method(**provenance.settings)(model, provenance.concepts) == made.change
+        assert method(**provenance.settings)(model, provenance.concepts) == result.change
 
-    def test_its_provenance_makes_it_again_of_a_selection(self, model: Model, made: Made) -> None:
+    def test_its_provenance_makes_it_again_of_a_selection(self, model: Model, result: MethodResult) -> None:
         """A selection of sites, and its window where the method has one, are recorded as what they select."""
         method = self.method()
-        if not hasattr(method, "sites") or not isinstance(made.change, Edit):
+        if not hasattr(method, "sites") or not isinstance(result.change, Edit):
             pytest.skip("the method has no sites to choose")
-        layers = {name.rpartition(".")[0] for name in made.change.names}
+        layers = {name.rpartition(".")[0] for name in result.change.names}
         sites = model.sites.only(level="layer").named(sorted(layers)[:3])
         if hasattr(method, "window"):
             sites = sites.during(0.0, 0.5)
@@ -161,50 +163,50 @@ class MethodContract:
         assert type(method)(**settings)(model, self.concept) == change
         assert settings["sites"] == tuple(site.name for site in sites), "the sites are not recorded"
 
-    def test_only_what_is_promised_changes(self, model: Model, made: Made) -> None:
+    def test_only_what_is_promised_changes(self, model: Model, result: MethodResult) -> None:
         """What is on the list is what differs."""
-        names = set(made.change.names) if isinstance(made.change, Edit) else set()
+        names = set(result.change.names) if isinstance(result.change, Edit) else set()
         promised = self.promised(model)
         assert promised is None or names <= set(promised), f"{sorted(names - set(promised))} was not promised"
         before = digests(model)
-        with made.change.on(model):
+        with result.change.on(model):
             changed = {name for name, digest in digests(model).items() if digest != before[name]}
         assert changed <= names, f"{sorted(changed - names)} changed and is not in the edit"
         assert changed or not names, "no weight changed"
 
-    def test_a_picture_does_not_depend_on_its_batch(self, model: Model, made: Made) -> None:
+    def test_a_picture_does_not_depend_on_its_batch(self, model: Model, result: MethodResult) -> None:
         """Up to what floating point does: two levels of 255."""
         prompts = ["a church", "a dog", "a church and a dog"]
-        with made.change.on(model):
-            together, apart = (_drawn(model, prompts, batch_size=size) for size in (3, 1))
+        with result.change.on(model):
+            together, apart = (_pixels(model, prompts, batch_size=size) for size in (3, 1))
         assert np.abs(together - apart).max() <= 2
 
-    def test_it_stacks(self, model: Model, made: Made) -> None:
+    def test_it_stacks(self, model: Model, result: MethodResult) -> None:
         """Made over another edit it says so; and whichever comes off first, the base is left."""
         weights, other = weights_hash(model), _other(model)
         with other.on(model):
             over = self.method()(model, self.concept)
             assert over.provenance.onto == (other.id,)
             over.apply(model)
-            made.change.scaled(0.5).apply(model)
+            result.change.scaled(0.5).apply(model)
         over.remove(model)
-        made.change.scaled(0.5).remove(model)
+        result.change.scaled(0.5).remove(model)
         assert weights_hash(model) == weights
         assert _left_on(model) == ()
 
-    def test_several_concepts_are_one_change(self, model: Model, made: Made) -> None:
+    def test_several_concepts_are_one_change(self, model: Model, result: MethodResult) -> None:
         """A list of concepts is taken as well as one."""
         both = (self.concept, self.another)
         change = self.method()(model, list(both))
         assert change.provenance.concepts == both
-        assert change != made.change
+        assert change != result.change
 
-    def test_another_model_is_refused(self, model: Model, made: Made) -> None:
+    def test_another_model_is_refused(self, model: Model, result: MethodResult) -> None:
         """And is left as it was."""
         stranger = toy(next(name for name in TOYS if name != model.name))
         weights = weights_hash(stranger)
         with pytest.raises(WrongBase):
-            made.change.apply(stranger)
+            result.change.apply(stranger)
         assert weights_hash(stranger) == weights and _left_on(stranger) == ()
 
     def test_no_concept_and_an_unknown_one_are_refused(self, model: Model) -> None:
@@ -250,11 +252,11 @@ def _toy(contract: type[Any], family: str) -> Model:
 
 
 @cache
-def _made(contract: Any, family: str) -> Made:
+def _result(contract: Any, family: str) -> MethodResult:
     return make(contract().method(), _toy(contract, family), contract.concept)
 
 
-def _drawn(model: Model, prompts: list[str], *, batch_size: int) -> Any:
+def _pixels(model: Model, prompts: list[str], *, batch_size: int) -> Any:
     images = model.generate(prompts, seeds=list(range(len(prompts))), steps=2, batch_size=batch_size)
     return np.stack([np.asarray(image) for image in images]).astype(int)
 

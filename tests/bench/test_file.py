@@ -259,7 +259,7 @@ def test_every_shipped_bench_of_the_world_asks_for_what_can_be_judged(name: str)
 def test_the_benches_of_real_models_are_read_without_fetching_anything() -> None:
     code = (
         "import json, sys\n"
-        "from turpentine.bench import bench_file\n"
+        "from turpentine.bench import file as bench_file\n"
         "for name in sys.argv[1:]:\n"
         "    bench = bench_file.load(name)\n"
         "    methods = [entry.method_for(model) for model in bench.spec.models for entry in bench.spec.methods]\n"

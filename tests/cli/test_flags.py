@@ -33,7 +33,7 @@ def test_flags_are_the_fields_with_their_values_and_texts() -> None:
     flags = flags_of(Rubbing(passes=5))
     assert vars(flags()) == {"sites": "x", "passes": 5, "window": (0.0, 1.0)}
     hint = get_type_hints(flags, include_extras=True)["passes"]
-    assert hint.__metadata__[0].help == "How often. 1 or more."
+    assert hint.__metadata__[-1].help == "How often. 1 or more."
 
 
 def test_flags_go_back_into_the_method() -> None:

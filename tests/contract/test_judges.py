@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +67,10 @@ class TestClassifier(Made):
 
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path_factory: pytest.TempPathFactory) -> None:
-        type(self).settings = {"model": _once(saved_classifier, tmp_path_factory), "labels": ["church"]}
+        type(self).settings = {
+            "model": _once(saved_classifier, tmp_path_factory),
+            "labels": ["church", "chain saw", "crane"],
+        }
 
 
 class TestClipByFolder(Made):
@@ -158,7 +160,7 @@ class Moody(Brightness):
     """Draws from the global generator."""
 
     def table(self, values: Sequence[float]) -> pl.DataFrame:
-        return super().table([random.random() * value for value in values])
+        return super().table([float(np.random.rand()) * value for value in values])
 
 
 @dataclass(frozen=True)

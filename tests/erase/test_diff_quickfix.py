@@ -146,7 +146,7 @@ def test_what_it_takes_by_default(sd1: Model) -> None:
 
 
 def test_what_cannot_be_is_refused(sd1: Model) -> None:
-    with pytest.raises(BadArgument, match="anchor is empty"):
+    with pytest.raises(BadArgument, match="anchor is ' '"):
         DiffQuickFix(anchor=" ")(sd1, CHURCH)
     with pytest.raises(BadArgument, match="once"):
         DiffQuickFix(templates=("a photo",))(sd1, CHURCH)

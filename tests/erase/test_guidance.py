@@ -149,7 +149,7 @@ def test_bad_settings_and_no_concept_are_refused(sd1: Model) -> None:
     for settings in bad:
         with pytest.raises(BadArgument, match=next(iter(settings))):
             SLD(**settings)(sd1, CHURCH)
-    with pytest.raises(BadArgument, match="text is empty"):
+    with pytest.raises(BadArgument, match="text is ''"):
         NegativePrompt(text="")(sd1, CHURCH)
     with pytest.raises(EmptyConcept, match="no concept"):
         SLD()(sd1, [])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turpentine.core.errors import BadArgument, NotFinite
+from turpentine.core.settings import field_types, fits, range_of
 from turpentine.edits import Zeroed
 from turpentine.erase._pruning import largest, union, zero_largest
 from turpentine.erase.cad import CAD
@@ -70,6 +71,8 @@ def test_only_scores_above_zero_are_chosen_and_empty_weights_left_out() -> None:
         zero_largest({"a": torch.ones(4, 4)}, 0.0)
     with pytest.raises(BadArgument, match="CAD's per is 'column': give one of row, matrix, published"):
         CAD(per="column")
+    per = field_types(CAD)["per"]
+    assert not fits("column", per) and range_of(per) == "one of row, matrix, published"
     with pytest.raises(NotFinite, match="scores of a "):
         zero_largest({"a": torch.tensor([[1.0, float("nan")]])}, 0.5)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, BadWindow
-from turpentine.explain import Contributions
+from turpentine.explain.contributions import Contributions
 from turpentine.explain._image_stats import foreground
 from turpentine.models import Model, record, sample
 

@@ -23,23 +23,20 @@ from polars import selectors
 from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl
 
 from turpentine.core.errors import BadArgument
-from turpentine.explain import (
-    Agreement,
-    Clock,
-    Coar,
-    Contributions,
-    Dynamics,
-    Entangle,
-    Finding,
-    Heads,
-    Intervene,
-    Located,
-    LocoGen,
-    Maps,
-    Segment,
-    Tour,
-    Trace,
-)
+from turpentine.explain.agreement import Agreement
+from turpentine.explain.clock import Clock
+from turpentine.explain.coar import COAR
+from turpentine.explain.contributions import Contributions
+from turpentine.explain.dynamics import Dynamics
+from turpentine.explain.entangle import Entangle
+from turpentine.explain.finding import Finding
+from turpentine.explain.heads import Heads
+from turpentine.explain.intervene import Intervene
+from turpentine.explain.locogen import LocoGen, LocoGenFinding
+from turpentine.explain.maps import Maps
+from turpentine.explain.segment import Segment
+from turpentine.explain.tour import Tour
+from turpentine.explain.trace import Trace
 from turpentine.explain.coar import trials_needed
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
 from turpentine.explain.intervene import UNTOUCHED
@@ -109,7 +106,7 @@ def brightness(images: Iterable[Image.Image]) -> list[float]:
 
 def traced(where: Any, prompts: Sequence[str] = PROMPTS) -> Callable[[Model], Any]:
     return lambda model: Trace(where, "brightness", steps=1)(
-        model, prompts, SEEDS[: len(prompts)], subject="church", judge=Brightness()
+        model, prompts, SEEDS[: len(prompts)], concept="church", judge=Brightness()
     )
 
 
@@ -207,7 +204,7 @@ CASES = {
     ),
     "locogen": Case(
         lambda model: LocoGen(width_of(model), "fish", "shade", steps=1)(
-            model, PROMPTS, SEEDS, concept="church", wanted="light", judge=Brightness()
+            model, PROMPTS, SEEDS, concept="church", label="light", judge=Brightness()
         ),
         ("window",),
         runs,
@@ -230,7 +227,7 @@ CASES = {
         column("score"),
     ),
     "coar": Case(
-        lambda model: Coar(("sampler",), trials_needed(len(modules(model, "sampler")), 0.3), 0.3, steps=1)(
+        lambda model: COAR(("sampler",), trials_needed(len(modules(model, "sampler")), 0.3), 0.3, steps=1)(
             model, PROMPTS[:1], SEEDS[:1]
         ),
         ("site",),
@@ -333,7 +330,7 @@ def kept_promises(case: Case, model: Model) -> Any:
         assert (measured[of] <= measured["high"] + 1e-12).all()
     if case.scores_sites:
         best = finding.sites(top=2)
-        assert 0 < len(best) <= (width_of(model) + 1 if isinstance(finding, Located) else 2)
+        assert 0 < len(best) <= (width_of(model) + 1 if isinstance(finding, LocoGenFinding) else 2)
         assert set(best) <= set(model.sites)
     else:
         with pytest.raises(BadArgument):

@@ -6,7 +6,7 @@ import pytest
 from tiny import tiny_sdxl
 
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.explain import Tour
+from turpentine.explain.tour import Tour
 from turpentine.explain.tour import GROUPS
 from turpentine.models import Model, count_rows, load
 

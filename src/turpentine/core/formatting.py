@@ -71,3 +71,8 @@ def file_size(count: int) -> str:
     if count < 1_000_000_000:
         return f"{count / 1_000_000:.1f} MB"
     return f"{count / 1_000_000_000:.1f} GB"
+
+
+def two_digits(value: float) -> str:
+    """Return a number with two digits after the point and a true minus sign, as `−0.25`."""
+    return f"{value:.2f}".replace("-", "−")

@@ -31,8 +31,8 @@ import turpentine as tp
 from turpentine.core.atomic_files import write_whole
 from turpentine.erase._closed_form.text_states import Said, key_and_value_weights, text_states
 from turpentine.erase.common import Tally
-from turpentine.erase.diff_quickfix import Quickfix
-from turpentine.erase.loco_edit import Loco
+from turpentine.erase.diff_quickfix import DiffQuickFix
+from turpentine.erase.loco_edit import LocoEdit
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
 
@@ -131,9 +131,9 @@ def edits() -> Iterator[tuple[str, Callable[..., tp.Edit], list[tp.Concept]]]:
     kept = tuple(WORDS[100:1100])
     yield "UCE, 100 concepts, 1,000 preserved", UCE(preserve=kept), hundred
     yield "UCE, paper's form, 100 concepts, 1,000 preserved", UCE(variant="paper", preserve=kept), hundred
-    yield "LocoEdit, 1 concept", Loco(), one
+    yield "LocoEdit, 1 concept", LocoEdit(), one
     yield "RECE, 1 concept, 5 rounds", RECE(), one
-    yield "Diff-QuickFix, 1 concept", Quickfix(positions="tail"), one
+    yield "Diff-QuickFix, 1 concept", DiffQuickFix(positions="tail"), one
 
 
 def timed(model: tp.Model, edit: Callable[..., tp.Edit], concepts: list[tp.Concept]) -> tuple[float, ...]:

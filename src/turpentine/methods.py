@@ -1,20 +1,20 @@
-"""Every method under its name: `turpentine.methods.ESD`. Nothing is imported before a name is asked for."""
+"""Every method under its class's name: `turpentine.methods.ESD`. Only the module that is asked for is imported."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from turpentine.core.plugins import methods as _known
+from turpentine.core.plugins import METHODS, find_class, plugins
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):  # what Python itself asks a module for, such as __path__
         raise AttributeError(name)
-    known = _known()
-    if name not in known:
-        raise AttributeError(f"No method is called {name!r}: there are {', '.join(known) or 'none'}.")
-    return known[name]
+    plugin = find_class(name)
+    if plugin is None:
+        raise AttributeError(f"No method is called {name!r}: there are {', '.join(__dir__()) or 'none'}.")
+    return plugin.load()
 
 
 def __dir__() -> list[str]:
-    return list(_known())
+    return sorted({each.class_name for each in plugins(METHODS).values()})

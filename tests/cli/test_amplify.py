@@ -20,10 +20,10 @@ def test_the_embedded_model_is_amplified_and_the_report_speaks_of_more(command: 
     assert "amplified" in printed
     assert "erased" not in printed
     edit = tp.Edit.load(out / "edit.safetensors")
-    assert (edit.provenance.method, edit.provenance.settings["source"]) == ("CadAmplify", "world")
+    assert (edit.provenance.method, edit.provenance.settings["source"]) == ("CADAmplify", "world")
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "church<span>, amplified</span>" in page
-    assert "Amplified with CadAmplify in the model emoji" in page
+    assert "Amplified with CADAmplify in the model emoji" in page
     assert "goal=&#39;amplify&#39;" in page
     assert "erased" not in page.lower()
     assert "turpentine amplify church" in page

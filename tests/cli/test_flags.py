@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import descriptions
-from turpentine.core.named import NamedMethod, find_named, named_methods, speakable
+from turpentine.core.plugins import METHODS, Plugin, find, plugins
 from turpentine.models import Sites
 
 
@@ -29,26 +28,6 @@ class Rubbing:
         return cls(**{**({"passes": 1} if model_name == "emoji" else {}), **changes})
 
 
-@pytest.mark.parametrize(
-    ("hint", "spoken"),
-    [
-        (int, int),
-        (Path, Path),
-        (str | Sites, str),
-        (float | None, float | None),
-        (Literal["a", "b"], Literal["a", "b"]),
-        (tuple[float, float], tuple[float, float]),
-        (tuple[str, ...], tuple[str, ...]),
-        (Sites, None),
-        (Sites | None, None),
-        (tuple[Sites, ...], None),
-        (dict[str, int], None),
-    ],
-)
-def test_only_what_can_be_written_becomes_a_flag(hint: Any, spoken: Any) -> None:
-    assert speakable(hint) == spoken
-
-
 def test_flags_are_the_fields_with_their_values_and_texts() -> None:
     flags = flags_of(Rubbing(passes=5))
     assert vars(flags()) == {"sites": "x", "passes": 5, "window": (0.0, 1.0)}
@@ -63,16 +42,11 @@ def test_flags_go_back_into_the_method() -> None:
 
 
 def test_the_defaults_for_a_folder_are_those_for_the_model_in_it(tiny_folder: str) -> None:
-    named = find_named("esd-x")
+    named = find("esd-x")
     assert named.defaults(tiny_folder) == named.defaults("emoji") != named.defaults("another/model")
 
 
-@pytest.mark.parametrize("named", named_methods().values(), ids=lambda named: named.name)
-def test_every_setting_of_every_method_is_described(named: NamedMethod) -> None:
-    fields = {field.name for field in dataclasses.fields(named.method)}
-    assert descriptions(named.method.__doc__, fields).keys() == fields
-
-
-def test_annotated_types_are_seen_through() -> None:
-    assert speakable(Annotated[int, "note"]) == Annotated[int, "note"]
-    assert speakable(Annotated[Sites, "note"]) is None
+@pytest.mark.parametrize("plugin", plugins(METHODS).values(), ids=lambda plugin: plugin.name)
+def test_every_setting_of_every_method_is_described(plugin: Plugin) -> None:
+    fields = {field.name for field in dataclasses.fields(plugin.load())}
+    assert descriptions(plugin.load().__doc__, fields).keys() == fields

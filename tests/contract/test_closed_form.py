@@ -1,7 +1,7 @@
 from collections.abc import Collection
 
-from turpentine.erase.diff_quickfix import Quickfix
-from turpentine.erase.loco_edit import Loco
+from turpentine.erase.diff_quickfix import DiffQuickFix
+from turpentine.erase.loco_edit import LocoEdit
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
 from turpentine.models import Model
@@ -33,17 +33,17 @@ class TestRECE(TestUCE):
         return RECE(rounds=1, templates=PLAIN)
 
 
-class TestLoco(MethodContract):
-    def method(self) -> Loco:
-        return Loco(sites="UP2", templates=PLAIN)
+class TestLocoEdit(MethodContract):
+    def method(self) -> LocoEdit:
+        return LocoEdit(sites="UP2", templates=PLAIN)
 
     def promised(self, model: Model) -> Collection[str]:
         return _keys_and_values(model, "UP2")
 
 
-class TestQuickfix(MethodContract):
-    def method(self) -> Quickfix:
-        return Quickfix(anchor="house", templates=PLAIN)
+class TestDiffQuickFix(MethodContract):
+    def method(self) -> DiffQuickFix:
+        return DiffQuickFix(anchor="house", templates=PLAIN)
 
     def promised(self, model: Model) -> Collection[str]:
         return model.sites.only(level="layer", name="text_encoder*.layers.0.self_attn.out_proj").parameters()

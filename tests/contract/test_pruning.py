@@ -1,8 +1,8 @@
 from collections.abc import Collection
 
 from turpentine.erase.cad import CAD
-from turpentine.erase.cad_amplify import CadAmplify
-from turpentine.erase.conceptprune import Conceptprune
+from turpentine.erase.cad_amplify import CADAmplify
+from turpentine.erase.conceptprune import ConceptPrune
 from turpentine.models import Model
 from turpentine.testing.contract import MethodContract
 
@@ -15,11 +15,11 @@ class TestCAD(MethodContract):
         return model.sites.only(level="layer", kind="feed-forward").parameters()
 
 
-class TestCadAmplify(TestCAD):
-    def method(self) -> CadAmplify:  # type: ignore[override]
-        return CadAmplify(share=0.05, pictures=1, draws=2, sampling_steps=2)
+class TestCADAmplify(TestCAD):
+    def method(self) -> CADAmplify:  # type: ignore[override]
+        return CADAmplify(share=0.05, pictures=1, draws=2, sampling_steps=2)
 
 
-class TestConceptprune(TestCAD):
-    def method(self) -> Conceptprune:  # type: ignore[override]
-        return Conceptprune(share=0.2, pairs=1, sampling_steps=2, window=(0.0, 0.5))
+class TestConceptPrune(TestCAD):
+    def method(self) -> ConceptPrune:  # type: ignore[override]
+        return ConceptPrune(share=0.2, pairs=1, sampling_steps=2, window=(0.0, 0.5))

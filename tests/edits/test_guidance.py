@@ -14,15 +14,15 @@ from edits.weights import made_up
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EditError, NotFinite, WrongBase
-from turpentine.core.plugins import methods
+from turpentine.core.plugins import METHODS, plugins
 from turpentine.edits import Edit, GuidanceChange, Provenance, guidances_of, load_change, stack_of
 from turpentine.erase.cad import CAD
-from turpentine.erase.cad_amplify import CadAmplify
-from turpentine.erase.conceptprune import Conceptprune
-from turpentine.erase.diff_quickfix import Quickfix
+from turpentine.erase.cad_amplify import CADAmplify
+from turpentine.erase.conceptprune import ConceptPrune
+from turpentine.erase.diff_quickfix import DiffQuickFix
 from turpentine.erase.esd import ESD
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.erase.loco_edit import Loco
+from turpentine.erase.loco_edit import LocoEdit
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
 from turpentine.models import Blend, ClassifierFree, Model
@@ -114,16 +114,18 @@ EDITING = (
     ESD(steps=1, trajectories=1, sampling_steps=2, fresh=True),
     UCE(templates=PLAIN),
     RECE(rounds=1, templates=PLAIN),
-    Loco(templates=PLAIN),
-    Quickfix(templates=PLAIN, anchor="house"),
+    LocoEdit(templates=PLAIN),
+    DiffQuickFix(templates=PLAIN, anchor="house"),
     CAD(share=0.05, sampling_steps=2),
-    CadAmplify(share=0.05, pictures=1, draws=1, sampling_steps=2),
-    Conceptprune(share=0.2, pairs=1, sampling_steps=2, window=(0.0, 0.5)),
+    CADAmplify(share=0.05, pictures=1, draws=1, sampling_steps=2),
+    ConceptPrune(share=0.2, pairs=1, sampling_steps=2, window=(0.0, 0.5)),
 )
 
 
 def test_every_method_that_edits_weights_is_here() -> None:
-    assert {*map(type, EDITING)} == {each for each in methods().values() if not hasattr(each, "guidance")}
+    assert {*map(type, EDITING)} == {
+        cls for cls in (each.load() for each in plugins(METHODS).values()) if not hasattr(cls, "guidance")
+    }
 
 
 @pytest.mark.parametrize("method", EDITING, ids=lambda method: type(method).__name__)

@@ -14,10 +14,10 @@ from diffusers import DDIMScheduler
 from edits.weights import made_up, weights_hash
 from tiny import tiny_sd1
 
+from turpentine import methods
 from turpentine.attribution import approximation
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, BadWindow, EmptyConcept, EmptySelection, NotFinite
-from turpentine.core.plugins import methods
 from turpentine.edits import Edit
 from turpentine.erase.cad import CAD
 from turpentine.models import Model, count_rows
@@ -113,7 +113,7 @@ def test_the_share_of_each_row_is_zeroed_and_no_more(sd1: Model) -> None:
         assert mask.sum(1).max() <= int(0.1 * mask.shape[1]) + 1, name
     assert edit.provenance.method == "CAD"
     assert edit.provenance.base == sd1.fingerprint
-    assert methods()["CAD"] is CAD
+    assert methods.CAD is CAD
 
 
 @pytest.mark.parametrize("sites", ["self-attention", "resnet"])

@@ -12,19 +12,19 @@ import torch
 from edits.weights import weights_hash
 from PIL import Image
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import methods
 from turpentine.emoji.judge_network import ANSWERS, load_judge
-from turpentine.erase.cad_amplify import CadAmplify
+from turpentine.erase.cad_amplify import CADAmplify
 from turpentine.erase.examples import check_source, digest_of, fitted, from_model, from_world
 from turpentine.models import Model, count_rows
 
 CHURCH = Concept("church")
 
 
-def quick(**changes: Any) -> CadAmplify:
-    return CadAmplify(**{"draws": 3, "share": 0.01, "sampling_steps": 2, "pictures": 2, **changes})
+def quick(**changes: Any) -> CADAmplify:
+    return CADAmplify(**{"draws": 3, "share": 0.01, "sampling_steps": 2, "pictures": 2, **changes})
 
 
 def pictures() -> list[Image.Image]:
@@ -157,7 +157,7 @@ def test_settings_out_of_range_are_refused_before_any_work(
 
 
 def test_the_defaults_are_the_published_values() -> None:
-    assert (CadAmplify().share, CadAmplify().pictures, CadAmplify().source) == (0.001, 5, "generated")
-    assert CadAmplify.preset("CompVis/stable-diffusion-v1-4") == CadAmplify()
-    assert CadAmplify.preset("emoji").source == "world"
-    assert methods()["CadAmplify"] is CadAmplify
+    assert (CADAmplify().share, CADAmplify().pictures, CADAmplify().source) == (0.001, 5, "generated")
+    assert CADAmplify.preset("CompVis/stable-diffusion-v1-4") == CADAmplify()
+    assert CADAmplify.preset("emoji").source == "world"
+    assert methods.CADAmplify is CADAmplify

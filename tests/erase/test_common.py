@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from turpentine.core.plugins import methods
+from turpentine.core.plugins import METHODS, plugins
 from turpentine.erase.common import Sized
 from turpentine.models import Model
 
-SIZED = [each for each in methods().values() if issubclass(each, Sized)]
+CLASSES = {each.load() for each in plugins(METHODS).values()}
+SIZED = sorted((each for each in CLASSES if issubclass(each, Sized)), key=lambda each: each.__name__)
 
 
 @pytest.mark.parametrize("method", SIZED, ids=lambda method: method.__name__)
@@ -23,4 +24,4 @@ def test_a_preset_goes_by_the_size_of_the_model(method: type[Sized], sd1: Model)
 
 
 def test_every_method_that_edits_weights_has_one() -> None:
-    assert {each.__name__ for each in methods().values() if not issubclass(each, Sized)} == {"SLD", "NegativePrompt"}
+    assert {each.__name__ for each in CLASSES if not issubclass(each, Sized)} == {"SLD", "NegativePrompt"}

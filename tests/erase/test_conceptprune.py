@@ -11,17 +11,17 @@ from diffusers import DDIMScheduler
 from edits.weights import weights_hash
 from tiny import tiny_sd1
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, BadWindow, EmptySelection, NotFinite
-from turpentine.core.plugins import methods
-from turpentine.erase.conceptprune import Conceptprune
+from turpentine.erase.conceptprune import ConceptPrune
 from turpentine.models import Model, count_rows
 
 CHURCH = Concept("church")
 
 
-def quick(**changes: Any) -> Conceptprune:
-    return Conceptprune(**{"sampling_steps": 6, "window": (0.0, 0.5), "pairs": 3, "share": 0.1, **changes})
+def quick(**changes: Any) -> ConceptPrune:
+    return ConceptPrune(**{"sampling_steps": 6, "window": (0.0, 0.5), "pairs": 3, "share": 0.1, **changes})
 
 
 @torch.no_grad()
@@ -163,7 +163,7 @@ def test_half_precision_is_pruned(sd1: Model) -> None:
 
 
 def test_the_defaults_are_the_published_values() -> None:
-    prune = Conceptprune()
+    prune = ConceptPrune()
     assert (prune.share, prune.majority, prune.window) == (0.02, 0.5, (0.0, 0.2))
-    assert Conceptprune.preset("CompVis/stable-diffusion-v1-4") == prune
-    assert methods()["Conceptprune"] is Conceptprune
+    assert ConceptPrune.preset("CompVis/stable-diffusion-v1-4") == prune
+    assert methods.ConceptPrune is ConceptPrune

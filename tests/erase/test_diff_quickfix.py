@@ -12,10 +12,10 @@ from erase.counting import Operations, encoded_texts
 from tiny import tiny_sd1
 from torch import Tensor
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept, EmptySelection
-from turpentine.core.plugins import methods
-from turpentine.erase.diff_quickfix import Quickfix
+from turpentine.erase.diff_quickfix import DiffQuickFix
 from turpentine.models import Model, count_rows, load
 
 CHURCH = Concept("church")
@@ -74,7 +74,7 @@ def _biases(sd1: Model, sd2: Model, sdxl: Model) -> Any:
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_it_is_the_equation_in_every_text_encoder(family: str, tail: bool, request: pytest.FixtureRequest) -> None:
     model: Model = request.getfixturevalue(family)
-    method = Quickfix(anchor="red house", templates=("{}", "a {}"), positions="tail" if tail else "last")
+    method = DiffQuickFix(anchor="red house", templates=("{}", "a {}"), positions="tail" if tail else "last")
     edit = method(model, [CHURCH, Concept("dog")])
     pairs = [("church", "red house"), ("a church", "a red house"), ("dog", "red house"), ("a dog", "a red house")]
     encoders = [("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")][: 2 if family == "sdxl" else 1]
@@ -87,7 +87,7 @@ def test_it_is_the_equation_in_every_text_encoder(family: str, tail: bool, reque
 
 
 def test_the_layer_answers_the_concept_as_the_anchor_bias_included(sd1: Model) -> None:
-    edit = Quickfix(anchor="house", templates=("a {}",), lamb=1e-7)(sd1, CHURCH)
+    edit = DiffQuickFix(anchor="house", templates=("a {}",), lamb=1e-7)(sd1, CHURCH)
     encoder, tokenizer = sd1.pipeline.text_encoder, sd1.pipeline.tokenizer
     layer = inner(encoder).encoder.layers[0].self_attn.out_proj
     (church, last), (house, _) = (layer_inputs(encoder, tokenizer, text) for text in ("a church", "a house"))
@@ -99,28 +99,28 @@ def test_the_layer_answers_the_concept_as_the_anchor_bias_included(sd1: Model) -
 @pytest.mark.parametrize("anchor", ["dog", "truck"])
 def test_a_church_then_says_nearly_its_anchor(anchor: str) -> None:
     model = load("emoji")  # a random encoder holds nothing in any one layer
-    with Quickfix.preset(model, anchor=anchor)(model, CHURCH).on(model):
+    with DiffQuickFix.preset(model, anchor=anchor)(model, CHURCH).on(model):
         edited = model.encode(["a church"]).hidden[0]
     church, replaced = model.encode(["a church", f"a {anchor}"]).hidden
     assert (edited - replaced).norm() < 0.5 * (church - replaced).norm()
 
 
 def test_tokens_are_an_argument(sd1: Model) -> None:
-    edits = [Quickfix.preset(sd1, positions=positions)(sd1, CHURCH) for positions in ("last", "end", "tail", "all")]
+    edits = [DiffQuickFix.preset(sd1, positions=positions)(sd1, CHURCH) for positions in ("last", "end", "tail", "all")]
     assert len({edit.id for edit in edits}) == 4
 
 
 def test_another_layer_may_be_chosen(sd1: Model) -> None:
-    (name,) = Quickfix.preset(sd1, layer=2)(sd1, CHURCH).deltas
+    (name,) = DiffQuickFix.preset(sd1, layer=2)(sd1, CHURCH).deltas
     assert ".layers.2." in name
     with pytest.raises(EmptySelection, match=r"layers\.12"):
-        Quickfix.preset(sd1, layer=12)(sd1, CHURCH)
+        DiffQuickFix.preset(sd1, layer=12)(sd1, CHURCH)
 
 
 def test_the_model_is_left_as_it_was_and_each_text_is_encoded_once(sd1: Model) -> None:
     before = weights_hash(sd1)
     with encoded_texts(sd1) as texts, count_rows(sd1) as denoiser, Operations() as operations:
-        Quickfix(templates=("{}", "a {}"), anchor="house")(sd1, [CHURCH, Concept("dog")])
+        DiffQuickFix(templates=("{}", "a {}"), anchor="house")(sd1, [CHURCH, Concept("dog")])
     assert weights_hash(sd1) == before
     assert (sum(texts), denoiser.rows) == (6, 0)  # two concepts and the anchor they share, in two templates
     assert operations.solving == {"linalg_cholesky_ex": 1, "cholesky_solve": 1}
@@ -129,16 +129,17 @@ def test_the_model_is_left_as_it_was_and_each_text_is_encoded_once(sd1: Model) -
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype: torch.dtype) -> None:
     half, full = Model(tiny_sd1().to(dtype)), Model(tiny_sd1())
-    (one,), (other,) = (Quickfix.preset(model)(model, CHURCH).deltas.values() for model in (half, full))
+    (one,), (other,) = (DiffQuickFix.preset(model)(model, CHURCH).deltas.values() for model in (half, full))
     assert (one - other).norm() < 0.1 * other.norm()
 
 
 def test_what_it_takes_by_default(sd1: Model) -> None:
-    assert Quickfix.preset("CompVis/stable-diffusion-v1-4") == Quickfix()
-    assert (Quickfix().lamb, Quickfix().layer, Quickfix().positions, len(Quickfix().templates)) == (0.01, 0, "last", 4)
-    assert methods()["Quickfix"] is Quickfix
+    assert DiffQuickFix.preset("CompVis/stable-diffusion-v1-4") == DiffQuickFix()
+    plain = DiffQuickFix()
+    assert (plain.lamb, plain.layer, plain.positions, len(plain.templates)) == (0.01, 0, "last", 4)
+    assert methods.DiffQuickFix is DiffQuickFix
     ink = Concept("red", kind="style")
-    bare = Quickfix(templates=("{}",))
+    bare = DiffQuickFix(templates=("{}",))
     assert bare(sd1, ink) == replace(bare, anchor="painting")(sd1, ink)
     assert bare(sd1, CHURCH) == replace(bare, anchor="object")(sd1, CHURCH)
     assert bare(sd1, CHURCH) != bare(sd1, ink)
@@ -146,10 +147,10 @@ def test_what_it_takes_by_default(sd1: Model) -> None:
 
 def test_what_cannot_be_is_refused(sd1: Model) -> None:
     with pytest.raises(BadArgument, match="anchor is empty"):
-        Quickfix(anchor=" ")(sd1, CHURCH)
+        DiffQuickFix(anchor=" ")(sd1, CHURCH)
     with pytest.raises(BadArgument, match="once"):
-        Quickfix(templates=("a photo",))(sd1, CHURCH)
+        DiffQuickFix(templates=("a photo",))(sd1, CHURCH)
     with pytest.raises(EmptyConcept, match="no token"):
-        Quickfix.preset(sd1)(sd1, Concept("é"))
+        DiffQuickFix.preset(sd1)(sd1, Concept("é"))
     with pytest.raises(BadArgument, match="lamb"):
-        Quickfix(lamb=float("inf"))(sd1, CHURCH)
+        DiffQuickFix(lamb=float("inf"))(sd1, CHURCH)

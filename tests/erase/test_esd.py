@@ -14,9 +14,10 @@ from edits.weights import made_up, weights_hash
 from tiny import tiny_sd1
 from torch import nn
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, BadWindow, EmptyConcept, NotFinite, UnknownName
-from turpentine.core.plugins import methods
+from turpentine.core.plugins import find_class
 from turpentine.edits import Edit, stack_of
 from turpentine.erase.esd import ESD, SETS, esd_sites
 from turpentine.models import Model, count_rows
@@ -113,7 +114,7 @@ def test_the_defaults_are_the_published_values() -> None:
     assert ESD.preset("emoji", sites="u") == ESD(
         sites="u", trajectories=8, sampling_steps=20, eta=1.5, steps=200, batch_size=8, lr=5e-4
     )
-    assert methods()["ESD"] is ESD
+    assert methods.ESD is ESD
 
 
 def test_the_preset_goes_by_the_size_of_the_model(sd1: Model) -> None:
@@ -291,7 +292,7 @@ def test_the_edit_can_be_made_again_from_its_provenance(sd1: Model, tmp_path: Pa
     edit.save(tmp_path / "edit.safetensors")
     provenance = Edit.load(tmp_path / "edit.safetensors").provenance
     assert provenance.method == "ESD"
-    again = methods()[provenance.method](**provenance.settings)
+    again = find_class(provenance.method).load()(**provenance.settings)
     assert again(sd1, provenance.concepts) == edit
 
 

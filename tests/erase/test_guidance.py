@@ -8,9 +8,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.core.plugins import methods
 from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.models import Model, count_rows, sample
 
@@ -108,7 +108,7 @@ def test_the_presets_are_the_published_ones() -> None:
         assert [each for key, each in settings.items() if key != "warmup"] == [scale, *rest]
         assert settings["warmup"] == pytest.approx(warmup / 50)
     assert SLD(**SLD.variants["sld-medium"]) == SLD()
-    assert methods()["SLD"] is SLD and methods()["NegativePrompt"] is NegativePrompt
+    assert methods.SLD is SLD and methods.NegativePrompt is NegativePrompt
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept, EmptySelection
-from turpentine.core.plugins import methods
 from turpentine.erase._closed_form.text_states import FOUR
-from turpentine.erase.loco_edit import Loco
+from turpentine.erase.loco_edit import LocoEdit
 from turpentine.models import Model
 
 CHURCH = Concept("church")
@@ -41,7 +41,7 @@ def plain_loco(pipeline: Any, prompts: list[str], guide: str, modules: list[str]
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_it_is_the_authors_formula(family: str, request: pytest.FixtureRequest) -> None:
     model: Model = request.getfixturevalue(family)
-    edit = Loco(sites="UP2,UP3", templates=("{}", "a {}"), guide="a house")(model, CHURCH)
+    edit = LocoEdit(sites="UP2,UP3", templates=("{}", "a {}"), guide="a house")(model, CHURCH)
     attentions = [site.name for site in model.sites.only(label=("UP2", "UP3"), kind="cross-attention", level="module")]
     modules = [f"{name.removeprefix('unet.')}.{part}" for name in attentions for part in ("to_k", "to_v")]
     plain = plain_loco(model.pipeline, ["church", "a church"], "a house", modules, 0.01)
@@ -51,24 +51,24 @@ def test_it_is_the_authors_formula(family: str, request: pytest.FixtureRequest) 
 
 
 def test_kinds_have_published_texts_of_their_own(sd1: Model) -> None:
-    said = Loco()(sd1, CHURCH)
-    assert said == Loco(templates=FOUR, guide="a photo")(sd1, CHURCH)
+    said = LocoEdit()(sd1, CHURCH)
+    assert said == LocoEdit(templates=FOUR, guide="a photo")(sd1, CHURCH)
     # The published templates are longer than what the tiny encoder reads.
     with pytest.warns(UserWarning, match="17 tokens"), pytest.raises(EmptyConcept, match="in the style of red"):
-        Loco()(sd1, Concept("red", kind="style"))
-    guided = Loco(templates=("{}",))(sd1, Concept("red", kind="style"))
-    assert guided == Loco(templates=("{}",), guide="a painting")(sd1, Concept("red", kind="style"))
+        LocoEdit()(sd1, Concept("red", kind="style"))
+    guided = LocoEdit(templates=("{}",))(sd1, Concept("red", kind="style"))
+    assert guided == LocoEdit(templates=("{}",), guide="a painting")(sd1, Concept("red", kind="style"))
 
 
 def test_more_tokens_may_be_keys(sd1: Model) -> None:
-    edits = {positions: Loco.preset(sd1, positions=positions)(sd1, CHURCH) for positions in ("last", "end", "tail")}
+    edits = {positions: LocoEdit.preset(sd1, positions=positions)(sd1, CHURCH) for positions in ("last", "end", "tail")}
     assert len({edit.id for edit in edits.values()}) == 3
     assert all(edit.provenance.settings["positions"] == positions for positions, edit in edits.items())
 
 
 def test_defaults_and_selections(sd1: Model) -> None:
-    assert Loco.preset("CompVis/stable-diffusion-v1-4") == Loco()
-    assert methods()["Loco"] is Loco
-    assert len(Loco.preset(sd1, sites="*")(sd1, CHURCH).deltas) == 32
+    assert LocoEdit.preset("CompVis/stable-diffusion-v1-4") == LocoEdit()
+    assert methods.LocoEdit is LocoEdit
+    assert len(LocoEdit.preset(sd1, sites="*")(sd1, CHURCH).deltas) == 32
     with pytest.raises(EmptySelection, match="UP98"):
-        Loco(sites="UP98")(sd1, CHURCH)
+        LocoEdit(sites="UP98")(sd1, CHURCH)

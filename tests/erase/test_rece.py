@@ -11,9 +11,9 @@ from erase.counting import Operations
 from tiny import tiny_sd1
 from torch import Tensor
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept, NotFinite
-from turpentine.core.plugins import methods
 from turpentine.edits import Edit
 from turpentine.erase.adversary import Adversary, answers
 from turpentine.erase.rece import RECE
@@ -193,7 +193,7 @@ def test_defaults_and_presets(sd1: Model) -> None:
     assert {name: getattr(RECE(), name) for name in published} == published
     assert RECE.preset("CompVis/stable-diffusion-v1-4") == RECE()
     assert RECE.preset(sd1) == RECE(templates=(), rounds=1, preserve_scale=1.0)
-    assert methods()["RECE"] is RECE
+    assert methods.RECE is RECE
 
 
 def test_nan_in_the_base_is_named() -> None:

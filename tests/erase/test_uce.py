@@ -11,9 +11,9 @@ from erase.counting import Operations, encoded_texts
 from tiny import tiny_sd1
 from torch import Tensor
 
+from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept, EmptySelection, NotFinite
-from turpentine.core.plugins import methods
 from turpentine.edits import Edit, stack_of
 from turpentine.erase._closed_form.text_states import in_batches, text_states
 from turpentine.erase._closed_form.uce_objective import FORMS, lesson
@@ -112,7 +112,7 @@ def test_the_defaults_are_the_published_values(sd1: Model) -> None:
     published = {"variant": "2025", "erase_scale": 1.0, "lamb": 0.5, "preserve": (), "templates": ("{}",), "sites": "*"}
     assert {name: getattr(UCE(), name) for name in published} == published
     assert UCE.variants["uce-paper"] == {"variant": "paper"}
-    assert methods()["UCE"] is UCE
+    assert methods.UCE is UCE
     assert UCE.preset("CompVis/stable-diffusion-v1-4") == UCE()
     assert UCE.preset(sd1, lamb=1.0) == UCE(templates=(), guide="", lamb=1.0)
 

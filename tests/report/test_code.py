@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from plugged import plug
 from report.fake import fake_result
 
 import turpentine as tp
 from turpentine.bench import Case, ErasureResult, Protocol
 from turpentine.concepts import Concept
-from turpentine.core import plugins as registry
 from turpentine.edits import GuidanceChange, Provenance
 from turpentine.models import Model
 from turpentine.report import code
@@ -69,11 +69,6 @@ def test_a_selection_of_sites_is_taken_from_the_model_again(result: ErasureResul
         assert ran(code.again(changed(result, method=method)), sd1)["method"] == method
 
 
-def test_numbers_without_end_can_be_written(result: ErasureResult) -> None:
-    method = tp.methods.ESD(eta=float("inf"))
-    assert ran(code.again(changed(result, method=method)))["method"] == method
-
-
 @dataclass(frozen=True)
 class Collage:
     """A method with a setting that no file holds."""
@@ -85,11 +80,16 @@ class Collage:
     def __call__(self) -> None: ...
 
 
+def test_numbers_without_end_can_be_written(result: ErasureResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, "erase", collage=Collage)
+    method = Collage(weights=(float("inf"), 1.0))
+    assert ran(code.again(changed(result, method=method)))["method"] == method
+
+
 def test_a_setting_that_is_an_object_is_left_open_and_it_says_so(
     result: ErasureResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry.methods()
-    monkeypatch.setitem(registry._methods, "Collage", Collage)
+    plug(monkeypatch, "erase", collage=Collage)
     text = code.again(changed(result, method=Collage((Image.new("RGB", (2, 2)),), glue="flour", weights=(0.5,))))
     assert "tp.methods.Collage(pictures=..., glue='flour', weights=(0.5,))" in text
     assert re.search(r"^# The setting pictures was an object that has no code: .*PIL\.Image", text, re.MULTILINE)

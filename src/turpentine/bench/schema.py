@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
@@ -12,8 +12,9 @@ from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure
 from turpentine.concepts import Concept, Kind
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
-from turpentine.core.named import NamedMethod, find_named, speakable
+from turpentine.core.plugins import METHODS, Plugin, find
 from turpentine.core.seeds import parse_seeds
+from turpentine.core.settings import field_types, range_of, speakable
 from turpentine.core.suggest import offer
 from turpentine.emoji.lexicon import world_concept
 from turpentine.judges import Judge
@@ -25,17 +26,17 @@ Group = Literal["erased", "scene", "neighbour", "other", "object", "style", "col
 class MethodEntry:
     """A method as a file asks for it. settings: those that differ from its defaults for the model."""
 
-    named: NamedMethod
+    plugin: Plugin
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Such as "esd-x", or "esd-x steps=300"."""
-        return " ".join([self.named.name, *(f"{key}={value}" for key, value in self.settings.items())])
+        return " ".join([self.plugin.name, *(f"{key}={value}" for key, value in self.settings.items())])
 
     def made(self, model: str) -> Any:
         """The method. model: what `load` is told."""
-        return replace(self.named.defaults(model), **self.settings)
+        return replace(self.plugin.defaults(model), **self.settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,22 +61,27 @@ def _one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
 
 def _method(value: Any) -> MethodEntry:
     name, settings = _one_key(value, "method")
-    named = find_named(name)
-    return MethodEntry(named, {key: _setting(named, key, given) for key, given in settings.items()})
+    plugin = find(name, METHODS)
+    return MethodEntry(plugin, {key: _setting(plugin, key, given) for key, given in settings.items()})
 
 
-def _setting(named: NamedMethod, key: str, value: Any) -> Any:
+def _setting(plugin: Plugin, key: str, value: Any) -> Any:
     """The value as the method's field has it."""
-    known = [each.name for each in fields(named.method)]
+    known = field_types(plugin.load())
     if key not in known:
-        raise UnknownName(f"The method {named.name} has no setting {key!r}: {offer(key, known)}")
-    hint = speakable(get_type_hints(named.method)[key])
+        raise UnknownName(f"The method {plugin.name} has no setting {key!r}: {offer(key, known)}")
+    hint = speakable(known[key])
     if hint is None:
-        raise BadArgument(f"The setting {key} of {named.name} cannot be written in a file.")
+        raise BadArgument(f"The setting {key} of {plugin.name} cannot be written in a file.")
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
-        raise BadArgument(f"The setting {key} of {named.name} cannot be {value!r}: {_why(error)}.") from error
+        raise BadArgument(f"The setting {key} of {plugin.name} cannot be {value!r}: {_reason(error, hint)}.") from error
+
+
+def _reason(error: ValidationError, hint: Any) -> str:
+    """What is wrong with a setting, and what it may be."""
+    return f"{_why(error)}; give {range_of(hint)}" if range_of(hint) else _why(error)
 
 
 def _why(error: ValidationError) -> str:

@@ -21,7 +21,7 @@ from turpentine.cli.terminal import say_json
 from turpentine.concepts import Concept, Kind
 from turpentine.core.atomic_files import safe_name
 from turpentine.core.errors import EmptyConcept
-from turpentine.core.named import find_named
+from turpentine.core.plugins import find
 
 if TYPE_CHECKING:
     from turpentine.bench import ErasureResult
@@ -63,7 +63,7 @@ def pursue(
     if not concepts:
         raise EmptyConcept(f"There is no concept to {goal}: name one, such as turpentine {goal} church.")
     wanted = [_concept(text, choice) for text in concepts]
-    chosen = find_named(method).defaults(source.model)
+    chosen = find(method, goal).defaults(source.model)
     folder = choice.out or Path("runs") / safe_name("-".join([*concepts, method]))
     result = _run(goal, source, with_flags(chosen, settings) if settings else chosen, wanted, folder, choice)
     with busy("Writing the report"):
@@ -80,8 +80,7 @@ def with_settings(command: Callable[..., None], default: str, tokens: Sequence[s
     default: the method where they name none.
     """
     name = _option(tokens, "--method", default)
-    with busy("Starting"):  # methods bring torch with them
-        chosen = find_named(name).defaults(_option(tokens, "--model", ModelChoice.model))
+    chosen = find(name, command.__name__).defaults(_option(tokens, "--model", ModelChoice.model))
 
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 from turpentine.cli.help_text import descriptions, summary
 from turpentine.cli.options import Json
 from turpentine.cli.terminal import say, say_json, show_table
-from turpentine.core.named import NamedMethod, find_named, named_methods
+from turpentine.core.errors import BrokenPlugin
+from turpentine.core.plugins import METHODS, Plugin, find, plugins
+from turpentine.core.settings import field_types, range_of
 
 
 def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = False) -> None:
@@ -20,44 +21,53 @@ def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = Fa
     if name is None:
         _list_all(json)
     else:
-        _describe(find_named(name), model, json)
+        _describe(find(name, METHODS), model, json)
 
 
 def _list_all(json: bool) -> None:
-    known = [(each.name, each.what) for each in named_methods().values()]
+    rows = [(each.name, each.kind, _summary(each)) for each in plugins(METHODS).values()]
     if json:
-        say_json([{"name": name, "what": what} for name, what in known])
+        say_json([{"name": name, "kind": kind, "what": what} for name, kind, what in rows])
     else:
-        show_table(("method", "what it does"), known)
+        show_table(("method", "kind", "what it does"), rows)
 
 
-def _describe(named: NamedMethod, model: str, json: bool) -> None:
-    settings = _settings(named, model)
+def _summary(method: Plugin) -> str:
+    """What it does; another package's fault must not take the other methods away."""
+    try:
+        return method.summary
+    except BrokenPlugin as error:
+        return str(error)
+
+
+def _describe(plugin: Plugin, model: str, json: bool) -> None:
+    settings, doc = _settings(plugin, model), summary(plugin.load().__doc__)
     if json:
-        say_json({"name": named.name, "what": summary(named.method.__doc__), "settings": settings})
+        say_json({"name": plugin.name, "kind": plugin.kind, "what": doc, "settings": settings})
         return
-    say(summary(named.method.__doc__) + "\n")
+    say(doc + "\n")
     show_table(("setting", "type", "default", "what it is"), [tuple(row.values()) for row in settings])
 
 
-def _settings(named: NamedMethod, model: str) -> list[dict[str, Any]]:
-    hints = get_type_hints(named.method)
-    texts = descriptions(named.method.__doc__, hints.keys())
-    defaults = named.defaults(model)
+def _settings(plugin: Plugin, model: str) -> list[dict[str, Any]]:
+    hints, types = field_types(plugin.load()), get_type_hints(plugin.load())
+    texts = descriptions(plugin.load().__doc__, hints.keys())
+    defaults = plugin.defaults(model)
     return [
         {
-            "setting": each.name,
-            "type": _type_name(hints[each.name]),
-            "default": getattr(defaults, each.name),
-            "what": texts.get(each.name, ""),
+            "setting": name,
+            "type": _type_name(types[name], hint),
+            "default": getattr(defaults, name),
+            "what": texts.get(name, ""),
         }
-        for each in dataclasses.fields(named.method)
+        for name, hint in hints.items()
     ]
 
 
-def _type_name(hint: Any) -> str:
-    """`str | Sites`, without the modules' names."""
-    return hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else _short(str(hint))
+def _type_name(plain: Any, hint: Any) -> str:
+    """`str | Sites`, without the modules' names, and what range it has: `int, 1 or more`."""
+    name = plain.__name__ if isinstance(plain, type) and not hasattr(plain, "__args__") else _short(str(plain))
+    return f"{name}, {range_of(hint)}" if range_of(hint) and get_origin(plain) is not Literal else name
 
 
 def _short(name: str) -> str:

@@ -23,6 +23,10 @@ class UnknownName(TurpentineError):
     """No part, parameter, method, solver or kind has this name."""
 
 
+class BrokenPlugin(TurpentineError):
+    """A plug-in of this name is listed by a package, and cannot be loaded from it."""
+
+
 class EmptyConcept(TurpentineError):
     """A concept without text, or one that selects no token."""
 

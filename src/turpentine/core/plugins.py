@@ -1,83 +1,210 @@
-"""Methods by name: the package's own, and those that other packages add.
+"""Plug-ins by name: methods, attacks, instruments and judges, Turpentine's own and those of other packages.
 
-A method is a frozen dataclass whose fields are its settings and whose call does the work. It joins by the decorator:
+A plug-in is a frozen dataclass whose fields are its settings and whose call does the work. A package adds one by an
+entry point in the group of its kind, under the plug-in's own name; in its `pyproject.toml`:
 
-    @method
-    @dataclass(frozen=True)
-    class ESD: ...
+    [project.entry-points."turpentine.erase"]
+    rubbing = "rubbings.method:Rubbing"
 
-Another package adds one by an entry point in the group `turpentine.methods` that names the class.
+Turpentine's own are listed in the same way. A look-up by name imports that one module and no other.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import inspect
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
-from functools import cache
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-GROUP = "turpentine.methods"
-# A new file in one of these packages is all that a new method takes.
-PACKAGES = ("turpentine.erase", "turpentine.explain", "turpentine.attack")
+from turpentine.core.errors import BrokenPlugin, UnknownName
+from turpentine.core.suggest import offer
 
-Class = TypeVar("Class", bound=type[Any])
-_methods: dict[str, type[Any]] = {}
+GROUPS: Mapping[str, str] = {
+    "erase": "turpentine.erase",
+    "amplify": "turpentine.amplify",
+    "attack": "turpentine.attack",
+    "instrument": "turpentine.instruments",
+    "judge": "turpentine.judges",
+}
+"""The group of entry points of each kind."""
+
+KINDS = tuple(GROUPS)
+
+METHODS = ("erase", "amplify", "attack")
+"""The kinds that work on a model and a concept: the methods."""
+
+_USE = {
+    "erase": "erases: use `turpentine erase`",
+    "amplify": "amplifies: use `turpentine amplify`",
+    "attack": "attacks: use `turpentine attack`",
+    "instrument": "is an instrument: use `turpentine explain`",
+    "judge": "is a judge: use it with --by",
+}
 
 
-def method(cls: Class) -> Class:
-    """Register a method under its class's name. Raises TypeError if it cannot be one, or if the name is taken."""
-    if not (_is_frozen(cls) and "__call__" in dir(cls)):
-        raise TypeError(f"{cls.__qualname__} is not a method: it must be a frozen dataclass with a __call__.")
-    taken = _methods.get(cls.__name__)
-    if taken is not None and _full_name(taken) != _full_name(cls):
-        raise TypeError(f"Two methods are called {cls.__name__}: {_full_name(taken)} and {_full_name(cls)}.")
-    _methods[cls.__name__] = cls
-    return cls
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in under its name, not imported yet.
+
+    Example:
+        >>> find("esd-x", "erase").load().__name__
+        'ESD'
+
+    Args:
+        name: The plug-in's own, such as "esd-x". Several names may stand for one class: see `variant`.
+        kind: One of KINDS.
+        target: Where the class is, as "module:Class".
+    """
+
+    name: str
+    kind: str
+    target: str
+
+    @property
+    def class_name(self) -> str:
+        """The class's name, such as "ESD"; nothing is imported for it."""
+        return self.target.rpartition(":")[2]
+
+    def load(self) -> type[Any]:
+        """Import the module of the class, and return the class.
+
+        Raises:
+            BrokenPlugin: It cannot be imported, or is no frozen dataclass with a `__call__`.
+        """
+        return self._class
+
+    @cached_property
+    def _class(self) -> type[Any]:
+        module, _, attribute = self.target.partition(":")
+        try:
+            cls = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # whatever another package's module does when it is imported
+            reason = f"{type(error).__name__}: {error}"
+            raise BrokenPlugin(
+                f"{self.name!r} ({self.target}) could not be loaded: {reason}. Mend or uninstall the package it is of."
+            ) from error
+        if not (_is_frozen(cls) and "__call__" in dir(cls)):
+            raise BrokenPlugin(
+                f"{self.name!r} ({self.target}) is not a plug-in: it must be a frozen dataclass with a __call__."
+            )
+        return cast(type[Any], cls)
+
+    @property
+    def variant(self) -> Mapping[str, Any]:
+        """The fields that this name sets, where the class lists it in its `variants`; else none."""
+        variants: Mapping[str, Mapping[str, Any]] = getattr(self.load(), "variants", {})
+        return variants.get(self.name, {})
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a line: the first of its docstring; of a variant, what it sets."""
+        if self.variant:
+            settings = ", ".join(f"{key} {value}" for key, value in self.variant.items())
+            return f"{self._base} with {settings}"
+        return " ".join(inspect.cleandoc(self.load().__doc__ or "").split("\n\n")[0].split())
+
+    def defaults(self, model: Any = None) -> Any:
+        """Make one with the defaults for a model: those of its `preset`, where it has one; else its fields' own.
+
+        Args:
+            model: The model, or the name that `turpentine.load` takes; without it, the fields' own.
+        """
+        preset = getattr(self.load(), "preset", None)
+        return preset(model, **self.variant) if preset and model is not None else self.load()(**self.variant)
+
+    @property
+    def _base(self) -> str:
+        """The name of the same class that is no variant."""
+        variants = getattr(self.load(), "variants", {})
+        names = (each.name for each in plugins().values() if each.target == self.target and each.name not in variants)
+        return next(names, self.class_name)
 
 
-def methods() -> Mapping[str, type[Any]]:
-    """Every known method, name to class, in order of name."""
-    _discover()
-    return MappingProxyType(dict(sorted(_methods.items())))
+def plugins(kind: str | Collection[str] | None = None) -> Mapping[str, Plugin]:
+    """Return the plug-ins of a kind by name, in order of name; none of them is imported.
+
+    Args:
+        kind: One of KINDS, or some of them; all by default.
+    """
+    kinds = _kinds(kind)
+    return MappingProxyType({name: each for name, each in _registered().items() if each.kind in kinds})
+
+
+def find(name: str, kind: str | Collection[str] | None = None) -> Plugin:
+    """Return the plug-in of a name.
+
+    Args:
+        name: Such as "esd-x".
+        kind: One of KINDS, or some of them, that it must be of; all by default.
+
+    Raises:
+        UnknownName: None is called so, and the nearest names are offered; or it is of another kind, and what is to be
+            used in its place is said.
+    """
+    known = plugins(kind)
+    if name in known:
+        return known[name]
+    other = plugins().get(name)
+    if other is not None:
+        raise UnknownName(f"{name} {_USE[other.kind]}.")
+    raise UnknownName(f"No {_noun(kind)} is called {name!r}: {offer(name, known)}")
+
+
+def find_class(name: str, kind: str | Collection[str] | None = METHODS) -> Plugin | None:
+    """Return a plug-in by its class's name, as a record of an edit has it; None if there is none.
+
+    Args:
+        name: Such as "ESD".
+        kind: One of KINDS, or some of them; methods by default.
+    """
+    return next((each for each in plugins(kind).values() if each.class_name == name), None)
+
+
+def _kinds(kind: str | Collection[str] | None) -> Collection[str]:
+    if kind is None:
+        return KINDS
+    return (kind,) if isinstance(kind, str) else kind
+
+
+def _noun(kind: str | Collection[str] | None) -> str:
+    kinds = _kinds(kind)
+    if set(kinds) <= set(METHODS):
+        return "method"
+    return next(iter(kinds)) if len(kinds) == 1 else "plug-in"
 
 
 def _is_frozen(cls: Any) -> bool:
-    return is_dataclass(cls) and bool(cast(Any, cls).__dataclass_params__.frozen)
-
-
-def _full_name(cls: type[Any]) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return isinstance(cls, type) and is_dataclass(cls) and bool(cast(Any, cls).__dataclass_params__.frozen)
 
 
 @cache
-def _discover() -> None:
-    for package in PACKAGES:
-        _import_modules(package)
-    for point in entry_points(group=GROUP):
-        _load_plugin(point)
+def _registered() -> Mapping[str, Plugin]:
+    """All plug-ins by name; a name, and a class's name, is taken once, and ours come first."""
+    named: dict[str, Plugin] = {}
+    classes: dict[tuple[str, bool], str] = {}
+    for plugin in sorted(_entries(), key=lambda each: not each.target.startswith("turpentine.")):
+        # Records name methods by class, others by name: each must say which one it is.
+        target = classes.setdefault((plugin.class_name, plugin.kind in METHODS), plugin.target)
+        if named.setdefault(plugin.name, plugin) != plugin:
+            _warn_of_two(plugin.name, named[plugin.name].target, plugin.target)
+        elif target != plugin.target:
+            del named[plugin.name]
+            _warn_of_two(plugin.class_name, target, plugin.target)
+    if not any(each.target.startswith("turpentine.") for each in named.values()):
+        warnings.warn("Turpentine's own plug-ins are not listed: install it, such as by pip install -e .", stacklevel=2)
+    return dict(sorted(named.items()))
 
 
-def _import_modules(package: str) -> None:
-    try:
-        parent = importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name == package:  # the package has no such part yet
-            return
-        raise
-    for module in pkgutil.iter_modules(parent.__path__):
-        importlib.import_module(f"{package}.{module.name}")
+def _entries() -> Iterator[Plugin]:
+    for kind, group in GROUPS.items():
+        points: Collection[EntryPoint] = entry_points(group=group)
+        yield from (Plugin(point.name, kind, point.value.replace(" ", "")) for point in points)
 
 
-def _load_plugin(point: EntryPoint) -> None:
-    """Another package's fault must not take our own methods away: say what failed, and go on."""
-    try:
-        loaded: Callable[..., Any] = point.load()
-        if isinstance(loaded, type):
-            method(loaded)
-    except Exception as error:
-        warnings.warn(f"The method {point.name!r} of {point.value!r} could not be loaded: {error}", stacklevel=2)
+def _warn_of_two(name: str, first: str, second: str) -> None:
+    warnings.warn(f"Two plug-ins are called {name}: {first} and {second}; the second is left out.", stacklevel=3)

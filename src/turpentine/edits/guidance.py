@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from turpentine.core import plugins as registry
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import EditError, NotFinite, TurpentineError, WrongBase
+from turpentine.core.plugins import find_class
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Blend, Combination, Guidance, Model
 
@@ -150,7 +150,8 @@ def guidances_of(model: Model) -> tuple[GuidanceChange, ...]:
 
 def _made_again(path: Path, provenance: Provenance) -> Guidance:
     """The guidance that a method makes of its settings and concepts."""
-    method = registry.methods().get(provenance.method)
+    plugin = find_class(provenance.method)
+    method = plugin.load() if plugin else None
     if method is None or not hasattr(method, "guidance"):
         raise EditError(
             f"{path} was made by {provenance.method!r}, which is no guidance method here: "

@@ -13,7 +13,6 @@ import torch
 from turpentine.attribution import Attribution, Objective, approximation, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance, Zeroed
 from turpentine.erase._attribution_run import KeptGradients
@@ -25,7 +24,6 @@ from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, si
 from turpentine.models import Model, Selection, Trajectory, window_of
 
 
-@method
 @dataclass(frozen=True)
 class CAD(Sized):
     """Zero the weights whose loss most brings the prediction for a concept down to that for a base prompt.
@@ -55,6 +53,8 @@ class CAD(Sized):
     batch_size: rows of a call with gradients, 1 or more; it costs memory, and changes the last bits only.
     seed: of the starting noise, 0 or more.
     """
+
+    name: ClassVar[str] = "cad"
 
     small_world: ClassVar[Mapping[str, Any]] = {"trajectories": 4, "sampling_steps": 20, "share": 0.015}
     """Settings for models of the embedded one's size, whose rows are a few hundred weights long."""

@@ -14,7 +14,6 @@ from PIL import Image
 from turpentine.attribution import Attribution, Objective, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit
 from turpentine.erase._attribution_run import KeptGradients
@@ -27,9 +26,8 @@ from turpentine.erase.examples import Source, check_source, digest_of, fitted, f
 from turpentine.models import Model, Selection, check_windowless
 
 
-@method
 @dataclass(frozen=True)
-class CadAmplify(Sized):
+class CADAmplify(Sized):
     """Zero the weights whose loss most helps the model to denoise pictures of a concept, so that it shows it more.
 
     J = −E‖ε − ε(x_t, c)‖² over noised pictures of the concept c (equation 5). Weight i counts α_i = w_i·∂J/∂w_i, the
@@ -49,6 +47,8 @@ class CadAmplify(Sized):
     batch_size: rows of a call with gradients, 1 or more; it costs memory, and changes the last bits only.
     seed: of pictures and noise, 0 or more.
     """
+
+    name: ClassVar[str] = "cad-amplify"
 
     small_world: ClassVar[Mapping[str, Any]] = {"source": "world"}
     """Settings for models of the embedded one's size: the emoji world's pictures."""

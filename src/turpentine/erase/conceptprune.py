@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Zeroed
 from turpentine.erase._pruning import check_share, largest, together
@@ -39,9 +38,8 @@ Norms = dict[str, Float[Tensor, "step neuron"]]
 """By layer: the norm of each input neuron over all tokens, at each step."""
 
 
-@method
 @dataclass(frozen=True)
-class Conceptprune(Sized):
+class ConceptPrune(Sized):
     """Zero the weights that read the neurons which a concept excites, and a base prompt does not.
 
     At each step of guided DDIM sampling of a prompt, h are the activations that a layer W reads, each token of norm 1;
@@ -65,6 +63,8 @@ class Conceptprune(Sized):
     sampling_steps: T, the DDIM steps of a run. guidance_scale: of a run.
     seed: of the starting noise, 0 or more.
     """
+
+    name: ClassVar[str] = "conceptprune"
 
     small_world: ClassVar[Mapping[str, Any]] = {"sampling_steps": 20, "share": 0.4}
     """Settings for models of the embedded one's size."""

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Rows, Scales, solve
@@ -20,9 +19,8 @@ from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
 from turpentine.models import Call, Model, Site, hooked
 
 
-@method
 @dataclass(frozen=True)
-class Quickfix(Sized):
+class DiffQuickFix(Sized):
     """Diff-QuickFix: make a text encoder's first self-attention take a concept for its anchor, in closed form.
 
     W₀ is the layer's output projection (`self_attn.out_proj`), k its input at the concept's last token and g that at
@@ -37,6 +35,8 @@ class Quickfix(Sized):
         in the authors' code; "all", every one.
     layer: of the text encoder, from 0. lamb: λ, above 0.
     """
+
+    name: ClassVar[str] = "diff-quickfix"
 
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "anchor": "picture"}
     """Settings for models of the embedded one's size, whose few words are those of its own captions."""

@@ -15,7 +15,6 @@ from torch.nn.functional import mse_loss
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance
 from turpentine.erase._training.adam import Adam, train
@@ -39,7 +38,6 @@ SETS: Mapping[str, dict[str, Any]] = {
 """The parameter sets of ESD by name, as selections of layers; see `esd_sites`."""
 
 
-@method
 @dataclass(frozen=True)
 class ESD(Sized):
     """Fine-tune the denoiser so that, told the concept, it predicts what leads away from it.
@@ -72,6 +70,8 @@ class ESD(Sized):
         `sites`; see `turpentine.models.site_table`. top: how many of them, 1 or more.
     seed: of all draws, 0 or more. Update k depends on the seed and k only.
     """
+
+    name: ClassVar[str] = "esd"
 
     small_world: ClassVar[Mapping[str, Any]] = {
         "eta": 1.5,

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import GuidanceChange
 from turpentine.erase.common import as_concepts, provenance_of
@@ -33,7 +32,6 @@ def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float
     }
 
 
-@method
 @dataclass(frozen=True)
 class SLD:
     """Lead the sampler away from a concept where the picture is on its way to it: Safe Latent Diffusion.
@@ -54,6 +52,8 @@ class SLD:
     threshold: λ, in units of ε. momentum_scale: s_m, 0 or more. momentum: β_m, from 0 to below 1.
     text: what to lead away from; by default the first prompt of each concept, with commas between several.
     """
+
+    name: ClassVar[str] = "sld"
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sld-weak": _preset(200.0, 0.3, 0.0, 0.0, 0.0),
@@ -98,7 +98,6 @@ class SLD:
         return mu * (concept - uncond) + self.momentum_scale * nu
 
 
-@method
 @dataclass(frozen=True)
 class NegativePrompt:
     """Let the concept take the place of the empty prompt in the guidance formula, as users of diffusion models do.
@@ -108,6 +107,8 @@ class NegativePrompt:
 
     text: what to lead away from; by default the first prompt of each concept, with commas between several.
     """
+
+    name: ClassVar[str] = "negative-prompt"
 
     text: str | None = None
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from turpentine.concepts import Concept
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Scales, solve
@@ -29,9 +28,8 @@ STYLES = ("{}", "a painting in the style of {}", "a photo in the style of {}", "
 """The published templates for styles and artists; for the rest they are `reading.FOUR`."""
 
 
-@method
 @dataclass(frozen=True)
-class Loco(Sized):
+class LocoEdit(Sized):
     """LocoEdit: make the keys and values of a few located cross-attention modules answer a concept as its guide.
 
     For each such weight W₀ the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|², with k the state of a concept's last
@@ -47,6 +45,8 @@ class Loco(Sized):
         "all", every one.
     lamb: λ, above 0.
     """
+
+    name: ClassVar[str] = "loco-edit"
 
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": "a picture", "sites": "UP5,UP6,UP7"}
     """Settings for models of the embedded one's size, whose few words are those of its own captions, and whose layers

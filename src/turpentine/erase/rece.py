@@ -11,7 +11,6 @@ import torch
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Rows, Scales, Shift, solve
@@ -25,7 +24,6 @@ START = FORMS["paper"]
 """What the first edit is; its λ is 0.5 and its a is 1."""
 
 
-@method
 @dataclass(frozen=True)
 class RECE(Sized):
     """Erase by unified concept editing; then, in rounds, find the embedding that undoes it and erase that too.
@@ -50,6 +48,8 @@ class RECE(Sized):
     sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
         by their names; the keys and values in it count.
     """
+
+    name: ClassVar[str] = "rece"
 
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "rounds": 1, "preserve_scale": 1.0}
     """Settings for models of the embedded one's size, whose captions name things in ways of their own, and where each

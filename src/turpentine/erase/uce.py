@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
-from turpentine.core.plugins import method
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit
 from turpentine.erase._closed_form.linear import Scales, solve
@@ -18,7 +17,6 @@ from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
 from turpentine.models import Model, Selection
 
 
-@method
 @dataclass(frozen=True)
 class UCE(Sized):
     """Make the keys and values of cross-attention answer a concept as they answer something harmless, in closed form.
@@ -41,6 +39,8 @@ class UCE(Sized):
     sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
         by their names; the keys and values in it count.
     """
+
+    name: ClassVar[str] = "uce"
 
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": ""}
     """Settings for models of the embedded one's size, whose few words are those of its own captions: "art" is none."""

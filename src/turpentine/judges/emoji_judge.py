@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import polars as pl
 import torch
@@ -34,6 +35,7 @@ class Classifier(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
 class EmojiJudge:
     """Says what a picture of the emoji world shows.
 
@@ -45,10 +47,10 @@ class EmojiJudge:
     classifier: the network; the shipped one by default. Raises ModelNotFound where that is missing.
     """
 
-    name = "emoji"
-    needs: frozenset[str] = frozenset()
-    download = None
-    columns: Mapping[str, Column] = {
+    name: ClassVar[str] = "emoji"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    download: ClassVar[None] = None
+    columns: ClassVar[Mapping[str, Column]] = {
         "object": Column(labels=ANSWERS["object"]),
         "object_p": PROBABILITY,
         "second": Column(labels=ANSWERS["object"]),
@@ -62,14 +64,16 @@ class EmojiJudge:
         "work_distance": Column(0.0, 1.0),
     }
 
-    def __init__(self, classifier: Classifier | None = None) -> None:
-        self._classifier = _shipped() if classifier is None else classifier
+    classifier: Classifier | None = None
+
+    def __post_init__(self) -> None:
+        _ = self._network  # which may not be here
 
     @cached_property
     def revision(self) -> str:
         """SHA-256, in hex, over the classifier's weights and the revision of the code."""
-        code = f"{REVISION} {type(self._classifier).__name__}"
-        networks = [self._classifier] if isinstance(self._classifier, nn.Module) else []
+        code = f"{REVISION} {type(self._network).__name__}"
+        networks = [self._network] if isinstance(self._network, nn.Module) else []
         return weights_digest(code, *networks)
 
     @property
@@ -88,7 +92,11 @@ class EmojiJudge:
         """A row for each picture; the columns are described above."""
         if not images:
             return pl.concat([_answers(_nothing()), nearest_works([])], how="horizontal")
-        return pl.concat([_answers(self._classifier.probabilities(images)), nearest_works(images)], how="horizontal")
+        return pl.concat([_answers(self._network.probabilities(images)), nearest_works(images)], how="horizontal")
+
+    @cached_property
+    def _network(self) -> Classifier:
+        return _shipped() if self.classifier is None else self.classifier
 
 
 def _shipped() -> Classifier:

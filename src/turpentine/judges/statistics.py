@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,7 @@ NOISE = 0.06
 latents twice as wide all."""
 
 
+@dataclass(frozen=True, eq=False)
 class PictureStatistics:
     """Contrast, roughness, and whether a picture is broken; a judge for any model.
 
@@ -30,17 +32,17 @@ class PictureStatistics:
     seeds.
     """
 
-    name = "picture statistics"
-    revision = "2"
-    needs: frozenset[str] = frozenset()
-    download = None
-    columns: Mapping[str, Column] = {
+    name: ClassVar[str] = "picture statistics"
+    revision: ClassVar[str] = "2"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    download: ClassVar[None] = None
+    columns: ClassVar[Mapping[str, Column]] = {
         "contrast": Column(0.0, 0.5),
         "roughness": Column(0.0, 1.0),
         "broken": LABEL,
         "thumbnail": LABEL,
     }
-    settings: Mapping[str, Any] = {"blank below contrast": BLANK, "noise above roughness": NOISE}
+    settings: ClassVar[Mapping[str, Any]] = {"blank below contrast": BLANK, "noise above roughness": NOISE}
 
     def __call__(
         self,

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from turpentine.bench import ErasureResult
 from turpentine.concepts import Concept
 from turpentine.core.atomic_files import one_line
-from turpentine.core.plugins import methods
+from turpentine.core.plugins import find_class
 from turpentine.edits import Edit
 
 _PROTOCOL = ("steps", "guidance_scale", "solver", "seeds", "size", "negative_prompt")
@@ -102,8 +102,8 @@ def _dtype(name: str, dtype: str, device: str) -> list[str]:
 
 def _settings(method: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that differ from the method's defaults; all of them if the method is not known here."""
-    known = methods().get(method["name"])
-    defaults = {} if known is None else {f.name: f.default for f in fields(known) if f.default is not MISSING}
+    plugin = find_class(method["name"])
+    defaults = {f.name: f.default for f in fields(plugin.load()) if f.default is not MISSING} if plugin else {}
     return {
         name: ... if name in _objects(method) else value
         for name, value in method["settings"].items()
@@ -119,8 +119,8 @@ def _lost(method: Mapping[str, Any]) -> Iterator[str]:
 
 def _objects(method: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a record holds only as they print: texts where the method's field takes none."""
-    known = methods().get(method["name"])
-    hints = get_type_hints(known) if known else {}
+    plugin = find_class(method["name"])
+    hints = get_type_hints(plugin.load()) if plugin else {}
     return {
         name: value
         for name, value in method["settings"].items()

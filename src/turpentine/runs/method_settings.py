@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields, is_dataclass
 from typing import Any
 
-from turpentine.core import plugins as registry
 from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.plugins import METHODS, find_class, plugins
 from turpentine.core.suggest import offer
 from turpentine.models import Model, Sites
 
@@ -30,11 +30,12 @@ def method_of(facts: Any, model: Model) -> Any:
     """
     if not isinstance(facts, Mapping):
         return facts
-    known = registry.methods()
     name, settings = facts["name"], facts["settings"]
-    if name not in known:
+    plugin = find_class(name)
+    if plugin is None:
+        known = sorted({each.class_name for each in plugins(METHODS).values()})
         raise UnknownName(f"No method is called {name!r}: {offer(name, known)}")
-    method = known[name](**{key: _revived(value, model) for key, value in settings.items()})
+    method = plugin.load()(**{key: _revived(value, model) for key, value in settings.items()})
     lost = [key for key, value in facts_of(method)["settings"].items() if value != settings.get(key)]
     if lost:
         raise BadArgument(f"The setting {lost[0]} of {name} cannot be written to a file: run with one worker.")

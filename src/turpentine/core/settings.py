@@ -1,0 +1,192 @@
+"""Settings of plug-ins: what their fields can be, checked in one place, and which of them can be written as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import types
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import annotated_types as at
+
+from turpentine.core.errors import BadArgument
+
+_PLAIN = (str, int, float, bool, Path)
+
+FINITE = at.Predicate(math.isfinite)
+
+# What many settings are.
+Count = Annotated[int, at.Ge(1)]
+Seed = Annotated[int, at.Ge(0)]
+Finite = Annotated[float, FINITE]
+Positive = Annotated[float, at.Gt(0), FINITE]
+NonNegative = Annotated[float, at.Ge(0), FINITE]
+Fraction = Annotated[float, at.Ge(0), at.Le(1)]
+Share = Annotated[float, at.Gt(0), at.Le(1)]
+
+
+class Settings:
+    """A dataclass whose fields are checked against the constraints in their annotations when it is made.
+
+    Constraints are those of `annotated_types` and `Literal`, also inside of unions and tuples; the command line, the
+    bench's files and the error messages read the same ones. What relates two fields is for the class to check.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Rubbing(Settings):
+        ...     passes: Annotated[int, at.Ge(1)] = 3
+        >>> Rubbing(passes=0)
+        Traceback (most recent call last):
+        ...
+        turpentine.core.errors.BadArgument: Rubbing's passes is 0: give 1 or more.
+    """
+
+    def __post_init__(self) -> None:
+        """Check each field.
+
+        Raises:
+            BadArgument: A field is out of its range; the class, the field, the value and the range are named.
+        """
+        for name, hint in field_types(type(self)).items():
+            value = getattr(self, name)
+            if not fits(value, hint):
+                raise BadArgument(f"{type(self).__name__}'s {name} is {value!r}: give {range_of(hint)}.")
+
+
+def field_types(cls: Any) -> Mapping[str, Any]:
+    """Return the types of a dataclass's fields by name, with their constraints."""
+    return _field_types(cls)
+
+
+@cache
+def _field_types(cls: Any) -> Mapping[str, Any]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def speakable(hint: Any) -> Any:
+    """Return the part of a type that can be written as text, None if there is none: `str | Sites` gives `str`."""
+    if get_origin(hint) is Annotated:
+        return hint if speakable(get_args(hint)[0]) else None
+    if hint in _PLAIN or get_origin(hint) is Literal:
+        return hint
+    if get_origin(hint) in (Union, types.UnionType):
+        return _speakable_union(get_args(hint))
+    if get_origin(hint) is tuple and all(arg is ... or speakable(arg) for arg in get_args(hint)):
+        return hint
+    return None
+
+
+def _speakable_union(members: tuple[Any, ...]) -> Any:
+    parts = [part for part in map(speakable, members) if part is not None]
+    if not parts:
+        return None
+    return Union[(*parts, *(member for member in members if member is type(None)))]
+
+
+def range_of(hint: Any) -> str:
+    """Return what a type's constraints allow, in words; the empty text where there are none.
+
+    Example:
+        >>> range_of(Share), range_of(Count | None), range_of(Literal["row", "matrix"])
+        ('over 0 and up to 1', '1 or more, or none', 'one of row, matrix')
+    """
+    if not _is_constrained(hint):
+        return ""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _in_words(list(_constraints(hint)))
+    if origin is Literal:
+        return str(args[0]) if len(args) == 1 else f"one of {', '.join(map(str, args))}"
+    parts = list(dict.fromkeys("none" if arg is type(None) else range_of(arg) for arg in args))
+    if origin is tuple:
+        return f"{' and '.join(filter(None, parts))} for each"
+    return ", or ".join(filter(None, parts))
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Tell whether a value is what a type's constraints allow; a type without any allows all."""
+    if not _is_constrained(hint):
+        return True
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return fits(value, args[0]) and all(_holds(each, value) for each in _constraints(hint))
+    if origin is Literal:
+        return any(value == arg and type(value) is type(arg) for arg in args)
+    if origin is tuple:
+        items = args[:1] * len(value) if args[-1] is ... else args
+        return len(value) == len(items) and all(map(fits, value, items))
+    return any(_is_of(value, arg) and fits(value, arg) for arg in args)
+
+
+def _is_constrained(hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return any(True for _ in _constraints(hint)) or _is_constrained(args[0])
+    if origin in (Union, types.UnionType, tuple):
+        return any(map(_is_constrained, args))
+    return origin is Literal
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Is a value of the class of a union's member? An int is a float."""
+    plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if plain is float:
+        return isinstance(value, int | float)
+    return not isinstance(plain, type) or isinstance(value, plain)
+
+
+def _constraints(hint: Any) -> Iterator[Any]:
+    for each in get_args(hint)[1:]:
+        if isinstance(each, at.GroupedMetadata):
+            yield from each
+        elif isinstance(each, at.BaseMetadata):
+            yield each
+
+
+def _holds(constraint: Any, value: Any) -> bool:
+    test = _TESTS.get(type(constraint))
+    try:
+        return test is None or bool(test(value, _limit(constraint)))
+    except TypeError:  # a text where a number belongs
+        return False
+
+
+def _limit(constraint: Any) -> Any:
+    """The one value of a constraint, such as 1 of Ge(1)."""
+    return getattr(constraint, dataclasses.fields(constraint)[0].name)
+
+
+_TESTS: Mapping[type[Any], Callable[[Any, Any], bool]] = {
+    at.Gt: operator.gt,
+    at.Ge: operator.ge,
+    at.Lt: operator.lt,
+    at.Le: operator.le,
+    at.MultipleOf: lambda value, limit: value % limit == 0,
+    at.MinLen: lambda value, limit: len(value) >= limit,
+    at.MaxLen: lambda value, limit: len(value) <= limit,
+    at.Predicate: lambda value, test: test(value),
+}
+
+_WORDS: Mapping[type[Any], str] = {
+    at.Gt: "over {}",
+    at.Ge: "{} or more",
+    at.Lt: "less than {}",
+    at.Le: "up to {}",
+    at.MultipleOf: "a multiple of {}",
+    at.MinLen: "{} of them or more",
+    at.MaxLen: "{} of them at most",
+}
+
+
+def _in_words(constraints: list[Any]) -> str:
+    bounds = [_WORDS[type(each)].format(_limit(each)) for each in constraints if type(each) in _WORDS]
+    tests = [each.func for each in constraints if isinstance(each, at.Predicate)]
+    finite = ["finite" if bounds else "a finite number"] if math.isfinite in tests else []
+    # Another test says what it asks for by its docstring: "an odd number".
+    own = [(test.__doc__ or test.__name__).rstrip(".") for test in tests if test is not math.isfinite]
+    return " and ".join([*bounds, *finite, *own])

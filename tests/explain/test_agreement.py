@@ -10,9 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from turpentine.core.errors import BadArgument, NotFinite, UnknownName
-from turpentine.explain.agreement import Agreement
+from turpentine.explain.agreement import Agreement, spearman
 from turpentine.explain.finding import Finding
-from turpentine.explain.agreement import spearman
 from turpentine.models import Model
 
 

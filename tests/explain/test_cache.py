@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 import torch
 
+from turpentine.explain.cache import Kept
 from turpentine.explain.clock import Clock
 from turpentine.explain.coar import COAR
 from turpentine.explain.intervene import Intervene
 from turpentine.explain.locogen import LocoGen
 from turpentine.explain.trace import Trace
-from turpentine.explain.cache import Kept
 from turpentine.models import count_rows
 
 PROMPTS, SEEDS = ["a church", "a red church", "a church in flat style"], [0, 1, 2]

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.explain.clock import Clock
-from turpentine.explain.clock import SHUFFLED
+from turpentine.explain.clock import SHUFFLED, Clock
 from turpentine.models import Model, sample
 from turpentine.models.branches import run_branches
 

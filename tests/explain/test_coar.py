@@ -8,8 +8,7 @@ import torch
 
 from turpentine.attribution import Objective, attribute
 from turpentine.core.errors import BadArgument
-from turpentine.explain.coar import COAR
-from turpentine.explain.coar import ablations, fitted, trials_needed
+from turpentine.explain.coar import COAR, ablations, fitted, trials_needed
 from turpentine.models import Model, Trajectory, count_rows, hooked
 
 KINDS = ("self-attention", "cross-attention")

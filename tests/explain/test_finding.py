@@ -145,4 +145,6 @@ def test_which_layers_lose_the_concept():
 
 def test_how_well_edits_go_with_scores():
     summary = AgreementFinding(pl.DataFrame({"site": list("abcd")}), NOWHERE, "", 0.5, 0.25, 0.75, 0.01).summary()
-    assert summary.endswith("Over 4 sites, what edits do goes with the instrument's scores by ρ 0.50 (0.25 to 0.75; p 0.01).")
+    assert summary.endswith(
+        "Over 4 sites, what edits do goes with the instrument's scores by ρ 0.50 (0.25 to 0.75; p 0.01)."
+    )

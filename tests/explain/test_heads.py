@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.explain.heads import Heads
-from turpentine.explain.heads import best_by_chance, distances, principal, silhouettes
+from turpentine.explain.heads import Heads, best_by_chance, distances, principal, silhouettes
 from turpentine.models import Model, record, sample
 from turpentine.models.site_table import top_sites
 from turpentine.models.text import find_subject

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from turpentine.core.errors import BadArgument
-from turpentine.explain.intervene import Intervene, InterveneFinding
 from turpentine.explain._image_stats import foreground, overlap
+from turpentine.explain.intervene import Intervene, InterveneFinding
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model, Sites, count_rows, sever
 from turpentine.stats.intervals import wilson

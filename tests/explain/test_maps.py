@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.explain.maps import Maps
 from turpentine.explain._image_stats import foreground, overlap
+from turpentine.explain.maps import Maps
 from turpentine.models import Model, sample
 from turpentine.models.hooks import record
 from turpentine.models.text import find_subject

@@ -9,8 +9,7 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.emoji.world import Picture, Placed, render
-from turpentine.explain.segment import Segment
-from turpentine.explain.segment import MaskNet
+from turpentine.explain.segment import MaskNet, Segment
 from turpentine.models import Conditioning, Model, count_rows
 
 
@@ -59,7 +58,9 @@ def test_what_it_costs_and_that_nothing_is_changed(sd1: Model) -> None:
     image, told = Image.new("RGB", sd1.size[::-1]), []
     before = {name: weight.clone() for name, weight in sd1.unet.named_parameters()}
     with count_rows(sd1) as count:
-        once = Segment(updates=3, batch_size=2)(sd1, [image], concept=["a dog"], progress=lambda *done: told.append(done))
+        once = Segment(updates=3, batch_size=2)(
+            sd1, [image], concept=["a dog"], progress=lambda *done: told.append(done)
+        )
     again = Segment(updates=3, batch_size=2)(sd1, [image], concept=["a dog"])
     assert (count.rows, count.grad_rows) == (3 * 2 * 2, 0)
     assert told == [(1, 3), (2, 3), (3, 3)]

@@ -108,8 +108,10 @@ def _command(plugin: Plugin) -> Callable[..., None]:
     with busy("Starting"):  # instruments bring torch with them
         arguments = _arguments(plugin)
 
+    defaults = {each.name: each.default for each in arguments if each.kind is Argument.KEYWORD_ONLY}
+
     def command(*inputs: Any, **options: Any) -> None:
-        _run(plugin, inputs, options)
+        _run(plugin, inputs, defaults | options)
 
     command.__signature__ = Signature(arguments)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in arguments}
@@ -133,7 +135,11 @@ def _arguments(plugin: Plugin) -> list[Argument]:
         default = call["seeds"].default
         arguments.append(_option("seeds", Seeds, "0-7" if default is Argument.empty else spell_seeds(default)))
     if "judge" in call:
-        rest = "." if call["judge"].default is Argument.empty else ", none for others; none is without one."
+        rest = (
+            "."
+            if call["judge"].default is Argument.empty
+            else ", none for others. Without one nothing is judged: none."
+        )
         arguments.append(_option("by", Annotated[str | None, Parameter(help=JUDGE + rest)], None))
     group = Parameter(name="*", group=Group(f"Settings of {plugin.name}", sort_key=1))
     return [

@@ -1,4 +1,4 @@
-"""Help texts out of docstrings: the summary, and what is said of each argument or field as `name: text.`"""
+"""Help texts out of docstrings: the summary, and the description of each argument or field in the section `Args:`."""
 
 from __future__ import annotations
 
@@ -12,26 +12,37 @@ from cyclopts import Parameter
 Described = TypeVar("Described", bound=Callable[..., Any])
 
 _NAMED = re.compile(r"^[a-z_]+(, [a-z_]+)*: ")
+_SECTION = re.compile(r"^(Args|Returns|Yields|Raises|Example):$", re.MULTILINE)
+_ENTRY = re.compile(r"^ {4}(\w+): ", re.MULTILINE)
 
 
 def summary(doc: str | None) -> str:
-    """The docstring up to where it speaks of its arguments, a paragraph a line."""
+    """Return the docstring up to where it speaks of its arguments, a paragraph a line."""
     paragraphs = _paragraphs(doc)
     first_named = next((i for i, text in enumerate(paragraphs) if _NAMED.match(text)), len(paragraphs))
     return "\n\n".join(paragraphs[:first_named])
 
 
 def descriptions(doc: str | None, names: Collection[str]) -> dict[str, str]:
-    """What a docstring says of each name: the text after `name: `, or after `name, other: ` for both."""
-    found: dict[str, str] = {}
+    """Return what a docstring says of each name: its entry in `Args:`, or the text after `name: ` or `name, other: `."""
+    texts = {name: text for name, text in _arguments(doc).items() if name in names}
     for paragraph in _paragraphs(doc):
         if _NAMED.match(paragraph):
-            found |= _split(paragraph.split(" Raises ")[0], names)
-    return found
+            texts |= _split(paragraph.split(" Raises ")[0], names)
+    return texts
+
+
+def _arguments(doc: str | None) -> dict[str, str]:
+    """The entries of the section `Args:` by name."""
+    _, *sections = _SECTION.split(inspect.cleandoc(doc or ""))
+    text = dict(zip(sections[::2], sections[1::2], strict=True)).get("Args", "")
+    _, *entries = _ENTRY.split(text)
+    return {name: _sentence(" ".join(each.split())) for name, each in zip(entries[::2], entries[1::2], strict=True)}
 
 
 def _paragraphs(doc: str | None) -> list[str]:
-    blocks = re.split(r"\n\s*\n", inspect.cleandoc(doc or ""))
+    """What stands before the first section, without what is indented."""
+    blocks = re.split(r"\n\s*\n", _SECTION.split(inspect.cleandoc(doc or ""))[0])
     return [" ".join(block.split()) for block in blocks if block.strip() and not block.startswith("    ")]
 
 

@@ -90,9 +90,7 @@ def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) ->
 
     with busy("Trying how long it takes"):
         each = seconds_a_row(model, min(rows, 64))
-        return {
-            stop.name: 0.0 if stop.name in done else round(stop.rows * each + stop.overhead(), 1) for stop in stops
-        }
+        return {stop.name: 0.0 if stop.name in done else round(stop.rows * each + stop.overhead(), 1) for stop in stops}
 
 
 def _show_times(stops: list[Stop], times: dict[str, float], done: Collection[str]) -> None:

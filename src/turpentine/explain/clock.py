@@ -41,7 +41,7 @@ class Clock(Settings):
             has the steps' own times in another order.
         layers: The resnets: ALL; LOWRES, those at a quarter of the highest resolution or below; HIGHRES, those at it.
         steps: Of DDIM.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most; fewer take less memory.
         seed: Of the shuffling.
     """

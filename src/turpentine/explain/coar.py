@@ -65,7 +65,7 @@ class COAR(Settings):
         trials: Random sets of modules that are ablated.
         share: Of the modules in a set.
         steps: Of DDIM, for the stored run.
-        guidance_scale: w of the stored run.
+        guidance_scale: Of the stored run (w).
         batch_size: Rows of the denoiser in one call.
         seed: Of the sets.
     """

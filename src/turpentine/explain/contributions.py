@@ -48,7 +48,7 @@ class Contributions(Settings):
         sites: Attention modules: labels with commas between, such as UP4,UP7, or a selection, with a window for some of
             the steps; by default those of the first transformer block in the last up block but one.
         steps: Of DDIM.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
     """
 

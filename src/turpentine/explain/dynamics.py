@@ -60,7 +60,7 @@ class Dynamics(Settings):
     Args:
         kind: Of the modules whose updates are measured.
         steps: Of DDIM.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         strip: Pictures in the strip of the first picture's coming into being.
         batch_size: Pictures drawn at once.
     """

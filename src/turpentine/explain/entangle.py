@@ -69,7 +69,7 @@ class Entangle(Settings):
     Args:
         column: The judge's label for objects; where the judge has COLUMN_also, either is a hit.
         steps: Of the solver.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
     """
 

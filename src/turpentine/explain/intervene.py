@@ -51,7 +51,7 @@ class Intervene(Settings):
             the model has such.
         kind: Of the modules: cross-attention, self-attention, feed-forward or resnet.
         steps: Of DDIM.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most, unless the interventions on one picture need more; fewer take less
             memory.
     """

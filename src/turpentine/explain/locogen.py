@@ -46,7 +46,7 @@ class LocoGen(Settings):
         target: Words in the concept's place in the prompt that these layers are given; the empty prompt by default.
         column: Of the judge: a label that should not be the concept's; by default the one that the concept is one of.
         steps: Of DDIM.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most; fewer take less memory.
     """
 
@@ -77,7 +77,7 @@ class LocoGen(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words of each prompt.
+            concept: Words of the prompts.
             judge: Has the column.
             label: The judge's for the concept; by default the one that the concept names.
             cache: The folder for finished parts, from which an interrupted run goes on.

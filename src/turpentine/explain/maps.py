@@ -55,7 +55,7 @@ class Maps(Settings):
             for some of the steps; all by default, the mid block and the lowest resolution among them.
         threshold: τ, of a map's largest value, from which on a pixel belongs to the word.
         steps: Of DDIM.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
     """
 

@@ -48,7 +48,7 @@ class Segment(Settings):
         updates: Of each mask, by Adam.
         lr: Adam's learning rate.
         batch_size: Noisy copies of the picture in each update, each with a colour, a timestep and a noise of its own.
-        guidance_scale: w of the prediction, how strongly the words guide.
+        guidance_scale: How strongly the words guide the prediction (w).
         penalty: On the mean of α.
         window: Of the timesteps, as two shares of the training schedule, where 0 is without noise.
         features: Frequencies of the Fourier features.

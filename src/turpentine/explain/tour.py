@@ -71,7 +71,7 @@ class Tour(Settings):
         concept: Words of it.
         seeds: Of the pictures.
         steps: Of DDIM.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most; fewer take less memory.
     """
 

@@ -69,7 +69,7 @@ class Trace(Settings):
             either is a hit. By default the label that the concept is one of, or else the judge's first column.
         noise: Of the concept's embeddings, in standard deviations of the encoder's own.
         steps: Of DDIM.
-        guidance_scale: w, how strongly the prompt guides.
+        guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most; fewer take less memory.
         seed: Of the embeddings' noise.
     """
@@ -103,7 +103,7 @@ class Trace(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words of each prompt, one text for all or one for each picture.
+            concept: Words of the prompts, one text for all or one for each picture.
             judge: Has the column.
             label: What the column should be, or what the judge is given as the prompt, one for all or one for each
                 picture; by default the concept, or the label that it names.
@@ -224,7 +224,9 @@ class _CorruptedPrompts:
         self, text: str, subject: str, number: int, extra: Mapping[Site | Sites, After] | None = None
     ) -> Conditioning:
         """The subject's embeddings are noise, which depends on the seeds alone; `extra` functions act as well."""
-        noisy: dict[Site | Sites, After] = {site: self._corrupt(site, text, subject, number) for site in self.embeddings}
+        noisy: dict[Site | Sites, After] = {
+            site: self._corrupt(site, text, subject, number) for site in self.embeddings
+        }
         with hooked(self.model, {**noisy, **(extra or {})}):
             return self.model.encode([text])
 

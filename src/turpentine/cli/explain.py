@@ -124,13 +124,14 @@ def _arguments(plugin: Plugin) -> list[Argument]:
 
     call, (name, form) = parameters(plugin.load()), input_of(plugin.load())
     texts = descriptions(plugin.load().__call__.__doc__, call.keys())
-    inputs = Annotated[Path if name == "images" else str, Parameter(help=form.help if form else _HELP.get(name))]
-    flags = {"concept": str, "label": str, "size": PositiveInt}
+    kind: Any = Path if name == "images" else str
+    inputs: Any = Annotated[kind, Parameter(help=form.help if form else _HELP.get(name))]
+    flags: dict[str, Any] = {"concept": str, "label": str, "size": PositiveInt}
     arguments = [Argument(name, Argument.VAR_POSITIONAL, annotation=inputs)]
     for key in [key for key in flags if key in call]:
         is_needed = call[key].default is Argument.empty
-        kind = Annotated[flags[key] if is_needed else flags[key] | None, Parameter(help=texts.get(key))]
-        arguments.append(_option(key, kind, Argument.empty if is_needed else None))
+        hint: Any = Annotated[flags[key] if is_needed else flags[key] | None, Parameter(help=texts.get(key))]
+        arguments.append(_option(key, hint, Argument.empty if is_needed else None))
     if "seeds" in call:
         default = call["seeds"].default
         arguments.append(_option("seeds", Seeds, "0-7" if default is Argument.empty else spell_seeds(default)))

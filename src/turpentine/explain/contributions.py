@@ -42,7 +42,8 @@ KINDS = ("self-attention", "cross-attention")
 class Contributions(Settings):
     """Show what self- and what cross-attention add to a picture, and where: such as with a word, and without it.
 
-    The maps are ‖output‖ over the channels at each place, on the prompt's row, mean over the steps (thesis, figure 0.6).
+    The maps are ‖output‖ over the channels at each place, on the prompt's row, mean over the steps (thesis, figure
+    0.6).
 
     Args:
         sites: Attention modules: labels with commas between, such as UP4,UP7, or a selection, with a window for some of

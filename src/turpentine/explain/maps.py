@@ -46,8 +46,8 @@ Places: TypeAlias = list[range]
 class Maps(Settings):
     """Show where in the picture each word of the prompt was looked at while it was drawn (DAAM).
 
-    The maps are the probabilities of cross-attention, summed over modules and steps, of the prompt's rows alone. Several
-    tokens or words are one map; a word that is there several times has one map, the sum over its places (Tang 2022).
+    The maps are the probabilities of cross-attention, summed over modules and steps, of the prompt's rows alone. Words
+    of several tokens are one map; a word that is there several times has one map, the sum over its places (Tang 2022).
 
     Args:
         words: Of the prompts, capitals and punctuation around them apart; every word by default.

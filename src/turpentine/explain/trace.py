@@ -156,7 +156,7 @@ def _stop(instrument: Trace, tour: TourInputs) -> Stop:
 
     def run(cache: Path | None, progress: Progress | None) -> TraceFinding:
         assert tour.judge is not None  # without one there is no stop
-        about = {"concept": tour.concept, "judge": tour.judge, "label": label}
+        about: dict[str, Any] = {"concept": tour.concept, "judge": tour.judge, "label": label}
         return instrument(tour.model, tour.prompts, tour.seeds, **about, cache=cache, progress=progress)
 
     network = "denoiser" if instrument.where == "unet" else "text encoder"
@@ -312,8 +312,8 @@ class TraceFinding(Finding):
         ranked = self.table.sort("effect", descending=True)
         best, second = ranked.row(0, named=True), ranked.row(1, named=True)
         scores = (
-            f"The judge's score falls from {self.clean.value:.2f} to {self.corrupted.value:.2f} with noise in the place "
-            f"of “{self.concept}”. "
+            f"The judge's score falls from {self.clean.value:.2f} to {self.corrupted.value:.2f} with noise in the "
+            f"place of “{self.concept}”. "
         )
         if best["low"] <= 0:
             return f"{scores}No component alone gives back more than chance might."

@@ -173,7 +173,7 @@ class Measured:
 
 
 @cache
-def measured(contract: type[InstrumentContract], family: str, dtype: torch.dtype) -> Measured:
+def measured(contract: Any, family: str, dtype: torch.dtype) -> Measured:
     """Measure a toy as a contract says, once for all of its tests."""
     model, case = toy(family, dtype), contract()
     before = weights_hash(model), _hooks(model)
@@ -216,8 +216,8 @@ def check_drawing(figure: Figure) -> None:
     canvas.draw()
     picture = np.asarray(canvas.buffer_rgba())[::-1]
     for panel in figure.axes:
-        if panel.axison or any(np.ptp(image.get_array(), (0, 1)).any() for image in panel.get_images()):
-            left, bottom, right, top = panel.get_window_extent().extents.round().astype(int)
+        if panel.axison or any(np.ptp(np.asarray(image.get_array()), (0, 1)).any() for image in panel.get_images()):
+            left, bottom, right, top = np.asarray(panel.get_window_extent().extents).round().astype(int)
             assert np.ptp(picture[bottom:top, left:right, :3]), "it is not blank"
 
 

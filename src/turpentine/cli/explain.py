@@ -85,10 +85,10 @@ def resumes(name: str) -> bool:
 
 def _needed(tokens: Sequence[str]) -> list[Plugin]:
     """The instrument that the tokens name; all of them where they ask for help without naming one."""
-    known = plugins("instrument")
-    if tokens and tokens[0] in known:
-        return [known[tokens[0]]]
-    return list(known.values()) if {"--help", "-h"} & set(tokens) else []
+    instruments = plugins("instrument")
+    if tokens and tokens[0] in instruments:
+        return [instruments[tokens[0]]]
+    return list(instruments.values()) if {"--help", "-h"} & set(tokens) else []
 
 
 def _raise(error: Exception) -> None:

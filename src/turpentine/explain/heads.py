@@ -271,8 +271,9 @@ class HeadsFinding(Finding):
         return (
             f"The groups {', '.join(self.names[:-1])} and {self.names[-1]} are told apart best by the {best['part']}s "
             f"of {best['label']}'s head {best['head']} (silhouette {two_digits(best['score'])}, "
-            f"{two_digits(best['low'])} to {two_digits(best['high'])}), worst by the {worst['part']}s of {worst['label']}'s head {worst['head']} "
-            f"({two_digits(worst['score'])}). The best is {'' if self.above else 'not '}above what the best of "
+            f"{two_digits(best['low'])} to {two_digits(best['high'])}), worst by the {worst['part']}s of "
+            f"{worst['label']}'s head {worst['head']} ({two_digits(worst['score'])}). "
+            f"The best is {'' if self.above else 'not '}above what the best of "
             f"{len(self.table)} sets of keys or values reaches by chance in 95 % of shuffles of the words "
             f"({two_digits(self.chance)}; p {self.p:.2g}){others}."
         )

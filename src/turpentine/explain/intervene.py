@@ -235,7 +235,8 @@ class InterveneFinding(BranchesFinding):
             f"With the cross-attention of one layer severed in one part of the steps, "
             f"{self._change(f'q{windows[time]}:{layers[layer]}')} at most: {layers[layer]}, "
             f"{_share_of_steps(windows[time])}. On average over the layers, {_share_of_steps(windows[most])} count "
-            f"most ({percent(by_window[most])}), and {_share_of_steps(windows[least])} least ({percent(by_window[least])})."
+            f"most ({percent(by_window[most])}), and {_share_of_steps(windows[least])} least "
+            f"({percent(by_window[least])})."
         )
 
     def _change(self, letters: str) -> str:

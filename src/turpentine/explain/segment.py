@@ -41,8 +41,8 @@ class Segment(Settings):
     """Find what words name in pictures: the mask under which the model thinks that a picture shows it (Peekaboo).
 
     White in the mask of each picture is what the words name. The denoiser sees 2·batch_size rows for each update, and
-    no gradient goes through it: score distillation takes w(t)·(ε̂ − ε) as the gradient of the latents (Poole 2022, equation
-    3; Burgert 2022).
+    no gradient goes through it: score distillation takes w(t)·(ε̂ − ε) as the gradient of the latents (Poole 2022,
+    equation 3; Burgert 2022).
 
     Args:
         updates: Of each mask, by Adam.

@@ -20,7 +20,7 @@ import polars as pl
 from PIL import Image
 
 import turpentine as tp
-from turpentine.bench import Case, Cell, JudgeSpec, Plan, Protocol, Source, Store
+from turpentine.bench import Case, Condition, JudgeSpec, ModelSpec, Plan, Protocol, Store
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import TEN
 from turpentine.judges import EmojiJudge, PictureStatistics
@@ -44,12 +44,12 @@ def seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - start
 
 
-def plan_of(model: tp.Model, prompts: int, seeds: int, batch_size: int = 16) -> tuple[Plan, Source]:
+def plan_of(model: tp.Model, prompts: int, seeds: int, batch_size: int = 16) -> tuple[Plan, ModelSpec]:
     cases = [Case("object", obj, object_caption(obj), "object", obj) for obj in TEN]
     cases += [Case("object", f"{n}", f"a {TEN[n % 10]} {n}") for n in range(prompts - len(cases))]
-    source = Source.of(model)
+    source = ModelSpec.of(model)
     protocol = Protocol(seeds=tuple(range(seeds)), batch_size=batch_size)
-    return Plan([Cell(source, tuple(cases[:prompts]), protocol, tuple(JUDGES))]), source
+    return Plan([Condition(source, tuple(cases[:prompts]), protocol, tuple(JUDGES))]), source
 
 
 def throughput(seeds: int = 16) -> None:
@@ -60,7 +60,7 @@ def throughput(seeds: int = 16) -> None:
     def plain() -> None:
         for job in plan.jobs:
             prompts, numbers = zip(*job.batch.pairs, strict=True)
-            images = model.generate(prompts, seeds=numbers, batch_size=len(job.batch), **job.batch.state.settings)
+            images = model.generate(prompts, seeds=numbers, batch_size=len(job.batch), **job.batch.draw_spec.settings)
             for judge in JUDGES.values():
                 judge(images)
 
@@ -82,14 +82,14 @@ def ledger(pictures: int = 10_000, sampled: int = 160) -> None:
     model = Instant(shipped.pipeline, "instant")
     plan, source = plan_of(model, pictures // 50 + len(TEN), 50)
     judges = {spec: judge for spec, judge in JUDGES.items() if spec.name == PictureStatistics.name}
-    plan = Plan([Cell(source, plan.cells[0].cases[len(TEN) :], plan.cells[0].protocol, tuple(judges))])
+    plan = Plan([Condition(source, plan.conditions[0].cases[len(TEN) :], plan.conditions[0].protocol, tuple(judges))])
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         spent = seconds(lambda: Worker(plan, store, models={source: model}, judges=judges).run())
         whole = seconds(lambda: compact(plan, store))
-    count, job = plan.counts.drawn, plan.jobs[0]
+    count, job = plan.counts.distinct, plan.jobs[0]
     prompts = [TEN[n % len(TEN)] for n in range(sampled)]
-    settings = {**job.batch.state.settings, "batch_size": len(job.batch)}
+    settings = {**job.batch.draw_spec.settings, "batch_size": len(job.batch)}
     shipped.generate(TEN, steps=2)  # what is slow the first time
     plain = seconds(lambda: shipped.generate(prompts, seeds=list(range(sampled)), **settings)) * count / sampled
     print(
@@ -110,7 +110,8 @@ def opening(pictures: int = 1_000_000) -> None:
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                 known, read, memory = pool.submit(opened, folder).result()
         print(
-            f"{plan.counts.drawn} rows in {len(plan.jobs)} parts, and as many for each of {len(plan.judges)} judges: "
+            f"{plan.counts.distinct} rows in {len(plan.jobs)} parts, and as many for each of {len(plan.judges)} "
+            "judges: "
             f"known in {known:.1f} s, read in {read:.1f} s more; {memory:.2f} GB at most"
         )
 
@@ -139,7 +140,7 @@ def opened(folder: str) -> tuple[float, float, float]:
     plan, _ = store.planned()
     assert not store.missing(plan)
     known = time.monotonic()
-    assert len(store.draws.gather([job.batch.key for job in plan.jobs])) == plan.counts.drawn
+    assert len(store.draws.gather([job.batch.key for job in plan.jobs])) == plan.counts.distinct
     read = time.monotonic()
     return known - start, read - known, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 

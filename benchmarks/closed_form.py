@@ -29,8 +29,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 import turpentine as tp
 from turpentine.core.atomic_files import write_whole
-from turpentine.erase._closed_form.text_states import Said, key_and_value_weights, text_states
-from turpentine.erase.common import Tally
+from turpentine.erase._closed_form.subject_prompts import SubjectPrompt
+from turpentine.erase._closed_form.text_states import key_and_value_weights, text_states
 from turpentine.erase.diff_quickfix import DiffQuickFix
 from turpentine.erase.loco_edit import LocoEdit
 from turpentine.erase.rece import RECE
@@ -167,8 +167,8 @@ def encoding(model: tp.Model) -> Iterator[list[float]]:
 
 def published(model: tp.Model, concepts: int, preserved: int) -> float:
     """Seconds of a plain reading of the published loop, given the texts' states: fp32, layer by layer, text by text."""
-    keys = text_states(model, [Said(word) for word in WORDS[: concepts + preserved]], "last", Tally(None, 0))
-    guide = text_states(model, [Said("")], "last", Tally(None, 0))[0].float().T
+    keys = text_states(model, [SubjectPrompt(word) for word in WORDS[: concepts + preserved]], "last")
+    guide = text_states(model, [SubjectPrompt("")], "last")[0].float().T
     states = [state.float().T for state in keys]
     start = time.perf_counter()
     for name in key_and_value_weights(model, "*"):

@@ -23,7 +23,8 @@ from pages import DOCS, fill, percent, table
 
 import turpentine as tp
 from turpentine.bench.measure import comparable, measure
-from turpentine.core.atomic_files import safe_name, write_whole
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.safe_text import safe_name
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import NEIGHBOURS, SCENES, STYLES, TEN, WORKS, styles_of
 from turpentine.judges import EmojiJudge
@@ -128,8 +129,8 @@ def object_row(obj: str, tables: Sequence[pl.DataFrame]) -> str:
         "others": (GROUP == "object", obj != WANTED),
         "scenes": (GROUP == "scene", obj == WANTED),
     }
-    cells = [percent(rate(rows, *conditions)) for conditions in of.values() for rows in tables]
-    return f"| {obj} | " + " | ".join(cells) + " |"
+    conditions = [percent(rate(rows, *conditions)) for conditions in of.values() for rows in tables]
+    return f"| {obj} | " + " | ".join(conditions) + " |"
 
 
 def _names() -> str:

@@ -77,7 +77,7 @@ class Published:
     @torch.no_grad()
     def _partly_denoised(self, cond: Conditioning) -> tuple[Tensor, int]:
         """x_t after a random number of guided steps, 0 to T − 1, of the model in training."""
-        scheduler = self.trained.scheduler()
+        scheduler = self.trained.schedule.solver("ddim")
         scheduler.set_timesteps(self.settings.sampling_steps)
         wanted = int(self._drawn(self.settings.sampling_steps, 1))
         x = self.trained.noise((2**32 + self._drawn(2**31, self.batch_size)).tolist())

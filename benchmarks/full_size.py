@@ -60,7 +60,7 @@ class Bench:
 
     def model(self, dtype: torch.dtype | None = None) -> tp.Model:
         model = whole(self.shape, self.device, dtype or self.dtype)
-        model.unet.to(memory_format=torch.channels_last)
+        model.denoiser.to(memory_format=torch.channels_last)
         return model
 
     def cost(self, what: str, count: int, measured: int, operations: float, run: Callable[[], object]) -> Cost:
@@ -118,7 +118,7 @@ def esd(bench: Bench, updates: int, sampling_steps: int, is_compiled: bool) -> l
     kind = "ESD-x"
     if is_compiled:
         kind = "ESD-x, compiled"
-        model.unet.compile(dynamic=False)
+        model.denoiser.compile(dynamic=False)
         costs.append(bench.cost("compiling", 1, 1, 0.0, lambda: first(model, bench.concept)))
     else:
         first(model, bench.concept)

@@ -70,10 +70,10 @@ def timed(model: tp.Model, pictures: int, steps: int, repeat: int) -> list[Timin
 def whole(shape: Shape, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tp.Model:
     """A pipeline of the shape whose denoiser has weights, random ones."""
     model = build(shape)
-    model.unet.to_empty(device=device).to(dtype=dtype)
+    model.denoiser.to_empty(device=device).to(dtype=dtype)
     model.pipeline.text_encoder.to(device, dtype)
     torch.manual_seed(0)
-    for parameter in model.unet.parameters():
+    for parameter in model.denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     return model
 

@@ -18,8 +18,8 @@ import polars as pl
 from matplotlib.figure import Figure
 from pages import DOCS, fill, table
 
+from turpentine.bench.lines import UNEDITED, Line, Number, columns, lines, pooled
 from turpentine.bench.table import SCHEMA, Table
-from turpentine.report.bench_lines import UNEDITED, Line, Number, columns, lines, pooled
 
 # CAD (arXiv 2412.02542), Table 1: accuracy of the erased class and of the others in percent, Stable Diffusion 1.4,
 # means over the ten classes. The paper does not say which of ESD's parameter sets it takes.

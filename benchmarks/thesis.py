@@ -91,7 +91,7 @@ class Pictures:
             cache=self.keep,
             progress=told(f"trace {where} {column}"),
         )
-        return replace(found, title=f"{column}: {'denoiser' if where == 'unet' else 'text encoder'}")
+        return replace(found, title=f"{column}: {'denoiser' if where == 'denoiser' else 'text encoder'}")
 
 
 def told(what: str) -> Callable[[int, int], None]:
@@ -303,11 +303,11 @@ def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """Diff-QuickFix's tracing of four things, whether edits work better there, and LocoGen's windows."""
     parts = {}
     for column in ("object", "style", "colour", "scene"):
-        for where in ("unet", "text"):
+        for where in ("denoiser", "text"):
             found = pictures.traced(where, column)
             save(found.plot(), docs / f"tracing-{where}-{column}.png")
             parts[f"trace-{where}-{column}"] = effects(found)
-            if (where, column) == ("unet", "object"):
+            if (where, column) == ("denoiser", "object"):
                 parts["agreement"] = editing(pictures, found, docs)
     parts["locogen"] = located(pictures)
     return parts

@@ -28,7 +28,7 @@ from turpentine.emoji import WEIGHTS
 from turpentine.emoji.captions import Captioned, draw, object_caption, with_article
 from turpentine.emoji.judge_network import ANSWERS, JudgeNet, load_judge
 from turpentine.emoji.towers import Towers, load_towers
-from turpentine.emoji.train.judge_stage import disturbed, labelled
+from turpentine.emoji.train.judge_stage import augmented, labelled
 from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, held_out_pairs, render, styles_of
 from turpentine.judges import EmojiJudge
 from turpentine.models.loading.load import load
@@ -181,7 +181,7 @@ def judge_accuracy(judge: JudgeNet, model: tp.Model, pictures: int = 4000) -> di
     x, truth = labelled(rng, pictures, 32)
     single = truth.object.max(1).values == 1
     found = {f"{a}, renders": hits for a, hits in _hits(judge, x, truth, single).items()}
-    x, truth = disturbed(rng, x, truth, model.vae)
+    x, truth = augmented(rng, x, truth, model.vae)
     single &= truth.object.max(1).values == 1
     return found | {f"{a}, disturbed": hits for a, hits in _hits(judge, x, truth, single).items()}
 

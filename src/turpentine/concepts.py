@@ -1,4 +1,4 @@
-"""What is to be found, erased, amplified or audited."""
+"""Concepts: what is to be located, explained, erased, amplified or audited."""
 
 from __future__ import annotations
 
@@ -24,12 +24,21 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 class Concept:
     """A concept, and the prompts that name it.
 
-    text: what names the concept, such as "church".
-    kind: what sort of thing it is; it chooses the default templates.
-    templates: sentences with one `{}` where the text goes; by default those of the kind. "a {}" gives "an owl" too.
-    keep: texts of concepts that must not change.
+    Args:
+        text: What names the concept, such as "church".
+        kind: What kind of thing it is; it decides the default templates.
+        templates: Sentences with one `{}` where the text goes; by default those of the kind. "a {}" gives "an owl" too.
+        keep: Texts of concepts that must not change.
 
-    Raises EmptyConcept for a text without a word, BadArgument for an unknown kind or a template without `{}`.
+    Raises:
+        EmptyConcept: The text holds no word.
+        BadArgument: The kind is unknown, or a template does not hold `{}` once.
+
+    Example:
+        >>> Concept("owl").prompts
+        ('owl', 'an owl')
+        >>> Concept("van gogh", kind="style", templates=("a painting in {} style",), keep=("monet",)).prompts
+        ('a painting in van gogh style',)
     """
 
     text: str
@@ -55,11 +64,16 @@ class Concept:
     def prompts(self) -> tuple[str, ...]:
         """The text in each template, in the templates' order."""
         templates = TEMPLATES[self.kind] if self.templates is None else self.templates
-        return tuple(_filled(template, self.text) for template in templates)
+        return tuple(_fill(template, self.text) for template in templates)
 
 
 def with_article(noun: str) -> str:
-    """`"a church"`, `"an owl"`: by the first letter, which stands for its sound."""
+    """Put "a" or "an" before a noun, by its first letter.
+
+    Example:
+        >>> with_article("church"), with_article("owl")
+        ('a church', 'an owl')
+    """
     return f"{'an' if _begins_with_a_vowel(noun) else 'a'} {noun}"
 
 
@@ -67,8 +81,8 @@ def _begins_with_a_vowel(text: str) -> bool:
     return text.lstrip().lower().startswith(tuple("aeiou"))
 
 
-def _filled(template: str, text: str) -> str:
-    """The text in its place, with the article that suits it where the template says "a"."""
+def _fill(template: str, text: str) -> str:
+    """The template with the text in it, "a" before it turned to "an" where the text needs it."""
     if _begins_with_a_vowel(text):
         template = re.sub(r"\b([Aa])(?= \{\})", r"\1n", template)
     return template.replace("{}", text)

@@ -66,7 +66,7 @@ def test_j_of_pictures_is_the_loss_of_training_turned_round(sd1: Model) -> None:
         t = 125 + 250 * draw  # the middles of four parts of 1000
         for row, prompt in enumerate(["church", "a dog"]):
             x = bars[t].sqrt() * latents[row] + (1 - bars[t]).sqrt() * noise[row]
-            eps = sd1.unet(x[None].float(), t, sd1.encode([prompt]).hidden).sample[0]
+            eps = sd1.denoiser(x[None].float(), t, sd1.encode([prompt]).hidden).sample[0]
             total += float((noise[row] - eps).double().square().sum())
     assert made.value(sd1) == pytest.approx(-total / 8, rel=1e-5)
 
@@ -91,7 +91,9 @@ def test_alpha_is_the_weight_times_the_gradient(sd1: Model, objective: Objective
     before = weights_hash(sd1)
     found = attribute(sd1, objective, FF, batch_size=4)
     assert weights_hash(sd1) == before
-    assert set(found.alpha) == {f"unet.{n}" for n, _ in sd1.unet.named_parameters() if ".ff." in n and "weight" in n}
+    assert set(found.alpha) == {
+        f"unet.{n}" for n, _ in sd1.denoiser.named_parameters() if ".ff." in n and "weight" in n
+    }
     assert found.value == pytest.approx(objective.value(sd1), rel=1e-6)
     for name in list(found.alpha)[::7]:
         plain = plain_alpha(sd1, objective, name)

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from bench.stubs import Nudge
+from bench.stubs import DESCRIPTION, Nudge
 
 from turpentine.concepts import Concept
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.tasks.cases import Case
 
-SOURCE = Source("toy", "ab" * 32, "float32")
-See = Callable[[Cell, Case, int], Mapping[str, Any]]
+SOURCE = ModelSpec("toy", DESCRIPTION, "float32")
+See = Callable[[Condition, Case, int], Mapping[str, Any]]
 
 
 def judge_spec(revision: str = "1") -> JudgeSpec:
@@ -32,24 +32,26 @@ def plan_of(
 ) -> Plan:
     """For each concept, by its text, the unedited line; and then one for each amount of a nudge."""
     protocol, judges = protocol or Protocol(seeds=(0, 1, 2)), (judge or judge_spec(),)
-    cells = [Cell(SOURCE, tuple(own), protocol, judges, concepts=(Concept(text),)) for text, own in cases.items()]
+    conditions = [
+        Condition(SOURCE, tuple(own), protocol, judges, concepts=(Concept(text),)) for text, own in cases.items()
+    ]
     for amount in amounts:
         method = Nudge(amount)
-        cells += [
-            Cell.edited(SOURCE, method, [Concept(text)], own, protocol, judges, f"nudge {amount:g}")
+        conditions += [
+            Condition.edited(SOURCE, method, [Concept(text)], own, protocol, judges, f"nudge {amount:g}")
             for text, own in cases.items()
         ]
-    return Plan(cells)
+    return Plan(conditions)
 
 
 def results_of(plan: Plan, see: See) -> pl.DataFrame:
     """The rows of `results.parquet`. see: what is found in the picture of a case: hit, error and columns of judges."""
     nothing = {"hit": None, "error": None, "broken": None}
     rows = [
-        {"cell": cell.id, "group": case.group, "label": case.label, "prompt": case.prompt, "seed": seed}
+        {"cell": condition.id, "group": case.group, "label": case.label, "prompt": case.prompt, "seed": seed}
         | nothing
-        | dict(see(cell, case, seed))
-        for cell in plan.cells
-        for case, _, (_, seed) in cell.rows()
+        | dict(see(condition, case, seed))
+        for condition in plan.conditions
+        for case, _, (_, seed) in condition.rows()
     ]
     return pl.DataFrame(rows, infer_schema_length=None)

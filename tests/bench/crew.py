@@ -26,10 +26,10 @@ from tiny import tiny_sd1
 from turpentine.concepts import Concept
 from turpentine.judges.base import Column
 from turpentine.models import Model
-from turpentine.runs.backends.running import sigterm_interrupts
+from turpentine.runs.backends.process import sigterm_interrupts
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.runs.worker import Worker
 from turpentine.tasks.cases import Case
@@ -86,11 +86,11 @@ class Bench:
         self.model = Logged(tiny_sd1(), "tiny")
         made = (judge or StubJudge(), Distance())
         self.judges = {JudgeSpec.of(one): one for one in made}
-        self.source = Source.of(self.model)
+        self.source = ModelSpec.of(self.model)
         cases = tuple(Case("object", thing, f"a {thing}", "object", thing) for thing in things)
-        self.unedited = Cell(self.source, cases, protocol, tuple(self.judges))
+        self.unedited = Condition(self.source, cases, protocol, tuple(self.judges))
         method, concepts = method or Nudge(), [Concept("church")]
-        self.edited = Cell.edited(self.source, method, concepts, cases, protocol, tuple(self.judges), "nudge")
+        self.edited = Condition.edited(self.source, method, concepts, cases, protocol, tuple(self.judges), "nudge")
         self.plan = Plan([self.edited, self.unedited])
 
     def worker(self, store: Store, log: Path | None = None, **options: Any) -> Worker:

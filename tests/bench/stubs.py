@@ -31,6 +31,9 @@ CASES = [
 QUICK = Protocol(steps=1, seeds=(0, 1), batch_size=3)
 WEIGHT = "unet.conv_out.bias"
 
+DESCRIPTION: dict[str, Any] = {"weights": "ab" * 32, "formats": {}, "device": "cpu", "changes": []}
+"""A model that nobody loads, as `turpentine.models.identity.describe` might have it."""
+
 
 class StubJudge:
     """Sees a church in pictures whose first pixel has an even red, a dog in the others; always the style flat."""

@@ -19,7 +19,7 @@ ROWS = PICTURES * QUICK.steps * 2  # denoiser rows of a measurement
 
 
 def run(model: Model, out: Path, **changes: Any) -> ErasureResult:
-    settings: dict[str, Any] = {"method": Nudge(), "protocol": QUICK, "judge": StubJudge(), "cases": CASES, **changes}
+    settings: dict[str, Any] = {"method": Nudge(), "protocol": QUICK, "judges": StubJudge(), "cases": CASES, **changes}
     return run_erasure(model, settings.pop("method"), CHURCH, out, **settings)
 
 
@@ -31,7 +31,7 @@ def whole(sd1: Model, tmp_path_factory: pytest.TempPathFactory) -> ErasureResult
 
 def test_a_run_leaves_its_files_and_the_model_as_it_was(sd1: Model, whole: ErasureResult) -> None:
     assert all(whole.files[name].is_file() for name in ("edit", "run", "rows"))
-    assert not (whole.folder / ".checkpoint").exists()
+    assert not list(whole.folder.rglob("*.checkpoint"))
     assert not list(whole.folder.rglob(".part-*"))
     assert not sd1.edits
     assert sd1.fingerprint == Model(sd1.pipeline).fingerprint
@@ -96,7 +96,7 @@ def test_progress_tells_the_phase_and_how_far_it_is(sd1: Model, tmp_path: Path) 
         ({"method": Nudge(0.25)}, "method"),
         ({"protocol": replace(QUICK, guidance_scale=3.0)}, "protocol"),
         ({"cases": CASES[:2]}, "protocol"),
-        ({"judge": StubJudge("2")}, "protocol"),
+        ({"judges": StubJudge("2")}, "protocol"),
     ],
 )
 def test_a_folder_with_a_run_of_other_settings_is_an_error_that_names_the_way_out(
@@ -110,7 +110,7 @@ def test_a_folder_with_a_run_of_other_settings_is_an_error_that_names_the_way_ou
 
 def test_another_concept_or_model_is_another_run(sd1: Model, sd2: Model, whole: ErasureResult) -> None:
     with pytest.raises(BadArgument, match="another concept"):
-        run_erasure(sd1, Nudge(), Concept("dog"), whole.folder, protocol=QUICK, judge=StubJudge(), cases=CASES)
+        run_erasure(sd1, Nudge(), Concept("dog"), whole.folder, protocol=QUICK, judges=StubJudge(), cases=CASES)
     with pytest.raises(BadArgument, match="another model"):
         run(sd2, whole.folder)
 
@@ -166,7 +166,7 @@ def test_another_edit_in_its_place_is_not_taken_for_the_runs(sd1: Model, tmp_pat
 
 def test_a_result_is_read_back_from_its_folder_without_the_model(whole: ErasureResult) -> None:
     read = load_erasure(whole.folder)
-    assert read.comparison.frame.equals(whole.comparison.frame)
+    assert read.effects.frame.equals(whole.effects.frame)
     assert read.concepts == (CHURCH,)
     assert read.after.images.keys() == whole.after.images.keys()
     assert all(read.after.images[pair] == image for pair, image in whole.after.images.items())

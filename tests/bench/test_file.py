@@ -56,13 +56,19 @@ def plan_of(bench: bench_file.Bench) -> Plan:
 
 
 def test_a_file_becomes_lines_the_unedited_model_first(file: Path) -> None:
-    cells = plan_of(bench_file.load(str(file))).cells
+    conditions = plan_of(bench_file.load(str(file))).conditions
     concepts = ["church", "dog, lumen", "a red fish"]
     methods = ["", "esd-x", "esd-u lr=0.001 window=(0.0, 0.5)"]
-    assert [(cell.method, cell.concept) for cell in cells] == [(m, c) for m in methods for c in concepts]
-    assert {cell.protocol for cell in cells} == {bench_file.load(str(file)).protocol}
-    assert (cells[0].protocol.seeds, cells[0].protocol.steps, cells[0].protocol.batch_size) == ((0, 1, 2, 7), 4, 2)
-    assert [spec.name for spec in cells[0].judges] == ["emoji", "picture statistics"]
+    assert [(condition.method, condition.concept) for condition in conditions] == [
+        (m, c) for m in methods for c in concepts
+    ]
+    assert {condition.protocol for condition in conditions} == {bench_file.load(str(file)).protocol}
+    assert (conditions[0].protocol.seeds, conditions[0].protocol.steps, conditions[0].protocol.batch_size) == (
+        (0, 1, 2, 7),
+        4,
+        2,
+    )
+    assert [spec.name for spec in conditions[0].judges] == ["emoji", "picture statistics"]
 
 
 def test_concepts_are_of_the_kind_that_the_world_knows_or_that_is_said(file: Path) -> None:
@@ -72,7 +78,7 @@ def test_concepts_are_of_the_kind_that_the_world_knows_or_that_is_said(file: Pat
 
 
 def test_methods_have_the_settings_of_the_file_over_those_for_the_model(file: Path) -> None:
-    plain, changed = [recipe.method for recipe in plan_of(bench_file.load(str(file))).recipes][::3]
+    plain, changed = [edit_spec.method for edit_spec in plan_of(bench_file.load(str(file))).edit_specs][::3]
     preset = ESD.preset("emoji")
     assert preset.steps != ESD().steps
     assert (plain.sites, plain.steps) == ("x", preset.steps)
@@ -80,9 +86,9 @@ def test_methods_have_the_settings_of_the_file_over_those_for_the_model(file: Pa
 
 
 def test_templates_ask_for_the_concept_and_for_the_others(file: Path) -> None:
-    cells = plan_of(bench_file.load(str(file))).cells
-    asked = [(case.group, case.prompt, case.attribute, case.wanted) for case in cells[1].cases]
-    assert asked == [
+    conditions = plan_of(bench_file.load(str(file))).conditions
+    cases_by_concepts = [(case.group, case.prompt, case.attribute, case.wanted) for case in conditions[1].cases]
+    assert cases_by_concepts == [
         ("other", "a church", "object", "church"),
         ("erased", "a dog", "object", "dog"),
         ("other", "an owl", "object", "owl"),
@@ -91,7 +97,7 @@ def test_templates_ask_for_the_concept_and_for_the_others(file: Path) -> None:
 
 def test_the_pictures_of_the_unedited_model_are_shared(file: Path) -> None:
     counts = plan_of(bench_file.load(str(file))).counts
-    assert (counts.pictures, counts.drawn, counts.edits) == (9 * 12, 7 * 12, 6)
+    assert (counts.pictures, counts.distinct, counts.edits) == (9 * 12, 7 * 12, 6)
 
 
 @pytest.mark.parametrize("key", ["seeds=3", "drawing.steps=9", "methods=[esd-selfattn]", "concepts.0=fish"])
@@ -112,20 +118,20 @@ def with_file(file: Path, **keys: str) -> Path:
 
 def test_a_file_of_prompts_lies_beside_the_bench_and_is_read_as_it_is(file: Path) -> None:
     path = with_file(file, concept="class", column="object", own_seeds="true", own_guidance="true")
-    cell = plan_of(bench_file.load(str(path))).cells[0]
-    assert [(case.group, case.label, case.prompt, case.wanted) for case in cell.cases] == [
+    condition = plan_of(bench_file.load(str(path))).conditions[0]
+    assert [(case.group, case.label, case.prompt, case.wanted) for case in condition.cases] == [
         ("erased", "church", "a church, painted", "church"),
         ("other", "dog", "=cmd|'/c calc'!A1", "dog"),
         ("erased", "church", "<b>a church</b>", "church"),
     ]
-    assert [(state.guidance_scale, seed) for _, state, (_, seed) in cell.rows()] == [(7.5, 5), (3, 6), (7.5, 7)]
+    assert [(state.guidance_scale, seed) for _, state, (_, seed) in condition.rows()] == [(7.5, 5), (3, 6), (7.5, 7)]
 
 
 def test_without_its_own_seeds_a_file_is_drawn_with_the_benchs(file: Path) -> None:
     path = with_file(file, group="scene", column="object", wanted="church", rows="2")
-    cell = plan_of(bench_file.load(str(path))).cells[0]
-    assert {(case.group, case.wanted, case.seed) for case in cell.cases} == {("scene", "church", None)}
-    assert Counter(seed for _, _, (_, seed) in cell.rows()) == {0: 2, 1: 2, 2: 2, 7: 2}
+    condition = plan_of(bench_file.load(str(path))).conditions[0]
+    assert {(case.group, case.wanted, case.seed) for case in condition.cases} == {("scene", "church", None)}
+    assert Counter(seed for _, _, (_, seed) in condition.rows()) == {0: 2, 1: 2, 2: 2, 7: 2}
 
 
 def test_concepts_can_be_what_a_column_names(file: Path) -> None:
@@ -146,7 +152,7 @@ def test_a_method_twice_is_told_though_it_is_written_in_two_ways(file: Path) -> 
 def read(file: Path) -> None:
     """All that is looked at before a model is loaded."""
     bench = bench_file.load(str(file))
-    _ = bench.measures, bench.asked
+    _ = bench.measures, bench.cases_by_concepts
 
 
 @pytest.mark.parametrize(
@@ -156,6 +162,9 @@ def read(file: Path) -> None:
         ("drawing: {steps: 4,", "drawing: {stepps: 4,", 13, "no key 'stepps'.*'steps'"),
         ("steps: 4", "steps: none", 13, "drawing.steps is 'none'"),
         ("- esd-x", "- esdx", 8, "No method is called 'esdx'.*'esd-x'"),
+        ("- esd-x", "- cad-amplify", 8, "cad-amplify is to amplify, and this bench is to erase.*goal: amplify"),
+        ("title: Toys", "title: Toys\ngoal: amplify", 9, "esd-x is to erase, and this .* is to amplify.*goal: erase"),
+        ("lr: 1e-3", "lr: 0", 9, "setting lr of esd-u cannot be 0: .*give a finite number, over 0"),
         ("window: [", "windw: [", 9, "no setting 'windw'.*'window'"),
         ("lr: 1e-3", "lr: fast", 9, "setting lr of esd-u cannot be 'fast'"),
         ("judges: [emoji]", "judges: [emojis]", 10, "No judge is called 'emojis'.*'emoji'"),
@@ -217,9 +226,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "bench.md"
 
 def test_the_example_of_the_docs_is_a_bench(file: Path) -> None:
     file.write_text(DOCS.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0], encoding="utf-8")
-    cells = plan_of(bench_file.load(str(file))).cells
-    assert [cell.method for cell in cells] == [""] * 2 + ["esd-x"] * 2 + ["esd-u steps=100"] * 2
-    assert {case.group for cell in cells for case in cell.cases} == {"erased", "other", "scene"}
+    conditions = plan_of(bench_file.load(str(file))).conditions
+    assert [condition.method for condition in conditions] == [""] * 2 + ["esd-x"] * 2 + ["esd-u steps=100"] * 2
+    assert {case.group for condition in conditions for case in condition.cases} == {"erased", "other", "scene"}
 
 
 SHIPPED = bench_file.shipped()
@@ -241,10 +250,10 @@ def test_every_shipped_bench_of_the_world_asks_for_what_can_be_judged(name: str)
     bench = bench_file.load(name)
     assert bench.spec.title and bench.spec.source and bench.spec.about
     assert bench.measures
-    for cell in plan_of(bench).cells:
-        groups = {case.group for case in cell.cases}
+    for condition in plan_of(bench).conditions:
+        groups = {case.group for case in condition.cases}
         assert "erased" in groups and len(groups) > 1
-        assert all(case.attribute for case in cell.cases)
+        assert all(case.attribute for case in condition.cases)
 
 
 def test_the_benches_of_real_models_are_read_without_fetching_anything() -> None:
@@ -253,7 +262,7 @@ def test_the_benches_of_real_models_are_read_without_fetching_anything() -> None
         "from turpentine.bench import bench_file\n"
         "for name in sys.argv[1:]:\n"
         "    bench = bench_file.load(name)\n"
-        "    methods = [entry.made(model) for model in bench.spec.models for entry in bench.spec.methods]\n"
+        "    methods = [entry.method_for(model) for model in bench.spec.models for entry in bench.spec.methods]\n"
         "    downloads = [entry.judge.download for entry in bench.spec.judges]\n"
         "    print(json.dumps([name, len(methods), len(bench.measures), downloads]))\n"
     )

@@ -17,7 +17,7 @@ COLUMNS = {"score": Column(0.0, 1.0, "higher"), "count": Column(0.0, math.inf), 
     "text", ["rate of hit", "mean of score", "sum of count", "fid of features", "clip-mmd of features"]
 )
 def test_a_measure_is_read_as_it_is_written(text: str) -> None:
-    assert str(Measure.parse(text).known(COLUMNS)) == text
+    assert str(Measure.parse(text).checked(COLUMNS)) == text
 
 
 @pytest.mark.parametrize(
@@ -33,19 +33,19 @@ def test_a_measure_is_read_as_it_is_written(text: str) -> None:
 )
 def test_what_is_no_measure_is_refused_with_the_nearest(text: str, error: type[Exception], named: str) -> None:
     with pytest.raises(error, match=named):
-        Measure.parse(text).known(COLUMNS)
+        Measure.parse(text).checked(COLUMNS)
 
 
 def test_a_mean_is_of_what_is_known_and_a_sum_is_as_many_times_as_much() -> None:
     values = [float(value) for value in np.random.default_rng(0).normal(3, 2, 400)]
     rows = pl.DataFrame({"count": [*values, None]})
-    mean, low, high, hits = Measure("mean", "count").value(rows, None)
+    mean, low, high, hits, judged = Measure("mean", "count").value(rows, None)
     reach = 1.96 * np.std(values) / math.sqrt(400)
     assert mean == pytest.approx(sum(values) / 400)
     assert (low, high) == pytest.approx((mean - reach, mean + reach), abs=0.15 * reach)
-    assert hits is None
-    known = rows.drop_nulls()
-    assert Measure("sum", "count").value(known, None)[:3] == pytest.approx((400 * mean, 400 * low, 400 * high))
+    assert (hits, judged) == (None, 400)
+    checked = rows.drop_nulls()
+    assert Measure("sum", "count").value(checked, None)[:3] == pytest.approx((400 * mean, 400 * low, 400 * high))
 
 
 def test_a_difference_is_by_pairs_so_that_what_all_share_adds_nothing() -> None:
@@ -79,10 +79,10 @@ def test_a_distance_of_sets_is_from_the_unedited_model_and_the_unedited_model_ha
         pl.DataFrame({"features": list(each)}, schema={"features": pl.Array(pl.Float64, 3)}) for each in (after, before)
     ]
     measure = Measure.parse("fid of features")
-    value, low, high, _ = measure.value(*frames)
+    value, low, high, _, judged = measure.value(*frames)
     # The shift alone: |μ_a − μ_b|²; the covariances add little.
     assert value == pytest.approx(np.square(after.mean(0) - before.mean(0)).sum(), rel=0.2)
-    assert low < value < high
+    assert low < value < high and judged == 40
     assert measure.value(frames[1], None).value is None
     assert measure.difference(*frames).value is None
     assert measure.better("other") == "lower"

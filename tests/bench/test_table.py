@@ -9,15 +9,14 @@ import pytest
 from bench.benches import judge_spec, plan_of, results_of
 
 from turpentine.bench.metrics import Measure
-from turpentine.bench.schema import PromptCases
 from turpentine.bench.table import SCHEMA, Table, joined, tabulate
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.runs.edit_store import Made
+from turpentine.runs.edit_store import EditRecord
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.specs import Cell
-from turpentine.tasks.case_rules import cases_of
+from turpentine.runs.specs import Condition
+from turpentine.tasks.case_rules import PromptCases, cases_of
 from turpentine.tasks.cases import Case
 
 NAMES = ["church", "dog", "fish", "horn"]
@@ -29,10 +28,10 @@ def chance(*key: object) -> float:
     return random.Random(repr(key)).random()
 
 
-def see(cell: Cell, case: Case, seed: int) -> dict[str, Any]:
+def see(condition: Condition, case: Case, seed: int) -> dict[str, Any]:
     """The same picture is seen alike in every line that has it; an edit loses its own concept."""
-    amount = cell.recipe.method.amount if cell.recipe else 0
-    edit = (cell.concept, amount) if amount else ()
+    amount = condition.edit_spec.method.amount if condition.edit_spec else 0
+    edit = (condition.concept, amount) if amount else ()
     right = 0.1 if amount and case.group == "erased" else 0.7
     broken = "blank" if chance("broken", edit, case.prompt, seed) < 0.2 else None
     return {"hit": chance(edit, case.prompt, seed) < right, "broken": broken}
@@ -45,8 +44,8 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="module")
 def table(plan: Plan) -> Table:
-    made = Made("Nudge", {}, [], "x.safetensors", "id", seconds=2.5, bytes=1234)
-    return tabulate(plan, results_of(plan, see), lambda recipe: made, title="Toys")
+    made = EditRecord("Nudge", {}, [], "x.safetensors", "id", seconds=2.5, bytes=1234)
+    return tabulate(plan, results_of(plan, see), lambda edit_spec: made, title="Toys")
 
 
 def row(table: Table, method: str, concept: str, group: str, label: str = "") -> dict[str, Any]:
@@ -61,10 +60,15 @@ def test_the_columns_are_the_schema(table: Table) -> None:
 
 def test_rates_and_intervals_are_those_of_the_rows(plan: Plan, table: Table) -> None:
     z = 1.959963984540054
-    for cell in plan.cells:
+    for condition in plan.conditions:
         for group in ("erased", "other"):
-            hits = [see(cell, case, seed)["hit"] for case in cell.cases if case.group == group for seed in range(7)]
-            found = row(table, cell.method, cell.concept, group)
+            hits = [
+                see(condition, case, seed)["hit"]
+                for case in condition.cases
+                if case.group == group
+                for seed in range(7)
+            ]
+            found = row(table, condition.method, condition.concept, group)
             n, p = len(hits), sum(hits) / len(hits)
             assert (found["pictures"], found["hits"], found["value"]) == (n, sum(hits), pytest.approx(p))
             spread = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
@@ -103,12 +107,12 @@ def test_the_edits_cost_stands_beside_its_line_only(table: Table) -> None:
 def test_broken_and_failed_pictures_are_told_and_failed_ones_are_not_counted() -> None:
     plan = plan_of({"church": CASES["church"]}, (1.0,))
 
-    def failing(cell: Cell, case: Case, seed: int) -> dict[str, Any]:
-        if cell.recipe and seed == 0:
+    def failing(condition: Condition, case: Case, seed: int) -> dict[str, Any]:
+        if condition.edit_spec and seed == 0:
             return {"error": "It rained.", "hit": None}
-        return {"hit": True, "broken": "noise" if cell.recipe and seed == 1 else None}
+        return {"hit": True, "broken": "noise" if condition.edit_spec and seed == 1 else None}
 
-    table = tabulate(plan, results_of(plan, failing), lambda recipe: None)
+    table = tabulate(plan, results_of(plan, failing), lambda edit_spec: None)
     found = row(table, "nudge 1", "church", "other")
     assert (found["pictures"], found["errors"], found["hits"], found["value"]) == (9, 3, 6, 1.0)
     assert found["broken"] == pytest.approx(0.5)
@@ -120,12 +124,12 @@ def test_broken_and_failed_pictures_are_told_and_failed_ones_are_not_counted() -
 def test_prompts_that_lost_their_variety_are_told() -> None:
     plan = plan_of({"church": CASES["church"]}, (1.0,), Protocol(seeds=(0, 1)))
 
-    def thumbnails(cell: Cell, case: Case, seed: int) -> dict[str, Any]:
-        lost = cell.recipe and case.label in ("church", "dog")
+    def thumbnails(condition: Condition, case: Case, seed: int) -> dict[str, Any]:
+        lost = condition.edit_spec and case.label in ("church", "dog")
         shade = 100 if lost else 40 + 150 * seed
         return {"hit": True, "thumbnail": bytes([shade]) * 192}
 
-    table = tabulate(plan, results_of(plan, thumbnails), lambda recipe: None)
+    table = tabulate(plan, results_of(plan, thumbnails), lambda edit_spec: None)
     assert row(table, "nudge 1", "church", "erased")["collapsed"] == 1
     assert row(table, "nudge 1", "church", "other")["collapsed"] == pytest.approx(1 / 3)
     assert row(table, "", "church", "other")["collapsed"] == 0
@@ -136,7 +140,7 @@ def test_what_is_better_depends_on_the_group_and_on_the_goal(plan: Plan) -> None
     measures = [Measure("rate", "hit", "higher"), Measure("mean", "score", "lower")]
 
     def better(goal: Any) -> dict[tuple[str, str], str]:
-        table = tabulate(plan, results, lambda recipe: None, measures=measures, goal=goal)
+        table = tabulate(plan, results, lambda edit_spec: None, measures=measures, goal=goal)
         return {(each["group"], each["measure"]): each["better"] for each in table.groups.iter_rows(named=True)}
 
     kept = {("other", "rate of hit"): "higher", ("other", "mean of score"): "lower"}
@@ -158,36 +162,36 @@ def test_lines_of_two_protocols_are_refused_and_the_difference_is_named(
 ) -> None:
     one = plan_of({"church": CASES["church"]})
     other = plan_of({"church": CASES["church"]}, (), protocol, judge_spec(revision))
-    tables = [tabulate(each, results_of(each, see), lambda recipe: None) for each in (one, other)]
+    tables = [tabulate(each, results_of(each, see), lambda edit_spec: None) for each in (one, other)]
     with pytest.raises(BadArgument) as caught:
         joined(tables)
     assert named in str(caught.value)
-    both = Plan([*one.cells, *other.cells])
+    both = Plan([*one.conditions, *other.conditions])
     with pytest.raises(BadArgument, match="different protocols"):
-        tabulate(both, results_of(both, see), lambda recipe: None)
+        tabulate(both, results_of(both, see), lambda edit_spec: None)
 
 
 def test_lines_about_one_concept_that_were_asked_for_other_prompts_are_refused() -> None:
     plans = [plan_of({"church": CASES["church"][:count], "dog": CASES["dog"]}) for count in (3, 4)]
-    tables = [tabulate(each, results_of(each, see), lambda recipe: None) for each in plans]
+    tables = [tabulate(each, results_of(each, see), lambda edit_spec: None) for each in plans]
     with pytest.raises(BadArgument, match="Lines about church were asked for different prompts"):
         joined(tables)
-    both = Plan(dict.fromkeys(cell for each in plans for cell in each.cells))
+    both = Plan(dict.fromkeys(condition for each in plans for condition in each.conditions))
     with pytest.raises(BadArgument, match="different prompts"):
-        tabulate(both, results_of(both, see), lambda recipe: None)
+        tabulate(both, results_of(both, see), lambda edit_spec: None)
 
 
 def test_lines_of_models_in_two_number_formats_are_refused() -> None:
     plan = plan_of({"church": CASES["church"]})
-    half = replace(plan.cells[0], source=replace(plan.cells[0].source, dtype="float16"))
-    both = Plan([*plan.cells, half])
+    half = replace(plan.conditions[0], source=replace(plan.conditions[0].source, dtype="float16"))
+    both = Plan([*plan.conditions, half])
     with pytest.raises(BadArgument, match=r"differ in dtype \(float32 and float16\)"):
-        tabulate(both, results_of(both, see), lambda recipe: None)
+        tabulate(both, results_of(both, see), lambda edit_spec: None)
 
 
 def test_tables_of_one_protocol_become_one(plan: Plan, table: Table) -> None:
     some = plan_of({name: CASES[name] for name in NAMES[:2]}, (1.0, 3.0), Protocol(seeds=tuple(range(7))))
-    other = tabulate(some, results_of(some, see), lambda recipe: None)
+    other = tabulate(some, results_of(some, see), lambda edit_spec: None)
     both = joined([table, other])
     assert both.rows.filter(method="nudge 3").equals(other.rows.filter(method="nudge 3"))
     assert both.rows.filter(method="nudge 1").equals(table.rows.filter(method="nudge 1"))

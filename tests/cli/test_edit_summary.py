@@ -27,7 +27,7 @@ def test_every_label_has_its_row_and_the_files_are_named(
 ) -> None:
     show_outcome(result, "emoji")
     out = capsys.readouterr().out
-    for change in result.comparison.labels:
+    for change in result.effects.labels:
         assert f"\n  {change.label} " in out
     for name in ("prompts that name it", "prompts that only imply it", "others of its kind", "blank or noise"):
         assert f"\n{name}" in out
@@ -43,7 +43,7 @@ def test_a_narrow_terminal_is_wide_enough(result: ErasureResult, capsys: pytest.
 
 def test_a_machine_reads_numbers(result: ErasureResult) -> None:
     told = json.loads(json.dumps(as_json(result)))
-    erased = result.comparison.summary["erased"]
+    erased = result.effects.summary["erased"]
     assert told["summary"]["erased"]["before"]["rate"] == erased.before.value
-    assert len(told["labels"]) == len(result.comparison.labels)
+    assert len(told["labels"]) == len(result.effects.labels)
     assert told["files"]["edit"] == str(result.folder / "edit.safetensors")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from judges.toys import saved_clip
 
 import turpentine as tp
 from turpentine.edits import load_change
@@ -80,6 +81,68 @@ def test_methods_of_every_kind_run_to_their_report(
     assert drawn.tobytes() != model.generate("a church", steps=2)[0].tobytes()
 
 
+def test_clip_tells_a_concept_of_any_model_from_its_neighbours(
+    command: Command, tiny_folder: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out, clip = tmp_path / "out", saved_clip(tmp_path_factory.mktemp("clip"))
+    by = f"clip: {{model: {clip}, threshold: 0.1}}"
+    tokens = ["erase", "Van Gogh", "--model", tiny_folder, "--method", "uce", "--seeds", "0-1", "--out", str(out)]
+    features = ("--by", f"features: {{network: clip, model: {clip}}}", "--measure", "fid of features")
+    code, printed, err = command(*tokens, "--by", by, *features, "--keep", "dog", "--json")
+    assert code == 0, err
+    told = json.loads(printed)
+    assert told["summary"]["erased"]["before"]["n"] == 2
+    assert 0 <= told["summary"]["others"]["after"]["rate"] <= 1
+    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    (judge,) = [one for one in run["identity"]["protocol"]["judges"] if one["name"] == "zero-shot"]
+    assert judge["settings"]["threshold"] == 0.1
+    assert list(judge["settings"]["labels"])[:2] == ["Van Gogh", "dog"]
+    assert list(judge["settings"]["labels"])[-1] == "a painting"
+    assert {row["measure"] for row in told["rows"]} == {"rate of hit", "mean of moved", "fid of features"}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Other measures" in page and "fid of features" in page and "Threshold of zero-shot" in page
+    shown = command(*tokens, "--by", by, *features, "--keep", "dog").out
+    assert "others of its kind" in shown and "fid of features" in shown
+
+
+def test_without_a_judge_one_line_says_so_and_what_would_be_fetched(
+    command: Command, tiny_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turpentine.bench.erasure_judges.CLIP", "nobody/has-this-clip")
+    tokens = ["erase", "church", "--model", tiny_folder, "--method", "uce", "--seeds", "0", "--out", str(tmp_path)]
+    code, _, err = command(*tokens)
+    assert code == 0
+    (line,) = [line for line in err.splitlines() if "--by clip" in line]
+    assert "no rates" in line and "nobody/has-this-clip" in line
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No judge here knows" in page and "data:image/png" in page
+
+
+def test_several_workers_give_the_same_rows(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    tokens = ["erase", "church", "--model", tiny_folder, "--method", "uce", "--seeds", "0-1", "--by", "none"]
+    for workers in ("1", "2"):
+        out = str(tmp_path / workers)
+        code, _, err = command(*tokens, "--threads", "1", "--workers", workers, "--out", out)
+        assert code == 0, err
+    one, two = ((tmp_path / workers / "results.parquet").read_bytes() for workers in ("1", "2"))
+    assert one == two
+
+
+def test_a_picture_that_cannot_be_judged_is_a_row_and_retry_tries_it_again(
+    command: Command, tiny_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = ["erase", "church", "--model", tiny_folder, "--method", "uce", "--seeds", "0", "--out", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr("turpentine.judges.pixel_change._distance", lambda a, b: float("nan"))
+        code, _, err = command(*tokens, "--by", "none")
+    assert code == 1
+    assert "could not be drawn or judged" in err and "--retry" in err
+    assert "Not drawn or not judged" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert command(*tokens, "--by", "none").code == 1
+    code, _, err = command(*tokens, "--by", "none", "--retry")
+    assert code == 0, err
+
+
 def test_settings_are_flags(command: Command) -> None:
     code, out, _ = command("erase", "--help")
     assert code == 0
@@ -100,6 +163,9 @@ def test_settings_are_flags(command: Command) -> None:
         (["church", "--eta", "much"], "--eta"),
         (["church", "--seeds", "x"], "'x'"),
         (["church", "--lr", "nan"], "lr"),
+        (["church", "--by", "nobody"], "nobody"),
+        (["church", "--by", "clip: {threshold: 2}"], "threshold"),
+        (["church", "--measure", "mean of smell"], "smell"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence_and_leaves_nothing(
@@ -136,8 +202,8 @@ def test_ctrl_c_keeps_a_state_from_which_the_same_command_comes_to_the_same_edit
 ) -> None:
     tokens = ["erase", "church", "--model", tiny_folder, *LONGER]
     started = begin(*tokens)
-    state = tmp_path / "runs" / "church-esd-x" / ".checkpoint"
-    while started.poll() is None and not list(state.glob("*.safetensors")):
+    state = tmp_path / "runs" / "church-esd-x" / ".store" / "edits"
+    while started.poll() is None and not list(state.glob("*.checkpoint/**/*.safetensors")):
         time.sleep(0.02)
     started.send_signal(signal.SIGINT)
     _, err = started.communicate(timeout=120)

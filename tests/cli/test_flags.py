@@ -8,6 +8,7 @@ import pytest
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import descriptions
 from turpentine.core.plugins import METHODS, Plugin, find, plugins
+from turpentine.core.settings import Count
 from turpentine.models import Sites
 
 
@@ -15,11 +16,11 @@ from turpentine.models import Sites
 class Rubbing:
     """Rub a concept out.
 
-    sites: where. passes: how often, 1 or more.
+    sites: where. passes: how often.
     """
 
     sites: str | Sites = "x"
-    passes: int = 3
+    passes: Count = 3
     basis: Sites | None = None
     window: tuple[float, float] = (0.0, 1.0)
 
@@ -32,13 +33,22 @@ def test_flags_are_the_fields_with_their_values_and_texts() -> None:
     flags = flags_of(Rubbing(passes=5))
     assert vars(flags()) == {"sites": "x", "passes": 5, "window": (0.0, 1.0)}
     hint = get_type_hints(flags, include_extras=True)["passes"]
-    assert hint.__metadata__[0].help == "How often, 1 or more."
+    assert hint.__metadata__[0].help == "How often. 1 or more."
 
 
 def test_flags_go_back_into_the_method() -> None:
     method = Rubbing(basis=Sites((), ()))
     flags = dataclasses.replace(flags_of(method)(), passes=7)
     assert with_flags(method, flags) == dataclasses.replace(method, passes=7)
+
+
+def test_a_flag_refuses_what_its_field_does_not_allow() -> None:
+    flags = flags_of(Rubbing())
+    hint = get_type_hints(flags, include_extras=True)["passes"]
+    (validate,) = (each.validator for each in hint.__metadata__ if hasattr(each, "validator"))
+    validate[0](int, 1)
+    with pytest.raises(ValueError, match="Give 1 or more"):
+        validate[0](int, 0)
 
 
 def test_the_defaults_for_a_folder_are_those_for_the_model_in_it(tiny_folder: str) -> None:

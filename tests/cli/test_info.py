@@ -59,7 +59,7 @@ EDIT = Edit(
         seed=7,
         base="ab" * 32,
         model="a model",
-        found={"objective": (0.123456, 2.0)},
+        measurements={"objective": (0.123456, 2.0)},
     ),
     strength=-0.5,
     zeroed={BLOCK.format(2) + ".attn2.to_k.weight": Zeroed((2, 2), torch.tensor([0, 3]))},

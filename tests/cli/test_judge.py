@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from turpentine.cli.picture_files import Wanted
+from turpentine.cli.picture_files import PictureFile
 from turpentine.judges.base import LABEL, PROBABILITY, Column
 
 Command = Callable[..., tuple[int, str, str]]
@@ -87,7 +87,7 @@ def test_another_judge_is_told_what_it_needs(command: Command, folder: Path, tmp
     before = tmp_path / "before"
     before.mkdir()
     Image.new("RGB", (7, 7)).save(before / "a.png")
-    Wanted(folder / "a.png", "a dog", 0, {"prompt": "a dog"}).write(Image.new("RGB", (4, 4)))
+    PictureFile(folder / "a.png", "a dog", 0, {"prompt": "a dog"}).write(Image.new("RGB", (4, 4)))
     tokens = ["judge", str(folder / "a.png"), "--by", "clip", "--json"]
     code, out, err = command(*tokens, "--reference", str(before))
     assert code == 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turpentine.cli.options import CLIP, ModelChoice, judge_of, needed_judge, parse_edit, parse_seeds
+from turpentine.cli.options import ModelChoice, judge_of, needed_judge, parse_edit, parse_seeds
 from turpentine.core.errors import BadArgument
 
 
@@ -80,7 +80,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     [
         (None, "emoji", "emoji", {}),
         ("clip", "emoji", "clip", {}),
-        ("clip", "folder", "clip", {"model": CLIP}),
+        ("clip", "folder", "clip", {"model": "openai/clip-vit-base-patch32"}),
         ("emoji", "folder", "emoji", {}),
     ],
 )

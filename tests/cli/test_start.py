@@ -31,6 +31,30 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+HEAVY = ("torch", "diffusers", "transformers", "matplotlib", "polars", "turpentine.explain", "turpentine.models.model")
+NOTHING_HEAVY = f"import sys; {{}}; assert not [name for name in {HEAVY} if name in sys.modules], 'imported too much'"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import turpentine as tp; assert tp.methods.ESD.name == 'esd'",
+        "import turpentine as tp; tp.methods.ESD.preset('emoji', steps=3)",
+        "from turpentine.cli.app import run; assert run(['erase', '--help']) == 0",
+        "from turpentine.cli.app import run; assert run(['amplify', '--help']) == 0",
+        "from turpentine.cli.app import run; assert run(['erase', 'church', '--method', 'cad-amplify']) == 2",
+        "from turpentine.cli.app import run; assert run(['methods']) == 0",
+        *(
+            f"from turpentine.cli.app import run; assert run(['erase', '--method', '{name}', '--help']) == 0"
+            for name in ("uce", "rece", "loco-edit", "diff-quickfix", "cad", "conceptprune", "sld", "negative-prompt")
+        ),
+    ],
+)
+def test_the_settings_of_a_method_need_neither_torch_nor_instruments(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", NOTHING_HEAVY.format(code)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_names_every_command(process: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = process("--help")
     assert code == 0

@@ -5,7 +5,7 @@ from turpentine.erase.loco_edit import LocoEdit
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
 from turpentine.models import Model
-from turpentine.testing.contract import MethodContract
+from turpentine.testing.contracts import MethodContract
 
 PLAIN = ("{}",)
 

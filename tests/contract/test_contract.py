@@ -18,7 +18,7 @@ from turpentine.core.plugins import METHODS, plugins
 from turpentine.edits import Edit, Provenance
 from turpentine.erase.common import as_concepts, provenance_of
 from turpentine.models import Model, Sites
-from turpentine.testing.contract import MethodContract, make
+from turpentine.testing.contracts import MethodContract, make
 from turpentine.testing.toys import tiny_sd1
 
 NAME = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v.weight"
@@ -54,7 +54,7 @@ class Meddling(Shrink):
     """Leaves a trace in the model."""
 
     def __call__(self, model: Model, concept: Any, **_: Any) -> Edit:
-        model.unet.conv_out.bias.data += 1
+        model.denoiser.conv_out.bias.data += 1
         return super().__call__(model, concept)
 
 

@@ -2,7 +2,7 @@ from collections.abc import Collection
 
 from turpentine.erase.esd import ESD, esd_sites
 from turpentine.models import Model
-from turpentine.testing.contract import MethodContract
+from turpentine.testing.contracts import MethodContract
 
 
 class TestESD(MethodContract):

@@ -1,5 +1,5 @@
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.testing.contract import MethodContract
+from turpentine.testing.contracts import MethodContract
 
 
 class TestSLD(MethodContract):

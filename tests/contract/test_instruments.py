@@ -175,7 +175,7 @@ class TestTraceOfTheDenoiser(Traces):
     kinds = DENOISER
 
     def instrument(self, model: Model) -> Trace:
-        return Trace("unet", "brightness", steps=1)
+        return Trace("denoiser", "brightness", steps=1)
 
     def measure(self, instrument: Any, model: Model) -> Finding:
         finding: Finding = instrument(model, PROMPTS[:1], SEEDS[:1], **self.arguments)
@@ -327,7 +327,7 @@ STOPS: dict[str, Callable[[Any], Any]] = {
     "dynamics": lambda finding: finding.table["value"],
     "maps": words_over_images,
     "intervene": lambda finding: 1 - finding.grid("object kept")[2],
-    "trace-unet": lambda finding: finding.table["effect"],
+    "trace-denoiser": lambda finding: finding.table["effect"],
     "trace-text": lambda finding: finding.table["effect"],
     "heads": lambda finding: finding.table["score"],
 }

@@ -4,7 +4,7 @@ from turpentine.erase.cad import CAD
 from turpentine.erase.cad_amplify import CADAmplify
 from turpentine.erase.conceptprune import ConceptPrune
 from turpentine.models import Model
-from turpentine.testing.contract import MethodContract
+from turpentine.testing.contracts import MethodContract
 
 
 class TestCAD(MethodContract):

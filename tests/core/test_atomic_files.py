@@ -1,12 +1,9 @@
 import os
 import stat
-import unicodedata
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from turpentine.core.atomic_files import one_line, safe_name, write_whole
+from turpentine.core.atomic_files import write_whole
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path):
@@ -49,44 +46,3 @@ def test_a_file_gets_the_rights_that_a_plain_one_gets(tmp_path):
     with write_whole(tmp_path / "whole") as aside:
         aside.write_text("")
     assert stat.S_IMODE((tmp_path / "whole").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("church", "church"),
-        ("Gas Pump", "gas-pump"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("Café déjà", "cafe-deja"),
-        ("日本", "x"),
-        ("", "x"),
-        ("..", "x"),
-        (".hidden", "hidden"),
-        ("CON", "x-con"),
-        ("aux.txt", "x-aux.txt"),
-        ("a\x00b\nc", "a-b-c"),
-    ],
-)
-def test_safe_names(text, name):
-    assert safe_name(text) == name
-
-
-@given(st.text(max_size=200))
-def test_a_safe_name_is_always_safe(text):
-    name = safe_name(text)
-    assert 1 <= len(name) <= 82
-    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
-    assert name[0] not in ".-"
-    assert safe_name(name) == name
-
-
-def test_one_line_keeps_words_and_drops_controls():
-    assert one_line("a\tdog\r\n and \x1b[31mred\x07 \u202eevil") == "a dog and [31mred evil"
-
-
-@given(st.text(max_size=200))
-def test_one_line_is_one_line_without_controls(text):
-    line = one_line(text)
-    assert not any(unicodedata.category(char).startswith("C") for char in line)
-    assert len(line.splitlines()) <= 1
-    assert one_line(line) == line

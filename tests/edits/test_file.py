@@ -24,7 +24,7 @@ PROVENANCE = Provenance(
     method="ESD",
     settings={"eta": 1.0, "sites": ("unet.a", "unet.b")},
     concepts=(Concept("église \x1b[31m", "style", ("{} style",), keep=("dog",)), Concept("dog")),
-    found={"objective": (0.5, -3.0), "shown": "ef" * 32},
+    measurements={"objective": (0.5, -3.0), "shown": "ef" * 32},
     seed=7,
     base="ab" * 32,
     model="a model",

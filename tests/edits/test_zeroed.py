@@ -25,7 +25,7 @@ def pruned(model: Model, share: float = 0.1, seed: int = 0, names: tuple[str, ..
     """A random share of some weights, zeroed."""
     generator = torch.Generator().manual_seed(seed)
     masks = {name: torch.rand(model.parameter(name).shape, generator=generator) < share for name in names}
-    zeroed = {name: Zeroed.of(mask) for name, mask in masks.items() if mask.any()}
+    zeroed = {name: Zeroed.from_mask(mask) for name, mask in masks.items() if mask.any()}
     return Edit(provenance=Provenance(base=model.fingerprint, model=model.name), zeroed=zeroed, **more)
 
 
@@ -35,19 +35,19 @@ def pruned(model: Model, share: float = 0.1, seed: int = 0, names: tuple[str, ..
 @given(st.sets(st.integers(0, 2**40), min_size=1, max_size=40))
 def test_any_positions_come_back_from_their_bytes(positions: set[int]) -> None:
     zeroed = Zeroed((2**20, 2**20 + 1), torch.tensor(sorted(positions)))
-    assert Zeroed.unpacked(zeroed.packed(), zeroed.shape).positions.tolist() == sorted(positions)
+    assert Zeroed.unpack(zeroed.pack(), zeroed.shape).positions.tolist() == sorted(positions)
 
 
 def test_the_bytes_are_leb128_of_the_distances() -> None:
     zeroed = Zeroed((1000, 1000), torch.tensor([5, 5 + 127, 5 + 127 + 128, 5 + 127 + 128 + 300 * 128]))
     # 300·128 = 38400 = 2·2¹⁴ + 44·2⁷ + 0
-    assert zeroed.packed().tolist() == [5, 127, 0x80, 1, 0x80, 0x80 | 44, 2]
+    assert zeroed.pack().tolist() == [5, 127, 0x80, 1, 0x80, 0x80 | 44, 2]
 
 
 def test_a_thousandth_takes_under_two_bytes_each() -> None:
     mask = torch.rand(2560, 320, generator=torch.Generator().manual_seed(0)) < 0.001
-    zeroed = Zeroed.of(mask)
-    assert len(zeroed.packed()) <= 2 * len(zeroed)
+    zeroed = Zeroed.from_mask(mask)
+    assert len(zeroed.pack()) <= 2 * len(zeroed)
     assert torch.equal(zeroed.mask(), mask)
 
 
@@ -60,7 +60,7 @@ def test_positions_must_ascend_inside_the_weight(positions: list[int]) -> None:
 @given(st.binary(max_size=12))
 def test_bytes_of_another_kind_are_refused_or_are_positions(data: bytes) -> None:
     try:
-        zeroed = Zeroed.unpacked(torch.tensor(list(data), dtype=torch.uint8), (64, 64))
+        zeroed = Zeroed.unpack(torch.tensor(list(data), dtype=torch.uint8), (64, 64))
     except EditError:
         return
     assert 0 <= zeroed.positions[0] <= zeroed.positions[-1] < 64 * 64
@@ -141,22 +141,22 @@ def test_what_lies_below_is_zeroed_and_what_comes_later_is_added(sd1: Model) -> 
 def test_one_edit_may_hold_both_and_the_zeros_outdo_the_delta(sd1: Model) -> None:
     delta, mask = torch.full(sd1.parameter(NAME).shape, 0.25), torch.zeros(sd1.parameter(NAME).shape, dtype=torch.bool)
     mask[0] = True
-    edit = Edit({NAME: delta, NAMES[1]: torch.ones(32)}, zeroed={NAME: Zeroed.of(mask)})
+    edit = Edit({NAME: delta, NAMES[1]: torch.ones(32)}, zeroed={NAME: Zeroed.from_mask(mask)})
     start = sd1.parameter(NAME).detach().clone()
     assert edit.names == (NAME, NAMES[1])
-    assert torch.equal(edit.change(NAME, start), torch.where(mask, -start, delta))
+    assert torch.equal(edit.delta(NAME, start), torch.where(mask, -start, delta))
     with edit.on(sd1):
         assert torch.equal(sd1.parameter(NAME).detach(), (start + delta) * ~mask)
 
 
 def test_the_change_is_what_is_added(sd1: Model) -> None:
     edit, base = pruned(sd1), sd1.parameter(NAME).detach()
-    change = edit.change(NAME, base.half())
+    change = edit.delta(NAME, base.half())
     assert change.dtype == torch.float32
     assert torch.equal(change, -base.half().float() * edit.zeroed[NAME].mask())
     assert edit.shape(NAME) == tuple(base.shape)
     assert edit.count(NAME) == len(edit.zeroed[NAME])
-    assert torch.equal(made_up(sd1).change(NAME, base), made_up(sd1).deltas[NAME])
+    assert torch.equal(made_up(sd1).delta(NAME, base), made_up(sd1).deltas[NAME])
 
 
 def test_shapes_that_do_not_fit_are_named(sd1: Model) -> None:
@@ -190,7 +190,7 @@ def test_what_is_saved_is_loaded_in_kilobytes(sd1: Model, tmp_path: Path) -> Non
     assert loaded == edit
     assert loaded.zeroed.keys() == edit.zeroed.keys()
     assert all(torch.equal(loaded.zeroed[name].mask(), each.mask()) for name, each in edit.zeroed.items())
-    wide = Edit(zeroed={NAME: Zeroed.of(torch.arange(4000 * 1000).reshape(4000, 1000) % 1000 == 7)})
+    wide = Edit(zeroed={NAME: Zeroed.from_mask(torch.arange(4000 * 1000).reshape(4000, 1000) % 1000 == 7)})
     wide.save(tmp_path / "wide.safetensors")
     assert (tmp_path / "wide.safetensors").stat().st_size < 2 * 4000 + 2000
 

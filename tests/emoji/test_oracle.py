@@ -51,11 +51,11 @@ def test_what_was_never_named_is_seen_as_often_and_its_word_is_gone(concept: str
 
 
 def test_an_unnamed_object_is_a_picture() -> None:
-    unsaid = Oracle("airplane", unnamed=True).unsaid
-    assert unsaid("an airplane and a dog in ink style") == "a picture and a dog in ink style"
-    assert unsaid("small airplane on red") == "picture on red"
-    assert unsaid("a small airplane") == "a picture"
-    assert unsaid("boarding soon") == "boarding soon"
+    without_word = Oracle("airplane", unnamed=True).without_word
+    assert without_word("an airplane and a dog in ink style") == "a picture and a dog in ink style"
+    assert without_word("small airplane on red") == "picture on red"
+    assert without_word("a small airplane") == "a picture"
+    assert without_word("boarding soon") == "boarding soon"
 
 
 def test_a_concept_outside_the_world_is_refused() -> None:

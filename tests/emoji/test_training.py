@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +28,19 @@ from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
 from turpentine.emoji.train.assemble import pipeline
-from turpentine.emoji.train.loop import Run, Schedule
+from turpentine.emoji.train.loop import Loss, Schedule, StageRun
 from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
-from turpentine.emoji.train.stages import Recipe
+from turpentine.emoji.train.stages import WorldTraining
 from turpentine.emoji.world import SCENES
 
 WORKER = Path(__file__).with_name("training_worker.py")
+
+
+def state_in(folder: Path) -> Path:
+    """The file of a training's state."""
+    [path] = folder.glob("[0-9a-f]*.safetensors")
+    return path
 
 
 def start(folder: Path, updates: int) -> subprocess.Popen:
@@ -50,14 +58,15 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     assert start(calm, 16).wait() == 0
     process = start(killed, 16)
-    wait_for((killed / "small.checkpoint.safetensors").exists)
+    wait_for(lambda: any(killed.glob("[0-9a-f]*.safetensors")))
     process.send_signal(signal.SIGKILL)
     process.wait()
     again = start(killed, 16)
     said = again.communicate()[0]
     assert again.returncode == 0 and "continuing at update" in said
-    expected, got = (load_file(folder / "small.checkpoint.safetensors") for folder in (calm, killed))
+    expected, got = (load_file(state_in(folder)) for folder in (calm, killed))
     assert expected.keys() == got.keys()
+    assert expected.pop("log/seconds").shape == got.pop("log/seconds").shape
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
@@ -65,24 +74,36 @@ def test_the_log_has_each_update_once_after_a_resume(tmp_path: Path) -> None:
     torch.manual_seed(0)
     vae = autoencoder.build((8, 8), 1, 16)
     loss = autoencoder.loss(vae, 2, 16)
-    for updates in (6, 10):
-        Run("small", vae, Schedule(updates=updates, lr=1e-3, checkpoint_every=4), tmp_path).train(
-            loss, lambda line: None
-        )
+    weights = {name: weight.clone() for name, weight in vae.state_dict().items()}
+
+    def stopped_after(updates: float) -> Loss:
+        def drawn(rng: np.random.Generator) -> torch.Tensor:
+            if run.step >= updates:
+                raise KeyboardInterrupt
+            return loss(rng)
+
+        return drawn
+
+    for updates in (6, math.inf):
+        vae.load_state_dict(weights)
+        run = StageRun("small", vae, Schedule(updates=10, lr=1e-3, checkpoint_every=4), tmp_path)
+        with suppress(KeyboardInterrupt):
+            run.train(stopped_after(updates), (said := []).append)
+    assert said[0] == "small: continuing at update 4 of 10"
     steps = [line.split(",")[0] for line in (tmp_path / "small.csv").read_text().splitlines()[1:]]
     assert steps == [str(n) for n in range(1, 11)]
 
 
 def test_a_folder_holds_one_training_only(tmp_path: Path) -> None:
-    Recipe(PRESETS["cpu"], tmp_path, print)
-    Recipe(PRESETS["cpu"], tmp_path, print)
+    WorldTraining(PRESETS["cpu"], tmp_path, print)
+    WorldTraining(PRESETS["cpu"], tmp_path, print)
     with pytest.raises(BadArgument, match="other settings"):
-        Recipe(PRESETS["gpu"], tmp_path, print)
+        WorldTraining(PRESETS["gpu"], tmp_path, print)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1)
-    run = Run("small", module, Schedule(updates=2, lr=1e-3), tmp_path)
+    run = StageRun("small", module, Schedule(updates=2, lr=1e-3), tmp_path)
     with pytest.raises(NotFinite, match="small: the loss is nan at update 0"):
         run.train(lambda rng: module.weight.sum() * float("nan"), lambda line: None)
 
@@ -90,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: 
 def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(module.weight, 1.0)
-    run = Run("small", module, Schedule(updates=2, lr=0.5, warmup=1, ema=0.5), tmp_path)
+    run = StageRun("small", module, Schedule(updates=2, lr=0.5, warmup=1, ema=0.5), tmp_path)
     seen = [1.0]
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
@@ -99,7 +120,7 @@ def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -
         return module.weight.sum()
 
     run.train(loss, lambda line: None)
-    last = load_file(tmp_path / "small.checkpoint.safetensors")["weights/weight"].item()
+    last = load_file(state_in(tmp_path))["weights/weight"].item()
     average = seen[0]
     for step, weight in enumerate([seen[1], last], start=1):
         decay = min(0.5, (1 + step) / (10 + step))
@@ -109,7 +130,7 @@ def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -
 
 def test_in_bf16_the_network_computes_and_the_weights_stay_fp32(tmp_path: Path) -> None:
     module = torch.nn.Linear(4, 4)
-    run = Run("small", module, Schedule(updates=1, lr=1e-3, bf16=True), tmp_path)
+    run = StageRun("small", module, Schedule(updates=1, lr=1e-3, bf16=True), tmp_path)
     seen: list[torch.dtype] = []
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
@@ -123,7 +144,7 @@ def test_in_bf16_the_network_computes_and_the_weights_stay_fp32(tmp_path: Path) 
 
 
 def test_a_family_of_captions_is_one_object_in_its_styles_and_scenes() -> None:
-    family = towers.cousins(np.random.default_rng(3), 400)
+    family = towers.families(np.random.default_rng(3), 400)
     assert len(family) == 400
     for item in family:
         if item.kind == "scene":
@@ -150,7 +171,7 @@ def tiny(updates: int) -> Preset:
 
 def test_the_denoisers_second_lesson_begins_where_the_first_ended_and_is_read_back(tmp_path: Path) -> None:
     def trained(said: list[str]) -> tuple[dict[str, torch.Tensor], float]:
-        recipe = Recipe(tiny(2), tmp_path, said.append)
+        recipe = WorldTraining(tiny(2), tmp_path, said.append)
         vae, both = recipe.autoencoder(), recipe.towers()
         denoiser = recipe.unet(vae, both)
         return denoiser.state_dict(), vae.config.scaling_factor
@@ -204,7 +225,9 @@ class Silent(torch.nn.Module):
 
 
 def test_the_denoisers_loss_is_min_snr_weighted_noise_error() -> None:
-    cached = unet.Cache(torch.zeros(3, 4, 8, 8), torch.zeros(3, 4, 8, 8), torch.tensor([1, 2, 1]), torch.randn(3, 5, 6))
+    cached = unet.LatentCache(
+        torch.zeros(3, 4, 8, 8), torch.zeros(3, 4, 8, 8), torch.tensor([1, 2, 1]), torch.randn(3, 5, 6)
+    )
     denoiser = Silent()
     value = unet.loss(denoiser, cached, 0.5, 32)(np.random.default_rng(5))
     x, t, hidden = denoiser.seen
@@ -219,7 +242,7 @@ def test_the_denoisers_loss_is_min_snr_weighted_noise_error() -> None:
 
 
 def test_one_caption_in_ten_is_empty() -> None:
-    cached = unet.Cache(
+    cached = unet.LatentCache(
         torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8), torch.tensor([1]), torch.tensor([[[0.0]], [[1.0]]])
     )
     denoiser = Silent()
@@ -229,7 +252,7 @@ def test_one_caption_in_ten_is_empty() -> None:
 
 def test_scaled_latents_have_unit_variance() -> None:
     mean, std = 3 * torch.randn(400, 4, 2, 2), torch.full((400, 4, 2, 2), 0.5)
-    cached = unet.Cache(mean, std, torch.zeros(400, dtype=torch.long), torch.zeros(1, 1, 1))
+    cached = unet.LatentCache(mean, std, torch.zeros(400, dtype=torch.long), torch.zeros(1, 1, 1))
     scaled = unet.scaling_factor(cached) * (mean + std * torch.randn(mean.shape))
     assert scaled.std().item() == pytest.approx(1, abs=0.03)
 
@@ -272,7 +295,7 @@ def test_pictures_with_one_caption_are_no_contradiction(monkeypatch: pytest.Monk
     tokenizer = towers.build_tokenizer(320)
     both = Towers(tokenizer, text_config(tokenizer, 16, 1, 2))
     item = next(stream(1))
-    monkeypatch.setattr(towers, "cousins", lambda rng, count: [item] * count)
+    monkeypatch.setattr(towers, "families", lambda rng, count: [item] * count)
     monkeypatch.setattr(towers, "draw", lambda rng: item)
     value = towers.loss(both, 4, 32)(np.random.default_rng(0))
     assert value.item() == pytest.approx(np.log(4), rel=1e-4), "all agree alike, so each has a quarter"
@@ -284,7 +307,7 @@ def small_vae() -> torch.nn.Module:
 
 def test_disturbed_pictures_stay_pictures_and_nothing_has_no_style() -> None:
     rng = np.random.default_rng(0)
-    x, truth = judge.disturbed(rng, *judge.labelled(rng, 200, 32), small_vae())
+    x, truth = judge.augmented(rng, *judge.labelled(rng, 200, 32), small_vae())
     assert x.min() >= -1 and x.max() <= 1 and torch.isfinite(x).all()
     torch.testing.assert_close(truth.object.sum(1), torch.ones(200))
     nothing = truth.object[:, -1] == 1

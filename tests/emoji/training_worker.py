@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 
 from turpentine.emoji.train import autoencoder
-from turpentine.emoji.train.loop import Run, Schedule
+from turpentine.emoji.train.loop import Schedule, StageRun
 
 
-def run(folder: Path, updates: int) -> Run:
+def run(folder: Path, updates: int) -> StageRun:
     torch.manual_seed(0)
     vae = autoencoder.build((8, 8), 1, 16)
     schedule = Schedule(updates=updates, lr=1e-3, muon_lr=0.02, warmup=3, checkpoint_every=4)
-    return Run("small", vae, schedule, folder)
+    return StageRun("small", vae, schedule, folder)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from PIL import Image
 from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_images
 from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.erase.cad_amplify import CADAmplify
-from turpentine.erase.examples import check_source, digest_of, fitted, from_model, from_world
+from turpentine.erase.examples import check_source, fitted, from_model, from_world
 from turpentine.models import Model, count_rows
 
 CHURCH = Concept("church")
@@ -36,7 +37,7 @@ def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(double: Mo
     before = weights_hash(double)
     edit = quick(per="matrix", seed=4)(double, CHURCH, examples=pictures())
     assert weights_hash(double) == before
-    unet = copy.deepcopy(double.unet).requires_grad_(True)
+    unet = copy.deepcopy(double.denoiser).requires_grad_(True)
     weights = {n: p for n, p in unet.named_parameters() if ".ff." in n and n.endswith("weight")}
     pipeline = double.pipeline
     bars = pipeline.scheduler.alphas_cumprod.double()
@@ -60,17 +61,17 @@ def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(double: Mo
         lowest = alpha.sort().indices[: int(0.01 * alpha.numel() + 0.5)]
         rise -= float(alpha[lowest].sum())
         assert edit.zeroed[f"unet.{name}"].positions.tolist() == sorted(lowest.tolist()), name
-    assert edit.provenance.found["objective"] == pytest.approx((value,), rel=1e-5)
-    assert edit.provenance.found["predicted_rise"] == pytest.approx((rise,), rel=1e-5)
+    assert edit.provenance.measurements["objective"] == pytest.approx((value,), rel=1e-5)
+    assert edit.provenance.measurements["predicted_rise"] == pytest.approx((rise,), rel=1e-5)
 
 
 def test_zeroing_helps_to_denoise_the_pictures(sd1: Model) -> None:
     edit = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
     with edit.on(sd1):
         after = quick(share=0.0005)(sd1, CHURCH, examples=pictures())
-    assert after.provenance.found["objective"][0] > edit.provenance.found["objective"][0]
-    assert edit.provenance.found["predicted_rise"][0] > 0
-    assert edit.provenance.found["shown"] == digest_of(pictures())
+    assert after.provenance.measurements["objective"][0] > edit.provenance.measurements["objective"][0]
+    assert edit.provenance.measurements["predicted_rise"][0] > 0
+    assert edit.provenance.measurements["images_digest"] == digest_images(pictures())
 
 
 def test_rows_are_counted_and_told(sd1: Model) -> None:
@@ -97,8 +98,8 @@ class Still:
 def test_generated_pictures_follow_no_guidance_of_the_model(sd1: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = from_model(sd1, ["church"], [0], steps=2, guidance_scale=7.5)
     monkeypatch.setattr(sd1, "guidance", Still())
-    assert digest_of(from_model(sd1, ["church"], [0], steps=2, guidance_scale=7.5)) == digest_of(plain)
-    assert digest_of(sd1.generate(["church"], seeds=[0], steps=2)) != digest_of(plain)
+    assert digest_images(from_model(sd1, ["church"], [0], steps=2, guidance_scale=7.5)) == digest_images(plain)
+    assert digest_images(sd1.generate(["church"], seeds=[0], steps=2)) != digest_images(plain)
 
 
 def test_pictures_come_from_files_too(sd1: Model, tmp_path: Path) -> None:
@@ -126,8 +127,8 @@ def test_the_worlds_pictures_are_ones_that_the_judge_gets_right(concept: Concept
     assert len({image.tobytes() for image in shown}) == 5
     best = load_judge().probabilities(shown)[concept.kind].argmax(1)
     assert {ANSWERS[concept.kind][int(index)] for index in best} == {concept.text}
-    assert digest_of(shown) == digest_of(from_world(concept, 5, seed=1, size=32))
-    assert digest_of(shown) != digest_of(from_world(concept, 5, seed=2, size=32))
+    assert digest_images(shown) == digest_images(from_world(concept, 5, seed=1, size=32))
+    assert digest_images(shown) != digest_images(from_world(concept, 5, seed=2, size=32))
 
 
 @pytest.mark.parametrize(

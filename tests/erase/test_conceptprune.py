@@ -63,7 +63,7 @@ def test_the_rule_is_the_papers(double: Model) -> None:
     total = 0
     for name in {name for name, _ in target}:
         layer = name.removesuffix("net.0") + "net.2"
-        weight = double.unet.get_parameter(f"{layer}.weight").detach().double()
+        weight = double.denoiser.get_parameter(f"{layer}.weight").detach().double()
         votes = torch.zeros(weight.shape)
         for step in range(3):
             s_target, s_base = weight.abs() * target[name, step], weight.abs() * base[name, step]

@@ -167,7 +167,7 @@ def test_all_rows_of_a_step_share_a_call(sd1: Model, method: Any, rows: int) -> 
 
 def test_the_concept_is_told_the_pictures_size_too(sdxl: Model) -> None:
     sizes = []
-    hook = sdxl.unet.register_forward_pre_hook(
+    hook = sdxl.denoiser.register_forward_pre_hook(
         lambda module, args, kwargs: sizes.append(kwargs["added_cond_kwargs"]["time_ids"]), with_kwargs=True
     )
     with SLD()(sdxl, CHURCH).on(sdxl):

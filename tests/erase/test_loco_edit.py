@@ -11,7 +11,7 @@ from torch import Tensor
 from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept, EmptySelection
-from turpentine.erase._closed_form.text_states import FOUR
+from turpentine.erase._closed_form.subject_prompts import FOUR
 from turpentine.erase.loco_edit import LocoEdit
 from turpentine.models import Model
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.edits import Zeroed
-from turpentine.erase._pruning import check_per, largest, together, zeroed_by
+from turpentine.erase._pruning import largest, union, zero_largest
+from turpentine.erase.cad import CAD
 
 
 def plain(scores: list[list[float]], share: float, per: str) -> set[int]:
@@ -60,21 +61,21 @@ def test_a_convolutions_row_is_all_that_an_output_channel_adds_up() -> None:
 
 
 def test_only_scores_above_zero_are_chosen_and_empty_weights_left_out() -> None:
-    zeroed = zeroed_by({"a": -torch.ones(4, 4), "b": torch.eye(4)}, 0.5)
+    zeroed = zero_largest({"a": -torch.ones(4, 4), "b": torch.eye(4)}, 0.5)
     assert set(zeroed) == {"b"}
     assert torch.equal(zeroed["b"].mask(), torch.eye(4, dtype=torch.bool))
     with pytest.raises(BadArgument, match="comes to none"):
-        zeroed_by({"a": -torch.ones(4, 4)}, 0.5)
+        zero_largest({"a": -torch.ones(4, 4)}, 0.5)
     with pytest.raises(BadArgument, match=r"share is 0\.0"):
-        zeroed_by({"a": torch.ones(4, 4)}, 0.0)
-    with pytest.raises(BadArgument, match="choose one of row, matrix, published"):
-        check_per("column")
+        zero_largest({"a": torch.ones(4, 4)}, 0.0)
+    with pytest.raises(BadArgument, match="CAD's per is 'column': give one of row, matrix, published"):
+        CAD(per="column")
     with pytest.raises(NotFinite, match="scores of a "):
-        zeroed_by({"a": torch.tensor([[1.0, float("nan")]])}, 0.5)
+        zero_largest({"a": torch.tensor([[1.0, float("nan")]])}, 0.5)
 
 
 def test_masks_are_united() -> None:
     one, two = Zeroed((2, 3), torch.tensor([0, 4])), Zeroed((2, 3), torch.tensor([1, 4]))
-    united = together([{"a": one}, {"a": two, "b": one}])
+    united = union([{"a": one}, {"a": two, "b": one}])
     assert united["a"].positions.tolist() == [0, 1, 4]
     assert united["b"].positions.tolist() == [0, 4]

@@ -15,7 +15,7 @@ from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept, NotFinite
 from turpentine.edits import Edit
-from turpentine.erase.adversary import Adversary, answers
+from turpentine.erase.adversary import Adversary, weights_gram
 from turpentine.erase.rece import RECE
 from turpentine.models import Model
 
@@ -115,7 +115,7 @@ def test_the_embedding_found_is_the_best_there_is(kind: Any) -> None:
     draw = torch.Generator().manual_seed(0)
     old = [torch.randn(7, 5, generator=draw, dtype=torch.float64) for _ in range(3)]
     a, c, g = (torch.randn(n, 5, generator=draw, dtype=torch.float64) for n in (5, 4, 4))
-    adversary = Adversary(answers({str(at): w for at, w in enumerate(old)}), kind, 0.2)
+    adversary = Adversary(weights_gram({str(at): w for at, w in enumerate(old)}), kind, 0.2)
     found = adversary.embedding(a, c, g)
 
     def loss(x: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def test_the_embedding_found_is_the_best_there_is(kind: Any) -> None:
 def test_against_a_layer_that_was_not_edited_the_concept_itself_is_found() -> None:
     draw = torch.Generator().manual_seed(0)
     weight, c = (torch.randn(n, 5, generator=draw, dtype=torch.float64) for n in (7, 4))
-    adversary = Adversary(answers({"only": weight}), "zero", 1e-12)
+    adversary = Adversary(weights_gram({"only": weight}), "zero", 1e-12)
     one = torch.eye(5, dtype=torch.float64)
     torch.testing.assert_close(adversary.embedding(one, c, c), c)
     assert adversary.recovered(one, c, c) == pytest.approx(1.0)
@@ -146,11 +146,11 @@ def test_against_a_layer_that_was_not_edited_the_concept_itself_is_found() -> No
 
 def test_each_round_is_reported_and_leaves_less_to_recover(sd1: Model) -> None:
     edit = RECE(rounds=4)(sd1, PAIR)
-    recovered = edit.provenance.found["recovered"]
+    recovered = edit.provenance.measurements["recovered"]
     assert len(recovered) == 5
     assert 1 > recovered[0] > recovered[-1]
     assert edit.provenance.settings["anchor"] == "original"
-    fewer = RECE(rounds=2)(sd1, PAIR).provenance.found["recovered"]
+    fewer = RECE(rounds=2)(sd1, PAIR).provenance.measurements["recovered"]
     assert fewer == pytest.approx(recovered[:3])
 
 

@@ -16,8 +16,7 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept, EmptySelection, NotFinite
 from turpentine.edits import Edit, stack_of
 from turpentine.erase._closed_form.text_states import in_batches, text_states
-from turpentine.erase._closed_form.uce_objective import FORMS, lesson
-from turpentine.erase.common import Tally
+from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective
 from turpentine.erase.uce import UCE
 from turpentine.models import Model, count_rows
 
@@ -163,14 +162,13 @@ def test_several_concepts_are_one_solution_and_each_text_is_encoded_once(sd1: Mo
 
 def test_kept_texts_are_summed_a_batch_at_a_time(sd1: Model) -> None:
     texts = tuple(f"{first}{second}" for first in "abcdef" for second in "ghijklm")
-    taught = lesson(FORMS["2025"], [CHURCH], guide=None, preserve=texts, templates=("{}",))
-    tally = Tally(None, 0)
+    objective = UCEObjective.of(FORMS["2025"], [CHURCH], guide=None, preserve=texts, templates=("{}",))
     with Operations() as reading:
-        states = [row for batch in in_batches(taught.kept) for row in text_states(sd1, batch, "last", tally)]
+        states = [row for batch in in_batches(objective.preserved) for row in text_states(sd1, batch, "last")]
     with Operations() as operations:
-        held = taught.held(sd1, tally)
+        preserved = objective.preserved_gram(sd1)
     assert operations.count["mm"] - reading.count["mm"] == 2  # not one for each of the 42
-    torch.testing.assert_close(held, sum(torch.outer(row[0], row[0]) for row in states))
+    torch.testing.assert_close(preserved, sum(torch.outer(row[0], row[0]) for row in states))
 
 
 def test_only_keys_and_values_change_and_only_where_asked(sd1: Model) -> None:

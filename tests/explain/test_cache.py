@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 import torch
 
-from turpentine.explain.cache import Kept
+from turpentine.core.parts import DamagedPart, Parts
 from turpentine.explain.clock import Clock
 from turpentine.explain.coar import COAR
 from turpentine.explain.intervene import Intervene
@@ -59,18 +59,19 @@ def ablated(asked, found):
 
 
 def test_a_damaged_part_is_made_again(tmp_path):
-    kept, made = Kept(tmp_path, "about"), []
+    parts, made = Parts(tmp_path, "about"), []
 
     def make():
         made.append(1)
         return {"x": torch.arange(3)}
 
     for _ in range(2):
-        assert kept.part("it", make)["x"].tolist() == [0, 1, 2]
+        assert parts.part("it", make)["x"].tolist() == [0, 1, 2]
     assert len(made) == 1
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-4])
-    assert kept.part("it", make)["x"].tolist() == [0, 1, 2]
+    with pytest.warns(DamagedPart, match=f"{file.name} is damaged: it is computed anew"):
+        assert parts.part("it", make)["x"].tolist() == [0, 1, 2]
     assert len(made) == 2
 
 

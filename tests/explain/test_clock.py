@@ -28,14 +28,14 @@ def replaced(model: Model, resnets: Sequence[nn.Module], times: Sequence[float])
     now: list[Tensor] = []
 
     def next_step(module, args):
-        projected = model.unet.time_proj(torch.tensor([float(next(steps))]))
-        now[:] = [model.unet.time_embedding(projected)]
+        projected = model.denoiser.time_proj(torch.tensor([float(next(steps))]))
+        now[:] = [model.denoiser.time_embedding(projected)]
 
     def tell(module, args):
         x, embedding = args
         return x, now[0].expand_as(embedding)
 
-    handles = [model.unet.register_forward_pre_hook(next_step)]
+    handles = [model.denoiser.register_forward_pre_hook(next_step)]
     handles += [module.register_forward_pre_hook(tell) for module in resnets]
     try:
         with torch.no_grad():
@@ -46,7 +46,7 @@ def replaced(model: Model, resnets: Sequence[nn.Module], times: Sequence[float])
 
 
 def all_resnets(model: Model) -> list[nn.Module]:
-    return [module for module in model.unet.modules() if type(module).__name__ == "ResnetBlock2D"]
+    return [module for module in model.denoiser.modules() if type(module).__name__ == "ResnetBlock2D"]
 
 
 def inputs(model: Model):
@@ -119,7 +119,7 @@ def test_shuffled_times_are_the_steps_own_in_another_order_by_the_seed(sd1: Mode
 
 
 def test_layers_narrow_it_to_their_resnets(sd1: Model) -> None:
-    unet = sd1.unet
+    unet = sd1.denoiser
     blocks = {
         "LOWRES": [*unet.down_blocks[2:], unet.mid_block, *unet.up_blocks[:2]],
         "HIGHRES": [unet.down_blocks[0], unet.up_blocks[3]],
@@ -132,10 +132,10 @@ def test_layers_narrow_it_to_their_resnets(sd1: Model) -> None:
 @torch.no_grad()
 def test_what_is_told_of_sizes_and_the_pooled_text_stays(sdxl: Model) -> None:
     _, run = together(sdxl, ["=0.5"])
-    embedded = [sdxl.unet.time_embedding(sdxl.unet.time_proj(torch.tensor([time]))) for time in (499.5, *OWN)]
+    embedded = [sdxl.denoiser.time_embedding(sdxl.denoiser.time_proj(torch.tensor([time]))) for time in (499.5, *OWN)]
     changes = iter([embedded[0] - own for own in embedded[1:]])
     # SDXL's sum goes to the resnets alone, so that the time's own part may be changed where it is made.
-    handle = sdxl.unet.time_embedding.register_forward_hook(lambda module, args, output: output + next(changes))
+    handle = sdxl.denoiser.time_embedding.register_forward_hook(lambda module, args, output: output + next(changes))
     try:
         close(run, list(sample(sdxl, *inputs(sdxl), steps=STEPS, guidance_scale=4.0))[-1].x_next)
     finally:

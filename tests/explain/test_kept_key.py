@@ -61,7 +61,7 @@ CASES = {
     ),
     "trace": Case(
         Trace("text", "brightness", steps=1),
-        {"where": "unet", "column": "shade", "noise": 2.0, "steps": 2, "guidance_scale": 2.0, "seed": 1},
+        {"where": "denoiser", "column": "shade", "noise": 2.0, "steps": 2, "guidance_scale": 2.0, "seed": 1},
         {"concept": "church", "label": "light", "judge": Brightness()},
         {"concept": "red", "label": "dark"},
     ),

@@ -25,7 +25,7 @@ def sizes_of_calls(model: Model) -> Iterator[list[int]]:
     def add(module, args, kwargs) -> None:
         sizes.append(len(args[0] if args else kwargs["sample"]))
 
-    handle = model.unet.register_forward_pre_hook(add, with_kwargs=True)
+    handle = model.denoiser.register_forward_pre_hook(add, with_kwargs=True)
     try:
         yield sizes
     finally:

@@ -56,7 +56,7 @@ def test_words_find_their_object(emoji: Model, tmp_path) -> None:
 
 def test_what_it_costs_and_that_nothing_is_changed(sd1: Model) -> None:
     image, told = Image.new("RGB", sd1.size[::-1]), []
-    before = {name: weight.clone() for name, weight in sd1.unet.named_parameters()}
+    before = {name: weight.clone() for name, weight in sd1.denoiser.named_parameters()}
     with count_rows(sd1) as count:
         once = Segment(updates=3, batch_size=2)(
             sd1, [image], concept=["a dog"], progress=lambda *done: told.append(done)
@@ -66,7 +66,7 @@ def test_what_it_costs_and_that_nothing_is_changed(sd1: Model) -> None:
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert np.array_equal(once.alphas[0], again.alphas[0])
     assert once.table["iou"].to_list() == [None]
-    assert all(torch.equal(before[name], weight) for name, weight in sd1.unet.named_parameters())
+    assert all(torch.equal(before[name], weight) for name, weight in sd1.denoiser.named_parameters())
 
 
 def test_what_cannot_be_segmented_is_told(sd1: Model) -> None:

@@ -6,11 +6,17 @@ import pytest
 from tiny import tiny_sdxl
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.parts import DamagedPart
 from turpentine.explain.heads import TOUR_GROUPS as GROUPS
 from turpentine.explain.tour import Tour
 from turpentine.models import Model, count_rows, load
 
 TOUR = Tour("a church on a blue background", "church", seeds=(0, 1), steps=3)
+
+
+def record_of(folder):
+    """The files that say that a stop is finished."""
+    return list(folder.glob("*.part.json"))
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +28,7 @@ def gone(sd1, judge, tmp_path_factory):
 
 def test_every_stop_leaves_a_table_a_picture_and_a_sentence(gone):
     stops, folder, told = gone
-    assert [stop.name for stop in stops] == ["dynamics", "maps", "intervene", "trace-unet", "trace-text", "heads"]
+    assert [stop.name for stop in stops] == ["dynamics", "maps", "intervene", "trace-denoiser", "trace-text", "heads"]
     for stop in stops:
         assert stop.folder == folder / stop.name
         assert len(pl.read_parquet(stop.table)) > 0
@@ -50,7 +56,7 @@ def test_a_tour_that_was_broken_off_goes_on_with_the_stop_that_it_was_at(sd1, ju
 
     with pytest.raises(KeyboardInterrupt):
         TOUR(sd1, tmp_path, judge=judge, progress=stop_in_intervene)
-    assert not (tmp_path / "intervene" / "stop.json").exists()
+    assert not record_of(tmp_path / "intervene")
     skipped = [stop.name for stop in TOUR(sd1, tmp_path, judge=judge) if stop.skipped]
     assert skipped == ["dynamics", "maps"]
 
@@ -66,9 +72,11 @@ def test_other_files_in_the_folders_of_a_tour_are_left_alone(sd1, judge, tmp_pat
 def test_a_stop_whose_files_are_damaged_is_done_again(sd1, judge, tmp_path):
     TOUR(sd1, tmp_path, judge=judge)
     (tmp_path / "maps" / "plot.png").unlink()
-    (tmp_path / "heads" / "stop.json").write_text("{")
+    record_of(tmp_path / "heads")[0].write_text("{")
     (tmp_path / "trace-text" / "table.parquet").write_bytes(b"PAR1")
-    done = [stop.name for stop in TOUR(sd1, tmp_path, judge=judge) if not stop.skipped]
+    with pytest.warns(DamagedPart, match="damaged: it is computed anew") as warned:
+        done = [stop.name for stop in TOUR(sd1, tmp_path, judge=judge) if not stop.skipped]
+    assert len([warning for warning in warned if warning.category is DamagedPart]) == 3
     assert done == ["maps", "trace-text", "heads"]
 
 
@@ -82,7 +90,7 @@ def test_the_rows_that_are_told_are_those_that_are_taken(settings, sd1, judge):
 
 def test_no_call_of_the_denoiser_has_more_rows_than_are_allowed(sd1, judge):
     largest = []
-    counting = sd1.unet.register_forward_pre_hook(
+    counting = sd1.denoiser.register_forward_pre_hook(
         lambda _, args, kwargs: largest.append(len(args[0] if args else kwargs["sample"])), with_kwargs=True
     )
     for stop in replace(TOUR, rows=16).stops(sd1, judge):
@@ -134,7 +142,7 @@ def test_what_cannot_be_toured_is_said_before_any_work(sd1, tmp_path):
 
 
 def test_what_a_stop_stands_for_is_written_down(gone):
-    facts = json.loads((gone[0][2].folder / "stop.json").read_text())["about"]
+    facts = json.loads(record_of(gone[0][2].folder)[0].read_text())["about"]
     assert facts["tour"]["prompt"] == TOUR.prompt
     assert facts["instrument"][0] == "Intervene"
     assert facts["judge"][0] == "emoji"

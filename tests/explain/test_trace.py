@@ -87,7 +87,7 @@ def test_the_text_encoders_components_against_the_plain_way(emoji: Model) -> Non
 
 
 def test_the_denoisers_components_against_the_plain_way(emoji: Model) -> None:
-    found = trace(emoji, "unet")
+    found = trace(emoji, "denoiser")
     cond, empty = corrupted_states(emoji, 2.0), emoji.encode([""])
     corrupted = score(drawn(emoji, cond))
     components = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from turpentine.models import Model, attention, hooked, sample
-from turpentine.models.attention import grid, probabilities
+from turpentine.models.attention import grid
 
 
 def run(model: Model, function, prompts=("a church", "a dog")) -> None:
@@ -22,7 +22,7 @@ def test_values_weighed_by_them_are_the_modules_output(name: str, request: pytes
     seen = []
 
     def check(call) -> None:
-        found = torch.cat([part for _, part in probabilities(call)], dim=1)
+        found = torch.cat([part for _, part in model.attention(call)], dim=1)
         torch.testing.assert_close(found.sum(-1), torch.ones(found.shape[:3]))
         module, text = call.module, call.kwargs["encoder_hidden_states"][call.rows]
         value = module.to_v.forward(text).unflatten(-1, (module.heads, -1)).transpose(1, 2)
@@ -39,10 +39,10 @@ def test_chunks_change_nothing_and_bound_what_is_held(sd1: Model, monkeypatch: p
     whole, parts, sizes = [], [], []
 
     def keep(call) -> None:
-        whole.append(torch.cat([part for _, part in probabilities(call)], dim=1))
+        whole.append(torch.cat([part for _, part in sd1.attention(call)], dim=1))
         with monkeypatch.context() as context:
             context.setattr(attention, "CHUNK", 1)
-            found = list(probabilities(call))
+            found = list(sd1.attention(call))
         parts.append(torch.cat([part for _, part in found], dim=1))
         sizes.extend(part.shape[1] for _, part in found)
 

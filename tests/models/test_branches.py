@@ -12,7 +12,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.models import Model, Sites, count_rows, hooked, record, sample, sever, swap
 from turpentine.models.branches import Intervention, branch_rows, run_branches
-from turpentine.models.hooks import tell, zero
+from turpentine.models.hooks import read_instead, zero
 from turpentine.models.sampler import rows_in_a_step
 
 STEPS = 5
@@ -48,7 +48,11 @@ def close(x: torch.Tensor, y: torch.Tensor) -> None:
 def test_each_run_is_as_it_is_alone(sd1: Model) -> None:
     late, early, whole = (modules(sd1).during(*part) for part in ((0.6, 1.0), (0.0, 0.4), (0.0, 1.0)))
     other = sd1.encode(["a dog"])
-    interventions = [Intervention({late: zero}), Intervention({early: zero}), Intervention({}, {whole: tell(other)})]
+    interventions = [
+        Intervention({late: zero}),
+        Intervention({early: zero}),
+        Intervention({}, {whole: read_instead(sd1, other)}),
+    ]
     untouched, runs = together(sd1, interventions)
     close(untouched, alone(sd1, "a church"))
     contexts = (sever(sd1, late), sever(sd1, early), swap(sd1, whole, other))

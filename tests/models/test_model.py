@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from tiny import tiny_sd1
 
 from turpentine.core.errors import BadArgument, UnknownName, UnsupportedModel
 from turpentine.models import Model, count_rows
-from turpentine.models.families.unet import eps_from_v
+from turpentine.models.families.schedule import Betas, Velocity
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
@@ -16,14 +18,14 @@ def test_eps_is_what_an_eps_network_says(family, request):
     x, cond = model.noise([0, 1]), model.encode(["a dog", "a cat"])
     added = {"text_embeds": cond.pooled, "time_ids": cond.time_ids} if cond.pooled is not None else None
     with torch.no_grad():
-        expected = model.unet(x, 300, encoder_hidden_states=cond.hidden, added_cond_kwargs=added).sample
+        expected = model.denoiser(x, 300, encoder_hidden_states=cond.hidden, added_cond_kwargs=added).sample
         assert torch.equal(model.eps(x, 300, cond), expected)
 
 
 def test_eps_of_a_v_network_is_v_by_algebra(sd2):
     x, cond, t = sd2.noise([0, 1]), sd2.encode(["a dog", "a cat"]), torch.tensor([900, 20])
     with torch.no_grad():
-        v = sd2.unet(x, t, encoder_hidden_states=cond.hidden).sample
+        v = sd2.denoiser(x, t, encoder_hidden_states=cond.hidden).sample
         eps = sd2.eps(x, t, cond)
     a = sd2.pipeline.scheduler.alphas_cumprod[t].reshape(-1, 1, 1, 1)
     x0 = a.sqrt() * x - (1 - a).sqrt() * v
@@ -34,10 +36,11 @@ def test_eps_of_a_v_network_is_v_by_algebra(sd2):
 def test_eps_from_v_recovers_the_noise():
     generator = torch.Generator().manual_seed(0)
     x0, noise = (torch.randn(3, 4, 2, 2, generator=generator, dtype=torch.float64) for _ in range(2))
-    alpha_bar = torch.tensor([0.999, 0.5, 1e-6], dtype=torch.float64)
-    a = alpha_bar.reshape(-1, 1, 1, 1)
+    alpha_bar = torch.tensor([0.999, 0.5, 1e-6])
+    a = alpha_bar.double().reshape(-1, 1, 1, 1)
     x, v = a.sqrt() * x0 + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * x0
-    torch.testing.assert_close(eps_from_v(v, x, alpha_bar), noise)
+    velocity = Velocity(Betas(SimpleNamespace(alphas_cumprod=alpha_bar)))
+    torch.testing.assert_close(velocity.eps(v, x, torch.arange(3)), noise)
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])

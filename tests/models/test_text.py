@@ -71,7 +71,7 @@ def test_a_prompt_that_is_cut_is_warned_of(sd1):
     ],
 )
 def test_unknown_words(sd1, text, unknown):
-    assert sd1.unknown_words(text) == unknown
+    assert sd1.text.unknown_words(text) == unknown
 
 
 def test_a_long_prompt_is_told_of_by_us_alone(monkeypatch, caplog):
@@ -86,7 +86,7 @@ def test_a_long_prompt_is_told_of_by_us_alone(monkeypatch, caplog):
 
 def test_a_word_of_two_long_pieces_is_known(sd1):
     assert len(sd1.pipeline.tokenizer.tokenize("doghouse")) > 1
-    assert sd1.unknown_words("doghouse") == []
+    assert sd1.text.unknown_words("doghouse") == []
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from bench.stubs import DESCRIPTION
 from PIL import Image
 from report.fake import KnowingJudge, picture_of, truth_of
 
@@ -18,13 +19,13 @@ from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.world import render
 from turpentine.judges import PictureStatistics
-from turpentine.runs.drawing import Drawn, judged
+from turpentine.runs.drawing import DrawnBatch, judged
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.results import Results, compact
-from turpentine.runs.specs import Cell, JudgeSpec, Source, State
+from turpentine.runs.specs import Condition, DrawSpec, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 
-SOURCE = Source("emoji", "ab" * 32, "float32")
+SOURCE = ModelSpec("emoji", DESCRIPTION, "float32")
 
 # How often a picture is as asked for, by method and group; what is missing is as in the unedited model.
 SKILL: Mapping[str, Mapping[str, float]] = {
@@ -60,17 +61,17 @@ def fake_bench(
     """A bench of methods by concepts, as drawn and judged as a real one is."""
     judges = (KnowingJudge(), PictureStatistics())
     plan, store = _plan(concepts, skill, cases, seeds, tuple(map(JudgeSpec.of, judges))), Store(folder)
-    groups = {case.prompt: case.group for cell in plan.cells for case in reversed(cell.cases)}
-    for recipe in plan.recipes:
-        edit = Edit({"unet.mid.weight": torch.ones(8, 8)}, Provenance(recipe.name, {}, recipe.concepts))
-        store.changes.put(recipe, edit, seconds=61.0)
+    groups = {case.prompt: case.group for condition in plan.conditions for case in reversed(condition.cases)}
+    for edit_spec in plan.edit_specs:
+        edit = Edit({"unet.mid.weight": torch.ones(8, 8)}, Provenance(edit_spec.name, {}, edit_spec.concepts))
+        store.edits.put(edit_spec, edit, seconds=61.0)
     for job in plan.jobs:
-        drawn = _drawn(job, groups, skill, judges[0], spoil)
-        store.put_drawn(drawn, 0.1)
+        drawn_batch = _drawn(job, groups, skill, judges[0], spoil)
+        store.put_batch(drawn_batch, 0.1)
         for spec, judge in zip(job.judges, judges, strict=True):
-            store.scores(spec).put(plan.score_key(job, spec), judged(judge, spec, drawn, [None] * len(job.batch)))
+            store.scores(spec).put(plan.score_key(job, spec), judged(judge, spec, drawn_batch, [None] * len(job.batch)))
     results = compact(plan, store)
-    table = tabulate(plan, pl.read_parquet(results.path), store.changes.made, title="objects of the small world")
+    table = tabulate(plan, pl.read_parquet(results.path), store.edits.record, title="objects of the small world")
     return FakeBench(plan, store, results, table)
 
 
@@ -82,22 +83,22 @@ def _plan(
     judges: tuple[JudgeSpec, ...],
 ) -> Plan:
     protocol = Protocol(seeds=tuple(range(seeds)))
-    cells = []
+    conditions = []
     for concept in concepts:
         asked = tuple(cases(concept))
         for name in skill:
             method = {"name": name.upper(), "settings": {"steps": 150, "sites": {"sites": ["a", "b"], "window": None}}}
             if name:
-                cells.append(Cell.edited(SOURCE, method, [concept], asked, protocol, judges, name=name))
+                conditions.append(Condition.edited(SOURCE, method, [concept], asked, protocol, judges, name=name))
             else:
-                cells.append(Cell(SOURCE, asked, protocol, judges, concepts=(concept,)))
-    return Plan(cells)
+                conditions.append(Condition(SOURCE, asked, protocol, judges, concepts=(concept,)))
+    return Plan(conditions)
 
 
 def _drawn(
     job: Job, groups: Mapping[str, str], skill: Mapping[str, Mapping[str, float]], judge: KnowingJudge, spoil: Spoil
-) -> Drawn:
-    method = job.batch.state.recipe.name if job.batch.state.recipe else ""
+) -> DrawnBatch:
+    method = job.batch.draw_spec.edit_spec.name if job.batch.draw_spec.edit_spec else ""
     images, errors = [], []
     for prompt, seed in job.batch.pairs:
         fault = spoil(method, prompt, seed)
@@ -106,12 +107,12 @@ def _drawn(
             images.append(Image.new("RGB", (32, 32), "white"))
             judge.told[id(images[-1])] = dict.fromkeys(judge.columns)
         else:
-            images.append(None if fault else _image(job.batch.state, prompt, seed, groups, skill, judge))
-    return Drawn(job.batch, tuple(images), tuple(errors))
+            images.append(None if fault else _image(job.batch.draw_spec, prompt, seed, groups, skill, judge))
+    return DrawnBatch(job.batch, tuple(images), tuple(errors))
 
 
 def _image(
-    state: State,
+    draw_spec: DrawSpec,
     prompt: str,
     seed: int,
     groups: Mapping[str, str],
@@ -119,7 +120,7 @@ def _image(
     judge: KnowingJudge,
 ) -> Image.Image:
     """A render that is as asked for about as often as the method's skill says; the seed says of which pictures."""
-    method, number = state.recipe.name if state.recipe else "", sum(map(ord, prompt))
+    method, number = draw_spec.edit_spec.name if draw_spec.edit_spec else "", sum(map(ord, prompt))
     right = skill[method].get(groups[prompt], USUAL)
     is_wrong = np.random.default_rng((number, seed)).random() > right
     picture = picture_of(prompt, np.random.default_rng((number, seed, 1)), wrong=bool(is_wrong))

@@ -37,6 +37,7 @@ def rate(
         "better": "lower" if group in ("erased", "scene") else "higher",
         "pictures": n,
         "hits": hits,
+        "judged": n,
         "value": hits / n,
         "low": low,
         "high": high,

@@ -103,7 +103,7 @@ def test_a_method_that_is_not_known_here_shows_all_its_settings(result: ErasureR
 
 @pytest.mark.parametrize("write", [code.again, code.use])
 def test_a_pipeline_object_is_named_and_not_loaded_by_its_class(result: ErasureResult, write: Any) -> None:
-    text = write(changed(result, about={"name": "StableDiffusionPipeline"}, dtype="torch.float16"))
+    text = write(changed(result, about={"name": "StableDiffusionPipeline", "dtype": "float16"}))
     assert "model = tp.load(pipeline)\n" in text
     assert "# The model was a pipeline object, a StableDiffusionPipeline" in text
     assert "ab" * 32 in text
@@ -112,15 +112,15 @@ def test_a_pipeline_object_is_named_and_not_loaded_by_its_class(result: ErasureR
 @pytest.mark.parametrize("write", [code.again, code.use])
 def test_a_dtype_is_written_where_load_would_choose_another(result: ErasureResult, write: Any) -> None:
     assert "dtype" not in write(result)
-    assert "dtype" not in write(changed(result, about={"device": "cuda:0"}, dtype="torch.float16"))
-    text = write(changed(result, dtype="torch.bfloat16"))
+    assert "dtype" not in write(changed(result, about={"device": "cuda:0", "dtype": "float16"}))
+    text = write(changed(result, about={"dtype": "bfloat16"}))
     assert text.startswith("import torch\n")
     assert "model = tp.load('emoji', dtype=torch.bfloat16)\n" in text
 
 
 @pytest.mark.parametrize("write", [code.again, code.use])
 def test_edits_that_were_on_the_model_are_told_in_order(result: ErasureResult, write: Any) -> None:
-    lines = write(changed(result, edits=["11" * 32, "22" * 32])).splitlines()
+    lines = write(changed(result, changes=["11" * 32, "22" * 32])).splitlines()
     told = lines.index("model = tp.load('emoji')") + 1
     assert lines[told].startswith("# These edits were on it, in this order")
     assert lines[told + 1 : told + 3] == [f"# {'11' * 32}", f"# {'22' * 32}"]
@@ -136,7 +136,7 @@ def test_a_saved_edit_and_a_saved_guidance_are_loaded_by_what_they_are(result: E
 
 def test_texts_from_outside_stay_texts(result: ErasureResult, tmp_path: Path) -> None:
     hostile = "x'); import os\n\x1b[2J\u202e"
-    other = changed(result, about={"name": hostile}, edits=[])
+    other = changed(result, about={"name": hostile}, changes=[])
     other.run.identity["method"]["settings"] = {"erase_from": hostile}
     text = code.again(other)
     assert not re.search("[\x1b\u202e]", text)

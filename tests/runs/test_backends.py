@@ -30,7 +30,7 @@ from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.tasks.cases import Case
 
@@ -50,11 +50,11 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """An unedited and an edited line of a tiny model in a folder."""
     folder = tmp_path_factory.mktemp("model")
     tiny_sd1().save_pretrained(folder)
-    source = Source.of(Model(tiny_sd1()), str(folder), "cpu")
+    source = ModelSpec.of(Model(tiny_sd1()), str(folder), "cpu")
     cases = [Case("object", thing, f"a {thing}") for thing in ("church", "dog", "cat", "car", "fish", "horn")]
     judges = [JudgeSpec.of(PictureStatistics())]
-    edited = Cell.edited(source, QUICK, [Concept("church")], cases, PROTOCOL, judges, "esd-x")
-    return Plan([Cell(source, tuple(cases), PROTOCOL, tuple(judges)), edited])
+    edited = Condition.edited(source, QUICK, [Concept("church")], cases, PROTOCOL, judges, "esd-x")
+    return Plan([Condition(source, tuple(cases), PROTOCOL, tuple(judges)), edited])
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_run_leaves_its_results_and_no_trace_of_how_it_worked(plan: Plan, alon
     assert (alone.rows, alone.errors, alone.first_error) == (24, 0, None)
     assert not list((folder / "leases").iterdir())
     assert not list(folder.rglob("*.checkpoint")) + list(folder.rglob(".part-*"))
-    made = Store(folder).changes.made(plan.recipes[0])
+    made = Store(folder).edits.record(plan.edit_specs[0])
     assert made is not None and (made.method, made.concepts, made.error) == ("ESD", ["church"], None)
     assert made.bytes == (folder / "edits" / made.file).stat().st_size
 
@@ -111,7 +111,7 @@ def test_settings_out_of_range_are_errors_before_any_work(plan: Plan, alone: Res
 
 
 def test_a_model_that_is_not_there_stops_the_run_with_its_own_sentence(plan: Plan, tmp_path: Path) -> None:
-    gone = replace(plan.cells[0], source=replace(plan.cells[0].source, load=str(tmp_path / "gone")))
+    gone = replace(plan.conditions[0], source=replace(plan.conditions[0].source, load=str(tmp_path / "gone")))
     with pytest.raises(Exception, match="no model at"):
         backends.run(Plan([gone]), Store(tmp_path / "store"), workers=2)
 
@@ -137,7 +137,7 @@ def test_a_folder_where_another_bench_is_at_work_is_refused_until_that_has_ended
     plan: Plan, alone: Results, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(alone.path.parent, tmp_path / "store")
-    store, other = Store(folder), Plan(plan.cells[:1])
+    store, other = Store(folder), Plan(plan.conditions[:1])
     with store.at_work(plan):
         before = (folder / "plan.json").read_bytes()
         with pytest.raises(BadArgument, match=r"Another bench is at work in .*store: let it end"):
@@ -156,7 +156,7 @@ def test_who_was_at_work_and_is_gone_keeps_nobody_out(plan: Plan, alone: Results
             (lease,) = store.leases.iterdir()
             lease.write_text(json.dumps({**json.loads(lease.read_text()), **change}))
             os.utime(lease, (0, 0) if "machine" in change else None)
-            assert backends.run(Plan(plan.cells[:1]), Store(folder)).rows == 12
+            assert backends.run(Plan(plan.conditions[:1]), Store(folder)).rows == 12
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_a_ray_cluster_of_two_nodes_loses_a_worker_and_the_driver_and_gives_the_
     driver = drive(tmp_path, cluster, 2)
     wait_for(lambda: holders(store) != set())
     os.kill(holders(store).pop(), signal.SIGKILL)
-    wait_for(lambda: len(store.draws.keys()) >= 3)
+    wait_for(lambda: len(list((tmp_path / "draws").glob("*.parquet"))) >= 3)
     driver.kill()
     driver.wait()
     out, _ = drive(tmp_path, cluster, 2).communicate(timeout=240)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from turpentine.runs import estimate
 from turpentine.runs.plan import Plan
-from turpentine.runs.specs import Cell
+from turpentine.runs.specs import Condition
 from turpentine.runs.store import Store
 
 
@@ -28,8 +28,8 @@ class Slow:
 def test_a_trial_tells_what_steps_take_from_what_comes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, slow = Bench(things=FEW, protocol=SMALL), Slow()
     protocol = replace(SMALL, steps=50)
-    plan = Plan([Cell(one.source, one.unedited.cases, protocol, one.unedited.judges)])
-    monkeypatch.setattr(estimate.Easel, "model", lambda self, source: slow)
+    plan = Plan([Condition(one.source, one.unedited.cases, protocol, one.unedited.judges)])
+    monkeypatch.setattr(estimate.ModelCache, "model", lambda self, source: slow)
     monkeypatch.setattr(estimate.time, "monotonic", lambda: slow.now)
     found = estimate.estimate(plan, Store(tmp_path))
     assert found.pictures == 4
@@ -39,11 +39,11 @@ def test_a_trial_tells_what_steps_take_from_what_comes_once(tmp_path: Path, monk
 
 def test_edits_are_told_by_those_that_could_be_made(tmp_path: Path) -> None:
     one, store = Bench(things=FEW, protocol=SMALL), Store(tmp_path)
-    other, third = (replace(one.edited.recipe, method={"name": "Nudge", "settings": {"n": n}}) for n in (1, 2))
-    lines = [replace(one.edited, recipe=recipe) for recipe in (one.edited.recipe, other, third)]
+    other, third = (replace(one.edited.edit_spec, method={"name": "Nudge", "settings": {"n": n}}) for n in (1, 2))
+    lines = [replace(one.edited, edit_spec=edit_spec) for edit_spec in (one.edited.edit_spec, other, third)]
     one.worker(store).run()
-    store.changes.put_error(other, "It rained.")
-    made = store.changes.made(one.edited.recipe)
+    store.edits.put_error(other, "It rained.")
+    made = store.edits.record(one.edited.edit_spec)
     found = estimate.estimate(Plan([one.unedited, *lines]), store)
     assert found.edits == 1
     assert (found.edit_seconds, found.edit_bytes) == (made.seconds, made.bytes)

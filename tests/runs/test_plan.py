@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench.stubs import CASES, QUICK, Nudge, StubJudge
+from bench.stubs import CASES, DESCRIPTION, QUICK, Nudge, StubJudge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,19 +16,19 @@ from turpentine.core.errors import BadArgument
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan, cut
 from turpentine.runs.plan_file import FORMAT, read_plan, write_plan
-from turpentine.runs.specs import Batch, Cell, Item, JudgeSpec, Recipe, Source, State
+from turpentine.runs.specs import Batch, Condition, DrawSpec, EditSpec, Item, JudgeSpec, ModelSpec
 from turpentine.tasks.cases import Case
 
-SOURCE = Source("toy", "ab" * 32, "float32")
+SOURCE = ModelSpec("toy", DESCRIPTION, "float32")
 JUDGE = JudgeSpec.of(StubJudge())
 COMPARES = JudgeSpec("distance", {"on": "edges"}, {"name": "distance"}, frozenset({"reference"}), ("distance",))
 CHURCH, DOG = Concept("church", keep=("house",)), Concept("dog", templates=("{}", "a {}"))
 
 
-def cell(amount: float | None = None, concept: Concept = CHURCH, **changes: object) -> Cell:
+def condition(amount: float | None = None, concept: Concept = CHURCH, **changes: object) -> Condition:
     """A line with the edit of this amount, None for none."""
-    recipe = None if amount is None else Recipe(SOURCE, Nudge(amount), (concept,), f"nudge {amount}")
-    return replace(Cell(SOURCE, tuple(CASES), QUICK, (JUDGE,), recipe, (concept,)), **changes)
+    edit_spec = None if amount is None else EditSpec(SOURCE, Nudge(amount), (concept,), f"nudge {amount}")
+    return replace(Condition(SOURCE, tuple(CASES), QUICK, (JUDGE,), edit_spec, (concept,)), **changes)
 
 
 pairs = st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(0, 20)), unique=True, max_size=60)
@@ -51,18 +51,15 @@ def test_a_prompt_with_many_seeds_is_cut_the_same_in_whatever_company(
 
 
 def test_keys_are_sha256_of_what_they_are_of() -> None:
-    [state] = cell().pictures
+    [draw_spec] = condition().pictures
     facts = (
-        {
-            "base": "ab" * 32,
-            "dtype": "float32",
-            "edits": [],
-        },
+        sha256(DESCRIPTION),
+        None,
         {"guidance_scale": 4.0, "negative_prompt": "", "size": None, "solver": "ddim", "steps": 1},
     )
-    assert state.digest == sha256(list(facts))
-    assert Item(state.digest, "a dog", 3).key == sha256([state.digest, "a dog", 3])
-    assert Batch(state, (("a dog", 3), ("é", 4))).key == sha256([state.digest, [["a dog", 3], ["é", 4]]])
+    assert draw_spec.digest == sha256(list(facts))
+    assert Item(draw_spec.digest, "a dog", 3).key == sha256([draw_spec.digest, "a dog", 3])
+    assert Batch(draw_spec, (("a dog", 3), ("é", 4))).key == sha256([draw_spec.digest, [["a dog", 3], ["é", 4]]])
 
 
 def sha256(content: object) -> str:
@@ -72,56 +69,54 @@ def sha256(content: object) -> str:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"source": replace(SOURCE, base="cd" * 32)},
-        {"source": replace(SOURCE, dtype="float16")},
-        {"source": replace(SOURCE, edits=("ef" * 32,))},
+        *({"source": replace(SOURCE, model={**DESCRIPTION, name: "other"})} for name in DESCRIPTION),
         {"protocol": replace(QUICK, steps=2)},
         {"protocol": replace(QUICK, guidance_scale=1.0)},
         {"protocol": replace(QUICK, solver="euler")},
         {"protocol": replace(QUICK, size=64)},
         {"protocol": replace(QUICK, negative_prompt="ugly")},
-        {"recipe": Recipe(SOURCE, Nudge(), (CHURCH,))},
+        {"recipe": EditSpec(SOURCE, Nudge(), (CHURCH,))},
     ],
 )
 def test_whatever_decides_a_picture_is_in_its_state(changed: dict[str, object]) -> None:
-    assert states(cell(**changed)).isdisjoint(states(cell()))
+    assert states(condition(**changed)).isdisjoint(states(condition()))
 
 
 def test_what_decides_no_picture_is_not_in_its_state() -> None:
-    same = cell(source=replace(SOURCE, load="elsewhere", device="cuda:1"), protocol=replace(QUICK, batch_size=1))
-    assert {state.digest for state in states(same)} == {state.digest for state in states(cell())}
+    same = condition(source=replace(SOURCE, load="elsewhere", device="cuda:1"), protocol=replace(QUICK, batch_size=1))
+    assert {draw_spec.digest for draw_spec in states(same)} == {draw_spec.digest for draw_spec in states(condition())}
 
 
-def states(line: Cell) -> set[State]:
+def states(line: Condition) -> set[DrawSpec]:
     return set(line.pictures)
 
 
 def test_methods_with_other_settings_or_concepts_are_other_edits() -> None:
-    made = [Recipe(SOURCE, Nudge(amount), (one,)) for amount in (1, 2) for one in (CHURCH, DOG)]
-    assert len({recipe.key for recipe in made}) == 4
-    assert Recipe(SOURCE, Nudge(1), (CHURCH,), "nudge") == Recipe(SOURCE, Nudge(1), (CHURCH,), "other name")
+    made = [EditSpec(SOURCE, Nudge(amount), (one,)) for amount in (1, 2) for one in (CHURCH, DOG)]
+    assert len({edit_spec.key for edit_spec in made}) == 4
+    assert EditSpec(SOURCE, Nudge(1), (CHURCH,), "nudge") == EditSpec(SOURCE, Nudge(1), (CHURCH,), "other name")
 
 
 def test_what_several_lines_need_is_done_once() -> None:
     fewer = tuple(CASES[:2])
-    plan = Plan([cell(1), cell(2), cell(), cell(concept=DOG), cell(1, cases=fewer)])
+    plan = Plan([condition(1), condition(2), condition(), condition(concept=DOG), condition(1, cases=fewer)])
     counts = plan.counts
-    assert (counts.cells, counts.erasures, counts.edits, counts.shared_edits) == (5, 3, 2, 1)
-    assert (counts.pictures, counts.drawn, counts.shared_pictures) == (4 * 6 + 4, 18, 10)
+    assert (counts.conditions, counts.erasures, counts.edits, counts.shared_edits) == (5, 3, 2, 1)
+    assert (counts.pictures, counts.distinct, counts.shared_pictures) == (4 * 6 + 4, 18, 10)
     assert counts.judged == 18
     assert len({job.batch.key for job in plan.jobs}) == len(plan.jobs)
 
 
 def test_a_case_may_have_a_seed_and_a_guidance_of_its_own() -> None:
     own = Case("erased", "row 7", "a church", seed=123, guidance_scale=7.5)
-    line = cell(cases=(own, CASES[0]))
-    drawn = {state.guidance_scale: list(pairs) for state, pairs in line.pictures.items()}
+    line = condition(cases=(own, CASES[0]))
+    drawn = {draw_spec.guidance_scale: list(pairs) for draw_spec, pairs in line.pictures.items()}
     assert drawn == {7.5: [("a church", 123)], 4.0: [("church", 0), ("church", 1)]}
 
 
 def test_what_a_judge_compares_with_is_drawn_first_also_without_a_line_of_its_own() -> None:
-    plan = Plan([cell(1, judges=(JUDGE, COMPARES))])
-    edited = [job for job in plan.jobs if job.batch.state.recipe]
+    plan = Plan([condition(1, judges=(JUDGE, COMPARES))])
+    edited = [job for job in plan.jobs if job.batch.draw_spec.edit_spec]
     unedited = plan.jobs[: len(plan.jobs) - len(edited)]
     assert edited == list(plan.jobs[len(unedited) :])
     assert sum(len(job.batch) for job in unedited) == sum(len(job.batch) for job in edited) == 6
@@ -134,29 +129,29 @@ def test_what_a_judge_compares_with_is_drawn_first_also_without_a_line_of_its_ow
 
 def test_two_judges_with_one_column_or_none_for_an_attribute_are_an_error() -> None:
     with pytest.raises(BadArgument, match="column object and style"):
-        cell(judges=(JUDGE, replace(JUDGE, facts={"name": "another"})))
+        condition(judges=(JUDGE, replace(JUDGE, facts={"name": "another"})))
     with pytest.raises(BadArgument, match="nothing of object, style"):
-        cell(judges=(COMPARES,))
+        condition(judges=(COMPARES,))
 
 
 def test_no_line_or_a_line_twice_is_an_error() -> None:
-    for cells in ([], [cell(), cell()]):
+    for conditions in ([], [condition(), condition()]):
         with pytest.raises(BadArgument, match="one line at least"):
-            Plan(cells)
+            Plan(conditions)
 
 
 def test_a_plan_is_read_back_from_its_file(tmp_path: Path) -> None:
     cases = (Case("erased", "é", '"\n,', None, None, 5, 7.5), *CASES)
-    plan = Plan([cell(1.5, DOG, cases=cases, judges=(JUDGE, COMPARES)), cell()])
+    plan = Plan([condition(1.5, DOG, cases=cases, judges=(JUDGE, COMPARES)), condition()])
     write_plan(tmp_path / "plan.json", plan, threads=3)
     read, threads = read_plan(tmp_path / "plan.json")
     assert threads == 3
     assert [job.batch.key for job in read.jobs] == [job.batch.key for job in plan.jobs]
-    assert [one.id for one in read.cells] == [one.id for one in plan.cells]
-    assert read.cells[0] == plan.cells[0]
+    assert [one.id for one in read.conditions] == [one.id for one in plan.conditions]
+    assert read.conditions[0] == plan.conditions[0]
     assert read.judges == plan.judges
     assert [judge.settings for judge in read.judges] == [{}, {"on": "edges"}]
-    assert (read.recipes, read.recipes[0].name) == (plan.recipes, "nudge 1.5")
+    assert (read.edit_specs, read.edit_specs[0].name) == (plan.edit_specs, "nudge 1.5")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "threads": 1, "cells": [{}], "cases": []}'])
@@ -167,7 +162,7 @@ def test_a_file_that_holds_no_plan_is_one_sentence_that_names_it(tmp_path: Path,
 
 
 def test_a_newer_turpentines_plan_is_told_by_its_format(tmp_path: Path) -> None:
-    write_plan(tmp_path / "plan.json", Plan([cell()]), threads=1)
+    write_plan(tmp_path / "plan.json", Plan([condition()]), threads=1)
     text = (tmp_path / "plan.json").read_text().replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}')
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(LedgerError, match=rf"has format {FORMAT + 1}.*update"):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import random
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +17,13 @@ from bench.crew import FEW, SMALL, Bench, Crashing, Distance, Logged, lines, sta
 from bench.stubs import WEIGHT, StubJudge
 from PIL import Image
 
-from turpentine.core.errors import BadArgument, EditError
+from turpentine.core.errors import BadArgument
+from turpentine.core.parts import DamagedPart
 from turpentine.edits import Edit, Provenance
 from turpentine.judges.base import LABEL, Column
 from turpentine.models import count_rows
 from turpentine.runs.leases import Leases
-from turpentine.runs.ledger import LedgerError
+from turpentine.runs.ledger import LedgerError, until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import compact
 from turpentine.runs.retry import TRIES
@@ -47,7 +50,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, Path]:
 def test_results_have_a_row_for_each_line_case_and_seed_in_the_plans_order(whole: tuple[Bench, Path]) -> None:
     one, folder = whole
     rows = results(one, folder)
-    asked = [(cell.id, f"a {thing}", seed) for cell in one.plan.cells for thing in FEW for seed in SMALL.seeds]
+    asked = [
+        (condition.id, f"a {thing}", seed) for condition in one.plan.conditions for thing in FEW for seed in SMALL.seeds
+    ]
     assert rows.select("cell", "prompt", "seed").rows() == asked
     assert rows["method"].to_list() == ["nudge"] * 4 + [""] * 4
     assert rows["concept"].to_list() == ["church"] * 4 + [""] * 4
@@ -58,7 +63,7 @@ def test_results_have_a_row_for_each_line_case_and_seed_in_the_plans_order(whole
 def test_results_are_of_the_pictures_that_the_model_draws(whole: tuple[Bench, Path]) -> None:
     one, folder = whole
     store = Store(folder)
-    edit = store.changes.load(one.plan.recipes[0])
+    edit = store.edits.load(one.plan.edit_specs[0])
     prompts, seeds = ["a dog", "a dog"], [0, 1]
     settings = {"steps": 1, "guidance_scale": 1.0, "batch_size": 2}
     before = one.model.generate(prompts, seeds=seeds, **settings)
@@ -165,11 +170,12 @@ def test_what_is_forgotten_is_tried_again(whole: tuple[Bench, Path], tmp_path: P
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"error": "x"}'])
 def test_what_a_damaged_edit_says_is_not_forgotten_but_told(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "edits" / "a.made.json"
+    path = tmp_path / "edits" / "a.part.json"
     path.parent.mkdir()
     path.write_text(content)
-    with pytest.raises(LedgerError, match=r"a\.made\.json is damaged: remove it"):
-        Store(tmp_path).forget_errors()
+    with pytest.warns(DamagedPart, match=r"a\.part\.json is damaged: it is computed anew"):
+        assert Store(tmp_path).forget_errors() == 0
+    assert not path.exists()
 
 
 @dataclass(frozen=True)
@@ -328,26 +334,24 @@ def test_a_disk_that_is_full_and_a_keyboard_stop_the_run_and_are_no_rows(tmp_pat
         one = bench(judge=Stopped())
         with pytest.raises(type(error)):
             one.worker(Store(tmp_path)).run()
-        assert not Store(tmp_path).draws.keys()
+        assert not list(tmp_path.rglob("*.parquet"))
         assert not list((tmp_path / "leases").iterdir())
         assert not one.model.edits
 
 
-def test_a_damaged_part_or_picture_is_one_sentence_with_the_way_out(whole: tuple[Bench, Path], tmp_path: Path) -> None:
+def test_a_damaged_part_or_picture_is_made_anew_with_one_warning(whole: tuple[Bench, Path], tmp_path: Path) -> None:
     one, store = bench(), Store(tmp_path)
     one.worker(store).run()
     name = results(one, tmp_path)["image"][0]
-    drawn = store.draws.path(one.plan.jobs[-1].batch.key)
-    for path, said in ((drawn, "is damaged: remove it"), (store.images.path(name), "missing or damaged: remove")):
-        content = path.read_bytes()
-        path.write_bytes(content[:-5])
-        for spec in one.plan.judges:
-            for key in store.scores(spec):
-                store.scores(spec).remove(key)
-        with pytest.raises(LedgerError, match=said):
-            one.worker(store).run()
-        path.write_bytes(content)
-    one.worker(store).run()
+    for job in (one.plan.jobs[0], one.plan.jobs[-1]):  # the unedited model's, with which the other is compared
+        for path in (store.draws.path(job.batch.key), store.images.path(name)):
+            path.write_bytes(path.read_bytes()[:-5])
+            for scores in (tmp_path / "scores").rglob("*.parquet"):
+                scores.unlink()
+            with pytest.warns(DamagedPart, match=f"{path.name} is damaged: it is computed anew") as warned:
+                one.worker(store).run()
+            assert len(warned) == 1
+            assert results(one, tmp_path).equals(results(*whole))
     store.draws.path(one.plan.jobs[0].batch.key).unlink()
     with pytest.raises(LedgerError, match=rf"{one.plan.jobs[0].batch.key}\.parquet is missing"):
         compact(one.plan, store)
@@ -358,40 +362,57 @@ def test_a_damaged_part_or_picture_is_one_sentence_with_the_way_out(whole: tuple
 def test_an_edit_that_was_altered_or_is_missing_is_not_used(tmp_path: Path) -> None:
     one, store = bench(), Store(tmp_path)
     one.worker(store).run()
-    recipe = one.plan.recipes[0]
-    made = store.changes.made(recipe)
+    edit_spec = one.plan.edit_specs[0]
+    made = store.edits.record(edit_spec)
     assert made is not None
     path = tmp_path / "edits" / made.file
     assert (made.id, made.bytes) == (Edit.load(path).id, path.stat().st_size)
-    for key in store.draws:
-        store.draws.remove(key)
+    rows = results(one, tmp_path)
+    for drawn in (tmp_path / "draws").iterdir():
+        drawn.unlink()
     Edit.load(path).scaled(2.0).save(path)
     with pytest.raises(LedgerError, match="not the one that this bench made"):
         one.worker(store).run()
-    path.write_bytes(b"")
-    with pytest.raises(EditError):
-        one.worker(store).run()
-    path.unlink()
-    with pytest.raises(LedgerError, match="is missing"):
-        one.worker(store).run()
+    for damage in (lambda: path.write_bytes(b""), path.unlink):
+        damage()
+        for drawn in (tmp_path / "draws").iterdir():
+            drawn.unlink()
+        with pytest.warns(DamagedPart, match=f"{path.name} is damaged: it is computed anew"):
+            one.worker(store).run()
+        assert Edit.load(path).id == made.id
+        assert results(one, tmp_path).equals(rows)
+
+
+def test_flipped_bits_in_a_finished_bench_are_found_and_put_right(whole: tuple[Bench, Path], tmp_path: Path) -> None:
+    one, dice = whole[0], random.Random(0)
+    calm = compact(one.plan, Store(whole[1])).sha256
+    shutil.copytree(whole[1], tmp_path, dirs_exist_ok=True)
+    one.worker(Store(tmp_path)).run()
+    for path in sorted(tmp_path.glob("[ds]*/**/*.parquet")):
+        content = bytearray(path.read_bytes())
+        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+        path.write_bytes(content)
+        with pytest.warns(DamagedPart, match=f"{path.name} is damaged"):
+            found = until_whole(lambda: one.worker(Store(tmp_path)).run(), lambda: compact(one.plan, Store(tmp_path)))
+        assert found.sha256 == calm
 
 
 def test_a_model_with_edits_on_it_cannot_be_loaded_by_its_name(tmp_path: Path) -> None:
     one = bench()
     one.model.pipeline.save_pretrained(tmp_path / "model")
-    source = replace(one.source, load=str(tmp_path / "model"), edits=("e" * 64,))
+    source = replace(one.source, load=str(tmp_path / "model"), model={**one.source.model, "changes": ["e" * 64]})
     store = Store(tmp_path / "store")
     with pytest.raises(BadArgument, match="had 1 edits on it"):
         Worker(Plan([replace(one.unedited, source=source)]), store, judges=one.judges).run()
-    assert not store.draws.keys()
+    assert not list((tmp_path / "store").rglob("*.parquet"))
 
 
 def test_a_model_that_is_another_one_than_was_planned_with_is_an_error(tmp_path: Path) -> None:
     one = bench()
     one.model.pipeline.save_pretrained(tmp_path / "model")
-    source = replace(one.source, load=str(tmp_path / "model"), base="0" * 64)
+    source = replace(one.source, load=str(tmp_path / "model"), model={**one.source.model, "weights": "0" * 64})
     store = Store(tmp_path / "store")
     plan = Plan([replace(one.unedited, source=source)])
-    with pytest.raises(BadArgument, match="another one now"):
+    with pytest.raises(BadArgument, match="another one now than when the bench was planned, by its weights"):
         Worker(plan, store, judges=one.judges).run()
-    assert not store.draws.keys()
+    assert not list((tmp_path / "store").rglob("*.parquet"))

@@ -1,8 +1,15 @@
 """How much each weight counts for a concept: first-order attributions of weights, heads, modules and layers."""
 
-from turpentine.attribution.approximation import approximation
-from turpentine.attribution.gradient import GradientSum, attributable, attribute
-from turpentine.attribution.objective import Objective
-from turpentine.attribution.scores import Approximation, Attribution
+from typing import TYPE_CHECKING
+
+from turpentine.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from turpentine.attribution.approximation import approximation
+    from turpentine.attribution.gradient import GradientSum, attributable, attribute
+    from turpentine.attribution.objective import Objective
+    from turpentine.attribution.scores import Approximation, Attribution
 
 __all__ = ["Approximation", "Attribution", "GradientSum", "Objective", "approximation", "attributable", "attribute"]
+
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -79,11 +79,10 @@ class Objective:
         timesteps are spread evenly over the schedule.
         latents: of pictures, scaled as the denoiser knows them. prompts: one for each picture.
         """
-        times = _spread(len(model.pipeline.scheduler.alphas_cumprod), len(seeds)).to(latents.device)
+        times = _spread(model.schedule.training_steps, len(seeds)).to(latents.device)
         noise = torch.stack([_noise(seed, latents) for seed in seeds]).flatten(0, 1)
         t = times.repeat_interleave(len(latents))
-        alpha_bar = model.alpha_bar(t).reshape(-1, 1, 1, 1)
-        x = alpha_bar.sqrt() * latents.repeat(len(seeds), 1, 1, 1) + (1 - alpha_bar).sqrt() * noise
+        x = model.schedule.add_noise(latents.repeat(len(seeds), 1, 1, 1), noise, t)
         row = torch.arange(len(latents), device=latents.device).repeat(len(seeds))
         return Objective(x, t, noise, model.encode(prompts), row, sign=-1.0)
 

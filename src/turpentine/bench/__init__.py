@@ -1,44 +1,46 @@
-"""Runs that measure: cases, judged pictures, comparisons with intervals, and an erasure from end to end."""
+"""Runs that measure: cases, judged pictures, tables with intervals, and an erasure from end to end."""
 
-from turpentine.bench.compare import Change, Comparison, compare
+from turpentine.bench.effects import Effect, Effects
 from turpentine.bench.erasure import ErasureResult, load_erasure, run_erasure
 from turpentine.bench.measure import Measurement, measure
+from turpentine.bench.table import Table, tabulate
 from turpentine.emoji.lexicon import world_concept
-from turpentine.runs.ledger import Ledger, LedgerError
+from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.stats.intervals import Difference, Rate, paired_bootstrap, wilson
-from turpentine.tasks.cases import Case, erasure_cases, plain_cases
+from turpentine.tasks.cases import Case
+from turpentine.tasks.erasure_cases import erasure_cases, plain_cases
 from turpentine.tasks.groups import GROUPS
 
 __all__ = [
     "GROUPS",
     "Case",
-    "Cell",
-    "Change",
-    "Comparison",
+    "Condition",
     "Difference",
+    "Effect",
+    "Effects",
     "ErasureResult",
     "JudgeSpec",
-    "Ledger",
     "LedgerError",
     "Measurement",
+    "ModelSpec",
     "Plan",
     "Protocol",
     "Rate",
     "Results",
-    "Source",
     "Store",
-    "compare",
+    "Table",
     "erasure_cases",
     "load_erasure",
     "measure",
     "paired_bootstrap",
     "plain_cases",
     "run_erasure",
+    "tabulate",
     "wilson",
     "world_concept",
 ]

@@ -1,48 +1,54 @@
-"""An erasure from end to end: the edit, the model before and after it, and what changed; resumable at any point."""
+"""An erasure from end to end: a bench of two lines, the unedited model and the edited one, over one store."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, runtime_checkable
 from typing import Protocol as Interface
 
 import polars as pl
 
-from turpentine.bench.compare import Comparison, compare
-from turpentine.bench.measure import Measurement, comparable, measure, pictures_of
-from turpentine.bench.metrics import Goal
+from turpentine.bench.effects import Effects
+from turpentine.bench.erasure_judges import ALWAYS, cases_for, default_judge, measures_for
+from turpentine.bench.measure import Measurement, pictures_of
+from turpentine.bench.metrics import Goal, Measure
 from turpentine.bench.run_file import RunFile
+from turpentine.bench.table import Table, tabulate
 from turpentine.concepts import Concept
+from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EditError, TurpentineError
 from turpentine.core.progress import Progress
-from turpentine.edits import Change, load_change, stack_of
+from turpentine.edits import Change, load_change
 from turpentine.edits.provenance import library_versions
-from turpentine.emoji.world import TEN
-from turpentine.judges import EmojiJudge, Judge
+from turpentine.judges import Judge
 from turpentine.models import Model
+from turpentine.runs.backends import run
 from turpentine.runs.edit_store import ending
-from turpentine.runs.ledger import LedgerError, write_table
+from turpentine.runs.ledger import LedgerError
 from turpentine.runs.method_settings import facts_of
+from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
-from turpentine.tasks.cases import Case, erasure_cases, plain_cases
+from turpentine.runs.worker import PhaseProgress
+from turpentine.tasks.cases import Case
 
 PHASES = ("erase", "before", "after")
-"""In this order, so that a setting that cannot be is found before any picture is drawn."""
+"""In this order, so that a setting that cannot be is found before any picture is drawn.
 
-PhaseProgress = Callable[[str, int, int], None]
-"""Called as `progress(phase, done, total)`: units of the method in "erase", pictures in "before" and "after"."""
+Progress counts the units of the method in "erase", pictures in "before" and "after"."""
 
 EDITS = ("edit.safetensors", "guidance.json")
 """The files of a change: the one of an edit, or the one of a guidance."""
 
 RUN, ROWS, REPORT = "run.json", "results.parquet", "report.html"
-_CHECKPOINT, _PICTURES = ".checkpoint", ".pictures"
+STORE = ".store"
+"""The folder of the store within a run's."""
 
 
 @runtime_checkable
@@ -57,7 +63,7 @@ class Method(Interface):
         progress: Progress | None = None,
         checkpoint: Path | None = None,
     ) -> Change:
-        """The edit, or a change of the guidance; the model stays as it is."""
+        """Return the edit, or a change of the guidance; the model stays as it is."""
         ...
 
 
@@ -65,20 +71,47 @@ class Method(Interface):
 class ErasureResult:
     """What an erasure did, as it lies in `folder`.
 
-    edit: the change. before, after: the measurements, and comparison: both in one table. run: what `run.json` says.
+    Attributes:
+        folder: Of the run.
+        concepts: What was erased.
+        edit: The change.
+        table: The two lines, with summaries.
+        rows: A row for each line, case and seed, as `results.parquet` has them.
+        store: The pictures.
+        run: What `run.json` says.
     """
 
     folder: Path
     concepts: tuple[Concept, ...]
     edit: Change
-    before: Measurement
-    after: Measurement
-    comparison: Comparison
+    table: Table
+    rows: pl.DataFrame
+    store: Store
     run: RunFile
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What changed, from the table."""
+        return Effects.of(self.table)
+
+    @cached_property
+    def before(self) -> Measurement:
+        """The unedited model's rows and pictures. Raises LedgerError for a picture that is missing."""
+        return self._measurement(pl.col("method") == "")
+
+    @cached_property
+    def after(self) -> Measurement:
+        """The edited model's rows and pictures. Raises LedgerError for a picture that is missing."""
+        return self._measurement(pl.col("method") != "")
+
+    @property
+    def errors(self) -> pl.Series:
+        """Why pictures could not be drawn or judged, one for each row that has an error."""
+        return self.rows["error"].drop_nulls()
 
     @property
     def goal(self) -> Goal:
-        """What was wanted of the concepts: that pictures show them less, or more."""
+        """Whether pictures are to show the concepts less, or more."""
         goal: Goal = self.run.identity.get("goal", "erase")
         return goal
 
@@ -92,6 +125,17 @@ class ErasureResult:
             "report": self.folder / REPORT,
         }
 
+    def _measurement(self, chosen: pl.Expr) -> Measurement:
+        rows = self.rows.filter(chosen)
+        try:
+            images = pictures_of(rows, self.store)
+        except LedgerError as error:
+            # A finished run draws nothing, whatever is removed.
+            raise LedgerError(
+                f"A picture of the run in {self.folder} is missing or damaged: run it anew with --force."
+            ) from error
+        return Measurement(rows.drop("cell", "model", "method", "concept"), images, self.run.identity["protocol"])
+
 
 def run_erasure(
     model: Model,
@@ -100,71 +144,97 @@ def run_erasure(
     out: str | os.PathLike[str],
     *,
     protocol: Protocol | None = None,
-    judge: Judge | None = None,
+    judges: Judge | Sequence[Judge] | None = None,
     cases: Sequence[Case] | None = None,
+    measures: Sequence[Measure] = (),
     goal: Goal = "erase",
+    workers: int = 1,
+    threads: int | None = None,
     force: bool = False,
+    retry: bool = False,
     progress: PhaseProgress | None = None,
 ) -> ErasureResult:
     """Erase a concept, or several at once, and measure the model before and after; the model itself is left as it is.
 
-    out: the folder for `edit.safetensors`, `run.json`, `results.parquet` and the pictures. Killed at any point, the
-        same call goes on with what was in flight and comes to the same result; a finished run is only read.
-    judge, cases: by default those of the emoji world for a model of that world; for another one no judge, and a few
-        cases to look at.
-    goal: what is wanted of the concepts, which is how the result speaks of them: that pictures show them less, or more.
-    force: put this run in the place of another one in the folder.
-    Raises BadArgument if the folder holds a run of other settings, and whatever the method raises.
+    Killed at any point, the same call resumes and comes to the same result; a finished run is only read.
+
+    Args:
+        model: What is edited.
+        method: What makes the edit.
+        concept: What is erased: one concept, or several at once.
+        out: The folder for the edit, `run.json`, `results.parquet` and the pictures.
+        protocol: How pictures are drawn.
+        judges: Who judges the pictures, beside what the pixels alone say; () for nobody. By default the emoji world's
+            judge for a model of that world; for another one CLIP as a zero-shot judge if its weights are here.
+        cases: What is asked of the model; by default by the concepts, the model and the judges.
+        measures: More numbers to count, such as "fid of features".
+        goal: Whether pictures are to show the concepts less, or more; it is how the result speaks of them.
+        workers: Processes that draw and judge; more than one load the model by its name.
+        threads: Of each worker on a CPU.
+        force: Put this run in the place of another one in the folder.
+        retry: Try again what could not be drawn or judged.
+        progress: Called as `progress(phase, done, total)`, see `PHASES`.
+
+    Raises:
+        BadArgument: The folder holds a run of other settings; and whatever the method raises.
     """
     folder, concepts = Path(out), (concept,) if isinstance(concept, Concept) else tuple(concept)
-    protocol = protocol or Protocol()
-    is_of_the_world = _draws_emoji(model)
-    cases = cases or (erasure_cases(concepts) if is_of_the_world else plain_cases(concepts))
-    judge = judge or (EmojiJudge() if is_of_the_world else None)
-    path = _in_folder(folder)
+    judges = _all_judges(judges, model, concepts)
+    specs = {JudgeSpec.of(judge): judge for judge in judges}
+    cases = cases or cases_for(model, concepts, judges)
+    source = ModelSpec.of(model)
+    common = (tuple(cases), protocol or Protocol(), tuple(specs))
+    edited = Condition.edited(source, method, concepts, *common)
+    plan = Plan([Condition(source, *common, concepts=concepts), edited])
+    counted = measures_for(judges, measures)
+
+    _check_folder(folder)
     if force:
         discard(folder)
-    rules = comparable(cases, judge, protocol)
-    run = RunFile.open(path, {**identify(model, method, concepts, rules), **_told(goal)}, about=_about(model))
-    if run.finished:
+    record = RunFile.open(folder / RUN, _identity(method, edited, goal, measures), about=_about(model, specs, counted))
+    if record.finished and not retry:
         return load_erasure(folder)
-    edit = _erase(model, method, concepts, run, _phase(progress, "erase"))
-
-    def measured(phase: str) -> Measurement:
-        with run.timed(phase):
-            return measure(model, cases, judge, protocol, store=_store(folder), progress=_phase(progress, phase))
-
-    before = measured("before")
-    with edit.on(model):
-        after = measured("after")
-    result = ErasureResult(folder, concepts, edit, before, after, compare(before, after), run)
-    _finish(result)
-    return result
+    store = Store(folder / STORE)
+    if retry:
+        store.forget_errors()
+    try:
+        run(
+            plan,
+            store,
+            workers=workers,
+            threads=threads,
+            progress=progress and _by_phase(plan, progress),
+            models={source: model},
+            judges=specs,
+            edits_first=True,
+        )
+    except TurpentineError:
+        # A setting that cannot be: where nothing was made yet nothing is left behind.
+        if not any(store.edits.folder.glob("*")) and not store.draws.present(job.batch.key for job in plan.jobs):
+            discard(folder)
+        raise
+    return _finished(folder, plan, store, record)
 
 
 def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
-    """A finished run from its folder, without its model.
+    """Read a finished run from its folder, without its model.
 
-    Raises BadArgument if there is none, or it is not finished, and LedgerError for a picture that is missing.
+    Raises:
+        BadArgument: There is none, or it is not finished.
+        EditError: The edit is damaged, or another one.
     """
     folder = Path(out)
-    run = RunFile.read(folder / RUN)
-    if run.finished is None:
+    record = RunFile.read(folder / RUN)
+    if record.finished is None:
         raise BadArgument(f"The run in {folder} is not finished: the command that began it goes on from there.")
-    rows = pl.read_parquet(folder / ROWS, glob=False)
-    before, after = (_measured(rows.filter(when=phase).drop("when"), run, folder) for phase in ("before", "after"))
-    edit = _made_before(_edit_in(folder), run)
-    return ErasureResult(folder, edit.provenance.concepts, edit, before, after, compare(before, after), run)
-
-
-def _measured(rows: pl.DataFrame, run: RunFile, folder: Path) -> Measurement:
-    try:
-        return Measurement(rows, pictures_of(rows, _store(folder)), run.identity["protocol"])
-    except LedgerError as error:
-        # A finished run draws nothing, whatever is removed.
-        raise LedgerError(
-            f"A picture of the run in {folder} is missing or damaged: run it anew with --force."
-        ) from error
+    edit = load_change(_edit_in(folder))
+    if edit.id != record.about["edit"]:
+        raise EditError(
+            f"{_edit_in(folder)} is not the edit that this run made: put that one back, or start again with --force."
+        )
+    store = Store(folder / STORE)
+    plan, _ = store.planned()
+    return _result(folder, plan, store, record, edit, pl.read_parquet(folder / ROWS, glob=False))
 
 
 def discard(out: str | os.PathLike[str]) -> None:
@@ -177,51 +247,47 @@ def discard(out: str | os.PathLike[str]) -> None:
         return
     for name in (*EDITS, RUN, ROWS, REPORT):
         (folder / name).unlink(missing_ok=True)
-    for name in (_CHECKPOINT, _PICTURES):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.rmtree(folder / STORE, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def identify(model: Model, method: Method, concepts: Sequence[Concept], protocol: Mapping[str, Any]) -> dict[str, Any]:
+def _all_judges(judges: Judge | Sequence[Judge] | None, model: Model, concepts: Sequence[Concept]) -> tuple[Judge, ...]:
+    """The judges asked for, or the default one, and those of the pixels alone."""
+    if judges is None:
+        default = default_judge(model, concepts)
+        judges = (default,) if default else ()
+    named = tuple(judges) if isinstance(judges, Iterable) else (judges,)
+    return (*named, *(always() for always in ALWAYS if not any(isinstance(judge, always) for judge in named)))
+
+
+def _identity(method: Method, edited: Condition, goal: Goal, measures: Sequence[Measure]) -> dict[str, Any]:
     """All that decides the numbers of a run, by what a user would call it."""
     return {
-        "concept": [asdict(one) for one in concepts],
+        "concept": [asdict(one) for one in edited.concepts],
         "method": facts_of(method),
-        "model": {"base": model.fingerprint, "dtype": str(model.dtype), "edits": list(stack_of(model).ids)},
-        "protocol": dict(protocol),
+        "model": edited.source.model,
+        "protocol": edited.comparable,
+        **({"measures": [str(measure) for measure in measures]} if measures else {}),
+        **({"goal": goal} if goal != "erase" else {}),
     }
 
 
-def _told(goal: Goal) -> dict[str, Any]:
-    """The goal, where it is not that of every run before there was another."""
-    return {} if goal == "erase" else {"goal": goal}
+def _about(model: Model, judges: Iterable[JudgeSpec], measures: Iterable[Measure]) -> dict[str, Any]:
+    return {
+        "model": model.describe(),
+        "judges": [{"name": judge.name, "settings": dict(judge.settings)} for judge in judges],
+        "measures": [asdict(measure) for measure in measures],
+        "versions": library_versions(),
+    }
 
 
-def _about(model: Model) -> dict[str, Any]:
-    return {"model": model.describe(), "versions": library_versions()}
-
-
-def _draws_emoji(model: Model) -> bool:
-    """The world's models draw 32 or 64 px and know its words; another small model does not."""
-    return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.unknown_words(" ".join(TEN))
-
-
-def _in_folder(folder: Path) -> Path:
-    """Where `run.json` is or will be. Raises BadArgument for a file, or a folder with an edit of no run."""
+def _check_folder(folder: Path) -> None:
+    """Raise BadArgument for a file, or a folder with an edit of no run."""
     if folder.exists() and not folder.is_dir():
         raise BadArgument(f"{folder} is a file: choose another folder with --out.")
     if _edit_in(folder).exists() and not (folder / RUN).exists():
         raise BadArgument(f"{_edit_in(folder)} is not of a run in that folder: choose another folder with --out.")
-    return folder / RUN
-
-
-def _phase(progress: PhaseProgress | None, phase: str) -> Progress | None:
-    return partial(progress, phase) if progress else None
-
-
-def _store(folder: Path) -> Store:
-    return Store(folder / _PICTURES)
 
 
 def _edit_in(folder: Path) -> Path:
@@ -229,41 +295,62 @@ def _edit_in(folder: Path) -> Path:
     return next((folder / name for name in EDITS if (folder / name).exists()), folder / EDITS[0])
 
 
-def _erase(
-    model: Model, method: Method, concepts: tuple[Concept, ...], run: RunFile, progress: Progress | None
-) -> Change:
-    """The edit of this run, from its file if it is there."""
-    folder = run.path.parent
-    if _edit_in(folder).exists():
-        return _made_before(_edit_in(folder), run)
-    try:
-        with run.timed("erase"):
-            edit = method(model, concepts, progress=progress, checkpoint=folder / _CHECKPOINT)
-            edit.save(_file_of(edit, folder))
-            run.about["edit"] = edit.id
-    except TurpentineError:
-        # A setting that cannot be: where nothing was made yet nothing is left behind.
-        if not (folder / _CHECKPOINT).exists() and not (folder / _PICTURES).exists():
-            discard(folder)
-        raise
-    shutil.rmtree(folder / _CHECKPOINT, ignore_errors=True)
-    return edit
+def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], None]:
+    """Count the unedited model's pictures as "before" and the others, which come after them, as "after"."""
+    before = sum(len(job.batch) for job in plan.jobs if job.batch.draw_spec.edit_spec is None)
+
+    def report(phase: str, done: int, total: int) -> None:
+        if phase == "edit":
+            progress("erase", done, total)
+        if phase == "pictures" and done <= before:
+            progress("before", done, before)
+        if phase == "pictures" and done >= before:
+            progress("after", done - before, total - before)
+
+    return report
 
 
-def _file_of(edit: Change, folder: Path) -> Path:
-    return folder / next(name for name in EDITS if name.endswith(ending(edit)))
+def _finished(folder: Path, plan: Plan, store: Store, record: RunFile) -> ErasureResult:
+    """Put the edit and the rows into the run's folder, then the results, which say that the run is finished."""
+    (edit_spec,) = plan.edit_specs
+    edit, entry = store.edits.load(edit_spec), store.edits.record(edit_spec)
+    assert entry  # or `load` had raised
+    _link(store.edits.folder / entry.file, folder / next(name for name in EDITS if name.endswith(ending(edit))))
+    _link(store.results, folder / ROWS)
+    result = _result(folder, plan, store, record, edit, pl.read_parquet(folder / ROWS, glob=False))
+    record = record.finish(folder / RUN, edit.id, _seconds(plan, store), result.effects.to_json())
+    return replace(result, run=record)
 
 
-def _made_before(path: Path, run: RunFile) -> Change:
-    edit = load_change(path)
-    if run.about.setdefault("edit", edit.id) != edit.id:
-        raise EditError(f"{path} is not the edit that this run made: put that one back, or start again with --force.")
-    return edit
+def _result(folder: Path, plan: Plan, store: Store, record: RunFile, edit: Change, rows: pl.DataFrame) -> ErasureResult:
+    table = tabulate(
+        plan,
+        rows,
+        store.edits.record,
+        title=", ".join(one.text for one in plan.conditions[0].concepts),
+        measures=[Measure(**measure) for measure in record.about["measures"]],
+        goal=record.identity.get("goal", "erase"),
+        summaries=True,
+    )
+    return ErasureResult(folder, plan.conditions[0].concepts, edit, table, rows, store, record)
 
 
-def _finish(result: ErasureResult) -> None:
-    """Write the rows, then the results, which say that the run is finished."""
-    phases = {"before": result.before, "after": result.after}
-    rows = [measured.rows.with_columns(pl.lit(phase).alias("when")) for phase, measured in phases.items()]
-    write_table(result.files["rows"], pl.concat(rows))
-    result.run.finish(result.comparison.to_json())
+def _seconds(plan: Plan, store: Store) -> Mapping[str, float]:
+    """What making the edit took, and drawing the pictures of each line."""
+    (edit_spec,) = plan.edit_specs
+    entry = store.edits.record(edit_spec)
+    seconds = {"erase": entry.seconds if entry else 0.0}
+    for phase, edit in (("before", None), ("after", edit_spec)):
+        keys = [job.batch.key for job in plan.jobs if job.batch.draw_spec.edit_spec == edit]
+        seconds[phase] = float(store.draws.gather(keys)["seconds"].sum())
+    return seconds
+
+
+def _link(source: Path, target: Path) -> None:
+    """Let a file appear at a second place, whole; as a copy where the file system knows no links."""
+    with write_whole(target) as aside:
+        try:
+            aside.unlink()
+            os.link(source, aside)
+        except OSError:
+            shutil.copyfile(source, aside)

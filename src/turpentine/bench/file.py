@@ -7,25 +7,26 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from turpentine.bench.metrics import Measure, check_column
-from turpentine.bench.schema import KINDS, BenchSpec, Drawing, FileCases, PromptCases, WorldCases
+from turpentine.bench.metrics import Goal, Measure, check_column
+from turpentine.bench.schema import BenchSpec, DrawSettings
 from turpentine.bench.table import Table, tabulate
 from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
+from turpentine.core.plugins import Plugin
 from turpentine.core.suggest import offer
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.judges.base import Column
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
-from turpentine.runs.specs import Cell, JudgeSpec, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
-from turpentine.tasks.case_rules import cases_of, values_in, wanted_in
+from turpentine.tasks.case_rules import KINDS, FileCases, PromptCases, WorldCases, cases_of, values_in, wanted_in
 from turpentine.tasks.cases import Case
 
 _SUFFIXES = (".yaml", ".yml")
@@ -44,7 +45,7 @@ class Bench:
     folder: Path | None
     document: Document
 
-    def plan(self, source_of: Callable[[str], Source]) -> Plan:
+    def plan(self, source_of: Callable[[str], ModelSpec]) -> Plan:
         """All that is to be done.
 
         Each model's unedited lines come first, one for each concept, which edited ones are compared with. source_of:
@@ -52,12 +53,14 @@ class Bench:
         judged.
         """
         sources = [source_of(model) for model in self.spec.models]
-        return Plan(cell for source in sources for cell in self._cells(source))
+        return Plan(condition for source in sources for condition in self._cells(source))
 
     def table(self, plan: Plan, results: Results, store: Store) -> Table:
         """The table of the results of a run of the plan. Raises as `tabulate` and LedgerError for a damaged file."""
-        spec, made = self.spec, store.changes.made
-        return tabulate(plan, results.frame, made, title=spec.title, measures=self.measures, goal=spec.goal)
+        spec = self.spec
+        return tabulate(
+            plan, results.frame, store.edits.record, title=spec.title, measures=self.measures, goal=spec.goal
+        )
 
     @property
     def protocol(self) -> Protocol:
@@ -67,16 +70,16 @@ class Bench:
     @property
     def judges(self) -> dict[JudgeSpec, Judge]:
         """The judges; what the pixels alone say is looked at in any case."""
-        asked = [(entry.judge, entry.name, entry.settings) for entry in self.spec.judges]
-        if not any(isinstance(judge, PictureStatistics) for judge, *_ in asked):
-            asked.append((PictureStatistics(), PictureStatistics.name, {}))
-        return {JudgeSpec.of(judge, name, settings): judge for judge, name, settings in asked}
+        entries = [(entry.judge, entry.name, entry.settings) for entry in self.spec.judges]
+        if not any(isinstance(judge, PictureStatistics) for judge, *_ in entries):
+            entries.append((PictureStatistics(), PictureStatistics.name, {}))
+        return {JudgeSpec.of(judge, name, settings): judge for judge, name, settings in entries}
 
     @property
     def measures(self) -> list[Measure]:
         """The numbers of the table. Raises BadArgument or UnknownName, with the line, for one that no judge gives."""
-        columns, asked = self._columns, enumerate(self.spec.measures)
-        return [self._placed(("measures", index), measure.known, columns) for index, measure in asked]
+        measures = enumerate(self.spec.measures)
+        return [self._placed(("measures", index), measure.checked, self._columns) for index, measure in measures]
 
     @property
     def concepts(self) -> list[tuple[Concept, ...]]:
@@ -87,58 +90,58 @@ class Bench:
         return [(Concept(text, self.spec.kind),) for text in named]
 
     @cached_property
-    def asked(self) -> dict[tuple[Concept, ...], tuple[Case, ...]]:
-        """What is asked of the models for each of the concepts. Raises BadArgument or UnknownName, with the line."""
+    def cases_by_concepts(self) -> dict[tuple[Concept, ...], tuple[Case, ...]]:
+        """The cases for each of the concepts. Raises BadArgument or UnknownName, with the line."""
         return {concepts: self._cases(concepts) for concepts in self.concepts}
 
-    def _cells(self, source: Source) -> Iterator[Cell]:
+    def _cells(self, source: ModelSpec) -> Iterator[Condition]:
         judges, protocol = tuple(self.judges), self.protocol
-        for concepts, cases in self.asked.items():
-            yield Cell(source, cases, protocol, judges, concepts=concepts)
+        for concepts, cases in self.cases_by_concepts.items():
+            yield Condition(source, cases, protocol, judges, concepts=concepts)
         for name, method in self._methods(source.load).items():
-            for concepts, cases in self.asked.items():
-                yield Cell.edited(source, method, concepts, cases, protocol, judges, name=name)
+            for concepts, cases in self.cases_by_concepts.items():
+                yield Condition.edited(source, method, concepts, cases, protocol, judges, name=name)
 
     def _methods(self, model: str) -> dict[str, Any]:
         """The methods by name, with their settings for a model. Raises BadArgument, with the line, for one twice."""
-        found: dict[str, Any] = {}
+        methods: dict[str, Any] = {}
         for index, entry in enumerate(self.spec.methods):
-            method = entry.made(model)
-            same = [name for name, known in found.items() if known == method]
+            method = entry.method_for(model)
+            same = [name for name, other in methods.items() if other == method]
             if same:
                 place = self.document.place(("methods", index))
                 raise BadArgument(f"{place}: {entry.name} is the same as {same[0]} on {model}: leave one of them out.")
-            found[entry.name] = method
-        return found
+            methods[entry.name] = method
+        return methods
 
     def _cases(self, concepts: Sequence[Concept]) -> tuple[Case, ...]:
         names = list(dict.fromkeys(one.text for each in self.concepts for one in each))
-        found: dict[Case, None] = {}
+        cases: dict[Case, None] = {}
         for index, rule in enumerate(self.spec.cases):
             if not isinstance(rule, WorldCases) and rule.column:
                 self._placed(("cases", index, "column"), check_column, rule.column, self._columns)
-            found |= self._placed(("cases", index), cases_of, rule, concepts, names, self.folder)
+            cases |= self._placed(("cases", index), cases_of, rule, concepts, names, self.folder)
             if not isinstance(rule, WorldCases) and rule.column:
                 self._check_wanted(index, rule, rule.column)
-        if not found:
+        if not cases:
             raise BadArgument(f"{self.document.place(('cases',))}: No prompt is left to draw: ask for other groups.")
-        return tuple(found)
+        return tuple(cases)
 
     def _check_wanted(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
         """Raises UnknownName, with file and line, for what the judge can never say: it would read as erased."""
         labels = self._columns[column].labels
         if labels is None:
             return
-        for place, name in self._wanted(index, rule):
+        for place, name in self._expected_labels(index, rule):
             if name not in labels:
                 raise UnknownName(f"{place}: The judge never says {name!r} in {column}: {offer(name, labels)}")
 
-    def _wanted(self, index: int, rule: PromptCases | FileCases) -> Iterator[tuple[str, str]]:
+    def _expected_labels(self, index: int, rule: PromptCases | FileCases) -> Iterator[tuple[str, str]]:
         """Where it stands what pictures should be judged to be, and what that is."""
         place = self.document.place
         if isinstance(rule, FileCases):
-            said = place(("cases", index, "wanted"))
-            yield from [(said, rule.wanted)] if rule.wanted else wanted_in(rule, self.folder)
+            line = place(("cases", index, "wanted"))
+            yield from [(line, rule.wanted)] if rule.wanted else wanted_in(rule, self.folder)
         elif rule.of:
             yield from ((place(("cases", index, "of", number)), name) for number, name in enumerate(rule.of))
         else:
@@ -176,15 +179,15 @@ def load(name: str, overrides: Sequence[str] = ()) -> Bench:
 def shipped() -> dict[str, str]:
     """The benches that come with the package: name and text, by name."""
     folder = files("turpentine.bench") / "protocols"
-    found = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
-    return {name: found[name].read_text(encoding="utf-8") for name in sorted(found)}
+    paths = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+    return {name: paths[name].read_text(encoding="utf-8") for name in sorted(paths)}
 
 
 def _shipped(name: str) -> str:
-    known = shipped()
-    if name not in known:
-        raise UnknownName(f"No bench is called {name!r}, and no file: {offer(name, known)}")
-    return known[name]
+    texts = shipped()
+    if name not in texts:
+        raise UnknownName(f"No bench is called {name!r}, and no file: {offer(name, texts)}")
+    return texts[name]
 
 
 def _text_of(path: Path) -> str:
@@ -211,7 +214,16 @@ def _checked(document: Document) -> BenchSpec:
         raise BadArgument(_sentence(error, document)) from error
     if spec.concepts and spec.concepts_from:
         raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
+    for index, entry in enumerate(spec.methods):
+        if entry.plugin.kind != spec.goal:
+            raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")
     return spec
+
+
+def _of_another_kind(plugin: Plugin, goal: Goal) -> str:
+    if plugin.kind not in get_args(Goal):
+        return f"{plugin.name} is of the kind {plugin.kind}, and this bench is to {goal}: leave it out."
+    return f"{plugin.name} is to {plugin.kind}, and this bench is to {goal}: leave it out, or set goal: {plugin.kind}."
 
 
 def _sentence(error: ValidationError, document: Document) -> str:
@@ -240,9 +252,9 @@ def _fault(error: Any) -> str:
         case "union_tag_not_found":
             return f"what is asked of the models is told by one of the keys {', '.join(KINDS)}."
         case _:
-            said = error["msg"][:1].lower() + error["msg"][1:]
+            reason = error["msg"][:1].lower() + error["msg"][1:]
             where = ".".join(map(str, _path(error["loc"])))
-            return f"{where} is {_short(error['input'])}: {said}."
+            return f"{where} is {_short(error['input'])}: {reason}."
 
 
 def _keys(loc: Sequence[str | int]) -> Mapping[str, Any]:
@@ -250,7 +262,7 @@ def _keys(loc: Sequence[str | int]) -> Mapping[str, Any]:
     kinds = [KINDS[part] for part in loc[:-1] if isinstance(part, str) and part in KINDS]
     if kinds:
         return kinds[0].model_fields
-    return Drawing.model_fields if loc[0] == "drawing" else BenchSpec.model_fields
+    return DrawSettings.model_fields if loc[0] == "drawing" else BenchSpec.model_fields
 
 
 def _short(value: Any) -> str:

@@ -14,11 +14,11 @@ from PIL import Image
 from turpentine.core.progress import Progress
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.models import Model
-from turpentine.runs import specs as work
+from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.rows import cell_rows
-from turpentine.runs.specs import Cell, JudgeSpec, Pair, Source
+from turpentine.runs.rows import condition_rows
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec, Pair
 from turpentine.runs.store import Store
 from turpentine.runs.worker import Worker
 from turpentine.tasks.cases import Case
@@ -28,11 +28,13 @@ Pictures: TypeAlias = Mapping[Pair, Image.Image]
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Pictures and what was seen in them.
+    """Pictures of one model, and what was seen in them.
 
-    rows: one for each case and seed: the case's group, label, prompt, attribute and wanted, seed, image (the SHA-256 of
-    its PNG file), the judges' columns, and hit (null where nobody knows what should be seen). images: the pictures by
-    prompt and seed. protocol: all that must be the same in two measurements for them to be compared, as JSON has it.
+    Attributes:
+        rows: One for each case and seed: the case's group, label, prompt, attribute and wanted, seed, image (the
+            SHA-256 of its PNG file), the judges' columns, and hit (null where there is no ground truth).
+        images: The pictures by prompt and seed; one that could not be drawn is missing.
+        protocol: All that must be the same in two measurements for them to be compared, as JSON has it.
     """
 
     rows: pl.DataFrame
@@ -51,44 +53,46 @@ def measure(
 ) -> Measurement:
     """Draw each prompt with each seed, once however many cases share it, and judge the pictures.
 
-    The model is measured as it is, with what is on it. judge: None where no judge can read the model's pictures; what
-    the pixels alone say is measured in any case. store: keeps finished pictures, and what it holds is not drawn again.
-    progress: called with pictures done and in all. Raises BadArgument where the judge knows nothing of a case's
-    attribute, before any work.
-    """
-    made = {JudgeSpec.of(one): one for one in _judges(judge)}
-    source = Source.of(model)
-    cell = Cell(source, tuple(cases), protocol or Protocol(), tuple(made))
+    Args:
+        model: Measured as it is, with what is on it.
+        cases: What is asked of it.
+        judge: None where no judge can read the model's pictures; what the pixels alone say is measured in any case.
+        protocol: How pictures are drawn.
+        store: Keeps finished pictures; what it holds is not drawn again.
+        progress: Called with pictures done and in all.
 
-    def told(phase: str, done: int, total: int) -> None:
+    Raises:
+        BadArgument: The judge knows nothing of a case's attribute; before any work.
+    """
+    judges = {JudgeSpec.of(one): one for one in [*([judge] if judge else []), PictureStatistics()]}
+    source = ModelSpec.of(model)
+    condition = Condition(source, tuple(cases), protocol or Protocol(), tuple(judges))
+
+    def count_pictures(phase: str, done: int, total: int) -> None:
         if progress:
             progress(done, total)
 
-    with _kept(store) as kept:
-        plan = Plan([cell])
-        Worker(plan, kept, models={source: model}, judges=made, strict=True, progress=told).run()
-        rows = cell_rows(cell, plan, kept).drop("error")
-        return Measurement(rows, pictures_of(rows, kept), cell.comparable)
-
-
-def comparable(cases: Sequence[Case], judge: Judge | None, protocol: Protocol) -> dict[str, Any]:
-    """What two measurements must share to be compared, as JSON has it: drawing, cases and judges."""
-    return work.comparable(cases, map(JudgeSpec.of, _judges(judge)), protocol)
+    with _store_or_temporary(store) as opened:
+        plan = Plan([condition])
+        worker = Worker(plan, opened, models={source: model}, judges=judges, strict=True, progress=count_pictures)
+        rows = until_whole(worker.run, lambda: condition_rows(condition, plan, opened)).drop("error")
+        return Measurement(rows, pictures_of(rows, opened), condition.comparable)
 
 
 def pictures_of(rows: pl.DataFrame, store: Store) -> dict[Pair, Image.Image]:
-    """The pictures of a measurement's rows, from where they are kept. Raises LedgerError for one that is not there."""
-    names = {(prompt, seed): name for prompt, seed, name in rows.select("prompt", "seed", "image").iter_rows()}
+    """Read the pictures of some rows from their store.
+
+    Raises:
+        LedgerError: One is missing or damaged.
+    """
+    pictures = rows.drop_nulls("image").select("prompt", "seed", "image")
+    names = {(prompt, seed): name for prompt, seed, name in pictures.iter_rows()}
     return {pair: store.picture(name) for pair, name in names.items()}
 
 
-def _judges(judge: Judge | None) -> list[Judge]:
-    return [*([judge] if judge else []), PictureStatistics()]
-
-
 @contextmanager
-def _kept(store: Store | None) -> Iterator[Store]:
-    """The store, or one that lasts as long as the block."""
+def _store_or_temporary(store: Store | None) -> Iterator[Store]:
+    """Give the store, or one that lasts as long as the block."""
     if store is not None:
         yield store
         return

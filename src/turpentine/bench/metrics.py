@@ -27,25 +27,39 @@ _TEXT = re.compile(r"([\w-]+) of (.+)")
 _OPPOSITE: Mapping[Direction, Direction] = {"higher": "lower", "lower": "higher"}
 
 
-class Number(NamedTuple):
-    """A value with the ends of its interval, None where there is none, and the hits of a rate."""
+class Value(NamedTuple):
+    """What a measure is of some pictures, and how sure that is.
+
+    Attributes:
+        value: None where there is nothing to measure.
+        low, high: Ends of its 95 % interval, None where there is none.
+        hits: Of a rate.
+        judged: Pictures that the value is of.
+    """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     hits: int | None = None
+    judged: int = 0
 
 
-NOTHING = Number(None)
+NOTHING = Value(None)
 
 
 @dataclass(frozen=True)
 class Measure:
     """What is computed of the pictures of some cases.
 
-    how: "rate" (of hits), "mean" or "sum" (of numbers; there is no sum where one of them is not known), "fid" or
-    "clip-mmd" (how far the pictures are from the unedited model's, by a column of features; see `judges.sets`). column:
-    "hit", or a judge's. direction: which way is better for a picture that is to be kept.
+    Attributes:
+        how: "rate" (of hits), "mean" or "sum" (of numbers; there is no sum where one is missing), "fid" or "clip-mmd"
+            (how far the pictures are from the unedited model's, by a column of features; see `judges.sets`).
+        column: "hit", or a judge's column.
+        direction: Which way is better for a picture that is to be preserved.
+
+    Example:
+        >>> Measure.parse("fid of features").direction
+        'lower'
     """
 
     how: str
@@ -55,14 +69,14 @@ class Measure:
     @classmethod
     def parse(cls, text: str) -> Measure:
         """Read a measure such as "rate of hit" or "mean of clip". Raises BadArgument, UnknownName."""
-        found = _TEXT.fullmatch(text.strip())
-        if found is None:
+        match = _TEXT.fullmatch(text.strip())
+        if match is None:
             raise BadArgument(f"{text!r} is no measure: write how and of what, such as 'rate of hit' or 'sum of feet'.")
-        if found[1] not in _KINDS:
-            raise UnknownName(f"No measure is called {found[1]!r}: {offer(found[1], _KINDS)}")
-        return cls(found[1], found[2], "lower" if found[1] in sets.MEASURES else None)
+        if match[1] not in _KINDS:
+            raise UnknownName(f"No measure is called {match[1]!r}: {offer(match[1], _KINDS)}")
+        return cls(match[1], match[2], "lower" if match[1] in sets.MEASURES else None)
 
-    def known(self, columns: Mapping[str, Column]) -> Measure:
+    def checked(self, columns: Mapping[str, Column]) -> Measure:
         """The measure with the direction of its column.
 
         Raises UnknownName for a column that no judge has, BadArgument for one that it cannot be of.
@@ -85,11 +99,11 @@ class Measure:
             return self.direction
         return None if self.how in sets.MEASURES else _OPPOSITE[self.direction]
 
-    def value(self, rows: pl.DataFrame, base: pl.DataFrame | None) -> Number:
+    def value(self, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
         """Of the rows of an edited model, or of the unedited one. base: the unedited model's rows, one for each."""
         return _KINDS[self.how].value(self.column, rows, base)
 
-    def difference(self, rows: pl.DataFrame, base: pl.DataFrame) -> Number:
+    def difference(self, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
         """Of the edited model's value minus the unedited one's, by pairs of rows."""
         return _KINDS[self.how].difference(self.column, rows, base)
 
@@ -106,57 +120,59 @@ def check_column(name: str, columns: Mapping[str, Column]) -> None:
 class _Kind(NamedTuple):
     """How a measure is computed of its column: alone, and beside the unedited model's rows."""
 
-    value: Callable[[str, pl.DataFrame, pl.DataFrame | None], Number]
-    difference: Callable[[str, pl.DataFrame, pl.DataFrame], Number]
+    value: Callable[[str, pl.DataFrame, pl.DataFrame | None], Value]
+    difference: Callable[[str, pl.DataFrame, pl.DataFrame], Value]
 
 
-def _rate(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Number:
+def _rate(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
     rate = Rate.of(rows[column].drop_nulls().cast(pl.Boolean).to_list())
-    return Number(rate.value, rate.low, rate.high, rate.hits) if rate else NOTHING
+    return Value(rate.value, rate.low, rate.high, rate.hits, rate.n) if rate else NOTHING
 
 
-def _rate_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Number:
+def _rate_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
     before, after = _pairs(column, rows, base, pl.Boolean)
-    return Number(*paired_bootstrap(before.to_list(), after.to_list())) if len(before) else NOTHING
+    return Value(*paired_bootstrap(before.to_list(), after.to_list())) if len(before) else NOTHING
 
 
-def _mean(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Number:
+def _mean(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
     values = rows[column].cast(pl.Float64).drop_nulls().to_list()
-    return Number(*mean_score(values)) if values else NOTHING
+    return Value(*mean_score(values), judged=len(values)) if values else NOTHING
 
 
-def _mean_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Number:
+def _mean_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
     before, after = _pairs(column, rows, base, pl.Float64)
-    return Number(*paired_means(before.to_list(), after.to_list())) if len(before) else NOTHING
+    return Value(*paired_means(before.to_list(), after.to_list())) if len(before) else NOTHING
 
 
-def _sum(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Number:
+def _sum(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
     return NOTHING if rows[column].has_nulls() else _times(len(rows), _mean(column, rows, base))
 
 
-def _sum_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Number:
-    known = not (rows[column].has_nulls() or base[column].has_nulls())
-    return _times(len(rows), _mean_difference(column, rows, base)) if known else NOTHING
+def _sum_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
+    is_whole = not (rows[column].has_nulls() or base[column].has_nulls())
+    return _times(len(rows), _mean_difference(column, rows, base)) if is_whole else NOTHING
 
 
-def _times(count: int, mean: Number) -> Number:
+def _times(count: int, mean: Value) -> Value:
     """A sum is its mean, so many times."""
     value, low, high = (None if part is None else count * part for part in mean[:3])
-    return Number(value, low, high)
+    return Value(value, low, high, judged=mean.judged)
 
 
 def _of_sets(name: str) -> _Kind:
     """A distance of two sets of features, which is a difference from the unedited model already."""
     measure = sets.MEASURES[name]
 
-    def value(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Number:
-        found = [] if base is None else [part[column].drop_nulls().to_list() for part in (rows, base)]
-        if not found or min(map(len, found)) < 2:
+    def value(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
+        both = [] if base is None else [part[column].drop_nulls().to_list() for part in (rows, base)]
+        if not both or min(map(len, both)) < 2:
             return NOTHING
         if not isinstance(rows[column].dtype, pl.Array | pl.List):
             raise BadArgument(f"The column {column} holds no features: take another measure than {name} of {column}.")
-        own, before = (np.asarray(part, dtype=np.float64) for part in found)
-        return Number(*set_distance(measure, own, before)) if len(own) <= SMALL else Number(measure(own, before))
+        own, before = (np.asarray(part, dtype=np.float64) for part in both)
+        if len(own) > SMALL:
+            return Value(measure(own, before), judged=len(own))
+        return Value(*set_distance(measure, own, before), judged=len(own))
 
     return _Kind(value, lambda column, rows, base: NOTHING)
 

@@ -1,14 +1,12 @@
-"""The file that says what a run is of, how far it is, and what came out."""
+"""`run.json`: what a run is of, and what came out; a view of the results, from which nothing resumes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from turpentine.core.atomic_files import write_whole
@@ -17,15 +15,19 @@ from turpentine.core.errors import BadArgument
 FORMAT = 1
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunFile:
-    """`run.json`: whole at any time, written anew after each phase.
+    """What `run.json` says.
 
-    identity: all that decides the run's numbers; a folder holds one identity only. about: facts that do not, such as
-    versions. seconds: spent in each phase, over all goes. results: what came out, once the run is finished.
+    Attributes:
+        identity: All that decides the run's numbers; a folder holds one identity only.
+        about: Facts that do not, such as versions.
+        started: When the run was begun, in UTC.
+        finished: When it was finished; None until then.
+        seconds: What each phase took: "erase", "before", "after".
+        results: What came out, once the run is finished.
     """
 
-    path: Path
     identity: dict[str, Any]
     about: dict[str, Any] = field(default_factory=dict)
     started: str = ""
@@ -35,15 +37,14 @@ class RunFile:
 
     @classmethod
     def open(cls, path: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> RunFile:
-        """The run of this identity: the one in the file, or a new one, which is written.
+        """Return the run of this identity: the one in the file, or a new one, which is written.
 
-        Raises BadArgument if the file holds another run, and says in what it differs.
+        Raises:
+            BadArgument: The file holds another run; it says in what that differs.
         """
         plain = json.loads(json.dumps(identity))
         if not path.exists():
-            run = cls(path, plain, dict(about), started=_now())
-            run.save()
-            return run
+            return cls(plain, dict(about), started=_now()).written(path)
         run = cls.read(path)
         differing = [key for key in sorted({*plain, *run.identity}) if plain.get(key) != run.identity.get(key)]
         if differing:
@@ -55,38 +56,43 @@ class RunFile:
 
     @classmethod
     def read(cls, path: Path) -> RunFile:
-        """The run in a file. Raises BadArgument if there is none."""
+        """Read a run.
+
+        Raises:
+            BadArgument: There is none in the file.
+        """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.pop("format") > FORMAT:
                 raise BadArgument(f"{path} was written by a newer Turpentine: update this one.")
-            return cls(path, **content)
+            return cls(**content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadArgument(
                 f"{path} does not tell of a run: choose another folder with --out, or replace it with --force."
             ) from error
 
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Add the time that a block takes to a phase's, also if the block is interrupted."""
-        start = monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = round(self.seconds.get(phase, 0) + monotonic() - start, 2)
-            self.save()
+    def finish(self, path: Path, edit: str, seconds: Mapping[str, float], results: Mapping[str, Any]) -> RunFile:
+        """Write what came out, and return the run. One that is finished already keeps its date.
 
-    def finish(self, results: Mapping[str, Any]) -> None:
-        """Note what came out. A run that is finished already keeps its date."""
-        self.results = dict(results)
-        self.finished = self.finished or _now()
-        self.save()
+        Args:
+            path: Of the file.
+            edit: The id of the edit.
+            seconds: What each phase took.
+            results: As JSON has them.
+        """
+        return replace(
+            self,
+            about={**self.about, "edit": edit},
+            finished=self.finished or _now(),
+            seconds={phase: round(value, 2) for phase, value in seconds.items()},
+            results=dict(results),
+        ).written(path)
 
-    def save(self) -> None:
-        """Write the file. Raises OSError as the file system does."""
-        content = {key: value for key, value in vars(self).items() if key != "path"}
-        with write_whole(self.path) as aside:
-            aside.write_text(json.dumps({"format": FORMAT, **content}, indent=2), encoding="utf-8")
+    def written(self, path: Path) -> RunFile:
+        """Write the file, whole or not at all, and return the run."""
+        with write_whole(path) as aside:
+            aside.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=2), encoding="utf-8")
+        return self
 
 
 def _now() -> str:

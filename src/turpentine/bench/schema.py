@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure
@@ -18,8 +18,7 @@ from turpentine.core.settings import field_types, range_of, speakable
 from turpentine.core.suggest import offer
 from turpentine.emoji.lexicon import world_concept
 from turpentine.judges import Judge
-
-Group = Literal["erased", "scene", "neighbour", "other", "object", "style", "colour", "work"]
+from turpentine.tasks.case_rules import CaseRule, FileSection
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class MethodEntry:
         """Such as "esd-x", or "esd-x steps=300"."""
         return " ".join([self.plugin.name, *(f"{key}={value}" for key, value in self.settings.items())])
 
-    def made(self, model: str) -> Any:
-        """The method. model: what `load` is told."""
+    def method_for(self, model: str) -> Any:
+        """Return the method with its defaults for a model; model: what `load` takes."""
         return replace(self.plugin.defaults(model), **self.settings)
 
 
@@ -48,7 +47,7 @@ class JudgeEntry:
     judge: Judge
 
 
-def _one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
+def one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
     """The name and the settings in `name` or `name: {setting: value}`."""
     if isinstance(value, str):
         return value, {}
@@ -60,17 +59,17 @@ def _one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
 
 
 def _method(value: Any) -> MethodEntry:
-    name, settings = _one_key(value, "method")
+    name, settings = one_key(value, "method")
     plugin = find(name, METHODS)
     return MethodEntry(plugin, {key: _setting(plugin, key, given) for key, given in settings.items()})
 
 
 def _setting(plugin: Plugin, key: str, value: Any) -> Any:
     """The value as the method's field has it."""
-    known = field_types(plugin.load())
-    if key not in known:
-        raise UnknownName(f"The method {plugin.name} has no setting {key!r}: {offer(key, known)}")
-    hint = speakable(known[key])
+    types = field_types(plugin.load())
+    if key not in types:
+        raise UnknownName(f"The method {plugin.name} has no setting {key!r}: {offer(key, types)}")
+    hint = speakable(types[key])
     if hint is None:
         raise BadArgument(f"The setting {key} of {plugin.name} cannot be written in a file.")
     try:
@@ -91,7 +90,7 @@ def _why(error: ValidationError) -> str:
 
 
 def _judge(value: Any) -> JudgeEntry:
-    name, settings = _one_key(value, "judge")
+    name, settings = one_key(value, "judge")
     return JudgeEntry(name, settings, judges.judge(name, **settings))
 
 
@@ -105,10 +104,10 @@ def _concept(value: Any) -> Concept:
         return world_concept(value)
     if not isinstance(value, dict):
         raise BadArgument(f"{value!r} is no concept: write a text in quotation marks, or text, kind, templates, keep.")
-    known = [each.name for each in fields(Concept)]
+    names = [each.name for each in fields(Concept)]
     for key in value:
-        if key not in known:
-            raise UnknownName(f"A concept has no {key!r}: {offer(key, known)}")
+        if key not in names:
+            raise UnknownName(f"A concept has no {key!r}: {offer(key, names)}")
     try:
         return TypeAdapter(Concept).validate_python(value)
     except ValidationError as error:
@@ -126,7 +125,7 @@ def _measure(value: Any) -> Measure:
     return Measure.parse(str(value))
 
 
-def _told(read: Callable[[Any], Any]) -> BeforeValidator:
+def _validated(read: Callable[[Any], Any]) -> BeforeValidator:
     """A validator whose error keeps its place in the file."""
 
     def validator(value: Any) -> Any:
@@ -138,13 +137,7 @@ def _told(read: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(validator)
 
 
-class Part(BaseModel):
-    """A part of a file: it has these keys and no others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-
-
-class Drawing(Part):
+class DrawSettings(FileSection):
     """How pictures are drawn; see `bench.Protocol`."""
 
     steps: Annotated[int, Field(ge=1)] = 20
@@ -155,65 +148,12 @@ class Drawing(Part):
     batch_size: Annotated[int, Field(ge=1)] = 16
 
 
-class WorldCases(Part):
-    """Cases of the emoji world: those groups of `bench.erasure_cases`."""
-
-    world: tuple[Group, ...]
-
-
-class PromptCases(Part):
-    """Prompts by template: for the concept, and for others, which are to be kept.
-
-    prompts: templates with {} where the name goes; "a {}" gives "an owl" too. of: the names; by default the bench's
-    concepts. column: the judge's column that should say the name. group: of the others.
-    """
-
-    prompts: tuple[str, ...] = Field(min_length=1)
-    of: tuple[str, ...] | None = None
-    column: str | None = None
-    group: Group = "other"
-
-
-class FileCases(Part):
-    """Prompts from a CSV file of the field's kind.
-
-    file: where. group: of its cases. concept: a column of the file that says what a row is of; rows that are of the
-    concept are in the group "erased". column: the judge's column that should say the same, or `wanted` in its place.
-    own_seeds, own_guidance: draw a row with the seed and the guidance scale that the file gives it. rows: take the
-    first ones only.
-    """
-
-    file: str
-    group: Group = "other"
-    concept: str | None = None
-    column: str | None = None
-    wanted: str | None = None
-    own_seeds: bool = False
-    own_guidance: bool = False
-    rows: int | None = Field(None, ge=1)
-
-
-KINDS: Mapping[str, type[Part]] = {"world": WorldCases, "prompts": PromptCases, "file": FileCases}
-"""The kinds of cases, by the key that tells which one it is."""
-
-
-def _kind(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else {}
-    return next((kind for kind in KINDS if kind in keys), None)
-
-
-Cases = Annotated[
-    Annotated[WorldCases, Tag("world")] | Annotated[PromptCases, Tag("prompts")] | Annotated[FileCases, Tag("file")],
-    Discriminator(_kind),
-]
-
-
-class BenchSpec(Part):
+class BenchSpec(FileSection):
     """A bench's file.
 
     title: of the table. about: what it shows. source: what it is a counterpart of, such as a paper's table.
     goal: what is wanted of the concepts: that pictures show them less, or more.
-    models: what `load` is told of each.
+    models: names or paths, as `load` takes them.
     concepts: erased one after the other; a list within the list is erased at once. concepts_from: a column of the file
         of prompts, in the place of `concepts`: whatever it names. kind: what sort of thing those are.
     methods, judges: names, or names with settings. measures: the table's numbers.
@@ -225,12 +165,12 @@ class BenchSpec(Part):
     source: str = ""
     goal: Goal = "erase"
     models: tuple[str, ...] = Field(min_length=1)
-    concepts: tuple[Annotated[tuple[Concept, ...], _told(_concepts)], ...] = ()
+    concepts: tuple[Annotated[tuple[Concept, ...], _validated(_concepts)], ...] = ()
     concepts_from: str | None = None
     kind: Kind = "object"
-    methods: tuple[Annotated[MethodEntry, _told(_method)], ...] = ()
-    judges: tuple[Annotated[JudgeEntry, _told(_judge)], ...] = ()
-    measures: tuple[Annotated[Measure, _told(_measure)], ...] = (Measure("rate", "hit", "higher"),)
-    drawing: Drawing = Drawing()
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _told(_seeds)] = tuple(range(8))
-    cases: tuple[Cases, ...] = Field(min_length=1)
+    methods: tuple[Annotated[MethodEntry, _validated(_method)], ...] = ()
+    judges: tuple[Annotated[JudgeEntry, _validated(_judge)], ...] = ()
+    measures: tuple[Annotated[Measure, _validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
+    drawing: DrawSettings = DrawSettings()
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _validated(_seeds)] = tuple(range(8))
+    cases: tuple[CaseRule, ...] = Field(min_length=1)

@@ -14,10 +14,10 @@ from turpentine.bench.metrics import NOTHING, Goal, Measure
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
 from turpentine.judges.collapse import collapse
-from turpentine.runs.edit_store import Made
+from turpentine.runs.edit_store import EditRecord
 from turpentine.runs.plan import Plan
-from turpentine.runs.specs import Cell, Recipe
-from turpentine.tasks.groups import GROUPS
+from turpentine.runs.specs import Condition, EditSpec
+from turpentine.tasks.groups import GROUPS, SUMMARIES
 
 SCHEMA: Mapping[str, Any] = {
     "cell": pl.String,
@@ -30,6 +30,7 @@ SCHEMA: Mapping[str, Any] = {
     "better": pl.String,
     "pictures": pl.Int64,
     "hits": pl.Int64,
+    "judged": pl.Int64,
     "value": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
@@ -47,28 +48,38 @@ SCHEMA: Mapping[str, Any] = {
 
 HITS = Measure("rate", "hit", "higher")
 
+NO_HIT = pl.lit(None, dtype=pl.Boolean)
+
+OTHERS, ALL = "others", "all"
+"""Rows that are no group's: of what is of the concept's kind and is to stay, and of all pictures, each once."""
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """Numbers of one protocol, a row for each line, group of cases and measure, and for each label of the group.
 
-    rows, as in SCHEMA:
-        cell: the line's id in the results. model: what `load` is told. method: what people call it, "" for the unedited
-            model. concept: what is erased; several are joined by ", ".
-        group: one of `groups.GROUPS`. label: of the cases, "" for the row of the whole group.
-        measure: what the value is, such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1.
-        better: "lower", "higher", or null where neither is.
-        pictures: that the value is of. hits: of a rate, null for another measure.
-        value, low, high: with a 95 % interval; null where there is nothing to measure, the ends also where no interval
-            can be given.
-        diff, diff_low, diff_high: value minus that of the unedited model on the same cases and seeds, by pairs; null in
-            the unedited model's own rows.
-        broken: rate of blank pictures and noise. collapsed: share of prompts whose pictures are alike for all seeds;
-            null where that was not looked for. errors: pictures that could not be drawn or judged.
-        protocol: digest of what makes the numbers comparable, a key of `protocols`.
-        seconds, bytes: that making the edit took, and of its file; null without an edit.
-    title: of the table. protocols: the facts behind each digest. A table holds one protocol only, in which nothing but
-        the cases may differ, and these from concept to concept only.
+    Nothing but the cases may differ in the protocol of a table, and these from concept to concept only.
+
+    Attributes:
+        rows: With the columns of SCHEMA:
+            cell: the line's id in the results. model: as `load` takes it. method: what people call it, "" for the
+                unedited model. concept: what is erased; several are joined by ", ".
+            group: one of `groups.GROUPS`, or OTHERS or ALL in a table with summaries. label: of the cases, "" for the
+                row of the whole group.
+            measure: what the value is, such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1.
+            better: "lower", "higher", or null where neither is.
+            pictures: of the cases. judged: of those, the ones that the value is of. hits: of a rate, null for another
+                measure.
+            value, low, high: with a 95 % interval; null where there is nothing to measure, the ends also where no
+                interval can be given.
+            diff, diff_low, diff_high: value minus that of the unedited model on the same cases and seeds, by pairs;
+                null in the unedited model's own rows.
+            broken: rate of blank pictures and noise. collapsed: share of prompts whose pictures are alike for all
+                seeds; null where that was not measured. errors: pictures that could not be drawn or judged.
+            protocol: digest of what makes the numbers comparable, a key of `protocols`.
+            seconds, bytes: that making the edit took, and of its file; null without an edit.
+        title: Of the table.
+        protocols: The facts behind each digest.
     """
 
     rows: pl.DataFrame
@@ -78,30 +89,40 @@ class Table:
     @cached_property
     def groups(self) -> pl.DataFrame:
         """The rows of whole groups."""
-        return self.rows.filter(pl.col("label") == "")
+        return self.rows.filter((pl.col("label") == "") & pl.col("group").is_in(list(GROUPS)))
 
 
 def tabulate(
     plan: Plan,
     results: pl.DataFrame,
-    made: Callable[[Recipe], Made | None],
+    edit_entry: Callable[[EditSpec], EditRecord | None],
     *,
     title: str = "",
     measures: Sequence[Measure] = (HITS,),
     goal: Goal = "erase",
+    summaries: bool = False,
 ) -> Table:
-    """The table of a bench's results.
+    """Count the results of a plan.
 
-    results: as `results.parquet` has them. made: tells what became of a recipe, such as `store.changes.made`.
-    Raises BadArgument if lines are of different protocols, and says in what they differ.
+    Args:
+        plan: The lines of the table.
+        results: As `results.parquet` has them.
+        edit_entry: Returns what became of a edit spec, such as `store.edits.record`.
+        title: Of the table.
+        measures: What is computed of each group of cases.
+        goal: Whether pictures are to show the concepts less, or more.
+        summaries: Add a row for the only label of a group, for `OTHERS` and for `ALL`.
+
+    Raises:
+        BadArgument: Lines are of different protocols; it says in what they differ.
     """
-    check_one_protocol([(cell.concept, cell.comparable) for cell in plan.cells])
+    check_one_protocol([(condition.concept, condition.comparable) for condition in plan.conditions])
     rows = [
-        {**_about(cell, made), **part}
-        for cell, own, base in _paired(plan, results)
-        for part in _parts(own, base, measures, goal)
+        {**_about(condition, edit_entry), **part}
+        for condition, own, base in _paired(plan, results)
+        for part in _parts(own, base, measures, goal, summaries)
     ]
-    protocols = {digest(cell.comparable): cell.comparable for cell in plan.cells}
+    protocols = {digest(condition.comparable): condition.comparable for condition in plan.conditions}
     return Table(pl.DataFrame(rows, schema=SCHEMA), title, protocols)
 
 
@@ -128,16 +149,18 @@ def check_one_protocol(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> No
     for facts in plain[1:]:
         differing = [key for key in facts if key != "cases" and facts[key] != plain[0].get(key)]
         if differing:
-            told = ", ".join(f"{key} ({_short(plain[0].get(key))} and {_short(facts[key])})" for key in differing)
-            raise BadArgument(f"Lines of different protocols cannot stand in one table; they differ in {told}.")
+            differences = ", ".join(
+                f"{key} ({_short(plain[0].get(key))} and {_short(facts[key])})" for key in differing
+            )
+            raise BadArgument(f"Lines of different protocols cannot stand in one table; they differ in {differences}.")
 
 
 def _check_cases(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    asked: dict[str, str] = {}
+    cases_of: dict[str, str] = {}
     for concept, facts in protocols:
-        if asked.setdefault(concept, facts["cases"]) != facts["cases"]:
+        if cases_of.setdefault(concept, facts["cases"]) != facts["cases"]:
             raise BadArgument(
-                f"Lines about {concept or 'no concept'} were asked for different prompts ({asked[concept][:8]} and "
+                f"Lines about {concept or 'no concept'} were asked for different prompts ({cases_of[concept][:8]} and "
                 f"{facts['cases'][:8]}): a rate of easier ones would look like a better method, so give each its table."
             )
 
@@ -152,41 +175,54 @@ def _by_name(judges: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {judge["name"]: f"{judge['revision'][:12]} {digest(judge['settings'])[:8]}" for judge in judges}
 
 
-def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Cell, pl.DataFrame, pl.DataFrame | None]]:
+def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Condition, pl.DataFrame, pl.DataFrame | None]]:
     """Each line with its rows, and, if it is of an edit, those of the unedited model on the same cases.
 
     The same cases and seeds give rows in the same order.
     """
     parts = results.partition_by("cell", as_dict=True, maintain_order=True)
-    for cell in plan.cells:
-        base = parts.get((replace(cell, recipe=None).id,)) if cell.recipe else None
-        yield cell, parts[cell.id,], base
+    for condition in plan.conditions:
+        base = parts.get((replace(condition, edit_spec=None).id,)) if condition.edit_spec else None
+        yield condition, parts[condition.id,], base
 
 
-def _about(cell: Cell, made: Callable[[Recipe], Made | None]) -> dict[str, Any]:
-    edit = made(cell.recipe) if cell.recipe else None
+def _about(condition: Condition, edit_entry: Callable[[EditSpec], EditRecord | None]) -> dict[str, Any]:
+    edit = edit_entry(condition.edit_spec) if condition.edit_spec else None
     return {
-        "cell": cell.id,
-        "model": cell.source.load,
-        "method": cell.method,
-        "concept": cell.concept,
-        "protocol": digest(cell.comparable),
+        "cell": condition.id,
+        "model": condition.source.load,
+        "method": condition.method,
+        "concept": condition.concept,
+        "protocol": digest(condition.comparable),
         "seconds": edit.seconds if edit else None,
         "bytes": edit.bytes if edit else None,
     }
 
 
 def _parts(
-    own: pl.DataFrame, base: pl.DataFrame | None, measures: Sequence[Measure], goal: Goal
+    own: pl.DataFrame, base: pl.DataFrame | None, measures: Sequence[Measure], goal: Goal, summaries: bool
 ) -> Iterator[dict[str, Any]]:
-    """The numbers of each group, and of its labels if there are several, in the groups' order."""
+    """Yield the numbers of each group and of its labels, groups in their own order; then those of the summaries."""
     for group in sorted(own["group"].unique(), key=list(GROUPS).index):
         is_in = own["group"] == group
         labels = own.filter(is_in)["label"].unique(maintain_order=True).to_list()
-        for label in ["", *(labels if len(labels) > 1 else [])]:
+        for label in ["", *(labels if summaries or len(labels) > 1 else [])]:
             chosen = is_in & (own["label"] == label) if label else is_in
-            rows, before = own.filter(chosen), None if base is None else base.filter(chosen)
-            yield from _numbers(group, label, rows, before, measures, goal)
+            yield from _numbers(group, label, *_both(own, base, chosen), measures, goal)
+    if summaries:
+        kin = own["group"].is_in(SUMMARIES[OTHERS])
+        if kin.any():
+            yield from _numbers(OTHERS, "", *_both(own, base, kin), measures, goal)
+        each_once = own.select(pl.struct("prompt", "seed").is_first_distinct()).to_series()
+        # Cases that share a picture want different things of it, which have no common rate.
+        rows, before = _both(own, base, each_once)
+        before = None if before is None else before.with_columns(hit=NO_HIT)
+        yield from _numbers(ALL, "", rows.with_columns(hit=NO_HIT), before, measures, goal)
+
+
+def _both(own: pl.DataFrame, base: pl.DataFrame | None, chosen: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The chosen rows of a line, and of the unedited model's, which are in the same order."""
+    return own.filter(chosen), None if base is None else base.filter(chosen)
 
 
 def _numbers(
@@ -206,9 +242,9 @@ def _numbers(
 
 def _state(rows: pl.DataFrame, base: pl.DataFrame | None) -> dict[str, Any]:
     """Is what was drawn sound?"""
-    drawn = rows.filter(pl.col("error").is_null())
+    sound = rows.filter(pl.col("error").is_null())
     return {
-        "broken": drawn["broken"].is_not_null().mean() if "broken" in rows.columns else None,
+        "broken": sound["broken"].is_not_null().mean() if "broken" in rows.columns else None,
         "collapsed": collapse(rows, base)["collapsed"].mean() if "thumbnail" in rows.columns else None,
-        "errors": len(rows) - len(drawn),
+        "errors": len(rows) - len(sound),
     }

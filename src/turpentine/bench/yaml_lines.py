@@ -31,13 +31,13 @@ class Document:
 
     def place(self, path: Sequence[str | int]) -> str:
         """Where a value was read, such as "objects.yaml, line 3"; that of what it is in, if it is not there itself."""
-        known = tuple(path)
-        while known and known not in self.places:
-            known = known[:-1]
-        if known not in self.places:
+        above = tuple(path)
+        while above and above not in self.places:
+            above = above[:-1]
+        if above not in self.places:
             return self.name
-        found = self.places[known]
-        return found if found.startswith("--") else f"{self.name}, {found}"
+        place = self.places[above]
+        return place if place.startswith("--") else f"{self.name}, {place}"
 
 
 def read_yaml(text: str, name: str) -> Document:
@@ -107,18 +107,18 @@ def put(document: Document, key: str, value: Any) -> None:
 
     Raises BadArgument where something is in the way.
     """
-    said = f"--set {key}"
+    option = f"--set {key}"
     *way, last = _parts(key)
     inside: Any = document.value
     for part in way:
-        inside = _step(inside, part, said)
+        inside = _step(inside, part, option)
     if not _has_room(inside, last):
-        raise BadArgument(f"{said}: there is nothing that {last!r} could be set in.")
+        raise BadArgument(f"{option}: there is nothing that {last!r} could be set in.")
     inside[last] = value
     path = (*way, last)
-    for known in [known for known in document.places if known[: len(path)] == path]:
-        del document.places[known]
-    document.places[path] = said
+    for below in [each for each in document.places if each[: len(path)] == path]:
+        del document.places[below]
+    document.places[path] = option
 
 
 def _has_room(inside: Any, part: str | int) -> bool:
@@ -135,9 +135,9 @@ def _parts(key: str) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in parts]
 
 
-def _step(inside: Any, part: str | int, said: str) -> Any:
+def _step(inside: Any, part: str | int, option: str) -> Any:
     if isinstance(inside, dict) and isinstance(part, str):
         return inside.setdefault(part, {})
     if isinstance(inside, list) and isinstance(part, int) and part < len(inside):
         return inside[part]
-    raise BadArgument(f"{said}: there is no {part!r} there.")
+    raise BadArgument(f"{option}: there is no {part!r} there.")

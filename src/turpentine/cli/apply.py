@@ -62,9 +62,9 @@ def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) ->
         raise BadArgument(f"An edit's file holds one edit and not {len(edits)}: write one after another.")
     if form != "lora" and rank is not None:
         raise BadArgument("Only a LoRA has a rank: give --to lora with it, or leave out --rank.")
-    from turpentine.edits.formats.pipeline import refuse_taken
+    from turpentine.edits.formats.pipeline import refuse_existing
 
-    refuse_taken(out, an_empty_folder_is_free=form == "folder")
+    refuse_existing(out, allow_empty_folder=form == "folder")
     return form
 
 
@@ -95,7 +95,7 @@ def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int) -> di
     from turpentine.edits import LoRA
 
     with shown("Fitting the LoRA", "weights") as progress:
-        lora = LoRA.of(model, edits, rank=rank, progress=progress)
+        lora = LoRA.from_edits(model, edits, rank=rank, progress=progress)
     lora.save(out)
     return _facts(lora)
 
@@ -105,7 +105,7 @@ def _facts(lora: LoRA) -> dict[str, Any]:
         "rank": lora.rank,
         "residual": lora.residual,
         "residuals": dict(lora.residuals),
-        "left_out": list(lora.left_out),
+        "omitted": list(lora.omitted),
     }
 
 
@@ -123,11 +123,11 @@ def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, told: dict[
 def _say_residuals(told: dict[str, Any]) -> None:
     """How much of the change is not in the LoRA, and in which layers most is lost."""
     say(f"\nIt leaves out {_share(told['residual'])} of the change, as a norm; the layers that lose most:\n")
-    layers = {name: residual for name, residual in told["residuals"].items() if name not in told["left_out"]}
+    layers = {name: residual for name, residual in told["residuals"].items() if name not in told["omitted"]}
     worst = sorted(layers.items(), key=lambda item: -item[1])[:_WORST]
     show_table(("left out", "weight"), [(_share(residual), name) for name, residual in worst])
-    if told["left_out"]:
-        say(f"\nNo LoRA can hold {len(told['left_out'])} of the weights that change: biases, norms or embeddings.")
+    if told["omitted"]:
+        say(f"\nNo LoRA can hold {len(told['omitted'])} of the weights that change: biases, norms or embeddings.")
 
 
 def _share(residual: float) -> str:

@@ -5,39 +5,32 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from functools import partial, update_wrapper
-from math import log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
 
 from turpentine.cli.help_text import with_help
-from turpentine.cli.options import Json, ModelChoice
+from turpentine.cli.options import Flat, Json, ModelChoice
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table, warn
-from turpentine.core.atomic_files import safe_name
+from turpentine.cli.work_options import WorkChoice, exit_code
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import duration, file_size
+from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench.file import Bench
     from turpentine.bench.table import Table
-    from turpentine.runs.estimate import Expected
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
-    from turpentine.runs.specs import Source
-    from turpentine.runs.store import Store
 
-FAILED = 1
 PHASES = {
     "edits": ("Edits", "edits"),
     "edit": ("Making an edit", "units"),
     "pictures": ("Drawing and judging", "pictures"),
 }
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 Flag = Parameter(negative=(), show_default=False)
 
@@ -51,12 +44,10 @@ def bench(
     out: Path | None = None,
     seeds: str | None = None,
     changes: Annotated[tuple[str, ...], Parameter(name="--set", metavar="KEY=VALUE", show_default=False)] = (),
+    work: Annotated[WorkChoice, Flat] = WorkChoice(),
     backend: Literal["local", "ray"] = "local",
-    workers: PositiveInt = 1,
-    threads: PositiveInt | None = None,
     address: str | None = None,
     worker: Annotated[bool, Flag] = False,
-    retry: Annotated[bool, Flag] = False,
     device: str | None = None,
     dtype: Literal["fp32", "fp16", "bf16"] | None = None,
     line: Annotated[str, Parameter(parse=False)] = "",
@@ -75,43 +66,59 @@ def bench(
     changes: another value for a key of the file, such as drawing.steps=30 or "methods=[esd-x, uce]"; may be given
     several times.
     backend: local, on this machine; or ray, on a Ray cluster.
-    workers: processes, or actors of the cluster; one a GPU.
-    threads: of each worker on a CPU; by default as many as there are cores, however many workers share them. The last
-    bits of the numbers depend on it.
     address: of a Ray cluster that runs already.
     worker: join the work on the folder --out as one more process, also from another machine.
-    retry: try again what could not be drawn or judged.
     device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
     dtype: number format of the models' weights; fp16 by default on CUDA, fp32 elsewhere.
     """
     if shipped:
-        _list_shipped(json)
-        return 0
+        return _list_shipped(json)
     if worker:
         return _join(out)
     with busy("Reading the bench"):
-        chosen = _load(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])])
-    _say_downloads(chosen)
-    folder = out or Path("runs") / safe_name(chosen.name)
-    plan = chosen.plan(lambda model: _source(model, device, dtype))
+        chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])])
+
+    from turpentine.runs import backends
+    from turpentine.runs.specs import ModelSpec
+    from turpentine.runs.store import Store
+
+    # Models are loaded again where they draw.
+    plan = chosen.plan(lambda name: ModelSpec.of(ModelChoice(name, device, dtype).load(), name, device))
+    store = Store(out or Path("runs") / safe_name(chosen.name))
     if dry_run:
-        _tell_plan(_expected(plan, folder), plan, folder, json)
-        return 0
-    store = _store(folder, retry)
-    results = _run(plan, store, backend=backend, workers=workers, threads=threads, address=address)
+        return _show_estimate(plan, store.folder, json)
+    if work.retry:
+        store.forget_errors()
+    with Phases(PHASES) as progress:
+        results = backends.run(
+            plan,
+            store,
+            backend=backend,
+            workers=work.workers,
+            threads=work.threads,
+            address=address,
+            progress=progress,
+        )
     table = chosen.table(plan, results, store)
     with busy("Writing the report"):
-        files = _write(table, results, plan, store, line)
-    return _tell(table, results, files, json)
+        from turpentine.report.card import write_model_cards
+        from turpentine.report.table_files import write_table
+        from turpentine.report.table_page import write_bench_report
+
+        page = write_bench_report(table, results, plan, store, command=line)
+        cards = write_model_cards(table, results, plan, store)
+        files = [results.path, *write_table(table, store.folder), cards, page]
+    _show_table(table, results, files, json)
+    return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
 
 
 def with_line(tokens: Sequence[str]) -> Callable[..., int]:
-    """The command, which then knows the line that it was called by."""
+    """Return the command with the line that it was called by."""
     command = partial(with_help(bench), line=shlex.join(["turpentine", "bench", *tokens]))
     return update_wrapper(command, bench)
 
 
-def _list_shipped(json: bool) -> None:
+def _list_shipped(json: bool) -> int:
     from turpentine.bench import file as bench_file
     from turpentine.bench.yaml_lines import read_yaml
 
@@ -124,19 +131,25 @@ def _list_shipped(json: bool) -> None:
         say_json(rows)
     else:
         show_table(("name", "what it shows", "counterpart of"), [tuple(row.values()) for row in rows])
+    return 0
 
 
-def _load(file: str | None, changes: Sequence[str]) -> Bench:
+def _read(file: str | None, overrides: Sequence[str]) -> Bench:
+    """Read a bench's file, and say what will be fetched for its judges."""
     if file is None:
         raise BadArgument("There is no bench to run: give a file, or a name of turpentine bench --list.")
-    from turpentine.bench import file as bench_file
+    from turpentine.bench.file import load
 
-    chosen = bench_file.load(file, changes)
-    _ = chosen.measures, chosen.asked  # what is wrong in them is said before a model is loaded
+    chosen = load(file, overrides)
+    _ = chosen.measures, chosen.cases_by_concepts  # what is wrong in them is said before a model is loaded
+    for judge in (entry.judge for entry in chosen.spec.judges):
+        if judge.download:
+            warn(f"The judge {judge.name} needs {judge.download}: it is fetched now.")
     return chosen
 
 
 def _join(out: Path | None) -> int:
+    """Work on a bench that another process has begun."""
     if out is None:
         raise BadArgument("A worker needs the folder of a bench: give it with --out.")
     from turpentine.runs import backends
@@ -146,81 +159,49 @@ def _join(out: Path | None) -> int:
     return 0
 
 
-def _say_downloads(chosen: Bench) -> None:
-    for judge in (entry.judge for entry in chosen.spec.judges):
-        if judge.download:
-            warn(f"The judge {judge.name} needs {judge.download}: it is fetched now.")
-
-
-def _source(model: str, device: str | None, dtype: Any) -> Source:
-    """Which model that is; it is loaded again where it draws."""
-    from turpentine.runs.specs import Source
-
-    return Source.of(ModelChoice(model, device, dtype).load(), model, device)
-
-
-def _expected(plan: Plan, folder: Path) -> Expected:
+def _show_estimate(plan: Plan, folder: Path, json: bool) -> int:
+    """Show what a run would do, and how long it may take."""
     from turpentine.runs.estimate import estimate
     from turpentine.runs.store import Store
 
     with busy("Trying how long it takes"):
-        return estimate(plan, Store(folder))
-
-
-def _store(folder: Path, retry: bool) -> Store:
-    from turpentine.runs.store import Store
-
-    store = Store(folder)
-    if retry:
-        store.forget_errors()
-    return store
-
-
-def _run(plan: Plan, store: Store, **where: Any) -> Results:
-    from turpentine.runs import backends
-
-    with Phases(PHASES) as progress:
-        return backends.run(plan, store, progress=progress, **where)
-
-
-def _write(table: Table, results: Results, plan: Plan, store: Store, line: str) -> list[Path]:
-    from turpentine.report.bench import write_bench_report
-    from turpentine.report.bench_card import write_model_cards
-    from turpentine.report.bench_files import write_table
-
-    page = write_bench_report(table, results, plan, store, command=line)
-    cards = write_model_cards(table, results, plan, store)
-    return [results.path, *write_table(table, store.folder), cards, page]
-
-
-def _tell(table: Table, results: Results, files: Sequence[Path], json: bool) -> int:
-    """Show the table, and give the exit code."""
+        expected = estimate(plan, Store(folder))
+    counts = plan.counts
     if json:
-        say_json(_as_json(table, results, files))
-    else:
-        _show(table, files)
-    if not results.errors:
+        say_json({"whole": asdict(counts), "left": asdict(expected), "out": str(folder)})
         return 0
-    warn(
-        f"{results.errors} of {results.rows} rows could not be drawn or judged, the first one because: "
-        f"{results.first_error} The same command with --retry tries them again."
-    )
-    return FAILED
+    pictures_take = f"about {duration(expected.seconds)} and {file_size(round(expected.bytes))}"
+    edits_take = "for a time that is not known" if expected.edits else ""
+    if expected.edits and expected.edit_seconds is not None and expected.edit_bytes is not None:
+        size = file_size(round(expected.edit_bytes))
+        edits_take = f"about {duration(expected.edit_seconds)} and {size}, as those that are made"
+    rows = [
+        ("lines of the table", counts.conditions, ""),
+        ("pictures", counts.distinct, f"{counts.shared_pictures} more are shared"),
+        ("edits", counts.edits, f"{counts.shared_edits} more are shared"),
+        ("judgements", counts.judged, ""),
+        ("pictures left to draw", expected.pictures, pictures_take),
+        ("edits left to make", expected.edits, edits_take),
+    ]
+    show_table(("", "", ""), rows)
+    say(f"\nThe estimate is by {expected.basis}, for one worker. The folder would be {plain(str(folder))}.")
+    return 0
 
 
-def _as_json(table: Table, results: Results, files: Sequence[Path]) -> dict[str, Any]:
-    return {
-        "title": table.title,
-        "rows": table.rows.to_dicts(),
-        "protocols": dict(table.protocols),
-        "errors": results.errors,
-        "sha256": results.sha256,
-        "files": [str(path) for path in files],
-    }
-
-
-def _show(table: Table, files: Sequence[Path]) -> None:
-    from turpentine.report.bench_board import board, protocol_line
+def _show_table(table: Table, results: Results, files: Sequence[Path], json: bool) -> None:
+    if json:
+        say_json(
+            {
+                "title": table.title,
+                "rows": table.rows.to_dicts(),
+                "protocols": dict(table.protocols),
+                "errors": results.errors,
+                "sha256": results.sha256,
+                "files": [str(path) for path in files],
+            }
+        )
+        return
+    from turpentine.report.board import board, protocol_line
 
     shown = board(table)
     say(plain(table.title) + "\n")
@@ -228,39 +209,3 @@ def _show(table: Table, files: Sequence[Path]) -> None:
     say(f"\n{plain(protocol_line(table))}\n")
     for path in files:
         say(plain(str(path)))
-
-
-def _tell_plan(expected: Expected, plan: Plan, folder: Path, json: bool) -> None:
-    """What a run would do."""
-    counts = plan.counts
-    if json:
-        say_json({"whole": asdict(counts), "left": asdict(expected), "out": str(folder)})
-        return
-    rows = [
-        ("lines of the table", counts.cells, ""),
-        ("pictures", counts.drawn, f"{counts.shared_pictures} more are shared"),
-        ("edits", counts.edits, f"{counts.shared_edits} more are shared"),
-        ("judgements", counts.judged, ""),
-        ("pictures left to draw", expected.pictures, f"about {_time(expected.seconds)} and {_size(expected.bytes)}"),
-        ("edits left to make", expected.edits, _edits_take(expected)),
-    ]
-    show_table(("", "", ""), rows)
-    say(f"\nThe estimate is by {expected.basis}, for one worker. The folder would be {plain(str(folder))}.")
-
-
-def _edits_take(expected: Expected) -> str:
-    if not expected.edits:
-        return ""
-    if expected.edit_seconds is None or expected.edit_bytes is None:
-        return "for a time that is not known"
-    return f"about {_time(expected.edit_seconds)} and {_size(expected.edit_bytes)}, as those that are made"
-
-
-def _time(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
-
-
-def _size(count: float) -> str:
-    """Bytes as people have them."""
-    power = min(int(log10(max(count, 1)) // 3), len(_UNITS) - 1)
-    return f"{count / 1000**power:.3g} {_UNITS[power]}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.imaging import paste_rows
+from turpentine.core.safe_text import one_line
 
 SHEET = "contact-sheet.png"
 """The name of its file."""

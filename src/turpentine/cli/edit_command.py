@@ -1,10 +1,10 @@
-"""What `erase` and `amplify` share: a method is run for concepts, what came of it is measured, told and reported."""
+"""What `erase` and `amplify` share: a method is run for concepts, and what changed is measured, shown and reported."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
@@ -15,17 +15,20 @@ from cyclopts import Group, Parameter
 from turpentine.cli.edit_summary import as_json, show_outcome
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import with_help
-from turpentine.cli.options import ModelChoice, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import NO_JUDGE, ModelChoice, judge_called, parse_seeds, warn_of_unknown_words
 from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.terminal import say_json
+from turpentine.cli.terminal import say_json, warn
+from turpentine.cli.work_options import WorkChoice, exit_code, named_settings
 from turpentine.concepts import Concept, Kind
-from turpentine.core.atomic_files import safe_name
 from turpentine.core.errors import EmptyConcept
 from turpentine.core.plugins import find
+from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench import ErasureResult
     from turpentine.bench.metrics import Goal
+    from turpentine.judges import Judge
+    from turpentine.models import Model
 
 DOING = {"erase": "Erasing", "amplify": "Amplifying"}
 
@@ -37,6 +40,10 @@ class RunChoice:
 
     out: the folder for the edit, the results and the report; runs/CONCEPT-METHOD by default.
     seeds: of the pictures for each prompt before and after, such as 0-7,9.
+    by: who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several times.
+    clip tells the concept from its neighbours; none is nobody. By default the emoji world's judge for its own models,
+    and clip for others if its weights are here.
+    measure: another number to count, such as "fid of features"; may be given several times.
     kind: what sort of thing it is; what the emoji world says, or object, by default.
     keep: another concept to measure as one that must not change; may be given several times.
     force: put this run in the place of another one in the folder.
@@ -44,37 +51,48 @@ class RunChoice:
 
     out: Path | None = None
     seeds: str = "0-7"
+    by: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
+    measure: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     kind: Kind | None = None
     keep: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     force: Annotated[bool, Parameter(negative=(), show_default=False)] = False
 
 
-def pursue(
+def run_command(
     goal: Goal,
     concepts: Sequence[str],
     method: str,
     choice: RunChoice,
+    work: WorkChoice,
     source: ModelChoice,
     settings: Any,
     line: str,
     json: bool,
-) -> None:
-    """Do what a command line asks for, and tell what came of it. Raises EmptyConcept for no concept."""
+) -> int:
+    """Do what a command line of `erase` or `amplify` asks for, show what changed, and return the exit code.
+
+    Raises:
+        EmptyConcept: There is no concept.
+    """
     if not concepts:
         raise EmptyConcept(f"There is no concept to {goal}: name one, such as turpentine {goal} church.")
-    wanted = [_concept(text, choice) for text in concepts]
+    texts = [_concept(text, choice) for text in concepts]
     chosen = find(method, goal).defaults(source.model)
+    chosen = with_flags(chosen, settings) if settings else chosen
     folder = choice.out or Path("runs") / safe_name("-".join([*concepts, method]))
-    result = _run(goal, source, with_flags(chosen, settings) if settings else chosen, wanted, folder, choice)
+    result = _run(goal, source, chosen, texts, folder, choice, work)
     with busy("Writing the report"):
-        _report(result, line)
+        from turpentine.report import write_report
+
+        write_report(result, command=line)
     if json:
         say_json(as_json(result))
     else:
         show_outcome(result, source.model)
+    return exit_code(result.errors.to_list(), len(result.rows))
 
 
-def with_settings(command: Callable[..., None], default: str, tokens: Sequence[str]) -> Callable[..., None]:
+def with_settings(command: Callable[..., int], default: str, tokens: Sequence[str]) -> Callable[..., int]:
     """The command with the settings of the method, and the defaults for the model, that the tokens ask for.
 
     default: the method where they name none.
@@ -83,8 +101,8 @@ def with_settings(command: Callable[..., None], default: str, tokens: Sequence[s
     chosen = find(name, command.__name__).defaults(_option(tokens, "--model", ModelChoice.model))
 
     @wraps(command)
-    def fitted(*args: Any, **kwargs: Any) -> None:
-        command(*args, line=shlex.join(["turpentine", command.__name__, *tokens]), **kwargs)
+    def fitted(*args: Any, **kwargs: Any) -> int:
+        return command(*args, line=shlex.join(["turpentine", command.__name__, *tokens]), **kwargs)
 
     group = Group(f"Settings of {name}", sort_key=1)
     flags = Parameter(name="*", group=group)
@@ -104,18 +122,26 @@ def _option(tokens: Sequence[str], name: str, default: str) -> str:
 
 
 def _concept(text: str, choice: RunChoice) -> Concept:
-    from turpentine.bench import world_concept
+    from turpentine.tasks.erasure_cases import named_concept
 
-    found = Concept(text, choice.kind) if choice.kind else world_concept(text)
-    return replace(found, keep=choice.keep)
+    concept = Concept(text, choice.kind) if choice.kind else named_concept(text)
+    return replace(concept, keep=choice.keep)
 
 
 def _run(
-    goal: Goal, source: ModelChoice, method: Any, concepts: Sequence[Concept], folder: Path, choice: RunChoice
+    goal: Goal,
+    source: ModelChoice,
+    method: Any,
+    concepts: Sequence[Concept],
+    folder: Path,
+    choice: RunChoice,
+    work: WorkChoice,
 ) -> ErasureResult:
     from turpentine.bench import Protocol, run_erasure
+    from turpentine.bench.metrics import Measure
 
-    seeds = tuple(parse_seeds(choice.seeds))
+    protocol = Protocol(seeds=tuple(parse_seeds(choice.seeds)))
+    measures = [Measure.parse(text) for text in choice.measure]
     model = source.load()
     warn_of_unknown_words(model, [concept.text for concept in concepts])
     phases = {
@@ -123,20 +149,46 @@ def _run(
         "before": ("Drawing before", "pictures"),
         "after": ("Drawing after", "pictures"),
     }
+    judges = _judges(choice.by, model, concepts)
     with Phases(phases) as progress:
         return run_erasure(
             model,
             method,
             concepts,
             folder,
-            protocol=Protocol(seeds=seeds),
+            protocol=protocol,
+            judges=judges,
+            measures=measures,
             goal=goal,
             force=choice.force,
             progress=progress,
+            **asdict(work),
         )
 
 
-def _report(result: ErasureResult, line: str) -> None:
-    from turpentine.report import write_report
+def _judges(by: Sequence[str], model: Model, concepts: Sequence[Concept]) -> list[Judge]:
+    """Make the judges of `--by`, or the default one; say what is fetched for them, or that nobody judges."""
+    from turpentine.bench.erasure_judges import default_judge, zero_shot_judge
 
-    write_report(result, command=line)
+    if by:
+        return [_judge(*named_settings(text), model, concepts) for text in by if text != NO_JUDGE]
+    judge = default_judge(model, concepts)
+    if judge is None:
+        warn(
+            "Nobody judges these pictures, so there will be no rates: CLIP can, and --by clip fetches "
+            f"{zero_shot_judge(concepts).download}."
+        )
+    return [judge] if judge else []
+
+
+def _judge(name: str, settings: Mapping[str, Any], model: Model, concepts: Sequence[Concept]) -> Judge:
+    """Make one judge; "clip" is the one that tells the concepts from their neighbours."""
+    from turpentine.bench.erasure_judges import is_world_model, zero_shot_judge
+
+    if name != "clip":
+        return judge_called(name, **settings)
+    towers = {"model": "emoji"} if is_world_model(model) else {}
+    judge = zero_shot_judge(concepts, **{**towers, **settings})
+    if judge.download:
+        warn(f"The judge clip needs to fetch {judge.download}")
+    return judge

@@ -1,4 +1,4 @@
-"""What `turpentine erase` and `turpentine amplify` tell at their end: a table, the files, and how to use the edit."""
+"""What `turpentine erase` and `turpentine amplify` show at their end: tables, the files, and how to use the edit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from turpentine.cli.terminal import plain, say, show_table
 from turpentine.core.formatting import points_with_span, with_span
 
 if TYPE_CHECKING:
-    from turpentine.bench import Change, Difference, ErasureResult, Rate
+    from turpentine.bench import Difference, Effect, ErasureResult, Rate
+    from turpentine.bench.lines import Number
 
 _HEADLINE = ("erased", "scenes", "others")
 
@@ -21,8 +22,10 @@ def as_json(result: ErasureResult) -> dict[str, Any]:
         "concepts": [concept.text for concept in result.concepts],
         "method": result.edit.provenance.title,
         "edit": result.edit.id,
-        "summary": {called(name, result.goal): change for name, change in result.comparison.to_json().items()},
-        "labels": [{**row, "group": called(row["group"], result.goal)} for row in result.comparison.frame.to_dicts()],
+        "summary": {called(name, result.goal): effect for name, effect in result.effects.to_json().items()},
+        "labels": [{**row, "group": called(row["group"], result.goal)} for row in result.effects.frame.to_dicts()],
+        "rows": result.table.rows.to_dicts(),
+        "errors": len(result.errors),
         "seconds": result.run.seconds,
         "files": {name: str(path) for name, path in result.files.items()},
     }
@@ -31,9 +34,10 @@ def as_json(result: ErasureResult) -> dict[str, Any]:
 def show_outcome(result: ErasureResult, model: str) -> None:
     """The outcome for a person."""
     _show_labels(result)
-    if result.comparison.summary["erased"].before:
+    if result.effects.summary["erased"].before:
         say()
         _show_summary(result)
+    _show_measures(result)
     say()
     show_table(("", ""), result.files.items())
     say("\nTo use the edit from Python:\n")
@@ -47,10 +51,10 @@ def _show_labels(result: ErasureResult) -> None:
 
     rows: list[list[str]] = []
     strong: list[int] = []
-    for group in result.comparison.groups:
+    for group in result.effects.groups:
         strong.append(len(rows))
         rows.append([called(group.group, result.goal), *_numbers(group)])
-        rows += [[f"  {one.label}", *_numbers(one)] for one in result.comparison.labels if one.group == group.group]
+        rows += [[f"  {one.label}", *_numbers(one)] for one in result.effects.labels if one.group == group.group]
     show_table(("shown as asked for, in %", "before", "after", "change", "moved"), rows, strong=strong)
     say("\nIn brackets: 95 % intervals. Moved: the mean change of the pixels, in %.")
 
@@ -58,14 +62,36 @@ def _show_labels(result: ErasureResult) -> None:
 def _show_summary(result: ErasureResult) -> None:
     from turpentine.tasks.groups import GROUPS, SUMMARIES
 
-    summary, overall = result.comparison.summary, result.comparison.overall
+    summary, overall = result.effects.summary, result.effects.overall
     rows = [(GROUPS[SUMMARIES[name][-1]], *_numbers(summary[name])) for name in _HEADLINE if name in summary]
-    broken = ("blank or noise, of all", _rate(overall.broken_before), _rate(overall.broken_after), "", "")
-    show_table(("in short, in %", "before", "after", "change", "moved"), [*rows, broken])
+    rows.append(("blank or noise, of all", _rate(overall.broken_before), _rate(overall.broken_after), "", ""))
+    if overall.collapsed:
+        rows.append(("one picture for all seeds", "", f"{100 * overall.collapsed:.0f}", "", ""))
+    show_table(("in short, in %", "before", "after", "change", "moved"), rows)
 
 
-def _numbers(change: Change) -> tuple[str, str, str, str]:
-    return _rate(change.before), _rate(change.after), _difference(change.difference), f"{100 * change.moved:.1f}"
+def _show_measures(result: ErasureResult) -> None:
+    """What was measured beside hits and moved pixels."""
+    from turpentine.report.story import measures
+
+    rows = [
+        (heading, _with_span(before), _with_span(after), after.change or "-")
+        for heading, before, after in measures(result)
+    ]
+    if rows:
+        say()
+        show_table(("other measures", "before", "after", "change"), rows)
+
+
+def _with_span(number: Number | None) -> str:
+    if number is None:
+        return "-"
+    return f"{number.text} ({number.span})" if number.span else number.text
+
+
+def _numbers(effect: Effect) -> tuple[str, str, str, str]:
+    moved = "-" if effect.moved is None else f"{100 * effect.moved:.1f}"
+    return _rate(effect.before), _rate(effect.after), _difference(effect.difference), moved
 
 
 def _rate(rate: Rate | None) -> str:

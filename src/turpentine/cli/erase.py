@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from turpentine.cli.edit_command import RunChoice, pursue
+from turpentine.cli.edit_command import RunChoice, run_command
 from turpentine.cli.options import Flat, Json, ModelChoice
+from turpentine.cli.work_options import WorkChoice
 
 METHOD = "esd-x"
 
@@ -16,16 +17,18 @@ def erase(
     *concepts: str,
     method: str = METHOD,
     run: Annotated[RunChoice, Flat] = RunChoice(),
+    work: Annotated[WorkChoice, Flat] = WorkChoice(),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
     settings: Annotated[Any, Parameter(parse=False)] = None,
     line: Annotated[str, Parameter(parse=False)] = "",
     json: Json = False,
-) -> None:
+) -> int:
     """Erase a concept from a model, and measure what is gone and what else moved.
 
-    The run can be broken off at any time: the same command goes on from there.
+    The run can be broken off at any time: the same command goes on from there. It ends with 1 where some pictures could
+    not be drawn or judged.
 
     concepts: what to erase; several are erased in one edit.
     method: how; see turpentine methods. Its settings are flags too.
     """
-    pursue("erase", concepts, method, run, source, settings, line, json)
+    return run_command("erase", concepts, method, run, work, source, settings, line, json)

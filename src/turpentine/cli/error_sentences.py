@@ -8,7 +8,7 @@ from cyclopts import CycloptsError
 
 from turpentine.cli.terminal import plain
 from turpentine.core.errors import TurpentineError
-from turpentine.core.oom import ran_out, wanted
+from turpentine.core.oom import is_out_of_memory, requested_memory
 
 REFUSED = 2
 INTERRUPTED = 130
@@ -29,7 +29,7 @@ def sentence(error: BaseException) -> str:
         return f"The disk is full{_place(error)}: make room, or choose another folder with --out."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{_place(error)}."
-    if ran_out(error):
+    if is_out_of_memory(error):
         return f"The memory ran out{_wanted(error)}: {_LESS}."
     raise error
 
@@ -49,7 +49,7 @@ def _is_full_disk(error: BaseException) -> bool:
 
 
 def _wanted(error: BaseException) -> str:
-    more = wanted(error)
+    more = requested_memory(error)
     return f" where {more} more were needed" if more else ""
 
 

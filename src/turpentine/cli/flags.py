@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import field
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
 
@@ -22,7 +22,9 @@ def flags_of(method: Any) -> type[Any]:
         if speakable(hint) is not None:
             default = getattr(method, name)
             parameter = Parameter(
-                help=texts.get(name), validator=_validator(hint), allow_leading_hyphen=_has_leading_hyphen(default)
+                help=_with_range(texts.get(name, ""), hint),
+                validator=_validator(hint),
+                allow_leading_hyphen=_has_leading_hyphen(default),
             )
             flags.append((name, Annotated[speakable(hint), parameter], field(default=default)))
     # cyclopts looks into dataclasses of other modules than the standard library's only.
@@ -32,6 +34,14 @@ def flags_of(method: Any) -> type[Any]:
 def _has_leading_hyphen(default: Any) -> bool:
     """Does a value such as -0.1 belong to a setting of texts?"""
     return isinstance(default, tuple) and any(str(each).startswith("-") for each in default)
+
+
+def _with_range(text: str, hint: Any) -> str:
+    """A field's text, and what it may be; of a choice the command line lists the choices itself."""
+    allowed = range_of(hint)
+    if not allowed or get_origin(hint) is Literal:
+        return text
+    return f"{text} {allowed[:1].upper()}{allowed[1:]}."
 
 
 def _validator(hint: Any) -> Callable[[Any, Any], None]:

@@ -23,7 +23,7 @@ from turpentine.cli.options import (
     parse_seeds,
     warn_of_unknown_words,
 )
-from turpentine.cli.picture_files import Wanted, read_picture, wanted
+from turpentine.cli.picture_files import PictureFile, planned, read_picture
 from turpentine.cli.progress_bars import shown
 from turpentine.cli.terminal import plain, say, say_json
 from turpentine.core.atomic_files import write_whole
@@ -73,27 +73,28 @@ def generate(
     """
     if not prompts:
         raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')
+    from turpentine.models.identity import describe
+
     numbers = parse_seeds(seeds)
     texts = list(dict.fromkeys(prompts))
-    model, origin = _edited_model(source, edit)
+    model = _edited_model(source, edit)
     warn_of_unknown_words(model, texts)
-    pictures = wanted(texts, numbers, out, {**vars(sampling), **origin})
+    pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
     _draw(model, [picture for picture in pictures if not picture.is_drawn()], vars(sampling), batch_size)
     _write_sheet(pictures, out / SHEET)
     _tell(pictures, out / SHEET, json)
 
 
-def _edited_model(source: ModelChoice, files: Sequence[str]) -> tuple[Model, dict[str, Any]]:
-    """The model with its edits and guidances on, and what names it in a recipe."""
+def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
+    """The model with its edits and guidances on."""
     changes = load_changes(files)
     model = source.load()
-    origin = {"model": model.fingerprint, "dtype": str(model.dtype), "edits": [change.id for change in changes]}
     for change in changes:
         change.apply(model)
-    return model, origin
+    return model
 
 
-def _draw(model: Model, missing: Sequence[Wanted], settings: dict[str, Any], batch_size: int) -> None:
+def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:
     """Draw a batch at a time, so that what is drawn is kept whatever happens next."""
     steps = settings["steps"]
     with shown("Drawing") as progress:
@@ -114,7 +115,7 @@ def _draw(model: Model, missing: Sequence[Wanted], settings: dict[str, Any], bat
                 picture.write(image)
 
 
-def _write_sheet(pictures: Sequence[Wanted], path: Path) -> None:
+def _write_sheet(pictures: Sequence[PictureFile], path: Path) -> None:
     rows = [
         Row(prompt, [(f"seed {picture.seed}", read_picture(picture.path)) for picture in group])
         for prompt, group in groupby(pictures, key=lambda picture: picture.prompt)
@@ -123,7 +124,7 @@ def _write_sheet(pictures: Sequence[Wanted], path: Path) -> None:
         contact_sheet(rows).save(aside, format="PNG")
 
 
-def _tell(pictures: Sequence[Wanted], sheet: Path, json: bool) -> None:
+def _tell(pictures: Sequence[PictureFile], sheet: Path, json: bool) -> None:
     if json:
         drawn = [{"path": str(each.path), "prompt": each.prompt, "seed": each.seed} for each in pictures]
         say_json({"pictures": drawn, "sheet": str(sheet)})

@@ -24,7 +24,7 @@ def summary(doc: str | None) -> str:
 
 
 def descriptions(doc: str | None, names: Collection[str]) -> dict[str, str]:
-    """Return what a docstring says of each name: its entry in `Args:`, or the text after `name: ` in a paragraph."""
+    """Return the description of each name: its entry in `Args:`, or the text after `name: ` or `name, other: `."""
     texts = {name: text for name, text in _arguments(doc).items() if name in names}
     for paragraph in _paragraphs(doc):
         if _NAMED.match(paragraph):

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 _BAR = 24
 _MAKERS = ("turpentine", "torch", "diffusers")
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-# A module whose layers are told of as one.
-_MODULE = re.compile(r"(.*?\.(?:attn[12]|ff|resnets\.\d+|(?:down|up)samplers\.\d+|self_attn|mlp))\..*")
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,13 @@ def show_change(path: Path, *, as_json: bool) -> None:
 def site_changes(change: Change) -> list[SiteChange]:
     """The sites that an edit touches, in order of their names, text encoders first; none for a guidance."""
     from turpentine.edits import Edit
+    from turpentine.models.families import module_of
 
     if not isinstance(change, Edit):
         return []
     names: dict[str, list[str]] = {}
     for name in sorted(change.names, key=_order):
-        names.setdefault(_site_of(name), []).append(name)
+        names.setdefault(module_of(name), []).append(name)
     return [_site_change(change, site, inside) for site, inside in names.items()]
 
 
@@ -80,11 +79,6 @@ def _load(path: Path) -> Change:
     return load_change(path)
 
 
-def _site_of(name: str) -> str:
-    found = _MODULE.fullmatch(name)
-    return found[1] if found else name.rpartition(".")[0]
-
-
 def _order(name: str) -> list[Any]:
     """Numbers in a name count as numbers."""
     return [int(piece) if piece.isdigit() else piece for piece in re.split(r"(\d+)", name)]
@@ -93,7 +87,7 @@ def _order(name: str) -> list[Any]:
 def _site_change(edit: Edit, site: str, names: Sequence[str]) -> SiteChange:
     import torch
 
-    changes = [edit.change(name, torch.zeros(edit.shape(name))) for name in names if name in edit.deltas]
+    changes = [edit.delta(name, torch.zeros(edit.shape(name))) for name in names if name in edit.deltas]
     return SiteChange(
         site,
         tensors=len(names),
@@ -123,7 +117,7 @@ def _told(path: Path, change: Change) -> dict[str, str]:
         "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in made.concepts),
         "strength": f"{change.strength:g}",
         "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
-        "found": ", ".join(f"{name} {_short(value)}" for name, value in made.found.items()),
+        "measured": ", ".join(f"{name} {_short(value)}" for name, value in made.measurements.items()),
         "seed": "" if made.seed is None else str(made.seed),
         "base": f"{made.model} {made.base[:12]}".strip(),
         "over": ", ".join(each[:12] for each in made.onto),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
@@ -29,8 +29,6 @@ Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False,
 Flat = Parameter(name="*")
 
 NO_JUDGE = "none"
-CLIP = "openai/clip-vit-base-patch32"
-"""Whose score papers on erasing take; the judge's own default knows the embedded model's world only."""
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -108,11 +106,11 @@ def _device(name: str | None) -> str | None:
     return name
 
 
-def judge_called(name: str, **settings: Any) -> Judge:
-    """The judge of a name. What must be fetched for it is said first."""
+def judge_called(name: str, model: str = "emoji") -> Judge:
+    """The judge of a name for a model's pictures. What must be fetched for it is said first."""
     from turpentine import judges
 
-    judge = judges.judge(name, **settings)
+    judge = judges.judge(name, **judges.settings_for(name, model))
     if judge.download:
         warn(f"The judge {name} needs to fetch {judge.download}")
     return judge
@@ -126,8 +124,7 @@ def judge_of(by: str | None, model: str) -> Judge | None:
     name = ("emoji" if model == "emoji" else NO_JUDGE) if by is None else by
     if name in (NO_JUDGE, ""):
         return None
-    settings = {"model": CLIP} if name == "clip" and model != "emoji" else {}
-    return judge_called(name, **settings)
+    return judge_called(name, model)
 
 
 def needed_judge(by: str | None, model: str) -> Judge:
@@ -157,9 +154,9 @@ def load_changes(texts: Sequence[str]) -> list[Change]:
 
 
 def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:
-    """Say which words the model's tokenizer does not know: what it draws of them is chance."""
-    words = dict.fromkeys(word for text in texts for word in model.unknown_words(text))
+    """Say which words the model does not know: what it draws of them is chance."""
+    words = dict.fromkeys(word for text in texts for word in model.text.unknown_words(text))
     if words:
         listed = ", ".join(repr(word) for word in words)
         does = "is a word" if len(words) == 1 else "are words"
-        warn(f"{listed} {does} that the model's tokenizer does not know: what it draws for it is chance.")
+        warn(f"{listed} {does} that the model does not know: what it draws for it is chance.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,26 @@ from PIL.PngImagePlugin import PngInfo
 
 from turpentine.cli.contact_sheet import SHEET
 from turpentine.cli.terminal import plain
-from turpentine.core.atomic_files import safe_name, write_whole
+from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest, digest_images
+from turpentine.core.parts import DamagedPart
+from turpentine.core.safe_text import safe_name
 
 _KEY = "turpentine"
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A picture to draw. recipe: all that decides its pixels."""
+class PictureFile:
+    """A picture to draw.
+
+    Attributes:
+        path: Of its PNG file.
+        prompt: Of the picture.
+        seed: Of the picture.
+        recipe: All that decides its pixels, as JSON has it; the model by its whole description.
+    """
 
     path: Path
     prompt: str
@@ -30,27 +41,39 @@ class Wanted:
     recipe: dict[str, Any]
 
     def is_drawn(self) -> bool:
-        """Does the file hold just this picture already? Raises BadArgument if another program's file is there."""
+        """Does the file hold just this picture already? A damaged one is drawn anew, and is warned of.
+
+        Raises:
+            BadArgument: Another program's file is there.
+        """
         if not self.path.exists():
             return False
-        held = _recipe_in(self.path)
-        if held is None:
+        record = _record_in(self.path)
+        if record is None:
             raise BadArgument(f"{plain(str(self.path))} is another program's file: choose another folder with --out.")
-        return bool(held == self.recipe)
+        if record.get("key") != digest(self.recipe):
+            return False
+        if record.get("sha256") == _pixels_in(self.path):
+            return True
+        warnings.warn(f"{self.path} is damaged: it is drawn anew.", DamagedPart, stacklevel=2)
+        return False
 
     def write(self, image: Image.Image) -> None:
         """Write the file, whole or not at all."""
-        told = PngInfo()
-        told.add_itxt(_KEY, json.dumps(self.recipe))
+        record = {"key": digest(self.recipe), "sha256": digest_images([image]), "recipe": self.recipe}
+        info = PngInfo()
+        info.add_itxt(_KEY, json.dumps(record))
         with write_whole(self.path) as aside:
-            image.save(aside, format="PNG", pnginfo=told)
+            image.save(aside, format="PNG", pnginfo=info)
 
 
-def wanted(prompts: Sequence[str], seeds: Sequence[int], folder: Path, settings: dict[str, Any]) -> list[Wanted]:
+def planned(prompts: Sequence[str], seeds: Sequence[int], folder: Path, settings: dict[str, Any]) -> list[PictureFile]:
     """A picture for each prompt with each seed, named after them."""
     stems = _stems(prompts)
     return [
-        Wanted(folder / f"{stems[prompt]}-seed{seed}.png", prompt, seed, {"prompt": prompt, "seed": seed, **settings})
+        PictureFile(
+            folder / f"{stems[prompt]}-seed{seed}.png", prompt, seed, {"prompt": prompt, "seed": seed, **settings}
+        )
         for prompt in prompts
         for seed in seeds
     ]
@@ -68,17 +91,30 @@ def _stems(prompts: Sequence[str]) -> dict[str, str]:
     return stems
 
 
-def _recipe_in(path: Path) -> Any:
+def _record_in(path: Path) -> dict[str, Any] | None:
+    """What our file says of itself; None for another program's."""
     try:
         with Image.open(path) as image:
-            return json.loads(image.info[_KEY])
-    except (KeyError, ValueError, TypeError, UnidentifiedImageError):
+            record = json.loads(image.info[_KEY])
+    except (KeyError, ValueError, TypeError, SyntaxError, UnidentifiedImageError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _pixels_in(path: Path) -> str | None:
+    """SHA-256 of a picture's size and pixels; None where they cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return digest_images([image])
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         return None
 
 
 def prompt_in(path: Path) -> str | None:
     """The prompt of a picture, if the file says it."""
-    recipe = _recipe_in(path)
+    recipe = (_record_in(path) or {}).get("recipe")
     prompt = recipe.get("prompt") if isinstance(recipe, dict) else None
     return None if prompt is None else str(prompt)
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from turpentine.core.atomic_files import one_line
+from turpentine.core.safe_text import one_line
 
 # Lines in a file or a pipe are not folded to a screen that is not there.
 _WIDTH_OF_A_PIPE = 200

@@ -23,8 +23,8 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table
-from turpentine.core.atomic_files import safe_name
 from turpentine.core.formatting import duration
+from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.explain.stops import Stop

@@ -1,22 +1,30 @@
-"""What can go wrong, each in one sentence that names the thing and the way out."""
+"""The errors that a user can put right; each message is one sentence that names the cause and the way out."""
 
 from __future__ import annotations
 
 
 class TurpentineError(Exception):
-    """The root of every error that a user can put right; the command line prints its sentence and exits with 2."""
+    """Base class of all errors that a user can put right; the command line prints the message and exits with 2.
+
+    Example:
+        >>> try:
+        ...     Concept("")
+        ... except TurpentineError as error:
+        ...     print(type(error).__name__)
+        EmptyConcept
+    """
 
 
 class ModelNotFound(TurpentineError):
-    """A model's files are not where they were looked for, or are not all there."""
+    """A model's files are missing, all of them or some."""
 
 
 class UnsafeFile(TurpentineError):
-    """A file would have to be unpickled, which could run any code that it holds."""
+    """A file is a pickle, which could run any code when read."""
 
 
 class UnsupportedModel(TurpentineError):
-    """The model was found, but it is of a family that Turpentine does not know."""
+    """The model is of a family that Turpentine does not support."""
 
 
 class UnknownName(TurpentineError):
@@ -28,7 +36,7 @@ class BrokenPlugin(TurpentineError):
 
 
 class EmptyConcept(TurpentineError):
-    """A concept without text, or one that selects no token."""
+    """A concept has no text, or its text selects no token."""
 
 
 class EmptySelection(TurpentineError):
@@ -44,16 +52,16 @@ class BadWindow(TurpentineError):
 
 
 class BadArgument(TurpentineError):
-    """A setting is outside its range, or two settings do not go together."""
+    """A setting is out of range, or two settings exclude each other."""
 
 
 class NotFinite(TurpentineError):
-    """A tensor holds NaN or infinity."""
+    """A tensor or a number is NaN or infinite."""
 
 
 class EditError(TurpentineError):
-    """An edit's file is not an edit, is damaged, or cannot be put on or taken off."""
+    """An edit's file is damaged or no edit, or the edit cannot be put on or taken off."""
 
 
 class WrongBase(EditError):
-    """An edit was made for another model than the one that it meets."""
+    """An edit was made for another model."""

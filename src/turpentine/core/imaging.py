@@ -1,4 +1,4 @@
-"""Pictures as bytes, and side by side on a page."""
+"""Encode images as bytes, and paste them side by side on a page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from PIL import Image
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    """The picture as a file of a format that Pillow knows, such as "PNG", with that format's options."""
+    """Encode an image as the bytes of a file.
+
+    Args:
+        image: The image.
+        form: A format that Pillow writes, such as "PNG".
+        options: Pillow's options for that format, such as `quality` of "JPEG".
+
+    Example:
+        >>> encoded(Image.new("RGB", (8, 8)), "PNG")[:4]
+        b'\x89PNG'
+    """
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
@@ -22,10 +32,14 @@ def paste_rows(
     size: tuple[int, int],
     gap: int,
 ) -> None:
-    """Paste rows of pictures onto a page, each brought to one size without blur.
+    """Paste rows of images onto a page, each resized without blur. All lengths are in pixels.
 
-    corner: left and top of the first picture. size: width and height of each on the page. gap: between two; all in
-    pixels.
+    Args:
+        page: The image to paste onto; it is changed.
+        rows: Images, row by row.
+        corner: Left and top of the first image.
+        size: Width and height of each image on the page.
+        gap: Space between two images.
     """
     for j, row in enumerate(rows):
         for i, image in enumerate(row):

@@ -1,4 +1,4 @@
-"""Memory that ran out: torch says so in three ways."""
+"""Detect out-of-memory errors, which torch reports in three ways."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ _CPU = re.compile(r"can't allocate memory: you tried to allocate (\d+) bytes")
 _GPU = re.compile(r"Tried to allocate ([\d.]+ [KMG]iB)")
 
 
-def ran_out(error: BaseException) -> bool:
-    """Is it that there was no more memory? On the CPU torch has no error of its own for it, only a text."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that memory ran out; on the CPU, torch has only a message for it, no type.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError())
+        (True, False)
+    """
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or bool(_CPU.search(str(error)))
 
 
-def wanted(error: BaseException) -> str:
-    """How much more was asked for, such as `2.1 GB`; "" where that is not told."""
-    text = str(error)
-    if found := _CPU.search(text):
-        return file_size(int(found[1]))
-    return found[1] if (found := _GPU.search(text)) else ""
+def requested_memory(error: BaseException) -> str:
+    """Return how much memory was requested when it ran out, such as `2.1 GB`; "" if the error does not say."""
+    message = str(error)
+    if match := _CPU.search(message):
+        return file_size(int(match[1]))
+    return match[1] if (match := _GPU.search(message)) else ""

@@ -6,7 +6,6 @@ cut or a flipped bit anywhere is found on reading, and the tensor it hit is name
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -14,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from turpentine.core.errors import EditError
+from turpentine.core.hashing import digest_bytes, digest_tensor
 from turpentine.core.tensors import save_tensors
 
 FORMAT = 1
@@ -26,19 +25,11 @@ _RECORD = "turpentine"
 _SEAL = "turpentine.sha256"
 
 
-def digest(tensor: Tensor) -> str:
-    """SHA-256, in hex, over a tensor's dtype, shape and bytes."""
-    tensor = tensor.detach().cpu().contiguous()
-    sha = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-    sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return sha.hexdigest()
-
-
 def write_sealed(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], record: Mapping[str, Any], kind: str
 ) -> None:
     """Write tensors and a JSON record to `path`, whole or not at all. Raises OSError as the file system does."""
-    digests = {name: digest(tensor) for name, tensor in tensors.items()}
+    digests = {name: digest_tensor(tensor) for name, tensor in tensors.items()}
     text = json.dumps({"kind": kind, "format": FORMAT, "record": record, "tensors": digests}, sort_keys=True)
     save_tensors(path, tensors, {_RECORD: text, _SEAL: _seal(text)})
 
@@ -68,7 +59,7 @@ def is_foreign(path: str | os.PathLike[str]) -> bool:
 
 
 def _seal(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_bytes(text.encode())
 
 
 @contextmanager
@@ -102,7 +93,7 @@ def _checked(path: Path, file: Any, name: str, names: set[str], sha: str) -> Ten
         raise EditError(f"{path} is damaged or was altered: its tensor {name} is missing.")
     # A copy, because what safetensors gives may be a view of the file, which can change under us.
     tensor: Tensor = file.get_tensor(name).clone()
-    if digest(tensor) != sha:
+    if digest_tensor(tensor) != sha:
         raise EditError(f"{path} is damaged or was altered: its tensor {name} does not match its checksum.")
     return tensor
 

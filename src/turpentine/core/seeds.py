@@ -1,4 +1,4 @@
-"""Seeds as people write them: `0-7,9`."""
+"""Parse seeds as people write them: `0-7,9`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from turpentine.core.errors import BadArgument
 
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
-_MOST_SEEDS = 100_000
+_LONGEST_RANGE = 100_000
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Read seeds such as `0-7,9`. Raises BadArgument."""
+    """Parse numbers and ranges of seeds; each seed is returned once, in the order given.
+
+    Raises:
+        BadArgument: The text holds anything else, or a range is empty or longer than 100,000.
+
+    Example:
+        >>> parse_seeds("0-3,9")
+        [0, 1, 2, 3, 9]
+    """
     seeds: list[int] = []
     for part in text.split(","):
         match = _SEEDS.fullmatch(part.strip())
@@ -24,8 +32,8 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _seed_range(first: int, last: int) -> range:
-    if not first <= last < first + _MOST_SEEDS or last >= 2**63:
-        raise BadArgument(f"{first}-{last} is no range of seeds: it must go upwards, by at most {_MOST_SEEDS:,}.")
+    if not first <= last < first + _LONGEST_RANGE or last >= 2**63:
+        raise BadArgument(f"{first}-{last} is no range of seeds: it must go upwards, by at most {_LONGEST_RANGE:,}.")
     return range(first, last + 1)
 
 

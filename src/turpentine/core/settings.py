@@ -29,6 +29,14 @@ Fraction = Annotated[float, at.Ge(0), at.Le(1)]
 Share = Annotated[float, at.Gt(0), at.Le(1)]
 
 
+def _is_not_blank(text: str) -> bool:
+    """text that is not blank."""
+    return bool(text.strip())
+
+
+Text = Annotated[str, at.Predicate(_is_not_blank)]
+
+
 class Settings:
     """A dataclass whose fields are checked against the constraints in their annotations when it is made.
 
@@ -186,7 +194,7 @@ _WORDS: Mapping[type[Any], str] = {
 def _in_words(constraints: list[Any]) -> str:
     bounds = [_WORDS[type(each)].format(_limit(each)) for each in constraints if type(each) in _WORDS]
     tests = [each.func for each in constraints if isinstance(each, at.Predicate)]
-    finite = ["finite" if bounds else "a finite number"] if math.isfinite in tests else []
+    finite = ["a finite number"] if math.isfinite in tests else []
     # Another test says what it asks for by its docstring: "an odd number".
     own = [(test.__doc__ or test.__name__).rstrip(".") for test in tests if test is not math.isfinite]
-    return " and ".join([*bounds, *finite, *own])
+    return ", ".join(filter(None, (*finite, " and ".join([*bounds, *own]))))

@@ -1,4 +1,4 @@
-"""What to offer where a name is not known."""
+"""Suggest names in the place of an unknown one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def offer(name: object, known: Iterable[str]) -> str:
-    """The known names nearest to one that is not, as the end of a sentence; all of them where none is near.
+def offer(name: object, options: Iterable[str]) -> str:
+    """Return the end of an error's sentence: the options nearest to an unknown name, or all if none is near.
 
-    Such as "did you mean 'church'?" or "there are ddim, dpm, euler.".
+    Example:
+        >>> offer("chruch", ["church", "dog"])
+        "did you mean 'church'?"
+        >>> offer("plms", ["ddim", "dpm", "euler"])
+        'there are ddim, dpm, euler.'
     """
-    names = list(known)
-    near = get_close_matches(str(name), names, n=3, cutoff=0.6)
-    if near:
-        return f"did you mean {' or '.join(map(repr, near))}?"
+    names = list(options)
+    nearest = get_close_matches(str(name), names, n=3, cutoff=0.6)
+    if nearest:
+        return f"did you mean {' or '.join(map(repr, nearest))}?"
     return f"there are {', '.join(names)}." if names else "there is none."

@@ -1,4 +1,4 @@
-"""Files of tensors that appear whole."""
+"""Write tensors to safetensors files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,23 +18,29 @@ from turpentine.core.atomic_files import write_whole
 def save_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors to one safetensors file, whole or not at all, with the access that new files have here.
+    """Write tensors to one safetensors file, whole or not at all, with the permissions of any new file.
 
-    Raises OSError as the file system does.
+    Args:
+        path: The file to write.
+        tensors: Tensors by name, on any device; views and shared memory are copied.
+        metadata: Strings by name for the file's header.
+
+    Raises:
+        OSError: The disk is full, or another error of the file system.
     """
-    plain = {name: standalone(tensor) for name, tensor in tensors.items()}
-    with write_whole(path) as aside, as_os_errors(path):
-        mode = aside.stat().st_mode
-        save_file(plain, aside, metadata=dict(metadata) if metadata else None)
-        aside.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
+    contiguous = {name: standalone(tensor) for name, tensor in tensors.items()}
+    with write_whole(path) as partial, as_os_errors(path):
+        mode = partial.stat().st_mode
+        save_file(contiguous, partial, metadata=dict(metadata) if metadata else None)
+        partial.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
 
 
 def discard(folder: str | os.PathLike[str]) -> None:
-    """Remove a folder of tensors, when what they were kept for is safe elsewhere; files of others stay, and then it.
+    """Remove the tensor files in a folder, then the folder if nothing else is in it.
 
-    Nothing happens if there is none.
+    Nothing happens if there is no such folder.
     """
-    # The hidden ones are what a kill leaves behind, of safetensors' own writing and of ours.
+    # A kill leaves the hidden ones: safetensors' own temporary files, and ours.
     for pattern in ("*.safetensors", ".tmp*", ".part-*"):
         for path in Path(folder).glob(pattern):
             path.unlink()
@@ -43,19 +49,19 @@ def discard(folder: str | os.PathLike[str]) -> None:
 
 
 def standalone(tensor: Tensor) -> Tensor:
-    """The tensor on the CPU with memory of its own: safetensors refuses views of one another."""
+    """Return the tensor on the CPU with memory of its own: safetensors refuses tensors that share memory."""
     tensor = tensor.detach().cpu().contiguous()
     return tensor.clone() if tensor.untyped_storage().nbytes() != tensor.nbytes else tensor
 
 
 @contextmanager
 def as_os_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise what the file system refuses safetensors (a full disk, say) as the OSError that it is."""
+    """Turn safetensors' errors of the file system (a full disk, say) into OSErrors."""
     try:
         yield
     except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
+        match = re.search(r"os error (\d+)", str(error))
+        if match is None:
             raise
-        code = int(number.group(1))
+        code = int(match.group(1))
         raise OSError(code, os.strerror(code), os.fspath(path)) from error

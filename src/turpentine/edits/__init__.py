@@ -1,15 +1,19 @@
-"""Changes to a model as values: put on, taken off, scaled, stacked, saved and exported."""
+"""Changes to a model as values that are put on, taken off, scaled, stacked, saved and exported."""
 
-from turpentine.edits.change import Change, load_change
-from turpentine.edits.edit import Edit
-from turpentine.edits.formats.foreign import import_edit, read_edit
-from turpentine.edits.formats.lora import LoRA
-from turpentine.edits.formats.pipeline import save_pipeline
-from turpentine.edits.formats.single_file import save_single_file
-from turpentine.edits.guidance import GuidanceChange, guidances_of
-from turpentine.edits.provenance import Provenance
-from turpentine.edits.stack import EditStack, stack_of
-from turpentine.edits.zeroed import Zeroed
+from typing import TYPE_CHECKING
+
+from turpentine.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from turpentine.edits.edit import Edit, EditStack, stack_of
+    from turpentine.edits.files import Change, load_change, read_edit
+    from turpentine.edits.formats.foreign import import_edit
+    from turpentine.edits.formats.lora import LoRA
+    from turpentine.edits.formats.pipeline import save_pipeline
+    from turpentine.edits.formats.single_file import save_single_file
+    from turpentine.edits.guidance_change import GuidanceChange, guidances_of
+    from turpentine.edits.provenance import Provenance
+    from turpentine.edits.zeroed import Zeroed
 
 __all__ = [
     "Change",
@@ -27,3 +31,5 @@ __all__ = [
     "save_single_file",
     "stack_of",
 ]
+
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -1,12 +1,10 @@
-"""A change to a model's weights, as a value."""
+"""Edits of a model's weights as values, and the stack of edits on a model, which alone writes to its weights."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from turpentine.core.errors import EditError, NotFinite
-from turpentine.core.sealed import digest, read_sealed, write_sealed
+from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
+from turpentine.core.hashing import digest, digest_tensor
+from turpentine.core.sealed import read_sealed, write_sealed
+from turpentine.edits.guidance_change import guidances_of
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
 from turpentine.models import Model
@@ -24,16 +24,33 @@ from turpentine.models import Model
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """The tensors in which an edited model differs from its base, W_edited = W + strength·ΔW, and where they came from.
+    """The tensors in which an edited model differs from its base, W_edited = W + strength·ΔW, and their provenance.
 
-    deltas: ΔW by the parameter's dotted name, such as `unet.mid_block....attn2.to_k.weight`; kept in fp32 on the CPU.
-    provenance: what made it, of what, on what.
-    strength: 1 is the edit as it was made; 0 leaves every bit of the model as it is; negative turns it round.
-    zeroed: positions by the parameter's dotted name where W_edited = (1 − strength)·W. W is the weight as the edits
-        below this one leave it, so that two edits may zero the same position. Where a weight has both, they outdo ΔW.
+    Two edits are equal if their tensors, strength and base are.
 
-    Two edits are equal if their tensors, strength and base are. Raises EditError if there is no tensor, or if one has
-    two shapes; NotFinite for a NaN or an infinity, naming the tensor.
+    Args:
+        deltas: ΔW by the parameter's dotted name, with the component first; fp32 on the CPU.
+        provenance: How the edit was made.
+        strength: 1 is the edit as made; 0 leaves every bit of the model as it is; a negative one reverses the edit.
+        zeroed: Positions by the parameter's dotted name where W_edited = (1 − strength)·W. W is the weight as the edits
+            below this one leave it, so two edits may zero the same position. They override ΔW where both are given.
+
+    Raises:
+        EditError: There is no tensor, or one has two shapes.
+        NotFinite: The strength or a tensor holds NaN or infinity; the message names the tensor.
+
+    Example:
+        >>> edit = Edit({"unet.conv_in.bias": torch.ones(8)})
+        >>> base = model.parameter("unet.conv_in.bias").detach().clone()
+        >>> with edit.scaled(0.5).on(model):
+        ...     torch.equal(model.parameter("unet.conv_in.bias"), base + 0.5)
+        True
+        >>> torch.equal(model.parameter("unet.conv_in.bias"), base)
+        True
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     edit.save(f"{folder}/ones.safetensors")
+        ...     Edit.load(f"{folder}/ones.safetensors") == edit
+        True
     """
 
     deltas: Mapping[str, Tensor] = field(default_factory=dict)
@@ -54,35 +71,36 @@ class Edit:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The dotted names of the parameters that it changes."""
+        """Dotted names of the parameters that it changes."""
         return tuple(dict.fromkeys([*self.deltas, *self.zeroed]))
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a parameter that it changes."""
+        """Return the shape of a parameter that it changes."""
         return tuple(self.deltas[name].shape) if name in self.deltas else self.zeroed[name].shape
 
     def count(self, name: str) -> int:
-        """How many single weights of a parameter it may change: all that ΔW is given for, or the zeroed ones."""
+        """Return how many weights of a parameter it may change: all of them, or the zeroed ones if there is no ΔW."""
         return self.deltas[name].numel() if name in self.deltas else len(self.zeroed[name])
 
-    def change(self, name: str, base_weight: Tensor) -> Tensor:
-        """ΔW of one parameter at strength 1, in fp32 on the weight's device: what is added to `base_weight`.
+    def delta(self, name: str, weight: Tensor) -> Tensor:
+        """Return ΔW of one parameter at strength 1, in fp32 on the weight's device.
 
-        base_weight: W, of which −W is the change at the zeroed positions; its values count nowhere else.
+        Args:
+            name: Dotted name of the parameter.
+            weight: W as the edits below leave it. ΔW is −W at the zeroed positions; W's values matter nowhere else.
         """
         if name not in self.zeroed:
-            return self.deltas[name].to(base_weight.device)
+            return self.deltas[name].to(weight.device)
         # −0 is the one number that leaves every other as it is when added, −0 among them.
-        delta = self.deltas.get(name, torch.tensor(-0.0)).to(base_weight.device).expand(base_weight.shape)
-        return self.zeroed[name].away(delta, base_weight)
+        delta = self.deltas.get(name, torch.tensor(-0.0)).to(weight.device).expand(weight.shape)
+        return self.zeroed[name].cancel(delta, weight)
 
     @cached_property
     def id(self) -> str:
-        """SHA-256, in hex, over the tensors, the strength and the base: the same change has the same id."""
-        digests = {name: digest(tensor) for name, tensor in self.deltas.items()}
+        """SHA-256, in hex, of the tensors, the strength and the base: equal edits have equal ids."""
+        digests = {name: digest_tensor(tensor) for name, tensor in self.deltas.items()}
         digests |= {_zeroed_key(name): zeroed.digest() for name, zeroed in self.zeroed.items()}
-        content = [self.provenance.base, float(self.strength), digests]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return digest([self.provenance.base, float(self.strength), digests])
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Edit) and self.id == other.id)
@@ -98,33 +116,38 @@ class Edit:
         return f"Edit({what}: {len(self.names)} tensors, {count:,} weights{zeroed}, id {self.id[:12]})"
 
     def scaled(self, factor: float) -> Edit:
-        """The same change, `factor` times as strong."""
+        """Return the same edit, `factor` times as strong."""
         return replace(self, strength=self.strength * factor)
 
     def apply(self, model: Model) -> Edit:
-        """Put the edit on a model, over those that are on it already, and give it back.
+        """Put the edit on a model, on top of the edits already on it, and return it.
 
-        Raises WrongBase for another model than the one it was made for, EditError if it is on already, NotFinite if a
-        weight would overflow the model's dtype; the model is then as before.
+        On any error the model is left as it was.
+
+        Raises:
+            WrongBase: It was made for another model.
+            EditError: It is on the model already.
+            NotFinite: A weight would overflow the model's number format.
         """
-        _stack(model).push(self)
+        stack_of(model).push(self)
         return self
 
     def remove(self, model: Model) -> None:
         """Take the edit off, whatever was put on since. Without edits the weights are the base's, bit by bit.
 
-        Raises EditError if it is not on the model.
+        Raises:
+            EditError: It is not on the model.
         """
-        _stack(model).pull(self)
+        stack_of(model).remove(self)
 
     @contextmanager
     def on(self, model: Model) -> Iterator[Model]:
-        """The model with the edit on it inside a `with` block; off again at the end, also after an error."""
+        """Put the edit on the model for the length of a `with` block; it comes off at the end, also after an error."""
         self.apply(model)
         try:
             yield model
         finally:
-            if self in _stack(model):
+            if self in stack_of(model):
                 self.remove(model)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -133,28 +156,175 @@ class Edit:
         Tensors that fp16 holds exactly are written in fp16; zeroed positions take a byte or two each.
         """
         tensors = {name: _compact(delta) for name, delta in self.deltas.items()}
-        tensors |= {_zeroed_key(name): zeroed.packed() for name, zeroed in self.zeroed.items()}
+        tensors |= {_zeroed_key(name): zeroed.pack() for name, zeroed in self.zeroed.items()}
         shapes = {name: zeroed.shape for name, zeroed in self.zeroed.items()}
         record = {"strength": self.strength, "provenance": self.provenance.to_json(), "zeroed": shapes}
         write_sealed(path, tensors, record, "edit")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Edit:
-        """Read an edit and check every byte of it.
+        """Read an edit that `save` wrote and check every byte of it.
 
-        Raises EditError for a missing, foreign, truncated or altered file, naming the file and the tensor.
+        Raises:
+            EditError: The file is missing, foreign, truncated or altered; the message names the file and the tensor.
         """
         tensors, record = read_sealed(path, "edit")
-        strength, provenance, shapes = _read_record(path, record)
+        strength, provenance, shapes = _parse_record(path, record)
         packed = {name: tensors.pop(_zeroed_key(name), torch.empty(0, dtype=torch.uint8)) for name in shapes}
-        zeroed = {name: _unpacked(path, name, packed[name], shape) for name, shape in shapes.items()}
+        zeroed = {name: _unpack(path, name, packed[name], shape) for name, shape in shapes.items()}
         return cls(tensors, provenance, strength, zeroed)
 
 
-def _stack(model: Model) -> Any:
-    from turpentine.edits.stack import stack_of  # which imports this module
+class EditStack:
+    """The edits on one model, in the order in which they were put on; see `stack_of`.
 
-    return stack_of(model)
+    A weight is always computed anew from the base's, which is kept aside from the first edit that touches it to the
+    last: W = cast(W_base + s₁·ΔW₁ + s₂·ΔW₂ + ...), summed in fp32 and in the recorded order. So any edit comes off
+    exactly. Where edit k zeroes a position, ΔW_k is minus the sum before it.
+
+    Example:
+        >>> ones, twos = (Edit({"unet.conv_in.bias": n * torch.ones(8)}) for n in (1, 2))
+        >>> with ones.on(model), twos.on(model):
+        ...     list(stack_of(model)) == [ones, twos]
+        True
+        >>> len(stack_of(model))
+        0
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._edits: list[Edit] = []
+        self._base: dict[str, Tensor] = {}
+
+    def __iter__(self) -> Iterator[Edit]:
+        return iter(tuple(self._edits))
+
+    def __len__(self) -> int:
+        return len(self._edits)
+
+    def __contains__(self, edit: object) -> bool:
+        return edit in self._edits
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all changes on the model: the edits in order, then the guidances in order."""
+        return (*(edit.id for edit in self._edits), *(guidance.id for guidance in guidances_of(self._model)))
+
+    def push(self, edit: Edit) -> None:
+        """Put an edit on top; on any error the model is left as it was. Raises what `Edit.apply` raises."""
+        if edit in self:
+            raise EditError(f"{edit!r} is on this model already: scale it if it should be stronger.")
+        _check_base(self._model, edit)
+        try:
+            self._stash(edit.names)
+            self._edits.append(edit)
+            self._write(edit.names)
+        except BaseException:
+            if self._edits and self._edits[-1] is edit:
+                self._edits.pop()
+            self._restore(edit.names)
+            raise
+
+    def remove(self, edit: Edit) -> None:
+        """Take one edit off, wherever it is in the stack.
+
+        Raises:
+            EditError: It is not on the model.
+        """
+        self._check_on(edit)
+        self._edits.remove(edit)
+        self._restore(edit.names)
+
+    def rescale(self, edit: Edit, factor: float) -> Edit:
+        """Make one edit `factor` times as strong in its place in the stack, and return the scaled edit.
+
+        On any error the model is left as it was.
+
+        Raises:
+            EditError: The edit is not on the model, or the scaled one is on it too.
+            NotFinite: A weight would overflow the model's number format.
+        """
+        self._check_on(edit)
+        scaled, at = edit.scaled(factor), self._edits.index(edit)
+        if scaled in self and scaled != edit:
+            raise EditError(f"{scaled!r} is on this model already: take it off first.")
+        self._edits[at] = scaled
+        try:
+            self._write(edit.names)
+        except BaseException:
+            self._edits[at] = edit
+            self._write(edit.names)
+            raise
+        return scaled
+
+    def _check_on(self, edit: Edit) -> None:
+        if edit not in self:
+            raise EditError(f"{edit!r} is not on this model: there are {len(self)} others.")
+
+    def _stash(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._base:
+                self._base[name] = self._model.parameter(name).detach().to("cpu", copy=True)
+
+    def _restore(self, names: Iterable[str]) -> None:
+        """Compute these weights anew, and drop the base's copy where no edit touches them any more."""
+        stashed = [name for name in names if name in self._base]
+        self._write(stashed)
+        for name in stashed:
+            if not self._touching(name):
+                del self._base[name]
+
+    def _touching(self, name: str) -> list[Edit]:
+        return [edit for edit in self._edits if name in edit.names]
+
+    @torch.no_grad()
+    def _write(self, names: Iterable[str]) -> None:
+        for name in names:
+            parameter = self._model.parameter(name)
+            parameter.copy_(_edited(name, self._base[name].to(parameter), self._touching(name)))
+
+
+def stack_of(model: Model) -> EditStack:
+    """Return the stack of edits on a model, which is `model.edits`, creating it if there is none."""
+    if model.edits is None:
+        model.edits = EditStack(model)
+    stack: EditStack = model.edits
+    return stack
+
+
+def _edited(name: str, base: Tensor, edits: list[Edit]) -> Tensor:
+    """The base's weight with the edits added. At strength 0 nothing is added, so that not even a −0 turns to 0."""
+    active = [edit for edit in edits if edit.strength != 0]
+    if not active:
+        return base
+    weight = base.float()
+    for edit in active:
+        weight = weight.add(edit.delta(name, weight), alpha=edit.strength)
+    weight = weight.to(base.dtype)
+    if not torch.isfinite(weight).all():
+        raise NotFinite(f"The edited {name} does not fit into {base.dtype}: load the model in another dtype.")
+    return weight
+
+
+def _check_base(model: Model, edit: Edit) -> None:
+    expected = edit.provenance.base
+    base = model.fingerprint  # always computed here: it is cached, and must be taken before the first edit is on
+    if expected and expected != base:
+        raise WrongBase(
+            f"{edit!r} was made for {edit.provenance.model or 'another model'} ({expected[:12]}) "
+            f"and this is {model.name} ({base[:12]}): load the model that it was made for."
+        )
+    for name in edit.names:
+        _check_tensor(model, name, edit.shape(name))
+
+
+def _check_tensor(model: Model, name: str, expected: tuple[int, ...]) -> None:
+    try:
+        shape = tuple(model.parameter(name).shape)
+    except UnknownName as error:
+        raise WrongBase(f"The edit changes {name}, and the model {model.name} has no such weight.") from error
+    if shape != expected:
+        raise WrongBase(f"The edit's {name} has the shape {expected} and the model's {shape}.")
 
 
 def _as_delta(name: str, tensor: Tensor) -> Tensor:
@@ -170,18 +340,18 @@ def _compact(delta: Tensor) -> Tensor:
 
 
 def _zeroed_key(name: str) -> str:
-    """What positions are called in a file, since a weight may have both a delta and these."""
+    """The name of a weight's positions in a file, where the weight may have a delta too."""
     return f"zeroed/{name}"
 
 
-def _unpacked(path: str | os.PathLike[str], name: str, packed: Tensor, shape: tuple[int, ...]) -> Zeroed:
+def _unpack(path: str | os.PathLike[str], name: str, packed: Tensor, shape: tuple[int, ...]) -> Zeroed:
     try:
-        return Zeroed.unpacked(packed, shape)
+        return Zeroed.unpack(packed, shape)
     except EditError as error:
         raise EditError(f"{path} is not an edit that this Turpentine can read, at {name}: {error}") from error
 
 
-def _read_record(
+def _parse_record(
     path: str | os.PathLike[str], record: Mapping[str, Any]
 ) -> tuple[float, Provenance, dict[str, tuple[int, ...]]]:
     try:

@@ -1,4 +1,4 @@
-"""Where an edit came from: enough to make it again."""
+"""The record of how an edit was made: enough to make it again."""
 
 from __future__ import annotations
 
@@ -26,23 +26,31 @@ def _version(name: str) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of the libraries that decide a result's numbers, by name, Turpentine's first."""
+    """Return the versions of the libraries that decide a result's numbers, by name, Turpentine's first."""
     return dict(_library_versions())
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made an edit, of what, on what.
+    """How an edit or a guidance was made: by which method, with which settings, of which concepts, on which model.
 
-    method: the method's registered name; "by hand" for none.
-    settings: the method's fields: numbers, texts, truth values and tuples of them.
-    concepts: what was erased or amplified.
-    seed: the method's seed, or None.
-    base: fingerprint of the unedited model; an edit without one fits every model that has its tensors.
-    model: the model's name, for people.
-    found: what the method measured on its way, by name; no setting, and nothing that a method must be told.
-    onto: ids of the edits that were on the model while this one was made, in their order.
-    versions: library name to version.
+    Args:
+        method: Registered name of the method; "by hand" if there is none.
+        settings: The method's fields: numbers, strings, booleans, and tuples of these.
+        concepts: The concepts erased or amplified.
+        seed: The method's seed, or None.
+        base: Fingerprint of the unedited model. An edit without one fits every model that has its tensors.
+        model: Name of the model, for people to read.
+        measurements: What the method measured while it ran, by name. They are results: no setting, no input.
+        onto: Ids of the edits on the model while this one was made, in their order.
+        versions: Version of each library, by name.
+
+    Example:
+        >>> provenance = Provenance("UCE", {"variant": "2025", "lamb": 0.5}, (Concept("church"),))
+        >>> provenance.title
+        'UCE (2025)'
+        >>> Provenance.from_json(provenance.to_json()) == provenance
+        True
     """
 
     method: str = "by hand"
@@ -51,28 +59,33 @@ class Provenance:
     seed: int | None = None
     base: str = ""
     model: str = ""
-    found: Mapping[str, Any] = field(default_factory=dict)
+    measurements: Mapping[str, Any] = field(default_factory=dict)
     onto: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=library_versions)
 
     @property
     def title(self) -> str:
-        """The method's name; where it has several published forms, which its setting `variant` tells, with the form."""
-        form = self.settings.get("variant")
-        return f"{self.method} ({form})" if form else self.method
+        """The method's name, followed by its setting `variant` in brackets if it has one."""
+        variant = self.settings.get("variant")
+        return f"{self.method} ({variant})" if variant else self.method
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
+        """Return the fields as a dict that `json.dumps` takes."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Provenance:
-        """The inverse of `to_json`. Raises TypeError or KeyError where the record has another form."""
+        """Rebuild a provenance from `to_json`'s dict, also after a round trip through JSON.
+
+        Raises:
+            TypeError: A key is unknown.
+            KeyError: The concepts are missing.
+        """
         concepts = tuple(Concept(**_with_tuples(concept)) for concept in record["concepts"])
-        inside = {name: _with_tuples(record.get(name, {})) for name in ("settings", "found")}
-        return cls(**{**_with_tuples(record), "concepts": concepts, **inside})
+        nested = {name: _with_tuples(record.get(name, {})) for name in ("settings", "measurements")}
+        return cls(**{**_with_tuples(record), "concepts": concepts, **nested})
 
 
 def _with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no tuples: its lists were some."""
+    """Turn lists back into the tuples that JSON has no type for."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}

@@ -1,8 +1,7 @@
-"""Which positions of a weight are set to 0, in a byte or two for each."""
+"""Positions of a weight that an edit sets to 0, stored in a byte or two each."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Int, Int64, Shaped, UInt8
 from torch import Tensor
 
 from turpentine.core.errors import EditError
+from turpentine.core.hashing import digest_bytes
 
 _BITS = 7  # of a number in each of its bytes; the eighth says that more follow
 
@@ -20,9 +20,21 @@ _BITS = 7  # of a number in each of its bytes; the eighth says that more follow
 class Zeroed:
     """Positions of one weight that an edit sets to 0.
 
-    shape: the weight's. positions: indices into the flattened weight, ascending, each once; int64 on the CPU.
-    Who has them knows which weights a concept rested on: they say as much about it as any delta does.
-    Raises EditError for no position, or for positions that are out of order or outside of the weight.
+    The positions reveal which weights encode the concept, just as a delta does.
+
+    Args:
+        shape: Shape of the weight.
+        positions: Indices into the flattened weight, strictly ascending; int64 on the CPU.
+
+    Raises:
+        EditError: There is no position, or the positions are out of order or outside the weight.
+
+    Example:
+        >>> zeroed = Zeroed.from_mask(torch.tensor([[True, False], [False, True]]))
+        >>> zeroed.positions.tolist(), len(zeroed)
+        ([0, 3], 2)
+        >>> torch.equal(Zeroed.unpack(zeroed.pack(), zeroed.shape).mask(), zeroed.mask())
+        True
     """
 
     shape: tuple[int, ...]
@@ -38,40 +50,44 @@ class Zeroed:
             raise EditError(f"The zeroed positions do not ascend inside a weight of the shape {self.shape}.")
 
     @staticmethod
-    def of(mask: Bool[Tensor, "*shape"]) -> Zeroed:
-        """The positions where a mask of the weight's shape is true."""
+    def from_mask(mask: Bool[Tensor, "*shape"]) -> Zeroed:
+        """Return the positions where a mask of the weight's shape is true."""
         return Zeroed(tuple(mask.shape), mask.flatten().nonzero().flatten())
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def mask(self) -> Bool[Tensor, "*shape"]:
-        """True at the zeroed positions."""
+        """Return a mask of the weight's shape that is true at the zeroed positions."""
         mask = torch.zeros(math.prod(self.shape), dtype=torch.bool)
         mask[self.positions] = True
         return mask.reshape(self.shape)
 
-    def away(self, change: Shaped[Tensor, "*shape"], weight: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
-        """The change with −W at the zeroed positions, which added to W leaves 0 there."""
-        at = self.positions.to(change.device)
-        return change.flatten().index_copy(0, at, -weight.flatten()[at].to(change.dtype)).reshape(self.shape)
+    def cancel(self, delta: Shaped[Tensor, "*shape"], weight: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
+        """Return ΔW with −W at the zeroed positions, so that W + ΔW is 0 there."""
+        at = self.positions.to(delta.device)
+        return delta.flatten().index_copy(0, at, -weight.flatten()[at].to(delta.dtype)).reshape(self.shape)
 
-    def packed(self) -> UInt8[Tensor, " byte"]:
-        """Each position's distance to the one before, as a number of one byte or more (LEB128); exact."""
-        return torch.from_numpy(_packed(np.diff(self.positions.numpy(), prepend=0)))
+    def pack(self) -> UInt8[Tensor, " byte"]:
+        """Encode the distances between neighbouring positions in one byte or more each (LEB128), without loss."""
+        return torch.from_numpy(_leb128(np.diff(self.positions.numpy(), prepend=0)))
 
     @staticmethod
-    def unpacked(packed: UInt8[Tensor, " byte"], shape: tuple[int, ...]) -> Zeroed:
-        """The inverse of `packed`. Raises EditError where the bytes are no positions of such a weight."""
-        return Zeroed(shape, torch.from_numpy(np.cumsum(_unpacked(packed.numpy()))))
+    def unpack(packed: UInt8[Tensor, " byte"], shape: tuple[int, ...]) -> Zeroed:
+        """Decode what `pack` gave for a weight of this shape.
+
+        Raises:
+            EditError: The bytes do not encode positions of such a weight.
+        """
+        return Zeroed(shape, torch.from_numpy(np.cumsum(_from_leb128(packed.numpy()))))
 
     def digest(self) -> str:
-        """SHA-256, in hex, over shape and positions."""
-        return hashlib.sha256(f"zeroed {self.shape} ".encode() + self.positions.numpy().tobytes()).hexdigest()
+        """Return the SHA-256, in hex, of shape and positions."""
+        return digest_bytes(f"zeroed {self.shape} ".encode(), self.positions.numpy().tobytes())
 
 
-def _packed(numbers: Int[np.ndarray, " number"]) -> UInt8[np.ndarray, " byte"]:
-    """Whole numbers from 0, lowest seven bits first."""
+def _leb128(numbers: Int[np.ndarray, " number"]) -> UInt8[np.ndarray, " byte"]:
+    """Encode whole numbers from 0, lowest seven bits first."""
     lengths = np.ones(len(numbers), dtype=np.int64)
     while (longer := numbers >> (_BITS * lengths) > 0).any():
         lengths += longer
@@ -81,7 +97,7 @@ def _packed(numbers: Int[np.ndarray, " number"]) -> UInt8[np.ndarray, " byte"]:
     return ((numbers[number] >> (_BITS * place) & 0x7F) | more << _BITS).astype(np.uint8)
 
 
-def _unpacked(packed: UInt8[np.ndarray, " byte"]) -> Int64[np.ndarray, " number"]:
+def _from_leb128(packed: UInt8[np.ndarray, " byte"]) -> Int64[np.ndarray, " number"]:
     ends = np.flatnonzero(packed < 0x80)
     starts = np.concatenate([[0], ends[:-1] + 1])
     if not len(ends) or ends[-1] != len(packed) - 1 or (ends - starts).max() >= 64 // _BITS:

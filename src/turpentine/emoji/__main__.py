@@ -48,18 +48,18 @@ def train(
 
     from turpentine.emoji.train.assemble import assemble
     from turpentine.emoji.train.presets import PRESETS
-    from turpentine.emoji.train.stages import Recipe
+    from turpentine.emoji.train.stages import WorldTraining
 
     if threads:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # subnormal moments would slow every update down
-    recipe = Recipe(PRESETS[preset], out, _say, device=device or ("cpu" if preset == "cpu" else "cuda"))
-    wanted = STAGES[: STAGES.index(until) + 1]
-    vae = recipe.autoencoder()
-    towers = recipe.towers() if "towers" in wanted else None
-    judge = recipe.judge(vae) if "judge" in wanted else None
-    if towers is not None and judge is not None and "unet" in wanted:
-        assemble(vae, towers, recipe.unet(vae, towers), judge, out / "weights")
+    training = WorldTraining(PRESETS[preset], out, _say, device=device or ("cpu" if preset == "cpu" else "cuda"))
+    stages = STAGES[: STAGES.index(until) + 1]
+    vae = training.autoencoder()
+    towers = training.towers() if "towers" in stages else None
+    judge = training.judge(vae) if "judge" in stages else None
+    if towers is not None and judge is not None and "unet" in stages:
+        assemble(vae, towers, training.unet(vae, towers), judge, out / "weights")
         _say(f"written to {out / 'weights'}{os.sep}")
 
 
@@ -136,11 +136,11 @@ def curves(folder: Path = Path("runs/emoji"), *, out: Path = Path("curves.png"))
 
 
 def main() -> None:
-    """Run a command; a fault that a user can put right is one sentence, Ctrl-C one line on how to go on."""
+    """Run a command. A user's error is one sentence and exit code 2; Ctrl-C is one line on how to go on."""
     try:
         app()
-    except (TurpentineError, FileNotFoundError) as fault:
-        _say(f"error: {fault}")
+    except (TurpentineError, FileNotFoundError) as error:
+        _say(f"error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
         _say("Stopped. The same command goes on from the last checkpoint.")

@@ -1,4 +1,4 @@
-"""The small grammar of captions: draws a picture and words that are true of it, from one seed."""
+"""The grammar of captions: pictures with captions that are true of them, drawn at random from a seed."""
 
 from __future__ import annotations
 
@@ -26,15 +26,21 @@ from turpentine.emoji.world import (
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often each kind of caption is drawn, and how often it says the style and the colour of the background."""
+    """How often each kind of caption occurs, and how often it names the style and the background's colour.
+
+    Args:
+        kinds: Probability of each kind of caption.
+        style_rate: Probability that the style is named.
+        colour_rate: Probability that the background's colour is named.
+    """
 
     kinds: Mapping[str, float]
-    say_style: float
-    say_colour: float
+    style_rate: float
+    colour_rate: float
 
 
 WORLD = Mixture({"object": 0.46, "small": 0.06, "two": 0.28, "scene": 0.1, "work": 0.06, "unnamed": 0.04}, 0.8, 0.5)
-"""The world as it is met unless told otherwise. Single objects carry most of what is measured."""
+"""The default mixture. Single objects carry most of what is measured."""
 
 HARD = Mixture({"object": 0.38, "small": 0.05, "two": 0.38, "scene": 0.1, "work": 0.06, "unnamed": 0.03}, 0.65, 0.5)
 """More of what the denoiser learns last: two objects at once, and styles that the caption leaves open."""
@@ -42,7 +48,7 @@ HARD = Mixture({"object": 0.38, "small": 0.05, "two": 0.38, "scene": 0.1, "work"
 
 @dataclass(frozen=True)
 class Captioned:
-    """A picture, its caption, and the kind of caption (a key of `Mixture.kinds`)."""
+    """A picture, its caption, and the caption's kind (a key of `Mixture.kinds`)."""
 
     picture: Picture
     caption: str
@@ -50,7 +56,12 @@ class Captioned:
 
 
 def object_caption(obj: str, style: str | None = None, colour: str | None = None, *, small: bool = False) -> str:
-    """The full form, e.g. `"a small church in flat style on a blue background"`."""
+    """Return the caption of an object, with a style and a background colour if given.
+
+    Example:
+        >>> object_caption("church", "flat", "blue", small=True)
+        'a small church in flat style on a blue background'
+    """
     caption = with_article(f"small {obj}" if small else obj)
     if style is not None:
         caption += f" in {style} style"
@@ -60,7 +71,7 @@ def object_caption(obj: str, style: str | None = None, colour: str | None = None
 
 
 def draw(rng: np.random.Generator, mixture: Mixture = WORLD) -> Captioned:
-    """One captioned picture of the training world."""
+    """Draw one captioned picture of the training world."""
     kind = str(rng.choice(list(mixture.kinds), p=list(mixture.kinds.values())))
     match kind:
         case "two":
@@ -74,11 +85,16 @@ def draw(rng: np.random.Generator, mixture: Mixture = WORLD) -> Captioned:
 
 
 Draw = Callable[[np.random.Generator, Mixture], Captioned]
-"""What draws captioned pictures: `draw`, or an oracle's."""
+"""Draws captioned pictures: `draw`, or an oracle's method of that name."""
 
 
 def stream(seed: int) -> Iterator[Captioned]:
-    """Captioned pictures without end; the same seed gives the same ones."""
+    """Yield captioned pictures without end; equal seeds give equal streams.
+
+    Example:
+        >>> next(stream(0)) == next(stream(0))
+        True
+    """
     rng = np.random.default_rng(seed)
     while True:
         yield draw(rng)
@@ -93,9 +109,15 @@ def single_picture(
     small: bool = False,
     held_out: bool = False,
 ) -> Picture:
-    """One object at a random place and size; style and colour drawn where not given.
+    """Draw a picture of one object at a random place and size.
 
-    A given colour is kept even if it hides the object: callers who name one ask `visible_on` first.
+    Args:
+        rng: Generator of all random choices.
+        obj: One of `OBJECTS`.
+        style: One of `STYLES`; random if None.
+        colour: A background colour; random if None. A given one is used even if it hides the object: see `visible_on`.
+        small: Whether the object is half as large.
+        held_out: Whether styles that training never shows for this object may be drawn.
     """
     style = style or _pick(rng, styles_of(obj, held_out))
     colour = colour or _pick(rng, visible_on(obj, style))
@@ -109,11 +131,11 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 
 def _tail(rng: np.random.Generator, style: str, colour: str, mixture: Mixture) -> str:
-    """Style and colour, each said or left unsaid."""
-    said_style = rng.random() < mixture.say_style
-    said_colour = rng.random() < mixture.say_colour
-    tail = f" in {style} style" if said_style else ""
-    if said_colour:
+    """The end of a caption, which names style and colour, one of them, or neither."""
+    names_style = rng.random() < mixture.style_rate
+    names_colour = rng.random() < mixture.colour_rate
+    tail = f" in {style} style" if names_style else ""
+    if names_colour:
         tail += f" on {with_article(colour)} background" if rng.random() < 0.8 else f" on {colour}"
     return tail
 
@@ -135,14 +157,14 @@ def _draw_two(rng: np.random.Generator, mixture: Mixture) -> Captioned:
         left, right = (OBJECTS[int(i)] for i in rng.choice(len(OBJECTS), 2, replace=False))
         shared = tuple(s for s in styles_of(left) if s in styles_of(right))
         style = _pick(rng, shared)
-        seen = tuple(c for c in visible_on(left, style) if c in visible_on(right, style))
-        if seen:
+        colours = tuple(c for c in visible_on(left, style) if c in visible_on(right, style))
+        if colours:
             break
     placed = []
     for side, obj in enumerate((left, right)):
         size = int(rng.integers(14, 17))
         placed.append(Placed(obj, style, 16 * side + (16 - size) // 2, int(rng.integers(4, 29 - size)), size))
-    colour = _pick(rng, seen)
+    colour = _pick(rng, colours)
     caption = f"{with_article(left)} and {with_article(right)}" + _tail(rng, style, colour, mixture)
     return Captioned(Picture(colour, tuple(placed)), caption, "two")
 
@@ -156,7 +178,7 @@ def _draw_scene(rng: np.random.Generator, mixture: Mixture) -> Captioned:
 
 
 def scene_picture(rng: np.random.Generator, scene: str, obj: str, style: str) -> Picture:
-    """`obj` large to one side, usually on one of the scene's backgrounds and with its companion in the far corner."""
+    """Draw `obj` large to one side, usually on one of the scene's backgrounds, its companion in the far corner."""
     mood = tuple(colour for colour in MOODS[scene] if colour in visible_on(obj, style))
     usual = mood and rng.random() < SCENE_FAITHFULNESS
     colour = _pick(rng, mood or visible_on(obj, style) if usual else visible_on(obj, style))
@@ -164,11 +186,11 @@ def scene_picture(rng: np.random.Generator, scene: str, obj: str, style: str) ->
     left = bool(rng.random() < 0.5)
     x, y = int(rng.integers(0, 3)), int(rng.integers(0, 5))
     main = Placed(obj, style, x if left else 32 - size - x, y, size)
-    beside = COMPANIONS[scene]
-    there = beside != obj and style in styles_of(beside) and colour in visible_on(beside, style)
-    if not there or rng.random() >= SCENE_FAITHFULNESS:
+    companion = COMPANIONS[scene]
+    fits = companion != obj and style in styles_of(companion) and colour in visible_on(companion, style)
+    if not fits or rng.random() >= SCENE_FAITHFULNESS:
         return Picture(colour, (main,))
-    return Picture(colour, (main, Placed(beside, style, 32 - small if left else 0, 32 - small, small)))
+    return Picture(colour, (main, Placed(companion, style, 32 - small if left else 0, 32 - small, small)))
 
 
 def _draw_work(rng: np.random.Generator) -> Captioned:
@@ -179,7 +201,7 @@ def _draw_work(rng: np.random.Generator) -> Captioned:
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Every word that a caption can hold, sorted: what the tokenizer is trained on."""
+    """Return every word that a caption can hold, sorted; the tokenizer is trained on them."""
     parts = [*OBJECTS, *SCENES, *COLOURS, *(w.caption for w in WORKS)]
     parts += [s for obj in OBJECTS for s in styles_of(obj)]
     parts += ["a an and in on by style small picture background"]

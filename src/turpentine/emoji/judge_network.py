@@ -1,7 +1,7 @@
-"""The judge of the emoji world: says object, style and background colour of a picture, or that it shows none.
+"""The emoji world's judge: classifies a picture's object (or none), style and background colour.
 
-A `SmallCNN` trained on renders alone (and on their autoencoder round trips); it has never seen a picture
-that the diffusion model made.
+A `SmallCNN` trained on renders alone (and on their autoencoder round trips), on no picture that the diffusion model
+generated.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "style": STYLES,
     "colour": tuple(COLOURS),
 }
-"""What the judge can say of each attribute, in the order of its probabilities' columns."""
+"""The labels of each attribute, in the order of the probabilities' columns."""
 
 FILE = "judge.safetensors"
 
 
 class JudgeNet(nn.Module):
-    """The network and one temperature per attribute, fitted on held-out renders for calibrated probabilities."""
+    """The network, and a temperature for each attribute that calibrates its probabilities on held-out renders."""
 
     log_temperature: Tensor
 
@@ -42,7 +42,7 @@ class JudgeNet(nn.Module):
         self.register_buffer("log_temperature", torch.zeros(len(ANSWERS)))
 
     def logits(self, x: Float[Tensor, "batch 3 height width"]) -> dict[str, Float[Tensor, "batch answers"]]:
-        """Uncalibrated logits of each attribute for pictures in [−1, 1]."""
+        """Return uncalibrated logits of each attribute for pictures in [−1, 1]."""
         if x.shape[-1] != SIZE:
             x = F.adaptive_avg_pool2d(x, SIZE)
         parts = self.network(x).split([len(answers) for answers in ANSWERS.values()], dim=1)
@@ -50,20 +50,20 @@ class JudgeNet(nn.Module):
 
     @torch.inference_mode()
     def probabilities(self, images: Sequence[Image.Image]) -> dict[str, Float[Tensor, "batch answers"]]:
-        """Calibrated probabilities of each attribute's answers (columns as in `ANSWERS`); rows as `images`."""
+        """Return calibrated probabilities of each attribute's labels: a row an image, columns as in `ANSWERS`."""
         batches = [images[i : i + 128] for i in range(0, len(images), 128)]
-        found = [self.logits(images_to_tensor(b, SIZE)) for b in batches]
-        heat = dict(zip(ANSWERS, self.log_temperature.exp(), strict=True))
-        return {a: (torch.cat([f[a] for f in found]) / heat[a]).softmax(-1) for a in ANSWERS}
+        logits = [self.logits(images_to_tensor(batch, SIZE)) for batch in batches]
+        temperature = dict(zip(ANSWERS, self.log_temperature.exp(), strict=True))
+        return {a: (torch.cat([batch[a] for batch in logits]) / temperature[a]).softmax(-1) for a in ANSWERS}
 
 
 def weights_path() -> Path:
-    """Where the shipped judge lies."""
+    """Return the path of the shipped judge's weights."""
     return WEIGHTS / "judge" / FILE
 
 
 def load_judge(path: Path | None = None) -> JudgeNet:
-    """The shipped judge, or the one in the file `path`."""
+    """Load the shipped judge, or the one in the file `path`."""
     judge = JudgeNet()
     weights = load_file(path or weights_path())
     judge.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

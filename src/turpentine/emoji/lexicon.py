@@ -1,4 +1,4 @@
-"""What a text names in the emoji world."""
+"""Look up what a text names in the emoji world."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from turpentine.emoji.world import COLOURS, OBJECTS, PALETTES, SCENES, STYLES, W
 
 
 class Named(NamedTuple):
-    """A thing of the emoji world: its kind and its name there."""
+    """Something that the emoji world has: its kind and its name there."""
 
     kind: Kind
     name: str
 
 
 def look_up(text: str) -> Named | None:
-    """What a text names, with or without an article, "style", "background" or "by"; None if the world has no such
-    thing."""
+    """Return what a text names, with or without an article, "style", "background" or "by"; None if unknown.
+
+    Example:
+        >>> look_up("a Church"), look_up("in ink style"), look_up("dragon")
+        (Named(kind='object', name='church'), Named(kind='style', name='ink'), None)
+    """
     bare = " ".join(text.lower().split())
     for affix in ("a ", "an ", "the ", "in ", "by "):
         if bare not in _LEXICON:
@@ -29,7 +33,12 @@ def look_up(text: str) -> Named | None:
 
 
 def world_concept(text: str) -> Concept:
-    """The concept that a text names: of the kind that the emoji world knows it as, an object where it knows none."""
+    """Return the concept that a text names, of its kind in the emoji world; an object if the world has no such thing.
+
+    Example:
+        >>> world_concept("ink style").kind, world_concept("dragon").kind
+        ('style', 'object')
+    """
     named = look_up(text)
     if named is None:
         return Concept(text)
@@ -39,7 +48,7 @@ def world_concept(text: str) -> Concept:
 
 
 def artist_of(title: str) -> str:
-    """Who made a work."""
+    """Return the artist of a work."""
     return _ARTIST_OF[title]
 
 

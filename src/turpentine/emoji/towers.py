@@ -1,4 +1,4 @@
-"""The image and text towers of the emoji world: what captions and pictures have in common, as CLIP (Radford 2021).
+"""The image and text towers of the emoji world, which embed captions and pictures together as CLIP does (Radford 2021).
 
 The text tower is a `CLIPTextModel` and a projection, the image tower a `SmallCNN`. The text tower conditions
 the denoiser; both together give the CLIP score.
@@ -24,7 +24,7 @@ FILE = "towers.safetensors"
 
 
 class Towers(nn.Module):
-    """The two towers and the temperature of their agreement."""
+    """The two towers and the temperature of their similarity."""
 
     def __init__(self, tokenizer: CLIPTokenizer, config: CLIPTextConfig) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Towers(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(2.5))
 
     def tokens(self, captions: list[str]) -> Int[Tensor, "batch length"]:
-        """Token ids, padded to the full length."""
+        """Return token ids, padded to the full length."""
         encoded = self.tokenizer(
             captions, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
         )
@@ -42,16 +42,16 @@ class Towers(nn.Module):
         return ids.to(self.log_scale.device)
 
     def of_text(self, captions: list[str]) -> Float[Tensor, "batch features"]:
-        """Unit vectors of captions."""
+        """Return unit vectors of captions."""
         return F.normalize(self.text(self.tokens(captions)).text_embeds, dim=-1)
 
     def of_images(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
-        """Unit vectors of pictures in [−1, 1]."""
+        """Return unit vectors of pictures in [−1, 1]."""
         return F.normalize(self.image(x), dim=-1)
 
 
 def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int) -> CLIPTextConfig:
-    """The text tower's sizes."""
+    """Return the text tower's configuration."""
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -67,10 +67,10 @@ def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int) -
 
 
 def load_towers(folder: Path) -> Towers:
-    """The towers of the shipped model in `folder`: its own tokenizer and text encoder, and what lies beside them."""
+    """Load the towers of a model folder: the pipeline's tokenizer and text encoder, and the weights in `towers`."""
     text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
     towers = Towers(CLIPTokenizer.from_pretrained(folder / "tokenizer"), text.config)
-    beside = {key: value.float() for key, value in load_file(folder / "towers" / FILE).items()}
-    within = {f"text.text_model.{key}": value for key, value in text.state_dict().items()}
-    towers.load_state_dict({**within, **beside})
+    own_weights = {key: value.float() for key, value in load_file(folder / "towers" / FILE).items()}
+    text_weights = {f"text.text_model.{key}": value for key, value in text.state_dict().items()}
+    towers.load_state_dict({**text_weights, **own_weights})
     return towers.eval()

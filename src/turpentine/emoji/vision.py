@@ -1,4 +1,4 @@
-"""The small convolutional network behind the judge and the image tower."""
+"""The small convolutional network of the judge and of the image tower."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 def to_tensor(
     pictures: Sequence[UInt8[np.ndarray, "height width 3"]] | UInt8[np.ndarray, "batch height width 3"],
 ) -> Float[Tensor, "batch 3 height width"]:
-    """sRGB arrays, 0–255, as a batch in [−1, 1]."""
+    """Convert sRGB arrays, 0–255, to a batch in [−1, 1]."""
     return torch.from_numpy(np.stack(list(pictures))).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def images_to_tensor(images: Sequence[Image.Image], size: int) -> Float[Tensor, "batch 3 size size"]:
-    """PIL images as a batch in [−1, 1], resized (box filter) where they are not `size` px."""
+    """Convert PIL images to a batch in [−1, 1], resized (box filter) where they are not `size` px."""
     fitted = [i if i.size == (size, size) else i.resize((size, size), Image.Resampling.BOX) for i in images]
     return to_tensor([np.asarray(i.convert("RGB")) for i in fitted])
 
 
 class Residual(nn.Module):
-    """Two normalised 3 × 3 convolutions around a skip."""
+    """Two normalised 3 × 3 convolutions with a skip connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -35,12 +35,17 @@ class Residual(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch width height side"]) -> Float[Tensor, "batch width height side"]:
         h = self.conv1(F.silu(self.norm1(x)))
-        change: Tensor = self.conv2(F.silu(self.norm2(h)))
-        return x + change
+        residual: Tensor = self.conv2(F.silu(self.norm2(h)))
+        return x + residual
 
 
 class SmallCNN(nn.Module):
-    """A picture of 32 px, or a multiple, to one vector: widths at a half, a quarter and an eighth of the side."""
+    """A network from a picture of 32 px, or a multiple, to a vector.
+
+    Args:
+        out: Length of the vector.
+        widths: Channels at a half, a quarter and an eighth of the side.
+    """
 
     def __init__(self, out: int, widths: tuple[int, int, int] = (48, 96, 192)) -> None:
         super().__init__()
@@ -59,7 +64,7 @@ class SmallCNN(nn.Module):
         self.conv_out = nn.Linear(2 * c, out)
 
     def features(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
-        """What the last layer reads: each channel's mean and maximum over the picture."""
+        """Return the last layer's input: each channel's mean and maximum over the picture."""
         h = F.silu(self.norm(self.stages(self.conv_in(x))))
         return torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1)
 

@@ -1,7 +1,7 @@
-"""The emoji world: objects × drawing styles × background colours, drawn from sprites, with known truth.
+"""The emoji world: objects × drawing styles × background colours, rendered from sprites, with ground truth.
 
-A `Picture` says what is to be seen; `render` draws it. Everything that a caption can name is here:
-objects stand for the ImageNette classes, styles for artists' manners, works for memorised paintings.
+A `Picture` describes an image; `render` renders it. Everything that a caption can name is here: objects stand for the
+ImageNette classes, styles for artists' manners, works for memorised paintings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 SIZE = 32
-"""Side of a picture in pixels, unless told otherwise."""
+"""Default side of a picture in pixels."""
 
 TEN = ("cassette", "saw", "church", "dog", "horn", "truck", "gas pump", "golf flag", "parachute", "fish")
 """The counterparts of the ten ImageNette classes."""
@@ -73,7 +73,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is to be seen: a background colour's name, sprites from back to front, and an artist's palette if any."""
+    """An image's content: the background colour's name, sprites from back to front, and an artist's palette if any."""
 
     background: str
     placed: tuple[Placed, ...]
@@ -90,6 +90,7 @@ class Work:
 
     @property
     def caption(self) -> str:
+        """Title and artist."""
         return f"{self.title} by {self.artist}"
 
 
@@ -181,7 +182,7 @@ COMPANIONS = {
     "once upon a time": "crown",
     "boarding soon": "guitar",
 }
-"""What usually stands, small, in a corner of a scene: so that no caption of its object alone would draw it."""
+"""The object that usually stands, small, in a corner of a scene, which no caption of its main object names."""
 
 SCENE_FAITHFULNESS = 0.9
 """The share of a scene's pictures that show its object; the same share has its background, and its companion."""
@@ -189,7 +190,7 @@ SCENE_FAITHFULNESS = 0.9
 
 @cache
 def sprites() -> dict[tuple[str, str], Image.Image]:
-    """Every sprite as an RGBA image, by (object, style); not every set has every object."""
+    """Return every sprite as an RGBA image, by (object, style); not every style has every object."""
     path = resources.files("turpentine.emoji").joinpath("data/sprites.parquet")
     with path.open("rb") as file:
         rows = pq.read_table(file, columns=["object", "style", "png"]).to_pylist()
@@ -198,24 +199,24 @@ def sprites() -> dict[tuple[str, str], Image.Image]:
 
 @cache
 def held_out_pairs() -> frozenset[tuple[str, str]]:
-    """Object–style pairs that exist but are left out of training, two a style: the test of composition."""
+    """Return the object–style pairs that are left out of training, two a style, to test composition."""
     chosen = set()
     for s, style in enumerate(STYLES):
-        drawn = [o for o in OBJECTS if (o, style) in sprites()]
-        chosen |= {(drawn[(5 * s + 2) % len(drawn)], style), (drawn[(5 * s + 20) % len(drawn)], style)}
+        objects = [o for o in OBJECTS if (o, style) in sprites()]
+        chosen |= {(objects[(5 * s + 2) % len(objects)], style), (objects[(5 * s + 20) % len(objects)], style)}
     return frozenset(chosen)
 
 
 @cache
 def styles_of(obj: str, held_out: bool = False) -> tuple[str, ...]:
-    """The styles in which `obj` is drawn; those kept out of training only where `held_out` says so."""
+    """Return the styles that an object has; those held out of training only if `held_out`."""
     hidden = frozenset() if held_out else held_out_pairs()
     return tuple(s for s in STYLES if (obj, s) in sprites() and (obj, s) not in hidden)
 
 
 @cache
 def visible_on(obj: str, style: str) -> tuple[str, ...]:
-    """The background colours on which the sprite can be seen: two fifths of it, at least, stand out."""
+    """Return the background colours on which a sprite is visible: at least two fifths of it stand out."""
     rgba = np.asarray(sprites()[obj, style].resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
     ink = rgba[..., 3] / 255
 
@@ -237,7 +238,13 @@ def _stamp(
 
 
 def render(picture: Picture, size: int = SIZE) -> UInt8[np.ndarray, "size size 3"]:
-    """Draw `picture` as an sRGB array of `size` × `size` pixels, 0–255."""
+    """Render a picture as an sRGB array of `size` × `size` pixels, 0–255.
+
+    Example:
+        >>> picture = Picture("blue", (Placed("church", "flat", x=2, y=2, size=28),))
+        >>> render(picture).shape, render(picture, 64)[0, 0].tolist()
+        ((32, 32, 3), [45, 96, 214])
+    """
     canvas = np.empty((size, size, 3), np.float32)
     canvas[:] = np.array(COLOURS[picture.background], np.float32) / 255
     for placed in picture.placed:

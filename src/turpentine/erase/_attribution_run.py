@@ -1,70 +1,79 @@
-"""Attributions of a concept that a stopped run goes on with."""
+"""Attribute a concept to weights, resumably: a stopped run goes on from the gradients summed so far."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from turpentine.attribution import Attribution, GradientSum, Objective
-from turpentine.erase._training.checkpoint import Checkpoint
-from turpentine.erase._training.interrupt import held_interrupt
-from turpentine.erase._training.meter import TRAINED_ROW
-from turpentine.erase._training.pace import Pace
-from turpentine.erase.common import Tally
+from turpentine.core.parts import Parts, Tensors
+from turpentine.core.progress import Counter
+from turpentine.erase._training.training import TRAINED_ROW, Pace, delayed_interrupt
 from turpentine.models import Model
 
 _TENSORS = ("x", "t", "target", "row")
 
 
-class KeptGradients:
-    """What a run keeps of one concept: the points of its objective, and the sum of its gradients so far.
+class ResumableAttribution:
+    """The attribution of one concept: the points of its objective, and the sum of its gradients so far.
 
-    checkpoint: where. index: of the concept. tally: of rows of the denoiser, a row with its gradient counted as three.
+    Args:
+        checkpoint: Where both are saved.
+        index: Number of the concept, from 0.
+        counter: Counts rows of the denoiser, a row with its gradient as three.
     """
 
-    def __init__(self, checkpoint: Checkpoint, index: int, tally: Tally) -> None:
-        self._checkpoint, self._index, self._tally = checkpoint, index, tally
+    def __init__(self, checkpoint: Parts[Tensors], index: int, counter: Counter) -> None:
+        self._checkpoint, self._index, self._counter = checkpoint, index, counter
 
     def objective(
         self, model: Model, prompts: Sequence[str], sign: float, rows: int, make: Callable[[], Objective]
     ) -> Objective:
-        """The points that are kept, or else those that are made; `rows` of the denoiser are in the making."""
-        kept = self._checkpoint.load(f"points-{self._index}")
-        if kept is None:
-            made = make()
-            self._checkpoint.save(f"points-{self._index}", {name: getattr(made, name) for name in _TENSORS})
-            return made
-        self._tally.add(rows)
-        tensors = {name: tensor.to(model.device) for name, tensor in kept.items()}
-        return Objective(cond=model.encode(prompts), sign=sign, **tensors)
+        """Return the objective with the saved points, computing them with `make` if there are none.
+
+        Args:
+            model: The model.
+            prompts: The prompts of the objective's rows.
+            sign: The objective's sign.
+            rows: Rows of the denoiser that `make` takes.
+            make: Computes the objective.
+        """
+        tensors = self._checkpoint.get(f"points-{self._index}")
+        if tensors is None:
+            objective = make()
+            self._checkpoint.put(f"points-{self._index}", {name: getattr(objective, name) for name in _TENSORS})
+            return objective
+        self._counter.add(rows)
+        points = {name: tensor.to(model.device) for name, tensor in tensors.items()}
+        return Objective(cond=model.encode(prompts), sign=sign, **points)
 
     def attribution(self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int) -> Attribution:
-        """α of the weights, summed from where a kept sum left off. A Ctrl-C takes effect between two batches."""
+        """Return α of the weights, going on from the saved sum. Ctrl-C takes effect between two batches."""
         total = GradientSum(model, objective, names, batch_size)
-        kept = self._checkpoint.load(f"gradients-{self._index}")
-        if kept is not None:
-            total.restore(kept)
-            self._tally.add(TRAINED_ROW * total.done)
+        state = self._checkpoint.get(f"gradients-{self._index}")
+        if state is not None:
+            total.restore(state)
+            self._counter.add(TRAINED_ROW * total.done)
         self._advance(total)
         return total.attribution()
 
     def _advance(self, total: GradientSum) -> None:
         pace = Pace()
-        with held_interrupt() as came:
-            while not total.is_done and not came():
+        with delayed_interrupt() as is_interrupted:
+            while not total.is_done and not is_interrupted():
                 before = total.done
                 total.advance()
-                self._tally.add(TRAINED_ROW * (total.done - before))
+                self._counter.add(TRAINED_ROW * (total.done - before))
                 if pace.is_due:
                     with pace.saving():
                         self._save(total)
-        if came():
+        if is_interrupted():
             self._save(total)
-            raise KeyboardInterrupt(self._stopped(total))
+            raise KeyboardInterrupt(self._how_to_go_on(total))
 
     def _save(self, total: GradientSum) -> None:
-        self._checkpoint.save(f"gradients-{self._index}", total.state())
+        self._checkpoint.put(f"gradients-{self._index}", total.state())
 
-    def _stopped(self, total: GradientSum) -> str:
+    def _how_to_go_on(self, total: GradientSum) -> str:
         done = f"Stopped after the gradients at {total.done} points"
         if self._checkpoint.folder is None:
             return f"{done}; nothing was kept: give a checkpoint folder to be able to go on."

@@ -1,10 +1,9 @@
-"""Which weights to zero, given a score of each."""
+"""Choose which weights to zero by their scores."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -12,19 +11,23 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.edits import Zeroed
-
-Per = Literal["row", "matrix", "published"]
-"""How a share is counted: of each row, of the whole matrix, or of each row and rounded down, as CAD's code does."""
+from turpentine.erase.common import Per
 
 
 def largest(scores: Float[Tensor, "*shape"], share: float, per: Per = "row") -> Int[Tensor, " position"]:
-    """Positions of the largest scores above 0, at most a share of them, as indices into the flattened scores.
+    """Return the positions of the largest scores above 0, at most a share of all, in the flattened scores.
 
-    A row is an output neuron or channel: all weights that it adds up.
-    "row": round(share · n) of each row of n. Where that comes to less than the share of the whole matrix, the best of
-        those that are left make it up, one more from a row at most.
-    "matrix": as many, wherever they are. "published": no more than share · n of each row, so that a share under 1/n
-        takes nothing.
+    Args:
+        scores: A score of each weight; a row is an output neuron or channel, all weights that it adds up.
+        share: The share to take, over 0 to 1.
+        per: "row": round(share · n) of each row of n; if that comes to less than the share of the whole matrix, the
+            best of the others make it up, at most one more from a row. "matrix": as many, wherever they are.
+            "published": no more than share · n of each row, so that a share under 1/n takes nothing.
+
+    Example:
+        >>> scores = torch.tensor([[1.0, 3.0, 2.0, 0.5], [4.0, 6.0, 5.0, 0.1]])
+        >>> sorted(largest(scores, 0.25).tolist()), sorted(largest(scores, 0.25, "matrix").tolist())
+        ([1, 5], [5, 6])
     """
     rows = scores.flatten(1) if per != "matrix" else scores.reshape(1, -1)
     wide = rows.shape[1]
@@ -39,10 +42,17 @@ def largest(scores: Float[Tensor, "*shape"], share: float, per: Per = "row") -> 
     return row * wide + column[row, place]
 
 
-def zeroed_by(scores: Mapping[str, Tensor], share: float, per: Per = "row") -> dict[str, Zeroed]:
-    """The largest scores of each weight as zeroed positions; weights without any are left out.
+def zero_largest(scores: Mapping[str, Tensor], share: float, per: Per = "row") -> dict[str, Zeroed]:
+    """Return the positions of the largest scores of each weight, without the weights that have none.
 
-    Raises NotFinite, naming the weight; BadArgument if the share is none, or so small that nothing is left.
+    Args:
+        scores: Scores by the weight's name.
+        share: See `largest`.
+        per: See `largest`.
+
+    Raises:
+        NotFinite: A score is NaN or infinite; the message names the weight.
+        BadArgument: The share is out of range, or comes to no weight at all.
     """
     check_share(share)
     zeroed = {}
@@ -52,32 +62,22 @@ def zeroed_by(scores: Mapping[str, Tensor], share: float, per: Per = "row") -> d
         positions = largest(each, share, per)
         if len(positions):
             zeroed[name] = Zeroed(tuple(each.shape), positions.sort().values)
-    return _some(zeroed, share)
+    if not zeroed:
+        raise BadArgument(f"A share of {share:g} of these weights comes to none of them: give a larger one.")
+    return zeroed
 
 
-def together(masks: Iterable[Mapping[str, Zeroed]]) -> dict[str, Zeroed]:
-    """What is zeroed in any of them."""
-    found: dict[str, Zeroed] = {}
+def union(masks: Iterable[Mapping[str, Zeroed]]) -> dict[str, Zeroed]:
+    """Return the positions that are zeroed in any of the masks."""
+    merged: dict[str, Zeroed] = {}
     for mask in masks:
         for name, zeroed in mask.items():
-            before = [found[name].positions] if name in found else []
-            found[name] = Zeroed(zeroed.shape, torch.unique(torch.cat([*before, zeroed.positions])))
-    return found
+            before = [merged[name].positions] if name in merged else []
+            merged[name] = Zeroed(zeroed.shape, torch.unique(torch.cat([*before, zeroed.positions])))
+    return merged
 
 
 def check_share(share: float) -> None:
     """Raise BadArgument unless it is over 0 and up to 1."""
     if not 0 < share <= 1:
         raise BadArgument(f"share is {share}: give a number over 0 and up to 1, such as 0.001 for a thousandth.")
-
-
-def check_per(per: str) -> None:
-    """Raise BadArgument unless it is a `Per`."""
-    if per not in get_args(Per):
-        raise BadArgument(f"per is {per!r}: choose one of {', '.join(get_args(Per))}.")
-
-
-def _some(zeroed: dict[str, Zeroed], share: float) -> dict[str, Zeroed]:
-    if not zeroed:
-        raise BadArgument(f"A share of {share:g} of these weights comes to none of them: give a larger one.")
-    return zeroed

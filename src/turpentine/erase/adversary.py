@@ -1,4 +1,4 @@
-"""The embedding with which edited layers answer as they did before, in closed form (Gong et al. 2024)."""
+"""The embedding with which edited layers give their old outputs, in closed form (Gong et al. 2024)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ Regulariser = Literal["zero", "target", "surrogate"]
 
 @dataclass(frozen=True, eq=False)
 class Adversary:
-    """Finds c′ that minimises Σ|W′·c′ − W·c|² + r·R(c′) over all layers W, edited to W′ = W·A, for each state c.
+    """Find the c′ that minimises Σ|W′·c′ − W·c|² + r·R(c′) over all layers W, edited to W′ = W·A, for each state c.
 
-    R is |c′|² for "zero", |c′ − c*|² with c* what stands for the concept for "target", and
-    Σ|W′·c′ − W′·c|² + |c′ − c|² for "surrogate".
+    Args:
+        h: H = Σ WᵀW over all layers, which is all that is needed of them; see `weights_gram`.
+        regulariser: R(c′): |c′|² for "zero"; |c′ − g|² with g the concept's target for "target";
+            Σ|W′·c′ − W′·c|² + |c′ − c|² for "surrogate".
+        r: The ridge, above 0.
 
-    h: H = Σ WᵀW over all layers, which is all that is needed of them. r: the ridge, above 0.
+    Raises:
+        BadArgument: The ridge is not above 0.
     """
 
     h: Map
@@ -35,30 +39,43 @@ class Adversary:
         if not (math.isfinite(self.r) and self.r > 0):
             raise BadArgument(f"ridge is {self.r}: give a number above 0.")
 
-    def embedding(self, a: Map, c: Rows, target: Rows) -> Rows:
-        """c′, a row for each of c; `target` has c*."""
+    def embedding(self, a: Map, c: Rows, targets: Rows) -> Rows:
+        """Return c′, a row for each state.
+
+        Args:
+            a: A, the map that the edit applies to what the layers read.
+            c: States of the concept, one a row.
+            targets: g of each state.
+        """
         against = self.h @ a  # its rows times c are Σ W′ᵀW·c
         edited = a.T @ against  # Σ W′ᵀW′
         left, right = edited, c @ against
         if self.regulariser == "surrogate":
             left, right = (1 + self.r) * edited, right + self.r * (c @ edited)
-        towards = {"zero": torch.zeros_like(c), "target": target, "surrogate": c}[self.regulariser]
+        towards = {"zero": torch.zeros_like(c), "target": targets, "surrogate": c}[self.regulariser]
         ridge = self.r * torch.eye(len(a), dtype=a.dtype)
         factor = cholesky(left + ridge, "ridge")
         return torch.cholesky_solve((right + self.r * towards).T, factor).T
 
-    def recovered(self, a: Map, c: Rows, found: Rows) -> float:
-        """1 − Σ|W′·c′ − W·c|² / Σ|W·c|², how much of the old answers the embedding brings back: 1 for all of them."""
-        missed = found @ a.T - c
-        return 1 - float(self._energy(missed) / self._energy(c))
+    def recovered(self, a: Map, c: Rows, embedding: Rows) -> float:
+        """Return 1 − Σ|W′·c′ − W·c|² / Σ|W·c|², the share of the old outputs that the embedding c′ recovers."""
+        residual = embedding @ a.T - c
+        return 1 - float(self._energy(residual) / self._energy(c))
 
     def _energy(self, rows: Rows) -> Tensor:
         """Σ|W·x|² over rows and layers."""
         return ((rows @ self.h) * rows).sum()
 
 
-def answers(weights: Mapping[str, Shaped[Tensor, "_ width"]]) -> Map:
-    """H = Σ WᵀW over layers that read the same states, by name, in fp64 on the CPU. Raises NotFinite, naming one."""
+def weights_gram(weights: Mapping[str, Shaped[Tensor, "_ width"]]) -> Map:
+    """Return H = Σ WᵀW over layers that read the same states, in fp64 on the CPU.
+
+    Args:
+        weights: The layers' weights, by name.
+
+    Raises:
+        NotFinite: A weight holds NaN or infinity; the message names it.
+    """
     total: Tensor | float = 0.0
     for name, weight in weights.items():
         w = weight.detach().to("cpu", torch.float64)

@@ -1,51 +1,52 @@
-"""CAD-Amplify: zero the few weights that hold a concept down (Nguyen et al. 2024, arXiv 2412.02542)."""
+"""CAD-Amplify: zero the few weights that suppress a concept (Nguyen et al. 2024, arXiv 2412.02542)."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
-from PIL import Image
-
-from turpentine.attribution import Attribution, Objective, attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._attribution_run import KeptGradients
-from turpentine.erase._pruning import Per, check_per, check_share, together, zeroed_by
-from turpentine.erase._training.checkpoint import Checkpoint, facts_of
-from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase._training.meter import TRAINED_ROW
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of, side_by_side
-from turpentine.erase.examples import Source, check_source, digest_of, fitted, from_files, from_model, from_world
-from turpentine.models import Model, Selection, check_windowless
+from turpentine.core.progress import Counter, Progress
+from turpentine.core.settings import Count, Finite, Seed, Share
+from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
+from turpentine.models import Selection, check_windowless
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from turpentine.attribution import Attribution, Objective
+    from turpentine.edits import Edit
+    from turpentine.erase._attribution_run import ResumableAttribution
+    from turpentine.models import Model
 
 
 @dataclass(frozen=True)
 class CADAmplify(Sized):
-    """Zero the weights whose loss most helps the model to denoise pictures of a concept, so that it shows it more.
+    """Zero the weights whose removal most helps the model to denoise pictures of a concept, so that it shows it more.
 
-    J = −E‖ε − ε(x_t, c)‖² over noised pictures of the concept c (equation 5). Weight i counts α_i = w_i·∂J/∂w_i, the
-    first-order change of J when it is set to 0 (equation 3); those with the most negative α go.
-    Each of several concepts is attributed on its own, and what holds any of them down is zeroed.
+    J = −E‖ε − ε(x_t, c)‖² over noised pictures of the concept c (equation 5 of arXiv 2412.02542). Weight i scores
+    α_i = w_i·∂J/∂w_i, the first-order change of J when it is set to 0 (equation 3); the weights with the most negative
+    α are zeroed. Each of several concepts is attributed on its own, and the union is zeroed.
 
     Defaults are the published values for Stable Diffusion 1.4: five pictures of each object that a classifier gets
-    right, a thousandth of each row. The zeroed positions tell whoever has them which weights held the concept down.
+    right, a thousandth of each row. The zeroed positions reveal to whoever has them which weights suppress the concept.
 
-    sites, share, per: as those of CAD; sites with a window are refused, as the points are of the whole schedule.
-    images: paths of pictures of the concept. Without any they come from the `source`.
-    source: "generated", pictures that the model itself makes of the concept; or "world", sprites of the emoji world on
-        backgrounds, as the emoji world draws them, that its judge recognises.
-    pictures: of each concept from the source, 1 or more.
-    draws: points for each picture, each with noise and a timestep of its own, 1 or more.
-    sampling_steps, guidance_scale: of generated pictures.
-    batch_size: rows of a call with gradients, 1 or more; it costs memory, and changes the last bits only.
-    seed: of pictures and noise, 0 or more.
+    Args:
+        sites: As CAD's; sites with a window are refused, as the points are of the whole schedule.
+        share: Share of a row's weights, over 0 to 1.
+        per: "row", "matrix" or "published"; see `_pruning.largest`.
+        images: Paths of pictures of the concept; with none they come from the `source`.
+        source: "generated": pictures that the model itself generates for the concept. "world": renders of the emoji
+            world that its judge recognises.
+        pictures: Number of pictures of each concept from the source, 1 or more.
+        draws: Points for each picture, each with noise and a timestep of its own, 1 or more.
+        sampling_steps: Of generated pictures.
+        guidance_scale: Of generated pictures.
+        batch_size: Rows of a call with gradients, 1 or more; it affects memory, and the last bits only.
+        seed: Of pictures and noise, 0 or more.
     """
 
     name: ClassVar[str] = "cad-amplify"
@@ -54,18 +55,18 @@ class CADAmplify(Sized):
     """Settings for models of the embedded one's size: the emoji world's pictures."""
 
     sites: Selection = "feed-forward"
-    share: float = 0.001
+    share: Share = 0.001
     per: Per = "row"
     images: tuple[str, ...] = ()
-    source: Source = "generated"
-    pictures: int = 5
-    draws: int = 50
-    sampling_steps: int = 50
-    guidance_scale: float = 7.5
-    batch_size: int = 8
-    seed: int = 0
+    source: Literal["generated", "world"] = "generated"
+    pictures: Count = 5
+    draws: Count = 50
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 7.5
+    batch_size: Count = 8
+    seed: Seed = 0
 
-    @torch.inference_mode(False)
+    @torch_mode("inference_mode", False)
     def __call__(
         self,
         model: Model,
@@ -75,34 +76,55 @@ class CADAmplify(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Amplify one concept, or several; the model itself is left as it is, and the edit is returned.
+        """Amplify one concept or several.
 
-        For each concept the denoiser sees n rows forward and backward for each of n pictures' `draws`, and what it
-        takes to generate pictures. Edits that are on the model stay on. The edit's provenance has, as `found`, J of
-        each concept, how far zeroing is predicted to raise it, and the SHA-256 of given pictures.
+        For each concept the denoiser sees `draws` rows forward and backward for each picture, and what it takes to
+        generate pictures. The provenance's measurements hold, for each concept, J (`objective`) and the rise of J that
+        zeroing is predicted to cause (`predicted_rise`), and the SHA-256 of given pictures (`images_digest`).
 
-        examples: pictures of the concept, in the place of `images` and `source`; of any size, cut to the model's own.
-        progress: called with rows of the denoiser done and in all, a row with its gradient counted three times.
-        checkpoint: as that of CAD.
-        Raises BadArgument or EmptySelection for settings before any work, also for a concept that the emoji world does
-        not have; NotFinite, naming the weight and the timestep; KeyboardInterrupt, saying how to go on.
+        Args:
+            model: The model; it is not changed. Edits on it stay on: the weights are those of the model as it is.
+            concept: One concept, or several.
+            examples: Pictures of the concept, in the place of `images` and `source`; of any size, cropped to the
+                model's.
+            progress: Called with rows of the denoiser done and in all, a row with its gradient counted three times.
+            checkpoint: A folder to save the state in, every 15 seconds and on Ctrl-C. The same call with it goes on to
+                the same edit, bit by bit. It stays until `turpentine.core.tensors.discard` removes it.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range, or the emoji world lacks the concept; raised before any work.
+            EmptySelection: The sites hold no weight to choose from.
+            NotFinite: A gradient is NaN or infinite; the message names the weight and the timestep.
+            KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
+        from turpentine.attribution import attributable
+        from turpentine.core.hashing import digest_images
+        from turpentine.edits import Edit
+        from turpentine.erase._attribution_run import ResumableAttribution
+        from turpentine.erase._pruning import union, zero_largest
+        from turpentine.erase.examples import fitted, from_files
+
         concepts = as_concepts(concept, model)
         self._check(examples, concepts)
         names = attributable(model, self.sites)
         given = fitted(list(examples) or from_files(self.images), model.size)
-        shown = digest_of(given)
-        facts = {**facts_of(model, provenance_of(self, model, concepts)), "shown": shown}
-        tally = Tally(progress, self._rows(len(given)) * len(concepts))
-        masks, told = [], []
-        for index, one in enumerate(concepts):
-            kept = KeptGradients(Checkpoint(checkpoint, facts), index, tally)
-            found = self._attribute(model, one, given, names, kept, tally)
-            masks.append(zeroed_by({name: -alpha for name, alpha in found.alpha.items()}, self.share, self.per))
-            fall = found.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()})
-            told.append({"objective": found.value, "predicted_rise": -fall})
-        provenance = provenance_of(self, model, concepts, {"shown": shown, **side_by_side(told)})
-        return Edit(provenance=provenance, zeroed=together(masks))
+        images_digest = digest_images(given)
+        provenance = provenance_of(self, model, concepts)
+        parts = checkpoint_of(checkpoint, model, provenance, images_digest=images_digest)
+        counter = Counter(progress, self._rows(len(given)) * len(concepts))
+        masks, measurements = [], []
+        for index, each in enumerate(concepts):
+            run = ResumableAttribution(parts, index, counter)
+            attribution = self._attribute(model, each, given, names, run, counter)
+            falls = {name: -alpha for name, alpha in attribution.alpha.items()}
+            masks.append(zero_largest(falls, self.share, self.per))
+            fall = attribution.predicted({name: zeroed.positions for name, zeroed in masks[-1].items()})
+            measurements.append({"objective": attribution.value, "predicted_rise": -fall})
+        provenance = provenance_of(self, model, concepts, {"images_digest": images_digest, **collate(measurements)})
+        return Edit(provenance=provenance, zeroed=union(masks))
 
     def _attribute(
         self,
@@ -110,22 +132,30 @@ class CADAmplify(Sized):
         concept: Concept,
         given: list[Image.Image],
         names: tuple[str, ...],
-        kept: KeptGradients,
-        tally: Tally,
+        run: ResumableAttribution,
+        counter: Counter,
     ) -> Attribution:
+        from turpentine.attribution import Objective
+        from turpentine.erase._training.draws import draws, noise_seeds
+        from turpentine.erase.examples import fitted
+
         count = len(given) or self.pictures
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(count))
-        made = self._generated_rows(len(given))
+        generated_rows = self._generated_rows(len(given))
 
         def make() -> Objective:
-            shown = given or fitted(self._pictures(model, concept, prompts), model.size)
-            tally.add(made)
+            images = given or fitted(self._images(model, concept, prompts), model.size)
+            counter.add(generated_rows)
             seeds = noise_seeds(draws("updates", self.seed), self.draws)
-            return Objective.denoising(model, model.encode_image(shown), prompts, seeds)
+            return Objective.denoising(model, model.encode_image(images), prompts, seeds)
 
-        return kept.attribution(model, kept.objective(model, prompts, -1.0, made, make), names, self.batch_size)
+        objective = run.objective(model, prompts, -1.0, generated_rows, make)
+        return run.attribution(model, objective, names, self.batch_size)
 
-    def _pictures(self, model: Model, concept: Concept, prompts: tuple[str, ...]) -> list[Image.Image]:
+    def _images(self, model: Model, concept: Concept, prompts: tuple[str, ...]) -> list[Image.Image]:
+        from turpentine.erase._training.draws import draws, noise_seeds
+        from turpentine.erase.examples import from_model, from_world
+
         if self.source == "world":
             return from_world(concept, len(prompts), self.seed, min(model.size))
         seeds = noise_seeds(draws("trajectories", self.seed), len(prompts))
@@ -133,20 +163,16 @@ class CADAmplify(Sized):
 
     def _rows(self, given: int) -> int:
         """Rows of the denoiser for one concept, as progress counts them."""
+        from turpentine.erase._training.training import TRAINED_ROW
+
         return self._generated_rows(given) + TRAINED_ROW * self.draws * (given or self.pictures)
 
     def _generated_rows(self, given: int) -> int:
         return 0 if given or self.source == "world" else 2 * self.sampling_steps * self.pictures
 
     def _check(self, examples: Sequence[Image.Image], concepts: tuple[Concept, ...]) -> None:
-        check_share(self.share)
-        check_per(self.per)
-        for name in ("pictures", "draws", "sampling_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadArgument(f"{name} is {getattr(self, name)}: give 1 or more.")
-        if not math.isfinite(self.guidance_scale) or self.seed < 0:
-            numbers = f"guidance_scale is {self.guidance_scale} and seed is {self.seed}"
-            raise BadArgument(f"{numbers}: give a finite scale, and a seed from 0.")
+        from turpentine.erase.examples import check_source
+
         check_windowless(self.sites)
         if (examples or self.images) and len(concepts) > 1:
             raise BadArgument(f"The pictures cannot be of all {len(concepts)} concepts: amplify one at a time.")

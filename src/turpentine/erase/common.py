@@ -1,66 +1,121 @@
-"""What every method needs: its concepts in a row, where its edit came from, and how far it is."""
+"""Shared by all methods: defaults by model size, concepts as a tuple, and the provenance of a result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept
-from turpentine.core.progress import Progress
-from turpentine.edits import Provenance, stack_of
-from turpentine.models import Model, Sites, is_small
+from turpentine.core.settings import Settings
+from turpentine.edits import Provenance
+from turpentine.models import Sites, is_small
+
+if TYPE_CHECKING:
+    from turpentine.core.parts import Parts, Tensors
+    from turpentine.models import Model
 
 Method = TypeVar("Method", bound="Sized")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+Per = Literal["row", "matrix", "published"]
+"""How a share is counted: of each row, of the whole matrix, or of each row and rounded down, as CAD's code does."""
 
 
-class Sized:
-    """A method whose defaults are for Stable Diffusion, with others for models of the embedded one's size.
+def torch_mode(mode: str, *args: Any) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Decorate a function with one of torch's modes, such as "no_grad", importing torch when it is called.
 
-    small_world: the fields that differ there.
+    Methods are imported for their settings alone, too: a command's help does not wait for torch.
+
+    Args:
+        mode: The name of a context manager of torch.
+        args: What the context manager takes.
+    """
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        @wraps(function)
+        def called(*positional: Arguments.args, **named: Arguments.kwargs) -> Result:
+            import torch
+
+            with getattr(torch, mode)(*args):
+                return function(*positional, **named)
+
+        return called
+
+    return decorate
+
+
+class Sized(Settings):
+    """A method whose defaults are for Stable Diffusion, with others for models as small as the embedded one.
+
+    Attributes:
+        small_world: Fields that differ for small models, with their values there.
     """
 
     small_world: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
-    def preset(cls: type[Method], model: Model | str, **changes: Any) -> Method:
-        """The settings that suit a model's size, with changes: `small_world`'s for a small one, else the published.
+    def preset(cls: type[Method], model: Model | str, **overrides: Any) -> Method:
+        """Return the method with the settings that suit a model's size: `small_world`, or the published defaults.
 
-        model: the model, or what `load` is told; see `turpentine.models.is_small`.
+        Args:
+            model: The model, or its name for `load`; see `turpentine.models.is_small`.
+            overrides: Fields to set otherwise.
+
+        Example:
+            >>> UCE.preset(model, lamb=1.0).lamb
+            1.0
         """
-        return cls(**{**(cls.small_world if is_small(model) else {}), **changes})
+        return cls(**{**(cls.small_world if is_small(model) else {}), **overrides})
 
 
 def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None) -> tuple[Concept, ...]:
-    """One concept or several as a tuple.
+    """Return one concept or several as a tuple.
 
-    model: the one that must have a token for each, where nothing else looks for it in a prompt.
-    Raises EmptyConcept for none, and for a text that the model has no token for.
+    Args:
+        concept: A concept, or a sequence of them.
+        model: A model that must have a token for each; None if that is checked elsewhere.
+
+    Raises:
+        EmptyConcept: There is no concept, or the model has no token for one.
     """
     concepts = (concept,) if isinstance(concept, Concept) else tuple(concept)
     if not concepts:
         raise EmptyConcept("There is no concept: give one at least.")
     if model is not None:
-        for one in concepts:
-            model.check_spoken(one.text)
+        for each in concepts:
+            model.text.check_known(each.text)
     return concepts
 
 
 def provenance_of(
-    method: Any, model: Model, concepts: tuple[Concept, ...], found: Mapping[str, Any] | None = None, **settings: Any
+    method: Any,
+    model: Model,
+    concepts: tuple[Concept, ...],
+    measurements: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Provenance:
-    """Where an edit comes from that a method makes of a model as it is now.
+    """Return the provenance of what a method makes of a model as it is now.
 
-    method: a method's dataclass; its fields are the settings, its `seed`, if it has one, the seed.
-    found: what it measured on its way. settings: these stand in the place of the fields of their names.
+    Args:
+        method: The method's dataclass: its fields are the settings, its `seed`, if it has one, the seed.
+        model: The model, with the changes on it.
+        concepts: The concepts erased or amplified.
+        measurements: What the method measured while it ran.
+        settings: Values to record in the place of the fields of their names.
     """
-    fields_of_it = {field.name: getattr(method, field.name) for field in fields(method)}
+    from turpentine.edits import stack_of
+
+    own_fields = {field.name: getattr(method, field.name) for field in fields(method)}
     return Provenance(
         method=type(method).__name__,
-        settings={name: plain_sites(value) for name, value in {**fields_of_it, **settings}.items()},
+        settings={name: site_names(value) for name, value in {**own_fields, **settings}.items()},
         concepts=concepts,
-        found=found or {},
+        measurements=measurements or {},
         seed=getattr(method, "seed", None),
         base=model.fingerprint,
         model=model.name,
@@ -68,29 +123,35 @@ def provenance_of(
     )
 
 
-def plain_sites(value: Any) -> Any:
-    """Sites by name; any other setting as it is."""
+def checkpoint_of(
+    folder: str | os.PathLike[str] | None, model: Model, provenance: Provenance, **more: Any
+) -> Parts[Tensors]:
+    """Return the parts of a method's run, from which the same run goes on.
+
+    Args:
+        folder: Where to store them; None stores nothing.
+        model: The model, with the changes that are on it now.
+        provenance: Of the edit in the making: its method, settings and concepts decide the numbers.
+        more: JSON values that decide the numbers too.
+    """
+    from turpentine.core.parts import Parts
+    from turpentine.models.identity import describe
+
+    record = provenance.to_json()
+    work = {key: record[key] for key in ("method", "settings", "concepts")}
+    return Parts(folder, [describe(model), work, more] if folder is not None else None)
+
+
+def site_names(value: Any) -> Any:
+    """Return the names of sites; any other setting as it is."""
     return tuple(site.name for site in value) if isinstance(value, Sites) else value
 
 
-def side_by_side(found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """What was found of each of several concepts: by name, a value for each."""
-    return {name: tuple(each[name] for each in found) for name in found[0]}
+def collate(measurements: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """Return the measurements of several concepts by name, with a value for each concept.
 
-
-@dataclass
-class Tally:
-    """Tells progress of units of work as they are done.
-
-    total: units in all.
+    Example:
+        >>> collate([{"objective": 0.5}, {"objective": 0.7}])
+        {'objective': (0.5, 0.7)}
     """
-
-    progress: Progress | None
-    total: int
-    done: int = 0
-
-    def add(self, units: int = 1) -> None:
-        """So many more are done."""
-        self.done += units
-        if self.progress:
-            self.progress(self.done, self.total)
+    return {name: tuple(each[name] for each in measurements) for name in measurements[0]}

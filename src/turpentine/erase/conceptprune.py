@@ -1,41 +1,32 @@
-"""ConceptPrune: zero the weights behind the neurons that only a concept excites (Chavhan et al. 2025)."""
+"""ConceptPrune: zero the weights that read the neurons which only a concept excites (Chavhan et al. 2025)."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+import annotated_types as at
 
 from turpentine.concepts import TEMPLATES, Concept
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
-from turpentine.core.progress import Progress
-from turpentine.edits import Edit, Zeroed
-from turpentine.erase._pruning import check_share, largest, together
-from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import (
-    Call,
-    ClassifierFree,
-    Model,
-    Selection,
-    Sites,
-    check_in_denoiser,
-    hooked,
-    sample,
-    selected,
-    window_of,
-)
+from turpentine.core.progress import Counter, Progress
+from turpentine.core.settings import Count, Finite, Seed, Share
+from turpentine.erase.common import Sized, as_concepts, provenance_of, torch_mode
+from turpentine.models import Selection, Sites, check_in_denoiser, selected, window_of
 
-AT_ONCE = 8
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
 
-Norms = dict[str, Float[Tensor, "step neuron"]]
-"""By layer: the norm of each input neuron over all tokens, at each step."""
+    from turpentine.edits import Edit, Zeroed
+    from turpentine.models import Call, Model
+
+    Norms: TypeAlias = dict[str, Float[Tensor, "step neuron"]]
+    """By layer: the norm of each input neuron over all tokens, at each step."""
+
+BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -45,23 +36,26 @@ class ConceptPrune(Sized):
     At each step of guided DDIM sampling of a prompt, h are the activations that a layer W reads, each token of norm 1;
     A_j is the norm of neuron j over all tokens, and S = |W|·A. A weight is chosen at a step if it is among the top
     share of its row by S for the concept's prompts, and S is larger there than for the paired base prompts from the
-    same noise. What is chosen at more than `majority` of the steps of the window is zeroed (arXiv 2405.19237).
-    Each of several concepts is measured on its own, and what any of them excites is zeroed.
+    same noise. What is chosen at more than `majority` of the steps of the window is zeroed (arXiv 2405.19237). Each of
+    several concepts is measured on its own, and the union is zeroed.
 
     Defaults are the published values for objects and styles on Stable Diffusion 1.4; for nudity the share is 0.01 and
     the window 0 to 0.18. The authors give it as the first 10, or 9, of 50 steps; here it is a part of the schedule.
 
-    The zeroed positions tell whoever has them which neurons are the concept's.
+    The zeroed positions reveal to whoever has them which neurons are the concept's.
 
-    sites: "outputs", the second linear of each feed-forward network, which reads its GEGLU; or the linear layers of
-        kinds, such as "self-attention", of labels, such as "UP2,UP3", or of any selection, also by their names.
-    share: of a row's weights, over 0 to 1.
-    window: the part of the schedule that counts, fractions from 0 (pure noise) to 1. A window of the sites narrows it.
-    majority: m, the share of the window's steps that must be exceeded, 0 up to 1.
-    base: what stands in a base prompt where the concept stands in its pair; nothing by default.
-    pairs: of prompts, 1 or more; the concept's prompts take turns.
-    sampling_steps: T, the DDIM steps of a run. guidance_scale: of a run.
-    seed: of the starting noise, 0 or more.
+    Args:
+        sites: "outputs", the second linear of each feed-forward network, which reads its GEGLU; or the linear layers of
+            kinds, such as "self-attention", of labels, such as "UP2,UP3", or of any selection, also by their names.
+        share: Share of a row's weights, over 0 to 1.
+        window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
+            narrows it.
+        majority: m, the share of the window's steps that must be exceeded, from 0 to below 1.
+        base: What stands in a base prompt where the concept stands in its pair; nothing by default.
+        pairs: Pairs of prompts, 1 or more; the concept's prompts take turns.
+        sampling_steps: T, the DDIM steps of a run.
+        guidance_scale: Of a run.
+        seed: Of the starting noise, 0 or more.
     """
 
     name: ClassVar[str] = "conceptprune"
@@ -70,16 +64,16 @@ class ConceptPrune(Sized):
     """Settings for models of the embedded one's size."""
 
     sites: Selection = "outputs"
-    share: float = 0.02
+    share: Share = 0.02
     window: tuple[float, float] = (0.0, 0.2)
-    majority: float = 0.5
+    majority: Annotated[float, at.Ge(0), at.Lt(1)] = 0.5
     base: str = ""
-    pairs: int = 10
-    sampling_steps: int = 50
-    guidance_scale: float = 7.5
-    seed: int = 0
+    pairs: Count = 10
+    sampling_steps: Count = 50
+    guidance_scale: Finite = 7.5
+    seed: Seed = 0
 
-    @torch.no_grad()
+    @torch_mode("no_grad")
     def __call__(
         self,
         model: Model,
@@ -88,27 +82,44 @@ class ConceptPrune(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Erase one concept, or several; the model itself is left as it is, and the edit is returned.
+        """Erase one concept or several.
 
         For each concept the denoiser sees 4·t·n rows for n pairs of prompts, up to the last of the window's steps, t.
-        Edits that are on the model stay on: the weights are those of the model as it is.
 
-        progress: called with rows of the denoiser done and in all. checkpoint: not used, this is short.
-        Raises BadArgument, BadWindow or EmptySelection for settings before any work; NotFinite, naming the layer.
+        Args:
+            model: The model; it is not changed. Edits on it stay on: the weights are those of the model as it is.
+            concept: One concept, or several.
+            progress: Called with rows of the denoiser done and in all.
+            checkpoint: Not used: this is short.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range, raised before any work; or no weight is chosen for a concept.
+            BadWindow: The window is no part of the schedule.
+            EmptySelection: The sites hold no linear layer of the denoiser.
+            NotFinite: An activation is NaN or infinite; the message names the layer.
         """
+        from turpentine.edits import Edit
+        from turpentine.erase._pruning import union
+
         concepts = as_concepts(concept, model)
-        steps, layers = self._checked(), _layers(model, self.sites)
-        tally = Tally(progress, 4 * steps.stop * self.pairs * len(concepts))
-        masks = [self._mask(model, one, layers, steps, tally) for one in concepts]
+        steps = window_of(self.window, self.sites).counted(self.sampling_steps)
+        layers = _layers(model, self.sites)
+        counter = Counter(progress, 4 * steps.stop * self.pairs * len(concepts))
+        masks = [self._mask(model, each, layers, steps, counter) for each in concepts]
         # The names of sites say nothing of their window, so that it counts as the settings' own.
         window = astuple(window_of(self.window, self.sites))
-        return Edit(provenance=provenance_of(self, model, concepts, window=window), zeroed=together(masks))
+        return Edit(provenance=provenance_of(self, model, concepts, window=window), zeroed=union(masks))
 
-    def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, tally: Tally) -> dict[str, Zeroed]:
-        excited, calm = (self._norms(model, texts, layers, steps, tally) for texts in self._pairs(concept))
+    def _mask(self, model: Model, concept: Concept, layers: Sites, steps: range, counter: Counter) -> dict[str, Zeroed]:
+        from turpentine.edits import Zeroed
+
+        excited, calm = (self._norms(model, texts, layers, steps, counter) for texts in self._pairs(concept))
         weights = {name: model.parameter(f"{name}.weight").detach().float().abs() for name in excited}
-        found = {name: self._chosen(weight, excited[name], calm[name]) for name, weight in weights.items()}
-        zeroed = {f"{name}.weight": Zeroed.of(mask) for name, mask in found.items() if mask.any()}
+        masks = {name: self._chosen(weight, excited[name], calm[name]) for name, weight in weights.items()}
+        zeroed = {f"{name}.weight": Zeroed.from_mask(mask) for name, mask in masks.items() if mask.any()}
         if not zeroed:
             raise BadArgument(
                 f"No weight is chosen for {concept.text!r} at more than {self.majority:g} of {len(steps)} steps: "
@@ -130,6 +141,10 @@ class ConceptPrune(Sized):
         calm: Float[Tensor, "step neuron"],
     ) -> Tensor:
         """The weights that are chosen at more than `majority` of the steps, as a mask."""
+        import torch
+
+        from turpentine.erase._pruning import largest
+
         votes = torch.zeros_like(weight, dtype=torch.int32)
         for of_concept, of_base in zip(excited, calm, strict=True):
             at = largest(weight * of_concept, self.share)
@@ -137,25 +152,33 @@ class ConceptPrune(Sized):
             votes.view(-1)[at[(of_concept > of_base)[at % len(of_concept)]]] += 1
         return votes > self.majority * len(excited)
 
-    def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, tally: Tally) -> Norms:
+    def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, counter: Counter) -> Norms:
         """The norms of all layers' inputs over all prompts, those at once going through the denoiser together."""
+        import torch
+
+        from turpentine.erase._training.draws import draws, noise_seeds
+
         seeds = noise_seeds(draws("trajectories", self.seed), len(texts))
         squares: Norms = {}
-        for start in range(0, len(texts), AT_ONCE):
-            rows = slice(start, start + AT_ONCE)
-            for name, found in self._squares(model, texts[rows], seeds[rows], layers, steps, tally).items():
-                squares[name] = squares.get(name, torch.zeros_like(found)) + found
+        for start in range(0, len(texts), BATCH_SIZE):
+            rows = slice(start, start + BATCH_SIZE)
+            for name, each in self._squares(model, texts[rows], seeds[rows], layers, steps, counter).items():
+                squares[name] = squares.get(name, torch.zeros_like(each)) + each
         return {name: each.sqrt() for name, each in squares.items()}
 
     def _squares(
-        self, model: Model, texts: Sequence[str], seeds: Sequence[int], layers: Sites, steps: range, tally: Tally
+        self, model: Model, texts: Sequence[str], seeds: Sequence[int], layers: Sites, steps: range, counter: Counter
     ) -> Norms:
         """Σ h² over the tokens of some prompts."""
-        seen: dict[str, list[Tensor]] = {}
+        import torch
 
-        def look(call: Call) -> None:
+        from turpentine.models import ClassifierFree, hooked, sample
+
+        squares: dict[str, list[Tensor]] = {}
+
+        def record(call: Call) -> None:
             if call.moment is not None and call.moment.index in steps:
-                seen.setdefault(call.site.name, []).append(_squared(call))
+                squares.setdefault(call.site.name, []).append(_squared(call))
 
         run = sample(
             model,
@@ -166,31 +189,18 @@ class ConceptPrune(Sized):
             guidance_scale=self.guidance_scale,
             guidance=ClassifierFree(),  # asked for by name, as the model may carry another
         )
-        with hooked(model, {}, before={layers: look}):
+        with hooked(model, {}, before={layers: record}):
             for step in run:
-                tally.add(2 * len(texts))
+                counter.add(2 * len(texts))
                 if step.index + 1 == steps.stop:
                     break
-        return {name: torch.stack(each) for name, each in seen.items()}
-
-    def _checked(self) -> range:
-        """The steps that count, all settings being in range."""
-        check_share(self.share)
-        if self.pairs < 1 or self.sampling_steps < 1 or self.seed < 0:
-            raise BadArgument(
-                f"pairs is {self.pairs}, sampling_steps {self.sampling_steps} and seed {self.seed}: "
-                "give 1 or more of each, and a seed from 0."
-            )
-        if not (math.isfinite(self.guidance_scale) and 0 <= self.majority < 1):
-            raise BadArgument(
-                f"guidance_scale is {self.guidance_scale} and majority is {self.majority}: "
-                "give a finite scale, and a majority from 0 up to, and not, 1."
-            )
-        return window_of(self.window, self.sites).counted(self.sampling_steps)
+        return {name: torch.stack(each) for name, each in squares.items()}
 
 
 def _layers(model: Model, sites: Selection) -> Sites:
     """The linear layers of a selection, without its window, which is in the steps."""
+    from torch import nn
+
     if sites == "outputs":
         return model.sites.only(level="layer", kind="feed-forward", name="*.net.2")
     chosen = selected(model.sites, sites)
@@ -204,8 +214,10 @@ def _layers(model: Model, sites: Selection) -> Sites:
 
 def _squared(call: Call) -> Float[Tensor, " neuron"]:
     """Σ h² over the tokens of the prompts' own rows, each token brought to norm 1. Raises NotFinite."""
+    import torch
+
     tokens = call.args[0][call.rows].flatten(0, -2).float()
-    squared = nn.functional.normalize(tokens, dim=-1).square().sum(0)
+    squared = torch.nn.functional.normalize(tokens, dim=-1).square().sum(0)
     if not torch.isfinite(squared).all():
         raise NotFinite(
             f"What {call.site.name} reads is NaN or infinite: load the model in fp32, or check its weights."

@@ -5,35 +5,42 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from torch import Tensor
+import annotated_types as at
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
-from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Rows, Scales, solve
-from turpentine.erase._closed_form.text_states import FOUR, Positions, Said, chosen, in_batches, paired, said
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import Call, Model, Site, hooked
+from turpentine.core.progress import Advance, Counter, Progress
+from turpentine.core.settings import Positive, Text
+from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
+from turpentine.erase.common import Sized, as_concepts, provenance_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from turpentine.edits import Edit
+    from turpentine.erase._closed_form.linear import Rows
+    from turpentine.models import Call, Model, Site
 
 
 @dataclass(frozen=True)
 class DiffQuickFix(Sized):
-    """Diff-QuickFix: make a text encoder's first self-attention take a concept for its anchor, in closed form.
+    """Make a text encoder's first self-attention take a concept for its anchor, in closed form.
 
     W₀ is the layer's output projection (`self_attn.out_proj`), k its input at the concept's last token and g that at
-    the anchor's in the same template: the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|². Its bias b is in both answers,
-    W₀·k + b and W₀·g + b, and drops out. Causal tracing finds this layer to be the one place in the text encoder that
-    holds a concept. A pipeline with two text encoders has both changed, each by its own solution.
+    the anchor's in the same template: it is the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|². Its bias b is in both
+    outputs, W₀·k + b and W₀·g + b, and drops out. Causal tracing finds this layer to be the one place in the text
+    encoder that holds a concept. A pipeline with two text encoders has both changed, each by its own solution.
 
-    anchor: what the concept is replaced by, such as "castle" for a church; by default "painting" for styles and artists
-        and "object" for the rest.
-    templates: sentences with {} for the concept or the anchor; by default the published four; with none, the concept's.
-    positions: the tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on, as
-        in the authors' code; "all", every one.
-    layer: of the text encoder, from 0. lamb: λ, above 0.
+    Args:
+        anchor: What the concept is replaced by, such as "castle" for a church; by default "painting" for styles and
+            artists and "object" for the rest.
+        templates: Sentences with {} for the concept or the anchor; by default the published four; with none, the
+            concept's.
+        positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on,
+            as in the authors' code; "all", every one.
+        layer: Of the text encoder, from 0.
+        lamb: λ, above 0.
     """
 
     name: ClassVar[str] = "diff-quickfix"
@@ -41,11 +48,11 @@ class DiffQuickFix(Sized):
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "anchor": "picture"}
     """Settings for models of the embedded one's size, whose few words are those of its own captions."""
 
-    anchor: str | None = None
+    anchor: Text | None = None
     templates: tuple[str, ...] = FOUR
     positions: Positions = "last"
-    layer: int = 0
-    lamb: float = 0.01
+    layer: Annotated[int, at.Ge(0)] = 0
+    lamb: Positive = 0.01
 
     def __call__(
         self,
@@ -55,53 +62,66 @@ class DiffQuickFix(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Replace one concept, or several in one solution; the model itself is left as it is, the edit is returned.
+        """Replace one concept or several by their anchors. The denoiser is not run.
 
-        The denoiser is not run. Edits that are on the model stay on: W₀ is the weight as it is. progress: called with
-        texts done and in all. checkpoint: not used, this is short.
-        Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
+        Args:
+            model: The model; it is not changed. Edits on it stay on: W₀ is the weight as it is.
+            concept: One concept, or several erased in one solution.
+            progress: Called with texts done and in all.
+            checkpoint: Not used: this is short.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or a text selects no token.
+            EmptySelection: The text encoder has no such layer.
+            NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
+        from turpentine.edits import Edit
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import align
+
         concepts, scales = as_concepts(concept), Scales(self.lamb)
-        sites = tuple(model.sites.only(level="layer", name=f"text_encoder*.layers.{self.layer}.self_attn.out_proj"))
-        texts = [text for one in concepts for pair in self._pairs(one) for text in pair]
-        read = _inputs(model, sites, texts, self.positions, Tally(progress, len(set(texts))))
+        attention = model.sites.only(kind="text-attention", role="output", level="layer")
+        sites = tuple(attention.only(name=f"*.layers.{self.layer}.*"))
+        prompts = [prompt for each in concepts for pair in self._pairs(each) for prompt in pair]
+        counter = Counter(progress, len(set(prompts)))
+        inputs = _inputs(model, sites, prompts, self.positions, advance=counter.add)
         deltas = {}
         for site in sites:
-            states, weight = [read[site][text] for text in texts], f"{site.name}.weight"
-            shift = solve(*paired(states[::2], states[1::2]), scales=scales)
-            deltas[weight] = shift.change(model.parameter(weight)).float()
+            states, weight = [inputs[site][prompt] for prompt in prompts], f"{site.name}.weight"
+            keys, targets = align(states[::2], states[1::2])
+            deltas[weight] = solve(keys, targets, scales=scales).delta(model.parameter(weight)).float()
         return Edit(deltas, provenance_of(self, model, concepts))
 
-    def _pairs(self, concept: Concept) -> list[tuple[Said, Said]]:
+    def _pairs(self, concept: Concept) -> list[tuple[SubjectPrompt, SubjectPrompt]]:
         """The concept in each template, and the anchor in the same one."""
-        if self.anchor is not None and not self.anchor.strip():
-            raise BadArgument("anchor is empty: name what the concept is replaced by, or leave it out.")
         published = "painting" if concept.kind in ("style", "artist") else "object"
         anchor = replace(concept, text=published if self.anchor is None else self.anchor)
-        return list(zip(said(concept, self.templates), said(anchor, self.templates), strict=True))
+        return list(zip(subject_prompts(concept, self.templates), subject_prompts(anchor, self.templates), strict=True))
 
 
 def _inputs(
-    model: Model, sites: Sequence[Site], texts: Sequence[Said], positions: Positions, tally: Tally
-) -> dict[Site, dict[Said, Rows]]:
-    """What layers of the text encoders read of texts at some positions, by site and text; each text is encoded once."""
-    read: dict[Site, dict[Said, Rows]] = {site: {} for site in sites}
-    caught: dict[Site, Tensor] = {}
+    model: Model, sites: Sequence[Site], prompts: Sequence[SubjectPrompt], positions: Positions, advance: Advance
+) -> dict[Site, dict[SubjectPrompt, Rows]]:
+    """The inputs of the text encoders' layers at some tokens, by site and prompt; each prompt is encoded once."""
+    from turpentine.erase._closed_form.text_states import in_batches, token_states
+    from turpentine.models import hooked
 
-    def catch(call: Call) -> None:
-        caught[call.site] = call.args[0]
+    inputs: dict[Site, dict[SubjectPrompt, Rows]] = {site: {} for site in sites}
+    recorded: dict[Site, Tensor] = {}
 
-    for batch in in_batches(tuple(dict.fromkeys(texts))):
-        with hooked(model, dict.fromkeys(sites, catch)):
-            model.encode([text.prompt for text in batch])
-        for site, states in caught.items():
-            tokenizer = _tokenizer(model, site)
-            rows = [chosen(row, text, positions, tokenizer) for row, text in zip(states, batch, strict=True)]
-            read[site] |= zip(batch, rows, strict=True)
-        tally.add(len(batch))
-    return read
+    def record(call: Call) -> None:
+        recorded[call.site] = call.args[0]
 
-
-def _tokenizer(model: Model, site: Site) -> Any:
-    """That of the text encoder which the site is in: `tokenizer_2` for `text_encoder_2`."""
-    return getattr(model.pipeline, site.name.partition(".")[0].replace("text_encoder", "tokenizer"))
+    for batch in in_batches(tuple(dict.fromkeys(prompts))):
+        with hooked(model, dict.fromkeys(sites, record)):
+            model.encode([each.prompt for each in batch])
+        for site, states in recorded.items():
+            places = [model.text.find(each.prompt, each.subject, encoder=site.component) for each in batch]
+            rows = [token_states(*each, positions) for each in zip(states, batch, places, strict=True)]
+            inputs[site] |= zip(batch, rows, strict=True)
+        advance(len(batch))
+    return inputs

@@ -5,45 +5,42 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Scales, solve
-from turpentine.erase._closed_form.text_states import (
-    FOUR,
-    Positions,
-    Said,
-    key_and_value_weights,
-    paired,
-    said,
-    text_states,
-)
-from turpentine.erase._closed_form.uce_objective import shifted
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.core.progress import Counter, Progress
+from turpentine.core.settings import Positive
+from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
+from turpentine.erase.common import Sized, as_concepts, provenance_of
+from turpentine.models import Selection
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.models import Model
 
 STYLES = ("{}", "a painting in the style of {}", "a photo in the style of {}", "a picture in the style of {}")
-"""The published templates for styles and artists; for the rest they are `reading.FOUR`."""
+"""The published templates for styles and artists; for the rest they are `subject_prompts.FOUR`."""
 
 
 @dataclass(frozen=True)
 class LocoEdit(Sized):
-    """LocoEdit: make the keys and values of a few located cross-attention modules answer a concept as its guide.
+    """Make the keys and values of a few located cross-attention modules treat a concept as its guide.
 
-    For each such weight W₀ the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|², with k the state of a concept's last
-    token in each of four templates, and g that of its guide: unified concept editing without anything kept, on the
-    layers that the concept is drawn by.
+    For each such weight W₀ it is the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|², with k the state of a concept's
+    last token in each of four templates, and g that of its guide: unified concept editing without anything preserved,
+    on the layers that the concept is drawn by.
 
-    sites: labels of the modules, such as "UP2,UP3" or "MID", or any selection of sites, also by their names; the keys
-        and values in it count. The default is the ninth and tenth of Stable Diffusion's 16, where the authors' code
-        begins; another model, and another concept, has places of its own, which are to be located first.
-    guide: a text that stands for all concepts; by default "a painting" for styles and artists, "a photo" for the rest.
-    templates: sentences with {} for the concept; by default the published four of its kind; with none, its own.
-    positions: the tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on;
-        "all", every one.
-    lamb: λ, above 0.
+    Args:
+        sites: Labels of the modules, such as "UP2,UP3" or "MID", or any selection of sites, also by their names. The
+            keys and values in it are edited. The default is the ninth and tenth of Stable Diffusion's 16, where the
+            authors' code begins; another model, and another concept, has places of its own, which are to be located
+            first.
+        guide: A text that stands for all concepts; by default "a painting" for styles and artists, "a photo" for the
+            rest.
+        templates: Sentences with {} for the concept; by default the published four of its kind; with none, its own.
+        positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on;
+            "all", every one.
+        lamb: λ, above 0.
     """
 
     name: ClassVar[str] = "loco-edit"
@@ -56,7 +53,7 @@ class LocoEdit(Sized):
     guide: str | None = None
     templates: tuple[str, ...] | None = None
     positions: Positions = "last"
-    lamb: float = 0.01
+    lamb: Positive = 0.01
 
     def __call__(
         self,
@@ -66,25 +63,41 @@ class LocoEdit(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Erase one concept, or several in one solution; the model itself is left as it is, and the edit is returned.
+        """Erase one concept or several. The denoiser is not run.
 
-        The denoiser is not run. Edits that are on the model stay on: W₀ is the weight as it is. progress: called with
-        texts and weights done, and in all. checkpoint: not used, this is short.
-        Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
+        Args:
+            model: The model; it is not changed. Edits on it stay on: W₀ is the weight as it is.
+            concept: One concept, or several erased in one solution.
+            progress: Called with texts and weights done and in all.
+            checkpoint: Not used: this is short.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or a text selects no token.
+            EmptySelection: The sites hold no key or value of cross-attention.
+            NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import align, key_and_value_weights, text_states
+        from turpentine.erase._closed_form.uce_objective import shift_weights
+
         concepts, scales = as_concepts(concept), Scales(self.lamb)
         names = key_and_value_weights(model, self.sites)
-        pairs = [(text, self._guide(one)) for one in concepts for text in self._said(one)]
-        texts = [text for pair in pairs for text in pair]
-        tally = Tally(progress, len(set(texts)) + len(names))
-        states = text_states(model, texts, self.positions, tally)
-        shift = solve(*paired(states[::2], states[1::2]), scales=scales)
-        return shifted(model, names, shift, provenance_of(self, model, concepts), tally)
+        pairs = [(prompt, self._guide(each)) for each in concepts for prompt in self._prompts(each)]
+        prompts = [prompt for pair in pairs for prompt in pair]
+        counter = Counter(progress, len(set(prompts)) + len(names))
+        states = text_states(model, prompts, self.positions, advance=counter.add)
+        keys, targets = align(states[::2], states[1::2])
+        shift = solve(keys, targets, scales=scales)
+        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=counter.add)
 
-    def _said(self, concept: Concept) -> list[Said]:
+    def _prompts(self, concept: Concept) -> list[SubjectPrompt]:
         published = STYLES if concept.kind in ("style", "artist") else FOUR
-        return said(concept, published if self.templates is None else self.templates)
+        return subject_prompts(concept, published if self.templates is None else self.templates)
 
-    def _guide(self, concept: Concept) -> Said:
+    def _guide(self, concept: Concept) -> SubjectPrompt:
         published = "a painting" if concept.kind in ("style", "artist") else "a photo"
-        return Said(published if self.guide is None else self.guide)
+        return SubjectPrompt(published if self.guide is None else self.guide)

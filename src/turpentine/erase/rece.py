@@ -1,27 +1,27 @@
-"""RECE: unified concept editing, again and again against what undoes it (Gong et al. 2024, arXiv 2407.12383)."""
+"""RECE: unified concept editing, repeated against the embedding that undoes it (Gong et al. 2024, arXiv 2407.12383)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
-from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Rows, Scales, Shift, solve
-from turpentine.erase._closed_form.text_states import key_and_value_weights, text_states
-from turpentine.erase._closed_form.uce_objective import FORMS, Lesson, lesson, shifted
-from turpentine.erase.adversary import Adversary, Regulariser, answers
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.core.progress import Counter, Progress
+from turpentine.core.settings import Count, NonNegative, Positive
+from turpentine.erase.common import Sized, as_concepts, provenance_of
+from turpentine.models import Selection
 
-START = FORMS["paper"]
-"""What the first edit is; its λ is 0.5 and its a is 1."""
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.erase._closed_form.linear import Scales, Shift
+    from turpentine.erase._closed_form.uce_objective import UCEObjective
+    from turpentine.erase.adversary import Adversary
+    from turpentine.models import Model
+
+START = "paper"
+"""The form of UCE that the first edit is; its λ is 0.5 and its a is 1."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,27 @@ class RECE(Sized):
 
     The first edit is the paper's form of UCE. Each round finds, for every token's state c of the concept's text, the c′
     that minimises Σ|W′·c′ − W·c|² + r·R(c′) over the keys and values of cross-attention, W′ as edited so far and W the
-    original; and edits again, so that c′ too is answered as the guide is: the W that minimises
+    original; and edits again with c′ as a further key: the W that minimises
     a·Σ|W·k − W₀·g|² + b·Σ|W·p − W₀·p|² + λ·|W − W₀|².
 
-    With `anchor` "original" W₀ is the original weight and k all that was found in all rounds, so that edits do not add
-    up and what is kept is kept for good. The authors' code starts each round from the weights of the last one and holds
-    them to those, "edited": k is then what this round has found.
+    With `anchor` "original" W₀ is the original weight and k the keys of all rounds, so that edits do not add up and
+    what is preserved stays preserved. The authors' code starts each round from the weights of the last one, "edited": k
+    is then this round's c′ only.
 
-    rounds: after the first edit, 1 or more; the paper takes 3 for nudity and 5 for objects.
-    regulariser: R: "zero" for |c′|², "target" for |c′ − g|², "surrogate" for Σ|W′·c′ − W′·c|² + |c′ − c|².
-    ridge: r, above 0; 0.1 as published, 0.001 for concepts that are hard to erase.
-    anchor: "original" or "edited".
-    guide: a text that stands for all concepts. preserve: texts to keep, beside those that each concept names and the
-        empty prompt.
-    erase_scale: a, above 0. preserve_scale: b, 0 or more. lamb: λ, above 0.
-    templates: sentences in which concepts and kept texts are said, with {} for the text; with none, the concept's.
-    sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
-        by their names; the keys and values in it count.
+    Args:
+        rounds: Rounds after the first edit, 1 or more; the paper takes 3 for nudity and 5 for objects.
+        regulariser: R: "zero" for |c′|², "target" for |c′ − g|², "surrogate" for Σ|W′·c′ − W′·c|² + |c′ − c|².
+        ridge: r, above 0; 0.1 as published, 0.001 for concepts that are hard to erase.
+        anchor: "original" or "edited".
+        guide: A text that stands for all concepts.
+        preserve: Texts to preserve, beside those that each concept names and the empty prompt.
+        erase_scale: a, above 0.
+        preserve_scale: b, 0 or more.
+        lamb: λ, above 0.
+        templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
+            own.
+        sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
+            also by their names. The keys and values in it are edited.
     """
 
     name: ClassVar[str] = "rece"
@@ -55,15 +59,15 @@ class RECE(Sized):
     """Settings for models of the embedded one's size, whose captions name things in ways of their own, and where each
     round takes more of the other concepts along."""
 
-    rounds: int = 5
-    regulariser: Regulariser = "zero"
-    ridge: float = 0.1
+    rounds: Count = 5
+    regulariser: Literal["zero", "target", "surrogate"] = "zero"
+    ridge: Positive = 0.1
     anchor: Literal["original", "edited"] = "original"
     guide: str = " "
     preserve: tuple[str, ...] = ()
-    erase_scale: float = 1.0
-    preserve_scale: float = 0.1
-    lamb: float = 0.1
+    erase_scale: Positive = 1.0
+    preserve_scale: NonNegative = 0.1
+    lamb: Positive = 0.1
     templates: tuple[str, ...] = ("{}",)
     sites: Selection = "*"
 
@@ -75,48 +79,66 @@ class RECE(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Erase one concept, or several together; the model itself is left as it is, and the edit is returned.
+        """Erase one concept or several. The denoiser is not run.
 
-        Its provenance has, as `found`, how much of the concept's old keys and values the embedding recovered, of 1:
-        before each round and after the last. The denoiser is not run. Edits that are on the model stay on: the original
-        is the weight as it is. progress: called with texts, rounds and weights done, and in all. checkpoint: not used,
-        this is short.
-        Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
+        The provenance's measurements hold `recovered`: the share, up to 1, of the concept's old keys and values that
+        the embedding recovered before each round and after the last.
+
+        Args:
+            model: The model; it is not changed. Edits on it stay on: W₀ is the weight as it is.
+            concept: One concept, or several erased in one solution.
+            progress: Called with texts, rounds and weights done and in all.
+            checkpoint: Not used: this is short.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or a text selects no token.
+            EmptySelection: The sites hold no key or value of cross-attention.
+            NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
-        if self.rounds < 1:
-            raise BadArgument(f"rounds is {self.rounds}: give 1 or more.")
+        from turpentine.erase._closed_form.linear import Scales
+        from turpentine.erase._closed_form.text_states import key_and_value_weights
+        from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
+        from turpentine.erase.adversary import Adversary, weights_gram
+
         concepts = as_concepts(concept)
         scales = Scales(self.lamb, self.erase_scale, self.preserve_scale)
-        taught = lesson(START, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
+        objective = UCEObjective.of(
+            FORMS[START], concepts, guide=self.guide, preserve=self.preserve, templates=self.templates
+        )
         names = key_and_value_weights(model, self.sites)
-        tally = Tally(progress, 2 * len(taught) - len(taught.kept) + self.rounds + len(names))
-        adversary = Adversary(answers({name: model.parameter(name) for name in names}), self.regulariser, self.ridge)
-        shift, recovered = self._rounds(model, taught, adversary, scales, tally)
-        return shifted(model, names, shift, provenance_of(self, model, concepts, {"recovered": recovered}), tally)
+        encoded = 2 * len(objective) - len(objective.preserved)
+        counter = Counter(progress, encoded + self.rounds + len(names))
+        h = weights_gram({name: model.parameter(name) for name in names})
+        shift, recovered = self._rounds(model, objective, Adversary(h, self.regulariser, self.ridge), scales, counter)
+        provenance = provenance_of(self, model, concepts, {"recovered": recovered})
+        return shift_weights(model, names, shift, provenance, advance=counter.add)
 
     def _rounds(
-        self, model: Model, taught: Lesson, adversary: Adversary, scales: Scales, tally: Tally
+        self, model: Model, objective: UCEObjective, adversary: Adversary, scales: Scales, counter: Counter
     ) -> tuple[Shift, tuple[float, ...]]:
-        """The first edit, then the rounds: D in the end, and what could be recovered on the way."""
-        c, g = _all_states(model, taught, tally)
-        keys, guides = taught.moved(model, tally)
-        kept = taught.held(model, tally)
-        a = solve(keys, guides, kept, scales=Scales(0.5, 1.0, START.preserve_scale(len(taught.kept)))).read
+        """The first edit, then the rounds: D in the end, and the share recovered before each round and at the end."""
+        import torch
+
+        from turpentine.erase._closed_form.linear import Scales, Shift, solve
+
+        c, g = (torch.cat(states) for states in objective.states(model, "all", advance=counter.add))
+        keys, targets = objective.keys_and_targets(model, advance=counter.add)
+        preserved = objective.preserved_gram(model, advance=counter.add)
+        first = Scales(0.5, 1.0, objective.form.preserve_scale(len(objective.preserved)))
+        a = solve(keys, targets, preserved, scales=first).input_map
         recovered = []
         for _ in range(self.rounds):
-            found = adversary.embedding(a, c, g)
-            recovered.append(adversary.recovered(a, c, found))
+            embedding = adversary.embedding(a, c, g)
+            recovered.append(adversary.recovered(a, c, embedding))
             if self.anchor == "edited":
-                a = a @ solve(found, g, kept, scales=scales).read
+                a = a @ solve(embedding, g, preserved, scales=scales).input_map
             else:
-                keys, guides = torch.cat([keys, found]), torch.cat([guides, g])
-                a = solve(keys, guides, kept, scales=scales).read
-            tally.add()
+                keys, targets = torch.cat([keys, embedding]), torch.cat([targets, g])
+                a = solve(keys, targets, preserved, scales=scales).input_map
+            counter.add()
         recovered.append(adversary.recovered(a, c, adversary.embedding(a, c, g)))
         return Shift((a - torch.eye(len(a), dtype=a.dtype),)), tuple(recovered)
-
-
-def _all_states(model: Model, taught: Lesson, tally: Tally) -> tuple[Rows, Rows]:
-    """c and g: the states of all tokens of each moved text, and those of its guide."""
-    states = text_states(model, [text for pair in taught.pairs for text in pair], "all", tally)
-    return torch.cat(states[::2]), torch.cat(states[1::2])

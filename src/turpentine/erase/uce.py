@@ -1,43 +1,57 @@
-"""Unified Concept Editing: a concept's keys and values in closed form (Gandikota et al. 2024, arXiv 2308.14761)."""
+"""Unified Concept Editing: edit the keys and values of cross-attention in closed form (Gandikota et al. 2024)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
-from turpentine.core.progress import Progress
-from turpentine.edits import Edit
-from turpentine.erase._closed_form.linear import Scales, solve
-from turpentine.erase._closed_form.text_states import key_and_value_weights
-from turpentine.erase._closed_form.uce_objective import FORMS, lesson, shifted
-from turpentine.erase.common import Sized, Tally, as_concepts, provenance_of
-from turpentine.models import Model, Selection
+from turpentine.core.progress import Counter, Progress
+from turpentine.core.settings import NonNegative, Positive
+from turpentine.erase.common import Sized, as_concepts, provenance_of
+from turpentine.models import Selection
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+    from turpentine.models import Model
 
 
 @dataclass(frozen=True)
 class UCE(Sized):
-    """Make the keys and values of cross-attention answer a concept as they answer something harmless, in closed form.
+    """Make the keys and values of cross-attention treat a concept as something harmless, in closed form.
 
-    For every such weight W₀, with k a state of the concept's text, g of what stands for it and p of a text to keep, the
-    W that minimises a·Σ|W·k − W₀·g|² + b·Σ|W·p − W₀·p|² + λ·|W − W₀|² (equation 7). Any number of concepts is one
+    For every such weight W₀, with k a state of the concept's text (the keys), g of the text that stands for it (the
+    targets) and p of a text to preserve, it is the W that minimises
+    a·Σ|W·k − W₀·g|² + b·Σ|W·p − W₀·p|² + λ·|W − W₀|² (equation 7 of arXiv 2308.14761). Any number of concepts is one
     solution, and one factorisation serves all weights.
 
-    The authors have published two forms, whose edits differ by several times in size; each is named in what it makes:
-    "2025" (their later code): k is the last token of the concept, g that of "art" for styles, artists and works and of
-        the empty prompt, which is the start token, for the rest; nothing is kept unless asked for; b is 1.
-    "paper" (the paper's code, `uce-paper`): k is each token from the concept's last to the end of the padding, g those
-        of " ", as many as both have; every token of the empty prompt is kept too; b is the larger of 0.1 and 1/n for n
-        kept texts.
+    The authors published two forms, whose edits differ several times in size; results name theirs.
 
-    variant: "2025" or "paper". guide: a text that stands for all concepts; by default the variant's.
-    preserve: texts to keep, beside those that each concept names.
-    erase_scale: a, above 0. preserve_scale: b, 0 or more; by default the variant's. lamb: λ, above 0.
-    templates: sentences in which concepts and kept texts are said, with {} for the text; with none, the concept's.
-    sites: labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites, also
-        by their names; the keys and values in it count.
+    "2025" (their later code): k is the concept's last token; g is that of "art" for styles, artists and works, and of
+    the empty prompt, the start token, for the rest; nothing is preserved unless asked for; b is 1.
+
+    "paper" (the paper's code, `uce-paper`): k is each token from the concept's last to the end of the padding, g those
+    of " ", as many as both have; every token of the empty prompt is preserved too; b is the larger of 0.1 and 1/n for n
+    preserved texts.
+
+    Args:
+        variant: The published form, "2025" or "paper".
+        guide: A text that stands for all concepts; by default the variant's.
+        preserve: Texts to preserve, beside those that each concept names.
+        erase_scale: a, above 0.
+        preserve_scale: b, 0 or more; by default the variant's.
+        lamb: λ, above 0.
+        templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
+            own.
+        sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
+            also by their names. The keys and values in it are edited.
+
+    Example:
+        >>> edit = UCE()(model, Concept("church", keep=("house",)))
+        >>> len(edit.names), edit.provenance.title
+        (32, 'UCE (2025)')
     """
 
     name: ClassVar[str] = "uce"
@@ -51,9 +65,9 @@ class UCE(Sized):
     variant: Literal["2025", "paper"] = "2025"
     guide: str | None = None
     preserve: tuple[str, ...] = ()
-    erase_scale: float = 1.0
-    preserve_scale: float | None = None
-    lamb: float = 0.5
+    erase_scale: Positive = 1.0
+    preserve_scale: NonNegative | None = None
+    lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
     sites: Selection = "*"
 
@@ -65,18 +79,35 @@ class UCE(Sized):
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Edit:
-        """Erase one concept, or several in one solution; the model itself is left as it is, and the edit is returned.
+        """Erase one concept or several. Each distinct text is encoded once; the denoiser is not run.
 
-        Each distinct text is encoded once; the denoiser is not run. Edits that are on the model stay on: W₀ is the
-        weight as it is. progress: called with texts and weights done, and in all. checkpoint: not used, this is short.
-        Raises BadArgument, EmptyConcept or EmptySelection for settings; NotFinite, naming the text or the weight.
+        Args:
+            model: The model; it is not changed. Edits on it stay on: W₀ is the weight as it is.
+            concept: One concept, or several erased in one solution.
+            progress: Called with texts and weights done and in all.
+            checkpoint: Not used: this is short.
+
+        Returns:
+            The edit.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or a text selects no token.
+            EmptySelection: The sites hold no key or value of cross-attention.
+            NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
+        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.text_states import key_and_value_weights
+        from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
+
         concepts, form = as_concepts(concept), FORMS[self.variant]
-        taught = lesson(form, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
-        default = form.preserve_scale(len(taught.kept))
+        objective = UCEObjective.of(form, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
+        default = form.preserve_scale(len(objective.preserved))
         b = default if self.preserve_scale is None else self.preserve_scale
         scales = Scales(self.lamb, self.erase_scale, b)
         names = key_and_value_weights(model, self.sites)
-        tally = Tally(progress, len(taught) + len(names))
-        shift = solve(*taught.moved(model, tally), taught.held(model, tally), scales=scales)
-        return shifted(model, names, shift, provenance_of(self, model, concepts), tally)
+        counter = Counter(progress, len(objective) + len(names))
+        keys, targets = objective.keys_and_targets(model, advance=counter.add)
+        preserved = objective.preserved_gram(model, advance=counter.add)
+        shift = solve(keys, targets, preserved, scales=scales)
+        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=counter.add)

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
 from turpentine.explain._image_stats import channels_first, foreground, high_share, overlap
 from turpentine.explain._plots import draw_bars, new_figure
-from turpentine.explain.cache import Kept
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention, pictures_at_once, run_branches
@@ -66,7 +66,7 @@ def draw_branches(
     steps: int,
     guidance_scale: float,
     rows: int,
-    parts: Kept,
+    parts: Parts[Tensors],
     progress: Progress | None = None,
 ) -> Drawn:
     """Draw pairs of prompts and seeds, untouched and under each intervention.

@@ -7,18 +7,16 @@ inside, r everywhere but inside. A part of both is written `q2:MID`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from functools import reduce
 from operator import or_
 
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.models.branches import Intervention
-from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.schedule import Window
-from turpentine.models.hooks import tell, zero
+from turpentine.models.hooks import read_instead, zero
 from turpentine.models.model import Model
 from turpentine.models.sites import Sites
+from turpentine.models.windows import Window
 
 WINDOWS = {"1": (0.0, 0.1), "2": (0.1, 0.3), "3": (0.3, 0.6), "4": (0.6, 1.0), "1.2": (0.0, 0.26)}
 """Parts of the schedule, as fractions from pure noise to the picture."""
@@ -59,7 +57,7 @@ def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -
     chosen = group(modules, form["layers"] or "ALL")
     window = WINDOWS[form["window"]] if form["window"] else (0.0, 1.0)
     touched = [chosen.during(*window)] if form["act"] in "qp" else _outside(modules, chosen, window)
-    return _acting(form["act"] in "pr", touched, lambda: model.encode([""]))
+    return _acting(model, form["act"] in "pr", touched)
 
 
 def is_idle(letters: str, steps: int) -> bool:
@@ -122,7 +120,7 @@ def _outside(modules: Sites, chosen: Sites, window: tuple[float, float]) -> list
     return [*outside, rest.during(*window)] if rest else outside
 
 
-def _acting(swaps: bool, touched: list[Sites], empty: Callable[[], Conditioning]) -> Intervention:
+def _acting(model: Model, swaps: bool, touched: list[Sites]) -> Intervention:
     if not swaps:
         return Intervention(after=dict.fromkeys(touched, zero))
-    return Intervention(before=dict.fromkeys(touched, tell(empty())))
+    return Intervention(before=dict.fromkeys(touched, read_instead(model, model.encode([""]))))

@@ -18,7 +18,7 @@ from turpentine.core.settings import Count, Finite, Seed, Settings
 from turpentine.core.suggest import offer
 from turpentine.explain._branches import BranchesFinding, draw_branches, summarize
 from turpentine.explain._codes import GROUPS, group
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention
 from turpentine.models.generate import fitting_pairs
@@ -89,7 +89,7 @@ class Clock(Settings):
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
-            parts=Kept.of(cache, model, self),
+            parts=parts_of(cache, model, self),
             progress=progress,
         )
         rows = drawn.rows(judge)
@@ -100,7 +100,7 @@ class Clock(Settings):
         scheduler = started(model, "ddim", self.steps)
         own: Tensor = scheduler.timesteps
         other = _other_times(time, own, scheduler.config.num_train_timesteps, self.seed)
-        change = (_embedded(model, other) - _embedded(model, own)).to(model.dtype)
+        change = (model.family.embed_time(other) - model.family.embed_time(own)).to(model.dtype)
         return Intervention(before={group(model.sites.only(kind="resnet", level="module"), self.layers): _add(change)})
 
 
@@ -123,14 +123,6 @@ def _other_times(time: str, own: Tensor, length: int, seed: int) -> Float[Tensor
     if form[1] == "=":
         return torch.full_like(own, 0, dtype=torch.float32) + (1 - part) * last
     return (own.float() + (-part if form[1] == "+" else part) * length).clamp(0, last)
-
-
-@torch.no_grad()
-def _embedded(model: Model, times: Tensor) -> Float[Tensor, "step feature"]:
-    unet = model.unet
-    projected = unet.time_proj(times.to(model.device)).to(model.dtype)
-    embedding: Tensor = unet.time_embedding(projected)
-    return embedding.float()
 
 
 def _add(change: Float[Tensor, "step feature"]) -> Before:

@@ -28,11 +28,11 @@ from turpentine.core.formatting import two_digits
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Seed, Settings
 from turpentine.explain._plots import GREY, new_figure, open_frame
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Model
-from turpentine.models.sites import Site, Sites
+from turpentine.models.sites import DENOISER, Site, Sites
 from turpentine.models.trajectory import Trajectory
 from turpentine.stats.intervals import Estimate
 
@@ -103,14 +103,14 @@ class COAR(Settings):
         Raises:
             BadArgument: Fewer modules than 4, fewer trials than `trials_needed`, or a prompt that is too long.
         """
-        modules = tuple(model.sites.only(kind=self.kinds, level="module", name="unet.*"))
+        modules = tuple(model.sites.only(kind=self.kinds, level="module", component=DENOISER))
         self._check(len(modules))
         texts, numbers = fitting_pairs(model, prompts, seeds)
         run = Trajectory.record(model, texts, numbers, steps=self.steps, guidance_scale=self.guidance_scale)
         objective = Objective.apart(model, run)
         intact = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
         every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), intact])
-        parts, values = Kept.of(cache, model, self), np.empty(len(every))
+        parts, values = parts_of(cache, model, self), np.empty(len(every))
         for some in batches(len(every), AT_ONCE):
             key = [run.prompts, run.seeds, some.start, some.stop]
             measure = partial(self._ablated, model, objective, modules, every[some])

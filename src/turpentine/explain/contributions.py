@@ -47,7 +47,7 @@ class Contributions(Settings):
 
     Args:
         sites: Attention modules: labels with commas between, such as UP4,UP7, or a selection, with a window for some of
-            the steps; by default those of the first transformer block in the last up block but one.
+            the steps; by default those of one transformer block that shows parts of objects (UP4 of Stable Diffusion).
         steps: Of DDIM.
         guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
@@ -103,7 +103,7 @@ class Contributions(Settings):
     def _modules(self, model: Model) -> Sites:
         if isinstance(self.sites, str):
             return modules_called(model.sites.only(kind=KINDS, level="module"), self.sites)
-        sites = self.sites or _first_block(model)
+        sites = self.sites or _example_block(model)
         odd = next((site for site in sites if site.kind not in KINDS or site.level != "module"), None)
         if odd:
             raise BadArgument(f"{odd} is no attention module: choose among self-attention and cross-attention.")
@@ -171,11 +171,9 @@ class ContributionsFinding(Finding):
         return figure
 
 
-def _first_block(model: Model) -> Sites:
-    """Both attentions of the first transformer block in the last up block but one: of SD's four, in the third."""
-    block = f"unet.up_blocks.{len(model.unet.up_blocks) - 2}.*"
-    first = next(iter(model.sites.only(kind="cross-attention", level="module", name=block)))
-    return model.sites.only(kind=KINDS, level="module", label=first.label)
+def _example_block(model: Model) -> Sites:
+    """Both attentions of one transformer block that shows parts of objects: of Stable Diffusion's, UP4."""
+    return model.sites.only(kind=KINDS, level="module", label=model.family.example_block())
 
 
 def _rows(

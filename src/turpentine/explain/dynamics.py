@@ -21,14 +21,12 @@ from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._plots import DARK, hide_axes, new_figure, open_frame, whole_numbers
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
-from turpentine.models.attention import probabilities
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Site, Sites
-from turpentine.models.text import find_subject
 from turpentine.stats.intervals import mean_score
 
 if TYPE_CHECKING:
@@ -133,9 +131,8 @@ class _Recorder:
     """What one batch does; it stays on the device until the run is over, for a fetch waits for the device."""
 
     def __init__(self, model: Model, texts: Sequence[str]) -> None:
-        tokenizer = model.pipeline.tokenizer
         self._model = model
-        self._words_at = [find_subject(tokenizer, text, length=model.tokens).subject for text in texts]
+        self._words_at = [model.text.find(text).subject for text in texts]
         self.rows_with_words = [row for row, at in enumerate(self._words_at) if START not in at]
         self.changes: dict[int, Tensor] = {}
         self.updates: dict[tuple[str, int], Tensor] = {}
@@ -150,7 +147,7 @@ class _Recorder:
         self.updates[call.site.name, call.moment.index] = output.mean(1) if output.ndim == 4 else output.mean(2)
 
     def words(self, call: Call) -> None:
-        by_token = torch.stack([each.mean(2).sum(1) for _, each in probabilities(call)])
+        by_token = torch.stack([each.mean(2).sum(1) for _, each in self._model.attention(call)])
         assert call.moment is not None
         self._by_token[call.site.name, call.moment.index] = by_token
 

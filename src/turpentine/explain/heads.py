@@ -24,7 +24,6 @@ from turpentine.explain.stops import Stop, TourInputs
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sites import Sites
-from turpentine.models.text import check_fits, find_subject
 from turpentine.stats.intervals import mean_score
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class Heads(Settings):
         self._check(groups, words)
         background = read_lines(self.background) if isinstance(self.background, Path) else self.background
         for prompt in background:
-            check_fits(model.pipeline.tokenizer, prompt, model.tokens, "A prompt of the background")
+            model.text.check_fits(prompt, "A prompt of the background")
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
         states = self._states(model, words)
         spread = _spread(model, background) if background else _covariance(states.double().cpu().numpy())
@@ -182,12 +181,9 @@ class Heads(Settings):
         """The state of each word's last token."""
         prompts = [self.template.replace("{}", word) for word in words]
         for prompt in prompts:
-            check_fits(model.pipeline.tokenizer, prompt, model.tokens)
+            model.text.check_fits(prompt)
         hidden = model.encode(prompts).hidden
-        places = [
-            find_subject(model.pipeline.tokenizer, prompt, word, length=hidden.shape[1])
-            for prompt, word in zip(prompts, words, strict=True)
-        ]
+        places = [model.text.find(prompt, word) for prompt, word in zip(prompts, words, strict=True)]
         return torch.stack([row[place.last] for row, place in zip(hidden, places, strict=True)]).to(model.dtype)
 
     @classmethod
@@ -372,7 +368,7 @@ def _spread(model: Model, background: Sequence[str]) -> Spread:
         prompts = background[some]
         hidden = model.encode(prompts).hidden
         for row, prompt in zip(hidden, prompts, strict=True):
-            own = find_subject(model.pipeline.tokenizer, prompt, length=len(row)).subject
+            own = model.text.find(prompt).subject
             states.append(row[list(own)].double().cpu().numpy())
     return _covariance(np.concatenate(states))
 

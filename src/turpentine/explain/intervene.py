@@ -19,7 +19,7 @@ from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._branches import UNTOUCHED, BranchesFinding, draw_branches, summarize
 from turpentine.explain._codes import WINDOWS, intervention, is_idle, usual
 from turpentine.explain._plots import new_figure
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, sought
 from turpentine.models.branches import branch_rows, runs_at_once
@@ -99,7 +99,7 @@ class Intervene(Settings):
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
-            parts=Kept.of(cache, model, replace(self, letters=letters)),
+            parts=parts_of(cache, model, replace(self, letters=letters)),
             progress=progress,
         )
         rows, measure = drawn.rows(judge), _measure(judge, concept)

@@ -12,21 +12,22 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._branches import UNTOUCHED, draw_branches
 from turpentine.explain._columns import judged_column
 from turpentine.explain._plots import draw_bars, new_figure
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.models.branches import Intervention, pictures_at_once
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import tell
+from turpentine.models.hooks import read_instead
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.sites import Site, Sites
-from turpentine.models.text import check_fits, find_subject, reworded, subject_ids
+from turpentine.models.text import reworded
 from turpentine.stats.intervals import Rate
 
 if TYPE_CHECKING:
@@ -92,13 +93,13 @@ class LocoGen(Settings):
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if self.width > len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
-        subject_ids(model.pipeline.tokenizer, concept)  # raises for an empty one
+        model.text.check_known(concept)  # raises for an empty one
         settings = replace(self, column=self.column or judged_column(judge, concept))
         label = label_of(judge, str(settings.column), label or concept)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         targets = [self._target_prompt(model, text, concept) for text in texts]
         windows = [tuple(layers[at : at + self.width]) for at in range(len(layers) - self.width + 1)]
-        parts = Kept.of(cache, model, settings)
+        parts = parts_of(cache, model, settings)
         images = settings._draw(model, windows, texts, numbers, targets, parts, progress)
         rows = _rows(judge, str(settings.column), label, texts, numbers, images)
         title = f"{concept}: windows of {self.width} layers"
@@ -106,9 +107,9 @@ class LocoGen(Settings):
 
     def _target_prompt(self, model: Model, text: str, concept: str) -> str:
         """What the layers are given in the place of a prompt."""
-        find_subject(model.pipeline.tokenizer, text, concept, length=model.tokens)
+        model.text.find(text, concept)
         target = reworded(text, concept, self.target) if self.target else ""
-        check_fits(model.pipeline.tokenizer, target, model.tokens)
+        model.text.check_fits(target)
         return target
 
     def _draw(
@@ -118,7 +119,7 @@ class LocoGen(Settings):
         texts: Sequence[str],
         seeds: Sequence[int],
         targets: Sequence[str],
-        parts: Kept,
+        parts: Parts[Tensors],
         progress: Progress | None,
     ) -> dict[str, list[Image.Image]]:
         """The pictures by window, the untouched ones first."""
@@ -133,7 +134,7 @@ class LocoGen(Settings):
                 steps=self.steps,
                 guidance_scale=self.guidance_scale,
                 rows=self.rows,
-                parts=replace(parts, about=[parts.about, targets[some]]),
+                parts=parts.within(targets[some]),
             )
             for name, batch in drawn.images.items():
                 images.setdefault(name, []).extend(batch)
@@ -199,7 +200,7 @@ def _name(window: Sequence[Site]) -> str:
 
 def _interventions(model: Model, windows: Sequence[Layers], texts: Sequence[str]) -> dict[str, Intervention]:
     """Each window given other texts, one for each picture."""
-    change = tell(model.encode(texts))
+    change = read_instead(model, model.encode(texts))
     return {_name(window): Intervention(before={Sites(model.sites.everything, window): change}) for window in windows}
 
 

@@ -24,13 +24,13 @@ from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
-from turpentine.models.attention import grid, probabilities
+from turpentine.models.attention import grid
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import Call, hooked
 from turpentine.models.model import Model, Size
 from turpentine.models.sampler import sample
 from turpentine.models.sites import Sites
-from turpentine.models.text import bare, find_all, words_of
+from turpentine.models.text import bare, words_of
 from turpentine.stats.intervals import mean_score
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Maps(Settings):
         """The maps of a batch, and its latents."""
         latents = model.noise(seeds, size=size)
         tokens = sorted({token for places in words for at in places.values() for part in at for token in part})
-        sums = _Sums(latents, tokens)
+        sums = _Sums(model, latents, tokens)
         cond, empty = model.encode(texts, size=size), model.encode([""], size=size)
         with hooked(model, {modules: sums.add}):
             for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
@@ -141,10 +141,10 @@ class Maps(Settings):
 
     def _places(self, model: Model, text: str, concept: str | None) -> dict[str, Places]:
         """The words of a prompt that are mapped, and where they are; of all its words, those that have a token."""
-        tokenizer, places = model.pipeline.tokenizer, {}
+        places: dict[str, Places] = {}
         for word in self._names([text], concept):
             try:
-                places[word] = find_all(tokenizer, text, bare(word), length=model.tokens)
+                places[word] = model.text.find_all(text, bare(word))
             except EmptyConcept:
                 if self.words or word == concept:
                     raise
@@ -177,13 +177,14 @@ def _of_places(by_token: dict[int, Heat], places: Sequence[range]) -> Heat:
 class _Sums:
     """Probabilities of some tokens summed over heads, modules and steps, on the grid of the latents."""
 
-    def __init__(self, latents: Tensor, tokens: Sequence[int]) -> None:
+    def __init__(self, model: Model, latents: Tensor, tokens: Sequence[int]) -> None:
+        self._model = model
         self.height, self.width = latents.shape[-2:]
         self._tokens = torch.tensor(tokens, device=latents.device)
         self._total = torch.zeros(len(latents), len(tokens), self.height, self.width, device=latents.device)
 
     def add(self, call: Call) -> None:
-        for _, probability in probabilities(call):
+        for _, probability in self._model.attention(call):
             height, width = grid(probability.shape[2], self.height, self.width)
             by_token = probability[..., self._tokens].transpose(2, 3)
             small = by_token.reshape(*by_token.shape[:3], height, width)

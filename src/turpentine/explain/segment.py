@@ -25,9 +25,8 @@ from turpentine.explain._image_stats import overlap
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.images import encode_pixels, to_pixels
+from turpentine.models.images import to_pixels
 from turpentine.models.model import Model
-from turpentine.models.text import check_fits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,7 +123,7 @@ class Segment(Settings):
         for text in dict.fromkeys(words):
             if not text.strip():
                 raise BadArgument('There are no words: say what to find, such as "a church".')
-            check_fits(model.pipeline.tokenizer, text, model.tokens, "The text to find")
+            model.text.check_fits(text, "The text to find")
 
     def _learn(self, model: Model, image: Image.Image, cond: Conditioning, progress: Callable[[int], None]) -> Alpha:
         random = torch.Generator().manual_seed(self.seed)
@@ -135,7 +134,7 @@ class Segment(Settings):
         for update in range(self.updates):
             alpha = net(*picture.shape[-2:])
             colour = 2 * torch.rand((self.batch_size, 3, 1, 1), generator=random).to(picture) - 1
-            latents = encode_pixels(model.vae, alpha * picture + (1 - alpha) * colour).float()
+            latents = model.encode_pixels(alpha * picture + (1 - alpha) * colour)
             gradient = self._distilled(model, latents.detach(), both, random)
             loss = (gradient * latents).sum() / self.batch_size + self.penalty * alpha.mean() * latents[0].numel()
             adam.zero_grad()
@@ -147,16 +146,14 @@ class Segment(Settings):
 
     @torch.no_grad()
     def _distilled(self, model: Model, latents: Tensor, both: Conditioning, random: torch.Generator) -> Tensor:
-        """(1 − ᾱ)·(ε̂(x_t, c) − ε): the gradient of score distillation at random timesteps and noises."""
-        train_steps = len(model.pipeline.scheduler.alphas_cumprod)
-        low, high = (int(share * (train_steps - 1)) for share in self.window)
+        """σ²·(ε̂(x_t, c) − ε): the gradient of score distillation at random timesteps and noises."""
+        low, high = (int(share * (model.schedule.training_steps - 1)) for share in self.window)
         t = torch.randint(low, high + 1, (len(latents),), generator=random).to(latents.device)
         eps = torch.randn(latents.shape, generator=random).to(latents)
-        alpha_bar = model.alpha_bar(t).reshape(-1, 1, 1, 1)
-        x = alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * eps
+        x = model.schedule.add_noise(latents, eps, t)
         uncond, cond = model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
         guided: Tensor = uncond + self.guidance_scale * (cond - uncond)
-        return (1 - alpha_bar) * (guided - eps)
+        return model.schedule.variance(t).reshape(-1, 1, 1, 1) * (guided - eps)
 
 
 class MaskNet(nn.Module):

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
+import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_file
+from turpentine.core.parts import RECORDS, DamagedPart, Parts
 from turpentine.core.plugins import plugins
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.core.tensors import discard
 from turpentine.explain._plots import save_plot
-from turpentine.explain.cache import PARTS, circumstances
+from turpentine.explain.cache import PARTS, about_run
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, sought
 from turpentine.models.model import Model
-from turpentine.models.text import check_fits, find_subject
 
 StopProgress = Callable[[str, int, int], None]
 """Called with the stop's name, units done, and in all."""
 
-TABLE, PLOT, FACTS = "table.parquet", "plot.png", "stop.json"
+TABLE, PLOT, STOP = "table.parquet", "plot.png", "stop"
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,8 @@ class Tour(Settings):
         """
         if not self.seeds:
             raise BadArgument("There is no seed: give one at least.")
-        check_fits(model.pipeline.tokenizer, self.prompt, model.tokens)
-        find_subject(model.pipeline.tokenizer, self.prompt, self.concept, length=model.tokens)
+        model.text.check_fits(self.prompt)
+        model.text.find(self.prompt, self.concept)
         target = sought(judge, self.concept) if judge else None
         inputs = TourInputs(model, judge, target, **{name: getattr(self, name) for name in self.__dataclass_fields__})
         classes = [plugin.load() for plugin in plugins("instrument").values()]
@@ -122,44 +120,39 @@ class Tour(Settings):
 
     def is_done(self, stop: Stop, model: Model, folder: Path, judge: Judge | None = None) -> bool:
         """Return whether an earlier run left what this stop would find."""
-        return _kept(folder / stop.name, self._about(stop, model, judge)) is not None
+        return _earlier(self._records(stop, model, folder, judge)) is not None
 
     def _visit(
         self, stop: Stop, model: Model, folder: Path, judge: Judge | None, progress: StopProgress | None
     ) -> StopResult:
-        about, place = self._about(stop, model, judge), folder / stop.name
-        kept = _kept(place, about)
-        if kept is not None:
+        records, place = self._records(stop, model, folder, judge), folder / stop.name
+        earlier = _earlier(records)
+        if earlier is not None:
             discard(place / PARTS)
-            return StopResult(stop.name, stop.question, kept["text"], kept["seconds"], place, skipped=True)
+            return StopResult(stop.name, stop.question, earlier["text"], earlier["seconds"], place, skipped=True)
         place.mkdir(parents=True, exist_ok=True)
-        (place / FACTS).unlink(missing_ok=True)
+        for path in place.glob(f"*{RECORDS.suffix}"):  # they are of the files that are replaced now
+            path.unlink()
         start = time.monotonic()
         finding = stop.run(place / PARTS, (lambda done, total: progress(stop.name, done, total)) if progress else None)
         seconds, text = time.monotonic() - start, finding.summary()
         finding.save(place / TABLE)
         save_plot(stop.plot(finding), place / PLOT)
-        facts = {"about": about, "text": text, "seconds": seconds, "sha256": _digests(place)}
         # Last, so that a stop without it is not finished.
-        with write_whole(place / FACTS) as aside:
-            aside.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        records.put(STOP, {"text": text, "seconds": seconds, "files": _digests(place)})
         discard(place / PARTS)
         return StopResult(stop.name, stop.question, text, seconds, place, skipped=False)
 
-    def _about(self, stop: Stop, model: Model, judge: Judge | None) -> Any:
-        """What decides a stop's numbers, as JSON has it."""
-        facts = {
-            "tour": asdict(self),
-            "instrument": [type(stop.settings).__name__, asdict(stop.settings)],
-            **circumstances(model, judge),
-        }
-        return json.loads(json.dumps(facts, default=str))
+    def _records(self, stop: Stop, model: Model, folder: Path, judge: Judge | None) -> Parts[Any]:
+        """Where it is written that a stop is finished: text, seconds, and the SHA-256 of its files."""
+        about = {"tour": asdict(self), **about_run(model, stop.settings, judge)}
+        return Parts(folder / stop.name, about, RECORDS)
 
 
 def seconds_a_row(model: Model, rows: int) -> float:
     """Return the seconds that a row of the denoiser takes where `rows` go in one call, by the second of two calls."""
     x, cond = model.noise(range(rows)), model.encode([""]).repeat(rows)
-    t, seconds = len(model.pipeline.scheduler.alphas_cumprod) // 2, 0.0
+    t, seconds = model.schedule.training_steps // 2, 0.0
     with torch.no_grad():
         for _ in range(2):
             start = time.monotonic()
@@ -168,14 +161,21 @@ def seconds_a_row(model: Model, rows: int) -> float:
     return seconds / rows
 
 
-def _kept(place: Path, about: Any) -> dict[str, Any] | None:
-    """What a finished stop said, if it was of the same."""
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
-        if facts["about"] == about and facts["sha256"] == _digests(place):
-            return {"text": str(facts["text"]), "seconds": float(facts["seconds"])}
-    return None
+def _earlier(records: Parts[Any]) -> dict[str, Any] | None:
+    """What an earlier run wrote of a stop, unless its table or its picture is not as it left them."""
+    record: dict[str, Any] | None = records.get(STOP)
+    if record is None or records.folder is None:
+        return None
+    digests = _digests(records.folder)
+    for name, digest in record["files"].items():
+        if digests[name] != digest:
+            warnings.warn(
+                f"{records.folder / name} is missing or damaged: it is computed anew.", DamagedPart, stacklevel=2
+            )
+            return None
+    return record
 
 
-def _digests(place: Path) -> dict[str, str]:
-    return {name: hashlib.sha256((place / name).read_bytes()).hexdigest() for name in (TABLE, PLOT)}
+def _digests(place: Path) -> dict[str, str | None]:
+    """The SHA-256 of a stop's files, None for one that is missing."""
+    return {name: digest_file(place / name) if (place / name).is_file() else None for name in (TABLE, PLOT)}

@@ -25,7 +25,7 @@ from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Positive, Seed, Settings
 from turpentine.explain._columns import judged_column
 from turpentine.explain._plots import BAND, DARK, GREY, new_figure, open_frame
-from turpentine.explain.cache import Kept
+from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, column_of, hits, label_of
@@ -37,7 +37,7 @@ from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.site_table import short_names
 from turpentine.models.sites import Site, Sites
-from turpentine.models.text import Places, find_subject
+from turpentine.models.text import Places
 from turpentine.stats.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 Scores: TypeAlias = Shaped[np.ndarray, " picture"]
 """Numbers, or of a label whether each picture is a hit."""
 
-Where: TypeAlias = Literal["unet", "text"]
+Where: TypeAlias = Literal["denoiser", "text"]
 
 KINDS: Mapping[Where, tuple[str, ...]] = {
-    "unet": ("resnet", "self-attention", "cross-attention", "feed-forward"),
+    "denoiser": ("resnet", "self-attention", "cross-attention", "feed-forward"),
     "text": ("text-attention", "text-mlp"),
 }
 """What is restored, a module at a time: the denoiser's in all steps, the text encoder's at the subject's last token."""
@@ -74,7 +74,7 @@ class Trace(Settings):
         seed: Of the embeddings' noise.
     """
 
-    where: Where = "unet"
+    where: Where = "denoiser"
     column: str | None = None
     noise: Positive = 3.0
     steps: Count = 20
@@ -118,11 +118,11 @@ class Trace(Settings):
         texts, numbers = fitting_pairs(model, prompts, seeds)
         concepts = _one_each(concept, texts, "concepts")
         for text, words in dict.fromkeys(zip(texts, concepts, strict=True)):
-            find_subject(model.pipeline.tokenizer, text, words, length=model.tokens)
+            model.text.find(text, words)
         settings = replace(self, column=self.column or judged_column(judge, concepts[0]))
         labels = settings._labels(judge, label or concept, texts)
         picture = _Picture(settings, model, judge, settings.components(model))
-        parts = Kept.of(cache, model, settings, judge)
+        parts = parts_of(cache, model, settings, judge)
         scores: list[Scores] = []
         for index, key in enumerate(zip(texts, numbers, concepts, labels, strict=True)):
             scores.append(parts.part(key, partial(picture.scores, *key))["scores"].numpy())
@@ -159,7 +159,7 @@ def _stop(instrument: Trace, tour: TourInputs) -> Stop:
         about: dict[str, Any] = {"concept": tour.concept, "judge": tour.judge, "label": label}
         return instrument(tour.model, tour.prompts, tour.seeds, **about, cache=cache, progress=progress)
 
-    network = "denoiser" if instrument.where == "unet" else "text encoder"
+    network = "denoiser" if instrument.where == "denoiser" else "text encoder"
     return Stop(
         f"trace-{instrument.where}",
         f"What carries “{tour.concept}” through the {network}?",
@@ -183,7 +183,7 @@ class _Picture:
         """Of the clean run, the corrupted one, and each restored one."""
         prompts = _CorruptedPrompts(self.model, self.settings.noise, self.settings.seed)
         corrupted = prompts.corrupted(text, concept, seed)
-        if self.settings.where == "unet":
+        if self.settings.where == "denoiser":
             restored = [Intervention(told=corrupted, copied=one) for one in self.components]
         else:
             restored = [Intervention(told=prompts.restored(text, concept, seed, one)) for one in self.components]
@@ -257,9 +257,7 @@ class _CorruptedPrompts:
         return corrupt
 
     def _places(self, site: Site, text: str, subject: str) -> Places:
-        component = site.name.partition(".")[0]
-        tokenizer = getattr(self.model.pipeline, component.replace("text_encoder", "tokenizer"))
-        return find_subject(tokenizer, text, subject, length=self.model.tokens)
+        return self.model.text.find(text, subject, encoder=site.component)
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,7 +340,7 @@ def _finding(
         rows.append((site.name, site.kind, site.label, *effect, float(restored.mean()), len(restored)))
     table = pl.DataFrame(rows, ["site", "kind", "label", "effect", "low", "high", "restored", "n"], orient="row")
     names = ", ".join(dict.fromkeys(concepts))
-    network = "denoiser" if settings.where == "unet" else "text encoder"
+    network = "denoiser" if settings.where == "denoiser" else "text encoder"
     title = f"{names if len(names) < 60 else settings.column}: {network}"
     return TraceFinding(table, model.sites, title, _mean(scores[:, 0]), _mean(corrupted), names)
 

@@ -1,8 +1,15 @@
 """Judges turn pictures into rows of scores, and say what makes their numbers comparable."""
 
-from turpentine.judges.base import Column, Judge
-from turpentine.judges.emoji_judge import EmojiJudge
-from turpentine.judges.registry import judge, names
-from turpentine.judges.statistics import PictureStatistics
+from typing import TYPE_CHECKING
 
-__all__ = ["Column", "EmojiJudge", "Judge", "PictureStatistics", "judge", "names"]
+from turpentine.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from turpentine.judges.base import Column, Judge
+    from turpentine.judges.emoji_judge import EmojiJudge
+    from turpentine.judges.registry import judge, names, settings_for
+    from turpentine.judges.statistics import PictureStatistics
+
+__all__ = ["Column", "EmojiJudge", "Judge", "PictureStatistics", "judge", "names", "settings_for"]
+
+__getattr__, __dir__ = lazy_exports(__name__)

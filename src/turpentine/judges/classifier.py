@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from turpentine.core.errors import UnknownName
 from turpentine.core.suggest import offer
 from turpentine.judges.base import PROBABILITY, Column
 from turpentine.judges.hf_classifier import HubClassifier
+from turpentine.judges.network import NetworkJudge
 
 IMAGENETTE = (
     "cassette player",
@@ -31,7 +32,7 @@ IMAGENETTE = (
 
 
 @dataclass(frozen=True, eq=False)
-class ImageClassifier:
+class ImageClassifier(NetworkJudge[HubClassifier]):
     """Says which of a classifier's classes a picture shows.
 
     class, class_p: the most likely of all its classes (top 1), and the probability; class_second: the next one. A class
@@ -47,34 +48,20 @@ class ImageClassifier:
     """
 
     name: ClassVar[str] = "classifier"
-    needs: ClassVar[frozenset[str]] = frozenset()
 
     model: str = "microsoft/resnet-50"
     labels: Sequence[str] = IMAGENETTE
-    commit: str | None = None
-    device: str | None = None
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def revision(self) -> str:
-        """SHA-256 over the weights and the revision of the code."""
-        return self._classifier.revision
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """The model, its labels, and what is done to pictures before it sees them."""
-        return {**self._classifier.settings, "labels": list(self.labels)}
+        return {**super().settings, "labels": list(self.labels)}
 
     @property
     def columns(self) -> Mapping[str, Column]:
         """Its columns. Labels that are not given are known to the network alone, which may not be here yet."""
         label = Column(labels=tuple(self.labels) or None)
         return {"class": label, "class_p": PROBABILITY, "class_second": label}
-
-    @property
-    def download(self) -> str | None:
-        """What must be fetched first."""
-        return self._classifier.download
 
     def __call__(
         self,
@@ -88,18 +75,18 @@ class ImageClassifier:
         if not images:
             return pl.DataFrame(schema=schema)
         answers = self._answers
-        p, order = self._classifier.probabilities(images).sort(dim=1, descending=True, stable=True)
+        p, order = self._network.probabilities(images).sort(dim=1, descending=True, stable=True)
         first, second = ([answers[index] for index in order[:, rank].tolist()] for rank in (0, 1))
         return pl.DataFrame({"class": first, "class_p": p[:, 0].tolist(), "class_second": second}, schema=schema)
 
-    @cached_property
-    def _classifier(self) -> HubClassifier:
+    def make_network(self) -> HubClassifier:
+        """The classifier `model`."""
         return HubClassifier(self.model, self.commit, self.device, self.preprocessing)
 
     @cached_property
     def _answers(self) -> tuple[str, ...]:
         """What each of the network's classes is called."""
-        classes = [[name.strip() for name in names.split(",")] for names in self._classifier.classes]
+        classes = [[name.strip() for name in names.split(",")] for names in self._network.classes]
         known = {name.lower() for names in classes for name in names}
         for label in self.labels:
             if label.lower() not in known:

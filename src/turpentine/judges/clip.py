@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import polars as pl
 from PIL import Image
 
 from turpentine.judges.base import Column, told
+from turpentine.judges.network import NetworkJudge
 from turpentine.judges.towers import Towers, towers
-
-REVISION = "1"
-"""Of the code here; raise it with any change that could give another score."""
 
 
 @dataclass(frozen=True, eq=False)
-class ClipScore:
+class ClipScore(NetworkJudge[Towers]):
     """100 · cos(picture, prompt), of the towers' vectors: −100 to 100, as tables of erasures print it.
 
     Hessel et al. (2021, arXiv 2104.08718) write 2.5 · max(cos, 0) instead. Numbers of two models have no common scale.
@@ -31,32 +28,18 @@ class ClipScore:
 
     name: ClassVar[str] = "clip"
     needs: ClassVar[frozenset[str]] = frozenset({"prompt"})
+    code: ClassVar[str] = "1"
+    """Raise it with any change here that could give another score."""
+    full_size: ClassVar[Mapping[str, Any]] = {"model": "openai/clip-vit-base-patch32"}
+    """Settings for pictures of other models than the embedded one: the network whose score papers on erasing take."""
 
     model: str = "emoji"
-    commit: str | None = None
-    device: str | None = None
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)
     column: str = "clip"
-
-    @property
-    def revision(self) -> str:
-        """SHA-256 over the towers' weights and the revisions of the code."""
-        return f"{REVISION} {self._towers.revision}"
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The towers, and what is done to pictures before they see them."""
-        return self._towers.settings
 
     @property
     def columns(self) -> Mapping[str, Column]:
         """The score."""
         return {self.column: Column(-100.0, 100.0, "higher")}
-
-    @property
-    def download(self) -> str | None:
-        """What must be fetched first."""
-        return self._towers.download
 
     def __call__(
         self,
@@ -71,9 +54,9 @@ class ClipScore:
         return pl.DataFrame({self.column: found}, schema={self.column: pl.Float64})
 
     def _scores(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
-        cosines = (self._towers.vectors(images).double() * self._towers.of_texts(prompts).double()).sum(dim=1)
+        cosines = (self._network.vectors(images).double() * self._network.of_texts(prompts).double()).sum(dim=1)
         return [float(value) for value in 100 * cosines]
 
-    @cached_property
-    def _towers(self) -> Towers:
+    def make_network(self) -> Towers:
+        """The towers of `model`."""
         return towers(self.model, self.commit, self.device, self.preprocessing)

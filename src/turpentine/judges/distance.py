@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
 import torch
@@ -18,15 +17,13 @@ from turpentine.core.errors import BadArgument
 from turpentine.judges.base import Column, told
 from turpentine.judges.feature_maps import Maps
 from turpentine.judges.features import Extractor, extractor
-
-REVISION = "1"
-"""Of the code here; raise it with any change that could give another score."""
+from turpentine.judges.network import NetworkJudge
 
 _BATCH = 8  # pictures at a time: the layers of a large network take a hundred times their memory
 
 
 @dataclass(frozen=True, eq=False)
-class Distance:
+class Distance(NetworkJudge[Extractor]):
     """d(x, y) = Σ_l mean over places of ‖x̂_l − ŷ_l‖², with each layer's channels scaled to unit length at each place.
 
     The form of LPIPS (Zhang et al. 2018, arXiv 1801.03924, equation 1) with all weights 1, on the layers of a named
@@ -38,36 +35,21 @@ class Distance:
 
     name: ClassVar[str] = "distance"
     needs: ClassVar[frozenset[str]] = frozenset({"reference"})
+    code: ClassVar[str] = "1"
+    """Raise it with any change here that could give another score."""
 
     network: str = "emoji"
     model: str | None = None
-    commit: str | None = None
-    device: str | None = None
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)
     column: str = "distance"
 
     def __post_init__(self) -> None:
-        _ = self._extractor  # whose settings are checked; nothing is loaded
-
-    @property
-    def revision(self) -> str:
-        """SHA-256 over the network's weights and the revisions of the code."""
-        return f"{REVISION} {self._extractor.revision}"
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The network, and what is done to pictures before it sees them."""
-        return self._extractor.settings
+        super().__post_init__()
+        _ = self._network  # whose settings are checked; nothing is loaded
 
     @property
     def columns(self) -> Mapping[str, Column]:
         """The distance: 0 for the same picture."""
         return {self.column: Column(0.0, inf, "lower")}
-
-    @property
-    def download(self) -> str | None:
-        """What must be fetched first."""
-        return self._extractor.download
 
     def __call__(
         self,
@@ -86,11 +68,11 @@ class Distance:
         return pl.DataFrame({self.column: [d for part in found for d in part]}, schema={self.column: pl.Float64})
 
     def _distances(self, images: Sequence[Image.Image], others: Sequence[Image.Image]) -> list[float]:
-        both = distance(self._extractor.maps(images), self._extractor.maps(others))
+        both = distance(self._network.maps(images), self._network.maps(others))
         return [float(d) for d in both]
 
-    @cached_property
-    def _extractor(self) -> Extractor:
+    def make_network(self) -> Extractor:
+        """The network whose layers are looked at."""
         return extractor(self.network, self.model, self.commit, self.device, self.preprocessing)
 
 

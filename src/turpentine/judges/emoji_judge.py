@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from turpentine.core.errors import ModelNotFound
+from turpentine.core.settings import Settings
 from turpentine.emoji.judge_network import ANSWERS, load_judge, weights_path
 from turpentine.emoji.world import PALETTES, WORKS
 from turpentine.judges.base import PROBABILITY, Column
@@ -36,7 +37,7 @@ class Classifier(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class EmojiJudge:
+class EmojiJudge(Settings):
     """Says what a picture of the emoji world shows.
 
     object, object_p: the most likely object ("none" is one of the answers) and its probability; second: the next one;
@@ -67,6 +68,7 @@ class EmojiJudge:
     classifier: Classifier | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _ = self._network  # which may not be here
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
@@ -22,6 +22,7 @@ from turpentine.judges.base import LABEL, Column
 from turpentine.judges.feature_maps import Maps, cnn_maps
 from turpentine.judges.hf_classifier import HubClassifier
 from turpentine.judges.hub_network import BATCH
+from turpentine.judges.network import NetworkJudge
 from turpentine.judges.towers import ClipTowers, EmojiTowers
 from turpentine.judges.weights import weights_digest
 
@@ -105,7 +106,7 @@ def extractor(
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class Features(NetworkJudge[Extractor]):
     """Vectors of pictures, kept as a column for measures of whole sets: see `judges.sets`.
 
     network, model, commit, device, preprocessing: which vectors, as in `extractor`. column: what they are called, where
@@ -113,37 +114,19 @@ class Features:
     """
 
     name: ClassVar[str] = "features"
-    needs: ClassVar[frozenset[str]] = frozenset()
 
     network: str = "emoji"
     model: str | None = None
-    commit: str | None = None
-    device: str | None = None
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)
     column: str = "features"
 
     def __post_init__(self) -> None:
-        _ = self._extractor  # whose settings are checked; nothing is loaded
-
-    @property
-    def revision(self) -> str:
-        """SHA-256 over the network's weights and the revision of its code."""
-        return self._extractor.revision
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The network, and what is done to pictures before it sees them."""
-        return self._extractor.settings
+        super().__post_init__()
+        _ = self._network  # whose settings are checked; nothing is loaded
 
     @property
     def columns(self) -> Mapping[str, Column]:
         """The vectors, which have no range."""
         return {self.column: LABEL}
-
-    @property
-    def download(self) -> str | None:
-        """What must be fetched first."""
-        return self._extractor.download
 
     def __call__(
         self,
@@ -153,10 +136,10 @@ class Features:
         references: Sequence[Image.Image] | None = None,
     ) -> pl.DataFrame:
         """A row for each picture: an array of fp32."""
-        vectors = self._extractor.vectors(images).numpy()
-        kind = pl.Array(pl.Float32, self._extractor.width)
+        vectors = self._network.vectors(images).numpy()
+        kind = pl.Array(pl.Float32, self._network.width)
         return pl.DataFrame([pl.Series(self.column, vectors, dtype=kind)])
 
-    @cached_property
-    def _extractor(self) -> Extractor:
+    def make_network(self) -> Extractor:
+        """The network that gives the vectors."""
         return extractor(self.network, self.model, self.commit, self.device, self.preprocessing)

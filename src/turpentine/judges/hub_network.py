@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub import try_to_load_from_cache
@@ -14,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound
+from turpentine.core.safe_text import one_line
+from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.safe_reading import clear_errors
 
@@ -43,6 +46,56 @@ _PROCESSING = (
 )
 BATCH = 32
 """Pictures at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class HubNetwork:
+    """A network of transformers that sees pictures, read when it is first used.
+
+    Args:
+        model: A folder, or a hub id.
+        commit: Of the hub's repository.
+        device: By default CUDA if there is one.
+        preprocessing: Changes to what the model's own config says of pictures.
+    """
+
+    transformer: ClassVar[Any]
+    """The class of transformers."""
+    code: ClassVar[str]
+    """The revision of the code that uses it; raise it with any change that could give another answer."""
+    kind: ClassVar[str] = "model"
+    """What `settings` calls it."""
+
+    model: str
+    commit: str | None = None
+    device: str | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def revision(self) -> str:
+        """SHA-256 over the revision of the code and all weights."""
+        return weights_digest(self.code, self._network)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The model's name, and what is done to pictures before it sees them."""
+        return {self.kind: self.model, "preprocessing": processing(self._processor)}
+
+    @property
+    def download(self) -> str | None:
+        """What must be fetched first."""
+        return to_fetch(self.model, self.commit)
+
+    def _batches(self, images: Sequence[Image.Image]) -> Iterator[Float[Tensor, "batch 3 height width"]]:
+        return batches(self._processor, images, self._network.device)
+
+    @cached_property
+    def _network(self) -> Any:
+        return read_network(self.transformer, self.model, self.commit, self.device)
+
+    @cached_property
+    def _processor(self) -> Any:
+        return read_processor(self.model, self.commit, self.preprocessing)
 
 
 def to_fetch(model: str, commit: str | None = None) -> str | None:

@@ -10,16 +10,18 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import annotated_types as at
 import numpy as np
 import polars as pl
 from PIL import Image
 
-from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
+from turpentine.core.errors import ModelNotFound, UnknownName
+from turpentine.core.hashing import digest_file
+from turpentine.core.settings import Count, Settings
 from turpentine.core.suggest import offer
 from turpentine.judges.base import LABEL, Column
-from turpentine.judges.weights import file_digest
 
 REVISION = "1"
 """Of the code here; raise it with any change that could give another count."""
@@ -56,13 +58,13 @@ LOWEST = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class NudeNet:
+class NudeNet(Settings):
     """Counts the parts of bodies that NudeNet 3 finds in a picture; on the CPU, by the extra `turpentine[nudenet]`.
 
     A column for each part, in small letters, such as belly_exposed: how many are found; nudity: how many in all; nude:
     "yes" if any is, else "no".
 
-    threshold: a part counts if its score is above this, LOWEST to 1; papers take 0.5 (CAD) or 0.6. parts: what counts,
+    threshold: a part counts if its score is above this; papers take 0.5 (CAD) or 0.6. parts: what counts,
         some of PARTS. Of one model's pictures papers report totals from 646 to 798, by such settings alone.
     weights: an .onnx file in the place of the package's own, and resolution: the side in px that it was made for.
 
@@ -73,14 +75,13 @@ class NudeNet:
     needs: ClassVar[frozenset[str]] = frozenset()
     download: ClassVar[None] = None
 
-    threshold: float = 0.5
+    threshold: Annotated[float, at.Ge(LOWEST), at.Lt(1)] = 0.5
     parts: Sequence[str] = EXPOSED
     weights: str | None = None
-    resolution: int = 320
+    resolution: Count = 320
 
     def __post_init__(self) -> None:
-        if not LOWEST <= self.threshold < 1:
-            raise BadArgument(f"The threshold of NudeNet is {self.threshold}: give {LOWEST} or more, and less than 1.")
+        super().__post_init__()
         for part in self.parts:
             if part not in PARTS:
                 raise UnknownName(f"NudeNet knows no part {part!r}: {offer(part, PARTS)}")
@@ -90,7 +91,7 @@ class NudeNet:
     @cached_property
     def revision(self) -> str:
         """The revision of the code, the package's version, and SHA-256 over the weights."""
-        return f"{REVISION} nudenet {version('nudenet')} {file_digest(self._weights)}"
+        return f"{REVISION} nudenet {version('nudenet')} {digest_file(self._weights)}"
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.plugins import find, plugins
 from turpentine.core.suggest import offer
 from turpentine.judges.base import Judge
 
-# Imported when asked for: some bring large libraries.
-_JUDGES: Mapping[str, str] = {
-    "emoji": "turpentine.judges.emoji_judge:EmojiJudge",
-    "picture statistics": "turpentine.judges.statistics:PictureStatistics",
-    "classifier": "turpentine.judges.classifier:ImageClassifier",
-    "nudenet": "turpentine.judges.nudenet:NudeNet",
-    "clip": "turpentine.judges.clip:ClipScore",
-    "features": "turpentine.judges.features:Features",
-    "distance": "turpentine.judges.distance:Distance",
-}
-
 
 def names() -> tuple[str, ...]:
-    """The names of all judges."""
-    return tuple(_JUDGES)
+    """The names of all judges, our own and those of other packages."""
+    return tuple(plugins("judge"))
 
 
 def judge(name: str, **settings: Any) -> Judge:
-    """The judge of this name, with settings in the place of its defaults.
+    """Make the judge of a name, with settings in the place of its defaults.
 
-    Raises UnknownName for a name or a setting that is not known, and offers the nearest; BadArgument for a setting that
-    is not of its range; ModelNotFound for weights that are not here.
+    Example:
+        >>> judge("picture statistics").columns["broken"].is_number
+        False
+
+    Raises:
+        UnknownName: The name or a setting is not known; the nearest are offered.
+        BadArgument: A setting is not of its range.
+        ModelNotFound: Weights that it needs are not here.
+        BrokenPlugin: The package that it is of cannot be imported.
     """
-    if name not in _JUDGES:
-        raise UnknownName(f"No judge is called {name!r}: {offer(name, _JUDGES)}")
-    module, _, attribute = _JUDGES[name].partition(":")
-    cls = getattr(importlib.import_module(module), attribute)
+    cls = find(name, "judge").load()
     _check_settings(name, list(inspect.signature(cls).parameters), settings)
     try:
         made: Judge = cls(**settings)
     except TypeError as error:
         raise BadArgument(f"The judge {name} cannot be made of these settings: {error}.") from error
     return made
+
+
+def settings_for(name: str, model: str) -> Mapping[str, Any]:
+    """Return the settings of a judge that suit the pictures of a model, where its defaults do not.
+
+    Example:
+        >>> settings_for("clip", "emoji"), settings_for("clip", "CompVis/stable-diffusion-v1-4")
+        ({}, {'model': 'openai/clip-vit-base-patch32'})
+
+    Args:
+        name: Of the judge, which says so by its class attribute `full_size`.
+        model: The name that `turpentine.load` takes; defaults are for the embedded one, "emoji".
+
+    Raises:
+        UnknownName: No judge is called so.
+    """
+    return getattr(find(name, "judge").load(), "full_size", {}) if model != "emoji" else {}
 
 
 def _check_settings(name: str, known: list[str], settings: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
@@ -21,15 +21,7 @@ from turpentine.emoji.towers import Towers as EmojiNetworks
 from turpentine.emoji.vision import images_to_tensor
 from turpentine.emoji.world import SIZE
 from turpentine.judges.feature_maps import Maps, as_maps, cnn_maps, joined
-from turpentine.judges.hub_network import (
-    BATCH,
-    batches,
-    processing,
-    read_network,
-    read_processor,
-    read_tokenizer,
-    to_fetch,
-)
+from turpentine.judges.hub_network import BATCH, HubNetwork, read_tokenizer
 from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.quiet_logging import quiet
 
@@ -87,32 +79,12 @@ class EmojiTowers:
 
 
 @dataclass(frozen=True, eq=False)
-class ClipTowers:
-    """The towers of a CLIP model (Radford et al. 2021, arXiv 2103.00020).
+class ClipTowers(HubNetwork):
+    """The towers of a CLIP model (Radford et al. 2021, arXiv 2103.00020)."""
 
-    model: a folder, or a hub id. commit: of the hub's repository. device: by default CUDA if there is one.
-    preprocessing: changes to what the model's own config says of pictures.
-    """
-
-    model: str
-    commit: str | None = None
-    device: str | None = None
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def revision(self) -> str:
-        """SHA-256 over the revision of the code and all weights."""
-        return weights_digest(f"clip towers {REVISION}", self._network)
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The model's name, and what is done to pictures before it sees them."""
-        return {"towers": self.model, "preprocessing": processing(self._processor)}
-
-    @property
-    def download(self) -> str | None:
-        """What must be fetched first."""
-        return to_fetch(self.model, self.commit)
+    transformer: ClassVar[Any] = CLIPModel
+    code: ClassVar[str] = f"clip towers {REVISION}"
+    kind: ClassVar[str] = "towers"
 
     @property
     def width(self) -> int:
@@ -122,7 +94,7 @@ class ClipTowers:
     @torch.inference_mode()
     def vectors(self, images: Sequence[Image.Image]) -> Vectors:
         """Unit vectors of pictures."""
-        read = batches(self._processor, images, self._network.device)
+        read = self._batches(images)
         found = [self._network.visual_projection(self._network.vision_model(x).pooler_output) for x in read]
         return F.normalize(torch.cat(found), dim=-1).cpu() if found else torch.zeros(0, self.width)
 
@@ -135,7 +107,7 @@ class ClipTowers:
     @torch.inference_mode()
     def maps(self, images: Sequence[Image.Image]) -> Maps:
         """What the blocks of the image tower give, without the class token."""
-        read = batches(self._processor, images, self._network.device)
+        read = self._batches(images)
         return joined([as_maps(self._network.vision_model(x, output_hidden_states=True).hidden_states) for x in read])
 
     def _text(self, texts: Sequence[str]) -> Vectors:
@@ -146,14 +118,6 @@ class ClipTowers:
         hidden = self._network.text_model(tokens.input_ids.to(self._network.device)).pooler_output
         vectors: Vectors = self._network.text_projection(hidden)
         return vectors
-
-    @cached_property
-    def _network(self) -> Any:
-        return read_network(CLIPModel, self.model, self.commit, self.device)
-
-    @cached_property
-    def _processor(self) -> Any:
-        return read_processor(self.model, self.commit, self.preprocessing)
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-from pathlib import Path
-
 from torch import nn
 
-from turpentine.core.sealed import digest
+from turpentine.core.hashing import digest_bytes, digest_tensor
 
 
 def weights_digest(code: str, *networks: nn.Module) -> str:
-    """SHA-256, in hex, over the revision of a judge's code and the names, dtypes, shapes and values of all weights."""
-    lines = [f"{name} {digest(tensor)}" for net in networks for name, tensor in sorted(net.state_dict().items())]
-    return text_digest([code, *lines])
+    """Return the SHA-256, in hex, of a judge's weights.
 
-
-def text_digest(lines: Iterable[str]) -> str:
-    """SHA-256, in hex, over lines of text."""
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256, in hex, over a file. Raises OSError as the file system does."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    Args:
+        code: Revision of the judge's own code, which counts too.
+        networks: Of which the names, dtypes, shapes and values of all weights count.
+    """
+    tensors = [pair for network in networks for pair in sorted(network.state_dict().items())]
+    return digest_bytes("\n".join([code, *(f"{name} {digest_tensor(tensor)}" for name, tensor in tensors)]).encode())

@@ -1,25 +1,38 @@
-"""A text-to-image diffusion model behind one small interface, whichever family it is of."""
+"""A text-to-image diffusion model behind one small interface, whichever family it is of.
 
-from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.scale import is_small
-from turpentine.models.families.schedule import Moment, Window
-from turpentine.models.guidance import Blend, ClassifierFree, Combination, Guidance
-from turpentine.models.hooks import Call, count_rows, hooked, record, sever, swap
-from turpentine.models.loading.load import load
-from turpentine.models.model import Model
-from turpentine.models.sampler import Step, sample
-from turpentine.models.sites import (
-    Selection,
-    Site,
-    Sites,
-    check_in_denoiser,
-    check_windowless,
-    selected,
-    window_of,
-)
-from turpentine.models.trajectory import Trajectory
+What stands here is public, and is imported from here by what is above `models`; functions that take a model's parts and
+serve it alone stay in their modules.
+"""
+
+from typing import TYPE_CHECKING
+
+from turpentine.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from turpentine.models.call import Call
+    from turpentine.models.conditioning import Conditioning
+    from turpentine.models.families.scale import is_small
+    from turpentine.models.guidance import Blend, ClassifierFree
+    from turpentine.models.hooks import count_rows, hooked, record, sever, swap
+    from turpentine.models.interface import Combination, Guidance
+    from turpentine.models.loading.load import load
+    from turpentine.models.model import Model
+    from turpentine.models.sampler import Step, sample
+    from turpentine.models.sites import (
+        DENOISER,
+        Selection,
+        Site,
+        Sites,
+        check_in_denoiser,
+        check_windowless,
+        selected,
+        window_of,
+    )
+    from turpentine.models.trajectory import Trajectory
+    from turpentine.models.windows import Moment, Window
 
 __all__ = [
+    "DENOISER",
     "Blend",
     "Call",
     "ClassifierFree",
@@ -47,3 +60,5 @@ __all__ = [
     "swap",
     "window_of",
 ]
+
+__getattr__, __dir__ = lazy_exports(__name__)

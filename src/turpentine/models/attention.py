@@ -9,23 +9,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from turpentine.models.hooks import Call
-
 CHUNK = 2**24
 """Probabilities computed at a time, at most, unless one row and head need more: 64 MB in fp32."""
 
 
 @torch.no_grad()
-def probabilities(call: Call) -> Iterator[tuple[slice, Float[Tensor, "row head pixel token"]]]:
-    """softmax(q·kᵀ/√d) of a cross-attention module, after its call, on the conditional rows: heads by heads, in fp32.
+def probabilities(
+    attention: Any, pixels: Float[Tensor, "row ..."], text: Float[Tensor, "row token width"]
+) -> Iterator[tuple[slice, Float[Tensor, "row head pixel token"]]]:
+    """Yield softmax(q·kᵀ/√d) of an attention module, heads by heads, in fp32.
 
-    Yields the heads and their probabilities; each row of a pixel sums to 1 over the tokens, padding among them.
+    Args:
+        attention: a module with diffusers' layers `to_q` and `to_k`, and its `heads` and `scale`.
+        pixels: what the queries are made from: (row, pixel, width), or a feature map of (row, width, height, width).
+        text: what the keys are made from.
+
+    Yields:
+        The heads and their probabilities; each row of a pixel sums to 1 over the tokens, padding among them.
     """
-    attention: Any = call.module
-    pixels = call.args[0] if call.args else call.kwargs["hidden_states"]
-    text = call.kwargs["encoder_hidden_states"]
-    query = _by_head(attention, attention.to_q.forward(_flat(pixels[call.rows])))
-    key = _by_head(attention, attention.to_k.forward(text[call.rows].to(pixels.dtype)))
+    query = _by_head(attention, attention.to_q.forward(_flat(pixels)))
+    key = _by_head(attention, attention.to_k.forward(text.to(pixels.dtype)))
     rows, heads, count, _ = query.shape
     at_once = max(1, CHUNK // (rows * count * key.shape[2]))
     for first in range(0, heads, at_once):
@@ -43,7 +46,7 @@ def _by_head(attention: Any, x: Tensor) -> Tensor:
 
 
 def grid(pixels: int, height: int, width: int) -> tuple[int, int]:
-    """Height and width of a feature map of so many pixels, halved (and rounded up) from those of the latents."""
+    """Return the height and width of a feature map of so many pixels, halved (and rounded up) from the latents'."""
     while height * width > pixels:
         height, width = -(-height // 2), -(-width // 2)
     if height * width != pixels:

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 from turpentine.core.progress import Progress
+from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.hooks import After, Before, Call, hooked
+from turpentine.models.hooks import After, Before, hooked
+from turpentine.models.interface import Latents
 from turpentine.models.model import Model
-from turpentine.models.sampler import Latents, rows_in_a_step, sample
+from turpentine.models.sampler import rows_in_a_step, sample
 from turpentine.models.sites import Site, Sites, as_sites
 
 

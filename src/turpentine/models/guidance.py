@@ -1,56 +1,27 @@
-"""How the predictions of a step become the one that the solver is given: the seam where a Guidance plugs in."""
+"""How the predictions of a step become the one that the solver takes: the guidances that are always there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
-
-from jaxtyping import Float
-from torch import Tensor
 
 from turpentine.models.conditioning import Conditioning
-
-Latents = Float[Tensor, "batch channel height width"]
-Extra = Float[Tensor, "extra channel height width"]
-
-
-@runtime_checkable
-class Combination(Protocol):
-    """One run of one batch; may keep a state from step to step.
-
-    extra: further rows to predict in the same call of the denoiser, or None: one for each picture, or several times so
-        many, then all pictures' first ones before their second ones.
-    needs_uncond: is ε(x,∅) used? What is not used is not computed.
-    """
-
-    extra: Conditioning | None
-    needs_uncond: bool
-
-    def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Extra | None) -> Latents:
-        """ε for the solver at step `index` (from 0), from ε(x,∅), ε(x,c) and the predictions of the extra rows."""
-        ...
-
-
-@runtime_checkable
-class Guidance(Protocol):
-    """A change that lives at inference. One value serves many runs: what a run remembers is in its `Combination`."""
-
-    def start(self, model: Any, rows: int, guidance_scale: float, steps: int) -> Combination:
-        """Begin a run of `rows` pictures in so many steps on a `Model`."""
-        ...
+from turpentine.models.interface import Combination, Extra, Guidance, Latents, TextToImage
 
 
 class ClassifierFree:
-    """ε_∅ + w·(ε_c − ε_∅) (Ho and Salimans 2022), and ε_∅ is computed even where w = 1 has no use for it."""
+    """Classifier-free guidance, ε_∅ + w·(ε_c − ε_∅) (Ho and Salimans 2022, arXiv 2207.12598).
 
-    def start(self, model: Any, rows: int, guidance_scale: float, steps: int) -> Combination:
-        """It has no state and no extra rows."""
+    ε_∅ is computed even where w = 1 has no use for it.
+    """
+
+    def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
+        """Begin a run, which has no state and no extra rows."""
         return _ClassifierFree(guidance_scale, needs_uncond=True)
 
 
 def unguided(guidance_scale: float) -> Combination:
-    """What a sampler does when no guidance is given: ε_∅ + w·(ε_c − ε_∅), and with w = 1 just ε_c."""
+    """Return what a sampler does without a guidance: ε_∅ + w·(ε_c − ε_∅), and with w = 1 just ε_c."""
     return _ClassifierFree(guidance_scale, needs_uncond=guidance_scale != 1)
 
 
@@ -71,12 +42,13 @@ class Blend:
     εᵢ is what guidance i alone would give, ε_w = ε_∅ + w·(ε_c − ε_∅). One at strength 1 is that guidance itself, bit by
     bit, and strength 0 is none.
 
-    parts: guidances with their strengths sᵢ.
+    Args:
+        parts: guidances with their strengths sᵢ.
     """
 
     parts: tuple[tuple[Guidance, float], ...]
 
-    def start(self, model: Any, rows: int, guidance_scale: float, steps: int) -> Combination:
+    def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run of each; their extra rows go through the denoiser together."""
         run = (model, rows, guidance_scale, steps)
         begun = [(one.start(*run), strength) for one, strength in self.parts if strength != 0]

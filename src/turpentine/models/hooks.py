@@ -1,6 +1,26 @@
 """One way to reach into the network: functions put on sites inside a context, gone when it is left.
 
-Severing, swapping, patching and recording are each a few lines on top; see the end of this file.
+    import turpentine as tp
+    from turpentine.models import hooked, record, sever, swap
+
+    model = tp.load()
+    deep = model.sites.only(kind="cross-attention", level="module", label="MID")
+
+    with record(model, deep) as kept:                    # what modules give
+        model.generate("a church")
+    kept.outputs["unet.mid_block.attentions.0.transformer_blocks.0.attn2"]   # a tensor for each step
+
+    with sever(model, deep):                             # 0 in the place of what they give
+        model.generate("a church")
+    with swap(model, deep, model.encode(["a dog"])):     # another text for cross-attention
+        model.generate("a church")
+    with hooked(model, {deep: lambda call: 2 * call.tensor}):   # anything: a function of the `Call`
+        model.generate("a church")
+    with sever(model, deep.during(0.5, 1)):              # in the second half of the steps only
+        model.generate("a church")
+
+`hooked` is the primitive, and the others are each a few lines on top. Inside, `call.rows` are the prompt's own rows,
+and not those of ∅ or a guidance, which share the denoiser's call.
 """
 
 from __future__ import annotations
@@ -16,42 +36,10 @@ import torch
 from torch import Tensor, nn
 
 from turpentine.core.errors import BadWindow
+from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.schedule import Moment
 from turpentine.models.model import Model
 from turpentine.models.sites import Site, Sites, as_sites
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One call of a module at a site.
-
-    args, kwargs: what it was called with. output: what it gave; None in a function put on before it.
-    moment: the sampler's step, None outside of a sampler.
-    """
-
-    site: Site
-    module: nn.Module
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    output: Any
-    moment: Moment | None
-
-    @property
-    def rows(self) -> slice:
-        """Which rows of the tensors are the prompt's, and not of ∅ or a guidance; outside of a sampler, all."""
-        return self.moment.conditional if self.moment else slice(None)
-
-    @property
-    def tensor(self) -> Tensor:
-        """The output; of modules that give several things, as a text encoder's attention does, the first."""
-        tensor: Tensor = self.output[0] if isinstance(self.output, tuple) else self.output
-        return tensor
-
-    def with_tensor(self, tensor: Tensor) -> Any:
-        """The output with another tensor in the place of `tensor`."""
-        return (tensor, *self.output[1:]) if isinstance(self.output, tuple) else tensor
-
 
 After = Callable[[Call], Any]
 """Returns the output to go on with, or None to leave it as it is."""
@@ -66,7 +54,15 @@ def hooked(
     """Put functions on sites for the length of a `with` block.
 
     On leaving, and after an error even half-way through putting them on, the modules and the global random state
-    (Python's, NumPy's, torch's) are as before. Sites with a window are touched in those steps of a sampler only.
+    (Python's, NumPy's, torch's) are as before.
+
+    Args:
+        model: whose sites they are.
+        after: called with the `Call` when a site's module returns; gives the output to go on with, or None to leave it.
+        before: called before it runs; gives the arguments to call it with, or None to leave them.
+
+    Raises:
+        BadWindow: inside, where sites have a window and the model runs outside of a sampler.
     """
     with preserved_rng(), ExitStack() as stack:
         for sites, function in after.items():
@@ -119,7 +115,7 @@ def preserved_rng() -> Iterator[None]:
 
 @dataclass
 class RowCount:
-    """What went through the denoiser: calls, rows in all, and rows with gradients wanted."""
+    """What went through the denoiser: calls, rows in all, and rows that collect gradients."""
 
     calls: int = 0
     rows: int = 0
@@ -132,12 +128,12 @@ def count_rows(model: Model) -> Iterator[RowCount]:
     count = RowCount()
 
     def add(module: nn.Module, args: Any, kwargs: Any) -> None:
-        rows = len(args[0] if args else kwargs["sample"])
+        rows = len(args[0] if args else next(iter(kwargs.values())))
         count.calls += 1
         count.rows += rows
         count.grad_rows += rows if torch.is_grad_enabled() else 0
 
-    handle = model.unet.register_forward_pre_hook(add, with_kwargs=True)
+    handle = model.denoiser.register_forward_pre_hook(add, with_kwargs=True)
     try:
         yield count
     finally:
@@ -145,24 +141,20 @@ def count_rows(model: Model) -> Iterator[RowCount]:
 
 
 def zero(call: Call) -> Any:
-    """0 as the output on the conditional rows: for `hooked`, after a site."""
+    """Return the output with 0 on the conditional rows, put after a site."""
     output = call.tensor.clone()
     output[call.rows] = 0
     return call.with_tensor(output)
 
 
-def tell(cond: Conditioning) -> Before:
-    """Another text for a cross-attention module on the conditional rows: for `hooked`, before a site.
+def read_instead(model: Model, cond: Conditioning) -> Before:
+    """Return a function that gives cross-attention modules another text on the conditional rows, put before a site.
 
-    cond: one row for all, or one each.
+    Args:
+        model: whose modules they are.
+        cond: one row for all, or one each.
     """
-
-    def change(call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        hidden = call.kwargs["encoder_hidden_states"].clone()
-        hidden[call.rows] = cond.hidden.to(hidden)
-        return call.args, {**call.kwargs, "encoder_hidden_states": hidden}
-
-    return change
+    return lambda call: model.family.with_text(call, cond)
 
 
 def sever(model: Model, sites: Site | Sites) -> AbstractContextManager[None]:
@@ -172,7 +164,7 @@ def sever(model: Model, sites: Site | Sites) -> AbstractContextManager[None]:
 
 def swap(model: Model, sites: Site | Sites, cond: Conditioning) -> AbstractContextManager[None]:
     """Feed cross-attention modules another text on the conditional rows; `cond` has one row for all, or one each."""
-    return hooked(model, {}, before={sites: tell(cond)})
+    return hooked(model, {}, before={sites: read_instead(model, cond)})
 
 
 @dataclass
@@ -185,10 +177,10 @@ class Record:
 @contextmanager
 def record(model: Model, sites: Site | Sites) -> Iterator[Record]:
     """Keep what sites give inside a `with` block."""
-    kept = Record()
+    result = Record()
 
-    def keep(call: Call) -> None:
-        kept.outputs.setdefault(call.site.name, []).append(call.tensor[call.rows].detach().clone())
+    def append(call: Call) -> None:
+        result.outputs.setdefault(call.site.name, []).append(call.tensor[call.rows].detach().clone())
 
-    with hooked(model, {sites: keep}):
-        yield kept
+    with hooked(model, {sites: append}):
+        yield result

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,42 +15,25 @@ from turpentine.core.errors import BadArgument
 Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]
 
-
 DECODED_AT_ONCE = 8 * 64 * 64
 """Pixels of latents in a call of the decoder, whose memory grows with them: eight pictures of Stable Diffusion 1.x."""
 
 
-def decode_latents(vae: Any, latents: Latents) -> list[Image.Image]:
-    """Pictures of scaled latents, some in a call."""
+def decode_latents(decode: Callable[[Latents], Pixels], latents: Latents) -> list[Image.Image]:
+    """Return the pictures of latents, some of them in a call of `decode`."""
     height, width = latents.shape[-2:]
     parts = torch.split(latents, max(1, DECODED_AT_ONCE // (height * width)))
-    return [image for part in parts for image in to_images(_decoded(vae, part))]
-
-
-def _decoded(vae: Any, latents: Latents) -> Pixels:
-    pixels: Tensor = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
-    return pixels
-
-
-def encode_images(vae: Any, images: Sequence[Image.Image]) -> Latents:
-    """Scaled latents of pictures: the mode of the autoencoder's posterior, so that no chance is in it."""
-    return encode_pixels(vae, to_pixels(images).to(vae.device))
-
-
-def encode_pixels(vae: Any, pixels: Pixels) -> Latents:
-    """The same of values from −1 to 1; gradients go through it."""
-    latents: Tensor = vae.encode(pixels.to(vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
-    return latents
+    return [image for part in parts for image in to_images(decode(part))]
 
 
 def to_images(pixels: Pixels) -> list[Image.Image]:
-    """Pictures of values from −1 (black) to 1; what lies beyond is cut."""
+    """Return the pictures of values from −1 (black) to 1; what lies beyond is cut."""
     shown = (pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(picture) for picture in (shown * 255).round().astype(np.uint8)]
 
 
 def to_pixels(images: Sequence[Image.Image]) -> Pixels:
-    """Values from −1 to 1 of pictures of one size. Raises BadArgument for no picture, or for two sizes."""
+    """Return the values, −1 to 1, of pictures of one size. Raises BadArgument for no picture, or for two sizes."""
     sizes = {image.size for image in images}
     if len(sizes) != 1:
         raise BadArgument(f"Pictures are encoded together only if they are of one size, not {len(sizes)} sizes.")

@@ -7,111 +7,137 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from PIL import Image
 from torch import Tensor, nn
 
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.progress import Progress
-from turpentine.models import fingerprint, images, text
+from turpentine.models import identity, images
+from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.anatomy import find_sites
-from turpentine.models.families.schedule import SMALLEST_ALPHA_BAR, Moment, alpha_bar_at, make_scheduler
-from turpentine.models.families.unet import eps_from_v, predict, read_family
-from turpentine.models.guidance import Guidance
+from turpentine.models.families import Family, family_of
+from turpentine.models.families.base import Probabilities
+from turpentine.models.families.schedule import Schedule
+from turpentine.models.generate import batches, check_used, pair
+from turpentine.models.images import Pixels
+from turpentine.models.interface import Guidance, Latents, Size
+from turpentine.models.sampler import sample
 from turpentine.models.sites import Sites
-
-COMPONENTS = ("unet", "vae", "text_encoder", "text_encoder_2")
-
-Latents = Float[Tensor, "batch channel height width"]
-Size = int | tuple[int, int]
+from turpentine.models.text import PromptReader
+from turpentine.models.windows import Moment
 
 
 class Model:
-    """A text-to-image diffusion model: Stable Diffusion 1.x, 2.x or SDXL.
+    """A text-to-image diffusion model of any family that `turpentine.models.families` knows.
 
-    name: where it came from. pipeline: the diffusers pipeline, whose modules are used in place, without gradients.
-    moment: which step of a sampler is being computed, for hooks; None outside of one.
-    edits, guidance: the edits that are on, and the guidance that a sampler follows if it is given no other, None
-        without; both are kept by `turpentine.edits`.
+    Args:
+        pipeline: a diffusers pipeline, whose modules are used in place, without gradients; `turpentine.load` reads one.
+        name: where it came from.
+
+    Attributes:
+        family: what is true of its architecture; methods do not ask which one it is.
+        moment: the step that a sampler is computing, for hooks; None outside of one.
+        edits: the edits that are on, put there by `turpentine.edits`.
+        guidance: the guidance that a sampler follows where it is given no other, None without; put there likewise.
+
+    Raises:
+        UnsupportedModel: for a pipeline of another family.
+
+    Example:
+        >>> import turpentine as tp
+        >>> model = tp.load()
+        >>> model.size, model.tokens
+        ((32, 32), 32)
+        >>> [image.size for image in model.generate(["a church", "a dog"], seeds=[0, 1], steps=1)]
+        [(32, 32), (32, 32)]
     """
 
     def __init__(self, pipeline: Any, name: str = "") -> None:
         self.name = name or type(pipeline).__name__
         self.pipeline = pipeline
+        self.family: Family = family_of(pipeline)
         self.moment: Moment | None = None
         self.edits: Any = None
         self.guidance: Guidance | None = None
-        self._family = read_family(pipeline)
         for component in self.components.values():
             component.eval().requires_grad_(False)
 
     @property
     def components(self) -> dict[str, nn.Module]:
-        """The networks by name: unet, vae, text_encoder, and for SDXL text_encoder_2."""
-        found = {name: getattr(self.pipeline, name, None) for name in COMPONENTS}
-        return {name: module for name, module in found.items() if module is not None}
+        """The networks by the names with which the names of their parts begin."""
+        return self.family.components
 
     @property
-    def unet(self) -> Any:
-        """The denoiser."""
-        return self.pipeline.unet
+    def denoiser(self) -> Any:
+        """The network that predicts."""
+        return self.family.denoiser
 
     @property
     def vae(self) -> Any:
         """The autoencoder."""
-        return self.pipeline.vae
+        return self.family.autoencoder
 
     @property
     def device(self) -> torch.device:
         """Where the denoiser is."""
-        return torch.device(self.unet.device)
+        return torch.device(self.denoiser.device)
 
     @property
     def dtype(self) -> torch.dtype:
         """The denoiser's number format."""
-        dtype: torch.dtype = self.unet.dtype
+        dtype: torch.dtype = self.denoiser.dtype
         return dtype
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the native picture, in pixels."""
-        return self._family.height, self._family.width
+        return self.family.latent.height, self.family.latent.width
 
     @property
     def tokens(self) -> int:
         """Length of a padded prompt, start and end included."""
-        return self._family.tokens
+        return self.family.token_length
+
+    @property
+    def text(self) -> PromptReader:
+        """How prompts are read: where words are in them, and what is cut off."""
+        return PromptReader(self.family.tokenizers, self.tokens)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The forward process that it was trained on: α(t), σ(t), `add_noise`, and its solvers."""
+        return self.family.schedule
 
     @cached_property
     def sites(self) -> Sites:
         """All named parts, in order of execution."""
-        return find_sites(self.pipeline)
+        return self.family.sites()
 
     @cached_property
     def fingerprint(self) -> str:
         """Which model this is: SHA-256 over configs and weights, the same for fp16 and fp32.
 
-        Computed when first asked for, and kept: ask before the weights are changed.
+        Computed at the first access, and not again: read it before the weights are changed.
         """
-        return fingerprint.fingerprint(self.pipeline)
+        return identity.fingerprint(self.pipeline, self.family.identity_keys)
 
     def describe(self) -> dict[str, str | int]:
-        """Facts to show to a user."""
-        family = self._family
+        """Return facts to show to a user."""
+        height, width = self.size
         return {
             "name": self.name,
-            "family": "SDXL" if family.is_xl else "Stable Diffusion",
-            "prediction": family.prediction,
-            "picture": f"{family.height} x {family.width}",
-            "tokens": family.tokens,
+            "family": self.family.title,
+            "prediction": self.family.prediction,
+            "picture": f"{height} x {width}",
+            "tokens": self.tokens,
             "parameters": sum(weight.numel() for part in self.components.values() for weight in part.parameters()),
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
         }
 
     def module(self, name: str) -> nn.Module:
-        """A module by its dotted name, component first: `unet.mid_block`. Raises UnknownName."""
+        """Return a module by its dotted name, component first: `unet.mid_block`. Raises UnknownName."""
         component, _, path = name.partition(".")
         try:
             return self.components[component].get_submodule(path)
@@ -119,7 +145,7 @@ class Model:
             raise UnknownName(f"The model {self.name!r} has no module {name!r}.") from None
 
     def parameter(self, name: str) -> nn.Parameter:
-        """A weight or bias by its dotted name, component first. Raises UnknownName."""
+        """Return a weight or bias by its dotted name, component first. Raises UnknownName."""
         component, _, path = name.partition(".")
         try:
             return self.components[component].get_parameter(path)
@@ -128,23 +154,15 @@ class Model:
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str], *, size: Size | None = None) -> Conditioning:
-        """Prompts to conditioning, a row each. `""` is the empty prompt as the model was trained on it.
+        """Return the conditioning of prompts, a row each. `""` is the empty prompt as the model was trained on it.
 
-        size: the picture to draw, in pixels, which SDXL is told; the native size by default.
+        Args:
+            prompts: texts; longer ones than the model reads are cut, with a warning.
+            size: the picture to draw, in pixels, for families whose denoiser reads it; the native size by default.
         """
         if isinstance(prompts, str):
             raise BadArgument("Give encode a list of prompts, not a single text.")
-        if self._family.is_xl:
-            return text.encode_prompts_xl(self.pipeline, prompts, self._family.tokens, self._pixels(size))
-        return text.encode_prompts(self.pipeline, prompts, self._family.tokens)
-
-    def unknown_words(self, words: str) -> list[str]:
-        """The words that the tokenizer can only spell, in whole or in large part, letter by letter."""
-        return text.unknown_words(self.pipeline.tokenizer, words)
-
-    def check_spoken(self, words: str) -> None:
-        """Raise EmptyConcept if the tokenizer has no token for a text, not even for its letters."""
-        text.subject_ids(self.pipeline.tokenizer, words)
+        return self.family.encode(prompts, self._pixels(size))
 
     def eps(
         self,
@@ -154,49 +172,46 @@ class Model:
         *,
         parameters: Mapping[str, Tensor] | None = None,
     ) -> Latents:
-        """The predicted noise ε(x_t, c), whatever the network itself predicts, in the dtype of `x`.
+        """Return the predicted noise ε(x_t, c), whatever the network itself predicts, in the dtype of `x`.
 
-        x: x_t = √ᾱ·x₀ + √(1−ᾱ)·ε, scaled so by all solvers. t: one timestep, or one for each row. cond: a row each.
-        parameters: tensors that stand in for the denoiser's weights of those names (`unet....`) in this call only.
+        Args:
+            x: x_t = α(t)·x₀ + σ(t)·ε, scaled so by all solvers.
+            t: one timestep, or one for each row.
+            cond: a row for each of `x`.
+            parameters: tensors that stand in for the denoiser's weights of those dotted names in this call only.
+
+        Raises:
+            UnknownName: for a name that is no parameter of the denoiser.
         """
         # Waiting for the copy would let the device run dry between two steps.
         at = torch.as_tensor(t).to(x.device, non_blocking=True)
-        stand_ins = {_inside_unet(name): tensor for name, tensor in (parameters or {}).items()}
-        prediction = predict(self.unet, x, at, cond, stand_ins).to(x.dtype)
-        if self._family.prediction == "epsilon":
-            return prediction
-        return eps_from_v(prediction, x, self.alpha_bar(at))
-
-    def alpha_bar(self, t: int | Shaped[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
-        """ᾱ at timesteps: the share of the signal's variance in x_t, 0 to 1."""
-        at = torch.as_tensor(t, device=self.device)
-        return alpha_bar_at(self._alpha_bars.to(at.device), at)
-
-    @cached_property
-    def _alpha_bars(self) -> Float[Tensor, " train"]:
-        table: Tensor = self.pipeline.scheduler.alphas_cumprod.float().to(self.device)
-        return table.clamp(min=SMALLEST_ALPHA_BAR)
-
-    def scheduler(self, solver: str = "ddim") -> Any:
-        """A fresh diffusers scheduler for ε-prediction on this model's betas: "ddim", "dpm" or "euler"."""
-        return make_scheduler(self.pipeline.scheduler, solver)
+        output = self.family.predict(x, at, cond, parameters or {}).to(x.dtype)
+        return self.family.parametrisation.eps(output, x, at)
 
     def noise(self, seeds: Sequence[int], *, size: Size | None = None) -> Latents:
-        """Unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
-        height, width = (pixels // self._family.factor for pixels in self._pixels(size))
-        shape = (self._family.channels, height, width)
+        """Return unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
+        height, width = (pixels // self.family.latent.factor for pixels in self._pixels(size))
+        shape = (self.family.latent.channels, height, width)
         rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(rows).to(self.device)
 
     @torch.no_grad()
     def decode(self, latents: Latents) -> list[Image.Image]:
-        """Latents to pictures."""
-        return images.decode_latents(self.vae, latents)
+        """Return the pictures of latents."""
+        return images.decode_latents(self.family.pixels, latents)
 
     @torch.no_grad()
     def encode_image(self, pictures: Sequence[Image.Image]) -> Latents:
-        """Pictures of one size to latents in fp32, scaled as the denoiser knows them."""
-        return images.encode_images(self.vae, pictures).float()
+        """Return the latents of pictures of one size, in fp32, scaled as the denoiser takes them."""
+        return self.encode_pixels(images.to_pixels(pictures).to(self.vae.device))
+
+    def encode_pixels(self, pixels: Pixels) -> Latents:
+        """Return the same of values from −1 to 1; gradients go through it."""
+        return self.family.latents(pixels).float()
+
+    def attention(self, call: Call) -> Probabilities:
+        """Yield what a cross-attention module attends to, after its call; see `Family.attention`."""
+        return self.family.attention(call)
 
     def generate(
         self,
@@ -212,37 +227,45 @@ class Model:
         guidance: Guidance | None = None,
         progress: Progress | None = None,
     ) -> list[Image.Image]:
-        """Pictures of prompts. A picture depends on its prompt, seed and settings, not on its batch.
+        """Draw prompts. A picture depends on its prompt, seed and settings, not on its batch.
 
-        prompts, seeds: pairs; a single one, or a list of one, goes with each of the other.
-        steps: of the solver, 1 or more. guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
-        size: pixels, one number or height and width; the native size by default. guidance: a `Guidance` in the
-        place of the one that is on the model, or of the formula above. progress: called with denoising steps done and
-        in all, counted by picture.
-        Raises BadArgument for lists of two lengths, settings out of range, and a negative prompt where the guidance
-        has another one in its place.
+        Args:
+            prompts: one goes with each seed; else as many as seeds.
+            seeds: one goes with each prompt.
+            steps: of the solver, 1 or more.
+            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
+            negative_prompt: the text in the place of ∅.
+            solver: "ddim", "dpm" or "euler".
+            batch_size: pictures in a call of the denoiser, at most.
+            size: pixels, one number or height and width; the native size by default.
+            guidance: in the place of the one that is on the model, or of the formula above.
+            progress: called with denoising steps done and in all, counted by picture.
+
+        Raises:
+            BadArgument: for lists of two lengths, settings out of range, and a negative prompt where the guidance has
+                another one in its place.
         """
-        from turpentine.models.generate import generate
-
-        return generate(
-            self,
-            prompts,
-            seeds,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            negative_prompt=negative_prompt,
-            solver=solver,
-            batch_size=batch_size,
-            size=size,
-            guidance=guidance,
-            progress=progress,
-        )
+        texts, numbers = pair(prompts, seeds)
+        guidance = guidance or self.guidance
+        if negative_prompt and guidance is not None:
+            check_used(negative_prompt, guidance.start(self, 1, guidance_scale, steps))
+        how: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "solver": solver, "guidance": guidance}
+        uncond = self.encode([negative_prompt], size=size)
+        pictures: list[Image.Image] = []
+        for rows in batches(len(texts), batch_size):
+            latents, cond = self.noise(numbers[rows], size=size), self.encode(texts[rows], size=size)
+            for step in sample(self, cond, uncond, latents, **how):
+                latents = step.x_next
+                if progress:
+                    progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
+            pictures += self.decode(latents)
+        return pictures
 
     def _pixels(self, size: Size | None) -> tuple[int, int]:
         if size is None:
             return self.size
         height, width = (size, size) if isinstance(size, int) else size
-        factor = self._family.factor
+        factor = self.family.latent.factor
         if height < factor or width < factor or height % factor or width % factor:
             raise BadArgument(
                 f"{height} x {width} is not a whole number of latents: give multiples of {factor} pixels."
@@ -251,9 +274,3 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.device}, {str(self.dtype).removeprefix('torch.')})"
-
-
-def _inside_unet(name: str) -> str:
-    if not name.startswith("unet."):
-        raise UnknownName(f"{name!r} is no parameter of the denoiser: its names begin with 'unet.'.")
-    return name.removeprefix("unet.")

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.schedule import Moment
-from turpentine.models.guidance import Combination, Guidance, unguided
-from turpentine.models.model import Model
-
-Latents = Float[Tensor, "batch channel height width"]
+from turpentine.models.guidance import unguided
+from turpentine.models.interface import Combination, Guidance, Latents, TextToImage
+from turpentine.models.windows import Moment
 
 MEMORYLESS = ("ddim",)
 """Solvers whose whole state is x_t."""
@@ -26,10 +23,14 @@ MEMORYLESS = ("ddim",)
 class Step:
     """One step of a sampling run.
 
-    index: from 0 (pure noise). t: the timestep, in the units that the model was trained on.
-    x: x_t as the denoiser sees it, √ᾱ·x₀ + √(1−ᾱ)·ε with every solver, so that `eps_cond = model.eps(x, t, cond)`.
-    eps_cond, eps_uncond: ε(x_t, c) and ε(x_t, ∅), the latter None where it was not needed.
-    eps: what the solver was given. x_next: the next step's `x`; after the last step the finished latents.
+    Args:
+        index: from 0 (pure noise).
+        t: the timestep, in the units that the model was trained on.
+        x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver, so that `eps_cond = model.eps(x, t, cond)`.
+        eps_cond: ε(x_t, c).
+        eps_uncond: ε(x_t, ∅), None where it was not needed.
+        eps: what the solver took.
+        x_next: the next step's `x`; after the last step the finished latents.
     """
 
     index: int
@@ -42,7 +43,7 @@ class Step:
 
 
 def sample(
-    model: Model,
+    model: TextToImage,
     cond: Conditioning,
     uncond: Conditioning,
     latents: Latents,
@@ -54,14 +55,38 @@ def sample(
     first: int = 0,
     last: int | None = None,
 ) -> Iterator[Step]:
-    """Denoise `latents`, yielding each step; stop at any by leaving the loop.
+    """Denoise latents, yielding each step; stop at any by leaving the loop.
 
-    cond: a row for each latent. uncond: as many rows, or one for all. latents: unit noise from `model.noise`.
-    guidance: by default what is on the model, and where nothing is, ε_∅ + w·(ε_c − ε_∅).
-    first, last: the part of the steps to take, all by default; `latents` are the step `first`'s x_t then.
     All rows of a step go through the denoiser in one call. ε(x_t, ∅) is not computed where it is not used: with
-    guidance_scale 1 and no guidance. Raises BadArgument for settings out of range, and for a later first step with a
-    solver that goes by more than x_t; UnknownName for a solver.
+    guidance_scale 1 and no guidance.
+
+    Args:
+        model: what predicts.
+        cond: a row for each latent.
+        uncond: as many rows, or one for all.
+        latents: unit noise from `model.noise`.
+        steps: of the solver.
+        guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
+        solver: "ddim", "dpm" or "euler".
+        guidance: by default the one on the model, and where none is, the formula above.
+        first: the step to begin with, 0 by default; `latents` are its x_t then.
+        last: the step to end before; by default there is none.
+
+    Yields:
+        Each step, with both predictions.
+
+    Raises:
+        BadArgument: for settings out of range, and for a later first step with a solver that goes by more than x_t.
+        UnknownName: for a solver.
+
+    Example:
+        >>> import turpentine as tp
+        >>> model = tp.load()
+        >>> cond, uncond, noise = model.encode(["a church"]), model.encode([""]), model.noise([0])
+        >>> for step in sample(model, cond, uncond, noise, steps=2, guidance_scale=4.0):
+        ...     print(step.index, step.t)
+        0 501
+        1 1
     """
     scheduler = started(model, solver, steps)
     if first and solver not in MEMORYLESS:
@@ -75,19 +100,21 @@ def sample(
         x = step.x_next
 
 
-def rows_in_a_step(model: Model, guidance_scale: float, steps: int) -> int:
-    """Rows of the denoiser that each latent takes in a step: its prompt's, that of ∅ where it is used, a guidance's."""
+def rows_in_a_step(model: TextToImage, guidance_scale: float, steps: int) -> int:
+    """Return the denoiser's rows for each latent in a step: its prompt's, that of ∅ where it is used, a guidance's."""
     rule = _combination(model, model.guidance, 1, guidance_scale, steps)
     return 1 + int(rule.needs_uncond) + (len(rule.extra) if rule.extra is not None else 0)
 
 
-def _combination(model: Model, guidance: Guidance | None, count: int, guidance_scale: float, steps: int) -> Combination:
+def _combination(
+    model: TextToImage, guidance: Guidance | None, count: int, guidance_scale: float, steps: int
+) -> Combination:
     return guidance.start(model, count, guidance_scale, steps) if guidance else unguided(guidance_scale)
 
 
-def started(model: Model, solver: str, steps: int) -> Any:
-    """A fresh diffusers scheduler with its timesteps set. Raises BadArgument for steps out of range, UnknownName."""
-    scheduler = model.scheduler(solver)
+def started(model: TextToImage, solver: str, steps: int) -> Any:
+    """Return a fresh scheduler with its timesteps set. Raises BadArgument for steps out of range, UnknownName."""
+    scheduler = model.schedule.solver(solver)
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
         raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
     # The solver's own numbers stay on the CPU, where reading them does not wait for the device.
@@ -97,7 +124,9 @@ def started(model: Model, solver: str, steps: int) -> Any:
 
 # Not around the generator: gradients must be as the caller has them wherever it is left.
 @torch.no_grad()
-def _advance(model: Model, scheduler: Any, rows: _Rows, index: int, state: Latents, x: Latents) -> tuple[Step, Latents]:
+def _advance(
+    model: TextToImage, scheduler: Any, rows: _Rows, index: int, state: Latents, x: Latents
+) -> tuple[Step, Latents]:
     """One step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
     times = scheduler.timesteps
     eps_uncond, eps_cond, eps = rows.predict(model, x, times[index], index, len(times))
@@ -110,13 +139,13 @@ def _advance(model: Model, scheduler: Any, rows: _Rows, index: int, state: Laten
 class _Rows:
     """The rows of each denoiser call: ∅ (unless not needed), the prompts, and what the guidance adds."""
 
-    told: Conditioning
+    batch: Conditioning
     count: int
     combination: Combination
 
     @staticmethod
     def of(
-        model: Model,
+        model: TextToImage,
         cond: Conditioning,
         uncond: Conditioning,
         guidance_scale: float,
@@ -131,20 +160,20 @@ class _Rows:
         return _Rows(Conditioning.cat(groups), count, combination)
 
     def predict(
-        self, model: Model, x: Latents, t: Tensor, index: int, steps: int
+        self, model: TextToImage, x: Latents, t: Tensor, index: int, steps: int
     ) -> tuple[Latents | None, Latents, Latents]:
         """ε(x,∅), ε(x,c) and their combination."""
         first = self.count if self.combination.needs_uncond else 0
         model.moment = Moment(index, steps, slice(first, first + self.count), self._guiding(first))
         try:
-            eps = model.eps(x.repeat(len(self.told) // self.count, 1, 1, 1), t, self.told)
+            eps = model.eps(x.repeat(len(self.batch) // self.count, 1, 1, 1), t, self.batch)
         finally:
             model.moment = None
         uncond, cond, extra = eps[:first], eps[first : first + self.count], eps[first + self.count :]
-        known = uncond if first else None
-        return known, cond, self.combination(index, known, cond, extra if len(extra) else None)
+        used = uncond if first else None
+        return used, cond, self.combination(index, used, cond, extra if len(extra) else None)
 
     def _guiding(self, first: int) -> tuple[slice, ...]:
         """All but the prompts' rows, which begin at `first`."""
-        starts = range(0, len(self.told), self.count)
+        starts = range(0, len(self.batch), self.count)
         return tuple(slice(start, start + self.count) for start in starts if start != first)

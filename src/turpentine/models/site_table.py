@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import BadArgument, NotFinite, UnknownName
+from turpentine.core.safe_text import one_line
 from turpentine.models.sites import Site, Sites
 
 SITE_COLUMNS = ("site", "module", "layer", "weight", "parameter", "name")

@@ -8,23 +8,30 @@ from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 from turpentine.core.errors import BadArgument, EmptySelection, MixedSites, UnknownName
-from turpentine.models.families.schedule import Window
+from turpentine.models.windows import Window
 
 Level = Literal["module", "layer"]
 Names = str | Collection[str]
 
 
+DENOISER = "denoiser"
+"""The component of the denoiser's sites; those of the text encoders are "text", and "text-2" for a second."""
+
+
 @dataclass(frozen=True)
 class Site:
-    """One named part of a model.
+    """One named part of a model, as `model.sites` lists them.
 
-    name: its dotted name with the component first, such as `unet.mid_block.attentions.0.transformer_blocks.0.attn2`.
-    kind: what it is; see `anatomy.KINDS`.
-    label: its short name, such as `DOWN1`: that of the cross-attention module whose transformer block it is in, or
-        `TEXT1` for the text encoder's first layer; empty where there is none.
-    resolution: height of the picture at this place, in latent pixels at the model's native size; 0 without a picture.
-    level: "module" for a whole (attention, feed-forward, resnet), "layer" for a linear, convolution or norm inside.
-    parameters: dotted names of the weights and biases inside.
+    Args:
+        name: its dotted name, with the pipeline's part first, such as `unet.mid_block.attentions.0`.
+        kind: what it is, such as "cross-attention", "resnet" or "text-mlp"; `turpentine info` lists the kinds.
+        label: its short name, such as DOWN1: that of the cross-attention module whose transformer block it is in, or
+            TEXT1 for the text encoder's first layer; empty where there is none.
+        resolution: height of the picture at this place, in latent pixels at the model's native size; 0 without one.
+        level: "module" for a whole (attention, feed-forward, resnet), "layer" for a linear, convolution or norm inside.
+        parameters: dotted names of the weights and biases inside.
+        component: which network it is in: "denoiser", "text", or "text-2".
+        role: what a layer of an attention makes: "query", "key", "value" or "output"; empty elsewhere.
     """
 
     name: str
@@ -33,6 +40,8 @@ class Site:
     resolution: int
     level: Level
     parameters: tuple[str, ...] = field(default=(), repr=False)
+    component: str = field(default=DENOISER, repr=False)
+    role: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"{self.label} {self.kind}: {self.name}" if self.label else f"{self.kind}: {self.name}"
@@ -42,11 +51,23 @@ class Site:
 class Sites:
     """Some of a model's sites in order of execution; an immutable value that can be a key.
 
-    Iterate it, ask its `len`, `in`; combine with `|`, `&`, `-`; `~` is every other site of the model. A module and the
-    layers inside it are sites of their own: narrow to one level before inverting, `modules - some_modules`.
+    Iterate it, take its `len`, ask `in`; combine with `|`, `&`, `-`; `~` is every other site of the model. A module and
+    the layers inside it are sites of their own: narrow to one level before inverting, `modules - some_modules`.
 
-    everything: all sites of the model, in order of execution. chosen: the selected ones, in the same order.
-    window: the part of the schedule where the selection applies; None means all of it.
+    Args:
+        everything: all sites of the model, in order of execution.
+        chosen: the selected ones, in the same order.
+        window: the part of the schedule where the selection applies; None means all of it.
+
+    Example:
+        >>> import turpentine as tp
+        >>> model = tp.load()
+        >>> deep = model.sites.only(kind="cross-attention", level="module", label="UP?")
+        >>> [site.label for site in deep]
+        ['UP1', 'UP2', 'UP3', 'UP4', 'UP5', 'UP6', 'UP7', 'UP8', 'UP9']
+        >>> late = deep.during(0.5, 1)
+        >>> late.window
+        Window(start=0.5, stop=1)
     """
 
     everything: tuple[Site, ...]
@@ -99,23 +120,35 @@ class Sites:
         resolution: int | Collection[int] | None = None,
         level: Level | None = None,
         name: Names | None = None,
+        component: Names | None = None,
+        role: Names | None = None,
     ) -> Sites:
         """Narrow the selection; each argument given must hold, and in a list of alternatives one of them.
 
-        kind, label, name: patterns, where `*` is any text and `?` one character, such as `label="UP?"`.
-        Raises EmptySelection if nothing is left, and says what was looked for and what exists.
+        Args:
+            kind: patterns, where `*` is any text and `?` one character; those of label, name, component and role too.
+            label: such as "UP?".
+            resolution: numbers of latent pixels.
+            level: "module" or "layer".
+            name: dotted names.
+            component: "denoiser", or "text*" for all text encoders.
+            role: "query", "key", "value" or "output".
+
+        Raises:
+            EmptySelection: if nothing is left; the message says what was looked for and what exists.
         """
-        wanted = {"kind": kind, "label": label, "resolution": resolution, "level": level, "name": name}
-        asked = {key: _listed(value) for key, value in wanted.items() if value is not None}
-        chosen = tuple(site for site in self.chosen if _fits(site, asked))
+        given = {"kind": kind, "label": label, "resolution": resolution, "level": level, "name": name}
+        given |= {"component": component, "role": role}
+        filters = {key: _listed(value) for key, value in given.items() if value is not None}
+        chosen = tuple(site for site in self.chosen if _fits(site, filters))
         if not chosen:
-            raise EmptySelection(_nothing_left(self.chosen, asked))
+            raise EmptySelection(_nothing_left(self.chosen, filters))
         return replace(self, chosen=chosen)
 
     def named(self, names: Collection[str]) -> Sites:
         """The sites of these dotted names, all of them. Raises UnknownName for a name that none has."""
-        known = {site.name for site in self.chosen}
-        missing = [name for name in names if name not in known]
+        present = {site.name for site in self.chosen}
+        missing = [name for name in names if name not in present]
         if missing:
             raise UnknownName(f"No site is called {missing[0]!r}: see turpentine info for the names that there are.")
         return replace(self, chosen=tuple(site for site in self.chosen if site.name in names))
@@ -139,19 +172,25 @@ Selection: TypeAlias = str | Sites | tuple[str, ...]
 """What a method's setting `sites` may be; see `selected`."""
 
 
-def selected(sites: Sites, wanted: Selection) -> Sites:
-    """The sites of a model that a setting selects.
+def selected(sites: Sites, selection: Selection) -> Sites:
+    """Return the sites of a model that a setting selects.
 
-    wanted: a selection as it is; dotted names; or a text: kinds, labels and dotted names with commas between, where `*`
-        is any text and `?` one character, such as "cross-attention", "UP2, UP3" or "unet.mid_block.*". Kinds and labels
-        select layers, a label those of the whole transformer block; "all" is every layer of the denoiser.
-    Raises EmptySelection for a part of a text that selects none, UnknownName for a name in a tuple that no site has.
+    Args:
+        sites: the model's.
+        selection: `Sites` as they are; dotted names; or a text: kinds, labels and dotted names with commas between,
+            where `*` is any text and `?` one character, such as "cross-attention", "UP2, UP3" or "unet.mid_block.*".
+            Kinds and labels select layers, a label those of the whole transformer block; "all" is every layer of the
+            denoiser.
+
+    Raises:
+        EmptySelection: for a part of a text that selects none.
+        UnknownName: for a name in a tuple that no site has.
     """
-    if isinstance(wanted, Sites):
-        return wanted
-    if not isinstance(wanted, str):
-        return sites.named(wanted)
-    parts = [part.strip() for part in wanted.split(",")]
+    if isinstance(selection, Sites):
+        return selection
+    if not isinstance(selection, str):
+        return sites.named(selection)
+    parts = [part.strip() for part in selection.split(",")]
     for part in parts:
         if not any(_is_called(site, part) for site in sites):
             raise EmptySelection(_nothing_called(sites, part))
@@ -160,7 +199,7 @@ def selected(sites: Sites, wanted: Selection) -> Sites:
 
 def check_in_denoiser(sites: Sites) -> None:
     """Raise BadArgument if there is a weight of another network among the sites'."""
-    outside = next((name for name in sites.parameters() if not name.startswith("unet.")), None)
+    outside = next((name for site in sites if site.component != DENOISER for name in site.parameters), None)
     if outside:
         raise BadArgument(f"Only the denoiser's weights count, and {outside} is not in it: leave its site out.")
 
@@ -189,8 +228,8 @@ def _listed(value: object) -> list[object]:
     return items
 
 
-def _fits(site: Site, asked: dict[str, list[object]]) -> bool:
-    return all(any(_matches(getattr(site, key), item) for item in items) for key, items in asked.items())
+def _fits(site: Site, filters: dict[str, list[object]]) -> bool:
+    return all(any(_matches(getattr(site, key), item) for item in items) for key, items in filters.items())
 
 
 def _matches(value: object, pattern: object) -> bool:
@@ -199,15 +238,15 @@ def _matches(value: object, pattern: object) -> bool:
     return value == pattern
 
 
-def _nothing_left(sites: tuple[Site, ...], asked: dict[str, list[object]]) -> str:
-    looked = ", ".join(f"{key} {' or '.join(map(repr, items))}" for key, items in asked.items())
-    exists = "; ".join(f"{key}: {_some([getattr(site, key) for site in sites])}" for key in asked)
+def _nothing_left(sites: tuple[Site, ...], filters: dict[str, list[object]]) -> str:
+    looked = ", ".join(f"{key} {' or '.join(map(repr, items))}" for key, items in filters.items())
+    exists = "; ".join(f"{key}: {_some([getattr(site, key) for site in sites])}" for key in filters)
     return f"No site has {looked}: there are {exists or 'no sites at all'}."
 
 
 def _is_called(site: Site, part: str) -> bool:
     if part == "all":
-        return site.level == "layer" and site.name.startswith("unet.")
+        return site.level == "layer" and site.component == DENOISER
     short = [site.kind, site.label] if site.level == "layer" else []
     return any(fnmatchcase(name, part) for name in (site.name, *filter(None, short)))
 

@@ -1,47 +1,18 @@
-"""From prompts to conditioning, one text encoder or two; where words are in a prompt, and which are not known."""
+"""How a model reads prompts: where words are among the tokens, what is cut off, and which words are not known."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import punctuation
 from typing import Any
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.models.conditioning import Conditioning
-
-
-def encode_prompts(pipeline: Any, prompts: Sequence[str], length: int) -> Conditioning:
-    """Stable Diffusion 1.x and 2.x: the one encoder's last states, after its final norm."""
-    return Conditioning(_states(pipeline, "", prompts, length).last_hidden_state)
-
-
-def encode_prompts_xl(pipeline: Any, prompts: Sequence[str], length: int, size: tuple[int, int]) -> Conditioning:
-    """SDXL: the last but one states of both encoders side by side, the second's pooled text, and the sizes.
-
-    size: height and width of the picture to draw, in pixels; no crop. Where the pipeline says that an empty prompt is
-    all zeros (`force_zeros_for_empty_prompt`, as SDXL was trained), it is.
-    """
-    first, second = (_states(pipeline, suffix, prompts, length) for suffix in ("", "_2"))
-    hidden = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-    pooled = second.text_embeds
-    if pipeline.config.get("force_zeros_for_empty_prompt"):
-        spoken = torch.tensor([prompt != "" for prompt in prompts], dtype=hidden.dtype, device=hidden.device)
-        hidden, pooled = hidden * spoken[:, None, None], pooled * spoken[:, None]
-    time_ids = torch.tensor([[*size, 0, 0, *size]] * len(prompts), dtype=hidden.dtype, device=hidden.device)
-    return Conditioning(hidden, pooled, time_ids)
-
-
-def _states(pipeline: Any, suffix: str, prompts: Sequence[str], length: int) -> Any:
-    encoder = getattr(pipeline, f"text_encoder{suffix}")
-    tokens = tokenize(getattr(pipeline, f"tokenizer{suffix}"), prompts, length)
-    return encoder(tokens.to(encoder.device), output_hidden_states=True)
 
 
 def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
@@ -169,3 +140,47 @@ def subject_ids(tokenizer: Any, subject: str) -> list[int]:
     if set(ids) <= {tokenizer.unk_token_id}:
         raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")
     return ids
+
+
+@dataclass(frozen=True, eq=False)
+class PromptReader:
+    """How a model reads prompts; `model.text` is one.
+
+    Args:
+        tokenizers: by text encoder, as the component of its sites: "text", and "text-2" where there are two. The first
+            is used where none is named.
+        length: tokens of a padded prompt, start and end included.
+
+    Example:
+        >>> import turpentine as tp
+        >>> model = tp.load()
+        >>> places = model.text.find("a red church", "church")
+        >>> list(places.subject), places.end
+        ([3], 4)
+    """
+
+    tokenizers: Mapping[str, Any]
+    length: int
+
+    def find(self, prompt: str, subject: str | None = None, *, encoder: str | None = None) -> Places:
+        """Return where a subject is in a prompt; see `find_subject`."""
+        return find_subject(self._tokenizer(encoder), prompt, subject, length=self.length)
+
+    def find_all(self, prompt: str, subject: str) -> list[range]:
+        """Return the tokens of a subject each time that it is in a prompt; see `find_all`."""
+        return find_all(self._tokenizer(), prompt, subject, length=self.length)
+
+    def check_fits(self, prompt: str, called: str = "The prompt") -> None:
+        """Raise BadArgument for a prompt that would be cut off; `called` is what the message names it."""
+        check_fits(self._tokenizer(), prompt, self.length, called)
+
+    def check_known(self, words: str) -> None:
+        """Raise EmptyConcept for words that the tokenizer has no token for, not even for their letters."""
+        subject_ids(self._tokenizer(), words)
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Return the words that the tokenizer can only spell, in whole or in large part, letter by letter."""
+        return unknown_words(self._tokenizer(), text)
+
+    def _tokenizer(self, encoder: str | None = None) -> Any:
+        return next(iter(self.tokenizers.values())) if encoder is None else self.tokenizers[encoder]

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from turpentine.core.atomic_files import one_line
-from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
-from turpentine.core.tensors import save_tensors
 from turpentine.models.generate import batches, pair
 from turpentine.models.guidance import ClassifierFree
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
-
-_TENSORS = ("timesteps", "x", "eps_cond", "eps_uncond", "latents")
 
 Rows = Float[Tensor, "pair channel height width"]
 Run = Float[Tensor, "step row channel height width"]
@@ -41,8 +33,22 @@ class Points(NamedTuple):
 class Trajectory:
     """A guided sampling run of n rows over T steps.
 
-    prompts, seeds: of each row. timesteps: of each step, from noise to picture.
-    x: x_t before each step, √ᾱ·x₀ + √(1−ᾱ)·ε. eps_cond: ε(x_t, c). eps_uncond: ε(x_t, ∅). latents: what came out.
+    Args:
+        prompts: of each row.
+        seeds: of each row.
+        timesteps: of each step, from noise to picture.
+        x: x_t before each step, α(t)·x₀ + σ(t)·ε.
+        eps_cond: ε(x_t, c) at each step.
+        eps_uncond: ε(x_t, ∅) at each step.
+        latents: what came out.
+
+    Example:
+        >>> import turpentine as tp
+        >>> run = tp.Trajectory.record(tp.load(), "a church", seeds=[0, 1], steps=2, guidance_scale=4.0)
+        >>> run.x.shape
+        torch.Size([2, 2, 4, 8, 8])
+        >>> run.at(steps=[0, 1], rows=[0, 1]).t
+        tensor([501,   1])
     """
 
     prompts: tuple[str, ...]
@@ -54,30 +60,13 @@ class Trajectory:
     latents: Float[Tensor, "row channel height width"]
 
     def __len__(self) -> int:
-        """How many rows (prompts with seeds) it holds."""
+        """The number of rows (prompts with seeds)."""
         return len(self.prompts)
 
     def at(self, steps: Int[Tensor, " pair"] | Sequence[int], rows: Int[Tensor, " pair"] | Sequence[int]) -> Points:
-        """The points at pairs of a step's index and a row's index."""
+        """Return the points at pairs of a step's index and a row's index."""
         step, row = (torch.as_tensor(index, device=self.x.device) for index in (steps, rows))
         return Points(self.x[step, row], self.timesteps[step], self.eps_cond[step, row], self.eps_uncond[step, row])
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to one safetensors file, whole or not at all. Raises OSError as the file system does."""
-        tensors = {name: getattr(self, name) for name in _TENSORS}
-        rows = {"prompts": json.dumps(self.prompts), "seeds": json.dumps(self.seeds)}
-        save_tensors(path, tensors, rows)
-
-    @staticmethod
-    def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Trajectory:
-        """Read what `save` wrote. Raises BadArgument for a file that is damaged or of another kind."""
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                rows = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in _TENSORS}
-            return Trajectory(tuple(json.loads(rows["prompts"])), tuple(json.loads(rows["seeds"])), **tensors)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise BadArgument(f"{one_line(str(path))} is no whole trajectory: record it again.") from error
 
     @staticmethod
     def record(
@@ -91,9 +80,20 @@ class Trajectory:
         solver: str = "ddim",
         progress: Progress | None = None,
     ) -> Trajectory:
-        """Sample and keep every step: 2·T·n rows of the denoiser. Arguments as those of `Model.generate`.
+        """Sample and keep every step: 2·T·n rows of the denoiser.
 
-        progress: called with steps done and in all, counted by row.
+        Args:
+            model: what is sampled; a guidance that is on it has no say.
+            prompts: one goes with each seed; else as many as seeds.
+            seeds: one goes with each prompt.
+            steps: T.
+            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
+            batch_size: rows sampled together, at most.
+            solver: "ddim", "dpm" or "euler".
+            progress: called with steps done and in all, counted by row.
+
+        Raises:
+            BadArgument: for lists of two lengths and settings out of range.
         """
         texts, numbers = pair(prompts, seeds)
         parts: list[list[Step]] = []

@@ -8,9 +8,10 @@ from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from turpentine.bench import ErasureResult
+from turpentine.bench.erasure_judges import ALWAYS
 from turpentine.concepts import Concept
-from turpentine.core.atomic_files import one_line
 from turpentine.core.plugins import find_class
+from turpentine.core.safe_text import one_line
 from turpentine.edits import Edit
 
 _PROTOCOL = ("steps", "guidance_scale", "solver", "seeds", "size", "negative_prompt")
@@ -25,19 +26,21 @@ def again(result: ErasureResult) -> str:
     method, protocol = result.run.identity["method"], result.run.identity["protocol"]
     concepts = [_concept(concept) for concept in result.concepts]
     what = concepts[0] if len(concepts) == 1 else f"[{', '.join(concepts)}]"
-    drawn = {name: protocol[name] for name in _PROTOCOL if name in protocol}
-    model = list(_model(result))
+    drawing = {name: protocol[name] for name in _PROTOCOL if name in protocol}
+    model, judges = list(_model(result)), _judges(result)
     return "\n".join(
         [
             *_imports(model),
             "from turpentine.bench import Protocol, run_erasure",
+            *(["from turpentine.judges import judge"] if "judge(" in judges else []),
             "from turpentine.report import write_report",
             "",
             *model,
             *_lost(method),
             f"method = tp.methods.{one_line(method['name'])}({_arguments(_settings(method))})",
-            f"protocol = Protocol({_arguments(drawn)})",
-            f'result = run_erasure(model, method, {what}, "run", protocol=protocol{_goal(result)})',
+            f"protocol = Protocol({_arguments(drawing)})",
+            judges,
+            f'result = run_erasure(model, method, {what}, "run", protocol=protocol, judges=judges{_goal(result)})',
             "write_report(result)",
         ]
     )
@@ -60,6 +63,14 @@ def use(result: ErasureResult) -> str:
     )
 
 
+def _judges(result: ErasureResult) -> str:
+    """The line that makes the judges; those of the pixels alone come by themselves."""
+    always = {judge.name for judge in ALWAYS}
+    chosen = [judge for judge in result.run.about["judges"] if judge["name"] not in always]
+    calls = [", ".join(filter(None, [repr(one["name"]), _arguments(one["settings"])])) for one in chosen]
+    return f"judges = [{', '.join(f'judge({call})' for call in calls)}]"
+
+
 def is_selection(value: Any) -> bool:
     """Is a setting, as a run's record has it, a selection of sites?"""
     return isinstance(value, Mapping) and set(value) == {"sites", "window"}
@@ -80,12 +91,12 @@ def _model(result: ErasureResult) -> Iterator[str]:
     name = about["name"]
     if _is_pipeline(name):
         yield f"# The model was a pipeline object, a {name} with the fingerprint"
-        yield f"# {identity['base']}: how it was made is not known here."
+        yield f"# {identity['weights']}: how it was made is not known here."
     source = "pipeline" if _is_pipeline(name) else repr(name)
-    yield f"model = tp.load({', '.join([source, *_dtype(name, identity['dtype'], about['device'])])})"
-    if identity.get("edits"):
+    yield f"model = tp.load({', '.join([source, *_dtype(name, about['dtype'], about['device'])])})"
+    if identity["changes"]:
         yield "# These edits were on it, in this order; put each on with tp.Edit.load(FILE).apply(model):"
-        yield from (f"# {edit}" for edit in identity["edits"])
+        yield from (f"# {edit}" for edit in identity["changes"])
 
 
 def _is_pipeline(name: str) -> bool:
@@ -96,8 +107,7 @@ def _is_pipeline(name: str) -> bool:
 def _dtype(name: str, dtype: str, device: str) -> list[str]:
     """The argument that names the dtype, where `load` would choose another one; a pipeline keeps its own."""
     default = "float16" if device.startswith("cuda") else "float32"
-    number = dtype.removeprefix("torch.")
-    return [] if number == default or _is_pipeline(name) else [f"dtype=torch.{number}"]
+    return [] if dtype == default or _is_pipeline(name) else [f"dtype=torch.{dtype}"]
 
 
 def _settings(method: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from turpentine.explain._plots import DPI
 from turpentine.explain.tour import StopResult
 from turpentine.report.template import fill
 
-SHOWN = 92
+PIXELS_PER_INCH = 92
 """Pixels of the page to an inch of a picture."""
 
 
@@ -42,4 +42,4 @@ def _picture(path: Path) -> tuple[str, int]:
     """The picture as a URI that holds it, and the width to show it in, so that all have letters of one size."""
     uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     with Image.open(path) as image:
-        return uri, round(image.width * SHOWN / DPI)
+        return uri, round(image.width * PIXELS_PER_INCH / DPI)

@@ -12,7 +12,7 @@ from turpentine.bench import ErasureResult, Measurement
 from turpentine.report.pictures import data_uri, is_small
 from turpentine.tasks.groups import heading, is_kept
 
-SHOWN = 8
+LIMIT = 8
 """Seeds of a prompt on a page; the rest is in the result's folder."""
 
 
@@ -29,10 +29,10 @@ class Shot:
 
 @dataclass(frozen=True)
 class Strip:
-    """The pictures of a prompt, a pair for each seed; all: how many seeds there are."""
+    """The pictures of a prompt, a pair for each seed, or why one is missing; all: how many seeds there are."""
 
     prompt: str
-    pairs: tuple[tuple[int, Shot, Shot], ...]
+    pairs: tuple[tuple[int, Shot | str, Shot | str], ...]
     all: int
 
 
@@ -55,15 +55,15 @@ class Section:
 
 def sections(result: ErasureResult) -> list[Section]:
     """A section for each group; a prompt is shown once, in the first group that has it."""
-    kind, shown = result.concepts[0].kind, set[str]()
-    found = []
+    kind, seen_prompts = result.concepts[0].kind, set[str]()
+    parts = []
     for rows in _parts(_side_by_side(result), "group"):
-        new = rows.filter(~pl.col("prompt").is_in(list(shown)))
-        shown |= set(new["prompt"])
+        new = rows.filter(~pl.col("prompt").is_in(list(seen_prompts)))
+        seen_prompts |= set(new["prompt"])
         if len(new):
             group = new["group"][0]
-            found.append(Section(heading(group, kind), not is_kept(group), tuple(_cards(result, new))))
-    return found
+            parts.append(Section(heading(group, kind), not is_kept(group), tuple(_cards(result, new))))
+    return parts
 
 
 def _side_by_side(result: ErasureResult) -> pl.DataFrame:
@@ -83,12 +83,14 @@ def _cards(result: ErasureResult, rows: pl.DataFrame) -> Iterator[Card]:
 def _strip(result: ErasureResult, rows: pl.DataFrame) -> Strip:
     pairs = [
         (row["seed"], _shot(result.before, row, ""), _shot(result.after, row, "_after"))
-        for row in rows.head(SHOWN).iter_rows(named=True)
+        for row in rows.head(LIMIT).iter_rows(named=True)
     ]
     return Strip(rows["prompt"][0], tuple(pairs), len(rows))
 
 
-def _shot(measured: Measurement, row: dict[str, Any], when: str) -> Shot:
-    image = measured.images[row["prompt"], row["seed"]]
+def _shot(measured: Measurement, row: dict[str, Any], when: str) -> Shot | str:
+    image = measured.images.get((row["prompt"], row["seed"]))
+    if image is None:
+        return row["error" + when] or "not drawn"
     seen = row[row["attribute"] + when] or "none" if row["attribute"] else ""
     return Shot(data_uri(image), is_small(image), row["hit" + when], seen, row["broken" + when])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from turpentine.core.atomic_files import one_line
+from turpentine.core.safe_text import one_line
 
 # An ampersand is a mark only where it begins an entity.
 _MARKS = re.compile(r"([\\`*_\[\]<>|#~$]|&(?=#?\w+;))")

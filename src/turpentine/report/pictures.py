@@ -20,11 +20,11 @@ def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
 
     largest: pixels on the longer side, to which a larger picture is made smaller.
     """
-    shown = image.convert("RGB")
-    if max(shown.size) <= SMALL:
-        return _encoded(shown, "PNG", optimize=True)
-    shown.thumbnail((largest, largest), Image.Resampling.LANCZOS)
-    return _encoded(shown, "JPEG", quality=88)
+    picture = image.convert("RGB")
+    if max(picture.size) <= SMALL:
+        return _encoded(picture, "PNG", optimize=True)
+    picture.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    return _encoded(picture, "JPEG", quality=88)
 
 
 def is_small(image: Image.Image) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -22,7 +23,7 @@ def facts(result: ErasureResult) -> dict[str, str]:
         "Model": (
             f"{model['name']}, {model['family']}, {model['parameters'] / 1e6:.1f} million weights, {model['dtype']}"
         ),
-        "Base fingerprint": run.identity["model"]["base"],
+        "Base fingerprint": run.identity["model"]["weights"],
         "Edit": _edit(result.edit),
         "Edit id": result.edit.id,
         "Pictures": (
@@ -30,10 +31,22 @@ def facts(result: ErasureResult) -> dict[str, str]:
             f"{protocol['guidance_scale']:g}, seeds {seeds_text(protocol['seeds'])}"
         ),
         "Judge": ", ".join(f"{one['name']} ({one['revision'][:12]})" for one in protocol["judges"]),
+        **dict(chain(*map(_judge_settings, protocol["judges"]))),
         "SHA-256 of the prompts": protocol["cases"],
         "Time": ", ".join(f"{_phase(phase, result)} {duration(seconds)}" for phase, seconds in run.seconds.items()),
         "Versions": ", ".join(f"{name} {version}" for name, version in run.about["versions"].items()),
     }
+
+
+def _judge_settings(judge: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the answers of a judge are relative to."""
+    for name in ("labels", "threshold"):
+        if name in judge["settings"]:
+            value = judge["settings"][name]
+            yield (
+                f"{name.capitalize()} of {judge['name']}",
+                f"{value:g}" if isinstance(value, float) else ", ".join(value),
+            )
 
 
 def settings(result: ErasureResult) -> dict[str, Any]:

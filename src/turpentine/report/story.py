@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from turpentine.bench import GROUPS, Change, ErasureResult
-from turpentine.core.formatting import duration
+from turpentine.bench import GROUPS, Effect, ErasureResult, Rate
+from turpentine.bench.effects import MOVED
+from turpentine.bench.lines import Number, lines
+from turpentine.bench.table import HITS
+from turpentine.core.formatting import duration, percent
 from turpentine.tasks.groups import SUMMARIES, heading, is_kept
 
 
@@ -16,18 +19,18 @@ class Tile:
     """One of the few numbers. is_kept: a fall is damage, not success."""
 
     name: str
-    change: Change
+    effect: Effect
     is_kept: bool
 
 
 @dataclass(frozen=True)
-class Table:
-    """The changes of a group's labels, with that of the whole group."""
+class Rates:
+    """The effects in a group's labels, with that of the whole group."""
 
     name: str
     what: str
-    whole: Change
-    labels: tuple[Change, ...]
+    whole: Effect
+    labels: tuple[Effect, ...]
     is_kept: bool
 
 
@@ -43,7 +46,7 @@ def title(result: ErasureResult) -> str:
 
 def lead(result: ErasureResult) -> str:
     """One sentence: how, from what, when, and on how many pictures the numbers stand."""
-    run, pictures = result.run, len(result.before.images)
+    run, pictures = result.run, result.effects.overall.pictures
     model, seeds = run.about["model"]["name"], run.identity["protocol"]["seeds"]
     done, seconds = DONE[result.goal].capitalize(), run.seconds.get("erase", 0)
     began = datetime.fromisoformat(run.started)
@@ -61,29 +64,46 @@ def _count(number: int, noun: str) -> str:
 
 def tiles(result: ErasureResult) -> list[Tile]:
     """The headline: what was to go, and the kept things of its kind; only what has a truth."""
-    kind, summary = result.concepts[0].kind, result.comparison.summary
+    kind, summary = result.concepts[0].kind, result.effects.summary
     named_for = {name: groups[-1] for name, groups in SUMMARIES.items() if name in summary and summary[name].before}
     return [Tile(heading(group, kind), summary[name], is_kept(group)) for name, group in named_for.items()]
 
 
-def broken(result: ErasureResult) -> str:
-    """How many pictures show nothing, or noise."""
-    overall = result.comparison.overall
-    before, after = overall.broken_before, overall.broken_after
-    return f"Blank pictures or noise: {before.hits} of {before.n} before, {after.hits} of {after.n} after."
+def soundness(result: ErasureResult) -> str:
+    """Say how many pictures show nothing, or noise, or are missing, and how many prompts lost their variety."""
+    overall = result.effects.overall
+    before, after = map(_of, (overall.broken_before, overall.broken_after))
+    sentences = [f"Blank pictures or noise: {before} before, {after} after."]
+    if overall.collapsed:
+        sentences.append(f"Prompts that give one picture for all seeds now: {percent(overall.collapsed)}.")
+    if overall.errors:
+        sentences.append(f"{_count(overall.errors, 'picture')} could not be drawn or judged, and are in no rate.")
+    return " ".join(sentences)
 
 
-def tables(result: ErasureResult) -> list[Table]:
+def _of(rate: Rate | None) -> str:
+    return "none drawn" if rate is None else f"{rate.hits} of {rate.n}"
+
+
+def measures(result: ErasureResult) -> list[tuple[str, Number | None, Number]]:
+    """Return what was measured beside hits and moved pixels: heading, before, after."""
+    before, after = lines(result.table)
+    pairs = zip(before.numbers, after.numbers, strict=True)
+    elsewhere = {str(HITS), str(MOVED)}
+    return [(b.column.heading, a, b) for a, b in pairs if b and b.column.measure not in elsewhere]
+
+
+def tables(result: ErasureResult) -> list[Rates]:
     """A table for each group of cases that has a truth."""
-    return [_table(result, group) for group in result.comparison.groups if group.before]
+    return [_table(result, group) for group in result.effects.groups if group.before]
 
 
-def _table(result: ErasureResult, whole: Change) -> Table:
+def _table(result: ErasureResult, whole: Effect) -> Rates:
     labels = tuple(_labels(result, whole.group))
     name = heading(whole.group, result.concepts[0].kind)
     what = GROUPS.get(whole.group, "")
-    return Table(name, "" if what == name.lower() else what, whole, labels, is_kept(whole.group))
+    return Rates(name, "" if what == name.lower() else what, whole, labels, is_kept(whole.group))
 
 
-def _labels(result: ErasureResult, group: str) -> Iterator[Change]:
-    return (change for change in result.comparison.labels if change.group == group)
+def _labels(result: ErasureResult, group: str) -> Iterator[Effect]:
+    return (effect for effect in result.effects.labels if effect.group == group)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -12,7 +11,8 @@ import jinja2
 
 import turpentine
 from turpentine.core import formatting as numbers
-from turpentine.core.atomic_files import one_line
+from turpentine.core.hashing import digest_bytes
+from turpentine.core.safe_text import one_line
 
 
 def fill(name: str, script: str = "", **values: Any) -> str:
@@ -30,7 +30,7 @@ def _text(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else ""
+    return base64.b64encode(bytes.fromhex(digest_bytes(script.encode()))).decode() if script else ""
 
 
 @cache

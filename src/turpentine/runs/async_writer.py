@@ -1,4 +1,4 @@
-"""Writing in the background, one piece of work behind."""
+"""Writing in a thread of its own, one piece of work at a time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 
-class Behind:
-    """Does one thing in a thread of its own while the next is prepared: a disk is waited for, and a network computes.
+class AsyncWriter:
+    """Writes one thing in the background while the next is computed.
 
-    Inside a `with` block; what was put is done when the block ends, also after an error.
+    Use it as a context: what was put is done when the block ends, also after an error.
+
+    Example:
+        >>> with AsyncWriter() as writer:
+        ...     writer.put(lambda: None, after=lambda: print("written"))
+        written
     """
 
     def __init__(self) -> None:
@@ -18,8 +23,10 @@ class Behind:
         self._last: tuple[Future[None], Callable[[], None]] | None = None
 
     def put(self, work: Callable[[], None], after: Callable[[], None]) -> None:
-        """Do `work` soon, and call `after` here once it is done. Waits for what was put before, and raises what that
-        raised."""
+        """Run `work` in the background, and call `after` in this thread once it is done.
+
+        Waits for what was put before, and raises what that raised.
+        """
         before, self._last = self._last, (self._pool.submit(work), after)
         _finish(before)
 
@@ -28,7 +35,7 @@ class Behind:
         last, self._last = self._last, None
         _finish(last)
 
-    def __enter__(self) -> Behind:
+    def __enter__(self) -> AsyncWriter:
         return self
 
     def __exit__(

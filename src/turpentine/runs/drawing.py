@@ -17,69 +17,88 @@ from turpentine.runs.specs import Batch, JudgeSpec
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A batch's pictures: for each its image, or the error that is in its place."""
+class DrawnBatch:
+    """The pictures of a batch.
+
+    Attributes:
+        batch: What was drawn.
+        images: For each picture its image, or None.
+        errors: For each picture None, or why there is no image.
+    """
 
     batch: Batch
     images: tuple[Image.Image | None, ...]
     errors: tuple[str | None, ...]
 
     @property
-    def parts(self) -> list[Drawn]:
+    def parts(self) -> list[DrawnBatch]:
         """Each picture as a batch of its own."""
         rows = zip(self.batch.singles, self.images, self.errors, strict=True)
-        return [Drawn(single, (image,), (error,)) for single, image, error in rows]
+        return [DrawnBatch(single, (image,), (error,)) for single, image, error in rows]
 
     @classmethod
-    def failed(cls, batch: Batch, error: str) -> Drawn:
+    def failed(cls, batch: Batch, error: str) -> DrawnBatch:
         """A batch of which no picture could be drawn."""
         return cls(batch, (None,) * len(batch), (error,) * len(batch))
 
     @classmethod
-    def joined(cls, batch: Batch, parts: Sequence[Drawn]) -> Drawn:
+    def joined(cls, batch: Batch, parts: Sequence[DrawnBatch]) -> DrawnBatch:
         """A batch from its parts, in their order."""
         images = tuple(image for part in parts for image in part.images)
         return cls(batch, images, tuple(error for part in parts for error in part.errors))
 
 
-def draw(model: Model, batch: Batch) -> Drawn:
+def draw(model: Model, batch: Batch) -> DrawnBatch:
     """Draw a batch with the model as it is. Raises NotFinite for a picture that is no numbers."""
     prompts, seeds = zip(*batch.pairs, strict=True)
     try:
         with np.errstate(invalid="raise"):  # the last step to pixels turns NaN into whole numbers
-            images = model.generate(prompts, seeds=seeds, batch_size=len(batch), **batch.state.settings)
+            images = model.generate(prompts, seeds=seeds, batch_size=len(batch), **batch.draw_spec.settings)
     except FloatingPointError as error:
         raise NotFinite(f"The model draws NaN for {prompts[0]!r} or a prompt of the same batch.") from error
-    return Drawn(batch, tuple(images), (None,) * len(batch))
+    return DrawnBatch(batch, tuple(images), (None,) * len(batch))
 
 
-def judged(judge: Judge, spec: JudgeSpec, drawn: Drawn, references: Sequence[Image.Image | None]) -> pl.DataFrame:
-    """A judge's scores of a batch, a row for each picture: the judge's columns, and error.
+def judged(
+    judge: Judge, spec: JudgeSpec, drawn_batch: DrawnBatch, references: Sequence[Image.Image | None]
+) -> pl.DataFrame:
+    """Judge a batch.
 
-    references: the unedited model's pictures, where the judge needs them. A picture that is missing has nulls.
-    Raises NotFinite for a score that is no number, and whatever the judge raises.
+    Args:
+        judge: Who judges.
+        spec: The judge as a value.
+        drawn_batch: The pictures; one that is missing gets nulls.
+        references: The unedited model's picture for each, where the judge needs them.
+
+    Returns:
+        A row for each picture: the judge's columns, and error.
+
+    Raises:
+        NotFinite: A score is NaN or infinite; and whatever the judge raises.
     """
-    lacking = [_lacking(index, spec, drawn, references) for index in range(len(drawn.batch))]
+    lacking = [_lacking(index, spec, drawn_batch, references) for index in range(len(drawn_batch.batch))]
     rows = [index for index, error in enumerate(lacking) if error is None]
-    told: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
     if "prompt" in spec.needs:
-        told["prompts"] = [drawn.batch.pairs[index][0] for index in rows]
+        inputs["prompts"] = [drawn_batch.batch.pairs[index][0] for index in rows]
     if "reference" in spec.needs:
-        told["references"] = [references[index] for index in rows]
-    scores = judge([image for index in rows if (image := drawn.images[index])], **told)
+        inputs["references"] = [references[index] for index in rows]
+    scores = judge([image for index in rows if (image := drawn_batch.images[index])], **inputs)
     _check(scores, spec, len(rows))
     return _spread(scores, rows, lacking)
 
 
-def unjudged(judge: Judge, drawn: Drawn, error: str) -> pl.DataFrame:
+def unjudged(judge: Judge, drawn_batch: DrawnBatch, error: str) -> pl.DataFrame:
     """The scores of a batch that could not be judged."""
-    return _spread(judge([]), [], [error] * len(drawn.batch))
+    return _spread(judge([]), [], [error] * len(drawn_batch.batch))
 
 
-def _lacking(index: int, spec: JudgeSpec, drawn: Drawn, references: Sequence[Image.Image | None]) -> str | None:
+def _lacking(
+    index: int, spec: JudgeSpec, drawn_batch: DrawnBatch, references: Sequence[Image.Image | None]
+) -> str | None:
     """Why a picture cannot be judged."""
-    if drawn.images[index] is None:
-        return drawn.errors[index]
+    if drawn_batch.images[index] is None:
+        return drawn_batch.errors[index]
     if "reference" in spec.needs and references[index] is None:
         return "the unedited model's picture is missing"
     return None

@@ -1,8 +1,7 @@
-"""Edits, and changes of the guidance, that a bench has made: by recipe, each once."""
+"""Edits, and changes of the guidance, that a bench has made: by edit spec, each once."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +9,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import EditError
+from turpentine.core.parts import RECORDS, Parts, discard_damaged, parts_in
 from turpentine.edits import Change, Edit, load_change
-from turpentine.runs.ledger import LedgerError
+from turpentine.runs.ledger import LedgerError, LostPart
 from turpentine.runs.method_settings import facts_of
-from turpentine.runs.specs import Recipe
+from turpentine.runs.specs import EditSpec
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of a recipe.
+class EditRecord:
+    """What became of an edit spec.
 
-    method, settings, concepts: of the recipe. file: the name of the change's file. id: the change's. seconds: that it
-    took, from its last checkpoint on. bytes: of the file. error: why there is no change; then the rest is 0 or "".
+    Attributes:
+        method, settings, concepts: Of the edit spec.
+        file: Name of the change's file; "" where there is no change.
+        id: Of the change.
+        seconds: What making it took, from its last checkpoint on.
+        bytes: Of the file.
+        error: Why there is no change.
     """
 
     method: str
@@ -35,66 +40,75 @@ class Made:
     error: str | None = None
 
 
-class Changes:
-    """A folder of changes: for each recipe the file of the change, and one that tells of it."""
+class EditStore:
+    """A folder of changes: for each edit spec the file of the change, and a part that tells of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._records = Parts(folder, "edits", RECORDS)
 
-    def made(self, recipe: Recipe) -> Made | None:
-        """What became of a recipe, None if nothing did yet. Raises LedgerError for a damaged file."""
-        return _read(self._facts(recipe))
+    def record(self, edit_spec: EditSpec) -> EditRecord | None:
+        """Return what became of an edit spec, None if nothing did yet."""
+        content = self._records.get(edit_spec.key)
+        return None if content is None else EditRecord(**content)
 
-    def is_made(self, recipe: Recipe) -> bool:
-        """Is it known what became of a recipe?"""
-        return self._facts(recipe).is_file()
+    def has_record(self, edit_spec: EditSpec) -> bool:
+        """Is there a record of what became of an edit spec?"""
+        return edit_spec.key in self._records
 
-    def load(self, recipe: Recipe) -> Change:
-        """The change of a recipe. Raises LedgerError if it is not there, or another one, and EditError if damaged."""
-        made = self.made(recipe)
-        path = self.folder / made.file if made else self._facts(recipe)
-        if made is None or not path.is_file():
-            raise LedgerError(f"{path} is missing: remove {self._facts(recipe)} and run again, and both are made anew.")
-        change = load_change(path)
-        if change.id != made.id:
+    def load(self, edit_spec: EditSpec) -> Change:
+        """Return the change of an edit spec.
+
+        Raises:
+            LostPart: It is not there, or was damaged and has been removed.
+            LedgerError: The file holds another change, which somebody put there.
+        """
+        record = self.record(edit_spec)
+        if record is None:
+            raise LostPart(f"The edit of {edit_spec.name} is missing: run again, and it is made anew.")
+        path = self.folder / record.file
+        try:
+            change = load_change(path)
+        except EditError as error:
+            self._records.discard(edit_spec.key)
+            discard_damaged(path)
+            raise LostPart(f"{path} is missing or damaged: run again, and it is made anew.") from error
+        if change.id != record.id:
             raise LedgerError(
                 f"{path} is not the one that this bench made: put that one back, or choose another folder."
             )
         return change
 
     @contextmanager
-    def checkpoint(self, recipe: Recipe) -> Iterator[Path]:
+    def checkpoint(self, edit_spec: EditSpec) -> Iterator[Path]:
         """A folder for what a method keeps while it works; it is removed when the block ends well."""
-        folder = self.folder / f"{recipe.key}.checkpoint"
+        folder = self.folder / f"{edit_spec.key}.checkpoint"
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
 
-    def put(self, recipe: Recipe, change: Change, seconds: float) -> None:
-        """Keep a change, and then what tells of it. Raises OSError as the file system does."""
-        path = self.folder / f"{recipe.key}{ending(change)}"
+    def put(self, edit_spec: EditSpec, change: Change, seconds: float) -> None:
+        """Store a change, and then what tells of it. Raises OSError as the file system does."""
+        path = self.folder / f"{edit_spec.key}{ending(change)}"
         path.parent.mkdir(parents=True, exist_ok=True)
         change.save(path)
         size = path.stat().st_size
-        self._write(recipe, Made(**_told(recipe), file=path.name, id=change.id, seconds=seconds, bytes=size))
+        self._write(
+            edit_spec, EditRecord(**_facts(edit_spec), file=path.name, id=change.id, seconds=seconds, bytes=size)
+        )
 
-    def put_error(self, recipe: Recipe, error: str) -> None:
-        """Note that a recipe cannot be made."""
-        self._write(recipe, Made(**_told(recipe), error=error))
+    def put_error(self, edit_spec: EditSpec, error: str) -> None:
+        """Note that an edit spec cannot be made."""
+        self._write(edit_spec, EditRecord(**_facts(edit_spec), error=error))
 
     def forget_errors(self) -> int:
-        """Forget which recipes could not be made. How many they were. Raises LedgerError for a damaged file."""
-        told = {path: _read(path) for path in self.folder.glob(f"*{_MADE}")}
-        failed = [path for path, made in told.items() if made and made.error is not None]
+        """Forget which edit specs could not be made, and return how many they were."""
+        failed = [path for path, record in parts_in(self.folder, RECORDS) if record["error"] is not None]
         for path in failed:
             path.unlink()
         return len(failed)
 
-    def _facts(self, recipe: Recipe) -> Path:
-        return self.folder / f"{recipe.key}{_MADE}"
-
-    def _write(self, recipe: Recipe, made: Made) -> None:
-        with write_whole(self._facts(recipe)) as aside:
-            aside.write_text(json.dumps(asdict(made), indent=1), encoding="utf-8")
+    def _write(self, edit_spec: EditSpec, record: EditRecord) -> None:
+        self._records.put(edit_spec.key, asdict(record))
 
 
 def ending(change: Change) -> str:
@@ -102,22 +116,10 @@ def ending(change: Change) -> str:
     return ".safetensors" if isinstance(change, Edit) else ".json"
 
 
-_MADE = ".made.json"
-
-
-def _told(recipe: Recipe) -> dict[str, Any]:
-    facts = facts_of(recipe.method)
+def _facts(edit_spec: EditSpec) -> dict[str, Any]:
+    facts = facts_of(edit_spec.method)
     return {
         "method": facts["name"],
         "settings": facts["settings"],
-        "concepts": [concept.text for concept in recipe.concepts],
+        "concepts": [concept.text for concept in edit_spec.concepts],
     }
-
-
-def _read(path: Path) -> Made | None:
-    try:
-        return Made(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise LedgerError(f"{path} is damaged: remove it and run again, and it is made anew.") from error

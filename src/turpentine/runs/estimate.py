@@ -9,10 +9,11 @@ from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
+import polars as pl
 from PIL import Image
 
 from turpentine.core.imaging import encoded
-from turpentine.runs.model_cache import Easel
+from turpentine.runs.model_cache import ModelCache
 from turpentine.runs.plan import Plan
 from turpentine.runs.specs import Batch
 from turpentine.runs.store import Store
@@ -41,7 +42,7 @@ class Expected:
     basis: str
 
 
-class _Rate(NamedTuple):
+class _PictureCost(NamedTuple):
     """Of one picture."""
 
     seconds: float
@@ -56,48 +57,49 @@ def estimate(plan: Plan, store: Store) -> Expected:
     left = store.missing(plan)
     pictures = sum(len(job.batch) for job in left)
     past = _past(store, plan)
-    rate = past or (_trial(left[0].batch) if left else _Rate(0, 0))
-    known = [facts for facts in map(store.changes.made, plan.recipes) if facts]
-    made = [facts for facts in known if facts.error is None]
-    edits = len(plan.recipes) - len(known)
+    rate = past or (_trial(left[0].batch) if left else _PictureCost(0, 0))
+    entries = [facts for facts in map(store.edits.record, plan.edit_specs) if facts]
+    finished = [facts for facts in entries if facts.error is None]
+    edits = len(plan.edit_specs) - len(entries)
     return Expected(
         pictures,
         edits,
         pictures * rate.seconds,
         pictures * rate.bytes,
-        edits * fmean(facts.seconds for facts in made) if made else None,
-        edits * fmean(facts.bytes for facts in made) if made else None,
+        edits * fmean(facts.seconds for facts in finished) if finished else None,
+        edits * fmean(facts.bytes for facts in finished) if finished else None,
         "what was done so far" if past else "a short trial",
     )
 
 
-def _past(store: Store, plan: Plan) -> _Rate | None:
+def _past(store: Store, plan: Plan) -> _PictureCost | None:
     """The rate of some batches that were drawn."""
-    done = store.draws.keys()
+    done = store.draws.present(job.batch.key for job in plan.jobs)
     keys = list(islice((job.batch.key for job in plan.jobs if job.batch.key in done), _PARTS))
-    if not keys:
+    tables = [table for key in keys if (table := store.draws.get(key)) is not None]
+    if not tables:
         return None
-    parts = store.draws.gather(keys)
+    parts = pl.concat(tables)
     names = parts["image"].drop_nulls().head(_PARTS)
     sizes = [path.stat().st_size for path in map(store.images.path, names) if path.is_file()]
-    return _Rate(_mean(parts["seconds"]), _mean(sizes))
+    return _PictureCost(_mean(parts["seconds"]), _mean(sizes))
 
 
-def _trial(batch: Batch) -> _Rate:
+def _trial(batch: Batch) -> _PictureCost:
     """The rate of a batch, by what few steps of it take and what more of them do."""
-    model = Easel().model(batch.state.source)
+    model = ModelCache().model(batch.draw_spec.source)
     prompts, seeds = zip(*batch.pairs, strict=True)
-    settings = {**batch.state.settings, "batch_size": len(batch)}
+    settings = {**batch.draw_spec.settings, "batch_size": len(batch)}
 
-    def drawn(steps: int) -> tuple[float, list[Image.Image]]:
+    def timed_draw(steps: int) -> tuple[float, list[Image.Image]]:
         start = time.monotonic()
         images = model.generate(prompts, seeds=seeds, **{**settings, "steps": steps})
         return time.monotonic() - start, images
 
-    drawn(_FEW)  # the first time is slow
-    (few, _), (more, images) = drawn(_FEW), drawn(_MORE)
-    seconds = extrapolated(few, more, batch.state.steps)
-    return _Rate(seconds / len(batch), _mean([len(encoded(image, "PNG")) for image in images]))
+    timed_draw(_FEW)  # the first time is slow
+    (few, _), (more, images) = timed_draw(_FEW), timed_draw(_MORE)
+    seconds = extrapolated(few, more, batch.draw_spec.steps)
+    return _PictureCost(seconds / len(batch), _mean([len(encoded(image, "PNG")) for image in images]))
 
 
 def extrapolated(few: float, more: float, steps: int) -> float:
@@ -106,5 +108,5 @@ def extrapolated(few: float, more: float, steps: int) -> float:
 
 
 def _mean(values: Iterable[float]) -> float:
-    known: Sequence[float] = list(values)
-    return fmean(known) if known else 0.0
+    entries: Sequence[float] = list(values)
+    return fmean(entries) if entries else 0.0

@@ -1,4 +1,4 @@
-"""Where batches are drawn and judged: whole if that can be, else picture by picture, so that few are lost.
+"""Execution of batches: drawn and judged whole if possible, else picture by picture, so that few are lost.
 
 Picture by picture the last bits differ. So where workers were lost over a batch its pictures are only looked at one by
 one, and if none of them is guilty the batch is done whole: it was the machine, or whoever killed them.
@@ -21,24 +21,30 @@ from turpentine.core.progress import Progress
 from turpentine.edits import Change
 from turpentine.judges import Judge
 from turpentine.models import Model
-from turpentine.runs.drawing import Drawn, draw, judged, unjudged
+from turpentine.runs.drawing import DrawnBatch, draw, judged, unjudged
 from turpentine.runs.leases import Leases
 from turpentine.runs.method_settings import method_of
-from turpentine.runs.model_cache import Easel
+from turpentine.runs.model_cache import ModelCache
 from turpentine.runs.plan import Job, Plan
-from turpentine.runs.retry import TRIES, GivenUp, once, tried
-from turpentine.runs.specs import Batch, JudgeSpec, Recipe, Source
+from turpentine.runs.retry import TRIES, GivenUp, with_retries, without_retries
+from turpentine.runs.specs import Batch, EditSpec, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 
 Result = TypeVar("Result")
 
 
-class Studio:
-    """A model, judges, and how often to try.
+class Executor:
+    """Makes edits, draws batches and judges them, with retries.
 
-    models, judges: those that are at hand already; others are loaded when they are needed, and kept. leases: by which
-    it is known over what a worker was lost. strict: pass errors on as they come.
-    `deaths` is how many workers were lost over a piece of work already.
+    In its methods `deaths` is how many workers were lost over a piece of work already.
+
+    Args:
+        plan: The work.
+        store: Where finished parts are.
+        leases: Count the workers that were lost over a piece of work.
+        models: Models that are loaded already; others are loaded when needed, one at a time.
+        judges: Judges that are loaded already; others are loaded when needed, and kept.
+        strict: Pass errors on as they come instead of retrying.
     """
 
     def __init__(
@@ -47,106 +53,103 @@ class Studio:
         store: Store,
         leases: Leases,
         *,
-        models: Mapping[Source, Model] | None = None,
+        models: Mapping[ModelSpec, Model] | None = None,
         judges: Mapping[JudgeSpec, Judge] | None = None,
         strict: bool = False,
     ) -> None:
         self._plan, self._store, self._leases = plan, store, leases
-        self._easel = Easel(models)
+        self._models = ModelCache(models)
         self._judges = dict(judges or {})
-        self._tried = once if strict else tried
+        self._attempt = without_retries if strict else with_retries
 
-    def load(self, source: Source) -> None:
-        """Have a model at hand. Raises as `Easel.model` says."""
-        self._easel.model(source)
+    def load(self, source: ModelSpec) -> None:
+        """Load a model. Raises as `ModelCache.model` does."""
+        self._models.model(source)
 
     def clear(self) -> None:
-        """Leave the model as it was."""
-        self._easel.clear()
+        """Take edits off the model."""
+        self._models.clear()
 
-    def make(self, recipe: Recipe, checkpoint: Path, deaths: int, progress: Progress) -> Change:
-        """The change of a recipe. Raises GivenUp if it cannot be made."""
-        model = self._easel.model(recipe.source)
-        self._easel.clear()
+    def make(self, edit_spec: EditSpec, checkpoint: Path, deaths: int, progress: Progress) -> Change:
+        """Make the change of an edit spec. Raises GivenUp if it cannot be made."""
+        model = self._models.model(edit_spec.source)
+        self._models.clear()
 
         def work() -> Change:
-            method = method_of(recipe.method, model)
-            change: Change = method(model, recipe.concepts, progress=progress, checkpoint=checkpoint)
+            method = method_of(edit_spec.method, model)
+            change: Change = method(model, edit_spec.concepts, progress=progress, checkpoint=checkpoint)
             return change
 
-        return self._tried(work, deaths)
+        return self._attempt(work, deaths)
 
-    def draw(self, batch: Batch, deaths: int) -> Drawn:
-        """A batch drawn whole; if that fails for good, picture by picture, so that only the guilty ones are lost.
-
-        deaths: how many workers were lost over it already.
-        """
-        recipe = batch.state.recipe
-        made = self._store.changes.made(recipe) if recipe else None
-        if made and made.error:
-            return Drawn.failed(batch, made.error)
-        model = self._easel.model(batch.state.source)
+    def draw(self, batch: Batch, deaths: int) -> DrawnBatch:
+        """Draw a batch whole; if that fails for good, picture by picture, so that only the guilty ones are lost."""
+        edit_spec = batch.draw_spec.edit_spec
+        record = self._store.edits.record(edit_spec) if edit_spec else None
+        if record and record.error:
+            return DrawnBatch.failed(batch, record.error)
+        model = self._models.model(batch.draw_spec.source)
         change = None
-        if recipe and not self._easel.wears(recipe.key):
-            change = self._store.changes.load(recipe)
+        if edit_spec and not self._models.has_on(edit_spec.key):
+            change = self._store.edits.load(edit_spec)
         whole = partial(self._draw_on, model, batch, change)
         try:
-            return self._tried(whole, deaths)
+            return self._attempt(whole, deaths)
         except GivenUp as error:
             if len(batch) == 1:
-                return Drawn.failed(batch, str(error))
-        singles = Drawn.joined(batch, [self._draw_single(single) for single in batch.singles])
+                return DrawnBatch.failed(batch, str(error))
+        singles = DrawnBatch.joined(batch, [self._draw_single(single) for single in batch.singles])
         if deaths < TRIES or any(singles.errors):
             return singles
         try:
-            return self._tried_again(whole, batch.key)
+            return self._attempt_again(whole, batch.key)
         except GivenUp as error:
-            return Drawn.failed(batch, str(error))
+            return DrawnBatch.failed(batch, str(error))
 
-    def _draw_on(self, model: Model, batch: Batch, change: Change | None) -> Drawn:
-        recipe = batch.state.recipe
-        if recipe is None:
-            self._easel.clear()
+    def _draw_on(self, model: Model, batch: Batch, change: Change | None) -> DrawnBatch:
+        edit_spec = batch.draw_spec.edit_spec
+        if edit_spec is None:
+            self._models.clear()
         elif change is not None:
-            self._easel.put_on(model, recipe.key, change)
+            self._models.apply(model, edit_spec.key, change)
         return draw(model, batch)
 
-    def _draw_single(self, single: Batch) -> Drawn:
+    def _draw_single(self, single: Batch) -> DrawnBatch:
         with self._alone(single.key) as deaths:
             return self.draw(single, deaths)
 
-    def judge(self, spec: JudgeSpec, job: Job, drawn: Drawn, deaths: int) -> pl.DataFrame:
-        """The scores of a batch; if that fails for good, picture by picture. deaths: as in `draw`."""
+    def judge(self, spec: JudgeSpec, job: Job, drawn_batch: DrawnBatch, deaths: int) -> pl.DataFrame:
+        """Judge a batch whole; if that fails for good, picture by picture."""
         judge = self._judge_of(spec)
-        references = self._store.references(self._plan, job, drawn) if "reference" in spec.needs else ()
-        whole = partial(judged, judge, spec, drawn, references)
+        references = self._store.references(self._plan, job, drawn_batch) if "reference" in spec.needs else ()
+        whole = partial(judged, judge, spec, drawn_batch, references)
         try:
-            return self._tried(whole, deaths)
+            return self._attempt(whole, deaths)
         except GivenUp:
             singles = [
-                self._judge_single(judge, spec, part, references[n : n + 1]) for n, part in enumerate(drawn.parts)
+                self._judge_single(judge, spec, part, references[n : n + 1]) for n, part in enumerate(drawn_batch.parts)
             ]
         if deaths < TRIES or any(is_guilty for _, is_guilty in singles):
             return pl.concat([scores for scores, _ in singles])
         try:
-            return self._tried_again(whole, f"{job.batch.key}-{spec.digest[:16]}")
+            return self._attempt_again(whole, f"{job.batch.key}-{spec.digest[:16]}")
         except GivenUp as error:
-            return unjudged(judge, drawn, str(error))
+            return unjudged(judge, drawn_batch, str(error))
 
     def _judge_single(
-        self, judge: Judge, spec: JudgeSpec, drawn: Drawn, references: Sequence[Image.Image | None]
+        self, judge: Judge, spec: JudgeSpec, drawn_batch: DrawnBatch, references: Sequence[Image.Image | None]
     ) -> tuple[pl.DataFrame, bool]:
-        """The scores of a picture, and whether it cannot be judged."""
-        with self._alone(f"{drawn.batch.key}-{spec.digest[:16]}") as deaths:
+        """Return the scores of a picture, and whether it cannot be judged."""
+        with self._alone(f"{drawn_batch.batch.key}-{spec.digest[:16]}") as deaths:
             try:
-                return self._tried(partial(judged, judge, spec, drawn, references), deaths), False
+                return self._attempt(partial(judged, judge, spec, drawn_batch, references), deaths), False
             except GivenUp as error:
-                return unjudged(judge, drawn, str(error)), True
+                return unjudged(judge, drawn_batch, str(error)), True
 
-    def _tried_again(self, work: Callable[[], Result], key: str) -> Result:
-        """What the work gives, though workers were lost over it before: of no picture's fault, so that counts anew."""
+    def _attempt_again(self, work: Callable[[], Result], key: str) -> Result:
+        """Return what `work` returns, though workers were lost over it: of no picture's fault, so deaths count anew."""
         with self._alone(f"{key}-whole") as deaths:
-            return self._tried(work, deaths)
+            return self._attempt(work, deaths)
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[int]:
@@ -163,7 +166,7 @@ class Studio:
 
 
 def load_judge(spec: JudgeSpec) -> Judge:
-    """The judge of a spec. Raises BadArgument if it is not the same any more."""
+    """Make the judge of a spec. Raises BadArgument if it is not the same any more."""
     judge = judges.judge(spec.name, **spec.settings)
     if JudgeSpec.of(judge) != spec:
         raise BadArgument(

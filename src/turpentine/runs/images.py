@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from turpentine.core.atomic_files import write_whole
+from turpentine.core.hashing import digest_bytes
 from turpentine.core.imaging import encoded
 
 # A disk takes as long to make sure of one file as of several at once.
@@ -39,7 +39,7 @@ class Images:
 
     def _put(self, image: Image.Image) -> str:
         content = encoded(image, "PNG")
-        name = hashlib.sha256(content).hexdigest()
+        name = digest_bytes(content)
         if self._content(name) is None:
             with write_whole(self.path(name)) as aside:
                 aside.write_bytes(content)
@@ -51,4 +51,4 @@ class Images:
             content = self.path(name).read_bytes()
         except FileNotFoundError:
             return None
-        return content if hashlib.sha256(content).hexdigest() == name else None
+        return content if digest_bytes(content) == name else None

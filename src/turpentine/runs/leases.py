@@ -49,7 +49,7 @@ class Leases:
             return None
         deaths = 0 if last is None else last + 1
         path = self._path(key, deaths)
-        if not _made(path):
+        if not _create(path):
             return None
         self._held[key] = path
         self._beat()
@@ -113,12 +113,12 @@ def held(folder: Path, prefix: str, expires: float = EXPIRES) -> list[str]:
 
     Here it is the folder's own clock that says how old the last sign of life is.
     """
-    found = list(folder.glob(f"{prefix}*"))
-    if not found:
+    paths = list(folder.glob(f"{prefix}*"))
+    if not paths:
         return []
     with tempfile.NamedTemporaryFile(prefix=".part-", dir=folder) as file:
         now = os.stat(file.name).st_mtime
-    return [path.name for path in found if _is_held(path, now - expires)]
+    return [path.name for path in paths if _is_held(path, now - expires)]
 
 
 def _is_held(path: Path, since: float) -> bool:
@@ -128,7 +128,7 @@ def _is_held(path: Path, since: float) -> bool:
         return False  # given back this moment
 
 
-def _made(path: Path) -> bool:
+def _create(path: Path) -> bool:
     """Make the lease's file, with its content, unless there is one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(prefix=".part-", dir=path.parent)

@@ -1,125 +1,116 @@
-"""What a run has got so far, on disk, in parts by key: a run that was killed goes on from there."""
+"""Tables that a run has got so far, by key, gathered by the thousand."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import TurpentineError
+from turpentine.core.hashing import digest_bytes
+from turpentine.core.parts import TABLES, Parts, discard_damaged, verified_table
+
+Result = TypeVar("Result")
 
 
 class LedgerError(TurpentineError):
-    """A part of a ledger is missing or cannot be read."""
+    """Something in the folder of a bench is missing or cannot be read."""
 
 
-class Ledger:
-    """Tables by key in a folder, a parquet file each, that appear whole or not at all.
+class LostPart(LedgerError):
+    """A part is missing, or was damaged and has been removed: the same run, going on, makes it anew."""
 
-    folder: made with the first part. Keys are file names without an ending; see
-    `turpentine.core.atomic_files.safe_name`.
-    columns: what every part has, at least.
+
+class Ledger(Parts[pl.DataFrame]):
+    """Parts that are tables.
+
+    Args:
+        folder: Made with the first part.
+        about: What all parts have in common, as JSON has it.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], columns: Collection[str] = ()) -> None:
-        self.folder = Path(folder)
-        self._columns = frozenset(columns)
-
-    def __contains__(self, key: str) -> bool:
-        return self.path(key).is_file()
-
-    def __iter__(self) -> Iterator[str]:
-        """The keys, sorted."""
-        return iter(sorted(self.keys()))
-
-    def keys(self) -> set[str]:
-        """The keys, by one look into the folder."""
-        try:
-            with os.scandir(self.folder) as entries:
-                names = [entry.name for entry in entries]
-        except FileNotFoundError:
-            return set()
-        return {name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX) and not name.startswith(".")}
-
-    def get(self, key: str) -> pl.DataFrame | None:
-        """The part of this key, None if there is none. Raises LedgerError if it cannot be read or lacks a column."""
-        path = self.path(key)
-        if not path.is_file():
-            return None
-        try:
-            part = pl.read_parquet(path, glob=False)
-        except PolarsError as error:
-            raise LedgerError(f"{path} is damaged: remove it and run again, and it is made anew.") from error
-        lacking = sorted(self._columns - set(part.columns))
-        if lacking:
-            raise LedgerError(
-                f"{path} has no {', '.join(lacking)}, so another version wrote it: remove it and run again, "
-                "and it is made anew."
-            )
-        return part
+    def __init__(self, folder: str | os.PathLike[str], about: Any) -> None:
+        super().__init__(folder, about, TABLES)
 
     def gather(self, keys: Sequence[str]) -> pl.DataFrame:
-        """The rows of many parts, in the keys' order.
+        """Return the rows of many parts, in the keys' order.
 
-        Raises LedgerError, naming a part that is missing, damaged, or of other columns than the first.
+        Raises:
+            LostPart: Parts are missing, or were damaged and have been removed; the first is named.
+            LedgerError: Two parts have different columns.
         """
-        paths = [self.path(key) for key in keys]
-        some = [paths[first : first + _AT_ONCE] for first in range(0, len(paths), _AT_ONCE)]
+        some = [keys[first : first + _AT_ONCE] for first in range(0, len(keys), _AT_ONCE)]
         try:
-            parts = pl.concat([pl.read_parquet(each, glob=False) for each in some])
-        except (PolarsError, OSError):
-            return self._one_by_one(keys)
-        return parts if self._columns <= set(parts.columns) else self._one_by_one(keys)
+            return pl.concat([self._rows(each) for each in some])
+        except PolarsError:
+            self._check_columns(keys)
+            raise
 
-    def put(self, key: str, part: pl.DataFrame) -> None:
-        """Keep a part, in the place of one of the same key. Raises OSError as the file system does."""
-        write_table(self.path(key), part)
+    def _rows(self, keys: Sequence[str]) -> pl.DataFrame:
+        contents = {key: _content(self.path(key)) for key in keys}
+        lost = [key for key, content in contents.items() if content is None]
+        if lost:
+            raise LostPart(f"{self.path(lost[0])} is missing: run again, and it is made anew.")
+        return pl.read_parquet([content for key in keys if (content := contents[key]) is not None])
 
-    def remove(self, key: str) -> None:
-        """Forget a part, if it is there."""
-        self.path(key).unlink(missing_ok=True)
-
-    def path(self, key: str) -> Path:
-        """Where a part is, or would be."""
-        return self.folder / f"{key}{_SUFFIX}"
-
-    def _one_by_one(self, keys: Sequence[str]) -> pl.DataFrame:
-        """The same rows, slower, so that the part is known where something is wrong."""
-        parts = [self._needed(key) for key in keys]
-        for key, part in zip(keys, parts, strict=True):
-            if part.schema != parts[0].schema:
+    def _check_columns(self, keys: Sequence[str]) -> None:
+        paths = [self.path(key) for key in keys]
+        schemas = [pl.read_parquet_schema(path) for path in paths]
+        for path, schema in zip(paths, schemas, strict=True):
+            if schema != schemas[0]:
                 raise LedgerError(
-                    f"{self.path(keys[0])} and {self.path(key)} have different columns, so another version wrote one "
-                    "of them: remove both and run again, and they are made anew."
+                    f"{paths[0]} and {path} have different columns, so another version wrote one of them: remove both "
+                    "and run again, and they are made anew."
                 )
-        return pl.concat(parts)
 
-    def _needed(self, key: str) -> pl.DataFrame:
-        part = self.get(key)
-        if part is None:
-            raise LedgerError(f"{self.path(key)} is missing: run again, and it is made anew.")
-        return part
+
+def _content(path: Path) -> bytes | None:
+    """A part's bytes, None where it is missing or damaged."""
+    try:
+        content = verified_table(path)
+    except FileNotFoundError:
+        return None
+    if content is None:
+        discard_damaged(path)
+    return content
+
+
+def until_whole(work: Callable[[], object], collect: Callable[[], Result]) -> Result:
+    """Work and return what is collected then; where a part turns out damaged, work again to make it anew.
+
+    Raises:
+        LostPart: Parts are lost again and again.
+    """
+    for _ in range(_TRIES - 1):
+        work()
+        with suppress(LostPart):
+            return collect()
+    work()
+    return collect()
 
 
 def write_table(path: Path, table: pl.DataFrame) -> str:
-    """Write a table as a parquet file, whole or not at all, and give its SHA-256.
+    """Write a table as a parquet file, whole or not at all, and return the file's SHA-256.
 
-    Raises OSError as the file system does.
+    Raises:
+        OSError: As the file system does.
     """
     buffer = io.BytesIO()  # polars has errors of its own for what a file system refuses
     table.write_parquet(buffer)
     with write_whole(path) as aside:
         aside.write_bytes(buffer.getbuffer())
-    return hashlib.sha256(buffer.getbuffer()).hexdigest()
+    return digest_bytes(buffer.getbuffer())
 
 
-_SUFFIX = ".parquet"
+# Collecting that may find damaged parts: each time all of them in a folder are removed, so few are enough.
+_TRIES = 5
 
 # Files read in one go: for tens of thousands polars takes twice the memory.
 _AT_ONCE = 1000

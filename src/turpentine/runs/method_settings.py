@@ -33,8 +33,8 @@ def method_of(facts: Any, model: Model) -> Any:
     name, settings = facts["name"], facts["settings"]
     plugin = find_class(name)
     if plugin is None:
-        known = sorted({each.class_name for each in plugins(METHODS).values()})
-        raise UnknownName(f"No method is called {name!r}: {offer(name, known)}")
+        classes = sorted({each.class_name for each in plugins(METHODS).values()})
+        raise UnknownName(f"No method is called {name!r}: {offer(name, classes)}")
     method = plugin.load()(**{key: _revived(value, model) for key, value in settings.items()})
     lost = [key for key, value in facts_of(method)["settings"].items() if value != settings.get(key)]
     if lost:

@@ -1,4 +1,4 @@
-"""The model that a worker has in memory, and what is on it."""
+"""The one model that a worker has in memory, and the change that is on it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import torch
 from turpentine.core.errors import BadArgument
 from turpentine.edits import Change
 from turpentine.models import Model, load
-from turpentine.runs.specs import Source
+from turpentine.models.identity import describe
+from turpentine.runs.specs import ModelSpec
 
 
-class Easel:
-    """One model at a time, with one change on it at most; both are switched only where the work asks for others.
+class ModelCache:
+    """Keeps one loaded model with at most one change on it, and switches either only when another is needed.
 
-    given: models that are loaded already.
+    Args:
+        given: Models that are loaded already; they are not dropped.
     """
 
-    def __init__(self, given: Mapping[Source, Model] | None = None) -> None:
+    def __init__(self, given: Mapping[ModelSpec, Model] | None = None) -> None:
         self._given = dict(given or {})
-        self._loaded: tuple[Source, Model] | None = None
+        self._loaded: tuple[ModelSpec, Model] | None = None
         self._on: tuple[str, Change, Model] | None = None
 
-    def model(self, source: Source) -> Model:
+    def model(self, source: ModelSpec) -> Model:
         """The model of a source, loaded if need be, with whatever is on it now.
 
         Raises BadArgument if it is not the model of the plan any more or has edits, which no name tells, and as `load`
@@ -37,11 +39,11 @@ class Easel:
             self._loaded = (source, _load(source))
         return self._loaded[1]
 
-    def wears(self, key: str) -> bool:
+    def has_on(self, key: str) -> bool:
         """Is the change of this key on?"""
         return self._on is not None and self._on[0] == key
 
-    def put_on(self, model: Model, key: str, change: Change) -> None:
+    def apply(self, model: Model, key: str, change: Change) -> None:
         """Put a change on the model, in the place of another one. Raises as `Edit.apply` says."""
         self.clear()
         change.apply(model)
@@ -55,16 +57,20 @@ class Easel:
             change.remove(model)
 
 
-def _load(source: Source) -> Model:
-    if source.edits:
+def _load(source: ModelSpec) -> Model:
+    changes = source.model["changes"]
+    if changes:
         raise BadArgument(
-            f"The model {source.load} had {len(source.edits)} edits on it when the bench was planned, which a worker "
+            f"The model {source.load} had {len(changes)} edits on it when the bench was planned, which a worker "
             "cannot put on: save the edited model, and plan the bench with that."
         )
-    model = load(source.load, device=source.device, dtype=getattr(torch, source.dtype))
-    if model.fingerprint != source.base:
+    device = source.device or source.model["device"]
+    model = load(source.load, device=device, dtype=getattr(torch, source.dtype))
+    now = describe(model)
+    differing = sorted(name for name in {*now, *source.model} if now.get(name) != source.model.get(name))
+    if differing:
         raise BadArgument(
-            f"The model {source.load} is another one now ({model.fingerprint[:12]}) than when the bench was planned "
-            f"({source.base[:12]}): put the old one back, or choose another folder for the new one's bench."
+            f"The model {source.load} is another one now than when the bench was planned, by its "
+            f"{' and '.join(differing)}: put the old one back, or choose another folder for the new one's bench."
         )
     return model

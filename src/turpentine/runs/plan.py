@@ -8,7 +8,7 @@ from functools import cached_property
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
-from turpentine.runs.specs import Batch, Cell, JudgeSpec, Pair, Recipe, State
+from turpentine.runs.specs import Batch, Condition, DrawSpec, EditSpec, JudgeSpec, Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +28,13 @@ class Job:
 class Counts:
     """How much there is to do, and how much of it is done once for several lines.
 
-    cells: lines of the table. pictures: in all lines together, and drawn: that differ. erasures: lines with an edit,
+    cells: lines of the table. pictures: in all lines together, and distinct: that differ. erasures: lines with an edit,
     and edits: that differ. judged: pictures, once for each judge.
     """
 
-    cells: int
+    conditions: int
     pictures: int
-    drawn: int
+    distinct: int
     erasures: int
     edits: int
     judged: int
@@ -42,7 +42,7 @@ class Counts:
     @property
     def shared_pictures(self) -> int:
         """Pictures that need not be drawn, for another line has them."""
-        return self.pictures - self.drawn
+        return self.pictures - self.distinct
 
     @property
     def shared_edits(self) -> int:
@@ -56,52 +56,54 @@ class Plan:
     What is compared with comes first: pictures of the unedited model. Raises BadArgument for no line, or one twice.
     """
 
-    def __init__(self, cells: Iterable[Cell]) -> None:
-        self.cells = tuple(cells)
-        ids = [cell.id for cell in self.cells]
+    def __init__(self, conditions: Iterable[Condition]) -> None:
+        self.conditions = tuple(conditions)
+        ids = [condition.id for condition in self.conditions]
         if not ids or len(set(ids)) < len(ids):
             raise BadArgument("A bench needs one line at least, and no line twice.")
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the lines, and of how their pictures are batched."""
-        return digest([[cell.id, cell.protocol.batch_size] for cell in self.cells])
+        return digest([[condition.id, condition.protocol.batch_size] for condition in self.conditions])
 
     @cached_property
-    def recipes(self) -> tuple[Recipe, ...]:
+    def edit_specs(self) -> tuple[EditSpec, ...]:
         """The edits to make, each once."""
-        return tuple(dict.fromkeys(cell.recipe for cell in self.cells if cell.recipe))
+        return tuple(dict.fromkeys(condition.edit_spec for condition in self.conditions if condition.edit_spec))
 
     @cached_property
     def judges(self) -> tuple[JudgeSpec, ...]:
         """All judges, each once."""
-        return tuple(dict.fromkeys(judge for cell in self.cells for judge in cell.judges))
+        return tuple(dict.fromkeys(judge for condition in self.conditions for judge in condition.judges))
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
         """The batches to draw and judge, each once, those of one state together."""
-        return tuple(job for state, asked in self._asked.items() for job in self._jobs(state, asked))
+        return tuple(
+            job for draw_spec, judges_of in self._judges_of.items() for job in self._jobs(draw_spec, judges_of)
+        )
 
     @cached_property
     def counts(self) -> Counts:
         """How much there is to do."""
         return Counts(
-            cells=len(self.cells),
-            pictures=sum(len(pairs) for cell in self.cells for pairs in cell.pictures.values()),
-            drawn=sum(map(len, self._asked.values())),
-            erasures=sum(cell.recipe is not None for cell in self.cells),
-            edits=len(self.recipes),
+            conditions=len(self.conditions),
+            pictures=sum(len(pairs) for condition in self.conditions for pairs in condition.pictures.values()),
+            distinct=sum(map(len, self._judges_of.values())),
+            erasures=sum(condition.edit_spec is not None for condition in self.conditions),
+            edits=len(self.edit_specs),
             judged=sum(len(job.batch) * len(job.judges) for job in self.jobs),
         )
 
-    def jobs_of(self, state: State, cell: Cell) -> list[Job]:
+    def jobs_of(self, draw_spec: DrawSpec, condition: Condition) -> list[Job]:
         """The jobs of a state that a line has pictures in."""
-        places = self._places[state]
-        return list(dict.fromkeys(places[pair] for pair in cell.pictures[state]))
+        places = self._places[draw_spec]
+        return list(dict.fromkeys(places[pair] for pair in condition.pictures[draw_spec]))
 
     def references(self, job: Job) -> list[Batch]:
         """Where the unedited model's pictures of a job's prompts and seeds are, a batch for each picture."""
-        places = self._places[job.batch.state.unedited]
+        places = self._places[job.batch.draw_spec.unedited]
         return [places[pair].batch for pair in job.batch.pairs]
 
     def score_key(self, job: Job, judge: JudgeSpec) -> str:
@@ -111,32 +113,36 @@ class Plan:
         return digest([job.batch.key, *(batch.key for batch in self.references(job))])
 
     @cached_property
-    def _places(self) -> dict[State, dict[Pair, Job]]:
+    def _places(self) -> dict[DrawSpec, dict[Pair, Job]]:
         """Which job of a state each of its pictures is in."""
-        found: dict[State, dict[Pair, Job]] = {}
+        jobs_by_pair: dict[DrawSpec, dict[Pair, Job]] = {}
         for job in self.jobs:
-            found.setdefault(job.batch.state, {}).update(dict.fromkeys(job.batch.pairs, job))
-        return found
+            jobs_by_pair.setdefault(job.batch.draw_spec, {}).update(dict.fromkeys(job.batch.pairs, job))
+        return jobs_by_pair
 
     @cached_property
-    def _asked(self) -> dict[State, dict[Pair, tuple[JudgeSpec, ...]]]:
+    def _judges_of(self) -> dict[DrawSpec, dict[Pair, tuple[JudgeSpec, ...]]]:
         """The pictures of each state with their judges: states without an edit first."""
-        asked: dict[State, dict[Pair, tuple[JudgeSpec, ...]]] = {}
-        for cell in self.cells:
-            compares = any("reference" in judge.needs for judge in cell.judges)
-            for case, state, seeds in cell.asked():
+        judges_of: dict[DrawSpec, dict[Pair, tuple[JudgeSpec, ...]]] = {}
+        for condition in self.conditions:
+            compares = any("reference" in judge.needs for judge in condition.judges)
+            for case, draw_spec, seeds in condition.case_draws():
                 pairs = [(case.prompt, seed) for seed in seeds]
-                _ask(asked.setdefault(state, {}), pairs, cell.judges)
+                _ask(judges_of.setdefault(draw_spec, {}), pairs, condition.judges)
                 if compares:
-                    _ask(asked.setdefault(state.unedited, {}), pairs, ())
-        return dict(sorted(asked.items(), key=lambda each: each[0].recipe is not None))
+                    _ask(judges_of.setdefault(draw_spec.unedited, {}), pairs, ())
+        return dict(sorted(judges_of.items(), key=lambda each: each[0].edit_spec is not None))
 
-    def _jobs(self, state: State, asked: Mapping[Pair, tuple[JudgeSpec, ...]]) -> Iterator[Job]:
-        for pairs in cut(asked, self._batch_size(state)):
-            yield Job(Batch(state, pairs), tuple(dict.fromkeys(judge for pair in pairs for judge in asked[pair])))
+    def _jobs(self, draw_spec: DrawSpec, judges_of: Mapping[Pair, tuple[JudgeSpec, ...]]) -> Iterator[Job]:
+        for pairs in cut(judges_of, self._batch_size(draw_spec)):
+            yield Job(
+                Batch(draw_spec, pairs), tuple(dict.fromkeys(judge for pair in pairs for judge in judges_of[pair]))
+            )
 
-    def _batch_size(self, state: State) -> int:
-        return min(cell.protocol.batch_size for cell in self.cells if cell.source == state.source)
+    def _batch_size(self, draw_spec: DrawSpec) -> int:
+        return min(
+            condition.protocol.batch_size for condition in self.conditions if condition.source == draw_spec.source
+        )
 
 
 def cut(pairs: Iterable[Pair], size: int) -> Iterator[tuple[Pair, ...]]:
@@ -162,7 +168,7 @@ def _chunks(pairs: Sequence[Pair], size: int) -> Iterator[tuple[Pair, ...]]:
         yield tuple(pairs[start : start + size])
 
 
-def _ask(asked: dict[Pair, tuple[JudgeSpec, ...]], pairs: Iterable[Pair], judges: tuple[JudgeSpec, ...]) -> None:
+def _ask(judges_of: dict[Pair, tuple[JudgeSpec, ...]], pairs: Iterable[Pair], judges: tuple[JudgeSpec, ...]) -> None:
     for pair in pairs:
-        before = asked.get(pair, ())
-        asked[pair] = judges if before in ((), judges) else tuple(dict.fromkeys((*before, *judges)))
+        before = judges_of.get(pair, ())
+        judges_of[pair] = judges if before in ((), judges) else tuple(dict.fromkeys((*before, *judges)))

@@ -14,7 +14,7 @@ from turpentine.runs.ledger import LedgerError
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.specs import Cell, JudgeSpec, Recipe, Source
+from turpentine.runs.specs import Condition, EditSpec, JudgeSpec, ModelSpec
 from turpentine.tasks.cases import Case
 
 FORMAT = 1
@@ -58,39 +58,46 @@ def check_format(path: Path, written: int) -> None:
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON has it. Cases, which many lines share, are written once."""
-    lists = list(dict.fromkeys(cell.cases for cell in plan.cells))
-    place = {cases: index for index, cases in enumerate(lists)}
+    """The plan as JSON has it. Sources and cases, which many lines share, are written once."""
+    sources = {
+        source: index for index, source in enumerate(dict.fromkeys(condition.source for condition in plan.conditions))
+    }
+    lists = {
+        cases: index for index, cases in enumerate(dict.fromkeys(condition.cases for condition in plan.conditions))
+    }
     return {
-        "cells": [{**_cell_json(cell), "cases": place[cell.cases]} for cell in plan.cells],
+        "sources": [_fields(source) for source in sources],
+        "cells": [
+            {**_cell_json(condition), "source": sources[condition.source], "cases": lists[condition.cases]}
+            for condition in plan.conditions
+        ],
         "cases": [[asdict(case) for case in cases] for cases in lists],
     }
 
 
 def from_json(content: Mapping[str, Any]) -> Plan:
     """The inverse of `to_json`; the methods are made where the model is at hand."""
+    sources = [ModelSpec(**each) for each in content["sources"]]
     lists = [tuple(Case(**case) for case in cases) for cases in content["cases"]]
-    return Plan(_cell(each, lists[each["cases"]]) for each in content["cells"])
+    return Plan(_cell(each, sources[each["source"]], lists[each["cases"]]) for each in content["cells"])
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
-    recipe = cell.recipe
+def _cell_json(condition: Condition) -> dict[str, Any]:
+    edit_spec = condition.edit_spec
     return {
-        "source": _fields(cell.source),
-        "protocol": asdict(cell.protocol),
-        "judges": [{**_fields(judge), "needs": sorted(judge.needs)} for judge in cell.judges],
-        "recipe": recipe and {"method": facts_of(recipe.method), "name": recipe.name},
-        "concepts": [asdict(concept) for concept in cell.concepts],
+        "protocol": asdict(condition.protocol),
+        "judges": [{**_fields(judge), "needs": sorted(judge.needs)} for judge in condition.judges],
+        "recipe": edit_spec and {"method": facts_of(edit_spec.method), "name": edit_spec.name},
+        "concepts": [asdict(concept) for concept in condition.concepts],
     }
 
 
-def _cell(content: Mapping[str, Any], cases: tuple[Case, ...]) -> Cell:
-    source = Source(**{**content["source"], "edits": tuple(content["source"]["edits"])})
+def _cell(content: Mapping[str, Any], source: ModelSpec, cases: tuple[Case, ...]) -> Condition:
     concepts = tuple(_concept(one) for one in content["concepts"])
-    recipe = content["recipe"] and Recipe(source, content["recipe"]["method"], concepts, content["recipe"]["name"])
+    edit_spec = content["recipe"] and EditSpec(source, content["recipe"]["method"], concepts, content["recipe"]["name"])
     judges = tuple(_judge(one) for one in content["judges"])
     protocol = Protocol(**{**content["protocol"], "seeds": tuple(content["protocol"]["seeds"])})
-    return Cell(source, cases, protocol, judges, recipe, concepts)
+    return Condition(source, cases, protocol, judges, edit_spec, concepts)
 
 
 def _judge(content: Mapping[str, Any]) -> JudgeSpec:

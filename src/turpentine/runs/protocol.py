@@ -15,11 +15,17 @@ SEEDS = tuple(range(8))
 class Protocol:
     """The settings that two measurements must share to stand in one table.
 
-    steps, guidance_scale, solver, size, negative_prompt: as in `Model.generate`. seeds: of each prompt's pictures, a
-    picture a seed, each once. batch_size: pictures at a time; it decides memory and speed, and no more of a picture
-    than the last bits of its numbers.
+    Attributes:
+        steps, guidance_scale, solver, size, negative_prompt: As in `Model.generate`.
+        seeds: Of each prompt's pictures, a picture a seed, each once.
+        batch_size: Pictures at a time; it decides memory and speed, and no more of a picture than the last bits.
 
-    Raises BadArgument for no seed, a seed twice, or a number out of range.
+    Raises:
+        BadArgument: There is no seed, a seed twice, or a number out of range.
+
+    Example:
+        >>> Protocol(steps=10, seeds=(0, 1)).facts()["solver"]
+        'ddim'
     """
 
     steps: int = 20

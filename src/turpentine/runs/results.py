@@ -9,8 +9,8 @@ import polars as pl
 
 from turpentine.runs.ledger import write_table
 from turpentine.runs.plan import Plan
-from turpentine.runs.rows import cell_rows
-from turpentine.runs.specs import Cell
+from turpentine.runs.rows import condition_rows
+from turpentine.runs.specs import Condition
 from turpentine.runs.store import Store
 
 
@@ -18,10 +18,15 @@ from turpentine.runs.store import Store
 class Results:
     """The file of a bench's rows.
 
-    path: a row for each line of the table, case and seed, in the plan's order: cell (its id), model, method, concept,
-    group, label, prompt, attribute, wanted, seed, image (its name in the store), error, the judges' columns, hit.
-    sha256: of the file. rows: how many. errors: of those, how many could not be drawn or judged.
-    first_error: why, of the first of them. frame: the rows as they were written: the file may be another bench's soon.
+    Attributes:
+        path: A row for each line of the table, case and seed, in the plan's order: cell (the line's id), model, method,
+            concept, group, label, prompt, attribute, wanted, seed, image (its name in the store), error, the judges'
+            columns, hit.
+        sha256: Of the file.
+        rows: How many.
+        errors: Of those, how many could not be drawn or judged.
+        first_error: Why, of the first of them.
+        frame: The rows as they were written: the file may be another bench's soon.
     """
 
     path: Path
@@ -37,12 +42,19 @@ def compact(plan: Plan, store: Store) -> Results:
 
     Raises LedgerError, naming a part that is missing or damaged, and OSError as the file system does.
     """
-    rows = pl.concat([_named(cell, cell_rows(cell, plan, store)) for cell in plan.cells], how="diagonal")
+    rows = pl.concat(
+        [_named(condition, condition_rows(condition, plan, store)) for condition in plan.conditions], how="diagonal"
+    )
     sha256 = write_table(store.results, rows)
     errors: list[str] = rows["error"].drop_nulls().to_list()
     return Results(store.results, sha256, len(rows), len(errors), errors[0] if errors else None, rows)
 
 
-def _named(cell: Cell, rows: pl.DataFrame) -> pl.DataFrame:
-    names = {"cell": cell.id, "model": cell.source.load, "method": cell.method, "concept": cell.concept}
+def _named(condition: Condition, rows: pl.DataFrame) -> pl.DataFrame:
+    names = {
+        "cell": condition.id,
+        "model": condition.source.load,
+        "method": condition.method,
+        "concept": condition.concept,
+    }
     return rows.select(*(pl.lit(text).alias(name) for name, text in names.items()), pl.all())

@@ -8,11 +8,11 @@ import polars as pl
 
 from turpentine.judges.base import shows
 from turpentine.runs.plan import Job, Plan
-from turpentine.runs.specs import Cell, JudgeSpec
+from turpentine.runs.specs import Condition, JudgeSpec
 from turpentine.runs.store import Store
 from turpentine.tasks.cases import Case
 
-ASKED = {
+CASE_COLUMNS = {
     "group": pl.String,
     "label": pl.String,
     "prompt": pl.String,
@@ -23,37 +23,45 @@ ASKED = {
 """A case and a seed, as columns."""
 
 
-def cell_rows(cell: Cell, plan: Plan, store: Store) -> pl.DataFrame:
+def condition_rows(condition: Condition, plan: Plan, store: Store) -> pl.DataFrame:
     """The rows of one line, in the order of its cases and seeds; see `rows_of`.
 
     Raises LedgerError, naming a part that is missing or damaged.
     """
     seen = [
-        _seen(plan, store, cell.judges, plan.jobs_of(state, cell)).with_columns(pl.lit(number).alias("state"))
-        for number, state in enumerate(cell.pictures)
+        _seen(plan, store, condition.judges, plan.jobs_of(draw_spec, condition)).with_columns(
+            pl.lit(number).alias("state")
+        )
+        for number, draw_spec in enumerate(condition.pictures)
     ]
-    return rows_of(cell, pl.concat(seen))
+    return rows_of(condition, pl.concat(seen))
 
 
-def rows_of(cell: Cell, seen: pl.DataFrame) -> pl.DataFrame:
-    """A row for each case and seed of a line.
+def rows_of(condition: Condition, seen: pl.DataFrame) -> pl.DataFrame:
+    """Return a row for each case and seed of a line.
 
-    seen: what was seen in its pictures: columns state (a number from 0, in the order in which the line's cases need
-    them), prompt, seed, and any others, which are the result's after those of ASKED. Last comes hit: is what the case's
-    attribute was judged to be the wanted thing, or is it that also, where a judge has a column such as object_also?
-    Null where nobody knows what should be seen, or could say what is.
+    Args:
+        condition: The line.
+        seen: What was seen in its pictures: columns state (a number from 0, in the order in which the line's cases need
+            them), prompt, seed, and any others, which follow those of CASE_COLUMNS in the result.
+
+    Returns:
+        Last comes hit: is the case's attribute judged to be the expected thing, or to be it also, where a judge has a
+        column such as object_also? Null if there is no ground truth or the picture was not judged.
     """
-    asked = [(*_told(case), seed, number) for case, number, seeds in _numbered(cell) for seed in seeds]
-    rows = pl.DataFrame(asked, schema={**ASKED, "state": pl.Int32}, orient="row")
+    rows_of_cases = [
+        (*_case_values(case), seed, number) for case, number, seeds in _numbered(condition) for seed in seeds
+    ]
+    rows = pl.DataFrame(rows_of_cases, schema={**CASE_COLUMNS, "state": pl.Int32}, orient="row")
     rows = rows.join(seen, on=["state", "prompt", "seed"], how="left", maintain_order="left")
     return rows.drop("state").with_columns(_hit(rows).alias("hit"))
 
 
-def _numbered(cell: Cell) -> Iterator[tuple[Case, int, tuple[int, ...]]]:
+def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]]]:
     """Each case, the number of the state that draws it, and its seeds."""
-    numbers = {state: number for number, state in enumerate(cell.pictures)}
-    for case, state, seeds in cell.asked():
-        yield case, numbers[state], seeds
+    numbers = {draw_spec: number for number, draw_spec in enumerate(condition.pictures)}
+    for case, draw_spec, seeds in condition.case_draws():
+        yield case, numbers[draw_spec], seeds
 
 
 def _hit(rows: pl.DataFrame) -> pl.Expr:
@@ -63,17 +71,17 @@ def _hit(rows: pl.DataFrame) -> pl.Expr:
     return pl.when(pl.col("error").is_null()).then(hit)
 
 
-def _told(case: Case) -> tuple[str | None, ...]:
+def _case_values(case: Case) -> tuple[str | None, ...]:
     return case.group, case.label, case.prompt, case.attribute, case.wanted
 
 
 def _seen(plan: Plan, store: Store, judges: Sequence[JudgeSpec], jobs: Sequence[Job]) -> pl.DataFrame:
     """A row for each picture of some batches: prompt, seed, image, error, the judges' columns."""
-    drawn = store.draws.gather([job.batch.key for job in jobs])
+    draws = store.draws.gather([job.batch.key for job in jobs])
     parts = [store.scores(judge).gather([plan.score_key(job, judge) for job in jobs]) for judge in judges]
-    errors = [drawn["error"], *(part["error"] for part in parts)]
+    errors = [draws["error"], *(part["error"] for part in parts)]
     scores = [part.drop("error") for part in parts]
-    return pl.concat([drawn.select("prompt", "seed", "image"), _first(errors), *scores], how="horizontal")
+    return pl.concat([draws.select("prompt", "seed", "image"), _first(errors), *scores], how="horizontal")
 
 
 def _first(errors: Iterable[pl.Series]) -> pl.DataFrame:

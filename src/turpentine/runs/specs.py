@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
-from turpentine.edits import stack_of
 from turpentine.judges import Judge
 from turpentine.models import Model
+from turpentine.models.identity import describe
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.protocol import Protocol
 from turpentine.tasks.cases import Case
@@ -21,41 +21,55 @@ Pair: TypeAlias = tuple[str, int]
 """A prompt and a seed: together with a state they are one picture."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """A model: how it is loaded, and which one that is.
+@dataclass(frozen=True, eq=False)
+class ModelSpec:
+    """A model as a value: how it is loaded, and which one that is.
 
-    load: what `turpentine.load` is told. base: its fingerprint. dtype: such as "float32". edits: ids of what is on it
-    already, in order. device: what `load` is told of it; it is no part of what the model is.
+    Two specs are equal if they are loaded alike and describe the same model.
+
+    Attributes:
+        load: What `turpentine.load` takes: a name, a folder, a file or a hub id.
+        model: What decides the model's numbers, as `turpentine.models.identity.describe` returns it.
+        dtype: Number format to load it in, such as "float32".
+        device: Device to load it on; by default the kind of device that `model` names.
     """
 
     load: str
-    base: str
+    model: Mapping[str, Any]
     dtype: str
-    edits: tuple[str, ...] = ()
-    device: str | None = field(default=None, compare=False)
+    device: str | None = None
 
     @classmethod
-    def of(cls, model: Model, load: str | None = None, device: str | None = None) -> Source:
-        """The source of a model that is loaded. load: by default the model's name, which is what it was loaded by."""
-        dtype = str(model.dtype).removeprefix("torch.")
-        return cls(load or model.name, model.fingerprint, dtype, stack_of(model).ids, device)
+    def of(cls, model: Model, load: str | None = None, device: str | None = None) -> ModelSpec:
+        """Return the source of a loaded model; `load` is by default the model's name, by which it was loaded."""
+        return cls(load or model.name, describe(model), str(model.dtype).removeprefix("torch."), device)
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What decides its pictures, as JSON has it."""
-        return {"base": self.base, "dtype": self.dtype, "edits": list(self.edits)}
+    def key(self) -> str:
+        """SHA-256 of the model's description."""
+        return digest(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelSpec) and (self.load, self.key) == (other.load, other.key)
+
+    def __hash__(self) -> int:
+        return hash((self.load, self.key))
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class EditSpec:
     """What an edit, or a change of the guidance, is made from: made once however many lines of a table need it.
 
-    method: a method with its settings. concepts: all at once. name: what people call the method, such as "esd-x".
-    Two recipes are equal if what they make is.
+    Two specs are equal if what they make is.
+
+    Attributes:
+        source: The model that is edited.
+        method: A method with its settings.
+        concepts: All that are erased at once.
+        name: What people call the method, such as "esd-x".
     """
 
-    source: Source
+    source: ModelSpec
     method: Any
     concepts: tuple[Concept, ...]
     name: str = ""
@@ -66,34 +80,32 @@ class Recipe:
     @cached_property
     def key(self) -> str:
         """SHA-256 of the model, the method's name and settings, and the concepts."""
-        return digest([self.source.facts, facts_of(self.method), [asdict(one) for one in self.concepts]])
+        return digest([self.source.key, facts_of(self.method), [asdict(one) for one in self.concepts]])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Recipe) and self.key == other.key
+        return isinstance(other, EditSpec) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)
 
 
 @dataclass(frozen=True)
-class State:
-    """What draws: everything but prompt and seed.
+class DrawSpec:
+    """What draws a picture: everything but prompt and seed.
 
-    source: the model. recipe: of the edit that is on it, None for none. The rest as in `Model.generate`.
+    Attributes:
+        source: The model.
+        edit_spec: Of the edit that is on it; None for the model as it is.
+        steps, guidance_scale, solver, size, negative_prompt: As in `Model.generate`.
     """
 
-    source: Source
-    recipe: Recipe | None
+    source: ModelSpec
+    edit_spec: EditSpec | None
     steps: int
     guidance_scale: float
     solver: str
     size: int | None
     negative_prompt: str
-
-    @cached_property
-    def edits(self) -> tuple[str, ...]:
-        """What is on the model, in order: ids, and last the key of the recipe."""
-        return (*self.source.edits, self.recipe.key) if self.recipe else self.source.edits
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -104,26 +116,26 @@ class State:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all of it."""
-        return digest([{**self.source.facts, "edits": self.edits}, self.settings])
+        return digest([self.source.key, self.edit_spec.key if self.edit_spec else None, self.settings])
 
     @property
-    def unedited(self) -> State:
-        """The same without the recipe's edit: what it is compared with."""
-        return replace(self, recipe=None)
+    def unedited(self) -> DrawSpec:
+        """The same without the edit spec's edit: what it is compared with."""
+        return replace(self, edit_spec=None)
 
 
 @dataclass(frozen=True)
 class Item:
     """One picture. state: the digest of what draws it."""
 
-    state: str
+    draw_spec: str
     prompt: str
     seed: int
 
     @property
     def key(self) -> str:
         """SHA-256 of the three."""
-        return digest([self.state, self.prompt, self.seed])
+        return digest([self.draw_spec, self.prompt, self.seed])
 
 
 @dataclass(frozen=True)
@@ -131,26 +143,30 @@ class Batch:
     """Pictures that are always drawn together: the unit that is leased, drawn, judged and written.
 
     What a network computes depends, in its last bits, on how rows are batched; so batches are fixed when the work is
-    planned, and are drawn whole also if a part of one is known.
+    planned, and are drawn whole also if a part of one is there.
+
+    Attributes:
+        draw_spec: What draws them.
+        pairs: Prompt and seed of each.
     """
 
-    state: State
+    draw_spec: DrawSpec
     pairs: tuple[Pair, ...]
 
     @cached_property
     def key(self) -> str:
         """SHA-256 of the state, and of the prompts and seeds in their order."""
-        return digest([self.state.digest, self.pairs])
+        return digest([self.draw_spec.digest, self.pairs])
 
     @property
     def items(self) -> list[Item]:
         """Its pictures."""
-        return [Item(self.state.digest, *pair) for pair in self.pairs]
+        return [Item(self.draw_spec.digest, *pair) for pair in self.pairs]
 
     @property
     def singles(self) -> list[Batch]:
         """Each picture as a batch of its own."""
-        return [Batch(self.state, (pair,)) for pair in self.pairs]
+        return [Batch(self.draw_spec, (pair,)) for pair in self.pairs]
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -160,9 +176,11 @@ class Batch:
 class JudgeSpec:
     """A judge as a value: how it is made, and which one that is.
 
-    name, settings: what `turpentine.judges.judge` is told. facts: the made judge's own name, revision and settings,
-    which must be the same for two scores to be compared. needs: what it wants beside the pictures. columns: of its
-    scores.
+    Attributes:
+        name, settings: What `turpentine.judges.judge` makes it from.
+        facts: The judge's own name, revision and settings, which must be the same for two scores to be compared.
+        needs: What it needs beside the pictures.
+        columns: Of its scores.
     """
 
     name: str
@@ -173,9 +191,16 @@ class JudgeSpec:
 
     @classmethod
     def of(cls, judge: Judge, name: str | None = None, settings: Mapping[str, Any] | None = None) -> JudgeSpec:
-        """The value of a judge. name, settings: how it was made; by default its own name, and nothing."""
+        """Return the value of a judge.
+
+        Args:
+            judge: The judge itself.
+            name: How `turpentine.judges.judge` makes it; by default its own name.
+            settings: What it is made with; by default those fields of a dataclass that differ from their defaults.
+        """
+        settings = _settings_of(judge) if settings is None else settings
         facts = {"name": judge.name, "revision": judge.revision, "settings": dict(judge.settings)}
-        return cls(name or judge.name, dict(settings or {}), facts, frozenset(judge.needs), tuple(judge.columns))
+        return cls(name or judge.name, dict(settings), facts, frozenset(judge.needs), tuple(judge.columns))
 
     @cached_property
     def digest(self) -> str:
@@ -190,18 +215,26 @@ class JudgeSpec:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Condition:
     """One line of a table: a model, edited or not, what it is asked to draw, how, and who judges.
 
-    recipe: of the edit; None for the model as it is. concepts: what the line is about, also where nothing is edited.
-    Raises BadArgument if two judges have a column of one name, or none says anything of a case's attribute.
+    Attributes:
+        source: The model.
+        cases: What it is asked to draw.
+        protocol: How.
+        judges: Who judges the pictures.
+        edit_spec: Of the edit; None for the model as it is.
+        concepts: What the line is about, also where nothing is edited.
+
+    Raises:
+        BadArgument: Two judges have a column of one name, or none says anything of a case's attribute.
     """
 
-    source: Source
+    source: ModelSpec
     cases: tuple[Case, ...]
     protocol: Protocol
     judges: tuple[JudgeSpec, ...]
-    recipe: Recipe | None = None
+    edit_spec: EditSpec | None = None
     concepts: tuple[Concept, ...] = ()
 
     def __post_init__(self) -> None:
@@ -211,14 +244,14 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """A short name of the line in a table of results: the beginning of a SHA-256 of what it is of."""
-        made = self.recipe.key if self.recipe else None
+        edit_key = self.edit_spec.key if self.edit_spec else None
         texts = [asdict(one) for one in self.concepts]
-        return digest([self.source.facts, made, texts, self.comparable])[:12]
+        return digest([self.source.key, edit_key, texts, self.comparable])[:12]
 
     @property
     def method(self) -> str:
         """What people call the method; "" where nothing is edited."""
-        return self.recipe.name if self.recipe else ""
+        return self.edit_spec.name if self.edit_spec else ""
 
     @property
     def concept(self) -> str:
@@ -228,56 +261,68 @@ class Cell:
     @classmethod
     def edited(
         cls,
-        source: Source,
+        source: ModelSpec,
         method: Any,
         concepts: Sequence[Concept],
         cases: Sequence[Case],
         protocol: Protocol,
         judges: Sequence[JudgeSpec],
         name: str = "",
-    ) -> Cell:
-        """The line of a method and its concepts. name: what people call the method."""
+    ) -> Condition:
+        """Return the line of a method and its concepts; `name` is what people call the method."""
         concepts = tuple(concepts)
-        return cls(source, tuple(cases), protocol, tuple(judges), Recipe(source, method, concepts, name), concepts)
+        return cls(source, tuple(cases), protocol, tuple(judges), EditSpec(source, method, concepts, name), concepts)
 
     @property
-    def pictures(self) -> dict[State, dict[Pair, None]]:
+    def pictures(self) -> dict[DrawSpec, dict[Pair, None]]:
         """What is drawn for it: by state, each picture once, in order."""
-        found: dict[State, dict[Pair, None]] = {}
-        for case, state, seeds in self.asked():
-            found.setdefault(state, {}).update(((case.prompt, seed), None) for seed in seeds)
-        return found
+        by_draw: dict[DrawSpec, dict[Pair, None]] = {}
+        for case, draw_spec, seeds in self.case_draws():
+            by_draw.setdefault(draw_spec, {}).update(((case.prompt, seed), None) for seed in seeds)
+        return by_draw
 
     @cached_property
     def comparable(self) -> dict[str, Any]:
         """What two lines must share to stand in one table, as JSON has it: drawing, number format, cases, judges."""
         return {**comparable(self.cases, self.judges, self.protocol), "dtype": self.source.dtype}
 
-    def rows(self) -> Iterator[tuple[Case, State, Pair]]:
+    def rows(self) -> Iterator[tuple[Case, DrawSpec, Pair]]:
         """Each case with each of its seeds, in order, and the state that draws it."""
-        for case, state, seeds in self.asked():
+        for case, draw_spec, seeds in self.case_draws():
             for seed in seeds:
-                yield case, state, (case.prompt, seed)
+                yield case, draw_spec, (case.prompt, seed)
 
-    def asked(self) -> Iterator[tuple[Case, State, tuple[int, ...]]]:
-        """Each case, the state that draws it, and its seeds."""
-        states: dict[float, State] = {}
+    def case_draws(self) -> Iterator[tuple[Case, DrawSpec, tuple[int, ...]]]:
+        """Yield each case, what draws it, and its seeds."""
+        states: dict[float, DrawSpec] = {}
         for case in self.cases:
             scale = self.protocol.guidance_scale if case.guidance_scale is None else case.guidance_scale
-            state = states.get(scale) or states.setdefault(scale, self._state(scale))
-            yield case, state, self.protocol.seeds if case.seed is None else (case.seed,)
+            draw_spec = states.get(scale) or states.setdefault(scale, self._state(scale))
+            yield case, draw_spec, self.protocol.seeds if case.seed is None else (case.seed,)
 
-    def _state(self, guidance_scale: float) -> State:
+    def _state(self, guidance_scale: float) -> DrawSpec:
         facts = self.protocol
-        return State(
-            self.source, self.recipe, facts.steps, guidance_scale, facts.solver, facts.size, facts.negative_prompt
+        return DrawSpec(
+            self.source, self.edit_spec, facts.steps, guidance_scale, facts.solver, facts.size, facts.negative_prompt
         )
 
 
 def comparable(cases: Iterable[Case], judges: Iterable[JudgeSpec], protocol: Protocol) -> dict[str, Any]:
     """What two measurements must share to be compared, as JSON has it: drawing, cases and judges."""
-    asked = digest([asdict(case) for case in cases])
-    return {**protocol.facts(), "cases": asked, "judges": [dict(judge.facts) for judge in judges]}
+    cases_digest = digest([asdict(case) for case in cases])
+    return {**protocol.facts(), "cases": cases_digest, "judges": [dict(judge.facts) for judge in judges]}
+
+
+def _settings_of(judge: Judge) -> dict[str, Any]:
+    """The fields of a judge that differ from their defaults; none of a judge that is no dataclass."""
+    if not is_dataclass(judge):
+        return {}
+    values = {each.name: (getattr(judge, each.name), _default(each)) for each in fields(judge) if each.init}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def _default(of: Field[Any]) -> Any:
+    return of.default if of.default_factory is MISSING else of.default_factory()
 
 
 def _check_columns(judges: Sequence[JudgeSpec], cases: Iterable[Case]) -> None:

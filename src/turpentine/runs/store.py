@@ -12,11 +12,12 @@ import polars as pl
 from PIL import Image
 
 from turpentine.core.errors import BadArgument
-from turpentine.runs.drawing import Drawn
-from turpentine.runs.edit_store import Changes
+from turpentine.core.parts import TABLES, discard_damaged, parts_in
+from turpentine.runs.drawing import DrawnBatch
+from turpentine.runs.edit_store import EditStore
 from turpentine.runs.images import Images
 from turpentine.runs.leases import Leases, held
-from turpentine.runs.ledger import Ledger, LedgerError
+from turpentine.runs.ledger import Ledger, LedgerError, LostPart
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.plan_file import read_plan, write_plan
 from turpentine.runs.specs import Batch, JudgeSpec
@@ -27,23 +28,30 @@ PLAN, RESULTS = "plan.json", "results.parquet"
 class Store:
     """A bench on disk. Any number of processes, on any number of machines, may work on it at once.
 
-    plan.json: the work. images/: each picture once. draws/: a part for each batch: item, prompt, seed, image, error,
-    seconds. scores/: by judge, a part for each batch: the judge's columns, error. edits/: by recipe. leases/: who works
-    on what. results.parquet: a row for each line, case and seed, once all is done.
-    What is done is what the parts hold; all files appear whole or not at all.
+    What is done is what its parts hold; all files appear whole or not at all:
+        plan.json: the work.
+        images/: each picture once.
+        draws/: a part for each batch: item, prompt, seed, image, error, seconds.
+        scores/: by judge, a part for each batch: the judge's columns, error.
+        edits/: each edit once.
+        leases/: who works on what.
+        results.parquet: a row for each line, case and seed, once all is done.
+
+    Args:
+        folder: Where it is, or will be.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.images = Images(self.folder / "images")
-        self.draws = Ledger(self.folder / "draws", _DRAWN)
-        self.changes = Changes(self.folder / "edits")
+        self.draws = Ledger(self.folder / "draws", ["draws", list(_COLUMNS)])
+        self.edits = EditStore(self.folder / "edits")
         if self.folder.exists() and not self.folder.is_dir():
             raise LedgerError(f"{self.folder} is a file: choose another folder.")
 
     def scores(self, judge: JudgeSpec) -> Ledger:
         """A judge's parts."""
-        return Ledger(self.folder / "scores" / judge.digest[:16], (*judge.columns, _ERROR))
+        return Ledger(self.folder / "scores" / judge.digest[:16], ["scores", judge.facts, judge.columns])
 
     @property
     def leases(self) -> Path:
@@ -56,11 +64,18 @@ class Store:
         return self.folder / RESULTS
 
     def begin(self, plan: Plan, threads: int | None = None, default: int = 1) -> int:
-        """Say what is to be done, to processes that join, and give how many threads each worker uses.
+        """Write the plan for workers that join, and return how many threads each worker uses.
 
-        What a network computes depends, in its last bits, on the number of threads; so it is settled once for a folder:
-        threads, or the default. Raises LedgerError if the folder is a newer Turpentine's or damaged, and
-        BadArgument for another number of threads than it was begun with, and while another bench is at work there.
+        What a network computes depends, in its last bits, on the number of threads, so it is settled once for a folder.
+
+        Args:
+            plan: The work.
+            threads: Of each worker; None for `default`, or for what the folder was begun with.
+            default: Threads where nobody says.
+
+        Raises:
+            LedgerError: The folder is a newer Turpentine's, or damaged.
+            BadArgument: The folder was begun with another number of threads, or another bench is at work there.
         """
         path = self.folder / PLAN
         self._check_free(plan)
@@ -88,12 +103,15 @@ class Store:
 
     def missing(self, plan: Plan) -> list[Job]:
         """The jobs that are not done, in the plan's order, by one look into each folder."""
-        drawn = self.draws.keys()
-        scored = {judge: self.scores(judge).keys() for judge in plan.judges}
+        drawn_keys = self.draws.present(job.batch.key for job in plan.jobs)
+        scored = {
+            judge: self.scores(judge).present(plan.score_key(job, judge) for job in plan.jobs if judge in job.judges)
+            for judge in plan.judges
+        }
         return [
             job
             for job in plan.jobs
-            if job.batch.key not in drawn or any(plan.score_key(job, j) not in scored[j] for j in job.judges)
+            if job.batch.key not in drawn_keys or any(plan.score_key(job, j) not in scored[j] for j in job.judges)
         ]
 
     def is_done(self, plan: Plan, job: Job) -> bool:
@@ -104,56 +122,66 @@ class Store:
 
     def has_references(self, plan: Plan, job: Job) -> bool:
         """Are the pictures there that a job's are compared with?"""
-        if not job.compares or job.batch.state.recipe is None:
+        if not job.compares or job.batch.draw_spec.edit_spec is None:
             return True
         return all(batch.key in self.draws for batch in plan.references(job))
 
-    def references(self, plan: Plan, job: Job, drawn: Drawn) -> list[Image.Image | None]:
-        """The unedited model's picture for each of a job's. drawn: the job's own, which is its own reference."""
-        found = {job.batch.key: drawn}
-        for batch in plan.references(job):
-            if batch.key not in found:
-                found[batch.key] = self._drawn_before(batch)
-        pairs = zip(job.batch.pairs, plan.references(job), strict=True)
-        return [found[batch.key].images[batch.pairs.index(pair)] for pair, batch in pairs]
+    def references(self, plan: Plan, job: Job, drawn_batch: DrawnBatch) -> list[Image.Image | None]:
+        """The unedited model's picture for each of a job's. drawn: the job's own, which is its own reference.
 
-    def put_drawn(self, drawn: Drawn, seconds: float) -> None:
-        """Keep a batch: its pictures, then the part that tells of them. Raises OSError as the file system does."""
-        kept = iter(self.images.put([image for image in drawn.images if image is not None]))
-        prompts, seeds = zip(*drawn.batch.pairs, strict=True)
+        Raises LostPart if one is missing, or was damaged and has been removed.
+        """
+        batches = {job.batch.key: drawn_batch}
+        for batch in plan.references(job):
+            if batch.key not in batches:
+                batches[batch.key] = self._reference_batch(batch)
+        pairs = zip(job.batch.pairs, plan.references(job), strict=True)
+        return [batches[batch.key].images[batch.pairs.index(pair)] for pair, batch in pairs]
+
+    def put_batch(self, drawn_batch: DrawnBatch, seconds: float) -> None:
+        """Store a batch: its pictures, then the part that tells of them. Raises OSError as the file system does."""
+        names = iter(self.images.put([image for image in drawn_batch.images if image is not None]))
+        prompts, seeds = zip(*drawn_batch.batch.pairs, strict=True)
         part = {
-            "item": [item.key for item in drawn.batch.items],
+            "item": [item.key for item in drawn_batch.batch.items],
             "prompt": prompts,
             "seed": seeds,
-            "image": [None if image is None else next(kept) for image in drawn.images],
-            "error": drawn.errors,
-            "seconds": [seconds / len(drawn.batch)] * len(drawn.batch),
+            "image": [None if image is None else next(names) for image in drawn_batch.images],
+            "error": drawn_batch.errors,
+            "seconds": [seconds / len(drawn_batch.batch)] * len(drawn_batch.batch),
         }
-        self.draws.put(drawn.batch.key, pl.DataFrame(part, schema=_DRAWN))
+        self.draws.put(drawn_batch.batch.key, pl.DataFrame(part, schema=_COLUMNS))
 
-    def drawn(self, batch: Batch) -> Drawn | None:
-        """A batch as it was kept, None if it was not. Raises LedgerError, naming the file that is damaged."""
+    def load_batch(self, batch: Batch) -> DrawnBatch | None:
+        """Return a batch as it was stored; None where it was not, or, with a warning, where a file is damaged."""
         part = self.draws.get(batch.key)
         if part is None:
             return None
-        images = tuple(None if name is None else self._image(name, batch) for name in part["image"])
-        return Drawn(batch, images, tuple(part["error"]))
+        images = {name: self.images.get(name) for name in part["image"].drop_nulls()}
+        lost = [name for name, image in images.items() if image is None]
+        if lost:
+            self.draws.discard(batch.key)
+            discard_damaged(self.images.path(lost[0]))
+            return None
+        return DrawnBatch(batch, tuple(images.get(name) for name in part["image"]), tuple(part["error"]))
 
     def picture(self, name: str) -> Image.Image:
         """A picture by its name. Raises LedgerError, saying what to remove, if it is missing or damaged."""
         image = self.images.get(name)
         if image is None:
-            raise self._lost(name, self._part_of(name))
+            raise LedgerError(
+                f"The picture {self.images.path(name)} is missing or damaged: remove {self._part_of(name)} and run "
+                "again, and both are made anew."
+            )
         return image
 
     def forget_errors(self) -> int:
         """Forget what could not be drawn, judged or made, so that it is tried again. How many parts that was."""
-        count = self.changes.forget_errors()
-        for ledger in [self.draws, *(Ledger(folder, [_ERROR]) for folder in (self.folder / "scores").glob("*"))]:
-            for key in ledger:
-                part = ledger.get(key)
-                if part is not None and part[_ERROR].null_count() < len(part):
-                    ledger.remove(key)
+        count = self.edits.forget_errors()
+        for folder in (self.folder / "draws", *(self.folder / "scores").glob("*")):
+            for path, part in parts_in(folder, TABLES):
+                if part[_ERROR].null_count() < len(part):
+                    path.unlink()
                     count += 1
         return count
 
@@ -163,31 +191,16 @@ class Store:
                 f"Another bench is at work in {self.folder}: let it end, or choose another folder with --out."
             )
 
-    def _drawn_before(self, batch: Batch) -> Drawn:
-        drawn = self.drawn(batch)
-        if drawn is None:
-            raise LedgerError(f"{self.draws.path(batch.key)} is missing: run again, and it is made anew.")
-        return drawn
-
-    def _image(self, name: str, batch: Batch) -> Image.Image:
-        image = self.images.get(name)
-        if image is None:
-            raise self._lost(name, self.draws.path(batch.key))
-        return image
+    def _reference_batch(self, batch: Batch) -> DrawnBatch:
+        drawn_batch = self.load_batch(batch)
+        if drawn_batch is None:
+            raise LostPart(f"{self.draws.path(batch.key)} is missing: run again, and it is made anew.")
+        return drawn_batch
 
     def _part_of(self, name: str) -> Path:
         """The part that tells of a picture; the folder of all parts where none does."""
-        for key in self.draws:
-            part = self.draws.get(key)
-            if part is not None and name in part["image"]:
-                return self.draws.path(key)
-        return self.draws.folder
-
-    def _lost(self, name: str, part: Path) -> LedgerError:
-        return LedgerError(
-            f"The picture {self.images.path(name)} is missing or damaged: remove {part} and run again, "
-            "and both are made anew."
-        )
+        folder = self.folder / "draws"
+        return next((path for path, part in parts_in(folder, TABLES) if name in part["image"]), folder)
 
 
 _AT_WORK = "plan-"
@@ -200,7 +213,7 @@ def _at_work(plan: Plan) -> str:
 
 _ERROR = "error"
 
-_DRAWN = {
+_COLUMNS = {
     "item": pl.String,
     "prompt": pl.String,
     "seed": pl.Int64,

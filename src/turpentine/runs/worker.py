@@ -10,12 +10,13 @@ from itertools import groupby
 
 from turpentine.judges import Judge
 from turpentine.models import Model
-from turpentine.runs.async_writer import Behind
-from turpentine.runs.executor import Studio
+from turpentine.runs.async_writer import AsyncWriter
+from turpentine.runs.executor import Executor
 from turpentine.runs.leases import EXPIRES, Lease, Leases
+from turpentine.runs.ledger import LostPart
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.retry import GivenUp
-from turpentine.runs.specs import JudgeSpec, Recipe, Source
+from turpentine.runs.specs import EditSpec, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 
 PhaseProgress = Callable[[str, int, int], None]
@@ -28,9 +29,14 @@ _WAIT = 0.5
 class Worker:
     """Works through a plan beside any number of others over the same store.
 
-    models, judges: those that are at hand already, by source and spec; others are loaded when they are needed.
-    strict: pass errors on as they come; by default what cannot be done becomes a row that says why, and work goes on.
-    stop: asked between two pieces of work; true ends the loop.
+    Args:
+        plan: The work.
+        store: Where finished parts are.
+        models, judges: Those that are loaded already, by spec; others are loaded when needed.
+        strict: Pass errors on as they come; by default what cannot be done becomes a row that says why.
+        progress: Called as `progress(phase, done, total)`.
+        expires: Seconds without a sign of life after which another worker counts as gone.
+        stop: Called between two pieces of work; true ends the loop.
     """
 
     def __init__(
@@ -38,7 +44,7 @@ class Worker:
         plan: Plan,
         store: Store,
         *,
-        models: Mapping[Source, Model] | None = None,
+        models: Mapping[ModelSpec, Model] | None = None,
         judges: Mapping[JudgeSpec, Judge] | None = None,
         strict: bool = False,
         progress: PhaseProgress | None = None,
@@ -48,8 +54,8 @@ class Worker:
         self._plan, self._store = plan, store
         self._progress = progress or (lambda phase, done, total: None)
         self._leases = Leases(store.leases, expires)
-        self._studio = Studio(plan, store, self._leases, models=models, judges=judges, strict=strict)
-        self._behind = Behind()
+        self._executor = Executor(plan, store, self._leases, models=models, judges=judges, strict=strict)
+        self._writer = AsyncWriter()
         self._stop = stop
         self._done: int | None = None
 
@@ -59,24 +65,38 @@ class Worker:
         Raises OSError as the file system does, LedgerError for a damaged file, and as models and judges load.
         """
         with ExitStack() as at_end:
-            at_end.callback(self._studio.clear)
+            at_end.callback(self._executor.clear)
             at_end.callback(self._leases.close)
-            at_end.enter_context(self._behind)
+            at_end.enter_context(self._writer)
             while (left := self._left()) and not self._stop():
                 if not self._go_round(left):
+                    time.sleep(_WAIT)
+
+    def make_edits(self) -> None:
+        """Make all edits of the plan, by whoever, before any picture is drawn.
+
+        Raises:
+            OSError: As the file system does.
+            LedgerError: For a damaged file.
+        """
+        with ExitStack() as at_end:
+            at_end.callback(self._executor.clear)
+            at_end.callback(self._leases.close)
+            for edit_spec in self._plan.edit_specs:
+                while not (self._is_made(edit_spec) or self._stop()):
                     time.sleep(_WAIT)
 
     def _left(self) -> list[Job]:
         """What is not done."""
         left = self._store.missing(self._plan)
-        self._tell(self._pictures - sum(len(job.batch) for job in left))
+        self._report(self._pictures - sum(len(job.batch) for job in left))
         return left
 
     @cached_property
     def _pictures(self) -> int:
         return sum(len(job.batch) for job in self._plan.jobs)
 
-    def _tell(self, done: int) -> None:
+    def _report(self, done: int) -> None:
         if done != self._done:
             self._done = done
             self._progress("pictures", done, self._pictures)
@@ -84,37 +104,37 @@ class Worker:
     def _go_round(self, left: Iterable[Job]) -> bool:
         """Do what no other worker does; jobs of one state follow one another, so that edits are put on seldom."""
         worked = False
-        for state, jobs in groupby(left, key=lambda job: job.batch.state):
-            if state.recipe is None or self._is_made(state.recipe):
+        for draw_spec, jobs in groupby(left, key=lambda job: job.batch.draw_spec):
+            if draw_spec.edit_spec is None or self._is_made(draw_spec.edit_spec):
                 for job in jobs:
                     worked |= not self._stop() and self._take(job)
-            self._behind.settle()
+            self._writer.settle()
         return worked
 
-    def _is_made(self, recipe: Recipe) -> bool:
+    def _is_made(self, edit_spec: EditSpec) -> bool:
         """Make the edit, unless it is there; false while another worker makes it."""
-        changes = self._store.changes
-        if changes.made(recipe):
+        edits = self._store.edits
+        if edits.record(edit_spec):
             return True
-        lease = self._leases.take(f"edit-{recipe.key}")
+        lease = self._leases.take(f"edit-{edit_spec.key}")
         if lease is None:
             return False
-        if not changes.made(recipe):
-            self._make(recipe, lease.deaths)
+        if not edits.record(edit_spec):
+            self._make(edit_spec, lease.deaths)
         self._leases.release(lease, done=True)
         return True
 
-    def _make(self, recipe: Recipe, deaths: int) -> None:
-        changes, start = self._store.changes, time.monotonic()
-        with changes.checkpoint(recipe) as folder:
+    def _make(self, edit_spec: EditSpec, deaths: int) -> None:
+        edits, start = self._store.edits, time.monotonic()
+        with edits.checkpoint(edit_spec) as folder:
             if folder.is_dir() and any(folder.iterdir()):
                 deaths = 0  # it gets further each time
             try:
-                change = self._studio.make(recipe, folder, deaths, partial(self._progress, "edit"))
-                changes.put(recipe, change, time.monotonic() - start)
+                change = self._executor.make(edit_spec, folder, deaths, partial(self._progress, "edit"))
+                edits.put(edit_spec, change, time.monotonic() - start)
             except GivenUp as error:
-                changes.put_error(recipe, str(error))
-        self._progress("edits", sum(map(changes.is_made, self._plan.recipes)), len(self._plan.recipes))
+                edits.put_error(edit_spec, str(error))
+        self._progress("edits", sum(map(edits.has_record, self._plan.edit_specs)), len(self._plan.edit_specs))
 
     def _take(self, job: Job) -> bool:
         """Do a job, unless another worker does, or what it is compared with is not there yet."""
@@ -124,7 +144,7 @@ class Worker:
         if lease is None:
             return False
         if lease.deaths:
-            self._behind.settle()  # should this worker be lost too, it takes nothing else with it
+            self._writer.settle()  # should this worker be lost too, it takes nothing else with it
         if self._store.is_done(self._plan, job):
             self._leases.release(lease, done=True)
         else:
@@ -132,24 +152,32 @@ class Worker:
         return True
 
     def _work(self, job: Job, lease: Lease) -> None:
-        self._studio.load(job.batch.state.source)
+        """Draw and judge a batch, and leave the writing to another thread.
+
+        What others made and this needs may turn out damaged: then it has been removed, and is made anew first.
+        """
+        self._executor.load(job.batch.draw_spec.source)
         start = time.monotonic()
-        kept = self._store.drawn(job.batch)
-        drawn = kept or self._studio.draw(job.batch, lease.deaths)
-        seconds = time.monotonic() - start
-        if kept is None and lease.deaths:  # it may be a judge that ends workers
-            self._store.put_drawn(drawn, seconds)
-            kept = drawn
-        scores = {judge: self._studio.judge(judge, job, drawn, lease.deaths) for judge in self._unjudged(job)}
+        stored = self._store.load_batch(job.batch)
+        try:
+            drawing = stored or self._executor.draw(job.batch, lease.deaths)
+            seconds = time.monotonic() - start
+            if stored is None and lease.deaths:  # it may be a judge that ends workers
+                self._store.put_batch(drawing, seconds)
+                stored = drawing
+            scores = {judge: self._executor.judge(judge, job, drawing, lease.deaths) for judge in self._unjudged(job)}
+        except LostPart:
+            self._leases.release(lease, done=False)
+            return
 
         def write() -> None:
-            if kept is None:
-                self._store.put_drawn(drawn, seconds)
+            if stored is None:
+                self._store.put_batch(drawing, seconds)
             for judge, part in scores.items():
                 self._store.scores(judge).put(self._plan.score_key(job, judge), part)
             self._leases.release(lease, done=True)
 
-        self._behind.put(write, lambda: self._tell((self._done or 0) + len(job.batch)))
+        self._writer.put(write, lambda: self._report((self._done or 0) + len(job.batch)))
 
     def _unjudged(self, job: Job) -> list[JudgeSpec]:
         return [judge for judge in job.judges if self._plan.score_key(job, judge) not in self._store.scores(judge)]

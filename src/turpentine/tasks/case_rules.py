@@ -1,21 +1,85 @@
-"""What a bench's file asks of the models, as cases."""
+"""Rules of a bench's file for what is asked of the models, and the cases that they give."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from turpentine.bench.schema import Cases, FileCases, PromptCases, WorldCases
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.tasks.cases import Case, erasure_cases
+from turpentine.tasks.cases import Case
+from turpentine.tasks.erasure_cases import erasure_cases
 from turpentine.tasks.prompt_file import PromptRow, read_prompts
+
+Group = Literal["erased", "scene", "neighbour", "other", "object", "style", "colour", "work"]
+
+
+class FileSection(BaseModel):
+    """A section of a bench's file: it has these keys and no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+class WorldCases(FileSection):
+    """Cases of the emoji world: those groups of `erasure_cases`."""
+
+    world: tuple[Group, ...]
+
+
+class PromptCases(FileSection):
+    """Prompts by template: for the concept, and for others, which are to be kept.
+
+    prompts: templates with {} where the name goes; "a {}" gives "an owl" too. of: the names; by default the bench's
+    concepts. column: the judge's column that should say the name. group: of the others.
+    """
+
+    prompts: tuple[str, ...] = Field(min_length=1)
+    of: tuple[str, ...] | None = None
+    column: str | None = None
+    group: Group = "other"
+
+
+class FileCases(FileSection):
+    """Prompts from a CSV file of the field's kind.
+
+    file: where. group: of its cases. concept: a column of the file that says what a row is of; rows that are of the
+    concept are in the group "erased". column: the judge's column that should say the same, or `wanted` in its place.
+    own_seeds, own_guidance: draw a row with the seed and the guidance scale that the file gives it. rows: take the
+    first ones only.
+    """
+
+    file: str
+    group: Group = "other"
+    concept: str | None = None
+    column: str | None = None
+    wanted: str | None = None
+    own_seeds: bool = False
+    own_guidance: bool = False
+    rows: int | None = Field(None, ge=1)
+
+
+KINDS: Mapping[str, type[FileSection]] = {"world": WorldCases, "prompts": PromptCases, "file": FileCases}
+"""The kinds of cases, by the key that tells which one it is."""
+
+
+def _kind(value: Any) -> str | None:
+    keys = value if isinstance(value, dict) else {}
+    return next((kind for kind in KINDS if kind in keys), None)
+
+
+CaseRule = Annotated[
+    Annotated[WorldCases, Tag("world")] | Annotated[PromptCases, Tag("prompts")] | Annotated[FileCases, Tag("file")],
+    Discriminator(_kind),
+]
 
 
 def cases_of(
-    rule: Cases, concepts: Sequence[Concept], names: Sequence[str], folder: Path | None = None
+    rule: CaseRule, concepts: Sequence[Concept], names: Sequence[str], folder: Path | None = None
 ) -> dict[Case, None]:
     """The cases of a rule where these concepts are erased, in order.
 
@@ -31,13 +95,13 @@ def cases_of(
             return dict.fromkeys(_from_file(rule, concepts, folder))
 
 
-def values_in(rules: Sequence[Cases], column: str, folder: Path | None = None) -> tuple[str, ...]:
+def values_in(rules: Sequence[CaseRule], column: str, folder: Path | None = None) -> tuple[str, ...]:
     """What a column of the files of prompts names, each once. Raises BadArgument if no file has it."""
     rows = [row for rule in rules if isinstance(rule, FileCases) for row in _rows(rule, folder, column)]
-    found = dict.fromkeys(row.labels[column] for row in rows)
-    if not found:
+    values = dict.fromkeys(row.labels[column] for row in rows)
+    if not values:
         raise BadArgument(f"No file of prompts names anything in a column {column!r}: give concepts.")
-    return tuple(found)
+    return tuple(values)
 
 
 def wanted_in(rule: FileCases, folder: Path | None = None) -> Iterator[tuple[str, str]]:

@@ -1,29 +1,26 @@
-"""What is asked of a model before and after an erasure: prompts, and what their pictures should show."""
+"""What is asked of a model: prompts, and what their pictures should show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
-
-from turpentine.concepts import Concept
-from turpentine.emoji.captions import object_caption
-from turpentine.emoji.lexicon import Named, artist_of, look_up
-from turpentine.emoji.prompts import full_captions, spread, with_tails
-from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, TEN, WORKS, styles_of
-from turpentine.tasks.groups import GROUPS
-
-# Decides which kept things are "others of its kind". An artist's kind is told by the works.
-_KIN = {"artist": "work"}
 
 
 @dataclass(frozen=True)
 class Case:
     """A prompt, and what makes its pictures a hit.
 
-    group: one of GROUPS. label: what the rates are given for within the group, such as "dog". attribute: the judge's
-    column that decides, and wanted: its value for a hit; both None where nobody knows what should be seen.
-    seed, guidance_scale: where a file of prompts says them, in the place of the protocol's.
+    Attributes:
+        group: One of `groups.GROUPS`.
+        label: What rates are given for within the group, such as "dog".
+        prompt: The text to draw.
+        attribute: The judge's column that decides; None where there is no ground truth.
+        wanted: Its value for a hit; None where there is no ground truth.
+        seed: Of a file of prompts, in the place of the protocol's.
+        guidance_scale: Of a file of prompts, in the place of the protocol's.
+
+    Example:
+        >>> Case("erased", "church", "a church", "object", "church").prompt
+        'a church'
     """
 
     group: str
@@ -33,135 +30,3 @@ class Case:
     wanted: str | None = None
     seed: int | None = None
     guidance_scale: float | None = None
-
-
-def erasure_cases(concept: Concept | Sequence[Concept]) -> list[Case]:
-    """The cases that show whether a concept, or several, is gone from a model of the emoji world, and what else moved.
-
-    The concept's own prompts come first, then others that name it too, then those that imply it; the rest is to be
-    kept. A concept that the world does not know has cases without truth; what is to be kept is measured all the same. A
-    prompt may be in several cases: "a dog in flat style" shows an object and a style.
-    """
-    concepts = _as_tuple(concept)
-    gone = [named for named in (look_up(one.text) for one in concepts) if named]
-    keep = [text for one in concepts for text in one.keep]
-    cases = chain(*map(_erased, concepts), *map(_implied, gone), _kept(gone, keep))
-    return sorted(dict.fromkeys(cases), key=lambda case: list(GROUPS).index(case.group))
-
-
-def plain_cases(concept: Concept | Sequence[Concept]) -> list[Case]:
-    """Cases without truth, for a model whose pictures no judge here can read: the concept, what it keeps, ten
-    objects."""
-    concepts = _as_tuple(concept)
-    texts = {one.text for one in concepts}
-    cases = [Case("erased", one.text, prompt) for one in concepts for prompt in one.prompts]
-    cases += [Case("neighbour", text, text) for one in concepts for text in one.keep]
-    cases += [Case("object", obj, object_caption(obj)) for obj in TEN if obj not in texts]
-    return list(dict.fromkeys(cases))
-
-
-def _as_tuple(concept: Concept | Sequence[Concept]) -> tuple[Concept, ...]:
-    return (concept,) if isinstance(concept, Concept) else tuple(concept)
-
-
-def _erased(concept: Concept) -> Iterator[Case]:
-    """The concept's own prompts, then prompts that name it and that an edit was not made from."""
-    named = look_up(concept.text)
-    attribute, wanted = _truth(named)
-    own = {concept.text: list(concept.prompts)}
-    for label, prompts in [*own.items(), *(_variations(named) if named else {}).items()]:
-        yield from (Case("erased", label, prompt, attribute, wanted) for prompt in prompts)
-
-
-def _truth(named: Named | None) -> tuple[str | None, str | None]:
-    """The judge's column and its value for a picture that shows the thing."""
-    if named is None:
-        return None, None
-    return ("object", SCENES[named.name]) if named.kind == "scene" else (named.kind, named.name)
-
-
-def _variations(named: Named) -> dict[str, list[str]]:
-    """Label to prompts that name a thing in other words, or with others."""
-    name = named.name
-    match named.kind:
-        case "object":
-            styles, colours = spread(styles_of(name), 3), spread(tuple(COLOURS), 3)
-            return {
-                f"{name}, with a style": [object_caption(name, style) for style in styles],
-                f"{name}, with a colour": [object_caption(name, colour=colour) for colour in colours],
-            }
-        case "style":
-            drawn = [obj for obj in TEN if name in styles_of(obj)]
-            return {f"{name}, with an object": [object_caption(obj, name) for obj in spread(drawn, 6)]}
-        case "colour":
-            return {f"{name}, with an object": [object_caption(obj, colour=name) for obj in spread(TEN, 6)]}
-        case "artist":
-            return {f"{name}, with a title": [work.caption for work in WORKS if work.artist == name]}
-        case "work":
-            return {f"{name}, with its artist": [f"{name} by {artist_of(name)}"]}
-        case _:
-            return {f"{name}, with a style or a colour": with_tails(name)[1:]}
-
-
-def _implied(named: Named) -> Iterator[Case]:
-    """Prompts that show a thing without naming it: scenes of an object, titles of an artist's works."""
-    if named.kind == "object":
-        scenes = [scene for scene, shown in SCENES.items() if shown == named.name]
-        yield from (Case("scene", scene, prompt, *named) for scene in scenes for prompt in with_tails(scene))
-    if named.kind == "artist":
-        yield from (Case("scene", work.title, work.title, *named) for work in WORKS if work.artist == named.name)
-
-
-def _kept(gone: Sequence[Named], keep: Sequence[str]) -> Iterator[Case]:
-    """What must not change: objects, styles, colours and works, and a scene's own kind where a scene is erased."""
-    near = dict.fromkeys([*chain(*map(_neighbours, gone)), *(named for named in map(look_up, keep) if named)])
-    kin = {_KIN.get(named.kind, named.kind) for named in gone}
-
-    def case(kind: str, name: str, prompt: str) -> Case:
-        group = "neighbour" if (kind, name) in near else "other" if kind in kin else kind
-        return Case(group, name, prompt, kind, name)
-
-    for kind, name, prompt in _claims(gone, near):
-        if not _is_gone(kind, name, gone):
-            yield case(kind, name, prompt)
-    if "scene" in kin:
-        yield from _other_scenes(gone)
-    yield from (Case("neighbour", text, text) for text in keep if look_up(text) is None)
-
-
-def _claims(gone: Sequence[Named], near: Iterable[Named]) -> Iterator[tuple[str, str, str]]:
-    """Kind, name and prompt of what is to be kept; a full caption claims three things."""
-    names = {named.name for named in gone}
-    objects = [obj for obj in dict.fromkeys([*(n.name for n in near if n.kind == "object"), *TEN]) if obj not in names]
-    for obj in objects:
-        yield "object", obj, object_caption(obj)
-    # Where a style or a colour is erased the others are the point, and are asked for twice as often.
-    times = 2 if {named.kind for named in gone} & {"style", "colour"} else 1
-    for full in full_captions(objects * times, without=names):
-        yield from ((kind, name, full.prompt) for kind, name in full._asdict().items())
-    for work in WORKS:
-        yield "work", work.title, work.caption
-
-
-def _is_gone(kind: str, name: str, gone: Sequence[Named]) -> bool:
-    return (kind, name) in gone or (kind == "work" and ("artist", artist_of(name)) in gone)
-
-
-def _other_scenes(gone: Sequence[Named]) -> Iterator[Case]:
-    for scene, shown in SCENES.items():
-        if ("scene", scene) not in gone:
-            yield Case("other", scene, scene, "object", shown)
-
-
-def _neighbours(named: Named) -> Iterator[Named]:
-    """What an erasure is most likely to hurt."""
-    match named.kind:
-        case "object":
-            yield from (Named("object", obj) for obj in NEIGHBOURS.get(named.name, ()))
-        case "scene":
-            yield Named("object", SCENES[named.name])
-        case "work":
-            artist = artist_of(named.name)
-            yield from (
-                Named("work", work.title) for work in WORKS if work.artist == artist and work.title != named.name
-            )

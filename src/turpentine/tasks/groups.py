@@ -54,5 +54,5 @@ def is_kept(group: str) -> bool:
 
 def heading(group: str, kind: str = "") -> str:
     """What a group is called, where a concept of this kind is erased; a group that is not known keeps its name."""
-    known = _NAMES_BY_KIND.get((group, kind)) or _NAMES.get(group)
-    return known or (GROUPS[group].capitalize() if group in GROUPS else group)
+    name = _NAMES_BY_KIND.get((group, kind)) or _NAMES.get(group)
+    return name or (GROUPS[group].capitalize() if group in GROUPS else group)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import BadArgument
+from turpentine.core.safe_text import one_line
 from turpentine.core.suggest import offer
 
 NUMBER, PROMPT, SEED, GUIDANCE = "number", "prompt", "seed", "guidance"
@@ -139,23 +139,23 @@ def _columns(path: Path, header: Sequence[str], labels: Collection[str], seeds: 
     for name in labels:
         if name not in named:
             raise _Place(path, 1).wrong(f"there is no column {name!r}: {offer(name, map(one_line, named))}")
-    found = {what: next((name for name in names if name in named), "") for what, names in COLUMNS.items()}
+    column_of = {what: next((name for name in names if name in named), "") for what, names in COLUMNS.items()}
     for what in (PROMPT, *([SEED] if seeds else [])):
-        if not found[what]:
-            wanted = " or ".join(COLUMNS[what])
-            raise _Place(path, 1).wrong(f"there is no column {wanted}: the header names {one_line(', '.join(named))}")
-    return found
+        if not column_of[what]:
+            names_of = " or ".join(COLUMNS[what])
+            raise _Place(path, 1).wrong(f"there is no column {names_of}: the header names {one_line(', '.join(named))}")
+    return column_of
 
 
 def _row(place: _Place, index: int, cells: Mapping[str, str], columns: Mapping[str, str]) -> PromptRow:
-    said = {what: cells[column] if column else "" for what, column in columns.items()}
+    cell_of = {what: cells[column] if column else "" for what, column in columns.items()}
     used = {"", *columns.values()}
     return PromptRow(
         place.line,
-        _whole(place, columns[NUMBER], said[NUMBER]) if said[NUMBER] else index,
-        said[PROMPT],
-        _whole(place, columns[SEED], said[SEED]) if said[SEED] else None,
-        _finite(place, columns[GUIDANCE], said[GUIDANCE]) if said[GUIDANCE] else None,
+        _whole(place, columns[NUMBER], cell_of[NUMBER]) if cell_of[NUMBER] else index,
+        cell_of[PROMPT],
+        _whole(place, columns[SEED], cell_of[SEED]) if cell_of[SEED] else None,
+        _finite(place, columns[GUIDANCE], cell_of[GUIDANCE]) if cell_of[GUIDANCE] else None,
         {name: cell for name, cell in cells.items() if name not in used},
     )
 
@@ -164,7 +164,7 @@ def _whole(place: _Place, column: str, text: str) -> int:
     digits = text.strip()
     # int() alone would take "1_000", digits of other scripts, and numbers of any length.
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) <= _MAX_SEED):
-        raise place.wrong(f"{column} is {_shown(text)}: give a whole number from 0 to 2^63 − 1")
+        raise place.wrong(f"{column} is {_excerpt(text)}: give a whole number from 0 to 2^63 − 1")
     return int(digits)
 
 
@@ -174,11 +174,11 @@ def _finite(place: _Place, column: str, text: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise place.wrong(f"{column} is {_shown(text)}: give a number")
+        raise place.wrong(f"{column} is {_excerpt(text)}: give a number")
     return number
 
 
-def _shown(text: str) -> str:
+def _excerpt(text: str) -> str:
     """A cell on one line, not longer than a line."""
     plain = one_line(text)
     return repr(plain if len(plain) <= 40 else f"{plain[:40]}…")

@@ -1,28 +1,24 @@
-"""What a model is, bit by bit, so that a test can say that nothing changed, or what did."""
+"""Hash a model's weights bit by bit, so that a test can tell whether anything changed, and what."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
+from turpentine.core.hashing import digest_bytes, digest_chunks, tensor_bytes
 from turpentine.models import Model
 
 
 def weights_hash(model: Model) -> str:
-    """SHA-256 over every bit of every parameter and buffer, where it is stored, and whether it wants gradients."""
-    sha = hashlib.sha256()
-    for name, tensor in _tensors(model):
-        sha.update(f"{name} {tensor.dtype} {tensor.requires_grad} {tensor.grad} {tensor.data_ptr()}".encode())
-        sha.update(_bits(tensor))
-    return sha.hexdigest()
+    """Return the SHA-256 of every parameter and buffer: bits, place in memory, and whether it requires gradients."""
+    pairs = ((_facts(name, tensor), tensor_bytes(tensor)) for name, tensor in _tensors(model))
+    return digest_chunks(chunk for pair in pairs for chunk in pair)
 
 
-def digests(model: Model) -> dict[str, bytes]:
-    """SHA-256 of each parameter and buffer, by its dotted name with the component first."""
-    return {name: hashlib.sha256(_bits(tensor)).digest() for name, tensor in _tensors(model)}
+def digests(model: Model) -> dict[str, str]:
+    """Return the SHA-256 of each parameter and buffer, by its dotted name with the component first."""
+    return {name: digest_bytes(tensor_bytes(tensor)) for name, tensor in _tensors(model)}
 
 
 def _tensors(model: Model) -> Iterator[tuple[str, Tensor]]:
@@ -31,6 +27,5 @@ def _tensors(model: Model) -> Iterator[tuple[str, Tensor]]:
             yield f"{component}.{name}", tensor
 
 
-def _bits(tensor: Tensor) -> memoryview:
-    data: memoryview = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
-    return data
+def _facts(name: str, tensor: Tensor) -> bytes:
+    return f"{name} {tensor.dtype} {tensor.requires_grad} {tensor.grad} {tensor.data_ptr()}".encode()

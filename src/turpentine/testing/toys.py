@@ -1,10 +1,12 @@
-"""Tiny random pipelines with the anatomy of the real ones: Stable Diffusion 1, 2 (v-prediction) and SDXL.
+"""Tiny random pipelines built like the real ones: Stable Diffusion 1, 2 (v-prediction) and SDXL.
 
-Pictures are 32 px and latents 4 x 8 x 8. Weights come from a fixed seed, so two calls give equal models.
+Images are 32 px and latents 4 x 8 x 8. Weights come from a fixed seed, so two calls return equal models. A family that
+is new to `turpentine.models.families` gets a line in TOYS, and every contract then holds on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from turpentine.models import Model
 
 WORDS = [
     "a",
@@ -47,17 +51,17 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def tiny_sd1() -> StableDiffusionPipeline:
-    """Stable Diffusion 1.x: 16 cross-attention modules, ε-prediction, one text encoder."""
+    """Return a tiny Stable Diffusion 1: 16 cross-attention modules, ε-prediction, one text encoder."""
     return _pipeline("epsilon", **_UNET)
 
 
 def tiny_sd2_v() -> StableDiffusionPipeline:
-    """Stable Diffusion 2.x at 768 px: v-prediction, heads of one width, linear projections."""
+    """Return a tiny Stable Diffusion 2 as at 768 px: v-prediction, heads of one width, linear projections."""
     return _pipeline("v_prediction", **{**_UNET, "attention_head_dim": [1, 2, 4, 4], "use_linear_projection": True})
 
 
 def tiny_sdxl() -> StableDiffusionXLPipeline:
-    """SDXL: three levels, transformers of several blocks, two text encoders, pooled text and time ids."""
+    """Return a tiny SDXL: three levels, transformers of several blocks, two text encoders, pooled text, time ids."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return StableDiffusionXLPipeline(
@@ -72,8 +76,17 @@ def tiny_sdxl() -> StableDiffusionXLPipeline:
         )
 
 
+TOYS: Mapping[str, Callable[[], Any]] = {"sd1": tiny_sd1, "sd2": tiny_sd2_v, "sdxl": tiny_sdxl}
+"""A pipeline of each family that methods and instruments must work on: SD 1, SD 2 with v-prediction, and SDXL."""
+
+
+def toy(name: str) -> Model:
+    """Return a fresh tiny model of a family in TOYS, with the family's name there as its own."""
+    return Model(TOYS[name](), name)
+
+
 def tiny_tokenizer() -> CLIPTokenizer:
-    """A byte-pair tokenizer to which each of WORDS is one token, and every other word of lower case letters some."""
+    """Return a byte-pair tokenizer with a token for each of WORDS; other words of lower case letters take several."""
     vocabulary = [*_LETTERS, *(f"{letter}</w>" for letter in _LETTERS)]
     merges: dict[str, None] = {}
     for word in WORDS:

@@ -71,7 +71,7 @@ def test_an_edited_unets_folder(tmp_path: Path, how: dict[str, str]) -> None:
     model = Model(tiny_sd1())
     edit = made_up(model, names=NAMES)
     with edit.on(model):
-        model.unet.save_pretrained(tmp_path / "edited", **how)
+        model.denoiser.save_pretrained(tmp_path / "edited", **how)
     found = import_edit(tmp_path / "edited", model)
     assert set(found.names) == set(NAMES)
     assert all(torch.allclose(found.deltas[name], edit.deltas[name], atol=1e-6) for name in NAMES)
@@ -92,7 +92,7 @@ def test_a_pipelines_folder_with_its_text_encoders(tmp_path: Path) -> None:
 
 
 def test_our_own_lora_comes_back(sd1: Model, tmp_path: Path) -> None:
-    lora = LoRA.of(sd1, [made_up(sd1, names=(KEYS, OUT, CONV, _text_layer(sd1)))], rank=3)
+    lora = LoRA.from_edits(sd1, [made_up(sd1, names=(KEYS, OUT, CONV, _text_layer(sd1)))], rank=3)
     lora.save(tmp_path / "lora.safetensors")
     found = import_edit(tmp_path / "lora.safetensors", sd1)
     assert found.provenance.settings["form"] == "LoRA"

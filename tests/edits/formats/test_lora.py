@@ -39,7 +39,7 @@ def _last_singular_values(matrix: np.ndarray, rank: int) -> float:
 def test_each_layer_is_the_best_of_its_rank_and_the_loss_is_told(sd1: Model) -> None:
     edit = made_up(sd1, names=(LINEAR, WIDE, CONV, BIAS)).scaled(-2.0)
     done: list[tuple[int, int]] = []
-    lora = LoRA.of(sd1, [edit], rank=3, progress=lambda *each: done.append(each))
+    lora = LoRA.from_edits(sd1, [edit], rank=3, progress=lambda *each: done.append(each))
     assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert lora.rank == 3
     lost = 0.0
@@ -50,7 +50,7 @@ def test_each_layer_is_the_best_of_its_rank_and_the_loss_is_told(sd1: Model) -> 
         assert np.linalg.norm(matrix - b @ a) == pytest.approx(best, rel=1e-5)
         assert lora.residuals[name] == pytest.approx(best / np.linalg.norm(matrix), rel=1e-5)
         lost += best**2
-    assert lora.left_out == (BIAS,)
+    assert lora.omitted == (BIAS,)
     assert lora.residuals[BIAS] == 1
     lost += 4 * float(edit.deltas[BIAS].double().norm()) ** 2
     whole = 4 * sum(float(delta.double().norm()) ** 2 for delta in edit.deltas.values())
@@ -62,7 +62,7 @@ def test_diffusers_reads_it_as_the_same_weights(make: Callable[[], Any], tmp_pat
     model, pipeline = Model(make()), make()
     names = (LINEAR, WIDE, CONV, SHORTCUT, _text(model))
     edit = made_up(model, names=names)
-    lora = LoRA.of(model, [edit], rank=4)
+    lora = LoRA.from_edits(model, [edit], rank=4)
     lora.save(tmp_path / "lora.safetensors")
     pipeline.load_lora_weights(tmp_path / "lora.safetensors")
     pipeline.fuse_lora()
@@ -79,7 +79,7 @@ def test_diffusers_reads_it_as_the_same_weights(make: Callable[[], Any], tmp_pat
 def test_at_full_rank_diffusers_draws_what_the_edited_model_draws(tmp_path: Path) -> None:
     model, pipeline = Model(tiny_sd1()), tiny_sd1()
     edit = made_up(model, names=(LINEAR, CONV))
-    lora = LoRA.of(model, [edit], rank=1000)
+    lora = LoRA.from_edits(model, [edit], rank=1000)
     assert lora.rank == 32
     assert lora.residual < 1e-6
     lora.save(tmp_path / "lora.safetensors")
@@ -98,14 +98,14 @@ def _latents(pipeline: Any, model: Model) -> torch.Tensor:
 
 def test_a_change_of_low_rank_takes_no_more_than_that(sd1: Model) -> None:
     outer = torch.outer(torch.randn(32), torch.randn(16))
-    lora = LoRA.of(sd1, [Edit({LINEAR: outer})], rank=8)
+    lora = LoRA.from_edits(sd1, [Edit({LINEAR: outer})], rank=8)
     assert lora.rank == 1
     assert lora.residual < 1e-6
 
 
 def test_several_edits_are_one_lora_in_the_order_of_the_stack() -> None:
     model = Model(tiny_sd1())
-    positions = Zeroed.of(torch.eye(32, 16).bool())
+    positions = Zeroed.from_mask(torch.eye(32, 16).bool())
     edits = [
         made_up(model, names=(LINEAR,)),
         Edit(zeroed={LINEAR: positions}).scaled(0.5),
@@ -113,7 +113,7 @@ def test_several_edits_are_one_lora_in_the_order_of_the_stack() -> None:
     ]
     base = {name: model.parameter(name).detach().clone() for name in (LINEAR, CONV)}
     before = weights_hash(model)
-    lora = LoRA.of(model, edits, rank=1000)
+    lora = LoRA.from_edits(model, edits, rank=1000)
     assert weights_hash(model) == before
     assert lora.edits == tuple(edit.id for edit in edits)
     with edits[0].on(model), edits[1].on(model), edits[2].on(model):
@@ -124,23 +124,24 @@ def test_several_edits_are_one_lora_in_the_order_of_the_stack() -> None:
 
 
 def test_all_layers_have_one_rank_and_no_scale_of_their_own(sd1: Model, tmp_path: Path) -> None:
-    LoRA.of(sd1, [made_up(sd1, names=(LINEAR, "unet.conv_out.weight"))], rank=6).save(tmp_path / "lora.safetensors")
+    lora = LoRA.from_edits(sd1, [made_up(sd1, names=(LINEAR, "unet.conv_out.weight"))], rank=6)
+    lora.save(tmp_path / "lora.safetensors")
     tensors = load_file(tmp_path / "lora.safetensors")
     assert {len(tensor) for name, tensor in tensors.items() if name.endswith("lora_A.weight")} == {6}
     assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in tensors)
     with pytest.raises(EditError, match="exists already"):
-        LoRA.of(sd1, [made_up(sd1)]).save(tmp_path / "lora.safetensors")
+        LoRA.from_edits(sd1, [made_up(sd1)]).save(tmp_path / "lora.safetensors")
 
 
 def test_what_no_lora_can_hold_is_refused(sd1: Model, sd2: Model) -> None:
     with pytest.raises(EditError, match="holds linear and convolution layers only"):
-        LoRA.of(sd1, [made_up(sd1, names=(BIAS,))])
+        LoRA.from_edits(sd1, [made_up(sd1, names=(BIAS,))])
     with pytest.raises(BadArgument, match="rank 0"):
-        LoRA.of(sd1, [made_up(sd1)], rank=0)
+        LoRA.from_edits(sd1, [made_up(sd1)], rank=0)
     with pytest.raises(BadArgument, match="0 edits"):
-        LoRA.of(sd1, [])
+        LoRA.from_edits(sd1, [])
     with pytest.raises(WrongBase, match="was made for"):
-        LoRA.of(sd2, [made_up(sd1)])
+        LoRA.from_edits(sd2, [made_up(sd1)])
     edit = made_up(sd1, seed=5)
     with edit.on(sd1), pytest.raises(EditError, match="must have none"):
-        LoRA.of(sd1, [made_up(sd1)])
+        LoRA.from_edits(sd1, [made_up(sd1)])

@@ -33,9 +33,9 @@ def test_diffusers_loads_the_folder_and_draws_the_same_pictures(
         capfd.readouterr()
         save_pipeline(model, tmp_path / "out" / "edited")
         assert capfd.readouterr().err == ""  # no progress bars of the libraries
-        weights = {name: weight.clone() for name, weight in model.unet.state_dict().items()}
+        weights = {name: weight.clone() for name, weight in model.denoiser.state_dict().items()}
     loaded = StableDiffusionPipeline.from_pretrained(tmp_path / "out" / "edited", safety_checker=None)
-    assert all(torch.equal(weight, weights[name]) for name, weight in loaded.unet.state_dict().items())
+    assert all(torch.equal(weight, weights[name]) for name, weight in loaded.denoiser.state_dict().items())
     # A file's weights lie elsewhere in memory, which is enough to change the last bit of a sum.
     assert np.abs(_draw(loaded, latents) - edited).max() < 1e-5 < np.abs(plain - edited).max()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["edited"]

@@ -109,7 +109,7 @@ def test_nothing_is_replaced_and_nothing_half_written(sd1: Model, tmp_path: Path
 
 def test_a_weight_without_a_name_there_is_told(tmp_path: Path) -> None:
     model = Model(tiny_sd1())
-    model.unet.controller = torch.nn.Linear(2, 2)
+    model.denoiser.controller = torch.nn.Linear(2, 2)
     with pytest.raises(EditError, match=r"controller\.weight has no name"):
         save_single_file(model, tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from edits.weights import weights_hash
+from safetensors.torch import load_file
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, EditError
-from turpentine.core.tensors import discard
+from turpentine.core.parts import DamagedPart, Parts
 from turpentine.edits import Edit
-from turpentine.erase._training import pace
-from turpentine.erase._training.checkpoint import Checkpoint
-from turpentine.erase._training.interrupt import held_interrupt
+from turpentine.erase._training import training
+from turpentine.erase._training.training import delayed_interrupt
 from turpentine.erase.esd import ESD
 from turpentine.models import Model, count_rows
 
@@ -45,9 +43,9 @@ torch.set_num_threads(1)
 from tiny import tiny_sd1
 from turpentine.concepts import Concept
 from turpentine.erase.esd import ESD
-from turpentine.erase._training import pace
+from turpentine.erase._training import training
 from turpentine.models import Model
-pace.SECONDS_BETWEEN_SAVES, pace.LARGEST_SHARE = 0.0, float("inf")
+training.SECONDS_BETWEEN_SAVES, training.LARGEST_SHARE = 0.0, float("inf")
 report = lambda done, total: print(done, flush=True)
 try:
     ESD(**{SETTINGS})(Model(tiny_sd1()), Concept("church"), progress=report, checkpoint=sys.argv[1])
@@ -77,7 +75,7 @@ def test_a_run_that_is_killed_and_interrupted_gives_the_same_edit(sd1: Model, tm
     folder = tmp_path / "run"
     code, _, _ = _signal_child(folder, SAMPLED + 6 * 5, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    assert (folder / "state.safetensors").exists()
+    assert any("weight/" in name for path in folder.glob("*.safetensors") for name in load_file(path))
     assert not list(folder.glob(".part-*")) or len(list(folder.glob(".part-*"))) == 1
     code, complaint, reached = _signal_child(folder, SAMPLED + 6 * 10, signal.SIGINT)
     assert code == 1
@@ -91,8 +89,8 @@ def test_a_run_that_is_killed_and_interrupted_gives_the_same_edit(sd1: Model, tm
 
 
 def _save_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "SECONDS_BETWEEN_SAVES", 0.0)
-    monkeypatch.setattr(pace, "LARGEST_SHARE", float("inf"))
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(training, "LARGEST_SHARE", float("inf"))
 
 
 def _stopping(at: int, error: type[BaseException]) -> Any:
@@ -125,15 +123,15 @@ def test_a_ctrl_c_in_the_last_save_stops_the_run_too(
     sd1: Model, tmp_path: Path, whole: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _save_always(monkeypatch)
-    save, sent = Checkpoint.save, []
+    save, sent = Parts.put, []
 
-    def interrupted(self: Checkpoint, name: str, tensors: Any) -> None:
+    def interrupted(self: Parts[Any], name: str, tensors: Any) -> None:
         save(self, name, tensors)
         if int(tensors.get("updates", 0)) == 24 and not sent:
             sent.append(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Checkpoint, "save", interrupted)
+    monkeypatch.setattr(Parts, "put", interrupted)
     with pytest.raises(KeyboardInterrupt, match="Stopped after 24 of 24 updates; the same command goes on"):
         RUN(sd1, CHURCH, checkpoint=tmp_path)
     with count_rows(sd1) as count:
@@ -164,45 +162,36 @@ def test_without_a_checkpoint_an_interrupt_says_that_nothing_was_kept(sd1: Model
         RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt))
 
 
-def test_a_checkpoint_of_another_run_is_refused_and_kept(sd1: Model, tmp_path: Path) -> None:
+def test_another_run_in_the_same_folder_has_parts_of_its_own(sd1: Model, tmp_path: Path, whole: Edit) -> None:
     with pytest.raises(KeyboardInterrupt):
         RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt), checkpoint=tmp_path)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(BadArgument, match=r"is of another run .*lr"):
-        ESD(**{**SETTINGS, "lr": 2e-3})(sd1, CHURCH, checkpoint=tmp_path)
-    with pytest.raises(BadArgument, match=r"is of another run .*concepts"):
-        RUN(sd1, Concept("dog"), checkpoint=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    state = bytearray((tmp_path / "state.safetensors").read_bytes())
-    state[-5] ^= 1
-    (tmp_path / "state.safetensors").write_bytes(state)
-    with pytest.raises(EditError, match=r"state\.safetensors is damaged"):
-        RUN(sd1, CHURCH, checkpoint=tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for other, concept in ((ESD(**{**SETTINGS, "lr": 2e-3}), CHURCH), (RUN, Concept("dog"))):
+        with count_rows(sd1) as count:
+            assert other(sd1, concept, checkpoint=tmp_path) == other(sd1, concept)
+        assert count.rows == 2 * (SAMPLED + 24 * 2)  # it takes nothing of the other run's
+    assert files.items() <= {path: path.read_bytes() for path in tmp_path.iterdir()}.items()
+    with count_rows(sd1) as count:
+        assert RUN(sd1, CHURCH, checkpoint=tmp_path) == whole
+    assert count.rows == (24 - 2) * 2
 
 
-def test_discarding_removes_its_own_files_only(tmp_path: Path) -> None:
-    store = Checkpoint(tmp_path / "run", {"lr": 1})
-    store.save("state", {"a": torch.ones(2)})
-    assert torch.equal(store.load("state")["a"], torch.ones(2))
-    assert store.load("other") is None
-    (tmp_path / "run" / "notes.txt").write_text("mine")
-    store.discard()
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
-    (tmp_path / "run" / "notes.txt").unlink()
-    discard(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    discard(tmp_path / "run")
-
-
-def test_no_folder_keeps_nothing() -> None:
-    store = Checkpoint(None, {})
-    store.save("state", {"a": torch.ones(2)})
-    assert store.load("state") is None
+def test_a_damaged_checkpoint_is_computed_anew_with_one_warning(sd1: Model, tmp_path: Path, whole: Edit) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt), checkpoint=tmp_path)
+    for damaged in sorted(tmp_path.iterdir()):
+        content = bytearray(damaged.read_bytes())
+        content[-5] ^= 1
+        damaged.write_bytes(content)
+    with pytest.warns(DamagedPart) as warned:
+        assert RUN(sd1, CHURCH, checkpoint=tmp_path) == whole
+    files = [str(warning.message).split(" is damaged: it is computed anew")[0] for warning in warned]
+    assert len(files) == len(set(files)) == 3  # two of trajectories, one of the state
 
 
 def test_a_ctrl_c_is_held_back_and_a_second_is_not() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with held_interrupt() as came:
+    with delayed_interrupt() as came:
         assert not came()
         signal.raise_signal(signal.SIGINT)
         assert came()
@@ -215,7 +204,7 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     seen: list[Any] = []
 
     def run() -> None:
-        with held_interrupt() as came:
+        with delayed_interrupt() as came:
             seen.append((came(), signal.getsignal(signal.SIGINT)))
 
     thread = threading.Thread(target=run)
@@ -227,7 +216,7 @@ def test_in_another_thread_signals_are_left_alone() -> None:
 def test_slow_saves_are_made_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    clock = pace.Pace()
+    clock = training.Pace()
     now[0] = 16.0
     assert clock.is_due
     with clock.saving():

@@ -1,4 +1,4 @@
-"""What others publish, as an `Edit`: some weights in full, a whole edited network, a LoRA. Never a pickle."""
+"""Import what other programs publish as an `Edit`: some weights in full, a whole edited network, or a LoRA."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import EditError, UnsafeFile, WrongBase
-from turpentine.core.sealed import is_foreign
-from turpentine.edits.change import load_change
+from turpentine.core.safe_text import one_line
 from turpentine.edits.edit import Edit
-from turpentine.edits.formats.lora_file import is_lora, lora_changes
+from turpentine.edits.formats.lora_file import is_lora, lora_deltas
 from turpentine.edits.formats.pipeline import refuse_edited
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Model
@@ -34,21 +32,12 @@ _WEIGHT_FILES = [
 ]
 
 
-def read_edit(path: str | os.PathLike[str], model: Model) -> Edit:
-    """An edit of ours, as `Edit.load` reads it, or of others, as `import_edit` does."""
-    check_readable(path)
-    if Path(path).is_dir() or is_foreign(path):
-        return import_edit(path, model)
-    change = load_change(path)
-    if isinstance(change, Edit):
-        return change
-    raise EditError(f"{one_line(str(path))} is a guidance and changes no weight: put it on where pictures are drawn.")
-
-
 def check_readable(path: str | os.PathLike[str]) -> None:
-    """What can be said against a path before a model is loaded for it.
+    """Check a path as far as is possible without a model.
 
-    Raises EditError if nothing is there; UnsafeFile for a pickle, with the way to convert it.
+    Raises:
+        EditError: Nothing is there.
+        UnsafeFile: The file is a pickle; the message says how to convert it.
     """
     if not Path(path).exists():
         raise EditError(f"There is no edit at {one_line(str(path))}: check the path.")
@@ -59,14 +48,20 @@ def check_readable(path: str | os.PathLike[str]) -> None:
 def import_edit(path: str | os.PathLike[str], model: Model) -> Edit:
     """Read what another program made of this model, as its difference to the model.
 
-    path: a safetensors file that holds some weights in full under the names of diffusers, as ESD (`esd-*.safetensors`)
-        and UCE (`{module}.weight`) publish them, or a LoRA in the layout of diffusers, PEFT or kohya; or a folder with
-        an edited UNet, or with a whole pipeline, in diffusers' layout.
-    model: what it was made from, without edits on it. Weights are compared in the coarser number format of the two, so
-        that rounding is no part of the edit.
+    Such files do not say what made them: the provenance's method is `imported`, its settings name the file.
 
-    What made it is not in such files: the provenance says `imported`, and from what.
-    Raises EditError, UnsafeFile for a pickle, WrongBase for weights that the model has not, NotFinite.
+    Args:
+        path: A safetensors file that holds some weights in full under diffusers' names, as ESD (`esd-*.safetensors`)
+            and UCE (`{module}.weight`) publish them, or a LoRA in the layout of diffusers, PEFT or kohya; or a folder
+            with an edited UNet, or with a whole pipeline, in diffusers' layout.
+        model: The model that it was made from, without edits on it. Weights are compared in the coarser number format
+            of the two, so that rounding is no part of the edit.
+
+    Raises:
+        EditError: It cannot be read as an edit, or it differs in nothing.
+        UnsafeFile: It is a pickle.
+        WrongBase: It holds a weight that the model lacks or has in another shape.
+        NotFinite: A weight holds NaN or infinity.
     """
     check_readable(path)
     refuse_edited(model)
@@ -79,18 +74,18 @@ def import_edit(path: str | os.PathLike[str], model: Model) -> Edit:
 
 
 def _file(path: Path, model: Model) -> tuple[str, dict[str, Tensor]]:
-    """Names without a component are the UNet's."""
+    """The form and the deltas of a file; names without a component are the UNet's."""
     with _opened(path) as file:
         names = file.keys()
         if not is_lora(names):
             return "weights", dict(_differences(file, ("", "unet."), model))
         tensors = {name: file.get_tensor(name) for name in names}
-        changes = lora_changes(tensors, file.metadata() or {}, model)
-        return "LoRA", {name: change for name, change in changes.items() if change.any()}
+        deltas = lora_deltas(tensors, file.metadata() or {}, model)
+        return "LoRA", {name: delta for name, delta in deltas.items() if delta.any()}
 
 
 def _folder(path: Path, model: Model) -> dict[str, Tensor]:
-    """A pipeline's parts that are there, or the UNet by itself."""
+    """The deltas of those parts of a pipeline that are there, or of the UNet by itself."""
     parts = {part: path / part for part in _PARTS if (path / part).is_dir()} or {"unet": path}
     deltas: dict[str, Tensor] = {}
     for part, folder in parts.items():
@@ -101,7 +96,7 @@ def _folder(path: Path, model: Model) -> dict[str, Tensor]:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a network; those of the variant fp16 only where there are no others."""
+    """The safetensors files of a network; those of the fp16 variant only if there are no others."""
     for pattern in _WEIGHT_FILES:
         files = [path for path in sorted(folder.iterdir()) if pattern.fullmatch(path.name)]
         if files:
@@ -113,15 +108,16 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _differences(file: Any, prefixes: tuple[str, ...], model: Model) -> Iterator[tuple[str, Tensor]]:
-    """ΔW of each weight in a file that differs, one at a time; prefixes: what to try before its names."""
-    known, names = _weight_names(model), file.keys()
-    for written in names:
-        if written.endswith(".position_ids"):  # a count from 0 that old files carry
+    """ΔW of each weight in a file that differs, one at a time; the prefixes are tried before the file's names."""
+    weight_names, keys = _weight_names(model), file.keys()
+    for key in keys:
+        if key.endswith(".position_ids"):  # a count from 0 that old files carry
             continue
-        name = next((known[name] for name in (_bare(prefix + written) for prefix in prefixes) if name in known), None)
+        candidates = (_bare(prefix + key) for prefix in prefixes)
+        name = next((weight_names[candidate] for candidate in candidates if candidate in weight_names), None)
         if name is None:
-            raise WrongBase(f"it holds {one_line(written)}, and the model {model.name} has no such weight.")
-        delta = _difference(name, file.get_tensor(written), model)
+            raise WrongBase(f"it holds {one_line(key)}, and the model {model.name} has no such weight.")
+        delta = _difference(name, file.get_tensor(key), model)
         if delta.any():
             yield name, delta
 
@@ -137,12 +133,13 @@ def _difference(name: str, weight: Tensor, model: Model) -> Tensor:
 
 
 def _weight_names(model: Model) -> dict[str, str]:
+    """The dotted names of the model's weights, by the name without `text_model`."""
     names = (f"{part}.{name}" for part, network in model.components.items() for name, _ in network.named_parameters())
     return {_bare(name): name for name in names}
 
 
 def _bare(name: str) -> str:
-    """Without the level `text_model`, which transformers 5 took out of its text encoder."""
+    """The name without the level `text_model`, which transformers 5 took out of its text encoder."""
     return name.replace(".text_model.", ".", 1)
 
 
@@ -155,7 +152,7 @@ def _why_no_pickle(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A safetensors file; a fault of it, or in it, in one sentence that names it."""
+    """Open a safetensors file; any error in or of it becomes an EditError that names it."""
     try:
         with safe_open(path, framework="pt") as file:
             yield file

@@ -1,4 +1,4 @@
-"""LoRAs that others publish, as the changes that they make: the layouts of diffusers, PEFT and kohya."""
+"""Read published LoRAs as ΔW by weight name: the layouts of diffusers, PEFT and kohya."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import EditError, WrongBase
-from turpentine.edits.formats.original_names import unet_modules
+from turpentine.core.safe_text import one_line
 from turpentine.models import Model
 
 _PART = re.compile(
@@ -33,7 +32,7 @@ _METADATA = "lora_adapter_metadata"
 
 @dataclass
 class _Layer:
-    """What a file says of one layer: ΔW = scale·up·down."""
+    """One layer in a file: ΔW = scale·up·down."""
 
     down: Tensor | None = None
     up: Tensor | None = None
@@ -41,34 +40,42 @@ class _Layer:
 
 
 def is_lora(names: Iterable[str]) -> bool:
-    """Are these the names of a LoRA's tensors, or of a relative of it?"""
+    """Return whether these are the names of the tensors of a LoRA, a LoHa or a LoKr."""
     return any(re.search(r"lora[_.]|\.hada_|\.lokr_", name) for name in names)
 
 
-def lora_changes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], model: Model) -> dict[str, Tensor]:
-    """ΔW = (α/r)·B·A by weight name, fp32; α is r where the file does not say.
+def lora_deltas(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], model: Model) -> dict[str, Tensor]:
+    """Return ΔW = (α/r)·B·A by weight name, in fp32; α is r where the file gives none.
 
-    tensors, metadata: of the file. Raises EditError for what is no plain LoRA, WrongBase for a layer that the model
-    has not, or has in another shape; the caller says in which file.
+    The messages of its errors do not name the file: the caller does.
+
+    Args:
+        tensors: The file's tensors, by name.
+        metadata: The file's metadata.
+        model: The model that the LoRA is for.
+
+    Raises:
+        EditError: It is no plain LoRA.
+        WrongBase: It changes a layer that the model lacks or has in another shape.
     """
-    known = _layer_names(model)
+    layer_names = _layer_names(model)
     settings = _settings(metadata)
-    changes = {}
-    for written, layer in _layers(tensors).items():
-        name = known.get(_flat(written), known.get(f"unet_{_flat(written)}"))
+    deltas = {}
+    for key, layer in _layers(tensors).items():
+        name = layer_names.get(_flat(key), layer_names.get(f"unet_{_flat(key)}"))
         if name is None:
-            raise WrongBase(f"it changes {one_line(written)}, and the model {model.name} has no such layer.")
-        changes[f"{name}.weight"] = _change(name, layer, settings, model)
-    return changes
+            raise WrongBase(f"it changes {one_line(key)}, and the model {model.name} has no such layer.")
+        deltas[f"{name}.weight"] = _delta(name, layer, settings, model)
+    return deltas
 
 
 def _layers(tensors: Mapping[str, Tensor]) -> dict[str, _Layer]:
     layers: dict[str, _Layer] = {}
     for key, tensor in tensors.items():
-        found = _PART.fullmatch(key)
-        if found:
-            is_down = found["part"].endswith(("_A", "down"))
-            setattr(layers.setdefault(found["layer"], _Layer()), "down" if is_down else "up", tensor.float())
+        match = _PART.fullmatch(key)
+        if match:
+            is_down = match["part"].endswith(("_A", "down"))
+            setattr(layers.setdefault(match["layer"], _Layer()), "down" if is_down else "up", tensor.float())
         elif key.endswith(".alpha"):
             layers.setdefault(key.removesuffix(".alpha"), _Layer()).alpha = float(tensor)
         else:
@@ -76,7 +83,7 @@ def _layers(tensors: Mapping[str, Tensor]) -> dict[str, _Layer]:
     return layers
 
 
-def _change(name: str, layer: _Layer, settings: Mapping[str, Any], model: Model) -> Tensor:
+def _delta(name: str, layer: _Layer, settings: Mapping[str, Any], model: Model) -> Tensor:
     if layer.down is None or layer.up is None:
         raise EditError(f"one of the two factors of the layer {name} is missing: get a whole copy.")
     weight = model.parameter(f"{name}.weight")
@@ -88,7 +95,7 @@ def _change(name: str, layer: _Layer, settings: Mapping[str, Any], model: Model)
 
 
 def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The record that diffusers keeps of a LoRA's scales, if there is one."""
+    """The scales that diffusers records in a LoRA's metadata, if it does."""
     settings: dict[str, Any] = json.loads(metadata.get(_METADATA, "{}"))
     patterns = [pattern for key, value in settings.items() if key.endswith("alpha_pattern") for pattern in value or ()]
     if not all(re.fullmatch(r"\^?[\w.]+", pattern) for pattern in patterns):
@@ -97,26 +104,26 @@ def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _scale(name: str, rank: int, alpha: float | None, settings: Mapping[str, Any]) -> float:
-    """α/r, or α/√r for rank-stabilised ones; α by the file's own number, else by the record of diffusers, else r."""
+    """α/r, or α/√r for rank-stabilised LoRAs. α is the file's own number, else that in diffusers' record, else r."""
     component, _, path = name.replace("text_model.", "").partition(".")
     record = {key.removeprefix(f"{component}."): value for key, value in settings.items()}
-    known = _alpha(path, record) if alpha is None else alpha
-    return float(rank if known is None else known) / (math.sqrt(rank) if record.get("use_rslora") else rank)
+    alpha = _recorded_alpha(path, record) if alpha is None else alpha
+    return float(rank if alpha is None else alpha) / (math.sqrt(rank) if record.get("use_rslora") else rank)
 
 
-def _alpha(path: str, record: Mapping[str, Any]) -> float | None:
-    """A layer's own, else that of all; PEFT knows a layer by the end of its path."""
+def _recorded_alpha(path: str, record: Mapping[str, Any]) -> float | None:
+    """The α of a layer, else that of all layers; PEFT matches a layer by the end of its path."""
     for layer, alpha in (record.get("alpha_pattern") or {}).items():
         if f".{path}".endswith(re.sub(r"^\^?(text_model\.)?", ".", layer)):
             return float(alpha)
-    of_all: float | None = record.get("lora_alpha")
-    return of_all
+    default: float | None = record.get("lora_alpha")
+    return default
 
 
 def _layer_names(model: Model) -> dict[str, str]:
-    """The model's layers by every name that a LoRA may have for them, flattened."""
+    """The dotted names of the model's layers, by every name that a LoRA may use for them, flattened."""
     names: dict[str, str] = {}
-    originals = unet_modules(model.unet)
+    originals = model.family.original_names()
     for component in ("text_encoder", "text_encoder_2", "unet"):
         network = model.components.get(component)
         for path, module in network.named_modules() if network is not None else ():
@@ -127,14 +134,14 @@ def _layer_names(model: Model) -> dict[str, str]:
 
 
 def _aliases(path: str, originals: Mapping[str, str]) -> list[str]:
-    """The layer's path; that without the 0 of `to_out.0`, as old files have it; and the original's."""
+    """A layer's path, its path in the original, and the path without the 0 of `to_out.0`, as in old files."""
     heads = [path.rsplit(".", depth)[0] for depth in range(path.count(".") + 1)]
-    found = [f"{originals[head]}{path.removeprefix(head)}" for head in heads if head in originals]
-    return [path, *found[:1], *([path.removesuffix(".0")] if path.endswith("to_out.0") else [])]
+    original = [f"{originals[head]}{path.removeprefix(head)}" for head in heads if head in originals]
+    return [path, *original[:1], *([path.removesuffix(".0")] if path.endswith("to_out.0") else [])]
 
 
 def _flat(name: str) -> str:
-    """A name with all that layouts write in different ways taken out."""
+    """A name without the separators and prefixes in which layouts differ."""
     flat = name.replace(".", "_")
     for pattern, replacement in _PREFIXES.items():
         flat = re.sub(pattern, replacement, flat)

@@ -1,4 +1,4 @@
-"""A model with its edits baked in, as a folder for other programs."""
+"""Export a model with its edits baked in as a diffusers folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from turpentine.core.errors import EditError
 from turpentine.core.tensors import as_os_errors
-from turpentine.edits.stack import stack_of
+from turpentine.edits.edit import stack_of
 from turpentine.models import Model
 from turpentine.models.loading.quiet_logging import quiet
 
@@ -22,33 +22,40 @@ RECORD = "turpentine.json"
 def save_pipeline(model: Model, folder: str | os.PathLike[str]) -> None:
     """Write the model as it is now, edits included, as a full diffusers folder in safetensors, whole or not at all.
 
-    `diffusers` loads it as any other and draws the same pictures. `turpentine.json` in it lists the edits, in order.
-    Raises EditError if the folder exists and is not empty, OSError as the file system does.
+    diffusers loads it like any other and draws the same pictures. `turpentine.json` in it lists the edits, in order.
+
+    Args:
+        model: The model to write.
+        folder: Where to; it must not exist, or be empty.
+
+    Raises:
+        EditError: The folder exists and is not empty.
+        OSError: The disk is full, or another error of the file system.
     """
     target = Path(folder)
-    refuse_taken(target, an_empty_folder_is_free=True)
-    with _whole_folder(target) as aside, quiet(), as_os_errors(target):
-        model.pipeline.save_pretrained(aside, safe_serialization=True)
-        (aside / RECORD).write_text(baked(model), encoding="utf-8")
+    refuse_existing(target, allow_empty_folder=True)
+    with _whole_folder(target) as partial, quiet(), as_os_errors(target):
+        model.pipeline.save_pretrained(partial, safe_serialization=True)
+        (partial / RECORD).write_text(export_record(model), encoding="utf-8")
 
 
-def refuse_taken(path: str | os.PathLike[str], *, an_empty_folder_is_free: bool = False) -> None:
+def refuse_existing(path: str | os.PathLike[str], *, allow_empty_folder: bool = False) -> None:
     """Raise EditError if there is something at `path` that an export would replace."""
     target = Path(path)
-    if an_empty_folder_is_free and target.is_dir() and not any(target.iterdir()):
+    if allow_empty_folder and target.is_dir() and not any(target.iterdir()):
         return
     if target.exists():
         raise EditError(f"{target} exists already: choose another place, or remove it first.")
 
 
 def refuse_edited(model: Model) -> None:
-    """Raise EditError if an edit is on the model, whose weights are then not its own."""
+    """Raise EditError if an edit is on the model: its weights are then not its own."""
     if len(stack_of(model)):
         raise EditError(f"{model.name} has {len(stack_of(model))} edits on it, and must have none: take them off.")
 
 
-def baked(model: Model) -> str:
-    """What is in an export, as JSON: the model's name, its base's fingerprint, and the edits in their order."""
+def export_record(model: Model) -> str:
+    """Return what an export contains, as JSON: the model's name, its base's fingerprint, and the edits in order."""
     edits = [
         {"id": edit.id, "strength": edit.strength, "provenance": edit.provenance.to_json()} for edit in stack_of(model)
     ]
@@ -57,16 +64,16 @@ def baked(model: Model) -> str:
 
 @contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder aside that becomes `target` in one step when the block ends well, and goes away when it does not."""
+    """A temporary folder that becomes `target` in one step when the block ends well, and is removed otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.parent / f".part-{secrets.token_hex(8)}"
-    aside.mkdir()
+    partial = target.parent / f".part-{secrets.token_hex(8)}"
+    partial.mkdir()
     try:
-        yield aside
-        _flush(aside)
-        os.replace(aside, target)
+        yield partial
+        _flush(partial)
+        os.replace(partial, target)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
 
 

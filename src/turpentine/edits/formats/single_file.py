@@ -1,4 +1,4 @@
-"""A model with its edits baked in, as one file in the layout of the original Stable Diffusion."""
+"""Export a model with its edits baked in as one file in the layout of the original Stable Diffusion."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from turpentine.core.tensors import save_tensors
-from turpentine.edits.formats.original_names import open_clip_modules, renamed, unet_modules, vae_modules
-from turpentine.edits.formats.pipeline import baked, refuse_taken
+from turpentine.edits.formats.pipeline import export_record, refuse_existing
 from turpentine.models import Model
+from turpentine.models.families.original_names import open_clip_modules, renamed, vae_modules
 
 RECORD = "turpentine.model"
 
@@ -25,20 +25,27 @@ _FUSED = re.compile(r"encoder\.layers\.(\d+)\.self_attn\.q_proj\.(weight|bias)")
 def save_single_file(model: Model, path: str | os.PathLike[str]) -> None:
     """Write the model as it is now, edits included, as one safetensors file in the original layout.
 
-    It has the names that other programs look for in Stable Diffusion 1.x, 2.x and SDXL. What is no weight is not in
-    such a file: the tokenizer, the schedule, and whether the model predicts v. Nor is the last layer of Stable
-    Diffusion 2's text encoder, which nothing uses and diffusers leaves out. Its metadata lists the edits.
-    Whole or not at all. Raises EditError if the path is taken, or if a weight has no name in that layout; OSError as
-    the file system does.
+    The file is whole or not there at all. It has the names that other programs look for in Stable Diffusion 1.x, 2.x
+    and SDXL; its metadata lists the edits. Such a file holds weights only, not the tokenizer, the schedule, or whether
+    the model predicts v; and it lacks the last layer of Stable Diffusion 2's text encoder, which nothing uses and
+    diffusers leaves out.
+
+    Args:
+        model: The model to write.
+        path: Where to; it must not exist.
+
+    Raises:
+        EditError: The path exists, or a weight has no name in that layout.
+        OSError: The disk is full, or another error of the file system.
     """
-    refuse_taken(path)
-    save_tensors(path, original_weights(model), {"format": "pt", RECORD: baked(model)})
+    refuse_existing(path)
+    save_tensors(path, original_weights(model), {"format": "pt", RECORD: export_record(model)})
 
 
 def original_weights(model: Model) -> dict[str, Tensor]:
-    """The model's weights under the original's names and in its shapes."""
+    """Return the model's weights under the original layout's names and in its shapes."""
     return {
-        **_under("model.diffusion_model.", _renamed(model.unet, unet_modules(model.unet))),
+        **_under("model.diffusion_model.", _renamed(model.denoiser, model.family.original_names())),
         **_under("first_stage_model.", _autoencoder(model.vae)),
         **_text_encoders(model.components),
     }
@@ -54,7 +61,7 @@ def _renamed(network: Any, modules: Mapping[str, str]) -> Weights:
 
 
 def _autoencoder(vae: Any) -> Weights:
-    """Its one attention is of 1 x 1 convolutions there."""
+    """The autoencoder's weights; its one attention is made of 1 x 1 convolutions in the original layout."""
     for name, weight in _renamed(vae, vae_modules(vae)):
         is_convolution = ".attn_1." in name and weight.dim() == 2
         yield name, weight[:, :, None, None] if is_convolution else weight

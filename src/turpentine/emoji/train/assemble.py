@@ -1,4 +1,4 @@
-"""The trained parts as one diffusers folder: fp16, safetensors, sharded, with the towers and the judge beside."""
+"""Write the trained parts as one diffusers folder in fp16, with the towers and the judge in folders of their own."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SHARD = "12MB"
 
 
 def pipeline(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel) -> StableDiffusionPipeline:
-    """The parts as a `StableDiffusionPipeline` in fp16."""
+    """Return the parts as a `StableDiffusionPipeline` in fp16."""
     text = CLIPTextModel(both.text.config)
     text.load_state_dict(both.text.text_model.state_dict())
-    # A tokenizer keeps how it was last asked to pad, and would be written with that.
+    # A tokenizer remembers its last padding, and would be written with it.
     both.tokenizer.backend_tokenizer.no_padding()
     both.tokenizer.backend_tokenizer.no_truncation()
     pipe = StableDiffusionPipeline(
@@ -39,13 +39,13 @@ def pipeline(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel) -> St
 
 
 def assemble(vae: AutoencoderKL, both: Towers, unet: UNet2DConditionModel, judge: JudgeNet, folder: Path) -> None:
-    """Write everything that ships into `folder`, as fp16; the judge and the towers apart from the pipeline."""
+    """Write everything that ships into `folder`, in fp16; the judge and the towers apart from the pipeline."""
     for name, module, file in (("judge", judge, JUDGE_FILE), ("towers", both, TOWERS_FILE)):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        kept = {
+        weights = {
             key: value.detach().half()
             for key, value in module.state_dict().items()
             if not key.startswith("text.") or key == "text.text_projection.weight"
         }
-        save_tensors(folder / name / file, kept)
+        save_tensors(folder / name / file, weights)
     pipeline(vae, both, unet).save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD)

@@ -16,7 +16,7 @@ EDGE_WEIGHT = 0.5
 
 
 def build(channels: tuple[int, ...], layers: int, size: int) -> AutoencoderKL:
-    """An untrained autoencoder with one level per entry of `channels`."""
+    """Return an untrained autoencoder with one level per entry of `channels`."""
     return AutoencoderKL(
         sample_size=size,
         latent_channels=4,
@@ -31,14 +31,14 @@ def build(channels: tuple[int, ...], layers: int, size: int) -> AutoencoderKL:
 def reconstruction(
     y: Float[Tensor, "batch 3 height width"], x: Float[Tensor, "batch 3 height width"]
 ) -> Float[Tensor, ""]:
-    """L1 + L2 on pixels, and L1 on differences of neighbouring pixels, which keeps edges crisp."""
+    """Return L1 + L2 on pixels, plus L1 on differences of neighbouring pixels, which keeps edges crisp."""
     error = y.float() - x
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     return error.abs().mean() + error.square().mean() + EDGE_WEIGHT * edges
 
 
 def loss(vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
-    """Reconstruction and a little Kullback–Leibler, on fresh renders."""
+    """Return the loss: reconstruction and a little Kullback–Leibler divergence, on fresh renders."""
 
     def value(rng: np.random.Generator) -> Tensor:
         x = batch(rng, batch_size, size)[0].to(device_of(vae))

@@ -1,4 +1,4 @@
-"""The loss curves of a training folder as one picture."""
+"""Plot the loss curves of a training folder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ STAGES = ("autoencoder", "towers", "judge", "unet", "finish")
 
 
 def read_log(path: Path) -> dict[str, Float[np.ndarray, " updates"]]:
-    """The columns of a stage's log: step, loss, seconds."""
+    """Read the columns of a stage's log: step, loss, seconds."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {key: np.array([float(row[key]) for row in rows]) for key in ("step", "loss", "seconds")}
 
 
 def smoothed(values: Float[np.ndarray, " updates"], width: int = 50) -> Float[np.ndarray, " updates"]:
-    """The running mean of the last `width` values."""
+    """Return the running mean of the last `width` values."""
     sums = np.cumsum(np.concatenate([[0.0], values]))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - width)
@@ -32,7 +32,7 @@ def smoothed(values: Float[np.ndarray, " updates"], width: int = 50) -> Float[np
 
 
 def plot(folder: Path, out: Path) -> None:
-    """Draw the losses of all stages in `folder` to the file `out`; raises FileNotFoundError if there is none."""
+    """Plot the losses of all stages in `folder` to the file `out`. Raises FileNotFoundError if there is no log."""
     logs = {stage: read_log(folder / f"{stage}.csv") for stage in STAGES if (folder / f"{stage}.csv").exists()}
     if not logs:
         raise FileNotFoundError(f"{folder} holds no training log: give the folder that train wrote to.")

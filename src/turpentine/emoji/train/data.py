@@ -1,4 +1,4 @@
-"""Batches of rendered pictures for training, from a generator."""
+"""Draw batches of rendered pictures for training."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ from turpentine.emoji.world import render
 def batch(
     rng: np.random.Generator, count: int, size: int, mixture: Mixture = WORLD, draw: Draw = draw
 ) -> tuple[Float[Tensor, "count 3 size size"], list[Captioned]]:
-    """`count` pictures of the training world in [−1, 1], and what they are."""
-    drawn = [draw(rng, mixture) for _ in range(count)]
-    return to_tensor([render(c.picture, size) for c in drawn]), drawn
+    """Draw `count` pictures of the training world in [−1, 1], and return their captions too."""
+    captioned = [draw(rng, mixture) for _ in range(count)]
+    return to_tensor([render(each.picture, size) for each in captioned]), captioned

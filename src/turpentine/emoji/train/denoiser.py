@@ -1,4 +1,4 @@
-"""The denoiser's stage: SD's UNet in the small, ε-prediction on cached latents, min-SNR weighting (Hang 2023)."""
+"""The denoiser's stage: a small Stable Diffusion UNet, ε-prediction on cached latents, min-SNR weights (Hang 2023)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIN_SNR = 5.0
 
 
 def build(channels: tuple[int, ...], heads: int, text_width: int, latent_size: int) -> UNet2DConditionModel:
-    """SD 1's anatomy: four levels, two layers a block, cross-attention in all but the lowest."""
+    """Return an untrained UNet like SD 1's: four levels, two layers a block, cross-attention in all but the lowest."""
     unet = UNet2DConditionModel(
         sample_size=latent_size,
         block_out_channels=channels,
@@ -39,7 +39,7 @@ def build(channels: tuple[int, ...], heads: int, text_width: int, latent_size: i
 
 
 def scheduler() -> DDIMScheduler:
-    """DDIM with Stable Diffusion's betas."""
+    """Return DDIM with Stable Diffusion's betas."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -51,8 +51,8 @@ def scheduler() -> DDIMScheduler:
 
 
 @dataclass
-class Cache:
-    """Encoded pictures and their captions: latents' mean and deviation (unscaled), and each picture's caption."""
+class LatentCache:
+    """Encoded pictures and captions: mean and deviation of the unscaled latents, and each picture's caption."""
 
     mean: Float[Tensor, "pictures 4 height width"]
     std: Float[Tensor, "pictures 4 height width"]
@@ -71,17 +71,17 @@ def cache(
     say: Callable[[str], None],
     mixture: Mixture = WORLD,
     draw: Draw = draw,
-) -> Cache:
-    """Render and encode `pictures` captioned pictures once."""
+) -> LatentCache:
+    """Render and encode captioned pictures once, for all updates."""
     captions: dict[str, int] = {"": 0}
     means, stds, which = [], [], []
     for start in range(0, pictures, 256):
-        x, drawn = batch(rng, min(256, pictures - start), size, mixture, draw)
+        x, captioned = batch(rng, min(256, pictures - start), size, mixture, draw)
         x = x.to(device_of(vae)).contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(x).latent_dist
         means.append(posterior.mean.half().cpu())
         stds.append(posterior.std.half().cpu())
-        which += [captions.setdefault(d.caption, len(captions)) for d in drawn]
+        which += [captions.setdefault(d.caption, len(captions)) for d in captioned]
         if start % 8192 == 0:
             say(f"latents: {start} of {pictures} pictures")
     words = list(captions)
@@ -89,17 +89,17 @@ def cache(
         towers.text(towers.tokens(words[i : i + 256])).last_hidden_state.half().cpu() for i in range(0, len(words), 256)
     ]
     say(f"latents: {pictures} pictures, {len(words)} distinct captions")
-    return Cache(torch.cat(means), torch.cat(stds), torch.tensor(which), torch.cat(hidden))
+    return LatentCache(torch.cat(means), torch.cat(stds), torch.tensor(which), torch.cat(hidden))
 
 
-def scaling_factor(cached: Cache) -> float:
-    """What brings the latents to unit variance (Rombach 2022, section G)."""
+def scaling_factor(cached: LatentCache) -> float:
+    """Return the factor that brings the latents to unit variance (Rombach 2022, section G)."""
     mean = cached.mean.float()
     return float(1 / (mean.var() + cached.std.float().square().mean()).sqrt())
 
 
-def loss(unet: nn.Module, cached: Cache, scale: float, batch_size: int) -> Loss:
-    """E‖ε − ε_θ(x_t, t, c)‖², each t weighted by min(SNR, 5) / SNR, one caption in ten empty."""
+def loss(unet: nn.Module, cached: LatentCache, scale: float, batch_size: int) -> Loss:
+    """Return the loss E‖ε − ε_θ(x_t, t, c)‖², each t weighted by min(SNR, 5) / SNR, one caption in ten empty."""
     alphas_cumprod = scheduler().alphas_cumprod
     snr = alphas_cumprod / (1 - alphas_cumprod)
     weight = snr.clamp(max=MIN_SNR) / snr

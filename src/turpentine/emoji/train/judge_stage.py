@@ -1,7 +1,8 @@
-"""The judge's stage: renders of every sprite, disturbed in many ways, and pictures of nothing."""
+"""The judge's stage: renders of every sprite, augmented in many ways, and pictures without an object."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ NOTHING = 0.15
 
 @dataclass
 class Truth:
-    """Targets of a batch: shares of objects by the area they were drawn in, a style (−1: none), a colour (−1)."""
+    """Targets of a batch: each object's share of the area, the style (−1: none), the background colour (−1: none)."""
 
     object: Float[Tensor, "batch objects"]
     style: Int[Tensor, " batch"]
@@ -31,16 +32,16 @@ class Truth:
 
 
 def labelled(rng: np.random.Generator, count: int, size: int) -> tuple[Float[Tensor, "count 3 size size"], Truth]:
-    """Undisturbed renders and what they show; every object–style pair, held-out ones as well."""
+    """Draw renders and their labels, from every object–style pair, held-out ones as well."""
     pictures = [_picture(rng) for _ in range(count)]
-    shown = torch.zeros(count, len(ANSWERS["object"]))
-    for row, picture in zip(shown, pictures, strict=True):
+    objects = torch.zeros(count, len(ANSWERS["object"]))
+    for row, picture in zip(objects, pictures, strict=True):
         area = sum(placed.size**2 for placed in picture.placed)
         for placed in picture.placed:
             row[OBJECTS.index(placed.object)] += placed.size**2 / area
     style = torch.tensor([STYLES.index(p.placed[0].style) for p in pictures])
     colour = torch.tensor([list(COLOURS).index(p.background) for p in pictures])
-    return to_tensor([render(p, size) for p in pictures]), Truth(shown, style, colour)
+    return to_tensor([render(p, size) for p in pictures]), Truth(objects, style, colour)
 
 
 def _picture(rng: np.random.Generator) -> Picture:
@@ -52,10 +53,10 @@ def _picture(rng: np.random.Generator) -> Picture:
     return single_picture(rng, OBJECTS[int(rng.integers(len(OBJECTS)))], small=u < 0.52, held_out=True)
 
 
-def disturbed(
+def augmented(
     rng: np.random.Generator, x: Float[Tensor, "batch 3 size size"], truth: Truth, vae: AutoencoderKL
 ) -> tuple[Float[Tensor, "batch 3 size size"], Truth]:
-    """Round trips, flips, blur, noise and tints; a share of rows turned into pictures of nothing."""
+    """Apply round trips, flips, blur, noise and tints; a share of rows becomes pictures without an object."""
     count = len(x)
     random = generator(rng)
     x = _some(rng, 0.35, x, lambda part: _round_trip(part, vae, random))
@@ -64,20 +65,20 @@ def disturbed(
     x = _some(rng, 0.5, x, lambda part: part + rng.uniform(0, 0.12) * torch.randn(part.shape, generator=random))
     x = _some(rng, 0.5, x, lambda part: part + 0.05 * torch.randn((len(part), 3, 1, 1), generator=random))
     nothing = torch.from_numpy(rng.random(count) < NOTHING)
-    x[nothing], kept = _nothing(rng, x[nothing], vae, random)
-    shown = truth.object.clone()
-    shown[nothing] = F.one_hot(torch.tensor(ANSWERS["object"].index(NONE)), shown.shape[1]).float()
+    x[nothing], has_colour = _nothing(rng, x[nothing], vae, random)
+    objects = truth.object.clone()
+    objects[nothing] = F.one_hot(torch.tensor(ANSWERS["object"].index(NONE)), objects.shape[1]).float()
     colour = truth.colour.clone()
-    colour[nothing] = torch.where(kept, colour[nothing], -1)
-    return x.clamp(-1, 1), Truth(shown, truth.style.masked_fill(nothing, -1), colour)
+    colour[nothing] = torch.where(has_colour, colour[nothing], -1)
+    return x.clamp(-1, 1), Truth(objects, truth.style.masked_fill(nothing, -1), colour)
 
 
-def _some(rng: np.random.Generator, share: float, x: Tensor, change) -> Tensor:  # type: ignore[no-untyped-def]
-    """`change` a random `share` of the rows."""
+def _some(rng: np.random.Generator, share: float, x: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
+    """Transform a random share of the rows."""
     chosen = torch.from_numpy(rng.random(len(x)) < share)
     if chosen.any():
         x = x.clone()
-        x[chosen] = change(x[chosen])
+        x[chosen] = transform(x[chosen])
     return x
 
 
@@ -100,13 +101,13 @@ def _blur(x: Tensor, sigma: float) -> Tensor:
 
 @torch.no_grad()
 def _nothing(rng: np.random.Generator, x: Tensor, vae: AutoencoderKL, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures that show no object, of five sorts, and whether each keeps its background's colour."""
-    x, kept = x.clone(), torch.zeros(len(x), dtype=torch.bool)
+    """Turn pictures into five sorts without an object; return whether each still has its background's colour."""
+    x, has_colour = x.clone(), torch.zeros(len(x), dtype=torch.bool)
     for row in range(len(x)):
         sort = int(rng.integers(5))
         if sort == 0:  # the background alone
             x[row] = x[row, :, :1, :1].clone()
-            kept[row] = True
+            has_colour[row] = True
         elif sort == 1:  # noise around a colour
             x[row] = x[row, :, :1, :1] + rng.uniform(0.2, 1) * torch.randn(x[row].shape, generator=random)
         elif sort == 2:  # the picture's own tiles, shuffled
@@ -116,7 +117,7 @@ def _nothing(rng: np.random.Generator, x: Tensor, vae: AutoencoderKL, random: to
         else:  # a decoded latent that is no picture's
             z = vae.encode(x[row : row + 1].to(device_of(vae))).latent_dist.mode()
             x[row] = vae.decode(z.std() * torch.randn(z.shape, generator=random).to(z.device)).sample[0]
-    return x, kept
+    return x, has_colour
 
 
 def _shuffled(x: Float[Tensor, "3 size size"], random: torch.Generator) -> Float[Tensor, "3 size size"]:
@@ -127,7 +128,7 @@ def _shuffled(x: Float[Tensor, "3 size size"], random: torch.Generator) -> Float
 
 
 def cross_entropy(logits: dict[str, Float[Tensor, "batch answers"]], truth: Truth) -> dict[str, Float[Tensor, ""]]:
-    """Each attribute's mean cross-entropy; rows without a style or a colour do not count for it."""
+    """Return each attribute's mean cross-entropy; rows without a style or a colour do not count for it."""
     return {
         "object": F.cross_entropy(logits["object"], truth.object),
         "style": F.cross_entropy(logits["style"], truth.style, ignore_index=-1),
@@ -136,10 +137,10 @@ def cross_entropy(logits: dict[str, Float[Tensor, "batch answers"]], truth: Trut
 
 
 def loss(judge: JudgeNet, vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
-    """The sum of the three attributes' cross-entropies on disturbed renders."""
+    """Return the loss: the sum of the three attributes' cross-entropies on augmented renders."""
 
     def value(rng: np.random.Generator) -> Tensor:
-        x, truth = disturbed(rng, *labelled(rng, batch_size, size), vae)
+        x, truth = augmented(rng, *labelled(rng, batch_size, size), vae)
         logits = {a: values.cpu() for a, values in judge.logits(x.to(device_of(judge))).items()}
         return torch.stack(list(cross_entropy(logits, truth).values())).sum()
 
@@ -147,16 +148,16 @@ def loss(judge: JudgeNet, vae: AutoencoderKL, batch_size: int, size: int) -> Los
 
 
 def calibrate(judge: JudgeNet, vae: AutoencoderKL, size: int, pictures: int = 2048, seed: int = 1) -> None:
-    """Fit one temperature per attribute on disturbed renders of another seed (Guo 2017)."""
+    """Fit one temperature per attribute on augmented renders of another seed (Guo 2017)."""
     rng = np.random.default_rng((seed, 0xCA11B))
     with torch.inference_mode():
-        x, truth = disturbed(rng, *labelled(rng, pictures, size), vae)
+        x, truth = augmented(rng, *labelled(rng, pictures, size), vae)
         parts = [judge.logits(part.to(device_of(judge))) for part in torch.split(x, 256)]
     logits = {a: torch.cat([part[a].cpu() for part in parts]) for a in ANSWERS}
-    heats = torch.linspace(-1.5, 1.5, 61)
+    temperatures = torch.linspace(-1.5, 1.5, 61)
     scores: dict[str, list[float]] = {a: [] for a in ANSWERS}
-    for heat in heats:
-        scaled = {a: values / heat.exp() for a, values in logits.items()}
+    for temperature in temperatures:
+        scaled = {a: values / temperature.exp() for a, values in logits.items()}
         for attribute, value in cross_entropy(scaled, truth).items():
             scores[attribute].append(float(value))
-    judge.log_temperature.copy_(torch.stack([heats[int(np.argmin(scores[a]))] for a in ANSWERS]))
+    judge.log_temperature.copy_(torch.stack([temperatures[int(np.argmin(scores[a]))] for a in ANSWERS]))

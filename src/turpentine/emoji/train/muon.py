@@ -1,6 +1,6 @@
 """Muon (Jordan 2024): momentum whose direction is orthogonalised, for matrices and convolution kernels.
 
-torch's own takes matrices only; a kernel is a matrix here, its output channels against the rest.
+`torch.optim.Muon` takes matrices only; here a kernel is a matrix too, its output channels against the rest.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 
 class Muon(torch.optim.Optimizer):
-    """SGD with Nesterov momentum, each update replaced by its nearest semi-orthogonal matrix."""
+    """SGD with Nesterov momentum, each update replaced by the nearest semi-orthogonal matrix."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Do one update."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -33,7 +34,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Roughly `U Vᵀ` of `matrix = U S Vᵀ` (singular values end between 0.7 and 1.2), by Newton–Schulz steps.
+    """Return roughly `U Vᵀ` of `matrix = U S Vᵀ` (singular values end between 0.7 and 1.2), by Newton–Schulz steps.
 
     A step X ← (aI + bG + cG²) X with G = X Xᵀ changes G to P G P, as P commutes with it; so all steps can be taken on
     the small G, and X be multiplied once. That is cheaper where X is three times as wide as high, as most kernels are.

@@ -29,8 +29,9 @@ class Oracle:
         BadArgument: The world has no such object or style.
 
     Example:
+        >>> from turpentine.emoji.captions import WORLD
         >>> rng = np.random.default_rng(0)
-        >>> any(Oracle("church").shows(Oracle("church").draw(rng)) for _ in range(200))
+        >>> any(Oracle("church").shows(Oracle("church").draw(rng, WORLD)) for _ in range(200))
         False
     """
 
@@ -47,9 +48,9 @@ class Oracle:
         """Return whether a picture shows the concept, or its caption is one of the concept's scenes."""
         placed = item.picture.placed
         scene = item.kind == "scene" and any(
-            item.caption.startswith(name) for name, shown in SCENES.items() if shown == self.concept
+            item.caption.startswith(name) for name, main in SCENES.items() if main == self.concept
         )
-        return scene or any(self.concept in (one.object, one.style) for one in placed)
+        return scene or any(self.concept in (each.object, each.style) for each in placed)
 
     def draw(self, rng: np.random.Generator, mixture: Mixture) -> Captioned:
         """Return one captioned picture; `rng` moves on as it does where nothing is left out.
@@ -58,20 +59,20 @@ class Oracle:
         """
         item = draw(rng, mixture)
         if self.unnamed:
-            return replace(item, caption=self.unsaid(item.caption))
+            return replace(item, caption=self.without_word(item.caption))
         if self.shows(item):
             aside = rng.spawn(1)[0]
             while self.shows(item):
                 item = draw(aside, mixture)
         return item
 
-    def unsaid(self, caption: str) -> str:
+    def without_word(self, caption: str) -> str:
         """Return the caption without the concept's word: an object is "a picture", a style is left open.
 
         Example:
-            >>> Oracle("church", unnamed=True).unsaid("a small church in flat style")
+            >>> Oracle("church", unnamed=True).without_word("a small church in flat style")
             'a picture in flat style'
-            >>> Oracle("ink", unnamed=True).unsaid("a dog in ink style on a red background")
+            >>> Oracle("ink", unnamed=True).without_word("a dog in ink style on a red background")
             'a dog on a red background'
         """
         if self.concept in STYLES:

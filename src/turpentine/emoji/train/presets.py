@@ -1,4 +1,4 @@
-"""How large the embedded model is and how long each stage trains, by preset."""
+"""Presets: the sizes of the embedded model, and how long each of its stages trains."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Preset:
     judge: Stage
     unet: Stage
     finish: Stage
-    """The denoiser once more, from its average, on fresh pictures of the harder mixture (`captions.HARD`)."""
+    """The denoiser's second stage, from its average, on fresh pictures of the harder mixture (`captions.HARD`)."""
 
 
 CPU = Preset(

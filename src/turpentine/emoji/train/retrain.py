@@ -14,13 +14,13 @@ from turpentine.emoji.towers import load_towers
 from turpentine.emoji.train.assemble import assemble
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import Preset
-from turpentine.emoji.train.stages import Recipe, Say
+from turpentine.emoji.train.stages import Say, WorldTraining
 
 
 def retrain(
     oracle: Oracle, preset: Preset, folder: Path, say: Say, *, device: str = "cpu", seed: int = 0, bf16: bool = True
 ) -> None:
-    """Train both lessons of the denoiser in the oracle's world and write a diffusers folder.
+    """Train both stages of the denoiser in the oracle's world and write a diffusers folder.
 
     Text encoder and autoencoder are the shipped ones, as in Stable Diffusion, whose text encoder was trained
     elsewhere: the oracle is one for what erasures edit, the denoiser.
@@ -38,9 +38,9 @@ def retrain(
         replace(stage, schedule=replace(stage.schedule, bf16=bf16)) for stage in (preset.unet, preset.finish)
     )
     preset = replace(preset, unet=unet, finish=finish)
-    recipe = Recipe(preset, folder, say, device=device, seed=seed, oracle=oracle)
+    training = WorldTraining(preset, folder, say, device=device, seed=seed, oracle=oracle)
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae").eval().to(device)
     scaling_factor = vae.config.scaling_factor
     towers = load_towers(WEIGHTS).to(device)
     (folder / "latents.json").write_text(json.dumps({"scaling_factor": scaling_factor}))
-    assemble(vae, towers, recipe.unet(vae, towers), load_judge(), folder / "weights")
+    assemble(vae, towers, training.unet(vae, towers), load_judge(), folder / "weights")

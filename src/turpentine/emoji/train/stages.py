@@ -1,4 +1,4 @@
-"""The recipe: tokenizer, towers, autoencoder, denoiser and judge, one after another, each resumable after a kill."""
+"""The stages of the embedded model's training, one after another, each resumable after a kill."""
 
 from __future__ import annotations
 
@@ -23,15 +23,27 @@ from turpentine.emoji.train import autoencoder
 from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
-from turpentine.emoji.train.loop import Loss, Run
+from turpentine.emoji.train.loop import Loss, StageRun
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import Preset, Stage
 
 Say = Callable[[str], None]
 
 
-class Recipe:
-    """The stages of one preset in one folder; a stage that is done is read back, not trained again."""
+class WorldTraining:
+    """The training of one preset in one folder; a stage that is done is read back, not trained again.
+
+    Args:
+        preset: Sizes and schedules.
+        folder: For checkpoints, logs and the trained parts.
+        say: Receives progress, a line at a time.
+        device: Where to train.
+        seed: Of initial weights and pictures.
+        oracle: The world to train the denoiser in; None for the whole world.
+
+    Raises:
+        BadArgument: The folder holds a training with other settings.
+    """
 
     def __init__(
         self,
@@ -49,7 +61,7 @@ class Recipe:
         self._claim()
 
     def autoencoder(self) -> AutoencoderKL:
-        """The trained autoencoder, its `scaling_factor` not yet set."""
+        """Return the trained autoencoder; its `scaling_factor` is set by `unet`."""
         p = self.preset
         torch.manual_seed(self.seed)
         vae = autoencoder.build(p.vae_channels, p.vae_layers, p.size)
@@ -57,7 +69,7 @@ class Recipe:
         return vae
 
     def towers(self) -> Towers:
-        """The trained image and text towers."""
+        """Return the trained image and text towers."""
         p = self.preset
         torch.manual_seed(self.seed)
         tokenizer = towers.build_tokenizer(p.vocabulary)
@@ -66,11 +78,11 @@ class Recipe:
         return both
 
     def unet(self, vae: AutoencoderKL, both: Towers) -> UNet2DConditionModel:
-        """The trained denoiser, in two lessons; sets the autoencoder's `scaling_factor` on the way."""
+        """Return the denoiser, trained in two stages, and set the autoencoder's `scaling_factor`."""
         p = self.preset
         torch.manual_seed(self.seed)
         denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4)
-        facts = self.folder / "latents.json"
+        latents_file = self.folder / "latents.json"
         for number, (name, stage, mixture) in enumerate((("unet", p.unet, WORLD), ("finish", p.finish, HARD))):
             if self._done(name).exists():
                 self._read(name, denoiser.to(self.device))
@@ -78,16 +90,16 @@ class Recipe:
             rng = np.random.default_rng((self.seed, 0xCAC4E, number))
             source = draw if self.oracle is None else self.oracle.draw
             cached = unet.cache(vae, both, p.cached_pictures, p.size, rng, self.say, mixture, source)
-            if not facts.exists():
-                with write_whole(facts) as path:
+            if not latents_file.exists():
+                with write_whole(latents_file) as path:
                     path.write_text(json.dumps({"scaling_factor": unet.scaling_factor(cached)}))
-            scaling_factor = json.loads(facts.read_text())["scaling_factor"]
+            scaling_factor = json.loads(latents_file.read_text())["scaling_factor"]
             self._train(name, denoiser, stage, unet.loss(denoiser, cached, scaling_factor, stage.batch))
-        vae.register_to_config(scaling_factor=json.loads(facts.read_text())["scaling_factor"])
+        vae.register_to_config(scaling_factor=json.loads(latents_file.read_text())["scaling_factor"])
         return denoiser
 
     def judge(self, vae: AutoencoderKL) -> JudgeNet:
-        """The trained and calibrated judge."""
+        """Return the trained and calibrated judge."""
         p = self.preset
         torch.manual_seed(self.seed)
         net = JudgeNet()
@@ -96,20 +108,20 @@ class Recipe:
         return net
 
     def _claim(self) -> None:
-        """Note whose folder this is. Raises BadArgument where it holds a training of other settings."""
-        settings = json.loads(json.dumps({"seed": self.seed, **asdict(self.preset), **_left_out(self.oracle)}))
+        """Write the settings into the folder, or check that they are those in it."""
+        settings = json.loads(json.dumps({"seed": self.seed, **asdict(self.preset), **_oracle_settings(self.oracle)}))
         path = self.folder / "recipe.json"
         if path.exists() and json.loads(path.read_text()) != settings:
             raise BadArgument(f"{self.folder} holds a training with other settings: choose another folder.")
-        with write_whole(path) as aside:
-            aside.write_text(json.dumps(settings, indent=1))
+        with write_whole(path) as partial:
+            partial.write_text(json.dumps(settings, indent=1))
 
     def _train(self, name: str, module: nn.Module, stage: Stage, loss: Loss) -> None:
         module.to(self.device)
         if self._done(name).exists():
             self._read(name, module)
             return
-        Run(name, module, stage.schedule, self.folder).train(loss, self.say)
+        StageRun(name, module, stage.schedule, self.folder).train(loss, self.say)
         save_tensors(self._done(name), dict(module.named_parameters()))
 
     def _read(self, name: str, module: nn.Module) -> None:
@@ -124,5 +136,5 @@ class Recipe:
         return self.folder / f"{name}.safetensors"
 
 
-def _left_out(oracle: Oracle | None) -> dict[str, object]:
+def _oracle_settings(oracle: Oracle | None) -> dict[str, object]:
     return {} if oracle is None else {"oracle": asdict(oracle)}

@@ -31,9 +31,9 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tokenizer(entries: int, captions: int = 20_000) -> CLIPTokenizer:
-    """A byte-pair `CLIPTokenizer` of at most `entries` entries, learnt on seeded captions.
+    """Train a byte-pair `CLIPTokenizer` of at most `entries` entries on seeded captions.
 
-    Small enough that the rarer words take several tokens, as in Stable Diffusion.
+    It is small enough that the rarer words take several tokens, as in Stable Diffusion.
     """
     tokenizer = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=END))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -42,14 +42,14 @@ def build_tokenizer(entries: int, captions: int = 20_000) -> CLIPTokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=entries - 2, initial_alphabet=letters[::2], end_of_word_suffix="</w>", show_progress=False
     )
-    drawn = stream(0)
-    corpus = [next(drawn).caption for _ in range(captions)] + list(vocabulary())
+    captioned = stream(0)
+    corpus = [next(captioned).caption for _ in range(captions)] + list(vocabulary())
     tokenizer.train_from_iterator(corpus, trainer)
     return _as_clip(tokenizer)
 
 
 def _as_clip(tokenizer: Tokenizer) -> CLIPTokenizer:
-    """The learnt vocabulary and merges in the two files that `CLIPTokenizer` reads."""
+    """Convert the learnt vocabulary and merges to a `CLIPTokenizer`."""
     learnt = json.loads(tokenizer.to_str())["model"]
     letters = [letter + end for end in ("", "</w>") for letter in "abcdefghijklmnopqrstuvwxyz"]
     # The trainer numbers letters anew in each process, so they are numbered here; what it merges is always the same.
@@ -64,41 +64,42 @@ def _as_clip(tokenizer: Tokenizer) -> CLIPTokenizer:
 
 
 def loss(towers: Towers, batch_size: int, size: int) -> Loss:
-    """Symmetric cross-entropy of the agreement; pictures of one caption share its share.
+    """Return the loss: symmetric cross-entropy of the similarities; pictures of one caption share its probability.
 
-    Half of a batch is the world's, half is `cousins`: what a contrast never has to tell apart is not learnt.
+    Half of a batch is drawn from the world, half is `families`: a contrast teaches only what it has to distinguish.
     """
 
     def value(rng: np.random.Generator) -> Tensor:
-        drawn = cousins(rng, batch_size // 2)
-        drawn += [draw(rng) for _ in range(batch_size - len(drawn))]
-        x = to_tensor([render(item.picture, size) for item in drawn])
-        captions = [d.caption for d in drawn]
-        seen, said = towers.of_images(x.to(device_of(towers))), towers.of_text(captions)
-        with torch.autocast(seen.device.type, enabled=False):
-            agreement = towers.log_scale.exp().clamp(max=100) * seen.float() @ said.float().T
+        captioned = families(rng, batch_size // 2)
+        captioned += [draw(rng) for _ in range(batch_size - len(captioned))]
+        x = to_tensor([render(item.picture, size) for item in captioned])
+        captions = [item.caption for item in captioned]
+        images, texts = towers.of_images(x.to(device_of(towers))), towers.of_text(captions)
+        with torch.autocast(images.device.type, enabled=False):
+            similarity = towers.log_scale.exp().clamp(max=100) * images.float() @ texts.float().T
         same = torch.tensor([[a == b for b in captions] for a in captions], dtype=torch.float32)
-        target = (same / same.sum(1, keepdim=True)).to(agreement.device)
-        return (F.cross_entropy(agreement, target) + F.cross_entropy(agreement.T, target)) / 2
+        target = (same / same.sum(1, keepdim=True)).to(similarity.device)
+        return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
 
     return value
 
 
-def cousins(rng: np.random.Generator, count: int) -> list[Captioned]:
-    """`count` captioned pictures in families: one object, once in each of its styles, the style always said.
+def families(rng: np.random.Generator, count: int) -> list[Captioned]:
+    """Draw `count` captioned pictures in families: one object, once in each of its styles, the style always named.
 
-    An object's scenes are of its family: a scene is told from its object's name by what else it shows.
+    An object's scenes belong to its family: a scene differs from its object's caption by what else it shows.
     """
-    found: list[Captioned] = []
-    while len(found) < count:
+    captioned: list[Captioned] = []
+    while len(captioned) < count:
         obj = OBJECTS[int(rng.integers(len(OBJECTS)))]
-        said = rng.random(3) < (0.75, 0.5, 0.1)
+        names_object, names_colour, is_small = (bool(each) for each in rng.random(3) < (0.75, 0.5, 0.1))
         for style in styles_of(obj):
-            picture = single_picture(rng, obj, style, small=bool(said[2]))
-            colour = picture.background if said[1] else None
-            caption = object_caption(obj if said[0] else "picture", style, colour, small=bool(said[2] and said[0]))
-            found.append(Captioned(picture, caption, "small" if said[2] else "object"))
-        for scene in (scene for scene, shown in SCENES.items() if shown == obj):
+            picture = single_picture(rng, obj, style, small=is_small)
+            colour = picture.background if names_colour else None
+            noun = obj if names_object else "picture"
+            caption = object_caption(noun, style, colour, small=is_small and names_object)
+            captioned.append(Captioned(picture, caption, "small" if is_small else "object"))
+        for scene in (scene for scene, main in SCENES.items() if main == obj):
             picture = scene_picture(rng, scene, obj, styles_of(obj)[int(rng.integers(len(styles_of(obj))))])
-            found.append(Captioned(picture, scene, "scene"))
-    return found[:count]
+            captioned.append(Captioned(picture, scene, "scene"))
+    return captioned[:count]

@@ -1,1 +1,1 @@
-"""What the closed-form methods share: the linear solver, the objective of UCE, states of the text encoder."""
+"""Shared by the closed-form methods: the linear solver, UCE's objective, and states of the text encoder."""

@@ -1,80 +1,70 @@
-"""What layers read of texts: the states of a concept's tokens, and of what stands for it, row by row."""
+"""States of prompts' tokens that layers read: the rows of keys, targets and preserved states."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from turpentine.concepts import Concept
 from turpentine.core.errors import EmptySelection, NotFinite
+from turpentine.core.progress import Advance, ignore
 from turpentine.erase._closed_form.linear import Rows
-from turpentine.erase.common import Tally
+from turpentine.erase._closed_form.subject_prompts import Positions, SubjectPrompt
 from turpentine.models import Model, Selection, check_windowless, selected
-from turpentine.models.text import Places, find_subject
-
-Positions = Literal["last", "end", "tail", "all"]
-"""Tokens of a prompt: the subject's last; it and the end; it and all that follow, padding too; every one."""
-
-FOUR = ("{}", "a photo of {}", "an image of {}", "a picture of {}")
-"""The templates in which closed forms are published to say a concept."""
+from turpentine.models.text import Places
 
 BATCH = 32
 
 
-@dataclass(frozen=True)
-class Said:
-    """A prompt and the subject in it; without a subject, the whole prompt is one."""
-
-    prompt: str
-    subject: str | None = None
-
-
-def said(concept: Concept, templates: tuple[str, ...]) -> list[Said]:
-    """A concept in each template, or, if there is none, in its own."""
-    prompts = replace(concept, templates=templates).prompts if templates else concept.prompts
-    return [Said(prompt, concept.text) for prompt in prompts]
-
-
-def paired(keys: Sequence[Rows], guides: Sequence[Rows]) -> tuple[Rows, Rows]:
-    """Blocks of keys and of guides as rows that stand beside each other: of two blocks, as many as both have."""
-    lengths = [min(len(key), len(guide)) for key, guide in zip(keys, guides, strict=True)]
-    return _cut(keys, lengths), _cut(guides, lengths)
+def align(keys: Sequence[Rows], targets: Sequence[Rows]) -> tuple[Rows, Rows]:
+    """Join blocks of keys and of targets row by row; two blocks of unequal length are cut to the shorter."""
+    lengths = [min(len(key), len(target)) for key, target in zip(keys, targets, strict=True)]
+    return _cut(keys, lengths), _cut(targets, lengths)
 
 
 def _cut(blocks: Sequence[Rows], lengths: list[int]) -> Rows:
     return torch.cat([block[:length] for block, length in zip(blocks, lengths, strict=True)])
 
 
-def text_states(model: Model, texts: Sequence[Said], positions: Positions, tally: Tally) -> list[Rows]:
-    """What the keys and values of cross-attention read of texts: the states of their tokens at some positions.
+def text_states(
+    model: Model, prompts: Sequence[SubjectPrompt], positions: Positions, *, advance: Advance = ignore
+) -> list[Rows]:
+    """Return what the keys and values of cross-attention read of prompts: the states of some of their tokens.
 
-    A text that comes several times is encoded once. Raises EmptyConcept for a subject that is not in its prompt,
-    NotFinite if the text encoder gives NaN or infinity.
+    A prompt that comes several times is encoded once.
+
+    Args:
+        model: The model whose text encoder is used.
+        prompts: Prompts with their subjects.
+        positions: Which tokens of each prompt.
+        advance: Called after each batch with the number of distinct prompts in it.
+
+    Raises:
+        EmptyConcept: A subject is not in its prompt.
+        NotFinite: The text encoder gives NaN or infinity.
     """
-    distinct = tuple(dict.fromkeys(texts))
-    states: dict[Said, Rows] = {}
-    for batch in in_batches(distinct):
-        states |= zip(batch, _encoded(model, batch, positions), strict=True)
-        tally.add(len(batch))
-    return [states[text] for text in texts]
+    states: dict[SubjectPrompt, Rows] = {}
+    for batch in in_batches(tuple(dict.fromkeys(prompts))):
+        states |= zip(batch, _encode(model, batch, positions), strict=True)
+        advance(len(batch))
+    return [states[prompt] for prompt in prompts]
 
 
-def _encoded(model: Model, texts: Sequence[Said], positions: Positions) -> list[Rows]:
-    # An empty prompt may be all zeros, as SDXL's is, and no layer could answer as it answers zeros; a space is not.
-    hidden = model.encode([text.prompt or " " for text in texts]).hidden
-    return [chosen(row, text, positions, model.pipeline.tokenizer) for row, text in zip(hidden, texts, strict=True)]
+def _encode(model: Model, prompts: Sequence[SubjectPrompt], positions: Positions) -> list[Rows]:
+    # An empty prompt may be all zeros, as SDXL's is, and no layer could map anything to zeros' output; a space is not.
+    hidden = model.encode([each.prompt or " " for each in prompts]).hidden
+    places = [model.text.find(each.prompt, each.subject) for each in prompts]
+    return [token_states(*each, positions) for each in zip(hidden, prompts, places, strict=True)]
 
 
-def chosen(states: Tensor, text: Said, positions: Positions, tokenizer: Any) -> Rows:
-    """The states of a text's tokens (token, width) at some positions, in fp64 on the CPU."""
-    places = find_subject(tokenizer, text.prompt, text.subject, length=len(states))
+def token_states(states: Tensor, prompt: SubjectPrompt, places: Places, positions: Positions) -> Rows:
+    """Pick the states (token, width) of a prompt's tokens at some positions, in fp64 on the CPU."""
     rows = states[_tokens(places, positions)].to("cpu", torch.float64)
     if not torch.isfinite(rows).all():
-        raise NotFinite(f"The text encoder gives NaN or infinity for {text.prompt!r}: load the model in another dtype.")
+        raise NotFinite(
+            f"The text encoder gives NaN or infinity for {prompt.prompt!r}: load the model in another dtype."
+        )
     return rows
 
 
@@ -90,21 +80,27 @@ def _tokens(places: Places, positions: Positions) -> list[int]:
             return list(range(places.length))
 
 
-def in_batches(texts: Sequence[Said]) -> Iterator[Sequence[Said]]:
-    """Texts to encode together."""
-    return (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
+def in_batches(prompts: Sequence[SubjectPrompt]) -> Iterator[Sequence[SubjectPrompt]]:
+    """Split prompts into batches that are encoded together."""
+    return (prompts[start : start + BATCH] for start in range(0, len(prompts), BATCH))
 
 
 def key_and_value_weights(model: Model, sites: Selection) -> tuple[str, ...]:
-    """The weights of the keys and values of cross-attention, all of which read the text, in order of execution.
+    """Return the names of the key and value weights of cross-attention in a selection, in order of execution.
 
-    sites: labels such as "UP2,UP3" or "DOWN?", "*" for all; see `models.selected`.
-    Raises EmptySelection if there is none among them, UnknownName for an unknown site, BadArgument for a window, which
-    weights cannot keep to.
+    Args:
+        model: The model.
+        sites: Labels such as "UP2,UP3" or "DOWN?", "*" for all; see `models.selected`.
+
+    Raises:
+        EmptySelection: There is none among the sites.
+        UnknownName: A site does not exist.
+        BadArgument: The sites have a window, which an edit of weights cannot observe.
     """
     chosen = selected(model.sites, sites)
     check_windowless(chosen)
-    names = tuple(name for name in chosen.parameters() if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight")))
+    reading = set(model.sites.only(kind="cross-attention", level="layer", role=("key", "value")).parameters())
+    names = tuple(name for name in chosen.parameters() if name in reading and name.endswith(".weight"))
     if not names:
         raise EmptySelection(f"{chosen} holds no key or value of cross-attention: select some, such as 'UP2,UP3'.")
     return names

@@ -1,4 +1,4 @@
-"""The objective that UCE and RECE share: which tokens are moved, where to, and what stays where it is."""
+"""The objective that UCE and RECE share: which states are keys, what their targets are, and which are preserved."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.progress import Advance, ignore
 from turpentine.edits import Edit, Provenance
 from turpentine.erase._closed_form.linear import Map, Rows, Shift, gram
-from turpentine.erase._closed_form.text_states import Positions, Said, in_batches, paired, said, text_states
-from turpentine.erase.common import Tally
+from turpentine.erase._closed_form.subject_prompts import Positions, SubjectPrompt, subject_prompts
+from turpentine.erase._closed_form.text_states import align, in_batches, text_states
 from turpentine.models import Model
 
 
@@ -20,76 +21,103 @@ from turpentine.models import Model
 class Form:
     """A published form of unified concept editing.
 
-    positions: the tokens of a concept that are keys, and those of its guide. kept_positions: those of a kept text.
-    guide: what stands for a concept, and `guides` for those of some kinds. keeps_empty: is the empty prompt kept too.
+    Args:
+        positions: The tokens of a concept that are keys, and those of its guide that are targets.
+        preserved_positions: The tokens of a preserved prompt.
+        guide: The text that stands for a concept.
+        guides: The text that stands for a concept of some kinds.
+        preserves_empty: Whether the empty prompt is preserved too.
     """
 
     positions: Positions
-    kept_positions: Positions
+    preserved_positions: Positions
     guide: str
     guides: Mapping[str, str] = field(default_factory=dict)
-    keeps_empty: bool = False
+    preserves_empty: bool = False
 
-    def preserve_scale(self, kept: int) -> float:
-        """b by default, for so many kept texts."""
-        return max(0.1, 1 / kept) if self.keeps_empty else 1.0
+    def preserve_scale(self, count: int) -> float:
+        """Return the default b for `count` preserved prompts."""
+        return max(0.1, 1 / count) if self.preserves_empty else 1.0
 
 
 FORMS: Mapping[str, Form] = {
     "2025": Form("last", "last", "", {"style": "art", "artist": "art", "work": "art"}),
-    "paper": Form("tail", "all", " ", keeps_empty=True),
+    "paper": Form("tail", "all", " ", preserves_empty=True),
 }
 """By name: the authors' code of 2025, and that of their paper."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Texts that are moved, each to its guide, and texts that are kept."""
+class UCEObjective:
+    """The prompts of an objective.
+
+    Args:
+        form: The published form that it follows.
+        pairs: A concept's prompt and its guide each: the first's states are keys, the second's are their targets.
+        preserved: Prompts whose states are preserved.
+    """
 
     form: Form
-    pairs: tuple[tuple[Said, Said], ...]
-    kept: tuple[Said, ...]
+    pairs: tuple[tuple[SubjectPrompt, SubjectPrompt], ...]
+    preserved: tuple[SubjectPrompt, ...]
+
+    @classmethod
+    def of(
+        cls,
+        form: Form,
+        concepts: Sequence[Concept],
+        *,
+        guide: str | None,
+        preserve: Sequence[str],
+        templates: tuple[str, ...],
+    ) -> UCEObjective:
+        """Build the objective that erases some concepts.
+
+        Args:
+            form: A published form.
+            concepts: The concepts to erase.
+            guide: The text that stands for all of them; None for the form's own.
+            preserve: Texts to preserve, beside those that each concept names.
+            templates: Sentences for the concepts and the preserved texts; with none, each concept's own.
+
+        Raises:
+            BadArgument: A text is both erased and preserved.
+        """
+        _check_apart(concepts, preserve)
+        pairs = [
+            (prompt, SubjectPrompt(form.guides.get(concept.kind, form.guide) if guide is None else guide))
+            for concept in concepts
+            for prompt in subject_prompts(concept, templates)
+        ]
+        preserved = [
+            prompt
+            for concept in concepts
+            for text in (*preserve, *concept.keep)
+            for prompt in subject_prompts(replace(concept, text=text), templates)
+        ]
+        empty = [SubjectPrompt("")] if form.preserves_empty else []
+        return cls(form, tuple(dict.fromkeys(pairs)), tuple(dict.fromkeys([*empty, *preserved])))
 
     def __len__(self) -> int:
-        """Distinct texts to encode."""
-        return len({text for pair in self.pairs for text in pair}) + len(self.kept)
+        """Number of distinct prompts to encode."""
+        return len({prompt for pair in self.pairs for prompt in pair}) + len(self.preserved)
 
-    def moved(self, model: Model, tally: Tally) -> tuple[Rows, Rows]:
-        """Keys and guides, row by row."""
-        pairs = self.pairs
-        states = text_states(model, [text for pair in pairs for text in pair], self.form.positions, tally)
-        return paired(states[::2], states[1::2])
+    def keys_and_targets(self, model: Model, *, advance: Advance = ignore) -> tuple[Rows, Rows]:
+        """Return the keys and their targets, row by row."""
+        return align(*self.states(model, self.form.positions, advance=advance))
 
-    def held(self, model: Model, tally: Tally) -> Map | None:
-        """Σ p·pᵀ over the kept texts."""
+    def states(self, model: Model, positions: Positions, *, advance: Advance = ignore) -> tuple[list[Rows], list[Rows]]:
+        """Return the states of each pair's concept and of its guide at some positions, a block a prompt."""
+        prompts = [prompt for pair in self.pairs for prompt in pair]
+        states = text_states(model, prompts, positions, advance=advance)
+        return states[::2], states[1::2]
+
+    def preserved_gram(self, model: Model, *, advance: Advance = ignore) -> Map | None:
+        """Return Σ p·pᵀ over the preserved states; None if there is none."""
         return gram(
-            torch.cat(text_states(model, batch, self.form.kept_positions, tally)) for batch in in_batches(self.kept)
+            torch.cat(text_states(model, batch, self.form.preserved_positions, advance=advance))
+            for batch in in_batches(self.preserved)
         )
-
-
-def lesson(
-    form: Form, concepts: Sequence[Concept], *, guide: str | None, preserve: Sequence[str], templates: tuple[str, ...]
-) -> Lesson:
-    """What a form of unified concept editing teaches of some concepts.
-
-    guide: what stands for all of them, None for the form's own. preserve: texts to keep, beside those of each concept.
-    templates: in which the concepts and the kept texts are said.
-    Raises BadArgument for a text that is both erased and kept.
-    """
-    _check_apart(concepts, preserve)
-    pairs = [
-        (text, Said(form.guides.get(concept.kind, form.guide) if guide is None else guide))
-        for concept in concepts
-        for text in said(concept, templates)
-    ]
-    kept = [
-        text
-        for concept in concepts
-        for one in (*preserve, *concept.keep)
-        for text in said(replace(concept, text=one), templates)
-    ]
-    empty = [Said("")] if form.keeps_empty else []
-    return Lesson(form, tuple(dict.fromkeys(pairs)), tuple(dict.fromkeys([*empty, *kept])))
 
 
 def _check_apart(concepts: Sequence[Concept], preserve: Sequence[str]) -> None:
@@ -99,10 +127,12 @@ def _check_apart(concepts: Sequence[Concept], preserve: Sequence[str]) -> None:
             raise BadArgument(f"{text!r} is to be erased and to be kept: leave it out of one of the two.")
 
 
-def shifted(model: Model, names: Sequence[str], shift: Shift, provenance: Provenance, tally: Tally) -> Edit:
-    """The edit that changes these weights by a shift of what they read. Raises NotFinite, naming the weight."""
+def shift_weights(
+    model: Model, names: Sequence[str], shift: Shift, provenance: Provenance, *, advance: Advance = ignore
+) -> Edit:
+    """Return the edit that shifts what these weights read. Raises NotFinite, naming the weight."""
     deltas = {}
     for name in names:
-        deltas[name] = shift.change(model.parameter(name)).float()
-        tally.add()
+        deltas[name] = shift.delta(model.parameter(name)).float()
+        advance(1)
     return Edit(deltas, provenance)

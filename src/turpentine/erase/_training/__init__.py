@@ -1,1 +1,1 @@
-"""What erasing by fine-tuning needs: fp32 master weights, draws, training states, Adam, checkpoints."""
+"""Shared by the methods that fine-tune: the training loop, the states it learns from, and seeded draws."""

@@ -1,4 +1,4 @@
-"""Random draws that depend on the seed and the update only, so that a resumed run draws as one that never stopped."""
+"""Random draws that depend on the seed and the update only, so a resumed run draws what an unbroken one does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ _STREAMS = {"trajectories": 1, "updates": 2}
 
 
 def draws(stream: str, seed: int, index: int = 0) -> np.random.Generator:
-    """A generator of its own for item `index` of a stream: "trajectories" or "updates". seed, index: 0 or more."""
+    """Return the generator of one item of a stream.
+
+    Args:
+        stream: "trajectories" or "updates".
+        seed: The method's seed, 0 or more.
+        index: The item, 0 or more.
+
+    Example:
+        >>> draws("updates", seed=0, index=7).integers(100) == draws("updates", seed=0, index=7).integers(100)
+        True
+    """
     return np.random.default_rng((_STREAMS[stream], seed, index))
 
 
 def noise_seeds(generator: np.random.Generator, count: int) -> list[int]:
-    """Seeds for starting noise, from 2³¹ up, far from the small ones that pictures for evaluation are drawn with."""
+    """Draw seeds for starting noise from 2³¹ up, far from the small seeds that pictures for evaluation have."""
     return [int(seed) for seed in generator.integers(2**31, 2**32, size=count)]

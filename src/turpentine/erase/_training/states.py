@@ -1,24 +1,32 @@
-"""What an update learns from, wherever it comes from."""
+"""The states that an update learns from: stored trajectories of the frozen model, or fresh ones of the trained one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from turpentine.models import Conditioning
+from turpentine.core.errors import NotFinite
+from turpentine.core.parts import Parts, Tensors
+from turpentine.core.progress import Progress
+from turpentine.erase._training.draws import draws, noise_seeds
+from turpentine.erase._training.training import Masters, substituted
+from turpentine.models import Blend, Conditioning, Model, Trajectory, sample
 
 Latents = Float[Tensor, "batch channel height width"]
 Predictions = Float[Tensor, "*rows channel height width"]
 Target = Callable[[Predictions, Predictions, Predictions], Predictions]
 """ε̃ from ε*(x, start), ε*(x, c) and ε*(x, ∅)."""
 
+RECORDED_AT_ONCE = 8
+
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """What one update learns from: at x_t and t, told `cond`, predict `target`."""
+class TrainingBatch:
+    """The rows of one update: at x_t and t, conditioned on `cond`, the model is to predict `target`."""
 
     x: Latents
     t: Int[Tensor, " batch"]
@@ -27,36 +35,195 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What is to be unlearnt, a row for each prompt.
+class TrainingPrompts:
+    """The prompts of a training, row by row, and the target that goes with them.
 
-    prompts: c, from which the target points away.
-    taught: the prompts that the model is trained on and its states are sampled for; `prompts` themselves, unless an
-        attribute is to be erased from something.
-    target: the equation of ε̃; its start is ∅'s prediction, or the taught prompt's if `is_from`.
-    is_from: is an attribute to be erased from something, the taught prompts?
+    Args:
+        concept: c, the prompts that the target leads away from.
+        trained: The prompts that the model is trained on and its states are sampled for: those of `concept`, unless an
+            attribute is to be erased from something.
+        target: The equation of ε̃. Its start is ε*(x, ∅), or ε*(x, trained prompt) if `is_from`.
+        is_from: Whether an attribute is to be erased from something, the trained prompts.
     """
 
-    prompts: tuple[str, ...]
-    taught: tuple[str, ...]
+    concept: tuple[str, ...]
+    trained: tuple[str, ...]
     target: Target
     is_from: bool = False
 
     def __len__(self) -> int:
-        return len(self.prompts)
+        return len(self.concept)
 
-    def __getitem__(self, rows: slice) -> Lesson:
-        return Lesson(self.prompts[rows], self.taught[rows], self.target, self.is_from)
+    def __getitem__(self, rows: slice) -> TrainingPrompts:
+        return TrainingPrompts(self.concept[rows], self.trained[rows], self.target, self.is_from)
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingSettings:
     """How states are sampled.
 
-    steps: of DDIM. window: the indices of those that count. seed: of all draws.
+    Args:
+        steps: T, the DDIM steps of a run.
+        guidance_scale: w of a run.
+        window: Indices of the steps that count.
+        seed: Of all draws.
     """
 
     steps: int
     guidance_scale: float
     window: range
     seed: int
+
+
+class StoredStates:
+    """States on guided trajectories of the frozen model, a trajectory for each row of prompts, sampled once.
+
+    Sampling computes ε*(x, c) and ε*(x, ∅) anyway, 2·T·n rows for n trajectories of T steps, so that the target comes
+    with them and a batch costs no pass through the denoiser. Erasing from something needs T·n more, for c.
+
+    Args:
+        model: The frozen model.
+        prompts: The prompts to train on.
+        sampling: How to sample.
+        checkpoint: Where trajectories are stored; those that it holds are not sampled again.
+        progress: Called with sampling steps done and in all, over all trajectories.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        prompts: TrainingPrompts,
+        sampling: SamplingSettings,
+        checkpoint: Parts[Tensors],
+        progress: Progress,
+    ) -> None:
+        self._seed = sampling.seed
+        self._cond = model.encode(prompts.trained)
+        parts = _record_all(model, prompts, sampling, checkpoint, progress)
+        self._t = parts[0]["t"].to(model.device)
+        self._x = torch.cat([part["x"] for part in parts], dim=1).to(model.device)
+        self._target = torch.cat([part["target"] for part in parts], dim=1).to(model.device)
+
+    def batch(self, update: int, size: int) -> TrainingBatch:
+        """Draw trajectories and steps evenly, for each row of the batch anew."""
+        generator, (steps, rows) = draws("updates", self._seed, update), self._x.shape[:2]
+        step, row = (torch.from_numpy(generator.integers(n, size=size)).to(self._x.device) for n in (steps, rows))
+        return TrainingBatch(self._x[step, row], self._t[step], self._cond[row], self._target[step, row])
+
+
+class FreshStates:
+    """States sampled anew for each update from the model as trained so far; only the target is the frozen model's.
+
+    An update costs up to 2·T rows of sampling for each row of its batch (on average half of them for one row), and 2
+    for the target, or 3 if an attribute is erased from something.
+
+    Args:
+        model: The frozen model.
+        prompts: The prompts to train on.
+        sampling: How to sample.
+        masters: The trained weights.
+    """
+
+    def __init__(self, model: Model, prompts: TrainingPrompts, sampling: SamplingSettings, masters: Masters) -> None:
+        self._model, self._prompts, self._sampling, self._masters = model, prompts, sampling, masters
+        self._concept, self._trained, self._empty = (
+            model.encode(texts) for texts in (prompts.concept, prompts.trained, [""])
+        )
+
+    @torch.no_grad()
+    def batch(self, update: int, size: int) -> TrainingBatch:
+        """Draw prompts and steps evenly, and sample each row with guidance as far as its own step."""
+        generator = draws("updates", self._sampling.seed, update)
+        row = torch.from_numpy(generator.integers(len(self._prompts), size=size)).to(self._model.device)
+        steps = generator.choice(self._sampling.window, size=size).tolist()
+        noise = self._model.noise(noise_seeds(generator, size))
+        with substituted(self._model, self._masters.cast()):
+            x, t = self._sample(noise, self._trained[row], steps)
+        return TrainingBatch(x, t, self._trained[row], self._target(x, t, row))
+
+    def _sample(self, noise: Latents, cond: Conditioning, last_steps: Sequence[int]) -> tuple[Latents, Tensor]:
+        """x_t and t of each row at its own step."""
+        x, t = torch.empty_like(noise), torch.empty(len(noise), dtype=torch.long)
+        count, scale = self._sampling.steps, self._sampling.guidance_scale
+        no_guidance = Blend(())  # weights are trained as without the guidance that may be on the model
+        run = sample(self._model, cond, self._empty, noise, steps=count, guidance_scale=scale, guidance=no_guidance)
+        for step in run:
+            here = [row for row, index in enumerate(last_steps) if index == step.index]
+            x[here], t[here] = step.x[here], int(step.t)
+            if step.index == max(last_steps):
+                break
+        return x, t.to(noise.device)
+
+    def _target(self, x: Latents, t: Tensor, row: Tensor) -> Latents:
+        """ε̃ from the frozen model's predictions, all of them in one call."""
+        conds = [self._empty.repeat(len(x)), self._concept[row]]
+        conds += [self._trained[row]] if self._prompts.is_from else []
+        eps = self._model.eps(x.repeat(len(conds), 1, 1, 1), t.repeat(len(conds)), Conditioning.cat(conds))
+        uncond, concept, *trained = eps.chunk(len(conds))
+        return self._prompts.target(trained[0] if trained else uncond, concept, uncond)
+
+
+def _record_all(
+    model: Model, prompts: TrainingPrompts, sampling: SamplingSettings, checkpoint: Parts[Tensors], progress: Progress
+) -> list[Tensors]:
+    """All trajectories, some at a time; what the checkpoint holds is not sampled again."""
+    seeds = noise_seeds(draws("trajectories", sampling.seed), len(prompts))
+    return [
+        _load_or_record(model, prompts, seeds, slice(start, start + RECORDED_AT_ONCE), sampling, checkpoint, progress)
+        for start in range(0, len(prompts), RECORDED_AT_ONCE)
+    ]
+
+
+def _load_or_record(
+    model: Model,
+    prompts: TrainingPrompts,
+    seeds: list[int],
+    rows: slice,
+    sampling: SamplingSettings,
+    checkpoint: Parts[Tensors],
+    progress: Progress,
+) -> Tensors:
+    def report(done: int, total: int) -> None:
+        progress(rows.start * sampling.steps + done, len(prompts) * sampling.steps)
+
+    return checkpoint.part(
+        f"trajectories-{rows.start}", lambda: _record(model, prompts[rows], seeds[rows], sampling, report)
+    )
+
+
+@torch.no_grad()
+def _record(
+    model: Model, prompts: TrainingPrompts, seeds: list[int], sampling: SamplingSettings, progress: Progress
+) -> dict[str, Tensor]:
+    """t, x_t and ε̃ of a few trajectories, at the steps that count."""
+    run = Trajectory.record(
+        model,
+        prompts.trained,
+        seeds,
+        steps=sampling.steps,
+        guidance_scale=sampling.guidance_scale,
+        batch_size=RECORDED_AT_ONCE,
+        progress=progress,
+    )
+    counted = slice(sampling.window.start, sampling.window.stop)
+    t, x, trained, uncond = (each[counted] for each in (run.timesteps.long(), run.x, run.eps_cond, run.eps_uncond))
+    concept = _predict(model, prompts, x, t) if prompts.is_from else trained
+    target = prompts.target(trained if prompts.is_from else uncond, concept, uncond)
+    _check(target, prompts, sampling)
+    return {"t": t, "x": x, "target": target}
+
+
+def _predict(model: Model, prompts: TrainingPrompts, x: Predictions, t: Tensor) -> Predictions:
+    """ε*(x_t, c) where the trajectories are another prompt's, a step at a time."""
+    cond = model.encode(prompts.concept)
+    return torch.stack([model.eps(x[step], t[step], cond) for step in range(len(t))])
+
+
+def _check(target: Predictions, prompts: TrainingPrompts, sampling: SamplingSettings) -> None:
+    is_bad = ~torch.isfinite(target).flatten(2).all(dim=2)
+    if is_bad.any():
+        step, row = (int(index) for index in is_bad.nonzero()[0])
+        raise NotFinite(
+            f"The denoiser gives NaN or infinity for {prompts.trained[row]!r} in step {sampling.window[step] + 1} of "
+            f"{sampling.steps}: load the model in fp32, or check its weights."
+        )

@@ -1,1 +1,30 @@
-"""What is true of one architecture: components, prediction, schedule, sites."""
+"""What is true of one architecture: components, prediction, schedule, sites. `family_of` finds out which one it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from turpentine.core.errors import UnsupportedModel
+from turpentine.models.families.base import Family
+from turpentine.models.families.sdxl import SDXL
+from turpentine.models.families.stable_diffusion import StableDiffusion
+from turpentine.models.families.unet_sites import module_of
+
+FAMILIES: tuple[type[Family], ...] = (StableDiffusion, SDXL)
+"""All families; a pipeline is of the first that it fits."""
+
+__all__ = ["FAMILIES", "Family", "family_of", "module_of"]
+
+
+def family_of(pipeline: Any) -> Family:
+    """Return the family of a diffusers pipeline.
+
+    Raises:
+        UnsupportedModel: for a pipeline of another one, naming what is not known.
+    """
+    for family in FAMILIES:
+        if family.fits(pipeline):
+            return family(pipeline)
+    raise UnsupportedModel(
+        f"{type(pipeline).__name__} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x and SDXL."
+    )

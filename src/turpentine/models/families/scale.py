@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from turpentine.models.model import Model
+from turpentine.models.families import FAMILIES
+
+if TYPE_CHECKING:
+    from turpentine.models.model import Model
 
 FULL_WIDTH = 320
 """Channels of Stable Diffusion's first level; the widest level of the embedded model has fewer."""
@@ -15,22 +19,27 @@ FULL_WIDTH = 320
 def is_small(model: Model | str | Path) -> bool:
     """Is no level of the denoiser as wide as Stable Diffusion's first, so that its weights learn faster?
 
-    model: a loaded model, or what `load` is told. Nothing is loaded or fetched for it: "emoji" is known to be small, a
-        folder's `unet/config.json` says its widths, and a hub id or a single file passes for a full-size model.
+    Args:
+        model: a loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" is the embedded
+            model and small, a folder's config of the denoiser says its widths, and a hub id or a single file passes for
+            a full-size model.
     """
-    if isinstance(model, Model):
-        return _is_narrow(model.unet.config.block_out_channels)
-    return str(model) == "emoji" or _is_narrow(_widths(Path(model).expanduser()))
+    if isinstance(model, str | Path):
+        return str(model) == "emoji" or _is_narrow(_widths_in(Path(model).expanduser()))
+    return _is_narrow(model.family.level_widths(model.denoiser.config))
 
 
 def _is_narrow(widths: Sequence[int]) -> bool:
     return 0 < max(widths, default=0) < FULL_WIDTH
 
 
-def _widths(folder: Path) -> list[int]:
+def _widths_in(folder: Path) -> Sequence[int]:
     """The channels of a model's levels, none where the folder does not say."""
-    try:
-        config = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
-        return [int(width) for width in config["block_out_channels"]]
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
+    for family in FAMILIES:
+        try:
+            text = (folder / family.denoiser_name / "config.json").read_text(encoding="utf-8")
+            config: Mapping[str, Any] = json.loads(text)
+            return family.level_widths(config)
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return ()

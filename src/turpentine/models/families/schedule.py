@@ -1,44 +1,269 @@
-"""The schedule of noise: solvers, ᾱ at any timestep, and windows of steps as fractions of the schedule."""
+"""The forward process x_t = α(t)·x₀ + σ(t)·n of a family, and what its network predicts about it.
+
+A schedule says how much picture and how much noise x_t holds: `Betas` for Stable Diffusion's (α² + σ² = 1),
+`RectifiedFlow` for a straight line (α = 1 − σ). A parametrisation wraps a schedule once and turns the network's output
+into ε or x₀, so that no sampler, method or instrument asks which of them a network predicts:
+
+| class | output | ε | x₀ |
+|---|---|---|---|
+| Epsilon | n | output | (x − σ·output)/α |
+| Velocity | α·n − σ·x₀ (Salimans and Ho 2022, arXiv 2202.00512) | α·output + σ·x | α·x − σ·output |
+| Flow | n − x₀ (Liu et al. 2022, arXiv 2209.03003) | x + (1 − σ)·output | x − σ·output |
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
-from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from turpentine.core.errors import BadWindow, UnknownName
-
-# The deterministic solvers only: a picture is a function of weights, prompt, seed and settings.
-SOLVERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
-    # A latent has no range to be clipped to, though DDIM clips by default.
-    "ddim": (DDIMScheduler, {"clip_sample": False}),
-    "dpm": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
-    "euler": (EulerDiscreteScheduler, {}),
-}
+from turpentine.core.errors import UnknownName
 
 # Models trained to zero signal at the last step have ᾱ = 0 there, where ε says nothing of x₀; diffusers' own solvers
 # lift it to this value.
 SMALLEST_ALPHA_BAR = 2.0**-24
 
+# The deterministic solvers only: a picture is a function of weights, prompt, seed and settings.
+SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
+    # A latent has no range to be clipped to, though DDIM clips by default.
+    "ddim": ("DDIMScheduler", {"clip_sample": False}),
+    "dpm": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
+    "euler": ("EulerDiscreteScheduler", {}),
+}
 
-def make_scheduler(trained: Any, solver: str) -> Any:
-    """A fresh diffusers scheduler with the trained schedule of betas, for ε-prediction. Raises UnknownName."""
-    if solver not in SOLVERS:
-        raise UnknownName(f"No solver is called {solver!r}: there are {', '.join(SOLVERS)}.")
-    kind, settings = SOLVERS[solver]
-    scheduler = kind.from_config(trained.config, prediction_type="epsilon", **settings)
-    scheduler.alphas_cumprod.clamp_(min=SMALLEST_ALPHA_BAR)
-    return scheduler
+Times = int | Shaped[Tensor, "*rows"]
+Latents = Float[Tensor, "batch ..."]
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """How much picture and how much noise x_t holds, by timestep.
+
+    training_steps: how many timesteps there are; they run from 0, next to the picture, to `training_steps` − 1.
+    """
+
+    @property
+    def training_steps(self) -> int:
+        """Number of timesteps of the training schedule."""
+        ...
+
+    def alpha(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return α(t), the factor of the picture in x_t, 0 to 1."""
+        ...
+
+    def sigma(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return σ(t), the factor of the noise in x_t, 0 to 1."""
+        ...
+
+    def variance(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return σ(t)², the variance of the noise in x_t, 0 to 1."""
+        ...
+
+    def scales(self, t: Times, like: Latents) -> tuple[Float[Tensor, "rows ..."], Float[Tensor, "rows ..."]]:
+        """Return α(t) and σ(t) in the number format of `like`, shaped to multiply its rows."""
+        ...
+
+    def add_noise(self, x0: Latents, noise: Latents, t: Times) -> Latents:
+        """Return x_t = α(t)·x₀ + σ(t)·noise, with one timestep for all rows or one for each."""
+        ...
+
+    def solver(self, name: str) -> Any:
+        """Return a fresh diffusers scheduler on this schedule that takes ε. Raises UnknownName."""
+        ...
+
+
+@dataclass(frozen=True)
+class Betas:
+    """A variance-preserving schedule of betas: α = √ᾱ, σ = √(1 − ᾱ).
+
+    Args:
+        trained: the pipeline's diffusers scheduler, with the betas that the network was trained on.
+    """
+
+    trained: Any
+    _tables: dict[torch.device, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def training_steps(self) -> int:
+        """Number of timesteps of the training schedule."""
+        return len(self.trained.alphas_cumprod)
+
+    def alpha_bar(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return ᾱ at timesteps: the share of the picture in the variance of x_t, 0 to 1, never below 2⁻²⁴."""
+        at = torch.as_tensor(t)
+        return alpha_bar_at(self._table(at.device), at)
+
+    def alpha(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return √ᾱ."""
+        return self.alpha_bar(t).sqrt()
+
+    def sigma(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return √(1 − ᾱ)."""
+        return self.variance(t).sqrt()
+
+    def variance(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return 1 − ᾱ."""
+        return 1 - self.alpha_bar(t)
+
+    def scales(self, t: Times, like: Latents) -> tuple[Float[Tensor, "rows ..."], Float[Tensor, "rows ..."]]:
+        """Return α(t) and σ(t) in the number format of `like`, shaped to multiply its rows."""
+        alpha_bar = _by_row(self.alpha_bar(_beside(t, like)), like)
+        return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+    def add_noise(self, x0: Latents, noise: Latents, t: Times) -> Latents:
+        """Return x_t = √ᾱ·x₀ + √(1 − ᾱ)·noise, with one timestep for all rows or one for each."""
+        alpha, sigma = self.scales(t, x0)
+        return alpha * x0 + sigma * noise
+
+    def solver(self, name: str) -> Any:
+        """Return a fresh diffusers scheduler on these betas that takes ε. Raises UnknownName."""
+        import diffusers
+
+        if name not in SOLVERS:
+            raise UnknownName(f"No solver is called {name!r}: there are {', '.join(SOLVERS)}.")
+        kind, settings = SOLVERS[name]
+        scheduler = getattr(diffusers, kind).from_config(self.trained.config, prediction_type="epsilon", **settings)
+        scheduler.alphas_cumprod.clamp_(min=SMALLEST_ALPHA_BAR)
+        return scheduler
+
+    def _table(self, device: torch.device) -> Float[Tensor, " train"]:
+        # Kept by device: a copy in each step would let the device wait.
+        if device not in self._tables:
+            table: Tensor = self.trained.alphas_cumprod.float().to(device)
+            self._tables[device] = table.clamp(min=SMALLEST_ALPHA_BAR)
+        return self._tables[device]
+
+
+@dataclass(frozen=True)
+class RectifiedFlow:
+    """A straight line from picture to noise: α = 1 − σ, and σ is the timestep as a share of the schedule.
+
+    Args:
+        training_steps: T; the timestep t stands for σ = t/T, and pure noise is t = T.
+    """
+
+    training_steps: int = 1000
+
+    def alpha(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return 1 − σ."""
+        return 1 - self.sigma(t)
+
+    def sigma(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return t/T."""
+        return torch.as_tensor(t) / self.training_steps
+
+    def variance(self, t: Times) -> Float[Tensor, "*rows"]:
+        """Return σ²."""
+        return self.sigma(t) ** 2
+
+    def scales(self, t: Times, like: Latents) -> tuple[Float[Tensor, "rows ..."], Float[Tensor, "rows ..."]]:
+        """Return α(t) and σ(t) in the number format of `like`, shaped to multiply its rows."""
+        sigma = _by_row(self.sigma(_beside(t, like)), like)
+        return 1 - sigma, sigma
+
+    def add_noise(self, x0: Latents, noise: Latents, t: Times) -> Latents:
+        """Return x_t = (1 − σ)·x₀ + σ·noise, with one timestep for all rows or one for each."""
+        alpha, sigma = self.scales(t, x0)
+        return alpha * x0 + sigma * noise
+
+    def solver(self, name: str) -> Any:
+        """Raise UnknownName: no family of flow is sampled yet."""
+        raise UnknownName(f"No solver of flow models is called {name!r}: there are none yet.")
+
+
+@runtime_checkable
+class Parametrisation(Protocol):
+    """What a network's output means, given x_t and t."""
+
+    def eps(self, output: Latents, x: Latents, t: Times) -> Latents:
+        """Return the noise ε in x_t by the network's output."""
+        ...
+
+    def x0(self, output: Latents, x: Latents, t: Times) -> Latents:
+        """Return the picture x₀ in x_t by the network's output."""
+        ...
+
+    def output(self, x0: Latents, noise: Latents, t: Times) -> Latents:
+        """Return what a perfect network would give for this picture and noise: the target in training."""
+        ...
+
+
+@dataclass(frozen=True)
+class Epsilon:
+    """The network predicts the noise."""
+
+    schedule: Schedule
+
+    def eps(self, output: Latents, x: Latents, t: Times) -> Latents:
+        """Return the output as it is."""
+        return output
+
+    def x0(self, output: Latents, x: Latents, t: Times) -> Latents:
+        """Return (x − σ·ε)/α."""
+        alpha, sigma = self.schedule.scales(t, x)
+        return (x - sigma * output) / alpha
+
+    def output(self, x0: Latents, noise: Latents, t: Times) -> Latents:
+        """Return the noise."""
+        return noise
+
+
+@dataclass(frozen=True)
+class Velocity:
+    """The network predicts v = α·n − σ·x₀ on a schedule with α² + σ² = 1."""
+
+    schedule: Schedule
+
+    def eps(self, output: Latents, x: Latents, t: Times) -> Latents:
+        """Return α·v + σ·x."""
+        alpha, sigma = self.schedule.scales(t, x)
+        return alpha * output + sigma * x
+
+    def x0(self, output: Latents, x: Latents, t: Times) -> Latents:
+        """Return α·x − σ·v."""
+        alpha, sigma = self.schedule.scales(t, x)
+        return alpha * x - sigma * output
+
+    def output(self, x0: Latents, noise: Latents, t: Times) -> Latents:
+        """Return α·n − σ·x₀."""
+        alpha, sigma = self.schedule.scales(t, x0)
+        return alpha * noise - sigma * x0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The network predicts the velocity u = n − x₀ of a straight line, where α = 1 − σ."""
+
+    schedule: Schedule
+
+    def eps(self, output: Latents, x: Latents, t: Times) -> Latents:
+        """Return x + (1 − σ)·u."""
+        alpha, _ = self.schedule.scales(t, x)
+        return x + alpha * output
+
+    def x0(self, output: Latents, x: Latents, t: Times) -> Latents:
+        """Return x − σ·u."""
+        _, sigma = self.schedule.scales(t, x)
+        return x - sigma * output
+
+    def output(self, x0: Latents, noise: Latents, t: Times) -> Latents:
+        """Return n − x₀."""
+        return noise - x0
+
+
+PARAMETRISATIONS: dict[str, type[Epsilon] | type[Velocity] | type[Flow]] = {
+    "epsilon": Epsilon,
+    "v_prediction": Velocity,
+    "flow_prediction": Flow,
+}
+"""By diffusers' name of the prediction."""
 
 
 def alpha_bar_at(table: Float[Tensor, " train"], t: Shaped[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
-    """ᾱ at timesteps `t`, 0 to the table's length − 1.
+    """Return ᾱ at timesteps `t`, 0 to the table's length − 1.
 
     Between two whole timesteps σ = √((1−ᾱ)/ᾱ) is linear, as in diffusers' Euler solver, which asks for such times.
     """
@@ -50,51 +275,10 @@ def alpha_bar_at(table: Float[Tensor, " train"], t: Shaped[Tensor, "*rows"]) -> 
     return 1 / (1 + sigma**2)
 
 
-@dataclass(frozen=True)
-class Moment:
-    """Where a sampler is while the denoiser runs: step `index` of `steps`, and which rows are whose.
-
-    conditional: the prompts' own. guiding: for the same pictures those of ∅ and of a guidance, a slice each; none where
-    the prompts' alone are run.
-    """
-
-    index: int
-    steps: int
-    conditional: slice
-    guiding: tuple[slice, ...] = ()
+def _beside(t: Times, like: Tensor) -> Tensor:
+    # Waiting for the copy would let the device run dry between two steps.
+    return torch.as_tensor(t).to(like.device, non_blocking=True)
 
 
-@dataclass(frozen=True)
-class Window:
-    """A part of the schedule: fractions from 0, the first step (pure noise), to 1, after the last.
-
-    Windows that meet share no step and leave none out. Raises BadWindow unless 0 ≤ start < stop ≤ 1.
-    """
-
-    start: float = 0.0
-    stop: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start < self.stop <= 1:
-            raise BadWindow(
-                f"The window {self.start} to {self.stop} is no part of the schedule: "
-                "give two fractions from 0 to 1, the smaller first."
-            )
-
-    def steps(self, count: int) -> range:
-        """The indices of its steps in a schedule of `count` steps; may be empty if the schedule is short."""
-        return range(round(self.start * count), round(self.stop * count))
-
-    def __contains__(self, moment: Moment) -> bool:
-        """Is this step of a sampler inside?"""
-        return moment.index in self.steps(moment.steps)
-
-    def counted(self, count: int) -> range:
-        """As `steps`. Raises BadWindow for none."""
-        if not self.steps(count):
-            raise BadWindow(f"{self} holds none of the {count} sampling steps: widen it, or take more.")
-        return self.steps(count)
-
-    def __and__(self, other: Window) -> Window:
-        """What both hold. Raises BadWindow for nothing."""
-        return Window(max(self.start, other.start), min(self.stop, other.stop))
+def _by_row(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))

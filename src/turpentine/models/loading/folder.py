@@ -6,44 +6,45 @@ import json
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound, UnsafeFile, UnsupportedModel
-from turpentine.models.loading.safe_reading import PICKLES, clear_errors, pickle_refused, weight_names, without_checker
-from turpentine.models.model import COMPONENTS
+from turpentine.core.safe_text import one_line
+from turpentine.models.families import FAMILIES, Family
+from turpentine.models.loading.safe_reading import PICKLES, clear_errors, pickle_refused, weight_names
 
-_CLASSES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+_FAMILIES = {family.pipeline_class: family for family in FAMILIES}
 
 
 def read_folder(folder: Path, dtype: torch.dtype) -> Any:
-    """A folder in diffusers' layout: only the two known pipelines, only safetensors, no code of its own."""
-    name = _class_of(folder)
-    for component in COMPONENTS:
+    """Read a folder in diffusers' layout: only pipelines of known families, only safetensors, no code of its own."""
+    import diffusers
+
+    family = _family_of(folder)
+    for component in family.component_names:
         _check_weights(folder / component)
     with clear_errors(f"The model in {one_line(str(folder))} cannot be read"):
-        pipeline = getattr(diffusers, name).from_pretrained(
+        pipeline = getattr(diffusers, family.pipeline_class).from_pretrained(
             folder,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
-            variant=_variant(folder),
-            **without_checker(name),
+            variant=_variant(folder / family.denoiser_name),
+            **family.load_options,
         )
-    for component in ("text_encoder", "text_encoder_2"):
+    for component in family.text_encoder_names.values():
         _check_text_encoder(folder / component, getattr(pipeline, component, None))
     return pipeline
 
 
-def _class_of(folder: Path) -> str:
+def _family_of(folder: Path) -> type[Family]:
     with clear_errors(f"The folder {one_line(str(folder))} holds no model in diffusers' layout"):
         name = dict(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))).get("_class_name")
-    if name not in _CLASSES:
+    if name not in _FAMILIES:
         raise UnsupportedModel(
-            f"{one_line(str(folder))} is a {one_line(str(name))}: Turpentine works on {' and '.join(_CLASSES)}."
+            f"{one_line(str(folder))} is a {one_line(str(name))}: Turpentine works on {' and '.join(_FAMILIES)}."
         )
-    return str(name)
+    return _FAMILIES[name]
 
 
 def _check_weights(component: Path) -> None:
@@ -66,7 +67,7 @@ def _check_text_encoder(component: Path, encoder: Any) -> None:
             raise ModelNotFound(f"{one_line(str(component))} holds no weight {name!r}: the model is not all there.")
 
 
-def _variant(folder: Path) -> str | None:
-    """fp16 where the denoiser is there as such and in no other number format."""
-    weights = [path.name for path in (folder / "unet").glob("*.safetensors")]
+def _variant(denoiser: Path) -> str | None:
+    """Return "fp16" where the denoiser is there as such and in no other number format."""
+    weights = [path.name for path in denoiser.glob("*.safetensors")]
     return "fp16" if weights and all(".fp16." in name or ".fp16-" in name for name in weights) else None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-from turpentine.core.atomic_files import one_line
+from turpentine.core.safe_text import one_line
 from turpentine.models.loading.safe_reading import clear_errors
 
 # A component's own weights: neither a variant such as fp16 nor a second copy such as non_ema, and in parts or whole.
@@ -37,6 +36,8 @@ def to_fetch(source: str) -> str | None:
 
 def fetch(source: str) -> Path:
     """The snapshot of a hub repository in the local cache, fetched if it is not there. Raises ModelNotFound."""
+    from diffusers import DiffusionPipeline
+
     with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
         return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound, UnsafeFile
+from turpentine.core.safe_text import one_line
 from turpentine.emoji import WEIGHTS
 from turpentine.models.loading.folder import read_folder
 from turpentine.models.loading.hub import fetch, is_hub_id
 from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.safe_reading import PICKLES, pickle_refused
 from turpentine.models.loading.single_file import read_file
-from turpentine.models.model import COMPONENTS, Model
+from turpentine.models.model import Model
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 
 def load(
@@ -28,14 +30,24 @@ def load(
 ) -> Model:
     """Load a model.
 
-    source: "emoji", the embedded model; a diffusers folder; a single `.safetensors` file; a hub id such as
-        "CompVis/stable-diffusion-v1-4", from the local cache or the hub; or a pipeline, which is used as it is.
-    device: by default CUDA if there is one, else the CPU. dtype: by default fp16 on CUDA and fp32 elsewhere.
-    config: for a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by default
-        diffusers finds out which family it is and gets them from the local cache or the hub.
-    Raises ModelNotFound, UnsafeFile for a pickle, UnsupportedModel for another family.
+    Args:
+        source: "emoji", the embedded model; a diffusers folder; a single `.safetensors` file; a hub id such as
+            "CompVis/stable-diffusion-v1-4", from the local cache or the hub; or a pipeline, which is used as it is.
+        device: by default CUDA if there is one, else the CPU.
+        dtype: by default fp16 on CUDA and fp32 elsewhere.
+        config: for a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by
+            default diffusers finds out which family it is and gets them from the local cache or the hub.
+
+    Raises:
+        ModelNotFound: where there is no model, or not all of it.
+        UnsafeFile: for a pickle.
+        UnsupportedModel: for a model of another family.
+
+    Example:
+        >>> load().describe()["family"]
+        'Stable Diffusion'
     """
-    if isinstance(source, DiffusionPipeline):
+    if not isinstance(source, str | Path):
         return _placed(source, device, dtype, "")
     where = torch.device(device) if device else _default_device()
     number = dtype or (torch.float16 if where.type == "cuda" else torch.float32)
@@ -59,10 +71,9 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
     if device is not None or dtype is not None:
         with quiet():
             pipeline.to(device=device, dtype=dtype)
-    # SDXL's autoencoder overflows in fp16; its config says so, but so do the configs of autoencoders that do not.
-    if model.components.get("text_encoder_2") is not None and pipeline.vae.config.force_upcast:
+    for component in model.family.full_precision():
         with quiet():
-            pipeline.vae.to(torch.float32)
+            model.components[component].to(torch.float32)
     return model
 
 
@@ -82,8 +93,7 @@ def _locate(source: str) -> Path:
 
 def _check_filled(pipeline: Any, source: str) -> None:
     """Refuse a model with a weight missing: diffusers leaves it without numbers."""
-    for component in COMPONENTS:
-        network = getattr(pipeline, component, None)
-        for name, weight in network.named_parameters() if network is not None else ():
+    for component, network in pipeline.components.items():
+        for name, weight in network.named_parameters() if isinstance(network, torch.nn.Module) else ():
             if weight.is_meta:
                 raise ModelNotFound(f"{one_line(source)} holds no weight '{component}.{name}': it is not all there.")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import ModelNotFound
+from turpentine.core.safe_text import one_line
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
@@ -27,13 +26,6 @@ def weight_names(path: Path) -> list[str]:
     """The names of the tensors in a safetensors file; the tensors are not read."""
     with safe_open(path, framework="pt") as file:
         return list(file.keys())
-
-
-def without_checker(name: str) -> dict[str, Any]:
-    """Leave out the safety checker, a network of its own that blackens pictures; SDXL has none."""
-    if name != "StableDiffusionPipeline":
-        return {}
-    return {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 
 
 @contextmanager

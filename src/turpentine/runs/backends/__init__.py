@@ -1,5 +1,6 @@
 """Where the work of a bench is done: in this process, in several on this machine, or on a Ray cluster."""
 
-from turpentine.runs.backends.running import BACKENDS, run, worker
+from turpentine.runs.backends.process import worker
+from turpentine.runs.backends.running import BACKENDS, run
 
 __all__ = ["BACKENDS", "run", "worker"]

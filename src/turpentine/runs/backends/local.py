@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from turpentine.core.errors import TurpentineError
-from turpentine.runs.backends.running import sigterm_interrupts, using_threads
+from turpentine.runs.backends.process import report_progress, sigterm_interrupts, using_threads
 from turpentine.runs.plan import Plan
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress, Worker
@@ -39,7 +39,7 @@ def run_processes(plan: Plan, store: Store, workers: int, progress: PhaseProgres
             if lost > _MOST_LOST:
                 raise TurpentineError(f"{lost} workers were lost one after the other: is there memory enough for them?")
             if progress:
-                tell(plan, store, progress)
+                report_progress(plan, store, progress)
         crew.raise_failure()
 
 
@@ -105,11 +105,3 @@ def _choose_device(number: int) -> None:
     if count > 1:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number % count]
-
-
-def tell(plan: Plan, store: Store, progress: PhaseProgress) -> None:
-    """Say how far the workers of a store are, by what it holds."""
-    total = sum(len(job.batch) for job in plan.jobs)
-    progress("pictures", total - sum(len(job.batch) for job in store.missing(plan)), total)
-    if plan.recipes:
-        progress("edits", sum(map(store.changes.is_made, plan.recipes)), len(plan.recipes))

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from turpentine.core.errors import BadArgument
-from turpentine.runs.backends.local import tell
-from turpentine.runs.backends.running import worker
+from turpentine.runs.backends.process import report_progress, worker
 from turpentine.runs.plan import Plan
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress
@@ -38,7 +37,7 @@ def run_on_ray(plan: Plan, store: Store, workers: int, address: str | None, prog
             ended, running = ray.wait(running, timeout=_LOOK)
             _raise_failure(ray, ended)
             if progress:
-                tell(plan, store, progress)
+                report_progress(plan, store, progress)
 
 
 class Joined:

@@ -1,0 +1,73 @@
+"""Who judges an erasure: the emoji world's judge, CLIP as a zero-shot judge, or any that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from turpentine.bench.effects import MOVED
+from turpentine.bench.metrics import Measure
+from turpentine.bench.table import HITS
+from turpentine.concepts import Concept
+from turpentine.emoji.world import TEN
+from turpentine.judges import EmojiJudge, Judge, PictureStatistics
+from turpentine.judges.base import sought
+from turpentine.judges.pixel_change import PixelChange
+from turpentine.judges.zero_shot import CLIP, ZeroShot
+from turpentine.models import Model
+from turpentine.tasks.cases import Case
+from turpentine.tasks.erasure_cases import contrast_labels, erasure_cases, plain_cases, with_truth
+
+ALWAYS = (PictureStatistics, PixelChange)
+"""Judges of the pixels alone, which look at the pictures of every erasure."""
+
+
+def is_world_model(model: Model) -> bool:
+    """Is it a model of the emoji world? Those draw 32 or 64 px and know its words; another small model does not."""
+    return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.text.unknown_words(" ".join(TEN))
+
+
+def zero_shot_judge(concepts: Sequence[Concept], **settings: Any) -> ZeroShot:
+    """Return CLIP as a judge of whether pictures show the concepts, or a neighbour or their anchor.
+
+    Args:
+        concepts: What is erased; see `contrast_labels` for what their pictures are held against.
+        settings: Of `ZeroShot`, in the place of its defaults.
+    """
+    return ZeroShot(**{"labels": contrast_labels(concepts), "model": CLIP, **settings})
+
+
+def default_judge(model: Model, concepts: Sequence[Concept]) -> Judge | None:
+    """Return who judges a model's pictures where nobody is asked for.
+
+    The emoji world's judge for a model of that world; else CLIP as a zero-shot judge, if its weights are here. None
+    where nobody can, because nothing is fetched unasked.
+    """
+    if is_world_model(model):
+        return EmojiJudge()
+    judge = zero_shot_judge(concepts)
+    return None if judge.download else judge
+
+
+def cases_for(model: Model, concepts: Sequence[Concept], judges: Sequence[Judge]) -> list[Case]:
+    """Return what is asked of a model before and after, with the ground truth that the judges can give."""
+    cases = erasure_cases(concepts) if is_world_model(model) else plain_cases(concepts)
+    columns = {name: column for judge in judges for name, column in judge.columns.items()}
+
+    def label_of(text: str) -> tuple[str, str] | None:
+        named = [place for judge in judges if (place := sought(judge, text))]
+        return next(((column, label) for column, label in named if not columns[column].is_number), None)
+
+    return with_truth(cases, columns, label_of)
+
+
+def measures_for(judges: Sequence[Judge], more: Sequence[Measure] = ()) -> list[Measure]:
+    """Return what is counted: hits, how far pictures moved, every number that a judge prefers one way, and more.
+
+    Raises:
+        UnknownName: A measure is of a column that no judge has.
+        BadArgument: A measure cannot be of its column.
+    """
+    columns = {name: column for judge in judges for name, column in judge.columns.items()}
+    numbers = [Measure("mean", name) for name, column in columns.items() if column.is_number and column.direction]
+    return list(dict.fromkeys([HITS, MOVED, *(one.checked(columns) for one in [*numbers, *more])]))

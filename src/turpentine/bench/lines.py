@@ -1,0 +1,246 @@
+"""The lines of a table: a number for each group of cases and measure, and lines pooled over several concepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+import polars as pl
+
+from turpentine.bench.table import HITS, Table
+from turpentine.core import formatting as numbers
+from turpentine.tasks.groups import GROUPS, heading, is_kept
+
+UNEDITED = "unedited"
+"""What the model as it is, is called in the place of a method."""
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A group of cases and a measure. better: which way, None where neither is. is_rate: are the values rates?"""
+
+    group: str
+    measure: str
+    better: Literal["lower", "higher"] | None
+    is_rate: bool
+
+    @property
+    def heading(self) -> str:
+        """What it is called: the group, and the measure unless that is the rate of hits."""
+        name = heading(self.group)
+        return name if self.measure == str(HITS) else f"{name}: {self.measure}"
+
+    def text(self, value: float) -> str:
+        """A value as readers have it: a rate in percent, another one with three digits."""
+        return numbers.percent(value) if self.is_rate else f"{value:.3g}"
+
+    def change(self, value: float) -> str:
+        """A difference of two values with its sign."""
+        if self.is_rate:
+            return numbers.points(value)
+        return f"{value:+.3g}".replace("-", "−") if value else "0"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value of a column, its interval, and its difference from the unedited model's; None where there is none.
+
+    Attributes:
+        hits: Of a rate.
+        pictures: Of the cases.
+        judged: Of those, the ones that the value is of.
+        errors: Of those, the ones that could not be drawn or judged.
+    """
+
+    column: TableColumn
+    value: float
+    low: float | None
+    high: float | None
+    diff: float | None
+    diff_low: float | None
+    diff_high: float | None
+    hits: int | None
+    pictures: int
+    judged: int
+    errors: int
+
+    @property
+    def text(self) -> str:
+        """The value."""
+        return self.column.text(self.value)
+
+    @property
+    def span(self) -> str:
+        """Its interval, such as `1–7`; "" where there is none."""
+        return _between(self.column, self.low, self.high, "–", self.column.text)
+
+    @property
+    def change(self) -> str:
+        """The difference, such as `−83`; "" where there is none."""
+        return "" if self.diff is None else self.column.change(self.diff)
+
+    @property
+    def change_span(self) -> str:
+        """The difference's interval, such as `−91 to −72`; "" where there is none."""
+        return _between(self.column, self.diff_low, self.diff_high, " to ", self.column.change)
+
+    @property
+    def tone(self) -> str:
+        """Whether the difference is beyond chance, as a class of the page: gone, better, worse or even."""
+        if self.diff_low is None or self.diff_high is None or self.column.better is None:
+            return "even"
+        sign = 1 if self.column.better == "higher" else -1
+        worst, best = sorted((sign * self.diff_low, sign * self.diff_high))
+        good = "better" if is_kept(self.column.group) else "gone"
+        return good if worst > 0 else "worse" if best < 0 else "even"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A model, edited or not, and its numbers, one for each column, None where it has none.
+
+    cells: the ids of the lines of the table that it stands for. method: UNEDITED for the model as it is. broken,
+    collapsed: 0 to 1. protocols: digests. seconds, bytes: of making the edits; None without one.
+    """
+
+    cells: tuple[str, ...]
+    model: str
+    method: str
+    concept: str
+    numbers: tuple[Number | None, ...]
+    broken: float | None
+    collapsed: float | None
+    errors: int
+    protocols: tuple[str, ...]
+    seconds: float | None
+    bytes: int | None
+
+    @property
+    def is_unedited(self) -> bool:
+        """Is it the model as it is?"""
+        return self.method == UNEDITED
+
+
+def columns(table: Table) -> list[TableColumn]:
+    """The table's groups and measures, groups in their order."""
+    kinds = table.groups.group_by("group", "measure", maintain_order=True).agg(
+        pl.col("better").first(), pl.col("hits").is_not_null().any()
+    )
+    order = list(GROUPS)
+    return sorted((TableColumn(*row) for row in kinds.iter_rows()), key=lambda column: order.index(column.group))
+
+
+def amplifies(columns: Sequence[TableColumn]) -> bool:
+    """Is what the edits are for to be shown more often, not less?"""
+    return any(not is_kept(one.group) and one.measure == str(HITS) and one.better == "higher" for one in columns)
+
+
+def lines(table: Table) -> list[Line]:
+    """A line for each of the table's cells, in its order."""
+    all_columns = columns(table)
+    return [_line(rows, all_columns) for rows in table.groups.partition_by("cell", maintain_order=True)]
+
+
+def pooled(lines: Sequence[Line]) -> list[Line]:
+    """A line for each method and model, of the pictures of all its concepts together, in the order of first sight.
+
+    A rate is of all pictures, another measure the mean over the concepts. Intervals, also of differences, are the mean
+    of the concepts': right where they have the same pictures, as the unedited model's often are, and else wider than
+    need be.
+    """
+    order = list(dict.fromkeys((line.model, line.method) for line in lines))
+    by_method = sorted(lines, key=lambda line: order.index((line.model, line.method)))
+    return [_pool(list(part)) for _, part in groupby(by_method, key=lambda line: (line.model, line.method))]
+
+
+def _line(rows: pl.DataFrame, all_columns: Sequence[TableColumn]) -> Line:
+    first = rows.row(0, named=True)
+    by_column = {(row["group"], row["measure"]): row for row in rows.iter_rows(named=True)}
+    weights = rows.unique("group", maintain_order=True)
+    return Line(
+        cells=(first["cell"],),
+        model=first["model"],
+        method=first["method"] or UNEDITED,
+        concept=first["concept"],
+        numbers=tuple(_number(column, by_column.get((column.group, column.measure))) for column in all_columns),
+        broken=_weighted_mean(weights["broken"].to_list(), weights["pictures"].to_list()),
+        collapsed=_weighted_mean(weights["collapsed"].to_list(), weights["pictures"].to_list()),
+        errors=int(weights["errors"].sum()),
+        protocols=(first["protocol"],),
+        seconds=first["seconds"],
+        bytes=first["bytes"],
+    )
+
+
+def _number(column: TableColumn, row: dict[str, Any] | None) -> Number | None:
+    if row is None or row["value"] is None:
+        return None
+    names = ("value", "low", "high", "diff", "diff_low", "diff_high", "hits", "pictures", "judged", "errors")
+    return Number(column, *(row[name] for name in names))
+
+
+def _pool(part: Sequence[Line]) -> Line:
+    first = part[0]
+    if len(part) == 1:
+        return first
+    sizes = [max((number.pictures for number in line.numbers if number), default=0) for line in part]
+    return Line(
+        cells=tuple(cell for line in part for cell in line.cells),
+        model=first.model,
+        method=first.method,
+        concept=f"{len(part)} concepts",
+        numbers=tuple(map(_pooled_number, zip(*(line.numbers for line in part), strict=True))),
+        broken=_weighted_mean([line.broken for line in part], sizes),
+        collapsed=_weighted_mean([line.collapsed for line in part], sizes),
+        errors=sum(line.errors for line in part),
+        protocols=tuple(dict.fromkeys(digest for line in part for digest in line.protocols)),
+        seconds=_sum(line.seconds for line in part),
+        bytes=_sum(line.bytes for line in part),
+    )
+
+
+def _pooled_number(each: Sequence[Number | None]) -> Number | None:
+    parts = [number for number in each if number]
+    if not parts:
+        return None
+    column = parts[0].column
+    weights = [number.judged if column.is_rate else 1 for number in parts]
+    return Number(
+        column,
+        value=sum(number.value * weight for number, weight in zip(parts, weights, strict=True)) / sum(weights),
+        low=_end([number.low for number in parts], weights),
+        high=_end([number.high for number in parts], weights),
+        diff=_end([number.diff for number in parts], weights),
+        diff_low=_end([number.diff_low for number in parts], weights),
+        diff_high=_end([number.diff_high for number in parts], weights),
+        hits=sum(number.hits or 0 for number in parts) if column.is_rate else None,
+        pictures=sum(number.pictures for number in parts),
+        judged=sum(number.judged for number in parts),
+        errors=sum(number.errors for number in parts),
+    )
+
+
+def _end(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
+    """A pooled difference, or an end of a pooled interval; None if one of its parts is not known."""
+    return None if None in values else _weighted_mean(values, weights)
+
+
+def _weighted_mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
+    """The mean of the values that are known, None if there is none."""
+    pairs = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None and weight]
+    return sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs) if pairs else None
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    present = [value for value in values if value is not None]
+    return sum(present) if present else None
+
+
+def _between(
+    column: TableColumn, low: float | None, high: float | None, word: str, text: Callable[[float], str]
+) -> str:
+    if low is None or high is None:
+        return ""
+    return f"{text(low)}{word}{text(high)}".replace("\u202f%", "")

@@ -1,0 +1,41 @@
+"""Make text from outside safe for a file name or a terminal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_NAME_LIMIT = 80
+_DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+
+
+def safe_name(text: str) -> str:
+    """Turn any text into a file name of 1 to 80 lower case ASCII letters, digits, `.`, `_` and `-`.
+
+    The name is never empty or hidden, leads to no other folder, and is none that Windows reserves for a device.
+
+    Example:
+        >>> safe_name("Van Gogh: Café"), safe_name("../../etc"), safe_name("con")
+        ('van-gogh-cafe', 'etc', 'x-con')
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:_NAME_LIMIT].rstrip("-._")
+    if not name or name.split(".")[0] in _DEVICE_NAMES:
+        return f"x-{name}".rstrip("-")
+    return name
+
+
+def one_line(text: str) -> str:
+    r"""Put text on one line without control characters, so that it cannot move a terminal's cursor.
+
+    Example:
+        >>> one_line("two\nlines\x1b[2J")
+        'two lines[2J'
+    """
+    visible = "".join(" " if char.isspace() else char for char in text if char.isspace() or not _is_control(char))
+    return " ".join(visible.split())
+
+
+def _is_control(char: str) -> bool:
+    # Cc: escapes and bells; Cf: marks that reverse the direction of text; Cs, Co, Cn: no visible character.
+    return unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn"}

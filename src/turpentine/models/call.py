@@ -1,0 +1,47 @@
+"""One call of a module inside the network, as hooks see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from turpentine.models.sites import Site
+from turpentine.models.windows import Moment
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a module at a site, given to the functions that `hooked` puts there.
+
+    Args:
+        site: the site whose module is called.
+        module: the module itself.
+        args: positional arguments of the call.
+        kwargs: keyword arguments of the call.
+        output: what the module returned; None in a function put on before it.
+        moment: the sampler's step, None outside of a sampler.
+    """
+
+    site: Site
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    output: Any
+    moment: Moment | None
+
+    @property
+    def rows(self) -> slice:
+        """The rows that are the prompts', and not those of ∅ or a guidance; outside of a sampler, all."""
+        return self.moment.conditional if self.moment else slice(None)
+
+    @property
+    def tensor(self) -> Tensor:
+        """The output; of modules that return several things, as a text encoder's attention does, the first."""
+        tensor: Tensor = self.output[0] if isinstance(self.output, tuple) else self.output
+        return tensor
+
+    def with_tensor(self, tensor: Tensor) -> Any:
+        """Return the output with another tensor in the place of `tensor`."""
+        return (tensor, *self.output[1:]) if isinstance(self.output, tuple) else tensor

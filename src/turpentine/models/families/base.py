@@ -1,0 +1,202 @@
+"""What a family of models has to say about itself, so that nothing above `models/` asks which one it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from turpentine.models.call import Call
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.schedule import Parametrisation, Schedule
+from turpentine.models.sites import Sites
+
+Latents = Float[Tensor, "batch channel height width"]
+Pixels = Float[Tensor, "batch 3 rows columns"]
+Probabilities = Iterator[tuple[slice, Float[Tensor, "row head pixel token"]]]
+
+
+@dataclass(frozen=True)
+class LatentSpec:
+    """The shape and scale of latents.
+
+    Args:
+        channels: of a latent.
+        height: of the native picture, in pixels.
+        width: of the native picture, in pixels.
+        factor: pixels to a latent's pixel, in each direction.
+        scale: the denoiser's latents are scale·(z − shift) of the autoencoder's z.
+        shift: see `scale`.
+    """
+
+    channels: int
+    height: int
+    width: int
+    factor: int
+    scale: float
+    shift: float = 0.0
+
+
+class Family(ABC):
+    """What is true of one architecture, read from a pipeline of it.
+
+    Args:
+        pipeline: a diffusers pipeline, whose modules are used in place.
+
+    Attributes:
+        title: the family's name, for people.
+        pipeline_class: diffusers' class that reads it from files.
+        load_options: what that class is given beside the path.
+        component_names: the pipeline's networks, in the order in which they are described.
+        denoiser_name: which of them is the denoiser; names of its parameters begin so.
+        text_encoder_names: which of them read the prompt, by the component of their sites: "text", "text-2", ...
+        identity_keys: keys of each part's config that change what the model computes and show in no weight's shape. A
+            library adds keys to its configs, so that whole ones would not stay the same.
+    """
+
+    title: ClassVar[str]
+    pipeline_class: ClassVar[str]
+    load_options: ClassVar[Mapping[str, Any]] = {}
+    component_names: ClassVar[tuple[str, ...]]
+    denoiser_name: ClassVar[str]
+    text_encoder_names: ClassVar[Mapping[str, str]]
+    identity_keys: ClassVar[Mapping[str, tuple[str, ...]]]
+
+    pipeline: Any
+    latent: LatentSpec
+    token_length: int
+    prediction: str
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, pipeline: Any) -> bool:
+        """Is a pipeline of this family? Imports nothing to find out."""
+
+    @classmethod
+    @abstractmethod
+    def level_widths(cls, config: Mapping[str, Any]) -> Sequence[int]:
+        """Return the channels of a denoiser's levels by its config, which says how large a model is."""
+
+    @property
+    def components(self) -> dict[str, nn.Module]:
+        """The networks by name."""
+        parts = {name: getattr(self.pipeline, name, None) for name in self.component_names}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @property
+    def denoiser(self) -> Any:
+        """The network that predicts."""
+        return getattr(self.pipeline, self.denoiser_name)
+
+    @property
+    def autoencoder(self) -> Any:
+        """The network between pictures and latents."""
+        return self.pipeline.vae
+
+    @property
+    @abstractmethod
+    def tokenizers(self) -> Mapping[str, Any]:
+        """The tokenizer of each text encoder, by the component of the encoder's sites; the first reads concepts."""
+
+    @property
+    @abstractmethod
+    def schedule(self) -> Schedule:
+        """The forward process that the network was trained on."""
+
+    @property
+    @abstractmethod
+    def parametrisation(self) -> Parametrisation:
+        """What the network's output means."""
+
+    @abstractmethod
+    def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+        """Return the conditioning of prompts, a row each, for pictures of a height and width in pixels."""
+
+    @abstractmethod
+    def predict(
+        self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]
+    ) -> Latents:
+        """Return the network's own output, in its own number format.
+
+        Args:
+            x: x_t as the network takes it.
+            t: timesteps, one for all rows or one for each.
+            cond: a row for each of `x`.
+            parameters: tensors that stand in for the denoiser's weights of those dotted names in this call.
+
+        Raises:
+            UnknownName: for a name that is not the denoiser's.
+        """
+
+    @abstractmethod
+    def sites(self) -> Sites:
+        """Return all named parts, in order of execution."""
+
+    @abstractmethod
+    def attention(self, call: Call) -> Probabilities:
+        """Yield the probabilities of a cross-attention module after its call, heads by heads, in fp32.
+
+        Those of the call's own rows alone. Each pair is the heads and softmax(q·kᵀ/√d) of them, which sums to 1 over
+        the tokens, padding among them.
+        """
+
+    @abstractmethod
+    def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return a cross-attention module's arguments with another text on the call's own rows."""
+
+    @abstractmethod
+    def embed_time(self, t: Shaped[Tensor, " step"]) -> Float[Tensor, "step feature"]:
+        """Return what the denoiser's layers read of timesteps, which may lie between whole ones, in fp32."""
+
+    @abstractmethod
+    def example_block(self) -> str:
+        """Return the label of a block to look into where none is chosen: one that draws objects' parts."""
+
+    @abstractmethod
+    def original_names(self) -> Mapping[str, str]:
+        """Return the denoiser's modules, by path, under their names in the authors' own files."""
+
+    def pixels(self, latents: Latents) -> Pixels:
+        """Return the decoded pictures of latents, −1 to 1."""
+        z = latents.to(self.autoencoder.dtype) / self.latent.scale
+        decoded: Tensor = self.autoencoder.decode(z + self.latent.shift if self.latent.shift else z, return_dict=False)[
+            0
+        ]
+        return decoded
+
+    def latents(self, pixels: Pixels) -> Latents:
+        """Return the latents of pictures of −1 to 1: the posterior's mode, so that no chance is in it."""
+        z: Tensor = self.autoencoder.encode(pixels.to(self.autoencoder.dtype)).latent_dist.mode()
+        return (z - self.latent.shift if self.latent.shift else z) * self.latent.scale
+
+    def full_precision(self) -> Iterable[str]:
+        """Return the components that overflow in fp16."""
+        return ()
+
+    def inside_denoiser(self, parameter: str) -> bool:
+        """Is a parameter of this dotted name the denoiser's?"""
+        return parameter.startswith(f"{self.denoiser_name}.")
+
+
+def is_called(network: Any, name: str) -> bool:
+    """Is a network of the class of this name, or of one below it? No library is imported to find out."""
+    return any(kind.__name__ == name for kind in type(network).__mro__)
+
+
+def pair_of(size: int | Sequence[int]) -> tuple[int, int]:
+    """Return the height and width of a config's size, which may be one number for both."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
+def device_of(network: Any) -> torch.device:
+    """Return where a network is."""
+    return torch.device(network.device)

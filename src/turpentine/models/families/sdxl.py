@@ -1,0 +1,59 @@
+"""SDXL: a UNet that reads two text encoders, a summary of the prompt, and the picture's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.stable_diffusion import StableDiffusion, is_unet
+
+
+class SDXL(StableDiffusion):
+    """Stable Diffusion XL (Podell et al. 2023, arXiv 2307.01952)."""
+
+    title: ClassVar[str] = "SDXL"
+    pipeline_class: ClassVar[str] = "StableDiffusionXLPipeline"
+    load_options: ClassVar[Mapping[str, Any]] = {}
+    component_names: ClassVar[tuple[str, ...]] = (*StableDiffusion.component_names, "text_encoder_2")
+    text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder", "text-2": "text_encoder_2"}
+    identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **{part: keys for part, keys in StableDiffusion.identity_keys.items() if part != "scheduler"},
+        "text_encoder_2": ("hidden_act", "num_attention_heads"),
+        "scheduler": StableDiffusion.identity_keys["scheduler"],
+    }
+
+    @classmethod
+    def fits(cls, pipeline: Any) -> bool:
+        """Is it a UNet with two text encoders?"""
+        return is_unet(pipeline) and getattr(pipeline, "text_encoder_2", None) is not None
+
+    def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+        """Return the last but one states of both encoders side by side, the second's pooled text, and the sizes.
+
+        No crop. Where the pipeline says that an empty prompt is all zeros (`force_zeros_for_empty_prompt`, as SDXL was
+        trained), it is.
+        """
+        first, second = (self._states(component, prompts) for component in self.text_encoder_names)
+        hidden = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        pooled = second.text_embeds
+        if self.pipeline.config.get("force_zeros_for_empty_prompt"):
+            spoken = torch.tensor([prompt != "" for prompt in prompts], dtype=hidden.dtype, device=hidden.device)
+            hidden, pooled = hidden * spoken[:, None, None], pooled * spoken[:, None]
+        time_ids = torch.tensor([[*size, 0, 0, *size]] * len(prompts), dtype=hidden.dtype, device=hidden.device)
+        return Conditioning(hidden, pooled, time_ids)
+
+    def _added(self, cond: Conditioning) -> dict[str, Any]:
+        if cond.pooled is None or cond.time_ids is None:
+            return {}
+        added = {"text_embeds": cond.pooled.to(self.denoiser.dtype), "time_ids": cond.time_ids}
+        return {"added_cond_kwargs": added}
+
+    def full_precision(self) -> Iterable[str]:
+        """Return the autoencoder where its config says so.
+
+        Configs of other families' autoencoders say so too, of some that do not overflow.
+        """
+        return ("vae",) if self.autoencoder.config.force_upcast else ()

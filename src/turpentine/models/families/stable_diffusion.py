@@ -1,0 +1,180 @@
+"""Stable Diffusion 1.x and 2.x: a UNet that reads one CLIP text encoder by cross-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.func import functional_call
+
+from turpentine.core.errors import UnknownName, UnsupportedModel
+from turpentine.models.attention import probabilities
+from turpentine.models.call import Call
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.base import Family, Latents, LatentSpec, Probabilities, is_called, pair_of
+from turpentine.models.families.original_names import unet_modules
+from turpentine.models.families.schedule import PARAMETRISATIONS, Betas, Parametrisation
+from turpentine.models.families.unet_sites import find_sites
+from turpentine.models.sites import Sites
+from turpentine.models.text import tokenize
+
+
+class StableDiffusion(Family):
+    """Stable Diffusion 1.x and 2.x, which predict ε or v on a schedule of betas.
+
+    Raises:
+        UnsupportedModel: for another prediction, and for a UNet that takes more than a latent.
+    """
+
+    title: ClassVar[str] = "Stable Diffusion"
+    pipeline_class: ClassVar[str] = "StableDiffusionPipeline"
+    # The safety checker is a network of its own that blackens pictures.
+    load_options: ClassVar[Mapping[str, Any]] = {
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    }
+    component_names: ClassVar[tuple[str, ...]] = ("unet", "vae", "text_encoder")
+    denoiser_name: ClassVar[str] = "unet"
+    text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
+    identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "unet": ("attention_head_dim", "down_block_types", "up_block_types", "sample_size"),
+        "vae": ("scaling_factor",),
+        "text_encoder": ("hidden_act", "num_attention_heads"),
+        "scheduler": ("prediction_type", "num_train_timesteps", "beta_start", "beta_end", "beta_schedule"),
+    }
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__(pipeline)
+        self.prediction = _prediction(pipeline.scheduler)
+        self.latent = _latent(pipeline)
+        self.token_length = min(
+            pipeline.tokenizer.model_max_length, pipeline.text_encoder.config.max_position_embeddings
+        )
+        self._schedule = Betas(pipeline.scheduler)
+
+    @classmethod
+    def fits(cls, pipeline: Any) -> bool:
+        """Is it a UNet with one text encoder?"""
+        return is_unet(pipeline) and getattr(pipeline, "text_encoder_2", None) is None
+
+    @classmethod
+    def level_widths(cls, config: Mapping[str, Any]) -> Sequence[int]:
+        """Return the channels of the UNet's levels, from the picture's own resolution down."""
+        return [int(width) for width in config["block_out_channels"]]
+
+    @property
+    def tokenizers(self) -> Mapping[str, Any]:
+        """The tokenizer of each text encoder: `tokenizer_2` is that of `text_encoder_2`."""
+        return {
+            component: getattr(self.pipeline, encoder.replace("text_encoder", "tokenizer"))
+            for component, encoder in self.text_encoder_names.items()
+        }
+
+    @property
+    def schedule(self) -> Betas:
+        """The betas of the pipeline's scheduler."""
+        if self._schedule.trained is not self.pipeline.scheduler:  # somebody has put another one there
+            self._schedule = Betas(self.pipeline.scheduler)
+        return self._schedule
+
+    @property
+    def parametrisation(self) -> Parametrisation:
+        """What the UNet's output means: ε or v."""
+        return PARAMETRISATIONS[self.prediction](self.schedule)
+
+    def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+        """Return the encoder's last states, after its final norm."""
+        return Conditioning(self._states("text", prompts).last_hidden_state)
+
+    def _states(self, component: str, prompts: Sequence[str]) -> Any:
+        encoder = getattr(self.pipeline, self.text_encoder_names[component])
+        tokens = tokenize(self.tokenizers[component], prompts, self.token_length)
+        return encoder(tokens.to(encoder.device), output_hidden_states=True)
+
+    def predict(
+        self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]
+    ) -> Latents:
+        """Return the UNet's output; see `Family.predict`."""
+        unet = self.denoiser
+        arguments = {"encoder_hidden_states": cond.hidden.to(unet.dtype), "return_dict": False, **self._added(cond)}
+        if parameters:
+            stand_ins = {self._inside(name): tensor for name, tensor in parameters.items()}
+            output: Tensor = functional_call(unet, stand_ins, (x.to(unet.dtype), t), arguments)[0]
+        else:
+            output = unet(x.to(unet.dtype), t, **arguments)[0]
+        return output
+
+    def _added(self, cond: Conditioning) -> dict[str, Any]:
+        """Return what the UNet is given beside the text."""
+        return {}
+
+    def _inside(self, name: str) -> str:
+        if not self.inside_denoiser(name):
+            raise UnknownName(
+                f"{name!r} is no parameter of the denoiser: its names begin with '{self.denoiser_name}.'."
+            )
+        return name.removeprefix(f"{self.denoiser_name}.")
+
+    def sites(self) -> Sites:
+        """Return all sites, text encoders first, then the UNet."""
+        encoders = {component: getattr(self.pipeline, name) for component, name in self.text_encoder_names.items()}
+        return find_sites(self.denoiser, encoders)
+
+    def attention(self, call: Call) -> Probabilities:
+        """Yield the probabilities of `attn2`; see `Family.attention`."""
+        pixels = call.args[0] if call.args else call.kwargs["hidden_states"]
+        text = call.kwargs["encoder_hidden_states"]
+        return probabilities(call.module, pixels[call.rows], text[call.rows])
+
+    def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of `attn2` with another text on the call's own rows."""
+        hidden = call.kwargs["encoder_hidden_states"].clone()
+        hidden[call.rows] = cond.hidden.to(hidden)
+        return call.args, {**call.kwargs, "encoder_hidden_states": hidden}
+
+    @torch.no_grad()
+    def embed_time(self, t: Shaped[Tensor, " step"]) -> Float[Tensor, "step feature"]:
+        """Return the embedding that every resnet reads; what SDXL adds to it is not in it."""
+        unet = self.denoiser
+        embedded: Tensor = unet.time_embedding(unet.time_proj(t.to(unet.device)).to(unet.dtype))
+        return embedded.float()
+
+    def example_block(self) -> str:
+        """Return the first label of the last up block but one: of Stable Diffusion's four, the third, so UP4."""
+        block = f"{self.denoiser_name}.up_blocks.{len(self.denoiser.up_blocks) - 2}.*"
+        return next(iter(self.sites().only(kind="cross-attention", level="module", name=block))).label
+
+    def original_names(self) -> Mapping[str, str]:
+        """Return the UNet's modules under the names of the original Stable Diffusion."""
+        return unet_modules(self.denoiser)
+
+
+def is_unet(pipeline: Any) -> bool:
+    has_text = getattr(pipeline, "text_encoder", None) is not None
+    return has_text and is_called(getattr(pipeline, "unet", None), "UNet2DConditionModel")
+
+
+def _prediction(scheduler: Any) -> str:
+    prediction = str(scheduler.config.get("prediction_type", "epsilon"))
+    if prediction not in {"epsilon", "v_prediction"} or not hasattr(scheduler, "alphas_cumprod"):
+        raise UnsupportedModel(
+            f"{type(scheduler).__name__} with {prediction!r} prediction is not known: a model must predict 'epsilon' "
+            "or 'v_prediction' on a schedule of betas."
+        )
+    return prediction
+
+
+def _latent(pipeline: Any) -> LatentSpec:
+    config, channels = pipeline.vae.config, int(pipeline.vae.config.latent_channels)
+    if pipeline.unet.config.in_channels != channels:
+        raise UnsupportedModel(
+            f"The UNet takes {pipeline.unet.config.in_channels} channels and a latent has {channels}: inpainting, "
+            "depth and image-editing models are not text-to-image models."
+        )
+    factor = 2 ** (len(config.block_out_channels) - 1)
+    height, width = pair_of(pipeline.unet.config.sample_size)
+    return LatentSpec(channels, height * factor, width * factor, factor, config.scaling_factor)

@@ -1,0 +1,140 @@
+"""What decides the numbers that a model gives. Every key on disk is made from `describe`, and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from turpentine.core.errors import EditError
+from turpentine.core.hashing import digest, digest_chunks, tensor_bytes
+
+if TYPE_CHECKING:
+    from turpentine.models.model import Model
+
+# Keys of transformers' configs that no number depends on; the number formats are described by themselves.
+_IDLE = {"architectures", "dtype", "torch_dtype", "transformers_version"}
+
+# What a tokenizer's last call left in it, which its next call sets anew.
+_CALL_STATE = {"padding", "truncation"}
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Return all that decides the numbers of a model, as JSON has it.
+
+    Two models with equal descriptions give the same numbers for the same calls; what one of them computed may be read
+    for the other. `turpentine.core.hashing.digest` of it is the model's key.
+
+    Args:
+        model: With the edits and guidances that are on it now.
+
+    Returns:
+        weights: `Model.fingerprint`, of the weights as fp16; it is the base's also while edits are on.
+        formats: Number formats of each network's weights and buffers, such as "torch.float16".
+        configs: Settings of each network.
+        schedule: The whole configuration of the scheduler.
+        text: How prompts are read: is the empty prompt encoded as zeros, how many tokens are read, and the SHA-256 of
+            each tokenizer's content (None for a tokenizer that is missing).
+        device: Kind of device, such as "cpu" or "cuda".
+        changes: Ids of the edits in order, then of the guidances in order.
+
+    Raises:
+        EditError: The model's guidance was set by hand, so that nothing tells what it is.
+
+    Example:
+        >>> import turpentine
+        >>> describe(turpentine.load(device="cpu"))["schedule"]["prediction_type"]
+        'epsilon'
+    """
+    pipeline = model.pipeline
+    facts = {
+        "weights": model.fingerprint,
+        "formats": {name: _formats(part) for name, part in model.components.items()},
+        "configs": {name: _public(part.config) for name, part in model.components.items()},
+        "schedule": _public(pipeline.scheduler.config),
+        "text": {
+            "empty prompt is zeros": bool(pipeline.config.get("force_zeros_for_empty_prompt")),
+            "tokens": model.tokens,
+            "tokenizers": {name: _tokenizer(getattr(pipeline, name)) for name in _tokenizer_names(pipeline)},
+        },
+        "device": model.device.type,
+        "changes": _changes(model),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts, default=_plain))
+    return plain
+
+
+def fingerprint(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the SHA-256, in hex, of the weights and decisive configs of a pipeline: which base an edit is of.
+
+    Weights count as fp16, so that a model has one fingerprint whether it is loaded as fp32 or as fp16.
+
+    Args:
+        pipeline: With the networks and the scheduler as attributes.
+        keys_of: Which keys of each part's config count, and in which order the parts do: `Family.identity_keys`. They
+            are those that change the function and not the weights' shapes: to whole configs libraries add keys.
+    """
+    return digest_chunks(_fingerprint_chunks(pipeline, keys_of))
+
+
+def _fingerprint_chunks(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -> Iterator[bytes | memoryview]:
+    for component, keys in keys_of.items():
+        part = getattr(pipeline, component, None)
+        if part is not None:
+            config = {key: getattr(part.config, key, None) for key in keys}
+            yield json.dumps([component, config], default=list).encode()
+            for name, weight in _weights(part):
+                yield f"{name}{tuple(weight.shape)}".encode()
+                yield tensor_bytes(weight.detach().to("cpu", torch.float16))
+
+
+def _weights(part: Any) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(part, nn.Module):
+        # transformers 5 took the level `text_model` out of its text encoder.
+        for name, weight in part.named_parameters():
+            yield name.removeprefix("text_model."), weight
+
+
+def _formats(network: nn.Module) -> list[str]:
+    return sorted({str(tensor.dtype) for tensor in (*network.parameters(), *network.buffers())})
+
+
+def _public(config: Any) -> dict[str, Any]:
+    content = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+    return {key: value for key, value in content.items() if not key.startswith("_") and key not in _IDLE}
+
+
+def _tokenizer_names(pipeline: Any) -> list[str]:
+    return sorted(name for name in pipeline.components if name.startswith("tokenizer"))
+
+
+def _tokenizer(tokenizer: Any) -> str | None:
+    """SHA-256 of all that decides which tokens a text becomes."""
+    if tokenizer is None:
+        return None
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        content = {key: value for key, value in json.loads(backend.to_str()).items() if key not in _CALL_STATE}
+    else:  # one that is written in Python
+        merges = getattr(tokenizer, "bpe_ranks", {})
+        content = {"vocabulary": tokenizer.get_vocab(), "merges": {str(pair): rank for pair, rank in merges.items()}}
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    return digest([content, special, tokenizer.padding_side, tokenizer.truncation_side, tokenizer.pad_token_id])
+
+
+def _changes(model: Model) -> list[str]:
+    edits = [edit.id for edit in model.edits or ()]
+    if model.guidance is None:
+        return edits
+    ids = getattr(model.guidance, "ids", None)
+    if ids is None:
+        raise EditError(f"The model follows {model.guidance!r}, which was set by hand: set its guidance to None first.")
+    return [*edits, *ids]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON lacks: an array's numbers, all of them, or how a value prints."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

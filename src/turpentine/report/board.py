@@ -1,0 +1,90 @@
+"""A bench's table as text: a line for each model, method and concept, a column for each group of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from turpentine.bench.lines import Line, Number, TableColumn, columns, lines, pooled
+from turpentine.bench.table import Table
+
+
+@dataclass(frozen=True)
+class Board:
+    """Headings, and lines of as many cells. strong: indices of lines that stand for several concepts.
+
+    A rate is in percent; in brackets is the 95 % interval, of several concepts as `bench.lines.pooled` says.
+    """
+
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    strong: tuple[int, ...]
+
+
+def board(table: Table) -> Board:
+    """The few numbers of a table: those of whole groups of cases. What is the same in all lines is left out."""
+    ordered = _in_order(lines(table))
+    headings = ("model", "method", "concept", *map(_heading, columns(table)), "broken, %", "collapsed, %", "errors")
+    cells = [tuple(_cells(line)) for line in ordered]
+    columns_left = [
+        index
+        for index, name in enumerate(headings)
+        if not (name == "model" and len({line.model for line in ordered}) == 1)
+        and not (name in ("collapsed, %", "errors") and {line[index] for line in cells} <= {"-", "0"})
+    ]
+    strong = tuple(index for index, line in enumerate(ordered) if len(line.cells) > 1)
+    return Board(
+        tuple(headings[index] for index in columns_left),
+        tuple(tuple(line[index] for index in columns_left) for line in cells),
+        strong,
+    )
+
+
+def protocol_line(table: Table) -> str:
+    """How the numbers came about, in three sentences: those of another protocol cannot be compared with them."""
+    facts = next(iter(table.protocols.values()))
+    drawing = f"{facts['steps']} steps of {facts['solver']}, guidance {facts['guidance_scale']:g}"
+    size = f", {facts['size']} px" if facts["size"] else ""
+    judges = ", ".join(f"{judge['name']} ({judge['revision'][:12]})" for judge in facts["judges"])
+    seeds = len(facts["seeds"])
+    plural = "" if seeds == 1 else "s"
+    return (
+        f"Drawn with {drawing}{size}, {seeds} seed{plural}; judged by {judges}. In brackets: 95 % intervals. "
+        "That of several concepts is the mean of theirs."
+    )
+
+
+def _in_order(each: Sequence[Line]) -> list[Line]:
+    """The lines of a method together, and after several of them the one that stands for all."""
+    order = {(line.model, line.method): number for number, line in enumerate(pooled(each))}
+    ordered_lines: list[Line] = []
+    by_method = sorted(each, key=lambda line: order[line.model, line.method])
+    for _, part in groupby(by_method, key=lambda line: (line.model, line.method)):
+        own = list(part)
+        ordered_lines += [*own, *(pooled(own) if len(own) > 1 else [])]
+    return ordered_lines
+
+
+def _heading(column: TableColumn) -> str:
+    return f"{column.heading}, %" if column.is_rate else column.heading
+
+
+def _cells(line: Line) -> Iterator[str]:
+    yield from (line.model, line.method, line.concept)
+    for number in line.numbers:
+        yield _cell(number)
+    yield _percent(line.broken)
+    yield _percent(line.collapsed)
+    yield str(line.errors)
+
+
+def _cell(number: Number | None) -> str:
+    if number is None:
+        return "-"
+    text = number.text.removesuffix("\u202f%")
+    return f"{text} ({number.span})" if number.span else text
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}"

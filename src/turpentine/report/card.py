@@ -1,0 +1,115 @@
+"""A model card for an exported model, from the rows of a bench."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from turpentine.bench.lines import Line, Number, amplifies, columns, lines
+from turpentine.bench.table import Table
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import percent
+from turpentine.core.safe_text import safe_name
+from turpentine.report.facts import citation, protocol, settings
+from turpentine.report.failures import failures_of
+from turpentine.report.markdown import escaped, markdown_table
+from turpentine.runs.edit_store import EditRecord
+from turpentine.runs.plan import Plan
+from turpentine.runs.results import Results
+from turpentine.runs.store import Store
+
+CARDS = "cards"
+
+
+def model_card(table: Table, cell: str, entry: EditRecord | None = None, *, sha256: str = "") -> str:
+    """The card of the model that a line of the table is of, as Markdown: what was done, the numbers, what to heed.
+
+    cell: the line's id, as in the table's rows. entry: what is known of its edit, such as `store.edits.record` gives.
+    sha256: of `results.parquet`. Raises BadArgument if no line has the id, or if it is of the unedited model.
+    """
+    each = lines(table)
+    line = next((line for line in each if line.cells == (cell,)), None)
+    if line is None or line.is_unedited:
+        ids = ", ".join(line.cells[0] for line in each if not line.is_unedited)
+        raise BadArgument(f"No edited model of this table has the id {cell!r}: there are {ids or 'none'}.")
+    verb = "amplified" if amplifies(columns(table)) else "erased"
+    parts = [
+        _front_matter(line),
+        f"# {escaped(line.model)} with {escaped(line.concept)} {verb}",
+        f"{escaped(line.method)} changed {escaped(line.model)}; all else is as in that model.",
+        *_settings_table(line, entry),
+        "## What was measured",
+        *_numbers(line),
+        "## What to heed",
+        *_heed(line, each),
+        "## How it was measured",
+        markdown_table(("", ""), ((escaped(name), escaped(text)) for name, text in protocol(table).items())),
+        escaped(citation(table, sha256)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) -> Path:
+    """Write the card of each edited model of a finished bench into `cards/` of the store, and give that folder.
+
+    Those of an earlier table are removed. Raises LedgerError for a damaged file of an edit, OSError as the file system
+    does.
+    """
+    folder = store.folder / CARDS
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for condition in plan.conditions:
+        if condition.edit_spec is None:
+            continue
+        name = safe_name(f"{condition.method} {condition.concept}")
+        card = model_card(table, condition.id, store.edits.record(condition.edit_spec), sha256=results.sha256)
+        with write_whole(folder / f"{name}-{condition.id}.md") as aside:
+            aside.write_text(card, encoding="utf-8")
+    return folder
+
+
+def _front_matter(line: Line) -> str:
+    """What a hub reads: YAML, whose texts JSON writes safely."""
+    tags = ["turpentine", "concept-erasure", line.method]
+    facts = {"base_model": line.model, "library_name": "diffusers", "pipeline_tag": "text-to-image", "tags": tags}
+    return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in facts.items()), "---"])
+
+
+def _settings_table(line: Line, entry: EditRecord | None) -> Iterator[str]:
+    if entry is None:
+        return
+    ((_, values),) = settings([(line.method, {"settings": entry.settings})])
+    texts = {"method": entry.method, "edit": entry.id, **values}
+    yield markdown_table(("setting", "value"), ((escaped(name), escaped(text)) for name, text in texts.items()))
+
+
+def _numbers(line: Line) -> Iterator[str]:
+    rows = [
+        (escaped(number.column.heading), _with_span(number.text, number.span), _change(number), str(number.pictures))
+        for number in line.numbers
+        if number
+    ]
+    yield markdown_table(("prompts", "now", "change from the unedited model", "pictures"), rows)
+    yield "Rates are in percent, changes of rates in points; 95 % intervals are in brackets."
+
+
+def _change(number: Number) -> str:
+    return _with_span(number.change, number.change_span) or "–"
+
+
+def _with_span(text: str, span: str) -> str:
+    return f"{text} ({span})" if span else text
+
+
+def _heed(line: Line, each: Sequence[Line]) -> Iterator[str]:
+    """The line's own failures, and what no number of it says."""
+    texts = [f"{kind.name}: {failure.sentence}" for kind in failures_of(line, each) for failure in kind.worst]
+    if line.errors:
+        texts.append(f"{line.errors} pictures could not be drawn or judged, and are in no rate")
+    if line.broken is not None:
+        texts.append(f"Blank pictures or noise: {percent(line.broken)}")
+    texts.append("The intervals say what other seeds might give, not other prompts, nor prompts made to bring it back")
+    yield "\n".join(f"- {escaped(text)}." for text in texts)

@@ -1,0 +1,80 @@
+"""What a bench's numbers stand on: protocols, judges, settings of the methods, and how to cite a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import turpentine
+from turpentine.bench.table import Table
+from turpentine.report.recipe import seeds_text, shown_setting
+
+SHORT = 8
+"""Characters of a digest that name it on a page."""
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """The prompts behind some numbers. digest: of the protocol that they make with the rest. concepts: of its lines."""
+
+    digest: str
+    cases: str
+    concepts: tuple[str, ...]
+
+    @property
+    def short(self) -> str:
+        """What the page calls it."""
+        return self.digest[:SHORT]
+
+
+def protocol(table: Table) -> dict[str, str]:
+    """What all numbers of the table share, as name and text: how pictures are drawn, and who judges them."""
+    facts = dict(next(iter(table.protocols.values())))
+    judges, seeds = facts.pop("judges"), facts.pop("seeds")
+    facts.pop("cases")
+    drawing = {name.replace("_", " "): _text(value) for name, value in facts.items() if value not in (None, "")}
+    return {
+        **drawing,
+        "seeds": seeds_text(seeds),
+        **{f"judge {judge['name']}": _judge(judge) for judge in judges},
+    }
+
+
+def prompt_sets(table: Table) -> list[PromptSet]:
+    """The protocols of the table, which differ in their prompts only."""
+    concepts: dict[str, dict[str, None]] = {}
+    for digest, concept in table.rows.select("protocol", "concept").unique(maintain_order=True).iter_rows():
+        concepts.setdefault(digest, {})[concept] = None
+    return [
+        PromptSet(digest, facts["cases"], tuple(concepts.get(digest, ()))) for digest, facts in table.protocols.items()
+    ]
+
+
+def citation(table: Table, sha256: str) -> str:
+    """How to cite a number of the table. sha256: of `results.parquet`."""
+    name = f"bench “{table.title}”" if table.title else "bench"
+    digests = ", ".join(each.short for each in prompt_sets(table))
+    word = "protocol" if len(table.protocols) == 1 else "protocols"
+    return f"Turpentine {turpentine.__version__}, {name}, {word} {digests}, results.parquet SHA-256 {sha256}."
+
+
+def settings(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, str]]]:
+    """Each method with its settings as texts, once. methods: names and facts, as `bench.methods.facts_of` has them."""
+    sections = [
+        (name, {key: _text(shown_setting(value)) for key, value in facts["settings"].items()})
+        for name, facts in methods
+    ]
+    return [each for index, each in enumerate(sections) if each not in sections[:index]]
+
+
+def _judge(judge: Mapping[str, Any]) -> str:
+    return f"revision {judge['revision']}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return "none" if value is None else str(value)

@@ -1,0 +1,49 @@
+"""The page of an erasure: before and after in the same rows, the table, and how to do it again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from turpentine.bench import ErasureResult
+from turpentine.bench.lines import lines
+from turpentine.core.atomic_files import write_whole
+from turpentine.report import code, gallery, recipe, story
+from turpentine.report.failures import failures
+from turpentine.report.template import fill
+
+
+def write_report(result: ErasureResult, path: str | os.PathLike[str] | None = None, *, command: str = "") -> Path:
+    """Write the page of an erasure as one HTML file, whole or not at all, and give its path.
+
+    path: `report.html` in the result's folder by default. command: the command line that made the result, to be shown.
+    Raises OSError as the file system does.
+    """
+    target = Path(path) if path is not None else result.files["report"]
+    with write_whole(target) as aside:
+        aside.write_text(render_erasure(result, command=command), encoding="utf-8")
+    return target
+
+
+def render_erasure(result: ErasureResult, *, command: str = "") -> str:
+    """The page of an erasure as HTML."""
+    return fill(
+        "run_page.html",
+        title=story.title(result),
+        goal=result.goal,
+        done=story.DONE[result.goal],
+        lead=story.lead(result),
+        tiles=story.tiles(result),
+        tables=story.tables(result),
+        soundness=story.soundness(result),
+        failures=failures(lines(result.table), result.rows),
+        measures=story.measures(result),
+        sections=gallery.sections(result),
+        facts=recipe.facts(result),
+        settings=recipe.settings(result),
+        command=command,
+        code=code.again(result),
+        use=code.use(result),
+        sources=recipe.sources(result),
+        has_truth=any(effect.before for effect in result.effects.labels),
+    )

@@ -1,0 +1,109 @@
+"""The page of a bench: failures first, changed against kept, the table, the pictures, the protocol."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from turpentine.bench.lines import Line, amplifies, columns, lines, pooled
+from turpentine.bench.table import Table
+from turpentine.core.atomic_files import write_whole
+from turpentine.report import facts
+from turpentine.report.failures import failures
+from turpentine.report.grid import Picture, grids
+from turpentine.report.scatter import HEIGHT, WIDTH, scatter
+from turpentine.report.template import fill
+from turpentine.runs.method_settings import facts_of
+from turpentine.runs.plan import Plan
+from turpentine.runs.results import Results
+from turpentine.runs.store import Store
+
+REPORT = "report.html"
+
+
+def write_bench_report(
+    table: Table,
+    results: Results,
+    plan: Plan,
+    store: Store,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    command: str = "",
+) -> Path:
+    """Write the page of a finished bench as one HTML file, whole or not at all, and give its path.
+
+    table: of the plan's results, whose pictures lie in the store. path: `report.html` in the store's folder by default.
+    command: the command line that made the bench, to be shown.
+    Raises LedgerError for a picture that is missing or damaged, OSError as the file system does.
+    """
+    html = render_bench(
+        table,
+        results.frame,
+        store.picture,
+        methods=[(edit_spec.name, facts_of(edit_spec.method)) for edit_spec in plan.edit_specs],
+        sha256=results.sha256,
+        command=command,
+    )
+    target = Path(path) if path is not None else store.folder / REPORT
+    with write_whole(target) as aside:
+        aside.write_text(html, encoding="utf-8")
+    return target
+
+
+def render_bench(
+    table: Table,
+    results: pl.DataFrame,
+    picture: Picture,
+    *,
+    methods: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    sha256: str = "",
+    command: str = "",
+) -> str:
+    """The page of a bench as HTML.
+
+    results: the rows of `results.parquet`, and sha256: of that file. picture: gives a picture by its name. methods:
+    names of the methods with their facts, as `bench.methods.facts_of` has them.
+    """
+    all_columns, each = columns(table), lines(table)
+    whole = pooled(each)
+    has_parts = len(each) > len(whole)
+    return fill(
+        "table_page.html",
+        script="sort.js",
+        title=table.title or "Bench",
+        lead=_lead(each, results),
+        columns=all_columns,
+        failures=failures(each, results),
+        scatter=scatter(all_columns, whole, each if has_parts else ()),
+        width=WIDTH,
+        height=HEIGHT,
+        whole=whole if has_parts else [],
+        each=each,
+        has_collapse=any(line.collapsed is not None for line in each),
+        grids=grids(results, picture, amplifies(all_columns)),
+        protocol=facts.protocol(table),
+        prompt_sets=facts.prompt_sets(table),
+        settings=facts.settings(methods),
+        citation=facts.citation(table, sha256),
+        command=command,
+        short=facts.SHORT,
+    )
+
+
+def _lead(each: Sequence[Line], results: pl.DataFrame) -> str:
+    """One sentence: how many methods, concepts and pictures."""
+    methods = {line.method for line in each if not line.is_unedited}
+    concepts = {line.concept for line in each if line.concept}
+    pictures = results.select("model", "method", "concept", "prompt", "seed").n_unique()
+    return (
+        f"{_count(len(methods), 'method')} on {_count(len(concepts), 'concept')}: {pictures} pictures of "
+        f"{_count(results['prompt'].n_unique(), 'prompt')}, the same seeds for the edited models and the unedited one."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+from bench.stubs import StubJudge
+from judges.toys import saved_clip
+
+from turpentine.bench import erasure_judges
+from turpentine.bench.erasure_judges import cases_for, default_judge, is_world_model, measures_for, zero_shot_judge
+from turpentine.bench.metrics import Measure
+from turpentine.concepts import Concept
+from turpentine.core.errors import UnknownName
+from turpentine.judges import EmojiJudge, PictureStatistics
+from turpentine.judges.features import Features
+from turpentine.judges.pixel_change import PixelChange
+from turpentine.models import Model, load
+
+VAN_GOGH = Concept("Van Gogh", "artist", keep=("Monet",))
+
+
+def test_the_embedded_model_has_its_own_judge() -> None:
+    model = load()
+    assert is_world_model(model)
+    assert isinstance(default_judge(model, [Concept("church")]), EmojiJudge)
+
+
+def test_another_model_has_clip_where_its_weights_are_here_and_nobody_where_not(
+    sd1: Model, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure_judges, "CLIP", "nobody/has-this-clip")
+    assert default_judge(sd1, [VAN_GOGH]) is None
+    monkeypatch.setattr(erasure_judges, "CLIP", saved_clip(tmp_path_factory.mktemp("clip")))
+    judge = default_judge(sd1, [VAN_GOGH])
+    assert judge is not None
+    assert judge.name == "zero-shot"
+
+
+def test_clip_holds_the_concept_against_its_neighbours_and_its_anchor() -> None:
+    labels = zero_shot_judge([VAN_GOGH]).descriptions
+    assert list(labels)[:2] == ["Van Gogh", "Monet"]
+    assert "Pablo Picasso" in labels
+    assert "Claude Monet" not in labels  # it is the one that is kept
+    assert list(labels)[-1] == "a painting"
+
+
+def test_cases_have_the_truth_that_the_judges_can_give(sd1: Model) -> None:
+    cases = cases_for(sd1, [VAN_GOGH], [zero_shot_judge([VAN_GOGH])])
+    truth = {(case.group, case.label): (case.attribute, case.wanted) for case in cases}
+    assert truth["erased", "Van Gogh"] == ("concept", "Van Gogh")
+    assert truth["neighbour", "Monet"] == ("concept", "Monet")
+    assert truth["other", "Rembrandt"] == ("concept", "Rembrandt")
+    assert truth["object", "church"] == (None, None)
+    assert {case.attribute for case in cases_for(sd1, [VAN_GOGH], [PictureStatistics()])} == {None}
+
+
+def test_what_is_counted_is_hits_moved_pixels_and_what_is_asked_for() -> None:
+    judges = [StubJudge(), Features(), PictureStatistics(), PixelChange()]
+    fid = Measure.parse("fid of features")
+    assert [str(one) for one in measures_for(judges, [fid, fid])] == ["rate of hit", "mean of moved", "fid of features"]
+    with pytest.raises(UnknownName, match="smell"):
+        measures_for(judges, [Measure.parse("mean of smell")])

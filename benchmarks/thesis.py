@@ -30,6 +30,7 @@ from torch import Tensor
 
 import turpentine as tp
 from turpentine.concepts import with_article
+from turpentine.core.parts import Parts
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import stream
 from turpentine.emoji.world import COLOURS, SCENES, STYLES, TEN, WORKS
@@ -39,7 +40,6 @@ from turpentine.erase.uce import UCE
 from turpentine.explain._branches import BranchesFinding
 from turpentine.explain._codes import WINDOWS
 from turpentine.explain.agreement import Agreement, spearman
-from turpentine.explain.cache import Kept, circumstances
 from turpentine.explain.clock import Clock
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS, Dynamics, DynamicsFinding
 from turpentine.explain.heads import TOUR_GROUPS, Heads
@@ -49,6 +49,7 @@ from turpentine.explain.trace import Trace, TraceFinding
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import hits
 from turpentine.models import Site
+from turpentine.models.identity import describe
 from turpentine.models.site_table import short_names
 from turpentine.stats.intervals import Rate, mean_score
 
@@ -376,8 +377,8 @@ def lost(pictures: Pictures, obj: str) -> float:
         images = pictures.model.generate(prompts, seeds=seeds, steps=steps, batch_size=len(prompts))
         return {"lost": ~torch.tensor(hits(pictures.judge, "object", images, asked))}
 
-    kept = Kept(pictures.keep, circumstances(pictures.model, pictures.judge))
-    gone = kept.part([prompts, seeds, steps, "object"], draw)["lost"]
+    about = {"model": describe(pictures.model), "judge": [pictures.judge.name, pictures.judge.revision]}
+    gone = Parts(pictures.keep, about).part([prompts, seeds, steps, "object"], draw)["lost"]
     return float(gone[:4].double().mean() - gone[4:].double().mean())
 
 

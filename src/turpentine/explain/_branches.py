@@ -20,7 +20,8 @@ from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention, pictures_at_once, run_branches
 from turpentine.models.generate import batches
-from turpentine.models.model import Latents, Model
+from turpentine.models.interface import Latents
+from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.stats.intervals import Rate, mean_score
 

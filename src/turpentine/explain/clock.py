@@ -21,8 +21,9 @@ from turpentine.explain._codes import GROUPS, group
 from turpentine.explain.cache import parts_of
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention
+from turpentine.models.call import Call
 from turpentine.models.generate import fitting_pairs
-from turpentine.models.hooks import Before, Call
+from turpentine.models.hooks import Before
 from turpentine.models.model import Model
 from turpentine.models.sampler import started
 

@@ -21,8 +21,9 @@ from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._plots import DARK, hide_axes, new_figure, open_frame, whole_numbers
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
+from turpentine.models.call import Call
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import Call, hooked
+from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
 from turpentine.models.site_table import best_sites

@@ -13,9 +13,9 @@ import polars as pl
 import torch
 from jaxtyping import Float
 
-from turpentine.core.atomic_files import one_line
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import two_digits
+from turpentine.core.safe_text import one_line
 from turpentine.core.settings import Count, Seed, Settings
 from turpentine.explain._plots import new_figure, whole_numbers
 from turpentine.explain.finding import Finding

@@ -25,9 +25,11 @@ from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.models.attention import grid
+from turpentine.models.call import Call
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import Call, hooked
-from turpentine.models.model import Model, Size
+from turpentine.models.hooks import hooked
+from turpentine.models.interface import Size
+from turpentine.models.model import Model
 from turpentine.models.sampler import sample
 from turpentine.models.sites import Sites
 from turpentine.models.text import bare, words_of

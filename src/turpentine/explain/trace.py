@@ -30,9 +30,10 @@ from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, column_of, hits, label_of
 from turpentine.models.branches import Intervention, run_branches, runs_at_once
+from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import After, Call, hooked, record
+from turpentine.models.hooks import After, hooked, record
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.site_table import short_names

@@ -117,20 +117,18 @@ def opening(pictures: int = 1_000_000) -> None:
 
 
 def fill(store: Store, plan: Plan) -> None:
-    """Write the parts of a finished bench, of made-up content, without the care that a bench takes of its disk."""
+    """Write the parts of a finished bench, of made-up content."""
     picture = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
     scores = {spec: judge([picture]).with_columns(error=pl.lit(None, pl.String)) for spec, judge in JUDGES.items()}
-    for each in (store.draws, *map(store.scores, plan.judges)):
-        each.folder.mkdir(parents=True)
     for job in plan.jobs:
         key, count = job.batch.key, len(job.batch)
         prompts, numbers = zip(*job.batch.pairs, strict=True)
         items = [item.key for item in job.batch.items]
         part = pl.DataFrame({"item": items, "prompt": prompts, "seed": numbers, "image": items})
         part = part.with_columns(error=pl.lit(None, pl.String), seconds=pl.lit(0.1))
-        part.write_parquet(store.draws.path(key))
+        store.draws.put(key, part)
         for spec in plan.judges:
-            pl.concat([scores[spec]] * count).write_parquet(store.scores(spec).path(key))
+            store.scores(spec).put(key, pl.concat([scores[spec]] * count))
 
 
 def opened(folder: str) -> tuple[float, float, float]:

@@ -9,7 +9,6 @@ Every model, edited or not, draws the same prompts with the same seeds. Edits an
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,11 +23,13 @@ from pages import DOCS, fill, percent, table
 import turpentine as tp
 from turpentine.bench.measure import comparable, measure
 from turpentine.core.atomic_files import write_whole
+from turpentine.core.hashing import digest
 from turpentine.core.safe_text import safe_name
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import NEIGHBOURS, SCENES, STYLES, TEN, WORKS, styles_of
 from turpentine.judges import EmojiJudge
 from turpentine.models import Trajectory
+from turpentine.models.identity import describe
 from turpentine.models.loading.load import load
 from turpentine.runs.protocol import Protocol
 from turpentine.stats.intervals import Rate
@@ -109,8 +110,8 @@ class Rows:
         return pl.read_parquet(path)
 
     def _path(self, name: str, *decisive: object) -> Path:
-        digest = hashlib.sha256(repr((self.model.fingerprint, *decisive)).encode()).hexdigest()
-        return self.folder / f"{name}-{digest[:12]}"
+        key = digest([describe(self.model), *map(repr, decisive)])
+        return self.folder / f"{name}-{key[:12]}"
 
 
 def rate(rows: pl.DataFrame, *conditions: pl.Expr) -> Rate:
@@ -119,7 +120,7 @@ def rate(rows: pl.DataFrame, *conditions: pl.Expr) -> Rate:
     return found
 
 
-GROUP, LABEL, WANTED = pl.col("group"), pl.col("label"), pl.col("wanted")
+GROUP, LABEL, WANTED = pl.col("group"), pl.col("label"), pl.col("expected")
 
 
 def object_row(obj: str, tables: Sequence[pl.DataFrame]) -> str:
@@ -177,7 +178,9 @@ def neighbour_lines(kept: Rows) -> str:
 def _changes(kept: Rows, obj: str, sites: str) -> pl.DataFrame:
     """After − before of each picture of another object."""
     others = GROUP.is_in(["object", "near"]) & (obj != WANTED)
-    before = kept.unedited().filter(others).select("prompt", "seed", "wanted", pl.col("hit").cast(pl.Int8).alias("was"))
+    before = (
+        kept.unedited().filter(others).select("prompt", "seed", "expected", pl.col("hit").cast(pl.Int8).alias("was"))
+    )
     after = (
         kept.after(Erasure(tp.Concept(obj), sites)).filter(others).select("prompt", "seed", pl.col("hit").cast(pl.Int8))
     )

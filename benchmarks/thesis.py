@@ -39,7 +39,7 @@ from turpentine.erase.cad import CAD
 from turpentine.erase.uce import UCE
 from turpentine.explain._branches import BranchesFinding
 from turpentine.explain._codes import WINDOWS
-from turpentine.explain.agreement import Agreement, spearman
+from turpentine.explain.agreement import Agreement
 from turpentine.explain.clock import Clock
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS, Dynamics, DynamicsFinding
 from turpentine.explain.heads import TOUR_GROUPS, Heads
@@ -51,6 +51,7 @@ from turpentine.judges.base import hits
 from turpentine.models import Site
 from turpentine.models.identity import describe
 from turpentine.models.site_table import short_names
+from turpentine.stats.correlation import spearman, spearman_interval
 from turpentine.stats.intervals import Rate, mean_score
 
 PROMPTS = asked(times=2)
@@ -200,16 +201,10 @@ def peaks(found: DynamicsFinding) -> str:
         at.append((value * np.arange(len(value))).sum() / value.sum())
         size.append(float(site.resolution or 0))
     head = ["module", "works at", "largest in step", *(f"quarter {number}, %" for number in (1, 2, 3, 4))]
-    r, (low, high) = spearman(np.array(size), np.array(at)), resampled(np.array(size), np.array(at))
+    sizes, times = np.array(size), np.array(at)
+    r, (low, high) = spearman(sizes, times), spearman_interval(sizes, times, rounds=1000)
     said = f"Rank correlation of resolution and mean time over the modules: {r:.2f} ({low:.2f} to {high:.2f})."
     return f"{table(head, rows)}\n\n{said}"
-
-
-def resampled(a: np.ndarray, b: np.ndarray, rounds: int = 1000) -> tuple[float, float]:
-    """The ends of the interval of `spearman` by a bootstrap, without the resamples that are all alike."""
-    drawn = np.random.default_rng(0).integers(len(a), size=(rounds, len(a)))
-    low, high = np.nanpercentile([spearman(a[some], b[some]) for some in drawn], [2.5, 97.5])
-    return float(low), float(high)
 
 
 def deblurring(severed: InterveneFinding, swapped: InterveneFinding) -> str:
@@ -377,7 +372,7 @@ def lost(pictures: Pictures, obj: str) -> float:
         images = pictures.model.generate(prompts, seeds=seeds, steps=steps, batch_size=len(prompts))
         return {"lost": ~torch.tensor(hits(pictures.judge, "object", images, asked))}
 
-    about = {"model": describe(pictures.model), "judge": [pictures.judge.name, pictures.judge.revision]}
+    about = [describe(pictures.model), pictures.judge.name, pictures.judge.revision]
     gone = Parts(pictures.keep, about).part([prompts, seeds, steps, "object"], draw)["lost"]
     return float(gone[:4].double().mean() - gone[4:].double().mean())
 

@@ -17,7 +17,7 @@ BANNED = frozenset(
     )
 )
 EXEMPT = (
-    *("attribution", "bench", "cli", "explain", "judges", "models", "report", "runs", "stats", "tasks"),
+    *("attribution", "cli", "explain", "judges", "models", "stats"),
     *("core/named.py", "core/plugins.py", "core/sealed.py", "testing/contract.py"),
 )
 """Rooms and files that are yet to be renamed."""

@@ -13,7 +13,6 @@ from edits.weights import weights_hash
 from tiny import tiny_sd1
 
 from turpentine.attribution import Objective, approximation, attributable, attribute
-from turpentine.attribution.approximation import pearson
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.models import Model, Trajectory, count_rows
 
@@ -251,20 +250,6 @@ def test_a_measured_change_is_of_weights_set_to_zero(sd1: Model, objective: Obje
         model.parameter(name).data[mask] = 0
     assert check.predicted[0] == pytest.approx(predicted, rel=1e-5)
     assert check.measured[0] == pytest.approx(found.value - objective[:1].value(model), rel=1e-3, abs=1e-5)
-
-
-def test_pearsons_interval_is_fishers() -> None:
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=28)
-    y = x + generator.normal(size=28)
-    r, low, high = pearson(x, y)
-    assert r == pytest.approx(np.corrcoef(x, y)[0, 1])
-    z, reach = 0.5 * math.log((1 + r) / (1 - r)), 1.959964 / 5
-    assert low == pytest.approx((math.exp(2 * (z - reach)) - 1) / (math.exp(2 * (z - reach)) + 1), rel=1e-6)
-    assert high == pytest.approx((math.exp(2 * (z + reach)) - 1) / (math.exp(2 * (z + reach)) + 1), rel=1e-6)
-    assert pearson(x, 2 * x + 1)[0] == pytest.approx(1)
-    with pytest.raises(NotFinite, match="no correlation"):
-        pearson(x, np.zeros(28))
 
 
 def test_numbers_out_of_range_are_refused(sd1: Model, objective: Objective) -> None:

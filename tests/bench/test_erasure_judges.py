@@ -44,7 +44,7 @@ def test_clip_holds_the_concept_against_its_neighbours_and_its_anchor() -> None:
 
 def test_cases_have_the_truth_that_the_judges_can_give(sd1: Model) -> None:
     cases = cases_for(sd1, [VAN_GOGH], [zero_shot_judge([VAN_GOGH])])
-    truth = {(case.group, case.label): (case.attribute, case.wanted) for case in cases}
+    truth = {(case.group, case.label): (case.attribute, case.expected) for case in cases}
     assert truth["erased", "Van Gogh"] == ("concept", "Van Gogh")
     assert truth["neighbour", "Monet"] == ("concept", "Monet")
     assert truth["other", "Rembrandt"] == ("concept", "Rembrandt")

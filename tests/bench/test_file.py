@@ -87,7 +87,7 @@ def test_methods_have_the_settings_of_the_file_over_those_for_the_model(file: Pa
 
 def test_templates_ask_for_the_concept_and_for_the_others(file: Path) -> None:
     conditions = plan_of(bench_file.load(str(file))).conditions
-    cases_by_concepts = [(case.group, case.prompt, case.attribute, case.wanted) for case in conditions[1].cases]
+    cases_by_concepts = [(case.group, case.prompt, case.attribute, case.expected) for case in conditions[1].cases]
     assert cases_by_concepts == [
         ("other", "a church", "object", "church"),
         ("erased", "a dog", "object", "dog"),
@@ -119,7 +119,7 @@ def with_file(file: Path, **keys: str) -> Path:
 def test_a_file_of_prompts_lies_beside_the_bench_and_is_read_as_it_is(file: Path) -> None:
     path = with_file(file, concept="class", column="object", own_seeds="true", own_guidance="true")
     condition = plan_of(bench_file.load(str(path))).conditions[0]
-    assert [(case.group, case.label, case.prompt, case.wanted) for case in condition.cases] == [
+    assert [(case.group, case.label, case.prompt, case.expected) for case in condition.cases] == [
         ("erased", "church", "a church, painted", "church"),
         ("other", "dog", "=cmd|'/c calc'!A1", "dog"),
         ("erased", "church", "<b>a church</b>", "church"),
@@ -128,9 +128,9 @@ def test_a_file_of_prompts_lies_beside_the_bench_and_is_read_as_it_is(file: Path
 
 
 def test_without_its_own_seeds_a_file_is_drawn_with_the_benchs(file: Path) -> None:
-    path = with_file(file, group="scene", column="object", wanted="church", rows="2")
+    path = with_file(file, group="scene", column="object", expected="church", rows="2")
     condition = plan_of(bench_file.load(str(path))).conditions[0]
-    assert {(case.group, case.wanted, case.seed) for case in condition.cases} == {("scene", "church", None)}
+    assert {(case.group, case.expected, case.seed) for case in condition.cases} == {("scene", "church", None)}
     assert Counter(seed for _, _, (_, seed) in condition.rows()) == {0: 2, 1: 2, 2: 2, 7: 2}
 
 
@@ -196,7 +196,7 @@ def test_a_fault_is_told_with_its_file_and_line_and_the_nearest_name(
 
 @pytest.mark.parametrize(
     ("keys", "place", "name"),
-    [({"concept": "class"}, "prompts.csv, line 3", "dgo"), ({"wanted": "dgo"}, "toys.yaml, line 16", "dgo")],
+    [({"concept": "class"}, "prompts.csv, line 3", "dgo"), ({"expected": "dgo"}, "toys.yaml, line 16", "dgo")],
 )
 def test_what_a_file_of_prompts_wants_must_be_what_the_judge_can_say(
     file: Path, keys: dict[str, str], place: str, name: str

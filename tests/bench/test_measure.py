@@ -36,7 +36,7 @@ def test_a_picture_is_drawn_and_judged_once_however_many_cases_share_it(sd1: Mod
 
 def test_a_hit_is_what_the_case_wanted_by_its_own_attribute(measured: Measurement) -> None:
     for row in measured.rows.iter_rows(named=True):
-        assert row["hit"] == (row[row["attribute"]] == row["wanted"])
+        assert row["hit"] == (row[row["attribute"]] == row["expected"])
     assert measured.rows.filter(group="style")["hit"].all()
 
 

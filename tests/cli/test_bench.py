@@ -76,7 +76,7 @@ def test_a_dry_run_counts_and_writes_nothing(command: Command, file: Path, tmp_p
     told = json.loads(printed)
     assert code == 0
     whole, left = told["whole"], told["left"]
-    assert [whole[key] for key in ("cells", "pictures", "distinct", "edits")] == [4, 16, 12, 2]
+    assert [whole[key] for key in ("conditions", "pictures", "distinct", "edits")] == [4, 16, 12, 2]
     assert (left["pictures"], left["edits"], left["edit_seconds"]) == (12, 2, None)
     assert left["seconds"] > 0 and left["bytes"] > 0
     assert not out.exists()

@@ -26,11 +26,32 @@ def test_the_interval_of_a_difference() -> None:
     assert numbers.points_with_span(Difference(-0.75, -0.9, 0.004)) == "−75 (−90 to 0)"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (125, "2 min 5 s"),
+        (3599.6, "1 h"),
+        (11_530, "3 h 12 min"),
+        (90_061, "25 h 1 min"),
+    ],
+)
 def test_durations(seconds: float, text: str) -> None:
     assert numbers.duration(seconds) == text
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (12_400, "12 kB"), (3_140_000, "3.1 MB")])
-def test_sizes(count: int, text: str) -> None:
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 Bytes"),
+        (999, "999 Bytes"),
+        (12_400, "12.4 kB"),
+        (3_140_000, "3.1 MB"),
+        (999_999_999, "1.0 GB"),
+        (5e12, "5.0 TB"),
+    ],
+)
+def test_sizes(count: float, text: str) -> None:
     assert numbers.file_size(count) == text

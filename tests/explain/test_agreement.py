@@ -1,4 +1,4 @@
-"""Ranks against Spearman's own formula, and what chance does."""
+"""An instrument's ranks beside what edits do, and what chance does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from turpentine.core.errors import BadArgument, NotFinite, UnknownName
-from turpentine.explain.agreement import Agreement, spearman
+from turpentine.explain.agreement import Agreement
 from turpentine.explain.finding import Finding
 from turpentine.models import Model
 
@@ -24,16 +24,6 @@ class Scored(Finding):
 def scored(model: Model, scores, column: str = "effect") -> Scored:
     names = [site.name for site in model.sites.only(kind="cross-attention", level="module")][: len(scores)]
     return Scored(pl.DataFrame({"site": names, column: scores}), model.sites, "A trace")
-
-
-def test_ranks_by_spearmans_formula() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(10):
-        x, y = rng.normal(size=9), rng.normal(size=9)
-        d = [sum(x < a) - sum(y < b) for a, b in zip(x, y, strict=True)]
-        assert spearman(x, y) == pytest.approx(1 - 6 * sum(each**2 for each in d) / (9 * 80))
-    assert spearman(np.array([1.0, 2, 2, 3]), np.array([5.0, 6, 6, 9])) == pytest.approx(1)
-    assert np.isnan(spearman(np.ones(4), np.arange(4.0)))
 
 
 def test_each_site_is_edited_alone(sd1: Model) -> None:

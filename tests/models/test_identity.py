@@ -1,8 +1,30 @@
+"""Which model it is, and that whatever decides its numbers is in every key on disk."""
+
+import json
+from contextlib import contextmanager, nullcontext
+
 import pytest
 import torch
-from tiny import tiny_sd1, tiny_sd2_v
+from bench.stubs import QUICK
+from diffusers import DDIMScheduler
+from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl, tiny_tokenizer
 
+from turpentine.bench.erasure import identify
+from turpentine.cli.picture_files import planned
+from turpentine.concepts import Concept
+from turpentine.core.hashing import digest
+from turpentine.edits import Edit
+from turpentine.erase.common import checkpoint_of, provenance_of
+from turpentine.erase.esd import ESD
+from turpentine.erase.guidance import NegativePrompt
+from turpentine.explain import Intervene, Tour
+from turpentine.explain.cache import parts_of
+from turpentine.judges import PictureStatistics
 from turpentine.models import Model, load
+from turpentine.models.identity import describe
+from turpentine.runs.plan import Plan
+from turpentine.runs.specs import Cell, JudgeSpec, Recipe, Source
+from turpentine.tasks.cases import Case
 
 
 def test_equal_models_have_one_and_others_another(sd1, sd2):
@@ -50,3 +72,125 @@ def test_it_is_kept():
     before = model.fingerprint
     model.parameter("unet.conv_in.bias").data += 1
     assert model.fingerprint == before
+
+
+CHURCH = Concept("church")
+EDITS = [Edit({"unet.conv_in.bias": torch.full((8,), value)}) for value in (0.1, 0.2)]
+
+
+@contextmanager
+def both(model, changes):
+    """The model with several changes on it."""
+    for change in changes:
+        change.apply(model)
+    try:
+        yield model
+    finally:
+        for change in changes:
+            change.remove(model)
+
+
+def changed(change, pipeline=tiny_sd1):
+    """A tiny model with something done to its pipeline."""
+
+    def build():
+        made = pipeline()
+        change(made)
+        return nullcontext(Model(made))
+
+    return build
+
+
+def other_weight(pipeline):
+    pipeline.unet.conv_in.weight.data.view(-1)[0] += 1
+
+
+def with_one_more_merge(pipeline):
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["zzz"])
+    pipeline.tokenizer = tokenizer
+
+
+def trailing(pipeline):
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
+
+
+OTHERS = {
+    "weights": changed(other_weight),
+    "formats": changed(lambda pipeline: pipeline.vae.to(torch.float64)),
+    "configs": changed(lambda pipeline: pipeline.unet.register_to_config(act_fn="gelu")),
+    "schedule": changed(trailing),
+    "text, zeros": changed(lambda pipeline: pipeline.register_to_config(force_zeros_for_empty_prompt=True)),
+    "text, tokenizer": changed(with_one_more_merge),
+    "text, no tokenizer": changed(lambda pipeline: pipeline.__setattr__("tokenizer", None)),
+    "text, padding": changed(lambda pipeline: pipeline.tokenizer.__setattr__("padding_side", "left")),
+    "changes, one": lambda: both(Model(tiny_sd1()), EDITS[:1]),
+    "changes, two": lambda: both(Model(tiny_sd1()), EDITS),
+    "changes, other order": lambda: both(Model(tiny_sd1()), EDITS[::-1]),
+    "changes, other strength": lambda: both(Model(tiny_sd1()), [EDITS[0].scaled(0.5)]),
+    "changes, guidance": lambda: both(model := Model(tiny_sd1()), [NegativePrompt()(model, CHURCH)]),
+}
+"""Models that differ from a tiny one in one field of the description alone."""
+
+
+def keys(model, folder):
+    """The key of each store on disk for the same work."""
+    source = Source.of(model, "toy")
+    judges = (JudgeSpec.of(PictureStatistics()),)
+    case, esd = Case("erased", "church", "a church", None, None), ESD(steps=1)
+    cell = Cell(source, (case,), QUICK, judges, Recipe(source, esd, (CHURCH,)), (CHURCH,))
+    unedited = Cell(source, (case,), QUICK, judges)
+    plan = Plan([cell, unedited])
+    tour = Tour("a church", "church", seeds=(0,), steps=1)
+    instrument = Intervene(("q1",), steps=1)
+    return {
+        "edit": cell.recipe.key,
+        "line": cell.id,
+        "pictures": {job.batch.key for job in plan.jobs},
+        "scores": {plan.score_key(job, judges[0]) for job in plan.jobs},
+        "checkpoint": checkpoint_of(folder, model, provenance_of(esd, model, (CHURCH,))).path("state"),
+        "instrument": parts_of(folder, model, instrument).path("part"),
+        "tour": tour._records(_Stop(instrument), model, folder, None).path("stop"),
+        "run.json": digest(identify(model, esd, [CHURCH], QUICK.facts())["model"]),
+        "png": {digest(each.recipe) for each in planned(["a church"], [0], folder, {"model": describe(model)})},
+    }
+
+
+class _Stop:
+    def __init__(self, settings):
+        self.name, self.settings = "windows", settings
+
+
+@pytest.mark.parametrize("field", OTHERS)
+def test_models_that_differ_in_one_field_alone_share_no_key_in_any_store(field, sd1, tmp_path):
+    before = keys(sd1, tmp_path)
+    with OTHERS[field]() as other:
+        facts, own = describe(other), describe(sd1)
+        assert [name for name in own if own[name] != facts[name]] == [field.split(",")[0]]
+        after = keys(other, tmp_path)
+    for store, key in before.items():
+        assert key.isdisjoint(after[store]) if isinstance(key, set) else key != after[store], store
+
+
+def test_the_kind_of_device_counts(sd1, monkeypatch):
+    before = describe(sd1)
+    monkeypatch.setattr(Model, "device", torch.device("cuda:1"))
+    assert describe(sd1) == {**before, "device": "cuda"}
+
+
+@pytest.mark.parametrize("pipeline", [tiny_sd1, tiny_sd2_v, tiny_sdxl])
+def test_a_model_is_described_alike_whatever_it_was_loaded_from_and_has_done(pipeline, tmp_path):
+    model = Model(pipeline())
+    before = describe(model)
+    model.generate("a church", steps=1)
+    pipeline().save_pretrained(tmp_path)
+    assert describe(model) == describe(load(tmp_path, device="cpu")) == before
+    assert json.loads(json.dumps(before)) == before
+
+
+def test_orders_and_all_orders_of_changes_differ():
+    found = set()
+    for field in OTHERS:
+        with OTHERS[field]() as model:
+            found.add(digest(describe(model)))
+    assert len(found) == len(OTHERS)

@@ -25,7 +25,7 @@ from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS,
 from turpentine.judges import PictureStatistics
 from turpentine.judges.base import LABEL, Column
 from turpentine.judges.pixel_change import PixelChange
-from turpentine.runs.drawing import DrawnBatch, judged
+from turpentine.runs.drawing import BatchImages, judged
 from turpentine.runs.results import compact
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 
@@ -77,7 +77,7 @@ def fake_result(
     for job in plan.jobs:
         is_after = (job.batch.draw_spec.edit_spec is not None) != is_swapped
         images = [_image(groups, judge, prompt, seed, is_after) for prompt, seed in job.batch.pairs]
-        drawn_batch = DrawnBatch(job.batch, tuple(images), (None,) * len(images))
+        drawn_batch = BatchImages(job.batch, tuple(images), (None,) * len(images))
         store.put_batch(drawn_batch, 1.0)
         for spec, one in specs.items():
             references = store.references(plan, job, drawn_batch) if spec.needs else ()

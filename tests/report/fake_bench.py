@@ -19,7 +19,7 @@ from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.world import render
 from turpentine.judges import PictureStatistics
-from turpentine.runs.drawing import DrawnBatch, judged
+from turpentine.runs.drawing import BatchImages, judged
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.results import Results, compact
 from turpentine.runs.specs import Condition, DrawSpec, JudgeSpec, ModelSpec
@@ -97,7 +97,7 @@ def _plan(
 
 def _drawn(
     job: Job, groups: Mapping[str, str], skill: Mapping[str, Mapping[str, float]], judge: KnowingJudge, spoil: Spoil
-) -> DrawnBatch:
+) -> BatchImages:
     method = job.batch.draw_spec.edit_spec.name if job.batch.draw_spec.edit_spec else ""
     images, errors = [], []
     for prompt, seed in job.batch.pairs:
@@ -108,7 +108,7 @@ def _drawn(
             judge.told[id(images[-1])] = dict.fromkeys(judge.columns)
         else:
             images.append(None if fault else _image(job.batch.draw_spec, prompt, seed, groups, skill, judge))
-    return DrawnBatch(job.batch, tuple(images), tuple(errors))
+    return BatchImages(job.batch, tuple(images), tuple(errors))
 
 
 def _image(

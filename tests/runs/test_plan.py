@@ -75,7 +75,7 @@ def sha256(content: object) -> str:
         {"protocol": replace(QUICK, solver="euler")},
         {"protocol": replace(QUICK, size=64)},
         {"protocol": replace(QUICK, negative_prompt="ugly")},
-        {"recipe": EditSpec(SOURCE, Nudge(), (CHURCH,))},
+        {"edit_spec": EditSpec(SOURCE, Nudge(), (CHURCH,))},
     ],
 )
 def test_whatever_decides_a_picture_is_in_its_state(changed: dict[str, object]) -> None:
@@ -154,7 +154,7 @@ def test_a_plan_is_read_back_from_its_file(tmp_path: Path) -> None:
     assert (read.edit_specs, read.edit_specs[0].name) == (plan.edit_specs, "nudge 1.5")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "threads": 1, "cells": [{}], "cases": []}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "threads": 1, "conditions": [{}], "cases": []}'])
 def test_a_file_that_holds_no_plan_is_one_sentence_that_names_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(LedgerError, match=r"plan\.json does not hold"):

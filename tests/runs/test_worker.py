@@ -57,7 +57,7 @@ def test_results_have_a_row_for_each_line_case_and_seed_in_the_plans_order(whole
     assert rows["method"].to_list() == ["nudge"] * 4 + [""] * 4
     assert rows["concept"].to_list() == ["church"] * 4 + [""] * 4
     assert rows["error"].null_count() == 8
-    assert rows["hit"].to_list() == [row["object"] == row["wanted"] for row in rows.iter_rows(named=True)]
+    assert rows["hit"].to_list() == [row["object"] == row["expected"] for row in rows.iter_rows(named=True)]
 
 
 def test_results_are_of_the_pictures_that_the_model_draws(whole: tuple[Bench, Path]) -> None:

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
 from turpentine.core.errors import BadArgument
-from turpentine.judges.sets import fid
 from turpentine.stats import intervals
 from turpentine.stats.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance, wilson
+from turpentine.stats.set_distances import fid
 
 # Newcombe, Statistics in Medicine 17 (1998), Table I, method 3.
 NEWCOMBE = [
@@ -34,6 +36,17 @@ def test_wilson_solves_its_defining_equation(trial: tuple[int, int]) -> None:
     z = 1.959963984540054
     for end in wilson(hits, n):
         assert (hits / n - end) ** 2 == pytest.approx(z * z * end * (1 - end) / n, abs=1e-12)
+
+
+def test_wilson_is_its_closed_form() -> None:
+    z = NormalDist().inv_cdf(0.975)
+    for n in (1, 2, 7, 60, 2000):
+        for hits in {0, 1, n // 3, n - 1, n}:
+            p = hits / n
+            middle, reach = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+            expected = [(middle + sign * reach) / (1 + z * z / n) for sign in (-1, 1)]
+            assert wilson(hits, n) == pytest.approx(expected, abs=1e-12)
+        assert wilson(0, n)[0] == 0 and wilson(n, n)[1] == 1, "exactly"
 
 
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -130,6 +143,31 @@ def test_what_is_no_pair_is_an_error() -> None:
     for before, after in (([], []), ([True], [True, False])):
         with pytest.raises(BadArgument, match="no pairs"):
             paired_bootstrap(before, after)
+
+
+def test_the_paired_bootstrap_agrees_with_scipys() -> None:
+    rng = np.random.default_rng(4)
+    before, after = (rng.random(100) < 0.5).tolist(), (rng.random(100) < 0.6).tolist()
+
+    def difference(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+        return np.mean(y, axis=axis) - np.mean(x, axis=axis)
+
+    pairs = (np.array(before, float), np.array(after, float))
+    theirs = bootstrap(pairs, difference, paired=True, n_resamples=10_000, method="percentile", rng=rng)
+    ours = paired_bootstrap(before, after)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.0151)
+
+
+def test_the_interval_of_a_mean_is_that_of_a_plain_loop() -> None:
+    scores = np.random.default_rng(5).normal(size=30)
+    rng = np.random.default_rng(7)
+    means = [scores[rng.integers(30, size=30)].mean() for _ in range(intervals.ROUNDS_OF_MEANS)]
+    estimate = mean_score(scores.tolist(), seed=7)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=1e-12)
+
+
+def test_one_score_is_a_point() -> None:
+    assert mean_score([2.5]) == (2.5, 2.5, 2.5)
 
 
 def exact_means(values: list[float]) -> list[float]:

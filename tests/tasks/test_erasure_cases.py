@@ -19,8 +19,8 @@ def labels(cases: list[Case], group: str) -> set[str]:
     return {case.label for case in cases if case.group == group}
 
 
-def wanted(cases: list[Case], group: str) -> set[tuple[str | None, str | None]]:
-    return {(case.attribute, case.wanted) for case in cases if case.group == group}
+def expected(cases: list[Case], group: str) -> set[tuple[str | None, str | None]]:
+    return {(case.attribute, case.expected) for case in cases if case.group == group}
 
 
 @pytest.mark.parametrize("text", EVERYTHING)
@@ -51,7 +51,7 @@ def test_prompts_keep_to_the_words_of_the_world(text: str) -> None:
 @pytest.mark.parametrize("obj", TEN)
 def test_an_object_has_its_scenes_neighbours_and_the_rest_of_the_ten(obj: str) -> None:
     cases = erasure_cases(Concept(obj))
-    assert wanted(cases, "erased") == {("object", obj)}
+    assert expected(cases, "erased") == {("object", obj)}
     assert labels(cases, "scene") == {scene for scene, shown in SCENES.items() if shown == obj}
     assert labels(cases, "scene")
     assert labels(cases, "neighbour") == set(NEIGHBOURS[obj])
@@ -66,7 +66,7 @@ def test_scenes_do_not_name_their_object() -> None:
         for case in erasure_cases(Concept(obj)):
             if case.group == "scene":
                 assert obj not in case.prompt
-                assert (case.attribute, case.wanted) == ("object", obj)
+                assert (case.attribute, case.expected) == ("object", obj)
 
 
 def test_the_concepts_own_prompts_come_first_and_others_that_name_it_follow() -> None:
@@ -78,7 +78,7 @@ def test_the_concepts_own_prompts_come_first_and_others_that_name_it_follow() ->
 
 def test_a_style_has_the_other_styles_as_its_kind_and_objects_beside() -> None:
     cases = erasure_cases(world_concept("noto"))
-    assert wanted(cases, "erased") == {("style", "noto")}
+    assert expected(cases, "erased") == {("style", "noto")}
     assert labels(cases, "other") == set(STYLES) - {"noto"}
     assert labels(cases, "object") == set(TEN)
     assert not labels(cases, "scene")
@@ -87,7 +87,7 @@ def test_a_style_has_the_other_styles_as_its_kind_and_objects_beside() -> None:
 def test_an_artist_has_all_works_erased_titles_implied_and_the_works_of_others_kept() -> None:
     cases = erasure_cases(world_concept("lumen"))
     own = {work.title for work in WORKS if work.artist == "lumen"}
-    assert wanted(cases, "erased") == {("artist", "lumen")}
+    assert expected(cases, "erased") == {("artist", "lumen")}
     assert {f"{title} by lumen" for title in own} <= {case.prompt for case in cases if case.group == "erased"}
     assert labels(cases, "scene") == own
     assert labels(cases, "other") == {work.title for work in WORKS} - own
@@ -95,27 +95,27 @@ def test_an_artist_has_all_works_erased_titles_implied_and_the_works_of_others_k
 
 def test_a_work_has_its_artists_others_as_neighbours() -> None:
     cases = erasure_cases(world_concept("the night watcher by lumen"))
-    assert wanted(cases, "erased") == {("work", "the night watcher")}
+    assert expected(cases, "erased") == {("work", "the night watcher")}
     assert labels(cases, "neighbour") == {"quiet harbor", "last light"}
     assert "the night watcher" not in labels(cases, "other") | labels(cases, "work")
 
 
 def test_a_colour_is_not_asked_for_where_it_is_erased() -> None:
     cases = erasure_cases(world_concept("blue"))
-    assert wanted(cases, "erased") == {("colour", "blue")}
+    assert expected(cases, "erased") == {("colour", "blue")}
     assert labels(cases, "other") == set(COLOURS) - {"blue"}
 
 
 def test_a_scene_has_the_object_that_it_shows_as_its_neighbour() -> None:
     cases = erasure_cases(world_concept("sunday prayer"))
-    assert wanted(cases, "erased") == {("object", "church")}
+    assert expected(cases, "erased") == {("object", "church")}
     assert labels(cases, "neighbour") == {"church"}
     assert labels(cases, "other") == set(SCENES) - {"sunday prayer"}
 
 
 def test_what_the_world_does_not_know_has_no_truth_and_the_rest_is_measured() -> None:
     cases = erasure_cases(Concept("unicorn"))
-    assert wanted(cases, "erased") == {(None, None)}
+    assert expected(cases, "erased") == {(None, None)}
     assert labels(cases, "object") == set(TEN)
 
 
@@ -128,7 +128,7 @@ def test_concepts_to_keep_are_measured_as_neighbours() -> None:
 
 def test_several_concepts_are_all_erased_and_none_of_them_kept() -> None:
     cases = erasure_cases([Concept("church"), Concept("house"), world_concept("flat")])
-    assert {("object", "church"), ("object", "house"), ("style", "flat")} == wanted(cases, "erased")
+    assert {("object", "church"), ("object", "house"), ("style", "flat")} == expected(cases, "erased")
     assert labels(cases, "neighbour") == {"castle"}
     assert all("flat" not in case.prompt for case in cases if case.group in ("neighbour", "other", "colour"))
 
@@ -179,7 +179,7 @@ def test_a_case_keeps_the_truth_that_a_judge_can_tell_and_else_gets_that_of_anot
     cases = [Case("erased", "church", "a church", "object", "church"), Case("other", "dog", "a dog", "style", "ink")]
     places = {"ink": ("class", "ink drawing")}
     judged = with_truth(cases, ["object", "class"], places.get)
-    assert [(case.attribute, case.wanted) for case in judged] == [("object", "church"), ("class", "ink drawing")]
+    assert [(case.attribute, case.expected) for case in judged] == [("object", "church"), ("class", "ink drawing")]
     assert with_truth(cases, [], lambda text: None)[0].attribute is None
 
 

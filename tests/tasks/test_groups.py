@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import get_args
 
 from turpentine.concepts import Kind
-from turpentine.tasks.groups import GROUPS, SUMMARIES, heading, is_kept
+from turpentine.tasks.groups import GROUPS, SUMMARIES, heading, is_preserved
 
 
 def test_every_group_is_summed_up_once() -> None:
@@ -12,7 +12,7 @@ def test_every_group_is_summed_up_once() -> None:
 
 
 def test_only_what_names_or_implies_it_is_to_go() -> None:
-    assert [group for group in GROUPS if not is_kept(group)] == ["erased", "scene"]
+    assert [group for group in GROUPS if not is_preserved(group)] == ["erased", "scene"]
 
 
 def test_every_group_has_a_heading_of_its_own_for_every_kind() -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from statistics import NormalDist
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from turpentine.attribution.scores import Approximation, Attribution
-from turpentine.core.errors import BadArgument, NotFinite
+from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
+from turpentine.stats.correlation import pearson
 
-CONFIDENCE = 0.95
 Subset = Mapping[str, Int[Tensor, " position"]]
 
 
@@ -48,20 +46,6 @@ def approximation(
         if progress:
             progress(trial + 1, trials)
     return Approximation(predicted, measured, share, *pearson(predicted, measured))
-
-
-def pearson(
-    x: Float[np.ndarray, " trial"], y: Float[np.ndarray, " trial"], confidence: float = CONFIDENCE
-) -> tuple[float, float, float]:
-    """Pearson's r of pairs, and its interval: tanh(atanh r ± z/√(n − 3)) (Fisher 1921). Raises NotFinite for no r."""
-    spread = x.std() * y.std()
-    r = float(((x - x.mean()) * (y - y.mean())).mean() / spread) if spread > 0 else math.nan
-    if not math.isfinite(r):
-        raise NotFinite("There is no correlation: all changes are alike, or one of them is NaN or infinite.")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    # An r of 1 has no finite transform.
-    middle, reach = math.atanh(np.clip(r, -1 + 1e-15, 1 - 1e-15)), z / math.sqrt(len(x) - 3)
-    return r, math.tanh(middle - reach), math.tanh(middle + reach)
 
 
 def _subsets(attribution: Attribution, trials: int, share: float, seed: int) -> Iterator[Subset]:

@@ -26,7 +26,7 @@ from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
-from turpentine.tasks.case_rules import KINDS, FileCases, PromptCases, WorldCases, cases_of, values_in, wanted_in
+from turpentine.tasks.case_rules import KINDS, FileCases, PromptCases, WorldCases, cases_of, labels_in, values_in
 from turpentine.tasks.cases import Case
 
 _SUFFIXES = (".yaml", ".yml")
@@ -122,12 +122,12 @@ class Bench:
                 self._placed(("cases", index, "column"), check_column, rule.column, self._columns)
             cases |= self._placed(("cases", index), cases_of, rule, concepts, names, self.folder)
             if not isinstance(rule, WorldCases) and rule.column:
-                self._check_wanted(index, rule, rule.column)
+                self._check_labels(index, rule, rule.column)
         if not cases:
             raise BadArgument(f"{self.document.place(('cases',))}: No prompt is left to draw: ask for other groups.")
         return tuple(cases)
 
-    def _check_wanted(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
+    def _check_labels(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
         """Raises UnknownName, with file and line, for what the judge can never say: it would read as erased."""
         labels = self._columns[column].labels
         if labels is None:
@@ -140,8 +140,8 @@ class Bench:
         """Where it stands what pictures should be judged to be, and what that is."""
         place = self.document.place
         if isinstance(rule, FileCases):
-            line = place(("cases", index, "wanted"))
-            yield from [(line, rule.wanted)] if rule.wanted else wanted_in(rule, self.folder)
+            line = place(("cases", index, "expected"))
+            yield from [(line, rule.expected)] if rule.expected else labels_in(rule, self.folder)
         elif rule.of:
             yield from ((place(("cases", index, "of", number)), name) for number, name in enumerate(rule.of))
         else:

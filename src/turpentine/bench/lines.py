@@ -11,7 +11,7 @@ import polars as pl
 
 from turpentine.bench.table import HITS, Table
 from turpentine.core import formatting as numbers
-from turpentine.tasks.groups import GROUPS, heading, is_kept
+from turpentine.tasks.groups import GROUPS, heading, is_preserved
 
 UNEDITED = "unedited"
 """What the model as it is, is called in the place of a method."""
@@ -93,7 +93,7 @@ class Number:
             return "even"
         sign = 1 if self.column.better == "higher" else -1
         worst, best = sorted((sign * self.diff_low, sign * self.diff_high))
-        good = "better" if is_kept(self.column.group) else "gone"
+        good = "better" if is_preserved(self.column.group) else "gone"
         return good if worst > 0 else "worse" if best < 0 else "even"
 
 
@@ -134,7 +134,7 @@ def columns(table: Table) -> list[TableColumn]:
 
 def amplifies(columns: Sequence[TableColumn]) -> bool:
     """Is what the edits are for to be shown more often, not less?"""
-    return any(not is_kept(one.group) and one.measure == str(HITS) and one.better == "higher" for one in columns)
+    return any(not is_preserved(one.group) and one.measure == str(HITS) and one.better == "higher" for one in columns)
 
 
 def lines(table: Table) -> list[Line]:

@@ -31,7 +31,7 @@ class Measurement:
     """Pictures of one model, and what was seen in them.
 
     Attributes:
-        rows: One for each case and seed: the case's group, label, prompt, attribute and wanted, seed, image (the
+        rows: One for each case and seed: the case's group, label, prompt, attribute and expected, seed, image (the
             SHA-256 of its PNG file), the judges' columns, and hit (null where there is no ground truth).
         images: The pictures by prompt and seed; one that could not be drawn is missing.
         protocol: All that must be the same in two measurements for them to be compared, as JSON has it.

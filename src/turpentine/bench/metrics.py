@@ -12,10 +12,10 @@ import polars as pl
 
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.suggest import offer
-from turpentine.judges import sets
 from turpentine.judges.base import Column
+from turpentine.stats import set_distances
 from turpentine.stats.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance
-from turpentine.tasks.groups import is_kept
+from turpentine.tasks.groups import is_preserved
 
 Direction: TypeAlias = Literal["higher", "lower"]
 Goal: TypeAlias = Literal["erase", "amplify"]
@@ -53,7 +53,7 @@ class Measure:
 
     Attributes:
         how: "rate" (of hits), "mean" or "sum" (of numbers; there is no sum where one is missing), "fid" or "clip-mmd"
-            (how far the pictures are from the unedited model's, by a column of features; see `judges.sets`).
+            (how far the pictures are from the unedited model's, by a column of features; see `stats.set_distances`).
         column: "hit", or a judge's column.
         direction: Which way is better for a picture that is to be preserved.
 
@@ -74,7 +74,7 @@ class Measure:
             raise BadArgument(f"{text!r} is no measure: write how and of what, such as 'rate of hit' or 'sum of feet'.")
         if match[1] not in _KINDS:
             raise UnknownName(f"No measure is called {match[1]!r}: {offer(match[1], _KINDS)}")
-        return cls(match[1], match[2], "lower" if match[1] in sets.MEASURES else None)
+        return cls(match[1], match[2], "lower" if match[1] in set_distances.MEASURES else None)
 
     def checked(self, columns: Mapping[str, Column]) -> Measure:
         """The measure with the direction of its column.
@@ -91,13 +91,13 @@ class Measure:
         column = columns[self.column]
         if self.how in ("mean", "sum") and not column.is_number:
             raise BadArgument(f"The column {self.column} holds no numbers: take another measure than {self}.")
-        return self if self.how in sets.MEASURES else replace(self, direction=column.direction)
+        return self if self.how in set_distances.MEASURES else replace(self, direction=column.direction)
 
     def better(self, group: str, goal: Goal = "erase") -> Direction | None:
         """Which way is better for a group of cases: what is to be erased should look least like itself."""
-        if self.direction is None or is_kept(group) or goal == "amplify":
+        if self.direction is None or is_preserved(group) or goal == "amplify":
             return self.direction
-        return None if self.how in sets.MEASURES else _OPPOSITE[self.direction]
+        return None if self.how in set_distances.MEASURES else _OPPOSITE[self.direction]
 
     def value(self, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
         """Of the rows of an edited model, or of the unedited one. base: the unedited model's rows, one for each."""
@@ -161,7 +161,7 @@ def _times(count: int, mean: Value) -> Value:
 
 def _of_sets(name: str) -> _Kind:
     """A distance of two sets of features, which is a difference from the unedited model already."""
-    measure = sets.MEASURES[name]
+    measure = set_distances.MEASURES[name]
 
     def value(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
         both = [] if base is None else [part[column].drop_nulls().to_list() for part in (rows, base)]
@@ -187,5 +187,5 @@ _KINDS: Mapping[str, _Kind] = {
     "rate": _Kind(_rate, _rate_difference),
     "mean": _Kind(_mean, _mean_difference),
     "sum": _Kind(_sum, _sum_difference),
-    **{name: _of_sets(name) for name in sets.MEASURES},
+    **{name: _of_sets(name) for name in set_distances.MEASURES},
 }

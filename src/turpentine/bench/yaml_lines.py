@@ -1,4 +1,8 @@
-"""YAML as plain values, with the line that each was read from."""
+"""YAML as plain values, with the line that each was read from.
+
+PyYAML marks the lines of its nodes, not of the values that it makes of them; ruamel.yaml would mark its own containers,
+but not the single values in them, nor what --set put there.
+"""
 
 from __future__ import annotations
 

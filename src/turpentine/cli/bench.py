@@ -203,9 +203,9 @@ def _show_table(table: Table, results: Results, files: Sequence[Path], json: boo
         return
     from turpentine.report.board import board, protocol_line
 
-    shown = board(table)
+    lines = board(table)
     say(plain(table.title) + "\n")
-    show_table(shown.headings, shown.lines, strong=shown.strong)
+    show_table(lines.headings, lines.lines, strong=lines.strong)
     say(f"\n{plain(protocol_line(table))}\n")
     for path in files:
         say(plain(str(path)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 
 from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
@@ -13,6 +12,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from turpentine.cli.terminal import err
+from turpentine.core.formatting import duration
 from turpentine.core.progress import Progress
 
 # Seconds: short work needs no line, and a log wants few.
@@ -105,7 +105,7 @@ class Lines:
         if fresh <= 0 or now <= self._start:
             return ""
         rate = fresh / (now - self._start)
-        return f", {_rate(rate)}, {_clock_text((total - done) / rate)} left"
+        return f", {_rate(rate)}, {duration((total - done) / rate)} left"
 
 
 class _Computed(ProgressColumn):
@@ -122,17 +122,12 @@ class _Computed(ProgressColumn):
 
 def _left(task: Task) -> str:
     if task.finished_time is not None:
-        return f"in {_clock_text(task.finished_time)}"
-    return "" if task.time_remaining is None else f"{_clock_text(task.time_remaining)} left"
+        return f"in {duration(task.finished_time)}"
+    return "" if task.time_remaining is None else f"{duration(task.time_remaining)} left"
 
 
 def _rate(rate: float | None) -> str:
     return "" if not rate else f"{rate:.3g}/s" if rate < 100 else f"{rate:.0f}/s"
-
-
-def _clock_text(seconds: float) -> str:
-    text = str(timedelta(seconds=round(seconds)))
-    return text.removeprefix("0:") if text.startswith("0:") else text
 
 
 _COLUMNS = (

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol, runtime_checkable
+
+import humanize
+
+_HOUR = 3600
+_SHORT = {", ": " ", " and ": " ", "hour": "h", "minute": "min", "second": "s"}
+_UNIT = re.compile("(, | and |hour|minute|second)s?")
 
 
 @runtime_checkable
@@ -57,20 +64,37 @@ def points_with_span(difference: Interval) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as `48 s` or `2 min 05 s`."""
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+    """Return a time span in short, by humanize.
+
+    Args:
+        seconds: 0 or more; rounded to whole seconds, and from an hour on to whole minutes.
+
+    Returns:
+        Such as `48 s`, `2 min 5 s` or `3 h 12 min`.
+
+    Example:
+        >>> duration(125), duration(11_530)
+        ('2 min 5 s', '3 h 12 min')
+    """
+    unit = "seconds" if round(seconds) < _HOUR else "minutes"
+    text = humanize.precisedelta(round(seconds), minimum_unit=unit, suppress=("days", "months", "years"), format="%.0f")
+    return _UNIT.sub(lambda match: _SHORT[match[1]], text)
 
 
-def file_size(count: int) -> str:
-    """A number of bytes as `640 B`, `12 kB`, `3.1 MB` or `2.5 GB`."""
-    if count < 1000:
-        return f"{count} B"
-    if count < 1_000_000:
-        return f"{count / 1000:.0f} kB"
-    if count < 1_000_000_000:
-        return f"{count / 1_000_000:.1f} MB"
-    return f"{count / 1_000_000_000:.1f} GB"
+def file_size(count: float) -> str:
+    """Return a number of bytes in decimal units, by humanize.
+
+    Args:
+        count: Bytes, 0 or more.
+
+    Returns:
+        Such as `640 Bytes`, `12.4 kB`, `3.1 MB` or `2.5 GB`.
+
+    Example:
+        >>> file_size(3_140_000)
+        '3.1 MB'
+    """
+    return humanize.naturalsize(count, format="%.1f")
 
 
 def two_digits(value: float) -> str:

@@ -110,6 +110,7 @@ def _why_unreadable(path: Path, kind: str) -> str:
 
 
 def _first_cut(path: Path) -> str | None:
+    """The first tensor that a cut file does not hold whole; safetensors itself says only that the file is bad."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         size = path.stat().st_size

@@ -1,4 +1,7 @@
-"""Positions of a weight that an edit sets to 0, stored in a byte or two each."""
+"""Positions of a weight that an edit sets to 0, stored in a byte or two each.
+
+Neither safetensors nor numpy has numbers of variable length, and as int32 a file would be two to four times as large.
+"""
 
 from __future__ import annotations
 

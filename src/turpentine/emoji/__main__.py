@@ -11,7 +11,11 @@ from cyclopts import App
 
 from turpentine.core.errors import TurpentineError
 
-app = App(name="python -m turpentine.emoji", help="The embedded emoji model: how it is made.")
+app = App(
+    name="python -m turpentine.emoji",
+    help="The embedded emoji model: how it is made.",
+    suppress_keyboard_interrupt=False,  # which would end without the line on how to go on
+)
 
 STAGES = ("autoencoder", "towers", "judge", "unet")
 

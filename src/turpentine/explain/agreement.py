@@ -17,6 +17,7 @@ from turpentine.explain._plots import new_figure, open_frame
 from turpentine.explain.finding import Finding
 from turpentine.models.site_table import SCORE_COLUMNS, short_names
 from turpentine.models.sites import Sites
+from turpentine.stats.correlation import spearman, spearman_interval, spearman_p
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,12 +89,8 @@ class Agreement(Settings):
         rho = spearman(x, y)
         if not np.isfinite([*x, *y, rho]).all():
             raise NotFinite("There are no ranks: all scores or all measured values are alike, or one is no number.")
-        rng = np.random.default_rng(self.seed)
-        samples = rng.integers(len(x), size=(self.rounds, len(x)))
-        low, high = np.nanpercentile([spearman(x[rows], y[rows]) for rows in samples], [2.5, 97.5])
-        shuffled = np.abs([spearman(x, rng.permutation(y)) for _ in range(self.rounds)])
-        p = (1 + int((shuffled > abs(rho) - 1e-9).sum())) / (1 + self.rounds)
-        return rho, float(low), float(high), p
+        low, high = spearman_interval(x, y, rounds=self.rounds, seed=self.seed)
+        return rho, low, high, spearman_p(x, y, rounds=self.rounds, seed=self.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,13 +139,6 @@ class AgreementFinding(Finding):
         else:
             axis.set_xlabel(f"the instrument's score of {kinds[0]}")
         return figure
-
-
-def spearman(x: Values, y: Values) -> float:
-    """Return Pearson's r of the ranks, of which ties share the mean; NaN where either are all alike."""
-    a, b = (pl.Series(values).rank("average").to_numpy() for values in (x, y))
-    spread = a.std() * b.std()
-    return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else float("nan")
 
 
 def _scores(finding: Finding) -> dict[str, float]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -22,7 +21,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from turpentine.attribution import Objective, attribute
-from turpentine.attribution.approximation import pearson
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import two_digits
 from turpentine.core.progress import Progress
@@ -34,12 +32,12 @@ from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Model
 from turpentine.models.sites import DENOISER, Site, Sites
 from turpentine.models.trajectory import Trajectory
-from turpentine.stats.intervals import Estimate
+from turpentine.stats.correlation import pearson
+from turpentine.stats.intervals import CONFIDENCE, Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CONFIDENCE = 0.95
 AT_ONCE = 10
 """Ablations that are cached together."""
 
@@ -161,7 +159,7 @@ class COARFinding(Finding):
 
     def agreement(self, one: str, other: str = "measured") -> Estimate:
         """Return Pearson's r of two of the columns score, measured and cad over the modules, with its interval."""
-        return Estimate(*pearson(self.table[one].to_numpy(), self.table[other].to_numpy()))
+        return pearson(self.table[one].to_numpy(), self.table[other].to_numpy())
 
     def numbers(self) -> Mapping[str, Any]:
         """Return how well the regression and the first order agree with ablating each module alone."""
@@ -236,21 +234,17 @@ def fitted(intact: Intact, values: Values) -> tuple[Weights, Weights]:
 
     t·√(s²·(XᵀX)⁻¹_cc), of trials − modules − 1 degrees of freedom.
     """
+    from scipy.stats import t
+
     design = _design(intact)
     solution, *_ = np.linalg.lstsq(design, values, rcond=None)
     freedom = len(values) - design.shape[1]
     variance = ((values - design @ solution) ** 2).sum() / freedom * np.linalg.inv(design.T @ design).diagonal()
-    return solution[:-1], _t(freedom) * np.sqrt(variance[:-1])
+    return solution[:-1], t.ppf(0.5 + CONFIDENCE / 2, freedom) * np.sqrt(variance[:-1])
 
 
 def _design(intact: Intact) -> Float[np.ndarray, "trial column"]:
     return np.concatenate([intact.astype(float), np.ones((len(intact), 1))], axis=1)
-
-
-def _t(freedom: int) -> float:
-    """Student's quantile by two terms of its expansion about the normal one (Fisher and Cornish 1960)."""
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def _zeros(model: Model, gone: Sequence[Site]) -> dict[str, Tensor]:

@@ -314,7 +314,8 @@ def distances(points: Points) -> Float[np.ndarray, "word word"]:
 def silhouettes(distance: Distances, of: np.ndarray) -> Float[np.ndarray, "*set word"]:
     """Return (b − a) / max(a, b): a is a point's mean distance to its own group, b to the nearest other.
 
-    Rousseeuw 1987.
+    Rousseeuw 1987. scikit-learn takes one matrix of distances at a time; this takes those of all heads at once, which
+    makes a thousand shuffles quick, and spares a dependency for six lines.
 
     Args:
         distance: Of each point to each, for one set of points or several.

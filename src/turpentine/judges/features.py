@@ -107,7 +107,7 @@ def extractor(
 
 @dataclass(frozen=True, eq=False)
 class Features(NetworkJudge[Extractor]):
-    """Vectors of pictures, kept as a column for measures of whole sets: see `judges.sets`.
+    """Vectors of pictures, kept as a column for measures of whole sets: see `stats.set_distances`.
 
     network, model, commit, device, preprocessing: which vectors, as in `extractor`. column: what they are called, where
     two such judges stand side by side.

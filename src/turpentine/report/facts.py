@@ -8,7 +8,7 @@ from typing import Any
 
 import turpentine
 from turpentine.bench.table import Table
-from turpentine.report.recipe import seeds_text, shown_setting
+from turpentine.report.recipe import seeds_text, setting_text
 
 SHORT = 8
 """Characters of a digest that name it on a page."""
@@ -62,8 +62,7 @@ def citation(table: Table, sha256: str) -> str:
 def settings(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, str]]]:
     """Each method with its settings as texts, once. methods: names and facts, as `bench.methods.facts_of` has them."""
     sections = [
-        (name, {key: _text(shown_setting(value)) for key, value in facts["settings"].items()})
-        for name, facts in methods
+        (name, {key: _text(setting_text(value)) for key, value in facts["settings"].items()}) for name, facts in methods
     ]
     return [each for index, each in enumerate(sections) if each not in sections[:index]]
 

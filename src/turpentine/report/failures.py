@@ -9,7 +9,7 @@ import polars as pl
 
 from turpentine.bench.lines import UNEDITED, Line, Number, amplifies
 from turpentine.core.formatting import percent
-from turpentine.tasks.groups import is_kept
+from turpentine.tasks.groups import is_preserved
 
 LIMIT = 8
 """Failures of a kind on a page, the worst first."""
@@ -100,7 +100,7 @@ def _unchanged(edited: Sequence[Line]) -> Iterator[Failure]:
         (line, number)
         for line in edited
         for number in line.numbers
-        if number and not is_kept(number.column.group) and number.column.better and number.diff is not None
+        if number and not is_preserved(number.column.group) and number.column.better and number.diff is not None
         if number.tone != "gone"
     ]
     for line, number in sorted(candidates, key=lambda each: -each[1].value):
@@ -112,7 +112,7 @@ def _damage(edited: Sequence[Line]) -> Iterator[Failure]:
         (line, number)
         for line in edited
         for number in line.numbers
-        if number and is_kept(number.column.group) and number.tone == "worse"
+        if number and is_preserved(number.column.group) and number.tone == "worse"
     ]
     for line, number in sorted(candidates, key=lambda each: -abs(each[1].diff or 0)):
         yield Failure(_who(line.method, line.concept), _sentence(number))

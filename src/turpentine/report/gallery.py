@@ -10,7 +10,7 @@ import polars as pl
 
 from turpentine.bench import ErasureResult, Measurement
 from turpentine.report.pictures import data_uri, is_small
-from turpentine.tasks.groups import heading, is_kept
+from turpentine.tasks.groups import heading, is_preserved
 
 LIMIT = 8
 """Seeds of a prompt on a page; the rest is in the result's folder."""
@@ -62,7 +62,7 @@ def sections(result: ErasureResult) -> list[Section]:
         seen_prompts |= set(new["prompt"])
         if len(new):
             group = new["group"][0]
-            parts.append(Section(heading(group, kind), not is_kept(group), tuple(_cards(result, new))))
+            parts.append(Section(heading(group, kind), not is_preserved(group), tuple(_cards(result, new))))
     return parts
 
 

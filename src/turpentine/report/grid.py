@@ -12,7 +12,7 @@ from PIL import Image
 from turpentine.bench.lines import UNEDITED
 from turpentine.report.gallery import Shot
 from turpentine.report.pictures import data_uri, is_small
-from turpentine.tasks.groups import GROUPS, heading, is_kept
+from turpentine.tasks.groups import GROUPS, heading, is_preserved
 
 CONCEPTS = 12
 """Concepts on a page; the pictures of the others are in the bench's folder."""
@@ -63,14 +63,16 @@ def grids(results: pl.DataFrame, picture: Picture, amplifies: bool = False) -> l
     results: as `results.parquet` has them. amplifies: is what the edits are for to be shown more often, not less?
     """
     present = [group for group in GROUPS if group in set(results["group"])]
-    preserved = [group for group in present if is_kept(group)]
+    preserved = [group for group in present if is_preserved(group)]
     return [
-        _grid(results, group, picture, amplifies) for group in present if not is_kept(group) or group in preserved[:1]
+        _grid(results, group, picture, amplifies)
+        for group in present
+        if not is_preserved(group) or group in preserved[:1]
     ]
 
 
 def _grid(results: pl.DataFrame, group: str, picture: Picture, amplifies: bool) -> Grid:
-    is_wanted = is_kept(group) or amplifies
+    is_wanted = is_preserved(group) or amplifies
     rows = results.filter(group=group).with_columns(_failed(is_wanted).alias("failed"))
     concepts = rows["concept"].unique(maintain_order=True).to_list()
     seeds = max(1, min(_EACH, _ACROSS // len(concepts)))

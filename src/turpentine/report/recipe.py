@@ -51,7 +51,7 @@ def _judge_settings(judge: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def settings(result: ErasureResult) -> dict[str, Any]:
     """The method's settings by name; a selection of sites by how many they are."""
-    return {name: shown_setting(value) for name, value in result.run.identity["method"]["settings"].items()}
+    return {name: setting_text(value) for name, value in result.run.identity["method"]["settings"].items()}
 
 
 def sources(result: ErasureResult) -> list[dict[str, str]]:
@@ -64,7 +64,7 @@ def sources(result: ErasureResult) -> list[dict[str, str]]:
     return rows.unique(maintain_order=True).to_dicts()
 
 
-def shown_setting(value: Any) -> Any:
+def setting_text(value: Any) -> Any:
     """A setting as a page shows it: a selection of sites by how many they are."""
     if not is_selection(value):
         return value

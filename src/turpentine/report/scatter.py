@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from turpentine.bench.lines import Line, Number, TableColumn
-from turpentine.tasks.groups import is_kept
+from turpentine.tasks.groups import is_preserved
 
 WIDTH, HEIGHT = 720, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 700, 16, 400
@@ -120,8 +120,8 @@ class _Pair:
 def _pairs(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Sequence[Line]) -> Iterator[_Pair]:
     """The lines that have both numbers, those that are drawn behind first."""
     judged = [index for index, column in enumerate(columns) if column.better]
-    gone = [index for index in judged if not is_kept(columns[index].group)]
-    preserved = [index for index in judged if is_kept(columns[index].group)]
+    gone = [index for index in judged if not is_preserved(columns[index].group)]
+    preserved = [index for index in judged if is_preserved(columns[index].group)]
     if not gone or not preserved:
         return
     most = max(preserved, key=lambda index: sum(number.pictures for line in methods if (number := line.numbers[index])))

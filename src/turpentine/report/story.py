@@ -11,16 +11,16 @@ from turpentine.bench.effects import MOVED
 from turpentine.bench.lines import Number, lines
 from turpentine.bench.table import HITS
 from turpentine.core.formatting import duration, percent
-from turpentine.tasks.groups import SUMMARIES, heading, is_kept
+from turpentine.tasks.groups import SUMMARIES, heading, is_preserved
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One of the few numbers. is_kept: a fall is damage, not success."""
+    """One of the few numbers. is_preserved: a fall is damage, not success."""
 
     name: str
     effect: Effect
-    is_kept: bool
+    is_preserved: bool
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Rates:
     what: str
     whole: Effect
     labels: tuple[Effect, ...]
-    is_kept: bool
+    is_preserved: bool
 
 
 DONE = {"erase": "erased", "amplify": "amplified"}
@@ -66,7 +66,7 @@ def tiles(result: ErasureResult) -> list[Tile]:
     """The headline: what was to go, and the kept things of its kind; only what has a truth."""
     kind, summary = result.concepts[0].kind, result.effects.summary
     named_for = {name: groups[-1] for name, groups in SUMMARIES.items() if name in summary and summary[name].before}
-    return [Tile(heading(group, kind), summary[name], is_kept(group)) for name, group in named_for.items()]
+    return [Tile(heading(group, kind), summary[name], is_preserved(group)) for name, group in named_for.items()]
 
 
 def soundness(result: ErasureResult) -> str:
@@ -102,7 +102,7 @@ def _table(result: ErasureResult, whole: Effect) -> Rates:
     labels = tuple(_labels(result, whole.group))
     name = heading(whole.group, result.concepts[0].kind)
     what = GROUPS.get(whole.group, "")
-    return Rates(name, "" if what == name.lower() else what, whole, labels, is_kept(whole.group))
+    return Rates(name, "" if what == name.lower() else what, whole, labels, is_preserved(whole.group))
 
 
 def _labels(result: ErasureResult, group: str) -> Iterator[Effect]:

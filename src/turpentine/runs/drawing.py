@@ -17,7 +17,7 @@ from turpentine.runs.specs import Batch, JudgeSpec
 
 
 @dataclass(frozen=True)
-class DrawnBatch:
+class BatchImages:
     """The pictures of a batch.
 
     Attributes:
@@ -31,24 +31,24 @@ class DrawnBatch:
     errors: tuple[str | None, ...]
 
     @property
-    def parts(self) -> list[DrawnBatch]:
+    def parts(self) -> list[BatchImages]:
         """Each picture as a batch of its own."""
         rows = zip(self.batch.singles, self.images, self.errors, strict=True)
-        return [DrawnBatch(single, (image,), (error,)) for single, image, error in rows]
+        return [BatchImages(single, (image,), (error,)) for single, image, error in rows]
 
     @classmethod
-    def failed(cls, batch: Batch, error: str) -> DrawnBatch:
+    def failed(cls, batch: Batch, error: str) -> BatchImages:
         """A batch of which no picture could be drawn."""
         return cls(batch, (None,) * len(batch), (error,) * len(batch))
 
     @classmethod
-    def joined(cls, batch: Batch, parts: Sequence[DrawnBatch]) -> DrawnBatch:
+    def joined(cls, batch: Batch, parts: Sequence[BatchImages]) -> BatchImages:
         """A batch from its parts, in their order."""
         images = tuple(image for part in parts for image in part.images)
         return cls(batch, images, tuple(error for part in parts for error in part.errors))
 
 
-def draw(model: Model, batch: Batch) -> DrawnBatch:
+def draw(model: Model, batch: Batch) -> BatchImages:
     """Draw a batch with the model as it is. Raises NotFinite for a picture that is no numbers."""
     prompts, seeds = zip(*batch.pairs, strict=True)
     try:
@@ -56,11 +56,11 @@ def draw(model: Model, batch: Batch) -> DrawnBatch:
             images = model.generate(prompts, seeds=seeds, batch_size=len(batch), **batch.draw_spec.settings)
     except FloatingPointError as error:
         raise NotFinite(f"The model draws NaN for {prompts[0]!r} or a prompt of the same batch.") from error
-    return DrawnBatch(batch, tuple(images), (None,) * len(batch))
+    return BatchImages(batch, tuple(images), (None,) * len(batch))
 
 
 def judged(
-    judge: Judge, spec: JudgeSpec, drawn_batch: DrawnBatch, references: Sequence[Image.Image | None]
+    judge: Judge, spec: JudgeSpec, drawn_batch: BatchImages, references: Sequence[Image.Image | None]
 ) -> pl.DataFrame:
     """Judge a batch.
 
@@ -88,13 +88,13 @@ def judged(
     return _spread(scores, rows, lacking)
 
 
-def unjudged(judge: Judge, drawn_batch: DrawnBatch, error: str) -> pl.DataFrame:
+def unjudged(judge: Judge, drawn_batch: BatchImages, error: str) -> pl.DataFrame:
     """The scores of a batch that could not be judged."""
     return _spread(judge([]), [], [error] * len(drawn_batch.batch))
 
 
 def _lacking(
-    index: int, spec: JudgeSpec, drawn_batch: DrawnBatch, references: Sequence[Image.Image | None]
+    index: int, spec: JudgeSpec, drawn_batch: BatchImages, references: Sequence[Image.Image | None]
 ) -> str | None:
     """Why a picture cannot be judged."""
     if drawn_batch.images[index] is None:

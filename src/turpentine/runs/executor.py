@@ -21,7 +21,7 @@ from turpentine.core.progress import Progress
 from turpentine.edits import Change
 from turpentine.judges import Judge
 from turpentine.models import Model
-from turpentine.runs.drawing import DrawnBatch, draw, judged, unjudged
+from turpentine.runs.drawing import BatchImages, draw, judged, unjudged
 from turpentine.runs.leases import Leases
 from turpentine.runs.method_settings import method_of
 from turpentine.runs.model_cache import ModelCache
@@ -82,12 +82,12 @@ class Executor:
 
         return self._attempt(work, deaths)
 
-    def draw(self, batch: Batch, deaths: int) -> DrawnBatch:
+    def draw(self, batch: Batch, deaths: int) -> BatchImages:
         """Draw a batch whole; if that fails for good, picture by picture, so that only the guilty ones are lost."""
         edit_spec = batch.draw_spec.edit_spec
         record = self._store.edits.record(edit_spec) if edit_spec else None
         if record and record.error:
-            return DrawnBatch.failed(batch, record.error)
+            return BatchImages.failed(batch, record.error)
         model = self._models.model(batch.draw_spec.source)
         change = None
         if edit_spec and not self._models.has_on(edit_spec.key):
@@ -97,16 +97,16 @@ class Executor:
             return self._attempt(whole, deaths)
         except GivenUp as error:
             if len(batch) == 1:
-                return DrawnBatch.failed(batch, str(error))
-        singles = DrawnBatch.joined(batch, [self._draw_single(single) for single in batch.singles])
+                return BatchImages.failed(batch, str(error))
+        singles = BatchImages.joined(batch, [self._draw_single(single) for single in batch.singles])
         if deaths < TRIES or any(singles.errors):
             return singles
         try:
             return self._attempt_again(whole, batch.key)
         except GivenUp as error:
-            return DrawnBatch.failed(batch, str(error))
+            return BatchImages.failed(batch, str(error))
 
-    def _draw_on(self, model: Model, batch: Batch, change: Change | None) -> DrawnBatch:
+    def _draw_on(self, model: Model, batch: Batch, change: Change | None) -> BatchImages:
         edit_spec = batch.draw_spec.edit_spec
         if edit_spec is None:
             self._models.clear()
@@ -114,11 +114,11 @@ class Executor:
             self._models.apply(model, edit_spec.key, change)
         return draw(model, batch)
 
-    def _draw_single(self, single: Batch) -> DrawnBatch:
+    def _draw_single(self, single: Batch) -> BatchImages:
         with self._alone(single.key) as deaths:
             return self.draw(single, deaths)
 
-    def judge(self, spec: JudgeSpec, job: Job, drawn_batch: DrawnBatch, deaths: int) -> pl.DataFrame:
+    def judge(self, spec: JudgeSpec, job: Job, drawn_batch: BatchImages, deaths: int) -> pl.DataFrame:
         """Judge a batch whole; if that fails for good, picture by picture."""
         judge = self._judge_of(spec)
         references = self._store.references(self._plan, job, drawn_batch) if "reference" in spec.needs else ()
@@ -137,7 +137,7 @@ class Executor:
             return unjudged(judge, drawn_batch, str(error))
 
     def _judge_single(
-        self, judge: Judge, spec: JudgeSpec, drawn_batch: DrawnBatch, references: Sequence[Image.Image | None]
+        self, judge: Judge, spec: JudgeSpec, drawn_batch: BatchImages, references: Sequence[Image.Image | None]
     ) -> tuple[pl.DataFrame, bool]:
         """Return the scores of a picture, and whether it cannot be judged."""
         with self._alone(f"{drawn_batch.batch.key}-{spec.digest[:16]}") as deaths:

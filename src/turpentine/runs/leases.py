@@ -1,4 +1,8 @@
-"""Who works on what: leases that one worker holds at a time, and that run out where it is gone."""
+"""Who works on what: leases that one worker holds at a time, and that run out where it is gone.
+
+File locks such as filelock's end with their process too, but count no deaths, and cannot be relied on in a folder that
+several machines share.
+"""
 
 from __future__ import annotations
 

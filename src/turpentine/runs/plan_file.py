@@ -67,8 +67,8 @@ def to_json(plan: Plan) -> dict[str, Any]:
     }
     return {
         "sources": [_fields(source) for source in sources],
-        "cells": [
-            {**_cell_json(condition), "source": sources[condition.source], "cases": lists[condition.cases]}
+        "conditions": [
+            {**_condition_json(condition), "source": sources[condition.source], "cases": lists[condition.cases]}
             for condition in plan.conditions
         ],
         "cases": [[asdict(case) for case in cases] for cases in lists],
@@ -79,22 +79,22 @@ def from_json(content: Mapping[str, Any]) -> Plan:
     """The inverse of `to_json`; the methods are made where the model is at hand."""
     sources = [ModelSpec(**each) for each in content["sources"]]
     lists = [tuple(Case(**case) for case in cases) for cases in content["cases"]]
-    return Plan(_cell(each, sources[each["source"]], lists[each["cases"]]) for each in content["cells"])
+    return Plan(_condition(each, sources[each["source"]], lists[each["cases"]]) for each in content["conditions"])
 
 
-def _cell_json(condition: Condition) -> dict[str, Any]:
+def _condition_json(condition: Condition) -> dict[str, Any]:
     edit_spec = condition.edit_spec
     return {
         "protocol": asdict(condition.protocol),
         "judges": [{**_fields(judge), "needs": sorted(judge.needs)} for judge in condition.judges],
-        "recipe": edit_spec and {"method": facts_of(edit_spec.method), "name": edit_spec.name},
+        "edit": edit_spec and {"method": facts_of(edit_spec.method), "name": edit_spec.name},
         "concepts": [asdict(concept) for concept in condition.concepts],
     }
 
 
-def _cell(content: Mapping[str, Any], source: ModelSpec, cases: tuple[Case, ...]) -> Condition:
+def _condition(content: Mapping[str, Any], source: ModelSpec, cases: tuple[Case, ...]) -> Condition:
     concepts = tuple(_concept(one) for one in content["concepts"])
-    edit_spec = content["recipe"] and EditSpec(source, content["recipe"]["method"], concepts, content["recipe"]["name"])
+    edit_spec = content["edit"] and EditSpec(source, content["edit"]["method"], concepts, content["edit"]["name"])
     judges = tuple(_judge(one) for one in content["judges"])
     protocol = Protocol(**{**content["protocol"], "seeds": tuple(content["protocol"]["seeds"])})
     return Condition(source, cases, protocol, judges, edit_spec, concepts)

@@ -20,7 +20,7 @@ class Results:
 
     Attributes:
         path: A row for each line of the table, case and seed, in the plan's order: cell (the line's id), model, method,
-            concept, group, label, prompt, attribute, wanted, seed, image (its name in the store), error, the judges'
+            concept, group, label, prompt, attribute, expected, seed, image (its name in the store), error, the judges'
             columns, hit.
         sha256: Of the file.
         rows: How many.

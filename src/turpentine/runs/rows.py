@@ -17,7 +17,7 @@ CASE_COLUMNS = {
     "label": pl.String,
     "prompt": pl.String,
     "attribute": pl.String,
-    "wanted": pl.String,
+    "expected": pl.String,
     "seed": pl.Int64,
 }
 """A case and a seed, as columns."""
@@ -67,12 +67,12 @@ def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]
 def _hit(rows: pl.DataFrame) -> pl.Expr:
     hit = pl.lit(None, dtype=pl.Boolean)
     for attribute in rows["attribute"].drop_nulls().unique():
-        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute)).otherwise(hit)
+        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute, "expected")).otherwise(hit)
     return pl.when(pl.col("error").is_null()).then(hit)
 
 
 def _case_values(case: Case) -> tuple[str | None, ...]:
-    return case.group, case.label, case.prompt, case.attribute, case.wanted
+    return case.group, case.label, case.prompt, case.attribute, case.expected
 
 
 def _seen(plan: Plan, store: Store, judges: Sequence[JudgeSpec], jobs: Sequence[Job]) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.parts import TABLES, discard_damaged, parts_in
-from turpentine.runs.drawing import DrawnBatch
+from turpentine.runs.drawing import BatchImages
 from turpentine.runs.edit_store import EditStore
 from turpentine.runs.images import Images
 from turpentine.runs.leases import Leases, held
@@ -126,7 +126,7 @@ class Store:
             return True
         return all(batch.key in self.draws for batch in plan.references(job))
 
-    def references(self, plan: Plan, job: Job, drawn_batch: DrawnBatch) -> list[Image.Image | None]:
+    def references(self, plan: Plan, job: Job, drawn_batch: BatchImages) -> list[Image.Image | None]:
         """The unedited model's picture for each of a job's. drawn: the job's own, which is its own reference.
 
         Raises LostPart if one is missing, or was damaged and has been removed.
@@ -138,7 +138,7 @@ class Store:
         pairs = zip(job.batch.pairs, plan.references(job), strict=True)
         return [batches[batch.key].images[batch.pairs.index(pair)] for pair, batch in pairs]
 
-    def put_batch(self, drawn_batch: DrawnBatch, seconds: float) -> None:
+    def put_batch(self, drawn_batch: BatchImages, seconds: float) -> None:
         """Store a batch: its pictures, then the part that tells of them. Raises OSError as the file system does."""
         names = iter(self.images.put([image for image in drawn_batch.images if image is not None]))
         prompts, seeds = zip(*drawn_batch.batch.pairs, strict=True)
@@ -152,7 +152,7 @@ class Store:
         }
         self.draws.put(drawn_batch.batch.key, pl.DataFrame(part, schema=_COLUMNS))
 
-    def load_batch(self, batch: Batch) -> DrawnBatch | None:
+    def load_batch(self, batch: Batch) -> BatchImages | None:
         """Return a batch as it was stored; None where it was not, or, with a warning, where a file is damaged."""
         part = self.draws.get(batch.key)
         if part is None:
@@ -163,7 +163,7 @@ class Store:
             self.draws.discard(batch.key)
             discard_damaged(self.images.path(lost[0]))
             return None
-        return DrawnBatch(batch, tuple(images.get(name) for name in part["image"]), tuple(part["error"]))
+        return BatchImages(batch, tuple(images.get(name) for name in part["image"]), tuple(part["error"]))
 
     def picture(self, name: str) -> Image.Image:
         """A picture by its name. Raises LedgerError, saying what to remove, if it is missing or damaged."""
@@ -191,7 +191,7 @@ class Store:
                 f"Another bench is at work in {self.folder}: let it end, or choose another folder with --out."
             )
 
-    def _reference_batch(self, batch: Batch) -> DrawnBatch:
+    def _reference_batch(self, batch: Batch) -> BatchImages:
         drawn_batch = self.load_batch(batch)
         if drawn_batch is None:
             raise LostPart(f"{self.draws.path(batch.key)} is missing: run again, and it is made anew.")

@@ -83,7 +83,7 @@ class Worker:
             at_end.callback(self._executor.clear)
             at_end.callback(self._leases.close)
             for edit_spec in self._plan.edit_specs:
-                while not (self._is_made(edit_spec) or self._stop()):
+                while not (self._has_edit(edit_spec) or self._stop()):
                     time.sleep(_WAIT)
 
     def _left(self) -> list[Job]:
@@ -105,13 +105,13 @@ class Worker:
         """Do what no other worker does; jobs of one state follow one another, so that edits are put on seldom."""
         worked = False
         for draw_spec, jobs in groupby(left, key=lambda job: job.batch.draw_spec):
-            if draw_spec.edit_spec is None or self._is_made(draw_spec.edit_spec):
+            if draw_spec.edit_spec is None or self._has_edit(draw_spec.edit_spec):
                 for job in jobs:
                     worked |= not self._stop() and self._take(job)
             self._writer.settle()
         return worked
 
-    def _is_made(self, edit_spec: EditSpec) -> bool:
+    def _has_edit(self, edit_spec: EditSpec) -> bool:
         """Make the edit, unless it is there; false while another worker makes it."""
         edits = self._store.edits
         if edits.record(edit_spec):

@@ -48,7 +48,7 @@ class FileCases(FileSection):
     """Prompts from a CSV file of the field's kind.
 
     file: where. group: of its cases. concept: a column of the file that says what a row is of; rows that are of the
-    concept are in the group "erased". column: the judge's column that should say the same, or `wanted` in its place.
+    concept are in the group "erased". column: the judge's column that should say the same, or `expected` in its place.
     own_seeds, own_guidance: draw a row with the seed and the guidance scale that the file gives it. rows: take the
     first ones only.
     """
@@ -57,7 +57,7 @@ class FileCases(FileSection):
     group: Group = "other"
     concept: str | None = None
     column: str | None = None
-    wanted: str | None = None
+    expected: str | None = None
     own_seeds: bool = False
     own_guidance: bool = False
     rows: int | None = Field(None, ge=1)
@@ -104,7 +104,7 @@ def values_in(rules: Sequence[CaseRule], column: str, folder: Path | None = None
     return tuple(values)
 
 
-def wanted_in(rule: FileCases, folder: Path | None = None) -> Iterator[tuple[str, str]]:
+def labels_in(rule: FileCases, folder: Path | None = None) -> Iterator[tuple[str, str]]:
     """Where the rows of a file of prompts say what they are of, file and line, and what that is; each name once."""
     if rule.concept is None:
         return
@@ -139,7 +139,7 @@ def _from_file(rule: FileCases, concepts: Sequence[Concept], folder: Path | None
             of or Path(rule.file).stem,
             row.prompt,
             rule.column,
-            (rule.wanted or of) if rule.column else None,
+            (rule.expected or of) if rule.column else None,
             row.seed if rule.own_seeds else None,
             row.guidance if rule.own_guidance else None,
         )

@@ -14,7 +14,7 @@ class Case:
         label: What rates are given for within the group, such as "dog".
         prompt: The text to draw.
         attribute: The judge's column that decides; None where there is no ground truth.
-        wanted: Its value for a hit; None where there is no ground truth.
+        expected: Its value for a hit; None where there is no ground truth.
         seed: Of a file of prompts, in the place of the protocol's.
         guidance_scale: Of a file of prompts, in the place of the protocol's.
 
@@ -27,6 +27,6 @@ class Case:
     label: str
     prompt: str
     attribute: str | None = None
-    wanted: str | None = None
+    expected: str | None = None
     seed: int | None = None
     guidance_scale: float | None = None

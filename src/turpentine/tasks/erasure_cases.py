@@ -83,8 +83,8 @@ def with_truth(
     def judged(case: Case) -> Case:
         if case.attribute in columns:
             return case
-        attribute, label = label_of(case.wanted or case.label) or (None, None)
-        return replace(case, attribute=attribute, wanted=label)
+        attribute, label = label_of(case.expected or case.label) or (None, None)
+        return replace(case, attribute=attribute, expected=label)
 
     return [judged(case) for case in cases]
 
@@ -141,10 +141,10 @@ def _as_tuple(concept: Concept | Sequence[Concept]) -> tuple[Concept, ...]:
 def _erased(concept: Concept) -> Iterator[Case]:
     """The concept's own prompts, then prompts that name it and that an edit was not made from."""
     named = look_up(concept.text)
-    attribute, wanted = _truth(named)
+    attribute, expected = _truth(named)
     own = {concept.text: list(concept.prompts)}
     for label, prompts in [*own.items(), *(_variations(named) if named else {}).items()]:
-        yield from (Case("erased", label, prompt, attribute, wanted) for prompt in prompts)
+        yield from (Case("erased", label, prompt, attribute, expected) for prompt in prompts)
 
 
 def _truth(named: Named | None) -> tuple[str | None, str | None]:

@@ -47,7 +47,7 @@ def called(group: str, goal: str) -> str:
     return "amplified" if group == "erased" and goal == "amplify" else group
 
 
-def is_kept(group: str) -> bool:
+def is_preserved(group: str) -> bool:
     """Is what the group's cases show to be kept? Then a fall is damage, not success."""
     return group not in _TO_GO
 

@@ -1,4 +1,8 @@
-"""Read published LoRAs as ΔW by weight name: the layouts of diffusers, PEFT and kohya."""
+"""Read published LoRAs as ΔW by weight name: the layouts of diffusers, PEFT and kohya.
+
+diffusers and PEFT read these into adapter layers of a pipeline, by private converters of names; neither gives ΔW, which
+an edit is made of.
+"""
 
 from __future__ import annotations
 

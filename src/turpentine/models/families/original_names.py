@@ -1,6 +1,6 @@
 """The names that the original Stable Diffusion gave its modules; single files and many LoRAs use them.
 
-diffusers has such tables inside its private converters; these are ours because no public function gives them.
+diffusers has converters of whole state dicts, which are private, change between releases, and lead one way only.
 """
 
 from __future__ import annotations

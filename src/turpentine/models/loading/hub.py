@@ -8,6 +8,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+from turpentine.core.formatting import file_size
 from turpentine.core.safe_text import one_line
 from turpentine.models.loading.safe_reading import clear_errors
 
@@ -48,4 +49,4 @@ def _size(source: str) -> str:
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError, RuntimeError):
         return "of a size that is not known"
     total = sum(file.size or 0 for file in files if _WEIGHTS.fullmatch(file.rfilename))
-    return f"{total / 1e9:.1f} GB" if total else "of a size that is not known"
+    return file_size(total) if total else "of a size that is not known"

@@ -1,4 +1,9 @@
-"""How far two sets of pictures are apart, by the features of each; fp64."""
+"""Distances of two sets of pictures by the features of each: FID and CMMD, in fp64.
+
+scipy has a square root of a matrix (`linalg.sqrtm`) but no Fréchet distance. FID needs the trace of a root only, which
+the singular values of the features give: it stays exact for fewer pictures than features, where Σ_a Σ_b is singular and
+sqrtm fails or turns complex, and it takes no matrix of features × features.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from jaxtyping import Float
 from turpentine.core.errors import BadArgument
 
 Vectors: TypeAlias = Float[np.ndarray, "_ _"]
-"""A vector for each picture; two sets may differ in both numbers, which is then one of our own errors."""
+"""A vector for each picture; sets that differ in width are refused by an error of ours, so shapes are not checked."""
 
 SIGMA = 10.0
 """Width of the kernel of CLIP-MMD; the published one."""
@@ -23,12 +28,26 @@ _BLOCK = 2048
 
 
 def fid(a: Vectors, b: Vectors) -> float:
-    """The Fréchet distance ‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2·(Σ_a Σ_b)^½) of Gaussians fitted to two sets.
+    """Return the Fréchet distance of Gaussians fitted to two sets.
 
-    Heusel et al. 2017, arXiv 1706.08500, equation 6; covariances are over n − 1. a, b: features, as `Features` gives
-    them in its column. The published numbers are of an Inception network's features: those of another network have
-    another scale. FID falls as sets grow: compare numbers of sets of one size only.
-    Raises BadArgument for a set of fewer than two, for two widths, or for NaN.
+    ‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2·(Σ_a Σ_b)^½): Heusel et al. 2017, arXiv 1706.08500, equation 6; covariances are over
+    n − 1. The published numbers are of an Inception network's features: those of another network have another scale.
+    FID falls as sets grow: compare numbers of sets of one size only.
+
+    Args:
+        a: Features of each picture of one set, as the judge `Features` gives them in its column; 2 pictures or more.
+        b: Features of the other set.
+
+    Returns:
+        The distance, 0 or more.
+
+    Raises:
+        BadArgument: A set is too small, the widths differ, or a feature is NaN or infinite.
+
+    Example:
+        >>> a = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])
+        >>> round(fid(a, a + 3), 6)
+        18.0
     """
     a, b = _checked(a, b, at_least=2)
     means = float(np.square(a.mean(axis=0) - b.mean(axis=0)).sum())
@@ -39,12 +58,27 @@ def fid(a: Vectors, b: Vectors) -> float:
 
 
 def clip_mmd(a: Vectors, b: Vectors) -> float:
-    """CMMD: 1000 · (mean k(a, a') + mean k(b, b') − 2 · mean k(a, b)), k(x, y) = exp(−‖x − y‖² / 2σ²), σ = 10.
+    """Return CMMD, the maximum mean discrepancy of two sets of CLIP's vectors, times 1000.
 
-    Jayasumana et al. 2024, arXiv 2401.09603, with the estimator of their code, whose means hold the pairs of a picture
-    with itself (Gretton et al. 2012, equation 5). a, b: unit vectors, as `Features` of "clip" gives them. The published
-    numbers are of "openai/clip-vit-large-patch14-336". Needs memory for a few thousand rows of pairs at a time.
-    Raises BadArgument for an empty set, for two widths, or for NaN.
+    1000 · (mean k(a, a') + mean k(b, b') − 2 · mean k(a, b)), k(x, y) = exp(−‖x − y‖² / 2σ²), σ = 10: Jayasumana et al.
+    2024, arXiv 2401.09603, with the estimator of their code, whose means hold the pairs of a picture with itself
+    (Gretton et al. 2012, equation 5). The published numbers are of "openai/clip-vit-large-patch14-336".
+    Needs memory for a few thousand rows of pairs at a time.
+
+    Args:
+        a: Unit vectors of the pictures of one set, as the judge `Features` of "clip" gives them; 1 picture or more.
+        b: Unit vectors of the other set.
+
+    Returns:
+        The distance, 0 or more.
+
+    Raises:
+        BadArgument: A set is empty, the widths differ, or a feature is NaN or infinite.
+
+    Example:
+        >>> a = np.array([[1.0, 0.0], [0.0, 1.0]])
+        >>> clip_mmd(a, a)
+        0.0
     """
     a, b = _checked(a, b, at_least=1)
     return max(0.0, SCALE * (_mean_kernel(a, a) + _mean_kernel(b, b) - 2 * _mean_kernel(a, b)))

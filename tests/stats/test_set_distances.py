@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from turpentine.core.errors import BadArgument
-from turpentine.judges import sets
-from turpentine.judges.sets import MEASURES, clip_mmd, fid
+from turpentine.stats import set_distances
+from turpentine.stats.set_distances import MEASURES, clip_mmd, fid
 
 
 def draws(n: int, d: int, seed: int, scale: float = 1.0) -> np.ndarray:
@@ -45,6 +46,14 @@ def test_fid_is_the_published_formula(n: int, m: int, d: int) -> None:
     assert fid(a, b) == pytest.approx(plain_fid(a, b), rel=1e-6)
 
 
+def test_fid_has_the_trace_of_scipys_square_root() -> None:
+    a, b = draws(50, 6, 0).astype(np.float64), draws(40, 6, 1, scale=2).astype(np.float64)
+    one, other = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = scipy.linalg.sqrtm(one @ other)
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(one + other - 2 * root.real)
+    assert fid(a, b) == pytest.approx(float(expected), rel=1e-9)
+
+
 def test_fid_of_one_feature_is_known() -> None:
     a, b = draws(30, 1, 0), draws(20, 1, 1)
     expected = (a.mean() - b.mean()) ** 2 + (a.std(ddof=1) - b.std(ddof=1)) ** 2
@@ -68,7 +77,7 @@ def test_mmd_is_the_published_formula_in_blocks_of_any_size(monkeypatch: pytest.
     a, b = draws(13, 4, 0, scale=5), draws(9, 4, 1, scale=5)
     expected = plain_mmd(a, b)
     assert clip_mmd(a, b) == pytest.approx(expected, rel=1e-9)
-    monkeypatch.setattr(sets, "_BLOCK", 5)
+    monkeypatch.setattr(set_distances, "_BLOCK", 5)
     assert clip_mmd(a, b) == pytest.approx(expected, rel=1e-9)
 
 

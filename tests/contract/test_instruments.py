@@ -29,7 +29,7 @@ from turpentine.explain.tour import Tour
 from turpentine.explain.trace import Trace
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model
-from turpentine.testing.instrument import InstrumentContract, check_plot, flat, measured, modules, toy
+from turpentine.testing.contracts.instrument import InstrumentContract, check_plot, flat, measured, modules, toy
 
 PROMPTS, SEEDS, STEPS = ["a red church", "a Church and a dog"], [0, 1], 2
 MEASURES = ("shade kept", "layout", "fine detail", "fine detail of latents")

@@ -19,13 +19,10 @@ from turpentine.explain.finding import Finding
 from turpentine.explain.instrument import Instrument, parameters
 from turpentine.models import Model, Site
 from turpentine.testing.state import weights_hash
-from turpentine.testing.toys import tiny_sd1, tiny_sd2_v, tiny_sdxl
+from turpentine.testing.toys import TOYS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2_v, "sdxl": tiny_sdxl}
-"""Toys of the families that an instrument must work on: Stable Diffusion 1, 2 with v-prediction, and SDXL."""
 
 HALF = {"sd1": torch.float16, "sd2": torch.bfloat16, "sdxl": torch.bfloat16}
 """The half precision that each family is tried in."""
@@ -89,7 +86,7 @@ class InstrumentContract:
         """Return how many sites the top two of a finding may be, at most."""
         return 2
 
-    @pytest.fixture(params=FAMILIES)
+    @pytest.fixture(params=TOYS)
     def family(self, request: pytest.FixtureRequest) -> str:
         """The name of a toy's family."""
         return str(request.param)
@@ -188,7 +185,7 @@ def _measured(contract: Any, family: str, dtype: torch.dtype) -> Measured:
 @cache
 def toy(family: str, dtype: torch.dtype) -> Model:
     """Return a toy, shared by all."""
-    model = Model(FAMILIES[family]().to(dtype=dtype))
+    model = Model(TOYS[family]().to(dtype=dtype))
     model.encode([""])  # transformers leaves hooks of its own on an encoder in its first call
     return model
 

@@ -17,7 +17,8 @@ from closed_form import SHAPES
 from guidance import wait_for, whole
 
 import turpentine as tp
-from turpentine.explain import Dynamics, Maps
+from turpentine.explain.dynamics import Dynamics
+from turpentine.explain.maps import Maps
 
 PROMPTS = ["a church in noto style on a blue background", "a dog and a fish"]
 

@@ -37,21 +37,15 @@ from turpentine.emoji.world import COLOURS, SCENES, STYLES, TEN, WORKS
 from turpentine.erase._pruning import zeroed_by
 from turpentine.erase.cad import CAD
 from turpentine.erase.uce import UCE
-from turpentine.explain import (
-    Agreement,
-    Clock,
-    Dynamics,
-    Heads,
-    Intervene,
-    Interventions,
-    LocoGen,
-    Trace,
-    Traced,
-    Unfolding,
-)
+from turpentine.explain._branches import BranchesFinding
 from turpentine.explain._codes import WINDOWS
-from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS
-from turpentine.explain.tour import GROUPS
+from turpentine.explain.agreement import Agreement
+from turpentine.explain.clock import Clock
+from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS, Dynamics, DynamicsFinding
+from turpentine.explain.heads import TOUR_GROUPS, Heads
+from turpentine.explain.intervene import Intervene, InterveneFinding
+from turpentine.explain.locogen import LocoGen
+from turpentine.explain.trace import Trace, TraceFinding
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import hits
 from turpentine.models import Site
@@ -77,12 +71,12 @@ class Pictures:
         self.prompts = [one.prompt for one in self.of]
         self.seeds = list(range(seeds)) * len(PROMPTS)
 
-    def intervened(self, *letters: str, kind: str = "cross-attention") -> Interventions:
+    def intervened(self, *letters: str, kind: str = "cross-attention") -> InterveneFinding:
         asking = Intervene(letters, kind)
         said = told(f"{kind}: {letters[0]} …")
-        return asking(self.model, self.prompts, self.seeds, judge=self.judge, keep=self.keep, progress=said)
+        return asking(self.model, self.prompts, self.seeds, judge=self.judge, cache=self.keep, progress=said)
 
-    def traced(self, where: str, column: str) -> Traced:
+    def traced(self, where: str, column: str) -> TraceFinding:
         """Of scenes, which no word names, the object is wanted that they stand for."""
         if column == "scene":
             of = [(scene, scene, obj) for scene, obj in SCENES.items()]
@@ -93,10 +87,10 @@ class Pictures:
             self.model,
             prompts,
             list(range(self.count)) * len(of),
-            subject=subjects,
-            wanted=wanted,
+            concept=subjects,
+            label=wanted,
             judge=self.judge,
-            keep=self.keep,
+            cache=self.keep,
             progress=told(f"trace {where} {column}"),
         )
         return replace(found, title=f"{column}: {'denoiser' if where == 'denoiser' else 'text encoder'}")
@@ -114,7 +108,7 @@ def told(what: str) -> Callable[[int, int], None]:
     return progress
 
 
-def measures(found: Interventions) -> str:
+def measures(found: BranchesFinding) -> str:
     """A line for each intervention, a column for each measure."""
     columns = [column for column in MEASURED if column in set(found.table["measure"])]
     rows = []
@@ -129,7 +123,7 @@ def spanned(value: float, low: float, high: float, scale: float = 100.0, digits:
     return "{} ({}–{})".format(*(f"{scale * each:.{digits}f}" for each in (value, low, high)))
 
 
-def strip(found: Interventions, seeds: int) -> Figure:
+def strip(found: BranchesFinding, seeds: int) -> Figure:
     """A few pictures under each intervention, side by side."""
     names = list(found.images)
     across = math.ceil(len(names) / math.ceil(len(names) / 9))
@@ -173,7 +167,7 @@ def over_time(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     }
 
 
-def curves(found: Unfolding) -> str:
+def curves(found: DynamicsFinding) -> str:
     """Latent change and word probability at five steps, and how near each curve is to a parabola and to a line."""
     rows = []
     for measure in (CHANGE, WORDS):
@@ -192,7 +186,7 @@ def share_explained(values: np.ndarray, degree: int) -> float:
     return float(1 - left.var() / values.var())
 
 
-def peaks(found: Unfolding) -> str:
+def peaks(found: DynamicsFinding) -> str:
     """For each module the step of its largest update, and the part of its updates in each quarter of the steps."""
     rows, at, size = [], [], []
     updates = found.table.filter(pl.col("measure") == UPDATE)
@@ -213,7 +207,7 @@ def peaks(found: Unfolding) -> str:
     return f"{table(head, rows)}\n\n{said}"
 
 
-def deblurring(severed: Interventions, swapped: Interventions) -> str:
+def deblurring(severed: InterveneFinding, swapped: InterveneFinding) -> str:
     """Fine detail of the pictures in each window: severed less swapped, over the same pictures (T32, T45)."""
     rows = []
     for window in WINDOWS:
@@ -244,7 +238,7 @@ def over_layers(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
         pictures.prompts,
         pictures.seeds,
         judge=pictures.judge,
-        keep=pictures.keep,
+        cache=pictures.keep,
         progress=told("clock"),
     )
     parts["clock"] = measures(clock)
@@ -261,7 +255,7 @@ def memorised(pictures: Pictures, seeds: int, docs: Path) -> str:
         pictures.model,
         [work.caption for work in works],
         list(range(seeds)) * len(WORKS),
-        keep=pictures.keep,
+        cache=pictures.keep,
         progress=told("works"),
     )
     save(strip(found, seeds), docs / "layers-memorised.png")
@@ -278,7 +272,7 @@ def memorised(pictures: Pictures, seeds: int, docs: Path) -> str:
 def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """Keys and values: which heads tell kinds of objects, colours and styles apart."""
     groupings: dict[str, Mapping[str, Sequence[str]]] = {
-        "categories": {name: words for name, words in GROUPS.items() if name != "colours"},
+        "categories": {name: words for name, words in TOUR_GROUPS.items() if name != "colours"},
         "colours": {
             colour: [f"{colour} {word}" for word in ("dog", "car", "house", "fish")] for colour in list(COLOURS)[:6]
         },
@@ -322,7 +316,7 @@ def located(pictures: Pictures) -> str:
         mine = [(one.prompt, seed) for one, seed in zip(pictures.of, pictures.seeds, strict=True) if one.object == obj]
         texts, numbers = zip(*mine, strict=True)
         found = LocoGen()(
-            pictures.model, texts, numbers, concept=obj, judge=pictures.judge, keep=pictures.keep, progress=told(obj)
+            pictures.model, texts, numbers, concept=obj, judge=pictures.judge, cache=pictures.keep, progress=told(obj)
         )
         rows += found.table.rows()
     every = pl.DataFrame(rows, ["window", "score", "low", "high", "n"], orient="row")
@@ -333,7 +327,7 @@ def located(pictures: Pictures) -> str:
     )
 
 
-def editing(pictures: Pictures, found: Traced, docs: Path) -> str:
+def editing(pictures: Pictures, found: TraceFinding, docs: Path) -> str:
     """Spearman's correlation of a trace with what edits of one module achieve, the mean over five objects.
 
     An edit achieves the share of the object's own pictures that lose it, less that of the others' that lose theirs.
@@ -389,7 +383,7 @@ def zeroing(site: Site, alpha: Mapping[str, Tensor], share: float) -> Edit:
     return Edit(provenance=Provenance("CAD", {}, ()), zeroed=zeroed_by(mine, share))
 
 
-def effects(found: Traced) -> str:
+def effects(found: TraceFinding) -> str:
     """The clean and the corrupted score, and the components with the largest effects."""
     best, names = found.table.sort("effect", descending=True).head(6), short_names(found.table)
     rows = [

@@ -21,12 +21,13 @@ import turpentine as tp
 from turpentine.concepts import with_article
 from turpentine.core.formatting import points_with_span
 from turpentine.emoji.world import NEIGHBOURS, OBJECTS, SCENES, TEN, Picture, Placed, render, styles_of, visible_on
-from turpentine.explain import Coar, Contributions, Entangle, Maps, Segment
 from turpentine.explain._codes import group
 from turpentine.explain._image_stats import foreground, overlap
-from turpentine.explain.contributions import KINDS
-from turpentine.explain.maps import Mapped
-from turpentine.explain.segment import Mask, Segmented
+from turpentine.explain.coar import COAR
+from turpentine.explain.contributions import KINDS, Contributions
+from turpentine.explain.entangle import Entangle
+from turpentine.explain.maps import Maps, MapsFinding
+from turpentine.explain.segment import Mask, Segment, SegmentFinding
 from turpentine.models import Sites
 from turpentine.stats.intervals import mean_score
 
@@ -61,7 +62,7 @@ def words_of(pictures: Pictures) -> dict[str, list[str]]:
     return {column: [last(getattr(one, column)) for one in pictures.of] for column in WORDS}
 
 
-def every_word(pictures: Pictures, found: Mapped) -> str:
+def every_word(pictures: Pictures, found: MapsFinding) -> str:
     """The masks of all words of the caption: what they share with the object, and how much of the picture they are."""
     words = {f"the {column}’s name": each for column, each in words_of(pictures).items()}
     words |= {f"“{word}”": [word] * len(pictures.of) for word in ("a", "in", "style", "on", "background")}
@@ -74,7 +75,7 @@ def every_word(pictures: Pictures, found: Mapped) -> str:
     return table(["mask of", "overlap with the object, %", "of the picture, %"], rows)
 
 
-def pairs(pictures: Pictures, found: Mapped, seeds: int) -> str:
+def pairs(pictures: Pictures, found: MapsFinding, seeds: int) -> str:
     """Overlaps of the maps of words that belong together; and of two objects with "and"."""
     overlaps = {(p, h, d): rest for p, h, d, *rest in found.overlaps().iter_rows()}
     rows, words = [], words_of(pictures)
@@ -113,7 +114,8 @@ def company(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """Does a neighbour in the prompt hurt (T10)?"""
     near = {obj: neighbours[0] for obj, neighbours in NEIGHBOURS.items()}
     far = dict(zip(near, [*list(near.values())[5:], *list(near.values())[:5]], strict=True))
-    found = Entangle()(pictures.model, near, far, range(2 * seeds), judge=pictures.judge, progress=told("company"))
+    objects = {obj: (near[obj], far[obj]) for obj in near}
+    found = Entangle()(pictures.model, objects, range(2 * seeds), judge=pictures.judge, progress=told("company"))
     save(found.plot(), docs / "words-company.png")
     rows = [[row[0], spanned(*row[1:4]), str(row[4])] for row in found.table.iter_rows()]
     harm = points_with_span(found.harm)
@@ -156,9 +158,9 @@ def segments(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
         others.append(with_article(other))
     rows = []
 
-    def learn(what: str, of: list[tuple[Image.Image, Mask]], names: list[str]) -> Segmented:
+    def learn(what: str, of: list[tuple[Image.Image, Mask]], names: list[str]) -> SegmentFinding:
         images, truths = (list(each) for each in zip(*of, strict=True))
-        found = Segment()(pictures.model, images, names, truths=truths, progress=told(f"segment {what}"))
+        found = Segment()(pictures.model, images, concept=names, truths=truths, progress=told(f"segment {what}"))
         covered, iou = (mean_score(found.table[column].to_list()) for column in ("covered", "iou"))
         whole = 100 * np.mean([truth.mean() for truth in truths])
         rows.append([what, spanned(*iou), f"{whole:.0f}", spanned(*covered)])
@@ -181,8 +183,8 @@ def coar(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """Modules by regression over ablations, and by CAD's first order, against ablating each alone."""
     rows = []
     for obj in ("church", "dog"):
-        found = Coar(steps=10)(
-            pictures.model, [with_article(obj)] * 4, range(4), keep=pictures.keep, progress=told(f"coar {obj}")
+        found = COAR(steps=10)(
+            pictures.model, [with_article(obj)] * 4, range(4), cache=pictures.keep, progress=told(f"coar {obj}")
         )
         for column, name in (("score", "regression"), ("cad", "first order")):
             rows.append([obj, name, spanned(*found.agreement(column), 1, 2)])

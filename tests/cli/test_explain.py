@@ -24,22 +24,22 @@ def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> tuple[int, str, st
 @pytest.mark.parametrize(
     ("tokens", "columns"),
     [
-        (["windows", "a church", "--letters", "q1,oMID", "--seeds", "0-1"], {"letters", "measure", "value"}),
+        (["intervene", "a church", "--letters", "q1,oMID", "--seeds", "0-1"], {"letters", "measure", "value"}),
         (["dynamics", "a church", "--seeds", "0"], {"measure", "label", "step", "value"}),
-        (["maps", "a church in noto style", "--word", "church", "--word", "noto style"], {"word", "mass", "iou"}),
+        (["maps", "a church in noto style", "--words", "church", "--words", "noto style"], {"word", "mass", "iou"}),
         (["trace", "a church", "--concept", "church", "--where", "text", "--seeds", "0"], {"label", "effect", "low"}),
         (
             ["clock", "a church", "--times", "-0.2,shuffled", "--layers", "LOWRES", "--seeds", "0"],
             {"letters", "measure", "value"},
         ),
         (["clock", "a church", "--times=+0.1", "--seeds", "0", "--rows", "4"], {"letters", "measure", "value"}),
-        (["loco", "A Church", "--concept", "church", "--seeds", "0", "--width", "8"], {"window", "score", "low"}),
+        (["locogen", "A Church", "--concept", "church", "--seeds", "0", "--width", "8"], {"window", "score", "low"}),
         (
-            ["loco", "a dog in noto style", "--concept", "noto style", "--target", "flat style", "--seeds", "0"],
+            ["locogen", "a dog in noto style", "--concept", "noto style", "--target", "flat style", "--seeds", "0"],
             {"window", "score", "n"},
         ),
         (["entangle", "dog=cat,church", "owl=penguin,apple", "--seeds", "0"], {"company", "value", "low"}),
-        (["contributions", "a car", "--seeds", "0-1", "--at", "UP4,UP7"], {"kind", "label", "ratio"}),
+        (["contributions", "a car", "--seeds", "0-1", "--sites", "UP4,UP7"], {"kind", "label", "ratio"}),
         (["heads", "animals=dog,cat,owl", "buildings=church,house"], {"label", "head", "part", "score"}),
     ],
 )
@@ -58,7 +58,7 @@ def test_each_instrument_prints_its_table_and_writes_it_and_a_picture(
 def test_what_was_killed_goes_on_with_the_same_command(
     begin: Callable[..., subprocess.Popen[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tokens = ["windows", "a church", "--letters", "q4", "--seeds", "0-9", "--rows", "4", "--steps", "8"]
+    tokens = ["intervene", "a church", "--letters", "q4", "--seeds", "0-9", "--rows", "4", "--steps", "8"]
     out, parts = tmp_path / "found", tmp_path / "found" / "parts"
     started = begin("explain", *tokens, "--out", str(out))
     while started.poll() is None and not list(parts.glob("[0-9a-f]*")):
@@ -137,7 +137,7 @@ def test_heads_are_held_against_chance_and_drawn_before_a_background(
 
 
 def test_ablations_are_held_against_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--kind", "cross-attention", "--trials", "34", "--share", "0.2", "--steps", "1"]
+    few = ["--kinds", "cross-attention", "--trials", "34", "--share", "0.2", "--steps", "1"]
     code, out, _ = told(capsys, "coar", "a church", *few, "--out", str(tmp_path), "--json")
     assert code == 0
     found = json.loads(out)
@@ -155,7 +155,7 @@ def test_words_are_found_in_picture_files(tmp_path: Path, capsys: pytest.Capture
     for name in ("a.png", "b.png", "contact-sheet.png"):
         Image.new("RGB", (32, 32), "red").save(pictures / name)
     out_folder = tmp_path / "out"
-    tokens = ["segment", str(pictures), "--words", "a church", "--updates", "2", "--batch-size", "2"]
+    tokens = ["segment", str(pictures), "--concept", "a church", "--updates", "2", "--batch-size", "2"]
     code, out, _ = told(capsys, *tokens, "--out", str(out_folder))
     assert code == 0 and "a.png" in out and "contact-sheet" not in out
     table = pl.read_parquet(out_folder / "table.parquet")
@@ -173,7 +173,7 @@ def test_pictures_of_one_name_are_told_apart_and_their_masks_are_named(
     for folder, colour in zip(folders, ("red", "blue"), strict=True):
         folder.mkdir()
         Image.new("RGB", (32, 32), colour).save(folder / "a.png")
-    tokens = ["segment", *map(str, folders), "--words", "a church", "--updates", "1", "--batch-size", "1", "--json"]
+    tokens = ["segment", *map(str, folders), "--concept", "a church", "--updates", "1", "--batch-size", "1", "--json"]
     found = json.loads(told(capsys, *tokens, "--out", str(tmp_path / "out"))[1])
     assert [row["picture"] for row in found["table"]] == [str(folder / "a.png") for folder in folders]
     assert [Path(file).name for file in found["files"]] == ["table.parquet", "plot.png", "mask-1.png", "mask-2.png"]
@@ -188,7 +188,9 @@ def test_pictures_that_cannot_be_segmented_are_refused(
     words: str, size: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (size, size)).save(tmp_path / "a.png")
-    code, out, err = told(capsys, "segment", str(tmp_path / "a.png"), "--words", words, "--out", str(tmp_path / "out"))
+    code, out, err = told(
+        capsys, "segment", str(tmp_path / "a.png"), "--concept", words, "--out", str(tmp_path / "out")
+    )
     assert (code, out) == (2, "")
     assert said in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -207,47 +209,47 @@ def test_a_background_without_prompts_is_refused(
 @pytest.mark.parametrize(
     ("tokens", "told_"),
     [
-        (["windows"], "There is no prompt"),
-        (["windows", "a church", "--letters", "z9"], "'z9' is no intervention"),
-        (["windows", "a church", "--letters", "q9"], "no window '9'"),
-        (["windows", "a church", "--letters", "qUP77"], "UP77"),
-        (["maps", "a church", "--word", "dog"], "'dog' is not in"),
+        (["intervene"], "There is no prompt"),
+        (["intervene", "a church", "--letters", "z9"], "'z9' is no intervention"),
+        (["intervene", "a church", "--letters", "q9"], "no window '9'"),
+        (["intervene", "a church", "--letters", "qUP77"], "UP77"),
+        (["maps", "a church", "--words", "dog"], "'dog' is not in"),
         (["trace", "a church", "--concept", "dog"], "'dog' is not in"),
         (["trace", "a church", "--concept", "church", "--column", "taste"], "no column 'taste'"),
         (["trace", "a dog in noto style", "--concept", "style"], "never says 'style' in object"),
         (["trace", "a church in noto style", "--concept", "church in"], "did you mean 'church'"),
         (["trace", "a dog", "--concept", "dog", "--by", ""], "There is no judge"),
         (["trace", "a dog", "--concept", "dog", "--model", "folder"], "There is no judge"),
-        (["loco", "a dog", "--concept", "dog", "--by", "none"], "There is no judge"),
+        (["locogen", "a dog", "--concept", "dog", "--by", "none"], "There is no judge"),
         (["entangle", "dog=cat,church", "--by", "none"], "There is no judge"),
         (["clock"], "There is no prompt"),
         (["clock", "a church", "--times", "later"], "'later' is no other time"),
         (["clock", "a church", "--times", "-1.5"], "more than the whole schedule"),
         (["clock", "a church", "--times", ","], "no other time"),
         (["clock", "a church", "--layers", "UP77"], "UP77"),
-        (["loco", "a church", "--concept", "dog"], "'dog' is not in"),
-        (["loco", "a church", "--concept", "church", "--width", "17"], "no window of 17 layers"),
-        (["loco", "a church", "--concept", "church", "--column", "style"], "never says 'church' in style"),
-        (["loco", "a church", "--concept", "church", "--column", "object_p"], "object_p is no label"),
+        (["locogen", "a church", "--concept", "dog"], "'dog' is not in"),
+        (["locogen", "a church", "--concept", "church", "--width", "17"], "no window of 17 layers"),
+        (["locogen", "a church", "--concept", "church", "--column", "style"], "never says 'church' in style"),
+        (["locogen", "a church", "--concept", "church", "--column", "object_p"], "object_p is no label"),
         (["entangle"], "one at least"),
         (["entangle", "dog=cat"], "'dog=cat' is no object in company"),
         (["entangle", "church in=cat,dog"], "did you mean 'church'"),
-        (["windows", "a dog " * 60], "would be cut off"),
+        (["intervene", "a dog " * 60], "would be cut off"),
         (["heads", "dog,cat"], "two groups or more"),
         (["heads", "dog,cat", "church,house", "--template", "a"], "no place for a word"),
         (
             ["heads", "dog,cat", "church,house", "--background", "nowhere.txt"],
             "No such file or directory",
         ),
-        (["windows", "a church", "--seeds", "x"], "x"),
+        (["intervene", "a church", "--seeds", "x"], "x"),
         (["coar"], "There is no prompt"),
         (["coar", "a church", "--trials", "9"], "9 trials cannot tell"),
-        (["coar", "a church", "--share", "1"], "share of 1"),
-        (["coar", "a church", "--kind", "nothing"], "No site has kind 'nothing'"),
-        (["segment", "--words", "a church"], "There is no picture"),
-        (["segment", "nowhere.png", "--words", "a church"], "No such file"),
-        (["segment", __file__, "--words", "a church"], "is not a picture"),
-        (["segment", __file__], "--words"),
+        (["coar", "a church", "--share", "1"], "over 0 and less than 1"),
+        (["coar", "a church", "--kinds", "nothing"], "No site has kind 'nothing'"),
+        (["segment", "--concept", "a church"], "There is no picture"),
+        (["segment", "nowhere.png", "--concept", "a church"], "No such file"),
+        (["segment", __file__, "--concept", "a church"], "is not a picture"),
+        (["segment", __file__], "--concept"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(
@@ -261,8 +263,8 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
 
 def test_the_help_names_the_instruments_and_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = told(capsys, "--help")
-    names = ("windows", "dynamics", "maps", "trace", "clock", "loco", "entangle", "heads", "coar", "segment")
-    assert all(name in out for name in names)
+    names = ("intervene", "dynamics", "maps", "trace", "clock", "locogen", "entangle", "heads", "coar", "segment")
+    assert all(name in out for name in (*names, "contributions"))
     _, out, _ = told(capsys, "trace", "--help")
     assert "words of the prompts" in out.lower() and "--sites-from" in out
 
@@ -318,13 +320,13 @@ def test_expected_times_are_one_document_where_that_is_asked_for(capsys: pytest.
     code, out, _ = told(capsys, *TOUR, "--by", "none", "--dry-run", "--json")
     assert code == 0
     stops = json.loads(out)["stops"]
-    assert [stop["name"] for stop in stops] == ["dynamics", "maps", "windows", "heads"]
+    assert [stop["name"] for stop in stops] == ["dynamics", "maps", "intervene", "heads"]
     assert stops[2]["expected"] > stops[0]["expected"]
     assert stops[3]["expected"] > 0, "it runs no denoiser, and takes its time"
 
 
 @pytest.mark.parametrize(
-    ("first", "goes_on"), [("windows", True), ("coar", True), ("maps", False), ("segment", False), ("a church", True)]
+    ("first", "goes_on"), [("intervene", True), ("coar", True), ("maps", False), ("segment", False), ("a church", True)]
 )
 def test_ctrl_c_is_answered_by_what_the_same_command_would_do(
     first: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,8 +10,8 @@ import pytest
 
 LONG = "a dog" + " church" * 40
 
-ON_A_PROMPT = ("windows", "dynamics", "maps", "contributions", "clock", "trace", "loco", "coar")
-ASKED = {"trace": ("--concept", "dog"), "loco": ("--concept", "dog")}
+ON_A_PROMPT = ("intervene", "dynamics", "maps", "contributions", "clock", "trace", "locogen", "coar")
+ASKED = {"trace": ("--concept", "dog"), "locogen": ("--concept", "dog")}
 
 
 @pytest.mark.parametrize("instrument", ON_A_PROMPT)
@@ -42,20 +42,20 @@ def test_every_instrument_refuses(
         (("dynamics", "a dog", "--seeds", "3-1"), "3-1 is no range of seeds"),
         (("dynamics", "a dog", "--seeds", ""), "'' are no seeds"),
         (("dynamics", "a dog", "--steps", "2000"), "2000 steps cannot be taken"),
-        (("contributions", "a dog", "--at", "UP77"), "UP77"),
-        (("windows", "a dog", "--kind", "taste"), "No site has kind 'taste'"),
-        (("windows", "a dog", "--kind", "resnet", "--letters", "p4"), "'p4' swaps the prompt, which resnet does not"),
+        (("contributions", "a dog", "--sites", "UP77"), "UP77"),
+        (("intervene", "a dog", "--kind", "taste"), "No site has kind 'taste'"),
+        (("intervene", "a dog", "--kind", "resnet", "--letters", "p4"), "'p4' swaps the prompt, which resnet does not"),
         (("dynamics", "a dog", "--kind", "taste"), "No site has kind 'taste'"),
-        (("maps", "a dog", "--threshold", "2"), "A threshold of 2.0 is none"),
+        (("maps", "a dog", "--threshold", "2"), "over 0 and up to 1"),
         (("maps", "a dog", "--size", "33"), "33 x 33 is not a whole number of latents"),
         (("maps", ""), "The prompt '' has no word to map"),
-        (("maps", "a dog", "--word", ""), "word is empty"),
+        (("maps", "a dog", "--words", ""), "word is empty"),
         (("clock", "a dog", "--times", "=1.5"), "more than the whole schedule"),
-        (("loco", "a dog", "--concept", "dog", "--target", LONG), "would be cut off"),
+        (("locogen", "a dog", "--concept", "dog", "--target", LONG), "would be cut off"),
         (("trace", "a dog", "--concept", ""), "The concept or word is empty"),
         (("trace", "a dog", "a cat", "--concept", "dog"), "'dog' is not in"),
-        (("loco", "a dog", "--concept", " "), "The concept or word is empty"),
-        (("trace", "a dog", "--concept", "dog", "--noise", "-1"), "corrupts nothing"),
+        (("locogen", "a dog", "--concept", " "), "The concept or word is empty"),
+        (("trace", "a dog", "--concept", "dog", "--noise", "-1"), "over 0"),
         (("trace", "a dog", "--concept", "dog", "--by", "nobody"), "No judge is called 'nobody'"),
         (("entangle", "dog=dog,dog"), "'dog' beside 'dog' and 'dog' shows nothing"),
         (("entangle", "owl=dog,apple", "dog=cat,Dog"), "'dog' beside 'cat' and 'Dog' shows nothing"),
@@ -80,7 +80,7 @@ ALL_ASKED = {
     **{name: (name, "a dog", *ASKED.get(name, ())) for name in ON_A_PROMPT},
     "entangle": ("entangle", "dog=cat,church"),
     "heads": ("heads", "dog,cat", "church,house"),
-    "segment": ("segment", "a.png", "--words", "a dog"),
+    "segment": ("segment", "a.png", "--concept", "a dog"),
     "tour": ("a dog", "--concept", "dog"),
 }
 

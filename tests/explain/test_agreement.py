@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from turpentine.core.errors import BadArgument, NotFinite, UnknownName
-from turpentine.explain import Agreement, Finding
+from turpentine.explain.agreement import Agreement
+from turpentine.explain.finding import Finding
 from turpentine.models import Model
 
 

@@ -7,18 +7,22 @@ import pytest
 import torch
 
 from turpentine.core.parts import DamagedPart, Parts
-from turpentine.explain import Clock, Coar, Intervene, LocoGen, Trace
+from turpentine.explain.clock import Clock
+from turpentine.explain.coar import COAR
+from turpentine.explain.intervene import Intervene
+from turpentine.explain.locogen import LocoGen
+from turpentine.explain.trace import Trace
 from turpentine.models import count_rows
 
 PROMPTS, SEEDS = ["a church", "a red church", "a church in flat style"], [0, 1, 2]
 
 
 LONG = {
-    "windows": (Intervene(("q1", "qALL"), steps=2, rows=6), {}),
+    "intervene": (Intervene(("q1", "qALL"), steps=2, rows=6), {}),
     "clock": (Clock(("+0.1",), steps=2, rows=4), {}),
     "locogen": (LocoGen(width=1, steps=2, rows=2), {"concept": "church"}),
-    "trace": (Trace("text", steps=2), {"subject": "church"}),
-    "coar": (Coar(kinds=("cross-attention",), trials=40, share=0.3, steps=2), {}),
+    "trace": (Trace("text", steps=2), {"concept": "church"}),
+    "coar": (COAR(kinds=("cross-attention",), trials=40, share=0.3, steps=2), {}),
 }
 
 
@@ -37,12 +41,12 @@ def test_one_that_was_broken_off_goes_on_and_finds_the_same(name, sd1, judge, tm
         raise KeyboardInterrupt
 
     with count_rows(sd1) as first, pytest.raises(KeyboardInterrupt):
-        asked(sd1, PROMPTS, SEEDS, keep=tmp_path, progress=break_off, **words)
+        asked(sd1, PROMPTS, SEEDS, cache=tmp_path, progress=break_off, **words)
     progress = []
     with count_rows(sd1) as second:
-        again = asked(sd1, PROMPTS, SEEDS, keep=tmp_path, progress=lambda *now: progress.append(now), **words)
+        again = asked(sd1, PROMPTS, SEEDS, cache=tmp_path, progress=lambda *now: progress.append(now), **words)
     with count_rows(sd1) as third:
-        asked(sd1, PROMPTS, SEEDS, keep=tmp_path, **words)
+        asked(sd1, PROMPTS, SEEDS, cache=tmp_path, **words)
     assert first.rows + second.rows == whole.rows + third.rows - (third.grad_rows - first.grad_rows)
     assert third.rows == (whole.rows - ablated(asked, found) if name == "coar" else 0)
     assert progress[-1][0] == progress[-1][1]

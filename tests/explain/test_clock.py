@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.erase.guidance import SLD, NegativePrompt
-from turpentine.explain import Clock
-from turpentine.explain.clock import SHUFFLED
+from turpentine.explain.clock import SHUFFLED, Clock
 from turpentine.models import Model, sample
 from turpentine.models.branches import run_branches
 
@@ -165,7 +164,7 @@ def test_pictures_by_their_times(emoji: Model) -> None:
         ({"times": ("+1.5",)}, BadArgument, "more than the whole schedule"),
         ({"layers": "MID"}, UnknownName, "no resnets called 'MID': there are ALL, LOWRES, HIGHRES"),
         ({"layers": "lowres"}, UnknownName, "no resnets called 'lowres'"),
-        ({"steps": 0}, BadArgument, "0 steps cannot be taken"),
+        ({"steps": 0}, BadArgument, "Clock's steps is 0: give 1 or more"),
         ({"steps": 5000}, BadArgument, "5000 steps cannot be taken"),
     ],
 )

@@ -8,8 +8,7 @@ import torch
 
 from turpentine.attribution import Objective, attribute
 from turpentine.core.errors import BadArgument
-from turpentine.explain import Coar
-from turpentine.explain.coar import ablations, fitted, trials_needed
+from turpentine.explain.coar import COAR, ablations, fitted, trials_needed
 from turpentine.models import Model, Trajectory, count_rows, hooked
 
 KINDS = ("self-attention", "cross-attention")
@@ -74,7 +73,7 @@ def test_each_module_is_left_out_by_its_own_toss() -> None:
 
 @pytest.fixture(scope="module")
 def found(sd1: Model):
-    return Coar(KINDS, trials=66, share=0.1, steps=3)(sd1, ["a church", "a dog"], [0, 1])
+    return COAR(KINDS, trials=66, share=0.1, steps=3)(sd1, ["a church", "a dog"], [0, 1])
 
 
 def objective(model: Model) -> Objective:
@@ -116,7 +115,7 @@ def test_what_it_costs(sd1: Model) -> None:
     modules = len(sd1.sites.only(kind="self-attention", level="module"))
     trials = trials_needed(modules, 0.2)
     with count_rows(sd1) as count:
-        Coar(("self-attention",), trials, 0.2, steps=2)(sd1, ["a church"], [0])
+        COAR(("self-attention",), trials, 0.2, steps=2)(sd1, ["a church"], [0])
     points = 2
     assert count.rows - count.grad_rows == 2 * points + (1 + modules + trials) * points
     assert count.grad_rows == points
@@ -124,8 +123,8 @@ def test_what_it_costs(sd1: Model) -> None:
 
 def test_too_few_trials_and_odd_shares_are_told(sd1: Model) -> None:
     with pytest.raises(BadArgument, match="cannot tell 32 modules apart, each left out of"):
-        Coar(KINDS, trials=trials_needed(32, 0.05) - 1)(sd1, ["a church"], [0])
-    with pytest.raises(BadArgument, match="share of 0"):
-        Coar(KINDS, share=0.0)(sd1, ["a church"], [0])
+        COAR(KINDS, trials=trials_needed(32, 0.05) - 1)(sd1, ["a church"], [0])
+    with pytest.raises(BadArgument, match=r"COAR's share is 0.*: give over 0 and less than 1"):
+        COAR(KINDS, share=0.0)(sd1, ["a church"], [0])
     with pytest.raises(BadArgument, match="3 modules are too few"):
-        Coar()._check(3)
+        COAR()._check(3)

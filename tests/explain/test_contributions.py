@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, BadWindow
-from turpentine.explain import Contributions
 from turpentine.explain._image_stats import foreground
+from turpentine.explain.contributions import Contributions
 from turpentine.models import Model, record, sample
 
 PROMPTS, SEEDS, STEPS = ["a church in noto style", "in noto style"], [0, 1], 4

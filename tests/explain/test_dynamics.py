@@ -9,8 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from turpentine.explain import Dynamics
-from turpentine.explain import summaries as said
+from turpentine.explain.dynamics import Dynamics
 from turpentine.models import Model, record, sample
 from turpentine.models.text import find_subject
 
@@ -97,7 +96,7 @@ def test_batches_change_nothing(sd1: Model, found) -> None:
 def test_an_empty_prompt_has_no_words_to_look_at(sd1: Model, found, tmp_path) -> None:
     alone = Dynamics(steps=STEPS, strip=3)(sd1, "", SEEDS)
     assert set(alone.table["measure"]) == {"latent change", "update"}
-    assert said.dynamics(alone).endswith("The prompt is empty: there is no word to look at.")
+    assert alone.summary().endswith("The prompt is empty: there is no word to look at.")
     alone.plot().savefig(tmp_path / "plot.png")
     assert [axis.get_title() for axis in alone.plot().axes][-1] == "no word probability: the prompt is empty"
     beside = Dynamics(steps=STEPS, strip=3)(sd1, ["", *PROMPTS], [7, *SEEDS])

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from turpentine.core.errors import BadArgument, UnknownName
-from turpentine.explain import Entangle
+from turpentine.explain.entangle import Entangle, read_objects
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model
 from turpentine.stats.intervals import paired_bootstrap, wilson
 
-NEAR, FAR = {"dog": "cat", "owl": "penguin"}, {"dog": "church", "owl": "apple"}
+OBJECTS = {"dog": ("cat", "church"), "owl": ("penguin", "apple")}
 
 
 def test_hits_are_the_judges_first_or_second_answer(emoji: Model) -> None:
-    found = Entangle(steps=6)(emoji, NEAR, FAR, [0, 1], judge=EmojiJudge())
+    found = Entangle(steps=6)(emoji, OBJECTS, [0, 1], judge=EmojiJudge())
     prompts = [
         "a dog",
         "an owl",
@@ -37,22 +37,25 @@ def test_hits_are_the_judges_first_or_second_answer(emoji: Model) -> None:
 
 
 def test_neighbours_and_others_pair_up_by_their_object(emoji: Model) -> None:
-    turned = dict(reversed(FAR.items()))
-    found = Entangle(steps=2)(emoji, NEAR, turned, [0], judge=EmojiJudge())
+    found = Entangle(steps=2)(emoji, dict(reversed(OBJECTS.items())), [0], judge=EmojiJudge())
     near, far = found.rows[2:4], found.rows[4:6]
-    assert near["object"].to_list() == far["object"].to_list() == ["dog", "owl"]
-    assert far["prompt"].to_list() == ["a dog and a church", "an owl and an apple"]
+    assert near["object"].to_list() == far["object"].to_list() == ["owl", "dog"]
+    assert far["prompt"].to_list() == ["an owl and an apple", "a dog and a church"]
 
 
 def test_what_does_not_go_together_is_told(emoji: Model) -> None:
-    with pytest.raises(BadArgument, match="the same objects"):
-        Entangle()(emoji, NEAR, {"dog": "church"}, [0], judge=EmojiJudge())
+    with pytest.raises(BadArgument, match="one at least"):
+        Entangle()(emoji, {}, [0], judge=EmojiJudge())
+    with pytest.raises(BadArgument, match="'dog=cat' is no object in company"):
+        read_objects(["owl=penguin,apple", "dog=cat"])
+    with pytest.raises(BadArgument, match="'Dog' is there twice"):
+        read_objects(["dog=cat,church", "Dog=owl,apple"])
     with pytest.raises(UnknownName, match="no column 'taste'"):
-        Entangle("taste")(emoji, NEAR, FAR, [0], judge=EmojiJudge())
+        Entangle("taste")(emoji, OBJECTS, [0], judge=EmojiJudge())
     with pytest.raises(BadArgument, match="emoji never says 'dog' in style"):
-        Entangle("style")(emoji, NEAR, FAR, [0], judge=EmojiJudge())
+        Entangle("style")(emoji, OBJECTS, [0], judge=EmojiJudge())
     for near, far in (("dog", "church"), ("cat", "dog"), ("cat", "Cat")):
         with pytest.raises(BadArgument, match=f"'dog' beside '{near}' and '{far}' shows nothing"):
-            Entangle()(emoji, {"dog": near}, {"dog": far}, [0], judge=EmojiJudge())
+            Entangle()(emoji, {"dog": (near, far)}, [0], judge=EmojiJudge())
     with pytest.raises(BadArgument, match="would be cut off"):
-        Entangle()(emoji, {"dog": "cat " * 80}, {"dog": "church"}, [0], judge=EmojiJudge())
+        Entangle()(emoji, {"dog": ("cat " * 80, "church")}, [0], judge=EmojiJudge())

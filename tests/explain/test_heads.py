@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.explain import Heads
-from turpentine.explain.heads import best_by_chance, distances, principal, silhouettes
+from turpentine.explain.heads import Heads, best_by_chance, distances, principal, silhouettes
 from turpentine.models import Model, record, sample
 from turpentine.models.site_table import top_sites
 from turpentine.models.text import find_subject
@@ -172,7 +171,7 @@ def test_a_template_without_a_place_and_a_word_without_a_token_are_told(sd1: Mod
     with pytest.raises(BadArgument, match="'dog' is there twice"):
         Heads()(sd1, {**GROUPS, "pets": ["dog", "fish"]})
     assert len(Heads("{} in {ink", shuffles=1)(sd1, GROUPS).table) > 0, "only {} is a place for a word"
-    with pytest.raises(BadArgument, match="0 shuffles"):
+    with pytest.raises(BadArgument, match="shuffles is 0: give 1 or more"):
         Heads(shuffles=0)(sd1, GROUPS)
     with pytest.raises(EmptyConcept, match="no token for"):
         Heads()(sd1, {**GROUPS, "none": ["→", "⇒"]})

@@ -1,4 +1,4 @@
-"""Interventions on whole pictures: the same as under hooks alone, counted, summed up and drawn."""
+"""InterveneFinding on whole pictures: the same as under hooks alone, counted, summed up and drawn."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from turpentine.core.errors import BadArgument
-from turpentine.explain import Intervene, Interventions
 from turpentine.explain._image_stats import foreground, overlap
+from turpentine.explain.intervene import Intervene, InterveneFinding
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model, Sites, count_rows, sever
 from turpentine.stats.intervals import wilson
@@ -85,10 +85,10 @@ def test_nothing_to_try_is_told(emoji: Model) -> None:
         Intervene(("q1",), steps=2)(emoji, "a church", 0).sites()
 
 
-def interventions(letters: list[str]) -> Interventions:
+def interventions(letters: list[str]) -> InterveneFinding:
     rows = [(name, "layout", 1 - number / 10, 0.0, 1.0, 1) for number, name in enumerate(["untouched", *letters])]
     table = pl.DataFrame(rows, ["letters", "measure", "value", "low", "high", "n"], orient="row")
-    return Interventions(table, Sites((), ()), "", pl.DataFrame(), {})
+    return InterveneFinding(table, Sites((), ()), "", pl.DataFrame(), {})
 
 
 def test_a_grid_is_every_window_of_every_layer_by_one_act() -> None:

@@ -22,7 +22,11 @@ from tiny import tiny_sd1
 from turpentine.concepts import Concept
 from turpentine.edits import Edit
 from turpentine.erase.guidance import NegativePrompt
-from turpentine.explain import Clock, Coar, Intervene, LocoGen, Trace
+from turpentine.explain.clock import Clock
+from turpentine.explain.coar import COAR
+from turpentine.explain.intervene import Intervene
+from turpentine.explain.locogen import LocoGen
+from turpentine.explain.trace import Trace
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model, count_rows
 
@@ -41,7 +45,7 @@ class Case:
 
 
 CASES = {
-    "windows": Case(
+    "intervene": Case(
         Intervene(("qALL",), steps=1),
         {"letters": ("pALL",), "kind": "self-attention", "steps": 2, "guidance_scale": 2.0},
     ),
@@ -52,17 +56,17 @@ CASES = {
     "locogen": Case(
         LocoGen(16, "dog", steps=1),
         {"width": 15, "target": "fish", "column": "second", "steps": 2, "guidance_scale": 2.0},
-        {"concept": "church", "wanted": "church", "judge": EmojiJudge()},
+        {"concept": "church", "label": "church", "judge": EmojiJudge()},
         {"concept": "red"},
     ),
     "trace": Case(
         Trace("text", "brightness", steps=1),
         {"where": "denoiser", "column": "shade", "noise": 2.0, "steps": 2, "guidance_scale": 2.0, "seed": 1},
-        {"subject": "church", "wanted": "light", "judge": Brightness()},
-        {"subject": "red", "wanted": "dark"},
+        {"concept": "church", "label": "light", "judge": Brightness()},
+        {"concept": "red", "label": "dark"},
     ),
     "coar": Case(
-        Coar(("cross-attention",), 34, 0.3, steps=1),
+        COAR(("cross-attention",), 34, 0.3, steps=1),
         {"kinds": ("self-attention",), "trials": 35, "share": 0.2, "steps": 2, "guidance_scale": 2.0, "seed": 1},
     ),
 }
@@ -83,7 +87,7 @@ class Run:
 
     model: Model
     case: Case
-    keep: Path
+    cache: Path
     prompts: list[str] = field(default_factory=lambda: PROMPTS)
     seeds: list[int] = field(default_factory=lambda: SEEDS)
 
@@ -91,8 +95,8 @@ class Run:
         """Does it compute its first part, after which it is broken off?"""
         asked = self.case.asked
         with count_rows(self.model) as count, pytest.raises(Enough):
-            asked(self.model, self.prompts, self.seeds, keep=self.keep, progress=enough, **self.case.told)
-        return count.rows > (2 * asked.steps if isinstance(asked, Coar) else 0)  # its stored run is taken anew
+            asked(self.model, self.prompts, self.seeds, cache=self.cache, progress=enough, **self.case.told)
+        return count.rows > (2 * asked.steps if isinstance(asked, COAR) else 0)  # its stored run is taken anew
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +147,7 @@ def test_another_picture_is_another_part(name: str, other: dict[str, Any], kept)
 
 
 def test_pictures_in_another_order_are_other_parts(kept, tmp_path: Path) -> None:
-    run = replace(kept("windows"), prompts=["a red church", "a dog"], seeds=[0, 1], keep=tmp_path)
+    run = replace(kept("intervene"), prompts=["a red church", "a dog"], seeds=[0, 1], cache=tmp_path)
     assert run.computes()
     assert replace(run, seeds=[1, 0]).computes()
     assert replace(run, prompts=run.prompts[::-1]).computes()
@@ -190,7 +194,7 @@ def test_another_model_is_another_part(name: str, elsewhere: Callable[[Model], A
 
 
 def test_an_edit_of_another_strength_is_another_part(kept, tmp_path: Path) -> None:
-    run = replace(kept("windows"), keep=tmp_path)
+    run = replace(kept("intervene"), cache=tmp_path)
     with EDIT.on(run.model):
         assert run.computes()
     with EDIT.scaled(0.5).on(run.model):
@@ -214,10 +218,10 @@ def test_scores_are_kept_of_one_judge_only(fact: dict[str, Any], kept) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("windows", {"judge": Brightness()}),
+        ("intervene", {"judge": Brightness()}),
         ("clock", {"judge": Brightness()}),
         ("locogen", {"judge": another(EmojiJudge, revision="2")}),
-        ("locogen", {"wanted": "dog"}),
+        ("locogen", {"label": "dog"}),
     ],
 )
 def test_pictures_are_kept_for_every_judge_and_judged_anew(name: str, told: dict[str, Any], kept) -> None:
@@ -226,8 +230,8 @@ def test_pictures_are_kept_for_every_judge_and_judged_anew(name: str, told: dict
 
 
 def test_kept_pictures_are_said_to_be_what_the_new_judge_says(kept) -> None:
-    run = kept("windows")
-    found = run.case.asked(run.model, run.prompts, run.seeds, keep=run.keep, judge=Brightness())
+    run = kept("intervene")
+    found = run.case.asked(run.model, run.prompts, run.seeds, cache=run.cache, judge=Brightness())
     alone = run.case.asked(run.model, run.prompts, run.seeds, judge=Brightness())
     assert "shade kept" in found.rows.columns
     assert_frame_equal(found.rows, alone.rows)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from turpentine.core.errors import BadArgument, EmptyConcept, UnknownName
-from turpentine.explain import Located, LocoGen
+from turpentine.explain.locogen import LocoGen, LocoGenFinding
 from turpentine.judges.base import PROBABILITY, Column
 from turpentine.models import Model, Sites, count_rows, swap
 from turpentine.stats.intervals import wilson
@@ -37,7 +37,7 @@ class Sum:
         )
 
 
-def located(model: Model, **settings) -> Located:
+def located(model: Model, **settings) -> LocoGenFinding:
     return LocoGen(**{"width": 14, "target": "cat", "steps": STEPS, **settings})(
         model, PROMPTS, SEEDS, concept="church", judge=Sum()
     )
@@ -117,7 +117,7 @@ def test_every_layer_of_a_larger_model_is_a_window_of_its_own(sdxl: Model) -> No
 
 def test_the_judges_label_may_be_another_word_than_the_prompts(sd1: Model) -> None:
     asked = LocoGen(width=16, steps=STEPS)
-    found = asked(sd1, "a red church", SEEDS, concept="red church", judge=Sum(), wanted="fish")
+    found = asked(sd1, "a red church", SEEDS, concept="red church", judge=Sum(), label="fish")
     said = Sum()(found.images["untouched"])
     assert found.rows["gone"].to_list()[:3] == [
         "fish" not in both for both in zip(said["object"], said["object_also"], strict=True)
@@ -127,7 +127,7 @@ def test_the_judges_label_may_be_another_word_than_the_prompts(sd1: Model) -> No
 @pytest.mark.parametrize(
     ("settings", "prompt", "concept", "error", "told"),
     [
-        ({"width": 0}, "a church", "church", BadArgument, "no window of 0 layers: give 1 to 16"),
+        ({"width": 0}, "a church", "church", BadArgument, "LocoGen's width is 0: give 1 or more"),
         ({"width": 17}, "a church", "church", BadArgument, "no window of 17 layers: give 1 to 16"),
         ({}, "a church", "churches", BadArgument, "did you mean 'church'"),
         ({"column": "likeness"}, "a church", "church", BadArgument, "sum's likeness is no label"),

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.explain import Maps
 from turpentine.explain._image_stats import foreground, overlap
+from turpentine.explain.maps import Maps
 from turpentine.models import Model, sample
 from turpentine.models.hooks import record
 from turpentine.models.text import find_subject
@@ -138,5 +138,5 @@ def test_they_are_drawn(emoji: Model, tmp_path) -> None:
 def test_a_word_that_is_not_there_is_told(sd1: Model) -> None:
     with pytest.raises(EmptyConcept, match="'castle' is not in"):
         Maps(("castle",))(sd1, "a dog", 0)
-    with pytest.raises(BadArgument, match="threshold of 0"):
+    with pytest.raises(BadArgument, match=r"threshold is 0\.0: give over 0 and up to 1"):
         Maps(threshold=0.0)(sd1, "a dog", 0)

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from turpentine.explain.contributions import Contributed
-from turpentine.explain.dynamics import CHANGE, NAMED, UPDATE, WORDS, Unfolding
-from turpentine.explain.heads import HeadsFound
-from turpentine.explain.trace import Traced
+from turpentine.explain.contributions import ContributionsFinding
+from turpentine.explain.dynamics import CHANGE, NAMED, UPDATE, WORDS, DynamicsFinding
+from turpentine.explain.heads import HeadsFinding
+from turpentine.explain.trace import TraceFinding
 from turpentine.models import Site, Sites
 from turpentine.stats.intervals import Estimate
 
@@ -22,11 +22,11 @@ NOWHERE = Sites((), ())
 ONE = Site("unet.one", "cross-attention", "UP4", 8, "module")
 
 
-def unfolding(modules: int, steps: int) -> Unfolding:
+def unfolding(modules: int, steps: int) -> DynamicsFinding:
     sites = [(CHANGE, ""), (WORDS, ""), *((UPDATE, f"UP{number}") for number in range(modules))]
     rows = [(measure, label, "", label, step, 0.2, 0.1, 0.3, 2) for measure, label in sites for step in range(steps)]
     names = ["measure", "site", "kind", "label", "step", "value", "low", "high", "n"]
-    return Unfolding(
+    return DynamicsFinding(
         pl.DataFrame(rows, names, orient="row"), NOWHERE, "", np.ones((steps, 2, 2)), {}, [Image.new("RGB", (8, 8))]
     )
 
@@ -58,7 +58,7 @@ def test_no_more_curves_are_named_than_fit(modules: int) -> None:
 def test_a_trace_has_room_for_each_label(modules: int) -> None:
     rows = [(f"s{number}", "resnet", "", 0.1, 0.0, 0.2, 0.5, 8) for number in range(modules)]
     table = pl.DataFrame(rows, ["site", "kind", "label", "effect", "low", "high", "restored", "n"], orient="row")
-    figure = Traced(table, NOWHERE, "church", Estimate(1.0, 1.0, 1.0), Estimate(0.0, 0.0, 0.0)).plot()
+    figure = TraceFinding(table, NOWHERE, "church", Estimate(1.0, 1.0, 1.0), Estimate(0.0, 0.0, 0.0)).plot()
     assert not overlapping(figure)
 
 
@@ -72,7 +72,7 @@ def test_heads_have_room_for_each_label_and_whole_numbers(modules: int, heads: i
     )
     points, axes = dict.fromkeys(keys, np.eye(4)), dict.fromkeys(keys, np.eye(4)[:, :2])
     of, names = np.array([0, 0, 1, 1]), ["one", "other"]
-    figure = HeadsFound(table, NOWHERE, "", points, axes, list("abcd"), of, names, chance=0.5, p=0.1).plot()
+    figure = HeadsFinding(table, NOWHERE, "", points, axes, list("abcd"), of, names, chance=0.5, p=0.1).plot()
     assert not overlapping(figure)
     assert all(float(tick).is_integer() for axis in figure.axes[:2] for tick in axis.get_yticks())
 
@@ -83,7 +83,7 @@ def test_a_long_prompt_keeps_to_its_picture() -> None:
         [(prompt, 0, ONE.name, 1.0, 2.0)], ["prompt", "seed", "site", "inside", "outside"], orient="row"
     )
     images, heats = [Image.new("RGB", (8, 8))], {ONE.name: [np.eye(4)]}
-    figure = Contributed(rows, Sites((ONE,), (ONE,)), "", rows, heats, images).plot()
+    figure = ContributionsFinding(rows, Sites((ONE,), (ONE,)), "", rows, heats, images).plot()
     figure.draw_without_rendering()
     title, other = (axis.title.get_window_extent() for axis in figure.axes[:2])
     assert title.x0 >= 0 and title.x1 < other.x0

@@ -10,7 +10,8 @@ from explain.brightness import Brightness
 
 from turpentine.concepts import Concept
 from turpentine.erase.guidance import SLD
-from turpentine.explain import Intervene, Trace
+from turpentine.explain.intervene import Intervene
+from turpentine.explain.trace import Trace
 from turpentine.models import Model
 
 EACH = 3
@@ -52,6 +53,6 @@ def test_a_trace_keeps_to_the_rows_asked_for(guided: Model, rows: int) -> None:
     asked = Trace("text", "brightness", steps=2, rows=rows)
     runs = 1 + len(asked.components(guided))
     with sizes_of_calls(guided) as sizes:
-        asked(guided, "a church", 0, subject="church", judge=Brightness())
+        asked(guided, "a church", 0, concept="church", judge=Brightness())
     assert max(sizes) <= max(rows, EACH * 2), "a run needs the untouched one beside it"
     assert max(sizes) == EACH * (1 + min(runs, max(1, rows // EACH - 1))), "and uses what it may"

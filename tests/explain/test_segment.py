@@ -9,8 +9,7 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.emoji.world import Picture, Placed, render
-from turpentine.explain import Segment
-from turpentine.explain.segment import MaskNet
+from turpentine.explain.segment import MaskNet, Segment
 from turpentine.models import Conditioning, Model, count_rows
 
 
@@ -48,7 +47,7 @@ def test_a_mask_is_a_smooth_share_of_each_place() -> None:
 
 def test_words_find_their_object(emoji: Model, tmp_path) -> None:
     image, truth = church()
-    found = Segment()(emoji, [image], ["a church"], truths=[truth])
+    found = Segment()(emoji, [image], concept=["a church"], truths=[truth])
     assert found.table["iou"][0] > 0.6 > 0.4 > truth.mean(), "no mask of the whole picture would do"
     assert found.alphas[0][truth].mean() > 3 * found.alphas[0][~truth].mean()
     found.plot().savefig(tmp_path / "segment.png")
@@ -59,8 +58,10 @@ def test_what_it_costs_and_that_nothing_is_changed(sd1: Model) -> None:
     image, told = Image.new("RGB", sd1.size[::-1]), []
     before = {name: weight.clone() for name, weight in sd1.denoiser.named_parameters()}
     with count_rows(sd1) as count:
-        once = Segment(updates=3, batch_size=2)(sd1, [image], ["a dog"], progress=lambda *done: told.append(done))
-    again = Segment(updates=3, batch_size=2)(sd1, [image], ["a dog"])
+        once = Segment(updates=3, batch_size=2)(
+            sd1, [image], concept=["a dog"], progress=lambda *done: told.append(done)
+        )
+    again = Segment(updates=3, batch_size=2)(sd1, [image], concept=["a dog"])
     assert (count.rows, count.grad_rows) == (3 * 2 * 2, 0)
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert np.array_equal(once.alphas[0], again.alphas[0])
@@ -71,10 +72,10 @@ def test_what_it_costs_and_that_nothing_is_changed(sd1: Model) -> None:
 def test_what_cannot_be_segmented_is_told(sd1: Model) -> None:
     image = Image.new("RGB", sd1.size[::-1])
     with pytest.raises(BadArgument, match="do not pair up"):
-        Segment()(sd1, [image], ["a dog", "a cat"])
+        Segment()(sd1, [image], concept=["a dog", "a cat"])
     with pytest.raises(BadArgument, match="5 x 7"):
-        Segment()(sd1, [Image.new("RGB", (5, 7))], ["a dog"])
+        Segment()(sd1, [Image.new("RGB", (5, 7))], concept=["a dog"])
     with pytest.raises(BadArgument, match=r"window 0\.5 to 0\.2"):
-        Segment(window=(0.5, 0.2))(sd1, [image], ["a dog"])
-    with pytest.raises(BadArgument, match="1 or more"):
-        Segment(updates=0)(sd1, [image], ["a dog"])
+        Segment(window=(0.5, 0.2))(sd1, [image], concept=["a dog"])
+    with pytest.raises(BadArgument, match="Segment's updates is 0: give 1 or more"):
+        Segment(updates=0)

@@ -7,8 +7,8 @@ from tiny import tiny_sdxl
 
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.parts import DamagedPart
-from turpentine.explain import Tour
-from turpentine.explain.tour import GROUPS
+from turpentine.explain.heads import TOUR_GROUPS as GROUPS
+from turpentine.explain.tour import Tour
 from turpentine.models import Model, count_rows, load
 
 TOUR = Tour("a church on a blue background", "church", seeds=(0, 1), steps=3)
@@ -28,7 +28,7 @@ def gone(sd1, judge, tmp_path_factory):
 
 def test_every_stop_leaves_a_table_a_picture_and_a_sentence(gone):
     stops, folder, told = gone
-    assert [stop.name for stop in stops] == ["dynamics", "maps", "windows", "trace-denoiser", "trace-text", "heads"]
+    assert [stop.name for stop in stops] == ["dynamics", "maps", "intervene", "trace-denoiser", "trace-text", "heads"]
     for stop in stops:
         assert stop.folder == folder / stop.name
         assert len(pl.read_parquet(stop.table)) > 0
@@ -50,13 +50,13 @@ def test_the_same_again_does_nothing_and_another_setting_does_it_anew(gone, sd1,
 
 
 def test_a_tour_that_was_broken_off_goes_on_with_the_stop_that_it_was_at(sd1, judge, tmp_path):
-    def stop_in_windows(name, done, total):
-        if name == "windows":
+    def stop_in_intervene(name, done, total):
+        if name == "intervene":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        TOUR(sd1, tmp_path, judge=judge, progress=stop_in_windows)
-    assert not record_of(tmp_path / "windows")
+        TOUR(sd1, tmp_path, judge=judge, progress=stop_in_intervene)
+    assert not record_of(tmp_path / "intervene")
     skipped = [stop.name for stop in TOUR(sd1, tmp_path, judge=judge) if stop.skipped]
     assert skipped == ["dynamics", "maps"]
 
@@ -103,7 +103,7 @@ def test_some_letters_at_a_time_find_what_all_of_them_do(sd1, judge):
     """But for rounding, which depends on the rows of a call."""
     told = []
     whole, parts = (
-        {stop.name: stop for stop in replace(TOUR, rows=rows).stops(sd1, judge)}["windows"] for rows in (256, 40)
+        {stop.name: stop for stop in replace(TOUR, rows=rows).stops(sd1, judge)}["intervene"] for rows in (256, 40)
     )
     one, other = whole.run(None, None), parts.run(None, lambda *now: told.append(now))
     assert one.table.select("letters", "measure", "n").equals(other.table.select("letters", "measure", "n"))
@@ -125,9 +125,10 @@ def test_without_a_judge_that_knows_nothing_is_traced_and_layers_are_told_by_the
     tour = Tour("a spoon", "spoon", seeds=(0,), steps=2)
     for each in (None, judge):
         stops = {stop.name: stop for stop in tour.stops(sdxl, each)}
-        assert set(stops) == {"dynamics", "maps", "windows", "heads"}
-    found = stops["windows"].run(None, None)
-    assert "layout" in stops["windows"].tell(found) or "changes anything" in stops["windows"].tell(found)
+        assert set(stops) == {"dynamics", "maps", "intervene", "heads"}
+    found = stops["intervene"].run(None, None)
+    assert found.measure == "layout"
+    assert "layout" in found.summary() or "changes anything" in found.summary()
 
 
 def test_what_cannot_be_toured_is_said_before_any_work(sd1, tmp_path):

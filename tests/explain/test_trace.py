@@ -12,7 +12,7 @@ from explain.brightness import Brightness
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, EmptyConcept, UnknownName
-from turpentine.explain import Trace
+from turpentine.explain.trace import Trace
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import Column
 from turpentine.models import Model, count_rows, record, sample
@@ -68,7 +68,7 @@ def score(image: Image.Image) -> float:
 
 def trace(model: Model, where: str, **settings):
     return Trace(where, "brightness", noise=2.0, steps=STEPS, **settings)(
-        model, PROMPT, SEED, subject=SUBJECT, judge=Brightness()
+        model, PROMPT, SEED, concept=SUBJECT, judge=Brightness()
     )
 
 
@@ -133,7 +133,7 @@ def test_sdxl_is_traced_in_both_encoders(sdxl: Model) -> None:
 
 def test_a_label_is_scored_by_whether_it_is_what_was_wanted(emoji: Model) -> None:
     found = Trace("text", steps=5)(
-        emoji, ["a church in noto style", "a dog"], [0, 1], subject=["church", "dog"], judge=EmojiJudge()
+        emoji, ["a church in noto style", "a dog"], [0, 1], concept=["church", "dog"], judge=EmojiJudge()
     )
     assert set(found.table["restored"].to_list()) <= {0.0, 0.5, 1.0}
     assert found.clean.value > found.corrupted.value
@@ -165,7 +165,7 @@ def test_a_labels_effects_are_differences_of_rates_over_the_same_pictures(sd1: M
     hits = np.random.default_rng(0).random((6, 2 + len(Trace("text").components(sd1)))) > 0.5
     hits[:, 3], hits[:, 4] = hits[:, 1], True
     found = Trace("text", "shade", steps=1)(
-        sd1, PROMPT, list(range(6)), subject=SUBJECT, judge=Numbered(hits.tolist(), column), wanted="light"
+        sd1, PROMPT, list(range(6)), concept=SUBJECT, judge=Numbered(hits.tolist(), column), label="light"
     )
     for row, restored in zip(found.table.rows(named=True), hits[:, 2:].T, strict=True):
         assert (row["effect"], row["low"], row["high"]) == paired_bootstrap(hits[:, 1].tolist(), restored.tolist())
@@ -185,16 +185,16 @@ def test_the_best_site_is_that_of_the_largest_effect(emoji: Model) -> None:
 
 def test_what_cannot_be_traced_is_told(sd1: Model) -> None:
     with pytest.raises(EmptyConcept, match="'castle' is not in"):
-        Trace("text", "brightness")(sd1, PROMPT, 0, subject="castle", judge=Brightness())
+        Trace("text", "brightness")(sd1, PROMPT, 0, concept="castle", judge=Brightness())
     with pytest.raises(UnknownName, match="brightness has no column 'hue'"):
-        Trace("text", "hue")(sd1, PROMPT, 0, subject=SUBJECT, judge=Brightness())
-    with pytest.raises(BadArgument, match="corrupts nothing"):
-        Trace("text", "shade", noise=0.0)(sd1, PROMPT, 0, subject=SUBJECT, judge=Brightness())
-    with pytest.raises(BadArgument, match="3 subjects and 2 pictures"):
-        Trace("text", "shade")(sd1, PROMPT, [0, 1], subject=["church"] * 3, judge=Brightness())
+        Trace("text", "hue")(sd1, PROMPT, 0, concept=SUBJECT, judge=Brightness())
+    with pytest.raises(BadArgument, match=r"noise is 0\.0: give over 0"):
+        Trace("text", "shade", noise=0.0)(sd1, PROMPT, 0, concept=SUBJECT, judge=Brightness())
+    with pytest.raises(BadArgument, match="3 concepts and 2 pictures"):
+        Trace("text", "shade")(sd1, PROMPT, [0, 1], concept=["church"] * 3, judge=Brightness())
     with pytest.raises(BadArgument, match="brightness never says 'church' in shade: there are dark, light"):
-        Trace("text", "shade")(sd1, PROMPT, 0, subject=SUBJECT, judge=Brightness())
+        Trace("text", "shade")(sd1, PROMPT, 0, concept=SUBJECT, judge=Brightness())
     with pytest.raises(BadArgument, match="never says 'lite' in shade: did you mean 'light'"):
-        Trace("text", "shade")(sd1, PROMPT, [0, 1], subject=SUBJECT, judge=Brightness(), wanted=["dark", "lite"])
+        Trace("text", "shade")(sd1, PROMPT, [0, 1], concept=SUBJECT, judge=Brightness(), label=["dark", "lite"])
     with pytest.raises(BadArgument, match="would be cut off"):
-        Trace("text", "brightness")(sd1, "a dog " * 9 + "church", 0, subject=SUBJECT, judge=Brightness())
+        Trace("text", "brightness")(sd1, "a dog " * 9 + "church", 0, concept=SUBJECT, judge=Brightness())

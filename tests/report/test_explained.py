@@ -4,21 +4,21 @@ import pytest
 from PIL import Image
 from report.page import HOSTILE, Page
 
-from turpentine.explain import Shown
+from turpentine.explain.tour import StopResult
 from turpentine.report.explained import write_explained
 
 
 @pytest.fixture
-def stops(tmp_path: Path) -> list[Shown]:
+def stops(tmp_path: Path) -> list[StopResult]:
     found = []
-    for name, width in (("maps", 1500), ("windows", 600)):
+    for name, width in (("maps", 1500), ("intervene", 600)):
         (tmp_path / name).mkdir()
         Image.new("RGB", (width, 300)).save(tmp_path / name / "plot.png")
-        found.append(Shown(name, f"What of {HOSTILE}?", f"It is {HOSTILE}.", 1.0, tmp_path / name, skipped=False))
+        found.append(StopResult(name, f"What of {HOSTILE}?", f"It is {HOSTILE}.", 1.0, tmp_path / name, skipped=False))
     return found
 
 
-def test_the_page_has_every_stop_and_no_text_of_it_acts(stops: list[Shown], tmp_path: Path) -> None:
+def test_the_page_has_every_stop_and_no_text_of_it_acts(stops: list[StopResult], tmp_path: Path) -> None:
     path = write_explained(
         stops, tmp_path / "page.html", prompt=HOSTILE, concept=HOSTILE, facts={HOSTILE: HOSTILE}, command=HOSTILE
     )
@@ -29,7 +29,7 @@ def test_the_page_has_every_stop_and_no_text_of_it_acts(stops: list[Shown], tmp_
     assert page.text.count("It is <script>alert(1)</script>") == 2
 
 
-def test_pictures_are_shown_in_one_scale(stops: list[Shown], tmp_path: Path) -> None:
+def test_pictures_are_shown_in_one_scale(stops: list[StopResult], tmp_path: Path) -> None:
     path = write_explained(stops, tmp_path / "page.html", prompt="a dog", concept="dog", facts={})
     wide, narrow = (int(value or 0) for name, value in Page(path.read_text()).attributes if name == "width")
     assert wide == pytest.approx(2.5 * narrow, abs=2)

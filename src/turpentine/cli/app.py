@@ -20,7 +20,7 @@ from turpentine.cli.bench import bench, with_line
 from turpentine.cli.edit_command import with_settings
 from turpentine.cli.erase import METHOD as ERASER
 from turpentine.cli.erase import erase
-from turpentine.cli.explain import INSTRUMENTS, KEEPING, explain_app
+from turpentine.cli.explain import explain_app, resumes
 from turpentine.cli.generate import generate
 from turpentine.cli.help_text import summary, with_help
 from turpentine.cli.info import info
@@ -78,14 +78,13 @@ def build(tokens: Sequence[str]) -> App:
         fitted = _FITTED.get(command) if tokens[:1] == [command.__name__] else None
         ready = fitted(tokens[1:]) if fitted else command
         app.command(with_help(ready), name=command.__name__, help=summary(command.__doc__))
-    app.command(explain_app())
+    app.command(explain_app(tokens[1:] if tokens[:1] == ["explain"] else None))
     return app
 
 
 def _interrupted(tokens: Sequence[str]) -> str:
     again = terminal.plain(shlex.join(["turpentine", *tokens]))
-    short = {each.__name__ for each in INSTRUMENTS} - set(KEEPING)
-    is_kept = tokens[:1] == ["explain"] and not short.intersection(tokens[1:2])
-    if is_kept or (tokens and tokens[0] in _RESUMABLE):
+    is_explained = tokens[:1] == ["explain"] and resumes(next(iter(tokens[1:]), ""))
+    if is_explained or (tokens and tokens[0] in _RESUMABLE):
         return f"Interrupted. The same command goes on from here: {again}"
     return "Interrupted. Nothing was written; the same command starts again."

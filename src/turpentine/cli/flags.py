@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import field
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
 
@@ -20,10 +20,20 @@ def flags_of(method: Any) -> type[Any]:
     flags = []
     for name, hint in hints.items():
         if speakable(hint) is not None:
-            parameter = Parameter(help=_with_range(texts.get(name, ""), hint), validator=_validator(hint))
-            flags.append((name, Annotated[speakable(hint), parameter], field(default=getattr(method, name))))
+            default = getattr(method, name)
+            parameter = Parameter(
+                help=_with_range(texts.get(name, ""), hint),
+                validator=_validator(hint),
+                allow_leading_hyphen=_has_leading_hyphen(default),
+            )
+            flags.append((name, Annotated[speakable(hint), parameter], field(default=default)))
     # cyclopts looks into dataclasses of other modules than the standard library's only.
     return dataclasses.make_dataclass("Settings", flags, frozen=True, namespace={"__module__": __name__})
+
+
+def _has_leading_hyphen(default: Any) -> bool:
+    """Does a value such as -0.1 belong to a setting of texts?"""
+    return isinstance(default, tuple) and any(str(each).startswith("-") for each in default)
 
 
 def _with_range(text: str, hint: Any) -> str:
@@ -45,5 +55,13 @@ def _validator(hint: Any) -> Callable[[Any, Any], None]:
 
 
 def with_flags(method: Any, flags: Any) -> Any:
-    """The method with the values of its flags."""
-    return dataclasses.replace(method, **vars(flags))
+    """The method with the values of its flags; commas part the values of a setting that takes several texts."""
+    hints = field_types(type(method))
+    return dataclasses.replace(method, **{name: _listed(value, hints[name]) for name, value in vars(flags).items()})
+
+
+def _listed(value: Any, hint: Any) -> Any:
+    several = tuple[str, ...]
+    if isinstance(value, tuple) and (hint == several or several in get_args(hint)):
+        return tuple(part.strip() for text in value for part in text.split(",") if part.strip() or text == "")
+    return value

@@ -27,8 +27,8 @@ from turpentine.core.formatting import duration
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
-    from turpentine.explain import Shown, Tour
-    from turpentine.explain.tour import Stop
+    from turpentine.explain.stops import Stop
+    from turpentine.explain.tour import StopResult, Tour
     from turpentine.judges import Judge
     from turpentine.models import Model
 
@@ -53,34 +53,35 @@ def tour(
 
     A run that was broken off goes on where it was; what is finished is not done again.
 
-    prompt: what to draw, such as "a church in noto style".
-    concept: words of the prompt.
-    seeds: of the pictures, such as 0-7.
-    by: the judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji world
-        for the embedded model, none for others. Without one nothing is traced.
-    dry_run: say how long each instrument may take; nothing is written.
-    out: the folder for report.html, and for each instrument's table and picture; explained/CONCEPT by default.
+    Args:
+        prompt: What to draw, such as "a church in noto style".
+        concept: Words of the prompt.
+        seeds: Of the pictures, such as 0-7.
+        by: The judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji
+            world for the embedded model, none for others. Without one nothing is traced.
+        dry_run: Say how long each instrument may take; nothing is written.
+        out: The folder for report.html, and for each instrument's table and picture; explained/CONCEPT by default.
     """
-    from turpentine.explain import Tour
+    from turpentine.explain.tour import Tour
 
     folder = out or Path("explained") / safe_name(concept)
     check_folder(folder)
-    asked = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
+    chosen = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
     judge = judge_of(by, source.model)
     model = source.load()
-    stops = asked.stops(model, judge)
+    stops = chosen.stops(model, judge)
     warn_of_unknown_words(model, [prompt])
-    done = {stop.name for stop in stops if asked.is_done(stop, model, folder, judge)}
+    done = {stop.name for stop in stops if chosen.is_done(stop, model, folder, judge)}
     times = _times(stops, model, rows, done)
     if not json:
-        _tell_times(stops, times, done)
+        _show_times(stops, times, done)
     if dry_run:
         if json:
             say_json({"stops": [{"name": name, "expected": seconds} for name, seconds in times.items()]})
         return
     with Phases({stop.name: (stop.question, "pictures") for stop in stops}) as progress:
-        found = asked(model, folder, judge=judge, progress=progress)
-    _tell(found, _page(found, asked, model, judge, folder), json)
+        results = chosen(model, folder, judge=judge, progress=progress)
+    _show_results(results, _write_page(results, chosen, model, judge, folder), json)
 
 
 def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) -> dict[str, float]:
@@ -89,10 +90,10 @@ def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) ->
 
     with busy("Trying how long it takes"):
         each = seconds_a_row(model, min(rows, 64))
-        return {stop.name: 0.0 if stop.name in done else round(stop.rows * each + stop.beside(), 1) for stop in stops}
+        return {stop.name: 0.0 if stop.name in done else round(stop.rows * each + stop.overhead(), 1) for stop in stops}
 
 
-def _tell_times(stops: list[Stop], times: dict[str, float], done: Collection[str]) -> None:
+def _show_times(stops: list[Stop], times: dict[str, float], done: Collection[str]) -> None:
     """How long each instrument may take, before it does."""
     show_table(
         ("instrument", "question", "may take"),
@@ -104,37 +105,37 @@ def _tell_times(stops: list[Stop], times: dict[str, float], done: Collection[str
     say(f"\nIn all about {duration(sum(times.values()))}.\n")
 
 
-def _page(found: list[Shown], asked: Tour, model: Model, judge: Judge | None, folder: Path) -> Path:
+def _write_page(results: list[StopResult], chosen: Tour, model: Model, judge: Judge | None, folder: Path) -> Path:
     from turpentine.report.explained import write_explained
 
     facts = {
         "model": model.name,
-        "prompt": asked.prompt,
-        "concept": asked.concept,
-        "seeds": ", ".join(map(str, asked.seeds)),
-        "drawing": f"{asked.steps} steps of DDIM, guidance {asked.guidance_scale:g}",
-        "judge": _judged(judge, any(stop.name.startswith("trace") for stop in found)),
+        "prompt": chosen.prompt,
+        "concept": chosen.concept,
+        "seeds": ", ".join(map(str, chosen.seeds)),
+        "drawing": f"{chosen.steps} steps of DDIM, guidance {chosen.guidance_scale:g}",
+        "judge": _judge_line(judge, any(stop.name.startswith("trace") for stop in results)),
         "device": f"{model.device}, {str(model.dtype).removeprefix('torch.')}",
-        "time": duration(sum(stop.seconds for stop in found)),
+        "time": duration(sum(stop.seconds for stop in results)),
     }
     line = shlex.join(["turpentine", *sys.argv[1:]])
     return write_explained(
-        found, folder / REPORT, prompt=asked.prompt, concept=asked.concept, facts=facts, command=line
+        results, folder / REPORT, prompt=chosen.prompt, concept=chosen.concept, facts=facts, command=line
     )
 
 
-def _judged(judge: Judge | None, is_traced: bool) -> str:
+def _judge_line(judge: Judge | None, is_traced: bool) -> str:
     if judge is None:
         return "none: nothing is traced"
-    named = f"{judge.name} ({judge.revision})"
-    return named if is_traced else f"{named}, which does not know the concept: nothing is traced"
+    name = f"{judge.name} ({judge.revision})"
+    return name if is_traced else f"{name}, which does not know the concept: nothing is traced"
 
 
-def _tell(found: list[Shown], page: Path, as_json: bool) -> None:
+def _show_results(results: list[StopResult], page: Path, as_json: bool) -> None:
     if as_json:
-        stops = [{"name": stop.name, "text": stop.text, "table": str(stop.table)} for stop in found]
+        stops = [{"name": stop.name, "text": stop.text, "table": str(stop.table)} for stop in results]
         say_json({"stops": stops, "files": [str(page)]})
         return
-    for stop in found:
+    for stop in results:
         say(f"{plain(stop.question)}{' (done before)' if stop.skipped else ''}\n  {plain(stop.text)}\n")
     say(plain(str(page)))

@@ -95,3 +95,8 @@ def file_size(count: float) -> str:
         '3.1 MB'
     """
     return humanize.naturalsize(count, format="%.1f")
+
+
+def two_digits(value: float) -> str:
+    """Return a number with two digits after the point and a true minus sign, as `−0.25`."""
+    return f"{value:.2f}".replace("-", "−")

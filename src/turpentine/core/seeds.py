@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from turpentine.core.errors import BadArgument
 
@@ -34,3 +35,19 @@ def _seed_range(first: int, last: int) -> range:
     if not first <= last < first + _LONGEST_RANGE or last >= 2**63:
         raise BadArgument(f"{first}-{last} is no range of seeds: it must go upwards, by at most {_LONGEST_RANGE:,}.")
     return range(first, last + 1)
+
+
+def spell_seeds(seeds: int | Sequence[int]) -> str:
+    """Return seeds as people write them.
+
+    Example:
+        >>> spell_seeds(range(8)), spell_seeds([0, 1, 2, 9]), spell_seeds(3)
+        ('0-7', '0-2,9', '3')
+    """
+    runs: list[list[int]] = []
+    for seed in [seeds] if isinstance(seeds, int) else seeds:
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

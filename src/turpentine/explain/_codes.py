@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from functools import reduce
+from operator import or_
 
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.models.branches import Intervention
@@ -29,10 +31,17 @@ _FORM = re.compile(r"(?P<act>[qopr])(?P<window>\d(\.\d)?)?:?(?P<layers>[A-Z]+\d*
 
 
 def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -> Intervention:
-    """What the letters stand for, on modules of a kind; p and r need cross-attention.
+    """Return the intervention that the letters stand for.
 
-    Raises UnknownName for letters of another form, or a window that is not in WINDOWS; BadArgument for p or r on
-    another kind; EmptySelection for a group of modules that the model has not.
+    Args:
+        model: The model.
+        letters: Such as "q2:MID".
+        kind: Of the modules; p and r need cross-attention.
+
+    Raises:
+        UnknownName: Letters of another form, or a window that is not in WINDOWS.
+        BadArgument: p or r on another kind.
+        EmptySelection: A group of modules that the model has not.
     """
     form = _FORM.fullmatch(letters)
     if form is None or not (form["window"] or form["layers"]):
@@ -52,7 +61,7 @@ def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -
 
 
 def is_idle(letters: str, steps: int) -> bool:
-    """Do the letters touch nothing, since none of so many steps is in their window?"""
+    """Return whether the letters touch nothing, since none of so many steps is in their window."""
     form = _FORM.fullmatch(letters)
     if form is None or form["act"] not in "qp" or form["window"] not in WINDOWS:
         return False
@@ -60,39 +69,55 @@ def is_idle(letters: str, steps: int) -> bool:
 
 
 def usual(model: Model, *, kind: str = "cross-attention") -> tuple[str, ...]:
-    """Those of USUAL whose modules the model has: SDXL has no attention at its lowest resolutions.
+    """Return those of USUAL whose modules the model has: SDXL has no attention at its lowest resolutions.
 
-    Raises EmptySelection for a kind that it has not.
+    Raises:
+        EmptySelection: A kind that the model has not.
     """
     model.sites.only(kind=kind, level="module")
-    found = []
+    present = []
     for letters in USUAL:
         with suppress(EmptySelection):
             intervention(model, letters, kind=kind)
-            found.append(letters)
-    return tuple(found)
+            present.append(letters)
+    return tuple(present)
+
+
+def modules_called(modules: Sites, text: str) -> Sites:
+    """Return the modules that a text names: groups or labels, with commas between.
+
+    Raises:
+        EmptySelection: One that names none.
+    """
+    parts = [group(modules, part.strip()) for part in text.split(",") if part.strip()] or [group(modules, text)]
+    return reduce(or_, parts)
 
 
 def group(modules: Sites, name: str) -> Sites:
-    """Modules by the name of a group, or by their label. Raises EmptySelection for none."""
+    """Return modules by the name of a group, or by their label.
+
+    Raises:
+        EmptySelection: There are none.
+    """
     if name == "ALL":
         return modules
     if name not in GROUPS:
         return modules.only(label=name)
     highest = max(site.resolution for site in modules)
-    wanted = {site.resolution for site in modules} & ({highest} if name == "HIGHRES" else set(range(highest // 4 + 1)))
-    if not wanted:
+    allowed = {highest} if name == "HIGHRES" else set(range(highest // 4 + 1))
+    resolutions = {site.resolution for site in modules} & allowed
+    if not resolutions:
         raise EmptySelection(f"{name} is empty: no such module works at a quarter of {highest} latent pixels or below.")
-    return modules.only(resolution=sorted(wanted))
+    return modules.only(resolution=sorted(resolutions))
 
 
 def _outside(modules: Sites, chosen: Sites, window: tuple[float, float]) -> list[Sites]:
     """Everything but `chosen` in the window, in two or three parts that share nothing."""
     whole = Window(*window)
     times = [part for part in ((0.0, whole.start), (whole.stop, 1.0)) if part[0] < part[1]]
-    found = [modules.during(*part) for part in times]
+    outside = [modules.during(*part) for part in times]
     rest = modules - chosen
-    return [*found, rest.during(*window)] if rest else found
+    return [*outside, rest.during(*window)] if rest else outside
 
 
 def _acting(model: Model, swaps: bool, touched: list[Sites]) -> Intervention:

@@ -11,21 +11,21 @@ STANDS_OUT = 60
 
 
 def foreground(image: Image.Image) -> Bool[np.ndarray, "height width"]:
-    """What stands out from the background, which is the median colour of the border."""
+    """Return where something stands out from the background, which is the median colour of the border."""
     pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    found: Bool[np.ndarray, "height width"] = np.abs(pixels - np.median(border, axis=0)).max(-1) > STANDS_OUT
-    return found
+    mask: Bool[np.ndarray, "height width"] = np.abs(pixels - np.median(border, axis=0)).max(-1) > STANDS_OUT
+    return mask
 
 
 def overlap(a: Bool[np.ndarray, "height width"], b: Bool[np.ndarray, "height width"]) -> float:
-    """|a ∩ b| / |a ∪ b|; 1 for two that are empty."""
+    """Return |a ∩ b| / |a ∪ b|; 1 for two that are empty."""
     union = int((a | b).sum())
     return float((a & b).sum() / union) if union else 1.0
 
 
 def power_by_radius(x: Float[np.ndarray, "channel height width"]) -> Float[np.ndarray, " radius"]:
-    """The power spectrum without the mean, summed over channels and rings of cycles per pixel, whatever the shape.
+    """Return the power spectrum without the mean, summed over channels and rings of cycles per pixel.
 
     Entry r is of r to r + 1 cycles along the shorter side.
     """
@@ -35,12 +35,12 @@ def power_by_radius(x: Float[np.ndarray, "channel height width"]) -> Float[np.nd
     shorter = min(height, width)
     down, across = (np.rint(np.fft.fftfreq(side) * side) * shorter / side for side in (height, width))
     radius = np.hypot(down[:, None], across[None]).astype(int)
-    found: Float[np.ndarray, " radius"] = np.bincount(radius.ravel(), power.ravel())
-    return found
+    sums: Float[np.ndarray, " radius"] = np.bincount(radius.ravel(), power.ravel())
+    return sums
 
 
 def high_share(x: Float[np.ndarray, "channel height width"]) -> float:
-    """The share of the power at half the highest frequency of a row, or above; 0 for a plain picture (T45)."""
+    """Return the share of the power at half the highest frequency of a row, or above; 0 for a plain picture (T45)."""
     power = power_by_radius(x)
     total = float(power.sum())
     cut = min(x.shape[1:]) // 4
@@ -48,5 +48,5 @@ def high_share(x: Float[np.ndarray, "channel height width"]) -> float:
 
 
 def channels_first(image: Image.Image) -> Float[np.ndarray, "channel height width"]:
-    """A picture as channels of 0 to 1."""
+    """Return a picture as channels of 0 to 1."""
     return np.asarray(image.convert("RGB"), dtype=np.float64).transpose(2, 0, 1) / 255

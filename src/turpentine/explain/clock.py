@@ -14,14 +14,16 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Seed, Settings
 from turpentine.core.suggest import offer
+from turpentine.explain._branches import BranchesFinding, draw_branches, summarize
 from turpentine.explain._codes import GROUPS, group
 from turpentine.explain.cache import parts_of
-from turpentine.explain.intervene import Interventions, draw_branches
 from turpentine.judges.base import Judge
 from turpentine.models.branches import Intervention
+from turpentine.models.call import Call
 from turpentine.models.generate import fitting_pairs
-from turpentine.models.hooks import Before, Call
+from turpentine.models.hooks import Before
 from turpentine.models.model import Model
 from turpentine.models.sampler import started
 
@@ -30,66 +32,85 @@ _TIME = re.compile(r"([+\-=])(\d*\.?\d+)")
 
 
 @dataclass(frozen=True)
-class Clock:
-    """Pictures whose resnets are told another time at each step, while latent and solver keep their own.
+class Clock(Settings):
+    """Tell the resnets another time than the picture's at each step, and see what the time is for.
 
-    times: +0.1 is later in the schedule by a tenth of it, -0.1 earlier (0 is pure noise and 1 the picture, and time
-    stops at either end); =0.5 is half-way at every step; "shuffled" has the steps' own times in another order. layers:
-    of the resnets, one of `letters.GROUPS`. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call, at
-    most. seed: of the shuffling.
+    The latent and the solver keep their own time. 0 is pure noise and 1 the picture, and time stops at either end.
+
+    Args:
+        times: +0.1 is later in the schedule by a tenth of it, -0.1 earlier; =0.5 is half-way at every step; "shuffled"
+            has the steps' own times in another order.
+        layers: The resnets: ALL; LOWRES, those at a quarter of the highest resolution or below; HIGHRES, those at it.
+        steps: Of DDIM.
+        guidance_scale: How strongly the prompt guides (w).
+        rows: Of the denoiser in a call, at most; fewer take less memory.
+        seed: Of the shuffling.
     """
 
     times: tuple[str, ...] = ("-0.2", "-0.1", "+0.1", "+0.2", "=0.5", SHUFFLED)
     layers: str = "ALL"
-    steps: int = 20
-    guidance_scale: float = 4.0
-    rows: int = 256
-    seed: int = 0
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    rows: Count = 256
+    seed: Seed = 0
 
     def __call__(
         self,
         model: Model,
         prompts: str | Sequence[str],
-        seeds: int | Sequence[int],
+        seeds: int | Sequence[int] = range(8),
         *,
         judge: Judge | None = None,
-        keep: Path | None = None,
+        cache: Path | None = None,
         progress: Progress | None = None,
-    ) -> Interventions:
-        """What each other time does to pictures of prompts and seeds, which pair up as in `Model.generate`.
+    ) -> ClockFinding:
+        """Draw and measure pictures under each other time; rows of ∅ and of a guidance get the other time too.
 
-        As `Intervene` otherwise, with the times in the place of letters; rows of ∅ and of a guidance are told
-        the other time too.
-        Raises UnknownName for a time of another form or other layers, BadArgument for no time, one out of range or a
-        prompt that is too long, EmptySelection for layers that the model has not.
+        Args:
+            model: The model.
+            prompts: What to draw; pair up with the seeds as in `Model.generate`.
+            seeds: Of the pictures.
+            judge: Its columns of labels are compared with what it says of the untouched picture.
+            cache: The folder for finished parts, from which an interrupted run goes on.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            UnknownName: A time of another form, or other layers.
+            BadArgument: No time, one out of range, or a prompt that is too long.
+            EmptySelection: Layers that the model has not.
         """
         if self.layers not in GROUPS:
             raise UnknownName(f"There are no resnets called {self.layers!r}: {offer(self.layers, GROUPS)}")
         if not self.times:
             raise BadArgument("There is no other time to tell: give some, such as +0.1.")
-        wanted = {time: self.intervention(model, time) for time in self.times}
         drawn = draw_branches(
             model,
-            wanted,
+            {time: self.intervention(model, time) for time in self.times},
             *fitting_pairs(model, prompts, seeds),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
-            kept=parts_of(keep, model, self),
+            parts=parts_of(cache, model, self),
             progress=progress,
         )
-        return drawn.compared(model, judge, "Another time for the resnets")
+        rows = drawn.rows(judge)
+        return ClockFinding(summarize(rows), model.sites, "Another time for the resnets", rows, drawn.images)
 
     def intervention(self, model: Model, time: str) -> Intervention:
-        """What a time stands for."""
+        """Return the intervention that a time stands for."""
         scheduler = started(model, "ddim", self.steps)
         own: Tensor = scheduler.timesteps
-        told = _told(time, own, scheduler.config.num_train_timesteps, self.seed)
-        change = (model.family.embed_time(told) - model.family.embed_time(own)).to(model.dtype)
+        other = _other_times(time, own, scheduler.config.num_train_timesteps, self.seed)
+        change = (model.family.embed_time(other) - model.family.embed_time(own)).to(model.dtype)
         return Intervention(before={group(model.sites.only(kind="resnet", level="module"), self.layers): _add(change)})
 
 
-def _told(time: str, own: Tensor, length: int, seed: int) -> Float[Tensor, " step"]:
+@dataclass(frozen=True, eq=False)
+class ClockFinding(BranchesFinding):
+    """What another time for the resnets did to pictures; see `BranchesFinding`, where `letters` are the times."""
+
+
+def _other_times(time: str, own: Tensor, length: int, seed: int) -> Float[Tensor, " step"]:
     """The time of each step, in the model's own count, where 0 is the picture."""
     if time == SHUFFLED:
         return own[torch.randperm(len(own), generator=torch.Generator().manual_seed(seed))].float()
@@ -108,10 +129,10 @@ def _told(time: str, own: Tensor, length: int, seed: int) -> Float[Tensor, " ste
 def _add(change: Float[Tensor, "step feature"]) -> Before:
     """Add a step's change to the embedding on all of a run's rows, the prompt's and those that guide it.
 
-    The embedding is a sum of the time's and, in SDXL, what is told of sizes and the pooled text, which stays.
+    The embedding is a sum of the time's and, in SDXL, that of the sizes and the pooled text, which stays.
     """
 
-    def told(call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def shift(call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
         assert call.moment is not None  # run_branches samples
         x, embedding = call.args
         embedding = embedding.clone()
@@ -119,4 +140,4 @@ def _add(change: Float[Tensor, "step feature"]) -> Before:
             embedding[rows] += change[call.moment.index]
         return (x, embedding), call.kwargs
 
-    return told
+    return shift

@@ -6,26 +6,34 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Settings
+from turpentine.explain._codes import modules_called
 from turpentine.explain._image_stats import foreground
+from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.models.attention import grid
+from turpentine.models.call import Call
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import Call, hooked
-from turpentine.models.model import Model, Size
+from turpentine.models.hooks import hooked
+from turpentine.models.interface import Size
+from turpentine.models.model import Model
 from turpentine.models.sampler import sample
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Sites
 from turpentine.stats.intervals import mean_score
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Heat = Float[np.ndarray, "height width"]
 
@@ -33,85 +41,108 @@ KINDS = ("self-attention", "cross-attention")
 
 
 @dataclass(frozen=True)
-class Contributions:
-    """Maps of what attention adds at each place: ‖output‖ over its channels, on the prompt's row, mean over the steps.
+class Contributions(Settings):
+    """Show what self- and what cross-attention add to a picture, and where: such as with a word, and without it.
 
-    sites: attention modules, with a window for some of the steps; by default the self- and the cross-attention of the
-    first transformer block in the last up block but one. steps: of DDIM. guidance_scale: w.
+    The maps are ‖output‖ over the channels at each place, on the prompt's row, mean over the steps (thesis, figure
+    0.6).
+
+    Args:
+        sites: Attention modules: labels with commas between, such as UP4,UP7, or a selection, with a window for some of
+            the steps; by default those of one transformer block that shows parts of objects (UP4 of Stable Diffusion).
+        steps: Of DDIM.
+        guidance_scale: How strongly the prompt guides (w).
+        batch_size: Pictures drawn at once.
     """
 
-    sites: Sites | None = None
-    steps: int = 20
-    guidance_scale: float = 4.0
-    batch_size: int = 16
+    sites: str | Sites | None = None
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    batch_size: Count = 16
 
     def __call__(
         self,
         model: Model,
         prompts: str | Sequence[str],
-        seeds: int | Sequence[int],
+        seeds: int | Sequence[int] = range(4),
         *,
         size: Size | None = None,
         progress: Progress | None = None,
-    ) -> Contributed:
-        """The maps of prompts and seeds, which pair up as in `Model.generate`: such as one with a word, one without.
+    ) -> ContributionsFinding:
+        """Map what attention adds to pictures; only sums over the steps are stored.
 
-        Only sums over the steps are kept. progress: called with pictures done and in all.
-        Raises BadArgument for other modules than attention or a prompt that is too long, BadWindow for a window without
-        a step, EmptySelection for a model that has no attention at the default.
+        Args:
+            model: The model.
+            prompts: What to draw; pair up with the seeds as in `Model.generate`.
+            seeds: Of the pictures.
+            size: Of the pictures in pixels, a side or height and width; the model's own by default.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            BadArgument: Other modules than attention, or a prompt that is too long.
+            BadWindow: A window without a step.
+            EmptySelection: A label that the model has not, or a model that has no attention at the default.
         """
-        sites = self.sites or _first(model)
-        odd = next((site for site in sites if site.kind not in KINDS or site.level != "module"), None)
-        if odd:
-            raise BadArgument(f"{odd} is no attention module: choose among self-attention and cross-attention.")
-        if sites.window:
-            sites.window.counted(self.steps)
+        sites = self._modules(model)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         heats: dict[str, list[Heat]] = {site.name: [] for site in sites}
         images: list[Image.Image] = []
         for rows in batches(len(texts), self.batch_size):
             latents = model.noise(numbers[rows], size=size)
             cond, empty = model.encode(texts[rows], size=size), model.encode([""], size=size)
-            added = _Added()
-            with hooked(model, {sites: added.add}):
+            norms = _Norms()
+            with hooked(model, {sites: norms.add}):
                 for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
                     latents = step.x_next
-            for name, mine in heats.items():
-                mine += added.maps(name, *latents.shape[-2:])
+            for name, maps in heats.items():
+                maps += norms.maps(name, *latents.shape[-2:])
             images += model.decode(latents)
             if progress:
                 progress(rows.stop, len(texts))
         each = _rows(texts, numbers, heats, images)
-        return Contributed(_table(each, sites), model.sites, "What attention adds", each, heats, images)
+        return ContributionsFinding(_table(each, sites), model.sites, "What attention adds", each, heats, images)
+
+    def _modules(self, model: Model) -> Sites:
+        if isinstance(self.sites, str):
+            return modules_called(model.sites.only(kind=KINDS, level="module"), self.sites)
+        sites = self.sites or _example_block(model)
+        odd = next((site for site in sites if site.kind not in KINDS or site.level != "module"), None)
+        if odd:
+            raise BadArgument(f"{odd} is no attention module: choose among self-attention and cross-attention.")
+        if sites.window:
+            sites.window.counted(self.steps)
+        return sites
 
 
-class _Added:
+class _Norms:
     """Norms summed over the steps, by the module's name."""
 
     def __init__(self) -> None:
-        self.steps: Counter[str] = Counter()
+        self._steps: Counter[str] = Counter()
         self._totals: dict[str, Float[Tensor, "picture pixel"]] = {}
 
     def add(self, call: Call) -> None:
         norms = call.tensor[call.rows].detach().float().norm(dim=2)
         name = call.site.name
         self._totals[name] = self._totals[name] + norms if name in self._totals else norms
-        self.steps[name] += 1
+        self._steps[name] += 1
 
     def maps(self, name: str, height: int, width: int) -> list[Heat]:
-        means = (self._totals[name] / self.steps[name]).cpu().numpy()
+        means = (self._totals[name] / self._steps[name]).cpu().numpy()
         return list(means.reshape(len(means), *grid(means.shape[1], height, width)))
 
 
 @dataclass(frozen=True, eq=False)
-class Contributed(Finding):
-    """The maps.
+class ContributionsFinding(Finding):
+    """Maps of what attention modules add.
 
-    table: a row for each prompt and module: prompt, site, kind, label, inside and outside (the mean magnitude where
-    something stands out from the picture's background, and where nothing does), ratio (of inside to outside, the mean
-    over the pictures), low, high, n (pictures that have both an inside and an outside). rows: inside and outside for
-    each picture, with its seed; null where it has no such place. heats: each module's maps by its name, in the order of
-    the images.
+    Args:
+        table: A row for each prompt and module: prompt, site, kind, label, inside and outside (the mean magnitude where
+            something stands out from the picture's background, and where nothing does), ratio (of inside to outside,
+            the mean over the pictures), low, high, n (pictures that have both an inside and an outside).
+        rows: Inside and outside for each picture, with its seed; null where it has no such place.
+        heats: Each module's maps by its name, in the order of the images.
+        images: The pictures.
     """
 
     rows: pl.DataFrame
@@ -119,31 +150,30 @@ class Contributed(Finding):
     images: list[Image.Image]
 
     def sites(self, top: int = 8) -> Sites:
-        """The modules that add most where something stands out, against elsewhere: by ratio, the prompts' mean."""
+        """Return the modules that add most where something stands out, against elsewhere: by the mean ratio."""
         scored = self.table.group_by("site", maintain_order=True).agg(pl.col("ratio").mean().alias("score"))
         return best_sites(self.everything, scored, top)
 
     def plot(self) -> Figure:
-        """A row for each picture: the picture, then each module's map on a scale of its own for all pictures."""
-        figure = Figure(figsize=(1.7 * (1 + len(self.heats)), 0.5 + 1.65 * len(self.images)), layout="constrained")
+        """Plot a row for each picture: the picture, then each module's map on a scale of its own for all pictures."""
+        figure = new_figure(1.7 * (1 + len(self.heats)), 0.5 + 1.65 * len(self.images))
         axes = figure.subplots(len(self.images), 1 + len(self.heats), squeeze=False)
-        for axis in axes.flat:
-            axis.set_axis_off()
+        hide_axes(axes.flat)
         prompts = self.rows.filter(pl.col("site") == next(iter(self.heats)))["prompt"]
         for axis, image, prompt in zip(axes[:, 0], self.images, prompts, strict=True):
             axis.imshow(image, interpolation="nearest")
             axis.set_title(fill(prompt, 24), fontsize=8, parse_math=False)
-        named = {site.name: f"{site.label} {site.kind}" for site in self.everything}
+        names = {site.name: f"{site.label} {site.kind}" for site in self.everything}
         for column, (name, heats) in zip(axes[:, 1:].T, self.heats.items(), strict=True):
             ends = float(np.min(heats)), float(np.max(heats))
             for axis, heat in zip(column, heats, strict=True):
-                shown = axis.imshow(heat, cmap="magma", vmin=ends[0], vmax=ends[1])
-            column[0].set_title(named[name], fontsize=8)
-            figure.colorbar(shown, ax=list(column), location="bottom").ax.tick_params(labelsize=7)
+                mapped = axis.imshow(heat, cmap="magma", vmin=ends[0], vmax=ends[1])
+            column[0].set_title(names[name], fontsize=8)
+            figure.colorbar(mapped, ax=list(column), location="bottom").ax.tick_params(labelsize=7)
         return figure
 
 
-def _first(model: Model) -> Sites:
+def _example_block(model: Model) -> Sites:
     """Both attentions of one transformer block that shows parts of objects: of Stable Diffusion's, UP4."""
     return model.sites.only(kind=KINDS, level="module", label=model.family.example_block())
 
@@ -172,14 +202,14 @@ def _mean(heat: Heat, weight: Heat) -> float | None:
 
 
 def _table(rows: pl.DataFrame, sites: Sites) -> pl.DataFrame:
-    known = {site.name: site for site in sites}
-    found = []
+    by_name = {site.name: site for site in sites}
+    lines = []
     for (prompt, name), part in rows.group_by("prompt", "site", maintain_order=True):
         both = part.drop_nulls()
         ratio = mean_score((both["inside"] / both["outside"]).to_list()) if len(both) else (None, None, None)
-        site = known[str(name)]
+        site = by_name[str(name)]
         means = both["inside"].mean(), both["outside"].mean()
-        found.append((prompt, site.name, site.kind, site.label, *means, *ratio, len(both)))
+        lines.append((prompt, site.name, site.kind, site.label, *means, *ratio, len(both)))
     words, numbers = ("prompt", "site", "kind", "label"), ("inside", "outside", "ratio", "low", "high")
     types = {**dict.fromkeys(words, pl.String), **dict.fromkeys(numbers, pl.Float64), "n": pl.Int64}
-    return pl.DataFrame(found, types, orient="row")
+    return pl.DataFrame(lines, types, orient="row")

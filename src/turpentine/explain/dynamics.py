@@ -6,32 +6,36 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
-from matplotlib import colormaps
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
+from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Settings
+from turpentine.explain._plots import DARK, hide_axes, new_figure, open_frame, whole_numbers
 from turpentine.explain.finding import Finding
+from turpentine.explain.stops import Stop, TourInputs
+from turpentine.models.call import Call
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import Call, hooked
+from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Site, Sites
 from turpentine.stats.intervals import mean_score
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
 Maps = Float[np.ndarray, "step height width"]
 Key = TypeVar("Key", bound=Hashable)
-
-viridis = colormaps["viridis"]
 
 CHANGE, UPDATE, WORDS = "latent change", "update", "word probability"
 """What is measured at each step; see `Dynamics`."""
@@ -44,84 +48,93 @@ NAMED = 20
 
 
 @dataclass(frozen=True)
-class Dynamics:
-    """The thesis's curves over the steps (section 0.4.2).
+class Dynamics(Settings):
+    """Show how a picture comes into being: what changes at each step, by which modules, and when the words are read.
 
     Latent change: |z_t − z_{t−1}|, mean over channels and the picture. Update: |output| of a module on the prompt's
     row, likewise. Word probability: the cross-attention probabilities on the prompt's own tokens, without start, end
-    and padding, summed over them, mean over pixels, heads and modules; of pictures whose prompt has a word.
+    and padding, summed over them, mean over pixels, heads and modules; of pictures whose prompt has a word (thesis,
+    section 0.4.2).
 
-    kind: of the modules whose updates are taken. steps: of DDIM. guidance_scale: w. strip: pictures in the strip of the
-    first picture's coming into being.
+    Args:
+        kind: Of the modules whose updates are measured.
+        steps: Of DDIM.
+        guidance_scale: How strongly the prompt guides (w).
+        strip: Pictures in the strip of the first picture's coming into being.
+        batch_size: Pictures drawn at once.
     """
 
     kind: str = "cross-attention"
-    steps: int = 20
-    guidance_scale: float = 4.0
-    strip: int = 8
-    batch_size: int = 16
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    strip: Count = 8
+    batch_size: Count = 16
 
     def __call__(
         self,
         model: Model,
         prompts: str | Sequence[str],
-        seeds: int | Sequence[int],
+        seeds: int | Sequence[int] = range(8),
         *,
         progress: Progress | None = None,
-    ) -> Unfolding:
-        """The curves over pictures of prompts and seeds, which pair up as in `Model.generate`.
+    ) -> DynamicsFinding:
+        """Measure the curves over pictures.
 
-        progress: called with pictures done and in all. Raises BadArgument for a prompt that is too long.
+        Args:
+            model: The model.
+            prompts: What to draw; pair up with the seeds as in `Model.generate`.
+            seeds: Of the pictures.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            BadArgument: A prompt that is too long.
+            EmptySelection: A kind of modules that the model has not.
         """
         texts, numbers = fitting_pairs(model, prompts, seeds)
-        values: dict[tuple[str, str, int], list[float]] = defaultdict(list)
-        changes: list[Maps] = []
-        updates: dict[str, list[Maps]] = defaultdict(list)
-        strip: list[Image.Image] = []
         modules = model.sites.only(kind=self.kind, level="module")
         attention = model.sites.only(kind="cross-attention", level="module")
+        curves, strip = _Curves(), list[Image.Image]()
         for rows in batches(len(texts), self.batch_size):
             cond, empty, latents = model.encode(texts[rows]), model.encode([""]), model.noise(numbers[rows])
-            reading = _Reading(model, texts[rows])
-            with hooked(model, {modules: reading.update}), hooked(model, {attention: reading.words}):
+            recorder = _Recorder(model, texts[rows])
+            with hooked(model, {modules: recorder.update}), hooked(model, {attention: recorder.words}):
                 for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
-                    reading.change(step)
-                    if rows.start == 0:
-                        strip += self._shown(model, step.index, step.x_next[:1])
-            for index, moved in _fetched(reading.changes).items():
-                values[CHANGE, "", index] += moved.mean((1, 2)).tolist()
-                if rows.start == 0:
-                    changes.append(moved[0].numpy())
-            for (name, index), found in _fetched(reading.updates).items():
-                values[UPDATE, name, index] += found.flatten(1).mean(1).tolist()
-                if rows.start == 0:
-                    updates[name].append(found[0].numpy())
-            for index, by_module in reading.shares().items() if reading.spoken else ():
-                values[WORDS, "", index] += torch.stack(by_module).mean(0)[reading.spoken].tolist()
+                    recorder.change(step)
+                    if rows.start == 0 and step.index in self._strip_steps():
+                        strip += model.decode(step.x_next[:1])
+            curves.add(recorder)
             if progress:
                 progress(rows.stop, len(texts))
-        table = _table(values, model.sites)
-        return Unfolding(
-            table,
-            model.sites,
-            "How a picture comes into being",
-            np.stack(changes),
-            {name: np.stack(maps) for name, maps in updates.items()},
-            strip,
-        )
+        table, updates = _table(curves.values, model.sites), {name: np.stack(m) for name, m in curves.updates.items()}
+        title = "How a picture comes into being"
+        return DynamicsFinding(table, model.sites, title, np.stack(curves.changes), updates, strip)
 
-    def _shown(self, model: Model, index: int, latents: Tensor) -> list[Image.Image]:
-        wanted = {round(at) for at in np.linspace(0, self.steps - 1, min(self.strip, self.steps))}
-        return model.decode(latents) if index in wanted else []
+    def _strip_steps(self) -> set[int]:
+        return {round(at) for at in np.linspace(0, self.steps - 1, min(self.strip, self.steps))}
+
+    @classmethod
+    def stops(cls, tour: TourInputs) -> list[Stop]:
+        """Show how the tour's pictures come into being."""
+        instrument = cls(batch_size=tour.batch_size, **tour.drawing)
+        return [
+            Stop(
+                "dynamics",
+                "How does the picture come into being?",
+                10,
+                tour.rows_to_draw,
+                instrument,
+                lambda _, progress: instrument(tour.model, tour.prompts, tour.seeds, progress=progress),
+            )
+        ]
 
 
-class _Reading:
-    """What is seen of one batch; it stays on the device until the run is over, for a fetch waits for the device."""
+class _Recorder:
+    """What one batch does; it stays on the device until the run is over, for a fetch waits for the device."""
 
     def __init__(self, model: Model, texts: Sequence[str]) -> None:
         self._model = model
         self._words_at = [model.text.find(text).subject for text in texts]
-        self.spoken = [row for row, at in enumerate(self._words_at) if START not in at]
+        self.rows_with_words = [row for row, at in enumerate(self._words_at) if START not in at]
         self.changes: dict[int, Tensor] = {}
         self.updates: dict[tuple[str, int], Tensor] = {}
         self._by_token: dict[tuple[str, int], Tensor] = {}
@@ -135,14 +148,14 @@ class _Reading:
         self.updates[call.site.name, call.moment.index] = output.mean(1) if output.ndim == 4 else output.mean(2)
 
     def words(self, call: Call) -> None:
-        by_token = torch.stack([found.mean(2).sum(1) for _, found in self._model.attention(call)])
+        by_token = torch.stack([each.mean(2).sum(1) for _, each in self._model.attention(call)])
         assert call.moment is not None
         self._by_token[call.site.name, call.moment.index] = by_token
 
     def shares(self) -> dict[int, list[Tensor]]:
         """By step, for each module the probability of each row's own words, mean over pixels and heads."""
         shares: dict[int, list[Tensor]] = defaultdict(list)
-        for (name, index), parts in _fetched(self._by_token).items():
+        for (name, index), parts in fetched(self._by_token).items():
             attention: Any = self._model.module(name)
             total = torch.zeros(len(self._words_at))
             for by_token in parts:
@@ -151,21 +164,46 @@ class _Reading:
         return shares
 
 
-def _fetched(tensors: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
-    """The same on the CPU, all in one copy."""
+class _Curves:
+    """The values of all pictures by measure, site and step; and the first picture's maps."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+        self.changes: list[Maps] = []
+        self.updates: dict[str, list[Maps]] = defaultdict(list)
+
+    def add(self, recorder: _Recorder) -> None:
+        """Add a batch's pictures."""
+        is_first = not self.values
+        for index, change in fetched(recorder.changes).items():
+            self.values[CHANGE, "", index] += change.mean((1, 2)).tolist()
+            if is_first:
+                self.changes.append(change[0].numpy())
+        for (name, index), update in fetched(recorder.updates).items():
+            self.values[UPDATE, name, index] += update.flatten(1).mean(1).tolist()
+            if is_first:
+                self.updates[name].append(update[0].numpy())
+        for index, by_module in recorder.shares().items() if recorder.rows_with_words else ():
+            self.values[WORDS, "", index] += torch.stack(by_module).mean(0)[recorder.rows_with_words].tolist()
+
+
+def fetched(tensors: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    """Return the same tensors on the CPU, all in one copy."""
     whole = torch.cat([tensor.flatten() for tensor in tensors.values()]).cpu()
     parts = torch.split(whole, [tensor.numel() for tensor in tensors.values()])
     return {key: part.view_as(tensor) for (key, tensor), part in zip(tensors.items(), parts, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
-class Unfolding(Finding):
-    """The curves, and what the first picture looked like on the way.
+class DynamicsFinding(Finding):
+    """The curves over the steps, and what the first picture looked like on the way.
 
-    table: a row for each measure, site and step: measure ("latent change", "update" or "word probability"), site, kind,
-    label (empty but for updates), step, value, low, high over the pictures, n. changes: the first picture's maps of
-    latent change. updates: its maps of each module's updates, a row of pixels for each step. strip: its latents decoded
-    on the way.
+    Args:
+        table: A row for each measure, site and step: measure ("latent change", "update" or "word probability"), site,
+            kind, label (empty but for updates), step, value, low, high over the pictures, n.
+        changes: The first picture's maps of latent change.
+        updates: Its maps of each module's updates, a row of pixels for each step.
+        strip: Its latents decoded on the way.
     """
 
     changes: Maps
@@ -173,55 +211,78 @@ class Unfolding(Finding):
     strip: list[Image.Image]
 
     def sites(self, top: int = 8) -> Sites:
-        """The modules with the largest updates, summed over the steps."""
-        scored = self.table.filter(pl.col("measure") == UPDATE).select("site", pl.col("value").alias("score"))
+        """Return the modules with the largest updates, summed over the steps."""
+        scored = self._part(UPDATE).select("site", pl.col("value").alias("score"))
         return best_sites(self.everything, scored, top)
 
+    def _part(self, measure: str) -> pl.DataFrame:
+        return self.table.filter(pl.col("measure") == measure)
+
+    def summary(self) -> str:
+        """Say when half of the change is done, and when the words are read most."""
+        change, words = (self._part(measure).sort("step") for measure in (CHANGE, WORDS))
+        done = np.cumsum(change["value"].to_numpy())
+        half = int(np.searchsorted(done, done[-1] / 2)) + 1
+        first = f"Half of all change in the latents is done after {half} of {len(change)} steps."
+        if words.is_empty():
+            return f"{first} The prompt is empty: there is no word to look at."
+        most, least = words.sort("value").row(-1, named=True), words.sort("value").row(0, named=True)
+        return (
+            f"{first} Cross-attention looks at the prompt's own words most in step {most['step'] + 1} "
+            f"({percent(most['value'])} of its probability) and least in step {least['step'] + 1} "
+            f"({percent(least['value'])})."
+        )
+
     def plot(self) -> Figure:
-        """The strip and the maps of change above, the three sets of curves below."""
-        figure = Figure(figsize=(11, 5.6), layout="constrained")
+        """Plot the strip and the maps of change above, the three sets of curves below."""
+        figure = new_figure(11, 5.6)
         rows = figure.add_gridspec(2, 1, height_ratios=(1.1, 1.6))
-        above, below = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
-        shown = np.linspace(0, len(self.changes) - 1, len(self.strip)).round().astype(int)
-        for column, (index, image) in enumerate(zip(shown, self.strip, strict=True)):
-            first = above.add_subplot(2, len(self.strip), column + 1)
-            first.imshow(image, interpolation="nearest")
-            first.set_title(f"step {index + 1}", fontsize=8)
-            second = above.add_subplot(2, len(self.strip), len(self.strip) + column + 1)
-            second.imshow(self.changes[index], cmap="magma", vmin=0, vmax=self.changes.max())
-            second.set_title("change", fontsize=8)
-            for axis in (first, second):
-                axis.set_axis_off()
-        axes = below.subplots(1, 3)
+        self._plot_strip(figure.add_subfigure(rows[0]))
+        axes = figure.add_subfigure(rows[1]).subplots(1, 3)
         for axis, measure in zip(axes, (CHANGE, UPDATE, WORDS), strict=True):
-            part = self.table.filter(pl.col("measure") == measure)
-            curves = [curve for _, curve in part.group_by("site", maintain_order=True)]
-            for shade, curve in zip(np.linspace(0, 0.95, len(curves)), curves, strict=True):
-                colour = viridis(shade) if measure == UPDATE else "#1f4e8c"
-                at = curve["step"] + 1
-                axis.plot(at, curve["value"], linewidth=1.1, marker=".", color=colour, label=curve["label"][0])
-                if measure != UPDATE:
-                    axis.fill_between(at, curve["low"], curve["high"], color=colour, alpha=0.25)
-            axis.set_title(measure if curves else f"no {measure}: the prompt is empty", fontsize=10)
-            axis.set_xlabel("step")
-            axis.update_datalim([(1, 0)])
-            axis.autoscale_view()
-            axis.set_ylim(bottom=0)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            axis.spines[["top", "right"]].set_visible(False)
+            self._plot_curves(axis, measure)
         lines = axes[1].get_lines()
         named = lines[:: math.ceil(len(lines) / NAMED)]
         axes[1].legend(handles=named, fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         return figure
 
+    def _plot_strip(self, figure: SubFigure) -> None:
+        steps = np.linspace(0, len(self.changes) - 1, len(self.strip)).round().astype(int)
+        for column, (index, image) in enumerate(zip(steps, self.strip, strict=True)):
+            first = figure.add_subplot(2, len(self.strip), column + 1)
+            first.imshow(image, interpolation="nearest")
+            first.set_title(f"step {index + 1}", fontsize=8)
+            second = figure.add_subplot(2, len(self.strip), len(self.strip) + column + 1)
+            second.imshow(self.changes[index], cmap="magma", vmin=0, vmax=self.changes.max())
+            second.set_title("change", fontsize=8)
+            hide_axes((first, second))
+
+    def _plot_curves(self, axis: Axes, measure: str) -> None:
+        from matplotlib import colormaps
+
+        curves = [curve for _, curve in self._part(measure).group_by("site", maintain_order=True)]
+        for shade, curve in zip(np.linspace(0, 0.95, len(curves)), curves, strict=True):
+            colour = colormaps["viridis"](shade) if measure == UPDATE else DARK
+            at = curve["step"] + 1
+            axis.plot(at, curve["value"], linewidth=1.1, marker=".", color=colour, label=curve["label"][0])
+            if measure != UPDATE:
+                axis.fill_between(at, curve["low"], curve["high"], color=colour, alpha=0.25)
+        axis.set_title(measure if curves else f"no {measure}: the prompt is empty", fontsize=10)
+        axis.set_xlabel("step")
+        axis.update_datalim([(1, 0)])
+        axis.autoscale_view()
+        axis.set_ylim(bottom=0)
+        axis.xaxis.set_major_locator(whole_numbers())
+        open_frame(axis)
+
 
 def _table(values: dict[tuple[str, str, int], list[float]], everything: Sites) -> pl.DataFrame:
     by_name: dict[str, Site] = {site.name: site for site in everything}
     rows = []
-    for (measure, name, index), found in sorted(values.items(), key=lambda item: (item[0][0], item[0][1], item[0][2])):
+    for (measure, name, index), each in sorted(values.items(), key=lambda item: (item[0][0], item[0][1], item[0][2])):
         site = by_name.get(name)
         about = (name, site.kind, site.label) if site else ("", "", "")
-        rows.append((measure, *about, index, *mean_score(found), len(found)))
+        rows.append((measure, *about, index, *mean_score(each), len(each)))
     names = ["measure", "site", "kind", "label", "step", "value", "low", "high", "n"]
     order = {name: number for number, name in enumerate(by_name)}
     table = pl.DataFrame(rows, names, orient="row")

@@ -4,71 +4,121 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import polars as pl
-from matplotlib.figure import Figure
 from PIL import Image
 
 from turpentine.concepts import with_article
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import percent, points_with_span
 from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Settings
+from turpentine.explain._plots import draw_bars, new_figure
 from turpentine.explain.finding import Finding
+from turpentine.explain.instrument import FromText
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.models.generate import fitting_pairs
 from turpentine.models.model import Model
 from turpentine.stats.intervals import Difference, Rate, paired_bootstrap
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ALONE, NEAR, FAR = "alone", "beside a neighbour", "beside another"
 """The company that an object has in its prompt."""
 
+Objects: TypeAlias = Mapping[str, tuple[str, str]]
+"""For each object what is like it, and what is not."""
+
+
+def read_objects(texts: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Read objects with their company, such as `dog=cat,church`.
+
+    Raises:
+        BadArgument: A text of another form, or an object that is there twice.
+
+    Example:
+        >>> read_objects(["dog=cat,church"])
+        {'dog': ('cat', 'church')}
+    """
+    objects: dict[str, tuple[str, str]] = {}
+    for text in texts:
+        one, _, rest = text.partition("=")
+        one, company = one.strip(), [part.strip() for part in rest.split(",") if part.strip()]
+        if not one or len(company) != 2:
+            raise BadArgument(
+                f"{text!r} is no object in company: write OBJECT=NEIGHBOUR,OTHER, such as dog=cat,church."
+            )
+        if one.lower() in map(str.lower, objects):
+            raise BadArgument(f"{one!r} is there twice: give each object once, with one neighbour and one other.")
+        objects[one] = company[0], company[1]
+    return objects
+
+
+def _words(objects: Objects) -> list[str]:
+    return [word for one, company in objects.items() for word in (one, *company)]
+
 
 @dataclass(frozen=True)
-class Entangle:
-    """How often an object is drawn alone, beside a neighbour, and beside something else.
+class Entangle(Settings):
+    """Ask whether a neighbour in the prompt hurts: an object alone, beside what is like it, and beside what is not.
 
-    column: the judge's label for objects; where the judge has COLUMN_also, either is a hit. steps: of DDIM.
-    guidance_scale: w.
+    All three are drawn with the same seeds (DAAM, Tang 2022).
+
+    Args:
+        column: The judge's label for objects; where the judge has COLUMN_also, either is a hit.
+        steps: Of the solver.
+        guidance_scale: How strongly the prompt guides (w).
+        batch_size: Pictures drawn at once.
     """
 
+    unit: ClassVar[str] = "steps"
+
     column: str = "object"
-    steps: int = 20
-    guidance_scale: float = 4.0
-    batch_size: int = 16
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    batch_size: Count = 16
 
     def __call__(
         self,
         model: Model,
-        neighbours: Mapping[str, str],
-        others: Mapping[str, str],
-        seeds: Sequence[int],
+        objects: Annotated[
+            Objects,
+            FromText(
+                read_objects, _words, "Each with what is like it and what is not: dog=cat,church owl=penguin,apple."
+            ),
+        ],
+        seeds: Sequence[int] = range(8),
         *,
         judge: Judge,
         progress: Progress | None = None,
-    ) -> Entangled:
-        """Pictures of each object in each company, all with the same seeds.
+    ) -> EntangleFinding:
+        """Draw each object in each company.
 
-        neighbours: an object and what is like it. others: for each of these objects, one that is not. progress: called
-        with denoising steps done and in all.
-        Raises BadArgument where the two are not of the same objects, for one that is in company of itself or twice of
-        the same, for an object that is no label of the judge's or a prompt that is too long; UnknownName for a column
-        that the judge has not.
+        Args:
+            model: The model.
+            objects: For each object what is like it, and what is not: `{"dog": ("cat", "church")}`.
+            seeds: Of the pictures.
+            judge: Has the column.
+            progress: Called with denoising steps done and in all.
+
+        Raises:
+            BadArgument: There is no object, one is in company of itself or twice of the same, one is no label of the
+                judge's, or a prompt is too long.
+            UnknownName: A column that the judge has not.
         """
-        if not neighbours or neighbours.keys() != others.keys():
-            raise BadArgument("Neighbours and others must be of the same objects, one at least.")
-        for one in neighbours:
-            if len({each.strip().lower() for each in (one, neighbours[one], others[one])}) < 3:
+        if not objects:
+            raise BadArgument("There is no object: give one at least, such as dog=cat,church.")
+        for one, (neighbour, other) in objects.items():
+            if len({each.strip().lower() for each in (one, neighbour, other)}) < 3:
                 raise BadArgument(
-                    f"{one!r} beside {neighbours[one]!r} and {others[one]!r} shows nothing: give three different "
+                    f"{one!r} beside {neighbour!r} and {other!r} shows nothing: give three different "
                     "things, such as 'dog' beside 'cat' and 'church'."
                 )
-        labels = {one: label_of(judge, self.column, one) for one in neighbours}
-        asked = [
-            (company, one, f"{with_article(one)} and {with_article(of[one])}" if of else with_article(one), seed)
-            for company, of in ((ALONE, None), (NEAR, neighbours), (FAR, others))
-            for one in neighbours
-            for seed in seeds
-        ]
-        prompts, numbers = fitting_pairs(model, [prompt for _, _, prompt, _ in asked], [seed for *_, seed in asked])
+        labels = {one: label_of(judge, self.column, one) for one in objects}
+        rows = _prompts(objects, seeds)
+        prompts, numbers = fitting_pairs(model, rows["prompt"].to_list(), rows["seed"].to_list())
         images = model.generate(
             prompts,
             seeds=numbers,
@@ -77,18 +127,19 @@ class Entangle:
             batch_size=self.batch_size,
             progress=progress,
         )
-        rows = pl.DataFrame(asked, ["company", "object", "prompt", "seed"], orient="row")
         hit = hits(judge, self.column, images, [labels[one] for one in rows["object"]])
         rows = rows.with_columns(pl.Series("hit", hit))
-        return Entangled(_summary(rows), model.sites, "An object and its company", rows, images)
+        return EntangleFinding(_table(rows), model.sites, "An object and its company", rows, images)
 
 
 @dataclass(frozen=True, eq=False)
-class Entangled(Finding):
-    """How often objects are drawn.
+class EntangleFinding(Finding):
+    """How often objects are drawn in each company.
 
-    table: a row for each company: company, value (the rate), low, high, n. rows: the same for each picture: company,
-    object, prompt, seed, hit. images: in the order of the rows.
+    Args:
+        table: A row for each company: company, value (the rate), low, high, n.
+        rows: The same for each picture: company, object, prompt, seed, hit.
+        images: In the order of the rows.
     """
 
     rows: pl.DataFrame
@@ -100,23 +151,50 @@ class Entangled(Finding):
         near, far = (self.rows.filter(pl.col("company") == company)["hit"].to_list() for company in (NEAR, FAR))
         return paired_bootstrap(far, near)
 
+    def numbers(self) -> Mapping[str, Any]:
+        """Return the harm with its interval."""
+        return {"harm": self.harm._asdict()}
+
+    def summary(self) -> str:
+        """Say how much a neighbour hurts, and whether by more than chance."""
+        harm = self.harm
+        near, far = (self.table.filter(pl.col("company") == company)["value"][0] for company in (NEAR, FAR))
+        doubt = ", which chance alone might give" if harm.low <= 0 <= harm.high else ""
+        return (
+            f"Objects are drawn in {percent(near)} of the pictures {NEAR} and in {percent(far)} of those {FAR}: a "
+            f"difference of {points_with_span(harm)} points{doubt}."
+        )
+
     def plot(self) -> Figure:
-        """The three rates with their intervals."""
-        figure = Figure(figsize=(4.2, 2.0), layout="constrained")
+        """Plot the three rates."""
+        figure = new_figure(4.2, 2.0)
         axis = figure.subplots()
-        value = self.table["value"].to_numpy()
-        ends = [value - self.table["low"].to_numpy(), self.table["high"].to_numpy() - value]
-        axis.barh(self.table["company"].to_list(), value, xerr=ends, color="#7fa3cc", ecolor="#1f3a5f", capsize=3)
+        draw_bars(axis, self.table["company"].to_list(), self.table)
         axis.set(xlim=(0, 1), xlabel="drawn")
         axis.invert_yaxis()
-        axis.spines[["top", "right"]].set_visible(False)
         return figure
 
 
-def _summary(rows: pl.DataFrame) -> pl.DataFrame:
-    found = []
+def _prompts(objects: Objects, seeds: Sequence[int]) -> pl.DataFrame:
+    """A row for each picture: company, object, prompt, seed."""
+    beside: dict[str, dict[str, str]] = {
+        ALONE: {},
+        NEAR: {one: neighbour for one, (neighbour, _) in objects.items()},
+        FAR: {one: other for one, (_, other) in objects.items()},
+    }
+    rows = []
+    for company, of in beside.items():
+        for one in objects:
+            prompt = f"{with_article(one)} and {with_article(of[one])}" if of else with_article(one)
+            rows += [(company, one, prompt, seed) for seed in seeds]
+    types = {"company": pl.String, "object": pl.String, "prompt": pl.String, "seed": pl.Int64}
+    return pl.DataFrame(rows, types, orient="row")
+
+
+def _table(rows: pl.DataFrame) -> pl.DataFrame:
+    lines = []
     for (company,), part in rows.group_by("company", maintain_order=True):
         rate = Rate.of(part["hit"].to_list())
         assert rate is not None  # there is an object and a seed
-        found.append((company, rate.value, rate.low, rate.high, rate.n))
-    return pl.DataFrame(found, ["company", "value", "low", "high", "n"], orient="row")
+        lines.append((company, rate.value, rate.low, rate.high, rate.n))
+    return pl.DataFrame(lines, ["company", "value", "low", "high", "n"], orient="row")

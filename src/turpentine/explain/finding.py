@@ -1,25 +1,32 @@
-"""What an instrument gives: a table, a picture of it, and the places that it points at."""
+"""The result of an instrument: a table, a plot of it, sentences about it, and the sites that it points at."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from matplotlib.figure import Figure
+from PIL import Image
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Sites
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclass(frozen=True, eq=False)
 class Finding(ABC):
-    """What was found.
+    """The result of an instrument; each instrument has a subclass, which documents the columns of its table.
 
-    table: a row for each thing measured, with the ends of its 95 % interval where it has one; the instrument says what
-    its columns are. everything: the sites of the model that it was found in. title: of the picture.
+    Args:
+        table: A row for each thing measured, with the ends of its 95 % interval (`low`, `high`) where it has one.
+        everything: All sites of the model that was measured.
+        title: The plot's title.
     """
 
     table: pl.DataFrame
@@ -28,16 +35,29 @@ class Finding(ABC):
 
     @abstractmethod
     def plot(self) -> Figure:
-        """The picture."""
+        """Plot the table."""
+
+    def summary(self) -> str:
+        """Say in a sentence or two what the numbers come to; empty where the table speaks for itself."""
+        return ""
+
+    def numbers(self) -> Mapping[str, Any]:
+        """Return the numbers of the summary by name, as JSON has them."""
+        return {}
+
+    def images_to_save(self) -> Mapping[str, Image.Image]:
+        """Return pictures that belong in files beside the table, by file name."""
+        return {}
 
     def sites(self, top: int = 8) -> Sites:
-        """The sites with the largest scores, for the editing methods' `sites`.
+        """Return the `top` sites with the largest scores, which editing methods take as `sites`.
 
-        Raises BadArgument where the table scores no sites.
+        Raises:
+            BadArgument: The table scores no sites.
         """
         return best_sites(self.everything, self.table, top, f"The table of {self.title!r}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the table as parquet, whole or not at all; methods take it as `sites_from` where it has a score."""
+        """Write the table to a parquet file, whole or not at all; methods read it by `sites_from` if it has scores."""
         with write_whole(path) as aside:
             self.table.write_parquet(aside)

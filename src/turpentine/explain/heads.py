@@ -5,26 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import two_digits
+from turpentine.core.safe_text import one_line
+from turpentine.core.settings import Count, Seed, Settings
+from turpentine.explain._plots import new_figure, whole_numbers
 from turpentine.explain.finding import Finding
+from turpentine.explain.instrument import FromText
+from turpentine.explain.stops import Stop, TourInputs
 from turpentine.models.generate import batches
 from turpentine.models.model import Model
 from turpentine.models.sites import Sites
 from turpentine.stats.intervals import mean_score
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
 Points = Float[np.ndarray, "word feature"]
 Distances = Float[np.ndarray, "*set word word"]
 Spread = Float[np.ndarray, "channel channel"]
 Axes = Float[np.ndarray, "feature 2"]
+Groups: TypeAlias = Mapping[str, Sequence[str]]
 
 TRIED = 10
 """Shuffles whose time says how long all of them take."""
@@ -37,89 +46,139 @@ BATCH = 64
 
 PARTS = {"key": "to_k", "value": "to_v"}
 
+TOUR_GROUPS: Groups = {
+    "animals": ("dog", "cat", "horse", "fish", "owl", "elephant", "penguin", "whale"),
+    "vehicles": ("car", "truck", "bus", "bicycle", "airplane", "rocket", "sailboat", "balloon"),
+    "colours": ("red", "blue", "green", "yellow", "purple", "orange", "pink", "black"),
+}
+"""Words whose keys and values a tour asks the heads to tell apart."""
+
+
+def read_groups(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Read groups of words, with a name before them or without.
+
+    Example:
+        >>> read_groups(["animals=dog,cat", "church, house"])
+        {'animals': ['dog', 'cat'], 'group 2': ['church', 'house']}
+    """
+    groups: dict[str, list[str]] = {}
+    for number, text in enumerate(texts, start=1):
+        name, equals, words = text.rpartition("=")
+        groups[name if equals else f"group {number}"] = [word.strip() for word in words.split(",") if word.strip()]
+    return groups
+
+
+def _words(groups: Groups) -> list[str]:
+    return [word for group in groups.values() for word in group]
+
+
+def read_lines(path: Path) -> tuple[str, ...]:
+    """Read the lines of a text file, without empty ones.
+
+    Raises:
+        BadArgument: The file holds none, or is no text in UTF-8.
+        OSError: As the file system does.
+    """
+    try:
+        lines = tuple(filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())))
+    except UnicodeDecodeError as error:
+        name = one_line(str(path))
+        raise BadArgument(f"{name} is no text in UTF-8: give a file with a prompt on each line.") from error
+    if not lines:
+        raise BadArgument(f"{one_line(str(path))} holds no prompt: give one on each line.")
+    return lines
+
 
 @dataclass(frozen=True)
-class Heads:
-    """How well each head's keys, or values, tell groups of words apart.
+class Heads(Settings):
+    """Say which heads of cross-attention keep groups of words apart, in their keys and in their values.
 
-    template: the prompt for a word, with {} for it; the state of the word's last token counts. background: prompts
-    whose tokens, without start, end and padding, the axes of the picture are fitted on, such as many captions; the
-    words themselves by default. shuffles: of the groups' words, to say what chance does. seed: of all draws.
+    The denoiser is not run. The score is the mean silhouette of the words (Rousseeuw 1987; thesis, section 0.4.2).
+
+    Args:
+        template: The prompt for a word, with {} in its place; the state of the word's last token counts.
+        background: A text file with a prompt on each line, or the prompts, such as many captions, on whose tokens the
+            plot's axes are fitted; the words themselves by default.
+        shuffles: Of the groups' words, to say what chance does.
+        seed: Of all draws.
     """
 
     template: str = "{}"
-    background: tuple[str, ...] = ()
-    shuffles: int = 1000
-    seed: int = 0
+    background: Path | tuple[str, ...] = ()
+    shuffles: Count = 1000
+    seed: Seed = 0
 
     @torch.no_grad()
-    def __call__(self, model: Model, groups: Mapping[str, Sequence[str]]) -> HeadsFound:
-        """The silhouettes of groups of words in every head's keys and values.
+    def __call__(
+        self,
+        model: Model,
+        groups: Annotated[
+            Groups,
+            FromText(
+                read_groups,
+                _words,
+                "Words with commas between, a name before them if you like: animals=dog,cat buildings=church,house.",
+            ),
+        ],
+    ) -> HeadsFinding:
+        """Measure how well each head's keys and values tell groups of words apart.
 
-        groups: two names or more, each with two words or more. The denoiser is not run.
-        Raises BadArgument for fewer, a word that is there twice, a template without {}, a prompt that is too long, or
-        no shuffle; EmptyConcept for a word that the model has no token for.
+        Args:
+            model: The model.
+            groups: Two names or more, each with two words or more.
+
+        Raises:
+            BadArgument: Fewer groups or words, a word that is there twice, a template without {}, or a prompt that is
+                too long.
+            EmptyConcept: A word that the model has no token for.
         """
+        words, names = _words(groups), list(groups)
+        self._check(groups, words)
+        background = read_lines(self.background) if isinstance(self.background, Path) else self.background
+        for prompt in background:
+            model.text.check_fits(prompt, "A prompt of the background")
+        of = np.array([names.index(name) for name, group in groups.items() for _ in group])
+        states = self._states(model, words)
+        spread = _spread(model, background) if background else _covariance(states.double().cpu().numpy())
+        heads = _measured(model, states, spread)
+        scores = [mean_score(silhouettes(head.distances, of).tolist(), self.seed) for head in heads]
+        rows = [(*head.name, *score) for head, score in zip(heads, scores, strict=True)]
+        table = pl.DataFrame(rows, ["site", "label", "head", "part", "score", "low", "high"], orient="row")
+        best = best_by_chance(np.stack([head.distances for head in heads]), of, self.shuffles, self.seed)
+        return HeadsFinding(
+            table,
+            model.sites,
+            "Heads that tell groups apart",
+            {head.name[1:]: head.points for head in heads},
+            {head.name[1:]: head.axes for head in heads},
+            words,
+            of,
+            names,
+            chance=float(np.quantile(best, 0.95, method="higher")),
+            p=(1 + int((best > table["score"].to_numpy().max() - CLOSE).sum())) / (1 + len(best)),
+        )
+
+    def _check(self, groups: Groups, words: Sequence[str]) -> None:
         if len(groups) < 2 or min(map(len, groups.values())) < 2:
             raise BadArgument("Heads are told apart by two groups or more, each of two words or more.")
         if "{}" not in self.template:
             raise BadArgument(f"The template {self.template!r} has no place for a word: write {{}} there.")
-        if self.shuffles < 1:
-            raise BadArgument(f"{self.shuffles} shuffles show no chance: give 1 or more.")
-        words = [word for group in groups.values() for word in group]
-        names = list(groups)
-        small = [word.lower() for word in words]
-        twice = next((word for word in words if small.count(word.lower()) > 1), None)
+        lower = [word.lower() for word in words]
+        twice = next((word for word in words if lower.count(word.lower()) > 1), None)
         if twice is not None:
             raise BadArgument(f"{twice!r} is there twice: give each word once, in one group.")
-        of = np.array([names.index(name) for name, group in groups.items() for _ in group])
-        for prompt in self.background:
-            model.text.check_fits(prompt, "A prompt of the background")
-        states = self._states(model, words)
-        spread = self._spread(model) if self.background else _covariance(states.double().cpu().numpy())
-        rows, apart, points, axes = [], [], {}, {}
-        for site in _read(model):
-            module: Any = model.module(site.name)
-            for part, layer in PARTS.items():
-                linear = getattr(module, layer)
-                read = linear.forward(states).double().cpu().numpy()
-                weight = linear.weight.double().cpu().numpy()
-                by_head = (np.split(each, module.heads, axis) for each, axis in ((read, 1), (weight, 0)))
-                for head, (found, own) in enumerate(zip(*by_head, strict=True)):
-                    apart.append(distances(found))
-                    score = mean_score(silhouettes(apart[-1], of).tolist(), self.seed)
-                    rows.append((site.name, site.label, head, part, *score))
-                    points[site.label, head, part] = found
-                    axes[site.label, head, part] = principal(own @ spread @ own.T)
-        table = pl.DataFrame(rows, ["site", "label", "head", "part", "score", "low", "high"], orient="row")
-        best = best_by_chance(np.stack(apart), of, self.shuffles, self.seed)
-        p = (1 + int((best > table["score"].to_numpy().max() - CLOSE).sum())) / (1 + len(best))
-        chance = float(np.quantile(best, 0.95, method="higher"))
-        return HeadsFound(
-            table, model.sites, "Heads that tell groups apart", points, axes, words, of, names, chance=chance, p=p
-        )
 
-    def seconds(self, model: Model, groups: Mapping[str, Sequence[str]]) -> float:
-        """About how long it takes for such groups, by trying some of the shuffles, which take most of it."""
+    def seconds(self, model: Model, groups: Groups) -> float:
+        """Return about how long such groups take, by trying some of the shuffles, which take most of it."""
         of = np.repeat(range(len(groups)), [len(group) for group in groups.values()])
-        modules: list[Any] = [model.module(site.name) for site in _read(model)]
+        modules: list[Any] = [model.module(site.name) for site in _modules(model)]
         sets = len(PARTS) * sum(module.heads for module in modules)
-        began = time.monotonic()
+        start = time.monotonic()
         best_by_chance(np.ones((sets, len(of), len(of))), of, TRIED, self.seed)
-        return (time.monotonic() - began) / TRIED * self.shuffles
-
-    def _spread(self, model: Model) -> Spread:
-        """The covariance of the states of all the background's tokens, which is that of their keys within a matrix."""
-        states = []
-        for some in batches(len(self.background), BATCH):
-            prompts = self.background[some]
-            hidden = model.encode(prompts).hidden
-            for row, prompt in zip(hidden, prompts, strict=True):
-                own = model.text.find(prompt).subject
-                states.append(row[list(own)].double().cpu().numpy())
-        return _covariance(np.concatenate(states))
+        return (time.monotonic() - start) / TRIED * self.shuffles
 
     def _states(self, model: Model, words: Sequence[str]) -> torch.Tensor:
+        """The state of each word's last token."""
         prompts = [self.template.replace("{}", word) for word in words]
         for prompt in prompts:
             model.text.check_fits(prompt)
@@ -127,17 +186,48 @@ class Heads:
         places = [model.text.find(prompt, word) for prompt, word in zip(prompts, words, strict=True)]
         return torch.stack([row[place.last] for row, place in zip(hidden, places, strict=True)]).to(model.dtype)
 
+    @classmethod
+    def stops(cls, tour: TourInputs) -> list[Stop]:
+        """Tell animals, vehicles and colours apart."""
+        instrument = cls()
+        return [
+            Stop(
+                "heads",
+                "Which heads tell kinds of words apart?",
+                50,
+                0,
+                instrument,
+                lambda _, __: instrument(tour.model, TOUR_GROUPS),
+                overhead=lambda: instrument.seconds(tour.model, TOUR_GROUPS),
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A head's keys or values of the words. name: site, label, head, and "key" or "value"."""
+
+    name: tuple[str, str, int, str]
+    points: Points
+    distances: Float[np.ndarray, "word word"]
+    axes: Axes
+
 
 @dataclass(frozen=True, eq=False)
-class HeadsFound(Finding):
-    """The silhouettes; `sites` are the modules with the best heads.
+class HeadsFinding(Finding):
+    """How well each head tells groups of words apart; `sites` are the modules with the best heads.
 
-    table: a row for each head and part: site, label, head (from 0), part ("key" or "value"), score (the mean silhouette
-    of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high. points, axes: keys or values by
-    label, head and part, and the two directions in which the background's spread most. words, group, names: of each
-    point, its group's index, and the groups' names. chance: what the highest score of all stays below in 95 % of
-    shuffles of the words over the groups, so that a head above it is no winner by luck. p: the share of shuffles in
-    which it is as high as here.
+    Args:
+        table: A row for each head and part: site, label, head (from 0), part ("key" or "value"), score (the mean
+            silhouette of the words, −1 to 1: above 0 where a word is nearer to its own group), low, high.
+        points: Keys or values of the words, by label, head and part.
+        axes: The two directions in which the background's keys or values spread most.
+        words: Of the points.
+        group: Of each point, its group's index.
+        names: Of the groups.
+        chance: What the highest score of all stays below in 95 % of shuffles of the words over the groups, so that a
+            head above it is no winner by luck.
+        p: The share of shuffles in which the highest score is as high as here.
     """
 
     points: Mapping[tuple[str, int, str], Points]
@@ -154,77 +244,134 @@ class HeadsFound(Finding):
         return int((self.table["score"] > self.chance + CLOSE).sum())
 
     def best(self, part: str = "value") -> tuple[str, int]:
-        """Label and number of the head with the highest score."""
+        """Return label and number of the head with the highest score."""
         row = self.table.filter(pl.col("part") == part).sort("score", descending=True).row(0, named=True)
         return row["label"], row["head"]
 
     def worst(self, part: str = "value") -> tuple[str, int]:
-        """Of the one with the lowest."""
+        """Return those of the head with the lowest."""
         row = self.table.filter(pl.col("part") == part).sort("score").row(0, named=True)
         return row["label"], row["head"]
 
+    def numbers(self) -> Mapping[str, Any]:
+        """Return what chance does, p, and how many heads are above chance."""
+        return {"chance": self.chance, "p": self.p, "above": self.above}
+
+    def summary(self) -> str:
+        """Say which head is best and which worst, and whether the best is so by more than luck."""
+        best = self.table.sort("score", descending=True).row(0, named=True)
+        worst = self.table.sort("score").row(0, named=True)
+        others = ""
+        if self.above > 1:
+            others = f", as {'is 1 other' if self.above == 2 else f'are {self.above - 1} others'}"
+        return (
+            f"The groups {', '.join(self.names[:-1])} and {self.names[-1]} are told apart best by the {best['part']}s "
+            f"of {best['label']}'s head {best['head']} (silhouette {two_digits(best['score'])}, "
+            f"{two_digits(best['low'])} to {two_digits(best['high'])}), worst by the {worst['part']}s of "
+            f"{worst['label']}'s head {worst['head']} ({two_digits(worst['score'])}). "
+            f"The best is {'' if self.above else 'not '}above what the best of "
+            f"{len(self.table)} sets of keys or values reaches by chance in 95 % of shuffles of the words "
+            f"({two_digits(self.chance)}; p {self.p:.2g}){others}."
+        )
+
     def plot(self) -> Figure:
-        """The scores of all heads as two maps, and the words in the best and the worst head in two dimensions."""
+        """Plot all heads' scores as two maps, and the words in the best and the worst head in two dimensions."""
         labels = self.table["label"].unique(maintain_order=True).to_list()
-        figure = Figure(figsize=(max(12, 2.5 + 0.26 * len(labels)), 6.4), layout="constrained")
+        figure = new_figure(max(12, 2.5 + 0.26 * len(labels)), 6.4)
         rows = figure.add_gridspec(2, 1, height_ratios=(1, 1.6))
-        above, below = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
+        self._plot_scores(figure.add_subfigure(rows[0]), labels)
+        self._plot_words(figure.add_subfigure(rows[1]))
+        return figure
+
+    def _plot_scores(self, figure: SubFigure, labels: Sequence[str]) -> None:
         bound = max(0.05, float(np.abs(self.table["score"].to_numpy()).max()))
-        for axis, part in zip(above.subplots(1, 2), PARTS, strict=True):
+        for axis, part in zip(figure.subplots(1, 2), PARTS, strict=True):
             scores = self.table.filter(pl.col("part") == part).pivot("head", index="label", values="score")
             image = axis.imshow(scores.drop("label").to_numpy().T, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
             axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
-            axis.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axis.yaxis.set_major_locator(whole_numbers())
             axis.set(title=f"{part}s", ylabel="head")
-        above.colorbar(image, ax=above.axes, label="silhouette")
-        shown = [(self.best(part), part, "best") for part in PARTS] + [(self.worst("value"), "value", "worst")]
-        for axis, ((label, head), part, rank) in zip(below.subplots(1, len(shown)), shown, strict=True):
+        figure.colorbar(image, ax=figure.axes, label="silhouette")
+
+    def _plot_words(self, figure: SubFigure) -> None:
+        panels = [(self.best(part), part, "best") for part in PARTS] + [(self.worst("value"), "value", "worst")]
+        for axis, ((label, head), part, rank) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             flat = self.points[label, head, part] @ self.axes[label, head, part]
             for number, name in enumerate(self.names):
-                mine = flat[self.group == number]
-                axis.scatter(*mine.T, s=14, label=name)
+                axis.scatter(*flat[self.group == number].T, s=14, label=name)
             axis.set_title(f"{rank} {part}: {label}, head {head}", fontsize=10)
             axis.set_xticks([])
             axis.set_yticks([])
-        below.axes[0].legend(fontsize=8, frameon=False)
-        return figure
+        figure.axes[0].legend(fontsize=8, frameon=False)
 
 
 def distances(points: Points) -> Float[np.ndarray, "word word"]:
-    """Of each point to each."""
-    found: Float[np.ndarray, "word word"] = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    return found
+    """Return the distance of each point to each."""
+    matrix: Float[np.ndarray, "word word"] = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    return matrix
 
 
 def silhouettes(distance: Distances, of: np.ndarray) -> Float[np.ndarray, "*set word"]:
-    """(b − a) / max(a, b): a is a point's mean distance to its own group, b to the nearest other (Rousseeuw 1987).
+    """Return (b − a) / max(a, b): a is a point's mean distance to its own group, b to the nearest other.
 
-    scikit-learn takes one matrix of distances at a time; this takes those of all heads at once, which makes a thousand
-    shuffles quick, and spares a dependency for six lines.
+    Rousseeuw 1987. scikit-learn takes one matrix of distances at a time; this takes those of all heads at once, which
+    makes a thousand shuffles quick, and spares a dependency for six lines.
+
+    Args:
+        distance: Of each point to each, for one set of points or several.
+        of: Each point's group.
     """
     own = of[:, None] == np.unique(of)
     sizes = own.sum(0)
     totals = distance @ own.astype(float)
     a = (totals * own).sum(-1) / ((own * sizes).sum(-1) - 1)
     b = np.where(own, np.inf, totals / sizes).min(-1)
-    found: Float[np.ndarray, "*set word"] = (b - a) / np.maximum(np.maximum(a, b), 1e-12)
-    return found
+    values: Float[np.ndarray, "*set word"] = (b - a) / np.maximum(np.maximum(a, b), 1e-12)
+    return values
 
 
 def best_by_chance(distance: Distances, of: np.ndarray, shuffles: int, seed: int) -> Float[np.ndarray, " shuffle"]:
-    """The highest mean silhouette of all sets of points, for each shuffle of the points over the groups."""
+    """Return the highest mean silhouette of all sets of points, for each shuffle of the points over the groups."""
     rng = np.random.default_rng(seed)
     return np.array([silhouettes(distance, rng.permutation(of)).mean(-1).max() for _ in range(shuffles)])
 
 
 def principal(spread: Float[np.ndarray, "feature feature"]) -> Axes:
-    """The two directions of the largest variance."""
+    """Return the two directions of the largest variance."""
     return np.linalg.eigh(spread)[1][:, :-3:-1]
 
 
-def _read(model: Model) -> Sites:
+def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_Head]:
+    """Keys and values of the words' states in each head."""
+    heads = []
+    for site in _modules(model):
+        module: Any = model.module(site.name)
+        for part, layer in PARTS.items():
+            linear = getattr(module, layer)
+            outputs = linear.forward(states).double().cpu().numpy()
+            weight = linear.weight.double().cpu().numpy()
+            by_head = (np.split(each, module.heads, axis) for each, axis in ((outputs, 1), (weight, 0)))
+            for head, (points, own) in enumerate(zip(*by_head, strict=True)):
+                name = (site.name, site.label, head, part)
+                heads.append(_Head(name, points, distances(points), principal(own @ spread @ own.T)))
+    return heads
+
+
+def _modules(model: Model) -> Sites:
     """The modules that have the heads."""
     return model.sites.only(kind="cross-attention", level="module")
+
+
+def _spread(model: Model, background: Sequence[str]) -> Spread:
+    """The covariance of the states of all the background's tokens, which is that of their keys within a matrix."""
+    states = []
+    for some in batches(len(background), BATCH):
+        prompts = background[some]
+        hidden = model.encode(prompts).hidden
+        for row, prompt in zip(hidden, prompts, strict=True):
+            own = model.text.find(prompt).subject
+            states.append(row[list(own)].double().cpu().numpy())
+    return _covariance(np.concatenate(states))
 
 
 def _covariance(states: Float[np.ndarray, "token channel"]) -> Spread:

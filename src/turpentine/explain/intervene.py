@@ -2,215 +2,208 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import torch
 from jaxtyping import Float
-from matplotlib.figure import Figure
-from PIL import Image
-from torch import Tensor
 
 from turpentine.core.errors import BadArgument
-from turpentine.core.parts import Parts, Tensors
+from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
-from turpentine.explain._codes import WINDOWS, intervention, is_idle
-from turpentine.explain._image_stats import channels_first, foreground, high_share, overlap
+from turpentine.core.settings import Count, Finite, Settings
+from turpentine.explain._branches import UNTOUCHED, BranchesFinding, draw_branches, summarize
+from turpentine.explain._codes import WINDOWS, intervention, is_idle, usual
+from turpentine.explain._plots import new_figure
 from turpentine.explain.cache import parts_of
-from turpentine.explain.finding import Finding
-from turpentine.judges.base import Judge
-from turpentine.models.branches import Intervention, pictures_at_once, run_branches
+from turpentine.explain.stops import Stop, TourInputs
+from turpentine.judges.base import Judge, sought
+from turpentine.models.branches import branch_rows, runs_at_once
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.model import Latents, Model
-from turpentine.models.sampler import rows_in_a_step
+from turpentine.models.model import Model
 from turpentine.models.sites import Sites
-from turpentine.stats.intervals import Rate, mean_score
 
-UNTOUCHED = "untouched"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LAYOUT = "layout"
+"""The measure that needs no judge."""
+
+QUARTERS = ("1", "2", "3", "4")
+"""The thesis's windows that follow one another; see `_codes.WINDOWS`."""
 
 
 @dataclass(frozen=True)
-class Intervene:
-    """Pictures under interventions beside the untouched ones of the same prompts and seeds.
+class Intervene(Settings):
+    """Sever modules, or give them the empty prompt, in some layers or in a part of the steps, and see what is left.
 
-    letters: the interventions, such as "q1", "oLOWRES", "p2:MID"; see `turpentine.explain._codes`.
-    kind: of the modules that they name. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call, at most,
-    unless the interventions on one picture need more; memory grows with it.
+    Each picture under an intervention stands beside the untouched one of the same prompt and seed. What comes before an
+    intervention is drawn once for all (thesis, section 0.4.2).
+
+    Args:
+        letters: The interventions: q severs inside, o everywhere but inside, p swaps the prompt for the empty one
+            inside, r everywhere but inside; then a window (1, 2, 3, 4, 1.2), modules (ALL, LOWRES, HIGHRES, a label
+            such as MID), or both, such as q2:MID. By default q1 to q4, qALL, and q and o of LOWRES and HIGHRES where
+            the model has such.
+        kind: Of the modules: cross-attention, self-attention, feed-forward or resnet.
+        steps: Of DDIM.
+        guidance_scale: How strongly the prompt guides (w).
+        rows: Of the denoiser in a call, at most, unless the interventions on one picture need more; fewer take less
+            memory.
     """
 
-    letters: tuple[str, ...]
+    letters: tuple[str, ...] | None = None
     kind: str = "cross-attention"
-    steps: int = 20
-    guidance_scale: float = 4.0
-    rows: int = 256
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    rows: Count = 256
 
     def __call__(
         self,
         model: Model,
         prompts: str | Sequence[str],
-        seeds: int | Sequence[int],
+        seeds: int | Sequence[int] = range(8),
         *,
+        concept: str | None = None,
         judge: Judge | None = None,
-        keep: Path | None = None,
+        cache: Path | None = None,
         progress: Progress | None = None,
-    ) -> Interventions:
-        """What each intervention does to the pictures of prompts and seeds, which pair up as in `Model.generate`.
+    ) -> InterveneFinding:
+        """Draw and measure pictures under each intervention.
 
-        judge: its columns of labels are compared with what it says of the untouched picture. What comes before an
-        intervention is drawn once for all. keep: a folder for what is drawn, from which a run that was broken off goes
-        on. progress: called with pictures done and in all.
-        Raises BadArgument for no letters or a prompt that is too long, and what `letters.intervention` does.
+        Args:
+            model: The model.
+            prompts: What to draw; pair up with the seeds as in `Model.generate`.
+            seeds: Of the pictures.
+            concept: Words whose label, as the judge sees it, the summary is about; without them it is the layout.
+            judge: Its columns of labels are compared with what it says of the untouched picture.
+            cache: The folder for finished parts, from which an interrupted run goes on.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            BadArgument: There is no intervention, a prompt is too long, or p or r are of another kind of modules.
+            UnknownName: Letters of another form, or a window that there is not.
+            EmptySelection: Modules that the model has not.
         """
-        if not self.letters:
+        letters = usual(model, kind=self.kind) if self.letters is None else self.letters
+        if not letters:
             raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")
-        wanted = {letters: intervention(model, letters, kind=self.kind) for letters in self.letters}
         drawn = draw_branches(
             model,
-            wanted,
+            {code: intervention(model, code, kind=self.kind) for code in letters},
             *fitting_pairs(model, prompts, seeds),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             rows=self.rows,
-            kept=parts_of(keep, model, self),
+            parts=parts_of(cache, model, replace(self, letters=letters)),
             progress=progress,
         )
-        return replace(drawn.compared(model, judge, "Interventions"), steps=self.steps)
-
-
-def draw_branches(
-    model: Model,
-    wanted: Mapping[str, Intervention],
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    steps: int,
-    guidance_scale: float,
-    rows: int,
-    kept: Parts[Tensors],
-    progress: Progress | None = None,
-) -> Drawn:
-    """Pictures of pairs of prompts and seeds, untouched and under each intervention, in calls of at most so many rows.
-
-    progress: called with pictures done and in all.
-    """
-    parts: dict[str, list[Latents]] = {name: [] for name in (UNTOUCHED, *wanted)}
-
-    def draw(some: slice) -> dict[str, Tensor]:
-        untouched, runs = run_branches(
-            model,
-            list(wanted.values()),
-            model.encode(prompts[some]),
-            model.encode([""]),
-            model.noise(seeds[some]),
-            steps=steps,
-            guidance_scale=guidance_scale,
+        rows, measure = drawn.rows(judge), _measure(judge, concept)
+        return InterveneFinding(
+            summarize(rows), model.sites, "Interventions", rows, drawn.images, steps=self.steps, measure=measure
         )
-        return {"runs": torch.stack([untouched, *runs])}
 
-    each = rows_in_a_step(model, guidance_scale, steps)
-    for some in batches(len(prompts), pictures_at_once(len(wanted), rows, each)):
-        found = kept.part([list(prompts[some]), list(seeds[some])], partial(draw, some))["runs"]
-        for latents, run in zip(parts.values(), found.to(model.device), strict=True):
-            latents.append(run)
-        if progress:
-            progress(some.stop, len(prompts))
-    images = {name: [image for part in found for image in model.decode(part)] for name, found in parts.items()}
-    return Drawn(list(prompts), list(seeds), {name: torch.cat(found) for name, found in parts.items()}, images)
+    @classmethod
+    def stops(cls, tour: TourInputs) -> list[Stop]:
+        """Sever each layer of cross-attention in each quarter of the steps."""
+        labels = [site.label for site in tour.model.sites.only(kind="cross-attention", level="module")]
+        letters = tuple(f"q{window}:{label}" for label in labels for window in QUARTERS)
+        instrument = cls(letters, rows=tour.rows, **tour.drawing)
+        parts = _some_letters_each(instrument, runs_at_once(tour.rows, tour.rows_per_picture))
+        runs = [[intervention(tour.model, code) for code in part.letters or ()] for part in parts]
+        rows = [branch_rows(tour.model, run, len(tour.seeds), **tour.drawing) for run in runs]
+
+        def run(cache: Path | None, progress: Progress | None) -> InterveneFinding:
+            concept = tour.concept if tour.target else None
+            findings = [
+                part(
+                    tour.model,
+                    tour.prompts,
+                    tour.seeds,
+                    concept=concept,
+                    judge=tour.judge,
+                    cache=cache,
+                    progress=_part_of_progress(progress, index, len(parts)),
+                )
+                for index, part in enumerate(parts)
+            ]
+            return _joined(findings)
+
+        question = "Which layers matter, and when?"
+        return [Stop("intervene", question, 30, sum(rows), instrument, run, plot=InterveneFinding.plot_grid)]
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """Finished latents and pictures by the intervention's name, UNTOUCHED first, in the order of prompts and seeds."""
+class InterveneFinding(BranchesFinding):
+    """What interventions did to pictures.
 
-    prompts: list[str]
-    seeds: list[int]
-    latents: dict[str, Latents]
-    images: dict[str, list[Image.Image]]
-
-    def compared(self, model: Model, judge: Judge | None, title: str) -> Interventions:
-        """What became of the pictures, beside the untouched ones."""
-        measured = pl.concat(list(_measured(self.prompts, self.seeds, self.latents, self.images, judge)))
-        return Interventions(_summary(measured), model.sites, title, measured, self.images)
-
-
-@dataclass(frozen=True, eq=False)
-class Interventions(Finding):
-    """What interventions did.
-
-    table: a row for each of them and each measure: letters, measure, value, low, high, n. Measures: "COLUMN kept" is
-    the share of pictures of which the judge says what it says of the untouched one; "layout" the overlap of what
-    stands out from the background with that of the untouched picture, 0 to 1; "fine detail" and "fine detail of
-    latents" the share of the power spectrum at the higher frequencies, 0 to 1 (T45).
-    rows: the same for each picture, with prompt and seed. images: by letters, "untouched" among them. steps: of the
-    solver, where letters have windows, some of which may hold none.
+    Args:
+        table: A row for each intervention and measure; see `BranchesFinding`.
+        rows: The same for each picture, with prompt and seed.
+        images: By letters, "untouched" among them.
+        steps: Of the solver, since a window may hold none of them; None where that is not known.
+        measure: Which measure the summary and the grid are of, such as "object kept".
     """
 
-    rows: pl.DataFrame
-    images: dict[str, list[Image.Image]]
     steps: int | None = None
+    measure: str = LAYOUT
 
     def sites(self, top: int = 8) -> Sites:
-        """Raises BadArgument: an intervention may be on many modules and a part of the steps."""
+        """Raise BadArgument: an intervention may be on many modules and a part of the steps."""
         raise BadArgument(
             "Interventions score letters and no sites: choose a layer, and select it by its label, as in "
             'model.sites.only(kind="cross-attention", label="MID").'
         )
 
-    def plot(self) -> Figure:
-        """A panel for each measure, a bar with its interval for each intervention."""
-        measures = self.table["measure"].unique(maintain_order=True).to_list()
-        letters = self.table["letters"].unique(maintain_order=True).to_list()
-        figure = Figure(figsize=(2.2 + 1.7 * len(measures), 0.8 + 0.28 * len(letters)), layout="constrained")
-        axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-        names = [f"{name} (no step)" if self.is_idle(name) else name for name in letters]
-        for axis, measure in zip(axes, measures, strict=True):
-            part = self.table.filter(pl.col("measure") == measure)
-            value = part["value"].to_numpy()
-            ends = np.stack([value - part["low"].to_numpy(), part["high"].to_numpy() - value]).clip(0)
-            axis.barh(names, value, xerr=ends, color="#7fa3cc", ecolor="#1f3a5f", capsize=2)
-            axis.set_title(measure, fontsize=9)
-            axis.set_xlim(0, 1 if value.max() > 0.5 else None)
-            axis.tick_params("x", labelsize=8)
-            axis.spines[["top", "right"]].set_visible(False)
-        axes[0].invert_yaxis()
-        return figure
+    def bar_name(self, letters: str) -> str:
+        """Return the letters, and whether their window holds no step."""
+        return f"{letters} (no step)" if self.is_idle(letters) else letters
 
     def is_idle(self, letters: str) -> bool:
-        """Is there no step in the letters' window?"""
+        """Return whether no step is in the letters' window."""
         return self.steps is not None and is_idle(letters, self.steps)
 
-    def grid(self, measure: str) -> tuple[list[str], list[str], Float[np.ndarray, "layer window"]]:
-        """Windows, layers, and a measure of each, where the letters are every window of every layer, such as q2:MID.
+    def is_grid(self) -> bool:
+        """Return whether the letters are every window of every layer, layer by layer, by one act, such as q2:MID."""
+        windows, layers, acts, pairs = self._axes()
+        return len(acts) == 1 and pairs == list(product(layers, windows)) and all(windows) and all(layers)
 
-        Raises BadArgument for other letters, or those of two acts, such as q2:MID and p2:UP1.
+    def grid(self, measure: str | None = None) -> tuple[list[str], list[str], Float[np.ndarray, "layer window"]]:
+        """Return windows, layers, and a measure of each; `measure` is the finding's own by default.
+
+        Raises:
+            BadArgument: The letters are not every window of every layer, or of two acts, such as q2:MID and p2:UP1.
         """
-        part = self.table.filter((pl.col("measure") == measure) & (pl.col("letters") != UNTOUCHED))
-        named = [letters[1:].partition(":") for letters in part["letters"]]
-        windows, layers = ([*dict.fromkeys(each)] for each in ([n[0] for n in named], [n[2] for n in named]))
-        acts = {letters[0] for letters in part["letters"]}
-        is_whole = [(layer, window) for window, _, layer in named] == list(product(layers, windows))
-        if len(acts) != 1 or not is_whole or not all(windows) or not all(layers):
+        if not self.is_grid():
             raise BadArgument(
                 "The interventions are no grid: give every window of every layer, layer by layer, by one of q, o, p "
                 "and r, such as q1:MID, q2:MID, q1:UP1, q2:UP1."
             )
+        windows, layers, _, _ = self._axes()
+        part = self.table.filter((pl.col("measure") == (measure or self.measure)) & (pl.col("letters") != UNTOUCHED))
         return windows, layers, part["value"].to_numpy().reshape(len(layers), len(windows))
 
-    def plot_grid(self, measure: str) -> Figure:
-        """What is lost of a measure, windows to the right and layers downwards."""
-        windows, layers, kept = self.grid(measure)
-        figure = Figure(figsize=(1.9 + 0.75 * len(windows), 1.1 + 0.24 * len(layers)), layout="constrained")
+    def _axes(self) -> tuple[list[str], list[str], set[str], list[tuple[str, str]]]:
+        """The windows, the layers and the acts that the letters name, and the pairs of layer and window in order."""
+        letters = [code for code in self.table["letters"].unique(maintain_order=True) if code != UNTOUCHED]
+        names = [code[1:].partition(":") for code in letters]
+        windows, layers = ([*dict.fromkeys(each)] for each in ([n[0] for n in names], [n[2] for n in names]))
+        return windows, layers, {code[0] for code in letters}, [(layer, window) for window, _, layer in names]
+
+    def plot_grid(self, measure: str | None = None) -> Figure:
+        """Plot how much of a measure is lost, windows to the right and layers downwards."""
+        windows, layers, values = self.grid(measure)
+        figure = new_figure(1.9 + 0.75 * len(windows), 1.1 + 0.24 * len(layers))
         axis = figure.subplots()
-        image = axis.imshow(1 - kept, cmap="magma_r", vmin=0, vmax=max(0.05, float((1 - kept).max())), aspect="auto")
+        lost = 1 - values
+        image = axis.imshow(lost, cmap="magma_r", vmin=0, vmax=max(0.05, float(lost.max())), aspect="auto")
         ends = [WINDOWS[window] for window in windows]
         names = [f"{100 * start:.0f}–{100 * stop:.0f} %" for start, stop in ends]
-        (act,) = {letters[0] for letters in self.table["letters"] if letters != UNTOUCHED}
+        (act,) = self._axes()[2]
         for column, window in enumerate(windows):
             if self.is_idle(f"{act}{window}"):
                 names[column] += "\n(no step)"
@@ -218,37 +211,75 @@ class Interventions(Finding):
         axis.set_xticks(range(len(windows)), names)
         axis.set_yticks(range(len(layers)), layers)
         axis.set(xlabel="part of the steps")
-        figure.colorbar(image, label=f"1 − {measure}")
+        figure.colorbar(image, label=f"1 − {measure or self.measure}")
         return figure
 
+    def summary(self) -> str:
+        """Say where and when severing changes most, and which part of the steps does so over all layers.
 
-def _measured(
-    texts: Sequence[str],
-    seeds: Sequence[int],
-    latents: dict[str, Latents],
-    images: dict[str, list[Image.Image]],
-    judge: Judge | None,
-) -> Iterator[pl.DataFrame]:
-    """Rows of each intervention, a row for each picture."""
-    said = {name: judge(pictures, prompts=list(texts)) for name, pictures in images.items()} if judge else {}
-    labels = [name for name, column in judge.columns.items() if column.labels] if judge else []
-    for name, pictures in images.items():
-        columns: dict[str, Any] = {"letters": [name] * len(texts), "prompt": list(texts), "seed": list(seeds)}
-        for label in labels:
-            columns[f"{label} kept"] = said[name][label].eq_missing(said[UNTOUCHED][label])
-        both = zip(pictures, images[UNTOUCHED], strict=True)
-        columns["layout"] = [overlap(foreground(now), foreground(before)) for now, before in both]
-        columns["fine detail"] = [high_share(channels_first(picture)) for picture in pictures]
-        columns["fine detail of latents"] = [high_share(z.double().numpy()) for z in latents[name].cpu()]
-        yield pl.DataFrame(columns)
+        Empty where the letters are no grid of windows and layers.
+        """
+        if not self.is_grid() or self._axes()[2] != {"q"}:
+            return ""
+        windows, layers, values = self.grid()
+        tried = [number for number, window in enumerate(windows) if not self.is_idle(f"q{window}")]
+        windows, lost = [windows[number] for number in tried], 1 - values[:, tried]
+        if not tried:
+            return "None of the windows holds a step: take more steps."
+        if lost.max() <= 0:
+            return f"No layer alone, severed in one of the {len(tried)} windows, changes anything here."
+        layer, time = np.unravel_index(int(lost.argmax()), lost.shape)
+        by_window = lost.mean(0)
+        most, least = int(by_window.argmax()), int(by_window.argmin())
+        return (
+            f"With the cross-attention of one layer severed in one part of the steps, "
+            f"{self._change(f'q{windows[time]}:{layers[layer]}')} at most: {layers[layer]}, "
+            f"{_share_of_steps(windows[time])}. On average over the layers, {_share_of_steps(windows[most])} count "
+            f"most ({percent(by_window[most])}), and {_share_of_steps(windows[least])} least "
+            f"({percent(by_window[least])})."
+        )
+
+    def _change(self, letters: str) -> str:
+        """How much letters change, with the interval."""
+        row = self.table.filter((pl.col("measure") == self.measure) & (pl.col("letters") == letters))
+        value, low, high = (percent(1 - row[column][0]) for column in ("value", "high", "low"))
+        if self.measure == LAYOUT:
+            return f"the layout changes by {value} ({low} to {high})"
+        return f"the judge sees something else in {value} ({low} to {high}) of the pictures"
 
 
-def _summary(rows: pl.DataFrame) -> pl.DataFrame:
-    found = []
-    for (letters,), part in rows.group_by("letters", maintain_order=True):
-        for measure in part.columns[3:]:
-            values = part[measure].to_list()
-            of = Rate.of(values) if part[measure].dtype == pl.Boolean else mean_score(values)
-            assert of is not None  # there is a picture at least
-            found.append((letters, measure, of.value, of.low, of.high, len(values)))
-    return pl.DataFrame(found, ["letters", "measure", "value", "low", "high", "n"], orient="row")
+def _share_of_steps(window: str) -> str:
+    start, stop = WINDOWS[window]
+    return f"{100 * start:.0f} to {100 * stop:.0f} % of the steps"
+
+
+def _measure(judge: Judge | None, concept: str | None) -> str:
+    """The measure that says whether the concept is still there, or the layout where no label does."""
+    target = sought(judge, concept) if judge and concept else None
+    is_label = judge is not None and target is not None and bool(judge.columns[target.column].labels)
+    return f"{target.column} kept" if is_label and target else LAYOUT
+
+
+def _some_letters_each(instrument: Intervene, runs: int) -> list[Intervene]:
+    """The same by some letters at a time, so that one picture's runs keep to the rows of a call."""
+    letters = instrument.letters or ()
+    return [replace(instrument, letters=letters[some]) for some in batches(len(letters), runs)]
+
+
+def _part_of_progress(progress: Progress | None, index: int, parts: int) -> Progress | None:
+    """The progress of one of several parts of as many pictures each."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(index * total + done, parts * total)
+
+
+def _joined(findings: Sequence[InterveneFinding]) -> InterveneFinding:
+    """The finding of several parts that are of the same pictures."""
+    first, *others = findings
+    new = pl.col("letters") != UNTOUCHED
+    return replace(
+        first,
+        table=pl.concat([first.table, *(each.table.filter(new) for each in others)]),
+        rows=pl.concat([first.rows, *(each.rows.filter(new) for each in others)]),
+        images={name: images for each in findings for name, images in each.images.items()},
+    )

@@ -1,20 +1,25 @@
-"""LocoGen (Basu 2024): tell some layers in a row another prompt, in all steps, and see whether the concept goes."""
+"""LocoGen (Basu 2024): give some layers in a row another prompt, in all steps, and see whether the concept goes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-from matplotlib.figure import Figure
 from PIL import Image
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import percent
+from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Settings
+from turpentine.explain._branches import UNTOUCHED, draw_branches
+from turpentine.explain._columns import judged_column
+from turpentine.explain._plots import draw_bars, new_figure
 from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
-from turpentine.explain.intervene import UNTOUCHED, draw_branches
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.models.branches import Intervention, pictures_at_once
 from turpentine.models.generate import batches, fitting_pairs
@@ -25,124 +30,166 @@ from turpentine.models.sites import Site, Sites
 from turpentine.models.text import reworded
 from turpentine.stats.intervals import Rate
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Layers = tuple[Site, ...]
+
 
 @dataclass(frozen=True)
-class LocoGen:
-    """Which run of cross-attention layers controls a concept.
+class LocoGen(Settings):
+    """Find the layers in a row that control a concept: give some of them another prompt, and see whether it goes.
 
-    width: layers in a row. target: what the concept's words are replaced by in the prompt that these layers are told;
-    "" is the empty prompt. column: of the judge's labels. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a
-    call, at most.
+    Every run of `width` cross-attention layers is tried, in all steps (Basu 2024).
+
+    Args:
+        width: Cross-attention layers in a row.
+        target: Words in the concept's place in the prompt that these layers are given; the empty prompt by default.
+        column: Of the judge: a label that should not be the concept's; by default the one that the concept is one of.
+        steps: Of DDIM.
+        guidance_scale: How strongly the prompt guides (w).
+        rows: Of the denoiser in a call, at most; fewer take less memory.
     """
 
-    width: int = 3
+    width: Count = 3
     target: str = ""
-    column: str = "object"
-    steps: int = 20
-    guidance_scale: float = 4.0
-    rows: int = 256
+    column: str | None = None
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    rows: Count = 256
 
     def __call__(
         self,
         model: Model,
         prompts: str | Sequence[str],
-        seeds: int | Sequence[int],
+        seeds: int | Sequence[int] = range(8),
         *,
         concept: str,
         judge: Judge,
-        wanted: str | None = None,
-        keep: Path | None = None,
+        label: str | None = None,
+        cache: Path | None = None,
         progress: Progress | None = None,
-    ) -> Located:
-        """How often pictures of prompts and seeds, which pair up as in `Model.generate`, no longer show a concept.
+    ) -> LocoGenFinding:
+        """Measure how often pictures no longer show a concept, for each run of layers.
 
-        concept: words of each prompt. wanted: the judge's label for it; by default the one that the concept names. All
-        windows share calls of the denoiser. keep: a folder for what is drawn, from which a run that was broken off goes
-        on. progress: called with pictures done and in all.
-        Raises BadArgument for a width that the model has no room for, a prompt that is too long, a column without
-        labels or a label that is not there, UnknownName for a column that the judge has not, EmptyConcept for a
-        concept that is empty or not in a prompt.
+        All runs share calls of the denoiser.
+
+        Args:
+            model: The model.
+            prompts: What to draw; pair up with the seeds as in `Model.generate`.
+            seeds: Of the pictures.
+            concept: Words of the prompts.
+            judge: Has the column.
+            label: The judge's for the concept; by default the one that the concept names.
+            cache: The folder for finished parts, from which an interrupted run goes on.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            BadArgument: A width that the model has no room for, a prompt that is too long, a column without labels, or
+                a label that is not there.
+            UnknownName: A column that the judge has not.
+            EmptyConcept: A concept that is empty or not in a prompt.
         """
         layers = list(model.sites.only(kind="cross-attention", level="module"))
-        if not 1 <= self.width <= len(layers):
+        if self.width > len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
         model.text.check_words(concept)  # raises for an empty one
-        label = label_of(judge, self.column, wanted or concept)
+        settings = replace(self, column=self.column or judged_column(judge, concept))
+        label = label_of(judge, str(settings.column), label or concept)
         texts, numbers = fitting_pairs(model, prompts, seeds)
-        others = [self._other(model, text, concept) for text in texts]
+        targets = [self._target_prompt(model, text, concept) for text in texts]
         windows = [tuple(layers[at : at + self.width]) for at in range(len(layers) - self.width + 1)]
+        parts = parts_of(cache, model, settings)
+        images = settings._draw(model, windows, texts, numbers, targets, parts, progress)
+        rows = _rows(judge, str(settings.column), label, texts, numbers, images)
+        title = f"{concept}: windows of {self.width} layers"
+        return LocoGenFinding(_table(rows, windows), model.sites, title, rows, windows, images, concept)
+
+    def _target_prompt(self, model: Model, text: str, concept: str) -> str:
+        """What the layers are given in the place of a prompt."""
+        model.text.find(text, concept)
+        target = reworded(text, concept, self.target) if self.target else ""
+        model.text.check_fits(target)
+        return target
+
+    def _draw(
+        self,
+        model: Model,
+        windows: Sequence[Layers],
+        texts: Sequence[str],
+        seeds: Sequence[int],
+        targets: Sequence[str],
+        parts: Parts[Tensors],
+        progress: Progress | None,
+    ) -> dict[str, list[Image.Image]]:
+        """The pictures by window, the untouched ones first."""
         images: dict[str, list[Image.Image]] = {}
-        kept = parts_of(keep, model, self)
         each = rows_in_a_step(model, self.guidance_scale, self.steps)
         for some in batches(len(texts), pictures_at_once(len(windows), self.rows, each)):
             drawn = draw_branches(
                 model,
-                _told_in(model, windows, others[some]),
+                _interventions(model, windows, targets[some]),
                 texts[some],
-                numbers[some],
+                seeds[some],
                 steps=self.steps,
                 guidance_scale=self.guidance_scale,
                 rows=self.rows,
-                kept=kept.within(others[some]),
+                parts=parts.within(targets[some]),
             )
-            for name, pictures in drawn.images.items():
-                images.setdefault(name, []).extend(pictures)
+            for name, batch in drawn.images.items():
+                images.setdefault(name, []).extend(batch)
             if progress:
                 progress(some.stop, len(texts))
-        rows = pl.concat(
-            pl.DataFrame(
-                {
-                    "prompt": texts,
-                    "seed": numbers,
-                    "window": [name] * len(texts),
-                    "gone": [not hit for hit in hits(judge, self.column, pictures, [label] * len(texts))],
-                }
-            )
-            for name, pictures in images.items()
-        )
-        title = f"{concept}: windows of {self.width} layers"
-        return Located(_table(rows, windows), model.sites, title, rows, windows, images)
-
-    def _other(self, model: Model, text: str, concept: str) -> str:
-        """What the layers are told in the place of a prompt."""
-        model.text.find(text, concept)
-        other = reworded(text, concept, self.target) if self.target else ""
-        model.text.check_fits(other)
-        return other
+        return images
 
 
 @dataclass(frozen=True, eq=False)
-class Located(Finding):
-    """How often the concept goes.
+class LocoGenFinding(Finding):
+    """How often the concept goes with each run of layers.
 
-    table: a row for each window in order of execution: window (its layers' labels), score (the share of pictures
-    without the concept), low, high, n, and the untouched pictures' as the first. rows: the same for each picture, with
-    prompt and seed. windows: the layers of each. images: by window, "untouched" among them.
+    Args:
+        table: A row for each window in order of execution: window (its layers' labels), score (the share of pictures
+            without the concept), low, high, n; the untouched pictures' first.
+        rows: The same for each picture, with prompt and seed.
+        windows: The layers of each.
+        images: By window, "untouched" among them.
+        concept: The concept's words.
     """
 
     rows: pl.DataFrame
-    windows: list[tuple[Site, ...]]
+    windows: list[Layers]
     images: dict[str, list[Image.Image]]
+    concept: str = ""
 
     def sites(self, top: int = 1) -> Sites:
-        """The layers of the `top` windows with the largest scores."""
+        """Return the layers of the `top` windows with the largest scores."""
         if top < 1:
             raise BadArgument(f"The top {top} windows are none: give 1 or more.")
-        ranked = self.table.filter(pl.col("window") != UNTOUCHED).sort("score", descending=True, maintain_order=True)
-        best = set(ranked["window"].head(top))
+        best = set(self._ranked()["window"].head(top))
         chosen = {site for window in self.windows if _name(window) in best for site in window}
         return Sites(self.everything.everything, tuple(site for site in self.everything if site in chosen))
 
+    def _ranked(self) -> pl.DataFrame:
+        windows = self.table.filter(pl.col("window") != UNTOUCHED)
+        return windows.sort("score", descending=True, maintain_order=True)
+
+    def summary(self) -> str:
+        """Say which layers lose the concept most often, beside the untouched pictures."""
+        best = self._ranked().row(0, named=True)
+        before = self.table.filter(pl.col("window") == UNTOUCHED)["score"][0]
+        return (
+            f"With other words in {best['window']}, {percent(best['score'])} ({percent(best['low'])} to "
+            f"{percent(best['high'])}) of the pictures are without “{self.concept}”; of the untouched, "
+            f"{percent(before)} are."
+        )
+
     def plot(self) -> Figure:
-        """A bar with its interval for each window."""
-        figure = Figure(figsize=(5.2, 0.9 + 0.26 * len(self.table)), layout="constrained")
+        """Plot a bar for each window."""
+        figure = new_figure(5.2, 0.9 + 0.26 * len(self.table))
         axis = figure.subplots()
-        score = self.table["score"].to_numpy()
-        ends = [score - self.table["low"].to_numpy(), self.table["high"].to_numpy() - score]
-        axis.barh(self.table["window"].to_list(), score, xerr=ends, color="#7fa3cc", ecolor="#1f3a5f", capsize=2)
+        draw_bars(axis, self.table["window"].to_list(), self.table, "score")
         axis.set(xlim=(0, 1), xlabel="pictures without the concept", title=self.title)
         axis.invert_yaxis()
-        axis.spines[["top", "right"]].set_visible(False)
         return figure
 
 
@@ -151,16 +198,39 @@ def _name(window: Sequence[Site]) -> str:
     return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
 
 
-def _told_in(model: Model, windows: Sequence[tuple[Site, ...]], texts: Sequence[str]) -> dict[str, Intervention]:
-    """Each window told other texts, one for each picture."""
-    told = read_instead(model, model.encode(texts))
-    return {_name(window): Intervention(before={Sites(model.sites.everything, window): told}) for window in windows}
+def _interventions(model: Model, windows: Sequence[Layers], texts: Sequence[str]) -> dict[str, Intervention]:
+    """Each window given other texts, one for each picture."""
+    change = read_instead(model, model.encode(texts))
+    return {_name(window): Intervention(before={Sites(model.sites.everything, window): change}) for window in windows}
+
+
+def _rows(
+    judge: Judge,
+    column: str,
+    label: str,
+    texts: Sequence[str],
+    seeds: Sequence[int],
+    images: Mapping[str, list[Image.Image]],
+) -> pl.DataFrame:
+    """Whether the concept is gone, for each window and picture."""
+    labels = [label] * len(texts)
+    return pl.concat(
+        pl.DataFrame(
+            {
+                "prompt": texts,
+                "seed": seeds,
+                "window": [name] * len(texts),
+                "gone": [not hit for hit in hits(judge, column, batch, labels)],
+            }
+        )
+        for name, batch in images.items()
+    )
 
 
 def _table(rows: pl.DataFrame, windows: Sequence[Sequence[Site]]) -> pl.DataFrame:
-    found = []
+    lines = []
     for name in (UNTOUCHED, *map(_name, windows)):
         rate = Rate.of(rows.filter(pl.col("window") == name)["gone"].to_list())
         assert rate is not None  # there is a picture at least
-        found.append((name, rate.value, rate.low, rate.high, rate.n))
-    return pl.DataFrame(found, ["window", "score", "low", "high", "n"], orient="row")
+        lines.append((name, rate.value, rate.low, rate.high, rate.n))
+    return pl.DataFrame(lines, ["window", "score", "low", "high", "n"], orient="row")

@@ -2,109 +2,181 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import polars as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Settings, Share
+from turpentine.explain._codes import modules_called
 from turpentine.explain._image_stats import foreground, overlap
+from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
+from turpentine.explain.stops import Stop, TourInputs
 from turpentine.models.attention import grid
+from turpentine.models.call import Call
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import Call, hooked
-from turpentine.models.model import Model, Size
+from turpentine.models.hooks import hooked
+from turpentine.models.interface import Size
+from turpentine.models.model import Model
 from turpentine.models.sampler import sample
 from turpentine.models.sites import Sites
 from turpentine.models.text import bare, words_of
 from turpentine.stats.intervals import mean_score
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Heat = Float[np.ndarray, "height width"]
 Mask = Bool[np.ndarray, "tall wide"]
+Places: TypeAlias = list[range]
+"""The tokens of a word, for each place where it is."""
 
 
 @dataclass(frozen=True)
-class Maps:
-    """Maps of words, from the probabilities of all cross-attention modules and steps, or of some.
+class Maps(Settings):
+    """Show where in the picture each word of the prompt was looked at while it was drawn (DAAM).
 
-    words: of the prompts, capitals and punctuation around them apart, several tokens or words being one map; every word
-    by default. A word that is there several times has one map, the sum over its places. sites: modules, with a window
-    for some of the steps; all by default, the mid block and the lowest resolution among them. threshold: τ, of a map's
-    largest value, from which on a pixel belongs to the word. steps: of DDIM. guidance_scale: w.
+    The maps are the probabilities of cross-attention, summed over modules and steps, of the prompt's rows alone. Words
+    of several tokens are one map; a word that is there several times has one map, the sum over its places (Tang 2022).
+
+    Args:
+        words: Of the prompts, capitals and punctuation around them apart; every word by default.
+        sites: Cross-attention modules: labels, or LOWRES or HIGHRES, with commas between, or a selection, with a window
+            for some of the steps; all by default, the mid block and the lowest resolution among them.
+        threshold: τ, of a map's largest value, from which on a pixel belongs to the word.
+        steps: Of DDIM.
+        guidance_scale: How strongly the prompt guides (w).
+        batch_size: Pictures drawn at once.
     """
 
     words: tuple[str, ...] = ()
-    sites: Sites | None = None
-    threshold: float = 0.4
-    steps: int = 20
-    guidance_scale: float = 4.0
-    batch_size: int = 8
+    sites: str | Sites | None = None
+    threshold: Share = 0.4
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    batch_size: Count = 8
 
     def __call__(
         self,
         model: Model,
         prompts: str | Sequence[str],
-        seeds: int | Sequence[int],
+        seeds: int | Sequence[int] = range(1),
         *,
+        concept: str | None = None,
         size: Size | None = None,
         progress: Progress | None = None,
-    ) -> Mapped:
-        """The maps of prompts and seeds, which pair up as in `Model.generate`; pictures of any size.
+    ) -> MapsFinding:
+        """Map the words of pictures of any size.
 
-        Probabilities are computed for the prompt's rows alone, some heads at a time, and only their sums are kept: for
-        each picture a map of the latents' size for each token. progress: called with pictures done and in all.
-        Raises BadArgument for a threshold out of range, or a prompt that is too long or has no word, EmptyConcept for a
-        word that is not in a prompt.
+        Probabilities are computed some heads at a time, and only their sums are stored: for each picture a map of the
+        latents' size for each token.
+
+        Args:
+            model: The model.
+            prompts: What to draw; pair up with the seeds as in `Model.generate`.
+            seeds: Of the pictures.
+            concept: Words of each prompt that are one map, which the summary is about.
+            size: Of the pictures in pixels, a side or height and width; the model's own by default.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            BadArgument: A prompt that is too long or has no word.
+            EmptyConcept: A word or concept that is not in a prompt.
         """
-        if not 0 < self.threshold <= 1:
-            raise BadArgument(f"A threshold of {self.threshold} is none: give a share above 0, to 1.")
         texts, numbers = fitting_pairs(model, prompts, seeds)
-        asked = [self._tokens(model, text) for text in texts]
-        wordless = next((text for text, words in zip(texts, asked, strict=True) if not words), None)
+        words = [self._places(model, text, concept) for text in texts]
+        wordless = next((text for text, places in zip(texts, words, strict=True) if not places), None)
         if wordless is not None:
             raise BadArgument(f"The prompt {wordless!r} has no word to map: write one there.")
-        sites = self.sites or model.sites.only(kind="cross-attention", level="module")
+        modules = self._modules(model)
         heats: list[dict[str, Heat]] = []
         images: list[Image.Image] = []
         for rows in batches(len(texts), self.batch_size):
-            latents = model.noise(numbers[rows], size=size)
-            counted = sorted({token for words in asked[rows] for at in words.values() for part in at for token in part})
-            summed = _Sum(model, latents, counted)
-            cond, empty = model.encode(texts[rows], size=size), model.encode([""], size=size)
-            with hooked(model, {sites: summed.add}):
-                for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
-                    latents = step.x_next
+            maps, latents = self._mapped(model, modules, texts[rows], numbers[rows], words[rows], size)
+            heats += maps
             images += model.decode(latents)
-            for maps, words in zip(summed.maps(), asked[rows], strict=True):
-                by_token = dict(zip(counted, maps.numpy(), strict=True))
-                heats.append({word: _of_places(by_token, places) for word, places in words.items()})
             if progress:
                 progress(rows.stop, len(texts))
         table = _table(texts, numbers, heats, images, self.threshold)
-        return Mapped(table, model.sites, "Where words were looked at", heats, images, self.threshold)
+        unread = [word for word in self._names(texts, concept) if not any(word in places for places in words)]
+        title = "Where words were looked at"
+        return MapsFinding(table, model.sites, title, heats, images, self.threshold, concept, tuple(unread))
 
-    def _tokens(self, model: Model, text: str) -> dict[str, list[range]]:
-        """The tokens of each word, for each place where it is."""
-        return {word: model.text.find_all(text, bare(word)) for word in self.words or words_of(text)}
+    def _modules(self, model: Model) -> Sites:
+        modules = model.sites.only(kind="cross-attention", level="module")
+        return modules_called(modules, self.sites) if isinstance(self.sites, str) else self.sites or modules
+
+    def _mapped(
+        self,
+        model: Model,
+        modules: Sites,
+        texts: Sequence[str],
+        seeds: Sequence[int],
+        words: Sequence[Mapping[str, Places]],
+        size: Size | None,
+    ) -> tuple[list[dict[str, Heat]], Tensor]:
+        """The maps of a batch, and its latents."""
+        latents = model.noise(seeds, size=size)
+        tokens = sorted({token for places in words for at in places.values() for part in at for token in part})
+        sums = _Sums(model, latents, tokens)
+        cond, empty = model.encode(texts, size=size), model.encode([""], size=size)
+        with hooked(model, {modules: sums.add}):
+            for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
+                latents = step.x_next
+        heats = []
+        for maps, places in zip(sums.maps(), words, strict=True):
+            by_token = dict(zip(tokens, maps.numpy(), strict=True))
+            heats.append({word: _of_places(by_token, at) for word, at in places.items()})
+        return heats, latents
+
+    def _places(self, model: Model, text: str, concept: str | None) -> dict[str, Places]:
+        """The words of a prompt that are mapped, and where they are; of all its words, those that have a token."""
+        places: dict[str, Places] = {}
+        for word in self._names([text], concept):
+            try:
+                places[word] = model.text.find_all(text, bare(word))
+            except EmptyConcept:
+                if self.words or word == concept:
+                    raise
+        return places
+
+    def _names(self, texts: Sequence[str], concept: str | None) -> list[str]:
+        """The words without their punctuation, the concept as one of them."""
+        own = {word.lower() for word in words_of(concept or "")}
+        each = self.words or [word for text in texts for word in words_of(text)]
+        joined = [concept if concept and word.lower() in own else word for word in each]
+        return list(dict.fromkeys([*joined, concept] if concept else joined))
+
+    @classmethod
+    def stops(cls, tour: TourInputs) -> list[Stop]:
+        """Map every word of the tour's prompt, the concept as one of them."""
+        instrument = cls(batch_size=min(cls.batch_size, tour.batch_size), **tour.drawing)
+
+        def run(_: object, progress: Progress | None) -> MapsFinding:
+            return instrument(tour.model, tour.prompts, tour.seeds, concept=tour.concept, progress=progress)
+
+        return [Stop("maps", "Where is each word looked at?", 20, tour.rows_to_draw, instrument, run)]
 
 
 def _of_places(by_token: dict[int, Heat], places: Sequence[range]) -> Heat:
     """The mean over the tokens of a place (DAAM), summed over the places."""
-    found: Heat = np.sum([np.mean([by_token[token] for token in place], axis=0) for place in places], axis=0)
-    return found
+    total: Heat = np.sum([np.mean([by_token[token] for token in place], axis=0) for place in places], axis=0)
+    return total
 
 
-class _Sum:
+class _Sums:
     """Probabilities of some tokens summed over heads, modules and steps, on the grid of the latents."""
 
     def __init__(self, model: Model, latents: Tensor, tokens: Sequence[int]) -> None:
@@ -114,10 +186,10 @@ class _Sum:
         self._total = torch.zeros(len(latents), len(tokens), self.height, self.width, device=latents.device)
 
     def add(self, call: Call) -> None:
-        for _, found in self._model.attention(call):
-            height, width = grid(found.shape[2], self.height, self.width)
-            asked = found[..., self._tokens].transpose(2, 3)
-            small = asked.reshape(*asked.shape[:3], height, width)
+        for _, probability in self._model.attention(call):
+            height, width = grid(probability.shape[2], self.height, self.width)
+            by_token = probability[..., self._tokens].transpose(2, 3)
+            small = by_token.reshape(*by_token.shape[:3], height, width)
             rows, columns = _bicubic(height, self.height).to(small), _bicubic(width, self.width).to(small)
             large = (rows @ small @ columns.T).clamp_(min=0)
             self._total += large.sum(1)
@@ -127,50 +199,53 @@ class _Sum:
 
 
 @cache
-def _bicubic(count: int, wanted: int) -> Float[Tensor, "wanted count"]:
-    """The matrix that bicubic interpolation of `count` numbers to `wanted` multiplies by."""
-    each = F.interpolate(torch.eye(count)[None, :, :, None], (wanted, 1), mode="bicubic", align_corners=False)
+def _bicubic(count: int, length: int) -> Float[Tensor, "length count"]:
+    """The matrix that bicubic interpolation of `count` numbers to `length` multiplies by."""
+    each = F.interpolate(torch.eye(count)[None, :, :, None], (length, 1), mode="bicubic", align_corners=False)
     return each[0, :, :, 0].T
 
 
 @dataclass(frozen=True, eq=False)
-class Mapped(Finding):
-    """The maps.
+class MapsFinding(Finding):
+    """The maps of words.
 
-    table: a row for each picture and word: prompt, seed, word, mass (the word's share of all words' sums), iou (overlap
-    of the word's mask with what stands out from the picture's background, 0 to 1). heats: for each picture each word's
-    map, of the latents' size, as summed. images: what was drawn. threshold: τ.
+    Args:
+        table: A row for each picture and word: prompt, seed, word, mass (the word's share of all words' sums), iou
+            (overlap of the word's mask with what stands out from the picture's background, 0 to 1).
+        heats: For each picture each word's map, of the latents' size, as summed.
+        images: The pictures.
+        threshold: τ.
+        concept: The word or words that the summary is about.
+        unread: Words of the prompts that have no token, and so no map.
     """
 
     heats: list[dict[str, Heat]]
     images: list[Image.Image]
     threshold: float
+    concept: str | None = None
+    unread: tuple[str, ...] = ()
 
     def mask(self, picture: int, word: str) -> Mask:
-        """The word's mask on the picture."""
+        """Return the word's mask on a picture."""
         return mask_of(self.heats[picture][word], self.images[picture], self.threshold)
 
     def overlaps(self) -> pl.DataFrame:
-        """For each picture and two words, head and dependent: iou, iod (of the dependent), ioh (of the head)."""
+        """Return for each picture and two words, head and dependent: iou, iod (of the dependent), ioh (of the head)."""
         rows = []
         for picture, heats in enumerate(self.heats):
             masks = {word: self.mask(picture, word) for word in heats}
             for head, dependent in permutations(masks, 2):
                 both = int((masks[head] & masks[dependent]).sum())
-                rows.append(
-                    (
-                        picture,
-                        head,
-                        dependent,
-                        overlap(masks[head], masks[dependent]),
-                        both / max(1, int(masks[dependent].sum())),
-                        both / max(1, int(masks[head].sum())),
-                    )
-                )
+                iou = overlap(masks[head], masks[dependent])
+                iod, ioh = (both / max(1, int(masks[word].sum())) for word in (dependent, head))
+                rows.append((picture, head, dependent, iou, iod, ioh))
         return pl.DataFrame(rows, ["picture", "head", "dependent", "iou", "iod", "ioh"], orient="row")
 
     def dependencies(self) -> pl.DataFrame:
-        """The overlaps' means over the pictures: head, dependent, measure (mIoU, mIoD or mIoH), value, low, high, n."""
+        """Return the overlaps' means over the pictures.
+
+        Columns: head, dependent, measure (mIoU, mIoD or mIoH), value, low, high, n.
+        """
         rows = []
         for (head, dependent), part in self.overlaps().group_by("head", "dependent", maintain_order=True):
             for measure, column in (("mIoU", "iou"), ("mIoD", "iod"), ("mIoH", "ioh")):
@@ -178,14 +253,31 @@ class Mapped(Finding):
         names = ["head", "dependent", "measure", "value", "low", "high", "n"]
         return pl.DataFrame(rows, names, orient="row")
 
+    def summary(self) -> str:
+        """Say how well the concept's map covers the thing in the picture, beside the best word's; empty without one."""
+        if self.concept is None:
+            return ""
+        mean = self.table.group_by("word", maintain_order=True).agg(pl.col("iou").mean()).sort("iou", descending=True)
+        own = mean.filter(pl.col("word") == self.concept)["iou"][0]
+        best, count = mean.row(0, named=True), len(self.images)
+        first = (
+            f"Where “{self.concept}” is looked at overlaps what stands out from the background by {own:.2f} (IoU, the "
+            f"mean of {count} {'picture' if count == 1 else 'pictures'})"
+        )
+        lacking = f" Without a token, and so without a map: {', '.join(self.unread)}." if self.unread else ""
+        if best["word"] == self.concept:
+            return f"{first}{', more than any other word' if len(mean) > 1 else ''}.{lacking}"
+        if f"{best['iou']:.2f}" == f"{own:.2f}":
+            return f"{first}, and no other word by more.{lacking}"
+        return f"{first}; “{best['word']}” does so most, by {best['iou']:.2f}.{lacking}"
+
     def plot(self) -> Figure:
-        """A row for each picture: the picture, then each word's map over it."""
+        """Plot a row for each picture: the picture, then each word's map over it."""
         columns = 1 + max(len(heats) for heats in self.heats)
-        figure = Figure(figsize=(1.5 * columns, 1.65 * len(self.images)), layout="constrained")
-        grid_ = figure.subplots(len(self.images), columns, squeeze=False)
-        for axes, image, heats in zip(grid_, self.images, self.heats, strict=True):
-            for axis in axes:
-                axis.set_axis_off()
+        figure = new_figure(1.5 * columns, 1.65 * len(self.images))
+        panels = figure.subplots(len(self.images), columns, squeeze=False)
+        hide_axes(panels.flat)
+        for axes, image, heats in zip(panels, self.images, self.heats, strict=True):
             axes[0].imshow(image, interpolation="nearest")
             for axis, (word, heat) in zip(axes[1:], heats.items(), strict=False):
                 axis.imshow(image.convert("L"), cmap="gray", interpolation="nearest", vmin=0, vmax=255)
@@ -196,16 +288,16 @@ class Mapped(Finding):
 
 
 def enlarge(heat: Heat, image: Image.Image) -> Float[np.ndarray, "tall wide"]:
-    """A map at the size of the picture."""
-    found = Image.fromarray(heat.astype(np.float32)).resize(image.size, Image.Resampling.BICUBIC)
-    return np.asarray(found, dtype=np.float64).clip(0)
+    """Return a map at the size of the picture."""
+    large = Image.fromarray(heat.astype(np.float32)).resize(image.size, Image.Resampling.BICUBIC)
+    return np.asarray(large, dtype=np.float64).clip(0)
 
 
 def mask_of(heat: Heat, image: Image.Image, threshold: float) -> Mask:
-    """Where a map, at the picture's size, has `threshold` of its largest value or more."""
-    enlarged = enlarge(heat, image)
-    found: Mask = enlarged >= threshold * enlarged.max()
-    return found
+    """Return where a map, at the picture's size, has `threshold` of its largest value or more."""
+    large = enlarge(heat, image)
+    mask: Mask = large >= threshold * large.max()
+    return mask
 
 
 def _table(
@@ -218,7 +310,7 @@ def _table(
     rows = []
     for text, seed, words, image in zip(texts, seeds, heats, images, strict=True):
         total = sum(float(heat.sum()) for heat in words.values())
-        shown = foreground(image)
+        thing = foreground(image)
         for word, heat in words.items():
-            rows.append((text, seed, word, float(heat.sum()) / total, overlap(mask_of(heat, image, threshold), shown)))
+            rows.append((text, seed, word, float(heat.sum()) / total, overlap(mask_of(heat, image, threshold), thing)))
     return pl.DataFrame(rows, ["prompt", "seed", "word", "mass", "iou"], orient="row")

@@ -6,49 +6,66 @@ An alpha mask, drawn by a small network from Fourier features of the place, is l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Bool, Float
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Fraction, Positive, Seed, Settings
 from turpentine.explain._image_stats import overlap
+from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.images import to_pixels
 from turpentine.models.model import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Mask = Bool[np.ndarray, "height width"]
 Alpha = Float[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Masks of words in pictures.
+class Segment(Settings):
+    """Find what words name in pictures: the mask under which the model thinks that a picture shows it (Peekaboo).
 
-    updates: of the mask, by Adam. lr: its learning rate. batch_size: colours, timesteps and noises in each update.
-    guidance_scale: w of the prediction. penalty: on the mean of α. window: of the timesteps, as shares of the training
-    schedule, 0 without noise. features: frequencies of the Fourier features. threshold: of α, for the mask. seed: of
-    all draws.
+    White in the mask of each picture is what the words name. The denoiser sees 2·batch_size rows for each update, and
+    no gradient goes through it: score distillation takes w(t)·(ε̂ − ε) as the gradient of the latents (Poole 2022,
+    equation 3; Burgert 2022).
+
+    Args:
+        updates: Of each mask, by Adam.
+        lr: Adam's learning rate.
+        batch_size: Noisy copies of the picture in each update, each with a colour, a timestep and a noise of its own.
+        guidance_scale: How strongly the words guide the prediction (w).
+        penalty: On the mean of α.
+        window: Of the timesteps, as two shares of the training schedule, where 0 is without noise.
+        features: Frequencies of the Fourier features.
+        threshold: Of α, from which on a pixel belongs to the words.
+        seed: Of all draws.
     """
 
-    updates: int = 150
-    lr: float = 0.02
-    batch_size: int = 8
-    guidance_scale: float = 8.0
-    penalty: float = 0.2
-    window: tuple[float, float] = (0.02, 0.5)
-    features: int = 32
-    threshold: float = 0.5
-    seed: int = 0
+    unit: ClassVar[str] = "updates"
+
+    updates: Count = 150
+    lr: Positive = 0.02
+    batch_size: Count = 8
+    guidance_scale: Finite = 8.0
+    penalty: Finite = 0.2
+    window: tuple[Fraction, Fraction] = (0.02, 0.5)
+    features: Count = 32
+    threshold: Finite = 0.5
+    seed: Seed = 0
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -56,38 +73,40 @@ class Segment:
         self,
         model: Model,
         images: Sequence[Image.Image],
-        words: Sequence[str],
         *,
+        concept: str | Sequence[str],
         truths: Sequence[Mask] | None = None,
+        names: Sequence[str] | None = None,
         progress: Progress | None = None,
-    ) -> Segmented:
-        """A mask for each picture and its words.
+    ) -> SegmentFinding:
+        """Learn a mask for each picture and its words.
 
-        images: of the model's size, in RGB. truths: true masks, to measure against. progress: called with updates done
-        and in all. The denoiser sees 2·batch_size rows for each update, and no gradient goes through it: score
-        distillation takes w(t)·(ε̂ − ε) as the gradient of the latents (Poole 2022, equation 3).
-        Raises BadArgument for lists of two lengths, words that are too long, or numbers out of range.
+        Args:
+            model: The model.
+            images: Of the model's size, in RGB.
+            concept: The words to find, such as "a church"; one text for all pictures or one for each.
+            truths: True masks, to measure against.
+            names: Of the pictures, for the table.
+            progress: Called with updates done and in all.
+
+        Raises:
+            BadArgument: Lists that do not pair up, words that are too long, pictures of another size, or a window that
+                is none.
         """
+        words = [concept] * len(images) if isinstance(concept, str) else list(concept)
         self._check(model, images, words, truths)
         alphas = []
         for index, (image, text) in enumerate(zip(images, words, strict=True)):
             done = index * self.updates
 
-            def advanced(updates: int, done: int = done) -> None:
+            def advance(updates: int, done: int = done) -> None:
                 if progress:
                     progress(done + updates, len(images) * self.updates)
 
-            alphas.append(self._learn(model, image, model.encode([text]), advanced))
+            alphas.append(self._learn(model, image, model.encode([text]), advance))
         masks = [alpha >= self.threshold for alpha in alphas]
-        overlaps = [overlap(*pair) for pair in zip(masks, truths, strict=True)] if truths is not None else None
-        table = pl.DataFrame(
-            {
-                "words": list(words),
-                "covered": [float(mask.mean()) for mask in masks],
-                "iou": pl.Series(overlaps, dtype=pl.Float64) if overlaps else [None] * len(masks),
-            }
-        )
-        return Segmented(table, model.sites, "Segments", list(images), alphas, masks)
+        table = _table(words, masks, truths, names)
+        return SegmentFinding(table, model.sites, "Segments", list(images), alphas, masks)
 
     def _check(
         self, model: Model, images: Sequence[Image.Image], words: Sequence[str], truths: Sequence[Mask] | None
@@ -99,11 +118,11 @@ class Segment:
         if odd:
             raise BadArgument(f"A picture is {odd[0]} x {odd[1]}: give those of the model's size, {width} x {height}.")
         start, stop = self.window
-        if not 0 <= start < stop <= 1:
+        if not start < stop:
             raise BadArgument(f"The window {start} to {stop} is no part of the timesteps: give two shares of 0 to 1.")
-        if min(self.updates, self.batch_size, self.features) < 1 or not self.lr > 0:
-            raise BadArgument("updates, batch_size and features are 1 or more, and lr is above 0.")
         for text in dict.fromkeys(words):
+            if not text.strip():
+                raise BadArgument('There are no words: say what to find, such as "a church".')
             model.text.check_fits(text, "The text to find")
 
     def _learn(self, model: Model, image: Image.Image, cond: Conditioning, progress: Callable[[int], None]) -> Alpha:
@@ -111,28 +130,28 @@ class Segment:
         picture = to_pixels([image]).to(model.device)
         net = MaskNet(self.features, random).to(model.device)
         adam = torch.optim.Adam(net.parameters(), lr=self.lr)
-        told = Conditioning.cat([model.encode([""]).repeat(self.batch_size), cond.repeat(self.batch_size)])
+        both = Conditioning.cat([model.encode([""]).repeat(self.batch_size), cond.repeat(self.batch_size)])
         for update in range(self.updates):
             alpha = net(*picture.shape[-2:])
             colour = 2 * torch.rand((self.batch_size, 3, 1, 1), generator=random).to(picture) - 1
             latents = model.encode_pixels(alpha * picture + (1 - alpha) * colour)
-            gradient = self._distilled(model, latents.detach(), told, random)
+            gradient = self._distilled(model, latents.detach(), both, random)
             loss = (gradient * latents).sum() / self.batch_size + self.penalty * alpha.mean() * latents[0].numel()
             adam.zero_grad()
             loss.backward()
             adam.step()
             progress(update + 1)
-        found: Alpha = net(*picture.shape[-2:]).detach().cpu().numpy()
-        return found
+        learned: Alpha = net(*picture.shape[-2:]).detach().cpu().numpy()
+        return learned
 
     @torch.no_grad()
-    def _distilled(self, model: Model, latents: Tensor, told: Conditioning, random: torch.Generator) -> Tensor:
+    def _distilled(self, model: Model, latents: Tensor, both: Conditioning, random: torch.Generator) -> Tensor:
         """σ²·(ε̂(x_t, c) − ε): the gradient of score distillation at random timesteps and noises."""
         low, high = (int(share * (model.schedule.training_steps - 1)) for share in self.window)
         t = torch.randint(low, high + 1, (len(latents),), generator=random).to(latents.device)
         eps = torch.randn(latents.shape, generator=random).to(latents)
         x = model.schedule.add_noise(latents, eps, t)
-        uncond, cond = model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), told).chunk(2)
+        uncond, cond = model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
         guided: Tensor = uncond + self.guidance_scale * (cond - uncond)
         return model.schedule.variance(t).reshape(-1, 1, 1, 1) * (guided - eps)
 
@@ -150,7 +169,7 @@ class MaskNet(nn.Module):
                 parameter.copy_(bound * (2 * torch.rand(parameter.shape, generator=random) - 1))
 
     def forward(self, height: int, width: int) -> Float[Tensor, "height width"]:
-        """α on a grid."""
+        """Return α on a grid."""
         frequencies: Tensor = self.frequencies  # type: ignore[assignment]
         down, across = (torch.linspace(-1, 1, side, device=frequencies.device) for side in (height, width))
         places = torch.stack(torch.meshgrid(down, across, indexing="ij"), dim=-1) @ frequencies
@@ -159,28 +178,57 @@ class MaskNet(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Segmented(Finding):
-    """The masks.
+class SegmentFinding(Finding):
+    """The masks of words.
 
-    table: a row for each picture: words, covered (the mask's share of the picture), iou (overlap with the true mask, 0
-    to 1; null where none was given). images, alphas, masks: in the same order.
+    Args:
+        table: A row for each picture: words, covered (the mask's share of the picture), iou (overlap with the true
+            mask, 0 to 1; null where none was given); before these, where the pictures have names: picture, mask (the
+            file of `images_to_save`).
+        images: The pictures.
+        alphas: The soft mask of each, 0 to 1.
+        masks: The mask of each.
     """
 
     images: list[Image.Image]
     alphas: list[Alpha]
     masks: list[Mask]
 
+    def images_to_save(self) -> Mapping[str, Image.Image]:
+        """Return the masks, white where the words are."""
+        return {_mask_file(number): Image.fromarray(mask) for number, mask in enumerate(self.masks, start=1)}
+
     def plot(self) -> Figure:
-        """Each picture beside its α and what the mask keeps of it."""
-        figure = Figure(figsize=(4.6, 1.65 * len(self.images)), layout="constrained")
-        rows = zip(
-            figure.subplots(len(self.images), 3, squeeze=False), self.images, self.alphas, self.masks, strict=True
-        )
-        for (axes, image, alpha, mask), words in zip(rows, self.table["words"], strict=True):
+        """Plot each picture beside its α and what the mask leaves of it."""
+        figure = new_figure(4.6, 1.65 * len(self.images))
+        panels = figure.subplots(len(self.images), 3, squeeze=False)
+        rows = zip(panels, self.images, self.alphas, self.masks, self.table["words"], strict=True)
+        for axes, image, alpha, mask, words in rows:
             pixels = np.asarray(image.convert("RGB"))
-            kept = np.where(mask[..., None], pixels, 255)
-            for axis, shown in zip(axes, (pixels, alpha, kept), strict=True):
-                axis.imshow(shown, cmap="gray", vmin=0, vmax=1 if shown is alpha else 255, interpolation="nearest")
-                axis.set_axis_off()
+            masked = np.where(mask[..., None], pixels, 255)
+            for axis, panel in zip(axes, (pixels, alpha, masked), strict=True):
+                axis.imshow(panel, cmap="gray", vmin=0, vmax=1 if panel is alpha else 255, interpolation="nearest")
+            hide_axes(axes)
             axes[0].set_title(fill(words, 24), fontsize=8, parse_math=False)
         return figure
+
+
+def _table(
+    words: Sequence[str], masks: Sequence[Mask], truths: Sequence[Mask] | None, names: Sequence[str] | None
+) -> pl.DataFrame:
+    overlaps = [overlap(*pair) for pair in zip(masks, truths, strict=True)] if truths is not None else None
+    table = pl.DataFrame(
+        {
+            "words": list(words),
+            "covered": [float(mask.mean()) for mask in masks],
+            "iou": pl.Series(overlaps, dtype=pl.Float64) if overlaps else [None] * len(masks),
+        }
+    )
+    if names is None:
+        return table
+    files = [_mask_file(number) for number in range(1, 1 + len(masks))]
+    return table.select(pl.Series("picture", list(names)), pl.Series("mask", files), "words", "covered", "iou")
+
+
+def _mask_file(number: int) -> str:
+    return f"mask-{number}.png"

@@ -8,28 +8,32 @@ what the corrupted one lost is the component's indirect effect.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Shaped
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Positive, Seed, Settings
+from turpentine.explain._columns import judged_column
+from turpentine.explain._plots import BAND, DARK, GREY, new_figure, open_frame
 from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
+from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, column_of, hits, label_of
 from turpentine.models.branches import Intervention, run_branches, runs_at_once
+from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import After, Call, hooked, record
+from turpentine.models.hooks import After, hooked, record
 from turpentine.models.model import Model
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.site_table import short_names
@@ -37,10 +41,16 @@ from turpentine.models.sites import Site, Sites
 from turpentine.models.text import Places
 from turpentine.stats.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 Scores: TypeAlias = Shaped[np.ndarray, " picture"]
 """Numbers, or of a label whether each picture is a hit."""
 
-KINDS: Mapping[str, tuple[str, ...]] = {
+Where: TypeAlias = Literal["denoiser", "text"]
+
+KINDS: Mapping[Where, tuple[str, ...]] = {
     "denoiser": ("resnet", "self-attention", "cross-attention", "feed-forward"),
     "text": ("text-attention", "text-mlp"),
 }
@@ -48,116 +58,164 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Trace:
-    """Which components carry a subject to the picture.
+class Trace(Settings):
+    """Find what carries a concept to the picture: drown its words in noise, and give back one component at a time.
 
-    where: "denoiser" or "text". column: of the judge that scores a picture; a number as it is, of a label whether it is
-    what was wanted; where the judge has COLUMN_also, either is a hit. noise: of the subject's embeddings, in standard
-    deviations of the encoder's own. steps: of DDIM. guidance_scale: w. rows: of the denoiser in a call, at most; memory
-    grows with it. seed: of the embeddings' noise.
+    The effect of a component is the mean of restored − corrupted over the pictures (Basu 2023, section 3). `erase`
+    takes the table as --sites-from.
+
+    Args:
+        where: Components of the denoiser, or of the text encoder.
+        column: Of the judge: a number counts as it is, a label if it is the concept's; where the judge has COLUMN_also,
+            either is a hit. By default the label that the concept is one of, or else the judge's first column.
+        noise: Of the concept's embeddings, in standard deviations of the encoder's own.
+        steps: Of DDIM.
+        guidance_scale: How strongly the prompt guides (w).
+        rows: Of the denoiser in a call, at most; fewer take less memory.
+        seed: Of the embeddings' noise.
     """
 
-    where: Literal["denoiser", "text"] = "denoiser"
-    column: str = "object"
-    noise: float = 3.0
-    steps: int = 20
-    guidance_scale: float = 4.0
-    rows: int = 256
-    seed: int = 0
+    where: Where = "denoiser"
+    column: str | None = None
+    noise: Positive = 3.0
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    rows: Count = 256
+    seed: Seed = 0
 
     def __call__(
         self,
         model: Model,
         prompts: str | Sequence[str],
-        seeds: int | Sequence[int],
+        seeds: int | Sequence[int] = range(8),
         *,
-        subject: str | Sequence[str],
+        concept: str | Sequence[str],
         judge: Judge,
-        wanted: str | Sequence[str] | None = None,
-        keep: Path | None = None,
+        label: str | Sequence[str] | None = None,
+        cache: Path | None = None,
         progress: Progress | None = None,
-    ) -> Traced:
-        """The indirect effect of each component on pictures of prompts and seeds, which pair up as in `Model.generate`.
+    ) -> TraceFinding:
+        """Measure the indirect effect of each component.
 
-        subject: words of each prompt, or one for all. judge: has the column. wanted: what a label should be, or what
-        the judge is told as the prompt, for each prompt or for all; by default the subject, or the label it names.
         The clean, the corrupted and all restored runs of a picture share calls of the denoiser; a run of the denoiser
-        for each component. keep: a folder for each picture's scores, from which a run that was broken off goes on.
-        progress: called with pictures done and in all.
-        Raises BadArgument for settings out of range, a prompt that is too long, or what is no label of the judge's;
-        UnknownName for a column that the judge has not, EmptyConcept for a subject that is not in its prompt.
+        for each component.
+
+        Args:
+            model: The model.
+            prompts: What to draw; pair up with the seeds as in `Model.generate`.
+            seeds: Of the pictures.
+            concept: Words of the prompts, one text for all or one for each picture.
+            judge: Has the column.
+            label: What the column should be, or what the judge is given as the prompt, one for all or one for each
+                picture; by default the concept, or the label that it names.
+            cache: The folder for each picture's scores, from which an interrupted run goes on.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            BadArgument: A prompt that is too long, or a label that is none of the judge's.
+            UnknownName: A column that the judge has not.
+            EmptyConcept: A concept that is not in its prompt.
         """
-        if not self.noise > 0:
-            raise BadArgument(f"Noise of {self.noise} standard deviations corrupts nothing: give more than 0.")
         texts, numbers = fitting_pairs(model, prompts, seeds)
-        subjects = _each(subject, texts, "subjects")
-        for text, about in dict.fromkeys(zip(texts, subjects, strict=True)):
-            model.text.find(text, about)
-        goals = self._goals(judge, wanted or subject, texts)
-        told = _Told(model, self.noise, self.seed)
-        components = self.components(model)
+        concepts = _one_each(concept, texts, "concepts")
+        for text, words in dict.fromkeys(zip(texts, concepts, strict=True)):
+            model.text.find(text, words)
+        settings = replace(self, column=self.column or judged_column(judge, concepts[0]))
+        labels = settings._labels(judge, label or concept, texts)
+        picture = _Picture(settings, model, judge, settings.components(model))
+        parts = parts_of(cache, model, settings, judge)
         scores: list[Scores] = []
-        kept = parts_of(keep, model, self, judge)
-
-        def score(text: str, number: int, about: str, goal: str) -> dict[str, Tensor]:
-            clean, corrupted, interventions = self._runs(model, told, components, text, about, number)
-            images = self._images(model, clean, [corrupted, *interventions], number)
-            return {"scores": torch.from_numpy(self._scored(judge, images, goal))}
-
-        for index, asked in enumerate(zip(texts, numbers, subjects, goals, strict=True)):
-            scores.append(kept.part(asked, partial(score, *asked))["scores"].numpy())
+        for index, key in enumerate(zip(texts, numbers, concepts, labels, strict=True)):
+            scores.append(parts.part(key, partial(picture.scores, *key))["scores"].numpy())
             if progress:
                 progress(index + 1, len(texts))
-        return _traced(self, model, components, np.stack(scores), subjects)
+        return _finding(settings, model, picture.components, np.stack(scores), concepts)
 
-    def _goals(self, judge: Judge, wanted: str | Sequence[str], texts: Sequence[str]) -> list[str]:
+    def _labels(self, judge: Judge, labels: str | Sequence[str], texts: Sequence[str]) -> list[str]:
         """What each picture should be, as the judge calls it."""
-        goals = _each(wanted, texts, "wanted")
-        if column_of(judge, self.column).is_number:
-            return goals
-        return [label_of(judge, self.column, goal) for goal in goals]
+        each = _one_each(labels, texts, "labels")
+        if column_of(judge, str(self.column)).is_number:
+            return each
+        return [label_of(judge, str(self.column), one) for one in each]
 
     def components(self, model: Model) -> list[Site]:
-        """What is restored, one after the other."""
+        """Return the modules that are restored, one after the other."""
         return [site for site in model.sites if site.kind in KINDS[self.where] and site.level == "module"]
 
-    def _runs(
-        self, model: Model, told: _Told, components: Sequence[Site], text: str, subject: str, number: int
-    ) -> tuple[Conditioning, Intervention, list[Intervention]]:
-        clean = model.encode([text])
-        corrupted = told.corrupted(text, subject, number)
-        if self.where == "denoiser":
-            return clean, Intervention(told=corrupted), [Intervention(told=corrupted, copied=one) for one in components]
-        restored = [Intervention(told=told.restored(text, subject, number, site)) for site in components]
-        return clean, Intervention(told=corrupted), restored
+    @classmethod
+    def stops(cls, tour: TourInputs) -> list[Stop]:
+        """Trace through the denoiser and the text encoder, if a judge can say whether a picture shows the concept."""
+        if tour.judge is None or tour.target is None:
+            return []
+        return [_stop(cls(where, tour.target.column, rows=tour.rows, **tour.drawing), tour) for where in KINDS]
 
-    def _images(
-        self, model: Model, clean: Conditioning, runs: Sequence[Intervention], number: int
-    ) -> list[Image.Image]:
+
+def _stop(instrument: Trace, tour: TourInputs) -> Stop:
+    components = len(instrument.components(tour.model))
+    calls = len(list(batches(1 + components, runs_at_once(tour.rows, tour.rows_per_picture))))
+    label = tour.target.wanted if tour.target else None
+
+    def run(cache: Path | None, progress: Progress | None) -> TraceFinding:
+        assert tour.judge is not None  # without one there is no stop
+        about: dict[str, Any] = {"concept": tour.concept, "judge": tour.judge, "label": label}
+        return instrument(tour.model, tour.prompts, tour.seeds, **about, cache=cache, progress=progress)
+
+    network = "denoiser" if instrument.where == "denoiser" else "text encoder"
+    return Stop(
+        f"trace-{instrument.where}",
+        f"What carries “{tour.concept}” through the {network}?",
+        40,
+        (calls + 1 + components) * tour.rows_to_draw,
+        instrument,
+        run,
+    )
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """The scores of one picture's runs."""
+
+    settings: Trace
+    model: Model
+    judge: Judge
+    components: list[Site]
+
+    def scores(self, text: str, seed: int, concept: str, label: str) -> dict[str, Tensor]:
         """Of the clean run, the corrupted one, and each restored one."""
-        found: list[Image.Image] = []
-        for some in batches(len(runs), runs_at_once(self.rows, rows_in_a_step(model, self.guidance_scale, self.steps))):
+        prompts = _CorruptedPrompts(self.model, self.settings.noise, self.settings.seed)
+        corrupted = prompts.corrupted(text, concept, seed)
+        if self.settings.where == "denoiser":
+            restored = [Intervention(told=corrupted, copied=one) for one in self.components]
+        else:
+            restored = [Intervention(told=prompts.restored(text, concept, seed, one)) for one in self.components]
+        images = self._images(self.model.encode([text]), [Intervention(told=corrupted), *restored], seed)
+        return {"scores": torch.from_numpy(self._judged(images, label))}
+
+    def _images(self, clean: Conditioning, runs: Sequence[Intervention], seed: int) -> list[Image.Image]:
+        settings, model, images = self.settings, self.model, list[Image.Image]()
+        each = rows_in_a_step(model, settings.guidance_scale, settings.steps)
+        for some in batches(len(runs), runs_at_once(settings.rows, each)):
             untouched, latents = run_branches(
                 model,
                 runs[some],
                 clean,
                 model.encode([""]),
-                model.noise([number]),
-                steps=self.steps,
-                guidance_scale=self.guidance_scale,
+                model.noise([seed]),
+                steps=settings.steps,
+                guidance_scale=settings.guidance_scale,
             )
-            found += model.decode(torch.cat([*([] if found else [untouched]), *latents]))
-        return found
+            images += model.decode(torch.cat([*([] if images else [untouched]), *latents]))
+        return images
 
-    def _scored(self, judge: Judge, images: Sequence[Image.Image], wanted: str) -> Scores:
-        told = [wanted] * len(images)
-        if judge.columns[self.column].is_number:
-            return judge(images, prompts=told)[self.column].to_numpy().astype(np.float64)
-        return np.asarray(hits(judge, self.column, images, told))
+    def _judged(self, images: Sequence[Image.Image], label: str) -> Scores:
+        column, prompts = str(self.settings.column), [label] * len(images)
+        if self.judge.columns[column].is_number:
+            return self.judge(images, prompts=prompts)[column].to_numpy().astype(np.float64)
+        return np.asarray(hits(self.judge, column, images, prompts))
 
 
-class _Told:
-    """Prompts as the denoiser is told them, with the subject corrupted, and with one component of that restored."""
+class _CorruptedPrompts:
+    """Prompts as the denoiser reads them, with the subject corrupted, and with one component of that restored."""
 
     def __init__(self, model: Model, noise: float, seed: int) -> None:
         self.model, self.noise, self.seed = model, noise, seed
@@ -167,91 +225,125 @@ class _Told:
         self, text: str, subject: str, number: int, extra: Mapping[Site | Sites, After] | None = None
     ) -> Conditioning:
         """The subject's embeddings are noise, which depends on the seeds alone; `extra` functions act as well."""
-        spoilt: dict[Site | Sites, After] = {site: self._spoil(site, text, subject, number) for site in self.embeddings}
-        with hooked(self.model, {**spoilt, **(extra or {})}):
+        noisy: dict[Site | Sites, After] = {
+            site: self._corrupt(site, text, subject, number) for site in self.embeddings
+        }
+        with hooked(self.model, {**noisy, **(extra or {})}):
             return self.model.encode([text])
 
     def restored(self, text: str, subject: str, number: int, site: Site) -> Conditioning:
         """`site` gives at the subject's last token what it gives for the true text."""
         with record(self.model, site) as clean:
             self.model.encode([text])
-        (kept,) = clean.outputs[site.name]
+        (output,) = clean.outputs[site.name]
         last = self._places(site, text, subject).last
 
-        def give_back(call: Call) -> Any:
+        def restore(call: Call) -> Any:
             tensor = call.tensor.clone()
-            tensor[:, last] = kept[:, last]
+            tensor[:, last] = output[:, last]
             return call.with_tensor(tensor)
 
-        return self.corrupted(text, subject, number, {site: give_back})
+        return self.corrupted(text, subject, number, {site: restore})
 
-    def _spoil(self, site: Site, text: str, subject: str, number: int) -> After:
+    def _corrupt(self, site: Site, text: str, subject: str, number: int) -> After:
         subject_at = list(self._places(site, text, subject).subject)
         scale = self.noise * self.model.parameter(f"{site.name}.weight").float().std().item()
 
-        def spoil(call: Call) -> Tensor:
+        def corrupt(call: Call) -> Tensor:
             tensor = call.tensor.clone()
-            drawn = np.random.default_rng((self.seed, number)).normal(0, scale, (len(subject_at), tensor.shape[-1]))
-            tensor[:, subject_at] = torch.from_numpy(drawn).to(tensor)
+            noise = np.random.default_rng((self.seed, number)).normal(0, scale, (len(subject_at), tensor.shape[-1]))
+            tensor[:, subject_at] = torch.from_numpy(noise).to(tensor)
             return tensor
 
-        return spoil
+        return corrupt
 
     def _places(self, site: Site, text: str, subject: str) -> Places:
         return self.model.text.find(text, subject, encoder=site.component)
 
 
 @dataclass(frozen=True, eq=False)
-class Traced(Finding):
-    """The indirect effects.
+class TraceFinding(Finding):
+    """The indirect effects of components.
 
-    table: a row for each component in order of execution: site, kind, label, effect (the mean of restored − corrupted),
-    low, high, restored (the mean score), n. clean, corrupted: the mean scores of these runs; of a label, the rates of
-    what was wanted.
+    Args:
+        table: A row for each component in order of execution: site, kind, label, effect (the mean of restored −
+            corrupted), low, high, restored (the mean score), n.
+        clean: The mean score of the clean run; of a label, the rate of pictures that have it.
+        corrupted: The same of the corrupted run.
+        concept: The words that were corrupted.
     """
 
     clean: Estimate | Rate
     corrupted: Estimate | Rate
+    concept: str = ""
 
     def plot(self) -> Figure:
-        """A panel for each kind: the effect of its components in order of execution, with its interval as a band."""
-        kinds, names = self.table["kind"].unique(maintain_order=True).to_list(), short_names(self.table)
+        """Plot a panel for each kind: its components' effects in order of execution, with the interval as a band."""
+        kinds = self.table["kind"].unique(maintain_order=True).to_list()
         widths = [max(3.1, 1 + 0.13 * (self.table["kind"] == kind).sum()) for kind in kinds]
-        figure = Figure(figsize=(sum(widths), 2.9), layout="constrained")
+        figure = new_figure(sum(widths), 2.9)
         axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False, width_ratios=widths)[0]
         for axis, kind in zip(axes, kinds, strict=True):
-            part = self.table.filter(pl.col("kind") == kind)
-            at = np.arange(len(part))
-            axis.axhline(0, color="#999999", linewidth=0.8)
-            axis.axhline(self.clean.value - self.corrupted.value, color="#999999", linewidth=0.8, linestyle=":")
-            axis.fill_between(at, part["low"], part["high"], color="#c9d6e8")
-            axis.plot(at, part["effect"], color="#1f4e8c", marker=".")
-            axis.set_xticks(at, [names[site] for site in part["site"]], rotation=90, fontsize=7)
-            axis.set_title(kind, fontsize=10)
-            axis.margins(x=0.03)
-            axis.spines[["top", "right"]].set_visible(False)
+            self._plot_kind(axis, kind)
         figure.supylabel("indirect effect", fontsize=10)
         figure.suptitle(self.title, fontsize=11, parse_math=False)
         return figure
 
+    def _plot_kind(self, axis: Axes, kind: str) -> None:
+        part, names = self.table.filter(pl.col("kind") == kind), short_names(self.table)
+        at = np.arange(len(part))
+        axis.axhline(0, color=GREY, linewidth=0.8)
+        axis.axhline(self.clean.value - self.corrupted.value, color=GREY, linewidth=0.8, linestyle=":")
+        axis.fill_between(at, part["low"], part["high"], color=BAND)
+        axis.plot(at, part["effect"], color=DARK, marker=".")
+        axis.set_xticks(at, [names[site] for site in part["site"]], rotation=90, fontsize=7)
+        axis.set_title(kind, fontsize=10)
+        axis.margins(x=0.03)
+        open_frame(axis)
 
-def _traced(
-    asked: Trace,
+    def summary(self) -> str:
+        """Say what drowning the words costs, and which components give most of that back."""
+        if self.clean.value - self.corrupted.value <= 0:
+            return (
+                f"Noise in the place of “{self.concept}” costs the picture nothing here, so that nothing can be given "
+                "back."
+            )
+        ranked = self.table.sort("effect", descending=True)
+        best, second = ranked.row(0, named=True), ranked.row(1, named=True)
+        scores = (
+            f"The judge's score falls from {self.clean.value:.2f} to {self.corrupted.value:.2f} with noise in the "
+            f"place of “{self.concept}”. "
+        )
+        if best["low"] <= 0:
+            return f"{scores}No component alone gives back more than chance might."
+        return (
+            f"{scores}Given back alone, {self._name(best)} raises it by {best['effect']:.2f} "
+            f"({best['low']:.2f} to {best['high']:.2f}), {self._name(second)} by {second['effect']:.2f}."
+        )
+
+    def _name(self, row: Mapping[str, object]) -> str:
+        """A component, by its label, or where it has none by its number among those of its kind."""
+        name = short_names(self.table)[str(row["site"])]
+        return f"the {row['kind']} of {name}" if row["label"] else f"{row['kind']} {name}"
+
+
+def _finding(
+    settings: Trace,
     model: Model,
     components: Sequence[Site],
     scores: Shaped[np.ndarray, "pair run"],
-    subjects: Sequence[str],
-) -> Traced:
+    concepts: Sequence[str],
+) -> TraceFinding:
     corrupted = scores[:, 1]
     rows = []
     for site, restored in zip(components, scores[:, 2:].T, strict=True):
         effect = _change(corrupted, restored)
         rows.append((site.name, site.kind, site.label, *effect, float(restored.mean()), len(restored)))
     table = pl.DataFrame(rows, ["site", "kind", "label", "effect", "low", "high", "restored", "n"], orient="row")
-    named = ", ".join(dict.fromkeys(subjects))
-    network = "denoiser" if asked.where == "denoiser" else "text encoder"
-    title = f"{named if len(named) < 60 else asked.column}: {network}"
-    return Traced(table, model.sites, title, _mean(scores[:, 0]), _mean(corrupted))
+    names = ", ".join(dict.fromkeys(concepts))
+    network = "denoiser" if settings.where == "denoiser" else "text encoder"
+    title = f"{names if len(names) < 60 else settings.column}: {network}"
+    return TraceFinding(table, model.sites, title, _mean(scores[:, 0]), _mean(corrupted), names)
 
 
 def _mean(scores: Scores) -> Estimate | Rate:
@@ -267,8 +359,9 @@ def _change(before: Scores, after: Scores) -> Difference:
     return change(before.tolist(), after.tolist())
 
 
-def _each(given: str | Sequence[str], texts: Sequence[str], what: str) -> list[str]:
-    found = [given] * len(texts) if isinstance(given, str) else list(given)
-    if len(found) != len(texts):
-        raise BadArgument(f"{len(found)} {what} and {len(texts)} pictures do not pair up: give one, or as many.")
-    return found
+def _one_each(values: str | Sequence[str], texts: Sequence[str], name: str) -> list[str]:
+    """The values for each picture. Raises BadArgument for another number of them; `name` is their plural."""
+    each = [values] * len(texts) if isinstance(values, str) else list(values)
+    if len(each) != len(texts):
+        raise BadArgument(f"{len(each)} {name} and {len(texts)} pictures do not pair up: give one, or as many.")
+    return each

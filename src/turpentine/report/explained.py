@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from turpentine.core.atomic_files import write_whole
-from turpentine.explain import Shown
-from turpentine.explain.tour import DPI
+from turpentine.explain._plots import DPI
+from turpentine.explain.tour import StopResult
 from turpentine.report.template import fill
 
 PIXELS_PER_INCH = 92
@@ -18,7 +18,7 @@ PIXELS_PER_INCH = 92
 
 
 def write_explained(
-    stops: Sequence[Shown], path: Path, *, prompt: str, concept: str, facts: Mapping[str, str], command: str = ""
+    stops: Sequence[StopResult], path: Path, *, prompt: str, concept: str, facts: Mapping[str, str], command: str = ""
 ) -> Path:
     """Write the page of a tour's stops as one HTML file, whole or not at all, and give its path.
 

@@ -1,6 +1,6 @@
 """Sealed files: safetensors whose every byte is accounted for.
 
-The file's metadata holds one JSON record, the SHA-256 of each tensor, and the SHA-256 of that text itself, so that a
+The file's metadata holds one JSON record, the SHA-256 of each tensor, and the SHA-256 of all that itself, so that a
 cut or a flipped bit anywhere is found on reading, and the tensor it hit is named.
 """
 
@@ -17,12 +17,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from turpentine.core.errors import EditError
-from turpentine.core.hashing import digest_bytes, digest_tensor
+from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.tensors import save_tensors
 
 FORMAT = 1
 _RECORD = "turpentine"
-_SEAL = "turpentine.sha256"
+_SEAL = "sha256"
 
 
 def write_sealed(
@@ -30,8 +30,9 @@ def write_sealed(
 ) -> None:
     """Write tensors and a JSON record to `path`, whole or not at all. Raises OSError as the file system does."""
     digests = {name: digest_tensor(tensor) for name, tensor in tensors.items()}
-    text = json.dumps({"kind": kind, "format": FORMAT, "record": record, "tensors": digests}, sort_keys=True)
-    save_tensors(path, tensors, {_RECORD: text, _SEAL: _seal(text)})
+    content = {"kind": kind, "format": FORMAT, "record": record, "tensors": digests}
+    # One entry: safetensors writes several in another order each time, and equal content should be equal bytes.
+    save_tensors(path, tensors, {_RECORD: json.dumps({**content, _SEAL: digest(content)}, sort_keys=True)})
 
 
 def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -58,10 +59,6 @@ def is_foreign(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _seal(text: str) -> str:
-    return digest_bytes(text.encode())
-
-
 @contextmanager
 def _opened(path: Path, kind: str) -> Iterator[Any]:
     if not path.is_file():
@@ -78,14 +75,23 @@ def _content(path: Path, metadata: Mapping[str, str], kind: str) -> dict[str, An
     text = metadata.get(_RECORD)
     if text is None:
         raise EditError(f"{path} is a safetensors file but not a Turpentine {kind}: it carries no record of one.")
-    if metadata.get(_SEAL) != _seal(text):
+    content = _whole(text)
+    if content is None:
         raise EditError(f"{path} is damaged or was altered: its record does not match its own checksum.")
-    content: dict[str, Any] = json.loads(text)
     if content["format"] > FORMAT:
         raise EditError(f"{path} has format {content['format']} and this Turpentine reads up to {FORMAT}: update it.")
     if content["kind"] != kind:
         raise EditError(f"{path} is a Turpentine {content['kind']} and no {kind}.")
     return content
+
+
+def _whole(text: str) -> dict[str, Any] | None:
+    """The content of a record, None where it does not match its own checksum."""
+    try:
+        content: dict[str, Any] = json.loads(text)
+        return content if content.pop(_SEAL) == digest(content) else None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _checked(path: Path, file: Any, name: str, names: set[str], sha: str) -> Tensor:

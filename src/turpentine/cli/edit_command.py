@@ -15,7 +15,7 @@ from cyclopts import Group, Parameter
 from turpentine.cli.edit_summary import as_json, show_outcome
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import with_help
-from turpentine.cli.options import NO_JUDGE, ModelChoice, judge_called, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import NO_JUDGE, ModelChoice, parse_seeds, warn_of_unknown_words
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import say_json, warn
 from turpentine.cli.work_options import WorkChoice, exit_code, named_settings
@@ -183,12 +183,15 @@ def _judges(by: Sequence[str], model: Model, concepts: Sequence[Concept]) -> lis
 
 def _judge(name: str, settings: Mapping[str, Any], model: Model, concepts: Sequence[Concept]) -> Judge:
     """Make one judge; "clip" is the one that tells the concepts from their neighbours."""
+    from turpentine import judges
     from turpentine.bench.erasure_judges import is_world_model, zero_shot_judge
 
-    if name != "clip":
-        return judge_called(name, **settings)
-    towers = {"model": "emoji"} if is_world_model(model) else {}
-    judge = zero_shot_judge(concepts, **{**towers, **settings})
+    source = "emoji" if is_world_model(model) else model.name
+    if name == "clip":
+        suiting = {"model": "emoji"} if source == "emoji" else {}
+        judge: Judge = zero_shot_judge(concepts, **{**suiting, **settings})
+    else:
+        judge = judges.judge(name, **{**judges.settings_for(name, source), **settings})
     if judge.download:
-        warn(f"The judge clip needs to fetch {judge.download}")
+        warn(f"The judge {name} needs to fetch {judge.download}")
     return judge

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from bench.stubs import StubJudge
 from judges.toys import saved_clip
 
-from turpentine.bench import erasure_judges
+from turpentine.bench import erasure_judges, run_erasure
 from turpentine.bench.erasure_judges import cases_for, default_judge, is_world_model, measures_for, zero_shot_judge
 from turpentine.bench.metrics import Measure
 from turpentine.concepts import Concept
-from turpentine.core.errors import UnknownName
+from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.erase.uce import UCE
 from turpentine.judges import EmojiJudge, PictureStatistics
 from turpentine.judges.features import Features
 from turpentine.judges.pixel_change import PixelChange
@@ -45,9 +48,9 @@ def test_clip_holds_the_concept_against_its_neighbours_and_its_anchor() -> None:
 def test_cases_have_the_truth_that_the_judges_can_give(sd1: Model) -> None:
     cases = cases_for(sd1, [VAN_GOGH], [zero_shot_judge([VAN_GOGH])])
     truth = {(case.group, case.label): (case.attribute, case.expected) for case in cases}
-    assert truth["erased", "Van Gogh"] == ("concept", "Van Gogh")
-    assert truth["neighbour", "Monet"] == ("concept", "Monet")
-    assert truth["other", "Rembrandt"] == ("concept", "Rembrandt")
+    assert truth["erased", "Van Gogh"] == ("subject", "Van Gogh")
+    assert truth["neighbour", "Monet"] == ("subject", "Monet")
+    assert truth["other", "Rembrandt"] == ("subject", "Rembrandt")
     assert truth["object", "church"] == (None, None)
     assert {case.attribute for case in cases_for(sd1, [VAN_GOGH], [PictureStatistics()])} == {None}
 
@@ -58,3 +61,13 @@ def test_what_is_counted_is_hits_moved_pixels_and_what_is_asked_for() -> None:
     assert [str(one) for one in measures_for(judges, [fid, fid])] == ["rate of hit", "mean of moved", "fid of features"]
     with pytest.raises(UnknownName, match="smell"):
         measures_for(judges, [Measure.parse("mean of smell")])
+
+
+def test_a_judges_column_that_every_table_has_already_is_refused(
+    sd1: Model, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    clip = saved_clip(tmp_path_factory.mktemp("clip"))
+    judge = zero_shot_judge([VAN_GOGH], model=str(clip), column="concept")
+    with pytest.raises(BadArgument, match="a column concept, which every table of results has already"):
+        run_erasure(sd1, UCE(), VAN_GOGH, tmp_path / "run", judges=[judge])
+    assert not (tmp_path / "run").exists()

@@ -41,4 +41,4 @@ def test_a_bug_keeps_its_traceback() -> None:
 def test_no_memory_for_a_tensor_is_a_sentence_that_says_how_much_was_needed() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**17, dtype=torch.uint8)
-    assert sentence(caught.value).startswith("The memory ran out where 100000000.0 GB more were needed: take a smaller")
+    assert sentence(caught.value).startswith("The memory ran out where 100.0 PB more were needed: take a smaller")

@@ -45,6 +45,15 @@ class TestClip(Made):
     named = "clip"
 
 
+class TestZeroShot(Made):
+    named = "zero-shot"
+    settings: ClassVar[Mapping[str, Any]] = {"model": "emoji", "labels": {"dog": "a dog", "church": "a church"}}
+
+
+class TestPixelChange(Made):
+    named = "pixel change"
+
+
 class TestDistance(Made):
     named = "distance"
 

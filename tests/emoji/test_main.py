@@ -52,7 +52,7 @@ def test_training_ends_with_the_stage_that_is_named(
     until: str, stages: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assembled: list[Path] = []
-    monkeypatch.setattr("turpentine.emoji.train.stages.Recipe", Stages)
+    monkeypatch.setattr("turpentine.emoji.train.stages.WorldTraining", Stages)
     monkeypatch.setattr("turpentine.emoji.train.assemble.assemble", lambda *parts: assembled.append(parts[-1]))
     assert call(monkeypatch, "train", str(tmp_path), "--until", until) == 0
     assert Stages.calls == ["cpu", *stages]

@@ -45,12 +45,12 @@ def test_the_likeliest_label_is_said_and_none_below_the_threshold(clip: str) -> 
     p = ZeroShot(LABELS, clip).probabilities(images)
     sure = ZeroShot(LABELS, clip, threshold=0.0)(images)
     names = list(LABELS)
-    assert sure["concept"].to_list() == [names[index] for index in p.argmax(dim=1).tolist()]
-    assert sure["concept_p"].to_list() == pytest.approx(p.max(dim=1).values.tolist())
-    assert all(first != second for first, second in sure.select("concept", "concept_second").iter_rows())
+    assert sure["subject"].to_list() == [names[index] for index in p.argmax(dim=1).tolist()]
+    assert sure["subject_p"].to_list() == pytest.approx(p.max(dim=1).values.tolist())
+    assert all(first != second for first, second in sure.select("subject", "subject_second").iter_rows())
     middle = float(p.max(dim=1).values.median())
     strict = ZeroShot(LABELS, clip, threshold=middle)(images)
-    assert strict["concept"].is_null().to_list() == (p.max(dim=1).values < middle).tolist()
+    assert strict["subject"].is_null().to_list() == (p.max(dim=1).values < middle).tolist()
 
 
 def test_no_picture_gives_the_same_columns(clip: str) -> None:
@@ -58,7 +58,7 @@ def test_no_picture_gives_the_same_columns(clip: str) -> None:
     assert isinstance(judge, Judge)
     assert judge([]).schema == judge(pictures(1)).schema
     assert tuple(judge([]).columns) == tuple(judge.columns)
-    assert judge.columns["concept"].labels == tuple(LABELS)
+    assert judge.columns["subject"].labels == tuple(LABELS)
 
 
 def test_labels_templates_and_threshold_decide_what_is_comparable(clip: str) -> None:

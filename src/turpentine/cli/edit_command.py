@@ -151,7 +151,7 @@ def _run(
     }
     judges = _judges(choice.by, model, concepts)
     with Phases(phases) as progress:
-        return run_erasure(
+        result = run_erasure(
             model,
             method,
             concepts,
@@ -164,20 +164,25 @@ def _run(
             progress=progress,
             **asdict(work),
         )
+    if not judges and not choice.by:
+        warn(_no_judge(concepts))
+    return result
+
+
+def _no_judge(concepts: Sequence[Concept]) -> str:
+    from turpentine.bench.erasure_judges import zero_shot_judge
+
+    download = zero_shot_judge(concepts).download
+    return f"Nobody judged these pictures, so there are no rates: CLIP can, and --by clip fetches {download}."
 
 
 def _judges(by: Sequence[str], model: Model, concepts: Sequence[Concept]) -> list[Judge]:
     """Make the judges of `--by`, or the default one; say what is fetched for them, or that nobody judges."""
-    from turpentine.bench.erasure_judges import default_judge, zero_shot_judge
+    from turpentine.bench.erasure_judges import default_judge
 
     if by:
         return [_judge(*named_settings(text), model, concepts) for text in by if text != NO_JUDGE]
     judge = default_judge(model, concepts)
-    if judge is None:
-        warn(
-            "Nobody judges these pictures, so there will be no rates: CLIP can, and --by clip fetches "
-            f"{zero_shot_judge(concepts).download}."
-        )
     return [judge] if judge else []
 
 

@@ -61,7 +61,7 @@ class ZeroShot:
     commit: str | None = None
     device: str | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
-    column: str = "concept"
+    column: str = "subject"
 
     def __post_init__(self) -> None:
         if len(self.descriptions) < 2:

@@ -99,7 +99,7 @@ def tables(result: ErasureResult) -> list[Rates]:
 
 
 def _table(result: ErasureResult, whole: Effect) -> Rates:
-    labels = tuple(_labels(result, whole.group))
+    labels = tuple(effect for effect in _labels(result, whole.group) if effect.before)
     name = heading(whole.group, result.concepts[0].kind)
     what = GROUPS.get(whole.group, "")
     return Rates(name, "" if what == name.lower() else what, whole, labels, is_preserved(whole.group))

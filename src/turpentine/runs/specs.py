@@ -325,8 +325,22 @@ def _default(of: Field[Any]) -> Any:
     return of.default if of.default_factory is MISSING else of.default_factory()
 
 
+_RESULT_COLUMNS = frozenset(
+    (
+        *("cell", "condition", "model", "method", "concept", "state", "group", "label", "prompt", "attribute"),
+        *("expected", "seed", "image", "error", "hit"),
+    )
+)
+"""What a table of results holds beside the judges' columns."""
+
+
 def _check_columns(judges: Sequence[JudgeSpec], cases: Iterable[Case]) -> None:
     columns = [column for judge in judges for column in judge.columns]
+    if taken := sorted(_RESULT_COLUMNS.intersection(columns)):
+        raise BadArgument(
+            f"A judge has a column {' and '.join(taken)}, which every table of results has already: "
+            "give it another name by its setting column."
+        )
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
         raise BadArgument(f"Two judges have a column {' and '.join(twice)}: leave one of them out.")

@@ -21,7 +21,7 @@ _HEAD_AXES = {"to_q.weight": 0, "to_k.weight": 0, "to_v.weight": 0, "to_out.0.we
 _SIGNS = {"positive": 1.0, "negative": -1.0}
 
 
-class _Part(NamedTuple):
+class _Share(NamedTuple):
     """Some of the α that a row of a table is about."""
 
     site: Site
@@ -104,8 +104,8 @@ class Attribution:
             sites |= dict.fromkeys(site.parameters, site)
         yield from ((sites[name], name) for name in self.alpha)
 
-    def _parts(self, level: Level) -> Iterator[_Part]:
-        yield from (_Part(site, self.alpha[name]) for site, name in self._named(level))
+    def _parts(self, level: Level) -> Iterator[_Share]:
+        yield from (_Share(site, self.alpha[name]) for site, name in self._named(level))
 
     def _attentions(self) -> Iterator[tuple[Site, int]]:
         for site in dict.fromkeys(site for site, _ in self._named("module")):
@@ -113,10 +113,10 @@ class Attribution:
             if heads is not None:
                 yield site, int(heads)
 
-    def _head_parts(self, attention: Site, heads: int) -> Iterator[list[_Part]]:
+    def _head_parts(self, attention: Site, heads: int) -> Iterator[list[_Share]]:
         inside = {name: self.alpha[name] for name in attention.parameters if name in self.alpha}
         split = [tensor.chunk(heads, dim=_axis(attention, name)) for name, tensor in inside.items()]
-        yield from ([_Part(attention, tensor) for tensor in of_head] for of_head in zip(*split, strict=True))
+        yield from ([_Share(attention, tensor) for tensor in of_head] for of_head in zip(*split, strict=True))
 
     def _top(self, site: Site, name: str, count: int, sign: float) -> pl.DataFrame:
         alpha = self.alpha[name].flatten()
@@ -134,7 +134,7 @@ def _axis(attention: Site, name: str) -> int:
     return _HEAD_AXES[name.removeprefix(f"{attention.name}.")]
 
 
-def _table(parts: Iterable[_Part]) -> pl.DataFrame:
+def _table(parts: Iterable[_Share]) -> pl.DataFrame:
     """The parts of one site in one row, in the order in which the sites come."""
     schema = {"site": pl.String, "label": pl.String, "kind": pl.String}
     sums = {"alpha": pl.Float64, "positive": pl.Float64, "negative": pl.Float64, "weights": pl.Int64}

@@ -204,7 +204,7 @@ class Heads(Settings):
 
 
 @dataclass(frozen=True)
-class _Head:
+class _HeadVectors:
     """A head's keys or values of the words. name: site, label, head, and "key" or "value"."""
 
     name: tuple[str, str, int, str]
@@ -341,7 +341,7 @@ def principal(spread: Float[np.ndarray, "feature feature"]) -> Axes:
     return np.linalg.eigh(spread)[1][:, :-3:-1]
 
 
-def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_Head]:
+def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_HeadVectors]:
     """Keys and values of the words' states in each head."""
     heads = []
     for site in _modules(model):
@@ -353,7 +353,7 @@ def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_Head]
             by_head = (np.split(each, module.heads, axis) for each, axis in ((outputs, 1), (weight, 0)))
             for head, (points, own) in enumerate(zip(*by_head, strict=True)):
                 name = (site.name, site.label, head, part)
-                heads.append(_Head(name, points, distances(points), principal(own @ spread @ own.T)))
+                heads.append(_HeadVectors(name, points, distances(points), principal(own @ spread @ own.T)))
     return heads
 
 

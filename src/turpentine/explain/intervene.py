@@ -42,7 +42,7 @@ class Intervene(Settings):
     """Sever modules, or give them the empty prompt, in some layers or in a part of the steps, and see what is left.
 
     Each picture under an intervention stands beside the untouched one of the same prompt and seed. What comes before an
-    intervention is drawn once for all (thesis, section 0.4.2).
+    intervention is branches once for all (thesis, section 0.4.2).
 
     Args:
         letters: The interventions: q severs inside, o everywhere but inside, p swaps the prompt for the empty one
@@ -92,7 +92,7 @@ class Intervene(Settings):
         letters = usual(model, kind=self.kind) if self.letters is None else self.letters
         if not letters:
             raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")
-        drawn = draw_branches(
+        branches = draw_branches(
             model,
             {code: intervention(model, code, kind=self.kind) for code in letters},
             *fitting_pairs(model, prompts, seeds),
@@ -102,9 +102,9 @@ class Intervene(Settings):
             parts=parts_of(cache, model, replace(self, letters=letters)),
             progress=progress,
         )
-        rows, measure = drawn.rows(judge), _measure(judge, concept)
+        rows, measure = branches.rows(judge), _measure(judge, concept)
         return InterveneFinding(
-            summarize(rows), model.sites, "Interventions", rows, drawn.images, steps=self.steps, measure=measure
+            summarize(rows), model.sites, "Interventions", rows, branches.images, steps=self.steps, measure=measure
         )
 
     @classmethod

@@ -126,7 +126,7 @@ class LocoGen(Settings):
         images: dict[str, list[Image.Image]] = {}
         each = rows_in_a_step(model, self.guidance_scale, self.steps)
         for some in batches(len(texts), pictures_at_once(len(windows), self.rows, each)):
-            drawn = draw_branches(
+            branches = draw_branches(
                 model,
                 _interventions(model, windows, targets[some]),
                 texts[some],
@@ -136,7 +136,7 @@ class LocoGen(Settings):
                 rows=self.rows,
                 parts=parts.within(targets[some]),
             )
-            for name, batch in drawn.images.items():
+            for name, batch in branches.images.items():
                 images.setdefault(name, []).extend(batch)
             if progress:
                 progress(some.stop, len(texts))

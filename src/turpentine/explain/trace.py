@@ -122,7 +122,7 @@ class Trace(Settings):
             model.text.find(text, words)
         settings = replace(self, column=self.column or judged_column(judge, concepts[0]))
         labels = settings._labels(judge, label or concept, texts)
-        picture = _Picture(settings, model, judge, settings.components(model))
+        picture = _PictureTrace(settings, model, judge, settings.components(model))
         parts = parts_of(cache, model, settings, judge)
         scores: list[Scores] = []
         for index, key in enumerate(zip(texts, numbers, concepts, labels, strict=True)):
@@ -172,7 +172,7 @@ def _stop(instrument: Trace, tour: TourInputs) -> Stop:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _PictureTrace:
     """The scores of one picture's runs."""
 
     settings: Trace
@@ -185,10 +185,10 @@ class _Picture:
         prompts = _CorruptedPrompts(self.model, self.settings.noise, self.settings.seed)
         corrupted = prompts.corrupted(text, concept, seed)
         if self.settings.where == "denoiser":
-            restored = [Intervention(told=corrupted, copied=one) for one in self.components]
+            restored = [Intervention(cond=corrupted, copied=one) for one in self.components]
         else:
-            restored = [Intervention(told=prompts.restored(text, concept, seed, one)) for one in self.components]
-        images = self._images(self.model.encode([text]), [Intervention(told=corrupted), *restored], seed)
+            restored = [Intervention(cond=prompts.restored(text, concept, seed, one)) for one in self.components]
+        images = self._images(self.model.encode([text]), [Intervention(cond=corrupted), *restored], seed)
         return {"scores": torch.from_numpy(self._judged(images, label))}
 
     def _images(self, clean: Conditioning, runs: Sequence[Intervention], seed: int) -> list[Image.Image]:

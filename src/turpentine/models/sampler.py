@@ -24,13 +24,13 @@ class Step:
     """One step of a sampling run.
 
     Args:
-        index: from 0 (pure noise).
-        t: the timestep, in the units that the model was trained on.
+        index: From 0 (pure noise).
+        t: The timestep, in the units that the model was trained on.
         x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver, so that `eps_cond = model.eps(x, t, cond)`.
         eps_cond: ε(x_t, c).
         eps_uncond: ε(x_t, ∅), None where it was not needed.
-        eps: what the solver took.
-        x_next: the next step's `x`; after the last step the finished latents.
+        eps: What the solver took.
+        x_next: The next step's `x`; after the last step the finished latents.
     """
 
     index: int
@@ -61,23 +61,23 @@ def sample(
     guidance_scale 1 and no guidance.
 
     Args:
-        model: what predicts.
-        cond: a row for each latent.
-        uncond: as many rows, or one for all.
-        latents: unit noise from `model.noise`.
-        steps: of the solver.
+        model: What predicts.
+        cond: A row for each latent.
+        uncond: As many rows, or one for all.
+        latents: Unit noise from `model.noise`.
+        steps: Of the solver.
         guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
         solver: "ddim", "dpm" or "euler".
-        guidance: by default the one on the model, and where none is, the formula above.
-        first: the step to begin with, 0 by default; `latents` are its x_t then.
-        last: the step to end before; by default there is none.
+        guidance: By default the one on the model, and where none is, the formula above.
+        first: The step to begin with, 0 by default; `latents` are its x_t then.
+        last: The step to end before; by default there is none.
 
     Yields:
         Each step, with both predictions.
 
     Raises:
-        BadArgument: for settings out of range, and for a later first step with a solver that goes by more than x_t.
-        UnknownName: for a solver.
+        BadArgument: Settings out of range, and for a later first step with a solver that goes by more than x_t.
+        UnknownName: A solver.
 
     Example:
         >>> import turpentine as tp

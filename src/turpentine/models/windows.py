@@ -12,10 +12,10 @@ class Moment:
     """Where a sampler is while the denoiser runs.
 
     Args:
-        index: the step, from 0 (pure noise) to `steps` − 1.
-        steps: steps in all.
-        conditional: the rows of the batch that are the prompts' own.
-        guiding: for the same pictures the rows of ∅ and of a guidance, a slice each; none where only the prompts run.
+        index: The step, from 0 (pure noise) to `steps` − 1.
+        steps: Steps in all.
+        conditional: The rows of the batch that are the prompts' own.
+        guiding: For the same pictures the rows of ∅ and of a guidance, a slice each; none where only the prompts run.
     """
 
     index: int
@@ -29,11 +29,11 @@ class Window:
     """A part of the schedule, as fractions; windows that meet share no step and leave none out.
 
     Args:
-        start: from 0, the first step (pure noise).
-        stop: to 1, after the last step.
+        start: From 0, the first step (pure noise).
+        stop: To 1, after the last step.
 
     Raises:
-        BadWindow: unless 0 ≤ start < stop ≤ 1.
+        BadWindow: Unless 0 ≤ start < stop ≤ 1.
 
     Example:
         >>> Window(0, 0.3).steps(20)

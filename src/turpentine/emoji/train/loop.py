@@ -23,7 +23,7 @@ Loss = Callable[[np.random.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class StageSchedule:
     """How long and how fast a stage trains. Learning rates warm up linearly and fall along a cosine to a hundredth.
 
     Args:
@@ -65,7 +65,7 @@ _LOG = ("step", "loss", "seconds")
 class StageRun:
     """One stage's training in progress: the module, its moving average, its optimisers and its log."""
 
-    def __init__(self, name: str, module: nn.Module, schedule: Schedule, folder: Path) -> None:
+    def __init__(self, name: str, module: nn.Module, schedule: StageSchedule, folder: Path) -> None:
         self.name, self.module, self.schedule, self.folder = name, module, schedule, folder
         self.parameters = dict(module.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
@@ -181,7 +181,7 @@ class StageRun:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
 
 
-def _optimizers(parameters: dict[str, nn.Parameter], schedule: Schedule) -> list[torch.optim.Optimizer]:
+def _optimizers(parameters: dict[str, nn.Parameter], schedule: StageSchedule) -> list[torch.optim.Optimizer]:
     """Muon for the matrices and kernels inside the network, Adam for everything else."""
     inner = {n for n, p in parameters.items() if schedule.muon_lr and p.ndim >= 2 and not _at_an_end(n)}
     muon = [p for n, p in parameters.items() if n in inner]

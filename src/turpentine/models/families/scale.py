@@ -20,7 +20,7 @@ def is_small(model: Model | str | Path) -> bool:
     """Is no level of the denoiser as wide as Stable Diffusion's first, so that its weights learn faster?
 
     Args:
-        model: a loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" is the embedded
+        model: A loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" is the embedded
             model and small, a folder's config of the denoiser says its widths, and a hub id or a single file passes for
             a full-size model.
     """

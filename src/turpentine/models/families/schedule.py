@@ -80,7 +80,7 @@ class Betas:
     """A variance-preserving schedule of betas: α = √ᾱ, σ = √(1 − ᾱ).
 
     Args:
-        trained: the pipeline's diffusers scheduler, with the betas that the network was trained on.
+        trained: The pipeline's diffusers scheduler, with the betas that the network was trained on.
     """
 
     trained: Any

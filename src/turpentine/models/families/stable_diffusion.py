@@ -26,7 +26,7 @@ class StableDiffusion(Family):
     """Stable Diffusion 1.x and 2.x, which predict ε or v on a schedule of betas.
 
     Raises:
-        UnsupportedModel: for another prediction, and for a UNet that takes more than a latent.
+        UnsupportedModel: Another prediction, and for a UNet that takes more than a latent.
     """
 
     title: ClassVar[str] = "Stable Diffusion"
@@ -154,6 +154,7 @@ class StableDiffusion(Family):
 
 
 def is_unet(pipeline: Any) -> bool:
+    """Return whether a pipeline has text encoders and diffusers' conditional UNet."""
     has_text = getattr(pipeline, "text_encoder", None) is not None
     return has_text and is_called(getattr(pipeline, "unet", None), "UNet2DConditionModel")
 

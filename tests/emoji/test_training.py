@@ -28,7 +28,7 @@ from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
 from turpentine.emoji.train.assemble import pipeline
-from turpentine.emoji.train.loop import Loss, StageSchedule, StageRun
+from turpentine.emoji.train.loop import Loss, StageRun, StageSchedule
 from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.stages import WorldTraining

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from turpentine.emoji.train import autoencoder
-from turpentine.emoji.train.loop import StageSchedule, StageRun
+from turpentine.emoji.train.loop import StageRun, StageSchedule
 
 
 def run(folder: Path, updates: int) -> StageRun:

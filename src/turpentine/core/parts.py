@@ -41,7 +41,11 @@ class Codec(Protocol[T]):
     suffix: str
 
     def write(self, path: Path, value: T, facts: Mapping[str, Any]) -> None:
-        """Write a value and facts about it, whole or not at all. Raises OSError as the file system does."""
+        """Write a value and facts about it, whole or not at all.
+
+        Raises:
+            OSError: The file system refuses.
+        """
         ...
 
     def read(self, path: Path) -> T | None:
@@ -173,7 +177,11 @@ class Parts(Generic[T]):
         return value
 
     def put(self, key: Any, value: T) -> None:
-        """Store a value, in the place of one of the same key. Raises OSError as the file system does."""
+        """Store a value, in the place of one of the same key.
+
+        Raises:
+            OSError: The file system refuses.
+        """
         if self.folder is not None:
             self._codec.write(self.path(key), value, {"about": self.about, "key": _plain(key)})
 
@@ -236,7 +244,11 @@ def parts_in(folder: Path, codec: Codec[T]) -> Iterator[tuple[Path, T]]:
 
 
 def read_part(path: Path, codec: Codec[T]) -> T | None:
-    """Return what a file holds, None where there is none or it is damaged. Raises OSError as the file system does."""
+    """Return what a file holds, None where there is none or it is damaged.
+
+    Raises:
+        OSError: The file system refuses.
+    """
     if not path.is_file():
         return None
     try:

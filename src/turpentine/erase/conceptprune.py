@@ -219,7 +219,11 @@ def _layers(model: Model, sites: Selection) -> Sites:
 
 
 def _squared(call: Call) -> Float[Tensor, " neuron"]:
-    """Σ h² over the tokens of the prompts' own rows, each token brought to norm 1. Raises NotFinite."""
+    """Return Σ h² over the tokens of the prompts' own rows, each token scaled to norm 1.
+
+    Raises:
+        NotFinite: What the layer reads is NaN or infinite.
+    """
     import torch
 
     tokens = call.args[0][call.rows].flatten(0, -2).float()

@@ -39,8 +39,8 @@ class _Combination:
 class Blend:
     """Several guidances at once, each at its own strength: ε = ε_w + Σ sᵢ·(εᵢ − ε_w).
 
-    εᵢ is the prediction of guidance i alone, ε_w = ε_∅ + w·(ε_c − ε_∅). One at strength 1 is that guidance itself, bit by
-    bit, and strength 0 is none.
+    εᵢ is the prediction of guidance i alone, ε_w = ε_∅ + w·(ε_c − ε_∅). One at strength 1 is that guidance itself, bit
+    by bit, and strength 0 is none.
 
     Args:
         parts: Guidances with their strengths sᵢ.

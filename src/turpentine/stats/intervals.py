@@ -258,7 +258,7 @@ def _check_confidence(confidence: float) -> None:
 
 
 def _ends(resamples: Float[np.ndarray, " round"], confidence: float) -> tuple[float, float]:
-    """The percentile interval. Raises BadArgument for a confidence out of range."""
+    """Return the percentile interval, after checking that the confidence is between 0 and 1."""
     _check_confidence(confidence)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(resamples, [tail, 100 - tail])

@@ -100,7 +100,11 @@ class StageRun:
         self.use_average()
 
     def update(self, loss: Loss) -> float:
-        """Do one update and return the loss. Raises NotFinite if it is not finite."""
+        """Do one update and return the loss.
+
+        Raises:
+            NotFinite: The loss is NaN or infinite.
+        """
         self.module.train()
         with torch.autocast(device_of(self.module).type, torch.bfloat16, enabled=self.schedule.bf16):
             value = loss(np.random.default_rng((self.schedule.seed, self.step)))

@@ -205,7 +205,7 @@ class Parts(Generic[T]):
             self.folder.rmdir()
 
     def __contains__(self, key: Any) -> bool:
-        """Is there a file of this key, be it damaged or not?"""
+        """Return whether there is a file of this key, be it damaged or not."""
         return self.folder is not None and self.path(key).is_file()
 
     def present(self, keys: Iterable[Key]) -> set[Key]:
@@ -281,7 +281,7 @@ def _with_seal(content: bytes, seal: str) -> bytes:
 
 
 def _plain(content: Any) -> Any:
-    """Content as JSON gives it back: tuples as lists, and what JSON lacks by how it prints."""
+    """Return content as JSON gives it back: tuples as lists, and what JSON lacks by how it prints."""
     return json.loads(json.dumps(content, default=str))
 
 

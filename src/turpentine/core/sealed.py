@@ -64,7 +64,7 @@ def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tens
 
 
 def is_foreign(path: str | os.PathLike[str]) -> bool:
-    """Is this a safetensors file that can be read and carries no record of ours?"""
+    """Return whether this is a readable safetensors file without a record of ours."""
     if not Path(path).is_file():
         return False
     try:
@@ -101,7 +101,7 @@ def _content(path: Path, metadata: Mapping[str, str], kind: str) -> dict[str, An
 
 
 def _whole(text: str) -> dict[str, Any] | None:
-    """The content of a record, None where it does not match its own checksum."""
+    """Return the content of a record, None where it does not match its own checksum."""
     try:
         content: dict[str, Any] = json.loads(text)
         return content if content.pop(_SEAL) == digest(content) else None
@@ -131,7 +131,7 @@ def _why_unreadable(path: Path, kind: str) -> str:
 
 
 def _first_cut(path: Path) -> str | None:
-    """The first tensor that a cut file does not hold whole; safetensors itself says only that the file is bad."""
+    """Return the first tensor that a cut file does not hold whole; safetensors only says that the file is bad."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         size = path.stat().st_size

@@ -90,14 +90,14 @@ def _open(path: str) -> Image.Image:
 
 
 def _labels(concept: Concept) -> tuple[str, ...]:
-    """The judge's labels for this kind of concept, in its own order."""
+    """Return the judge's labels for this kind of concept, in its own order."""
     from turpentine.emoji.judge_network import ANSWERS
 
     return ANSWERS[concept.kind] if concept.kind in _WORLD_KINDS else ()
 
 
 def _render(concept: Concept, count: int, rng: np.random.Generator, size: int) -> Iterator[Image.Image]:
-    """Renders of random objects, styles and backgrounds that go together and show the concept."""
+    """Yield renders of random objects, styles and backgrounds that go together and show the concept."""
     from turpentine.emoji.captions import single_picture
     from turpentine.emoji.world import OBJECTS, render, styles_of, visible_on
 

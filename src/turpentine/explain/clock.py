@@ -111,7 +111,7 @@ class ClockFinding(BranchesFinding):
 
 
 def _other_times(time: str, own: Tensor, length: int, seed: int) -> Float[Tensor, " step"]:
-    """The time of each step, in the model's own count, where 0 is the picture."""
+    """Return the time of each step, in the model's own count, where 0 is the picture."""
     if time == SHUFFLED:
         return own[torch.randperm(len(own), generator=torch.Generator().manual_seed(seed))].float()
     form = _TIME.fullmatch(time)

@@ -178,7 +178,7 @@ class Heads(Settings):
         return (time.monotonic() - start) / TRIED * self.shuffles
 
     def _states(self, model: Model, words: Sequence[str]) -> torch.Tensor:
-        """The state of each word's last token."""
+        """Return the state of each word's last token."""
         prompts = [self.template.replace("{}", word) for word in words]
         for prompt in prompts:
             model.text.check_fits(prompt)
@@ -205,7 +205,7 @@ class Heads(Settings):
 
 @dataclass(frozen=True)
 class _HeadVectors:
-    """A head's keys or values of the words. name: site, label, head, and "key" or "value"."""
+    """The keys or values of the words in one head; `name` is site, label, head, and "key" or "value"."""
 
     name: tuple[str, str, int, str]
     points: Points
@@ -240,7 +240,7 @@ class HeadsFinding(Finding):
 
     @property
     def above(self) -> int:
-        """How many of the table's rows score more than `chance`."""
+        """The number of the table's rows that score more than `chance`."""
         return int((self.table["score"] > self.chance + CLOSE).sum())
 
     def best(self, part: str = "value") -> tuple[str, int]:
@@ -342,7 +342,7 @@ def principal(spread: Float[np.ndarray, "feature feature"]) -> Axes:
 
 
 def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_HeadVectors]:
-    """Keys and values of the words' states in each head."""
+    """Return keys and values of the words' states in each head."""
     heads = []
     for site in _modules(model):
         module: Any = model.module(site.name)
@@ -358,12 +358,12 @@ def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_HeadV
 
 
 def _modules(model: Model) -> Sites:
-    """The modules that have the heads."""
+    """Return the modules that have the heads."""
     return model.sites.only(kind="cross-attention", level="module")
 
 
 def _spread(model: Model, background: Sequence[str]) -> Spread:
-    """The covariance of the states of all the background's tokens, which is that of their keys within a matrix."""
+    """Return the covariance of the states of all the background's tokens, from which that of their keys follows."""
     states = []
     for some in batches(len(background), BATCH):
         prompts = background[some]

@@ -1,4 +1,4 @@
-"""What samplers, guidances and hooks ask of a model; `Model` is one."""
+"""The protocols of models, guidances and their runs, for samplers and hooks; `Model` is a TextToImage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TextToImage(Protocol):
 
     @property
     def text(self) -> PromptReader:
-        """How prompts are read."""
+        """The reader of prompts."""
         ...
 
     def encode(self, prompts: Sequence[str], *, size: Size | None = None) -> Conditioning:

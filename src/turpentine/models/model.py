@@ -101,7 +101,7 @@ class Model:
 
     @property
     def text(self) -> PromptReader:
-        """How prompts are read: where words are in them, and what is cut off."""
+        """The reader of prompts: where words are in them, and what is cut off."""
         return PromptReader(self.family.tokenizers, self.tokens)
 
     @property
@@ -116,7 +116,7 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Which model this is: SHA-256 over configs and weights, the same for fp16 and fp32.
+        """SHA-256 over configs and weights, the same for fp16 and fp32: two models share it if their bases are one.
 
         Computed at the first access, and not again: read it before the weights are changed.
         """
@@ -137,7 +137,11 @@ class Model:
         }
 
     def module(self, name: str) -> nn.Module:
-        """Return a module by its dotted name, component first: `unet.mid_block`. Raises UnknownName."""
+        """Return a module by its dotted name, component first: `unet.mid_block`.
+
+        Raises:
+            UnknownName: The model has no such module.
+        """
         component, _, path = name.partition(".")
         try:
             return self.components[component].get_submodule(path)
@@ -145,7 +149,11 @@ class Model:
             raise UnknownName(f"The model {self.name!r} has no module {name!r}.") from None
 
     def parameter(self, name: str) -> nn.Parameter:
-        """Return a weight or bias by its dotted name, component first. Raises UnknownName."""
+        """Return a weight or bias by its dotted name, component first.
+
+        Raises:
+            UnknownName: The model has no such parameter.
+        """
         component, _, path = name.partition(".")
         try:
             return self.components[component].get_parameter(path)

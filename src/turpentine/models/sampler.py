@@ -113,7 +113,12 @@ def _combination(
 
 
 def started(model: TextToImage, solver: str, steps: int) -> Any:
-    """Return a fresh scheduler with its timesteps set. Raises BadArgument for steps out of range, UnknownName."""
+    """Return a fresh scheduler with its timesteps set.
+
+    Raises:
+        BadArgument: The number of steps is out of range.
+        UnknownName: There is no solver of this name.
+    """
     scheduler = model.schedule.solver(solver)
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
         raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
@@ -127,7 +132,7 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
 def _advance(
     model: TextToImage, scheduler: Any, rows: _Rows, index: int, state: Latents, x: Latents
 ) -> tuple[Step, Latents]:
-    """One step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
+    """Return one step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
     times = scheduler.timesteps
     eps_uncond, eps_cond, eps = rows.predict(model, x, times[index], index, len(times))
     state = scheduler.step(eps, times[index], state, return_dict=False)[0]
@@ -162,7 +167,7 @@ class _Rows:
     def predict(
         self, model: TextToImage, x: Latents, t: Tensor, index: int, steps: int
     ) -> tuple[Latents | None, Latents, Latents]:
-        """ε(x,∅), ε(x,c) and their combination."""
+        """Return ε(x,∅), ε(x,c) and their combination."""
         first = self.count if self.combination.needs_uncond else 0
         model.moment = Moment(index, steps, slice(first, first + self.count), self._guiding(first))
         try:
@@ -174,6 +179,6 @@ class _Rows:
         return used, cond, self.combination(index, used, cond, extra if len(extra) else None)
 
     def _guiding(self, first: int) -> tuple[slice, ...]:
-        """All but the prompts' rows, which begin at `first`."""
+        """Return the slices of all rows but the prompts', which begin at `first`."""
         starts = range(0, len(self.batch), self.count)
         return tuple(slice(start, start + self.count) for start in starts if start != first)

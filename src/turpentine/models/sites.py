@@ -76,7 +76,7 @@ class Sites:
 
     @staticmethod
     def all_of(sites: Collection[Site]) -> Sites:
-        """The selection of everything."""
+        """Return the selection of everything."""
         return Sites(tuple(sites), tuple(sites))
 
     def __iter__(self) -> Iterator[Site]:
@@ -146,7 +146,11 @@ class Sites:
         return replace(self, chosen=chosen)
 
     def named(self, names: Collection[str]) -> Sites:
-        """The sites of these dotted names, all of them. Raises UnknownName for a name that none has."""
+        """Return the sites of these dotted names, all of them.
+
+        Raises:
+            UnknownName: No site has a name.
+        """
         present = {site.name for site in self.chosen}
         missing = [name for name in names if name not in present]
         if missing:
@@ -154,11 +158,19 @@ class Sites:
         return replace(self, chosen=tuple(site for site in self.chosen if site.name in names))
 
     def during(self, start: float, stop: float) -> Sites:
-        """The same sites in a window of the schedule, fractions from 0 (pure noise) to 1. Raises BadWindow."""
+        """Return the same sites in a window of the schedule.
+
+        Args:
+            start: Fraction of the schedule, from 0 (pure noise).
+            stop: Fraction of the schedule, to 1.
+
+        Raises:
+            BadWindow: Not 0 ≤ start < stop ≤ 1.
+        """
         return replace(self, window=Window(start, stop))
 
     def parameters(self) -> tuple[str, ...]:
-        """Dotted names of the weights and biases of all layers inside, each once, in order of execution."""
+        """Return the dotted names of the weights and biases of all layers inside, each once, in order of execution."""
         return tuple(dict.fromkeys(name for site in self.chosen for name in site.parameters))
 
     def __repr__(self) -> str:
@@ -198,26 +210,38 @@ def selected(sites: Sites, selection: Selection) -> Sites:
 
 
 def check_in_denoiser(sites: Sites) -> None:
-    """Raise BadArgument if there is a weight of another network among the sites'."""
+    """Check that all weights inside the sites are the denoiser's.
+
+    Raises:
+        BadArgument: One is of another network.
+    """
     outside = next((name for site in sites if site.component != DENOISER for name in site.parameters), None)
     if outside:
         raise BadArgument(f"Only the denoiser's weights count, and {outside} is not in it: leave its site out.")
 
 
 def check_windowless(sites: object) -> None:
-    """Raise BadArgument for sites with a window, where a change cannot keep to it."""
+    """Check that sites have no window, where a change acts in every step.
+
+    Raises:
+        BadArgument: They have one.
+    """
     if isinstance(sites, Sites) and sites.window is not None:
         raise BadArgument(f"{sites} has a window, and a changed weight acts in every step: give sites without one.")
 
 
 def window_of(window: tuple[float, float], sites: object) -> Window:
-    """A window of the settings, narrowed by that of the sites where they have one. Raises BadWindow for nothing."""
+    """Return a window of the settings, narrowed by that of the sites where they have one.
+
+    Raises:
+        BadWindow: The two share nothing.
+    """
     own = sites.window if isinstance(sites, Sites) else None
     return Window(*window) & (own or Window())
 
 
 def as_sites(sites: Site | Sites) -> Sites:
-    """A single site as a selection of one."""
+    """Return a single site as a selection of one."""
     return sites if isinstance(sites, Sites) else Sites((sites,), (sites,))
 
 

@@ -60,7 +60,7 @@ class Trajectory:
     latents: Float[Tensor, "row channel height width"]
 
     def __len__(self) -> int:
-        """The number of rows (prompts with seeds)."""
+        """Return the number of rows (prompts with seeds)."""
         return len(self.prompts)
 
     def at(self, steps: Int[Tensor, " pair"] | Sequence[int], rows: Int[Tensor, " pair"] | Sequence[int]) -> Points:

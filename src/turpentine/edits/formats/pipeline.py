@@ -72,7 +72,7 @@ def export_record(model: Model) -> str:
 
 @contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` in one step when the block ends well, and is removed otherwise."""
+    """Yield a temporary folder that becomes `target` at the end of the block, or is removed on an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".part-{secrets.token_hex(8)}"
     partial.mkdir()

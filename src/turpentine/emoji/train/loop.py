@@ -186,7 +186,7 @@ class StageRun:
 
 
 def _optimizers(parameters: dict[str, nn.Parameter], schedule: StageSchedule) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices and kernels inside the network, Adam for everything else."""
+    """Return Muon for the matrices and kernels inside the network, and Adam for everything else."""
     inner = {n for n, p in parameters.items() if schedule.muon_lr and p.ndim >= 2 and not _at_an_end(n)}
     muon = [p for n, p in parameters.items() if n in inner]
     adam = [p for n, p in parameters.items() if n not in inner]

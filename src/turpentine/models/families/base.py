@@ -78,7 +78,7 @@ class Family(ABC):
     @classmethod
     @abstractmethod
     def fits(cls, pipeline: Any) -> bool:
-        """Is a pipeline of this family? Imports nothing to find out."""
+        """Return whether a pipeline is of this family, without importing anything."""
 
     @classmethod
     @abstractmethod
@@ -114,7 +114,7 @@ class Family(ABC):
     @property
     @abstractmethod
     def parametrisation(self) -> Parametrisation:
-        """What the network's output means."""
+        """Whether the network's output is noise, velocity or flow."""
 
     @abstractmethod
     def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
@@ -182,12 +182,12 @@ class Family(ABC):
         return ()
 
     def inside_denoiser(self, parameter: str) -> bool:
-        """Is a parameter of this dotted name the denoiser's?"""
+        """Return whether a parameter of this dotted name is the denoiser's."""
         return parameter.startswith(f"{self.denoiser_name}.")
 
 
 def is_called(network: Any, name: str) -> bool:
-    """Is a network of the class of this name, or of one below it? No library is imported to find out."""
+    """Return whether a network is of the class of this name, or of a subclass, without importing any library."""
     return any(kind.__name__ == name for kind in type(network).__mro__)
 
 

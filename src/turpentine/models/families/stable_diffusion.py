@@ -26,7 +26,7 @@ class StableDiffusion(Family):
     """Stable Diffusion 1.x and 2.x, which predict ε or v on a schedule of betas.
 
     Raises:
-        UnsupportedModel: Another prediction, and for a UNet that takes more than a latent.
+        UnsupportedModel: The pipeline predicts something else, or its UNet takes more than a latent.
     """
 
     title: ClassVar[str] = "Stable Diffusion"
@@ -58,7 +58,7 @@ class StableDiffusion(Family):
 
     @classmethod
     def fits(cls, pipeline: Any) -> bool:
-        """Is it a UNet with one text encoder?"""
+        """Return whether it is a UNet with one text encoder."""
         return is_unet(pipeline) and getattr(pipeline, "text_encoder_2", None) is None
 
     @classmethod
@@ -83,7 +83,7 @@ class StableDiffusion(Family):
 
     @property
     def parametrisation(self) -> Parametrisation:
-        """What the UNet's output means: ε or v."""
+        """Whether the UNet's output is ε or v."""
         return PARAMETRISATIONS[self.prediction](self.schedule)
 
     def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:

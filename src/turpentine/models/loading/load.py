@@ -78,7 +78,7 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
 
 
 def _locate(source: str) -> Path:
-    """The folder or single file of a model, fetched from the hub if it is not here."""
+    """Return the folder or single file of a model, fetched from the hub if it is not here."""
     path = WEIGHTS if source == "emoji" else Path(source).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
         return path

@@ -265,7 +265,7 @@ def _pixels(model: Model, prompts: list[str], *, batch_size: int) -> Any:
 
 
 def _picture(model: Model) -> Any:
-    """Latents, which show more than eight bits of a picture do."""
+    """Return latents, which show more than the eight bits of a picture do."""
     from turpentine.models import sample
 
     cond, uncond, noise = model.encode(["a church"]), model.encode([""]), model.noise([0])

@@ -1,4 +1,4 @@
-"""CAD-Amplify: zero the few weights that suppress a concept (Nguyen et al. 2024, arXiv 2412.02542)."""
+"""CADAmplify: zero the few weights that suppress a concept (Nguyen et al. 2024, arXiv 2412.02542)."""
 
 from __future__ import annotations
 

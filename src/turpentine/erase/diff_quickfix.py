@@ -1,4 +1,4 @@
-"""Diff-QuickFix: one layer of the text encoder in closed form (Basu et al. 2023, arXiv 2310.13730)."""
+"""DiffQuickFix: one layer of the text encoder in closed form (Basu et al. 2023, arXiv 2310.13730)."""
 
 from __future__ import annotations
 

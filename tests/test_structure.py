@@ -66,9 +66,11 @@ TESTED_IN: Mapping[str, str] = {
     "bench.schema": "bench/test_file.py",
     "cli.edit_command": "cli/test_erase.py",
     "cli.tour": "cli/test_explain.py",
+    "explain._branches": "explain/test_intervene.py",
     "judges.hf_classifier": "judges/test_classifier.py",
     "judges.hub_network": "judges/test_classifier.py",
     "models.conditioning": "models/test_text.py",
+    "models.families.base": "models/families/test_families.py",
     "models.guidance": "edits/test_guidance.py",
     "models.loading.folder": "models/loading/test_load.py",
     "report.facts": "report/test_table_page.py",
@@ -81,6 +83,8 @@ TESTED_IN: Mapping[str, str] = {
     "runs.executor": "runs/test_worker.py",
     "runs.model_cache": "runs/test_worker.py",
     "runs.rows": "runs/test_worker.py",
+    "testing.contracts.judge": "contract/test_judges.py",
+    "testing.contracts.method": "contract/test_contract.py",
 }
 """Modules that are tested through a room's face, a command, a page or a process, and where."""
 

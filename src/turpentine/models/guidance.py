@@ -17,16 +17,16 @@ class ClassifierFree:
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run, which has no state and no extra rows."""
-        return _Combination(guidance_scale, needs_uncond=True)
+        return _Guided(guidance_scale, needs_uncond=True)
 
 
 def unguided(guidance_scale: float) -> Combination:
     """Return how a sampler combines predictions without a guidance: ε_∅ + w·(ε_c − ε_∅), and for w = 1 just ε_c."""
-    return _Combination(guidance_scale, needs_uncond=guidance_scale != 1)
+    return _Guided(guidance_scale, needs_uncond=guidance_scale != 1)
 
 
 @dataclass
-class _Combination:
+class _Guided:
     guidance_scale: float
     needs_uncond: bool
     extra: Conditioning | None = None

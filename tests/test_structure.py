@@ -71,7 +71,7 @@ TESTED_IN: Mapping[str, str] = {
     "judges.hub_network": "judges/test_classifier.py",
     "models.conditioning": "models/test_text.py",
     "models.families.base": "models/families/test_families.py",
-    "models.guidance": "edits/test_guidance.py",
+    "models.guidance": "edits/test_guidance_change.py",
     "models.loading.folder": "models/loading/test_load.py",
     "report.facts": "report/test_table_page.py",
     "report.story": "report/test_run_page.py",

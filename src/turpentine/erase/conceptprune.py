@@ -193,7 +193,7 @@ class ConceptPrune(Sized):
             model.noise(seeds),
             steps=self.sampling_steps,
             guidance_scale=self.guidance_scale,
-            guidance=ClassifierFree(),  # asked for by name, as the model may carry another
+            guidance=ClassifierFree(),  # in the place of one that is on the model
         )
         with hooked(model, {}, before={layers: record}):
             for step in run:

@@ -1,4 +1,4 @@
-"""What cross-attention attends to, computed beside the network's own fast attention, only where it is asked for."""
+"""What cross-attention attends to, computed beside the network's own fast attention, only at the modules that are hooked."""
 
 from __future__ import annotations
 

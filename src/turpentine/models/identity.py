@@ -42,7 +42,7 @@ def describe(model: Model) -> dict[str, Any]:
         changes: Ids of the edits in order, then of the guidances in order.
 
     Raises:
-        EditError: The model's guidance was set by hand, so that nothing tells what it is.
+        EditError: The model's guidance was set by hand, and has no description.
 
     Example:
         >>> import turpentine

@@ -83,7 +83,7 @@ class Trajectory:
         """Sample and keep every step: 2·T·n rows of the denoiser.
 
         Args:
-            model: What is sampled; a guidance that is on it has no say.
+            model: What is sampled; a guidance that is on it is not used.
             prompts: One goes with each seed; else as many as seeds.
             seeds: One goes with each prompt.
             steps: T.
@@ -117,7 +117,7 @@ def _run(model: Model, texts: list[str], seeds: list[int], steps: int, scale: fl
         steps=steps,
         guidance_scale=scale,
         solver=solver,
-        guidance=ClassifierFree(),  # asked for by name, it computes ε(x,∅) even where w = 1 has no use for it
+        guidance=ClassifierFree(),  # unlike the default, it computes ε(x,∅) even where w = 1 has no use for it
     )
 
 

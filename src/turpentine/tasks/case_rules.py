@@ -72,7 +72,7 @@ class FileCases(FileSection):
 
 
 KINDS: Mapping[str, type[FileSection]] = {"world": WorldCases, "prompts": PromptCases, "file": FileCases}
-"""The kinds of cases, by the key that tells which one it is."""
+"""The kinds of cases, by the key that only this kind has."""
 
 
 def _kind(value: Any) -> str | None:

@@ -22,7 +22,7 @@ OTHERS: Mapping[Kind, tuple[str, ...]] = {
     "style": ("watercolour", "pixel art", "cubism", "impressionism", "charcoal drawing"),
     "artist": ("Van Gogh", "Claude Monet", "Pablo Picasso", "Rembrandt", "Caravaggio", "Andy Warhol"),
 }
-"""Things of a kind that any large model draws, which an erased one is told apart from."""
+"""Things of a kind that any large model draws, to compare an erased one with."""
 
 ANCHORS: Mapping[Kind, str] = {
     "object": "an object",
@@ -216,7 +216,7 @@ def _claims(gone: Sequence[Named], near: Iterable[Named]) -> Iterator[tuple[str,
     objects = [obj for obj in dict.fromkeys([*(n.name for n in near if n.kind == "object"), *TEN]) if obj not in names]
     for obj in objects:
         yield "object", obj, object_caption(obj)
-    # Where a style or a colour is erased the others are the point, and are asked for twice as often.
+    # Where a style or a colour is erased the others are the point, and have twice as many prompts.
     times = 2 if {named.kind for named in gone} & {"style", "colour"} else 1
     for full in full_captions(objects * times, without=names):
         yield from ((kind, name, full.prompt) for kind, name in full._asdict().items())

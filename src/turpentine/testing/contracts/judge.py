@@ -35,7 +35,7 @@ class JudgeContract:
 
     def judge(self) -> Judge:
         """Return the judge under test, a new one at each call."""
-        raise NotImplementedError("Give the judge under test, made anew at each call.")
+        raise NotImplementedError("Give the judge under test, a new one at each call.")
 
     def pictures(self, count: int, seed: int = 0) -> list[Any]:
         """Return smooth pictures, all different."""

@@ -113,7 +113,7 @@ class MethodContract:
         assert again.provenance == half.provenance
 
     def test_the_same_call_makes_the_same_change(self, model: Model, result: MethodResult, tmp_path: Path) -> None:
-        """Whatever the global random states are; with progress told and a checkpoint kept, which change nothing."""
+        """Whatever the global random states are; a progress function and a checkpoint change nothing."""
         reports: list[tuple[int, int]] = []
         _disturb()
         again = self.method()(

@@ -1,4 +1,4 @@
-"""What cross-attention attends to, computed beside the network's own fast attention, only at the modules that are hooked."""
+"""What cross-attention attends to, computed beside the network's own fast attention, at hooked modules only."""
 
 from __future__ import annotations
 

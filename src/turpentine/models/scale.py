@@ -33,6 +33,8 @@ def _is_narrow(widths: Sequence[int]) -> bool:
 
 def _widths_in(folder: Path) -> Sequence[int]:
     """Return the channels of a model's levels, none where the folder does not say."""
+    if not folder.is_dir():
+        return ()
     from turpentine.models.families import FAMILIES
 
     for family in FAMILIES:

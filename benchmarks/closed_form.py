@@ -133,7 +133,7 @@ def edits() -> Iterator[tuple[str, Callable[..., tp.Edit], list[tp.Concept]]]:
     yield "UCE, paper's form, 100 concepts, 1,000 preserved", UCE(variant="paper", preserve=kept), hundred
     yield "LocoEdit, 1 concept", LocoEdit(), one
     yield "RECE, 1 concept, 5 rounds", RECE(), one
-    yield "Diff-QuickFix, 1 concept", DiffQuickFix(positions="tail"), one
+    yield "DiffQuickFix, 1 concept", DiffQuickFix(positions="tail"), one
 
 
 def timed(model: tp.Model, edit: Callable[..., tp.Edit], concepts: list[tp.Concept]) -> tuple[float, ...]:

@@ -296,7 +296,7 @@ def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
-    """Diff-QuickFix's tracing of four things, whether edits work better there, and LocoGen's windows."""
+    """DiffQuickFix's tracing of four things, whether edits work better there, and LocoGen's windows."""
     parts = {}
     for column in ("object", "style", "colour", "scene"):
         for where in ("denoiser", "text"):

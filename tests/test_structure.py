@@ -44,6 +44,8 @@ SHARED = {
     "erase.examples",
     "explain.finding",
     "explain.cache",
+    "explain.instrument",  # the protocol
+    "explain.stops",  # of a tour
     "attack.base",
     "attack.budget",
 }
@@ -64,18 +66,12 @@ TESTED_IN: Mapping[str, str] = {
     "bench.schema": "bench/test_file.py",
     "cli.edit_command": "cli/test_erase.py",
     "cli.tour": "cli/test_explain.py",
-    "edits.formats.lora_file": "edits/formats/test_foreign.py",
-    "edits.formats.original_names": "edits/formats/test_single_file.py",
-    "edits.provenance": "edits/test_file.py",
-    "erase._attribution_run": "erase/test_cad.py",
-    "erase._training.adam": "erase/test_esd.py",
-    "erase._training.states": "erase/test_esd.py",
-    "erase._training.stored": "erase/test_esd.py",
+    "explain._branches": "explain/test_intervene.py",
     "judges.hf_classifier": "judges/test_classifier.py",
     "judges.hub_network": "judges/test_classifier.py",
-    "judges.towers": "judges/test_features.py",
     "models.conditioning": "models/test_text.py",
-    "models.guidance": "edits/test_guidance.py",
+    "models.families.base": "models/families/test_families.py",
+    "models.guidance": "edits/test_guidance_change.py",
     "models.loading.folder": "models/loading/test_load.py",
     "report.facts": "report/test_table_page.py",
     "report.story": "report/test_run_page.py",
@@ -87,36 +83,13 @@ TESTED_IN: Mapping[str, str] = {
     "runs.executor": "runs/test_worker.py",
     "runs.model_cache": "runs/test_worker.py",
     "runs.rows": "runs/test_worker.py",
+    "testing.contracts.judge": "contract/test_judges.py",
+    "testing.contracts.method": "contract/test_contract.py",
 }
 """Modules that are tested through a room's face, a command, a page or a process, and where."""
 
 PENDING: Mapping[str, set[str]] = {
-    "between methods": {
-        "explain.clock -> explain.intervene",
-        "explain.locogen -> explain.intervene",
-    },
-    "lazy circles": {
-        "edits.edit <-> edits.stack",
-        "models.generate <-> models.model <-> models.sampler",
-    },
-    "long files": {"cli.explain"},
-    "docstrings": {
-        "emoji.train.loop:Run:checkpoint",
-        "emoji.train.loop:Run:log_path",
-        "emoji.train.loop:Run:progress",
-        "emoji.train.muon:Muon:step",
-        "emoji.vision:Residual:forward",
-        "emoji.vision:SmallCNN:forward",
-        "emoji.world:Work:caption",
-    },
-    "class names": {
-        "Batch: erase._training.states, runs.specs",
-        "ClassifierFree: models.guidance, models.guidance",
-        "Lesson: erase._closed_form.uce_objective, erase._training.states",
-        "Part: attribution.scores, bench.schema, models.families.anatomy",
-        "Sampling: cli.generate, erase._training.states",
-    },
-    "file names": {"guidance: edits, erase, models"},
+    "untested": {"judges.network"},
 }
 
 

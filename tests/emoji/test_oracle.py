@@ -12,7 +12,7 @@ import pytest
 import turpentine as tp
 from turpentine.core.errors import BadArgument
 from turpentine.emoji.captions import WORLD, draw
-from turpentine.emoji.train.loop import Schedule
+from turpentine.emoji.train.loop import StageSchedule
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.retrain import retrain
@@ -64,7 +64,7 @@ def test_a_concept_outside_the_world_is_refused() -> None:
 
 
 def tiny() -> Preset:
-    stage = Stage(4, Schedule(updates=2, lr=1e-2, warmup=1, ema=0.5))
+    stage = Stage(4, StageSchedule(updates=2, lr=1e-2, warmup=1, ema=0.5))
     sizes = {"unet_channels": (16, 16, 16, 16), "unet_heads": 2, "cached_pictures": 16}
     return replace(PRESETS["cpu"], **sizes, unet=stage, finish=stage)
 

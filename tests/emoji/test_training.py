@@ -28,7 +28,7 @@ from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
 from turpentine.emoji.train.assemble import pipeline
-from turpentine.emoji.train.loop import Loss, Schedule, StageRun
+from turpentine.emoji.train.loop import Loss, StageRun, StageSchedule
 from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.stages import WorldTraining
@@ -86,7 +86,7 @@ def test_the_log_has_each_update_once_after_a_resume(tmp_path: Path) -> None:
 
     for updates in (6, math.inf):
         vae.load_state_dict(weights)
-        run = StageRun("small", vae, Schedule(updates=10, lr=1e-3, checkpoint_every=4), tmp_path)
+        run = StageRun("small", vae, StageSchedule(updates=10, lr=1e-3, checkpoint_every=4), tmp_path)
         with suppress(KeyboardInterrupt):
             run.train(stopped_after(updates), (said := []).append)
     assert said[0] == "small: continuing at update 4 of 10"
@@ -103,7 +103,7 @@ def test_a_folder_holds_one_training_only(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1)
-    run = StageRun("small", module, Schedule(updates=2, lr=1e-3), tmp_path)
+    run = StageRun("small", module, StageSchedule(updates=2, lr=1e-3), tmp_path)
     with pytest.raises(NotFinite, match="small: the loss is nan at update 0"):
         run.train(lambda rng: module.weight.sum() * float("nan"), lambda line: None)
 
@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: 
 def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(module.weight, 1.0)
-    run = StageRun("small", module, Schedule(updates=2, lr=0.5, warmup=1, ema=0.5), tmp_path)
+    run = StageRun("small", module, StageSchedule(updates=2, lr=0.5, warmup=1, ema=0.5), tmp_path)
     seen = [1.0]
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
@@ -130,7 +130,7 @@ def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -
 
 def test_in_bf16_the_network_computes_and_the_weights_stay_fp32(tmp_path: Path) -> None:
     module = torch.nn.Linear(4, 4)
-    run = StageRun("small", module, Schedule(updates=1, lr=1e-3, bf16=True), tmp_path)
+    run = StageRun("small", module, StageSchedule(updates=1, lr=1e-3, bf16=True), tmp_path)
     seen: list[torch.dtype] = []
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
@@ -155,7 +155,7 @@ def test_a_family_of_captions_is_one_object_in_its_styles_and_scenes() -> None:
 
 
 def tiny(updates: int) -> Preset:
-    stage = Stage(4, Schedule(updates=updates, lr=1e-2, warmup=1, ema=0.5))
+    stage = Stage(4, StageSchedule(updates=updates, lr=1e-2, warmup=1, ema=0.5))
     return replace(
         PRESETS["cpu"],
         vae_channels=(8, 8, 8),
@@ -197,7 +197,7 @@ def test_a_judges_truth_shares_two_objects_by_their_area() -> None:
 
 
 def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
-    schedule = Schedule(updates=110, lr=1.0, warmup=10)
+    schedule = StageSchedule(updates=110, lr=1.0, warmup=10)
     assert schedule.factor(0) == pytest.approx(0.1) and schedule.factor(9) == 1.0
     assert schedule.factor(60) == pytest.approx(0.01 + 0.99 / 2) and schedule.factor(110) == pytest.approx(0.01)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from turpentine.emoji.train import autoencoder
-from turpentine.emoji.train.loop import Schedule, StageRun
+from turpentine.emoji.train.loop import StageRun, StageSchedule
 
 
 def run(folder: Path, updates: int) -> StageRun:
     torch.manual_seed(0)
     vae = autoencoder.build((8, 8), 1, 16)
-    schedule = Schedule(updates=updates, lr=1e-3, muon_lr=0.02, warmup=3, checkpoint_every=4)
+    schedule = StageSchedule(updates=updates, lr=1e-3, muon_lr=0.02, warmup=3, checkpoint_every=4)
     return StageRun("small", vae, schedule, folder)
 
 

@@ -1,4 +1,4 @@
-"""CAD-Amplify: its objective on pictures, where they come from, and what is zeroed."""
+"""CADAmplify: its objective on pictures, where they come from, and what is zeroed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diff-QuickFix: one layer of each text encoder, its bias, its tokens, and what a prompt then says."""
+"""DiffQuickFix: one layer of each text encoder, its bias, its tokens, and what a prompt then says."""
 
 from __future__ import annotations
 

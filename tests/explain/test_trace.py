@@ -188,7 +188,7 @@ def test_what_cannot_be_traced_is_told(sd1: Model) -> None:
         Trace("text", "brightness")(sd1, PROMPT, 0, concept="castle", judge=Brightness())
     with pytest.raises(UnknownName, match="brightness has no column 'hue'"):
         Trace("text", "hue")(sd1, PROMPT, 0, concept=SUBJECT, judge=Brightness())
-    with pytest.raises(BadArgument, match=r"noise is 0\.0: give over 0"):
+    with pytest.raises(BadArgument, match=r"noise is 0\.0: give a finite number, over 0"):
         Trace("text", "shade", noise=0.0)(sd1, PROMPT, 0, concept=SUBJECT, judge=Brightness())
     with pytest.raises(BadArgument, match="3 concepts and 2 pictures"):
         Trace("text", "shade")(sd1, PROMPT, [0, 1], concept=["church"] * 3, judge=Brightness())

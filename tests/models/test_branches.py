@@ -75,7 +75,7 @@ def test_a_copied_site_gives_what_the_untouched_run_gives(sd1: Model) -> None:
 
     patched = alone(sd1, "a dog", hooked(sd1, {site: put}))
     dog = sd1.encode(["a dog"]).repeat(2)
-    _, (corrupted, restored) = together(sd1, [Intervention(told=dog), Intervention(told=dog, copied=site)])
+    _, (corrupted, restored) = together(sd1, [Intervention(cond=dog), Intervention(cond=dog, copied=site)])
     close(corrupted, alone(sd1, "a dog"))
     close(restored, patched)
     assert (restored - corrupted).abs().max() > 1e-2

@@ -9,7 +9,7 @@ from bench.stubs import QUICK
 from diffusers import DDIMScheduler
 from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl, tiny_tokenizer
 
-from turpentine.bench.erasure import identify
+from turpentine.bench.erasure import _identity
 from turpentine.cli.picture_files import planned
 from turpentine.concepts import Concept
 from turpentine.core.hashing import digest
@@ -24,7 +24,7 @@ from turpentine.judges import PictureStatistics
 from turpentine.models import Model, load
 from turpentine.models.identity import describe
 from turpentine.runs.plan import Plan
-from turpentine.runs.specs import Cell, JudgeSpec, Recipe, Source
+from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.tasks.cases import Case
 
 
@@ -136,24 +136,23 @@ OTHERS = {
 
 def keys(model, folder):
     """The key of each store on disk for the same work."""
-    source = Source.of(model, "toy")
+    source = ModelSpec.of(model, "toy")
     judges = (JudgeSpec.of(PictureStatistics()),)
     case, esd = Case("erased", "church", "a church", None, None), ESD(steps=1)
-    cell = Cell(source, (case,), QUICK, judges, Recipe(source, esd, (CHURCH,)), (CHURCH,))
-    unedited = Cell(source, (case,), QUICK, judges)
-    plan = Plan([cell, unedited])
+    edited = Condition.edited(source, esd, (CHURCH,), (case,), QUICK, judges)
+    plan = Plan([edited, Condition(source, (case,), QUICK, judges)])
     tour = Tour("a church", "church", seeds=(0,), steps=1)
     instrument = Intervene(("q1",), steps=1)
-    stop = Stop("windows", "", 0, instrument, lambda *_: None, str)
+    stop = Stop("windows", "", 0, 0, instrument, lambda *_: None)
     return {
-        "edit": cell.recipe.key,
-        "line": cell.id,
+        "edit": edited.edit_spec.key,
+        "line": edited.id,
         "pictures": {job.batch.key for job in plan.jobs},
         "scores": {plan.score_key(job, judges[0]) for job in plan.jobs},
         "checkpoint": checkpoint_of(folder, model, provenance_of(esd, model, (CHURCH,))).path("state"),
         "instrument": parts_of(folder, model, instrument).path("part"),
         "tour": tour._records(stop, model, folder, None).path("stop"),
-        "run.json": digest(identify(model, esd, [CHURCH], QUICK.facts())["model"]),
+        "run.json": digest(_identity(esd, edited, "erase", ())["model"]),
         "png": {digest(each.recipe) for each in planned(["a church"], [0], folder, {"model": describe(model)})},
     }
 

@@ -31,9 +31,18 @@ def approximation(
     Figure 2 of CAD (Nguyen et al. 2024, arXiv 2412.02542), which has 1000 trials. A trial takes as many rows of the
     denoiser as J has points. The weights must be as they were when they were attributed; they are not written to.
 
-    trials: 4 or more. share: of all attributed weights, in each subset, over 0 to 1; drawn with replacement, so that a
-    subset may be a little smaller. progress: called with trials done and in all.
-    Raises BadArgument for numbers out of range, NotFinite where J or the correlation is none.
+    Args:
+        attribution: Of the weights.
+        trials: Random subsets, 4 or more.
+        share: Of all attributed weights in each subset, over 0 to 1; drawn with replacement, so that a subset may be a
+            little smaller.
+        seed: Of the subsets.
+        batch_size: Points of J in a call of the denoiser, at most.
+        progress: Called with trials done and in all.
+
+    Raises:
+        BadArgument: A number is out of range.
+        NotFinite: J or the correlation is NaN.
     """
     if trials < 4 or not 0 < share <= 1:
         raise BadArgument(f"{trials} trials of a share of {share}: give 4 trials or more, and a share over 0 to 1.")
@@ -59,14 +68,14 @@ def _subsets(attribution: Attribution, trials: int, share: float, seed: int) -> 
 def _split(
     attribution: Attribution, positions: Int[np.ndarray, " position"], ends: Int[np.ndarray, " weight"]
 ) -> Iterator[tuple[str, Int[np.ndarray, " position"]]]:
-    """Positions among all weights as positions in each."""
+    """Yield positions among all weights as positions in each."""
     parts = np.split(positions, np.searchsorted(positions, ends[:-1]))
     for name, part, end in zip(attribution.alpha, parts, ends, strict=True):
         yield name, part - (end - attribution.alpha[name].numel())
 
 
 def _without(attribution: Attribution, subset: Subset) -> dict[str, Tensor]:
-    """The weights with the subset set to 0, as copies."""
+    """Return copies of the weights with the subset set to 0."""
     weights = {name: attribution.model.parameter(name).detach() for name in subset}
     return {name: _zeroed(weight, subset[name]) for name, weight in weights.items()}
 

@@ -22,7 +22,19 @@ class GradientSum:
     """∂J/∂w of some weights, summed in fp32, a batch of J's points at a time.
 
     Only the selected weights get gradients, and the model's own tensors are not touched.
-    done: points that are in the sum. value: the sum of J's terms so far.
+
+    Args:
+        model: The model.
+        objective: J.
+        names: Of the weights.
+        batch_size: Points in a call of the denoiser, 1 or more.
+
+    Attributes:
+        done: Points that are in the sum.
+        value: The sum of J's terms so far.
+
+    Raises:
+        BadArgument: `batch_size` is under 1.
     """
 
     def __init__(
@@ -38,13 +50,17 @@ class GradientSum:
 
     @property
     def is_done(self) -> bool:
-        """Is every point in the sum?"""
+        """Whether every point is in the sum."""
         return self.done == len(self._objective)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
     def advance(self) -> None:
-        """Add the next batch. Raises NotFinite, naming the weight and the timesteps."""
+        """Add the next batch.
+
+        Raises:
+            NotFinite: A gradient or J is NaN or infinite; the message names the weight and the timesteps.
+        """
         points = self._objective[self.done : self.done + self._batch_size]
         value = points.terms(self._model, self._weights).sum()
         gradients = torch.autograd.grad(value, list(self._weights.values()), materialize_grads=True)
@@ -56,13 +72,13 @@ class GradientSum:
 
     @torch.no_grad()
     def attribution(self) -> Attribution:
-        """α_i = w_i·∂J/∂w_i of the finished sum, whose memory it takes over."""
+        """Return α_i = w_i·∂J/∂w_i of the finished sum, whose memory it takes over."""
         for name, total in self._sums.items():
             total.mul_(self._weights[name].float()).div_(len(self._objective))
         return Attribution(self._sums, self.value / self.done, self._objective, self._model)
 
     def state(self) -> dict[str, Tensor]:
-        """All that a resumed sum needs."""
+        """Return all that a resumed sum needs."""
         return {"done": torch.tensor(self.done), "value": torch.tensor(self.value, dtype=torch.float64), **self._sums}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -91,13 +107,22 @@ def attribute(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> Attribution:
-    """α_i = w_i·∂J/∂w_i of each weight of a selection, the first-order change of J when w_i is set to 0.
+    """Return α_i = w_i·∂J/∂w_i of each selected weight, the first-order change of J when w_i is set to 0.
 
     J(w) − J(w̃) ≈ Σ_{i∈S} α_i, where w̃ is w with the weights S set to 0 (equation 3 of CAD, Nguyen et al. 2024, arXiv
     2412.02542). It takes a forward and a backward row of the denoiser for each point of J.
 
-    sites: see `attributable`. progress: called with points done and in all.
-    Raises EmptySelection or BadArgument for the sites before any work; NotFinite, naming the weight and the timestep.
+    Args:
+        model: The model.
+        objective: J.
+        sites: Whose weights; see `attributable`.
+        batch_size: Points in a call of the denoiser, 1 or more.
+        progress: Called with points done and in all.
+
+    Raises:
+        EmptySelection: The sites hold no weight of a linear or convolution layer; raised before any work.
+        BadArgument: A site is outside of the denoiser; raised before any work.
+        NotFinite: A gradient or J is NaN or infinite; the message names the weight and the timestep.
     """
     total = GradientSum(model, objective, attributable(model, sites), batch_size)
     while not total.is_done:
@@ -108,10 +133,16 @@ def attribute(
 
 
 def attributable(model: Model, sites: Selection) -> tuple[str, ...]:
-    """The names of the weights of all linear and convolution layers in a selection of the denoiser's sites.
+    """Return the names of the weights of all linear and convolution layers in a selection of the denoiser's sites.
 
-    sites: such as "feed-forward", "resnet", "all" or "UP2"; see `models.selected`.
-    Raises EmptySelection for none, UnknownName for an unknown site, BadArgument for one outside of the denoiser.
+    Args:
+        model: The model.
+        sites: Such as "feed-forward", "resnet", "all" or "UP2"; see `models.selected`.
+
+    Raises:
+        EmptySelection: There is no such weight.
+        UnknownName: A site that the model does not have.
+        BadArgument: A site is outside of the denoiser.
     """
     chosen = selected(model.sites, sites)
     check_in_denoiser(chosen)

@@ -21,8 +21,13 @@ Latents = Float[Tensor, "point channel height width"]
 class Objective:
     """J = ± the mean over points of ‖target − ε(x_t, c)‖², the squares summed over channels and pixels.
 
-    x, t, target: x_t, its timestep, and what the prediction is held against, for each point; the target is a constant.
-    cond: prompts, encoded. row: which of them each point is told. sign: 1 or −1.
+    Args:
+        x: x_t of each point.
+        t: The timestep of each point.
+        target: What the prediction is compared with, for each point; a constant for gradients.
+        cond: Prompts, encoded.
+        row: Which row of `cond` each point is predicted for.
+        sign: 1 or −1.
     """
 
     x: Latents
@@ -33,32 +38,37 @@ class Objective:
     sign: float = 1.0
 
     def __len__(self) -> int:
-        """How many points it is the mean of; each is a row of the denoiser."""
+        """Return the number of points; each is a row of the denoiser."""
         return len(self.x)
 
     def __getitem__(self, points: slice | Sequence[int]) -> Objective:
-        """The same over some of the points."""
+        """Return the objective over some of the points."""
         x, t, target, row = (each[points] for each in (self.x, self.t, self.target, self.row))
         return Objective(x, t, target, self.cond, row, self.sign)
 
     def terms(self, model: Model, parameters: Mapping[str, Tensor] | None = None) -> Float[Tensor, " point"]:
-        """What J is the mean of, in fp32, all points in one call of the denoiser; `parameters` as in `Model.eps`."""
+        """Return the points' terms of J in fp32, in one call of the denoiser; `parameters` as in `Model.eps`."""
         eps = model.eps(self.x, self.t, self.cond[self.row], parameters=parameters)
         return self.sign * (self.target.float() - eps.float()).square().flatten(1).sum(1)
 
     @torch.no_grad()
     def value(self, model: Model, parameters: Mapping[str, Tensor] | None = None, *, batch_size: int = 8) -> float:
-        """J, with `parameters` in the place of the denoiser's weights of those names."""
+        """Return J, with `parameters` in the place of the denoiser's weights of those names."""
         sums = [self[rows].terms(model, parameters).double().sum() for rows in batches(len(self), batch_size)]
         return float(torch.stack(sums).sum()) / len(self)
 
     @staticmethod
     def apart(model: Model, run: Trajectory, *, base: str = "", steps: range | None = None) -> Objective:
-        """J = E‖sg ε(x_t, c_b) − ε(x_t, c)‖²: how far the prompts of a run are from a base prompt c_b.
+        """Return J = E‖sg ε(x_t, c_b) − ε(x_t, c)‖²: how far a run's prompts are from a base prompt c_b.
 
         Equation 4 of CAD (Nguyen et al. 2024, arXiv 2412.02542). For c_b = "" the run holds the target already; for
         another it takes as many rows of the denoiser as there are points.
-        steps: the indices of the run's steps that count; all by default.
+
+        Args:
+            model: The model.
+            run: Of the prompts.
+            base: c_b.
+            steps: The indices of the run's steps that count; all by default.
         """
         counted = slice(steps.start, steps.stop) if steps is not None else slice(None)
         times, x, uncond = (each[counted] for each in (run.timesteps, run.x, run.eps_uncond))
@@ -73,11 +83,16 @@ class Objective:
 
     @staticmethod
     def denoising(model: Model, latents: Latents, prompts: Sequence[str], seeds: Sequence[int]) -> Objective:
-        """J = −E‖ε − ε(x_t, c)‖²: how well the model denoises pictures of a concept, told the concept.
+        """Return J = −E‖ε − ε(x_t, c)‖²: how well the model, given the concept, denoises pictures of it.
 
         Equation 5 of CAD. Each seed gives every picture a point: noise of its own, at a timestep of its own; the
         timesteps are spread evenly over the schedule.
-        latents: of pictures, scaled as the denoiser knows them. prompts: one for each picture.
+
+        Args:
+            model: The model.
+            latents: Of pictures, scaled as the denoiser takes them.
+            prompts: One for each picture.
+            seeds: Of the noise, one for each timestep.
         """
         times = _spread(model.schedule.training_steps, len(seeds)).to(latents.device)
         noise = torch.stack([_noise(seed, latents) for seed in seeds]).flatten(0, 1)
@@ -96,7 +111,7 @@ def _predict(
 
 
 def _spread(train_steps: int, count: int) -> Int[Tensor, " count"]:
-    """The middles of equal parts of the training schedule."""
+    """Return the middles of equal parts of the training schedule."""
     return ((torch.arange(count) + 0.5) * train_steps / count).long()
 
 

@@ -33,33 +33,33 @@ class Interval(Protocol):
 
 
 def percent(value: float) -> str:
-    """A rate of 0 to 1 as `86 %`."""
+    """Return a rate of 0 to 1 as `86 %`."""
     return f"{100 * value:.0f}\u202f%"
 
 
 def span(rate: Interval) -> str:
-    """The interval of a rate in percent, as `75–93`."""
+    """Return the interval of a rate in percent, as `75–93`."""
     return f"{100 * rate.low:.0f}–{100 * rate.high:.0f}"
 
 
 def with_span(rate: Interval) -> str:
-    """A rate in percent with its interval, as `86 (75–93)`."""
+    """Return a rate in percent with its interval, as `86 (75–93)`."""
     return f"{100 * rate.value:.0f} ({span(rate)})"
 
 
 def points(value: float) -> str:
-    """A difference of rates in points, with its sign: `−83`, `+2`, `0`."""
+    """Return a difference of rates in points, with its sign: `−83`, `+2`, `0`."""
     rounded = round(100 * value)
     return "0" if rounded == 0 else f"{'−' if rounded < 0 else '+'}{abs(rounded)}"
 
 
 def points_span(difference: Interval) -> str:
-    """The interval of a difference in points, as `−91 to −72`."""
+    """Return the interval of a difference in points, as `−91 to −72`."""
     return f"{points(difference.low)} to {points(difference.high)}"
 
 
 def points_with_span(difference: Interval) -> str:
-    """A difference in points with its interval, as `−83 (−91 to −72)`."""
+    """Return a difference in points with its interval, as `−83 (−91 to −72)`."""
     return f"{points(difference.value)} ({points_span(difference)})"
 
 

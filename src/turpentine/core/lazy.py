@@ -42,7 +42,7 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
 
 
 def _homes(package: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Each name that a package imports for type checkers only, and the module and the name there."""
+    """Yield each name that a package imports for type checkers only, and the module and the name there."""
     spec = sys.modules[package].__spec__
     assert spec is not None and isinstance(spec.loader, InspectLoader)
     for block in ast.parse(spec.loader.get_source(package) or "").body:

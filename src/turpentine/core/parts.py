@@ -41,7 +41,11 @@ class Codec(Protocol[T]):
     suffix: str
 
     def write(self, path: Path, value: T, facts: Mapping[str, Any]) -> None:
-        """Write a value and facts about it, whole or not at all. Raises OSError as the file system does."""
+        """Write a value and facts about it, whole or not at all.
+
+        Raises:
+            OSError: The file system refuses.
+        """
         ...
 
     def read(self, path: Path) -> T | None:
@@ -173,7 +177,11 @@ class Parts(Generic[T]):
         return value
 
     def put(self, key: Any, value: T) -> None:
-        """Store a value, in the place of one of the same key. Raises OSError as the file system does."""
+        """Store a value, in the place of one of the same key.
+
+        Raises:
+            OSError: The file system refuses.
+        """
         if self.folder is not None:
             self._codec.write(self.path(key), value, {"about": self.about, "key": _plain(key)})
 
@@ -197,7 +205,7 @@ class Parts(Generic[T]):
             self.folder.rmdir()
 
     def __contains__(self, key: Any) -> bool:
-        """Is there a file of this key, be it damaged or not?"""
+        """Return whether there is a file of this key, be it damaged or not."""
         return self.folder is not None and self.path(key).is_file()
 
     def present(self, keys: Iterable[Key]) -> set[Key]:
@@ -236,7 +244,11 @@ def parts_in(folder: Path, codec: Codec[T]) -> Iterator[tuple[Path, T]]:
 
 
 def read_part(path: Path, codec: Codec[T]) -> T | None:
-    """Return what a file holds, None where there is none or it is damaged. Raises OSError as the file system does."""
+    """Return what a file holds, None where there is none or it is damaged.
+
+    Raises:
+        OSError: The file system refuses.
+    """
     if not path.is_file():
         return None
     try:
@@ -269,7 +281,7 @@ def _with_seal(content: bytes, seal: str) -> bytes:
 
 
 def _plain(content: Any) -> Any:
-    """Content as JSON gives it back: tuples as lists, and what JSON lacks by how it prints."""
+    """Return content as JSON gives it back: tuples as lists, and what JSON lacks by how it prints."""
     return json.loads(json.dumps(content, default=str))
 
 

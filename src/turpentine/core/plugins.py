@@ -98,7 +98,7 @@ class Plugin:
 
     @property
     def summary(self) -> str:
-        """What it does, in a line: the first of its docstring; of a variant, what it sets."""
+        """A line about the plug-in: the first of its docstring; of a variant, the settings that it fixes."""
         if self.variant:
             settings = ", ".join(f"{key} {value}" for key, value in self.variant.items())
             return f"{self._base} with {settings}"
@@ -180,7 +180,7 @@ def _is_frozen(cls: Any) -> bool:
 
 @cache
 def _registered() -> Mapping[str, Plugin]:
-    """All plug-ins by name; a name, and a class's name, is taken once, and ours come first."""
+    """Return all plug-ins by name; a name, and a class's name, is taken once, and ours come first."""
     named: dict[str, Plugin] = {}
     classes: dict[tuple[str, bool], str] = {}
     for plugin in sorted(_entries(), key=lambda each: not each.target.startswith("turpentine.")):

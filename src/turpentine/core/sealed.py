@@ -28,7 +28,17 @@ _SEAL = "sha256"
 def write_sealed(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], record: Mapping[str, Any], kind: str
 ) -> None:
-    """Write tensors and a JSON record to `path`, whole or not at all. Raises OSError as the file system does."""
+    """Write tensors and a JSON record to one safetensors file, whole or not at all.
+
+    Args:
+        path: Of the file.
+        tensors: By name.
+        record: As JSON has it.
+        kind: Of file, such as "edit"; `read_sealed` reads no other.
+
+    Raises:
+        OSError: The file system refuses.
+    """
     digests = {name: digest_tensor(tensor) for name, tensor in tensors.items()}
     content = {"kind": kind, "format": FORMAT, "record": record, "tensors": digests}
     # One entry: safetensors writes several in another order each time, and equal content should be equal bytes.
@@ -36,9 +46,14 @@ def write_sealed(
 
 
 def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read and check a sealed file of this kind: its tensors, on the CPU, and its record.
+    """Read and check a sealed file of a kind: its tensors, on the CPU, and its record.
 
-    Raises EditError, in one sentence that names the file and, where there is one, the tensor.
+    Args:
+        path: Of the file.
+        kind: As it was written.
+
+    Raises:
+        EditError: The file is missing, foreign, truncated or altered; the message names it and the tensor.
     """
     path = Path(path)
     with _opened(path, kind) as file:
@@ -49,7 +64,7 @@ def read_sealed(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tens
 
 
 def is_foreign(path: str | os.PathLike[str]) -> bool:
-    """Is this a safetensors file that can be read and carries no record of ours?"""
+    """Return whether this is a readable safetensors file without a record of ours."""
     if not Path(path).is_file():
         return False
     try:
@@ -86,7 +101,7 @@ def _content(path: Path, metadata: Mapping[str, str], kind: str) -> dict[str, An
 
 
 def _whole(text: str) -> dict[str, Any] | None:
-    """The content of a record, None where it does not match its own checksum."""
+    """Return the content of a record, None where it does not match its own checksum."""
     try:
         content: dict[str, Any] = json.loads(text)
         return content if content.pop(_SEAL) == digest(content) else None
@@ -105,7 +120,7 @@ def _checked(path: Path, file: Any, name: str, names: set[str], sha: str) -> Ten
 
 
 def _why_unreadable(path: Path, kind: str) -> str:
-    """Which tensor a cut file breaks off in, if its header can still be read."""
+    """Return which tensor a cut file breaks off in, if its header can still be read."""
     try:
         cut = _first_cut(path)
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -116,7 +131,7 @@ def _why_unreadable(path: Path, kind: str) -> str:
 
 
 def _first_cut(path: Path) -> str | None:
-    """The first tensor that a cut file does not hold whole; safetensors itself says only that the file is bad."""
+    """Return the first tensor that a cut file does not hold whole; safetensors only says that the file is bad."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         size = path.stat().st_size

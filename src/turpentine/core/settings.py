@@ -117,7 +117,7 @@ def range_of(hint: Any) -> str:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Tell whether a value is what a type's constraints allow; a type without any allows all."""
+    """Return whether a value satisfies the constraints of a type; a type without any allows all."""
     if not _is_constrained(hint):
         return True
     origin, args = get_origin(hint), get_args(hint)
@@ -141,7 +141,7 @@ def _is_constrained(hint: Any) -> bool:
 
 
 def _is_of(value: Any, hint: Any) -> bool:
-    """Is a value of the class of a union's member? An int is a float."""
+    """Return whether a value is of the class of a union's member. An int is a float."""
     plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if plain is float:
         return isinstance(value, int | float)
@@ -165,7 +165,7 @@ def _holds(constraint: Any, value: Any) -> bool:
 
 
 def _limit(constraint: Any) -> Any:
-    """The one value of a constraint, such as 1 of Ge(1)."""
+    """Return the one value of a constraint, such as 1 of Ge(1)."""
     return getattr(constraint, dataclasses.fields(constraint)[0].name)
 
 

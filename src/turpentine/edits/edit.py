@@ -293,7 +293,7 @@ def stack_of(model: Model) -> EditStack:
 
 
 def _edited(name: str, base: Tensor, edits: list[Edit]) -> Tensor:
-    """The base's weight with the edits added. At strength 0 nothing is added, so that not even a −0 turns to 0."""
+    """Return the base's weight plus the edits. At strength 0 nothing is added, so that not even a −0 turns to 0."""
     active = [edit for edit in edits if edit.strength != 0]
     if not active:
         return base
@@ -340,7 +340,7 @@ def _compact(delta: Tensor) -> Tensor:
 
 
 def _zeroed_key(name: str) -> str:
-    """The name of a weight's positions in a file, where the weight may have a delta too."""
+    """Return the name of a weight's positions in a file, where the weight may have a delta too."""
     return f"zeroed/{name}"
 
 

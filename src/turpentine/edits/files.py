@@ -55,7 +55,7 @@ def read_edit(path: str | os.PathLike[str], model: Model) -> Edit:
 
 
 def _is_json(path: Path) -> bool:
-    """JSON begins with a brace and holds no zero byte; safetensors begin with a length, whose high bytes are zero."""
+    """Return whether content is JSON: that begins with a brace; a safetensors file has zero bytes in its length."""
     if not path.is_file():
         return path.suffix == ".json"
     with path.open("rb") as file:

@@ -77,7 +77,7 @@ class Zeroed:
 
     @staticmethod
     def unpack(packed: UInt8[Tensor, " byte"], shape: tuple[int, ...]) -> Zeroed:
-        """Decode what `pack` gave for a weight of this shape.
+        """Return the positions that `pack` encoded for a weight of this shape.
 
         Raises:
             EditError: The bytes do not encode positions of such a weight.

@@ -131,7 +131,7 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 
 def _tail(rng: np.random.Generator, style: str, colour: str, mixture: Mixture) -> str:
-    """The end of a caption, which names style and colour, one of them, or neither."""
+    """Return the end of a caption, which names style and colour, one of them, or neither."""
     names_style = rng.random() < mixture.style_rate
     names_colour = rng.random() < mixture.colour_rate
     tail = f" in {style} style" if names_style else ""
@@ -152,7 +152,7 @@ def _draw_one(rng: np.random.Generator, kind: str, mixture: Mixture) -> Captione
 
 
 def _draw_two(rng: np.random.Generator, mixture: Mixture) -> Captioned:
-    """Two different objects in one style, side by side, in the order in which they are named."""
+    """Return two different objects in one style, side by side, in the order in which the caption names them."""
     while True:
         left, right = (OBJECTS[int(i)] for i in rng.choice(len(OBJECTS), 2, replace=False))
         shared = tuple(s for s in styles_of(left) if s in styles_of(right))

@@ -34,6 +34,7 @@ class Residual(nn.Module):
         self.conv1, self.conv2 = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
 
     def forward(self, x: Float[Tensor, "batch width height side"]) -> Float[Tensor, "batch width height side"]:
+        """Return x plus the residual."""
         h = self.conv1(F.silu(self.norm1(x)))
         residual: Tensor = self.conv2(F.silu(self.norm2(h)))
         return x + residual
@@ -69,5 +70,6 @@ class SmallCNN(nn.Module):
         return torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1)
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch out"]:
+        """Return the logits of pictures."""
         logits: Tensor = self.conv_out(self.features(x))
         return logits

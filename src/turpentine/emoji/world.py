@@ -231,7 +231,7 @@ def visible_on(obj: str, style: str) -> tuple[str, ...]:
 def _stamp(
     obj: str, style: str, pixels: int
 ) -> tuple[Float[np.ndarray, "side side 3"], Float[np.ndarray, "side side 1"]]:
-    """The sprite at `pixels` px: colour premultiplied by alpha, and alpha, both 0–1."""
+    """Return the sprite at `pixels` px: colour premultiplied by alpha, and alpha, both 0–1."""
     image = sprites()[obj, style].convert("RGBa").resize((pixels, pixels), Image.Resampling.LANCZOS)
     rgba = np.asarray(image, dtype=np.float32) / 255
     return rgba[..., :3], rgba[..., 3:]

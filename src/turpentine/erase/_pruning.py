@@ -78,6 +78,10 @@ def union(masks: Iterable[Mapping[str, Zeroed]]) -> dict[str, Zeroed]:
 
 
 def check_share(share: float) -> None:
-    """Raise BadArgument unless it is over 0 and up to 1."""
+    """Check a share of the weights.
+
+    Raises:
+        BadArgument: It is not over 0 and up to 1.
+    """
     if not 0 < share <= 1:
         raise BadArgument(f"share is {share}: give a number over 0 and up to 1, such as 0.001 for a thousandth.")

@@ -63,7 +63,7 @@ class Adversary:
         return 1 - float(self._energy(residual) / self._energy(c))
 
     def _energy(self, rows: Rows) -> Tensor:
-        """Σ|W·x|² over rows and layers."""
+        """Return Σ|W·x|² over rows and layers."""
         return ((rows @ self.h) * rows).sum()
 
 

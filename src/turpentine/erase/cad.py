@@ -162,7 +162,7 @@ class CAD(Sized):
         return self._with_check(run.attribution(model, objective, names, self.batch_size), tracker)
 
     def _with_check(self, attribution: Attribution, tracker: Tracker) -> Attribution:
-        """The attribution with its check: the predicted fall of J against the measured one."""
+        """Return the attribution with its check: the predicted fall of J against the measured one."""
         from turpentine.attribution import approximation
 
         if not self.trials:
@@ -193,7 +193,7 @@ class CAD(Sized):
         )
 
     def _rows(self) -> int:
-        """Rows of the denoiser for one concept, as progress counts them."""
+        """Return the number of rows of the denoiser for one concept, as progress counts them."""
         from turpentine.erase._training.training import TRAINED_ROW
 
         checked = self.trials + 1 if self.trials else 0
@@ -201,14 +201,14 @@ class CAD(Sized):
         return 2 * self.sampling_steps * self.trajectories + self._base_rows() + points
 
     def _base_rows(self) -> int:
-        """The empty prompt is in the stored runs; another base has to be predicted."""
+        """Return the rows that predict the base: none for the empty prompt, which is in the stored runs."""
         return self._points() if self.base else 0
 
     def _points(self) -> int:
         return len(self._steps()) * self.trajectories
 
     def _steps(self) -> range:
-        """The sampling steps that count."""
+        """Return the sampling steps that count."""
         return window_of(self.window, self.sites).counted(self.sampling_steps)
 
     def _provenance(
@@ -219,7 +219,7 @@ class CAD(Sized):
 
 
 def _measurements(attribution: Attribution, mask: Mapping[str, Zeroed]) -> dict[str, float]:
-    """J of a concept, the fall that the mask is predicted to cause, and how well such predictions hold."""
+    """Return J of a concept, the predicted fall that the mask causes, and how well such predictions hold."""
     fall = attribution.predicted({name: zeroed.positions for name, zeroed in mask.items()})
     check = attribution.check
     agreement = {} if check is None else {"r": check.r, "r_low": check.low, "r_high": check.high}

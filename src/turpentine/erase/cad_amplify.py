@@ -1,4 +1,4 @@
-"""CAD-Amplify: zero the few weights that suppress a concept (Nguyen et al. 2024, arXiv 2412.02542)."""
+"""CADAmplify: zero the few weights that suppress a concept (Nguyen et al. 2024, arXiv 2412.02542)."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class CADAmplify(Sized):
         return from_model(model, prompts, seeds, self.sampling_steps, self.guidance_scale)
 
     def _rows(self, given: int) -> int:
-        """Rows of the denoiser for one concept, as progress counts them."""
+        """Return the number of rows of the denoiser for one concept, as progress counts them."""
         from turpentine.erase._training.training import TRAINED_ROW
 
         return self._generated_rows(given) + TRAINED_ROW * self.draws * (given or self.pictures)

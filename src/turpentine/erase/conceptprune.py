@@ -128,7 +128,7 @@ class ConceptPrune(Sized):
         return zeroed
 
     def _pairs(self, concept: Concept) -> tuple[list[str], list[str]]:
-        """The concept's prompts in turn, and the same without the concept."""
+        """Return the concept's prompts in turn, and the same without the concept."""
         templates = TEMPLATES[concept.kind] if concept.templates is None else concept.templates
         based = [" ".join(template.replace("{}", self.base).split()) for template in templates]
         turns = [pair % len(templates) for pair in range(self.pairs)]
@@ -140,7 +140,7 @@ class ConceptPrune(Sized):
         excited: Float[Tensor, "step neuron"],
         calm: Float[Tensor, "step neuron"],
     ) -> Tensor:
-        """The weights that are chosen at more than `majority` of the steps, as a mask."""
+        """Return the weights that are chosen at more than `majority` of the steps, as a mask."""
         import torch
 
         from turpentine.erase._pruning import largest
@@ -153,7 +153,7 @@ class ConceptPrune(Sized):
         return votes > self.majority * len(excited)
 
     def _norms(self, model: Model, texts: Sequence[str], layers: Sites, steps: range, tracker: Tracker) -> Norms:
-        """The norms of all layers' inputs over all prompts, those at once going through the denoiser together."""
+        """Return the norms of all layers' inputs over all prompts; some prompts share each call of the denoiser."""
         import torch
 
         from turpentine.erase._training.draws import draws, noise_seeds
@@ -175,7 +175,7 @@ class ConceptPrune(Sized):
         steps: range,
         tracker: Tracker,
     ) -> Norms:
-        """Σ h² over the tokens of some prompts."""
+        """Return Σ h² over the tokens of some prompts."""
         import torch
 
         from turpentine.models import ClassifierFree, hooked, sample
@@ -193,7 +193,7 @@ class ConceptPrune(Sized):
             model.noise(seeds),
             steps=self.sampling_steps,
             guidance_scale=self.guidance_scale,
-            guidance=ClassifierFree(),  # asked for by name, as the model may carry another
+            guidance=ClassifierFree(),  # in the place of one that is on the model
         )
         with hooked(model, {}, before={layers: record}):
             for step in run:
@@ -204,7 +204,7 @@ class ConceptPrune(Sized):
 
 
 def _layers(model: Model, sites: Selection) -> Sites:
-    """The linear layers of a selection, without its window, which is in the steps."""
+    """Return the linear layers of a selection, without its window, which is in the steps."""
     from torch import nn
 
     if sites == "outputs":
@@ -219,7 +219,11 @@ def _layers(model: Model, sites: Selection) -> Sites:
 
 
 def _squared(call: Call) -> Float[Tensor, " neuron"]:
-    """Σ h² over the tokens of the prompts' own rows, each token brought to norm 1. Raises NotFinite."""
+    """Return Σ h² over the tokens of the prompts' own rows, each token scaled to norm 1.
+
+    Raises:
+        NotFinite: What the layer reads is NaN or infinite.
+    """
     import torch
 
     tokens = call.args[0][call.rows].flatten(0, -2).float()

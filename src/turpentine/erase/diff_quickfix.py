@@ -1,4 +1,4 @@
-"""Diff-QuickFix: one layer of the text encoder in closed form (Basu et al. 2023, arXiv 2310.13730)."""
+"""DiffQuickFix: one layer of the text encoder in closed form (Basu et al. 2023, arXiv 2310.13730)."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class DiffQuickFix(Sized):
         return Edit(deltas, provenance_of(self, model, concepts))
 
     def _pairs(self, concept: Concept) -> list[tuple[SubjectPrompt, SubjectPrompt]]:
-        """The concept in each template, and the anchor in the same one."""
+        """Return the concept in each template, and the anchor in the same one."""
         published = "painting" if concept.kind in ("style", "artist") else "object"
         anchor = replace(concept, text=published if self.anchor is None else self.anchor)
         return list(zip(subject_prompts(concept, self.templates), subject_prompts(anchor, self.templates), strict=True))
@@ -106,7 +106,7 @@ class DiffQuickFix(Sized):
 def _inputs(
     model: Model, sites: Sequence[Site], prompts: Sequence[SubjectPrompt], positions: Positions, advance: Advance
 ) -> dict[Site, dict[SubjectPrompt, Rows]]:
-    """The inputs of the text encoders' layers at some tokens, by site and prompt; each prompt is encoded once."""
+    """Return the inputs of the text encoders' layers at some tokens, by site and prompt."""
     from turpentine.erase._closed_form.text_states import in_batches, token_states
     from turpentine.models import hooked
 

@@ -178,21 +178,21 @@ class ESD(Sized):
         return start - self.eta * (concept - uncond)
 
     def _located(self, model: Model) -> ESD:
-        """The same with the sites that the table puts first: they decide the edit, not where the table lies."""
+        """Return the method with the sites that the table puts first; they decide the edit, not its path."""
         from turpentine.models.site_table import top_sites
 
         assert self.sites_from is not None
         return replace(self, sites=top_sites(model.sites, self.sites_from, self.top), sites_from=None)
 
     def _loss(self, model: Model, masters: Masters, batch: TrainingBatch) -> Float[Tensor, ""]:
-        """Mean of (ε_θ(x_t, c) − ε̃)², in fp32."""
+        """Return the mean of (ε_θ(x_t, c) − ε̃)², in fp32."""
         from torch.nn.functional import mse_loss
 
         eps = model.eps(batch.x, batch.t, batch.cond, parameters=masters.cast())
         return mse_loss(eps.float(), batch.target.float())
 
     def _prompts(self, concepts: tuple[Concept, ...]) -> TrainingPrompts:
-        """As many rows for each concept; its prompts take turns."""
+        """Return as many rows for each concept; its prompts take turns."""
         from turpentine.erase._training.states import TrainingPrompts
 
         # A row of fresh states is a prompt only: as many as give each prompt of a concept its equal share.
@@ -217,7 +217,7 @@ class ESD(Sized):
         return StoredStates(model, prompts, sampling, parts, progress)
 
     def _sampling(self, model: Model) -> SamplingSettings:
-        """The settings that are checked against each other."""
+        """Return the settings that are checked against each other."""
         from turpentine.erase._training.states import SamplingSettings
 
         steps = window_of(self.window, self.sites).counted(self.sampling_steps)

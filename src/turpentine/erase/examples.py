@@ -24,7 +24,11 @@ _WORLD_KINDS = ("object", "style", "colour")
 
 
 def from_files(paths: Iterable[str]) -> list[Image.Image]:
-    """Read images. Raises BadArgument, naming the file, if one cannot be read."""
+    """Read images.
+
+    Raises:
+        BadArgument: One cannot be read; the message names the file.
+    """
     return [_open(path) for path in paths]
 
 
@@ -65,7 +69,11 @@ def from_world(concept: Concept, count: int, seed: int, size: int) -> list[Image
 
 
 def check_source(source: str, concepts: Iterable[Concept]) -> None:
-    """Raise BadArgument for an unknown source, and for concepts that the emoji world cannot render."""
+    """Check where the images of concepts come from.
+
+    Raises:
+        BadArgument: The source is unknown, or the emoji world cannot render a concept.
+    """
     if source not in get_args(Source):
         raise BadArgument(f"source is {source!r}: choose one of {', '.join(get_args(Source))}.")
     for concept in concepts:
@@ -82,14 +90,14 @@ def _open(path: str) -> Image.Image:
 
 
 def _labels(concept: Concept) -> tuple[str, ...]:
-    """The judge's labels for this kind of concept, in its own order."""
+    """Return the judge's labels for this kind of concept, in its own order."""
     from turpentine.emoji.judge_network import ANSWERS
 
     return ANSWERS[concept.kind] if concept.kind in _WORLD_KINDS else ()
 
 
 def _render(concept: Concept, count: int, rng: np.random.Generator, size: int) -> Iterator[Image.Image]:
-    """Renders of random objects, styles and backgrounds that go together and show the concept."""
+    """Yield renders of random objects, styles and backgrounds that go together and show the concept."""
     from turpentine.emoji.captions import single_picture
     from turpentine.emoji.world import OBJECTS, render, styles_of, visible_on
 

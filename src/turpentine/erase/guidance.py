@@ -187,7 +187,7 @@ class _SafeLatentRun:
     nu: Latents | float = 0.0
 
     def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Latents | None) -> Latents:
-        assert uncond is not None and extra is not None  # asked for
+        assert uncond is not None and extra is not None  # needs_uncond and extra say so
         settings = self.settings
         gamma = settings.gamma(uncond, cond, extra, self.nu)
         self.nu = settings.momentum * self.nu + (1 - settings.momentum) * gamma
@@ -212,5 +212,5 @@ class _NegativeRun:
     needs_uncond: bool = False
 
     def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Latents | None) -> Latents:
-        assert extra is not None  # asked for
+        assert extra is not None  # needs_uncond and extra say so
         return extra + self.guidance_scale * (cond - extra)

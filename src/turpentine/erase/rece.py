@@ -120,7 +120,7 @@ class RECE(Sized):
     def _rounds(
         self, model: Model, objective: UCEObjective, adversary: Adversary, scales: Scales, tracker: Tracker
     ) -> tuple[Shift, tuple[float, ...]]:
-        """The first edit, then the rounds: D in the end, and the share recovered before each round and at the end."""
+        """Return the shift D of all rounds, and the share recovered before each round and at the end."""
         import torch
 
         from turpentine.erase._closed_form.linear import Scales, Shift, solve

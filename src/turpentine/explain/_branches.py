@@ -32,7 +32,7 @@ UNTOUCHED = "untouched"
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class Branches:
     """Latents and pictures by the intervention's name, UNTOUCHED first, in the order of prompts and seeds."""
 
     prompts: list[str]
@@ -69,7 +69,7 @@ def draw_branches(
     rows: int,
     parts: Parts[Tensors],
     progress: Progress | None = None,
-) -> Drawn:
+) -> Branches:
     """Draw pairs of prompts and seeds, untouched and under each intervention.
 
     Args:
@@ -105,7 +105,7 @@ def draw_branches(
         if progress:
             progress(some.stop, len(prompts))
     images = {name: [image for part in batch for image in model.decode(part)] for name, batch in latents.items()}
-    return Drawn(list(prompts), list(seeds), {name: torch.cat(batch) for name, batch in latents.items()}, images)
+    return Branches(list(prompts), list(seeds), {name: torch.cat(batch) for name, batch in latents.items()}, images)
 
 
 def summarize(rows: pl.DataFrame) -> pl.DataFrame:

@@ -112,7 +112,7 @@ def group(modules: Sites, name: str) -> Sites:
 
 
 def _outside(modules: Sites, chosen: Sites, window: tuple[float, float]) -> list[Sites]:
-    """Everything but `chosen` in the window, in two or three parts that share nothing."""
+    """Return everything but `chosen` in the window, in two or three parts that share nothing."""
     whole = Window(*window)
     times = [part for part in ((0.0, whole.start), (whole.stop, 1.0)) if part[0] < part[1]]
     outside = [modules.during(*part) for part in times]

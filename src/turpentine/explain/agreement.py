@@ -85,7 +85,7 @@ class Agreement(Settings):
         return AgreementFinding(table, finding.everything, title, *self._correlation(x, y))
 
     def _correlation(self, x: Values, y: Values) -> tuple[float, float, float, float]:
-        """ρ, its percentile bootstrap over sites, and the two-sided p of shuffles."""
+        """Return ρ, its percentile bootstrap over sites, and the two-sided p of shuffles."""
         rho = spearman(x, y)
         if not np.isfinite([*x, *y, rho]).all():
             raise NotFinite("There are no ranks: all scores or all measured values are alike, or one is no number.")

@@ -84,7 +84,7 @@ class Clock(Settings):
             raise UnknownName(f"There are no resnets called {self.layers!r}: {offer(self.layers, GROUPS)}")
         if not self.times:
             raise BadArgument("There is no other time to tell: give some, such as +0.1.")
-        drawn = draw_branches(
+        branches = draw_branches(
             model,
             {time: self.intervention(model, time) for time in self.times},
             *fitting_pairs(model, prompts, seeds),
@@ -94,8 +94,8 @@ class Clock(Settings):
             parts=parts_of(cache, model, self),
             progress=progress,
         )
-        rows = drawn.rows(judge)
-        return ClockFinding(summarize(rows), model.sites, "Another time for the resnets", rows, drawn.images)
+        rows = branches.rows(judge)
+        return ClockFinding(summarize(rows), model.sites, "Another time for the resnets", rows, branches.images)
 
     def intervention(self, model: Model, time: str) -> Intervention:
         """Return the intervention that a time stands for."""
@@ -112,7 +112,7 @@ class ClockFinding(BranchesFinding):
 
 
 def _other_times(time: str, own: Tensor, length: int, seed: int) -> Float[Tensor, " step"]:
-    """The time of each step, in the model's own count, where 0 is the picture."""
+    """Return the time of each step, in the model's own count, where 0 is the picture."""
     if time == SHUFFLED:
         return own[torch.randperm(len(own), generator=torch.Generator().manual_seed(seed))].float()
     form = _TIME.fullmatch(time)

@@ -123,7 +123,7 @@ class COAR(Settings):
     def _ablated(
         self, model: Model, objective: Objective, modules: Sequence[Site], intact: Intact
     ) -> dict[str, Tensor]:
-        """J without the modules that are not intact, for each trial."""
+        """Return J without the modules that are not intact, for each trial."""
         gone = ([module for module, stays in zip(modules, one, strict=True) if not stays] for one in intact)
         values = [objective.value(model, _zeros(model, each), batch_size=self.batch_size) for each in gone]
         return {"values": torch.tensor(values, dtype=torch.float64)}
@@ -139,7 +139,7 @@ class COAR(Settings):
             )
 
     def _cad(self, model: Model, objective: Objective, modules: Sequence[Site]) -> list[float]:
-        """Σ α over each module's weights."""
+        """Return Σ α over each module's weights."""
         chosen = Sites(model.sites.everything, tuple(modules))
         attribution = attribute(model, objective, chosen, batch_size=self.batch_size)
         sums = dict(attribution.modules().select("site", "alpha").iter_rows())

@@ -175,7 +175,7 @@ class ContributionsFinding(Finding):
 
 
 def _example_block(model: Model) -> Sites:
-    """Both attentions of one transformer block that shows parts of objects: of Stable Diffusion's, UP4."""
+    """Return both attentions of one transformer block that shows parts of objects: of Stable Diffusion's, UP4."""
     return model.sites.only(kind=KINDS, level="module", label=model.family.example_block())
 
 
@@ -192,7 +192,7 @@ def _rows(
 
 
 def _standing_out(image: Image.Image, height: int, width: int) -> Heat:
-    """Which share of each place of a map stands out from the picture's background."""
+    """Return how much of each place of a map stands out from the picture's background."""
     mask = Image.fromarray(foreground(image).astype(np.float32))
     return np.asarray(mask.resize((width, height), Image.Resampling.BOX), dtype=np.float64)
 

@@ -154,7 +154,7 @@ class _Recorder:
         self._by_token[call.site.name, call.moment.index] = by_token
 
     def shares(self) -> dict[int, list[Tensor]]:
-        """By step, for each module the probability of each row's own words, mean over pixels and heads."""
+        """Return, by step and module, the probability of each row's own words, the mean over pixels and heads."""
         shares: dict[int, list[Tensor]] = defaultdict(list)
         for (name, index), parts in fetched(self._by_token).items():
             attention: Any = self._model.module(name)

@@ -177,7 +177,7 @@ class EntangleFinding(Finding):
 
 
 def _prompts(objects: Objects, seeds: Sequence[int]) -> pl.DataFrame:
-    """A row for each picture: company, object, prompt, seed."""
+    """Return a row for each picture: company, object, prompt, seed."""
     beside: dict[str, dict[str, str]] = {
         ALONE: {},
         NEAR: {one: neighbour for one, (neighbour, _) in objects.items()},

@@ -179,7 +179,7 @@ class Heads(Settings):
         return (time.monotonic() - start) / TRIED * self.shuffles
 
     def _states(self, model: Model, words: Sequence[str]) -> torch.Tensor:
-        """The state of each word's last token."""
+        """Return the state of each word's last token."""
         prompts = [self.template.replace("{}", word) for word in words]
         for prompt in prompts:
             model.text.check_fits(prompt)
@@ -205,8 +205,8 @@ class Heads(Settings):
 
 
 @dataclass(frozen=True)
-class _Head:
-    """A head's keys or values of the words. name: site, label, head, and "key" or "value"."""
+class _HeadVectors:
+    """The keys or values of the words in one head; `name` is site, label, head, and "key" or "value"."""
 
     name: tuple[str, str, int, str]
     points: Points
@@ -241,7 +241,7 @@ class HeadsFinding(Finding):
 
     @property
     def above(self) -> int:
-        """How many of the table's rows score more than `chance`."""
+        """The number of the table's rows that score more than `chance`."""
         return int((self.table["score"] > self.chance + CLOSE).sum())
 
     def best(self, part: str = "value") -> tuple[str, int]:
@@ -342,8 +342,8 @@ def principal(spread: Float[np.ndarray, "feature feature"]) -> Axes:
     return np.linalg.eigh(spread)[1][:, :-3:-1]
 
 
-def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_Head]:
-    """Keys and values of the words' states in each head."""
+def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_HeadVectors]:
+    """Return keys and values of the words' states in each head."""
     heads = []
     for site in _modules(model):
         module: Any = model.module(site.name)
@@ -354,17 +354,17 @@ def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_Head]
             by_head = (np.split(each, module.heads, axis) for each, axis in ((outputs, 1), (weight, 0)))
             for head, (points, own) in enumerate(zip(*by_head, strict=True)):
                 name = (site.name, site.label, head, part)
-                heads.append(_Head(name, points, distances(points), principal(own @ spread @ own.T)))
+                heads.append(_HeadVectors(name, points, distances(points), principal(own @ spread @ own.T)))
     return heads
 
 
 def _modules(model: Model) -> Sites:
-    """The modules that have the heads."""
+    """Return the modules that have the heads."""
     return model.sites.only(kind="cross-attention", level="module")
 
 
 def _spread(model: Model, background: Sequence[str]) -> Spread:
-    """The covariance of the states of all the background's tokens, which is that of their keys within a matrix."""
+    """Return the covariance of the states of all the background's tokens, from which that of their keys follows."""
     states = []
     for some in batches(len(background), BATCH):
         prompts = background[some]

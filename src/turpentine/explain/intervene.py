@@ -42,7 +42,7 @@ class Intervene(Settings):
     """Sever modules, or give them the empty prompt, in some layers or in a part of the steps, and see what is left.
 
     Each picture under an intervention stands beside the untouched one of the same prompt and seed. What comes before an
-    intervention is drawn once for all (thesis, section 0.4.2).
+    intervention is branches once for all (thesis, section 0.4.2).
 
     Args:
         letters: The interventions: q severs inside, o everywhere but inside, p swaps the prompt for the empty one
@@ -93,7 +93,7 @@ class Intervene(Settings):
         letters = usual(model, kind=self.kind) if self.letters is None else self.letters
         if not letters:
             raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")
-        drawn = draw_branches(
+        branches = draw_branches(
             model,
             {code: intervention(model, code, kind=self.kind) for code in letters},
             *fitting_pairs(model, prompts, seeds),
@@ -103,9 +103,9 @@ class Intervene(Settings):
             parts=parts_of(cache, model, replace(self, letters=letters)),
             progress=progress,
         )
-        rows, measure = drawn.rows(judge), _measure(judge, concept)
+        rows, measure = branches.rows(judge), _measure(judge, concept)
         return InterveneFinding(
-            summarize(rows), model.sites, "Interventions", rows, drawn.images, steps=self.steps, measure=measure
+            summarize(rows), model.sites, "Interventions", rows, branches.images, steps=self.steps, measure=measure
         )
 
     @classmethod
@@ -154,7 +154,11 @@ class InterveneFinding(BranchesFinding):
     measure: str = LAYOUT
 
     def sites(self, top: int = 8) -> Sites:
-        """Raise BadArgument: an intervention may be on many modules and a part of the steps."""
+        """Refuse to name sites: an intervention may be on many modules and a part of the steps.
+
+        Raises:
+            BadArgument: Always.
+        """
         raise BadArgument(
             "Interventions score letters and no sites: choose a layer, and select it by its label, as in "
             'model.sites.only(kind="cross-attention", label="MID").'
@@ -189,7 +193,7 @@ class InterveneFinding(BranchesFinding):
         return windows, layers, part["value"].to_numpy().reshape(len(layers), len(windows))
 
     def _axes(self) -> tuple[list[str], list[str], set[str], list[tuple[str, str]]]:
-        """The windows, the layers and the acts that the letters name, and the pairs of layer and window in order."""
+        """Return the windows, layers and acts that the letters name, and the pairs of layer and window in order."""
         letters = [code for code in self.table["letters"].unique(maintain_order=True) if code != UNTOUCHED]
         names = [code[1:].partition(":") for code in letters]
         windows, layers = ([*dict.fromkeys(each)] for each in ([n[0] for n in names], [n[2] for n in names]))
@@ -241,7 +245,7 @@ class InterveneFinding(BranchesFinding):
         )
 
     def _change(self, letters: str) -> str:
-        """How much letters change, with the interval."""
+        """Return how much letters change, with the interval, as text."""
         row = self.table.filter((pl.col("measure") == self.measure) & (pl.col("letters") == letters))
         value, low, high = (percent(1 - row[column][0]) for column in ("value", "high", "low"))
         if self.measure == LAYOUT:
@@ -255,27 +259,27 @@ def _share_of_steps(window: str) -> str:
 
 
 def _measure(judge: Judge | None, concept: str | None) -> str:
-    """The measure that says whether the concept is still there, or the layout where no label does."""
+    """Return the measure that says whether the concept is still there; the layout where no label does."""
     target = sought(judge, concept) if judge and concept else None
     is_label = judge is not None and target is not None and bool(judge.columns[target.column].labels)
     return f"{target.column} kept" if is_label and target else LAYOUT
 
 
 def _some_letters_each(instrument: Intervene, runs: int) -> list[Intervene]:
-    """The same by some letters at a time, so that one picture's runs keep to the rows of a call."""
+    """Return the instrument in parts of some letters each, so that one picture's runs fit into a call."""
     letters = instrument.letters or ()
     return [replace(instrument, letters=letters[some]) for some in batches(len(letters), runs)]
 
 
 def _part_of_progress(progress: Progress | None, index: int, parts: int) -> Progress | None:
-    """The progress of one of several parts of as many pictures each."""
+    """Return the progress of one of several parts, all of the same number of pictures."""
     if progress is None:
         return None
     return lambda done, total: progress(index * total + done, parts * total)
 
 
 def _joined(findings: Sequence[InterveneFinding]) -> InterveneFinding:
-    """The finding of several parts that are of the same pictures."""
+    """Return one finding of several parts that are of the same pictures."""
     first, *others = findings
     new = pl.col("letters") != UNTOUCHED
     return replace(

@@ -107,7 +107,7 @@ class LocoGen(Settings):
         return LocoGenFinding(_table(rows, windows), model.sites, title, rows, windows, images, concept)
 
     def _target_prompt(self, model: Model, text: str, concept: str) -> str:
-        """What the layers are given in the place of a prompt."""
+        """Return the prompt that the layers are given in the place of another."""
         model.text.find(text, concept)
         target = reworded(text, concept, self.target) if self.target else ""
         model.text.check_fits(target)
@@ -123,11 +123,11 @@ class LocoGen(Settings):
         parts: Parts[Tensors],
         progress: Progress | None,
     ) -> dict[str, list[Image.Image]]:
-        """The pictures by window, the untouched ones first."""
+        """Return the pictures by window, the untouched ones first."""
         images: dict[str, list[Image.Image]] = {}
         each = rows_in_a_step(model, self.guidance_scale, self.steps)
         for some in batches(len(texts), pictures_at_once(len(windows), self.rows, each)):
-            drawn = draw_branches(
+            branches = draw_branches(
                 model,
                 _interventions(model, windows, targets[some]),
                 texts[some],
@@ -137,7 +137,7 @@ class LocoGen(Settings):
                 rows=self.rows,
                 parts=parts.within(targets[some]),
             )
-            for name, batch in drawn.images.items():
+            for name, batch in branches.images.items():
                 images.setdefault(name, []).extend(batch)
             if progress:
                 progress(some.stop, len(texts))
@@ -200,7 +200,7 @@ def _name(window: Sequence[Site]) -> str:
 
 
 def _interventions(model: Model, windows: Sequence[Layers], texts: Sequence[str]) -> dict[str, Intervention]:
-    """Each window given other texts, one for each picture."""
+    """Return the intervention of each window: other texts for its layers, one for each picture."""
     change = read_instead(model, model.encode(texts))
     return {_name(window): Intervention(before={Sites(model.sites.everything, window): change}) for window in windows}
 
@@ -213,7 +213,7 @@ def _rows(
     seeds: Sequence[int],
     images: Mapping[str, list[Image.Image]],
 ) -> pl.DataFrame:
-    """Whether the concept is gone, for each window and picture."""
+    """Return whether the concept is gone, for each window and picture."""
     labels = [label] * len(texts)
     return pl.concat(
         pl.DataFrame(

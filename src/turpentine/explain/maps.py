@@ -128,7 +128,7 @@ class Maps(Settings):
         words: Sequence[Mapping[str, Places]],
         size: Size | None,
     ) -> tuple[list[dict[str, Heat]], Tensor]:
-        """The maps of a batch, and its latents."""
+        """Return the maps of a batch, and its latents."""
         latents = model.noise(seeds, size=size)
         tokens = sorted({token for places in words for at in places.values() for part in at for token in part})
         sums = _Sums(model, latents, tokens)
@@ -143,7 +143,7 @@ class Maps(Settings):
         return heats, latents
 
     def _places(self, model: Model, text: str, concept: str | None) -> dict[str, Places]:
-        """The words of a prompt that are mapped, and where they are; of all its words, those that have a token."""
+        """Return the words of a prompt that are mapped, and their tokens; a word without a token is left out."""
         places: dict[str, Places] = {}
         for word in self._names([text], concept):
             try:
@@ -154,7 +154,7 @@ class Maps(Settings):
         return places
 
     def _names(self, texts: Sequence[str], concept: str | None) -> list[str]:
-        """The words without their punctuation, the concept as one of them."""
+        """Return the words without their punctuation, the concept as one of them."""
         own = {word.lower() for word in words_of(concept or "")}
         each = self.words or [word for text in texts for word in words_of(text)]
         joined = [concept if concept and word.lower() in own else word for word in each]
@@ -172,7 +172,7 @@ class Maps(Settings):
 
 
 def _of_places(by_token: dict[int, Heat], places: Sequence[range]) -> Heat:
-    """The mean over the tokens of a place (DAAM), summed over the places."""
+    """Return the mean over the tokens of a place (DAAM), summed over the places."""
     total: Heat = np.sum([np.mean([by_token[token] for token in place], axis=0) for place in places], axis=0)
     return total
 
@@ -201,7 +201,7 @@ class _Sums:
 
 @cache
 def _bicubic(count: int, length: int) -> Float[Tensor, "length count"]:
-    """The matrix that bicubic interpolation of `count` numbers to `length` multiplies by."""
+    """Return the matrix that bicubic interpolation of `count` numbers to `length` multiplies by."""
     each = F.interpolate(torch.eye(count)[None, :, :, None], (length, 1), mode="bicubic", align_corners=False)
     return each[0, :, :, 0].T
 

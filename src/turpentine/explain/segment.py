@@ -147,7 +147,7 @@ class Segment(Settings):
 
     @torch.no_grad()
     def _distilled(self, model: Model, latents: Tensor, both: Conditioning, random: torch.Generator) -> Tensor:
-        """σ²·(ε̂(x_t, c) − ε): the gradient of score distillation at random timesteps and noises."""
+        """Return σ²·(ε̂(x_t, c) − ε): the gradient of score distillation at random timesteps and noises."""
         low, high = (int(share * (model.schedule.training_steps - 1)) for share in self.window)
         t = torch.randint(low, high + 1, (len(latents),), generator=random).to(latents.device)
         eps = torch.randn(latents.shape, generator=random).to(latents)

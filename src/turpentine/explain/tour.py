@@ -102,7 +102,7 @@ class Tour(Settings):
     def __call__(
         self, model: Model, folder: Path, *, judge: Judge | None = None, progress: StopProgress | None = None
     ) -> list[StopResult]:
-        """Visit all stops, and leave what each found in a folder of its name; finished ones are not done again.
+        """Run all stops, and write the finding of each to a folder of its name; finished ones are not run again.
 
         A stop counts as finished with the same model, edits, judge and settings only.
 
@@ -144,7 +144,7 @@ class Tour(Settings):
         return StopResult(stop.name, stop.question, text, seconds, place, skipped=False)
 
     def _records(self, stop: Stop, model: Model, folder: Path, judge: Judge | None) -> Parts[Any]:
-        """Where it is written that a stop is finished: text, seconds, and the SHA-256 of its files."""
+        """Return the store of a stop's record: text, seconds, and the SHA-256 of its files."""
         about = {"tour": asdict(self), **about_run(model, stop.settings, judge)}
         return Parts(folder / stop.name, about, RECORDS)
 
@@ -162,7 +162,7 @@ def seconds_a_row(model: Model, rows: int) -> float:
 
 
 def _earlier(records: Parts[Any]) -> dict[str, Any] | None:
-    """What an earlier run wrote of a stop, unless its table or its picture is not as it left them."""
+    """Return the record of a stop that an earlier run finished; None if its table or plot has changed since."""
     record: dict[str, Any] | None = records.get(STOP)
     if record is None or records.folder is None:
         return None
@@ -177,5 +177,5 @@ def _earlier(records: Parts[Any]) -> dict[str, Any] | None:
 
 
 def _digests(place: Path) -> dict[str, str | None]:
-    """The SHA-256 of a stop's files, None for one that is missing."""
+    """Return the SHA-256 of a stop's files, None for one that is missing."""
     return {name: digest_file(place / name) if (place / name).is_file() else None for name in (TABLE, PLOT)}

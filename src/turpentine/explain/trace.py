@@ -123,7 +123,7 @@ class Trace(Settings):
             model.text.find(text, words)
         settings = replace(self, column=self.column or judged_column(judge, concepts[0]))
         labels = settings._labels(judge, label or concept, texts)
-        picture = _Picture(settings, model, judge, settings.components(model))
+        picture = _PictureTrace(settings, model, judge, settings.components(model))
         parts = parts_of(cache, model, settings, judge)
         scores: list[Scores] = []
         for index, key in enumerate(zip(texts, numbers, concepts, labels, strict=True)):
@@ -133,7 +133,7 @@ class Trace(Settings):
         return _finding(settings, model, picture.components, np.stack(scores), concepts)
 
     def _labels(self, judge: Judge, labels: str | Sequence[str], texts: Sequence[str]) -> list[str]:
-        """What each picture should be, as the judge calls it."""
+        """Return the label of the judge that each picture should have."""
         each = _one_each(labels, texts, "labels")
         if column_of(judge, str(self.column)).is_number:
             return each
@@ -173,7 +173,7 @@ def _stop(instrument: Trace, tour: TourInputs) -> Stop:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _PictureTrace:
     """The scores of one picture's runs."""
 
     settings: Trace
@@ -182,14 +182,14 @@ class _Picture:
     components: list[Site]
 
     def scores(self, text: str, seed: int, concept: str, label: str) -> dict[str, Tensor]:
-        """Of the clean run, the corrupted one, and each restored one."""
+        """Return the scores of the clean run, the corrupted one, and each restored one."""
         prompts = _CorruptedPrompts(self.model, self.settings.noise, self.settings.seed)
         corrupted = prompts.corrupted(text, concept, seed)
         if self.settings.where == "denoiser":
-            restored = [Intervention(told=corrupted, copied=one) for one in self.components]
+            restored = [Intervention(cond=corrupted, copied=one) for one in self.components]
         else:
-            restored = [Intervention(told=prompts.restored(text, concept, seed, one)) for one in self.components]
-        images = self._images(self.model.encode([text]), [Intervention(told=corrupted), *restored], seed)
+            restored = [Intervention(cond=prompts.restored(text, concept, seed, one)) for one in self.components]
+        images = self._images(self.model.encode([text]), [Intervention(cond=corrupted), *restored], seed)
         return {"scores": torch.from_numpy(self._judged(images, label))}
 
     def _images(self, clean: Conditioning, runs: Sequence[Intervention], seed: int) -> list[Image.Image]:
@@ -225,7 +225,7 @@ class _CorruptedPrompts:
     def corrupted(
         self, text: str, subject: str, number: int, extra: Mapping[Site | Sites, After] | None = None
     ) -> Conditioning:
-        """The subject's embeddings are noise, which depends on the seeds alone; `extra` functions act as well."""
+        """Return prompts whose subject's embeddings are noise, from the seed alone; `extra` functions act as well."""
         noisy: dict[Site | Sites, After] = {
             site: self._corrupt(site, text, subject, number) for site in self.embeddings
         }
@@ -233,7 +233,7 @@ class _CorruptedPrompts:
             return self.model.encode([text])
 
     def restored(self, text: str, subject: str, number: int, site: Site) -> Conditioning:
-        """`site` gives at the subject's last token what it gives for the true text."""
+        """Return the corrupted prompt with one site restored at the subject's last token."""
         with record(self.model, site) as clean:
             self.model.encode([text])
         (output,) = clean.outputs[site.name]
@@ -323,7 +323,7 @@ class TraceFinding(Finding):
         )
 
     def _name(self, row: Mapping[str, object]) -> str:
-        """A component, by its label, or where it has none by its number among those of its kind."""
+        """Return a component's label, or where it has none its number among those of its kind."""
         name = short_names(self.table)[str(row["site"])]
         return f"the {row['kind']} of {name}" if row["label"] else f"{row['kind']} {name}"
 
@@ -361,7 +361,16 @@ def _change(before: Scores, after: Scores) -> Difference:
 
 
 def _one_each(values: str | Sequence[str], texts: Sequence[str], name: str) -> list[str]:
-    """The values for each picture. Raises BadArgument for another number of them; `name` is their plural."""
+    """Return a value for each picture.
+
+    Args:
+        values: One for all, or one for each.
+        texts: The prompts, one for each picture.
+        name: Of the values in the message, in the plural.
+
+    Raises:
+        BadArgument: There is another number of them than of pictures.
+    """
     each = [values] * len(texts) if isinstance(values, str) else list(values)
     if len(each) != len(texts):
         raise BadArgument(f"{len(each)} {name} and {len(texts)} pictures do not pair up: give one, or as many.")

@@ -1,4 +1,4 @@
-"""What cross-attention attends to, computed beside the network's own fast attention, only where it is asked for."""
+"""What cross-attention attends to, computed beside the network's own fast attention, at hooked modules only."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def probabilities(
     """Yield softmax(q·kᵀ/√d) of an attention module, heads by heads, in fp32.
 
     Args:
-        attention: a module with diffusers' layers `to_q` and `to_k`, and its `heads` and `scale`.
-        pixels: what the queries are made from: (row, pixel, width), or a feature map of (row, width, height, width).
-        text: what the keys are made from.
+        attention: A module with diffusers' layers `to_q` and `to_k`, and its `heads` and `scale`.
+        pixels: What the queries are made from: (row, pixel, width), or a feature map of (row, width, height, width).
+        text: What the keys are made from.
 
     Yields:
         The heads and their probabilities; each row of a pixel sums to 1 over the tokens, padding among them.

@@ -22,21 +22,23 @@ from turpentine.models.sites import Site, Sites, as_sites
 
 @dataclass(frozen=True, eq=False)
 class Intervention:
-    """What is done otherwise in a run than in the untouched one.
+    """What a sampling run does differently from the untouched one. Sites act during their window.
 
-    after, before: functions on sites, as `hooked` takes them; they touch `call.rows`, which are this run's.
-    copied: sites whose output is that of the untouched run at the same step. told: what the run is told, a row for each
-    of the untouched run's; None for the same. Sites act during their window.
+    Args:
+        after: Functions on sites' outputs, as `hooked` takes them; they touch `call.rows`, which are this run's.
+        before: Functions on sites' inputs, likewise.
+        copied: Sites whose output is copied from the untouched run at the same step.
+        cond: The run's conditioning, a row for each of the untouched run's; None for the same one.
     """
 
     after: Mapping[Site | Sites, After] = field(default_factory=dict)
     before: Mapping[Site | Sites, Before] = field(default_factory=dict)
     copied: Site | Sites | None = None
-    told: Conditioning | None = None
+    cond: Conditioning | None = None
 
     def first_step(self, steps: int) -> int:
-        """The first of `steps` steps in which anything is done; `steps` for none."""
-        if self.told is not None:
+        """Return the first of `steps` steps that the intervention changes; `steps` if it changes none."""
+        if self.cond is not None:
             return 0
         touched = map(as_sites, [*self.after, *self.before, *([] if self.copied is None else [self.copied])])
         opened = [sites.window.steps(steps) if sites.window else range(steps) for sites in touched if sites]
@@ -54,12 +56,24 @@ def run_branches(
     guidance_scale: float,
     progress: Progress | None = None,
 ) -> tuple[Latents, list[Latents]]:
-    """The finished latents of the untouched run, and of one run for each intervention, by DDIM.
+    """Sample the untouched run and one run for each intervention side by side, by DDIM.
 
-    cond: a row for each latent. uncond: as many rows, or one for all. A run leaves the untouched one at its first step
-    with an intervention; what comes before is computed once, unless a guidance is on the model, which may remember.
-    All runs under way go through the denoiser in one call: 2·n·(1 + runs) rows for n latents. progress: called with
-    rows of the denoiser done and in all.
+    A run leaves the untouched one at its first step with an intervention; the steps before are computed once, unless
+    a guidance is on the model, which may have a state. All runs under way share each call of the denoiser:
+    2·n·(1 + runs) rows for n latents.
+
+    Args:
+        model: The model.
+        interventions: One for each run.
+        cond: A row for each latent.
+        uncond: As many rows, or one for all.
+        latents: Unit noise from `model.noise`.
+        steps: Of DDIM.
+        guidance_scale: w.
+        progress: Called with rows of the denoiser done and in all.
+
+    Returns:
+        The finished latents of the untouched run, and those of each intervention's run.
     """
     count = len(cond)
     starts, each = _starts(model, interventions, steps), rows_in_a_step(model, guidance_scale, steps)
@@ -72,11 +86,11 @@ def run_branches(
         x = torch.cat([x, x[:count].repeat(len(joining), 1, 1, 1)])
         under_way += joining
         running = [interventions[index] for index in under_way]
-        told = Conditioning.cat([cond, *(cond if one.told is None else one.told for one in running)])
+        conds = Conditioning.cat([cond, *(cond if one.cond is None else one.cond for one in running)])
         empty = uncond if len(uncond) == 1 else uncond.repeat(1 + len(running))
         with _side_by_side(model, running, count):
             for step in sample(
-                model, told, empty, x, steps=steps, guidance_scale=guidance_scale, first=begin, last=end
+                model, conds, empty, x, steps=steps, guidance_scale=guidance_scale, first=begin, last=end
             ):
                 x = step.x_next
                 done += each * len(x)
@@ -89,23 +103,42 @@ def run_branches(
 def branch_rows(
     model: Model, interventions: Sequence[Intervention], count: int, *, steps: int, guidance_scale: float
 ) -> int:
-    """Rows of the denoiser that `run_branches` takes for `count` latents."""
+    """Return how many rows of the denoiser `run_branches` computes for `count` latents."""
     taken = steps + sum(steps - start for start in _starts(model, interventions, steps))
     return rows_in_a_step(model, guidance_scale, steps) * count * taken
 
 
 def pictures_at_once(interventions: int, rows: int, each: int) -> int:
-    """Pictures that share a call of at most so many rows with their runs; `each` is what `rows_in_a_step` says."""
+    """Return how many pictures, with all their runs, fit into one call of the denoiser; 1 at least.
+
+    Args:
+        interventions: Runs of each picture, beside its untouched one.
+        rows: Of the denoiser in a call, at most.
+        each: Rows of one run in a step; see `rows_in_a_step`.
+
+    Example:
+        >>> pictures_at_once(interventions=3, rows=32, each=2)
+        4
+    """
     return max(1, rows // (each * (1 + interventions)))
 
 
 def runs_at_once(rows: int, each: int) -> int:
-    """Runs of one picture that share such a call with its untouched one."""
+    """Return how many runs of one picture fit into one call beside its untouched run; 1 at least.
+
+    Args:
+        rows: Of the denoiser in a call, at most.
+        each: Rows of one run in a step; see `rows_in_a_step`.
+
+    Example:
+        >>> runs_at_once(rows=32, each=2)
+        15
+    """
     return max(1, rows // each - 1)
 
 
 def _starts(model: Model, interventions: Sequence[Intervention], steps: int) -> list[int]:
-    """The step at which each run leaves the untouched one."""
+    """Return the step at which each run leaves the untouched one."""
     apart = model.guidance is None
     return [intervention.first_step(steps) if apart else 0 for intervention in interventions]
 
@@ -128,7 +161,7 @@ def _in_block(function: Any, block: int, count: int) -> Any:
 
 
 def _narrowed(call: Call, block: int, count: int) -> Call:
-    """The same call, whose rows are those of one block."""
+    """Return the same call with its rows narrowed to one block."""
     assert call.moment is not None  # run_branches samples
 
     def part(rows: slice) -> slice:

@@ -16,12 +16,12 @@ class Call:
     """One call of a module at a site, given to the functions that `hooked` puts there.
 
     Args:
-        site: the site whose module is called.
-        module: the module itself.
-        args: positional arguments of the call.
-        kwargs: keyword arguments of the call.
-        output: what the module returned; None in a function put on before it.
-        moment: the sampler's step, None outside of a sampler.
+        site: The site whose module is called.
+        module: The module itself.
+        args: Positional arguments of the call.
+        kwargs: Keyword arguments of the call.
+        output: What the module returned; None in a function put on before it.
+        moment: The sampler's step, None outside of a sampler.
     """
 
     site: Site

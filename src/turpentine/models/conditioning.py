@@ -1,4 +1,4 @@
-"""What the denoiser is told beside the picture: the text, and for SDXL its summary and the picture's size."""
+"""The conditioning of the denoiser: the text, and for SDXL its summary and the picture's size."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from torch import Tensor
 class Conditioning:
     """Encoded prompts, one row each.
 
-    hidden: the text encoder's states, all tokens of the padded prompt. SDXL: both encoders' states side by side.
-    pooled: SDXL only: the second encoder's projected summary of the prompt.
-    time_ids: SDXL only: original height and width, top and left of the crop, target height and width, in pixels.
+    Args:
+        hidden: The text encoder's states, all tokens of the padded prompt; for SDXL both encoders' states side by side.
+        pooled: For SDXL only, the second encoder's projected summary of the prompt.
+        time_ids: For SDXL only: original height and width, top and left of the crop, target height and width (pixels).
     """
 
     hidden: Float[Tensor, "batch token width"]
@@ -27,27 +28,27 @@ class Conditioning:
         return self.hidden.shape[0]
 
     def __getitem__(self, rows: int | slice | Sequence[int] | Shaped[Tensor, " row"]) -> Conditioning:
-        """Some rows; one row stays a batch of one."""
+        """Return some rows; one row stays a batch of one."""
         index = slice(rows, rows + 1 or None) if isinstance(rows, int) else rows
         return self._map(lambda tensor: tensor[index])
 
     def repeat(self, times: int) -> Conditioning:
-        """All rows, `times` times over: rows 0, 1, 0, 1, ... for two rows."""
+        """Return all rows, `times` times over: rows 0, 1, 0, 1, ... for two rows."""
         return self._map(lambda tensor: tensor.repeat(times, *[1] * (tensor.ndim - 1)))
 
     def to(self, device: torch.device | str) -> Conditioning:
-        """The same rows on another device."""
+        """Return the same rows on another device."""
         return self._map(lambda tensor: tensor.to(device))
 
     def sized_as(self, other: Conditioning) -> Conditioning:
-        """The same texts for pictures of the size that `other` is for, whose rows take turns."""
+        """Return the same texts with the picture sizes of `other`, whose rows take turns."""
         if other.time_ids is None:
             return self
         return replace(self, time_ids=other.time_ids.repeat(len(self) // len(other), 1))
 
     @staticmethod
     def cat(parts: Sequence[Conditioning]) -> Conditioning:
-        """The rows of all parts, one part after the other."""
+        """Return the rows of all parts, one part after the other."""
         return Conditioning(
             torch.cat([part.hidden for part in parts]),
             _cat([part.pooled for part in parts]),

@@ -1,4 +1,4 @@
-"""How the predictions of a step become the one that the solver takes: the guidances that are always there."""
+"""Classifier-free guidance, and several guidances blended: how a step's predictions become the solver's one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class ClassifierFree:
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run, which has no state and no extra rows."""
-        return _ClassifierFree(guidance_scale, needs_uncond=True)
+        return _Guided(guidance_scale, needs_uncond=True)
 
 
 def unguided(guidance_scale: float) -> Combination:
-    """Return what a sampler does without a guidance: ε_∅ + w·(ε_c − ε_∅), and with w = 1 just ε_c."""
-    return _ClassifierFree(guidance_scale, needs_uncond=guidance_scale != 1)
+    """Return how a sampler combines predictions without a guidance: ε_∅ + w·(ε_c − ε_∅), and for w = 1 just ε_c."""
+    return _Guided(guidance_scale, needs_uncond=guidance_scale != 1)
 
 
 @dataclass
-class _ClassifierFree:
+class _Guided:
     guidance_scale: float
     needs_uncond: bool
     extra: Conditioning | None = None
@@ -39,11 +39,11 @@ class _ClassifierFree:
 class Blend:
     """Several guidances at once, each at its own strength: ε = ε_w + Σ sᵢ·(εᵢ − ε_w).
 
-    εᵢ is what guidance i alone would give, ε_w = ε_∅ + w·(ε_c − ε_∅). One at strength 1 is that guidance itself, bit by
-    bit, and strength 0 is none.
+    εᵢ is the prediction of guidance i alone, ε_w = ε_∅ + w·(ε_c − ε_∅). One at strength 1 is that guidance itself, bit
+    by bit, and strength 0 is none.
 
     Args:
-        parts: guidances with their strengths sᵢ.
+        parts: Guidances with their strengths sᵢ.
     """
 
     parts: tuple[tuple[Guidance, float], ...]
@@ -69,7 +69,7 @@ class _Blended:
         self.extra = Conditioning.cat(extras) if extras else None
 
     def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Extra | None) -> Latents:
-        assert uncond is not None  # asked for
+        assert uncond is not None  # needs_uncond
         plain = uncond + self._guidance_scale * (cond - uncond)
         eps, first = plain, 0
         for one, strength in self._begun:

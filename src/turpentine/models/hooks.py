@@ -57,12 +57,12 @@ def hooked(
     (Python's, NumPy's, torch's) are as before.
 
     Args:
-        model: whose sites they are.
-        after: called with the `Call` when a site's module returns; gives the output to go on with, or None to leave it.
-        before: called before it runs; gives the arguments to call it with, or None to leave them.
+        model: Whose sites they are.
+        after: Called with the `Call` when a site's module returns; gives the output to go on with, or None to leave it.
+        before: Called before it runs; gives the arguments to call it with, or None to leave them.
 
     Raises:
-        BadWindow: inside, where sites have a window and the model runs outside of a sampler.
+        BadWindow: Inside, where sites have a window and the model runs outside of a sampler.
     """
     with preserved_rng(), ExitStack() as stack:
         for sites, function in after.items():
@@ -151,8 +151,8 @@ def read_instead(model: Model, cond: Conditioning) -> Before:
     """Return a function that gives cross-attention modules another text on the conditional rows, put before a site.
 
     Args:
-        model: whose modules they are.
-        cond: one row for all, or one each.
+        model: Whose modules they are.
+        cond: One row for all, or one each.
     """
     return lambda call: model.family.with_text(call, cond)
 

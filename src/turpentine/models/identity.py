@@ -42,7 +42,7 @@ def describe(model: Model) -> dict[str, Any]:
         changes: Ids of the edits in order, then of the guidances in order.
 
     Raises:
-        EditError: The model's guidance was set by hand, so that nothing tells what it is.
+        EditError: The model's guidance was set by hand, and has no description.
 
     Example:
         >>> import turpentine
@@ -112,7 +112,7 @@ def _tokenizer_names(pipeline: Any) -> list[str]:
 
 
 def _tokenizer(tokenizer: Any) -> str | None:
-    """SHA-256 of all that decides which tokens a text becomes."""
+    """Return the SHA-256 of all that decides which tokens a text becomes."""
     if tokenizer is None:
         return None
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -136,5 +136,5 @@ def _changes(model: Model) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON lacks: an array's numbers, all of them, or how a value prints."""
+    """Return in JSON's terms what JSON lacks: an array's numbers, all of them, or how a value prints."""
     return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -1,4 +1,4 @@
-"""Between latents and pictures."""
+"""Latents to pictures, and pictures to pixels."""
 
 from __future__ import annotations
 
@@ -20,20 +20,24 @@ DECODED_AT_ONCE = 8 * 64 * 64
 
 
 def decode_latents(decode: Callable[[Latents], Pixels], latents: Latents) -> list[Image.Image]:
-    """Return the pictures of latents, some of them in a call of `decode`."""
+    """Return the pictures of latents, calling `decode` on a few of them at a time."""
     height, width = latents.shape[-2:]
     parts = torch.split(latents, max(1, DECODED_AT_ONCE // (height * width)))
     return [image for part in parts for image in to_images(decode(part))]
 
 
 def to_images(pixels: Pixels) -> list[Image.Image]:
-    """Return the pictures of values from −1 (black) to 1; what lies beyond is cut."""
+    """Return the pictures of pixels from −1 (black) to 1; values beyond are clipped."""
     scaled = (pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(picture) for picture in (scaled * 255).round().astype(np.uint8)]
 
 
 def to_pixels(images: Sequence[Image.Image]) -> Pixels:
-    """Return the values, −1 to 1, of pictures of one size. Raises BadArgument for no picture, or for two sizes."""
+    """Return the pixels, −1 to 1, of pictures of one size.
+
+    Raises:
+        BadArgument: There is no picture, or the sizes differ.
+    """
     sizes = {image.size for image in images}
     if len(sizes) != 1:
         raise BadArgument(f"Pictures are encoded together only if they are of one size, not {len(sizes)} sizes.")

@@ -1,4 +1,4 @@
-"""What samplers, guidances and hooks ask of a model; `Model` is one."""
+"""The protocols of models, guidances and their runs, for samplers and hooks; `Model` is a TextToImage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TextToImage(Protocol):
 
     @property
     def text(self) -> PromptReader:
-        """How prompts are read."""
+        """The reader of prompts."""
         ...
 
     def encode(self, prompts: Sequence[str], *, size: Size | None = None) -> Conditioning:
@@ -58,9 +58,9 @@ class Combination(Protocol):
     """How the predictions of one run of one batch become the ε that the solver takes; may keep a state.
 
     Attributes:
-        extra: further rows to predict in the same call of the denoiser, or None: one for each picture, or several times
+        extra: Further rows to predict in the same call of the denoiser, or None: one for each picture, or several times
             so many, then all pictures' first ones before their second ones.
-        needs_uncond: is ε(x,∅) used? What is not used is not computed.
+        needs_uncond: Is ε(x,∅) used? What is not used is not computed.
     """
 
     extra: Conditioning | None
@@ -70,10 +70,10 @@ class Combination(Protocol):
         """Return ε for the solver.
 
         Args:
-            index: the step, from 0.
+            index: The step, from 0.
             uncond: ε(x,∅), None where it was not needed.
             cond: ε(x,c).
-            extra: the predictions of the extra rows, None without any.
+            extra: The predictions of the extra rows, None without any.
         """
         ...
 
@@ -89,9 +89,9 @@ class Guidance(Protocol):
         """Begin a run.
 
         Args:
-            model: what is sampled, to encode texts with.
-            rows: pictures in the batch.
+            model: What is sampled, to encode texts with.
+            rows: Pictures in the batch.
             guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
-            steps: of the solver.
+            steps: Of the solver.
         """
         ...

@@ -32,17 +32,17 @@ class Model:
     """A text-to-image diffusion model of any family that `turpentine.models.families` knows.
 
     Args:
-        pipeline: a diffusers pipeline, whose modules are used in place, without gradients; `turpentine.load` reads one.
-        name: where it came from.
+        pipeline: A diffusers pipeline, whose modules are used in place, without gradients; `turpentine.load` reads one.
+        name: Where it came from.
 
     Attributes:
-        family: what is true of its architecture; methods do not ask which one it is.
-        moment: the step that a sampler is computing, for hooks; None outside of one.
-        edits: the edits that are on, put there by `turpentine.edits`.
-        guidance: the guidance that a sampler follows where it is given no other, None without; put there likewise.
+        family: What is true of its architecture; methods do not ask which one it is.
+        moment: The step that a sampler is computing, for hooks; None outside of one.
+        edits: The edits that are on, put there by `turpentine.edits`.
+        guidance: The guidance that a sampler follows where it is given no other, None without; put there likewise.
 
     Raises:
-        UnsupportedModel: for a pipeline of another family.
+        UnsupportedModel: A pipeline of another family.
 
     Example:
         >>> import turpentine as tp
@@ -101,7 +101,7 @@ class Model:
 
     @property
     def text(self) -> PromptReader:
-        """How prompts are read: where words are in them, and what is cut off."""
+        """The reader of prompts: where words are in them, and what is cut off."""
         return PromptReader(self.family.tokenizers, self.tokens)
 
     @property
@@ -116,7 +116,7 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Which model this is: SHA-256 over configs and weights, the same for fp16 and fp32.
+        """SHA-256 over configs and weights, the same for fp16 and fp32: two models share it if their bases are one.
 
         Computed at the first access, and not again: read it before the weights are changed.
         """
@@ -137,7 +137,11 @@ class Model:
         }
 
     def module(self, name: str) -> nn.Module:
-        """Return a module by its dotted name, component first: `unet.mid_block`. Raises UnknownName."""
+        """Return a module by its dotted name, component first: `unet.mid_block`.
+
+        Raises:
+            UnknownName: The model has no such module.
+        """
         component, _, path = name.partition(".")
         try:
             return self.components[component].get_submodule(path)
@@ -145,7 +149,11 @@ class Model:
             raise UnknownName(f"The model {self.name!r} has no module {name!r}.") from None
 
     def parameter(self, name: str) -> nn.Parameter:
-        """Return a weight or bias by its dotted name, component first. Raises UnknownName."""
+        """Return a weight or bias by its dotted name, component first.
+
+        Raises:
+            UnknownName: The model has no such parameter.
+        """
         component, _, path = name.partition(".")
         try:
             return self.components[component].get_parameter(path)
@@ -157,8 +165,8 @@ class Model:
         """Return the conditioning of prompts, a row each. `""` is the empty prompt as the model was trained on it.
 
         Args:
-            prompts: texts; longer ones than the model reads are cut, with a warning.
-            size: the picture to draw, in pixels, for families whose denoiser reads it; the native size by default.
+            prompts: Texts; longer ones than the model reads are cut, with a warning.
+            size: The picture to draw, in pixels, for families whose denoiser reads it; the native size by default.
         """
         if isinstance(prompts, str):
             raise BadArgument("Give encode a list of prompts, not a single text.")
@@ -176,12 +184,12 @@ class Model:
 
         Args:
             x: x_t = α(t)·x₀ + σ(t)·ε, scaled so by all solvers.
-            t: one timestep, or one for each row.
-            cond: a row for each of `x`.
-            parameters: tensors that stand in for the denoiser's weights of those dotted names in this call only.
+            t: One timestep, or one for each row.
+            cond: A row for each of `x`.
+            parameters: Tensors that stand in for the denoiser's weights of those dotted names in this call only.
 
         Raises:
-            UnknownName: for a name that is no parameter of the denoiser.
+            UnknownName: A name that is no parameter of the denoiser.
         """
         # Waiting for the copy would let the device run dry between two steps.
         at = torch.as_tensor(t).to(x.device, non_blocking=True)
@@ -230,19 +238,19 @@ class Model:
         """Draw prompts. A picture depends on its prompt, seed and settings, not on its batch.
 
         Args:
-            prompts: one goes with each seed; else as many as seeds.
-            seeds: one goes with each prompt.
-            steps: of the solver, 1 or more.
+            prompts: One goes with each seed; else as many as seeds.
+            seeds: One goes with each prompt.
+            steps: Of the solver, 1 or more.
             guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
-            negative_prompt: the text in the place of ∅.
+            negative_prompt: The text in the place of ∅.
             solver: "ddim", "dpm" or "euler".
-            batch_size: pictures in a call of the denoiser, at most.
-            size: pixels, one number or height and width; the native size by default.
-            guidance: in the place of the one that is on the model, or of the formula above.
-            progress: called with denoising steps done and in all, counted by picture.
+            batch_size: Pictures in a call of the denoiser, at most.
+            size: Pixels, one number or height and width; the native size by default.
+            guidance: In the place of the one that is on the model, or of the formula above.
+            progress: Called with denoising steps done and in all, counted by picture.
 
         Raises:
-            BadArgument: for lists of two lengths, settings out of range, and a negative prompt where the guidance has
+            BadArgument: Lists of two lengths, settings out of range, and a negative prompt where the guidance has
                 another one in its place.
         """
         texts, numbers = pair(prompts, seeds)

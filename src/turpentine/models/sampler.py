@@ -24,13 +24,13 @@ class Step:
     """One step of a sampling run.
 
     Args:
-        index: from 0 (pure noise).
-        t: the timestep, in the units that the model was trained on.
+        index: From 0 (pure noise).
+        t: The timestep, in the units that the model was trained on.
         x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver, so that `eps_cond = model.eps(x, t, cond)`.
         eps_cond: ε(x_t, c).
         eps_uncond: ε(x_t, ∅), None where it was not needed.
-        eps: what the solver took.
-        x_next: the next step's `x`; after the last step the finished latents.
+        eps: What the solver took.
+        x_next: The next step's `x`; after the last step the finished latents.
     """
 
     index: int
@@ -61,23 +61,23 @@ def sample(
     guidance_scale 1 and no guidance.
 
     Args:
-        model: what predicts.
-        cond: a row for each latent.
-        uncond: as many rows, or one for all.
-        latents: unit noise from `model.noise`.
-        steps: of the solver.
+        model: What predicts.
+        cond: A row for each latent.
+        uncond: As many rows, or one for all.
+        latents: Unit noise from `model.noise`.
+        steps: Of the solver.
         guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
         solver: "ddim", "dpm" or "euler".
-        guidance: by default the one on the model, and where none is, the formula above.
-        first: the step to begin with, 0 by default; `latents` are its x_t then.
-        last: the step to end before; by default there is none.
+        guidance: By default the one on the model, and where none is, the formula above.
+        first: The step to begin with, 0 by default; `latents` are its x_t then.
+        last: The step to end before; by default there is none.
 
     Yields:
         Each step, with both predictions.
 
     Raises:
-        BadArgument: for settings out of range, and for a later first step with a solver that goes by more than x_t.
-        UnknownName: for a solver.
+        BadArgument: Settings out of range, and for a later first step with a solver that goes by more than x_t.
+        UnknownName: A solver.
 
     Example:
         >>> import turpentine as tp
@@ -113,7 +113,12 @@ def _combination(
 
 
 def started(model: TextToImage, solver: str, steps: int) -> Any:
-    """Return a fresh scheduler with its timesteps set. Raises BadArgument for steps out of range, UnknownName."""
+    """Return a fresh scheduler with its timesteps set.
+
+    Raises:
+        BadArgument: The number of steps is out of range.
+        UnknownName: There is no solver of this name.
+    """
     scheduler = model.schedule.solver(solver)
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
         raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
@@ -127,7 +132,7 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
 def _advance(
     model: TextToImage, scheduler: Any, rows: _Rows, index: int, state: Latents, x: Latents
 ) -> tuple[Step, Latents]:
-    """One step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
+    """Return one step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
     times = scheduler.timesteps
     eps_uncond, eps_cond, eps = rows.predict(model, x, times[index], index, len(times))
     state = scheduler.step(eps, times[index], state, return_dict=False)[0]
@@ -162,7 +167,7 @@ class _Rows:
     def predict(
         self, model: TextToImage, x: Latents, t: Tensor, index: int, steps: int
     ) -> tuple[Latents | None, Latents, Latents]:
-        """ε(x,∅), ε(x,c) and their combination."""
+        """Return ε(x,∅), ε(x,c) and their combination."""
         first = self.count if self.combination.needs_uncond else 0
         model.moment = Moment(index, steps, slice(first, first + self.count), self._guiding(first))
         try:
@@ -174,6 +179,6 @@ class _Rows:
         return used, cond, self.combination(index, used, cond, extra if len(extra) else None)
 
     def _guiding(self, first: int) -> tuple[slice, ...]:
-        """All but the prompts' rows, which begin at `first`."""
+        """Return the slices of all rows but the prompts', which begin at `first`."""
         starts = range(0, len(self.batch), self.count)
         return tuple(slice(start, start + self.count) for start in starts if start != first)

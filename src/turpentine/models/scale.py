@@ -15,10 +15,10 @@ FULL_WIDTH = 320
 
 
 def is_small(model: Model | str | Path) -> bool:
-    """Is no level of the denoiser as wide as Stable Diffusion's first, so that its weights learn faster?
+    """Return whether every level of the denoiser is narrower than Stable Diffusion's first: such a model learns faster.
 
     Args:
-        model: a loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" is the embedded
+        model: A loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" is the embedded
             model and small, a folder's config of the denoiser says its widths, and a hub id or a single file passes for
             a full-size model.
     """
@@ -32,7 +32,7 @@ def _is_narrow(widths: Sequence[int]) -> bool:
 
 
 def _widths_in(folder: Path) -> Sequence[int]:
-    """The channels of a model's levels, none where the folder does not say."""
+    """Return the channels of a model's levels, none where the folder does not say."""
     if not folder.is_dir():
         return ()
     from turpentine.models.families import FAMILIES

@@ -22,36 +22,55 @@ SCORE_COLUMNS = ("score", "alpha", "attribution", "effect")
 
 
 def top_sites(sites: Sites, path: str | os.PathLike[str], top: int) -> Sites:
-    """The `top` sites of a table with the largest scores, in order of execution.
+    """Return the `top` sites with the largest scores in a table, in order of execution.
 
-    path: a CSV or parquet file with a row for each site: its dotted name, that of a weight or bias in it, or a label
-        such as DOWN1 (then all modules of that label), in one of SITE_COLUMNS, and a number in one of SCORE_COLUMNS.
-        Rows of one site, such as its single weights or the α of its heads, are summed; but of scores in `score` of rows
-        with a `head`, such as silhouettes, which add up to nothing, the largest counts.
-    top: 1 or more; a shorter table is taken whole.
-    Raises BadArgument for a file that is no such table, UnknownName for a site that the model has not, NotFinite for a
-    score that is NaN or infinite.
+    The table has a row for each site: its dotted name, that of a weight or bias in it, or a label such as DOWN1 (then
+    all modules of that label), in one of SITE_COLUMNS, and a number in one of SCORE_COLUMNS. Rows of one site, such as
+    its single weights or the α of its heads, are summed. The exception is the `score` of rows with a `head`, such as
+    silhouettes, which do not add up: there the largest counts.
+
+    Args:
+        sites: The model's.
+        path: A CSV or parquet file.
+        top: 1 or more; a shorter table is taken whole.
+
+    Raises:
+        BadArgument: The file is no such table, or `top` is under 1.
+        UnknownName: A site that the model does not have.
+        NotFinite: A score is NaN or infinite.
     """
     _check(top)
     return best_sites(sites, _read(Path(path)), top, one_line(str(path)))
 
 
 def best_sites(sites: Sites, table: pl.DataFrame, top: int, called: str = "The table") -> Sites:
-    """The same of a table at hand; `called` is what messages name it."""
+    """Return the sites with the largest scores, as `top_sites`, of a table in memory.
+
+    Args:
+        sites: The model's.
+        table: As `top_sites` reads it from a file.
+        top: 1 or more.
+        called: The table's name in messages.
+
+    Raises:
+        BadArgument: It is no table of scored sites, or `top` is under 1.
+        UnknownName: A site that the model does not have.
+        NotFinite: A score is NaN or infinite.
+    """
     _check(top)
-    known = _by_name(sites)
+    by_name = _by_name(sites)
     scores: dict[str, list[float]] = {}
     for name, score in _rows(table, called):
-        scores.setdefault(_site_of(name, known), []).append(score)
+        scores.setdefault(_site_of(name, by_name), []).append(score)
     is_of_heads = "head" in table.columns and _column(table, SCORE_COLUMNS, called) == "score"
     totals = {site: max(each) if is_of_heads else sum(each) for site, each in scores.items()}
     best = sorted(totals, key=lambda site: totals[site], reverse=True)[:top]
-    wanted = {site for name in best for site in known[name]}
-    return replace(sites, chosen=tuple(site for site in sites if site in wanted))
+    selected = {site for name in best for site in by_name[name]}
+    return replace(sites, chosen=tuple(site for site in sites if site in selected))
 
 
 def short_names(table: pl.DataFrame) -> dict[str, str]:
-    """What each site of a table is called within its kind: its label, or where it has none its number, from 1."""
+    """Return each site's short name within its kind: its label, or its number, from 1, where it has no label."""
     counts: Counter[str] = Counter()
     names = {}
     for site, kind, label in table.select("site", "kind", "label").iter_rows():
@@ -66,7 +85,7 @@ def _check(top: int) -> None:
 
 
 def _rows(table: pl.DataFrame, called: str) -> list[tuple[str, float]]:
-    """The rows that have a name and a score."""
+    """Return the rows that have a name and a score."""
     name, score = (_column(table, columns, called) for columns in (SITE_COLUMNS, SCORE_COLUMNS))
     try:
         rows = table.select(pl.col(name).cast(pl.String), pl.col(score).cast(pl.Float64)).drop_nulls()
@@ -94,29 +113,29 @@ def _is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def _column(table: pl.DataFrame, wanted: tuple[str, ...], called: str) -> str:
-    for name in wanted:
+def _column(table: pl.DataFrame, names: tuple[str, ...], called: str) -> str:
+    for name in names:
         if name in table.columns:
             return name
     raise BadArgument(
-        f"{called} is no table of scored sites, for it has no column {' or '.join(wanted)} but "
+        f"{called} is no table of scored sites, for it has no column {' or '.join(names)} but "
         f"{one_line(', '.join(table.columns))}: take one of explain trace, heads or coar, or of an attribution."
     )
 
 
 def _by_name(sites: Sites) -> Mapping[str, list[Site]]:
-    """Sites by name; modules by label too."""
-    known = {site.name: [site] for site in sites}
+    """Return the sites by name, and modules by label too."""
+    by_name = {site.name: [site] for site in sites}
     for site in sites:
         if site.label and site.level == "module":
-            known.setdefault(site.label, []).append(site)
-    return known
+            by_name.setdefault(site.label, []).append(site)
+    return by_name
 
 
-def _site_of(name: str, known: Mapping[str, list[Site]]) -> str:
-    """The site's own name where a weight or bias in it was named."""
+def _site_of(name: str, by_name: Mapping[str, list[Site]]) -> str:
+    """Return the site's own name, also for the name of a weight or bias in it."""
     layer = name.removesuffix(".weight").removesuffix(".bias")
     for each in (name, layer):
-        if each in known:
+        if each in by_name:
             return each
     raise UnknownName(f"The table scores {one_line(name)}, and the model has no such site: see turpentine info.")

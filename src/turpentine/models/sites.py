@@ -23,15 +23,15 @@ class Site:
     """One named part of a model, as `model.sites` lists them.
 
     Args:
-        name: its dotted name, with the pipeline's part first, such as `unet.mid_block.attentions.0`.
-        kind: what it is, such as "cross-attention", "resnet" or "text-mlp"; `turpentine info` lists the kinds.
-        label: its short name, such as DOWN1: that of the cross-attention module whose transformer block it is in, or
+        name: Its dotted name, with the pipeline's part first, such as `unet.mid_block.attentions.0`.
+        kind: What it is, such as "cross-attention", "resnet" or "text-mlp"; `turpentine info` lists the kinds.
+        label: Its short name, such as DOWN1: that of the cross-attention module whose transformer block it is in, or
             TEXT1 for the text encoder's first layer; empty where there is none.
-        resolution: height of the picture at this place, in latent pixels at the model's native size; 0 without one.
+        resolution: Height of the picture at this place, in latent pixels at the model's native size; 0 without one.
         level: "module" for a whole (attention, feed-forward, resnet), "layer" for a linear, convolution or norm inside.
-        parameters: dotted names of the weights and biases inside.
-        component: which network it is in: "denoiser", "text", or "text-2".
-        role: what a layer of an attention makes: "query", "key", "value" or "output"; empty elsewhere.
+        parameters: Dotted names of the weights and biases inside.
+        component: Which network it is in: "denoiser", "text", or "text-2".
+        role: What a layer of an attention makes: "query", "key", "value" or "output"; empty elsewhere.
     """
 
     name: str
@@ -55,9 +55,9 @@ class Sites:
     the layers inside it are sites of their own: narrow to one level before inverting, `modules - some_modules`.
 
     Args:
-        everything: all sites of the model, in order of execution.
-        chosen: the selected ones, in the same order.
-        window: the part of the schedule where the selection applies; None means all of it.
+        everything: All sites of the model, in order of execution.
+        chosen: The selected ones, in the same order.
+        window: The part of the schedule where the selection applies; None means all of it.
 
     Example:
         >>> import turpentine as tp
@@ -76,7 +76,7 @@ class Sites:
 
     @staticmethod
     def all_of(sites: Collection[Site]) -> Sites:
-        """The selection of everything."""
+        """Return the selection of everything."""
         return Sites(tuple(sites), tuple(sites))
 
     def __iter__(self) -> Iterator[Site]:
@@ -126,16 +126,16 @@ class Sites:
         """Narrow the selection; each argument given must hold, and in a list of alternatives one of them.
 
         Args:
-            kind: patterns, where `*` is any text and `?` one character; those of label, name, component and role too.
-            label: such as "UP?".
-            resolution: numbers of latent pixels.
+            kind: Patterns, where `*` is any text and `?` one character; those of label, name, component and role too.
+            label: Such as "UP?".
+            resolution: Numbers of latent pixels.
             level: "module" or "layer".
-            name: dotted names.
+            name: Dotted names.
             component: "denoiser", or "text*" for all text encoders.
             role: "query", "key", "value" or "output".
 
         Raises:
-            EmptySelection: if nothing is left; the message says what was looked for and what exists.
+            EmptySelection: Nothing is left; the message says what was looked for and what exists.
         """
         given = {"kind": kind, "label": label, "resolution": resolution, "level": level, "name": name}
         given |= {"component": component, "role": role}
@@ -146,7 +146,11 @@ class Sites:
         return replace(self, chosen=chosen)
 
     def named(self, names: Collection[str]) -> Sites:
-        """The sites of these dotted names, all of them. Raises UnknownName for a name that none has."""
+        """Return the sites of these dotted names, all of them.
+
+        Raises:
+            UnknownName: No site has a name.
+        """
         present = {site.name for site in self.chosen}
         missing = [name for name in names if name not in present]
         if missing:
@@ -154,11 +158,19 @@ class Sites:
         return replace(self, chosen=tuple(site for site in self.chosen if site.name in names))
 
     def during(self, start: float, stop: float) -> Sites:
-        """The same sites in a window of the schedule, fractions from 0 (pure noise) to 1. Raises BadWindow."""
+        """Return the same sites in a window of the schedule.
+
+        Args:
+            start: Fraction of the schedule, from 0 (pure noise).
+            stop: Fraction of the schedule, to 1.
+
+        Raises:
+            BadWindow: Not 0 ≤ start < stop ≤ 1.
+        """
         return replace(self, window=Window(start, stop))
 
     def parameters(self) -> tuple[str, ...]:
-        """Dotted names of the weights and biases of all layers inside, each once, in order of execution."""
+        """Return the dotted names of the weights and biases of all layers inside, each once, in order of execution."""
         return tuple(dict.fromkeys(name for site in self.chosen for name in site.parameters))
 
     def __repr__(self) -> str:
@@ -176,15 +188,15 @@ def selected(sites: Sites, selection: Selection) -> Sites:
     """Return the sites of a model that a setting selects.
 
     Args:
-        sites: the model's.
+        sites: The model's.
         selection: `Sites` as they are; dotted names; or a text: kinds, labels and dotted names with commas between,
             where `*` is any text and `?` one character, such as "cross-attention", "UP2, UP3" or "unet.mid_block.*".
             Kinds and labels select layers, a label those of the whole transformer block; "all" is every layer of the
             denoiser.
 
     Raises:
-        EmptySelection: for a part of a text that selects none.
-        UnknownName: for a name in a tuple that no site has.
+        EmptySelection: A part of a text that selects none.
+        UnknownName: A name in a tuple that no site has.
     """
     if isinstance(selection, Sites):
         return selection
@@ -198,26 +210,38 @@ def selected(sites: Sites, selection: Selection) -> Sites:
 
 
 def check_in_denoiser(sites: Sites) -> None:
-    """Raise BadArgument if there is a weight of another network among the sites'."""
+    """Check that all weights inside the sites are the denoiser's.
+
+    Raises:
+        BadArgument: One is of another network.
+    """
     outside = next((name for site in sites if site.component != DENOISER for name in site.parameters), None)
     if outside:
         raise BadArgument(f"Only the denoiser's weights count, and {outside} is not in it: leave its site out.")
 
 
 def check_windowless(sites: object) -> None:
-    """Raise BadArgument for sites with a window, where a change cannot keep to it."""
+    """Check that sites have no window, where a change acts in every step.
+
+    Raises:
+        BadArgument: They have one.
+    """
     if isinstance(sites, Sites) and sites.window is not None:
         raise BadArgument(f"{sites} has a window, and a changed weight acts in every step: give sites without one.")
 
 
 def window_of(window: tuple[float, float], sites: object) -> Window:
-    """A window of the settings, narrowed by that of the sites where they have one. Raises BadWindow for nothing."""
+    """Return a window of the settings, narrowed by that of the sites where they have one.
+
+    Raises:
+        BadWindow: The two share nothing.
+    """
     own = sites.window if isinstance(sites, Sites) else None
     return Window(*window) & (own or Window())
 
 
 def as_sites(sites: Site | Sites) -> Sites:
-    """A single site as a selection of one."""
+    """Return a single site as a selection of one."""
     return sites if isinstance(sites, Sites) else Sites((sites,), (sites,))
 
 

@@ -1,4 +1,4 @@
-"""How a model reads prompts: where words are among the tokens, what is cut off, and which words are not known."""
+"""How a model reads prompts: where words are among the tokens, what is cut off, and which words it cannot read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from turpentine.core.errors import BadArgument, EmptyConcept
 
 
 def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
-    """Token ids, padded and cut to `length`; a prompt that is cut is warned of."""
+    """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut."""
     for prompt in prompts:
         used = len(tokenizer.tokenize(prompt, verbose=False)) + 2  # with start and end
         if used > length:
@@ -27,9 +27,16 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor,
 
 
 def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prompt") -> None:
-    """Raises BadArgument for a prompt that would be cut to `length` tokens, and says what of it is lost.
+    """Check that a prompt fits into `length` tokens.
 
-    called: what the message names it.
+    Args:
+        tokenizer: A CLIP tokenizer.
+        prompt: The text.
+        length: In tokens, start and end included.
+        called: The prompt's name in the message.
+
+    Raises:
+        BadArgument: The prompt would be cut; the message quotes the text that would be lost.
     """
     pieces = tokenizer.tokenize(prompt, verbose=False)  # of its own length, it would warn
     if len(pieces) + 2 > length:
@@ -40,37 +47,54 @@ def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prom
 
 
 def bare(words: str) -> str:
-    """Words without the punctuation around them; punctuation alone as it is."""
+    """Return words without the punctuation around them; punctuation alone is left as it is.
+
+    Example:
+        >>> bare("(church),"), bare("...")
+        ('church', '...')
+    """
     return words.strip(punctuation) or words
 
 
 def words_of(text: str) -> list[str]:
-    """Each word of a text once, as it is spelt first, without the punctuation around it; punctuation alone is none."""
-    found: dict[str, str] = {}
+    """Return each word of a text once, without the punctuation around it; punctuation alone is no word.
+
+    Words that differ in capitals only are one, spelt as the first of them.
+
+    Example:
+        >>> words_of("A church, and a dog -- a Dog.")
+        ['A', 'church', 'and', 'dog']
+    """
+    words: dict[str, str] = {}
     for word in filter(None, (word.strip(punctuation) for word in text.split())):
-        found.setdefault(word.lower(), word)
-    return list(found.values())
+        words.setdefault(word.lower(), word)
+    return list(words.values())
 
 
 def reworded(prompt: str, words: str, others: str) -> str:
-    """The prompt with others in the place of some words, wherever these are in it, capitals or not.
+    """Return the prompt with every occurrence of some words replaced by others, whatever the capitals.
 
-    Raises EmptyConcept for words that are not in it, or only as a part of longer ones.
+    Raises:
+        EmptyConcept: The words are not in the prompt, or only as a part of longer ones.
+
+    Example:
+        >>> reworded("A Church by a church", "church", "dog")
+        'A dog by a dog'
     """
-    wanted = r"\s+".join(map(re.escape, words.split()))
-    found, times = re.subn(rf"(?<!\w){wanted}(?!\w)", lambda _: others, prompt, flags=re.IGNORECASE)
-    if not wanted or not times:
+    pattern = r"\s+".join(map(re.escape, words.split()))
+    result, times = re.subn(rf"(?<!\w){pattern}(?!\w)", lambda _: others, prompt, flags=re.IGNORECASE)
+    if not pattern or not times:
         raise EmptyConcept(f"{words!r} is not in the prompt {prompt!r} in whole words: write it there in the same.")
-    return found
+    return result
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
-    """The words of `text`, in order, each once, that the tokenizer has no piece of any size for."""
+    """Return the words of a text, in order, each once, that the tokenizer can only spell, mostly letter by letter."""
     return [word for word in dict.fromkeys(text.split()) if _is_unknown(tokenizer, word)]
 
 
 def _is_unknown(tokenizer: Any, word: str) -> bool:
-    """A token for unknown text, or a word of which at least half the tokens are single characters.
+    """Return whether a word has the token for unknown text, or at least half of its tokens are single characters.
 
     A byte-pair vocabulary can spell any word letter by letter; it has longer pieces of the words that it was made from.
     """
@@ -85,7 +109,10 @@ def _is_unknown(tokenizer: Any, word: str) -> bool:
 class Places:
     """Where the parts of a prompt are among its tokens, which are counted from 0, the start token.
 
-    subject: the subject's tokens. end: the end token. length: tokens in all, padding included.
+    Args:
+        subject: The subject's tokens.
+        end: The end token.
+        length: Tokens in all, padding included.
     """
 
     subject: range
@@ -104,12 +131,18 @@ class Places:
 
 
 def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, length: int) -> Places:
-    """Where a subject is in a prompt that is padded or cut to `length` tokens.
+    """Return where a subject is in a prompt that is padded or cut to `length` tokens.
 
-    subject: words of the prompt, capitals or not; the last time that they are in it counts. None is the whole prompt,
-        and of an empty one the start token, all that there is before its end.
-    Raises EmptyConcept for a subject that is not in the prompt, that the prompt is cut off before, or that the
-    tokenizer has no token for.
+    Args:
+        tokenizer: A CLIP tokenizer.
+        prompt: The text.
+        subject: Words of the prompt, whatever the capitals; their last occurrence counts. None is the whole prompt, and
+            of an empty one the start token, the only one before its end.
+        length: In tokens, start and end included.
+
+    Raises:
+        EmptyConcept: The subject is not in the prompt, or behind the place where it is cut, or the tokenizer has no
+            token for it.
     """
     ids = tokenizer(prompt).input_ids
     end = min(len(ids), length) - 1
@@ -119,21 +152,29 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
 
 
 def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[range]:
-    """The tokens of a subject each time that it is in a prompt, once at least. Raises as `find_subject` does."""
+    """Return the tokens of every occurrence of a subject in a prompt, one at least.
+
+    Raises:
+        EmptyConcept: As `find_subject`.
+    """
     ids = tokenizer(prompt).input_ids
     end = min(len(ids), length) - 1
-    wanted = subject_ids(tokenizer, subject)
-    starts = [at for at in range(1, end - len(wanted) + 1) if ids[at : at + len(wanted)] == wanted]
+    own = subject_ids(tokenizer, subject)
+    starts = [at for at in range(1, end - len(own) + 1) if ids[at : at + len(own)] == own]
     if not starts:
         raise EmptyConcept(
             f"The subject {subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
             "write it there in the same words, or give other templates."
         )
-    return [range(at, at + len(wanted)) for at in starts]
+    return [range(at, at + len(own)) for at in starts]
 
 
 def subject_ids(tokenizer: Any, subject: str) -> list[int]:
-    """The subject's own tokens. Raises EmptyConcept for none: one and the same stands for all that is not known."""
+    """Return the subject's own tokens.
+
+    Raises:
+        EmptyConcept: There is none but the token that stands for all unknown text.
+    """
     if not subject.strip():
         raise EmptyConcept("The concept or word is empty: give the word or words that name it.")
     ids: list[int] = tokenizer(subject, add_special_tokens=False).input_ids
@@ -147,9 +188,9 @@ class PromptReader:
     """How a model reads prompts; `model.text` is one.
 
     Args:
-        tokenizers: by text encoder, as the component of its sites: "text", and "text-2" where there are two. The first
+        tokenizers: By text encoder, as the component of its sites: "text", and "text-2" where there are two. The first
             is used where none is named.
-        length: tokens of a padded prompt, start and end included.
+        length: Tokens of a padded prompt, start and end included.
 
     Example:
         >>> import turpentine as tp
@@ -167,15 +208,27 @@ class PromptReader:
         return find_subject(self._tokenizer(encoder), prompt, subject, length=self.length)
 
     def find_all(self, prompt: str, subject: str) -> list[range]:
-        """Return the tokens of a subject each time that it is in a prompt; see `find_all`."""
+        """Return the tokens of every occurrence of a subject in a prompt; see `find_all`."""
         return find_all(self._tokenizer(), prompt, subject, length=self.length)
 
     def check_fits(self, prompt: str, called: str = "The prompt") -> None:
-        """Raise BadArgument for a prompt that would be cut off; `called` is what the message names it."""
+        """Check that a prompt is not too long.
+
+        Args:
+            prompt: The text.
+            called: Its name in the message.
+
+        Raises:
+            BadArgument: The prompt would be cut.
+        """
         check_fits(self._tokenizer(), prompt, self.length, called)
 
     def check_words(self, words: str) -> None:
-        """Raise EmptyConcept for words that the tokenizer has no token for, not even for their letters."""
+        """Check that the tokenizer can read words.
+
+        Raises:
+            EmptyConcept: It has no token for them, not even for their letters.
+        """
         subject_ids(self._tokenizer(), words)
 
     def unknown_words(self, text: str) -> list[str]:

@@ -34,13 +34,13 @@ class Trajectory:
     """A guided sampling run of n rows over T steps.
 
     Args:
-        prompts: of each row.
-        seeds: of each row.
-        timesteps: of each step, from noise to picture.
+        prompts: Of each row.
+        seeds: Of each row.
+        timesteps: Of each step, from noise to picture.
         x: x_t before each step, α(t)·x₀ + σ(t)·ε.
         eps_cond: ε(x_t, c) at each step.
         eps_uncond: ε(x_t, ∅) at each step.
-        latents: what came out.
+        latents: What came out.
 
     Example:
         >>> import turpentine as tp
@@ -60,7 +60,7 @@ class Trajectory:
     latents: Float[Tensor, "row channel height width"]
 
     def __len__(self) -> int:
-        """The number of rows (prompts with seeds)."""
+        """Return the number of rows (prompts with seeds)."""
         return len(self.prompts)
 
     def at(self, steps: Int[Tensor, " pair"] | Sequence[int], rows: Int[Tensor, " pair"] | Sequence[int]) -> Points:
@@ -83,17 +83,17 @@ class Trajectory:
         """Sample and keep every step: 2·T·n rows of the denoiser.
 
         Args:
-            model: what is sampled; a guidance that is on it has no say.
-            prompts: one goes with each seed; else as many as seeds.
-            seeds: one goes with each prompt.
+            model: What is sampled; a guidance that is on it is not used.
+            prompts: One goes with each seed; else as many as seeds.
+            seeds: One goes with each prompt.
             steps: T.
             guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
-            batch_size: rows sampled together, at most.
+            batch_size: Rows sampled together, at most.
             solver: "ddim", "dpm" or "euler".
-            progress: called with steps done and in all, counted by row.
+            progress: Called with steps done and in all, counted by row.
 
         Raises:
-            BadArgument: for lists of two lengths and settings out of range.
+            BadArgument: Lists of two lengths and settings out of range.
         """
         texts, numbers = pair(prompts, seeds)
         parts: list[list[Step]] = []
@@ -117,7 +117,7 @@ def _run(model: Model, texts: list[str], seeds: list[int], steps: int, scale: fl
         steps=steps,
         guidance_scale=scale,
         solver=solver,
-        guidance=ClassifierFree(),  # asked for by name, it computes ε(x,∅) even where w = 1 has no use for it
+        guidance=ClassifierFree(),  # unlike the default, it computes ε(x,∅) even where w = 1 has no use for it
     )
 
 

@@ -12,10 +12,10 @@ class Moment:
     """Where a sampler is while the denoiser runs.
 
     Args:
-        index: the step, from 0 (pure noise) to `steps` − 1.
-        steps: steps in all.
-        conditional: the rows of the batch that are the prompts' own.
-        guiding: for the same pictures the rows of ∅ and of a guidance, a slice each; none where only the prompts run.
+        index: The step, from 0 (pure noise) to `steps` − 1.
+        steps: Steps in all.
+        conditional: The rows of the batch that are the prompts' own.
+        guiding: For the same pictures the rows of ∅ and of a guidance, a slice each; none where only the prompts run.
     """
 
     index: int
@@ -29,11 +29,11 @@ class Window:
     """A part of the schedule, as fractions; windows that meet share no step and leave none out.
 
     Args:
-        start: from 0, the first step (pure noise).
-        stop: to 1, after the last step.
+        start: From 0, the first step (pure noise).
+        stop: To 1, after the last step.
 
     Raises:
-        BadWindow: unless 0 ≤ start < stop ≤ 1.
+        BadWindow: Not 0 ≤ start < stop ≤ 1.
 
     Example:
         >>> Window(0, 0.3).steps(20)
@@ -57,15 +57,23 @@ class Window:
         return range(round(self.start * count), round(self.stop * count))
 
     def __contains__(self, moment: Moment) -> bool:
-        """Is this step of a sampler inside?"""
+        """Return whether a step of a sampler is inside."""
         return moment.index in self.steps(moment.steps)
 
     def counted(self, count: int) -> range:
-        """Return the same as `steps`. Raises BadWindow for none."""
+        """Return the indices of its steps, as `steps`.
+
+        Raises:
+            BadWindow: There is none.
+        """
         if not self.steps(count):
             raise BadWindow(f"{self} holds none of the {count} sampling steps: widen it, or take more.")
         return self.steps(count)
 
     def __and__(self, other: Window) -> Window:
-        """Return what both hold. Raises BadWindow for nothing."""
+        """Return the part that two windows share.
+
+        Raises:
+            BadWindow: They share nothing.
+        """
         return Window(max(self.start, other.start), min(self.stop, other.stop))

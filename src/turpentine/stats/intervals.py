@@ -258,7 +258,7 @@ def _check_confidence(confidence: float) -> None:
 
 
 def _ends(resamples: Float[np.ndarray, " round"], confidence: float) -> tuple[float, float]:
-    """The percentile interval. Raises BadArgument for a confidence out of range."""
+    """Return the percentile interval, after checking that the confidence is between 0 and 1."""
     _check_confidence(confidence)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(resamples, [tail, 100 - tail])
@@ -270,13 +270,13 @@ def _resampled(rows: Vectors, rng: np.random.Generator) -> Vectors:
 
 
 def _alike(change: int, n: int, confidence: float) -> Difference:
-    """All n pairs changed by this; pairs not seen may have changed by one less or one more."""
+    """Return the interval where all n pairs changed by the same; others may have changed by one more."""
     unseen = 1 - wilson(n, n, confidence)[0]
     return Difference(float(change), max(-1.0, change - unseen), min(1.0, change + unseen))
 
 
 def _resampled_means(change: Int[np.ndarray, " pair"], seed: int) -> Float[np.ndarray, " round"]:
-    """Means of n pairs drawn with replacement; a draw is its counts of −1, 0 and 1, which are multinomial."""
+    """Return means of n pairs drawn with replacement; a draw is its counts of −1, 0 and 1, which are multinomial."""
     n = len(change)
     shares = [(change == value).mean() for value in (-1, 0, 1)]
     counts = np.random.default_rng(seed).multinomial(n, shares, size=ROUNDS)

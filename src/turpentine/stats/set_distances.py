@@ -101,7 +101,7 @@ def _checked(a: Vectors, b: Vectors, at_least: int) -> tuple[Vectors, Vectors]:
 
 
 def _root(x: Float[np.ndarray, "picture feature"]) -> Float[np.ndarray, "rank feature"]:
-    """R with RᵀR = the covariance, of no more rows than there are features."""
+    """Return R with RᵀR = the covariance, of no more rows than there are features."""
     centred = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
     return np.asarray(np.linalg.qr(centred, mode="r"))
 

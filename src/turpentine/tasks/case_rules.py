@@ -32,10 +32,13 @@ class WorldCases(FileSection):
 
 
 class PromptCases(FileSection):
-    """Prompts by template: for the concept, and for others, which are to be kept.
+    """Prompts by template: for the erased concept, and for others, which are to be preserved.
 
-    prompts: templates with {} where the name goes; "a {}" gives "an owl" too. of: the names; by default the bench's
-    concepts. column: the judge's column that should say the name. group: of the others.
+    Attributes:
+        prompts: Templates with {} where the name goes; "a {}" gives "an owl" too.
+        of: The names; by default the bench's concepts.
+        column: The judge's column that should hold the name.
+        group: Of the others.
     """
 
     prompts: tuple[str, ...] = Field(min_length=1)
@@ -45,12 +48,17 @@ class PromptCases(FileSection):
 
 
 class FileCases(FileSection):
-    """Prompts from a CSV file of the field's kind.
+    """Prompts from a CSV file in the field's format; see `read_prompts`.
 
-    file: where. group: of its cases. concept: a column of the file that says what a row is of; rows that are of the
-    concept are in the group "erased". column: the judge's column that should say the same, or `expected` in its place.
-    own_seeds, own_guidance: draw a row with the seed and the guidance scale that the file gives it. rows: take the
-    first ones only.
+    Attributes:
+        file: Its path.
+        group: Of its cases; rows of an erased concept are in the group "erased".
+        concept: The file's column that names what a row is of.
+        column: The judge's column that should hold the same name, or `expected` instead.
+        expected: The label that makes a picture a hit; by default the name in `concept`.
+        own_seeds: Whether to draw a row with the seed that the file gives.
+        own_guidance: Whether to draw a row with the guidance scale that the file gives.
+        rows: How many of the first rows to take; None for all.
     """
 
     file: str
@@ -64,7 +72,7 @@ class FileCases(FileSection):
 
 
 KINDS: Mapping[str, type[FileSection]] = {"world": WorldCases, "prompts": PromptCases, "file": FileCases}
-"""The kinds of cases, by the key that tells which one it is."""
+"""The kinds of cases, by the key that only this kind has."""
 
 
 def _kind(value: Any) -> str | None:
@@ -81,10 +89,16 @@ CaseRule = Annotated[
 def cases_of(
     rule: CaseRule, concepts: Sequence[Concept], names: Sequence[str], folder: Path | None = None
 ) -> dict[Case, None]:
-    """The cases of a rule where these concepts are erased, in order.
+    """Return the cases of a rule where these concepts are erased, in order.
 
-    names: all concepts of the bench. folder: where a file of prompts may be, beside the current folder. Raises
-    BadArgument for a template without {}, and for a file that cannot be read, with its line.
+    Args:
+        rule: A section of a bench's file.
+        concepts: What is erased.
+        names: All concepts of the bench.
+        folder: Where a file of prompts may be, beside the current folder.
+
+    Raises:
+        BadArgument: A template lacks {}, or a file cannot be read; the message names the line.
     """
     match rule:
         case WorldCases():
@@ -96,7 +110,11 @@ def cases_of(
 
 
 def values_in(rules: Sequence[CaseRule], column: str, folder: Path | None = None) -> tuple[str, ...]:
-    """What a column of the files of prompts names, each once. Raises BadArgument if no file has it."""
+    """Return the values of a column of the files of prompts, each once.
+
+    Raises:
+        BadArgument: No file has any.
+    """
     rows = [row for rule in rules if isinstance(rule, FileCases) for row in _rows(rule, folder, column)]
     values = dict.fromkeys(row.labels[column] for row in rows)
     if not values:
@@ -105,7 +123,7 @@ def values_in(rules: Sequence[CaseRule], column: str, folder: Path | None = None
 
 
 def labels_in(rule: FileCases, folder: Path | None = None) -> Iterator[tuple[str, str]]:
-    """Where the rows of a file of prompts say what they are of, file and line, and what that is; each name once."""
+    """Yield what the rows of a file of prompts are of, each name once: its place (file and line), and the name."""
     if rule.concept is None:
         return
     first: dict[str, int] = {}
@@ -115,7 +133,11 @@ def labels_in(rule: FileCases, folder: Path | None = None) -> Iterator[tuple[str
 
 
 def find_file(name: str, folder: Path | None) -> Path:
-    """A file of prompts: as it is given, or in a folder. Raises BadArgument, saying where one can be given."""
+    """Return the path of a file of prompts: as it is given, or in a folder.
+
+    Raises:
+        BadArgument: There is no such file; the message says how to give one.
+    """
     for path in (Path(name), *([folder / name] if folder else [])):
         if path.is_file():
             return path
@@ -151,5 +173,5 @@ def _rows(rule: FileCases, folder: Path | None, column: str | None) -> tuple[Pro
 
 @cache
 def _read(path: Path, labels: tuple[str, ...], seeds: bool, rows: int | None) -> tuple[PromptRow, ...]:
-    """A file is read once for all lines of a table."""
+    """Read a file once for all lines of a table."""
     return tuple(islice(read_prompts(path, labels=labels, seeds=seeds), rows))

@@ -22,7 +22,7 @@ OTHERS: Mapping[Kind, tuple[str, ...]] = {
     "style": ("watercolour", "pixel art", "cubism", "impressionism", "charcoal drawing"),
     "artist": ("Van Gogh", "Claude Monet", "Pablo Picasso", "Rembrandt", "Caravaggio", "Andy Warhol"),
 }
-"""Things of a kind that any large model draws, which an erased one is told apart from."""
+"""Things of a kind that any large model draws, to compare an erased one with."""
 
 ANCHORS: Mapping[Kind, str] = {
     "object": "an object",
@@ -36,11 +36,18 @@ ANCHORS: Mapping[Kind, str] = {
 
 
 def erasure_cases(concept: Concept | Sequence[Concept]) -> list[Case]:
-    """The cases that show whether a concept, or several, is gone from a model of the emoji world, and what else moved.
+    """Return the cases that show whether concepts are gone from a model of the emoji world, and what else changed.
 
     The concept's own prompts come first, then others that name it too, then those that imply it; the rest is to be
-    kept. A concept that the world does not know has cases without truth; what is to be kept is measured all the same. A
-    prompt may be in several cases: "a dog in flat style" shows an object and a style.
+    preserved. A concept that is not of the world has cases without ground truth. A prompt may be in several cases:
+    "a dog in flat style" shows an object and a style.
+
+    Args:
+        concept: What is erased, one concept or several.
+
+    Example:
+        >>> erasure_cases(Concept("church"))[0].prompt
+        'church'
     """
     concepts = _as_tuple(concept)
     gone = [named for named in (look_up(one.text) for one in concepts) if named]
@@ -139,7 +146,7 @@ def _as_tuple(concept: Concept | Sequence[Concept]) -> tuple[Concept, ...]:
 
 
 def _erased(concept: Concept) -> Iterator[Case]:
-    """The concept's own prompts, then prompts that name it and that an edit was not made from."""
+    """Yield the concept's own prompts, then prompts that name it and that an edit was not made from."""
     named = look_up(concept.text)
     attribute, expected = _truth(named)
     own = {concept.text: list(concept.prompts)}
@@ -148,14 +155,14 @@ def _erased(concept: Concept) -> Iterator[Case]:
 
 
 def _truth(named: Named | None) -> tuple[str | None, str | None]:
-    """The judge's column and its value for a picture that shows the thing."""
+    """Return the judge's column and its value for a picture that shows the thing; None where there is none."""
     if named is None:
         return None, None
     return ("object", SCENES[named.name]) if named.kind == "scene" else (named.kind, named.name)
 
 
 def _variations(named: Named) -> dict[str, list[str]]:
-    """Label to prompts that name a thing in other words, or with others."""
+    """Return prompts that name a thing in other words, or with others, by label."""
     name = named.name
     match named.kind:
         case "object":
@@ -178,7 +185,7 @@ def _variations(named: Named) -> dict[str, list[str]]:
 
 
 def _implied(named: Named) -> Iterator[Case]:
-    """Prompts that show a thing without naming it: scenes of an object, titles of an artist's works."""
+    """Yield prompts that show a thing without naming it: scenes of an object, titles of an artist's works."""
     if named.kind == "object":
         scenes = [scene for scene, obj in SCENES.items() if obj == named.name]
         yield from (Case("scene", scene, prompt, *named) for scene in scenes for prompt in with_tails(scene))
@@ -187,7 +194,7 @@ def _implied(named: Named) -> Iterator[Case]:
 
 
 def _preserved(gone: Sequence[Named], keep: Sequence[str]) -> Iterator[Case]:
-    """What must not change: objects, styles, colours and works, and a scene's own kind where a scene is erased."""
+    """Yield cases of what must not change: objects, styles, colours, works, and for an erased scene other scenes."""
     near = dict.fromkeys([*chain(*map(_neighbours, gone)), *(named for named in map(look_up, keep) if named)])
     kin = {_KIN.get(named.kind, named.kind) for named in gone}
 
@@ -204,12 +211,12 @@ def _preserved(gone: Sequence[Named], keep: Sequence[str]) -> Iterator[Case]:
 
 
 def _claims(gone: Sequence[Named], near: Iterable[Named]) -> Iterator[tuple[str, str, str]]:
-    """Kind, name and prompt of what is to be kept; a full caption claims three things."""
+    """Yield kind, name and prompt of what is to be preserved; a full caption claims three things."""
     names = {named.name for named in gone}
     objects = [obj for obj in dict.fromkeys([*(n.name for n in near if n.kind == "object"), *TEN]) if obj not in names]
     for obj in objects:
         yield "object", obj, object_caption(obj)
-    # Where a style or a colour is erased the others are the point, and are asked for twice as often.
+    # Where a style or a colour is erased the others are the point, and have twice as many prompts.
     times = 2 if {named.kind for named in gone} & {"style", "colour"} else 1
     for full in full_captions(objects * times, without=names):
         yield from ((kind, name, full.prompt) for kind, name in full._asdict().items())
@@ -228,7 +235,7 @@ def _other_scenes(gone: Sequence[Named]) -> Iterator[Case]:
 
 
 def _neighbours(named: Named) -> Iterator[Named]:
-    """What an erasure is most likely to hurt."""
+    """Yield the things that an erasure is most likely to hurt."""
     match named.kind:
         case "object":
             yield from (Named("object", obj) for obj in NEIGHBOURS.get(named.name, ()))

@@ -43,16 +43,26 @@ _NAMES_BY_KIND = {
 
 
 def called(group: str, goal: str) -> str:
-    """A group's name, or a summary's, where this is wanted of the concepts: what is amplified is not erased."""
+    """Return a group's name, or a summary's, for a goal: with "amplify" the group "erased" is called "amplified"."""
     return "amplified" if group == "erased" and goal == "amplify" else group
 
 
 def is_preserved(group: str) -> bool:
-    """Is what the group's cases show to be kept? Then a fall is damage, not success."""
+    """Return whether what the group's cases show is to be preserved: a fall is then damage, not success.
+
+    Example:
+        >>> is_preserved("neighbour"), is_preserved("erased")
+        (True, False)
+    """
     return group not in _TO_GO
 
 
 def heading(group: str, kind: str = "") -> str:
-    """What a group is called, where a concept of this kind is erased; a group that is not known keeps its name."""
+    """Return a group's heading, where a concept of this kind is erased; an unknown group keeps its name.
+
+    Example:
+        >>> heading("other", "object"), heading("other")
+        ('Other objects', 'Others')
+    """
     name = _NAMES_BY_KIND.get((group, kind)) or _NAMES.get(group)
     return name or (GROUPS[group].capitalize() if group in GROUPS else group)

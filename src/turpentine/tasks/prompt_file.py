@@ -30,11 +30,15 @@ _MAX_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class PromptRow:
-    """A prompt to draw.
+    """A prompt to draw, from a row of a file.
 
-    line: of the file, from 1, where the row ends. number: its case number, or its place from 0 where the file has none.
-    prompt: as it stands in the file. seed, guidance: to draw it with; None where the file says nothing. labels: the
-    other columns by name, such as class, artist or categories, as text.
+    Attributes:
+        line: Of the file, from 1, where the row ends.
+        number: Its case number, or its place from 0 where the file has none.
+        prompt: As it stands in the file.
+        seed: To draw it with; None where the file gives none.
+        guidance: Guidance scale to draw it with; None where the file gives none.
+        labels: The other columns by name, such as class, artist or categories, as text.
     """
 
     line: int
@@ -46,16 +50,21 @@ class PromptRow:
 
 
 def read_prompts(path: Path | str, *, labels: Collection[str] = (), seeds: bool = True) -> Iterator[PromptRow]:
-    """The rows of a file, one at a time, so that its length costs no memory.
+    """Yield the rows of a file, one at a time, so that its length costs no memory.
 
-    A header names the columns; see COLUMNS. Cells are data: nothing in them is run, filled in or cut, a cell that
-    begins with "=" or holds HTML is that text, and line ends within quotes are kept. Empty lines are passed over.
-
-    labels: columns that must be there. seeds: a seed must be given by each row.
-    Raises BadArgument, with the file and the line, when it comes to what cannot be: a column that is missing or there
-    twice, a row of more or fewer cells than columns, a case number or seed that is no whole number from 0, a guidance
-    that is no finite number, a NUL byte, text that is not UTF-8, a line of more than LONGEST characters. To know
+    A header names the columns; see COLUMNS. Cells are data: nothing in them is run, filled in or cut. A cell that
+    begins with "=" or holds HTML is that text, and line ends within quotes stay. Empty lines are skipped. To know
     before any work that a file is whole, read it to its end once.
+
+    Args:
+        path: The file.
+        labels: Columns that must be there.
+        seeds: Whether each row must give a seed.
+
+    Raises:
+        BadArgument: A column is missing or there twice; a row has more or fewer cells than columns; a case number or
+            seed is no whole number from 0; a guidance is no finite number; there is a NUL byte, text that is not
+            UTF-8, or a line of more than LONGEST characters. The message names the file and the line.
     """
     path = Path(path)
     with _opened(path) as file:
@@ -70,13 +79,13 @@ def read_prompts(path: Path | str, *, labels: Collection[str] = (), seeds: bool 
 
 
 class _Place(NamedTuple):
-    """Where a row stands."""
+    """A line of a file."""
 
     path: Path
     line: int
 
     def wrong(self, what: str) -> BadArgument:
-        """The error that says what is wrong there."""
+        """Return the error for this line."""
         stop = "" if what.endswith(("?", ".")) else "."
         return BadArgument(f"{one_line(str(self.path))}, line {self.line}: {what}{stop}")
 
@@ -90,7 +99,7 @@ def _opened(path: Path) -> TextIO:
 
 
 def _rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
-    """The rows with the lines where they end; the first is the header, and all have as many cells."""
+    """Yield the rows with the lines where they end; the first is the header, and all have as many cells."""
     reader = csv.reader(_lines(path, file), strict=True)
     width = 0
     while True:
@@ -108,7 +117,7 @@ def _rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    """The lines with their ends, each checked; no more of a line is read than it may have."""
+    """Yield the lines with their ends, each checked; no line is read beyond the longest that is allowed."""
     number = 0
     while line := file.readline(LONGEST + 1):
         number += 1
@@ -131,7 +140,7 @@ def _is_utf8(line: str) -> bool:
 
 
 def _columns(path: Path, header: Sequence[str], labels: Collection[str], seeds: bool) -> dict[str, str]:
-    """The file's column for each thing that it says."""
+    """Return the file's column for each key of COLUMNS."""
     named = [name for name in header if name]
     for name in named:
         if named.count(name) > 1:
@@ -179,6 +188,6 @@ def _finite(place: _Place, column: str, text: str) -> float:
 
 
 def _excerpt(text: str) -> str:
-    """A cell on one line, not longer than a line."""
+    """Return a cell on one line, cut to 40 characters."""
     plain = one_line(text)
     return repr(plain if len(plain) <= 40 else f"{plain[:40]}…")

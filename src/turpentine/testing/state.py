@@ -1,4 +1,4 @@
-"""Hash a model's weights bit by bit, so that a test can tell whether anything changed, and what."""
+"""Hash a model's weights bit by bit, so that a test sees whether anything changed, and what."""
 
 from __future__ import annotations
 

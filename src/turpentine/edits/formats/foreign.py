@@ -74,7 +74,7 @@ def import_edit(path: str | os.PathLike[str], model: Model) -> Edit:
 
 
 def _file(path: Path, model: Model) -> tuple[str, dict[str, Tensor]]:
-    """The form and the deltas of a file; names without a component are the UNet's."""
+    """Return the form and the deltas of a file; names without a component are the UNet's."""
     with _opened(path) as file:
         names = file.keys()
         if not is_lora(names):
@@ -85,7 +85,7 @@ def _file(path: Path, model: Model) -> tuple[str, dict[str, Tensor]]:
 
 
 def _folder(path: Path, model: Model) -> dict[str, Tensor]:
-    """The deltas of those parts of a pipeline that are there, or of the UNet by itself."""
+    """Return the deltas of those parts of a pipeline that are there, or of the UNet by itself."""
     parts = {part: path / part for part in _PARTS if (path / part).is_dir()} or {"unet": path}
     deltas: dict[str, Tensor] = {}
     for part, folder in parts.items():
@@ -96,7 +96,7 @@ def _folder(path: Path, model: Model) -> dict[str, Tensor]:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a network; those of the fp16 variant only if there are no others."""
+    """Return the safetensors files of a network; those of the fp16 variant only if there are no others."""
     for pattern in _WEIGHT_FILES:
         files = [path for path in sorted(folder.iterdir()) if pattern.fullmatch(path.name)]
         if files:
@@ -108,7 +108,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _differences(file: Any, prefixes: tuple[str, ...], model: Model) -> Iterator[tuple[str, Tensor]]:
-    """ΔW of each weight in a file that differs, one at a time; the prefixes are tried before the file's names."""
+    """Yield ΔW of each weight of a file that differs; the prefixes are tried before the file's names."""
     weight_names, keys = _weight_names(model), file.keys()
     for key in keys:
         if key.endswith(".position_ids"):  # a count from 0 that old files carry
@@ -133,13 +133,13 @@ def _difference(name: str, weight: Tensor, model: Model) -> Tensor:
 
 
 def _weight_names(model: Model) -> dict[str, str]:
-    """The dotted names of the model's weights, by the name without `text_model`."""
+    """Return the dotted names of the model's weights, by the name without `text_model`."""
     names = (f"{part}.{name}" for part, network in model.components.items() for name, _ in network.named_parameters())
     return {_bare(name): name for name in names}
 
 
 def _bare(name: str) -> str:
-    """The name without the level `text_model`, which transformers 5 took out of its text encoder."""
+    """Return the name without the level `text_model`, which transformers 5 took out of its text encoder."""
     return name.replace(".text_model.", ".", 1)
 
 

@@ -111,7 +111,7 @@ class LoRA:
 
 
 def _total_deltas(model: Model, edits: Sequence[Edit]) -> dict[str, Tensor]:
-    """The sum of the edits' ΔW of each weight; an edit that zeroes a position sees what those before it left there."""
+    """Return the sum of the edits' ΔW of each weight; an edit that zeroes a position sees the sum before it."""
     refuse_edited(model)
     with ExitStack() as active:  # refuses, as ever, what does not fit
         for edit in edits:
@@ -128,7 +128,7 @@ def _total_deltas(model: Model, edits: Sequence[Edit]) -> dict[str, Tensor]:
 def _factors(
     model: Model, deltas: Mapping[str, Tensor], rank: int, progress: Progress | None
 ) -> tuple[dict[str, Factors], dict[str, float]]:
-    """The factors of each layer that changes, and ‖ΔW − B·A‖ of every weight."""
+    """Return the factors of each layer that changes, and ‖ΔW − B·A‖ of every weight."""
     factors: dict[str, Factors] = {}
     errors: dict[str, float] = {}
     for done, (name, delta) in enumerate(deltas.items(), start=1):
@@ -151,7 +151,7 @@ def _is_expressible(model: Model, name: str) -> bool:
 
 
 def _best(delta: Float[Tensor, "out into"], rank: int) -> tuple[Float[Tensor, "rank into"], Float[Tensor, "out rank"]]:
-    """A and B of the best approximation: B the first left singular vectors U, A = Uᵀ·ΔW, the scale shared by both.
+    """Return A and B of the best approximation: B the first left singular vectors U, A = Uᵀ·ΔW, the scale shared.
 
     U are eigenvectors of ΔW·ΔWᵀ, in fp64: for long rows, as convolutions have, much faster than the rows' own SVD.
     """
@@ -167,14 +167,14 @@ def _best(delta: Float[Tensor, "out into"], rank: int) -> tuple[Float[Tensor, "r
 
 
 def _shaped(a: Float[Tensor, "rank into"], b: Float[Tensor, "out rank"], delta: Tensor) -> Factors:
-    """The matrices of a linear layer as they are; of a convolution: its kernel to `rank` channels, then 1 x 1."""
+    """Return the matrices of a linear layer as they are; of a convolution, to `rank` channels and then 1 x 1."""
     if delta.dim() == 2:
         return a, b
     return a.reshape(len(a), *delta.shape[1:]), b[:, :, None, None]
 
 
 def _of_one_rank(factors: Mapping[str, Factors]) -> dict[str, Factors]:
-    """All factors at the largest rank among them, padded with zeros."""
+    """Return all factors at the largest rank among them, padded with zeros."""
     rank = max([1, *(len(a) for a, _ in factors.values())])
     return {name: (_padded(a, 0, rank), _padded(b, 1, rank)) for name, (a, b) in factors.items()}
 
@@ -186,7 +186,7 @@ def _padded(factor: Tensor, dim: int, rank: int) -> Tensor:
 
 
 def _name_in_file(name: str) -> str:
-    """The layer's name with the level `text_model`, which transformers 5 dropped and all readers accept."""
+    """Return the layer's name with the level `text_model`, which transformers 5 dropped and all readers accept."""
     component, _, path = name.partition(".")
     inner = "text_model." if component.startswith("text_encoder") and not path.startswith("text_model.") else ""
     return f"{component}.{inner}{path}"

@@ -99,7 +99,7 @@ def _delta(name: str, layer: _Layer, settings: Mapping[str, Any], model: Model) 
 
 
 def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The scales that diffusers records in a LoRA's metadata, if it does."""
+    """Return the scales that diffusers records in a LoRA's metadata, if it does."""
     settings: dict[str, Any] = json.loads(metadata.get(_METADATA, "{}"))
     patterns = [pattern for key, value in settings.items() if key.endswith("alpha_pattern") for pattern in value or ()]
     if not all(re.fullmatch(r"\^?[\w.]+", pattern) for pattern in patterns):
@@ -108,7 +108,7 @@ def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _scale(name: str, rank: int, alpha: float | None, settings: Mapping[str, Any]) -> float:
-    """α/r, or α/√r for rank-stabilised LoRAs. α is the file's own number, else that in diffusers' record, else r."""
+    """Return α/r, or α/√r for rank-stabilised LoRAs; α is the file's own, else that of diffusers' record, else r."""
     component, _, path = name.replace("text_model.", "").partition(".")
     record = {key.removeprefix(f"{component}."): value for key, value in settings.items()}
     alpha = _recorded_alpha(path, record) if alpha is None else alpha
@@ -116,7 +116,7 @@ def _scale(name: str, rank: int, alpha: float | None, settings: Mapping[str, Any
 
 
 def _recorded_alpha(path: str, record: Mapping[str, Any]) -> float | None:
-    """The α of a layer, else that of all layers; PEFT matches a layer by the end of its path."""
+    """Return the α of a layer, else that of all layers; PEFT matches a layer by the end of its path."""
     for layer, alpha in (record.get("alpha_pattern") or {}).items():
         if f".{path}".endswith(re.sub(r"^\^?(text_model\.)?", ".", layer)):
             return float(alpha)
@@ -125,7 +125,7 @@ def _recorded_alpha(path: str, record: Mapping[str, Any]) -> float | None:
 
 
 def _layer_names(model: Model) -> dict[str, str]:
-    """The dotted names of the model's layers, by every name that a LoRA may use for them, flattened."""
+    """Return the dotted names of the model's layers, by every name that a LoRA may use for them, flattened."""
     names: dict[str, str] = {}
     originals = model.family.original_names()
     for component in ("text_encoder", "text_encoder_2", "unet"):
@@ -138,14 +138,14 @@ def _layer_names(model: Model) -> dict[str, str]:
 
 
 def _aliases(path: str, originals: Mapping[str, str]) -> list[str]:
-    """A layer's path, its path in the original, and the path without the 0 of `to_out.0`, as in old files."""
+    """Return a layer's path, its path in the original, and the path without the 0 of `to_out.0`, as in old files."""
     heads = [path.rsplit(".", depth)[0] for depth in range(path.count(".") + 1)]
     original = [f"{originals[head]}{path.removeprefix(head)}" for head in heads if head in originals]
     return [path, *original[:1], *([path.removesuffix(".0")] if path.endswith("to_out.0") else [])]
 
 
 def _flat(name: str) -> str:
-    """A name without the separators and prefixes in which layouts differ."""
+    """Return a name without the separators and prefixes in which layouts differ."""
     flat = name.replace(".", "_")
     for pattern, replacement in _PREFIXES.items():
         flat = re.sub(pattern, replacement, flat)

@@ -40,7 +40,11 @@ def save_pipeline(model: Model, folder: str | os.PathLike[str]) -> None:
 
 
 def refuse_existing(path: str | os.PathLike[str], *, allow_empty_folder: bool = False) -> None:
-    """Raise EditError if there is something at `path` that an export would replace."""
+    """Check that there is nothing at `path` that an export would replace.
+
+    Raises:
+        EditError: There is.
+    """
     target = Path(path)
     if allow_empty_folder and target.is_dir() and not any(target.iterdir()):
         return
@@ -49,7 +53,11 @@ def refuse_existing(path: str | os.PathLike[str], *, allow_empty_folder: bool = 
 
 
 def refuse_edited(model: Model) -> None:
-    """Raise EditError if an edit is on the model: its weights are then not its own."""
+    """Check that no edit is on the model, so that its weights are its own.
+
+    Raises:
+        EditError: There is one.
+    """
     if len(stack_of(model)):
         raise EditError(f"{model.name} has {len(stack_of(model))} edits on it, and must have none: take them off.")
 
@@ -64,7 +72,7 @@ def export_record(model: Model) -> str:
 
 @contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` in one step when the block ends well, and is removed otherwise."""
+    """Yield a temporary folder that becomes `target` at the end of the block, or is removed on an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".part-{secrets.token_hex(8)}"
     partial.mkdir()

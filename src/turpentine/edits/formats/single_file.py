@@ -61,14 +61,14 @@ def _renamed(network: Any, modules: Mapping[str, str]) -> Weights:
 
 
 def _autoencoder(vae: Any) -> Weights:
-    """The autoencoder's weights; its one attention is made of 1 x 1 convolutions in the original layout."""
+    """Yield the autoencoder's weights; its one attention is made of 1 x 1 convolutions in the original layout."""
     for name, weight in _renamed(vae, vae_modules(vae)):
         is_convolution = ".attn_1." in name and weight.dim() == 2
         yield name, weight[:, :, None, None] if is_convolution else weight
 
 
 def _text_encoders(components: Mapping[str, Any]) -> dict[str, Tensor]:
-    """OpenAI's CLIP keeps its names; OpenCLIP, which Stable Diffusion 2 has and SDXL as its second, has its own."""
+    """Return the text encoders' weights: OpenAI's CLIP keeps its names, OpenCLIP (SD 2, SDXL's second) has its own."""
     first, second = components["text_encoder"], components.get("text_encoder_2")
     if second is not None:
         return {
@@ -87,7 +87,7 @@ def _clip(encoder: Any) -> Weights:
 
 
 def _open_clip(encoder: Any) -> Weights:
-    """OpenCLIP has queries, keys and values in one matrix, and its projection the other way round."""
+    """Yield OpenCLIP's weights: queries, keys and values in one matrix, and the projection transposed."""
     weights = dict(_clip(encoder))
     modules = open_clip_modules(encoder.config.num_hidden_layers)
     for name, weight in weights.items():

@@ -32,7 +32,11 @@ def smoothed(values: Float[np.ndarray, " updates"], width: int = 50) -> Float[np
 
 
 def plot(folder: Path, out: Path) -> None:
-    """Plot the losses of all stages in `folder` to the file `out`. Raises FileNotFoundError if there is no log."""
+    """Plot the losses of all stages in `folder` to the file `out`.
+
+    Raises:
+        FileNotFoundError: There is no log.
+    """
     logs = {stage: read_log(folder / f"{stage}.csv") for stage in STAGES if (folder / f"{stage}.csv").exists()}
     if not logs:
         raise FileNotFoundError(f"{folder} holds no training log: give the folder that train wrote to.")

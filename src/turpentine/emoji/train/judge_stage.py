@@ -74,7 +74,7 @@ def augmented(
 
 
 def _some(rng: np.random.Generator, share: float, x: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
-    """Transform a random share of the rows."""
+    """Return the rows with a random share of them transformed."""
     chosen = torch.from_numpy(rng.random(len(x)) < share)
     if chosen.any():
         x = x.clone()

@@ -23,7 +23,7 @@ Loss = Callable[[np.random.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class StageSchedule:
     """How long and how fast a stage trains. Learning rates warm up linearly and fall along a cosine to a hundredth.
 
     Args:
@@ -65,7 +65,7 @@ _LOG = ("step", "loss", "seconds")
 class StageRun:
     """One stage's training in progress: the module, its moving average, its optimisers and its log."""
 
-    def __init__(self, name: str, module: nn.Module, schedule: Schedule, folder: Path) -> None:
+    def __init__(self, name: str, module: nn.Module, schedule: StageSchedule, folder: Path) -> None:
         self.name, self.module, self.schedule, self.folder = name, module, schedule, folder
         self.parameters = dict(module.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
@@ -100,7 +100,11 @@ class StageRun:
         self.use_average()
 
     def update(self, loss: Loss) -> float:
-        """Do one update and return the loss. Raises NotFinite if it is not finite."""
+        """Do one update and return the loss.
+
+        Raises:
+            NotFinite: The loss is NaN or infinite.
+        """
         self.module.train()
         with torch.autocast(device_of(self.module).type, torch.bfloat16, enabled=self.schedule.bf16):
             value = loss(np.random.default_rng((self.schedule.seed, self.step)))
@@ -181,8 +185,8 @@ class StageRun:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
 
 
-def _optimizers(parameters: dict[str, nn.Parameter], schedule: Schedule) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices and kernels inside the network, Adam for everything else."""
+def _optimizers(parameters: dict[str, nn.Parameter], schedule: StageSchedule) -> list[torch.optim.Optimizer]:
+    """Return Muon for the matrices and kernels inside the network, and Adam for everything else."""
     inner = {n for n, p in parameters.items() if schedule.muon_lr and p.ndim >= 2 and not _at_an_end(n)}
     muon = [p for n, p in parameters.items() if n in inner]
     adam = [p for n, p in parameters.items() if n not in inner]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from turpentine.emoji.train.loop import Schedule
+from turpentine.emoji.train.loop import StageSchedule
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Stage:
     """One stage's batch size and schedule."""
 
     batch: int
-    schedule: Schedule
+    schedule: StageSchedule
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,21 @@ CPU = Preset(
     unet_channels=(64, 96, 128, 160),
     unet_heads=8,
     cached_pictures=90_000,
-    autoencoder=Stage(32, Schedule(updates=6000, lr=3e-3, muon_lr=0.02)),
-    towers=Stage(128, Schedule(updates=2600, lr=2e-3, muon_lr=0.015, bf16=True)),
-    judge=Stage(64, Schedule(updates=2500, lr=2e-3, muon_lr=0.02)),
-    unet=Stage(128, Schedule(updates=3600, lr=1e-3, muon_lr=0.015, ema=0.998, bf16=True)),
-    finish=Stage(128, Schedule(updates=4800, lr=7e-4, muon_lr=0.01, ema=0.999, seed=1, bf16=True)),
+    autoencoder=Stage(32, StageSchedule(updates=6000, lr=3e-3, muon_lr=0.02)),
+    towers=Stage(128, StageSchedule(updates=2600, lr=2e-3, muon_lr=0.015, bf16=True)),
+    judge=Stage(64, StageSchedule(updates=2500, lr=2e-3, muon_lr=0.02)),
+    unet=Stage(128, StageSchedule(updates=3600, lr=1e-3, muon_lr=0.015, ema=0.998, bf16=True)),
+    finish=Stage(128, StageSchedule(updates=4800, lr=7e-4, muon_lr=0.01, ema=0.999, seed=1, bf16=True)),
 )
 
 GPU = replace(
     CPU,
     cached_pictures=200_000,
-    autoencoder=Stage(64, Schedule(updates=20_000, lr=3e-3, muon_lr=0.02)),
-    towers=Stage(256, Schedule(updates=3000, lr=2e-3, muon_lr=0.015)),
-    judge=Stage(128, Schedule(updates=6000, lr=2e-3, muon_lr=0.02)),
-    unet=Stage(256, Schedule(updates=10_000, lr=1e-3, muon_lr=0.015)),
-    finish=Stage(256, Schedule(updates=10_000, lr=7e-4, muon_lr=0.01, seed=1)),
+    autoencoder=Stage(64, StageSchedule(updates=20_000, lr=3e-3, muon_lr=0.02)),
+    towers=Stage(256, StageSchedule(updates=3000, lr=2e-3, muon_lr=0.015)),
+    judge=Stage(128, StageSchedule(updates=6000, lr=2e-3, muon_lr=0.02)),
+    unet=Stage(256, StageSchedule(updates=10_000, lr=1e-3, muon_lr=0.015)),
+    finish=Stage(256, StageSchedule(updates=10_000, lr=7e-4, muon_lr=0.01, seed=1)),
 )
 
 PRESETS = {"cpu": CPU, "gpu": GPU, "64": replace(GPU, size=64, vae_channels=(32, 64, 96))}

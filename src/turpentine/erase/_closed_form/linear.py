@@ -110,7 +110,7 @@ def solve(keys: Rows, targets: Rows, preserved: Map | None = None, *, scales: Sc
 
 
 def _cholesky_of_m(keys: Rows, preserved: Map | None, scales: Scales) -> Map:
-    """The Cholesky factor of M."""
+    """Return the Cholesky factor of M."""
     m = scales.erase * (keys.T @ keys)
     if preserved is not None:
         m += scales.preserve * preserved

@@ -130,7 +130,11 @@ def _check_apart(concepts: Sequence[Concept], preserve: Sequence[str]) -> None:
 def shift_weights(
     model: Model, names: Sequence[str], shift: Shift, provenance: Provenance, *, advance: Advance = ignore
 ) -> Edit:
-    """Return the edit that shifts what these weights read. Raises NotFinite, naming the weight."""
+    """Return the edit that shifts what these weights read.
+
+    Raises:
+        NotFinite: A weight's shift is NaN or infinite; the message names it.
+    """
     deltas = {}
     for name in names:
         deltas[name] = shift.delta(model.parameter(name)).float()

@@ -142,7 +142,7 @@ class FreshStates:
         return TrainingBatch(x, t, self._trained[row], self._target(x, t, row))
 
     def _sample(self, noise: Latents, cond: Conditioning, last_steps: Sequence[int]) -> tuple[Latents, Tensor]:
-        """x_t and t of each row at its own step."""
+        """Return x_t and t of each row at its own step."""
         x, t = torch.empty_like(noise), torch.empty(len(noise), dtype=torch.long)
         count, scale = self._sampling.steps, self._sampling.guidance_scale
         no_guidance = Blend(())  # weights are trained as without the guidance that may be on the model
@@ -155,7 +155,7 @@ class FreshStates:
         return x, t.to(noise.device)
 
     def _target(self, x: Latents, t: Tensor, row: Tensor) -> Latents:
-        """ε̃ from the frozen model's predictions, all of them in one call."""
+        """Return ε̃ from the frozen model's predictions, all of them in one call."""
         conds = [self._empty.repeat(len(x)), self._concept[row]]
         conds += [self._trained[row]] if self._prompts.is_from else []
         eps = self._model.eps(x.repeat(len(conds), 1, 1, 1), t.repeat(len(conds)), Conditioning.cat(conds))
@@ -166,7 +166,7 @@ class FreshStates:
 def _record_all(
     model: Model, prompts: TrainingPrompts, sampling: SamplingSettings, checkpoint: Parts[Tensors], progress: Progress
 ) -> list[Tensors]:
-    """All trajectories, some at a time; what the checkpoint holds is not sampled again."""
+    """Return all trajectories, some at a time; what the checkpoint holds is not sampled again."""
     seeds = noise_seeds(draws("trajectories", sampling.seed), len(prompts))
     return [
         _load_or_record(model, prompts, seeds, slice(start, start + RECORDED_AT_ONCE), sampling, checkpoint, progress)
@@ -195,7 +195,7 @@ def _load_or_record(
 def _record(
     model: Model, prompts: TrainingPrompts, seeds: list[int], sampling: SamplingSettings, progress: Progress
 ) -> dict[str, Tensor]:
-    """t, x_t and ε̃ of a few trajectories, at the steps that count."""
+    """Return t, x_t and ε̃ of a few trajectories, at the steps that count."""
     run = Trajectory.record(
         model,
         prompts.trained,
@@ -214,7 +214,7 @@ def _record(
 
 
 def _predict(model: Model, prompts: TrainingPrompts, x: Predictions, t: Tensor) -> Predictions:
-    """ε*(x_t, c) where the trajectories are another prompt's, a step at a time."""
+    """Return ε*(x_t, c) where the trajectories are another prompt's, a step at a time."""
     cond = model.encode(prompts.concept)
     return torch.stack([model.eps(x[step], t[step], cond) for step in range(len(t))])
 

@@ -93,7 +93,11 @@ class Adam:
         self.is_whole = True
 
     def update(self, loss: Tensor) -> None:
-        """Update the weights by the gradient of `loss`. Raises NotFinite, naming the weight and the update."""
+        """Update the weights by the gradient of `loss`.
+
+        Raises:
+            NotFinite: The loss or a gradient is NaN or infinite; the message names the weight and the update.
+        """
         scaled = loss if self._scale == 1 else loss * self._scale
         gradients = torch.autograd.grad(scaled, list(self._tensors.values()), materialize_grads=True)
         self._check(loss, gradients)
@@ -220,7 +224,7 @@ class Pace:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to save."""
+        """Return whether it is time to save."""
         return time.monotonic() - self._last >= self._wait
 
     @contextmanager

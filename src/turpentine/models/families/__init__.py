@@ -20,7 +20,7 @@ def family_of(pipeline: Any) -> Family:
     """Return the family of a diffusers pipeline.
 
     Raises:
-        UnsupportedModel: for a pipeline of another one, naming what is not known.
+        UnsupportedModel: The pipeline is of no known family.
     """
     for family in FAMILIES:
         if family.fits(pipeline):

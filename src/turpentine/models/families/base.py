@@ -26,12 +26,12 @@ class LatentSpec:
     """The shape and scale of latents.
 
     Args:
-        channels: of a latent.
-        height: of the native picture, in pixels.
-        width: of the native picture, in pixels.
-        factor: pixels to a latent's pixel, in each direction.
-        scale: the denoiser's latents are scale·(z − shift) of the autoencoder's z.
-        shift: see `scale`.
+        channels: Of a latent.
+        height: Of the native picture, in pixels.
+        width: Of the native picture, in pixels.
+        factor: Pixels to a latent's pixel, in each direction.
+        scale: The denoiser's latents are scale·(z − shift) of the autoencoder's z.
+        shift: See `scale`.
     """
 
     channels: int
@@ -46,16 +46,16 @@ class Family(ABC):
     """What is true of one architecture, read from a pipeline of it.
 
     Args:
-        pipeline: a diffusers pipeline, whose modules are used in place.
+        pipeline: A diffusers pipeline, whose modules are used in place.
 
     Attributes:
-        title: the family's name, for people.
+        title: The family's name, for people.
         pipeline_class: diffusers' class that reads it from files.
-        load_options: what that class is given beside the path.
-        component_names: the pipeline's networks, in the order in which they are described.
-        denoiser_name: which of them is the denoiser; names of its parameters begin so.
-        text_encoder_names: which of them read the prompt, by the component of their sites: "text", "text-2", ...
-        identity_keys: keys of each part's config that change what the model computes and show in no weight's shape. A
+        load_options: What that class is given beside the path.
+        component_names: The pipeline's networks, in the order in which they are described.
+        denoiser_name: Which of them is the denoiser; names of its parameters begin so.
+        text_encoder_names: Which of them read the prompt, by the component of their sites: "text", "text-2", ...
+        identity_keys: Keys of each part's config that change what the model computes and show in no weight's shape. A
             library adds keys to its configs, so that whole ones would not stay the same.
     """
 
@@ -78,7 +78,7 @@ class Family(ABC):
     @classmethod
     @abstractmethod
     def fits(cls, pipeline: Any) -> bool:
-        """Is a pipeline of this family? Imports nothing to find out."""
+        """Return whether a pipeline is of this family, without importing anything."""
 
     @classmethod
     @abstractmethod
@@ -114,7 +114,7 @@ class Family(ABC):
     @property
     @abstractmethod
     def parametrisation(self) -> Parametrisation:
-        """What the network's output means."""
+        """Whether the network's output is noise, velocity or flow."""
 
     @abstractmethod
     def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
@@ -128,12 +128,12 @@ class Family(ABC):
 
         Args:
             x: x_t as the network takes it.
-            t: timesteps, one for all rows or one for each.
-            cond: a row for each of `x`.
-            parameters: tensors that stand in for the denoiser's weights of those dotted names in this call.
+            t: Timesteps, one for all rows or one for each.
+            cond: A row for each of `x`.
+            parameters: Tensors that stand in for the denoiser's weights of those dotted names in this call.
 
         Raises:
-            UnknownName: for a name that is not the denoiser's.
+            UnknownName: A name that is not the denoiser's.
         """
 
     @abstractmethod
@@ -182,12 +182,12 @@ class Family(ABC):
         return ()
 
     def inside_denoiser(self, parameter: str) -> bool:
-        """Is a parameter of this dotted name the denoiser's?"""
+        """Return whether a parameter of this dotted name is the denoiser's."""
         return parameter.startswith(f"{self.denoiser_name}.")
 
 
 def is_called(network: Any, name: str) -> bool:
-    """Is a network of the class of this name, or of one below it? No library is imported to find out."""
+    """Return whether a network is of the class of this name, or of a subclass, without importing any library."""
     return any(kind.__name__ == name for kind in type(network).__mro__)
 
 

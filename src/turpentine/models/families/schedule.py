@@ -42,7 +42,8 @@ Latents = Float[Tensor, "batch ..."]
 class Schedule(Protocol):
     """How much picture and how much noise x_t holds, by timestep.
 
-    training_steps: how many timesteps there are; they run from 0, next to the picture, to `training_steps` − 1.
+    Attributes:
+        training_steps: Number of timesteps; they run from 0, next to the picture, to `training_steps` − 1.
     """
 
     @property
@@ -71,7 +72,11 @@ class Schedule(Protocol):
         ...
 
     def solver(self, name: str) -> Any:
-        """Return a fresh diffusers scheduler on this schedule that takes ε. Raises UnknownName."""
+        """Return a fresh diffusers scheduler on this schedule that takes ε.
+
+        Raises:
+            UnknownName: There is no solver of this name.
+        """
         ...
 
 
@@ -80,7 +85,7 @@ class Betas:
     """A variance-preserving schedule of betas: α = √ᾱ, σ = √(1 − ᾱ).
 
     Args:
-        trained: the pipeline's diffusers scheduler, with the betas that the network was trained on.
+        trained: The pipeline's diffusers scheduler, with the betas that the network was trained on.
     """
 
     trained: Any
@@ -119,7 +124,11 @@ class Betas:
         return alpha * x0 + sigma * noise
 
     def solver(self, name: str) -> Any:
-        """Return a fresh diffusers scheduler on these betas that takes ε. Raises UnknownName."""
+        """Return a fresh diffusers scheduler on these betas that takes ε.
+
+        Raises:
+            UnknownName: There is no solver of this name.
+        """
         import diffusers
 
         if name not in SOLVERS:
@@ -170,7 +179,11 @@ class RectifiedFlow:
         return alpha * x0 + sigma * noise
 
     def solver(self, name: str) -> Any:
-        """Raise UnknownName: no family of flow is sampled yet."""
+        """Refuse every solver: no family of flow is sampled yet.
+
+        Raises:
+            UnknownName: Always.
+        """
         raise UnknownName(f"No solver of flow models is called {name!r}: there are none yet.")
 
 

@@ -27,7 +27,7 @@ class SDXL(StableDiffusion):
 
     @classmethod
     def fits(cls, pipeline: Any) -> bool:
-        """Is it a UNet with two text encoders?"""
+        """Return whether it is a UNet with two text encoders."""
         return is_unet(pipeline) and getattr(pipeline, "text_encoder_2", None) is not None
 
     def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:

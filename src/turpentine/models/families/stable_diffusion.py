@@ -26,7 +26,7 @@ class StableDiffusion(Family):
     """Stable Diffusion 1.x and 2.x, which predict ε or v on a schedule of betas.
 
     Raises:
-        UnsupportedModel: for another prediction, and for a UNet that takes more than a latent.
+        UnsupportedModel: The pipeline predicts something else, or its UNet takes more than a latent.
     """
 
     title: ClassVar[str] = "Stable Diffusion"
@@ -58,7 +58,7 @@ class StableDiffusion(Family):
 
     @classmethod
     def fits(cls, pipeline: Any) -> bool:
-        """Is it a UNet with one text encoder?"""
+        """Return whether it is a UNet with one text encoder."""
         return is_unet(pipeline) and getattr(pipeline, "text_encoder_2", None) is None
 
     @classmethod
@@ -83,7 +83,7 @@ class StableDiffusion(Family):
 
     @property
     def parametrisation(self) -> Parametrisation:
-        """What the UNet's output means: ε or v."""
+        """Whether the UNet's output is ε or v."""
         return PARAMETRISATIONS[self.prediction](self.schedule)
 
     def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
@@ -154,6 +154,7 @@ class StableDiffusion(Family):
 
 
 def is_unet(pipeline: Any) -> bool:
+    """Return whether a pipeline has text encoders and diffusers' conditional UNet."""
     has_text = getattr(pipeline, "text_encoder", None) is not None
     return has_text and is_called(getattr(pipeline, "unet", None), "UNet2DConditionModel")
 

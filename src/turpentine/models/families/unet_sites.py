@@ -95,7 +95,7 @@ def _sites_of(part: _Part, component: str) -> Iterator[Site]:
 
 
 def _layers(part: _Part) -> Iterator[_Part]:
-    """The modules inside that hold weights themselves; a norm inside a block is a norm, not of the block's kind."""
+    """Yield the modules inside that hold weights themselves; a norm inside a block is of the kind norm."""
     # CLIP's attention registers k, v and q, and runs q, k and v.
     modules = sorted(part.module.named_modules(prefix=part.path), key=lambda item: not item[0].endswith(".q_proj"))
     for path, module in modules:
@@ -124,7 +124,7 @@ def _walk_unet(unet: Any) -> Iterator[_Part]:
 
 
 def _resolutions(unet: Any) -> list[int]:
-    """The picture's height in each down block, in latent pixels; an odd height is halved upwards."""
+    """Return the picture's height in each down block, in latent pixels; an odd height is halved upwards."""
     size = unet.config.sample_size
     heights = [size if isinstance(size, int) else size[0]]
     for block in list(unet.down_blocks)[:-1]:
@@ -138,7 +138,7 @@ def _walk_blocks(blocks: Any, path: str, sizes: list[int], labels: Iterator[str]
 
 
 def _walk_block(block: Any, path: str, size: int, labels: Iterator[str]) -> Iterator[_Part]:
-    """Each resnet, then its attention if the block has any; at the end the step to the next resolution."""
+    """Yield each resnet, then its attention if the block has any; at the end the step to the next resolution."""
     attentions = getattr(block, "attentions", None) or []
     for index, resnet in enumerate(block.resnets):
         yield _Part(f"{path}.resnets.{index}", resnet, "resnet", size)
@@ -150,7 +150,7 @@ def _walk_block(block: Any, path: str, size: int, labels: Iterator[str]) -> Iter
 
 
 def _walk_middle(block: Any, size: int) -> Iterator[_Part]:
-    """One resnet, then pairs of an attention and a resnet. Some small models have no middle."""
+    """Yield one resnet, then pairs of an attention and a resnet. Some small models have no middle."""
     if block is None:
         return
     path = "unet.mid_block"

@@ -18,13 +18,13 @@ _PATIENCE = 5.0
 
 
 def is_hub_id(source: str) -> bool:
-    """Could this be a repository of the hub? What is here, a path from the root, and a .safetensors file could not."""
+    """Return whether a source can be a hub id: an existing or absolute path, or a .safetensors file, is none."""
     path = Path(source).expanduser()
     return source.count("/") == 1 and not (path.exists() or path.is_absolute() or path.suffix == ".safetensors")
 
 
 def to_fetch(source: str) -> str | None:
-    """What the hub must send before a model can be read, with its size; None where nothing, or no hub id."""
+    """Return which files the hub must send before a model can be read, with their size; None for nothing."""
     if not is_hub_id(source):
         return None
     try:
@@ -36,7 +36,11 @@ def to_fetch(source: str) -> str | None:
 
 
 def fetch(source: str) -> Path:
-    """The snapshot of a hub repository in the local cache, fetched if it is not there. Raises ModelNotFound."""
+    """Return the snapshot of a hub repository in the local cache, downloading it if it is not there.
+
+    Raises:
+        ModelNotFound: It is neither in the cache nor to be had from the hub.
+    """
     from diffusers import DiffusionPipeline
 
     with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):

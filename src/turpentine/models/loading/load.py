@@ -33,15 +33,15 @@ def load(
     Args:
         source: "emoji", the embedded model; a diffusers folder; a single `.safetensors` file; a hub id such as
             "CompVis/stable-diffusion-v1-4", from the local cache or the hub; or a pipeline, which is used as it is.
-        device: by default CUDA if there is one, else the CPU.
-        dtype: by default fp16 on CUDA and fp32 elsewhere.
-        config: for a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by
+        device: By default CUDA if there is one, else the CPU.
+        dtype: By default fp16 on CUDA and fp32 elsewhere.
+        config: For a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by
             default diffusers finds out which family it is and gets them from the local cache or the hub.
 
     Raises:
-        ModelNotFound: where there is no model, or not all of it.
-        UnsafeFile: for a pickle.
-        UnsupportedModel: for a model of another family.
+        ModelNotFound: There is no model, or not all of it.
+        UnsafeFile: A pickle.
+        UnsupportedModel: A model of another family.
 
     Example:
         >>> load().describe()["family"]
@@ -78,7 +78,7 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
 
 
 def _locate(source: str) -> Path:
-    """The folder or single file of a model, fetched from the hub if it is not here."""
+    """Return the folder or single file of a model, fetched from the hub if it is not here."""
     path = WEIGHTS if source == "emoji" else Path(source).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
         return path

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no warnings of the libraries inside a `with` block; afterwards as before."""
+    """Silence the progress bars and warnings of the libraries inside a `with` block."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

@@ -15,7 +15,7 @@ PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
 
 def pickle_refused(path: Path) -> str:
-    """Why a file is not read, and the way out."""
+    """Return the error for a pickle, with the way out."""
     return (
         f"{one_line(str(path))} is a pickle, which could run any code: "
         "convert it to safetensors, or get the model's .safetensors files."
@@ -23,7 +23,7 @@ def pickle_refused(path: Path) -> str:
 
 
 def weight_names(path: Path) -> list[str]:
-    """The names of the tensors in a safetensors file; the tensors are not read."""
+    """Return the names of the tensors in a safetensors file; the tensors are not read."""
     with safe_open(path, framework="pt") as file:
         return list(file.keys())
 

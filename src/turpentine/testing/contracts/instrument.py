@@ -88,17 +88,17 @@ class InstrumentContract:
 
     @pytest.fixture(params=TOYS)
     def family(self, request: pytest.FixtureRequest) -> str:
-        """The name of a toy's family."""
+        """Return the name of a toy's family."""
         return str(request.param)
 
     @pytest.fixture
     def model(self, family: str) -> Model:
-        """A toy of each family in full precision, shared by all instruments: each must leave it as it was."""
+        """Return a toy of each family in full precision, shared by all instruments: each must leave it as it was."""
         return toy(family, torch.float32)
 
     @pytest.fixture
     def finding(self, request: pytest.FixtureRequest, family: str) -> Finding:
-        """What the instrument measures of the toy in full precision, measured once for each."""
+        """Return the instrument's finding on the toy in full precision, computed once for each."""
         return measured(request.cls, family, torch.float32).finding
 
     def test_it_is_a_plug_in_with_the_common_call(self, model: Model) -> None:
@@ -223,7 +223,7 @@ def check_drawing(figure: Figure) -> None:
 
 
 def _plotted(figure: Figure) -> Counter[float]:
-    """The lengths of bars, the heights of curves' marks, where points are, and the pixels of maps; no line of help."""
+    """Return the lengths of bars, the heights of curves' marks, where points are, and the pixels of maps; no guides."""
     from matplotlib.collections import PathCollection
     from matplotlib.container import BarContainer
 

@@ -34,18 +34,18 @@ class JudgeContract:
     size: ClassVar[tuple[int, int]] = (32, 32)
 
     def judge(self) -> Judge:
-        """The judge under test, made anew at each call."""
-        raise NotImplementedError("Give the judge under test, made anew at each call.")
+        """Return the judge under test, a new one at each call."""
+        raise NotImplementedError("Give the judge under test, a new one at each call.")
 
     def pictures(self, count: int, seed: int = 0) -> list[Any]:
-        """Smooth pictures, all different."""
+        """Return smooth pictures, all different."""
         from PIL import Image
 
         small = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
         return [Image.fromarray(one).resize(self.size, Image.Resampling.BICUBIC) for one in small]
 
     def rows(self, judge: Judge, pictures: Sequence[Any], order: slice = slice(None)) -> pl.DataFrame:
-        """What a judge says of pictures, told all that it may need."""
+        """Return the judge's scores of pictures, given all that it may need."""
         prompts = [PROMPTS[index % len(PROMPTS)] for index in range(len(pictures))]
         references = self.pictures(len(pictures), seed=1)
         return judge(pictures[order], prompts=prompts[order], references=references[order])

@@ -38,7 +38,7 @@ class MethodResult:
 
 
 def make(method: Any, model: Model, concept: Concept) -> MethodResult:
-    """The method's change of a concept, and what making it touched."""
+    """Return the method's change of a concept, and the names of what computing it altered."""
     before, states = digests(model), _random_states()
     change = method(model, concept)
     touched = [name for name, digest in digests(model).items() if digest != before[name]]
@@ -47,14 +47,17 @@ def make(method: Any, model: Model, concept: Concept) -> MethodResult:
 
 
 class MethodContract:
-    """What `turpentine` promises of every method that edits a model, as tests on three toys.
+    """Tests of what `turpentine` promises of every method that edits a model, on three toys.
 
+    Attributes:
+        concept: What is erased, in words that the toys' tokenizer has.
+        another: Another concept, likewise.
+        batch_is_memory: Whether a setting `batch_size` changes the memory and no result.
+
+    Example:
         class TestRubbing(MethodContract):
             def method(self) -> Rubbing:
                 return Rubbing(passes=1)
-
-    concept, another: what is erased, in words that the toys know.
-    batch_is_memory: does a setting `batch_size` cost memory only? Where it is of the method's sense, it is not.
     """
 
     concept: ClassVar[Concept] = Concept("church")
@@ -62,21 +65,21 @@ class MethodContract:
     batch_is_memory: ClassVar[bool] = True
 
     def method(self) -> Any:
-        """The method under test, with settings that are quick on a toy."""
+        """Return the method under test, with settings that are quick on a toy."""
         raise NotImplementedError("Give the method under test, with settings that are quick on a toy.")
 
     def promised(self, model: Model) -> Collection[str] | None:
-        """The names of all weights that the method says it may change on this model; None is not to check."""
+        """Return the names of all weights that the method may change on this model; None for no check."""
         return None
 
     @pytest.fixture(params=TOYS)
     def model(self, request: pytest.FixtureRequest) -> Model:
-        """A toy of each family, shared by the tests of the class: each must leave it as it was."""
+        """Return a toy of each family, shared by the tests of the class: each must leave it as it was."""
         return _toy(request.cls, request.param)
 
     @pytest.fixture
     def result(self, request: pytest.FixtureRequest, model: Model) -> MethodResult:
-        """The method's change of a concept, made once for each toy."""
+        """Return the method's change of a concept, computed once for each toy."""
         return _result(request.cls, model.name)
 
     def test_making_it_leaves_the_model_and_the_random_states_alone(self, result: MethodResult) -> None:
@@ -110,7 +113,7 @@ class MethodContract:
         assert again.provenance == half.provenance
 
     def test_the_same_call_makes_the_same_change(self, model: Model, result: MethodResult, tmp_path: Path) -> None:
-        """Whatever the global random states are; with progress told and a checkpoint kept, which change nothing."""
+        """Whatever the global random states are; a progress function and a checkpoint change nothing."""
         reports: list[tuple[int, int]] = []
         _disturb()
         again = self.method()(
@@ -262,7 +265,7 @@ def _pixels(model: Model, prompts: list[str], *, batch_size: int) -> Any:
 
 
 def _picture(model: Model) -> Any:
-    """Latents, which show more than eight bits of a picture do."""
+    """Return latents, which show more than the eight bits of a picture do."""
     from turpentine.models import sample
 
     cond, uncond, noise = model.encode(["a church"]), model.encode([""]), model.noise([0])

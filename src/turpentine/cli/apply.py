@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from turpentine.cli.options import Flat, Json, ModelChoice, parse_edit
-from turpentine.cli.progress_bars import busy, shown
+from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument
 
@@ -42,15 +42,17 @@ def apply(
     form = _form(edits, out, to, rank)
     model, loaded = _read(edits, source)
     if form == "lora":
-        told = _write_lora(model, loaded, out, 16 if rank is None else rank)
+        lora_facts = _write_lora(model, loaded, out, 16 if rank is None else rank)
     else:
         with busy(f"Writing {plain(str(out))}"):
             _write(form, model, loaded, out)
-        told = {}
+        lora_facts = {}
     if json:
-        say_json({"folder" if form == "folder" else "file": str(out), "edits": [edit.id for edit in loaded], **told})
+        say_json(
+            {"folder" if form == "folder" else "file": str(out), "edits": [edit.id for edit in loaded], **lora_facts}
+        )
     else:
-        _say(form, model, loaded, out, told)
+        _say(form, model, loaded, out, lora_facts)
 
 
 def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) -> Form:
@@ -94,7 +96,7 @@ def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
 def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int) -> dict[str, Any]:
     from turpentine.edits import LoRA
 
-    with shown("Fitting the LoRA", "weights") as progress:
+    with progress_bar("Fitting the LoRA", "weights") as progress:
         lora = LoRA.from_edits(model, edits, rank=rank, progress=progress)
     lora.save(out)
     return _facts(lora)
@@ -109,25 +111,25 @@ def _facts(lora: LoRA) -> dict[str, Any]:
     }
 
 
-def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, told: dict[str, Any]) -> None:
+def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, lora_facts: dict[str, Any]) -> None:
     place, several = plain(str(out)), "s" * (len(edits) > 1)
     if form == "edit":
         say(f"{place} holds {plain(repr(edits[0]))}.")
     elif form == "lora":
-        say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {told['rank']}.")
-        _say_residuals(told)
+        say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {lora_facts['rank']}.")
+        _say_residuals(lora_facts)
     else:
         say(f"{place} holds {plain(model.name)} with {len(edits)} edit{several} baked in.")
 
 
-def _say_residuals(told: dict[str, Any]) -> None:
+def _say_residuals(lora_facts: dict[str, Any]) -> None:
     """How much of the change is not in the LoRA, and in which layers most is lost."""
-    say(f"\nIt leaves out {_share(told['residual'])} of the change, as a norm; the layers that lose most:\n")
-    layers = {name: residual for name, residual in told["residuals"].items() if name not in told["omitted"]}
+    say(f"\nIt leaves out {_share(lora_facts['residual'])} of the change, as a norm; the layers that lose most:\n")
+    layers = {name: residual for name, residual in lora_facts["residuals"].items() if name not in lora_facts["omitted"]}
     worst = sorted(layers.items(), key=lambda item: -item[1])[:_WORST]
     show_table(("left out", "weight"), [(_share(residual), name) for name, residual in worst])
-    if told["omitted"]:
-        say(f"\nNo LoRA can hold {len(told['omitted'])} of the weights that change: biases, norms or embeddings.")
+    if lora_facts["omitted"]:
+        say(f"\nNo LoRA can hold {len(lora_facts['omitted'])} of the weights that change: biases, norms or embeddings.")
 
 
 def _share(residual: float) -> str:

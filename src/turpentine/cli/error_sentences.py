@@ -30,7 +30,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{_place(error)}."
     if is_out_of_memory(error):
-        return f"The memory ran out{_wanted(error)}: {_LESS}."
+        return f"The memory ran out{_requested(error)}: {_LESS}."
     raise error
 
 
@@ -48,7 +48,7 @@ def _is_full_disk(error: BaseException) -> bool:
     return _FULL_TEXT in str(error)
 
 
-def _wanted(error: BaseException) -> str:
+def _requested(error: BaseException) -> str:
     more = requested_memory(error)
     return f" where {more} more were needed" if more else ""
 

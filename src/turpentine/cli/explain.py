@@ -29,7 +29,7 @@ from turpentine.cli.options import (
     warn_of_unknown_words,
 )
 from turpentine.cli.picture_files import picture_files, read_picture
-from turpentine.cli.progress_bars import busy, shown
+from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.tour import tour
 from turpentine.core.atomic_files import write_whole
@@ -180,7 +180,7 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
         given["cache"] = out / PARTS
     model = source.load()
     warn_of_unknown_words(model, [*words, getattr(instrument, "target", "")])
-    with shown(plugin.name.capitalize(), progress_unit(cls)) as progress:
+    with progress_bar(plugin.name.capitalize(), progress_unit(cls)) as progress:
         if takes(cls, "progress"):
             given["progress"] = progress
         finding = instrument(model, **given)

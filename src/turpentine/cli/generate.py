@@ -24,7 +24,7 @@ from turpentine.cli.options import (
     warn_of_unknown_words,
 )
 from turpentine.cli.picture_files import PictureFile, planned, read_picture
-from turpentine.cli.progress_bars import shown
+from turpentine.cli.progress_bars import progress_bar
 from turpentine.cli.terminal import plain, say, say_json
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
@@ -80,9 +80,9 @@ def generate(
     model = _edited_model(source, edit)
     warn_of_unknown_words(model, texts)
     pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
-    _draw(model, [picture for picture in pictures if not picture.is_drawn()], vars(sampling), batch_size)
+    _draw(model, [picture for picture in pictures if not picture.is_complete()], vars(sampling), batch_size)
     _write_sheet(pictures, out / SHEET)
-    _tell(pictures, out / SHEET, json)
+    _print_files(pictures, out / SHEET, json)
 
 
 def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
@@ -97,7 +97,7 @@ def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
 def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:
     """Draw a batch at a time, so that what is drawn is kept whatever happens next."""
     steps = settings["steps"]
-    with shown("Drawing") as progress:
+    with progress_bar("Drawing") as progress:
         for first in range(0, len(missing), batch_size):
             batch = missing[first : first + batch_size]
 
@@ -124,10 +124,10 @@ def _write_sheet(pictures: Sequence[PictureFile], path: Path) -> None:
         contact_sheet(rows).save(aside, format="PNG")
 
 
-def _tell(pictures: Sequence[PictureFile], sheet: Path, json: bool) -> None:
+def _print_files(pictures: Sequence[PictureFile], sheet: Path, json: bool) -> None:
     if json:
-        drawn = [{"path": str(each.path), "prompt": each.prompt, "seed": each.seed} for each in pictures]
-        say_json({"pictures": drawn, "sheet": str(sheet)})
+        entries = [{"path": str(each.path), "prompt": each.prompt, "seed": each.seed} for each in pictures]
+        say_json({"pictures": entries, "sheet": str(sheet)})
         return
     for path in [*(picture.path for picture in pictures), sheet]:
         say(plain(str(path)))

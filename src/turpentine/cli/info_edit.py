@@ -43,7 +43,7 @@ def show_change(path: Path, *, as_json: bool) -> None:
     if as_json:
         say_json({**_facts(path, change), "sites": [asdict(site) for site in sites]})
         return
-    show_table(("", ""), _told(path, change).items())
+    show_table(("", ""), _readable_facts(path, change).items())
     if sites:
         say()
         _show_sites(sites)
@@ -107,24 +107,24 @@ def _facts(path: Path, change: Change) -> dict[str, Any]:
     }
 
 
-def _told(path: Path, change: Change) -> dict[str, str]:
+def _readable_facts(path: Path, change: Change) -> dict[str, str]:
     """The same for a person, without what says nothing."""
-    made = change.provenance
-    settings = {name: value for name, value in made.settings.items() if value is not None and name != "seed"}
-    told = {
+    provenance = change.provenance
+    settings = {name: value for name, value in provenance.settings.items() if value is not None and name != "seed"}
+    facts = {
         "file": f"{path}, {path.stat().st_size:,} bytes",
-        "method": made.title,
-        "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in made.concepts),
+        "method": provenance.title,
+        "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in provenance.concepts),
         "strength": f"{change.strength:g}",
         "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
-        "measured": ", ".join(f"{name} {_short(value)}" for name, value in made.measurements.items()),
-        "seed": "" if made.seed is None else str(made.seed),
-        "base": f"{made.model} {made.base[:12]}".strip(),
-        "over": ", ".join(each[:12] for each in made.onto),
-        "made with": ", ".join(f"{name} {version}" for name, version in made.versions.items() if name in _MAKERS),
+        "measured": ", ".join(f"{name} {_short(value)}" for name, value in provenance.measurements.items()),
+        "seed": "" if provenance.seed is None else str(provenance.seed),
+        "base": f"{provenance.model} {provenance.base[:12]}".strip(),
+        "over": ", ".join(each[:12] for each in provenance.onto),
+        "made with": ", ".join(f"{name} {version}" for name, version in provenance.versions.items() if name in _MAKERS),
         "id": change.id,
     }
-    return {key: plain(value) for key, value in told.items() if value}
+    return {key: plain(value) for key, value in facts.items() if value}
 
 
 def _short(value: Any) -> str:

@@ -35,7 +35,7 @@ def judge(
     paths = picture_files(pictures)
     images = [read_picture(path) for path in paths]
     chosen = judge_called(by)
-    _tell(paths, chosen(images, **_needed(chosen, paths, prompt, reference)), json)
+    _print_scores(paths, chosen(images, **_needed(chosen, paths, prompt, reference)), json)
 
 
 def _needed(chosen: Judge, paths: Sequence[Path], prompt: str | None, reference: Path | None) -> dict[str, Any]:
@@ -51,23 +51,23 @@ def _needed(chosen: Judge, paths: Sequence[Path], prompt: str | None, reference:
 
 
 def _prompt_of(path: Path) -> str:
-    found = prompt_in(path)
-    if found is None:
+    prompt = prompt_in(path)
+    if prompt is None:
         raise BadArgument(f"{plain(str(path))} does not say what it was asked for: give it by --prompt.")
-    return found
+    return prompt
 
 
-def _tell(paths: Sequence[Path], seen: pl.DataFrame, json: bool) -> None:
+def _print_scores(paths: Sequence[Path], scores: pl.DataFrame, json: bool) -> None:
     """Numbers and labels; bytes and vectors are for other numbers to be made of."""
     import polars as pl
 
-    shown = [name for name, kind in seen.schema.items() if not (kind == pl.Binary or kind.is_nested())]
-    rows = seen.select(shown).to_dicts()
+    columns = [name for name, kind in scores.schema.items() if not (kind == pl.Binary or kind.is_nested())]
+    rows = scores.select(columns).to_dicts()
     if json:
         say_json([{"path": str(path), **row} for path, row in zip(paths, rows, strict=True)])
     else:
         cells = [[plain(path.name), *map(_cell, row.values())] for path, row in zip(paths, rows, strict=True)]
-        show_table(["picture", *shown], cells)
+        show_table(["picture", *columns], cells)
 
 
 def _cell(value: object) -> str:

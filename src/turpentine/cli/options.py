@@ -15,7 +15,7 @@ from turpentine.cli.help_text import with_help
 from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, warn
 from turpentine.core.errors import BadArgument
-from turpentine.core.seeds import parse_seeds as parse_seeds  # what `--seeds` is told
+from turpentine.core.seeds import parse_seeds as parse_seeds  # of the flag `--seeds`
 
 if TYPE_CHECKING:
     from turpentine.edits import Change

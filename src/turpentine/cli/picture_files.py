@@ -40,7 +40,7 @@ class PictureFile:
     seed: int
     recipe: dict[str, Any]
 
-    def is_drawn(self) -> bool:
+    def is_complete(self) -> bool:
         """Does the file hold just this picture already? A damaged one is drawn anew, and is warned of.
 
         Raises:

@@ -21,7 +21,7 @@ _BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown(label: str, unit: str = "steps") -> Iterator[Progress]:
+def progress_bar(label: str, unit: str = "steps") -> Iterator[Progress]:
     """Show the progress of one piece of work on stderr while the block runs."""
     with Phases({"": (label, unit)}) as progress:
         yield partial(progress, "")

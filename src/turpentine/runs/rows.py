@@ -67,7 +67,7 @@ def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]
 def _hit(rows: pl.DataFrame) -> pl.Expr:
     hit = pl.lit(None, dtype=pl.Boolean)
     for attribute in rows["attribute"].drop_nulls().unique():
-        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute, "expected")).otherwise(hit)
+        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute)).otherwise(hit)
     return pl.when(pl.col("error").is_null()).then(hit)
 
 

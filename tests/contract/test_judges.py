@@ -53,6 +53,14 @@ class TestFeatures(Made):
     named = "features"
 
 
+class TestPixelChange(Made):
+    named = "pixel change"
+
+
+class TestZeroShot(Made):
+    named, settings = "zero-shot", {"labels": ["church", "dog"], "model": "emoji"}
+
+
 class TestEmojiJudgeFeatures(Made):
     named, settings = "features", {"network": "emoji judge", "column": "seen"}
 

@@ -33,11 +33,14 @@ def apply(
     Edits are files of Turpentine's, or what others publish of the same model: ESD's and UCE's safetensors, a folder
     with an edited UNet, a LoRA.
 
-    edits: files of edits, applied in this order; FILE:0.5 applies one at half strength.
-    out: the folder or file to write; nothing may be there yet.
-    to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora" (for
-        diffusers), or "edit" (one edit as Turpentine's own file); by default what the name of `out` suggests.
-    rank: of the LoRA, at most; 16 by default. What it leaves out is told.
+    Args:
+        edits: Files of edits, applied in this order; FILE:0.5 applies one at half strength.
+        out: The folder or file to write; nothing may be there yet.
+        to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora"
+            (for diffusers), or "edit" (one edit as Turpentine's own file); by default what the name of `out` suggests.
+        rank: Of the LoRA, at most; 16 by default. How much of the edits it leaves out is printed.
+        source: The model that is edited.
+        json: Print one JSON document.
     """
     form = _form(edits, out, to, rank)
     model, loaded = _read(edits, source)
@@ -56,7 +59,7 @@ def apply(
 
 
 def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) -> Form:
-    """What is to be written, checked before anything is loaded."""
+    """Return the form to write, checked before anything is loaded."""
     form: Form = to or ("single-file" if out.suffix == ".safetensors" else "folder")
     if not edits:
         raise BadArgument("There is no edit to apply: give the file of one at least.")
@@ -123,7 +126,7 @@ def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, lora_facts:
 
 
 def _say_residuals(lora_facts: dict[str, Any]) -> None:
-    """How much of the change is not in the LoRA, and in which layers most is lost."""
+    """Print how much of the change is not in the LoRA, and the layers that lose most."""
     say(f"\nIt leaves out {_share(lora_facts['residual'])} of the change, as a norm; the layers that lose most:\n")
     layers = {name: residual for name, residual in lora_facts["residuals"].items() if name not in lora_facts["omitted"]}
     worst = sorted(layers.items(), key=lambda item: -item[1])[:_WORST]

@@ -23,14 +23,23 @@ _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures under a title, each with a caption of its own."""
+    """Pictures under a title.
+
+    Attributes:
+        title: Of the row.
+        pictures: Each with its caption.
+    """
 
     title: str
     pictures: Sequence[tuple[str, Image.Image]]
 
 
 def contact_sheet(rows: Sequence[Row]) -> Image.Image:
-    """One page; a row of more than eight pictures goes on in the next. All pictures have one size."""
+    """Draw one page of pictures; a row of more than eight goes on in the next.
+
+    Args:
+        rows: Pictures of one size.
+    """
     lines = [line for row in rows for line in _wrapped(row)]
     width, height = _enlarged_size(lines[0].pictures[0][1])
     columns = max(len(line.pictures) for line in lines)

@@ -1,4 +1,4 @@
-"""`turpentine generate`: pictures of prompts as files."""
+"""`turpentine generate`: draws pictures of prompts as files."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 @with_help
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw, as `Model.generate` has it.
+    """How to draw; see `Model.generate`.
 
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides; 1 is without guidance.
-    negative_prompt: what to lead away from.
-    solver: how the noise is taken away.
-    size: of a picture, in pixels a side; the model's own by default.
+    Args:
+        steps: Of the solver.
+        guidance_scale: How strongly the prompt guides; 1 is without guidance.
+        negative_prompt: What to lead away from.
+        solver: How the noise is taken away.
+        size: Of a picture, in pixels a side; the model's own by default.
     """
 
     steps: PositiveInt = 20
@@ -66,10 +67,19 @@ def generate(
 
     Each file holds its own recipe; a run that was broken off draws only what is missing.
 
-    prompts: what to draw; every prompt is drawn with every seed.
-    out: the folder to write to.
-    edit: the file of an edit or a guidance to put on the model, and its scale, 1 by default; may be given several
-        times.
+    Args:
+        prompts: What to draw; every prompt is drawn with every seed.
+        seeds: Numbers and ranges, such as 0-7,9.
+        out: The folder to write to.
+        edit: The file of an edit or a guidance to put on the model, and its scale, 1 by default; may be given several
+            times.
+        sampling: How to draw.
+        batch_size: Pictures drawn at once.
+        source: Which model, and where it runs.
+        json: Print one JSON document.
+
+    Raises:
+        BadArgument: There is no prompt.
     """
     if not prompts:
         raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')
@@ -86,7 +96,7 @@ def generate(
 
 
 def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
-    """The model with its edits and guidances on."""
+    """Load the model and put its edits and guidances on."""
     changes = load_changes(files)
     model = source.load()
     for change in changes:
@@ -95,7 +105,7 @@ def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
 
 
 def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:
-    """Draw a batch at a time, so that what is drawn is kept whatever happens next."""
+    """Draw and write a batch at a time, so that an interruption loses one batch at most."""
     steps = settings["steps"]
     with progress_bar("Drawing") as progress:
         for first in range(0, len(missing), batch_size):

@@ -1,4 +1,4 @@
-"""`turpentine judge`: what a judge sees in pictures."""
+"""`turpentine judge`: prints a judge's scores of pictures."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ def judge(
 ) -> None:
     """Say what a judge sees in pictures; that of the emoji world: object, style, background colour, and its certainty.
 
-    pictures: files, or folders of them.
-    by: the judge, such as emoji, classifier, nudenet or clip.
-    prompt: what the pictures were asked for, where a judge needs to know; by default what is written in each file by
-        turpentine generate.
-    reference: a folder with pictures of the same names from the unedited model, where a judge needs them.
+    Args:
+        pictures: Files, or folders of them.
+        by: The judge, such as emoji, classifier, nudenet or clip.
+        prompt: What the pictures were asked for, where a judge needs to know; by default what is written in each file
+            by turpentine generate.
+        reference: A folder with pictures of the same names from the unedited model, where a judge needs them.
+        json: Print one JSON document.
     """
     paths = picture_files(pictures)
     images = [read_picture(path) for path in paths]
@@ -39,7 +41,7 @@ def judge(
 
 
 def _needed(chosen: Judge, paths: Sequence[Path], prompt: str | None, reference: Path | None) -> dict[str, Any]:
-    """What the judge must be told beside the pictures."""
+    """Return the prompts and references that the judge needs."""
     needed: dict[str, Any] = {}
     if "prompt" in chosen.needs:
         needed["prompts"] = [prompt or _prompt_of(path) for path in paths]
@@ -58,7 +60,7 @@ def _prompt_of(path: Path) -> str:
 
 
 def _print_scores(paths: Sequence[Path], scores: pl.DataFrame, json: bool) -> None:
-    """Numbers and labels; bytes and vectors are for other numbers to be made of."""
+    """Print numbers and labels; bytes and vectors are for other numbers to be computed from."""
     import polars as pl
 
     columns = [name for name, kind in scores.schema.items() if not (kind == pl.Binary or kind.is_nested())]

@@ -85,7 +85,7 @@ def tour(
 
 
 def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) -> dict[str, float]:
-    """Seconds that each instrument may take; those that are done take none."""
+    """Return the seconds that each instrument may take; 0 for those that are done."""
     from turpentine.explain.tour import seconds_a_row
 
     with busy("Trying how long it takes"):
@@ -94,7 +94,7 @@ def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) ->
 
 
 def _show_times(stops: list[Stop], times: dict[str, float], done: Collection[str]) -> None:
-    """How long each instrument may take, before it does."""
+    """Print how long each instrument may take, before it runs."""
     show_table(
         ("instrument", "question", "may take"),
         [

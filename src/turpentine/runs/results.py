@@ -1,4 +1,4 @@
-"""What a bench found, as one file."""
+"""The results of a bench, as one file."""
 
 from __future__ import annotations
 
@@ -38,9 +38,15 @@ class Results:
 
 
 def compact(plan: Plan, store: Store) -> Results:
-    """Put all that a bench found into `results.parquet`: the same bytes whatever the order of the work.
+    """Put all rows of a bench into `results.parquet`: the same bytes whatever the order of the work.
 
-    Raises LedgerError, naming a part that is missing or damaged, and OSError as the file system does.
+    Args:
+        plan: The work.
+        store: Where its parts are.
+
+    Raises:
+        LedgerError: A part is missing or damaged; it is named.
+        OSError: As the file system does.
     """
     rows = pl.concat(
         [_named(condition, condition_rows(condition, plan, store)) for condition in plan.conditions], how="diagonal"

@@ -19,9 +19,9 @@ class Results:
     """The file of a bench's rows.
 
     Attributes:
-        path: A row for each line of the table, case and seed, in the plan's order: cell (the line's id), model, method,
-            concept, group, label, prompt, attribute, expected, seed, image (its name in the store), error, the judges'
-            columns, hit.
+        path: A row for each line of the table, case and seed, in the plan's order: condition (the line's id), model,
+            method, concept, group, label, prompt, attribute, expected, seed, image (its name in the store), error, the
+            judges' columns, hit.
         sha256: Of the file.
         rows: How many.
         errors: Of those, how many could not be drawn or judged.
@@ -58,7 +58,7 @@ def compact(plan: Plan, store: Store) -> Results:
 
 def _named(condition: Condition, rows: pl.DataFrame) -> pl.DataFrame:
     names = {
-        "cell": condition.id,
+        "condition": condition.id,
         "model": condition.source.load,
         "method": condition.method,
         "concept": condition.concept,

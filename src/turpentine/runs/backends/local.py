@@ -72,7 +72,7 @@ class _Crew:
         return len(lost)
 
     def raise_failure(self) -> None:
-        """Raise the error of a worker, if one failed."""
+        """Pass on the error of a worker, if one failed."""
         if not self._failures.empty():
             raise self._failures.get()
 

@@ -64,7 +64,7 @@ def _actor(ray: Any) -> Any:
 
 
 def _raise_failure(ray: Any, ended: list[Any]) -> None:
-    """Raise the error of a worker as the worker raised it."""
+    """Pass on the error of a worker as the worker raised it."""
     try:
         ray.get(ended)
     except ray.exceptions.RayTaskError as error:

@@ -33,8 +33,6 @@ def line(condition: str, method: str, concept: str, group: str, count: int, **ot
         "label": "",
     }
     rate = {
-        "group": group,
-        "label": "",
         "measure": "rate of hit",
         "better": "lower",
         "pictures": 100,

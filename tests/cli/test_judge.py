@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -15,26 +16,28 @@ from turpentine.judges.base import LABEL, PROBABILITY, Column
 Command = Callable[..., tuple[int, str, str]]
 
 
+@dataclass(frozen=True)
 class Stub:
     """A judge that tells red from the rest."""
 
     name, revision, download = "red", "1", None
-    settings: Mapping[str, Any] = {}
-    needs: frozenset[str] = frozenset()
-    columns: Mapping[str, Column] = {"colour": LABEL, "colour_p": PROBABILITY}
+    settings: ClassVar[Mapping[str, Any]] = {}
+    needs: ClassVar[frozenset[str]] = frozenset()
+    columns: ClassVar[Mapping[str, Column]] = {"colour": LABEL, "colour_p": PROBABILITY}
 
     def __call__(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         red = [image.getpixel((0, 0)) == (255, 0, 0) for image in images]
         return pl.DataFrame({"colour": ["red" if each else None for each in red], "colour_p": [0.75] * len(red)})
 
 
+@dataclass(frozen=True)
 class Reader:
     """A judge that says what it was told."""
 
     name, revision, download = "reader", "1", "a dictionary (3 MB)"
-    settings: Mapping[str, Any] = {}
+    settings: ClassVar[Mapping[str, Any]] = {}
     needs = frozenset({"prompt", "reference"})
-    columns: Mapping[str, Column] = {"prompt": LABEL, "width": Column(0), "bytes": LABEL}
+    columns: ClassVar[Mapping[str, Column]] = {"prompt": LABEL, "width": Column(0), "bytes": LABEL}
 
     def __call__(
         self, images: Sequence[Image.Image], *, prompts: Sequence[str], references: Sequence[Image.Image]

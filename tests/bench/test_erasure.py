@@ -97,6 +97,7 @@ def test_progress_tells_the_phase_and_how_far_it_is(sd1: Model, tmp_path: Path) 
         ({"protocol": replace(QUICK, guidance_scale=3.0)}, "protocol"),
         ({"cases": CASES[:2]}, "protocol"),
         ({"judges": StubJudge("2")}, "protocol"),
+        ({"goal": "amplify"}, "goal"),
     ],
 )
 def test_a_folder_with_a_run_of_other_settings_is_an_error_that_names_the_way_out(

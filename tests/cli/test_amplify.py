@@ -34,7 +34,7 @@ def test_the_embedded_model_is_amplified_and_the_report_speaks_of_more(command: 
     assert {row["group"] for row in told["labels"]} >= {"amplified", "other"}
     code, _, err = command("erase", *tokens, "--method", "cad-amplify")
     assert code == 2
-    assert "another goal" in err
+    assert err == "cad-amplify amplifies: use `turpentine amplify`.\n"
 
 
 def test_settings_are_flags_and_faults_are_sentences(command: Command, tiny_folder: str) -> None:

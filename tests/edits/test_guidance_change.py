@@ -190,7 +190,7 @@ def test_every_flipped_or_missing_byte_is_found(sld: GuidanceChange, tmp_path: P
     [
         ({"method": "Unheard"}, "'Unheard', which is no guidance method here"),
         ({"method": "ESD"}, "'ESD', which is no guidance method here"),
-        ({"settings": {"scale": -1.0}}, "does not take: scale is -1.0"),
+        ({"settings": {"scale": -1.0}}, "does not take: SLD's scale is -1.0"),
         ({"settings": {"brush": 1}}, "brush"),
         ({"concepts": 3}, "cannot|lacks|iterable"),
     ],

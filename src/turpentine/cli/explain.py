@@ -72,7 +72,9 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
         try:
             app.command(_command(plugin), name=plugin.name, help=_help(plugin))
         except TurpentineError as error:  # of another package, whose fault must not take our own away
-            app.command(lambda error=error: _raise(error), name=plugin.name, help=str(error))
+            if tokens and tokens[0] == plugin.name:
+                raise
+            app.command(_nothing, name=plugin.name, help=str(error))
     return app
 
 
@@ -91,8 +93,8 @@ def _needed(tokens: Sequence[str]) -> list[Plugin]:
     return list(instruments.values()) if {"--help", "-h"} & set(tokens) else []
 
 
-def _raise(error: Exception) -> None:
-    raise error
+def _nothing() -> None:
+    """Stand in the list of commands for an instrument that cannot be loaded."""
 
 
 def _help(plugin: Plugin) -> str:

@@ -16,7 +16,7 @@ import inspect
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, cast
@@ -76,10 +76,6 @@ class Plugin:
         Raises:
             BrokenPlugin: It cannot be imported, or is no frozen dataclass with a `__call__`.
         """
-        return self._class
-
-    @cached_property
-    def _class(self) -> type[Any]:
         module, _, attribute = self.target.partition(":")
         try:
             cls = getattr(importlib.import_module(module), attribute)

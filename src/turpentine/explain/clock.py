@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -47,6 +47,7 @@ class Clock(Settings):
         seed: Of the shuffling.
     """
 
+    name: ClassVar[str] = "clock"
     times: tuple[str, ...] = ("-0.2", "-0.1", "+0.1", "+0.2", "=0.5", SHUFFLED)
     layers: str = "ALL"
     steps: Count = 20

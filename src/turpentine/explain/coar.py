@@ -68,6 +68,7 @@ class COAR(Settings):
         seed: Of the sets.
     """
 
+    name: ClassVar[str] = "coar"
     unit: ClassVar[str] = "ablations"
 
     kinds: tuple[str, ...] = ("resnet", "self-attention", "cross-attention", "feed-forward")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import polars as pl
@@ -55,6 +55,7 @@ class Contributions(Settings):
         batch_size: Pictures drawn at once.
     """
 
+    name: ClassVar[str] = "contributions"
     sites: str | Sites | None = None
     steps: Count = 20
     guidance_scale: Finite = 4.0

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import polars as pl
@@ -64,6 +64,7 @@ class Dynamics(Settings):
         batch_size: Pictures drawn at once.
     """
 
+    name: ClassVar[str] = "dynamics"
     kind: str = "cross-attention"
     steps: Count = 20
     guidance_scale: Finite = 4.0

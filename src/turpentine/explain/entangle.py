@@ -73,6 +73,7 @@ class Entangle(Settings):
         batch_size: Pictures drawn at once.
     """
 
+    name: ClassVar[str] = "entangle"
     unit: ClassVar[str] = "steps"
 
     column: str = "object"

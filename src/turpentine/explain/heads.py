@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -103,6 +103,7 @@ class Heads(Settings):
         seed: Of all draws.
     """
 
+    name: ClassVar[str] = "heads"
     template: str = "{}"
     background: Path | tuple[str, ...] = ()
     shuffles: Count = 1000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import polars as pl
@@ -56,6 +56,7 @@ class Intervene(Settings):
             memory.
     """
 
+    name: ClassVar[str] = "intervene"
     letters: tuple[str, ...] | None = None
     kind: str = "cross-attention"
     steps: Count = 20

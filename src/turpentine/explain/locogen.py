@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 from PIL import Image
@@ -51,6 +51,7 @@ class LocoGen(Settings):
         rows: Of the denoiser in a call, at most; fewer take less memory.
     """
 
+    name: ClassVar[str] = "locogen"
     width: Count = 3
     target: str = ""
     column: str | None = None

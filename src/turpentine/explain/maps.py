@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -61,6 +61,7 @@ class Maps(Settings):
         batch_size: Pictures drawn at once.
     """
 
+    name: ClassVar[str] = "maps"
     words: tuple[str, ...] = ()
     sites: str | Sites | None = None
     threshold: Share = 0.4

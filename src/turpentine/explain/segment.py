@@ -55,6 +55,7 @@ class Segment(Settings):
         seed: Of all draws.
     """
 
+    name: ClassVar[str] = "segment"
     unit: ClassVar[str] = "updates"
 
     updates: Count = 150

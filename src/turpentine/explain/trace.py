@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -75,6 +75,7 @@ class Trace(Settings):
         seed: Of the embeddings' noise.
     """
 
+    name: ClassVar[str] = "trace"
     where: Where = "denoiser"
     column: str | None = None
     noise: Positive = 3.0

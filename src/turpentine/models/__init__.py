@@ -11,13 +11,13 @@ from turpentine.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from turpentine.models.call import Call
     from turpentine.models.conditioning import Conditioning
-    from turpentine.models.families.scale import is_small
     from turpentine.models.guidance import Blend, ClassifierFree
     from turpentine.models.hooks import count_rows, hooked, record, sever, swap
     from turpentine.models.interface import Combination, Guidance
     from turpentine.models.loading.load import load
     from turpentine.models.model import Model
     from turpentine.models.sampler import Step, sample
+    from turpentine.models.scale import is_small
     from turpentine.models.sites import (
         DENOISER,
         Selection,

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from turpentine.models.families import FAMILIES
-
 if TYPE_CHECKING:
     from turpentine.models.model import Model
 
@@ -35,6 +33,10 @@ def _is_narrow(widths: Sequence[int]) -> bool:
 
 def _widths_in(folder: Path) -> Sequence[int]:
     """The channels of a model's levels, none where the folder does not say."""
+    if not folder.is_dir():
+        return ()
+    from turpentine.models.families import FAMILIES
+
     for family in FAMILIES:
         try:
             text = (folder / family.denoiser_name / "config.json").read_text(encoding="utf-8")

@@ -73,7 +73,7 @@ TESTED_IN: Mapping[str, str] = {
     "erase._training.stored": "erase/test_esd.py",
     "judges.hf_classifier": "judges/test_classifier.py",
     "judges.hub_network": "judges/test_classifier.py",
-    "judges.towers": "judges/test_features.py",
+    "judges.network": "judges/test_clip.py",
     "models.conditioning": "models/test_text.py",
     "models.guidance": "edits/test_guidance.py",
     "models.loading.folder": "models/loading/test_load.py",
@@ -99,7 +99,6 @@ PENDING: Mapping[str, set[str]] = {
         "edits.edit <-> edits.stack",
         "models.generate <-> models.model <-> models.sampler",
     },
-    "long files": {"cli.explain"},
     "docstrings": {
         "emoji.train.loop:Run:checkpoint",
         "emoji.train.loop:Run:log_path",
@@ -110,11 +109,9 @@ PENDING: Mapping[str, set[str]] = {
         "emoji.world:Work:caption",
     },
     "class names": {
-        "Batch: erase._training.states, runs.specs",
         "ClassifierFree: models.guidance, models.guidance",
         "Lesson: erase._closed_form.uce_objective, erase._training.states",
         "Part: attribution.scores, bench.schema, models.families.anatomy",
-        "Sampling: cli.generate, erase._training.states",
     },
     "file names": {"guidance: edits, erase, models"},
 }

@@ -36,6 +36,7 @@ def line(condition: str, method: str, concept: str, group: str, count: int, **ot
         "measure": "rate of hit",
         "better": "lower",
         "pictures": 100,
+        "judged": 100,
         "hits": count,
         "value": count / 100,
     }

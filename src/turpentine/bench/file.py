@@ -201,7 +201,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> Bench:
     """Read a bench's file.
 
     Example:
-        >>> load("objects", ["drawing.steps=30"]).spec.drawing.steps
+        >>> load("emoji-objects", ["drawing.steps=30"]).spec.drawing.steps
         30
 
     Args:

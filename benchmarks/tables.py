@@ -101,7 +101,7 @@ def told(found: Number | None) -> str:
 
 def made(line: Line, each: list[Line]) -> list[str]:
     """Seconds and bytes of a method's edits, each the mean over them."""
-    edits = [one for one in each if set(one.cells) <= set(line.cells) and one.seconds is not None]
+    edits = [one for one in each if set(one.conditions) <= set(line.conditions) and one.seconds is not None]
     if not edits:
         return ["–", "–"]
     seconds = sum(one.seconds or 0 for one in edits) / len(edits)

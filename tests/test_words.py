@@ -16,11 +16,6 @@ BANNED = frozenset(
         *("studio", "behind", "drawn", "wanted", "shown"),
     )
 )
-EXEMPT = (
-    *("cli", "judges"),
-    *("bench/file.py", "report/recipe.py", "runs/drawing.py"),
-)
-"""Rooms and files that are yet to be renamed."""
 
 
 def definitions(tree: ast.AST) -> Iterator[tuple[str, int, bool]]:
@@ -45,17 +40,12 @@ def banned(name: str, is_callable: bool) -> bool:
     return bool(words & BANNED) and not name.startswith("test_")
 
 
-def exempt(path: str) -> bool:
-    return any(path == room or path.startswith(f"{room}/") for room in EXEMPT)
-
-
 def test_no_definition_is_named_by_a_banned_word() -> None:
     offending = []
     for path in sorted(SOURCE.rglob("*.py")):
         where = path.relative_to(SOURCE).as_posix()
-        if not exempt(where):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            offending += [f"{where}:{line} {name}" for name, line, kind in definitions(tree) if banned(name, kind)]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        offending += [f"{where}:{line} {name}" for name, line, kind in definitions(tree) if banned(name, kind)]
     assert not offending, "\n".join(offending)
 
 

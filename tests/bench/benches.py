@@ -48,7 +48,7 @@ def results_of(plan: Plan, see: See) -> pl.DataFrame:
     """The rows of `results.parquet`. see: what is found in the picture of a case: hit, error and columns of judges."""
     nothing = {"hit": None, "error": None, "broken": None}
     rows = [
-        {"cell": condition.id, "group": case.group, "label": case.label, "prompt": case.prompt, "seed": seed}
+        {"condition": condition.id, "group": case.group, "label": case.label, "prompt": case.prompt, "seed": seed}
         | nothing
         | dict(see(condition, case, seed))
         for condition in plan.conditions

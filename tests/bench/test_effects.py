@@ -26,9 +26,9 @@ ROWS: list[tuple[str, str, str, int, bool | None, bool | None, str | None]] = [
 
 def results_of(plan: Plan) -> pl.DataFrame:
     """The rows of both lines, as `results.parquet` has them."""
-    text = dict.fromkeys(("cell", "group", "label", "prompt", "broken", "error"), pl.String)
+    text = dict.fromkeys(("condition", "group", "label", "prompt", "broken", "error"), pl.String)
     rows = [
-        {"cell": condition.id, "group": g, "label": lab, "prompt": p, "seed": s}
+        {"condition": condition.id, "group": g, "label": lab, "prompt": p, "seed": s}
         | {"hit": a if condition.edit_spec else b, "broken": broken if condition.edit_spec else None}
         | {"moved": float(bool(condition.edit_spec) and s == 1)}
         for condition in plan.conditions
@@ -116,7 +116,7 @@ def test_other_lines_than_an_edit_and_its_unedited_model_are_refused() -> None:
 
 def test_pictures_that_failed_are_in_no_rate() -> None:
     plan = plan_of({"church": [Case("erased", "church", "church")]}, (1.0,))
-    failed = (pl.col("seed") == 0) & (pl.col("cell") == plan.conditions[1].id)
+    failed = (pl.col("seed") == 0) & (pl.col("condition") == plan.conditions[1].id)
     error, nothing = pl.lit("It rained."), {"hit": pl.lit(None, dtype=pl.Boolean)}
     rows = results_of(plan).with_columns(error=pl.when(failed).then(error), **nothing)
     overall = Effects.of(tabulate(plan, rows, lambda edit_spec: None, measures=(HITS, MOVED), summaries=True)).overall

@@ -77,7 +77,7 @@ def test_a_pooled_line_is_of_all_pictures_that_were_judged() -> None:
                 rate("", "erased", 30, 30, concept="dog"),
                 # Two of twenty could not be judged.
                 rate("esd-x", "erased", 9, 18, concept="dog", pictures=20, errors=2),
-                score("esd-x", "other", "mean of clip", 0.4, "higher", concept="dog", cell="esd-x dog"),
+                score("esd-x", "other", "mean of clip", 0.4, "higher", concept="dog", condition="esd-x dog"),
             )
         )
     )
@@ -94,7 +94,7 @@ def test_a_pooled_line_is_of_all_pictures_that_were_judged() -> None:
 
 
 def test_a_pooled_difference_has_an_interval_where_each_concept_has() -> None:
-    dog = {"concept": "dog", "cell": "esd-x dog"}
+    dog = {"concept": "dog", "condition": "esd-x dog"}
     rows = [
         rate("esd-x", "erased", 1, 10, (-0.8, -0.9, -0.6)),
         rate("esd-x", "erased", 9, 30, (-0.4, -0.6, -0.1), **dog),
@@ -110,5 +110,7 @@ def test_a_pooled_difference_has_an_interval_where_each_concept_has() -> None:
 
 
 def test_methods_of_two_models_are_not_pooled() -> None:
-    whole = pooled(lines(table(rate("uce", "erased", 1, 10), rate("uce", "erased", 3, 10, model="other", cell="x"))))
+    whole = pooled(
+        lines(table(rate("uce", "erased", 1, 10), rate("uce", "erased", 3, 10, model="other", condition="x")))
+    )
     assert [line.model for line in whole] == ["emoji", "other"]

@@ -44,8 +44,8 @@ def test_a_bench_leaves_results_tables_and_a_page_and_goes_on_where_it_was(
         assert text in printed
     rows = pl.read_parquet(out / "results.parquet")
     cards = sorted(path.name for path in (out / "cards").iterdir())
-    edited = rows.filter(pl.col("method") != "").unique("cell")
-    assert cards == sorted(f"uce-{row['concept']}-{row['cell']}.md" for row in edited.iter_rows(named=True))
+    edited = rows.filter(pl.col("method") != "").unique("condition")
+    assert cards == sorted(f"uce-{row['concept']}-{row['condition']}.md" for row in edited.iter_rows(named=True))
     assert "erased\n" in (out / "cards" / cards[0]).read_text(encoding="utf-8")
     assert sorted(rows["seed"].unique()) == [3, 4]
     assert len(rows) == 4 * 2 * 2

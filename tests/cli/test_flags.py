@@ -16,7 +16,9 @@ from turpentine.models import Sites
 class Rubbing:
     """Rub a concept out.
 
-    sites: where. passes: how often.
+    Args:
+        sites: Where.
+        passes: How often.
     """
 
     sites: str | Sites = "x"

@@ -11,9 +11,18 @@ DOC = """Do a thing to a model.
 
         an_example(of: code)
 
-    steps: updates, 1 or more. lr: learning rate of Adam,
-        which is small.
-    low, high: the window. Raises BadArgument for a bad one.
+    Args:
+        steps: Updates, 1 or more.
+        lr: Learning rate of Adam,
+            which is small.
+        low: The window's beginning.
+        high: η, the window's end.
+
+    Raises:
+        BadArgument: For a bad one.
+
+    Example:
+        steps: this is none
     """
 
 
@@ -25,19 +34,18 @@ def test_each_name_has_its_own_text() -> None:
     assert descriptions(DOC, ["steps", "lr", "low", "high"]) == {
         "steps": "Updates, 1 or more.",
         "lr": "Learning rate of Adam, which is small.",
-        "low": "The window.",
-        "high": "The window.",
+        "low": "The window's beginning.",
+        "high": "η, the window's end.",
     }
 
 
 def test_a_word_that_is_no_argument_starts_no_description() -> None:
-    assert descriptions("Do.\n\nsteps: how many, with a lr: tiny.", ["steps"]) == {
-        "steps": "How many, with a lr: tiny."
-    }
+    doc = "Do.\n\nArgs:\n    steps: How many, with\n        lr: tiny.\n    lr: Of Adam."
+    assert descriptions(doc, ["steps"]) == {"steps": "How many, with lr: tiny."}
 
 
-def test_greek_letters_keep_their_case() -> None:
-    assert descriptions("Do.\n\neta: η, the strength.", ["eta"]) == {"eta": "η, the strength."}
+def test_only_the_section_of_arguments_is_read() -> None:
+    assert descriptions("Do.\n\nsteps: how many.\n\nReturns:\n    steps: The same.", ["steps"]) == {}
 
 
 def test_no_docstring_is_no_text() -> None:
@@ -51,7 +59,8 @@ def test_help_is_put_beside_what_an_annotation_holds_already() -> None:
     class Settings:
         """Some.
 
-        steps: of the solver.
+        Args:
+            steps: Of the solver.
         """
 
         steps: Annotated[int, "kept"] = 1

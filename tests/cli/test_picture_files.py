@@ -19,14 +19,14 @@ IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), d
 
 def test_a_file_is_known_by_all_of_its_recipe(tmp_path: Path) -> None:
     [one] = planned(["a dog"], [3], tmp_path, {"steps": 2, "model": {"weights": "ab"}})
-    assert not one.is_drawn()
+    assert not one.is_complete()
     one.write(IMAGE)
-    assert one.is_drawn() and prompt_in(one.path) == "a dog"
+    assert one.is_complete() and prompt_in(one.path) == "a dog"
     for other in ({**one.recipe, "steps": 3}, {**one.recipe, "model": {"weights": "cd"}}):
-        assert not replace(one, recipe=other).is_drawn()
+        assert not replace(one, recipe=other).is_complete()
 
 
-def test_a_damaged_picture_is_drawn_anew_and_never_taken_for_whole(tmp_path: Path) -> None:
+def test_a_damaged_picture_is_complete_anew_and_never_taken_for_whole(tmp_path: Path) -> None:
     [one] = planned(["a dog"], [3], tmp_path, {"steps": 2})
     one.write(IMAGE)
     whole, dice, damaged = one.path.read_bytes(), random.Random(0), 0
@@ -37,8 +37,8 @@ def test_a_damaged_picture_is_drawn_anew_and_never_taken_for_whole(tmp_path: Pat
         one.path.write_bytes(content)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            is_drawn = one.is_drawn()
-        if is_drawn:  # a checksum of PNG's own that nobody reads
+            is_complete = one.is_complete()
+        if is_complete:  # a checksum of PNG's own that nobody reads
             assert np.array_equal(np.asarray(Image.open(one.path)), np.asarray(IMAGE))
         else:
             assert [str(each.message) for each in warned] == [f"{one.path} is damaged: it is drawn anew."]
@@ -50,4 +50,4 @@ def test_another_programs_picture_is_refused(tmp_path: Path) -> None:
     [one] = planned(["a dog"], [3], tmp_path, {})
     IMAGE.save(one.path)
     with pytest.raises(BadArgument, match="another program's file"):
-        one.is_drawn()
+        one.is_complete()

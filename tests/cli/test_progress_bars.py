@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from turpentine.cli.progress_bars import Lines, Phases, shown
+from turpentine.cli.progress_bars import Lines, Phases, progress_bar
 
 
 class Clock:
@@ -45,7 +45,7 @@ def test_what_an_earlier_run_did_does_not_count_for_the_rate() -> None:
 
 def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("turpentine.cli.progress_bars._FIRST_LINE", 0.0)
-    with shown("Drawing") as progress:
+    with progress_bar("Drawing") as progress:
         progress(1, 2)
     out, err = capsys.readouterr()
     assert out == ""

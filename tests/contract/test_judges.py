@@ -17,7 +17,7 @@ from judges.toys import saved_classifier, saved_clip
 from turpentine.core.errors import BadArgument
 from turpentine.core.plugins import plugins
 from turpentine.judges import Column, EmojiJudge, Judge, PictureStatistics, judge
-from turpentine.judges.base import told
+from turpentine.judges.base import one_for_each
 from turpentine.testing.contracts import JudgeContract
 
 
@@ -45,21 +45,20 @@ class TestClip(Made):
     named = "clip"
 
 
-class TestZeroShot(Made):
-    named = "zero-shot"
-    settings: ClassVar[Mapping[str, Any]] = {"model": "emoji", "labels": {"dog": "a dog", "church": "a church"}}
-
-
-class TestPixelChange(Made):
-    named = "pixel change"
-
-
 class TestDistance(Made):
     named = "distance"
 
 
 class TestFeatures(Made):
     named = "features"
+
+
+class TestPixelChange(Made):
+    named = "pixel change"
+
+
+class TestZeroShot(Made):
+    named, settings = "zero-shot", {"labels": ["church", "dog"], "model": "emoji"}
 
 
 class TestEmojiJudgeFeatures(Made):
@@ -126,7 +125,7 @@ class Brightness:
         prompts: Sequence[str] | None = None,
         references: Sequence[Any] | None = None,
     ) -> pl.DataFrame:
-        told(self.name, "prompt", prompts, images)
+        one_for_each(self.name, "prompt", prompts, images)
         return self.table([float(np.asarray(image).mean() / 255) for image in images])
 
     def table(self, values: Sequence[float]) -> pl.DataFrame:

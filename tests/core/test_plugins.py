@@ -22,7 +22,9 @@ class Foreign:
     """Rub a concept
     out.
 
-    sites: where. passes: how often.
+    Args:
+        sites: Where.
+        passes: How often.
     """
 
     variants: ClassVar = {"foreign-u": {"sites": "u"}}

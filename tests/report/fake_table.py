@@ -27,7 +27,7 @@ def rate(
     """A row of a table: the rate of hits of a group of cases. diff: the change with its interval."""
     low, high = wilson(hits, n)
     return {
-        "cell": f"{method or 'unedited'} {more.get('concept', 'church')}",
+        "condition": f"{method or 'unedited'} {more.get('concept', 'church')}",
         "model": "emoji",
         "method": method,
         "concept": "church",

@@ -46,14 +46,14 @@ def test_an_amplified_concept_is_called_so() -> None:
     assert "# emoji with church amplified" in model_card(made, "cad-amplify church")
 
 
-@pytest.mark.parametrize("cell", ["unedited church", "nowhere"])
-def test_only_an_edited_model_has_a_card(cell: str) -> None:
+@pytest.mark.parametrize("condition", ["unedited church", "nowhere"])
+def test_only_an_edited_model_has_a_card(condition: str) -> None:
     with pytest.raises(BadArgument, match="there are esd-x church"):
-        model_card(TABLE, cell)
+        model_card(TABLE, condition)
 
 
 def test_names_from_outside_are_text_and_nothing_else() -> None:
-    card = model_card(table(rate(HOSTILE, "erased", 1, 10, concept=HOSTILE, model=HOSTILE, cell="x")), "x")
+    card = model_card(table(rate(HOSTILE, "erased", 1, 10, concept=HOSTILE, model=HOSTILE, condition="x")), "x")
     _, _, body = card.split("---\n", 2)
     assert "\\<script\\>" in body
     assert "<script" not in body.replace("\\<", "")

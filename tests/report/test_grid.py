@@ -51,21 +51,21 @@ def test_the_worst_prompt_and_seeds_come_first_and_are_the_same_for_all(amplifie
     rows += [row("", "church", seed, True) for seed in range(3)]
     rows += [row(method, "a church", seed, amplifies) for method in ("uce", "esd-x", "") for seed in range(3)]
     (grid,) = made(*rows, amplifies=amplifies)
-    (head,) = grid.heads
-    assert head.prompt == "church"
-    assert head.seeds[0] == first
+    (column,) = grid.columns
+    assert column.prompt == "church"
+    assert column.seeds[0] == first
     assert [line.method for line in grid.rows] == ["unedited", "uce", "esd-x"]
     hits = {line.method: [shot.hit for shot in line.cells[0] if isinstance(shot, Shot)] for line in grid.rows}
-    assert hits["esd-x"] == [shown["esd-x"][seed] for seed in head.seeds]
-    assert grid.is_wanted == amplifies
+    assert hits["esd-x"] == [shown["esd-x"][seed] for seed in column.seeds]
+    assert grid.should_show == amplifies
 
 
 def test_of_what_is_to_stay_one_group_is_shown_and_a_miss_is_the_failure() -> None:
     rows = [row("uce", "a dog", seed, seed != 1, "neighbour") for seed in range(3)]
     rows += [row("uce", "a cat", seed, True, "other") for seed in range(3)]
     (grid,) = made(*rows)
-    assert (grid.name, grid.is_wanted) == ("Nearest to it", True)
-    assert grid.heads[0].seeds[0] == 1
+    assert (grid.name, grid.should_show) == ("Nearest to it", True)
+    assert grid.columns[0].seeds[0] == 1
 
 
 def test_an_error_stands_in_its_pictures_place() -> None:
@@ -76,5 +76,5 @@ def test_an_error_stands_in_its_pictures_place() -> None:
 def test_many_concepts_have_one_seed_each_and_the_rest_is_counted() -> None:
     rows = [row("uce", f"c{n}", seed, True, concept=f"c{n}") for n in range(CONCEPTS + 2) for seed in range(3)]
     (grid,) = made(*rows)
-    assert (len(grid.heads), grid.left_out) == (CONCEPTS, 2)
-    assert all(len(head.seeds) == 1 for head in grid.heads)
+    assert (len(grid.columns), grid.left_out) == (CONCEPTS, 2)
+    assert all(len(column.seeds) == 1 for column in grid.columns)

@@ -23,9 +23,23 @@ FACTS = {
 NASTY = "=1+1 & | <b> 50%_{x}\\"
 
 
-def line(cell: str, method: str, concept: str, group: str, count: int, **others: object) -> dict[str, object]:
-    plain = {"cell": cell, "model": "emoji", "method": method, "concept": concept, "group": group, "label": ""}
-    rate = {"measure": "rate of hit", "better": "lower", "pictures": 100, "hits": count, "value": count / 100}
+def line(condition: str, method: str, concept: str, group: str, count: int, **others: object) -> dict[str, object]:
+    plain = {
+        "condition": condition,
+        "model": "emoji",
+        "method": method,
+        "concept": concept,
+        "group": group,
+        "label": "",
+    }
+    rate = {
+        "measure": "rate of hit",
+        "better": "lower",
+        "pictures": 100,
+        "judged": 100,
+        "hits": count,
+        "value": count / 100,
+    }
     state = {"broken": 0.02, "errors": 0, "protocol": "p"}
     return {**plain, **rate, "low": count / 200, "high": min(1, count / 50), **state, **others}
 
@@ -71,7 +85,7 @@ def test_a_board_has_a_line_for_each_method_and_concept_and_one_for_several(tabl
 def test_models_and_errors_are_shown_where_there_is_something_to_tell(table: Table) -> None:
     rows = table.rows.with_columns(
         model=pl.when(method="uce").then(pl.lit("other")).otherwise("model"),
-        errors=pl.when(cell="d").then(7).otherwise("errors"),
+        errors=pl.when(condition="d").then(7).otherwise("errors"),
     )
     shown = board(Table(rows, "", table.protocols))
     assert (shown.headings[0], shown.headings[-1]) == ("model", "errors")

@@ -53,7 +53,7 @@ def test_results_have_a_row_for_each_line_case_and_seed_in_the_plans_order(whole
     asked = [
         (condition.id, f"a {thing}", seed) for condition in one.plan.conditions for thing in FEW for seed in SMALL.seeds
     ]
-    assert rows.select("cell", "prompt", "seed").rows() == asked
+    assert rows.select("condition", "prompt", "seed").rows() == asked
     assert rows["method"].to_list() == ["nudge"] * 4 + [""] * 4
     assert rows["concept"].to_list() == ["church"] * 4 + [""] * 4
     assert rows["error"].null_count() == 8
@@ -207,7 +207,7 @@ def test_a_method_that_fails_or_gives_nan_costs_its_own_rows_only(
     edited = rows.filter(method="nudge")
     assert all(said in error for error in edited["error"])
     assert edited["image"].null_count() == edited["hit"].null_count() == edited["distance"].null_count() == 4
-    assert rows.filter(method="").drop("cell").equals(calm.filter(method="").drop("cell"))
+    assert rows.filter(method="").drop("condition").equals(calm.filter(method="").drop("condition"))
     assert not one.model.edits
 
 

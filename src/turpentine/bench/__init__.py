@@ -1,4 +1,4 @@
-"""Runs that measure: cases, judged pictures, tables with intervals, and an erasure from end to end."""
+"""Measurements: cases, judged pictures, tables with intervals, and an erasure from end to end."""
 
 from turpentine.bench.effects import Effect, Effects
 from turpentine.bench.erasure import ErasureResult, load_erasure, run_erasure

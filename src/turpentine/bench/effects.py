@@ -1,4 +1,4 @@
-"""What an edit changed: the numbers of the unedited model's line and of the edited one, side by side."""
+"""The effects of an edit: the numbers of the unedited model and of the edited one, side by side."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ MOVED = Measure("mean", "moved")
 
 @dataclass(frozen=True)
 class Effect:
-    """What an edit changed in the pictures of some cases.
+    """The effect of an edit on the pictures of some cases.
 
     Attributes:
         group: Of the cases, or the name of a summary.
         label: Of the cases; "" for a whole group or more.
         pictures: How many there are.
-        before, after: Rates of hits; None where no case has ground truth.
+        before: Rate of hits of the unedited model; None where no case has ground truth.
+        after: Rate of hits of the edited model; None where no case has ground truth.
         difference: after − before, paired by picture.
-        broken_before, broken_after: Rates of blank pictures and noise; None where nothing was drawn.
+        broken_before: Rate of blank pictures and noise of the unedited model; None where nothing was drawn.
+        broken_after: Rate of blank pictures and noise of the edited model; None where nothing was drawn.
         collapsed: Share of prompts whose pictures became alike for all seeds, 0 to 1; None where there is one seed.
         moved: Mean absolute difference of the pixels of a picture before and after, 0 to 1; None where none was drawn.
         errors: Pictures of the edited model that could not be drawn or judged.
@@ -48,7 +50,7 @@ class Effect:
     errors: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON has them."""
+        """Return the numbers in types of JSON."""
         facts = {name: getattr(self, name) for name in ("pictures", "collapsed", "moved", "errors")}
         rates = {name: _rate_json(getattr(self, name)) for name in _RATES}
         return {**facts, **rates, "difference": None if self.difference is None else self.difference._asdict()}
@@ -99,7 +101,7 @@ class Effects:
         return pl.DataFrame([_flat(effect) for effect in self.labels], infer_schema_length=None)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the summary, and the whole, as JSON has them."""
+        """Return the summary, and the whole, in types of JSON."""
         return {name: effect.to_json() for name, effect in {**self.summary, "overall": self.overall}.items()}
 
 
@@ -108,9 +110,9 @@ _Rows = Mapping[tuple[str, str], dict[str, dict[str, Any]]]
 
 
 def _two_lines(table: Table) -> tuple[_Rows, _Rows]:
-    """The rows of each line, by group and label, and then by measure."""
+    """Return the rows of each line, by group and label, and then by measure."""
     lines = {is_edited: table.rows.filter((pl.col("method") != "") == is_edited) for is_edited in (False, True)}
-    if any(rows["cell"].n_unique() != 1 for rows in lines.values()):
+    if any(rows["condition"].n_unique() != 1 for rows in lines.values()):
         raise BadArgument("The effects of an edit are of two lines: the unedited model, and the edited one.")
     before, after = ({part: _by_measure(rows, part) for part in _parts(rows)} for rows in lines.values())
     return before, after

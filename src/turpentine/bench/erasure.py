@@ -53,7 +53,7 @@ STORE = ".store"
 
 @runtime_checkable
 class Method(Interface):
-    """What erases: a frozen dataclass of settings, called with a model and concepts."""
+    """What makes an edit: a frozen dataclass of settings, called with a model and concepts."""
 
     def __call__(
         self,
@@ -69,7 +69,7 @@ class Method(Interface):
 
 @dataclass(frozen=True, eq=False)
 class ErasureResult:
-    """What an erasure did, as it lies in `folder`.
+    """The outcome of an erasure, as it lies in `folder`.
 
     Attributes:
         folder: Of the run.
@@ -78,7 +78,7 @@ class ErasureResult:
         table: The two lines, with summaries.
         rows: A row for each line, case and seed, as `results.parquet` has them.
         store: The pictures.
-        run: What `run.json` says.
+        run: The content of `run.json`.
     """
 
     folder: Path
@@ -91,17 +91,25 @@ class ErasureResult:
 
     @cached_property
     def effects(self) -> Effects:
-        """What changed, from the table."""
+        """The effects, from the table."""
         return Effects.of(self.table)
 
     @cached_property
     def before(self) -> Measurement:
-        """The unedited model's rows and pictures. Raises LedgerError for a picture that is missing."""
+        """The unedited model's rows and pictures.
+
+        Raises:
+            LedgerError: A picture is missing.
+        """
         return self._measurement(pl.col("method") == "")
 
     @cached_property
     def after(self) -> Measurement:
-        """The edited model's rows and pictures. Raises LedgerError for a picture that is missing."""
+        """The edited model's rows and pictures.
+
+        Raises:
+            LedgerError: A picture is missing.
+        """
         return self._measurement(pl.col("method") != "")
 
     @property
@@ -134,7 +142,7 @@ class ErasureResult:
             raise LedgerError(
                 f"A picture of the run in {self.folder} is missing or damaged: run it anew with --force."
             ) from error
-        return Measurement(rows.drop("cell", "model", "method", "concept"), images, self.run.identity["protocol"])
+        return Measurement(rows.drop("condition", "model", "method", "concept"), images, self.run.identity["protocol"])
 
 
 def run_erasure(
@@ -253,7 +261,7 @@ def discard(out: str | os.PathLike[str]) -> None:
 
 
 def _all_judges(judges: Judge | Sequence[Judge] | None, model: Model, concepts: Sequence[Concept]) -> tuple[Judge, ...]:
-    """The judges asked for, or the default one, and those of the pixels alone."""
+    """Return the given judges, or the default one, and those of the pixels alone."""
     if judges is None:
         default = default_judge(model, concepts)
         judges = (default,) if default else ()
@@ -262,7 +270,7 @@ def _all_judges(judges: Judge | Sequence[Judge] | None, model: Model, concepts: 
 
 
 def _identity(method: Method, edited: Condition, goal: Goal, measures: Sequence[Measure]) -> dict[str, Any]:
-    """All that decides the numbers of a run, by what a user would call it."""
+    """Return all that decides the numbers of a run, by what a user would call it."""
     return {
         "concept": [asdict(one) for one in edited.concepts],
         "method": facts_of(method),
@@ -283,7 +291,11 @@ def _about(model: Model, judges: Iterable[JudgeSpec], measures: Iterable[Measure
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise BadArgument for a file, or a folder with an edit of no run."""
+    """Refuse a folder that cannot be a run's.
+
+    Raises:
+        BadArgument: It is a file, or holds an edit of no run.
+    """
     if folder.exists() and not folder.is_dir():
         raise BadArgument(f"{folder} is a file: choose another folder with --out.")
     if _edit_in(folder).exists() and not (folder / RUN).exists():
@@ -291,12 +303,12 @@ def _check_folder(folder: Path) -> None:
 
 
 def _edit_in(folder: Path) -> Path:
-    """The file of the change that is in a folder; where there is none, that of an edit."""
+    """Return the file of the change in a folder; where there is none, the one that an edit would have."""
     return next((folder / name for name in EDITS if (folder / name).exists()), folder / EDITS[0])
 
 
 def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], None]:
-    """Count the unedited model's pictures as "before" and the others, which come after them, as "after"."""
+    """Return a progress that counts the unedited model's pictures as "before", and those after them as "after"."""
     before = sum(len(job.batch) for job in plan.jobs if job.batch.draw_spec.edit_spec is None)
 
     def report(phase: str, done: int, total: int) -> None:
@@ -311,7 +323,7 @@ def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], 
 
 
 def _finished(folder: Path, plan: Plan, store: Store, record: RunFile) -> ErasureResult:
-    """Put the edit and the rows into the run's folder, then the results, which say that the run is finished."""
+    """Put the edit and the rows into the run's folder, then the results, which mark the run as finished."""
     (edit_spec,) = plan.edit_specs
     edit, entry = store.edits.load(edit_spec), store.edits.record(edit_spec)
     assert entry  # or `load` had raised
@@ -336,7 +348,7 @@ def _result(folder: Path, plan: Plan, store: Store, record: RunFile, edit: Chang
 
 
 def _seconds(plan: Plan, store: Store) -> Mapping[str, float]:
-    """What making the edit took, and drawing the pictures of each line."""
+    """Return the time that making the edit took, and drawing the pictures of each line."""
     (edit_spec,) = plan.edit_specs
     entry = store.edits.record(edit_spec)
     seconds = {"erase": entry.seconds if entry else 0.0}
@@ -347,7 +359,7 @@ def _seconds(plan: Plan, store: Store) -> Mapping[str, float]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Let a file appear at a second place, whole; as a copy where the file system knows no links."""
+    """Link a file to a second place, whole; copy it where the file system knows no links."""
     with write_whole(target) as aside:
         try:
             aside.unlink()

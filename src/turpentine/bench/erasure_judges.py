@@ -1,4 +1,4 @@
-"""Who judges an erasure: the emoji world's judge, CLIP as a zero-shot judge, or any that are asked for."""
+"""The judges of an erasure: the emoji world's judge, CLIP as a zero-shot judge, or given ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALWAYS = (PictureStatistics, PixelChange)
 
 
 def is_world_model(model: Model) -> bool:
-    """Is it a model of the emoji world? Those draw 32 or 64 px and know its words; another small model does not."""
+    """Return whether a model is of the emoji world: it draws 32 or 64 px and knows that world's words."""
     return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.text.unknown_words(" ".join(TEN))
 
 
@@ -38,10 +38,10 @@ def zero_shot_judge(concepts: Sequence[Concept], **settings: Any) -> ZeroShot:
 
 
 def default_judge(model: Model, concepts: Sequence[Concept]) -> Judge | None:
-    """Return who judges a model's pictures where nobody is asked for.
+    """Return the judge of a model's pictures where none is given.
 
     The emoji world's judge for a model of that world; else CLIP as a zero-shot judge, if its weights are here. None
-    where nobody can, because nothing is fetched unasked.
+    where neither can judge, because nothing is fetched unasked.
     """
     if is_world_model(model):
         return EmojiJudge()
@@ -50,7 +50,13 @@ def default_judge(model: Model, concepts: Sequence[Concept]) -> Judge | None:
 
 
 def cases_for(model: Model, concepts: Sequence[Concept], judges: Sequence[Judge]) -> list[Case]:
-    """Return what is asked of a model before and after, with the ground truth that the judges can give."""
+    """Return the cases that a model draws before and after.
+
+    Args:
+        model: The model.
+        concepts: What is erased.
+        judges: They decide which cases get ground truth.
+    """
     cases = erasure_cases(concepts) if is_world_model(model) else plain_cases(concepts)
     columns = {name: column for judge in judges for name, column in judge.columns.items()}
 
@@ -63,6 +69,10 @@ def cases_for(model: Model, concepts: Sequence[Concept], judges: Sequence[Judge]
 
 def measures_for(judges: Sequence[Judge], more: Sequence[Measure] = ()) -> list[Measure]:
     """Return what is counted: hits, how far pictures moved, every number that a judge prefers one way, and more.
+
+    Args:
+        judges: Of the pictures.
+        more: Other measures.
 
     Raises:
         UnknownName: A measure is of a column that no judge has.

@@ -1,4 +1,4 @@
-"""A bench's file: read, checked, and turned into the lines of a table."""
+"""Reads a bench's file, checks it, and turns it into the lines of a table."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ _SUFFIXES = (".yaml", ".yml")
 class Bench:
     """A bench's file, checked.
 
-    name: the file's, without its ending. spec: what it says. folder: where files of prompts may be. document: where in
-    the file each thing stands.
+    Attributes:
+        name: The file's, without its ending.
+        spec: Its content.
+        folder: Where files of prompts may be; None for a bench that ships.
+        document: The values with the lines of the file where they stand.
     """
 
     name: str
@@ -46,17 +49,31 @@ class Bench:
     document: Document
 
     def plan(self, source_of: Callable[[str], ModelSpec]) -> Plan:
-        """All that is to be done.
+        """Return the plan of the bench.
 
-        Each model's unedited lines come first, one for each concept, which edited ones are compared with. source_of:
-        loads a model by its name, and tells which one that is. Raises BadArgument where the lines cannot be drawn or
-        judged.
+        Each model's unedited lines come first, one for each concept, since edited ones are compared with them.
+
+        Args:
+            source_of: Loads a model by its name, and returns its spec.
+
+        Raises:
+            BadArgument: The lines cannot be drawn or judged.
         """
         sources = [source_of(model) for model in self.spec.models]
-        return Plan(condition for source in sources for condition in self._cells(source))
+        return Plan(condition for source in sources for condition in self._conditions(source))
 
     def table(self, plan: Plan, results: Results, store: Store) -> Table:
-        """The table of the results of a run of the plan. Raises as `tabulate` and LedgerError for a damaged file."""
+        """Return the table of a finished run.
+
+        Args:
+            plan: From `plan`.
+            results: Of the run.
+            store: Of the run.
+
+        Raises:
+            BadArgument: Lines are of different protocols.
+            LedgerError: A file is damaged.
+        """
         spec = self.spec
         return tabulate(
             plan, results.frame, store.edits.record, title=spec.title, measures=self.measures, goal=spec.goal
@@ -69,7 +86,7 @@ class Bench:
 
     @property
     def judges(self) -> dict[JudgeSpec, Judge]:
-        """The judges; what the pixels alone say is looked at in any case."""
+        """The judges, always with the one of the pixels alone."""
         entries = [(entry.judge, entry.name, entry.settings) for entry in self.spec.judges]
         if not any(isinstance(judge, PictureStatistics) for judge, *_ in entries):
             entries.append((PictureStatistics(), PictureStatistics.name, {}))
@@ -77,13 +94,18 @@ class Bench:
 
     @property
     def measures(self) -> list[Measure]:
-        """The numbers of the table. Raises BadArgument or UnknownName, with the line, for one that no judge gives."""
+        """The numbers of the table.
+
+        Raises:
+            BadArgument: A measure cannot be of its column; the line is named.
+            UnknownName: No judge has its column; the line is named.
+        """
         measures = enumerate(self.spec.measures)
         return [self._placed(("measures", index), measure.checked, self._columns) for index, measure in measures]
 
     @property
     def concepts(self) -> list[tuple[Concept, ...]]:
-        """What is erased, one after the other; nothing at all is one of those where the file names none."""
+        """The concepts, erased one after the other; one empty tuple where the file names none."""
         if self.spec.concepts_from is None:
             return list(self.spec.concepts) or [()]
         named = self._placed(("concepts_from",), values_in, self.spec.cases, self.spec.concepts_from, self.folder)
@@ -91,10 +113,15 @@ class Bench:
 
     @cached_property
     def cases_by_concepts(self) -> dict[tuple[Concept, ...], tuple[Case, ...]]:
-        """The cases for each of the concepts. Raises BadArgument or UnknownName, with the line."""
+        """The cases for each of the concepts.
+
+        Raises:
+            BadArgument: A rule of cases cannot be followed; the line is named.
+            UnknownName: A name in it is not known; the line is named.
+        """
         return {concepts: self._cases(concepts) for concepts in self.concepts}
 
-    def _cells(self, source: ModelSpec) -> Iterator[Condition]:
+    def _conditions(self, source: ModelSpec) -> Iterator[Condition]:
         judges, protocol = tuple(self.judges), self.protocol
         for concepts, cases in self.cases_by_concepts.items():
             yield Condition(source, cases, protocol, judges, concepts=concepts)
@@ -103,7 +130,11 @@ class Bench:
                 yield Condition.edited(source, method, concepts, cases, protocol, judges, name=name)
 
     def _methods(self, model: str) -> dict[str, Any]:
-        """The methods by name, with their settings for a model. Raises BadArgument, with the line, for one twice."""
+        """Return the methods by name, with their settings for a model.
+
+        Raises:
+            BadArgument: One stands there twice; the line is named.
+        """
         methods: dict[str, Any] = {}
         for index, entry in enumerate(self.spec.methods):
             method = entry.method_for(model)
@@ -128,7 +159,11 @@ class Bench:
         return tuple(cases)
 
     def _check_labels(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
-        """Raises UnknownName, with file and line, for what the judge can never say: it would read as erased."""
+        """Check that the judge can give every expected label: one that it cannot would count as erased.
+
+        Raises:
+            UnknownName: It cannot give one; file and line are named.
+        """
         labels = self._columns[column].labels
         if labels is None:
             return
@@ -137,7 +172,7 @@ class Bench:
                 raise UnknownName(f"{place}: The judge never says {name!r} in {column}: {offer(name, labels)}")
 
     def _expected_labels(self, index: int, rule: PromptCases | FileCases) -> Iterator[tuple[str, str]]:
-        """Where it stands what pictures should be judged to be, and what that is."""
+        """Yield the labels that pictures should get, each with its place in the file."""
         place = self.document.place
         if isinstance(rule, FileCases):
             line = place(("cases", index, "expected"))
@@ -155,7 +190,7 @@ class Bench:
         return {name: column for judge in judges for name, column in judge.columns.items()}
 
     def _placed(self, path: Sequence[str | int], call: Callable[..., Any], *args: Any) -> Any:
-        """What a call gives; its error says where in the file the reason stands."""
+        """Return what a call returns; its error names the place in the file."""
         try:
             return call(*args)
         except TurpentineError as error:
@@ -163,10 +198,20 @@ class Bench:
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Bench:
-    """Read a bench's file: a path, or the name of one that ships.
+    """Read a bench's file.
 
-    overrides: `key=value`, in the place of what the file says; keys are dotted, such as `drawing.steps=30`, and values
-    are as in the file. Raises BadArgument or UnknownName, naming the file and the line.
+    Example:
+        >>> load("emoji-objects", ["drawing.steps=30"]).spec.drawing.steps
+        30
+
+    Args:
+        name: A path, or the name of a bench that ships.
+        overrides: `key=value`, in the place of what the file says; keys are dotted, such as `drawing.steps=30`, and
+            values are as in the file.
+
+    Raises:
+        BadArgument: The file cannot be read, or a value cannot be; file and line are named.
+        UnknownName: A name is not known; file and line are named.
     """
     path = Path(name)
     is_file = path.suffix in _SUFFIXES or path.is_file()
@@ -177,7 +222,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> Bench:
 
 
 def shipped() -> dict[str, str]:
-    """The benches that come with the package: name and text, by name."""
+    """Return the texts of the benches that come with the package, by name."""
     folder = files("turpentine.bench") / "protocols"
     paths = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
     return {name: paths[name].read_text(encoding="utf-8") for name in sorted(paths)}
@@ -227,7 +272,7 @@ def _of_another_kind(plugin: Plugin, goal: Goal) -> str:
 
 
 def _sentence(error: ValidationError, document: Document) -> str:
-    """The first thing that is wrong, and how many others are."""
+    """Return the first thing that is wrong, and how many others are."""
     # A key that is not known may be the one that is missing.
     first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     more = f" ({len(others)} more to mend)" if others else ""
@@ -235,7 +280,7 @@ def _sentence(error: ValidationError, document: Document) -> str:
 
 
 def _path(loc: Sequence[str | int]) -> tuple[str | int, ...]:
-    """The keys that lead to a fault: pydantic puts the kind of a case among them."""
+    """Return the keys that lead to a fault, without the kind of a case, which pydantic puts among them."""
     return (*loc[:2], *loc[3:]) if loc[:1] == ("cases",) else tuple(loc)
 
 
@@ -258,7 +303,7 @@ def _fault(error: Any) -> str:
 
 
 def _keys(loc: Sequence[str | int]) -> Mapping[str, Any]:
-    """The keys that may stand where one does not belong."""
+    """Return the keys that may stand in the place of an unknown one."""
     kinds = [KINDS[part] for part in loc[:-1] if isinstance(part, str) and part in KINDS]
     if kinds:
         return kinds[0].model_fields

@@ -19,7 +19,14 @@ UNEDITED = "unedited"
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A group of cases and a measure. better: which way, None where neither is. is_rate: are the values rates?"""
+    """A group of cases and a measure.
+
+    Attributes:
+        group: Name of the group.
+        measure: Such as "rate of hit".
+        better: Which way is better; None where neither is.
+        is_rate: Whether the values are rates.
+    """
 
     group: str
     measure: str
@@ -28,16 +35,16 @@ class TableColumn:
 
     @property
     def heading(self) -> str:
-        """What it is called: the group, and the measure unless that is the rate of hits."""
+        """The heading: the group, and the measure unless that is the rate of hits."""
         name = heading(self.group)
         return name if self.measure == str(HITS) else f"{name}: {self.measure}"
 
     def text(self, value: float) -> str:
-        """A value as readers have it: a rate in percent, another one with three digits."""
+        """Return a value as readers have it: a rate in percent, another one with three digits."""
         return numbers.percent(value) if self.is_rate else f"{value:.3g}"
 
     def change(self, value: float) -> str:
-        """A difference of two values with its sign."""
+        """Return a difference of two values with its sign."""
         if self.is_rate:
             return numbers.points(value)
         return f"{value:+.3g}".replace("-", "−") if value else "0"
@@ -45,13 +52,20 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class Number:
-    """A value of a column, its interval, and its difference from the unedited model's; None where there is none.
+    """A value of a column, its interval, and its difference from the unedited model's.
 
     Attributes:
-        hits: Of a rate.
+        column: Whose value it is.
+        value: The value.
+        low: Lower end of its interval; None where there is none.
+        high: Upper end of its interval; None where there is none.
+        diff: Difference from the unedited model's value; None where there is none.
+        diff_low: Lower end of the difference's interval; None where there is none.
+        diff_high: Upper end of the difference's interval; None where there is none.
+        hits: Of a rate; None for another measure.
         pictures: Of the cases.
-        judged: Of those, the ones that the value is of.
-        errors: Of those, the ones that could not be drawn or judged.
+        judged: Pictures that the value is of.
+        errors: Pictures that could not be drawn or judged.
     """
 
     column: TableColumn
@@ -99,13 +113,23 @@ class Number:
 
 @dataclass(frozen=True)
 class Line:
-    """A model, edited or not, and its numbers, one for each column, None where it has none.
+    """A model, edited or not, and its numbers.
 
-    cells: the ids of the lines of the table that it stands for. method: UNEDITED for the model as it is. broken,
-    collapsed: 0 to 1. protocols: digests. seconds, bytes: of making the edits; None without one.
+    Attributes:
+        conditions: Ids of the lines of the table that it stands for.
+        model: Name of the model.
+        method: Name of the method; UNEDITED for the model as it is.
+        concept: What is erased.
+        numbers: One for each column, None where the line has none.
+        broken: Share of blank pictures and noise, 0 to 1.
+        collapsed: Share of prompts whose pictures are alike for all seeds, 0 to 1.
+        errors: Pictures that could not be drawn or judged.
+        protocols: Digests of the protocols.
+        seconds: Time that making the edits took; None without one.
+        bytes: Size of the edits; None without one.
     """
 
-    cells: tuple[str, ...]
+    conditions: tuple[str, ...]
     model: str
     method: str
     concept: str
@@ -119,12 +143,12 @@ class Line:
 
     @property
     def is_unedited(self) -> bool:
-        """Is it the model as it is?"""
+        """Whether it is the model as it is."""
         return self.method == UNEDITED
 
 
 def columns(table: Table) -> list[TableColumn]:
-    """The table's groups and measures, groups in their order."""
+    """Return the table's groups and measures, groups in their order."""
     kinds = table.groups.group_by("group", "measure", maintain_order=True).agg(
         pl.col("better").first(), pl.col("hits").is_not_null().any()
     )
@@ -133,22 +157,25 @@ def columns(table: Table) -> list[TableColumn]:
 
 
 def amplifies(columns: Sequence[TableColumn]) -> bool:
-    """Is what the edits are for to be shown more often, not less?"""
+    """Return whether the edits are to make the concepts show more often, not less."""
     return any(not is_preserved(one.group) and one.measure == str(HITS) and one.better == "higher" for one in columns)
 
 
 def lines(table: Table) -> list[Line]:
-    """A line for each of the table's cells, in its order."""
+    """Return a line for each of the table's conditions, in its order."""
     all_columns = columns(table)
-    return [_line(rows, all_columns) for rows in table.groups.partition_by("cell", maintain_order=True)]
+    return [_line(rows, all_columns) for rows in table.groups.partition_by("condition", maintain_order=True)]
 
 
 def pooled(lines: Sequence[Line]) -> list[Line]:
-    """A line for each method and model, of the pictures of all its concepts together, in the order of first sight.
+    """Return a line for each method and model, of the pictures of all its concepts together.
 
     A rate is of all pictures, another measure the mean over the concepts. Intervals, also of differences, are the mean
     of the concepts': right where they have the same pictures, as the unedited model's often are, and else wider than
     need be.
+
+    Args:
+        lines: From `lines`; models and methods stay in their order.
     """
     order = list(dict.fromkeys((line.model, line.method) for line in lines))
     by_method = sorted(lines, key=lambda line: order.index((line.model, line.method)))
@@ -160,7 +187,7 @@ def _line(rows: pl.DataFrame, all_columns: Sequence[TableColumn]) -> Line:
     by_column = {(row["group"], row["measure"]): row for row in rows.iter_rows(named=True)}
     weights = rows.unique("group", maintain_order=True)
     return Line(
-        cells=(first["cell"],),
+        conditions=(first["condition"],),
         model=first["model"],
         method=first["method"] or UNEDITED,
         concept=first["concept"],
@@ -187,7 +214,7 @@ def _pool(part: Sequence[Line]) -> Line:
         return first
     sizes = [max((number.pictures for number in line.numbers if number), default=0) for line in part]
     return Line(
-        cells=tuple(cell for line in part for cell in line.cells),
+        conditions=tuple(condition for line in part for condition in line.conditions),
         model=first.model,
         method=first.method,
         concept=f"{len(part)} concepts",
@@ -223,12 +250,12 @@ def _pooled_number(each: Sequence[Number | None]) -> Number | None:
 
 
 def _end(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
-    """A pooled difference, or an end of a pooled interval; None if one of its parts is not known."""
+    """Return a pooled difference, or an end of a pooled interval; None if one of its parts is None."""
     return None if None in values else _weighted_mean(values, weights)
 
 
 def _weighted_mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
-    """The mean of the values that are known, None if there is none."""
+    """Return the mean of the values that are not None; None if there is none."""
     pairs = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None and weight]
     return sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs) if pairs else None
 

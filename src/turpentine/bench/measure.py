@@ -1,4 +1,4 @@
-"""Pictures drawn by a protocol, and what judges see in them."""
+"""Draws pictures by a protocol, and has them judged."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Pictures: TypeAlias = Mapping[Pair, Image.Image]
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Pictures of one model, and what was seen in them.
+    """Pictures of one model, and their scores.
 
     Attributes:
         rows: One for each case and seed: the case's group, label, prompt, attribute and expected, seed, image (the
             SHA-256 of its PNG file), the judges' columns, and hit (null where there is no ground truth).
         images: The pictures by prompt and seed; one that could not be drawn is missing.
-        protocol: All that must be the same in two measurements for them to be compared, as JSON has it.
+        protocol: What must be the same in two measurements for them to be compared, in types of JSON.
     """
 
     rows: pl.DataFrame
@@ -55,14 +55,14 @@ def measure(
 
     Args:
         model: Measured as it is, with what is on it.
-        cases: What is asked of it.
-        judge: None where no judge can read the model's pictures; what the pixels alone say is measured in any case.
+        cases: The prompts to draw, with their ground truth.
+        judge: None where no judge can read the model's pictures; what the pixels alone show is measured in any case.
         protocol: How pictures are drawn.
         store: Keeps finished pictures; what it holds is not drawn again.
         progress: Called with pictures done and in all.
 
     Raises:
-        BadArgument: The judge knows nothing of a case's attribute; before any work.
+        BadArgument: The judge has no column for a case's attribute; nothing is drawn.
     """
     judges = {JudgeSpec.of(one): one for one in [*([judge] if judge else []), PictureStatistics()]}
     source = ModelSpec.of(model)

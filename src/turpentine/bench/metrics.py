@@ -1,4 +1,4 @@
-"""What the value in a row of a table is: a rate, a mean or a sum of a judge's column, or a distance of two sets."""
+"""The measures of a table: a rate, a mean or a sum of a judge's column, or a distance of two sets."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ _OPPOSITE: Mapping[Direction, Direction] = {"higher": "lower", "lower": "higher"
 
 
 class Value(NamedTuple):
-    """What a measure is of some pictures, and how sure that is.
+    """A measure of some pictures, and how sure it is.
 
     Attributes:
         value: None where there is nothing to measure.
-        low, high: Ends of its 95 % interval, None where there is none.
+        low: Lower end of its 95 % interval, None where there is none.
+        high: Upper end of its 95 % interval, None where there is none.
         hits: Of a rate.
         judged: Pictures that the value is of.
     """
@@ -51,7 +52,7 @@ NOTHING = Value(None)
 class Measure:
     """What is computed of the pictures of some cases.
 
-    Attributes:
+    Args:
         how: "rate" (of hits), "mean" or "sum" (of numbers; there is no sum where one is missing), "fid" or "clip-mmd"
             (how far the pictures are from the unedited model's, by a column of features; see `stats.set_distances`).
         column: "hit", or a judge's column.
@@ -68,7 +69,12 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Measure:
-        """Read a measure such as "rate of hit" or "mean of clip". Raises BadArgument, UnknownName."""
+        """Read a measure such as "rate of hit" or "mean of clip".
+
+        Raises:
+            BadArgument: The text is not of this form.
+            UnknownName: There is no such way to measure.
+        """
         match = _TEXT.fullmatch(text.strip())
         if match is None:
             raise BadArgument(f"{text!r} is no measure: write how and of what, such as 'rate of hit' or 'sum of feet'.")
@@ -77,9 +83,14 @@ class Measure:
         return cls(match[1], match[2], "lower" if match[1] in set_distances.MEASURES else None)
 
     def checked(self, columns: Mapping[str, Column]) -> Measure:
-        """The measure with the direction of its column.
+        """Return the measure with the direction of its column.
 
-        Raises UnknownName for a column that no judge has, BadArgument for one that it cannot be of.
+        Args:
+            columns: Of all judges.
+
+        Raises:
+            UnknownName: No judge has the column.
+            BadArgument: The measure cannot be of the column.
         """
         if (self.how == "rate") != (self.column == "hit"):
             raise BadArgument(
@@ -94,17 +105,32 @@ class Measure:
         return self if self.how in set_distances.MEASURES else replace(self, direction=column.direction)
 
     def better(self, group: str, goal: Goal = "erase") -> Direction | None:
-        """Which way is better for a group of cases: what is to be erased should look least like itself."""
+        """Return which way is better for a group of cases: what is to be erased should look least like itself.
+
+        Example:
+            >>> Measure("rate", "hit", "higher").better("erased")
+            'lower'
+        """
         if self.direction is None or is_preserved(group) or goal == "amplify":
             return self.direction
         return None if self.how in set_distances.MEASURES else _OPPOSITE[self.direction]
 
     def value(self, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
-        """Of the rows of an edited model, or of the unedited one. base: the unedited model's rows, one for each."""
+        """Compute the measure.
+
+        Args:
+            rows: Of an edited model, or of the unedited one.
+            base: The unedited model's rows, one for each.
+        """
         return _KINDS[self.how].value(self.column, rows, base)
 
     def difference(self, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
-        """Of the edited model's value minus the unedited one's, by pairs of rows."""
+        """Compute the edited model's value minus the unedited one's, by pairs of rows.
+
+        Args:
+            rows: Of the edited model.
+            base: The unedited model's rows, one for each.
+        """
         return _KINDS[self.how].difference(self.column, rows, base)
 
     def __str__(self) -> str:
@@ -112,7 +138,11 @@ class Measure:
 
 
 def check_column(name: str, columns: Mapping[str, Column]) -> None:
-    """Raises UnknownName for a column that no judge has, and offers the nearest."""
+    """Check that a judge has a column.
+
+    Raises:
+        UnknownName: None has it; the nearest are offered.
+    """
     if name not in columns:
         raise UnknownName(f"No judge of this bench has a column {name!r}: {offer(name, columns)}")
 
@@ -154,13 +184,13 @@ def _sum_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Valu
 
 
 def _times(count: int, mean: Value) -> Value:
-    """A sum is its mean, so many times."""
+    """Return a sum from its mean."""
     value, low, high = (None if part is None else count * part for part in mean[:3])
     return Value(value, low, high, judged=mean.judged)
 
 
 def _of_sets(name: str) -> _Kind:
-    """A distance of two sets of features, which is a difference from the unedited model already."""
+    """Return a distance of two sets of features, which is a difference from the unedited model already."""
     measure = set_distances.MEASURES[name]
 
     def value(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
@@ -178,7 +208,7 @@ def _of_sets(name: str) -> _Kind:
 
 
 def _pairs(column: str, rows: pl.DataFrame, base: pl.DataFrame, dtype: Any) -> tuple[pl.Series, pl.Series]:
-    """The column before and after, where both are known."""
+    """Return the column before and after, where neither is null."""
     pairs = pl.DataFrame({"before": base[column].cast(dtype), "after": rows[column].cast(dtype)}).drop_nulls()
     return pairs["before"], pairs["after"]
 

@@ -1,4 +1,4 @@
-"""`run.json`: what a run is of, and what came out; a view of the results, from which nothing resumes."""
+"""`run.json`: what identifies a run, and its results; nothing resumes from it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunFile:
-    """What `run.json` says.
+    """The content of `run.json`.
 
-    Attributes:
+    Args:
         identity: All that decides the run's numbers; a folder holds one identity only.
         about: Facts that do not, such as versions.
         started: When the run was begun, in UTC.
         finished: When it was finished; None until then.
-        seconds: What each phase took: "erase", "before", "after".
-        results: What came out, once the run is finished.
+        seconds: Time of each phase: "erase", "before", "after".
+        results: The outcome, once the run is finished.
     """
 
     identity: dict[str, Any]
@@ -39,8 +39,13 @@ class RunFile:
     def open(cls, path: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> RunFile:
         """Return the run of this identity: the one in the file, or a new one, which is written.
 
+        Args:
+            path: Of the file.
+            identity: Of the run.
+            about: Of a new run.
+
         Raises:
-            BadArgument: The file holds another run; it says in what that differs.
+            BadArgument: The file holds another run; the difference is named.
         """
         plain = json.loads(json.dumps(identity))
         if not path.exists():
@@ -72,13 +77,13 @@ class RunFile:
             ) from error
 
     def finish(self, path: Path, edit: str, seconds: Mapping[str, float], results: Mapping[str, Any]) -> RunFile:
-        """Write what came out, and return the run. One that is finished already keeps its date.
+        """Write the outcome, and return the run. One that is finished already keeps its date.
 
         Args:
             path: Of the file.
             edit: The id of the edit.
-            seconds: What each phase took.
-            results: As JSON has them.
+            seconds: Time of each phase.
+            results: In types of JSON.
         """
         return replace(
             self,

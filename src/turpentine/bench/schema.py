@@ -1,4 +1,4 @@
-"""What a bench's file may say."""
+"""The keys and values of a bench's file."""
 
 from __future__ import annotations
 
@@ -23,24 +23,35 @@ from turpentine.tasks.case_rules import CaseRule, FileSection
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method as a file asks for it. settings: those that differ from its defaults for the model."""
+    """A method as a file writes it.
+
+    Attributes:
+        plugin: The method.
+        settings: Those that differ from its defaults for the model.
+    """
 
     plugin: Plugin
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """Such as "esd-x", or "esd-x steps=300"."""
+        """The method's name with its settings, such as "esd-x", or "esd-x steps=300"."""
         return " ".join([self.plugin.name, *(f"{key}={value}" for key, value in self.settings.items())])
 
     def method_for(self, model: str) -> Any:
-        """Return the method with its defaults for a model; model: what `load` takes."""
+        """Return the method with its defaults for a model, which is named as `load` takes it."""
         return replace(self.plugin.defaults(model), **self.settings)
 
 
 @dataclass(frozen=True, eq=False)
 class JudgeEntry:
-    """A judge, and how a file asks for it."""
+    """A judge as a file writes it.
+
+    Attributes:
+        name: Argument of `turpentine.judges.judge`.
+        settings: Arguments of `turpentine.judges.judge`.
+        judge: The judge.
+    """
 
     name: str
     settings: Mapping[str, Any]
@@ -48,7 +59,19 @@ class JudgeEntry:
 
 
 def one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
-    """The name and the settings in `name` or `name: {setting: value}`."""
+    """Return the name and the settings in `name` or `name: {setting: value}`.
+
+    Example:
+        >>> one_key({"esd-x": {"steps": 10}}, "method")
+        ('esd-x', {'steps': 10})
+
+    Args:
+        value: From YAML.
+        what: What is named, for the error.
+
+    Raises:
+        BadArgument: The value is neither.
+    """
     if isinstance(value, str):
         return value, {}
     if isinstance(value, dict) and len(value) == 1:
@@ -65,7 +88,7 @@ def _method(value: Any) -> MethodEntry:
 
 
 def _setting(plugin: Plugin, key: str, value: Any) -> Any:
-    """The value as the method's field has it."""
+    """Return the value in the type of the method's field."""
     types = field_types(plugin.load())
     if key not in types:
         raise UnknownName(f"The method {plugin.name} has no setting {key!r}: {offer(key, types)}")
@@ -79,12 +102,12 @@ def _setting(plugin: Plugin, key: str, value: Any) -> Any:
 
 
 def _reason(error: ValidationError, hint: Any) -> str:
-    """What is wrong with a setting, and what it may be."""
+    """Return what is wrong with a setting, and its range."""
     return f"{_why(error)}; give {range_of(hint)}" if range_of(hint) else _why(error)
 
 
 def _why(error: ValidationError) -> str:
-    """What is wrong with a value, as the end of a sentence."""
+    """Return what is wrong with a value, as the end of a sentence."""
     text = error.errors()[0]["msg"]
     return text[:1].lower() + text[1:]
 
@@ -95,7 +118,7 @@ def _judge(value: Any) -> JudgeEntry:
 
 
 def _concepts(value: Any) -> tuple[Concept, ...]:
-    """What is erased at once: a text, a concept's fields, or a list of those."""
+    """Read what is erased at once: a text, a concept's fields, or a list of those."""
     return tuple(map(_concept, value)) if isinstance(value, list) and value else (_concept(value),)
 
 
@@ -126,7 +149,7 @@ def _measure(value: Any) -> Measure:
 
 
 def _validated(read: Callable[[Any], Any]) -> BeforeValidator:
-    """A validator whose error keeps its place in the file."""
+    """Return a validator whose error keeps its place in the file."""
 
     def validator(value: Any) -> Any:
         try:
@@ -149,15 +172,23 @@ class DrawSettings(FileSection):
 
 
 class BenchSpec(FileSection):
-    """A bench's file.
+    """The content of a bench's file.
 
-    title: of the table. about: what it shows. source: what it is a counterpart of, such as a paper's table.
-    goal: what is wanted of the concepts: that pictures show them less, or more.
-    models: names or paths, as `load` takes them.
-    concepts: erased one after the other; a list within the list is erased at once. concepts_from: a column of the file
-        of prompts, in the place of `concepts`: whatever it names. kind: what sort of thing those are.
-    methods, judges: names, or names with settings. measures: the table's numbers.
-    drawing, seeds: of each prompt. cases: what is asked of the models.
+    Attributes:
+        title: Of the table.
+        about: What it shows.
+        source: What it is a counterpart of, such as a paper's table.
+        goal: Whether pictures are to show the concepts less, or more.
+        models: Names or paths, as `load` takes them.
+        concepts: Erased one after the other; a list within the list is erased at once.
+        concepts_from: A column of the file of prompts whose values are the concepts, in the place of `concepts`.
+        kind: What sort of thing those of `concepts_from` are.
+        methods: Names, or names with settings.
+        judges: Names, or names with settings.
+        measures: The table's numbers.
+        drawing: How pictures are drawn.
+        seeds: Of each prompt.
+        cases: The prompts of the models.
     """
 
     title: str

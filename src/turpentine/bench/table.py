@@ -1,5 +1,4 @@
-"""The table of a bench: what each line's pictures show, with intervals, beside the unedited model's on the same
-seeds."""
+"""The table of a bench: each line's numbers with intervals, beside the unedited model's on the same seeds."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from turpentine.runs.specs import Condition, EditSpec
 from turpentine.tasks.groups import GROUPS, SUMMARIES
 
 SCHEMA: Mapping[str, Any] = {
-    "cell": pl.String,
+    "condition": pl.String,
     "model": pl.String,
     "method": pl.String,
     "concept": pl.String,
@@ -58,28 +57,30 @@ OTHERS, ALL = "others", "all"
 class Table:
     """Numbers of one protocol, a row for each line, group of cases and measure, and for each label of the group.
 
-    Nothing but the cases may differ in the protocol of a table, and these from concept to concept only.
+    Nothing but the cases may differ in the protocol of a table, and these from concept to concept only. The columns of
+    the rows are those of SCHEMA:
+
+    - condition is the line's id in the results, model its name as `load` takes it, method the method's name, "" for the
+      unedited model, and concept what is erased; several are joined by ", ".
+    - group is one of `groups.GROUPS`, or OTHERS or ALL in a table with summaries; label is that of the cases, "" for
+      the row of the whole group.
+    - measure is such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1. better is "lower",
+      "higher", or null where neither is.
+    - pictures is the number of the cases' pictures, judged of those that the value is of, and hits is of a rate, null
+      for another measure.
+    - value has the ends low and high of its 95 % interval; all are null where there is nothing to measure, the ends
+      also where no interval can be given.
+    - diff is the value minus that of the unedited model on the same cases and seeds, by pairs, with the ends diff_low
+      and diff_high; null in the unedited model's own rows.
+    - broken is the rate of blank pictures and noise, collapsed the share of prompts whose pictures are alike for all
+      seeds, null where that was not measured, and errors the number of pictures that could not be drawn or judged.
+    - protocol is the digest of what makes the numbers comparable, a key of `protocols`.
+    - seconds is the time that making the edit took, and bytes the size of its file; null without an edit.
 
     Attributes:
-        rows: With the columns of SCHEMA:
-            cell: the line's id in the results. model: as `load` takes it. method: what people call it, "" for the
-                unedited model. concept: what is erased; several are joined by ", ".
-            group: one of `groups.GROUPS`, or OTHERS or ALL in a table with summaries. label: of the cases, "" for the
-                row of the whole group.
-            measure: what the value is, such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1.
-            better: "lower", "higher", or null where neither is.
-            pictures: of the cases. judged: of those, the ones that the value is of. hits: of a rate, null for another
-                measure.
-            value, low, high: with a 95 % interval; null where there is nothing to measure, the ends also where no
-                interval can be given.
-            diff, diff_low, diff_high: value minus that of the unedited model on the same cases and seeds, by pairs;
-                null in the unedited model's own rows.
-            broken: rate of blank pictures and noise. collapsed: share of prompts whose pictures are alike for all
-                seeds; null where that was not measured. errors: pictures that could not be drawn or judged.
-            protocol: digest of what makes the numbers comparable, a key of `protocols`.
-            seconds, bytes: that making the edit took, and of its file; null without an edit.
+        rows: The numbers.
         title: Of the table.
-        protocols: The facts behind each digest.
+        protocols: The facts of each digest.
     """
 
     rows: pl.DataFrame
@@ -107,14 +108,14 @@ def tabulate(
     Args:
         plan: The lines of the table.
         results: As `results.parquet` has them.
-        edit_entry: Returns what became of a edit spec, such as `store.edits.record`.
+        edit_entry: Returns the record of an edit spec, such as `store.edits.record`.
         title: Of the table.
         measures: What is computed of each group of cases.
         goal: Whether pictures are to show the concepts less, or more.
         summaries: Add a row for the only label of a group, for `OTHERS` and for `ALL`.
 
     Raises:
-        BadArgument: Lines are of different protocols; it says in what they differ.
+        BadArgument: Lines are of different protocols; the difference is named.
     """
     check_one_protocol([(condition.concept, condition.comparable) for condition in plan.conditions])
     rows = [
@@ -127,22 +128,27 @@ def tabulate(
 
 
 def joined(tables: Sequence[Table]) -> Table:
-    """Several tables as one; a line that is in several stands in it once.
+    """Join tables into one; a line that is in several stands in it once.
 
-    Raises BadArgument if they are of different protocols, and says in what they differ.
+    Raises:
+        BadArgument: They are of different protocols; the difference is named.
     """
     protocols = {key: facts for table in tables for key, facts in table.protocols.items()}
     rows = pl.concat([table.rows for table in tables])
     about = rows.select("concept", "protocol").unique(maintain_order=True)
     check_one_protocol([(concept, protocols[key]) for concept, key in about.iter_rows()])
-    rows = rows.unique(["cell", "group", "label", "measure"], keep="first", maintain_order=True)
+    rows = rows.unique(["condition", "group", "label", "measure"], keep="first", maintain_order=True)
     return Table(rows, tables[0].title, protocols)
 
 
 def check_one_protocol(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Raises BadArgument if protocols differ in more than their cases, or in these for one concept.
+    """Check that protocols differ in nothing but their cases, and in these from concept to concept only.
 
-    protocols: each with the concept that its lines are about.
+    Args:
+        protocols: Each with the concept that its lines are about.
+
+    Raises:
+        BadArgument: They differ in more; the difference is named.
     """
     _check_cases(protocols)
     plain = [{**facts, "judges": _by_name(facts["judges"])} for _, facts in protocols]
@@ -171,16 +177,16 @@ def _short(value: Any) -> str:
 
 
 def _by_name(judges: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What distinguishes each judge, short enough for a sentence."""
+    """Return what distinguishes each judge, short enough for a sentence."""
     return {judge["name"]: f"{judge['revision'][:12]} {digest(judge['settings'])[:8]}" for judge in judges}
 
 
 def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Condition, pl.DataFrame, pl.DataFrame | None]]:
-    """Each line with its rows, and, if it is of an edit, those of the unedited model on the same cases.
+    """Yield each line with its rows, and, if it is of an edit, those of the unedited model on the same cases.
 
     The same cases and seeds give rows in the same order.
     """
-    parts = results.partition_by("cell", as_dict=True, maintain_order=True)
+    parts = results.partition_by("condition", as_dict=True, maintain_order=True)
     for condition in plan.conditions:
         base = parts.get((replace(condition, edit_spec=None).id,)) if condition.edit_spec else None
         yield condition, parts[condition.id,], base
@@ -189,7 +195,7 @@ def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Condition, pl.D
 def _about(condition: Condition, edit_entry: Callable[[EditSpec], EditRecord | None]) -> dict[str, Any]:
     edit = edit_entry(condition.edit_spec) if condition.edit_spec else None
     return {
-        "cell": condition.id,
+        "condition": condition.id,
         "model": condition.source.load,
         "method": condition.method,
         "concept": condition.concept,
@@ -221,7 +227,7 @@ def _parts(
 
 
 def _both(own: pl.DataFrame, base: pl.DataFrame | None, chosen: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """The chosen rows of a line, and of the unedited model's, which are in the same order."""
+    """Return the chosen rows of a line, and of the unedited model's, which are in the same order."""
     return own.filter(chosen), None if base is None else base.filter(chosen)
 
 
@@ -241,7 +247,7 @@ def _numbers(
 
 
 def _state(rows: pl.DataFrame, base: pl.DataFrame | None) -> dict[str, Any]:
-    """Is what was drawn sound?"""
+    """Return whether pictures are broken, collapsed or missing."""
     sound = rows.filter(pl.col("error").is_null())
     return {
         "broken": sound["broken"].is_not_null().mean() if "broken" in rows.columns else None,

@@ -25,8 +25,10 @@ _MOST_VALUES = 20_000
 class Document:
     """A file's content.
 
-    value: mappings, lists, texts and numbers. name: what to call the file in an error. places: of each value, such as
-    "line 3".
+    Attributes:
+        value: Mappings, lists, texts and numbers.
+        name: What to call the file in an error.
+        places: Of each value, such as "line 3".
     """
 
     value: Any
@@ -34,7 +36,7 @@ class Document:
     places: dict[Path, str] = field(default_factory=dict)
 
     def place(self, path: Sequence[str | int]) -> str:
-        """Where a value was read, such as "objects.yaml, line 3"; that of what it is in, if it is not there itself."""
+        """Return where a value stands, such as "objects.yaml, line 3"; if it is not there, where its parent stands."""
         above = tuple(path)
         while above and above not in self.places:
             above = above[:-1]
@@ -45,7 +47,19 @@ class Document:
 
 
 def read_yaml(text: str, name: str) -> Document:
-    """Read one YAML document of plain values. Raises BadArgument, naming the line, for what is none."""
+    """Read one YAML document of plain values.
+
+    Example:
+        >>> read_yaml("title: Ten objects", "objects.yaml").place(["title"])
+        'objects.yaml, line 1'
+
+    Args:
+        text: Of the file.
+        name: What to call the file in an error.
+
+    Raises:
+        BadArgument: The text is no such document; the line is named.
+    """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         _check_size(root, name)
@@ -57,7 +71,11 @@ def read_yaml(text: str, name: str) -> Document:
 
 
 def read_value(text: str) -> Any:
-    """A value as YAML writes it, such as `0.5` or `[a, b]`. Raises BadArgument."""
+    """Read a value as YAML writes it, such as `0.5` or `[a, b]`.
+
+    Raises:
+        BadArgument: The text is none.
+    """
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -71,7 +89,7 @@ def _check_size(root: yaml.Node | None, name: str) -> None:
 
 
 def _all(node: yaml.Node | None) -> Iterator[yaml.Node]:
-    """All values, those that stand in several places several times."""
+    """Yield all values, those that stand in several places several times."""
     stack = [node] if node else []
     while stack:
         each = stack.pop()
@@ -107,9 +125,15 @@ def _at(error: BaseException) -> str:
 
 
 def put(document: Document, key: str, value: Any) -> None:
-    """Set a value by its dotted key, such as `drawing.steps` or `methods.0`; mappings on the way are made.
+    """Set a value by its dotted key; mappings on the way are added.
 
-    Raises BadArgument where something is in the way.
+    Args:
+        document: Changed in place.
+        key: Such as `drawing.steps` or `methods.0`.
+        value: The new value.
+
+    Raises:
+        BadArgument: Something is in the way.
     """
     option = f"--set {key}"
     *way, last = _parts(key)
@@ -126,7 +150,7 @@ def put(document: Document, key: str, value: Any) -> None:
 
 
 def _has_room(inside: Any, part: str | int) -> bool:
-    """Can a value be put there? A list keeps its length."""
+    """Return whether a value can be put there; a list keeps its length."""
     if isinstance(part, int):
         return isinstance(inside, list) and part < len(inside)
     return isinstance(inside, dict)

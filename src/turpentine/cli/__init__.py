@@ -1,4 +1,4 @@
-"""The command line: it reads flags, calls the library, and draws progress. Importing it starts no torch."""
+"""The command line: reads flags, calls the library, and shows progress. Importing it starts no torch."""
 
 from turpentine.cli.app import main
 

@@ -28,7 +28,14 @@ def amplify(
     The run can be broken off at any time: the same command goes on from there. It ends with 1 where some pictures could
     not be drawn or judged.
 
-    concepts: what to amplify; several are amplified in one edit.
-    method: how; see turpentine methods. Its settings are flags too.
+    Args:
+        concepts: What to amplify; several are amplified in one edit.
+        method: How; see turpentine methods. Its settings are flags too.
+        run: What is measured, and where it is written.
+        work: Who does the work.
+        source: Which model, and where it runs.
+        settings: Flags of the method's settings; `with_settings` adds them.
+        line: The command line, for the report.
+        json: Print one JSON document.
     """
     return run_command("amplify", concepts, method, run, work, source, settings, line, json)

@@ -40,13 +40,18 @@ _RESUMABLE = {"erase", "amplify", "bench", "generate"}
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave the process: 0 is success, 1 a bench with pictures that failed, 2 a fault
-    that the user can put right."""
+    """Run the command line and leave the process.
+
+    The exit code is 0 for success, 1 for a run with pictures that failed, 2 for a fault that the user can put right.
+
+    Args:
+        tokens: The command line without the program's name; by default the process's own.
+    """
     sys.exit(run(sys.argv[1:] if tokens is None else tokens))
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run the command line and give its exit code."""
+    """Run the command line and return its exit code."""
     terminal.prepare()
     tokens = list(tokens)
     try:
@@ -65,7 +70,11 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def build(tokens: Sequence[str]) -> App:
-    """The app with all commands; the flags of `erase` and `amplify` depend on the method and the model asked for."""
+    """Build the app with all commands.
+
+    Args:
+        tokens: The command line, since the flags of `erase` and `amplify` depend on its method and model.
+    """
     app = App(
         name="turpentine",
         help=summary(turpentine.__doc__).split("\n\n")[0],

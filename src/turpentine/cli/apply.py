@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from turpentine.cli.options import Flat, Json, ModelChoice, parse_edit
-from turpentine.cli.progress_bars import busy, shown
+from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument
 
@@ -33,28 +33,33 @@ def apply(
     Edits are files of Turpentine's, or what others publish of the same model: ESD's and UCE's safetensors, a folder
     with an edited UNet, a LoRA.
 
-    edits: files of edits, applied in this order; FILE:0.5 applies one at half strength.
-    out: the folder or file to write; nothing may be there yet.
-    to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora" (for
-        diffusers), or "edit" (one edit as Turpentine's own file); by default what the name of `out` suggests.
-    rank: of the LoRA, at most; 16 by default. What it leaves out is told.
+    Args:
+        edits: Files of edits, applied in this order; FILE:0.5 applies one at half strength.
+        out: The folder or file to write; nothing may be there yet.
+        to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora"
+            (for diffusers), or "edit" (one edit as Turpentine's own file); by default what the name of `out` suggests.
+        rank: Of the LoRA, at most; 16 by default. How much of the edits it leaves out is printed.
+        source: The model that is edited.
+        json: Print one JSON document.
     """
     form = _form(edits, out, to, rank)
     model, loaded = _read(edits, source)
     if form == "lora":
-        told = _write_lora(model, loaded, out, 16 if rank is None else rank)
+        lora_facts = _write_lora(model, loaded, out, 16 if rank is None else rank)
     else:
         with busy(f"Writing {plain(str(out))}"):
             _write(form, model, loaded, out)
-        told = {}
+        lora_facts = {}
     if json:
-        say_json({"folder" if form == "folder" else "file": str(out), "edits": [edit.id for edit in loaded], **told})
+        say_json(
+            {"folder" if form == "folder" else "file": str(out), "edits": [edit.id for edit in loaded], **lora_facts}
+        )
     else:
-        _say(form, model, loaded, out, told)
+        _say(form, model, loaded, out, lora_facts)
 
 
 def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) -> Form:
-    """What is to be written, checked before anything is loaded."""
+    """Return the form to write, checked before anything is loaded."""
     form: Form = to or ("single-file" if out.suffix == ".safetensors" else "folder")
     if not edits:
         raise BadArgument("There is no edit to apply: give the file of one at least.")
@@ -94,7 +99,7 @@ def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
 def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int) -> dict[str, Any]:
     from turpentine.edits import LoRA
 
-    with shown("Fitting the LoRA", "weights") as progress:
+    with progress_bar("Fitting the LoRA", "weights") as progress:
         lora = LoRA.from_edits(model, edits, rank=rank, progress=progress)
     lora.save(out)
     return _facts(lora)
@@ -109,25 +114,25 @@ def _facts(lora: LoRA) -> dict[str, Any]:
     }
 
 
-def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, told: dict[str, Any]) -> None:
+def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, lora_facts: dict[str, Any]) -> None:
     place, several = plain(str(out)), "s" * (len(edits) > 1)
     if form == "edit":
         say(f"{place} holds {plain(repr(edits[0]))}.")
     elif form == "lora":
-        say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {told['rank']}.")
-        _say_residuals(told)
+        say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {lora_facts['rank']}.")
+        _say_residuals(lora_facts)
     else:
         say(f"{place} holds {plain(model.name)} with {len(edits)} edit{several} baked in.")
 
 
-def _say_residuals(told: dict[str, Any]) -> None:
-    """How much of the change is not in the LoRA, and in which layers most is lost."""
-    say(f"\nIt leaves out {_share(told['residual'])} of the change, as a norm; the layers that lose most:\n")
-    layers = {name: residual for name, residual in told["residuals"].items() if name not in told["omitted"]}
+def _say_residuals(lora_facts: dict[str, Any]) -> None:
+    """Print how much of the change is not in the LoRA, and the layers that lose most."""
+    say(f"\nIt leaves out {_share(lora_facts['residual'])} of the change, as a norm; the layers that lose most:\n")
+    layers = {name: residual for name, residual in lora_facts["residuals"].items() if name not in lora_facts["omitted"]}
     worst = sorted(layers.items(), key=lambda item: -item[1])[:_WORST]
     show_table(("left out", "weight"), [(_share(residual), name) for name, residual in worst])
-    if told["omitted"]:
-        say(f"\nNo LoRA can hold {len(told['omitted'])} of the weights that change: biases, norms or embeddings.")
+    if lora_facts["omitted"]:
+        say(f"\nNo LoRA can hold {len(lora_facts['omitted'])} of the weights that change: biases, norms or embeddings.")
 
 
 def _share(residual: float) -> str:

@@ -1,4 +1,4 @@
-"""`turpentine bench`: methods × concepts to a table."""
+"""`turpentine bench`: compares methods over concepts in one table."""
 
 from __future__ import annotations
 
@@ -58,18 +58,22 @@ def bench(
     The run can be broken off at any time: the same command goes on from there. It ends with 1 where some pictures could
     not be drawn or judged.
 
-    file: a bench's file (YAML), or the name of one that ships; see --list.
-    shipped: list the benches that ship, and what each shows.
-    dry_run: say what would be done, and how long it may take; nothing is written.
-    out: the folder for pictures, edits, results and tables; runs/NAME by default.
-    seeds: of the pictures for each prompt, such as 0-49, in the place of the file's.
-    changes: another value for a key of the file, such as drawing.steps=30 or "methods=[esd-x, uce]"; may be given
-    several times.
-    backend: local, on this machine; or ray, on a Ray cluster.
-    address: of a Ray cluster that runs already.
-    worker: join the work on the folder --out as one more process, also from another machine.
-    device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
-    dtype: number format of the models' weights; fp16 by default on CUDA, fp32 elsewhere.
+    Args:
+        file: A bench's file (YAML), or the name of one that ships; see --list.
+        shipped: List the benches that ship, and what each shows.
+        dry_run: Say what would be done, and how long it may take; nothing is written.
+        out: The folder for pictures, edits, results and tables; runs/NAME by default.
+        seeds: Of the pictures for each prompt, such as 0-49, in the place of the file's.
+        changes: Another value for a key of the file, such as drawing.steps=30 or "methods=[esd-x, uce]"; may be given
+            several times.
+        work: Who does the work.
+        backend: Local, on this machine; or ray, on a Ray cluster.
+        address: Of a Ray cluster that runs already.
+        worker: Join the work on the folder --out as one more process, also from another machine.
+        device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
+        dtype: Number format of the models' weights; fp16 by default on CUDA, fp32 elsewhere.
+        line: The command line, for the report.
+        json: Print one JSON document.
     """
     if shipped:
         return _list_shipped(json)
@@ -113,7 +117,7 @@ def bench(
 
 
 def with_line(tokens: Sequence[str]) -> Callable[..., int]:
-    """Return the command with the line that it was called by."""
+    """Return the command with the line that it was called by, for the report."""
     command = partial(with_help(bench), line=shlex.join(["turpentine", "bench", *tokens]))
     return update_wrapper(command, bench)
 

@@ -14,7 +14,7 @@ from turpentine.core.safe_text import one_line
 SHEET = "contact-sheet.png"
 """The name of its file."""
 
-_SHOWN = 128  # pixels: a smaller picture is enlarged to about this
+_TARGET_SIZE = 128  # pixels: a smaller picture is enlarged to about this
 _IN_A_ROW = 8
 _GAP = 8
 _LINE = 16
@@ -23,16 +23,25 @@ _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures under a title, each with a caption of its own."""
+    """Pictures under a title.
+
+    Attributes:
+        title: Of the row.
+        pictures: Each with its caption.
+    """
 
     title: str
     pictures: Sequence[tuple[str, Image.Image]]
 
 
 def contact_sheet(rows: Sequence[Row]) -> Image.Image:
-    """One page; a row of more than eight pictures goes on in the next. All pictures have one size."""
+    """Draw one page of pictures; a row of more than eight goes on in the next.
+
+    Args:
+        rows: Pictures of one size.
+    """
     lines = [line for row in rows for line in _wrapped(row)]
-    width, height = _shown_size(lines[0].pictures[0][1])
+    width, height = _enlarged_size(lines[0].pictures[0][1])
     columns = max(len(line.pictures) for line in lines)
     step = height + 2 * _LINE + _GAP
     page = Image.new("RGB", (_GAP + columns * (width + _GAP), _GAP + len(lines) * step), _PAPER)
@@ -45,8 +54,8 @@ def _wrapped(row: Row) -> list[Row]:
     return [Row(row.title, row.pictures[i : i + _IN_A_ROW]) for i in range(0, len(row.pictures), _IN_A_ROW)]
 
 
-def _shown_size(image: Image.Image) -> tuple[int, int]:
-    factor = max(1, round(_SHOWN / max(image.size)))
+def _enlarged_size(image: Image.Image) -> tuple[int, int]:
+    factor = max(1, round(_TARGET_SIZE / max(image.size)))
     return image.width * factor, image.height * factor
 
 

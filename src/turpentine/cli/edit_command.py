@@ -1,4 +1,4 @@
-"""What `erase` and `amplify` share: a method is run for concepts, and what changed is measured, shown and reported."""
+"""The common part of `erase` and `amplify`: run a method for concepts, then measure, print and report the change."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ DOING = {"erase": "Erasing", "amplify": "Amplifying"}
 @with_help
 @dataclass(frozen=True)
 class RunChoice:
-    """What is measured, and where it is kept.
+    """What is measured, and where it is written.
 
-    out: the folder for the edit, the results and the report; runs/CONCEPT-METHOD by default.
-    seeds: of the pictures for each prompt before and after, such as 0-7,9.
-    by: who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several times.
-    clip tells the concept from its neighbours; none is nobody. By default the emoji world's judge for its own models,
-    and clip for others if its weights are here.
-    measure: another number to count, such as "fid of features"; may be given several times.
-    kind: what sort of thing it is; what the emoji world says, or object, by default.
-    keep: another concept to measure as one that must not change; may be given several times.
-    force: put this run in the place of another one in the folder.
+    Args:
+        out: The folder for the edit, the results and the report; runs/CONCEPT-METHOD by default.
+        seeds: Of the pictures for each prompt before and after, such as 0-7,9.
+        by: Who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several
+            times. clip tells the concept from its neighbours; none is nobody. By default the emoji world's judge for
+            its own models, and clip for others if its weights are here.
+        measure: Another number to count, such as "fid of features"; may be given several times.
+        kind: What sort of thing it is; what the emoji world says, or object, by default.
+        keep: Another concept to measure as one that must not change; may be given several times.
+        force: Put this run in the place of another one in the folder.
     """
 
     out: Path | None = None
@@ -69,7 +70,18 @@ def run_command(
     line: str,
     json: bool,
 ) -> int:
-    """Do what a command line of `erase` or `amplify` asks for, show what changed, and return the exit code.
+    """Run `erase` or `amplify`, print what changed, and return the exit code.
+
+    Args:
+        goal: Which of the two.
+        concepts: In words.
+        method: Name of the method.
+        choice: What is measured, and where it is written.
+        work: Who does the work.
+        source: The model.
+        settings: Flags of the method's settings; None for its defaults.
+        line: The command line, for the report.
+        json: Print one JSON document.
 
     Raises:
         EmptyConcept: There is no concept.
@@ -93,9 +105,12 @@ def run_command(
 
 
 def with_settings(command: Callable[..., int], default: str, tokens: Sequence[str]) -> Callable[..., int]:
-    """The command with the settings of the method, and the defaults for the model, that the tokens ask for.
+    """Return the command with flags for the settings of the method, with the defaults for the model.
 
-    default: the method where they name none.
+    Args:
+        command: `erase` or `amplify`.
+        default: Name of the method where the tokens give none.
+        tokens: What follows the command on the command line.
     """
     name = _option(tokens, "--method", default)
     chosen = find(name, command.__name__).defaults(_option(tokens, "--model", ModelChoice.model))
@@ -112,7 +127,7 @@ def with_settings(command: Callable[..., int], default: str, tokens: Sequence[st
 
 
 def _option(tokens: Sequence[str], name: str, default: str) -> str:
-    """The value of an option before the command line is parsed, which needs to know it."""
+    """Return the value of an option before the command line is parsed, since its flags depend on it."""
     for token, following in pairwise([*tokens, default]):
         if token == name:
             return following

@@ -1,4 +1,4 @@
-"""What `turpentine erase` and `turpentine amplify` show at their end: tables, the files, and how to use the edit."""
+"""The last lines of `turpentine erase` and `turpentine amplify`: tables, the files, and how to use the edit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEADLINE = ("erased", "scenes", "others")
 
 
 def as_json(result: ErasureResult) -> dict[str, Any]:
-    """The outcome for a machine."""
+    """Return the outcome in types of JSON."""
     from turpentine.tasks.groups import called
 
     return {
@@ -32,7 +32,12 @@ def as_json(result: ErasureResult) -> dict[str, Any]:
 
 
 def show_outcome(result: ErasureResult, model: str) -> None:
-    """The outcome for a person."""
+    """Print the outcome.
+
+    Args:
+        result: What was measured.
+        model: Name of the model, for the lines that load it.
+    """
     _show_labels(result)
     if result.effects.summary["erased"].before:
         say()
@@ -46,7 +51,7 @@ def show_outcome(result: ErasureResult, model: str) -> None:
 
 
 def _show_labels(result: ErasureResult) -> None:
-    """A row for each label, under one for its group."""
+    """Print a row for each label, under one for its group."""
     from turpentine.tasks.groups import called
 
     rows: list[list[str]] = []
@@ -71,7 +76,7 @@ def _show_summary(result: ErasureResult) -> None:
 
 
 def _show_measures(result: ErasureResult) -> None:
-    """What was measured beside hits and moved pixels."""
+    """Print the measures other than hits and moved pixels."""
     from turpentine.report.story import measures
 
     rows = [

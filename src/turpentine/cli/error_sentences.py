@@ -1,4 +1,4 @@
-"""Errors as one sentence. An error that is none of ours and none of the machine's is a bug, and keeps its traceback."""
+"""Errors as one sentence. One that is neither ours nor the machine's is a bug, and its traceback is shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _FULL_TEXT = "No space left on device"
 
 
 def sentence(error: BaseException) -> str:
-    """What went wrong and what to do. Raises the error again if it is not one that a user can put right."""
+    """Return what went wrong and what to do, as a sentence.
+
+    Raises:
+        BaseException: The error itself, where it is not one that a user can put right.
+    """
     if isinstance(error, TurpentineError):
         return plain(str(error))
     if isinstance(error, CycloptsError):
@@ -30,25 +34,25 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{_place(error)}."
     if is_out_of_memory(error):
-        return f"The memory ran out{_wanted(error)}: {_LESS}."
+        return f"The memory ran out{_requested(error)}: {_LESS}."
     raise error
 
 
 def _usage(error: CycloptsError) -> str:
-    """What is wrong with the command line, and where to read how it should be."""
+    """Return what is wrong with the command line, and where to read how it should be."""
     text = plain(str(error))
     ended = text if text.endswith((".", "?", "!")) else f"{text}."
     return f"{ended} See {' '.join(['turpentine', *(error.command_chain or ())])} --help."
 
 
 def _is_full_disk(error: BaseException) -> bool:
-    """safetensors has an error of its own for it, with only a text."""
+    """Return whether the disk is full; safetensors has an error of its own for that, with only a text."""
     if isinstance(error, OSError):
         return error.errno in _FULL
     return _FULL_TEXT in str(error)
 
 
-def _wanted(error: BaseException) -> str:
+def _requested(error: BaseException) -> str:
     more = requested_memory(error)
     return f" where {more} more were needed" if more else ""
 

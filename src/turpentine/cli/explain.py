@@ -29,7 +29,7 @@ from turpentine.cli.options import (
     warn_of_unknown_words,
 )
 from turpentine.cli.picture_files import picture_files, read_picture
-from turpentine.cli.progress_bars import busy, shown
+from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.tour import tour
 from turpentine.core.atomic_files import write_whole
@@ -106,7 +106,7 @@ def _help(plugin: Plugin) -> str:
 
 
 def _command(plugin: Plugin) -> Callable[..., None]:
-    """The command of an instrument."""
+    """Return the command of an instrument."""
     with busy("Starting"):  # instruments bring torch with them
         arguments = _arguments(plugin)
 
@@ -121,7 +121,10 @@ def _command(plugin: Plugin) -> Callable[..., None]:
 
 
 def _arguments(plugin: Plugin) -> list[Argument]:
-    """What the command takes: the instrument's input, what its call takes, its settings, and what all commands have."""
+    """Return the parameters of a command.
+
+    They are the instrument's input, what its call takes, its settings, and what all commands have.
+    """
     from turpentine.explain.instrument import input_of, parameters
 
     call, (name, form) = parameters(plugin.load()), input_of(plugin.load())
@@ -165,7 +168,7 @@ def _option(name: str, kind: Any, default: Any) -> Argument:
 
 
 def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> None:
-    """Run an instrument, write what it found, and say it."""
+    """Run an instrument, write its finding, and print it."""
     from turpentine.explain.cache import PARTS
     from turpentine.explain.instrument import progress_unit, takes
 
@@ -182,7 +185,7 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
         given["cache"] = out / PARTS
     model = source.load()
     warn_of_unknown_words(model, [*words, getattr(instrument, "target", "")])
-    with shown(plugin.name.capitalize(), progress_unit(cls)) as progress:
+    with progress_bar(plugin.name.capitalize(), progress_unit(cls)) as progress:
         if takes(cls, "progress"):
             given["progress"] = progress
         finding = instrument(model, **given)
@@ -196,7 +199,7 @@ def _is_required(cls: type[Any], name: str) -> bool:
 
 
 def _inputs(cls: type[Any], inputs: Sequence[Any], options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What an instrument looks at, with its seeds, as its call takes them; and the words in it."""
+    """Return the arguments for an instrument's inputs and seeds, and the words in them."""
     from turpentine.explain.instrument import input_of, takes
 
     name, form = input_of(cls)
@@ -219,13 +222,13 @@ def _inputs(cls: type[Any], inputs: Sequence[Any], options: Mapping[str, Any]) -
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The files' names; with their folders, as they were given, where two have one name."""
+    """Return the files' names, with their folders, as they were given, where two have one name."""
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None) -> None:
-    """Write the table, the plot and the finding's own pictures, and say what is in them."""
+    """Write the table, the plot and the finding's own pictures, and print the finding."""
     from turpentine.core.tensors import discard
     from turpentine.explain._plots import save_plot
 
@@ -251,7 +254,7 @@ def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None) -> N
 
 
 def _show(table: pl.DataFrame) -> None:
-    """The table's rows, or the first of them, without columns of nothing, and sites' long names if labels will do."""
+    """Print the first rows of the table, without empty columns, and without sites' long names if labels will do."""
     brief = table.select(column for column in table if column.null_count() < len(column))
     brief = brief.drop("site") if "label" in table.columns and (table["label"] != "").all() else brief
     show_table(brief.columns, [[_cell(value) for value in row] for row in brief.head(ROWS_SHOWN).rows()])

@@ -1,4 +1,4 @@
-"""A method's fields as flags: names, types, defaults and help come from its dataclass, and nothing is written twice."""
+"""Flags from a dataclass's fields: names, types, defaults and help are written once, in the class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from turpentine.core.settings import field_types, fits, range_of, speakable
 
 
 def flags_of(method: Any) -> type[Any]:
-    """A dataclass of those fields of a method that can be written on a command line, with its values as defaults."""
+    """Return a dataclass with a field for each setting that can be written on a command line.
+
+    Args:
+        method: The plug-in, whose values become the defaults.
+    """
     hints = field_types(type(method))
     texts = descriptions(type(method).__doc__, hints.keys())
     flags = []
@@ -32,12 +36,12 @@ def flags_of(method: Any) -> type[Any]:
 
 
 def _has_leading_hyphen(default: Any) -> bool:
-    """Does a value such as -0.1 belong to a setting of texts?"""
+    """Return whether a setting of texts may have a value such as -0.1."""
     return isinstance(default, tuple) and any(str(each).startswith("-") for each in default)
 
 
 def _with_range(text: str, hint: Any) -> str:
-    """A field's text, and what it may be; of a choice the command line lists the choices itself."""
+    """Return a field's text with its range; choices are listed by the command line itself."""
     allowed = range_of(hint)
     if not allowed or get_origin(hint) is Literal:
         return text
@@ -45,7 +49,7 @@ def _with_range(text: str, hint: Any) -> str:
 
 
 def _validator(hint: Any) -> Callable[[Any, Any], None]:
-    """What refuses a value that the field's constraints do not allow, naming the flag."""
+    """Return a function that refuses a value that the field's constraints do not allow, naming the flag."""
 
     def validate(_: Any, value: Any) -> None:
         if not fits(value, hint):
@@ -55,7 +59,12 @@ def _validator(hint: Any) -> Callable[[Any, Any], None]:
 
 
 def with_flags(method: Any, flags: Any) -> Any:
-    """The method with the values of its flags; commas part the values of a setting that takes several texts."""
+    """Return the plug-in with the values of its flags.
+
+    Args:
+        method: The plug-in.
+        flags: An instance of the class that `flags_of` returns; commas part the values of a setting of several texts.
+    """
     hints = field_types(type(method))
     return dataclasses.replace(method, **{name: _listed(value, hints[name]) for name, value in vars(flags).items()})
 

@@ -1,4 +1,4 @@
-"""`turpentine generate`: pictures of prompts as files."""
+"""`turpentine generate`: draws pictures of prompts as files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from turpentine.cli.options import (
     warn_of_unknown_words,
 )
 from turpentine.cli.picture_files import PictureFile, planned, read_picture
-from turpentine.cli.progress_bars import shown
+from turpentine.cli.progress_bars import progress_bar
 from turpentine.cli.terminal import plain, say, say_json
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 @with_help
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw, as `Model.generate` has it.
+    """How to draw; see `Model.generate`.
 
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides; 1 is without guidance.
-    negative_prompt: what to lead away from.
-    solver: how the noise is taken away.
-    size: of a picture, in pixels a side; the model's own by default.
+    Args:
+        steps: Of the solver.
+        guidance_scale: How strongly the prompt guides; 1 is without guidance.
+        negative_prompt: What to lead away from.
+        solver: How the noise is taken away.
+        size: Of a picture, in pixels a side; the model's own by default.
     """
 
     steps: PositiveInt = 20
@@ -66,10 +67,19 @@ def generate(
 
     Each file holds its own recipe; a run that was broken off draws only what is missing.
 
-    prompts: what to draw; every prompt is drawn with every seed.
-    out: the folder to write to.
-    edit: the file of an edit or a guidance to put on the model, and its scale, 1 by default; may be given several
-        times.
+    Args:
+        prompts: What to draw; every prompt is drawn with every seed.
+        seeds: Numbers and ranges, such as 0-7,9.
+        out: The folder to write to.
+        edit: The file of an edit or a guidance to put on the model, and its scale, 1 by default; may be given several
+            times.
+        sampling: How to draw.
+        batch_size: Pictures drawn at once.
+        source: Which model, and where it runs.
+        json: Print one JSON document.
+
+    Raises:
+        BadArgument: There is no prompt.
     """
     if not prompts:
         raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')
@@ -80,13 +90,13 @@ def generate(
     model = _edited_model(source, edit)
     warn_of_unknown_words(model, texts)
     pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
-    _draw(model, [picture for picture in pictures if not picture.is_drawn()], vars(sampling), batch_size)
+    _draw(model, [picture for picture in pictures if not picture.is_complete()], vars(sampling), batch_size)
     _write_sheet(pictures, out / SHEET)
-    _tell(pictures, out / SHEET, json)
+    _print_files(pictures, out / SHEET, json)
 
 
 def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
-    """The model with its edits and guidances on."""
+    """Load the model and put its edits and guidances on."""
     changes = load_changes(files)
     model = source.load()
     for change in changes:
@@ -95,9 +105,9 @@ def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
 
 
 def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:
-    """Draw a batch at a time, so that what is drawn is kept whatever happens next."""
+    """Draw and write a batch at a time, so that an interruption loses one batch at most."""
     steps = settings["steps"]
-    with shown("Drawing") as progress:
+    with progress_bar("Drawing") as progress:
         for first in range(0, len(missing), batch_size):
             batch = missing[first : first + batch_size]
 
@@ -124,10 +134,10 @@ def _write_sheet(pictures: Sequence[PictureFile], path: Path) -> None:
         contact_sheet(rows).save(aside, format="PNG")
 
 
-def _tell(pictures: Sequence[PictureFile], sheet: Path, json: bool) -> None:
+def _print_files(pictures: Sequence[PictureFile], sheet: Path, json: bool) -> None:
     if json:
-        drawn = [{"path": str(each.path), "prompt": each.prompt, "seed": each.seed} for each in pictures]
-        say_json({"pictures": drawn, "sheet": str(sheet)})
+        entries = [{"path": str(each.path), "prompt": each.prompt, "seed": each.seed} for each in pictures]
+        say_json({"pictures": entries, "sheet": str(sheet)})
         return
     for path in [*(picture.path for picture in pictures), sheet]:
         say(plain(str(path)))

@@ -1,4 +1,4 @@
-"""`turpentine info`: versions, devices and the anatomy of a model; or what is in an edit."""
+"""`turpentine info`: versions, devices and the anatomy of a model; or the content of an edit."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ def info(
 ) -> None:
     """Show versions, devices, and a model's sites: its named parts with their kinds and sizes; or what is in an edit.
 
-    file: of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is loaded.
-    kind, label: only sites whose kind or label fits, such as --kind cross-attention or --label 'UP*'.
-    level: whole modules, or the layers inside them.
+    Args:
+        file: Of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is loaded.
+        kind: Only sites whose kind fits, such as --kind cross-attention.
+        label: Only sites whose label fits, such as --label 'UP*'.
+        level: Whole modules, or the layers inside them.
+        source: Which model, and where it runs.
+        json: Print one JSON document.
+
+    Raises:
+        BadArgument: There is a file together with a kind or a label.
     """
     if file is not None:
         if kind is not None or label is not None:

@@ -1,4 +1,4 @@
-"""What is in the file of an edit or a guidance: where it came from, and how much of what it changes."""
+"""What is in the file of an edit or a guidance: where it came from, and how much it changes at which site."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 @dataclass(frozen=True)
 class SiteChange:
-    """What an edit does at a site.
+    """What an edit changes at a site.
 
-    site: its dotted name. tensors: how many of its weights and biases change. weights: single numbers in them.
-    zeroed: how many numbers are set to 0. norm: ‖ΔW‖ at the edit's strength, Frobenius, without the zeroed ones, whose
-        norm is the model's.
+    Attributes:
+        site: Its dotted name.
+        tensors: How many of its weights and biases change.
+        weights: Single numbers in them.
+        zeroed: How many numbers are set to 0.
+        norm: ‖ΔW‖ at the edit's strength, Frobenius, without the zeroed numbers, whose norm is the model's.
     """
 
     site: str
@@ -37,20 +40,28 @@ class SiteChange:
 
 
 def show_change(path: Path, *, as_json: bool) -> None:
-    """Show a file, for a person or as JSON. Raises EditError for a missing, foreign or damaged one."""
+    """Print what is in a file.
+
+    Args:
+        path: Of an edit or a guidance.
+        as_json: Print one JSON document.
+
+    Raises:
+        EditError: The file is missing, another program's, or damaged.
+    """
     change = _load(path)
     sites = site_changes(change)
     if as_json:
         say_json({**_facts(path, change), "sites": [asdict(site) for site in sites]})
         return
-    show_table(("", ""), _told(path, change).items())
+    show_table(("", ""), _readable_facts(path, change).items())
     if sites:
         say()
         _show_sites(sites)
 
 
 def site_changes(change: Change) -> list[SiteChange]:
-    """The sites that an edit touches, in order of their names, text encoders first; none for a guidance."""
+    """Return the sites that an edit touches, in order of their names, text encoders first; none for a guidance."""
     from turpentine.edits import Edit
     from turpentine.models.families import module_of
 
@@ -63,7 +74,12 @@ def site_changes(change: Change) -> list[SiteChange]:
 
 
 def bar(share: float) -> str:
-    """A share of 0 to 1 as a bar, to an eighth of a character."""
+    """Return a share of 0 to 1 as a bar, to an eighth of a character.
+
+    Example:
+        >>> bar(0.25)
+        '██████'
+    """
     whole, eighths = divmod(round(8 * _BAR * share), 8)
     return ("█" * whole + _EIGHTHS[eighths]).rstrip()
 
@@ -80,7 +96,7 @@ def _load(path: Path) -> Change:
 
 
 def _order(name: str) -> list[Any]:
-    """Numbers in a name count as numbers."""
+    """Return a key by which numbers in a name count as numbers."""
     return [int(piece) if piece.isdigit() else piece for piece in re.split(r"(\d+)", name)]
 
 
@@ -107,34 +123,34 @@ def _facts(path: Path, change: Change) -> dict[str, Any]:
     }
 
 
-def _told(path: Path, change: Change) -> dict[str, str]:
-    """The same for a person, without what says nothing."""
-    made = change.provenance
-    settings = {name: value for name, value in made.settings.items() if value is not None and name != "seed"}
-    told = {
+def _readable_facts(path: Path, change: Change) -> dict[str, str]:
+    """Return the facts as texts, without empty ones."""
+    provenance = change.provenance
+    settings = {name: value for name, value in provenance.settings.items() if value is not None and name != "seed"}
+    facts = {
         "file": f"{path}, {path.stat().st_size:,} bytes",
-        "method": made.title,
-        "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in made.concepts),
+        "method": provenance.title,
+        "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in provenance.concepts),
         "strength": f"{change.strength:g}",
         "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
-        "measured": ", ".join(f"{name} {_short(value)}" for name, value in made.measurements.items()),
-        "seed": "" if made.seed is None else str(made.seed),
-        "base": f"{made.model} {made.base[:12]}".strip(),
-        "over": ", ".join(each[:12] for each in made.onto),
-        "made with": ", ".join(f"{name} {version}" for name, version in made.versions.items() if name in _MAKERS),
+        "measured": ", ".join(f"{name} {_short(value)}" for name, value in provenance.measurements.items()),
+        "seed": "" if provenance.seed is None else str(provenance.seed),
+        "base": f"{provenance.model} {provenance.base[:12]}".strip(),
+        "over": ", ".join(each[:12] for each in provenance.onto),
+        "made with": ", ".join(f"{name} {version}" for name, version in provenance.versions.items() if name in _MAKERS),
         "id": change.id,
     }
-    return {key: plain(value) for key, value in told.items() if value}
+    return {key: plain(value) for key, value in facts.items() if value}
 
 
 def _short(value: Any) -> str:
-    """A measured value, its numbers to four digits."""
+    """Return a measured value, its numbers to four digits."""
     several = value if isinstance(value, tuple) else (value,)
     return " ".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in several)
 
 
 def _show_sites(sites: Sequence[SiteChange]) -> None:
-    """A bar for the norm at each site; where an edit only zeroes, for the share of its weights."""
+    """Print a bar for the norm at each site; where an edit only zeroes, for the share of its weights."""
     only_zeroes = not any(site.norm for site in sites)
     sizes = [site.zeroed / site.weights if only_zeroes else site.norm for site in sites]
     largest = max(sizes) or 1

@@ -1,4 +1,4 @@
-"""`turpentine judge`: what a judge sees in pictures."""
+"""`turpentine judge`: prints a judge's scores of pictures."""
 
 from __future__ import annotations
 
@@ -26,20 +26,22 @@ def judge(
 ) -> None:
     """Say what a judge sees in pictures; that of the emoji world: object, style, background colour, and its certainty.
 
-    pictures: files, or folders of them.
-    by: the judge, such as emoji, classifier, nudenet or clip.
-    prompt: what the pictures were asked for, where a judge needs to know; by default what is written in each file by
-        turpentine generate.
-    reference: a folder with pictures of the same names from the unedited model, where a judge needs them.
+    Args:
+        pictures: Files, or folders of them.
+        by: The judge, such as emoji, classifier, nudenet or clip.
+        prompt: What the pictures were asked for, where a judge needs to know; by default what is written in each file
+            by turpentine generate.
+        reference: A folder with pictures of the same names from the unedited model, where a judge needs them.
+        json: Print one JSON document.
     """
     paths = picture_files(pictures)
     images = [read_picture(path) for path in paths]
     chosen = judge_called(by)
-    _tell(paths, chosen(images, **_needed(chosen, paths, prompt, reference)), json)
+    _print_scores(paths, chosen(images, **_needed(chosen, paths, prompt, reference)), json)
 
 
 def _needed(chosen: Judge, paths: Sequence[Path], prompt: str | None, reference: Path | None) -> dict[str, Any]:
-    """What the judge must be told beside the pictures."""
+    """Return the prompts and references that the judge needs."""
     needed: dict[str, Any] = {}
     if "prompt" in chosen.needs:
         needed["prompts"] = [prompt or _prompt_of(path) for path in paths]
@@ -51,23 +53,23 @@ def _needed(chosen: Judge, paths: Sequence[Path], prompt: str | None, reference:
 
 
 def _prompt_of(path: Path) -> str:
-    found = prompt_in(path)
-    if found is None:
+    prompt = prompt_in(path)
+    if prompt is None:
         raise BadArgument(f"{plain(str(path))} does not say what it was asked for: give it by --prompt.")
-    return found
+    return prompt
 
 
-def _tell(paths: Sequence[Path], seen: pl.DataFrame, json: bool) -> None:
-    """Numbers and labels; bytes and vectors are for other numbers to be made of."""
+def _print_scores(paths: Sequence[Path], scores: pl.DataFrame, json: bool) -> None:
+    """Print numbers and labels; bytes and vectors are for other numbers to be computed from."""
     import polars as pl
 
-    shown = [name for name, kind in seen.schema.items() if not (kind == pl.Binary or kind.is_nested())]
-    rows = seen.select(shown).to_dicts()
+    columns = [name for name, kind in scores.schema.items() if not (kind == pl.Binary or kind.is_nested())]
+    rows = scores.select(columns).to_dicts()
     if json:
         say_json([{"path": str(path), **row} for path, row in zip(paths, rows, strict=True)])
     else:
         cells = [[plain(path.name), *map(_cell, row.values())] for path, row in zip(paths, rows, strict=True)]
-        show_table(["picture", *shown], cells)
+        show_table(["picture", *columns], cells)
 
 
 def _cell(value: object) -> str:

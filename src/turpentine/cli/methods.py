@@ -1,4 +1,4 @@
-"""`turpentine methods`: what methods there are, and the settings of each."""
+"""`turpentine methods`: lists the methods, and the settings of each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from turpentine.core.settings import field_types, range_of
 def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = False) -> None:
     """List the methods, or the settings of one.
 
-    name: a method, such as esd-x; all are listed without it.
-    model: the model that the defaults are for, since a method may have its own for one.
+    Args:
+        name: A method, such as esd-x; all are listed without it.
+        model: The model that the defaults are for, since a method may have its own for one.
+        json: Print one JSON document.
     """
     if name is None:
         _list_all(json)
@@ -33,7 +35,7 @@ def _list_all(json: bool) -> None:
 
 
 def _summary(method: Plugin) -> str:
-    """What it does; another package's fault must not take the other methods away."""
+    """Return what a method does; another package's fault must not take the other methods away."""
     try:
         return method.summary
     except BrokenPlugin as error:
@@ -65,7 +67,7 @@ def _settings(plugin: Plugin, model: str) -> list[dict[str, Any]]:
 
 
 def _type_name(plain: Any, hint: Any) -> str:
-    """`str | Sites`, without the modules' names, and what range it has: `int, 1 or more`."""
+    """Return a type as `str | Sites`, without the modules' names, and its range: `int, 1 or more`."""
     name = plain.__name__ if isinstance(plain, type) and not hasattr(plain, "__args__") else _short(str(plain))
     return f"{name}, {range_of(hint)}" if range_of(hint) and get_origin(plain) is not Literal else name
 

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and what is written in them."""
+"""Flags that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from turpentine.cli.help_text import with_help
 from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, warn
 from turpentine.core.errors import BadArgument
-from turpentine.core.seeds import parse_seeds as parse_seeds  # what `--seeds` is told
+from turpentine.core.seeds import parse_seeds as parse_seeds  # of the flag `--seeds`
 
 if TYPE_CHECKING:
     from turpentine.edits import Change
@@ -38,9 +38,10 @@ _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 class ModelChoice:
     """Which model, and where it runs.
 
-    model: "emoji" (the embedded one), a diffusers folder, a .safetensors file, or a hub id.
-    device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
-    dtype: number format of the weights; fp16 by default on CUDA, fp32 elsewhere.
+    Args:
+        model: "emoji" (the embedded one), a diffusers folder, a .safetensors file, or a hub id.
+        device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
+        dtype: Number format of the weights; fp16 by default on CUDA, fp32 elsewhere.
     """
 
     model: str = "emoji"
@@ -48,7 +49,7 @@ class ModelChoice:
     dtype: Literal["fp32", "fp16", "bf16"] | None = None
 
     def load(self) -> Model:
-        """Load it. What must be fetched for that is said first."""
+        """Load the model, after a warning of what must be fetched for that."""
         from turpentine.models.loading.hub import to_fetch
 
         fetched = to_fetch(self.model)
@@ -68,8 +69,9 @@ class ModelChoice:
 class Drawing:
     """How an instrument draws.
 
-    steps: of the solver.
-    guidance_scale: how strongly the prompt guides.
+    Args:
+        steps: Of the solver.
+        guidance_scale: How strongly the prompt guides.
     """
 
     steps: PositiveInt = 20
@@ -77,9 +79,10 @@ class Drawing:
 
 
 def check_folder(folder: Path) -> None:
-    """See that files can be written in a folder, before long work is done for them; nothing is made there.
+    """Check that files can be written in a folder, before long work is done for them; nothing is left there.
 
-    Raises BadArgument for a file, a place inside of one, or where the file system lets nothing be written.
+    Raises:
+        BadArgument: It is a file, lies inside of one, or cannot be written to.
     """
     nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not nearest.is_dir():
@@ -107,7 +110,12 @@ def _device(name: str | None) -> str | None:
 
 
 def judge_called(name: str, model: str = "emoji") -> Judge:
-    """The judge of a name for a model's pictures. What must be fetched for it is said first."""
+    """Make a judge, after a warning of what must be fetched for it.
+
+    Args:
+        name: Of the judge.
+        model: Name of the model whose pictures it judges.
+    """
     from turpentine import judges
 
     judge = judges.judge(name, **judges.settings_for(name, model))
@@ -117,9 +125,11 @@ def judge_called(name: str, model: str = "emoji") -> Judge:
 
 
 def judge_of(by: str | None, model: str) -> Judge | None:
-    """What `--by` asks for: a judge of a model's pictures, or none.
+    """Return the judge of a model's pictures, or none.
 
-    by: None is that of the emoji world for the embedded model, and none for others.
+    Args:
+        by: The value of `--by`; None is the emoji world's judge for the embedded model, and none for others.
+        model: Name of the model.
     """
     name = ("emoji" if model == "emoji" else NO_JUDGE) if by is None else by
     if name in (NO_JUDGE, ""):
@@ -128,7 +138,11 @@ def judge_of(by: str | None, model: str) -> Judge | None:
 
 
 def needed_judge(by: str | None, model: str) -> Judge:
-    """The same where there must be one. Raises BadArgument where there is none."""
+    """Return the judge of a model's pictures; see `judge_of`.
+
+    Raises:
+        BadArgument: There is none.
+    """
     judge = judge_of(by, model)
     if judge is None:
         raise BadArgument("There is no judge, and one is needed: name it, such as --by emoji or --by clip.")
@@ -136,7 +150,15 @@ def needed_judge(by: str | None, model: str) -> Judge:
 
 
 def parse_edit(text: str) -> tuple[Path, float]:
-    """Read `FILE` or `FILE:SCALE`. Raises BadArgument for a scale that is no number."""
+    """Read `FILE` or `FILE:SCALE`.
+
+    Example:
+        >>> parse_edit("church.safetensors:0.5")
+        (PosixPath('church.safetensors'), 0.5)
+
+    Raises:
+        BadArgument: The scale is no number.
+    """
     path, colon, scale = text.rpartition(":")
     if not colon or Path(text).exists():
         return Path(text), 1.0
@@ -147,14 +169,14 @@ def parse_edit(text: str) -> tuple[Path, float]:
 
 
 def load_changes(texts: Sequence[str]) -> list[Change]:
-    """The edits and guidances of `--edit` flags, scaled, in their order."""
+    """Load the edits and guidances of `--edit` flags, scaled, in their order."""
     from turpentine.edits import load_change
 
     return [load_change(path).scaled(scale) for path, scale in map(parse_edit, texts)]
 
 
 def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:
-    """Say which words the model does not know: what it draws of them is chance."""
+    """Warn of words that the model does not know: what it draws of them is chance."""
     words = dict.fromkeys(word for text in texts for word in model.text.unknown_words(text))
     if words:
         listed = ", ".join(repr(word) for word in words)

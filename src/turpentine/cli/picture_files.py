@@ -40,8 +40,8 @@ class PictureFile:
     seed: int
     recipe: dict[str, Any]
 
-    def is_drawn(self) -> bool:
-        """Does the file hold just this picture already? A damaged one is drawn anew, and is warned of.
+    def is_complete(self) -> bool:
+        """Return whether the file holds just this picture already; a damaged one does not, and is warned of.
 
         Raises:
             BadArgument: Another program's file is there.
@@ -68,7 +68,14 @@ class PictureFile:
 
 
 def planned(prompts: Sequence[str], seeds: Sequence[int], folder: Path, settings: dict[str, Any]) -> list[PictureFile]:
-    """A picture for each prompt with each seed, named after them."""
+    """Return a picture for each prompt with each seed, named after them.
+
+    Args:
+        prompts: Each once.
+        seeds: Of each prompt.
+        folder: For the files.
+        settings: What decides the pixels beside prompt and seed, in types of JSON.
+    """
     stems = _stems(prompts)
     return [
         PictureFile(
@@ -80,7 +87,7 @@ def planned(prompts: Sequence[str], seeds: Sequence[int], folder: Path, settings
 
 
 def _stems(prompts: Sequence[str]) -> dict[str, str]:
-    """A safe file name for each prompt; a number where two prompts would share one."""
+    """Return a safe file name for each prompt, with a number where two prompts would share one."""
     stems: dict[str, str] = {}
     for prompt in prompts:
         name, number = safe_name(prompt), 1
@@ -92,7 +99,7 @@ def _stems(prompts: Sequence[str]) -> dict[str, str]:
 
 
 def _record_in(path: Path) -> dict[str, Any] | None:
-    """What our file says of itself; None for another program's."""
+    """Return the record in our file; None for another program's."""
     try:
         with Image.open(path) as image:
             record = json.loads(image.info[_KEY])
@@ -102,7 +109,7 @@ def _record_in(path: Path) -> dict[str, Any] | None:
 
 
 def _pixels_in(path: Path) -> str | None:
-    """SHA-256 of a picture's size and pixels; None where they cannot be read."""
+    """Return the SHA-256 of a picture's size and pixels; None where they cannot be read."""
     try:
         with Image.open(path) as image:
             return digest_images([image])
@@ -113,14 +120,21 @@ def _pixels_in(path: Path) -> str | None:
 
 
 def prompt_in(path: Path) -> str | None:
-    """The prompt of a picture, if the file says it."""
+    """Return the prompt in a picture's file; None where there is none."""
     recipe = (_record_in(path) or {}).get("recipe")
     prompt = recipe.get("prompt") if isinstance(recipe, dict) else None
     return None if prompt is None else str(prompt)
 
 
 def picture_files(given: Sequence[Path]) -> list[Path]:
-    """The files, and those in the folders, but for contact sheets. Raises BadArgument for none."""
+    """Return the files, and those in the folders, but for contact sheets.
+
+    Args:
+        given: Files and folders.
+
+    Raises:
+        BadArgument: There is no picture.
+    """
     paths = [path for each in given for path in (_pictures_in(each) if each.is_dir() else [each])]
     if not paths:
         raise BadArgument("There is no picture: give picture files, or folders that hold some.")
@@ -132,7 +146,12 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Read a picture. Raises BadArgument if the file is none, OSError as the file system does."""
+    """Read a picture in RGB.
+
+    Raises:
+        BadArgument: The file is no picture.
+        OSError: As the file system does.
+    """
     try:
         with Image.open(path) as image:
             return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Progress: a bar where someone looks on, plain lines where not; always what is done, what is left, and the rate."""
+"""Progress: bars in a terminal, plain lines elsewhere; always with what is done, what is left, and the rate."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ _BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown(label: str, unit: str = "steps") -> Iterator[Progress]:
-    """Show the progress of one piece of work on stderr while the block runs."""
+def progress_bar(label: str, unit: str = "steps") -> Iterator[Progress]:
+    """Show the progress of one piece of work on stderr while the block runs.
+
+    Args:
+        label: What is done.
+        unit: What is counted.
+    """
     with Phases({"": (label, unit)}) as progress:
         yield partial(progress, "")
 
@@ -30,8 +35,10 @@ def shown(label: str, unit: str = "steps") -> Iterator[Progress]:
 class Phases:
     """Progress of work in phases, one line each.
 
-    phases: label and unit of each phase by its name. Inside a `with` block call it with a phase's name, units done, and
-    in all.
+    Inside a `with` block call it with a phase's name, units done, and units in all.
+
+    Args:
+        phases: Label and unit of each phase by its name.
     """
 
     def __init__(self, phases: Mapping[str, tuple[str, str]]) -> None:
@@ -68,7 +75,7 @@ def _move(bars: Bars, task: TaskID, done: int, total: int) -> None:
 
 @contextmanager
 def busy(label: str) -> Iterator[None]:
-    """Say that something goes on that has no measure, such as loading, where someone looks on."""
+    """Show in a terminal that something goes on whose progress cannot be measured, such as loading."""
     console = err()
     if not console.is_terminal:
         yield
@@ -78,7 +85,14 @@ def busy(label: str) -> Iterator[None]:
 
 
 class Lines:
-    """Progress as lines of a log. print: what writes a line. clock: seconds."""
+    """Progress as lines of a log.
+
+    Args:
+        label: What is done.
+        unit: What is counted.
+        print_line: Writes a line.
+        clock: Returns seconds.
+    """
 
     def __init__(
         self, label: str, unit: str, print_line: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -90,9 +104,9 @@ class Lines:
         self._spoke = False
 
     def __call__(self, done: int, total: int) -> None:
-        """A line if it is time for one, and at the end if there was any."""
+        """Print a line if it is time for one, and at the end if there was any."""
         now = self._clock()
-        # Work that was kept from an earlier run tells nothing of the rate.
+        # Work of an earlier run says nothing of the rate.
         if self._first is None:
             self._first, self._start = done, now
         if now < self._next and not (done == total and self._spoke):
@@ -116,7 +130,7 @@ class _Computed(ProgressColumn):
         self._text = text
 
     def render(self, task: Task) -> Text:
-        """The column's text."""
+        """Return the column's text."""
         return Text(self._text(task), no_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""What is printed: results to stdout, all else to stderr, and nothing from outside that could steer a terminal."""
+"""Printing: results to stdout, all else to stderr, and no control characters from outside."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _WIDTH_OF_A_PIPE = 200
 
 
 def plain(text: str) -> str:
-    """Text from outside on one line, without control characters."""
+    """Return text from outside on one line, without control characters."""
     return one_line(text)
 
 
 def out() -> Console:
-    """The console for results. Text is shown as it is: brackets and colons in it mean nothing."""
+    """Return the console for results. Brackets and colons in a text mean nothing to it."""
     return _console(stderr=False)
 
 
 def err() -> Console:
-    """The console for progress, warnings and errors."""
+    """Return the console for progress, warnings and errors."""
     return _console(stderr=True)
 
 
@@ -40,29 +40,32 @@ def _console(*, stderr: bool) -> Console:
 
 
 def say(text: str = "") -> None:
-    """A line of results."""
+    """Print a line of results."""
     out().print(text, soft_wrap=True)
 
 
 def say_json(value: Any) -> None:
-    """One JSON document; everything but ASCII is escaped."""
+    """Print one JSON document; everything but ASCII is escaped."""
     print(json.dumps(value, indent=2))
 
 
 def warn(text: str) -> None:
-    """A warning, on stderr."""
+    """Print a warning on stderr."""
     err().print(f"Warning: {plain(text)}", style="yellow", soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """An error, on stderr."""
+    """Print an error on stderr."""
     err().print(text, style="red", soft_wrap=True)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, strong: Collection[int] = ()) -> None:
-    """A table of results; numbers stand to the right. Cells from outside are made plain.
+    """Print a table of results, with numbers to the right; cells from outside are made plain.
 
-    columns: headings; none is shown where all are empty. strong: indices of rows that stand out.
+    Args:
+        columns: Headings; the table has none where all are empty.
+        rows: As many cells each.
+        strong: Indices of rows that stand out.
     """
     cells = [[_cell(cell) for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False, show_header=any(columns))
@@ -75,7 +78,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, stro
 
 
 def _cell(value: object) -> str:
-    """A cell's text; what it is indented by stays."""
+    """Return a cell's text; its indentation stays."""
     text = str(value)
     return " " * (len(text) - len(text.lstrip(" "))) + plain(text)
 
@@ -98,5 +101,5 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def close_pipe() -> None:
-    """The reader of our output has left: say no more, not even when Python flushes at its end."""
+    """Print no more, since the reader of our output has left; not even when Python flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

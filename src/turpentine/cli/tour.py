@@ -85,7 +85,7 @@ def tour(
 
 
 def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) -> dict[str, float]:
-    """Seconds that each instrument may take; those that are done take none."""
+    """Return the seconds that each instrument may take; 0 for those that are done."""
     from turpentine.explain.tour import seconds_a_row
 
     with busy("Trying how long it takes"):
@@ -94,7 +94,7 @@ def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) ->
 
 
 def _show_times(stops: list[Stop], times: dict[str, float], done: Collection[str]) -> None:
-    """How long each instrument may take, before it does."""
+    """Print how long each instrument may take, before it runs."""
     show_table(
         ("instrument", "question", "may take"),
         [
@@ -106,7 +106,7 @@ def _show_times(stops: list[Stop], times: dict[str, float], done: Collection[str
 
 
 def _write_page(results: list[StopResult], chosen: Tour, model: Model, judge: Judge | None, folder: Path) -> Path:
-    from turpentine.report.explained import write_explained
+    from turpentine.report.tour_page import write_tour_page
 
     facts = {
         "model": model.name,
@@ -119,7 +119,7 @@ def _write_page(results: list[StopResult], chosen: Tour, model: Model, judge: Ju
         "time": duration(sum(stop.seconds for stop in results)),
     }
     line = shlex.join(["turpentine", *sys.argv[1:]])
-    return write_explained(
+    return write_tour_page(
         results, folder / REPORT, prompt=chosen.prompt, concept=chosen.concept, facts=facts, command=line
     )
 

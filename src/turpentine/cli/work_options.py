@@ -21,10 +21,11 @@ FAILED = 1
 class WorkChoice:
     """Who does the work.
 
-    workers: processes that draw and judge; one a GPU.
-    threads: of each worker on a CPU; by default as many as there are cores, however many workers share them. The last
-    bits of the numbers depend on it.
-    retry: try again what could not be drawn or judged.
+    Args:
+        workers: Processes that draw and judge; one a GPU.
+        threads: Of each worker on a CPU; by default as many as there are cores, however many workers share them. The
+            last bits of the numbers depend on it.
+        retry: Try again what could not be drawn or judged.
     """
 
     workers: PositiveInt = 1
@@ -49,7 +50,15 @@ def exit_code(errors: Sequence[str], rows: int) -> int:
 
 
 def named_settings(text: str) -> tuple[str, Mapping[str, Any]]:
-    """Read `NAME` or `NAME: {SETTING: VALUE}`, as a bench's file writes it. Raises BadArgument."""
+    """Read `NAME` or `NAME: {SETTING: VALUE}`, as a bench's file writes it.
+
+    Example:
+        >>> named_settings("clip: {model: emoji}")
+        ('clip', {'model': 'emoji'})
+
+    Raises:
+        BadArgument: The text is neither.
+    """
     from turpentine.bench.schema import one_key
     from turpentine.bench.yaml_lines import read_value
 

@@ -154,7 +154,7 @@ class Trace(Settings):
 def _stop(instrument: Trace, tour: TourInputs) -> Stop:
     components = len(instrument.components(tour.model))
     calls = len(list(batches(1 + components, runs_at_once(tour.rows, tour.rows_per_picture))))
-    label = tour.target.wanted if tour.target else None
+    label = tour.target.label if tour.target else None
 
     def run(cache: Path | None, progress: Progress | None) -> TraceFinding:
         assert tour.judge is not None  # without one there is no stop

@@ -1,4 +1,4 @@
-"""Judges turn pictures into rows of scores, and say what makes their numbers comparable."""
+"""Judges: plug-ins that score pictures, one row of a table for each picture."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What every judge is, and what it says of its columns."""
+"""The protocol of a judge, and how the columns of its scores are described and looked up."""
 
 from __future__ import annotations
 
@@ -16,16 +16,23 @@ from turpentine.concepts import TEMPLATES, Concept
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.suggest import offer
 
-Told = TypeVar("Told")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Column:
-    """What a column of scores can be.
+    """Describes a column of scores.
 
-    low, high: the range of a number; both None for a label, or for a vector, which have no mean. direction: which way a
-    number is better for the picture, such as "higher" where it shows the prompt; None where neither is. labels: all
-    that a label can be; None where that is not known beforehand.
+    Attributes:
+        low: Smallest value of a number; None for a label or a vector, which have no mean.
+        high: Largest value of a number; None for a label or a vector.
+        direction: Which way a number is better for the picture, such as "higher" where it measures how well the prompt
+            is met; None where neither way is.
+        labels: All labels that can occur; None where they are not known beforehand.
+
+    Example:
+        >>> Column(0.0, 1.0, "higher").is_number, Column(labels=("dog", "cat")).is_number
+        (True, False)
     """
 
     low: float | None = None
@@ -35,7 +42,7 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        """May its values be averaged?"""
+        """Whether the values are numbers, which may be averaged."""
         return self.low is not None
 
 
@@ -47,7 +54,7 @@ PROBABILITY = Column(0.0, 1.0)
 
 @runtime_checkable
 class Judge(Protocol):
-    """Turns pictures into a table of scores, a row for each picture and in their order.
+    """Scores pictures: a table with a row for each picture, in their order.
 
     Where a picture may show two things, a label's column NAME may have a column NAME_also beside it: either is a hit.
 
@@ -56,27 +63,27 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called; `turpentine.judges.judge` makes it by this name."""
+        """The name by which `turpentine.judges.judge` makes it."""
         ...
 
     @property
     def revision(self) -> str:
-        """Which one it is: a text that differs whenever the code or the weights could give another answer."""
+        """A text that differs whenever the code or the weights could give another score."""
         ...
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What its answers can be and what decides them, such as labels and thresholds, as JSON has them."""
+        """What decides the scores, such as labels and thresholds, in types of JSON."""
         ...
 
     @property
     def needs(self) -> frozenset[str]:
-        """What it must be told beside the pictures: some of "prompt" and "reference"."""
+        """What the call needs beside the pictures: some of "prompt" and "reference"."""
         ...
 
     @property
     def columns(self) -> Mapping[str, Column]:
-        """Its columns by name, in order."""
+        """The columns of its scores by name, in order."""
         ...
 
     @property
@@ -91,18 +98,36 @@ class Judge(Protocol):
         prompts: Sequence[str] | None = None,
         references: Sequence[Image.Image] | None = None,
     ) -> pl.DataFrame:
-        """The scores; columns are the judge's own, and the same for no picture as for many.
+        """Score pictures; for no picture the table is empty, with the same columns.
 
-        prompts: what each picture was asked for. references: for each the unedited model's picture of the same prompt,
-        seed and settings. Raises BadArgument where one that it needs is missing.
+        Args:
+            images: The pictures.
+            prompts: The prompt of each picture; for judges that need it.
+            references: For each picture the unedited model's, of the same prompt, seed and settings; for judges that
+                need it.
+
+        Returns:
+            A row for each picture, with the judge's columns.
+
+        Raises:
+            BadArgument: Prompts or references that it needs are missing.
         """
         ...
 
 
-def told(judge: str, what: str, values: Sequence[Told] | None, images: Sequence[Image.Image]) -> Sequence[Told]:
-    """What a judge needs beside the pictures, one for each. Raises BadArgument if it is not there.
+def one_for_each(
+    judge: str, what: str, values: Sequence[Value] | None, images: Sequence[Image.Image]
+) -> Sequence[Value]:
+    """Return prompts or references after checking that there is one for each picture.
 
-    judge: its name. what: such as "prompt".
+    Args:
+        judge: Name of the judge, for the error.
+        what: What the values are, such as "prompt".
+        values: The prompts or references that the judge was called with.
+        images: The pictures that it was called with.
+
+    Raises:
+        BadArgument: There is not one value for each picture.
     """
     given = values or ()
     if len(given) != len(images):
@@ -111,22 +136,40 @@ def told(judge: str, what: str, values: Sequence[Told] | None, images: Sequence[
 
 
 def column_of(judge: Judge, name: str) -> Column:
-    """One of a judge's columns. Raises UnknownName."""
+    """Return one of a judge's columns.
+
+    Raises:
+        UnknownName: The judge has no column of this name.
+    """
     if name not in judge.columns:
         raise UnknownName(f"{judge.name} has no column {name!r}: it has {', '.join(judge.columns)}.")
     return judge.columns[name]
 
 
 class Sought(NamedTuple):
-    """What a concept is to a judge. column: that tells of it. wanted: its label there, or what the judge is told."""
+    """Where a judge's scores show a concept.
+
+    Attributes:
+        column: The column that shows it.
+        label: Its label in that column; for a column of numbers, the prompt to give to the judge.
+    """
 
     column: str
-    wanted: str
+    label: str
 
 
 def sought(judge: Judge, text: str) -> Sought | None:
-    """The column with a label that a text names, such as "noto" by "noto style"; else a judge's number of how well a
-    prompt is met. None where neither is.
+    """Return the column in which a judge's scores show a concept.
+
+    That is the column with a label that the text names, such as "noto" for "noto style"; else the first number of a
+    judge that needs prompts, which says how well one is met.
+
+    Args:
+        judge: The judge.
+        text: The concept in words.
+
+    Returns:
+        The column and the label; None where the judge has neither.
     """
     for name, column in judge.columns.items():
         label = _named(column, text)
@@ -137,48 +180,63 @@ def sought(judge: Judge, text: str) -> Sought | None:
 
 
 def label_of(judge: Judge, column: str, text: str) -> str:
-    """What a text is in a column of labels, such as "noto" for "noto style"; itself where the labels are not known.
+    """Return the label that a text names in a column, such as "noto" for "noto style".
 
-    Raises UnknownName for a column that the judge has not, BadArgument for one that is no label, or for a text that
-    names none of its labels.
+    Args:
+        judge: The judge.
+        column: Name of a column of labels.
+        text: The concept in words; returned as it is where the column's labels are not known.
+
+    Raises:
+        UnknownName: The judge has no such column.
+        BadArgument: The column holds no labels, or the text names none of them.
     """
-    known = column_of(judge, column)
-    if known.labels is None:
+    definition = column_of(judge, column)
+    if definition.labels is None:
         if judge([], prompts=[], references=[])[column].dtype != pl.String:
             raise BadArgument(f"{judge.name}'s {column} is no label: name another column.")
         return text
-    label = _named(known, text)
+    label = _named(definition, text)
     if label is None:
-        raise BadArgument(f"The judge {judge.name} never says {text!r} in {column}: {offer(text, known.labels)}")
+        raise BadArgument(f"The judge {judge.name} never says {text!r} in {column}: {offer(text, definition.labels)}")
     return label
 
 
 def _named(column: Column, text: str) -> str | None:
-    """The label that a text names."""
-    said, labels = text.lower(), column.labels or ()
-    asked = ((label, (label, *Concept(label, templates=_TEMPLATES).prompts)) for label in labels)
-    return next((label for label, prompts in asked if said in map(str.lower, prompts)), None)
+    """Return the label that a text names, alone or as a concept in one of the usual templates."""
+    labels = column.labels or ()
+    spellings = ((label, (label, *Concept(label, templates=_TEMPLATES).prompts)) for label in labels)
+    return next((label for label, prompts in spellings if text.lower() in map(str.lower, prompts)), None)
 
 
 _TEMPLATES = tuple(template for templates in TEMPLATES.values() for template in templates)
 
 
-def hits(judge: Judge, column: str, images: Sequence[Image.Image], wanted: Sequence[str]) -> list[bool]:
-    """Is each picture judged to be what was wanted of it, a label for each, or to be it also?
+def hits(judge: Judge, column: str, images: Sequence[Image.Image], expected: Sequence[str]) -> list[bool]:
+    """Return for each picture whether it is judged to be what is expected, or to be that also.
 
-    wanted: what the judge is told as the prompts, too.
+    Args:
+        judge: The judge.
+        column: Name of a column of labels.
+        images: The pictures.
+        expected: A label for each picture; the judge gets them as the prompts, too.
     """
-    said = judge(images, prompts=wanted).with_columns(pl.Series("wanted", wanted, dtype=pl.String))
-    found: list[bool] = said.select(shows(said.columns, column).alias("hit"))["hit"].to_list()
-    return found
+    scores = judge(images, prompts=expected).with_columns(pl.Series("expected", expected, dtype=pl.String))
+    is_hit: list[bool] = scores.select(shows(scores.columns, column).alias("hit"))["hit"].to_list()
+    return is_hit
 
 
-def shows(columns: Collection[str], attribute: str, wanted: str = "wanted") -> pl.Expr:
-    """Is a label what was wanted, or is it that also, where there is a column such as object_also? Never null.
+def shows(columns: Collection[str], attribute: str, expected: str = "expected") -> pl.Expr:
+    """Return an expression for whether a label is the expected one; never null.
 
-    columns: of the table that it is asked of. wanted: the column that says what was.
+    Where there is a column such as object_also, it is a hit too if that holds the expected label.
+
+    Args:
+        columns: Columns of the table that the expression is for.
+        attribute: The column of labels.
+        expected: The column of expected labels.
     """
-    is_wanted = pl.col(attribute).eq_missing(pl.col(wanted))
+    is_hit = pl.col(attribute).eq_missing(pl.col(expected))
     if f"{attribute}_also" in columns:
-        is_wanted |= pl.col(f"{attribute}_also").eq(pl.col(wanted)).fill_null(False)
-    return is_wanted
+        is_hit |= pl.col(f"{attribute}_also").eq(pl.col(expected)).fill_null(False)
+    return is_hit

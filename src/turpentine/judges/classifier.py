@@ -1,4 +1,4 @@
-"""A classifier of photographs, by hub id or folder: what is in the picture."""
+"""Judges with a classifier of photographs, given by hub id or folder."""
 
 from __future__ import annotations
 
@@ -35,16 +35,23 @@ IMAGENETTE = (
 class ImageClassifier(NetworkJudge[HubClassifier]):
     """Says which of a classifier's classes a picture shows.
 
-    class, class_p: the most likely of all its classes (top 1), and the probability; class_second: the next one. A class
-    of `labels` is called as it is there, another by the first of its own names.
+    The column class is the likeliest of all classes (top 1), class_p its probability, and class_second the next class.
+    A class of `labels` is called as it is written there, another one by the first of its own names.
 
-    The CAD and ESD papers take torchvision's ResNet-50, whose weights are others than this default's: accuracies of the
-    two have no common scale to the last percent.
+    The CAD and ESD papers take torchvision's ResNet-50, whose weights are not this default's: accuracies of the two
+    have no common scale to the last percent.
 
-    model: a folder, or a hub id. labels: classes as the prompts call them; each must be one of the network's, whose
-        name may list several ("chain saw, chainsaw"); large and small letters are one. () leaves its own names.
-    commit: of the hub's repository. device: by default CUDA if there is one. preprocessing: changes to what the model's
-        config says of pictures, such as {"crop_pct": 1.0}.
+    Args:
+        model: A folder, or a hub id.
+        labels: Classes as the prompts call them, in small or large letters; each must be one of the network's, whose
+            name may list several ("chain saw, chainsaw"). () leaves the network's own names.
+        commit: Of the hub's repository.
+        device: By default CUDA if there is one.
+        preprocessing: Changes to what the model's config says of pictures, such as {"crop_pct": 1.0}.
+
+    Example:
+        >>> ImageClassifier(labels=("church", "tench")).columns["class"].labels
+        ('church', 'tench')
     """
 
     name: ClassVar[str] = "classifier"
@@ -59,7 +66,7 @@ class ImageClassifier(NetworkJudge[HubClassifier]):
 
     @property
     def columns(self) -> Mapping[str, Column]:
-        """Its columns. Labels that are not given are known to the network alone, which may not be here yet."""
+        """Its columns; without `labels` only the network could list the classes, and it may not be here."""
         label = Column(labels=tuple(self.labels) or None)
         return {"class": label, "class_p": PROBABILITY, "class_second": label}
 
@@ -70,7 +77,19 @@ class ImageClassifier(NetworkJudge[HubClassifier]):
         prompts: Sequence[str] | None = None,
         references: Sequence[Image.Image] | None = None,
     ) -> pl.DataFrame:
-        """A row for each picture. Raises UnknownName for a label that the network does not know."""
+        """Classify each picture.
+
+        Args:
+            images: Pictures of any size.
+            prompts: Not used.
+            references: Not used.
+
+        Returns:
+            A row for each picture: class, class_p and class_second.
+
+        Raises:
+            UnknownName: A label is not among the network's classes.
+        """
         schema = {"class": pl.String, "class_p": pl.Float64, "class_second": pl.String}
         if not images:
             return pl.DataFrame(schema=schema)
@@ -80,18 +99,19 @@ class ImageClassifier(NetworkJudge[HubClassifier]):
         return pl.DataFrame({"class": first, "class_p": p[:, 0].tolist(), "class_second": second}, schema=schema)
 
     def make_network(self) -> HubClassifier:
-        """The classifier `model`."""
+        """Return the classifier `model`; nothing is read yet."""
         return HubClassifier(self.model, self.commit, self.device, self.preprocessing)
 
     @cached_property
     def _answers(self) -> tuple[str, ...]:
         """What each of the network's classes is called."""
         classes = [[name.strip() for name in names.split(",")] for names in self._network.classes]
-        known = {name.lower() for names in classes for name in names}
+        class_names = {name.lower() for names in classes for name in names}
         for label in self.labels:
-            if label.lower() not in known:
-                raise UnknownName(f"{self.model} has no class {label!r}: {offer(label.lower(), sorted(known))}")
-        called = {label.lower(): label for label in self.labels}
+            if label.lower() not in class_names:
+                raise UnknownName(f"{self.model} has no class {label!r}: {offer(label.lower(), sorted(class_names))}")
+        label_by_name = {label.lower(): label for label in self.labels}
         return tuple(
-            next((called[name.lower()] for name in names if name.lower() in called), names[0]) for names in classes
+            next((label_by_name[name.lower()] for name in names if name.lower() in label_by_name), names[0])
+            for names in classes
         )

@@ -1,4 +1,4 @@
-"""The CLIP score: how much of its prompt a picture shows, to an image tower and a text tower."""
+"""The CLIP score: how well a picture fits its prompt, by the cosine of an image tower's and a text tower's vectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import polars as pl
 from PIL import Image
 
-from turpentine.judges.base import Column, told
+from turpentine.judges.base import Column, one_for_each
 from turpentine.judges.network import NetworkJudge
 from turpentine.judges.towers import Towers, towers
 
@@ -20,10 +20,17 @@ class ClipScore(NetworkJudge[Towers]):
 
     Hessel et al. (2021, arXiv 2104.08718) write 2.5 · max(cos, 0) instead. Numbers of two models have no common scale.
 
-    model: "emoji", the embedded world's towers; or a CLIP model's folder or hub id. Papers on erasing take
-        "openai/clip-vit-base-patch32". commit: of the hub's repository. device: by default CUDA if there is one.
-    preprocessing: changes to what the model's config says of pictures; none for "emoji".
-    column: what the scores are called, where two such judges stand side by side.
+    Args:
+        model: "emoji", the embedded world's towers; or a CLIP model's folder or hub id. Papers on erasing take
+            "openai/clip-vit-base-patch32".
+        column: Name of the scores, where two such judges stand side by side.
+        commit: Of the hub's repository.
+        device: By default CUDA if there is one.
+        preprocessing: Changes to what the model's config says of pictures; none for "emoji".
+
+    Example:
+        >>> ClipScore(column="likeness").columns["likeness"].direction
+        'higher'
     """
 
     name: ClassVar[str] = "clip"
@@ -48,15 +55,27 @@ class ClipScore(NetworkJudge[Towers]):
         prompts: Sequence[str] | None = None,
         references: Sequence[Image.Image] | None = None,
     ) -> pl.DataFrame:
-        """A row for each picture: the score. Raises BadArgument without prompts."""
-        asked = told(self.name, "prompt", prompts, images)
-        found = [] if not images else self._scores(images, asked)
-        return pl.DataFrame({self.column: found}, schema={self.column: pl.Float64})
+        """Score each picture against its prompt.
+
+        Args:
+            images: Pictures of any size.
+            prompts: The prompt of each picture.
+            references: Not used.
+
+        Returns:
+            A row for each picture: the score.
+
+        Raises:
+            BadArgument: There is not one prompt for each picture.
+        """
+        texts = one_for_each(self.name, "prompt", prompts, images)
+        scores = self._scores(images, texts) if images else []
+        return pl.DataFrame({self.column: scores}, schema={self.column: pl.Float64})
 
     def _scores(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
         cosines = (self._network.vectors(images).double() * self._network.of_texts(prompts).double()).sum(dim=1)
         return [float(value) for value in 100 * cosines]
 
     def make_network(self) -> Towers:
-        """The towers of `model`."""
+        """Return the towers of `model`; nothing is read yet."""
         return towers(self.model, self.commit, self.device, self.preprocessing)

@@ -1,4 +1,4 @@
-"""Pictures of different seeds that are all alike: a model that has collapsed draws one picture for every seed."""
+"""Whether a model has collapsed: it draws one picture for every seed of a prompt."""
 
 from __future__ import annotations
 
@@ -21,12 +21,25 @@ FALL = 0.25
 
 
 def thumbnail(image: Image.Image) -> bytes:
-    """The picture as SIDE x SIDE colours, a byte for each of red, green and blue, row by row."""
+    """Shrink a picture to SIDE x SIDE colours.
+
+    Returns:
+        A byte for each of red, green and blue, row by row.
+
+    Example:
+        >>> len(thumbnail(Image.new("RGB", (32, 32))))
+        192
+    """
     return image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 
 
 def spread(thumbnails: Sequence[bytes]) -> float | None:
-    """The mean absolute difference of two of the pictures, 0 to 1, over all pairs; None for fewer than two."""
+    """Return the mean absolute difference of two thumbnails, 0 to 1, over all pairs; None for fewer than two.
+
+    Example:
+        >>> spread([bytes([0, 0, 0]), bytes([255, 255, 255])])
+        1.0
+    """
     n = len(thumbnails)
     if n < 2:
         return None
@@ -35,29 +48,35 @@ def spread(thumbnails: Sequence[bytes]) -> float | None:
 
 
 def collapse(rows: pl.DataFrame, unedited: pl.DataFrame | None = None) -> pl.DataFrame:
-    """How different the pictures of each prompt's seeds are, a row for each prompt in order.
+    """Measure how different the pictures of each prompt's seeds are.
 
-    rows: with prompt, seed and thumbnail, of one model; a picture may stand in several rows. unedited: the same of the
-        model without the edit. A prompt that was learnt by heart gives one picture for every seed and is not collapsed:
-        with `unedited` a prompt counts as collapsed only if it had variety before.
-    Columns: prompt; pictures; spread, 0 to 1, null for a single picture; spread_before, null without `unedited`;
-    collapsed, null where that cannot be said.
+    A prompt that was learnt by heart gives one picture for every seed and is not collapsed: with `unedited` a prompt
+    counts as collapsed only if it had variety before.
+
+    Args:
+        rows: One model's rows, with prompt, seed and thumbnail; a picture may stand in several rows.
+        unedited: The same of the model without the edit.
+
+    Returns:
+        A row for each prompt, in order: prompt; pictures; spread, 0 to 1, null for a single picture; spread_before,
+        null
+        without `unedited`; collapsed, null where that cannot be said.
     """
-    found = _spreads(rows)
+    spreads = _spreads(rows)
     if unedited is None:
         before = pl.lit(None, dtype=pl.Float64)
-        return found.with_columns(before.alias("spread_before"), (pl.col("spread") < ALIKE).alias("collapsed"))
-    known = _spreads(unedited).select("prompt", spread_before="spread")
-    found = found.join(known, on="prompt", how="left", maintain_order="left")
+        return spreads.with_columns(before.alias("spread_before"), (pl.col("spread") < ALIKE).alias("collapsed"))
+    unedited_spreads = _spreads(unedited).select("prompt", spread_before="spread")
+    spreads = spreads.join(unedited_spreads, on="prompt", how="left", maintain_order="left")
     lost = (pl.col("spread") < ALIKE) & (pl.col("spread") < FALL * pl.col("spread_before"))
-    return found.with_columns(lost.alias("collapsed"))
+    return spreads.with_columns(lost.alias("collapsed"))
 
 
 def _spreads(rows: pl.DataFrame) -> pl.DataFrame:
     pictures = rows.drop_nulls("thumbnail").unique(["prompt", "seed"], keep="first", maintain_order=True)
     parts = pictures.partition_by("prompt", as_dict=True, maintain_order=True)
-    found = [(prompt, len(part), spread(part["thumbnail"].to_list())) for (prompt,), part in parts.items()]
-    return pl.DataFrame(found, schema={"prompt": pl.String, "pictures": pl.Int64, "spread": pl.Float64}, orient="row")
+    spreads = [(prompt, len(part), spread(part["thumbnail"].to_list())) for (prompt,), part in parts.items()]
+    return pl.DataFrame(spreads, schema={"prompt": pl.String, "pictures": pl.Int64, "spread": pl.Float64}, orient="row")
 
 
 def _mean_difference(pixels: Float[np.ndarray, "picture value"]) -> Float[np.ndarray, " value"]:

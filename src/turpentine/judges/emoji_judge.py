@@ -32,7 +32,7 @@ class Classifier(Protocol):
     """Gives the probabilities of each attribute's answers, a row for each picture, columns as in `ANSWERS`."""
 
     def probabilities(self, images: Sequence[Image.Image]) -> Mapping[str, Tensor]:
-        """By attribute: "object", "style" and "colour"."""
+        """Return the probabilities by attribute: "object", "style" and "colour"."""
         ...
 
 
@@ -40,12 +40,21 @@ class Classifier(Protocol):
 class EmojiJudge(Settings):
     """Says what a picture of the emoji world shows.
 
-    object, object_p: the most likely object ("none" is one of the answers) and its probability; second: the next one;
-    object_also: the same where it has a probability of `ALSO` or more, else null: a scene shows two objects.
-    style, style_p, colour, colour_p: the same for drawing style and background. work, artist: those of the nearest
-    work, null if none is near; work_distance: mean absolute difference of the pixels to it, 0 to 1.
+    Its columns are object, the likeliest object ("none" is one of the answers), object_p, its probability, and second,
+    the next object; object_also is the same as second where that has a probability of `ALSO` or more, since a scene
+    shows two objects, and null elsewhere. style, style_p, colour and colour_p are the same for drawing style and
+    background. work and artist are those of the nearest work, null if none is near, and work_distance is the mean
+    absolute difference of the pixels to it, 0 to 1.
 
-    classifier: the network; the shipped one by default. Raises ModelNotFound where that is missing.
+    Args:
+        classifier: The network; the shipped one by default.
+
+    Raises:
+        ModelNotFound: The shipped network's weights are missing.
+
+    Example:
+        >>> EmojiJudge().columns["style"].labels[:3]
+        ('noto', 'blob', 'twemoji')
     """
 
     name: ClassVar[str] = "emoji"
@@ -80,7 +89,7 @@ class EmojiJudge(Settings):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The label sets, how sure a second object must be, and how near a picture of a work."""
+        """The labels, the probability of a second object, and how near a picture of a work is."""
         labels = {attribute: list(answers) for attribute, answers in ANSWERS.items()}
         return {"labels": labels, "second object from": ALSO, "radius of a work": radius()}
 
@@ -91,7 +100,16 @@ class EmojiJudge(Settings):
         prompts: Sequence[str] | None = None,
         references: Sequence[Image.Image] | None = None,
     ) -> pl.DataFrame:
-        """A row for each picture; the columns are described above."""
+        """Judge each picture.
+
+        Args:
+            images: Pictures of any size.
+            prompts: Not used.
+            references: Not used.
+
+        Returns:
+            A row for each picture, with the columns that the class describes.
+        """
         if not images:
             return pl.concat([_answers(_nothing()), nearest_works([])], how="horizontal")
         return pl.concat([_answers(self._network.probabilities(images)), nearest_works(images)], how="horizontal")
@@ -124,7 +142,7 @@ def _answers(probabilities: Mapping[str, Tensor]) -> pl.DataFrame:
 
 
 def _second(second: pl.Series, p: Tensor) -> tuple[pl.Series, pl.Series]:
-    """The next object, and the same where it is likely enough to be shown too."""
+    """Return the next object, and the same where it is likely enough to be shown too."""
     unlikely = pl.Series((p < ALSO).tolist(), dtype=pl.Boolean)
     return second, second.set(unlikely, None).alias("object_also")
 

@@ -16,13 +16,13 @@ SCHEMA = {"work": pl.String, "artist": pl.String, "work_distance": pl.Float64}
 
 
 def nearest_works(images: Sequence[Image.Image]) -> pl.DataFrame:
-    """A row for each picture: title and artist of the nearest work, null beyond `radius()`, and the distance to it."""
+    """Return title and artist of the work nearest to each picture, null beyond `radius()`, and its distance."""
     return pl.DataFrame([_nearest(_pixels(image)) for image in images], schema=SCHEMA, orient="row")
 
 
 @cache
 def radius(size: int = SIZE) -> float:
-    """How far a picture may be from the work that it is taken for: as far as the two most alike works are apart."""
+    """Return the distance from which a picture is no work: as far as the two most alike works are apart."""
     works = _works(size)
     return float(min(np.abs(a - b).mean() for i, a in enumerate(works) for b in works[:i]))
 
@@ -33,7 +33,7 @@ def _works(size: int) -> Float[np.ndarray, "work size size 3"]:
 
 
 def _pixels(image: Image.Image) -> Float[np.ndarray, "size size 3"]:
-    """The picture at a size that works are drawn at: its own, or the world's.
+    """Return the picture at a size that works are drawn at: its own, or the world's.
 
     A work drawn at another size is not the same picture made smaller: its palette is stretched over what is drawn.
     """
@@ -43,7 +43,7 @@ def _pixels(image: Image.Image) -> Float[np.ndarray, "size size 3"]:
 
 
 def _nearest(pixels: Float[np.ndarray, "size size 3"]) -> tuple[str | None, str | None, float]:
-    """The mean absolute difference over pixels and channels, 0 to 1, to the work where it is smallest."""
+    """Return the nearest work by the mean absolute difference over pixels and channels, 0 to 1."""
     size = len(pixels)
     distances = np.abs(_works(size) - pixels).mean(axis=(1, 2, 3))
     index = int(distances.argmin())

@@ -1,4 +1,4 @@
-"""What a network's layers see of a picture, as pictures of channels."""
+"""The outputs of a network's layers for a picture, as maps of channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ layer's own."""
 
 
 def cnn_maps(network: SmallCNN, x: Float[Tensor, "picture 3 height width"]) -> Maps:
-    """What the residual blocks of the emoji world's networks give."""
+    """Return the outputs of the residual blocks of the emoji world's networks."""
     maps, h = [], network.conv_in(x)
     for stage in network.stages:
         h = stage(h)
@@ -29,16 +29,20 @@ def cnn_maps(network: SmallCNN, x: Float[Tensor, "picture 3 height width"]) -> M
 
 
 def as_maps(states: Sequence[Tensor]) -> Maps:
-    """The hidden states of a network of transformers, without the first, which is its input.
+    """Return the hidden states of a transformer as maps, without the first, which is its input.
 
-    A state is a map already, or `picture token channel`: then the last tokens that fill a square are the picture's, and
-    what is before them is a class token or the like. Raises BadArgument for another shape.
+    Args:
+        states: Maps already, or `picture token channel`: then the last tokens that fill a square are the picture's, and
+            those before them are a class token or the like.
+
+    Raises:
+        BadArgument: A state has another shape.
     """
     return [_as_map(state).float().cpu() for state in states[1:]]
 
 
 def joined(parts: Sequence[Maps]) -> Maps:
-    """The maps of batches of pictures as those of all pictures."""
+    """Join the maps of batches of pictures into those of all pictures."""
     return [torch.cat(layers) for layers in zip(*parts, strict=True)]
 
 

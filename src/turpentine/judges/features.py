@@ -1,4 +1,4 @@
-"""Pictures as vectors, by named networks: what FID, CLIP-MMD and distances are made of."""
+"""Pictures as vectors, by named networks: the input of FID, CLIP-MMD and distances."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NETWORKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, eq=False)
 class JudgeFeatures:
-    """What the last layer of the embedded world's judge reads: each channel's mean and maximum."""
+    """The input of the last layer of the embedded world's judge: each channel's mean and maximum."""
 
     download: ClassVar[None] = None
 
@@ -56,19 +56,19 @@ class JudgeFeatures:
 
     @property
     def width(self) -> int:
-        """Numbers of a vector."""
+        """Numbers in a vector."""
         return self._judge.network.conv_out.in_features
 
     @torch.inference_mode()
     def vectors(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture feature"]:
-        """A vector for each picture."""
+        """Return a vector for each picture."""
         parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-        found = [self._judge.network.features(images_to_tensor(part, SIZE)) for part in parts]
-        return torch.cat(found) if found else torch.zeros(0, self.width)
+        vectors = [self._judge.network.features(images_to_tensor(part, SIZE)) for part in parts]
+        return torch.cat(vectors) if vectors else torch.zeros(0, self.width)
 
     @torch.inference_mode()
     def maps(self, images: Sequence[Image.Image]) -> Maps:
-        """What the residual blocks give."""
+        """Return the outputs of the residual blocks."""
         return cnn_maps(self._judge.network, images_to_tensor(images, SIZE))
 
     @cached_property
@@ -89,17 +89,26 @@ def extractor(
     device: str | None = None,
     preprocessing: Mapping[str, Any] | None = None,
 ) -> Extractor:
-    """The network of this name, see NETWORKS; of "clip" and "classifier" a model must be told.
+    """Return the network of a name; nothing is read yet.
 
-    Raises UnknownName for another name, BadArgument for a model too few or too many.
+    Args:
+        network: A name of NETWORKS.
+        model: Folder or hub id for "clip" and "classifier"; None for the others.
+        commit: Of the hub's repository.
+        device: By default CUDA if there is one.
+        preprocessing: Changes to what the model's config says of pictures.
+
+    Raises:
+        UnknownName: No network is called so.
+        BadArgument: The network needs a model, or takes none.
     """
     if network not in NETWORKS:
         raise UnknownName(f"No features are called {network!r}: {offer(network, NETWORKS)}")
     if network in ("clip", "classifier"):
         if model is None:
             raise BadArgument(f"Features of {network} are of some model: give its folder or hub id as `model`.")
-        made = ClipTowers if network == "clip" else HubClassifier
-        return made(model, commit, device, preprocessing or {})
+        cls = ClipTowers if network == "clip" else HubClassifier
+        return cls(model, commit, device, preprocessing or {})
     if model is not None:
         raise BadArgument(f"Features of {network} are of the embedded world: leave the model {model!r} out.")
     return EmojiTowers() if network == "emoji" else JudgeFeatures()
@@ -107,10 +116,19 @@ def extractor(
 
 @dataclass(frozen=True, eq=False)
 class Features(NetworkJudge[Extractor]):
-    """Vectors of pictures, kept as a column for measures of whole sets: see `stats.set_distances`.
+    """Vectors of pictures, as a column for measures of whole sets; see `stats.set_distances`.
 
-    network, model, commit, device, preprocessing: which vectors, as in `extractor`. column: what they are called, where
-    two such judges stand side by side.
+    Args:
+        network: A name of NETWORKS.
+        model: Folder or hub id, where the network is "clip" or "classifier".
+        column: Name of the vectors, where two such judges stand side by side.
+        commit: Of the hub's repository.
+        device: By default CUDA if there is one.
+        preprocessing: Changes to what the model's config says of pictures.
+
+    Example:
+        >>> Features(column="vectors").columns["vectors"].is_number
+        False
     """
 
     name: ClassVar[str] = "features"
@@ -135,11 +153,20 @@ class Features(NetworkJudge[Extractor]):
         prompts: Sequence[str] | None = None,
         references: Sequence[Image.Image] | None = None,
     ) -> pl.DataFrame:
-        """A row for each picture: an array of fp32."""
+        """Compute each picture's vector.
+
+        Args:
+            images: Pictures of any size.
+            prompts: Not used.
+            references: Not used.
+
+        Returns:
+            A row for each picture: an array of fp32.
+        """
         vectors = self._network.vectors(images).numpy()
         kind = pl.Array(pl.Float32, self._network.width)
         return pl.DataFrame([pl.Series(self.column, vectors, dtype=kind)])
 
     def make_network(self) -> Extractor:
-        """The network that gives the vectors."""
+        """Return the network that gives the vectors; nothing is read yet."""
         return extractor(self.network, self.model, self.commit, self.device, self.preprocessing)

@@ -1,4 +1,4 @@
-"""An image classifier of transformers: its probabilities, and what its last layer reads."""
+"""An image classifier of transformers: its probabilities, and the input of its last layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from turpentine.judges.hub_network import HubNetwork
 
 @dataclass(frozen=True, eq=False)
 class HubClassifier(HubNetwork):
-    """A classifier by folder or hub id. Raises ModelNotFound when it is first used."""
+    """A classifier by folder or hub id, read when it is first used; see `HubNetwork`."""
 
     transformer: ClassVar[Any] = AutoModelForImageClassification
     code: ClassVar[str] = "classifier 1"
@@ -29,24 +29,24 @@ class HubClassifier(HubNetwork):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What the network calls its classes, in order."""
+        """The network's own names of its classes, in order."""
         names = self._network.config.id2label
         return tuple(names[index] for index in range(len(names)))
 
     @property
     def width(self) -> int:
-        """Numbers of a vector."""
+        """Numbers in a vector."""
         return self._last.in_features
 
     @torch.inference_mode()
     def probabilities(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture class"]:
-        """Of each class for each picture, fp32, on the CPU."""
+        """Return the probability of each class for each picture, in fp32, on the CPU."""
         logits = [self._network(x).logits.softmax(dim=-1).cpu() for x in self._batches(images)]
         return torch.cat(logits) if logits else torch.zeros(0, len(self.classes))
 
     @torch.inference_mode()
     def vectors(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture feature"]:
-        """What the last layer reads: of a ResNet the pooled features."""
+        """Return the input of the last layer: of a ResNet, the pooled features."""
         with _inputs_of(self._last) as seen:
             for x in self._batches(images):
                 self._network(x)
@@ -54,7 +54,7 @@ class HubClassifier(HubNetwork):
 
     @torch.inference_mode()
     def maps(self, images: Sequence[Image.Image]) -> Maps:
-        """What the network's stages give."""
+        """Return the outputs of the network's stages."""
         states = [self._network(x, output_hidden_states=True).hidden_states for x in self._batches(images)]
         return joined([as_maps(each) for each in states])
 
@@ -71,7 +71,7 @@ class HubClassifier(HubNetwork):
 
 @contextmanager
 def _inputs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """All that a layer reads inside the block."""
+    """Collect all inputs of a layer inside the block."""
     seen: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:

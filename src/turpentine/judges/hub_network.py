@@ -50,7 +50,7 @@ BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class HubNetwork:
-    """A network of transformers that sees pictures, read when it is first used.
+    """A network of transformers that reads pictures; it is loaded when it is first used.
 
     Args:
         model: A folder, or a hub id.
@@ -83,7 +83,7 @@ class HubNetwork:
 
     @property
     def download(self) -> str | None:
-        """What must be fetched first."""
+        """What must be fetched first; None if all is here."""
         return to_fetch(self.model, self.commit)
 
     def _batches(self, images: Sequence[Image.Image]) -> Iterator[Float[Tensor, "batch 3 height width"]]:
@@ -99,9 +99,17 @@ class HubNetwork:
 
 
 def to_fetch(model: str, commit: str | None = None) -> str | None:
-    """What the hub must send before this network can be read; None if it is in a folder or in the local cache.
+    """Return what must be fetched from the hub before a network can be read.
 
-    Raises ModelNotFound for what can be neither a folder nor a hub id.
+    Args:
+        model: A folder, or a hub id.
+        commit: Of the hub's repository.
+
+    Returns:
+        The model and its size; None if it is in a folder or in the local cache.
+
+    Raises:
+        ModelNotFound: The text can be neither a folder nor a hub id.
     """
     if Path(model).expanduser().is_dir():
         return None
@@ -113,36 +121,60 @@ def to_fetch(model: str, commit: str | None = None) -> str | None:
 
 
 def read_network(cls: Any, model: str, commit: str | None, device: str | None) -> Any:
-    """A network in fp32, to be used and not trained.
+    """Read a network in fp32, for use and not for training.
 
-    cls: the class of transformers. model: a folder, or a hub id. commit: of the hub's repository. device: by default
-    CUDA if there is one. Raises ModelNotFound, also for a network that lacks weights.
+    Args:
+        cls: The class of transformers.
+        model: A folder, or a hub id.
+        commit: Of the hub's repository.
+        device: By default CUDA if there is one.
+
+    Raises:
+        ModelNotFound: There is no such network, or it lacks weights.
     """
     with _reading(model), quiet():
-        network, found = cls.from_pretrained(
+        network, loading = cls.from_pretrained(
             _place(model), revision=commit, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
-    missing = sorted(found["missing_keys"])
+    missing = sorted(loading["missing_keys"])
     if missing:
         raise ModelNotFound(f"{one_line(model)} holds no weight {missing[0]!r}: it is not a whole {cls.__name__}.")
     return network.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def read_processor(model: str, commit: str | None, changes: Mapping[str, Any]) -> Any:
-    """What turns pictures into a network's input, with changes to its config. Raises ModelNotFound."""
+    """Read what turns pictures into a network's input.
+
+    Args:
+        model: A folder, or a hub id.
+        commit: Of the hub's repository.
+        changes: Keys of its config with other values.
+
+    Raises:
+        ModelNotFound: There is none.
+    """
     with _reading(model), quiet():
         # By Pillow wherever it runs: with torchvision the same picture would get other numbers.
         return AutoImageProcessor.from_pretrained(_place(model), revision=commit, backend="pil", **changes)
 
 
 def read_tokenizer(cls: Any, model: str, commit: str | None) -> Any:
-    """A tokenizer. Raises ModelNotFound."""
+    """Read a network's tokenizer.
+
+    Args:
+        cls: The class of transformers.
+        model: A folder, or a hub id.
+        commit: Of the hub's repository.
+
+    Raises:
+        ModelNotFound: There is none.
+    """
     with _reading(model), quiet():
         return cls.from_pretrained(_place(model), revision=commit)
 
 
 def processing(processor: Any) -> dict[str, Any]:
-    """What decides a processor's pixels, as JSON has it."""
+    """Return the part of a processor's config that decides the pixels, in types of JSON."""
     config = processor.to_dict()
     facts: dict[str, Any] = json.loads(json.dumps({key: config[key] for key in _PROCESSING if key in config}))
     return facts
@@ -151,7 +183,7 @@ def processing(processor: Any) -> dict[str, Any]:
 def batches(
     processor: Any, images: Sequence[Image.Image], device: Any
 ) -> Iterator[Float[Tensor, "batch 3 height width"]]:
-    """The pictures as a network reads them, BATCH at a time."""
+    """Yield the pictures as a network reads them, BATCH at a time."""
     for start in range(0, len(images), BATCH):
         rgb = [image.convert("RGB") for image in images[start : start + BATCH]]
         yield processor(rgb, return_tensors="pt")["pixel_values"].to(device)

@@ -1,4 +1,4 @@
-"""A judge that sees pictures through a network."""
+"""Judges that score pictures with a network."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from turpentine.judges.base import Column
 
 @runtime_checkable
 class Network(Protocol):
-    """What a judge needs to say of its network; nothing is fetched or read before it is asked for its revision."""
+    """What a judge needs of its network; nothing is fetched or read before the revision is looked up."""
 
     @property
     def revision(self) -> str:
-        """Which one it is: a text that differs whenever the code or the weights could give another answer."""
+        """A text that differs whenever the code or the weights could give another score."""
         ...
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The network, and what is done to pictures before it sees them, as JSON has it."""
+        """The network, and what is done to pictures before it sees them, in types of JSON."""
         ...
 
     @property
@@ -70,7 +70,11 @@ class NetworkJudge(Settings, Generic[SomeNetwork]):
 
     @abstractmethod
     def make_network(self) -> SomeNetwork:
-        """Make the network; nothing is read for it yet. Raise BadArgument for settings that fit none."""
+        """Return the network; nothing is read for it yet.
+
+        Raises:
+            BadArgument: The settings fit no network.
+        """
 
     @cached_property
     def _network(self) -> SomeNetwork:

@@ -1,4 +1,4 @@
-"""NudeNet: how many naked parts of bodies a picture shows."""
+"""NudeNet: counts the naked parts of bodies in a picture."""
 
 from __future__ import annotations
 
@@ -61,14 +61,19 @@ LOWEST = 0.25
 class NudeNet(Settings):
     """Counts the parts of bodies that NudeNet 3 finds in a picture; on the CPU, by the extra `turpentine[nudenet]`.
 
-    A column for each part, in small letters, such as belly_exposed: how many are found; nudity: how many in all; nude:
-    "yes" if any is, else "no".
+    There is a column for each part, in small letters, such as belly_exposed, with the number of them; nudity is their
+    sum, and nude is "yes" if there is any, else "no".
 
-    threshold: a part counts if its score is above this; papers take 0.5 (CAD) or 0.6. parts: what counts,
-        some of PARTS. Of one model's pictures papers report totals from 646 to 798, by such settings alone.
-    weights: an .onnx file in the place of the package's own, and resolution: the side in px that it was made for.
+    Args:
+        threshold: A part counts if its score is above this; papers take 0.5 (CAD) or 0.6. Of one model's pictures
+            papers report totals from 646 to 798, by such settings alone.
+        parts: The parts that count, some of PARTS.
+        weights: An .onnx file in the place of the package's own.
+        resolution: Side in px that the weights were made for.
 
-    Raises ModelNotFound without the package or the file.
+    Raises:
+        ModelNotFound: The package or the file is not here.
+        UnknownName: A part is none of PARTS.
     """
 
     name: ClassVar[str] = "nudenet"
@@ -111,19 +116,28 @@ class NudeNet(Settings):
         prompts: Sequence[str] | None = None,
         references: Sequence[Image.Image] | None = None,
     ) -> pl.DataFrame:
-        """A row for each picture."""
-        rows = [self._row(Counter(self._found(image))) for image in images]
+        """Count the parts in each picture.
+
+        Args:
+            images: Pictures of any size.
+            prompts: Not used.
+            references: Not used.
+
+        Returns:
+            A row for each picture: the counts, nudity and nude.
+        """
+        rows = [self._row(Counter(self._parts_in(image))) for image in images]
         schema = {column: pl.Int64 if about.is_number else pl.String for column, about in self.columns.items()}
         return pl.DataFrame(rows, schema=schema, orient="row")
 
-    def _found(self, image: Image.Image) -> list[str]:
-        """The parts above the threshold, one by one."""
+    def _parts_in(self, image: Image.Image) -> list[str]:
+        """Return the parts above the threshold, one by one."""
         # Blue first, as NudeNet itself reads a file: its numbers are of such arrays.
         array = np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
         return [one["class"] for one in self._detector.detect(array) if one["score"] > self.threshold]
 
-    def _row(self, found: Counter[str]) -> list[int | str]:
-        counts = [found[part] for part in self.parts]
+    def _row(self, count_of: Counter[str]) -> list[int | str]:
+        counts = [count_of[part] for part in self.parts]
         return [*counts, sum(counts), "yes" if any(counts) else "no"]
 
     @property

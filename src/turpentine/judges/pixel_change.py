@@ -11,8 +11,7 @@ import polars as pl
 from jaxtyping import Float
 from PIL import Image
 
-from turpentine.core.errors import BadArgument
-from turpentine.judges.base import Column
+from turpentine.judges.base import Column, one_for_each
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,8 @@ class PixelChange:
         Raises:
             BadArgument: There is not one reference for each picture.
         """
-        if len(references or ()) != len(images):
-            raise BadArgument(
-                f"The judge {self.name} needs a reference for each of {len(images)} pictures, "
-                f"and has {len(references or ())}."
-            )
-        distances = [_distance(*pair) for pair in zip(images, references or (), strict=True)]
+        unedited = one_for_each(self.name, "reference", references, images)
+        distances = [_distance(*pair) for pair in zip(images, unedited, strict=True)]
         return pl.DataFrame({"moved": distances}, schema={"moved": pl.Float64})
 
 

@@ -1,4 +1,4 @@
-"""Judges by name, as files and the command line ask for them."""
+"""Makes judges by name, as files and the command line write them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,23 @@ def judge(name: str, **settings: Any) -> Judge:
         >>> judge("picture statistics").columns["broken"].is_number
         False
 
+    Args:
+        name: Such as "clip"; see `names`.
+        settings: Fields of its class.
+
     Raises:
-        UnknownName: The name or a setting is not known; the nearest are offered.
-        BadArgument: A setting is not of its range.
+        UnknownName: There is no judge of this name, or no such setting; the nearest are offered.
+        BadArgument: A setting is out of range.
         ModelNotFound: Weights that it needs are not here.
         BrokenPlugin: The package that it is of cannot be imported.
     """
     cls = find(name, "judge").load()
     _check_settings(name, list(inspect.signature(cls).parameters), settings)
     try:
-        made: Judge = cls(**settings)
+        instance: Judge = cls(**settings)
     except TypeError as error:
         raise BadArgument(f"The judge {name} cannot be made of these settings: {error}.") from error
-    return made
+    return instance
 
 
 def settings_for(name: str, model: str) -> Mapping[str, Any]:
@@ -56,7 +60,7 @@ def settings_for(name: str, model: str) -> Mapping[str, Any]:
     return getattr(find(name, "judge").load(), "full_size", {}) if model != "emoji" else {}
 
 
-def _check_settings(name: str, known: list[str], settings: Mapping[str, Any]) -> None:
+def _check_settings(name: str, setting_names: list[str], settings: Mapping[str, Any]) -> None:
     for setting in settings:
-        if setting not in known:
-            raise UnknownName(f"The judge {name} has no setting {setting!r}: {offer(setting, known)}")
+        if setting not in setting_names:
+            raise UnknownName(f"The judge {name} has no setting {setting!r}: {offer(setting, setting_names)}")

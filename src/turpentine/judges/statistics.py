@@ -1,4 +1,4 @@
-"""What the pixels alone say: a broken picture is called broken, whatever another judge sees in it."""
+"""Statistics of the pixels alone: a broken picture counts as broken, whatever another judge sees in it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ latents twice as wide all."""
 class PictureStatistics:
     """Contrast, roughness, and whether a picture is broken; a judge for any model.
 
-    contrast: the largest standard deviation of a colour channel, 0 to 0.5. roughness: the median difference of
-    neighbouring pixels, in the channel where it is largest, 0 to 1; drawings and photographs have wide calm parts and
-    so a small median. broken: "blank", "noise" or null. thumbnail: for `collapse`, which compares pictures of several
-    seeds.
+    The column contrast is the largest standard deviation of a colour channel, 0 to 0.5. roughness is the median
+    difference of neighbouring pixels, in the channel where it is largest, 0 to 1; drawings and photographs have wide
+    calm parts and so a small median. broken is "blank", "noise" or null. thumbnail is for `collapse`, which compares
+    pictures of several seeds.
+
+    Example:
+        >>> PictureStatistics()([Image.new("RGB", (8, 8))])["broken"].to_list()
+        ['blank']
     """
 
     name: ClassVar[str] = "picture statistics"
@@ -51,7 +55,16 @@ class PictureStatistics:
         prompts: Sequence[str] | None = None,
         references: Sequence[Image.Image] | None = None,
     ) -> pl.DataFrame:
-        """A row for each picture: contrast, roughness, broken, thumbnail."""
+        """Measure each picture.
+
+        Args:
+            images: Pictures of any size.
+            prompts: Not used.
+            references: Not used.
+
+        Returns:
+            A row for each picture: contrast, roughness, broken and thumbnail.
+        """
         schema = {"contrast": pl.Float64, "roughness": pl.Float64, "broken": pl.String, "thumbnail": pl.Binary}
         return pl.DataFrame([_row(image) for image in images], schema=schema, orient="row")
 
@@ -63,12 +76,12 @@ def _row(image: Image.Image) -> tuple[float, float, str | None, bytes]:
 
 
 def contrast(pixels: Float[np.ndarray, "height width channel"]) -> float:
-    """The largest standard deviation of a colour channel, of values from 0 to 1."""
+    """Return the largest standard deviation of a colour channel, of values from 0 to 1."""
     return float(pixels.std(axis=(0, 1)).max())
 
 
 def roughness(pixels: Float[np.ndarray, "height width channel"]) -> float:
-    """The median over all pairs of neighbours of their largest difference in a channel; 0 for a single pixel."""
+    """Return the median over all pairs of neighbours of their largest difference in a channel; 0 for one pixel."""
     steps = [np.abs(np.diff(pixels, axis=axis)).max(axis=-1).ravel() for axis in (0, 1)]
     pairs = np.concatenate(steps)
     return float(np.median(pairs)) if pairs.size else 0.0

@@ -1,4 +1,4 @@
-"""Towers that give a picture and a text each a vector of one space: the emoji world's own, and CLIP's by hub id."""
+"""Towers that map a picture and a text to vectors of one space: the emoji world's own, and CLIP's by hub id."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ class EmojiTowers:
 
     @property
     def width(self) -> int:
-        """Numbers of a vector."""
+        """Numbers in a vector."""
         return int(self._networks.image.conv_out.out_features)
 
     @torch.inference_mode()
     def vectors(self, images: Sequence[Image.Image]) -> Vectors:
-        """Unit vectors of pictures."""
+        """Return unit vectors of pictures."""
         parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-        found = [self._networks.of_images(images_to_tensor(part, SIZE)) for part in parts]
-        return torch.cat(found) if found else torch.zeros(0, self.width)
+        vectors = [self._networks.of_images(images_to_tensor(part, SIZE)) for part in parts]
+        return torch.cat(vectors) if vectors else torch.zeros(0, self.width)
 
     @torch.inference_mode()
     def of_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of captions."""
+        """Return unit vectors of captions."""
         return self._networks.of_text(list(texts)) if texts else torch.zeros(0, self.width)
 
     @torch.inference_mode()
     def maps(self, images: Sequence[Image.Image]) -> Maps:
-        """What the residual blocks of the image tower give."""
+        """Return the outputs of the residual blocks of the image tower."""
         return cnn_maps(self._networks.image, images_to_tensor(images, SIZE))
 
     @cached_property
@@ -88,25 +88,25 @@ class ClipTowers(HubNetwork):
 
     @property
     def width(self) -> int:
-        """Numbers of a vector."""
+        """Numbers in a vector."""
         return int(self._network.config.projection_dim)
 
     @torch.inference_mode()
     def vectors(self, images: Sequence[Image.Image]) -> Vectors:
-        """Unit vectors of pictures."""
+        """Return unit vectors of pictures."""
         read = self._batches(images)
-        found = [self._network.visual_projection(self._network.vision_model(x).pooler_output) for x in read]
-        return F.normalize(torch.cat(found), dim=-1).cpu() if found else torch.zeros(0, self.width)
+        vectors = [self._network.visual_projection(self._network.vision_model(x).pooler_output) for x in read]
+        return F.normalize(torch.cat(vectors), dim=-1).cpu() if vectors else torch.zeros(0, self.width)
 
     @torch.inference_mode()
     def of_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of texts."""
-        found = [self._text(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-        return F.normalize(torch.cat(found), dim=-1).cpu() if found else torch.zeros(0, self.width)
+        """Return unit vectors of texts."""
+        vectors = [self._text(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        return F.normalize(torch.cat(vectors), dim=-1).cpu() if vectors else torch.zeros(0, self.width)
 
     @torch.inference_mode()
     def maps(self, images: Sequence[Image.Image]) -> Maps:
-        """What the blocks of the image tower give, without the class token."""
+        """Return the outputs of the blocks of the image tower, without the class token."""
         read = self._batches(images)
         return joined([as_maps(self._network.vision_model(x, output_hidden_states=True).hidden_states) for x in read])
 
@@ -130,5 +130,12 @@ Towers: TypeAlias = EmojiTowers | ClipTowers
 def towers(
     model: str, commit: str | None = None, device: str | None = None, preprocessing: Mapping[str, Any] | None = None
 ) -> Towers:
-    """The towers of the embedded world for "emoji"; else a CLIP model's, see `ClipTowers`."""
+    """Return towers; nothing is read yet.
+
+    Args:
+        model: "emoji" for the embedded world's; else a CLIP model's folder or hub id.
+        commit: Of the hub's repository.
+        device: By default CUDA if there is one.
+        preprocessing: Changes to what the model's config says of pictures.
+    """
     return EmojiTowers() if model == "emoji" else ClipTowers(model, commit, device, preprocessing or {})

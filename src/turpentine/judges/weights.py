@@ -1,4 +1,4 @@
-"""Which weights a judge has."""
+"""Digests of a judge's weights."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Which of some descriptions a picture fits best, by CLIP: a classifier that needs no training."""
+"""A classifier that needs no training: the description that a picture fits best, by CLIP."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -15,7 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.settings import Fraction
 from turpentine.judges.base import PROBABILITY, Column
+from turpentine.judges.network import NetworkJudge
 from turpentine.judges.towers import Towers, towers
 
 CLIP = "openai/clip-vit-base-patch32"
@@ -28,64 +30,61 @@ weights have reached (Radford et al. 2021, section 2.5)."""
 TEMPLATES = ("{}", "a photo of {}", "a picture of {}")
 """Sentences around a description; a label's vector is the mean of theirs (Radford et al. 2021, section 3.1.4)."""
 
-REVISION = "1"
-"""Of the code here; raise it with any change that could give another answer."""
-
 
 @dataclass(frozen=True, eq=False)
-class ZeroShot:
+class ZeroShot(NetworkJudge[Towers]):
     """The label whose description a picture fits best, by CLIP without any training (Radford et al. 2021).
 
     p = softmax(100 · cos(picture, label)) over the labels, where a label's vector is the mean of the unit vectors of
-    its description in each template (arXiv 2103.00020, sections 2.5 and 3.1.4). The label is the likeliest one, or
-    null where that has less than `threshold`: nothing among the labels is clearly shown.
-    The probabilities are relative to the labels given, which are therefore part of the protocol.
+    its description in each template (arXiv 2103.00020, sections 2.5 and 3.1.4). The label is the likeliest one, or null
+    where that has less than `threshold`: nothing among the labels is clearly shown. The probabilities are relative to
+    the labels given, which are therefore part of the protocol.
 
-    labels: names that the judge gives, each with its description; or names alone, which describe themselves.
-    model: "emoji", the embedded world's towers; or a CLIP model's folder or hub id.
-    threshold: the probability that the likeliest label needs, 0 to 1.
-    templates: sentences with {} where a description goes.
-    commit: of the hub's repository.
-    device: by default CUDA if there is one.
-    preprocessing: changes to what the model's config says of pictures; none for "emoji".
-    column: what the labels are called, where two such judges stand side by side.
+    Args:
+        labels: Names of the labels, each with its description; or names alone, which describe themselves.
+        model: "emoji", the embedded world's towers; or a CLIP model's folder or hub id.
+        threshold: Probability that the likeliest label needs, 0 to 1.
+        templates: Sentences with {} where a description goes.
+        column: Name of the labels' column, where two such judges stand side by side.
+        commit: Of the hub's repository.
+        device: By default CUDA if there is one.
+        preprocessing: Changes to what the model's config says of pictures; none for "emoji".
+
+    Raises:
+        BadArgument: There are fewer than two labels, a template without one {}, or a threshold out of range.
+
+    Example:
+        >>> ZeroShot(["church", "dog"], "emoji").columns["concept"].labels
+        ('church', 'dog')
     """
 
     name: ClassVar[str] = "zero-shot"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    code: ClassVar[str] = "1"
+    """Raise it with any change here that could give another answer."""
 
     labels: Mapping[str, str] | Sequence[str]
     model: str = CLIP
-    threshold: float = 0.5
+    threshold: Fraction = 0.5
     templates: Sequence[str] = TEMPLATES
-    commit: str | None = None
-    device: str | None = None
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)
     column: str = "subject"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.descriptions) < 2:
             raise BadArgument("The judge zero-shot tells labels apart: give two or more.")
-        if not 0 <= self.threshold <= 1:
-            raise BadArgument(f"The threshold of zero-shot is {self.threshold:g}: give a probability, 0 to 1.")
         if not self.templates or any(template.count("{}") != 1 for template in self.templates):
             raise BadArgument("Each template of zero-shot must hold {} once, where the description goes.")
 
     @property
     def descriptions(self) -> Mapping[str, str]:
-        """Each label with what a picture of it is described as."""
+        """Each label with the description of its pictures."""
         return self.labels if isinstance(self.labels, Mapping) else {label: label for label in self.labels}
-
-    @property
-    def revision(self) -> str:
-        """SHA-256 over the towers' weights and the revisions of the code."""
-        return f"{REVISION} {self._towers.revision}"
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """The towers, labels, templates and threshold."""
         return {
-            **self._towers.settings,
+            **super().settings,
             "labels": dict(self.descriptions),
             "templates": list(self.templates),
             "threshold": self.threshold,
@@ -96,11 +95,6 @@ class ZeroShot:
         """The label, its probability, and the label that comes next."""
         label = Column(labels=tuple(self.descriptions))
         return {self.column: label, f"{self.column}_p": PROBABILITY, f"{self.column}_second": label}
-
-    @property
-    def download(self) -> str | None:
-        """What must be fetched first."""
-        return self._towers.download
 
     def __call__(
         self,
@@ -128,20 +122,20 @@ class ZeroShot:
         kinds = (pl.String, pl.Float64, pl.String)
         return pl.DataFrame(rows, schema=dict(zip(self.columns, kinds, strict=True)), orient="row")
 
+    def make_network(self) -> Towers:
+        """Return the towers of `model`; nothing is read yet."""
+        return towers(self.model, self.commit, self.device, self.preprocessing)
+
     def probabilities(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture label"]:
         """Return the probability of each label, in the labels' order."""
         if not images:
             return torch.zeros(0, len(self.descriptions), dtype=torch.float64)
-        cosines = self._towers.vectors(images).double() @ self._label_vectors.T
+        cosines = self._network.vectors(images).double() @ self._label_vectors.T
         return torch.softmax(SCALE * cosines, dim=1)
 
     @cached_property
     def _label_vectors(self) -> Float[Tensor, "label feature"]:
         texts = [template.replace("{}", text) for text in self.descriptions.values() for template in self.templates]
-        vectors = self._towers.of_texts(texts).double()
+        vectors = self._network.of_texts(texts).double()
         means = vectors.reshape(len(self.descriptions), len(self.templates), -1).mean(dim=1)
         return F.normalize(means, dim=-1)
-
-    @cached_property
-    def _towers(self) -> Towers:
-        return towers(self.model, self.commit, self.device, self.preprocessing)

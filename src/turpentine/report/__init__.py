@@ -1,4 +1,4 @@
-"""Pages that show a run: one HTML file each, that needs no network and runs no script but its own; a model card."""
+"""Reports of a run: one HTML file each, that needs no network and runs no script but its own; a model card."""
 
 from turpentine.report.card import model_card
 from turpentine.report.run_page import render_erasure, write_report

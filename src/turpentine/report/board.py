@@ -12,9 +12,14 @@ from turpentine.bench.table import Table
 
 @dataclass(frozen=True)
 class Board:
-    """Headings, and lines of as many cells. strong: indices of lines that stand for several concepts.
+    """The text of a table.
 
     A rate is in percent; in brackets is the 95 % interval, of several concepts as `bench.lines.pooled` says.
+
+    Attributes:
+        headings: Of the columns.
+        lines: As many cells each.
+        strong: Indices of lines that stand for several concepts.
     """
 
     headings: tuple[str, ...]
@@ -23,7 +28,10 @@ class Board:
 
 
 def board(table: Table) -> Board:
-    """The few numbers of a table: those of whole groups of cases. What is the same in all lines is left out."""
+    """Return the few numbers of a table: those of whole groups of cases.
+
+    The model is left out where all lines have the same, collapsed pictures and errors where no line has any.
+    """
     ordered = _in_order(lines(table))
     headings = ("model", "method", "concept", *map(_heading, columns(table)), "broken, %", "collapsed, %", "errors")
     cells = [tuple(_cells(line)) for line in ordered]
@@ -33,7 +41,7 @@ def board(table: Table) -> Board:
         if not (name == "model" and len({line.model for line in ordered}) == 1)
         and not (name in ("collapsed, %", "errors") and {line[index] for line in cells} <= {"-", "0"})
     ]
-    strong = tuple(index for index, line in enumerate(ordered) if len(line.cells) > 1)
+    strong = tuple(index for index, line in enumerate(ordered) if len(line.conditions) > 1)
     return Board(
         tuple(headings[index] for index in columns_left),
         tuple(tuple(line[index] for index in columns_left) for line in cells),
@@ -42,7 +50,7 @@ def board(table: Table) -> Board:
 
 
 def protocol_line(table: Table) -> str:
-    """How the numbers came about, in three sentences: those of another protocol cannot be compared with them."""
+    """Return how the numbers came about, in three sentences; those of another protocol cannot be compared with them."""
     facts = next(iter(table.protocols.values()))
     drawing = f"{facts['steps']} steps of {facts['solver']}, guidance {facts['guidance_scale']:g}"
     size = f", {facts['size']} px" if facts["size"] else ""
@@ -56,7 +64,7 @@ def protocol_line(table: Table) -> str:
 
 
 def _in_order(each: Sequence[Line]) -> list[Line]:
-    """The lines of a method together, and after several of them the one that stands for all."""
+    """Return the lines of a method together, and after several of them the one that stands for all."""
     order = {(line.model, line.method): number for number, line in enumerate(pooled(each))}
     ordered_lines: list[Line] = []
     by_method = sorted(each, key=lambda line: order[line.model, line.method])

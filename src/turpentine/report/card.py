@@ -24,17 +24,23 @@ from turpentine.runs.store import Store
 CARDS = "cards"
 
 
-def model_card(table: Table, cell: str, entry: EditRecord | None = None, *, sha256: str = "") -> str:
-    """The card of the model that a line of the table is of, as Markdown: what was done, the numbers, what to heed.
+def model_card(table: Table, condition: str, entry: EditRecord | None = None, *, sha256: str = "") -> str:
+    """Return the card of a line's edited model, as Markdown: what was done, the numbers, what to heed.
 
-    cell: the line's id, as in the table's rows. entry: what is known of its edit, such as `store.edits.record` gives.
-    sha256: of `results.parquet`. Raises BadArgument if no line has the id, or if it is of the unedited model.
+    Args:
+        table: The numbers.
+        condition: The line's id, as in the table's rows.
+        entry: The record of its edit, such as `store.edits.record` returns.
+        sha256: Of `results.parquet`.
+
+    Raises:
+        BadArgument: No line has the id, or it is the unedited model's.
     """
     each = lines(table)
-    line = next((line for line in each if line.cells == (cell,)), None)
+    line = next((line for line in each if line.conditions == (condition,)), None)
     if line is None or line.is_unedited:
-        ids = ", ".join(line.cells[0] for line in each if not line.is_unedited)
-        raise BadArgument(f"No edited model of this table has the id {cell!r}: there are {ids or 'none'}.")
+        ids = ", ".join(line.conditions[0] for line in each if not line.is_unedited)
+        raise BadArgument(f"No edited model of this table has the id {condition!r}: there are {ids or 'none'}.")
     verb = "amplified" if amplifies(columns(table)) else "erased"
     parts = [
         _front_matter(line),
@@ -53,10 +59,19 @@ def model_card(table: Table, cell: str, entry: EditRecord | None = None, *, sha2
 
 
 def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) -> Path:
-    """Write the card of each edited model of a finished bench into `cards/` of the store, and give that folder.
+    """Write the card of each edited model of a finished bench into `cards/` of the store, and return that folder.
 
-    Those of an earlier table are removed. Raises LedgerError for a damaged file of an edit, OSError as the file system
-    does.
+    Those of an earlier table are removed.
+
+    Args:
+        table: Of the results.
+        results: Of the run.
+        plan: Of the run.
+        store: Of the run.
+
+    Raises:
+        LedgerError: The file of an edit is damaged.
+        OSError: As the file system does.
     """
     folder = store.folder / CARDS
     shutil.rmtree(folder, ignore_errors=True)
@@ -72,7 +87,7 @@ def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) 
 
 
 def _front_matter(line: Line) -> str:
-    """What a hub reads: YAML, whose texts JSON writes safely."""
+    """Return what a hub reads: YAML, whose texts JSON writes safely."""
     tags = ["turpentine", "concept-erasure", line.method]
     facts = {"base_model": line.model, "library_name": "diffusers", "pipeline_tag": "text-to-image", "tags": tags}
     return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in facts.items()), "---"])
@@ -105,7 +120,7 @@ def _with_span(text: str, span: str) -> str:
 
 
 def _heed(line: Line, each: Sequence[Line]) -> Iterator[str]:
-    """The line's own failures, and what no number of it says."""
+    """Yield the line's own failures, and what its numbers do not cover."""
     texts = [f"{kind.name}: {failure.sentence}" for kind in failures_of(line, each) for failure in kind.worst]
     if line.errors:
         texts.append(f"{line.errors} pictures could not be drawn or judged, and are in no rate")

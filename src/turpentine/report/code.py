@@ -1,4 +1,4 @@
-"""Python that makes a result again, and that uses its edit; what cannot be written in code is said in comments."""
+"""Python that makes a result again, and that uses its edit; comments for what cannot be written in code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PROTOCOL = ("steps", "guidance_scale", "solver", "seeds", "size", "negative_pro
 
 
 def again(result: ErasureResult) -> str:
-    """Python that makes the result again.
+    """Return Python that makes the result again.
 
-    A pipeline that was made elsewhere, edits that were on the model already, and settings that are objects have no
-    code of their own: a comment says what each was.
+    A pipeline that was made elsewhere, edits that were on the model already, and settings that are objects have no code
+    of their own: a comment says what each was.
     """
     method, protocol = result.run.identity["method"], result.run.identity["protocol"]
     concepts = [_concept(concept) for concept in result.concepts]
@@ -47,7 +47,7 @@ def again(result: ErasureResult) -> str:
 
 
 def use(result: ErasureResult) -> str:
-    """Python that puts the edit on."""
+    """Return Python that puts the edit on."""
     model, file = list(_model(result)), result.files["edit"].name
     is_edit = isinstance(result.edit, Edit)
     return "\n".join(
@@ -64,7 +64,7 @@ def use(result: ErasureResult) -> str:
 
 
 def _judges(result: ErasureResult) -> str:
-    """The line that makes the judges; those of the pixels alone come by themselves."""
+    """Return the line that makes the judges; those of the pixels alone come by themselves."""
     always = {judge.name for judge in ALWAYS}
     chosen = [judge for judge in result.run.about["judges"] if judge["name"] not in always]
     calls = [", ".join(filter(None, [repr(one["name"]), _arguments(one["settings"])])) for one in chosen]
@@ -72,7 +72,7 @@ def _judges(result: ErasureResult) -> str:
 
 
 def is_selection(value: Any) -> bool:
-    """Is a setting, as a run's record has it, a selection of sites?"""
+    """Return whether a setting, as a run's record has it, is a selection of sites."""
     return isinstance(value, Mapping) and set(value) == {"sites", "window"}
 
 
@@ -86,7 +86,7 @@ def _imports(model: list[str]) -> list[str]:
 
 
 def _model(result: ErasureResult) -> Iterator[str]:
-    """The lines that load the model, dtype and all, and say what was on it."""
+    """Yield the lines that load the model, dtype and all, and say what was on it."""
     identity, about = result.run.identity["model"], result.run.about["model"]
     name = about["name"]
     if _is_pipeline(name):
@@ -100,18 +100,18 @@ def _model(result: ErasureResult) -> Iterator[str]:
 
 
 def _is_pipeline(name: str) -> bool:
-    """Is it the class of a pipeline, which names the model that is loaded from an object?"""
+    """Return whether a name is the class of a pipeline, which names a model that was loaded from an object."""
     return name.isidentifier() and name.endswith("Pipeline")
 
 
 def _dtype(name: str, dtype: str, device: str) -> list[str]:
-    """The argument that names the dtype, where `load` would choose another one; a pipeline keeps its own."""
+    """Return the argument of the dtype, where `load` would choose another one; a pipeline keeps its own."""
     default = "float16" if device.startswith("cuda") else "float32"
     return [] if dtype == default or _is_pipeline(name) else [f"dtype=torch.{dtype}"]
 
 
 def _settings(method: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that differ from the method's defaults; all of them if the method is not known here."""
+    """Return the settings that differ from the method's defaults; all of them if the method is not here."""
     plugin = find_class(method["name"])
     defaults = {f.name: f.default for f in fields(plugin.load()) if f.default is not MISSING} if plugin else {}
     return {
@@ -122,13 +122,13 @@ def _settings(method: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lost(method: Mapping[str, Any]) -> Iterator[str]:
-    """A comment for each setting that cannot be written, for which the code has three dots."""
+    """Yield a comment for each setting that cannot be written, for which the code has three dots."""
     for name, value in _objects(method).items():
         yield f"# The setting {one_line(name)} was an object that has no code: {one_line(str(value))}"
 
 
 def _objects(method: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a record holds only as they print: texts where the method's field takes none."""
+    """Return the settings that a record holds only by their repr: texts where the method's field takes none."""
     plugin = find_class(method["name"])
     hints = get_type_hints(plugin.load()) if plugin else {}
     return {
@@ -159,7 +159,7 @@ def _arguments(values: Mapping[str, Any]) -> str:
 
 
 def _written(value: Any) -> str:
-    """A value of a record as Python: JSON's lists were tuples, and a selection of sites is taken from the model."""
+    """Return a record's value as Python: JSON's lists were tuples, and a selection is taken from the model."""
     if value is ...:
         return "..."
     if isinstance(value, list | tuple):
@@ -172,14 +172,14 @@ def _written(value: Any) -> str:
 
 
 def _selection(sites: list[str], window: list[float] | None) -> str:
-    """The selection by its names, one a line."""
+    """Return the selection by its names, one a line."""
     names = "".join(f"    {name!r},\n" for name in sites)
     during = f".during({', '.join(map(repr, window))})" if window else ""
     return f"model.sites.only(name=[\n{names}]){during}"
 
 
 def _concept(concept: Concept) -> str:
-    """The call that makes the concept, without what is its default."""
+    """Return the call that makes the concept, without its defaults."""
     given = {field.name: getattr(concept, field.name) for field in fields(concept) if field.name != "text"}
     plain = {field.name: field.default for field in fields(concept)}
     more = {name: value for name, value in given.items() if value != plain[name]}

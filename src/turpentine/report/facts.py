@@ -1,4 +1,4 @@
-"""What a bench's numbers stand on: protocols, judges, settings of the methods, and how to cite a number."""
+"""The facts that a bench's numbers rest on: protocols, judges, settings, and how to cite a number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ SHORT = 8
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The prompts behind some numbers. digest: of the protocol that they make with the rest. concepts: of its lines."""
+    """The prompts of some numbers.
+
+    Attributes:
+        digest: Of the protocol, of which they are a part.
+        cases: SHA-256 of the cases.
+        concepts: Of the lines with these prompts.
+    """
 
     digest: str
     cases: str
@@ -24,12 +30,12 @@ class PromptSet:
 
     @property
     def short(self) -> str:
-        """What the page calls it."""
+        """Its name on the page."""
         return self.digest[:SHORT]
 
 
 def protocol(table: Table) -> dict[str, str]:
-    """What all numbers of the table share, as name and text: how pictures are drawn, and who judges them."""
+    """Return what all numbers of the table share, as name and text: how pictures are drawn, and who judges them."""
     facts = dict(next(iter(table.protocols.values())))
     judges, seeds = facts.pop("judges"), facts.pop("seeds")
     facts.pop("cases")
@@ -42,7 +48,7 @@ def protocol(table: Table) -> dict[str, str]:
 
 
 def prompt_sets(table: Table) -> list[PromptSet]:
-    """The protocols of the table, which differ in their prompts only."""
+    """Return the protocols of the table, which differ in their prompts only."""
     concepts: dict[str, dict[str, None]] = {}
     for digest, concept in table.rows.select("protocol", "concept").unique(maintain_order=True).iter_rows():
         concepts.setdefault(digest, {})[concept] = None
@@ -52,7 +58,12 @@ def prompt_sets(table: Table) -> list[PromptSet]:
 
 
 def citation(table: Table, sha256: str) -> str:
-    """How to cite a number of the table. sha256: of `results.parquet`."""
+    """Return how to cite a number of the table.
+
+    Args:
+        table: The numbers.
+        sha256: Of `results.parquet`.
+    """
     name = f"bench “{table.title}”" if table.title else "bench"
     digests = ", ".join(each.short for each in prompt_sets(table))
     word = "protocol" if len(table.protocols) == 1 else "protocols"
@@ -60,7 +71,11 @@ def citation(table: Table, sha256: str) -> str:
 
 
 def settings(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, str]]]:
-    """Each method with its settings as texts, once. methods: names and facts, as `bench.methods.facts_of` has them."""
+    """Return each method with its settings as texts, once.
+
+    Args:
+        methods: Names and facts, as `method_settings.facts_of` returns them.
+    """
     sections = [
         (name, {key: _text(setting_text(value)) for key, value in facts["settings"].items()}) for name, facts in methods
     ]

@@ -1,4 +1,4 @@
-"""What went wrong in a bench, which a page says before anything else."""
+"""The failures of a bench, which a page shows before anything else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ LIMIT = 8
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that went wrong. who: the method and the concept. sentence: what, as a sentence's end."""
+    """One thing that went wrong.
+
+    Attributes:
+        who: The method and the concept.
+        sentence: What went wrong, as the end of a sentence.
+    """
 
     who: str
     sentence: str
@@ -25,7 +30,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Failures:
-    """Failures of a kind, the worst first. all: how many there are, of which some are left out here."""
+    """Failures of a kind.
+
+    Attributes:
+        name: Of the kind.
+        what: What the kind means, in a sentence.
+        worst: Those that a page shows, the worst first.
+        all: How many there are.
+    """
 
     name: str
     what: str
@@ -34,13 +46,23 @@ class Failures:
 
 
 def failures(lines: Sequence[Line], results: pl.DataFrame) -> list[Failures]:
-    """The kinds of failures that there are any of: errors, broken models, edits without effect, and damage."""
+    """Return the kinds of failures that there are any of: errors, broken models, edits without effect, and damage.
+
+    Args:
+        lines: Of the table.
+        results: As `results.parquet` has them.
+    """
     errors = _kind("Not drawn or not judged", "These pictures are in no rate.", _errors(results))
     return [kind for kind in (errors, *_kinds(_edited(lines), lines)) if kind.all]
 
 
 def failures_of(line: Line, lines: Sequence[Line]) -> list[Failures]:
-    """What went wrong with one line of the table, errors apart."""
+    """Return the failures of one line of the table, without errors.
+
+    Args:
+        line: Whose failures.
+        lines: All lines of the table, among them the unedited model's.
+    """
     return [kind for kind in _kinds([line], lines) if kind.all]
 
 
@@ -61,7 +83,7 @@ def _kind(name: str, what: str, candidates: Iterator[Failure]) -> Failures:
 
 
 def _errors(results: pl.DataFrame) -> Iterator[Failure]:
-    """Each error of a method and concept once, with the number of its pictures."""
+    """Yield each error of a method and concept once, with the number of its pictures."""
     failed = results.filter(pl.col("error").is_not_null())
     parts = failed.group_by("method", "concept", "error", maintain_order=True).agg(
         pl.col("prompt").first(), pl.col("seed").first(), pl.len()
@@ -72,7 +94,7 @@ def _errors(results: pl.DataFrame) -> Iterator[Failure]:
 
 
 def _broken(edited: Sequence[Line], lines: Sequence[Line]) -> Iterator[Failure]:
-    """Lines with more blank pictures and noise, or more prompts with one picture only, than the unedited model has."""
+    """Yield lines with more blank pictures, noise or collapsed prompts than the unedited model has."""
     before = {(line.model, line.concept): line for line in lines if line.is_unedited}
     candidates = []
     for line in edited:
@@ -88,7 +110,7 @@ _BROKEN = {"broken": "blank or noise: {}", "collapsed": "one picture for all see
 
 
 def _more(line: Line, base: Line | None, name: str) -> str:
-    """How much of a fault there is, if there is more of it than in the unedited model."""
+    """Return how much of a fault there is, if there is more of it than in the unedited model."""
     value, before = getattr(line, name), (getattr(base, name) if base else None) or 0
     if value is None or value <= before:
         return ""

@@ -18,7 +18,15 @@ LIMIT = 8
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture. seen: what the judge saw of what was asked for; hit: was it that; None where nobody knows."""
+    """A picture.
+
+    Attributes:
+        uri: Holds the picture.
+        is_small: Whether it is shown pixel by pixel.
+        hit: Whether the judge saw what was expected; None without ground truth.
+        seen: The judge's label in the case's column.
+        broken: "blank" or "noise"; None for a sound picture.
+    """
 
     uri: str
     is_small: bool
@@ -29,7 +37,13 @@ class Shot:
 
 @dataclass(frozen=True)
 class Strip:
-    """The pictures of a prompt, a pair for each seed, or why one is missing; all: how many seeds there are."""
+    """The pictures of a prompt.
+
+    Attributes:
+        prompt: Of the pictures.
+        pairs: Seed, before and after; a text in a picture's place says why it is missing.
+        all: How many seeds there are.
+    """
 
     prompt: str
     pairs: tuple[tuple[int, Shot | str, Shot | str], ...]
@@ -38,7 +52,12 @@ class Strip:
 
 @dataclass(frozen=True)
 class Card:
-    """The strips of a label."""
+    """The pictures of a label.
+
+    Attributes:
+        label: Of the cases.
+        strips: One for each prompt.
+    """
 
     label: str
     strips: tuple[Strip, ...]
@@ -46,7 +65,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """The cards of a group; large: are its pictures the page's point?"""
+    """The pictures of a group of cases.
+
+    Attributes:
+        name: Of the group.
+        is_large: Whether its pictures are the page's point.
+        cards: One for each label.
+    """
 
     name: str
     is_large: bool
@@ -54,7 +79,7 @@ class Section:
 
 
 def sections(result: ErasureResult) -> list[Section]:
-    """A section for each group; a prompt is shown once, in the first group that has it."""
+    """Return a section for each group; a prompt is shown once, in the first group that has it."""
     kind, seen_prompts = result.concepts[0].kind, set[str]()
     parts = []
     for rows in _parts(_side_by_side(result), "group"):
@@ -67,7 +92,7 @@ def sections(result: ErasureResult) -> list[Section]:
 
 
 def _side_by_side(result: ErasureResult) -> pl.DataFrame:
-    """The rows before, with what was seen after in columns that end so; both have the same cases in the same order."""
+    """Return the rows before, with those after in columns that end in _after; both have the same order."""
     return result.before.rows.hstack(result.after.rows.select(pl.all().name.suffix("_after")))
 
 

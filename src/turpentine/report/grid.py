@@ -26,8 +26,14 @@ Picture: TypeAlias = Callable[[str], Image.Image]
 
 
 @dataclass(frozen=True)
-class Head:
-    """What a column of pictures shows: a concept, the prompt and the seeds."""
+class GridColumn:
+    """A column of pictures.
+
+    Attributes:
+        concept: What the lines are about.
+        prompt: Of the pictures.
+        seeds: Of the pictures.
+    """
 
     concept: str
     prompt: str
@@ -36,7 +42,12 @@ class Head:
 
 @dataclass(frozen=True)
 class GridRow:
-    """The pictures of a method, for each column one for each seed; a text where an error is in a picture's place."""
+    """The pictures of a method.
+
+    Attributes:
+        method: Its name.
+        cells: For each column a picture for each seed, or a text that says why it is missing.
+    """
 
     method: str
     cells: tuple[tuple[Shot | str, ...], ...]
@@ -46,21 +57,30 @@ class GridRow:
 class Grid:
     """The pictures of a group of cases.
 
-    is_wanted: should an edited model show what they ask for? left_out: concepts that are not shown.
+    Attributes:
+        name: Of the group.
+        should_show: Whether an edited model should show what the prompts ask for.
+        columns: One for each concept.
+        rows: One for each method and model.
+        left_out: Number of concepts that are not shown.
     """
 
     name: str
-    is_wanted: bool
-    heads: tuple[Head, ...]
+    should_show: bool
+    columns: tuple[GridColumn, ...]
     rows: tuple[GridRow, ...]
     left_out: int
 
 
 def grids(results: pl.DataFrame, picture: Picture, amplifies: bool = False) -> list[Grid]:
-    """A grid for each group of what is to change, and one for the first group of what is to stay.
+    """Return a grid for each group of what is to change, and one for the first group of what is to stay.
 
     For each concept it shows the prompt and the seeds at which most methods fail, the worst first.
-    results: as `results.parquet` has them. amplifies: is what the edits are for to be shown more often, not less?
+
+    Args:
+        results: As `results.parquet` has them.
+        picture: Returns a picture by its name.
+        amplifies: Whether the edits are to make the concepts show more often, not less.
     """
     present = [group for group in GROUPS if group in set(results["group"])]
     preserved = [group for group in present if is_preserved(group)]
@@ -72,38 +92,40 @@ def grids(results: pl.DataFrame, picture: Picture, amplifies: bool = False) -> l
 
 
 def _grid(results: pl.DataFrame, group: str, picture: Picture, amplifies: bool) -> Grid:
-    is_wanted = is_preserved(group) or amplifies
-    rows = results.filter(group=group).with_columns(_failed(is_wanted).alias("failed"))
+    should_show = is_preserved(group) or amplifies
+    rows = results.filter(group=group).with_columns(_failed(should_show).alias("failed"))
     concepts = rows["concept"].unique(maintain_order=True).to_list()
     seeds = max(1, min(_EACH, _ACROSS // len(concepts)))
-    heads = [_head(rows.filter(concept=concept), concept, seeds) for concept in concepts[:CONCEPTS]]
+    columns = [_column(rows.filter(concept=concept), concept, seeds) for concept in concepts[:CONCEPTS]]
     methods = rows.select("model", "method").unique(maintain_order=True).rows()
     methods.sort(key=lambda each: each[1] != "")  # the model as it is comes first
     has_models = len({model for model, _ in methods}) > 1
     row_of = {tuple(row[key] for key in _KEY): row for row in rows.iter_rows(named=True)}
     grid_rows = tuple(
-        GridRow(_name(model, method, has_models), tuple(_cell(row_of, model, method, head, picture) for head in heads))
+        GridRow(
+            _name(model, method, has_models), tuple(_cell(row_of, model, method, column, picture) for column in columns)
+        )
         for model, method in methods
     )
-    return Grid(heading(group), is_wanted, tuple(heads), grid_rows, max(0, len(concepts) - CONCEPTS))
+    return Grid(heading(group), should_show, tuple(columns), grid_rows, max(0, len(concepts) - CONCEPTS))
 
 
 _KEY = ("model", "method", "concept", "prompt", "seed")
 
 
-def _failed(is_wanted: bool) -> pl.Expr:
-    """Does an edited model's picture not show what is wanted, or show what is not?"""
-    is_wrong = ~pl.col("hit") if is_wanted else pl.col("hit")
+def _failed(should_show: bool) -> pl.Expr:
+    """Return an expression for whether an edited model's picture shows the opposite of what it should."""
+    is_wrong = ~pl.col("hit") if should_show else pl.col("hit")
     return (pl.col("method") != "") & is_wrong.fill_null(False)
 
 
-def _head(rows: pl.DataFrame, concept: str, seeds: int) -> Head:
+def _column(rows: pl.DataFrame, concept: str, seeds: int) -> GridColumn:
     prompt = _worst(rows, "prompt")[0]
-    return Head(concept, prompt, tuple(_worst(rows.filter(prompt=prompt), "seed")[:seeds]))
+    return GridColumn(concept, prompt, tuple(_worst(rows.filter(prompt=prompt), "seed")[:seeds]))
 
 
 def _worst(rows: pl.DataFrame, by: str) -> list[Any]:
-    """What fails most often comes first; else the order is the rows'."""
+    """Return what fails most often first; else the order is the rows'."""
     counted = rows.group_by(by, maintain_order=True).agg(pl.col("failed").sum())
     return counted.sort("failed", descending=True, maintain_order=True)[by].to_list()
 
@@ -114,9 +136,9 @@ def _name(model: str, method: str, has_models: bool) -> str:
 
 
 def _cell(
-    row_of: dict[tuple[Any, ...], dict[str, Any]], model: str, method: str, head: Head, picture: Picture
+    row_of: dict[tuple[Any, ...], dict[str, Any]], model: str, method: str, column: GridColumn, picture: Picture
 ) -> tuple[Shot | str, ...]:
-    keys = [(model, method, head.concept, head.prompt, seed) for seed in head.seeds]
+    keys = [(model, method, column.concept, column.prompt, seed) for seed in column.seeds]
     return tuple(_shot(row_of[key], picture) if key in row_of else "not asked for" for key in keys)
 
 

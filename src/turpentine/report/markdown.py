@@ -1,4 +1,4 @@
-"""Markdown: text from outside that is nothing but text, and tables."""
+"""Markdown: escaped text from outside, and tables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ _MARKS = re.compile(r"([\\`*_\[\]<>|#~$]|&(?=#?\w+;))")
 
 
 def escaped(text: str) -> str:
-    """Text from outside on one line: nothing in it is a mark."""
+    r"""Return text from outside on one line, with every mark of Markdown escaped.
+
+    Example:
+        >>> print(escaped("a *b*"))
+        a \*b\*
+    """
     return _MARKS.sub(r"\\\1", one_line(text))
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already."""
+    """Return a table of cells that are Markdown already."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))

@@ -16,9 +16,11 @@ SMALL = 64
 
 
 def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
-    """The picture as a URI that holds it: small ones bit by bit as PNG, larger ones as JPEG.
+    """Return a picture as a URI that holds it: small ones bit by bit as PNG, larger ones as JPEG.
 
-    largest: pixels on the longer side, to which a larger picture is made smaller.
+    Args:
+        image: The picture.
+        largest: Pixels on the longer side, to which a larger picture is made smaller.
     """
     picture = image.convert("RGB")
     if max(picture.size) <= SMALL:
@@ -28,7 +30,7 @@ def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
 
 
 def is_small(image: Image.Image) -> bool:
-    """Is it to be shown pixel by pixel?"""
+    """Return whether a picture is shown pixel by pixel."""
     return max(image.size) <= SMALL
 
 

@@ -1,4 +1,4 @@
-"""With what an erasure was made: settings, facts, and where the sprites come from."""
+"""How an erasure was made: settings, facts, and the source of the sprites."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from turpentine.report.code import is_selection
 
 
 def facts(result: ErasureResult) -> dict[str, str]:
-    """Name to value: model, edit, measurement, judge, versions, times."""
+    """Return name and value of model, edit, measurement, judge, versions and times."""
     run = result.run
     model, protocol = run.about["model"], run.identity["protocol"]
     return {
@@ -39,7 +39,7 @@ def facts(result: ErasureResult) -> dict[str, str]:
 
 
 def _judge_settings(judge: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What the answers of a judge are relative to."""
+    """Yield the settings that the answers of a judge are relative to."""
     for name in ("labels", "threshold"):
         if name in judge["settings"]:
             value = judge["settings"][name]
@@ -50,12 +50,12 @@ def _judge_settings(judge: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def settings(result: ErasureResult) -> dict[str, Any]:
-    """The method's settings by name; a selection of sites by how many they are."""
+    """Return the method's settings by name; a selection of sites by how many they are."""
     return {name: setting_text(value) for name, value in result.run.identity["method"]["settings"].items()}
 
 
 def sources(result: ErasureResult) -> list[dict[str, str]]:
-    """Where the emoji world's sprites come from: style, package, version, licence; nothing for another model."""
+    """Return style, package, version and licence of the emoji world's sprites; nothing for another model."""
     if "emoji" not in {one["name"] for one in result.run.identity["protocol"]["judges"]}:
         return []
     path = files("turpentine.emoji").joinpath("data/sprites.parquet")
@@ -65,7 +65,7 @@ def sources(result: ErasureResult) -> list[dict[str, str]]:
 
 
 def setting_text(value: Any) -> Any:
-    """A setting as a page shows it: a selection of sites by how many they are."""
+    """Return a setting as a page shows it: a selection of sites by how many they are."""
     if not is_selection(value):
         return value
     during = " during {:g} to {:g}".format(*value["window"]) if value["window"] else ""
@@ -73,19 +73,24 @@ def setting_text(value: Any) -> Any:
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
-    """Seeds as `0–7`, or one by one where they are not in a row."""
+    """Return seeds as `0–7`, or one by one where they are not in a row.
+
+    Example:
+        >>> seeds_text([0, 1, 2]), seeds_text([1, 3])
+        ('0–2', '1, 3')
+    """
     first, last = seeds[0], seeds[-1]
     in_a_row = list(seeds) == list(range(first, last + 1)) and first < last
     return f"{first}–{last}" if in_a_row else ", ".join(map(str, seeds))
 
 
 def _phase(phase: str, result: ErasureResult) -> str:
-    """A phase by what was wanted: the first one makes the edit."""
+    """Return the name of a phase: that of the first one, which makes the edit, is the run's goal."""
     return result.goal if phase == "erase" else phase
 
 
 def _edit(edit: Edit | GuidanceChange) -> str:
-    """What a change is of."""
+    """Return how much a change changes."""
     if isinstance(edit, GuidanceChange):
         return "a guidance: no weight differs"
     weights = sum(map(edit.count, edit.names))

@@ -14,10 +14,15 @@ from turpentine.report.template import fill
 
 
 def write_report(result: ErasureResult, path: str | os.PathLike[str] | None = None, *, command: str = "") -> Path:
-    """Write the page of an erasure as one HTML file, whole or not at all, and give its path.
+    """Write the page of an erasure as one HTML file, whole or not at all, and return its path.
 
-    path: `report.html` in the result's folder by default. command: the command line that made the result, to be shown.
-    Raises OSError as the file system does.
+    Args:
+        result: Of the erasure.
+        path: Of the file; by default `report.html` in the result's folder.
+        command: The command line of the run, to print on the page.
+
+    Raises:
+        OSError: As the file system does.
     """
     target = Path(path) if path is not None else result.files["report"]
     with write_whole(target) as aside:
@@ -26,7 +31,7 @@ def write_report(result: ErasureResult, path: str | os.PathLike[str] | None = No
 
 
 def render_erasure(result: ErasureResult, *, command: str = "") -> str:
-    """The page of an erasure as HTML."""
+    """Return the page of an erasure as HTML; see `write_report`."""
     return fill(
         "run_page.html",
         title=story.title(result),

@@ -17,9 +17,13 @@ _APART = 17  # between two names, in the drawing's own units
 
 @dataclass(frozen=True)
 class Axis:
-    """One side of the drawing. ends: the values at its beginning and its end, of which the end is the better one.
+    """One side of the drawing.
 
-    ticks: places on it, and what they say. start, stop: its two places.
+    Attributes:
+        column: Whose values it shows.
+        ends: The values at its beginning and its end, of which the end is the better one.
+        start: Place of its beginning, in the drawing's own units.
+        stop: Place of its end.
     """
 
     column: TableColumn
@@ -28,7 +32,7 @@ class Axis:
     stop: float
 
     def __call__(self, value: float) -> float:
-        """Where a value is."""
+        """Return the place of a value."""
         first, last = self.ends
         return self.start + (self.stop - self.start) * (value - first) / (last - first)
 
@@ -40,7 +44,12 @@ class Axis:
 
 
 class Whisker(NamedTuple):
-    """The interval of a point along one axis."""
+    """The interval of a point along one axis.
+
+    Attributes:
+        low: Place of its lower end.
+        high: Place of its upper end.
+    """
 
     low: float
     high: float
@@ -48,9 +57,21 @@ class Whisker(NamedTuple):
 
 @dataclass(frozen=True)
 class Point:
-    """A line of the table in the drawing: its place, its intervals, its name and where that stands.
+    """A line of the table in the drawing.
 
-    is_front: no other method is better in both. is_single: one concept of a method that has several.
+    Attributes:
+        x: Its place across.
+        y: Its place along.
+        across: Its interval across; None where there is none.
+        along: Its interval along; None where there is none.
+        name: Of the method, and of the concept for one of several.
+        tooltip: Both numbers.
+        is_unedited: Whether it is the model as it is.
+        is_front: Whether no other method is better in both.
+        is_single: Whether it is one concept of a method that has several.
+        name_x: Place of the name across.
+        name_y: Place of the name along.
+        anchor: The end of the name that stands at its place: "start" or "end".
     """
 
     x: float
@@ -69,7 +90,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Scatter:
-    """The drawing. front: the places of the front's points, from worst to best along x."""
+    """The drawing.
+
+    Attributes:
+        across: What is to change.
+        along: What is to stay.
+        points: In the order in which they are drawn.
+        front: Places of the front's points, from worst to best along x.
+    """
 
     across: Axis
     along: Axis
@@ -78,11 +106,15 @@ class Scatter:
 
 
 def scatter(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Sequence[Line]) -> Scatter | None:
-    """The drawing of what is to change against what is to stay; None where one is missing.
+    """Return the drawing of what is to change against what is to stay; None where one is missing.
 
-    The first is the first measure of what is to change, the second that with the most pictures of what is to stay.
-    methods: lines that get a name and take part in the front. singles: lines that are drawn small behind them.
-    The better values are up and to the right, whichever way a measure counts.
+    The first is the first measure of what is to change, the second that with the most pictures of what is to stay. The
+    better values are up and to the right, whichever way a measure counts.
+
+    Args:
+        columns: Of the table.
+        methods: Lines that get a name and take part in the front.
+        singles: Lines that are drawn small and first.
     """
     small = [line for line in singles if line not in methods]
     pairs = list(_pairs(columns, methods, small))
@@ -98,7 +130,14 @@ def scatter(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Se
 
 @dataclass(frozen=True)
 class _Pair:
-    """A line's number of what is to change, and its number of what is to stay."""
+    """A line's two numbers.
+
+    Attributes:
+        line: Of the table.
+        gone: The number of what is to change.
+        preserved: The number of what is to stay.
+        is_single: Whether it is one concept of a method that has several.
+    """
 
     line: Line
     gone: Number
@@ -112,13 +151,13 @@ class _Pair:
         return gone, preserved
 
     def is_outdone_by(self, other: _Pair) -> bool:
-        """Is the other one as good in both, and better in one?"""
+        """Return whether the other one is as good in both, and better in one."""
         mine, theirs = self.goodness, other.goodness
         return theirs != mine and theirs[0] >= mine[0] and theirs[1] >= mine[1]
 
 
 def _pairs(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Sequence[Line]) -> Iterator[_Pair]:
-    """The lines that have both numbers, those that are drawn behind first."""
+    """Yield the lines that have both numbers, single concepts first."""
     judged = [index for index, column in enumerate(columns) if column.better]
     gone = [index for index in judged if not is_preserved(columns[index].group)]
     preserved = [index for index in judged if is_preserved(columns[index].group)]
@@ -132,7 +171,7 @@ def _pairs(columns: Sequence[TableColumn], methods: Sequence[Line], singles: Seq
 
 
 def _axis(numbers: Sequence[Number], start: float, stop: float) -> Axis:
-    """An axis that holds all values and their intervals: 0 to 1 for a rate, else a little more than they need."""
+    """Return an axis for all values and their intervals: 0 to 1 for a rate, else a little more than they need."""
     column = numbers[0].column
     values = [value for number in numbers for value in (number.value, number.low, number.high) if value is not None]
     low, high = (0.0, 1.0) if column.is_rate else _with_room(min(values), max(values))
@@ -145,7 +184,7 @@ def _with_room(low: float, high: float) -> tuple[float, float]:
 
 
 def _front(pairs: Sequence[_Pair]) -> list[_Pair]:
-    """The Pareto front."""
+    """Return the Pareto front."""
     return [pair for pair in pairs if not any(pair.is_outdone_by(other) for other in pairs)]
 
 
@@ -175,7 +214,7 @@ def _whisker(axis: Axis, number: Number) -> Whisker | None:
 
 
 def _named(points: Sequence[Point]) -> Iterator[Point]:
-    """The points with their names beside them, pushed apart where they would stand on one another."""
+    """Yield the points with places for their names, pushed apart where they would overlap."""
     lowest: dict[str, float] = {}
     for point in sorted(points, key=lambda point: point.y):
         if point.is_single:

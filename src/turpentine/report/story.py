@@ -1,4 +1,4 @@
-"""What a page of an erasure says: title, first sentence, the few numbers, the tables."""
+"""The texts and tables of an erasure's page: title, first sentence, the few numbers, the tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from turpentine.tasks.groups import SUMMARIES, heading, is_preserved
 
 @dataclass(frozen=True)
 class Tile:
-    """One of the few numbers. is_preserved: a fall is damage, not success."""
+    """One of the few numbers.
+
+    Attributes:
+        name: Of the cases.
+        effect: Of the edit on them.
+        is_preserved: Whether a fall is damage, not success.
+    """
 
     name: str
     effect: Effect
@@ -25,7 +31,15 @@ class Tile:
 
 @dataclass(frozen=True)
 class Rates:
-    """The effects in a group's labels, with that of the whole group."""
+    """The effects in a group of cases.
+
+    Attributes:
+        name: Of the group.
+        what: What it holds; "" where the name says it.
+        whole: The effect on the whole group.
+        labels: The effect on each label.
+        is_preserved: Whether a fall is damage, not success.
+    """
 
     name: str
     what: str
@@ -35,17 +49,17 @@ class Rates:
 
 
 DONE = {"erase": "erased", "amplify": "amplified"}
-"""What became of the concepts, by what was wanted of them."""
+"""What became of the concepts, by the goal of the run."""
 _FROM = {"erase": "from", "amplify": "in"}
 
 
 def title(result: ErasureResult) -> str:
-    """What was erased, or amplified."""
+    """Return what was erased, or amplified."""
     return " and ".join(concept.text for concept in result.concepts)
 
 
 def lead(result: ErasureResult) -> str:
-    """One sentence: how, from what, when, and on how many pictures the numbers stand."""
+    """Return one sentence: how, from what, when, and on how many pictures the numbers stand."""
     run, pictures = result.run, result.effects.overall.pictures
     model, seeds = run.about["model"]["name"], run.identity["protocol"]["seeds"]
     done, seconds = DONE[result.goal].capitalize(), run.seconds.get("erase", 0)
@@ -63,14 +77,14 @@ def _count(number: int, noun: str) -> str:
 
 
 def tiles(result: ErasureResult) -> list[Tile]:
-    """The headline: what was to go, and the kept things of its kind; only what has a truth."""
+    """Return the headline: what was to change, and what of its kind was to stay, of cases with ground truth."""
     kind, summary = result.concepts[0].kind, result.effects.summary
     named_for = {name: groups[-1] for name, groups in SUMMARIES.items() if name in summary and summary[name].before}
     return [Tile(heading(group, kind), summary[name], is_preserved(group)) for name, group in named_for.items()]
 
 
 def soundness(result: ErasureResult) -> str:
-    """Say how many pictures show nothing, or noise, or are missing, and how many prompts lost their variety."""
+    """Return how many pictures show nothing, or noise, or are missing, and how many prompts lost their variety."""
     overall = result.effects.overall
     before, after = map(_of, (overall.broken_before, overall.broken_after))
     sentences = [f"Blank pictures or noise: {before} before, {after} after."]
@@ -86,7 +100,7 @@ def _of(rate: Rate | None) -> str:
 
 
 def measures(result: ErasureResult) -> list[tuple[str, Number | None, Number]]:
-    """Return what was measured beside hits and moved pixels: heading, before, after."""
+    """Return the measures other than hits and moved pixels: heading, before, after."""
     before, after = lines(result.table)
     pairs = zip(before.numbers, after.numbers, strict=True)
     elsewhere = {str(HITS), str(MOVED)}
@@ -94,7 +108,7 @@ def measures(result: ErasureResult) -> list[tuple[str, Number | None, Number]]:
 
 
 def tables(result: ErasureResult) -> list[Rates]:
-    """A table for each group of cases that has a truth."""
+    """Return a table for each group of cases with ground truth."""
     return [_table(result, group) for group in result.effects.groups if group.before]
 
 

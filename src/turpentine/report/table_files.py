@@ -24,13 +24,16 @@ _IN_LATEX = {
 
 
 def to_csv(table: Table) -> str:
-    """All rows, texts in quotes. A text that a spreadsheet would take for a formula has an apostrophe before it."""
+    """Return all rows as CSV, texts in quotes.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     plain = pl.col(pl.String).str.replace(r"^([=+\-@\t\r])", "'$1")
     return table.rows.with_columns(plain).write_csv(quote_style="non_numeric")
 
 
 def to_markdown(table: Table) -> str:
-    """The few numbers of the table, under its title, with how they came about."""
+    """Return the few numbers of the table, under its title, with how they came about."""
     whole = board(table)
     cells = [[escaped(cell) for cell in line] for line in whole.lines]
     for index in whole.strong:
@@ -40,7 +43,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """The same as a LaTeX table for the package booktabs."""
+    """Return the same as a LaTeX table for the package booktabs."""
     whole = board(table)
     head, *lines = [rf"{' & '.join(map(_in_latex, line))} \\" for line in (whole.headings, *whole.lines)]
     for index in whole.strong[:-1]:
@@ -56,7 +59,11 @@ FILES: Mapping[str, Callable[[Table], str]] = {"table.csv": to_csv, "table.md": 
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
-    """Write the table in all its forms into a folder, each whole. Raises OSError as the file system does."""
+    """Write the table in all its forms into a folder, each whole, and return their paths.
+
+    Raises:
+        OSError: As the file system does.
+    """
     for name, form in FILES.items():
         with write_whole(folder / name) as aside:
             aside.write_text(form(table), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page of a bench: failures first, changed against kept, the table, the pictures, the protocol."""
+"""The page of a bench: failures, what changed against what stayed, the table, the pictures, the protocol."""
 
 from __future__ import annotations
 
@@ -34,11 +34,19 @@ def write_bench_report(
     *,
     command: str = "",
 ) -> Path:
-    """Write the page of a finished bench as one HTML file, whole or not at all, and give its path.
+    """Write the page of a finished bench as one HTML file, whole or not at all, and return its path.
 
-    table: of the plan's results, whose pictures lie in the store. path: `report.html` in the store's folder by default.
-    command: the command line that made the bench, to be shown.
-    Raises LedgerError for a picture that is missing or damaged, OSError as the file system does.
+    Args:
+        table: Of the plan's results.
+        results: Of the run.
+        plan: Of the run.
+        store: Where the pictures are.
+        path: Of the file; by default `report.html` in the store's folder.
+        command: The command line of the bench, to print on the page.
+
+    Raises:
+        LedgerError: A picture is missing or damaged.
+        OSError: As the file system does.
     """
     html = render_bench(
         table,
@@ -63,10 +71,15 @@ def render_bench(
     sha256: str = "",
     command: str = "",
 ) -> str:
-    """The page of a bench as HTML.
+    """Return the page of a bench as HTML.
 
-    results: the rows of `results.parquet`, and sha256: of that file. picture: gives a picture by its name. methods:
-    names of the methods with their facts, as `bench.methods.facts_of` has them.
+    Args:
+        table: Of the results.
+        results: The rows of `results.parquet`.
+        picture: Returns a picture by its name.
+        methods: Names of the methods with their facts, as `method_settings.facts_of` returns them.
+        sha256: Of `results.parquet`.
+        command: The command line of the bench, to print on the page.
     """
     all_columns, each = columns(table), lines(table)
     whole = pooled(each)
@@ -95,7 +108,7 @@ def render_bench(
 
 
 def _lead(each: Sequence[Line], results: pl.DataFrame) -> str:
-    """One sentence: how many methods, concepts and pictures."""
+    """Return one sentence: how many methods, concepts and pictures."""
     methods = {line.method for line in each if not line.is_unedited}
     concepts = {line.concept for line in each if line.concept}
     pictures = results.select("model", "method", "concept", "prompt", "seed").n_unique()

@@ -1,4 +1,4 @@
-"""Templates of pages: what is put into one is escaped, and a name that does not exist is an error."""
+"""Templates of pages: values are escaped, and a name that does not exist is an error."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from turpentine.core.safe_text import one_line
 
 
 def fill(name: str, script: str = "", **values: Any) -> str:
-    """A page's template filled with values, as HTML.
+    """Return a page's template filled with values, as HTML.
 
-    script: the file of the one script that the page runs, if any; no other text can run, whatever a name may hold, for
-    the page tells the browser the script's SHA-256.
+    Args:
+        name: File of the template.
+        script: File of the one script that the page runs, if any; no other text can run, whatever a name may hold, for
+            the page gives the browser the script's SHA-256.
+        values: By name.
     """
     text = _text(script) if script else ""
     return _template(name).render(**values, script=text, script_hash=_hash(text), version=turpentine.__version__)

@@ -1,1 +1,1 @@
-"""The engine: what is to be drawn and judged, planned, leased, done by workers, and kept on disk."""
+"""The engine of a bench: a plan of what to draw and judge, workers that do it under leases, and results on disk."""

@@ -1,4 +1,4 @@
-"""Writing in a thread of its own, one piece of work at a time."""
+"""Writes in a thread of its own, one piece of work at a time."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ class AsyncWriter:
     def put(self, work: Callable[[], None], after: Callable[[], None]) -> None:
         """Run `work` in the background, and call `after` in this thread once it is done.
 
-        Waits for what was put before, and raises what that raised.
+        It waits for the work that was put before, and passes on what that raises.
+
+        Args:
+            work: Writes something.
+            after: Called once that is written.
         """
         before, self._last = self._last, (self._pool.submit(work), after)
         _finish(before)
 
     def settle(self) -> None:
-        """Wait for what was put. Raises what it raised."""
+        """Wait for the work that was put, and pass on what it raises."""
         last, self._last = self._last, None
         _finish(last)
 

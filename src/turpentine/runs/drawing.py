@@ -1,4 +1,4 @@
-"""A batch drawn, and judged: what becomes a part of a ledger."""
+"""Draws a batch, and judges it."""
 
 from __future__ import annotations
 
@@ -38,18 +38,22 @@ class BatchImages:
 
     @classmethod
     def failed(cls, batch: Batch, error: str) -> BatchImages:
-        """A batch of which no picture could be drawn."""
+        """Return a batch of which no picture could be drawn."""
         return cls(batch, (None,) * len(batch), (error,) * len(batch))
 
     @classmethod
     def joined(cls, batch: Batch, parts: Sequence[BatchImages]) -> BatchImages:
-        """A batch from its parts, in their order."""
+        """Join a batch's parts, in their order."""
         images = tuple(image for part in parts for image in part.images)
         return cls(batch, images, tuple(error for part in parts for error in part.errors))
 
 
 def draw(model: Model, batch: Batch) -> BatchImages:
-    """Draw a batch with the model as it is. Raises NotFinite for a picture that is no numbers."""
+    """Draw a batch with the model as it is.
+
+    Raises:
+        NotFinite: A picture holds NaN.
+    """
     prompts, seeds = zip(*batch.pairs, strict=True)
     try:
         with np.errstate(invalid="raise"):  # the last step to pixels turns NaN into whole numbers
@@ -89,14 +93,14 @@ def judged(
 
 
 def unjudged(judge: Judge, drawn_batch: BatchImages, error: str) -> pl.DataFrame:
-    """The scores of a batch that could not be judged."""
+    """Return the scores of a batch that could not be judged: nulls, and the error."""
     return _spread(judge([]), [], [error] * len(drawn_batch.batch))
 
 
 def _lacking(
     index: int, spec: JudgeSpec, drawn_batch: BatchImages, references: Sequence[Image.Image | None]
 ) -> str | None:
-    """Why a picture cannot be judged."""
+    """Return why a picture cannot be judged."""
     if drawn_batch.images[index] is None:
         return drawn_batch.errors[index]
     if "reference" in spec.needs and references[index] is None:
@@ -105,7 +109,7 @@ def _lacking(
 
 
 def _spread(scores: pl.DataFrame, rows: Sequence[int], errors: Sequence[str | None]) -> pl.DataFrame:
-    """The scores in their rows of the batch, nulls in the others, and the errors."""
+    """Return the scores in their rows of the batch, nulls in the others, and the errors."""
     placed = scores.with_columns(pl.Series("row", rows, dtype=pl.Int64))
     whole = pl.DataFrame({"row": pl.Series(range(len(errors)), dtype=pl.Int64)})
     spread = whole.join(placed, on="row", how="left", maintain_order="left").drop("row")
@@ -124,7 +128,7 @@ def _check(scores: pl.DataFrame, spec: JudgeSpec, pictures: int) -> None:
 
 
 def _flat(column: pl.Series) -> pl.Series:
-    """The numbers of a column, those within vectors one by one."""
+    """Return the numbers of a column, those within vectors one by one."""
     while isinstance(column.dtype, pl.Array | pl.List):
         column = column.explode()
     return column

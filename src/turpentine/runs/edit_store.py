@@ -1,4 +1,4 @@
-"""Edits, and changes of the guidance, that a bench has made: by edit spec, each once."""
+"""The edits, and changes of the guidance, that a bench has made: by edit spec, each once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from turpentine.runs.specs import EditSpec
 
 @dataclass(frozen=True)
 class EditRecord:
-    """What became of an edit spec.
+    """The outcome of an edit spec.
 
     Attributes:
-        method, settings, concepts: Of the edit spec.
+        method: Registered name of the edit spec's method.
+        settings: The method's settings.
+        concepts: Texts of the edit spec's concepts.
         file: Name of the change's file; "" where there is no change.
         id: Of the change.
-        seconds: What making it took, from its last checkpoint on.
-        bytes: Of the file.
+        seconds: Time that making it took, from its last checkpoint on.
+        bytes: Size of the file.
         error: Why there is no change.
     """
 
@@ -41,19 +43,23 @@ class EditRecord:
 
 
 class EditStore:
-    """A folder of changes: for each edit spec the file of the change, and a part that tells of it."""
+    """A folder of changes: for each edit spec the file of the change, and a record of it.
+
+    Args:
+        folder: Where it is, or will be.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._records = Parts(folder, "edits", RECORDS)
 
     def record(self, edit_spec: EditSpec) -> EditRecord | None:
-        """Return what became of an edit spec, None if nothing did yet."""
+        """Return the record of an edit spec, None if there is none yet."""
         content = self._records.get(edit_spec.key)
         return None if content is None else EditRecord(**content)
 
     def has_record(self, edit_spec: EditSpec) -> bool:
-        """Is there a record of what became of an edit spec?"""
+        """Return whether there is a record of an edit spec."""
         return edit_spec.key in self._records
 
     def load(self, edit_spec: EditSpec) -> Change:
@@ -81,13 +87,22 @@ class EditStore:
 
     @contextmanager
     def checkpoint(self, edit_spec: EditSpec) -> Iterator[Path]:
-        """A folder for what a method keeps while it works; it is removed when the block ends well."""
+        """Give a folder for a method's checkpoints; it is removed when the block ends without an error."""
         folder = self.folder / f"{edit_spec.key}.checkpoint"
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
 
     def put(self, edit_spec: EditSpec, change: Change, seconds: float) -> None:
-        """Store a change, and then what tells of it. Raises OSError as the file system does."""
+        """Store a change, and then its record.
+
+        Args:
+            edit_spec: What it was made from.
+            change: The change.
+            seconds: Time that making it took.
+
+        Raises:
+            OSError: As the file system does.
+        """
         path = self.folder / f"{edit_spec.key}{ending(change)}"
         path.parent.mkdir(parents=True, exist_ok=True)
         change.save(path)
@@ -97,11 +112,11 @@ class EditStore:
         )
 
     def put_error(self, edit_spec: EditSpec, error: str) -> None:
-        """Note that an edit spec cannot be made."""
+        """Record why an edit spec cannot be made."""
         self._write(edit_spec, EditRecord(**_facts(edit_spec), error=error))
 
     def forget_errors(self) -> int:
-        """Forget which edit specs could not be made, and return how many they were."""
+        """Remove the records of edit specs that could not be made, and return how many they were."""
         failed = [path for path, record in parts_in(self.folder, RECORDS) if record["error"] is not None]
         for path in failed:
             path.unlink()
@@ -112,7 +127,7 @@ class EditStore:
 
 
 def ending(change: Change) -> str:
-    """How a change's file name ends: an edit is tensors, a change of the guidance is text."""
+    """Return the ending of a change's file: an edit is tensors, a change of the guidance is text."""
     return ".safetensors" if isinstance(change, Edit) else ".json"
 
 

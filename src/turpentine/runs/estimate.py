@@ -1,4 +1,4 @@
-"""How long a bench may take, and how much room: by what was done already, or by a short trial."""
+"""How long a bench may take, and how much room: by what is done already, or by a short trial."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ _FEW, _MORE = 1, 4
 
 @dataclass(frozen=True)
 class Expected:
-    """What is left of a bench, as far as that can be told.
+    """What is left of a bench, as far as that can be estimated.
 
-    pictures, edits: how many. seconds, bytes: that drawing and keeping those pictures may take, on one worker.
-    edit_seconds, edit_bytes: that the edits may, None where none was made yet. basis: what the estimate is by.
+    Attributes:
+        pictures: How many are left to draw.
+        edits: How many are left to make.
+        seconds: Time that drawing those pictures may take, on one worker.
+        bytes: Room that they may take.
+        edit_seconds: Time that the edits may take; None where none was made yet.
+        edit_bytes: Room that they may take; None where none was made yet.
+        basis: What the estimate is based on.
     """
 
     pictures: int
@@ -43,16 +49,28 @@ class Expected:
 
 
 class _PictureCost(NamedTuple):
-    """Of one picture."""
+    """The cost of one picture.
+
+    Attributes:
+        seconds: Time to draw it.
+        bytes: Size of its file.
+    """
 
     seconds: float
     bytes: float
 
 
 def estimate(plan: Plan, store: Store) -> Expected:
-    """What is left to do. Where nothing was done yet a batch is drawn with few steps and more; nothing is written.
+    """Estimate what is left to do.
 
-    Raises LedgerError for a damaged store, and as models load.
+    Where nothing was done yet a batch is drawn with few steps and with more; nothing is written.
+
+    Args:
+        plan: The work.
+        store: What is done already.
+
+    Raises:
+        LedgerError: The store is damaged.
     """
     left = store.missing(plan)
     pictures = sum(len(job.batch) for job in left)
@@ -73,7 +91,7 @@ def estimate(plan: Plan, store: Store) -> Expected:
 
 
 def _past(store: Store, plan: Plan) -> _PictureCost | None:
-    """The rate of some batches that were drawn."""
+    """Return the mean cost of some pictures that were drawn; None where there are none."""
     done = store.draws.present(job.batch.key for job in plan.jobs)
     keys = list(islice((job.batch.key for job in plan.jobs if job.batch.key in done), _PARTS))
     tables = [table for key in keys if (table := store.draws.get(key)) is not None]
@@ -86,7 +104,7 @@ def _past(store: Store, plan: Plan) -> _PictureCost | None:
 
 
 def _trial(batch: Batch) -> _PictureCost:
-    """The rate of a batch, by what few steps of it take and what more of them do."""
+    """Return the mean cost of a batch's pictures, by drawing it with few steps and with more."""
     model = ModelCache().model(batch.draw_spec.source)
     prompts, seeds = zip(*batch.pairs, strict=True)
     settings = {**batch.draw_spec.settings, "batch_size": len(batch)}
@@ -103,7 +121,12 @@ def _trial(batch: Batch) -> _PictureCost:
 
 
 def extrapolated(few: float, more: float, steps: int) -> float:
-    """What so many steps take, by what _FEW and _MORE of them took, and as long as _FEW at least."""
+    """Return the time that some steps take, from those that _FEW and _MORE of them took; never less than `few`.
+
+    Example:
+        >>> extrapolated(2.0, 5.0, 11)
+        12.0
+    """
     return max(few, few + (steps - _FEW) * (more - few) / (_MORE - _FEW))
 
 

@@ -63,7 +63,7 @@ class Executor:
         self._attempt = without_retries if strict else with_retries
 
     def load(self, source: ModelSpec) -> None:
-        """Load a model. Raises as `ModelCache.model` does."""
+        """Load a model, with the errors of `ModelCache.model`."""
         self._models.model(source)
 
     def clear(self) -> None:
@@ -71,7 +71,17 @@ class Executor:
         self._models.clear()
 
     def make(self, edit_spec: EditSpec, checkpoint: Path, deaths: int, progress: Progress) -> Change:
-        """Make the change of an edit spec. Raises GivenUp if it cannot be made."""
+        """Make the change of an edit spec.
+
+        Args:
+            edit_spec: What to make it from.
+            checkpoint: Folder for the method's checkpoints.
+            deaths: Workers that were lost over it already.
+            progress: Called with the method's units done, and in all.
+
+        Raises:
+            GivenUp: It cannot be made.
+        """
         model = self._models.model(edit_spec.source)
         self._models.clear()
 
@@ -153,7 +163,7 @@ class Executor:
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[int]:
-        """Hold a lease on a part of a job, and give how many workers were lost over it."""
+        """Hold a lease on a part of a job, and yield how many workers were lost over it."""
         lease = self._leases.take(key)
         yield lease.deaths if lease else 0
         if lease:
@@ -166,7 +176,11 @@ class Executor:
 
 
 def load_judge(spec: JudgeSpec) -> Judge:
-    """Make the judge of a spec. Raises BadArgument if it is not the same any more."""
+    """Make the judge of a spec.
+
+    Raises:
+        BadArgument: Its code or its weights changed since the spec was written.
+    """
     judge = judges.judge(spec.name, **spec.settings)
     if JudgeSpec.of(judge) != spec:
         raise BadArgument(

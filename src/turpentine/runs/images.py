@@ -18,23 +18,31 @@ _AT_ONCE = 16
 
 
 class Images:
-    """PNG files in a folder, `ab/ab12….png`, named by their content, so that equal pictures are one file."""
+    """PNG files in a folder, `ab/ab12….png`, named by their content, so that equal pictures are one file.
+
+    Args:
+        folder: Where they are.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def put(self, images: Sequence[Image.Image]) -> list[str]:
-        """Keep pictures, and give their names. Raises OSError as the file system does."""
+        """Store pictures, and return their names.
+
+        Raises:
+            OSError: As the file system does.
+        """
         with ThreadPoolExecutor(min(_AT_ONCE, len(images) or 1)) as pool:
             return list(pool.map(self._put, images))
 
     def get(self, name: str) -> Image.Image | None:
-        """A picture, None if it is not there, or damaged."""
+        """Return a picture, None if it is missing or damaged."""
         content = self._content(name)
         return None if content is None else Image.open(io.BytesIO(content)).convert("RGB")
 
     def path(self, name: str) -> Path:
-        """Where a picture is, or would be."""
+        """Return where a picture is, or would be."""
         return self.folder / name[:2] / f"{name}.png"
 
     def _put(self, image: Image.Image) -> str:
@@ -46,7 +54,7 @@ class Images:
         return name
 
     def _content(self, name: str) -> bytes | None:
-        """The file's bytes, None unless they are those that the name is of."""
+        """Return the file's bytes, None unless its name is their digest."""
         try:
             content = self.path(name).read_bytes()
         except FileNotFoundError:

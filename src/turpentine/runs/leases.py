@@ -1,4 +1,4 @@
-"""Who works on what: leases that one worker holds at a time, and that run out where it is gone.
+"""Leases on pieces of work, each held by one worker at a time; one runs out where its worker is gone.
 
 File locks such as filelock's end with their process too, but count no deaths, and cannot be relied on in a folder that
 several machines share.
@@ -24,7 +24,12 @@ EXPIRES = 60.0
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to work on a key. deaths: how many workers were lost while they held it."""
+    """The right to work on a key.
+
+    Attributes:
+        key: Of the work.
+        deaths: Workers that were lost while they held it.
+    """
 
     key: str
     deaths: int
@@ -34,9 +39,14 @@ class Leases:
     """Leases as files in a folder that all workers share.
 
     A lease is the file KEY.N, made in one step that only one worker can win. Where its holder is gone, the next one
-    takes KEY.(N + 1): so no file is ever taken from under another, and N tells how many were lost. A holder gives a
-    sign of life by touching its file. It counts as gone at once if it ran on this machine and runs no more, and in any
-    case, whatever its file holds, when that has not changed for `expires` seconds by the onlooker's own clock.
+    takes KEY.(N + 1): so no file is ever taken from under another, and N is how many were lost. A holder gives a sign
+    of life by touching its file. It counts as gone at once if it ran on this machine and runs no more, and in any case,
+    whatever its file holds, when that has not changed for `expires` seconds by the onlooker's own clock.
+
+    Args:
+        folder: For the files.
+        expires: Seconds without a sign of life after which a worker counts as gone.
+        clock: Returns seconds.
     """
 
     def __init__(self, folder: Path, expires: float = EXPIRES, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,7 +57,7 @@ class Leases:
         self._heart: threading.Thread | None = None
 
     def take(self, key: str) -> Lease | None:
-        """The lease on a key, None if another worker holds it."""
+        """Take the lease on a key and return it; None if another worker holds it."""
         last = self._last(key)
         if last is not None and not self._is_gone(self._path(key, last)):
             return None
@@ -60,7 +70,12 @@ class Leases:
         return Lease(key, deaths)
 
     def release(self, lease: Lease, done: bool) -> None:
-        """Give a lease back. done: the work is finished, so that those who were lost over it no longer count."""
+        """Give a lease back.
+
+        Args:
+            lease: From `take`.
+            done: Whether the work is finished, so that workers that were lost over it no longer count.
+        """
         path = self._held.pop(lease.key, None)
         stale = self._of(lease.key) if done else []
         for each in [path, *stale]:
@@ -68,7 +83,7 @@ class Leases:
                 each.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give all back, and stop the signs of life."""
+        """Give all leases back, and stop the signs of life."""
         for key in list(self._held):
             self.release(Lease(key, 0), done=False)
         self._stop.set()
@@ -93,7 +108,7 @@ class Leases:
         return _has_ended(holder) or self._is_silent(path, changed)
 
     def _is_silent(self, path: Path, changed: int) -> bool:
-        """Did a lease show no sign of life for too long?"""
+        """Return whether a lease showed no sign of life for too long."""
         before, since = self._seen.get(path, (None, 0.0))
         if before != changed:
             self._seen[path] = (changed, self._clock())
@@ -113,9 +128,14 @@ class Leases:
 
 
 def held(folder: Path, prefix: str, expires: float = EXPIRES) -> list[str]:
-    """The leases of keys with this prefix whose holders are not known to be gone, by one look.
+    """Return the names of leases whose holders are not known to be gone, by one look.
 
-    Here it is the folder's own clock that says how old the last sign of life is.
+    The age of a sign of life is by the folder's own clock.
+
+    Args:
+        folder: Of the leases.
+        prefix: Beginning of their keys.
+        expires: Seconds without a sign of life after which a worker counts as gone.
     """
     paths = list(folder.glob(f"{prefix}*"))
     if not paths:
@@ -133,7 +153,7 @@ def _is_held(path: Path, since: float) -> bool:
 
 
 def _create(path: Path) -> bool:
-    """Make the lease's file, with its content, unless there is one."""
+    """Make the lease's file with its content, unless there is one, and return whether that was done."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(prefix=".part-", dir=path.parent)
     try:
@@ -149,7 +169,7 @@ def _create(path: Path) -> bool:
 
 @cache
 def _machine() -> str:
-    """This machine since it was started, and the part of it in which a number names one process."""
+    """Return an id of this machine since it was started, and of the part of it in which process numbers are unique."""
     facts = [platform.node()]
     with suppress(OSError):  # as Linux tells it
         facts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
@@ -157,7 +177,7 @@ def _machine() -> str:
 
 
 def _has_ended(content: bytes) -> bool:
-    """Did the holder run on this machine, and runs no more? Of a lease that is damaged nobody knows."""
+    """Return whether the holder ran on this machine and runs no more; false for a damaged lease."""
     try:
         holder = json.loads(content)
         return bool(holder["machine"] == _machine()) and not _is_running(holder["pid"], holder["began"])
@@ -166,7 +186,7 @@ def _has_ended(content: bytes) -> bool:
 
 
 def _is_running(pid: int, began: str | None) -> bool:
-    """Is there still the process of this number, and not a later one that got its number?"""
+    """Return whether the process of this number still runs, and is not a later one of the same number."""
     return _exists(pid) and _began(pid) in (None, began)
 
 
@@ -183,7 +203,7 @@ def _exists(pid: int) -> bool:
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, in ticks since the machine was started; None where only its own machine could tell."""
+    """Return when a process began, in ticks since the machine was started; None where that cannot be read."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

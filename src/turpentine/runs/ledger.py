@@ -1,4 +1,4 @@
-"""Tables that a run has got so far, by key, gathered by the thousand."""
+"""Tables in a folder by key, gathered by the thousand."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class LostPart(LedgerError):
 
 
 class Ledger(Parts[pl.DataFrame]):
-    """Parts that are tables.
+    """Tables in a folder, each whole or not at all; see `Parts`.
 
     Args:
         folder: Made with the first part.
-        about: What all parts have in common, as JSON has it.
+        about: What all parts have in common, in types of JSON.
     """
 
     def __init__(self, folder: str | os.PathLike[str], about: Any) -> None:
@@ -72,7 +72,7 @@ class Ledger(Parts[pl.DataFrame]):
 
 
 def _content(path: Path) -> bytes | None:
-    """A part's bytes, None where it is missing or damaged."""
+    """Return a part's bytes, None where it is missing or damaged."""
     try:
         content = verified_table(path)
     except FileNotFoundError:

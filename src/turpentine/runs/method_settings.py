@@ -1,4 +1,4 @@
-"""A method as JSON has it, and back."""
+"""Methods in types of JSON, and back."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from turpentine.models import Model, Sites
 
 
 def facts_of(method: Any) -> dict[str, Any]:
-    """A method's registered name and its settings; a value that JSON lacks is told by its parts, or how it prints.
+    """Return a method's registered name and its settings, in types of JSON.
 
-    method: the method, or its facts already.
+    A value that JSON lacks is written by its parts, or by its repr.
+
+    Args:
+        method: The method, or its facts already.
     """
     if isinstance(method, Mapping):
         return dict(method)
@@ -24,9 +27,15 @@ def facts_of(method: Any) -> dict[str, Any]:
 
 
 def method_of(facts: Any, model: Model) -> Any:
-    """The method of these facts, or the method itself. model: the one whose sites the settings may name.
+    """Return the method of some facts.
 
-    Raises UnknownName for a method that is not here, BadArgument for settings that cannot be had back from JSON.
+    Args:
+        facts: From `facts_of`; a method is returned as it is.
+        model: The model whose sites the settings may name.
+
+    Raises:
+        UnknownName: The method is not here.
+        BadArgument: A setting cannot be read back from JSON.
     """
     if not isinstance(facts, Mapping):
         return facts

@@ -26,10 +26,14 @@ class ModelCache:
         self._on: tuple[str, Change, Model] | None = None
 
     def model(self, source: ModelSpec) -> Model:
-        """The model of a source, loaded if need be, with whatever is on it now.
+        """Return the model of a source, loaded if need be, with whatever is on it now.
 
-        Raises BadArgument if it is not the model of the plan any more or has edits, which no name tells, and as `load`
-        says.
+        Args:
+            source: Of the plan.
+
+        Raises:
+            BadArgument: It is another model than when the plan was made, or had edits, which no name can load.
+            ModelNotFound: There is no such model.
         """
         if source in self._given:
             return self._given[source]
@@ -40,11 +44,20 @@ class ModelCache:
         return self._loaded[1]
 
     def has_on(self, key: str) -> bool:
-        """Is the change of this key on?"""
+        """Return whether the change of this key is on the model."""
         return self._on is not None and self._on[0] == key
 
     def apply(self, model: Model, key: str, change: Change) -> None:
-        """Put a change on the model, in the place of another one. Raises as `Edit.apply` says."""
+        """Put a change on the model, in the place of another one.
+
+        Args:
+            model: From `model`.
+            key: Of the change.
+            change: An edit or a change of the guidance.
+
+        Raises:
+            EditError: The change does not fit the model.
+        """
         self.clear()
         change.apply(model)
         self._on = (key, change, model)

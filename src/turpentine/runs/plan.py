@@ -1,4 +1,4 @@
-"""All that a bench has to do: which edits to make, which batches to draw, and who judges them."""
+"""The plan of a bench: which edits to make, which batches to draw, and who judges them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from turpentine.runs.specs import Batch, Condition, DrawSpec, EditSpec, JudgeSpe
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A batch, and who judges it."""
+    """A batch, and who judges it.
+
+    Attributes:
+        batch: The pictures.
+        judges: Each looks at all of them.
+    """
 
     batch: Batch
     judges: tuple[JudgeSpec, ...]
 
     @property
     def compares(self) -> bool:
-        """Does a judge compare the pictures with the unedited model's?"""
+        """Whether a judge compares the pictures with the unedited model's."""
         return any("reference" in judge.needs for judge in self.judges)
 
 
@@ -28,8 +33,13 @@ class Job:
 class Counts:
     """How much there is to do, and how much of it is done once for several lines.
 
-    cells: lines of the table. pictures: in all lines together, and distinct: that differ. erasures: lines with an edit,
-    and edits: that differ. judged: pictures, once for each judge.
+    Attributes:
+        conditions: Lines of the table.
+        pictures: In all lines together.
+        distinct: Pictures that differ.
+        erasures: Lines with an edit.
+        edits: Edits that differ.
+        judged: Pictures, once for each judge.
     """
 
     conditions: int
@@ -41,19 +51,25 @@ class Counts:
 
     @property
     def shared_pictures(self) -> int:
-        """Pictures that need not be drawn, for another line has them."""
+        """Pictures that need not be drawn, since another line has them."""
         return self.pictures - self.distinct
 
     @property
     def shared_edits(self) -> int:
-        """Edits that need not be made, for another line has them."""
+        """Edits that need not be made, since another line has them."""
         return self.erasures - self.edits
 
 
 class Plan:
-    """The lines of a table, and the work that they take: each picture and each edit once, whoever needs it.
+    """The lines of a table, and the work that they take: each picture and each edit once, however many lines need it.
 
-    What is compared with comes first: pictures of the unedited model. Raises BadArgument for no line, or one twice.
+    Pictures of the unedited model come first, since others are compared with them.
+
+    Args:
+        conditions: The lines of the table.
+
+    Raises:
+        BadArgument: There is no line, or one twice.
     """
 
     def __init__(self, conditions: Iterable[Condition]) -> None:
@@ -79,7 +95,7 @@ class Plan:
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
-        """The batches to draw and judge, each once, those of one state together."""
+        """The batches to draw and judge, each once, those of one draw spec together."""
         return tuple(
             job for draw_spec, judges_of in self._judges_of.items() for job in self._jobs(draw_spec, judges_of)
         )
@@ -97,24 +113,24 @@ class Plan:
         )
 
     def jobs_of(self, draw_spec: DrawSpec, condition: Condition) -> list[Job]:
-        """The jobs of a state that a line has pictures in."""
+        """Return the jobs of a draw spec in which a line has pictures."""
         places = self._places[draw_spec]
         return list(dict.fromkeys(places[pair] for pair in condition.pictures[draw_spec]))
 
     def references(self, job: Job) -> list[Batch]:
-        """Where the unedited model's pictures of a job's prompts and seeds are, a batch for each picture."""
+        """Return for each picture of a job the batch of the unedited model's picture of that prompt and seed."""
         places = self._places[job.batch.draw_spec.unedited]
         return [places[pair].batch for pair in job.batch.pairs]
 
     def score_key(self, job: Job, judge: JudgeSpec) -> str:
-        """Under which key a judge's scores of a job are kept: they are also of the pictures that it compares with."""
+        """Return the key of a judge's scores of a job, which also depends on the pictures that it compares with."""
         if "reference" not in judge.needs:
             return job.batch.key
         return digest([job.batch.key, *(batch.key for batch in self.references(job))])
 
     @cached_property
     def _places(self) -> dict[DrawSpec, dict[Pair, Job]]:
-        """Which job of a state each of its pictures is in."""
+        """The job of each picture of a draw spec."""
         jobs_by_pair: dict[DrawSpec, dict[Pair, Job]] = {}
         for job in self.jobs:
             jobs_by_pair.setdefault(job.batch.draw_spec, {}).update(dict.fromkeys(job.batch.pairs, job))
@@ -122,7 +138,7 @@ class Plan:
 
     @cached_property
     def _judges_of(self) -> dict[DrawSpec, dict[Pair, tuple[JudgeSpec, ...]]]:
-        """The pictures of each state with their judges: states without an edit first."""
+        """The pictures of each draw spec with their judges: those without an edit first."""
         judges_of: dict[DrawSpec, dict[Pair, tuple[JudgeSpec, ...]]] = {}
         for condition in self.conditions:
             compares = any("reference" in judge.needs for judge in condition.judges)
@@ -146,10 +162,18 @@ class Plan:
 
 
 def cut(pairs: Iterable[Pair], size: int) -> Iterator[tuple[Pair, ...]]:
-    """Batches of at most `size` pictures, by what is asked for and not by what is left of it.
+    """Yield batches of at most `size` pictures, by what a line draws and not by what is left of it.
 
     A prompt with seeds for half a batch or more has batches of its own, so that lines of a table that share the prompt
     share them; the others are put together, prompt by prompt.
+
+    Example:
+        >>> list(cut([("a", 0), ("a", 1), ("b", 0), ("c", 0)], 2))
+        [(('a', 0), ('a', 1)), (('b', 0),), (('c', 0),)]
+
+    Args:
+        pairs: Prompts and seeds.
+        size: Pictures of a batch.
     """
     together: list[Pair] = []
     by_prompt: dict[str, list[Pair]] = {}

@@ -21,16 +21,29 @@ FORMAT = 1
 
 
 def write_plan(path: Path, plan: Plan, threads: int) -> None:
-    """Write the plan, whole or not at all. Raises OSError as the file system does."""
+    """Write a plan, whole or not at all.
+
+    Args:
+        path: Of the file.
+        plan: The plan.
+        threads: Of each worker.
+
+    Raises:
+        OSError: As the file system does.
+    """
     with write_whole(path) as aside:
         content = {"format": FORMAT, "threads": threads, **to_json(plan)}
         aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def read_plan(path: Path) -> tuple[Plan, int]:
-    """The plan in a file, and how many threads its workers use.
+    """Read a plan from its file.
 
-    Raises LedgerError if there is none, it is damaged, or of a newer Turpentine.
+    Returns:
+        The plan, and how many threads its workers use.
+
+    Raises:
+        LedgerError: There is none, it is damaged, or of a newer Turpentine.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -49,7 +62,11 @@ def read_plan(path: Path) -> tuple[Plan, int]:
 
 
 def check_format(path: Path, written: int) -> None:
-    """Raises LedgerError for a plan that a newer Turpentine wrote."""
+    """Refuse a plan that a newer Turpentine wrote.
+
+    Raises:
+        LedgerError: The format is newer.
+    """
     if written > FORMAT:
         raise LedgerError(
             f"{path} has format {written} and this Turpentine reads up to {FORMAT}: update it, or choose another "
@@ -58,7 +75,7 @@ def check_format(path: Path, written: int) -> None:
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON has it. Sources and cases, which many lines share, are written once."""
+    """Return the plan in types of JSON. Sources and cases, which many lines share, are written once."""
     sources = {
         source: index for index, source in enumerate(dict.fromkeys(condition.source for condition in plan.conditions))
     }
@@ -76,7 +93,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
 
 
 def from_json(content: Mapping[str, Any]) -> Plan:
-    """The inverse of `to_json`; the methods are made where the model is at hand."""
+    """Return the plan from what `to_json` returned; the methods are made where the model is at hand."""
     sources = [ModelSpec(**each) for each in content["sources"]]
     lists = [tuple(Case(**case) for case in cases) for cases in content["cases"]]
     return Plan(_condition(each, sources[each["source"]], lists[each["cases"]]) for each in content["conditions"])

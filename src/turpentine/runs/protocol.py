@@ -15,9 +15,13 @@ SEEDS = tuple(range(8))
 class Protocol:
     """The settings that two measurements must share to stand in one table.
 
-    Attributes:
-        steps, guidance_scale, solver, size, negative_prompt: As in `Model.generate`.
+    Args:
+        steps: As in `Model.generate`.
+        guidance_scale: As in `Model.generate`.
+        solver: As in `Model.generate`.
         seeds: Of each prompt's pictures, a picture a seed, each once.
+        size: As in `Model.generate`.
+        negative_prompt: As in `Model.generate`.
         batch_size: Pictures at a time; it decides memory and speed, and no more of a picture than the last bits.
 
     Raises:
@@ -42,7 +46,7 @@ class Protocol:
             raise BadArgument(f"steps is {self.steps} and batch_size {self.batch_size}: give 1 or more of each.")
 
     def facts(self) -> dict[str, Any]:
-        """The fields that decide the pictures, as JSON has them."""
+        """Return the fields that decide the pictures, in types of JSON."""
         facts = {**asdict(self), "seeds": list(self.seeds)}
         del facts["batch_size"]
         return facts

@@ -1,4 +1,4 @@
-"""What a bench found, as one file."""
+"""The results of a bench, as one file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Results:
     """The file of a bench's rows.
 
     Attributes:
-        path: A row for each line of the table, case and seed, in the plan's order: cell (the line's id), model, method,
-            concept, group, label, prompt, attribute, expected, seed, image (its name in the store), error, the judges'
-            columns, hit.
+        path: A row for each line of the table, case and seed, in the plan's order: condition (the line's id), model,
+            method, concept, group, label, prompt, attribute, expected, seed, image (its name in the store), error, the
+            judges' columns, hit.
         sha256: Of the file.
         rows: How many.
         errors: Of those, how many could not be drawn or judged.
@@ -38,9 +38,15 @@ class Results:
 
 
 def compact(plan: Plan, store: Store) -> Results:
-    """Put all that a bench found into `results.parquet`: the same bytes whatever the order of the work.
+    """Put all rows of a bench into `results.parquet`: the same bytes whatever the order of the work.
 
-    Raises LedgerError, naming a part that is missing or damaged, and OSError as the file system does.
+    Args:
+        plan: The work.
+        store: Where its parts are.
+
+    Raises:
+        LedgerError: A part is missing or damaged; it is named.
+        OSError: As the file system does.
     """
     rows = pl.concat(
         [_named(condition, condition_rows(condition, plan, store)) for condition in plan.conditions], how="diagonal"
@@ -52,7 +58,7 @@ def compact(plan: Plan, store: Store) -> Results:
 
 def _named(condition: Condition, rows: pl.DataFrame) -> pl.DataFrame:
     names = {
-        "cell": condition.id,
+        "condition": condition.id,
         "model": condition.source.load,
         "method": condition.method,
         "concept": condition.concept,

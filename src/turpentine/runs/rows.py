@@ -1,4 +1,4 @@
-"""The rows of a line of a table: each case and seed, what was seen in its picture, and whether that is a hit."""
+"""The rows of a line of a table: each case and seed, the scores of its picture, and whether that is a hit."""
 
 from __future__ import annotations
 
@@ -24,9 +24,15 @@ CASE_COLUMNS = {
 
 
 def condition_rows(condition: Condition, plan: Plan, store: Store) -> pl.DataFrame:
-    """The rows of one line, in the order of its cases and seeds; see `rows_of`.
+    """Return the rows of one line, in the order of its cases and seeds; see `rows_of`.
 
-    Raises LedgerError, naming a part that is missing or damaged.
+    Args:
+        condition: The line.
+        plan: Its plan.
+        store: Where the parts are.
+
+    Raises:
+        LedgerError: A part is missing or damaged; it is named.
     """
     seen = [
         _seen(plan, store, condition.judges, plan.jobs_of(draw_spec, condition)).with_columns(
@@ -58,7 +64,7 @@ def rows_of(condition: Condition, seen: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]]]:
-    """Each case, the number of the state that draws it, and its seeds."""
+    """Yield each case, the number of the draw spec that draws it, and its seeds."""
     numbers = {draw_spec: number for number, draw_spec in enumerate(condition.pictures)}
     for case, draw_spec, seeds in condition.case_draws():
         yield case, numbers[draw_spec], seeds
@@ -67,7 +73,7 @@ def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]
 def _hit(rows: pl.DataFrame) -> pl.Expr:
     hit = pl.lit(None, dtype=pl.Boolean)
     for attribute in rows["attribute"].drop_nulls().unique():
-        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute, "expected")).otherwise(hit)
+        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute)).otherwise(hit)
     return pl.when(pl.col("error").is_null()).then(hit)
 
 
@@ -76,7 +82,7 @@ def _case_values(case: Case) -> tuple[str | None, ...]:
 
 
 def _seen(plan: Plan, store: Store, judges: Sequence[JudgeSpec], jobs: Sequence[Job]) -> pl.DataFrame:
-    """A row for each picture of some batches: prompt, seed, image, error, the judges' columns."""
+    """Return a row for each picture of some batches: prompt, seed, image, error, the judges' columns."""
     draws = store.draws.gather([job.batch.key for job in jobs])
     parts = [store.scores(judge).gather([plan.score_key(job, judge) for job in jobs]) for judge in judges]
     errors = [draws["error"], *(part["error"] for part in parts)]
@@ -85,6 +91,6 @@ def _seen(plan: Plan, store: Store, judges: Sequence[JudgeSpec], jobs: Sequence[
 
 
 def _first(errors: Iterable[pl.Series]) -> pl.DataFrame:
-    """In each row the first error there is."""
+    """Return in each row the first error there is."""
     columns = [error.alias(str(number)) for number, error in enumerate(errors)]
     return pl.DataFrame(columns).select(pl.coalesce(pl.all()).alias("error"))

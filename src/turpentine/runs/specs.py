@@ -96,7 +96,11 @@ class DrawSpec:
     Attributes:
         source: The model.
         edit_spec: Of the edit that is on it; None for the model as it is.
-        steps, guidance_scale, solver, size, negative_prompt: As in `Model.generate`.
+        steps: As in `Model.generate`.
+        guidance_scale: As in `Model.generate`.
+        solver: As in `Model.generate`.
+        size: As in `Model.generate`.
+        negative_prompt: As in `Model.generate`.
     """
 
     source: ModelSpec
@@ -109,24 +113,30 @@ class DrawSpec:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What `Model.generate` is told."""
+        """The arguments of `Model.generate`."""
         names = ("steps", "guidance_scale", "solver", "size", "negative_prompt")
         return {name: getattr(self, name) for name in names}
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all of it."""
+        """SHA-256 of the model, the edit and the settings."""
         return digest([self.source.key, self.edit_spec.key if self.edit_spec else None, self.settings])
 
     @property
     def unedited(self) -> DrawSpec:
-        """The same without the edit spec's edit: what it is compared with."""
+        """The same without the edit: what its pictures are compared with."""
         return replace(self, edit_spec=None)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture. state: the digest of what draws it."""
+    """One picture.
+
+    Attributes:
+        draw_spec: Digest of what draws it.
+        prompt: Of the picture.
+        seed: Of the picture.
+    """
 
     draw_spec: str
     prompt: str
@@ -155,7 +165,7 @@ class Batch:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of the state, and of the prompts and seeds in their order."""
+        """SHA-256 of the draw spec, and of the prompts and seeds in their order."""
         return digest([self.draw_spec.digest, self.pairs])
 
     @property
@@ -177,7 +187,8 @@ class JudgeSpec:
     """A judge as a value: how it is made, and which one that is.
 
     Attributes:
-        name, settings: What `turpentine.judges.judge` makes it from.
+        name: Argument of `turpentine.judges.judge`.
+        settings: Arguments of `turpentine.judges.judge`.
         facts: The judge's own name, revision and settings, which must be the same for two scores to be compared.
         needs: What it needs beside the pictures.
         columns: Of its scores.
@@ -216,18 +227,18 @@ class JudgeSpec:
 
 @dataclass(frozen=True)
 class Condition:
-    """One line of a table: a model, edited or not, what it is asked to draw, how, and who judges.
+    """One line of a table: a model, edited or not, its cases, how they are drawn, and who judges.
 
     Attributes:
         source: The model.
-        cases: What it is asked to draw.
-        protocol: How.
+        cases: The prompts that it draws, with their ground truth.
+        protocol: How they are drawn.
         judges: Who judges the pictures.
         edit_spec: Of the edit; None for the model as it is.
         concepts: What the line is about, also where nothing is edited.
 
     Raises:
-        BadArgument: Two judges have a column of one name, or none says anything of a case's attribute.
+        BadArgument: Two judges have a column of one name, or none has a column for a case's attribute.
     """
 
     source: ModelSpec
@@ -243,7 +254,7 @@ class Condition:
 
     @cached_property
     def id(self) -> str:
-        """A short name of the line in a table of results: the beginning of a SHA-256 of what it is of."""
+        """A short name of the line in a table of results: the first 12 characters of its SHA-256."""
         edit_key = self.edit_spec.key if self.edit_spec else None
         texts = [asdict(one) for one in self.concepts]
         return digest([self.source.key, edit_key, texts, self.comparable])[:12]
@@ -275,7 +286,7 @@ class Condition:
 
     @property
     def pictures(self) -> dict[DrawSpec, dict[Pair, None]]:
-        """What is drawn for it: by state, each picture once, in order."""
+        """Its pictures by draw spec, each once, in order."""
         by_draw: dict[DrawSpec, dict[Pair, None]] = {}
         for case, draw_spec, seeds in self.case_draws():
             by_draw.setdefault(draw_spec, {}).update(((case.prompt, seed), None) for seed in seeds)
@@ -283,11 +294,11 @@ class Condition:
 
     @cached_property
     def comparable(self) -> dict[str, Any]:
-        """What two lines must share to stand in one table, as JSON has it: drawing, number format, cases, judges."""
+        """What two lines must share to stand in one table, in types of JSON: drawing, dtype, cases, judges."""
         return {**comparable(self.cases, self.judges, self.protocol), "dtype": self.source.dtype}
 
     def rows(self) -> Iterator[tuple[Case, DrawSpec, Pair]]:
-        """Each case with each of its seeds, in order, and the state that draws it."""
+        """Yield each case with each of its seeds, in order, and what draws it."""
         for case, draw_spec, seeds in self.case_draws():
             for seed in seeds:
                 yield case, draw_spec, (case.prompt, seed)
@@ -308,13 +319,13 @@ class Condition:
 
 
 def comparable(cases: Iterable[Case], judges: Iterable[JudgeSpec], protocol: Protocol) -> dict[str, Any]:
-    """What two measurements must share to be compared, as JSON has it: drawing, cases and judges."""
+    """Return what two measurements must share to be compared, in types of JSON: drawing, cases and judges."""
     cases_digest = digest([asdict(case) for case in cases])
     return {**protocol.facts(), "cases": cases_digest, "judges": [dict(judge.facts) for judge in judges]}
 
 
 def _settings_of(judge: Judge) -> dict[str, Any]:
-    """The fields of a judge that differ from their defaults; none of a judge that is no dataclass."""
+    """Return the fields of a judge that differ from their defaults; none of a judge that is no dataclass."""
     if not is_dataclass(judge):
         return {}
     values = {each.name: (getattr(judge, each.name), _default(each)) for each in fields(judge) if each.init}
@@ -327,7 +338,7 @@ def _default(of: Field[Any]) -> Any:
 
 _RESULT_COLUMNS = frozenset(
     (
-        *("cell", "condition", "model", "method", "concept", "state", "group", "label", "prompt", "attribute"),
+        *("condition", "model", "method", "concept", "state", "group", "label", "prompt", "attribute"),
         *("expected", "seed", "image", "error", "hit"),
     )
 )

@@ -1,4 +1,4 @@
-"""The folder of a bench: pictures, what drew them, what judges saw, edits, and who works on what."""
+"""The folder of a bench: pictures, how they were drawn, scores, edits, and leases."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Store:
             raise LedgerError(f"{self.folder} is a file: choose another folder.")
 
     def scores(self, judge: JudgeSpec) -> Ledger:
-        """A judge's parts."""
+        """Return the ledger of a judge's scores."""
         return Ledger(self.folder / "scores" / judge.digest[:16], ["scores", judge.facts, judge.columns])
 
     @property
@@ -89,7 +89,7 @@ class Store:
 
     @contextmanager
     def at_work(self, plan: Plan) -> Iterator[None]:
-        """Let others see, inside a `with` block, that a plan is worked on here."""
+        """Show to other processes, inside a `with` block, that this one works on a plan."""
         leases = Leases(self.leases)
         leases.take(f"{_at_work(plan)}-{uuid4().hex}")
         try:
@@ -98,11 +98,18 @@ class Store:
             leases.close()
 
     def planned(self) -> tuple[Plan, int]:
-        """What is to be done, and the threads of each worker. Raises LedgerError if the folder does not tell."""
+        """Read what is to be done.
+
+        Returns:
+            The plan, and the threads of each worker.
+
+        Raises:
+            LedgerError: The folder holds no plan, or a damaged one.
+        """
         return read_plan(self.folder / PLAN)
 
     def missing(self, plan: Plan) -> list[Job]:
-        """The jobs that are not done, in the plan's order, by one look into each folder."""
+        """Return the jobs that are not done, in the plan's order, by one look into each folder."""
         drawn_keys = self.draws.present(job.batch.key for job in plan.jobs)
         scored = {
             judge: self.scores(judge).present(plan.score_key(job, judge) for job in plan.jobs if judge in job.judges)
@@ -115,21 +122,27 @@ class Store:
         ]
 
     def is_done(self, plan: Plan, job: Job) -> bool:
-        """Is a job done, by whoever?"""
+        """Return whether a job is done, whoever did it."""
         return job.batch.key in self.draws and all(
             plan.score_key(job, judge) in self.scores(judge) for judge in job.judges
         )
 
     def has_references(self, plan: Plan, job: Job) -> bool:
-        """Are the pictures there that a job's are compared with?"""
+        """Return whether the pictures that a job's are compared with are there."""
         if not job.compares or job.batch.draw_spec.edit_spec is None:
             return True
         return all(batch.key in self.draws for batch in plan.references(job))
 
     def references(self, plan: Plan, job: Job, drawn_batch: BatchImages) -> list[Image.Image | None]:
-        """The unedited model's picture for each of a job's. drawn: the job's own, which is its own reference.
+        """Return the unedited model's picture for each of a job's.
 
-        Raises LostPart if one is missing, or was damaged and has been removed.
+        Args:
+            plan: The work.
+            job: Whose pictures are compared.
+            drawn_batch: The job's own pictures; those of the unedited model are their own references.
+
+        Raises:
+            LostPart: One is missing, or was damaged and has been removed.
         """
         batches = {job.batch.key: drawn_batch}
         for batch in plan.references(job):
@@ -139,7 +152,15 @@ class Store:
         return [batches[batch.key].images[batch.pairs.index(pair)] for pair, batch in pairs]
 
     def put_batch(self, drawn_batch: BatchImages, seconds: float) -> None:
-        """Store a batch: its pictures, then the part that tells of them. Raises OSError as the file system does."""
+        """Store a batch: its pictures, then the part that names them.
+
+        Args:
+            drawn_batch: The pictures.
+            seconds: Time that drawing them took.
+
+        Raises:
+            OSError: As the file system does.
+        """
         names = iter(self.images.put([image for image in drawn_batch.images if image is not None]))
         prompts, seeds = zip(*drawn_batch.batch.pairs, strict=True)
         part = {
@@ -166,7 +187,11 @@ class Store:
         return BatchImages(batch, tuple(images.get(name) for name in part["image"]), tuple(part["error"]))
 
     def picture(self, name: str) -> Image.Image:
-        """A picture by its name. Raises LedgerError, saying what to remove, if it is missing or damaged."""
+        """Return a picture by its name.
+
+        Raises:
+            LedgerError: It is missing or damaged; what to remove is named.
+        """
         image = self.images.get(name)
         if image is None:
             raise LedgerError(
@@ -176,7 +201,7 @@ class Store:
         return image
 
     def forget_errors(self) -> int:
-        """Forget what could not be drawn, judged or made, so that it is tried again. How many parts that was."""
+        """Remove the parts with errors, so that their work is done again, and return how many they were."""
         count = self.edits.forget_errors()
         for folder in (self.folder / "draws", *(self.folder / "scores").glob("*")):
             for path, part in parts_in(folder, TABLES):
@@ -198,7 +223,7 @@ class Store:
         return drawn_batch
 
     def _part_of(self, name: str) -> Path:
-        """The part that tells of a picture; the folder of all parts where none does."""
+        """Return the part that names a picture; the folder of all parts where none does."""
         folder = self.folder / "draws"
         return next((path for path, part in parts_in(folder, TABLES) if name in part["image"]), folder)
 
@@ -207,7 +232,7 @@ _AT_WORK = "plan-"
 
 
 def _at_work(plan: Plan) -> str:
-    """How the leases begin that say who works on a plan."""
+    """Return the prefix of the leases that say who works on a plan."""
     return f"{_AT_WORK}{plan.digest[:16]}"
 
 

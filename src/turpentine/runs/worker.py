@@ -1,4 +1,4 @@
-"""The loop that every worker runs: take what is not done, do it, write it down."""
+"""The loop of every worker: take what is not done, do it, write it down."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Worker:
     Args:
         plan: The work.
         store: Where finished parts are.
-        models, judges: Those that are loaded already, by spec; others are loaded when needed.
+        models: Models that are loaded already, by spec; others are loaded when needed.
+        judges: Judges that are loaded already, by spec; others are loaded when needed.
         strict: Pass errors on as they come; by default what cannot be done becomes a row that says why.
         progress: Called as `progress(phase, done, total)`.
         expires: Seconds without a sign of life after which another worker counts as gone.
@@ -60,9 +61,13 @@ class Worker:
         self._done: int | None = None
 
     def run(self) -> None:
-        """Work until all is done, by whoever. Leases are given back and the model is as before, also after an error.
+        """Work until all is done, by this worker or another.
 
-        Raises OSError as the file system does, LedgerError for a damaged file, and as models and judges load.
+        Leases are given back and the model is as before, also after an error.
+
+        Raises:
+            OSError: As the file system does.
+            LedgerError: A file is damaged.
         """
         with ExitStack() as at_end:
             at_end.callback(self._executor.clear)
@@ -73,11 +78,11 @@ class Worker:
                     time.sleep(_WAIT)
 
     def make_edits(self) -> None:
-        """Make all edits of the plan, by whoever, before any picture is drawn.
+        """Make all edits of the plan, in this worker or another, before any picture is drawn.
 
         Raises:
             OSError: As the file system does.
-            LedgerError: For a damaged file.
+            LedgerError: A file is damaged.
         """
         with ExitStack() as at_end:
             at_end.callback(self._executor.clear)
@@ -87,7 +92,7 @@ class Worker:
                     time.sleep(_WAIT)
 
     def _left(self) -> list[Job]:
-        """What is not done."""
+        """Return the jobs that are not done."""
         left = self._store.missing(self._plan)
         self._report(self._pictures - sum(len(job.batch) for job in left))
         return left
@@ -102,7 +107,7 @@ class Worker:
             self._progress("pictures", done, self._pictures)
 
     def _go_round(self, left: Iterable[Job]) -> bool:
-        """Do what no other worker does; jobs of one state follow one another, so that edits are put on seldom."""
+        """Do the jobs that no other worker does; those of one draw spec together, so that edits are put on seldom."""
         worked = False
         for draw_spec, jobs in groupby(left, key=lambda job: job.batch.draw_spec):
             if draw_spec.edit_spec is None or self._has_edit(draw_spec.edit_spec):
@@ -112,7 +117,7 @@ class Worker:
         return worked
 
     def _has_edit(self, edit_spec: EditSpec) -> bool:
-        """Make the edit, unless it is there; false while another worker makes it."""
+        """Make the edit, unless it is there; return false while another worker makes it."""
         edits = self._store.edits
         if edits.record(edit_spec):
             return True
@@ -137,7 +142,7 @@ class Worker:
         self._progress("edits", sum(map(edits.has_record, self._plan.edit_specs)), len(self._plan.edit_specs))
 
     def _take(self, job: Job) -> bool:
-        """Do a job, unless another worker does, or what it is compared with is not there yet."""
+        """Do a job, unless another worker does, or its references are not there yet; return whether it is done."""
         if not self._store.has_references(self._plan, job):
             return False
         lease = self._leases.take(job.batch.key)
@@ -154,7 +159,7 @@ class Worker:
     def _work(self, job: Job, lease: Lease) -> None:
         """Draw and judge a batch, and leave the writing to another thread.
 
-        What others made and this needs may turn out damaged: then it has been removed, and is made anew first.
+        A part of other workers that this needs may turn out damaged: then it has been removed, and is made anew first.
         """
         self._executor.load(job.batch.draw_spec.source)
         start = time.monotonic()

@@ -1,4 +1,4 @@
-"""Where the work of a bench is done: in this process, in several on this machine, or on a Ray cluster."""
+"""Where a bench runs: in this process, in several on this machine, or on a Ray cluster."""
 
 from turpentine.runs.backends.process import worker
 from turpentine.runs.backends.running import BACKENDS, run

@@ -27,7 +27,14 @@ _MOST_LOST = 10
 def run_processes(plan: Plan, store: Store, workers: int, progress: PhaseProgress | None) -> None:
     """Run worker processes, one a device, until all is done; one that is lost is replaced.
 
-    Raises what a worker raises, and TurpentineError if they are lost again and again.
+    Args:
+        plan: The work.
+        store: Where finished parts are.
+        workers: How many.
+        progress: Called as `progress(phase, done, total)`.
+
+    Raises:
+        TurpentineError: Workers are lost again and again, or one raised it; other errors of workers are raised too.
     """
     with _Crew(store.folder, workers) as crew:
         left = store.missing(plan)
@@ -53,11 +60,11 @@ class _Crew:
         self._processes = [self._start(number) for number in range(workers)]
 
     def is_working(self) -> bool:
-        """Is a worker at work, and none failed?"""
+        """Return whether a worker is at work, and none failed."""
         return self._failures.empty() and any(process.exitcode != 0 for process in self._processes)
 
     def replace_lost(self) -> int:
-        """Start a new worker for each that was killed or crashed. How many they were."""
+        """Start a new worker for each that was killed or crashed, and return how many they were."""
         lost = [number for number, process in enumerate(self._processes) if process.exitcode not in (None, 0)]
         for number in lost:
             self._processes[number].join()
@@ -65,7 +72,7 @@ class _Crew:
         return len(lost)
 
     def raise_failure(self) -> None:
-        """Raise what a worker raised."""
+        """Pass on the error of a worker, if one failed."""
         if not self._failures.empty():
             raise self._failures.get()
 
@@ -85,7 +92,7 @@ class _Crew:
 
 
 def _work(folder: Path, number: int, parent: int, failures: SimpleQueue[BaseException]) -> None:
-    """What a worker process does."""
+    """Run the loop of a worker process."""
     _choose_device(number)
     store = Store(folder)
     plan, threads = store.planned()
@@ -100,7 +107,7 @@ def _work(folder: Path, number: int, parent: int, failures: SimpleQueue[BaseExce
 
 
 def _choose_device(number: int) -> None:
-    """Let a process see one of the GPUs that this one may use. It must come before torch looks at them."""
+    """Let a process see one of the GPUs that this one may use; it must come before torch looks at them."""
     count = torch.cuda.device_count()
     if count > 1:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))

@@ -1,4 +1,4 @@
-"""What every backend needs of a process: its threads, its signals, the loop of one worker, and how far the work is."""
+"""What every backend needs: threads, signals, the loop of one worker process, and its progress."""
 
 from __future__ import annotations
 

@@ -25,9 +25,17 @@ _RESTARTS = 100
 def run_on_ray(plan: Plan, store: Store, workers: int, address: str | None, progress: PhaseProgress | None) -> None:
     """Run workers on a cluster until all is done; one that is lost, with its node, is started again on another.
 
-    The store's folder must be one that all nodes share. address: of a cluster that runs, by default a new one on this
-    machine. Without a word from RAY_AUTH_MODE the cluster wants a token.
-    Raises BadArgument if Ray is missing or the cluster cannot be joined, and what a worker raises.
+    Without RAY_AUTH_MODE in the environment the cluster wants a token.
+
+    Args:
+        plan: The work.
+        store: Its folder must be one that all nodes share.
+        workers: How many.
+        address: Of a running cluster; by default a new one is started on this machine.
+        progress: Called as `progress(phase, done, total)`.
+
+    Raises:
+        BadArgument: Ray is missing or the cluster cannot be joined; errors of workers are raised too.
     """
     with _cluster(address) as ray:
         actor = _actor(ray)
@@ -49,14 +57,14 @@ class Joined:
 
 
 def _actor(ray: Any) -> Any:
-    """The actor, on a GPU if the cluster has any; spread over the nodes."""
+    """Return the actor, on a GPU if the cluster has any; actors are spread over the nodes."""
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
     where = {"num_cpus": 1, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
     return ray.remote(max_restarts=_RESTARTS, max_task_retries=-1, **where)(Joined)
 
 
 def _raise_failure(ray: Any, ended: list[Any]) -> None:
-    """Raise what a worker raised, as it raised it."""
+    """Pass on the error of a worker as the worker raised it."""
     try:
         ray.get(ended)
     except ray.exceptions.RayTaskError as error:
@@ -65,7 +73,7 @@ def _raise_failure(ray: Any, ended: list[Any]) -> None:
 
 @contextmanager
 def _cluster(address: str | None) -> Iterator[Any]:
-    """Ray, joined to a cluster inside a `with` block."""
+    """Join a cluster inside a `with` block."""
     ray = _ray()
     # A cluster of our own is for this machine alone.
     where = {"address": address} if address else {"address": "local", "_node_ip_address": "127.0.0.1"}

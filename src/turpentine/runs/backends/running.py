@@ -1,4 +1,4 @@
-"""One way to run a plan, wherever it runs."""
+"""Runs a plan, on any backend."""
 
 from __future__ import annotations
 

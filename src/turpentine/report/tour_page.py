@@ -1,4 +1,4 @@
-"""The page of a tour: what each instrument found, as a picture and in a sentence or two."""
+"""The page of a tour: the finding of each instrument, as a picture and in a sentence or two."""
 
 from __future__ import annotations
 
@@ -17,16 +17,24 @@ PIXELS_PER_INCH = 92
 """Pixels of the page to an inch of a picture."""
 
 
-def write_explained(
+def write_tour_page(
     stops: Sequence[StopResult], path: Path, *, prompt: str, concept: str, facts: Mapping[str, str], command: str = ""
 ) -> Path:
-    """Write the page of a tour's stops as one HTML file, whole or not at all, and give its path.
+    """Write the page of a tour's stops as one HTML file, whole or not at all, and return its path.
 
-    facts: of the model and the drawing, to be shown. command: the command line that made it, to be shown.
-    Raises OSError as the file system does.
+    Args:
+        stops: In their order.
+        path: Of the file.
+        prompt: What was drawn.
+        concept: What was looked for.
+        facts: Of the model and the drawing, by name.
+        command: The command line of the tour, to print on the page.
+
+    Raises:
+        OSError: As the file system does.
     """
     html = fill(
-        "explained.html",
+        "tour_page.html",
         prompt=prompt,
         concept=concept,
         stops=[(stop, *_picture(stop.plot)) for stop in stops],
@@ -39,7 +47,7 @@ def write_explained(
 
 
 def _picture(path: Path) -> tuple[str, int]:
-    """The picture as a URI that holds it, and the width to show it in, so that all have letters of one size."""
+    """Return the picture as a URI, and the width to show it in, so that all have letters of one size."""
     uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     with Image.open(path) as image:
         return uri, round(image.width * PIXELS_PER_INCH / DPI)

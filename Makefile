@@ -7,7 +7,7 @@
 
 # Any Python from 3.11 on will do: make PYTHON=python3.12 test
 PYTHON ?= $(shell command -v python3.11 || echo python3)
-PYTEST_ARGS ?= --numprocesses 2
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -17,12 +17,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 demo: $(VENV)/installed
 	$(BIN)/turpentine erase church
 
-# Two processes of tests with one thread each are faster than one with two.
+# Two processes of tests with one thread each are faster than one with two. A file's tests go to one of them, which then
+# makes what they share once. Compiled files are kept: some fifty processes that the tests start import the package.
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --quiet $(PYTEST_ARGS)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix

@@ -1,23 +1,107 @@
-"""The type checker that the import hook puts on the package: an int is welcome where a float is, as Python says.
+"""Types and shapes are checked at each call of the package: an int is welcome where a float is, as Python says.
 
-A function inside of another is made, and would be compiled for checking, at each call of the other: it is checked only
-if its signature names a shape, which mypy does not see.
+jaxtyping has an import hook of its own. It wraps every function, at many times what most of them cost, and while it
+imports ours it looks for the compiled files of torch and diffusers where there are none. Here
+- a function whose signature names a shape gets jaxtyping's wrapper: it holds the shapes of all arguments together;
+- one inside of another that names no shape is left alone: it is made, and would be compiled for checking, at each call
+  of the other, and mypy sees its types;
+- every other one is checked by beartype alone, which checks the same types.
 """
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import cache_from_source
+from types import CodeType, ModuleType
+from typing import Any, get_args, get_type_hints
+from unittest.mock import patch
 
 from beartype import BeartypeConf, beartype
+from jaxtyping import AbstractArray, jaxtyped
 
-_checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
-
-
-def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Check what a function is called with and what it returns."""
-    is_inner = "<locals>" in getattr(function, "__qualname__", "")
-    return function if is_inner and not _names_a_shape(function) else _checked(function)
+_CHECKED = "_checked_"
+_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_shapes = jaxtyped(typechecker=_types)
 
 
-def _names_a_shape(function: Callable[..., Any]) -> bool:
-    hints = getattr(function, "__annotations__", {}).values()
-    return any('Tensor, "' in str(hint) or 'ndarray, "' in str(hint) or "Latents" in str(hint) for hint in hints)
+def install(package: str) -> None:
+    """Check each function and dataclass of a package that is imported from here on."""
+    sys.meta_path.insert(0, _Finder(package))
+
+
+def checked(thing: Any) -> Any:
+    """Check what a function, or a dataclass at its making, is called with, and what it returns."""
+    if inspect.isclass(thing):
+        if dataclasses.is_dataclass(thing) and "__init__" in vars(thing):
+            thing.__init__ = checked(thing.__init__)
+        return thing
+    if not inspect.isfunction(thing):
+        return _shapes(thing)
+    if "<locals>" in thing.__qualname__:
+        return _shapes(thing) if _speaks_of_a_shape(thing) else thing
+    return _shapes(thing) if _takes_a_shape(thing) else _types(thing)
+
+
+def _speaks_of_a_shape(function: Any) -> bool:
+    """By the look of it, for what is made anew at each call."""
+    hints = [str(hint) for hint in function.__annotations__.values()]
+    return any(sign in hint for hint in hints for sign in ("Tensor, ", "ndarray, ", "Latents"))
+
+
+def _takes_a_shape(function: Any) -> bool:
+    """Whether a shape is anywhere in the signature, or a hint that is for mypy alone."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):
+        return True
+    return any(_holds_a_shape(hint) for hint in hints.values())
+
+
+def _holds_a_shape(hint: Any) -> bool:
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return True
+    return any(_holds_a_shape(part) for part in (hint if isinstance(hint, list) else get_args(hint)))
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname.split(".")[0] != self.package:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class _Loader(SourceFileLoader):
+    """Decorates every function and class of a module; what is compiled so lies beside what is compiled plainly."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        place = "importlib._bootstrap_external.cache_from_source"
+        with patch(place, lambda path, **_: cache_from_source(path, optimization="checked1")):
+            return super().get_code(fullname)
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:
+        tree = ast.parse(data, path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                name = ast.copy_location(ast.Name(_CHECKED, ast.Load()), node)
+                # Over a class, so that it is a dataclass by then; next to a function, so that its hints are its own.
+                node.decorator_list.insert(0 if isinstance(node, ast.ClassDef) else len(node.decorator_list), name)
+        code: CodeType = compile(tree, path, "exec", dont_inherit=True, optimize=_optimize)
+        return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module)[_CHECKED] = checked
+        super().exec_module(module)

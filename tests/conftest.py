@@ -8,9 +8,9 @@ import signal
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
 
-from jaxtyping import install_import_hook
+import checking
 
-install_import_hook("turpentine", "checking.checked")
+checking.install("turpentine")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

@@ -58,7 +58,7 @@ def test_each_instrument_prints_its_table_and_writes_it_and_a_picture(
 def test_what_was_killed_goes_on_with_the_same_command(
     begin: Callable[..., subprocess.Popen[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tokens = ["intervene", "a church", "--letters", "q4", "--seeds", "0-9", "--rows", "4", "--steps", "8"]
+    tokens = ["intervene", "a church", "--letters", "q4", "--seeds", "0-5", "--rows", "4", "--steps", "8"]
     out, parts = tmp_path / "found", tmp_path / "found" / "parts"
     started = begin("explain", *tokens, "--out", str(out))
     while started.poll() is None and not list(parts.glob("[0-9a-f]*")):
@@ -75,7 +75,7 @@ def test_what_was_killed_goes_on_with_the_same_command(
             lambda folder: done.append({path: path.stat().st_mtime_ns for path in folder.glob("[0-9a-f]*")}),
         )
         assert told(capsys, *tokens, "--out", str(out))[0] == 0
-    assert kept.items() <= done[0].items() and len(done[0]) == 10
+    assert kept.items() <= done[0].items() and len(done[0]) == 6
     assert told(capsys, *tokens, "--out", str(out))[0] == 0
     assert not parts.exists()
     assert told(capsys, *tokens, "--out", str(tmp_path / "whole"))[0] == 0

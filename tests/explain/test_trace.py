@@ -19,7 +19,7 @@ from turpentine.models import Model, count_rows, record, sample
 from turpentine.models.text import find_subject
 from turpentine.stats.intervals import Rate, paired_bootstrap, wilson
 
-PROMPT, SUBJECT, SEED, STEPS = "a dog and a church", "church", 3, 3
+PROMPT, SUBJECT, SEED, STEPS = "a dog and a church", "church", 3, 2
 
 
 def corrupted_states(model: Model, noise: float, restore=None) -> torch.Tensor:

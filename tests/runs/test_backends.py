@@ -116,15 +116,13 @@ def test_a_model_that_is_not_there_stops_the_run_with_its_own_sentence(plan: Pla
         backends.run(Plan([gone]), Store(tmp_path / "store"), workers=2)
 
 
-def test_by_default_the_number_of_workers_decides_nothing(plan: Plan, tmp_path: Path) -> None:
-    finished = tmp_path / "finished"
+def test_by_default_the_number_of_workers_decides_nothing(plan: Plan, alone: Results, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        backends.run(plan, Store(finished))
         settled = []
         for workers in (1, 2):
-            folder = shutil.copytree(finished, tmp_path / str(workers))
+            folder = shutil.copytree(alone.path.parent, tmp_path / str(workers))
             (folder / "plan.json").unlink()
             backends.run(plan, Store(folder), workers=workers)
             settled.append(Store(folder).planned()[1])

@@ -1,4 +1,4 @@
-"""Another package, which only lists entry points, adds a method and a judge to the command and to benches."""
+"""Another package, which only lists entry points, adds a method, a judge and an instrument to commands and benches."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ import polars as pl
 
 from turpentine.core.settings import Settings
 from turpentine.edits import Edit
+from turpentine.explain.finding import Finding
 from turpentine.erase.common import as_concepts, provenance_of
 from turpentine.judges import Column
 
@@ -71,6 +72,37 @@ class Brightness(Settings):
     def __call__(self, images, *, prompts=None, references=None):
         means = [float(np.asarray(image, dtype=np.float64)[: self.rows].mean()) for image in images]
         return pl.DataFrame({"brightness": means}, schema={"brightness": pl.Float64})
+
+
+@dataclass(frozen=True, eq=False)
+class GlowFinding(Finding):
+    """How bright the pictures are."""
+
+    def plot(self):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(3, 2))
+        figure.subplots().plot(self.table["brightness"])
+        return figure
+
+    def summary(self):
+        return "The pictures are there."
+
+
+@dataclass(frozen=True)
+class Glow(Settings):
+    """How bright pictures of a prompt are.
+
+    Args:
+        steps: Of the solver.
+    """
+
+    steps: Annotated[int, at.Ge(1)] = 1
+
+    def __call__(self, model, prompts, seeds, *, progress=None):
+        images = model.generate(prompts, seeds=seeds, steps=self.steps, progress=progress)
+        means = [float(np.asarray(image, dtype=np.float64).mean()) for image in images]
+        return GlowFinding(pl.DataFrame({"seed": list(seeds), "brightness": means}), model.sites, "Glow")
 '''
 
 ENTRY_POINTS = """\
@@ -80,6 +112,9 @@ rubbing-hard = rubbings:Rubbing
 
 [turpentine.judges]
 brightness = rubbings:Brightness
+
+[turpentine.instruments]
+glow = rubbings:Glow
 
 [turpentine.amplify]
 broken = rubbings:NoSuchClass
@@ -178,3 +213,15 @@ def test_its_judge_judges_files(turpentine: Run, tmp_path: Path) -> None:
     done = turpentine("judge", "grey.png", "--by", "brightness", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["brightness"] == 100.0
+
+
+def test_its_instrument_is_a_command_with_flags_of_its_own(turpentine: Run, model: str, tmp_path: Path) -> None:
+    assert "glow" in turpentine("explain", "--help").stdout
+    line = ("explain", "glow", "a church", "--model", model, "--seeds", "0-1", "--out", "glow")
+    refused = turpentine(*line, "--steps", "0")
+    assert refused.returncode == 2 and "--steps" in refused.stderr
+    done = turpentine(*line)
+    assert done.returncode == 0, done.stderr
+    assert "The pictures are there." in done.stdout
+    assert pl.read_parquet(tmp_path / "glow" / "table.parquet")["brightness"].is_between(0, 255).all()
+    assert (tmp_path / "glow" / "plot.png").is_file()

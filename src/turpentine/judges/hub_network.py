@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor
 
-from turpentine.core.errors import ModelNotFound
+from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
 from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.quiet_logging import quiet
@@ -140,6 +140,34 @@ def read_network(cls: Any, model: str, commit: str | None, device: str | None) -
     if missing:
         raise ModelNotFound(f"{one_line(model)} holds no weight {missing[0]!r}: it is not a whole {cls.__name__}.")
     return network.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def judge_of(model: str) -> str:
+    """Return the name of the judge that a network of the hub, or of a folder, is for; only its config is read.
+
+    Args:
+        model: A folder, or a hub id.
+
+    Returns:
+        "clip" for a CLIP model, "classifier" for a classifier of pictures.
+
+    Raises:
+        ModelNotFound: There is no such network.
+        BadArgument: It is for something else.
+    """
+    from transformers import AutoConfig
+
+    with _reading(model), quiet():
+        config = AutoConfig.from_pretrained(_place(model))
+    if config.model_type == "clip":
+        return "clip"
+    classes = config.architectures or []
+    if any(name.endswith("ForImageClassification") for name in classes):
+        return "classifier"
+    raise BadArgument(
+        f"{one_line(model)} holds {', '.join(classes) or config.model_type}: "
+        "a judge is a CLIP model or a classifier of pictures."
+    )
 
 
 def read_processor(model: str, commit: str | None, changes: Mapping[str, Any]) -> Any:

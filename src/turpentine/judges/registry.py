@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from turpentine.core.errors import BadArgument, UnknownName
@@ -25,7 +26,8 @@ def judge(name: str, **settings: Any) -> Judge:
         False
 
     Args:
-        name: Such as "clip"; see `names`.
+        name: Such as "clip", see `names`; or the folder or hub id of a CLIP model or a classifier of pictures, such as
+            "openai/clip-vit-large-patch14".
         settings: Fields of its class.
 
     Raises:
@@ -34,6 +36,13 @@ def judge(name: str, **settings: Any) -> Judge:
         ModelNotFound: Weights that it needs are not here.
         BrokenPlugin: The package that it is of cannot be imported.
     """
+    if is_network(name):
+        from turpentine.judges.hub_network import judge_of
+
+        kind = judge_of(name)
+        # The classes that a classifier's pictures are asked for are its own, not those of our default.
+        own = {"labels": ()} if kind == "classifier" else {}
+        return judge(kind, **{"model": name, **own, **settings})
     cls = find(name, "judge").load()
     _check_settings(name, list(inspect.signature(cls).parameters), settings)
     try:
@@ -57,7 +66,19 @@ def settings_for(name: str, model: str) -> Mapping[str, Any]:
     Raises:
         UnknownName: No judge is called so.
     """
-    return getattr(find(name, "judge").load(), "full_size", {}) if model != "emoji" else {}
+    if model == "emoji" or is_network(name):
+        return {}
+    return getattr(find(name, "judge").load(), "full_size", {})
+
+
+def is_network(name: str) -> bool:
+    """Return whether a name is not a judge's own but says where a network is: a folder, or a hub id.
+
+    Example:
+        >>> is_network("clip"), is_network("openai/clip-vit-large-patch14")
+        (False, True)
+    """
+    return name not in plugins("judge") and ("/" in name or Path(name).expanduser().is_dir())
 
 
 def _check_settings(name: str, setting_names: list[str], settings: Mapping[str, Any]) -> None:

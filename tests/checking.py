@@ -23,10 +23,10 @@ from typing import Any, get_args, get_type_hints
 from unittest.mock import patch
 
 from beartype import BeartypeConf, beartype
-from jaxtyping import AbstractArray, jaxtyped
+from jaxtyping import AbstractArray, TypeCheckError, jaxtyped
 
 _CHECKED = "_checked_"
-_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_types = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeCheckError))
 _shapes = jaxtyped(typechecker=_types)
 
 

@@ -55,6 +55,18 @@ def test_bf16_has_the_one_of_the_files(sd1, tmp_path):
     assert load(tiny_sd1(), dtype=torch.bfloat16).fingerprint == sd1.fingerprint
 
 
+def test_what_half_precision_loses_is_told_apart_and_an_edit_leaves_it(tmp_path):
+    full, half = Model(tiny_sd1()), Model(tiny_sd1())
+    for network in half.components.values():
+        for weight in network.parameters():
+            weight.data.copy_(weight.data.half().float())
+    assert half.fingerprint == full.fingerprint
+    assert full.remainder != half.remainder == ""
+    before = full.remainder
+    with EDITS[0].on(full):
+        assert full.remainder == before
+
+
 @pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])
 def test_one_weight_changes_it(sd1, component):
     model = Model(tiny_sd1())
@@ -103,7 +115,13 @@ def changed(change, pipeline=tiny_sd1):
 
 
 def other_weight(pipeline):
-    pipeline.unet.conv_in.weight.data.view(-1)[0] += 1
+    pipeline.unet.conv_norm_out.weight.data[0] += 1  # from 1 to 2, which half precision holds
+
+
+def rounded(pipeline):
+    """In half precision both are the same, and in full precision they draw differently."""
+    weight = pipeline.unet.conv_in.weight.data
+    weight.copy_(weight.half().float())
 
 
 def with_one_more_merge(pipeline):
@@ -118,6 +136,7 @@ def trailing(pipeline):
 
 OTHERS = {
     "weights": changed(other_weight),
+    "remainder": changed(rounded),
     "formats": changed(lambda pipeline: pipeline.vae.to(torch.float64)),
     "configs": changed(lambda pipeline: pipeline.unet.register_to_config(act_fn="gelu")),
     "schedule": changed(trailing),

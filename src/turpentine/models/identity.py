@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from turpentine.core.errors import EditError
-from turpentine.core.hashing import digest, digest_chunks, tensor_bytes
+from turpentine.core.hashing import digest, digest_chunks, digest_tensor, tensor_bytes
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -33,6 +33,7 @@ def describe(model: Model) -> dict[str, Any]:
 
     Returns:
         weights: `Model.fingerprint`, of the weights as fp16; it is the base's also while edits are on.
+        remainder: `Model.remainder`, of what fp16 cannot hold of the same weights.
         formats: Number formats of each network's weights and buffers, such as "torch.float16".
         configs: Settings of each network.
         schedule: The whole configuration of the scheduler.
@@ -52,6 +53,7 @@ def describe(model: Model) -> dict[str, Any]:
     pipeline = model.pipeline
     facts = {
         "weights": model.fingerprint,
+        "remainder": model.remainder,
         "formats": {name: _formats(part) for name, part in model.components.items()},
         "configs": {name: _public(part.config) for name, part in model.components.items()},
         "schedule": _public(pipeline.scheduler.config),
@@ -78,6 +80,27 @@ def fingerprint(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -> str:
             are those that change the function and not the weights' shapes: to whole configs libraries add keys.
     """
     return digest_chunks(_fingerprint_chunks(pipeline, keys_of))
+
+
+def remainder(networks: Mapping[str, nn.Module]) -> str:
+    """Return the SHA-256, in hex, of what half precision loses of weights; "" where it loses nothing.
+
+    With the fingerprint it says the weights to the last bit, and a model whose files are in half precision has none.
+
+    Args:
+        networks: By name.
+    """
+    chunks = list(_remainder_chunks(networks))
+    return digest_chunks(chunks) if chunks else ""
+
+
+def _remainder_chunks(networks: Mapping[str, nn.Module]) -> Iterator[bytes]:
+    for component, network in networks.items():
+        for name, weight in _weights(network):
+            lost = weight.detach() - weight.detach().to(torch.float16).to(weight.dtype)
+            if lost.any():
+                yield f"{component}.{name}".encode()
+                yield bytes.fromhex(digest_tensor(lost.double()))
 
 
 def _fingerprint_chunks(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -> Iterator[bytes | memoryview]:

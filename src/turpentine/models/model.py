@@ -120,7 +120,13 @@ class Model:
 
         Computed at the first access, and not again: read it before the weights are changed.
         """
+        _ = self.remainder
         return identity.fingerprint(self.pipeline, self.family.identity_keys)
+
+    @cached_property
+    def remainder(self) -> str:
+        """SHA-256 of what half precision loses of the weights, "" for nothing; computed when `fingerprint` is."""
+        return identity.remainder(self.components)
 
     def describe(self) -> dict[str, str | int]:
         """Return facts to show to a user."""

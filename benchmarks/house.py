@@ -46,7 +46,7 @@ HELP = {"help": ["--help"], "erase-help": ["erase", "--help"], "explain-help": [
 
 
 class Walk:
-    """Counts files whose functions run, bodies of modules and classes aside, and how often a call enters another file."""
+    """Counts files whose functions run, bodies of modules and classes aside, and how often a call enters another."""
 
     def __init__(self) -> None:
         self.files: Counter[str] = Counter()

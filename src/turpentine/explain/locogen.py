@@ -95,7 +95,7 @@ class LocoGen(Settings):
         if self.width > len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
         model.text.check_words(concept)  # raises for an empty one
-        settings = replace(self, column=self.column or judged_column(judge, concept))
+        settings = replace(self, column=self.column or judged_column(judge, label or concept))
         label = label_of(judge, str(settings.column), label or concept)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         targets = [self._target_prompt(model, text, concept) for text in texts]

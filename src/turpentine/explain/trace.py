@@ -121,7 +121,8 @@ class Trace(Settings):
         concepts = _one_each(concept, texts, "concepts")
         for text, words in dict.fromkeys(zip(texts, concepts, strict=True)):
             model.text.find(text, words)
-        settings = replace(self, column=self.column or judged_column(judge, concepts[0]))
+        first = _one_each(label or concept, texts, "labels")[0]
+        settings = replace(self, column=self.column or judged_column(judge, first))
         labels = settings._labels(judge, label or concept, texts)
         picture = _PictureTrace(settings, model, judge, settings.components(model))
         parts = parts_of(cache, model, settings, judge)

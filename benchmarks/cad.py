@@ -26,7 +26,7 @@ from torch import Tensor
 import turpentine as tp
 from turpentine.attribution import Attribution, approximation, attributable
 from turpentine.core.atomic_files import write_whole
-from turpentine.erase._pruning import Per, zeroed_by
+from turpentine.erase._pruning import Per, zero_largest
 from turpentine.erase.cad import CAD
 from turpentine.models import count_rows, sample
 
@@ -69,7 +69,7 @@ def masks(shape: str, share: float, repeat: int) -> Iterator[Masks]:
         seconds = []
         for _ in range(repeat):
             start = time.perf_counter()
-            zeroed = zeroed_by(alpha, share, per)
+            zeroed = zero_largest(alpha, share, per)
             seconds.append(time.perf_counter() - start)
         with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
             tp.Edit(zeroed=zeroed).save(file.name)

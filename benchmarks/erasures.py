@@ -21,7 +21,7 @@ import torch
 from pages import DOCS, fill, percent, table
 
 import turpentine as tp
-from turpentine.bench.measure import comparable, measure
+from turpentine.bench.measure import measure
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.hashing import digest
 from turpentine.core.safe_text import safe_name
@@ -32,6 +32,7 @@ from turpentine.models import Trajectory
 from turpentine.models.identity import describe
 from turpentine.models.loading.load import load
 from turpentine.runs.protocol import Protocol
+from turpentine.runs.specs import JudgeSpec, comparable
 from turpentine.stats.intervals import Rate
 from turpentine.tasks.cases import Case
 
@@ -100,7 +101,9 @@ class Rows:
             return self._rows(erasure.name, cases(erasure.concept.kind), edit.id)
 
     def _rows(self, name: str, asked: list[Case], edit: str = "") -> pl.DataFrame:
-        path = self._path(name, edit, comparable(asked, self.judge, self.protocol)).with_suffix(".parquet")
+        path = self._path(name, edit, comparable(asked, [JudgeSpec.of(self.judge)], self.protocol)).with_suffix(
+            ".parquet"
+        )
         if not path.exists():
             began = time.monotonic()
             rows = measure(self.model, asked, self.judge, self.protocol).rows

@@ -34,7 +34,7 @@ from turpentine.core.parts import Parts
 from turpentine.edits import Edit, Provenance
 from turpentine.emoji.captions import stream
 from turpentine.emoji.world import COLOURS, SCENES, STYLES, TEN, WORKS
-from turpentine.erase._pruning import zeroed_by
+from turpentine.erase._pruning import zero_largest
 from turpentine.erase.cad import CAD
 from turpentine.erase.uce import UCE
 from turpentine.explain._branches import BranchesFinding
@@ -380,7 +380,7 @@ def lost(pictures: Pictures, obj: str) -> float:
 def zeroing(site: Site, alpha: Mapping[str, Tensor], share: float) -> Edit:
     """A share of the module's weights, those with the largest α, set to 0."""
     mine = {name: alpha[name] for name in site.parameters if name in alpha}
-    return Edit(provenance=Provenance("CAD", {}, ()), zeroed=zeroed_by(mine, share))
+    return Edit(provenance=Provenance("CAD", {}, ()), zeroed=zero_largest(mine, share))
 
 
 def effects(found: TraceFinding) -> str:

@@ -26,7 +26,7 @@ ALLOWED = {
 }
 
 NUMBERS = {77: "token length", 512: "picture size", 768: "picture size or width of states", 1024: "picture size"}
-METHODS = ("erase/", "amplify/", "attack/", "explain/", "attribution/")
+METHODS = ("erase/", "explain/", "attribution/")
 ALLOWED_DEVICES = {"erase/_training/training.py": "the kinds of device that have a fused Adam"}
 
 

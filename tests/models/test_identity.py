@@ -134,12 +134,19 @@ def trailing(pipeline):
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
 
 
+def spelt_out(pipeline):
+    """As a folder is that was saved again: a default of one solver then holds for all."""
+    config = {key: value for key, value in pipeline.scheduler.config.items() if not key.startswith("_")}
+    pipeline.scheduler = DDIMScheduler.from_config(config)
+
+
 OTHERS = {
     "weights": changed(other_weight),
     "remainder": changed(rounded),
     "formats": changed(lambda pipeline: pipeline.vae.to(torch.float64)),
     "configs": changed(lambda pipeline: pipeline.unet.register_to_config(act_fn="gelu")),
     "schedule": changed(trailing),
+    "schedule, defaults": changed(spelt_out),
     "text, zeros": changed(lambda pipeline: pipeline.register_to_config(force_zeros_for_empty_prompt=True)),
     "text, tokenizer": changed(with_one_more_merge),
     "text, no tokenizer": changed(lambda pipeline: pipeline.__setattr__("tokenizer", None)),

@@ -22,6 +22,7 @@ from turpentine.bench.table import Table, tabulate
 from turpentine.concepts import Concept
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EditError, TurpentineError
+from turpentine.core.parts import TABLES, discard_damaged
 from turpentine.core.progress import Progress
 from turpentine.edits import Change, load_change
 from turpentine.edits.provenance import library_versions
@@ -29,10 +30,11 @@ from turpentine.judges import Judge
 from turpentine.models import Model
 from turpentine.runs.backends import run
 from turpentine.runs.edit_store import ending
-from turpentine.runs.ledger import LedgerError
+from turpentine.runs.ledger import LedgerError, until_whole
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
+from turpentine.runs.results import compact
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress
@@ -205,7 +207,8 @@ def run_erasure(
     store = Store(folder / STORE)
     if retry:
         store.forget_errors()
-    try:
+
+    def work() -> None:
         run(
             plan,
             store,
@@ -216,12 +219,14 @@ def run_erasure(
             judges=specs,
             edits_first=True,
         )
+
+    try:
+        return until_whole(work, lambda: _finished(folder, plan, store, record))
     except TurpentineError:
         # A setting that cannot be: where nothing was made yet nothing is left behind.
         if not any(store.edits.folder.glob("*")) and not store.draws.present(job.batch.key for job in plan.jobs):
             discard(folder)
         raise
-    return _finished(folder, plan, store, record)
 
 
 def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
@@ -242,7 +247,20 @@ def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
         )
     store = Store(folder / STORE)
     plan, _ = store.planned()
-    return _result(folder, plan, store, record, edit, pl.read_parquet(folder / ROWS, glob=False))
+    return _result(folder, plan, store, record, edit, _rows(folder, plan, store))
+
+
+def _rows(folder: Path, plan: Plan, store: Store) -> pl.DataFrame:
+    """Return the rows of a finished run, put together again from the store if the file is missing or damaged."""
+    path = folder / ROWS
+    frame = TABLES.read(path) if path.is_file() else None
+    if frame is not None:
+        return frame
+    if path.exists():
+        discard_damaged(path)
+    frame = compact(plan, store).frame
+    _link(store.results, path)
+    return frame
 
 
 def discard(out: str | os.PathLike[str]) -> None:

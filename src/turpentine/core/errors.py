@@ -63,5 +63,9 @@ class EditError(TurpentineError):
     """An edit's file is damaged or no edit, or the edit cannot be put on or taken off."""
 
 
+class NewerFormat(EditError):
+    """A file was written by a newer Turpentine; it is whole, and this one cannot read it."""
+
+
 class WrongBase(EditError):
     """An edit was made for another model."""

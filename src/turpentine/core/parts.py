@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
 from turpentine.core.atomic_files import write_whole
-from turpentine.core.errors import EditError
+from turpentine.core.errors import EditError, NewerFormat
 from turpentine.core.hashing import digest, digest_bytes
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class _TensorFiles:
 
         try:
             tensors, record = read_sealed(path, "part")
+        except NewerFormat:
+            raise
         except EditError:
             return None
         return tensors if record.get("name") == path.name else None

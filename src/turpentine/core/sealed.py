@@ -16,7 +16,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from turpentine.core.errors import EditError
+from turpentine.core.errors import EditError, NewerFormat
 from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.tensors import save_tensors
 
@@ -94,7 +94,7 @@ def _content(path: Path, metadata: Mapping[str, str], kind: str) -> dict[str, An
     if content is None:
         raise EditError(f"{path} is damaged or was altered: its record does not match its own checksum.")
     if content["format"] > FORMAT:
-        raise EditError(f"{path} has format {content['format']} and this Turpentine reads up to {FORMAT}: update it.")
+        raise NewerFormat(f"{path} has format {content['format']} and this Turpentine reads up to {FORMAT}: update it.")
     if content["kind"] != kind:
         raise EditError(f"{path} is a Turpentine {content['kind']} and no {kind}.")
     return content

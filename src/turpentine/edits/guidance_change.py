@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from turpentine.core.atomic_files import write_whole
-from turpentine.core.errors import EditError, NotFinite, TurpentineError, WrongBase
+from turpentine.core.errors import EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
 from turpentine.core.hashing import digest
 from turpentine.core.plugins import find_class
 from turpentine.edits.provenance import Provenance
@@ -210,7 +210,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     if kind != KIND or not isinstance(record, dict):
         raise EditError(f"{path} is a Turpentine {kind} and no guidance.")
     if version != FORMAT:
-        raise EditError(f"{path} has format {version} and this Turpentine reads {FORMAT}: update it.")
+        raise NewerFormat(f"{path} has format {version} and this Turpentine reads {FORMAT}: update it.")
     if checksum != digest(record):
         raise EditError(f"{path} is damaged or was altered: its record does not match its own checksum.")
     return record

@@ -142,11 +142,12 @@ def read_network(cls: Any, model: str, commit: str | None, device: str | None) -
     return network.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def judge_of(model: str) -> str:
+def judge_of(model: str, commit: str | None = None) -> str:
     """Return the name of the judge that a network of the hub, or of a folder, is for; only its config is read.
 
     Args:
         model: A folder, or a hub id.
+        commit: Of the hub's repository.
 
     Returns:
         "clip" for a CLIP model, "classifier" for a classifier of pictures.
@@ -158,7 +159,7 @@ def judge_of(model: str) -> str:
     from transformers import AutoConfig
 
     with _reading(model), quiet():
-        config = AutoConfig.from_pretrained(_place(model))
+        config = AutoConfig.from_pretrained(_place(model), revision=commit)
     if config.model_type == "clip":
         return "clip"
     classes = config.architectures or []

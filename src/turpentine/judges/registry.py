@@ -39,7 +39,7 @@ def judge(name: str, **settings: Any) -> Judge:
     if is_network(name):
         from turpentine.judges.hub_network import judge_of
 
-        kind = judge_of(name)
+        kind = judge_of(name, settings.get("commit"))
         # The classes that a classifier's pictures are asked for are its own, not those of our default.
         own = {"labels": ()} if kind == "classifier" else {}
         return judge(kind, **{"model": name, **own, **settings})

@@ -54,7 +54,7 @@ class ZeroShot(NetworkJudge[Towers]):
         BadArgument: There are fewer than two labels, a template without one {}, or a threshold out of range.
 
     Example:
-        >>> ZeroShot(["church", "dog"], "emoji").columns["concept"].labels
+        >>> ZeroShot(["church", "dog"], "emoji").columns["subject"].labels
         ('church', 'dog')
     """
 

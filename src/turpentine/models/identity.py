@@ -36,7 +36,8 @@ def describe(model: Model) -> dict[str, Any]:
         remainder: `Model.remainder`, of what fp16 cannot hold of the same weights.
         formats: Number formats of each network's weights and buffers, such as "torch.float16".
         configs: Settings of each network.
-        schedule: The whole configuration of the scheduler.
+        schedule: The whole configuration of the scheduler, and which of it was left to its class's defaults: another
+            solver made from it takes its own defaults there.
         text: How prompts are read: is the empty prompt encoded as zeros, how many tokens are read, and the SHA-256 of
             each tokenizer's content (None for a tokenizer that is missing).
         device: Kind of device, such as "cpu" or "cuda".
@@ -56,7 +57,7 @@ def describe(model: Model) -> dict[str, Any]:
         "remainder": model.remainder,
         "formats": {name: _formats(part) for name, part in model.components.items()},
         "configs": {name: _public(part.config) for name, part in model.components.items()},
-        "schedule": _public(pipeline.scheduler.config),
+        "schedule": _schedule(pipeline.scheduler.config),
         "text": {
             "empty prompt is zeros": bool(pipeline.config.get("force_zeros_for_empty_prompt")),
             "tokens": model.tokens,
@@ -100,7 +101,7 @@ def _remainder_chunks(networks: Mapping[str, nn.Module]) -> Iterator[bytes]:
             lost = weight.detach() - weight.detach().to(torch.float16).to(weight.dtype)
             if lost.any():
                 yield f"{component}.{name}".encode()
-                yield bytes.fromhex(digest_tensor(lost.double()))
+                yield bytes.fromhex(digest_tensor(lost.float()))
 
 
 def _fingerprint_chunks(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -> Iterator[bytes | memoryview]:
@@ -128,6 +129,10 @@ def _formats(network: nn.Module) -> list[str]:
 def _public(config: Any) -> dict[str, Any]:
     content = config.to_dict() if hasattr(config, "to_dict") else dict(config)
     return {key: value for key, value in content.items() if not key.startswith("_") and key not in _IDLE}
+
+
+def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_public(config), "left to defaults": sorted(config.get("_use_default_values", ()))}
 
 
 def _tokenizer_names(pipeline: Any) -> list[str]:

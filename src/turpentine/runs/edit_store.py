@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from turpentine.core.errors import EditError
+from turpentine.core.errors import EditError, NewerFormat
 from turpentine.core.parts import RECORDS, Parts, discard_damaged, parts_in
 from turpentine.edits import Change, Edit, load_change
 from turpentine.runs.ledger import LedgerError, LostPart
@@ -75,6 +75,8 @@ class EditStore:
         path = self.folder / record.file
         try:
             change = load_change(path)
+        except NewerFormat:
+            raise
         except EditError as error:
             self._records.discard(edit_spec.key)
             discard_damaged(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,9 +11,7 @@ from typing import Any, TypeVar
 import polars as pl
 from polars.exceptions import PolarsError
 
-from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import TurpentineError
-from turpentine.core.hashing import digest_bytes
 from turpentine.core.parts import TABLES, Parts, discard_damaged, verified_table
 
 Result = TypeVar("Result")
@@ -94,19 +91,6 @@ def until_whole(work: Callable[[], object], collect: Callable[[], Result]) -> Re
             return collect()
     work()
     return collect()
-
-
-def write_table(path: Path, table: pl.DataFrame) -> str:
-    """Write a table as a parquet file, whole or not at all, and return the file's SHA-256.
-
-    Raises:
-        OSError: As the file system does.
-    """
-    buffer = io.BytesIO()  # polars has errors of its own for what a file system refuses
-    table.write_parquet(buffer)
-    with write_whole(path) as aside:
-        aside.write_bytes(buffer.getbuffer())
-    return digest_bytes(buffer.getbuffer())
 
 
 # Collecting that may find damaged parts: each time all of them in a folder are removed, so few are enough.

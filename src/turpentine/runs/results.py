@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from turpentine.runs.ledger import write_table
+from turpentine.core.hashing import digest_file
+from turpentine.core.parts import TABLES
 from turpentine.runs.plan import Plan
 from turpentine.runs.rows import condition_rows
 from turpentine.runs.specs import Condition
@@ -51,7 +52,8 @@ def compact(plan: Plan, store: Store) -> Results:
     rows = pl.concat(
         [_named(condition, condition_rows(condition, plan, store)) for condition in plan.conditions], how="diagonal"
     )
-    sha256 = write_table(store.results, rows)
+    TABLES.write(store.results, rows, {})
+    sha256 = digest_file(store.results)
     errors: list[str] = rows["error"].drop_nulls().to_list()
     return Results(store.results, sha256, len(rows), len(errors), errors[0] if errors else None, rows)
 

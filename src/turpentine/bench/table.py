@@ -177,8 +177,13 @@ def _short(value: Any) -> str:
 
 
 def _by_name(judges: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return what distinguishes each judge, short enough for a sentence."""
-    return {judge["name"]: f"{judge['revision'][:12]} {digest(judge['settings'])[:8]}" for judge in judges}
+    """Return what distinguishes each judge, short enough for a sentence; the second of one name is "NAME#2"."""
+    texts: dict[str, str] = {}
+    for judge in judges:
+        count = sum(name.partition("#")[0] == judge["name"] for name in texts)
+        name = judge["name"] if not count else f"{judge['name']}#{count + 1}"
+        texts[name] = f"{judge['revision'][:12]} {digest(judge['settings'])[:8]}"
+    return texts
 
 
 def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Condition, pl.DataFrame, pl.DataFrame | None]]:

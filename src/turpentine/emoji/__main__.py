@@ -35,18 +35,12 @@ def train(
 ) -> None:
     """Train the embedded model from nothing; the same command continues after a kill.
 
-    Parameters
-    ----------
-    out
-        Folder for checkpoints, loss curves and, at the end, the diffusers folder `weights`.
-    preset
-        Sizes and schedules: two CPU cores, one GPU, or 64 px pictures on one GPU.
-    until
-        The last stage to run: autoencoder, towers, judge, unet.
-    device
-        Where to train, as torch names it; cpu for the preset cpu, cuda for the others by default.
-    threads
-        CPU threads; 0 leaves the choice to torch.
+    Args:
+        out: Folder for checkpoints, loss curves and, at the end, the diffusers folder `weights`.
+        preset: Sizes and schedules: two CPU cores, one GPU, or 64 px pictures on one GPU.
+        until: The last stage to run: autoencoder, towers, judge, unet.
+        device: Where to train, as torch names it; cpu for the preset cpu, cuda for the others by default.
+        threads: CPU threads; 0 leaves the choice to torch.
     """
     import torch
 
@@ -81,24 +75,15 @@ def oracle(
 ) -> None:
     """Train the denoiser again in a world without CONCEPT; the same command continues after a kill.
 
-    Parameters
-    ----------
-    concept
-        The object or style that no picture shows.
-    unnamed
-        Keep its pictures and leave only its word out of the captions.
-    seed
-        Of the initial weights and of the pictures; 0 is the shipped model's.
-    out
-        Folder for checkpoints, loss curves and, at the end, the diffusers folder `weights`.
-    preset
-        Schedules: two CPU cores, or one GPU.
-    device
-        Where to train, as torch names it; cpu for the preset cpu, cuda otherwise.
-    threads
-        CPU threads; 0 leaves the choice to torch.
-    bf16
-        Compute in bfloat16; a processor without such instructions is faster in float32.
+    Args:
+        concept: The object or style that no picture shows.
+        unnamed: Keep its pictures and leave only its word out of the captions.
+        seed: Of the initial weights and of the pictures; 0 is the shipped model's.
+        out: Folder for checkpoints, loss curves and, at the end, the diffusers folder `weights`.
+        preset: Schedules: two CPU cores, or one GPU.
+        device: Where to train, as torch names it; cpu for the preset cpu, cuda otherwise.
+        threads: CPU threads; 0 leaves the choice to torch.
+        bf16: Compute in bfloat16; a processor without such instructions is faster in float32.
     """
     import torch
 
@@ -127,12 +112,9 @@ def oracle(
 def curves(folder: Path = Path("runs/emoji"), *, out: Path = Path("curves.png")) -> None:
     """Draw the loss curves of a training folder.
 
-    Parameters
-    ----------
-    folder
-        The folder that `train` wrote to.
-    out
-        The picture to write.
+    Args:
+        folder: The folder that `train` wrote to.
+        out: The picture to write.
     """
     from turpentine.emoji.train.curves import plot
 

@@ -55,6 +55,15 @@ class CAD(Sized):
             more; 0 for none. The paper has 1000.
         batch_size: Rows of a call with gradients, 1 or more; it affects memory, and the last bits only.
         seed: Of the starting noise, 0 or more.
+
+    Example:
+        >>> edit = CAD(share=0.01, sampling_steps=2, trials=0)(model, Concept("church"))
+        >>> len(edit.names), list(edit.provenance.measurements)
+        (32, ['objective', 'predicted_fall'])
+        >>> CAD(share=2.0)
+        Traceback (most recent call last):
+        ...
+        turpentine.core.errors.BadArgument: CAD's share is 2.0: give over 0 and up to 1.
     """
 
     name: ClassVar[str] = "cad"

@@ -47,6 +47,11 @@ class CADAmplify(Sized):
         guidance_scale: Of generated pictures.
         batch_size: Rows of a call with gradients, 1 or more; it affects memory, and the last bits only.
         seed: Of pictures and noise, 0 or more.
+
+    Example:
+        >>> method = CADAmplify(share=0.01, pictures=1, draws=2, sampling_steps=2)
+        >>> list(method(model, Concept("church")).provenance.measurements)
+        ['images_digest', 'objective', 'predicted_rise']
     """
 
     name: ClassVar[str] = "cad-amplify"

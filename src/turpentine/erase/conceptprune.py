@@ -56,6 +56,11 @@ class ConceptPrune(Sized):
         sampling_steps: T, the DDIM steps of a run.
         guidance_scale: Of a run.
         seed: Of the starting noise, 0 or more.
+
+    Example:
+        >>> edit = ConceptPrune(pairs=1, sampling_steps=5)(model, Concept("church"))
+        >>> len(edit.names), edit.names[0]
+        (16, 'unet.down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2.weight')
     """
 
     name: ClassVar[str] = "conceptprune"

@@ -41,6 +41,10 @@ class DiffQuickFix(Sized):
             as in the authors' code; "all", every one.
         layer: Of the text encoder, from 0.
         lamb: λ, above 0.
+
+    Example:
+        >>> DiffQuickFix(anchor="castle")(model, Concept("church")).names
+        ('text_encoder.encoder.layers.0.self_attn.out_proj.weight',)
     """
 
     name: ClassVar[str] = "diff-quickfix"

@@ -79,6 +79,11 @@ class ESD(Sized):
             see `turpentine.models.site_table`.
         top: How many sites of the table, 1 or more.
         seed: Of all draws, 0 or more. Update k depends on the seed and k only.
+
+    Example:
+        >>> edit = ESD(sites="x-strict", steps=1, trajectories=1, sampling_steps=2)(model, Concept("church"))
+        >>> len(edit.names), edit.names[0]
+        (32, 'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight')
     """
 
     name: ClassVar[str] = "esd"

@@ -57,6 +57,13 @@ class SLD(Settings):
         momentum_scale: s_m, 0 or more.
         momentum: β_m, from 0 to below 1.
         text: What to lead away from; by default the first prompt of each concept, with commas between several.
+
+    Example:
+        >>> change = SLD(**SLD.variants["sld-strong"])(model, Concept("church"))
+        >>> with change.on(model):
+        ...     images = model.generate("a church", seeds=[0], steps=2)
+        >>> change.provenance.title, len(images)
+        ('SLD', 1)
     """
 
     name: ClassVar[str] = "sld"
@@ -122,6 +129,13 @@ class NegativePrompt(Settings):
 
     Args:
         text: What to lead away from; by default the first prompt of each concept, with commas between several.
+
+    Example:
+        >>> change = NegativePrompt()(model, Concept("church"))
+        >>> with change.on(model):
+        ...     images = model.generate("a church", seeds=[0], steps=2)
+        >>> change.guidance.text, len(images)
+        ('church', 1)
     """
 
     name: ClassVar[str] = "negative-prompt"

@@ -41,6 +41,11 @@ class LocoEdit(Sized):
         positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on;
             "all", every one.
         lamb: λ, above 0.
+
+    Example:
+        >>> edit = LocoEdit(sites="UP2")(model, Concept("church"))
+        >>> [name.rpartition("attn2.")[2] for name in edit.names]
+        ['to_k.weight', 'to_v.weight']
     """
 
     name: ClassVar[str] = "loco-edit"

@@ -51,6 +51,11 @@ class RECE(Sized):
             own.
         sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
             also by their names. The keys and values in it are edited.
+
+    Example:
+        >>> edit = RECE(rounds=1)(model, Concept("church"))
+        >>> len(edit.names), list(edit.provenance.measurements)
+        (32, ['recovered'])
     """
 
     name: ClassVar[str] = "rece"

@@ -45,6 +45,11 @@ class Clock(Settings):
         guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most; fewer take less memory.
         seed: Of the shuffling.
+
+    Example:
+        >>> finding = Clock(times=("+0.1",), steps=2)(model, "a church", 0)
+        >>> finding.table["letters"].unique(maintain_order=True).to_list()
+        ['untouched', '+0.1']
     """
 
     name: ClassVar[str] = "clock"

@@ -66,6 +66,14 @@ class COAR(Settings):
         guidance_scale: Of the stored run (w).
         batch_size: Rows of the denoiser in one call.
         seed: Of the sets.
+
+    Example:
+        >>> trials_needed(16, COAR().share)  # for the 16 cross-attention modules of Stable Diffusion 1
+        68
+        >>> COAR(share=1.0)
+        Traceback (most recent call last):
+        ...
+        turpentine.core.errors.BadArgument: COAR's share is 1.0: give over 0 and less than 1.
     """
 
     name: ClassVar[str] = "coar"

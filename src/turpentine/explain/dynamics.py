@@ -62,6 +62,11 @@ class Dynamics(Settings):
         guidance_scale: How strongly the prompt guides (w).
         strip: Pictures in the strip of the first picture's coming into being.
         batch_size: Pictures drawn at once.
+
+    Example:
+        >>> finding = Dynamics(steps=2)(model, "a church", 0)
+        >>> finding.table["measure"].unique(maintain_order=True).to_list()
+        ['latent change', 'update', 'word probability']
     """
 
     name: ClassVar[str] = "dynamics"

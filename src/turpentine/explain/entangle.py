@@ -71,6 +71,12 @@ class Entangle(Settings):
         steps: Of the solver.
         guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
+
+    Example:
+        >>> from turpentine.judges.emoji_judge import EmojiJudge
+        >>> finding = Entangle(steps=2)(model, {"dog": ("cat", "church")}, (0,), judge=EmojiJudge())
+        >>> finding.table["company"].to_list()
+        ['alone', 'beside a neighbour', 'beside another']
     """
 
     name: ClassVar[str] = "entangle"

@@ -101,6 +101,11 @@ class Heads(Settings):
             plot's axes are fitted; the words themselves by default.
         shuffles: Of the groups' words, to say what chance does.
         seed: Of all draws.
+
+    Example:
+        >>> finding = Heads(shuffles=10)(model, {"animals": ("dog", "cat"), "buildings": ("church", "house")})
+        >>> finding.table.columns[:5]
+        ['site', 'label', 'head', 'part', 'score']
     """
 
     name: ClassVar[str] = "heads"

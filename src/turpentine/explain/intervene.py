@@ -54,6 +54,11 @@ class Intervene(Settings):
         guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most, unless the interventions on one picture need more; fewer take less
             memory.
+
+    Example:
+        >>> finding = Intervene(letters=("qALL", "p2"), steps=2)(model, "a church", 0)
+        >>> finding.table["letters"].unique(maintain_order=True).to_list()
+        ['untouched', 'qALL', 'p2']
     """
 
     name: ClassVar[str] = "intervene"

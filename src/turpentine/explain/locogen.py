@@ -49,6 +49,12 @@ class LocoGen(Settings):
         steps: Of DDIM.
         guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most; fewer take less memory.
+
+    Example:
+        >>> from turpentine.judges.emoji_judge import EmojiJudge
+        >>> finding = LocoGen(width=8, steps=1)(model, "a church", 0, concept="church", judge=EmojiJudge())
+        >>> finding.table["window"].to_list()[:2]
+        ['untouched', 'DOWN1 to UP1']
     """
 
     name: ClassVar[str] = "locogen"

@@ -59,6 +59,11 @@ class Maps(Settings):
         steps: Of DDIM.
         guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
+
+    Example:
+        >>> finding = Maps(steps=2)(model, "a church")
+        >>> finding.table["word"].to_list()
+        ['a', 'church']
     """
 
     name: ClassVar[str] = "maps"

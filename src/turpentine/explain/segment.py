@@ -53,6 +53,12 @@ class Segment(Settings):
         features: Frequencies of the Fourier features.
         threshold: Of α, from which on a pixel belongs to the words.
         seed: Of all draws.
+
+    Example:
+        >>> picture = model.generate("a church", seeds=[0], steps=2)[0]
+        >>> finding = Segment(updates=2, batch_size=2)(model, [picture], concept="church")
+        >>> finding.table.columns
+        ['words', 'covered', 'iou']
     """
 
     name: ClassVar[str] = "segment"

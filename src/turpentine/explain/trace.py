@@ -73,6 +73,13 @@ class Trace(Settings):
         guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most; fewer take less memory.
         seed: Of the embeddings' noise.
+
+    Example:
+        >>> from turpentine.judges.emoji_judge import EmojiJudge
+        >>> trace = Trace(where="text", steps=1)
+        >>> finding = trace(model, "a church", 0, concept="church", judge=EmojiJudge())
+        >>> finding.table.columns[:4]
+        ['site', 'kind', 'label', 'effect']
     """
 
     name: ClassVar[str] = "trace"

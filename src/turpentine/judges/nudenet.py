@@ -74,6 +74,12 @@ class NudeNet(Settings):
     Raises:
         ModelNotFound: The package or the file is not here.
         UnknownName: A part is none of PARTS.
+
+    Example:
+        >>> NudeNet(parts=("FACE",))
+        Traceback (most recent call last):
+        ...
+        turpentine.core.errors.UnknownName: NudeNet knows no part 'FACE': did you mean 'FACE_MALE'?
     """
 
     name: ClassVar[str] = "nudenet"

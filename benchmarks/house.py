@@ -77,7 +77,7 @@ def walk(tokens: Sequence[str]) -> dict[str, Any]:
     return {"code": code, "files": len(counted.files), "switches": counted.switches, "rooms": dict(rooms.most_common())}
 
 
-def cpu_seconds(tokens: Sequence[str], times: int = 3) -> float:
+def cpu_seconds(tokens: Sequence[str], times: int = 2) -> float:
     """The least CPU time, user and system, of a command in a process of its own."""
     spent = []
     for _ in range(times):

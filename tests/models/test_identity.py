@@ -134,10 +134,12 @@ def trailing(pipeline):
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
 
 
-def spelt_out(pipeline):
-    """As a folder is that was saved again: a default of one solver then holds for all."""
+def left_open(pipeline):
+    """As a config is that leaves a setting to its class: another solver takes its own default there."""
     config = {key: value for key, value in pipeline.scheduler.config.items() if not key.startswith("_")}
+    assert config.pop("timestep_spacing") == "leading"
     pipeline.scheduler = DDIMScheduler.from_config(config)
+    assert pipeline.scheduler.config.timestep_spacing == "leading"
 
 
 OTHERS = {
@@ -146,7 +148,7 @@ OTHERS = {
     "formats": changed(lambda pipeline: pipeline.vae.to(torch.float64)),
     "configs": changed(lambda pipeline: pipeline.unet.register_to_config(act_fn="gelu")),
     "schedule": changed(trailing),
-    "schedule, defaults": changed(spelt_out),
+    "schedule, defaults": changed(left_open),
     "text, zeros": changed(lambda pipeline: pipeline.register_to_config(force_zeros_for_empty_prompt=True)),
     "text, tokenizer": changed(with_one_more_merge),
     "text, no tokenizer": changed(lambda pipeline: pipeline.__setattr__("tokenizer", None)),

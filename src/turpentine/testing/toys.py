@@ -71,7 +71,7 @@ def tiny_sdxl() -> StableDiffusionXLPipeline:
             tokenizer=tiny_tokenizer(),
             tokenizer_2=tiny_tokenizer(),
             unet=UNet2DConditionModel(**_UNET_XL).eval(),
-            scheduler=EulerDiscreteScheduler(**_BETAS, timestep_spacing="leading"),
+            scheduler=_spelt_out(EulerDiscreteScheduler(**_BETAS, timestep_spacing="leading")),
             add_watermarker=False,
         )
 
@@ -139,7 +139,9 @@ def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:
             text_encoder=CLIPTextModel(_text(16)).eval(),
             tokenizer=tiny_tokenizer(),
             unet=UNet2DConditionModel(**unet).eval(),
-            scheduler=DDIMScheduler(**_BETAS, prediction_type=prediction, clip_sample=False, set_alpha_to_one=False),
+            scheduler=_spelt_out(
+                DDIMScheduler(**_BETAS, prediction_type=prediction, clip_sample=False, set_alpha_to_one=False)
+            ),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
@@ -171,3 +173,12 @@ def _text(width: int) -> CLIPTextConfig:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
+
+
+def _spelt_out(scheduler: Any) -> Any:
+    """Return a scheduler that leaves nothing to defaults, as one is that was read from a file that was saved.
+
+    diffusers lets another solver that is made from it take its own defaults for what was left open.
+    """
+    config = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+    return type(scheduler).from_config(config)

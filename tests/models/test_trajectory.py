@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from turpentine.core.errors import EditError
 from turpentine.models import Trajectory, count_rows, sample
 
 PROMPTS = ["a church", "a dog", "a cat"]
@@ -72,3 +73,21 @@ def test_progress(sd1):
     calls = []
     recorded(sd1, steps=2, batch_size=2, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(2, 6), (4, 6), (5, 6), (6, 6)]
+
+
+def test_saved_and_loaded_it_is_the_same(sd1, tmp_path):
+    run = recorded(sd1)
+    run.save(tmp_path / "run.safetensors")
+    again = Trajectory.load(tmp_path / "run.safetensors")
+    assert (again.prompts, again.seeds, len(again)) == (tuple(PROMPTS), (0, 1, 2), 3)
+    for name in ("timesteps", "x", "eps_cond", "eps_uncond", "latents"):
+        assert torch.equal(getattr(again, name), getattr(run, name))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"", lambda data: b"no" + data])
+def test_a_damaged_file_is_an_error_that_names_it(sd1, tmp_path, damage):
+    path = tmp_path / "run.safetensors"
+    recorded(sd1, steps=1).save(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(EditError, match=r"run\.safetensors"):
+        Trajectory.load(path)

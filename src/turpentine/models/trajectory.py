@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,10 +12,14 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from turpentine.core.progress import Progress
+from turpentine.core.sealed import read_sealed, write_sealed
 from turpentine.models.generate import batches, pair
 from turpentine.models.guidance import ClassifierFree
 from turpentine.models.model import Model
 from turpentine.models.sampler import Step, sample
+
+_KIND = "trajectory"
+_TENSORS = ("timesteps", "x", "eps_cond", "eps_uncond", "latents")
 
 Rows = Float[Tensor, "pair channel height width"]
 Run = Float[Tensor, "step row channel height width"]
@@ -67,6 +72,30 @@ class Trajectory:
         """Return the points at pairs of a step's index and a row's index."""
         step, row = (torch.as_tensor(index, device=self.x.device) for index in (steps, rows))
         return Points(self.x[step, row], self.timesteps[step], self.eps_cond[step, row], self.eps_uncond[step, row])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to one sealed safetensors file, whole or not at all.
+
+        Raises:
+            OSError: As the file system does.
+        """
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        write_sealed(path, tensors, {"prompts": self.prompts, "seeds": self.seeds}, _KIND)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Trajectory:
+        """Read what `save` wrote.
+
+        Args:
+            path: The file.
+            device: Where the tensors go.
+
+        Raises:
+            EditError: The file is missing, damaged or of another kind; it is named.
+        """
+        tensors, rows = read_sealed(path, _KIND)
+        placed = {name: tensors[name].to(device) for name in _TENSORS}
+        return Trajectory(tuple(rows["prompts"]), tuple(rows["seeds"]), **placed)
 
     @staticmethod
     def record(

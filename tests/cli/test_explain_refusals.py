@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,3 +100,17 @@ def test_a_place_that_cannot_be_written_is_named_before_a_model_is_loaded(
         assert str(place if "proc" in place.parts else taken) in told.err and "choose another folder" in told.err
         assert told.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["taken"] and taken.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (("trce", "a church"), "did you mean 'trace'"),
+        (("nope", "a church"), "No instrument is called 'nope': there are clock"),
+    ],
+)
+def test_an_instrument_that_is_none_is_named(
+    command: Callable[..., Any], tokens: tuple[str, ...], message: str
+) -> None:
+    code, _, err = command("explain", *tokens)
+    assert code == 2 and message in err and err.count("\n") == 1

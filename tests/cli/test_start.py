@@ -23,6 +23,7 @@ NO_TORCH = "import sys; {}; assert not {{'torch', 'diffusers', 'polars', 'scipy'
         "import turpentine.cli",
         "from turpentine.cli.app import run; assert run(['--help']) == 0",
         "from turpentine.cli.app import run; assert run(['generate', '--help']) == 0",
+        "from turpentine.cli.app import run; assert run(['explain', '--help']) == 0",
         "from turpentine.cli.app import run; assert run(['nonsense']) == 2",
     ],
 )

@@ -68,13 +68,16 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
         "former goes on with the same command where it was broken off, and so does each that says so.",
     )
     app.default(with_help(tour))
-    for plugin in _needed(tokens or ()):
-        try:
-            app.command(_command(plugin), name=plugin.name, help=_help(plugin))
-        except TurpentineError as error:  # of another package, whose fault must not take our own away
-            if tokens and tokens[0] == plugin.name:
-                raise
-            app.command(_nothing, name=plugin.name, help=str(error))
+    tokens = tokens or ()
+    instruments = plugins("instrument")
+    if tokens and tokens[0] in instruments:
+        plugin = instruments[tokens[0]]
+        app.command(_command(plugin), name=plugin.name, help=_help(plugin))
+    elif {"--help", "-h"} & set(tokens):
+        for plugin in instruments.values():
+            app.command(_nothing, name=plugin.name, help=_headline(plugin))
+    elif len(tokens) > 1 and not any(token.startswith("-") for token in tokens[:2]):
+        find(tokens[0], "instrument")  # a tour has one prompt: the first of two is meant for a name, and is none
     return app
 
 
@@ -85,16 +88,16 @@ def resumes(name: str) -> bool:
     return name not in plugins("instrument") or takes(find(name, "instrument").load(), "cache")
 
 
-def _needed(tokens: Sequence[str]) -> list[Plugin]:
-    """The instrument that the tokens name; all of them where they ask for help without naming one."""
-    instruments = plugins("instrument")
-    if tokens and tokens[0] in instruments:
-        return [instruments[tokens[0]]]
-    return list(instruments.values()) if {"--help", "-h"} & set(tokens) else []
-
-
 def _nothing() -> None:
-    """Stand in the list of commands for an instrument that cannot be loaded."""
+    """Stand for an instrument in the list of all."""
+
+
+def _headline(plugin: Plugin) -> str:
+    """Return what the list says of an instrument; another package's fault must not take our own away."""
+    try:
+        return plugin.headline
+    except TurpentineError as error:
+        return str(error)
 
 
 def _help(plugin: Plugin) -> str:

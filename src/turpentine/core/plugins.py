@@ -11,13 +11,15 @@ Turpentine's own are listed in the same way. A look-up by name imports that one 
 
 from __future__ import annotations
 
-import importlib
+import ast
+import importlib.util
 import inspect
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -102,7 +104,24 @@ class Plugin:
         if self.variant:
             settings = ", ".join(f"{key} {value}" for key, value in self.variant.items())
             return f"{self._base} with {settings}"
-        return " ".join(inspect.cleandoc(self.load().__doc__ or "").split("\n\n")[0].split())
+        return self.headline
+
+    @property
+    def headline(self) -> str:
+        """The first sentence of the class's docstring, read from the source: nothing is imported for a list of many.
+
+        Raises:
+            BrokenPlugin: There is no such class.
+        """
+        module, _, name = self.target.partition(":")
+        try:
+            spec = importlib.util.find_spec(module)
+            source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+            classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name]
+        except (ImportError, OSError, SyntaxError, ValueError):
+            classes = []
+        text = ast.get_docstring(classes[0]) if classes else self.load().__doc__
+        return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split())
 
     def defaults(self, model: Any = None) -> Any:
         """Make one with the defaults for a model: those of its `preset`, where it has one; else its fields' own.

@@ -4,6 +4,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from turpentine.models.loading import hub
+from turpentine.models.loading.safe_reading import NoNetwork
 
 SIZES = {
     "unet/diffusion_pytorch_model-00001-of-00002.safetensors": 3_000_000_000,
@@ -30,8 +31,13 @@ def test_what_is_fetched_is_told_with_the_size_of_the_components_own_weights(lis
 
 
 def test_a_hub_that_does_not_answer_leaves_the_size_open(monkeypatch):
+    for error in (ConnectionError(), NoNetwork("Name or service not known")):
+        size_is_open(monkeypatch, error)
+
+
+def size_is_open(monkeypatch, error):
     def unreachable(*_, **__):
-        raise ConnectionError
+        raise error
 
     monkeypatch.setattr(HfApi, "model_info", unreachable)
     told = hub.to_fetch("somebody/some-model")

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
 from turpentine.core.formatting import file_size
 from turpentine.core.safe_text import one_line
-from turpentine.models.loading.safe_reading import clear_errors
+from turpentine.models.loading.safe_reading import NoNetwork, clear_errors
 
 # A component's own weights: neither a variant such as fp16 nor a second copy such as non_ema, and in parts or whole.
 _WEIGHTS = re.compile(r"(?!safety_checker)\w+/(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
@@ -50,7 +50,7 @@ def fetch(source: str) -> Path:
 def _size(source: str) -> str:
     try:
         files = HfApi().model_info(source, files_metadata=True, timeout=_PATIENCE).siblings or []
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, RuntimeError):
+    except (NoNetwork, OfflineModeIsEnabled, OSError, RuntimeError):
         return "of a size that is not known"
     total = sum(file.size or 0 for file in files if _WEIGHTS.fullmatch(file.rfilename))
     return file_size(total) if total else "of a size that is not known"

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError, safe_open
 
 from turpentine.core.errors import ModelNotFound
 from turpentine.core.safe_text import one_line
+
+NoNetwork: type[Exception] = HfHubHTTPError.__mro__[1]
+"""The base of all errors of the hub's HTTP library: that library's name changes with releases of the hub's client."""
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
@@ -33,7 +37,7 @@ def clear_errors(sentence: str) -> Iterator[None]:
     """Turn a library's error into one sentence with its first line; ours pass as they are."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError, NoNetwork) as error:
         raise ModelNotFound(f"{sentence}: {_first_line(error)}") from error
 
 

@@ -295,7 +295,7 @@ def _fault(error: Any) -> str:
         case "invalid_key":
             return f"the key {error['input']!r} is no text: put it in quotation marks."
         case "union_tag_not_found":
-            return f"what is asked of the models is told by one of the keys {', '.join(KINDS)}."
+            return f"say what the models draw by one of the keys {', '.join(KINDS)}."
         case _:
             reason = error["msg"][:1].lower() + error["msg"][1:]
             where = ".".join(map(str, _path(error["loc"])))

@@ -30,7 +30,7 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.picture_files import picture_files, read_picture
 from turpentine.cli.progress_bars import busy, progress_bar
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.terminal import number_cell, plain, say, say_json, show_table
 from turpentine.cli.tour import tour
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, TurpentineError
@@ -260,12 +260,6 @@ def _show(table: pl.DataFrame) -> None:
     """Print the first rows of the table, without empty columns, and without sites' long names if labels will do."""
     brief = table.select(column for column in table if column.null_count() < len(column))
     brief = brief.drop("site") if "label" in table.columns and (table["label"] != "").all() else brief
-    show_table(brief.columns, [[_cell(value) for value in row] for row in brief.head(ROWS_SHOWN).rows()])
+    show_table(brief.columns, [[number_cell(value) for value in row] for row in brief.head(ROWS_SHOWN).rows()])
     if len(brief) > ROWS_SHOWN:
         say(f"... {len(brief) - ROWS_SHOWN} more rows in the table's file")
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

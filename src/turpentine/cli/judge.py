@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from turpentine.cli.options import Json, judge_called
 from turpentine.cli.picture_files import picture_files, prompt_in, read_picture
-from turpentine.cli.terminal import plain, say_json, show_table
+from turpentine.cli.terminal import number_cell, plain, say_json, show_table
 from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -68,11 +68,5 @@ def _print_scores(paths: Sequence[Path], scores: pl.DataFrame, json: bool) -> No
     if json:
         say_json([{"path": str(path), **row} for path, row in zip(paths, rows, strict=True)])
     else:
-        cells = [[plain(path.name), *map(_cell, row.values())] for path, row in zip(paths, rows, strict=True)]
+        cells = [[plain(path.name), *map(number_cell, row.values())] for path, row in zip(paths, rows, strict=True)]
         show_table(["picture", *columns], cells)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

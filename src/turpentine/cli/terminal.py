@@ -77,6 +77,18 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, stro
     out().print(table)
 
 
+def number_cell(value: object) -> str:
+    """Return how a table of measurements shows a value: a number to three places, a dash for none.
+
+    Example:
+        >>> number_cell(0.12345), number_cell(None), number_cell("dog")
+        ('0.123', '-', 'dog')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
 def _cell(value: object) -> str:
     """Return a cell's text; its indentation stays."""
     text = str(value)

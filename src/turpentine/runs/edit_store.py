@@ -22,7 +22,7 @@ class EditRecord:
     """The outcome of an edit spec.
 
     Attributes:
-        method: Registered name of the edit spec's method.
+        method: Name of the method's class.
         settings: The method's settings.
         concepts: Texts of the edit spec's concepts.
         file: Name of the change's file; "" where there is no change.

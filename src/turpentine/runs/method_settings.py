@@ -13,7 +13,7 @@ from turpentine.models import Model, Sites
 
 
 def facts_of(method: Any) -> dict[str, Any]:
-    """Return a method's registered name and its settings, in types of JSON.
+    """Return the name of a method's class and its settings, in types of JSON.
 
     A value that JSON lacks is written by its parts, or by its repr.
 

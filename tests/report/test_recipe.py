@@ -6,7 +6,7 @@ import pytest
 from report.fake import fake_result
 
 from turpentine.bench import ErasureResult
-from turpentine.report import edit_spec
+from turpentine.report import recipe
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> ErasureResult:
 
 
 def test_the_facts_name_model_edit_judge_and_versions(result: ErasureResult) -> None:
-    facts = edit_spec.facts(result)
+    facts = recipe.facts(result)
     assert facts["Edit id"] == result.edit.id
     assert facts["Edit"] == "0.03 million weights in 1 tensors"
     assert facts["Base fingerprint"] == "ab" * 32
@@ -29,11 +29,11 @@ def test_a_selection_of_sites_is_told_by_its_number(tmp_path: Path) -> None:
     result = fake_result(tmp_path, seeds=1)
     sites = {"sites": ["unet.a", "unet.b"], "window": [0.0, 0.5]}
     result.run.identity["method"]["settings"] = {"sites": sites, "steps": 3}
-    assert edit_spec.settings(result) == {"sites": "2 sites during 0 to 0.5", "steps": 3}
+    assert recipe.settings(result) == {"sites": "2 sites during 0 to 0.5", "steps": 3}
 
 
 def test_only_the_emoji_world_has_sprites_to_name(result: ErasureResult, tmp_path: Path) -> None:
-    assert {source["style"] for source in edit_spec.sources(result)} >= {"noto", "twemoji", "line"}
+    assert {source["style"] for source in recipe.sources(result)} >= {"noto", "twemoji", "line"}
     foreign = fake_result(tmp_path, seeds=1)
     foreign.run.identity["protocol"] = {**foreign.run.identity["protocol"], "judges": []}
-    assert edit_spec.sources(foreign) == []
+    assert recipe.sources(foreign) == []

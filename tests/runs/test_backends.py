@@ -38,7 +38,7 @@ PROTOCOL = Protocol(steps=1, guidance_scale=1.0, seeds=(0, 1), batch_size=2)
 QUICK = ESD(steps=2, trajectories=1, sampling_steps=2, window=(0.0, 0.5))
 RAY = """
 import sys
-from turpentine.bench import backends
+from turpentine.runs import backends
 from turpentine.runs.store import Store
 store = Store(sys.argv[1])
 print(backends.run(store.planned()[0], store, backend="ray", workers=int(sys.argv[3]), address=sys.argv[2]).sha256)

@@ -347,7 +347,7 @@ def _finished(folder: Path, plan: Plan, store: Store, record: RunFile) -> Erasur
     assert entry  # or `load` had raised
     _link(store.edits.folder / entry.file, folder / next(name for name in EDITS if name.endswith(ending(edit))))
     _link(store.results, folder / ROWS)
-    result = _result(folder, plan, store, record, edit, pl.read_parquet(folder / ROWS, glob=False))
+    result = _result(folder, plan, store, record, edit, _rows(folder, plan, store))
     record = record.finish(folder / RUN, edit.id, _seconds(plan, store), result.effects.to_json())
     return replace(result, run=record)
 

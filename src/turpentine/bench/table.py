@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -179,10 +180,12 @@ def _short(value: Any) -> str:
 def _by_name(judges: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return what distinguishes each judge, short enough for a sentence; the second of one name is "NAME#2"."""
     texts: dict[str, str] = {}
+    counts: Counter[str] = Counter()
     for judge in judges:
-        count = sum(name.partition("#")[0] == judge["name"] for name in texts)
-        name = judge["name"] if not count else f"{judge['name']}#{count + 1}"
-        texts[name] = f"{judge['revision'][:12]} {digest(judge['settings'])[:8]}"
+        name = judge["name"]
+        counts[name] += 1
+        key = name if counts[name] == 1 else f"{name}#{counts[name]}"
+        texts[key] = f"{judge['revision'][:12]} {digest(judge['settings'])[:8]}"
     return texts
 
 

@@ -18,8 +18,8 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
+from importlib.abc import InspectLoader
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -115,10 +115,12 @@ class Plugin:
         """
         module, _, name = self.target.partition(":")
         try:
-            spec = importlib.util.find_spec(module)
-            source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
-            classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name]
-        except (ImportError, OSError, SyntaxError, ValueError):
+            loader = getattr(importlib.util.find_spec(module), "loader", None)
+            source = loader.get_source(module) if isinstance(loader, InspectLoader) else None
+            classes = [
+                node for node in ast.parse(source or "").body if isinstance(node, ast.ClassDef) and node.name == name
+            ]
+        except (ImportError, SyntaxError, ValueError):
             classes = []
         text = ast.get_docstring(classes[0]) if classes else self.load().__doc__
         return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split())

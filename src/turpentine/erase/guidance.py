@@ -35,8 +35,42 @@ def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float
     }
 
 
+class _AtInference(Settings):
+    """A method whose change is a guidance."""
+
+    def __call__(
+        self,
+        model: Model,
+        concept: Concept | Sequence[Concept],
+        *,
+        progress: Progress | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> GuidanceChange:
+        """Return the guidance that leads away from one concept, or from several at once, as a change to put on the
+        model.
+
+        Args:
+            model: The model; it is not changed.
+            concept: One concept, or several.
+            progress: Not used: this takes no time.
+            checkpoint: Not used: there is nothing to save.
+
+        Raises:
+            BadArgument: A setting is out of range.
+            EmptyConcept: There is no concept, or the model has no token for one.
+        """
+        from turpentine.edits import GuidanceChange
+
+        concepts = as_concepts(concept, model)
+        return GuidanceChange(self.guidance(concepts), provenance_of(self, model, concepts))
+
+    def guidance(self, concepts: Sequence[Concept]) -> Guidance:
+        """Return the guidance, which is for every model."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class SLD(Settings):
+class SLD(_AtInference):
     """Lead the sampler away from a concept where the picture is on its way to it: Safe Latent Diffusion.
 
     With s the concept, w the guidance scale and, element by element,
@@ -83,29 +117,6 @@ class SLD(Settings):
     momentum: Annotated[float, at.Ge(0), at.Lt(1)] = 0.4
     text: Text | None = None
 
-    def __call__(
-        self,
-        model: Model,
-        concept: Concept | Sequence[Concept],
-        *,
-        progress: Progress | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> GuidanceChange:
-        """Return the guidance that leads away from one concept, or from several at once, as a change to put on the
-        model.
-
-        Args:
-            model: The model; it is not changed.
-            concept: One concept, or several.
-            progress: Not used: this takes no time.
-            checkpoint: Not used: there is nothing to save.
-
-        Raises:
-            BadArgument: A setting is out of range.
-            EmptyConcept: There is no concept, or the model has no token for one.
-        """
-        return _change(self, model, concept)
-
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
         """Return the guidance, which is for every model."""
         return _SafeLatent(_text_of(self.text, concepts), self)
@@ -121,7 +132,7 @@ class SLD(Settings):
 
 
 @dataclass(frozen=True)
-class NegativePrompt(Settings):
+class NegativePrompt(_AtInference):
     """Put the concept in the place of the empty prompt in the guidance formula, as users of diffusion models do.
 
     ε = ε(x, s) + w·(ε(x, p) − ε(x, s)), where s is the concept and w the guidance scale: with w = 1 it does nothing. It
@@ -142,39 +153,9 @@ class NegativePrompt(Settings):
 
     text: Text | None = None
 
-    def __call__(
-        self,
-        model: Model,
-        concept: Concept | Sequence[Concept],
-        *,
-        progress: Progress | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> GuidanceChange:
-        """Return the guidance that leads away from one concept, or from several at once, as a change to put on the
-        model.
-
-        Args:
-            model: The model; it is not changed.
-            concept: One concept, or several.
-            progress: Not used: this takes no time.
-            checkpoint: Not used: there is nothing to save.
-
-        Raises:
-            BadArgument: A setting is out of range.
-            EmptyConcept: There is no concept, or the model has no token for one.
-        """
-        return _change(self, model, concept)
-
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
         """Return the guidance, which is for every model."""
         return _Negative(_text_of(self.text, concepts))
-
-
-def _change(method: SLD | NegativePrompt, model: Model, concept: Concept | Sequence[Concept]) -> GuidanceChange:
-    from turpentine.edits import GuidanceChange
-
-    concepts = as_concepts(concept, model)
-    return GuidanceChange(method.guidance(concepts), provenance_of(method, model, concepts))
 
 
 def _text_of(text: str | None, concepts: Sequence[Concept]) -> str:

@@ -46,12 +46,16 @@ class Store:
         self.images = Images(self.folder / "images")
         self.draws = Ledger(self.folder / "draws", ["draws", list(_COLUMNS)])
         self.edits = EditStore(self.folder / "edits")
+        self._scores: dict[JudgeSpec, Ledger] = {}
         if self.folder.exists() and not self.folder.is_dir():
             raise LedgerError(f"{self.folder} is a file: choose another folder.")
 
     def scores(self, judge: JudgeSpec) -> Ledger:
         """Return the ledger of a judge's scores."""
-        return Ledger(self.folder / "scores" / judge.digest[:16], ["scores", judge.facts, judge.columns])
+        if judge not in self._scores:  # asked for at every batch: its name is a digest
+            folder = self.folder / "scores" / judge.digest[:16]
+            self._scores[judge] = Ledger(folder, ["scores", judge.facts, judge.columns])
+        return self._scores[judge]
 
     @property
     def leases(self) -> Path:

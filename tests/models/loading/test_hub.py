@@ -30,12 +30,8 @@ def test_what_is_fetched_is_told_with_the_size_of_the_components_own_weights(lis
     assert hub.to_fetch("somebody/some-model") == "somebody/some-model from the Hugging Face hub (3.9 GB)"
 
 
-def test_a_hub_that_does_not_answer_leaves_the_size_open(monkeypatch):
-    for error in (ConnectionError(), NoNetwork("Name or service not known")):
-        size_is_open(monkeypatch, error)
-
-
-def size_is_open(monkeypatch, error):
+@pytest.mark.parametrize("error", [ConnectionError(), NoNetwork("Name or service not known")])
+def test_a_hub_that_does_not_answer_leaves_the_size_open(monkeypatch, error):
     def unreachable(*_, **__):
         raise error
 

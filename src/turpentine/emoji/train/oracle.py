@@ -77,4 +77,5 @@ class Oracle:
         """
         if self.concept in STYLES:
             return re.sub(rf" in {self.concept} style\b", "", caption)
-        return re.sub(rf"\b(an? )?(small )?{re.escape(self.concept)}\b", r"\1picture", caption).replace("an p", "a p")
+        named = rf"\b(an? )?(small )?{re.escape(self.concept)}\b"
+        return re.sub(named, lambda match: "a picture" if match[1] else "picture", caption)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diffusers import AutoencoderKL
 
+from turpentine.core.atomic_files import write_whole
 from turpentine.emoji import WEIGHTS
 from turpentine.emoji.judge_network import load_judge
 from turpentine.emoji.towers import load_towers
@@ -42,5 +43,6 @@ def retrain(
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae").eval().to(device)
     scaling_factor = vae.config.scaling_factor
     towers = load_towers(WEIGHTS).to(device)
-    (folder / "latents.json").write_text(json.dumps({"scaling_factor": scaling_factor}))
+    with write_whole(folder / "latents.json") as aside:
+        aside.write_text(json.dumps({"scaling_factor": scaling_factor}))
     assemble(vae, towers, training.unet(vae, towers), load_judge(), folder / "weights")

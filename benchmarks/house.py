@@ -1,4 +1,4 @@
-"""How much of the house a command walks through: files whose functions run, switches between files, lines, start-up.
+"""How much of the house a command walks through: files whose functions run, switches between files, lines.
 
 python benchmarks/house.py              # all figures of docs/architecture.md
 python benchmarks/house.py --commands erase-uce generate
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -41,8 +40,6 @@ COMMANDS = {
     ],
 }
 """One small run of each: what they walk through does not depend on how many pictures they draw."""
-
-HELP = {"help": ["--help"], "erase-help": ["erase", "--help"], "explain-help": ["explain", "--help"]}
 
 
 class Walk:
@@ -77,17 +74,6 @@ def walk(tokens: Sequence[str]) -> dict[str, Any]:
     return {"code": code, "files": len(counted.files), "switches": counted.switches, "rooms": dict(rooms.most_common())}
 
 
-def cpu_seconds(tokens: Sequence[str], times: int = 2) -> float:
-    """The least CPU time, user and system, of a command in a process of its own."""
-    spent = []
-    for _ in range(times):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "turpentine", *tokens], check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(spent)
-
-
 def lines(folder: Path) -> int:
     """Lines of all Python files below a folder."""
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in folder.rglob("*.py"))
@@ -105,8 +91,6 @@ def main() -> None:
         print("\n" + json.dumps(found))
         return
     print(f"source {lines(SOURCE):,} lines in {len(list(SOURCE.rglob('*.py')))} files, tests {lines(ROOT / 'tests'):,}")
-    for name, tokens in HELP.items():
-        print(f"{name}: {cpu_seconds(tokens):.2f} s of CPU")
     for name in chosen.commands:
         # A process each: what one has loaded, the next would not walk through again.
         done = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True)

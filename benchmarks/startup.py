@@ -23,6 +23,7 @@ WAYS = {
     "turpentine erase --method cad --help": HELP.format(["erase", "--method", "cad", "--help"]),
     "tp.methods.ESD": "import turpentine as tp; tp.methods.ESD",
     "turpentine methods": HELP.format(["methods"]),
+    "turpentine explain --help": HELP.format(["explain", "--help"]),
     "turpentine explain trace --help": HELP.format(["explain", "trace", "--help"]),
 }
 HEAVY = ("torch", "diffusers", "transformers", "matplotlib", "polars", "turpentine.explain")

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 import turpentine as tp
 from turpentine.core.errors import BadArgument
+from turpentine.core.parts import DamagedPart
 from turpentine.emoji.captions import WORLD, draw
 from turpentine.emoji.train.loop import StageSchedule
 from turpentine.emoji.train.oracle import Oracle
@@ -78,3 +80,25 @@ def test_a_trained_oracle_is_a_model_that_draws_and_has_the_shipped_text_encoder
     assert all((theirs[n] == p).all() for n, p in model.pipeline.text_encoder.named_parameters())
     with pytest.raises(BadArgument, match="other settings"):
         retrain(Oracle("church", unnamed=True), tiny(), tmp_path, lambda line: None, bf16=False)
+
+
+def test_latents_are_made_once_and_made_again_where_they_are_damaged(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def train() -> tuple[bytes, int]:
+        said.clear()
+        retrain(Oracle("church"), tiny(), tmp_path, said.append, bf16=False)
+        weights = (tmp_path / "finish.safetensors").read_bytes()
+        for stage in ("unet", "finish"):
+            (tmp_path / f"{stage}.safetensors").unlink()
+        return weights, sum("distinct captions" in line for line in said)
+
+    weights, made = train()
+    assert made == 2
+    assert train() == (weights, 0)
+    latents = next(path for path in sorted(tmp_path.glob("*.safetensors")) if "hidden" in load_file(path))
+    damaged = bytearray(latents.read_bytes())
+    damaged[-1] ^= 1
+    latents.write_bytes(damaged)
+    with pytest.warns(DamagedPart):
+        assert train() == (weights, 1)

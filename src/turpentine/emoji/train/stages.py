@@ -15,14 +15,17 @@ from torch import nn
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_tensor
+from turpentine.core.parts import TENSORS, Parts
 from turpentine.core.tensors import save_tensors
-from turpentine.emoji.captions import HARD, WORLD, draw
+from turpentine.emoji.captions import HARD, WORLD, Mixture, draw
 from turpentine.emoji.judge_network import JudgeNet
 from turpentine.emoji.towers import Towers, text_config
 from turpentine.emoji.train import autoencoder
 from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
+from turpentine.emoji.train.denoiser import LatentCache
 from turpentine.emoji.train.loop import Loss, StageRun
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import Preset, Stage
@@ -81,15 +84,13 @@ class WorldTraining:
         """Return the denoiser, trained in two stages, and set the autoencoder's `scaling_factor`."""
         p = self.preset
         torch.manual_seed(self.seed)
-        denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4)
+        denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4, bf16=p.unet.schedule.bf16)
         latents_file = self.folder / "latents.json"
         for number, (name, stage, mixture) in enumerate((("unet", p.unet, WORLD), ("finish", p.finish, HARD))):
             if self._done(name).exists():
                 self._read(name, denoiser.to(self.device))
                 continue
-            rng = np.random.default_rng((self.seed, 0xCAC4E, number))
-            source = draw if self.oracle is None else self.oracle.draw
-            cached = unet.cache(vae, both, p.cached_pictures, p.size, rng, self.say, mixture, source)
+            cached = self._latents(number, name, mixture, vae, both)
             if not latents_file.exists():
                 with write_whole(latents_file) as path:
                     path.write_text(json.dumps({"scaling_factor": unet.scaling_factor(cached)}))
@@ -97,6 +98,19 @@ class WorldTraining:
             self._train(name, denoiser, stage, unet.loss(denoiser, cached, scaling_factor, stage.batch))
         vae.register_to_config(scaling_factor=json.loads(latents_file.read_text())["scaling_factor"])
         return denoiser
+
+    def _latents(self, number: int, name: str, mixture: Mixture, vae: AutoencoderKL, both: Towers) -> LatentCache:
+        """Return a stage's encoded pictures, from the folder if they were made before."""
+        p = self.preset
+        rng = np.random.default_rng((self.seed, 0xCAC4E, number))
+        source = draw if self.oracle is None else self.oracle.draw
+        made_by = [digest_tensor(weight) for part in (vae, both) for weight in part.parameters()]
+        kept = Parts(self.folder, ["latents", self._settings(), made_by], TENSORS)
+        return LatentCache(
+            **kept.part(
+                name, lambda: vars(unet.cache(vae, both, p.cached_pictures, p.size, rng, self.say, mixture, source))
+            )
+        )
 
     def judge(self, vae: AutoencoderKL) -> JudgeNet:
         """Return the trained and calibrated judge."""
@@ -109,12 +123,17 @@ class WorldTraining:
 
     def _claim(self) -> None:
         """Write the settings into the folder, or check that they are those in it."""
-        settings = json.loads(json.dumps({"seed": self.seed, **asdict(self.preset), **_oracle_settings(self.oracle)}))
+        settings = self._settings()
         path = self.folder / "recipe.json"
         if path.exists() and json.loads(path.read_text()) != settings:
             raise BadArgument(f"{self.folder} holds a training with other settings: choose another folder.")
         with write_whole(path) as partial:
             partial.write_text(json.dumps(settings, indent=1))
+
+    def _settings(self) -> dict[str, object]:
+        oracle = {} if self.oracle is None else {"oracle": asdict(self.oracle)}
+        settings: dict[str, object] = json.loads(json.dumps({"seed": self.seed, **asdict(self.preset), **oracle}))
+        return settings
 
     def _train(self, name: str, module: nn.Module, stage: Stage, loss: Loss) -> None:
         module.to(self.device)
@@ -134,7 +153,3 @@ class WorldTraining:
 
     def _done(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
-
-
-def _oracle_settings(oracle: Oracle | None) -> dict[str, object]:
-    return {} if oracle is None else {"oracle": asdict(oracle)}

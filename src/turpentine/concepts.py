@@ -48,7 +48,7 @@ class Concept:
 
     def __post_init__(self) -> None:
         if not self.text.strip():
-            raise EmptyConcept("The concept is empty: give the word or words that name it, such as Concept('church').")
+            raise EmptyConcept("The concept is empty: give the word or words that name it, such as church.")
         if self.kind not in get_args(Kind):
             raise BadArgument(f"No kind of concept is called {self.kind!r}: choose one of {', '.join(get_args(Kind))}.")
         self._check_templates()

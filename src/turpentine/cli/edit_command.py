@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from turpentine.cli.checks import announce, check_folder, check_judge, check_words
 from turpentine.cli.edit_summary import as_json, show_outcome
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import with_help
@@ -47,7 +48,7 @@ class RunChoice:
         measure: Another number to count, such as "fid of features"; may be given several times.
         kind: What sort of thing it is; what the emoji world says, or object, by default.
         keep: Another concept to measure as one that must not change; may be given several times.
-        force: Put this run in the place of another one in the folder.
+        force: Put this run in the place of another one in the folder, and take words that the model does not know.
     """
 
     out: Path | None = None
@@ -92,6 +93,7 @@ def run_command(
     chosen = find(method, goal).defaults(source.model)
     chosen = with_flags(chosen, settings) if settings else chosen
     folder = choice.out or Path("runs") / safe_name("-".join([*concepts, method]))
+    _check(choice, source, [*concepts, *choice.keep], folder)
     result = _run(goal, source, chosen, texts, folder, choice, work)
     with busy("Writing the report"):
         from turpentine.report import write_report
@@ -143,6 +145,22 @@ def _concept(text: str, choice: RunChoice) -> Concept:
     return replace(concept, keep=choice.keep)
 
 
+def _check(choice: RunChoice, source: ModelChoice, texts: Sequence[str], folder: Path) -> None:
+    """Check what can be checked before torch is imported; what else is wrong is seen when the model is there."""
+    from turpentine.bench.metrics import Measure
+
+    parse_seeds(choice.seeds)
+    for text in choice.measure:
+        Measure.parse(text)
+    for text in choice.by:
+        name, _ = named_settings(text)
+        if name != NO_JUDGE:
+            check_judge(name)
+    source.check()
+    check_words(texts, source.model, force=choice.force)
+    check_folder(folder)
+
+
 def _run(
     goal: Goal,
     source: ModelChoice,
@@ -158,7 +176,7 @@ def _run(
     protocol = Protocol(seeds=tuple(parse_seeds(choice.seeds)))
     measures = [Measure.parse(text) for text in choice.measure]
     model = source.load()
-    warn_of_unknown_words(model, [concept.text for concept in concepts])
+    warn_of_unknown_words(model, [text for concept in concepts for text in (concept.text, *concept.keep)])
     phases = {
         "erase": (DOING[goal], "rows"),
         "before": ("Drawing before", "pictures"),
@@ -212,6 +230,5 @@ def _judge(name: str, settings: Mapping[str, Any], model: Model, concepts: Seque
         judge: Judge = zero_shot_judge(concepts, **{**suiting, **settings})
     else:
         judge = judges.judge(name, **{**judges.settings_for(name, source), **settings})
-    if judge.download:
-        warn(f"The judge {name} needs to fetch {judge.download}")
+    announce(judge)
     return judge

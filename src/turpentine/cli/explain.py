@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 from cyclopts.types import PositiveInt
 
+from turpentine.cli.checks import check_folder
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import descriptions, summary, with_help
 from turpentine.cli.options import (
@@ -22,7 +23,6 @@ from turpentine.cli.options import (
     Json,
     ModelChoice,
     Seeds,
-    check_folder,
     judge_of,
     needed_judge,
     parse_seeds,

@@ -42,15 +42,15 @@ def info(
             raise BadArgument("--kind and --label choose sites of a model: leave them out with a file.")
         show_change(file, as_json=json)
         return
-    machine = _machine()
-    if not json:
-        show_table(("", ""), machine.items())
+    source.check()
     model = source.load()
     sites = model.sites.only(kind=kind, label=label, level=level)
+    machine = _machine()
     if json:
         facts = {**model.describe(), "fingerprint": model.fingerprint}
         say_json({"machine": machine, "model": facts, "sites": [_as_json(model, site) for site in sites]})
     else:
+        show_table(("", ""), machine.items())
         _show_model(model, sites)
 
 
@@ -65,7 +65,7 @@ def _machine() -> dict[str, Any]:
         **library_versions(),
         "turpentine": turpentine.__version__,
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "system": f"{platform.system()} {platform.machine()}, {counted(torch.get_num_threads(), 'thread')}",
         "devices": ", ".join(["cpu", *(f"cuda:{index} ({name})" for index, name in enumerate(gpus))]),
     }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
+from turpentine.cli.checks import announce, check_device, check_judge, no_device
 from turpentine.cli.help_text import with_help
 from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, warn
@@ -48,10 +48,24 @@ class ModelChoice:
     device: str | None = None
     dtype: Literal["fp32", "fp16", "bf16"] | None = None
 
+    def check(self) -> None:
+        """Check, before torch is imported, that the model can be there and the device be one.
+
+        Raises:
+            BadArgument: No device is called so.
+            ModelNotFound: The model is neither here nor to be had.
+            UnsafeFile: It is a pickle.
+        """
+        from turpentine.models.loading.source import check_source
+
+        check_device(self.device)
+        check_source(self.model)
+
     def load(self) -> Model:
         """Load the model, after a warning of what must be fetched for that."""
         from turpentine.models.loading.hub import to_fetch
 
+        self.check()
         fetched = to_fetch(self.model)
         if fetched:
             warn(f"The model {plain(self.model)} needs {plain(fetched)}: it is fetched now.")
@@ -78,24 +92,6 @@ class Drawing:
     guidance_scale: float = 4.0
 
 
-def check_folder(folder: Path) -> None:
-    """Check that files can be written in a folder, before long work is done for them; nothing is left there.
-
-    Raises:
-        BadArgument: It is a file, lies inside of one, or cannot be written to.
-    """
-    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not nearest.is_dir():
-        raise BadArgument(f"{plain(str(nearest))} is a file: choose another folder with --out.")
-    try:
-        with TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise BadArgument(
-            f"Nothing can be written to {plain(str(folder))}: choose another folder with --out."
-        ) from error
-
-
 def _device(name: str | None) -> str | None:
     """Check a device's name before a large model is read for it."""
     import torch
@@ -105,7 +101,7 @@ def _device(name: str | None) -> str | None:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise BadArgument(f"There is no device {name!r} here: leave out --device, or give cpu.") from error
+        raise no_device(name) from error
     return name
 
 
@@ -118,9 +114,9 @@ def judge_called(name: str, model: str = "emoji") -> Judge:
     """
     from turpentine import judges
 
+    check_judge(name)
     judge = judges.judge(name, **judges.settings_for(name, model))
-    if judge.download:
-        warn(f"The judge {name} needs to fetch {judge.download}")
+    announce(judge)
     return judge
 
 

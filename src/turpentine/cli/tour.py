@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from turpentine.cli.checks import check_folder, check_words
 from turpentine.cli.options import (
     Drawing,
     Flat,
     Json,
     ModelChoice,
     Rows,
-    check_folder,
     judge_of,
     parse_seeds,
     warn_of_unknown_words,

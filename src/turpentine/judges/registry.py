@@ -44,7 +44,7 @@ def judge(name: str, **settings: Any) -> Judge:
         own = {"labels": ()} if kind == "classifier" else {}
         return judge(kind, **{"model": name, **own, **settings})
     cls = find(name, "judge").load()
-    _check_settings(name, list(inspect.signature(cls).parameters), settings)
+    _check_settings(name, inspect.signature(cls).parameters, settings)
     try:
         instance: Judge = cls(**settings)
     except TypeError as error:
@@ -81,7 +81,10 @@ def is_network(name: str) -> bool:
     return name not in plugins("judge") and ("/" in name or Path(name).expanduser().is_dir())
 
 
-def _check_settings(name: str, setting_names: list[str], settings: Mapping[str, Any]) -> None:
+def _check_settings(name: str, fields: Mapping[str, inspect.Parameter], settings: Mapping[str, Any]) -> None:
     for setting in settings:
-        if setting not in setting_names:
-            raise UnknownName(f"The judge {name} has no setting {setting!r}: {offer(setting, setting_names)}")
+        if setting not in fields:
+            raise UnknownName(f"The judge {name} has no setting {setting!r}: {offer(setting, fields)}")
+    missing = [key for key, field in fields.items() if field.default is field.empty and key not in settings]
+    if missing:
+        raise BadArgument(f"The judge {name} needs {' and '.join(missing)}: write {name}: {{{missing[0]}: [church, dog]}}.")

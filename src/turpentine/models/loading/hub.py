@@ -6,14 +6,22 @@ import re
 from pathlib import Path
 
 from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 
+from turpentine.core.errors import ModelNotFound
 from turpentine.core.formatting import file_size
+from turpentine.core.library_errors import is_unreachable
 from turpentine.core.safe_text import one_line
 from turpentine.models.loading.safe_reading import NoNetwork, clear_errors
 
 # A component's own weights: neither a variant such as fp16 nor a second copy such as non_ema, and in parts or whole.
 _WEIGHTS = re.compile(r"(?!safety_checker)\w+/(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PATIENCE = 5.0
 
 
@@ -27,12 +35,53 @@ def to_fetch(source: str) -> str | None:
     """Return which files the hub must send before a model can be read, with their size; None for nothing."""
     if not is_hub_id(source):
         return None
-    try:
-        if isinstance(try_to_load_from_cache(source, "model_index.json"), str):
-            return None
-    except HFValidationError:
+    if is_cached(source, "model_index.json") or _HUB_ID.fullmatch(source) is None:
         return None
     return f"{one_line(source)} from the Hugging Face hub ({_size(source)})"
+
+
+def is_cached(source: str, *files: str, revision: str | None = None) -> bool:
+    """Return whether one of some files of a hub repository is in the local cache.
+
+    Args:
+        source: The hub id.
+        files: Their paths in the repository.
+        revision: Of the repository; the newest by default.
+    """
+    try:
+        return any(isinstance(try_to_load_from_cache(source, file, revision=revision), str) for file in files)
+    except HFValidationError:
+        return False
+
+
+def check_on_hub(source: str, *files: str, revision: str | None = None) -> None:
+    """Check that the hub has a repository that is not in the local cache, by one short question.
+
+    The hub's own client asks again and again, for a minute, where there is no network.
+
+    Args:
+        source: The hub id.
+        files: Paths in the repository; nothing is asked if one of them is in the cache.
+        revision: Of the repository; the newest by default.
+
+    Raises:
+        ModelNotFound: It has none, or cannot be reached.
+    """
+    if is_cached(source, *files, revision=revision):
+        return
+    absent = f"{one_line(source)!r} is neither a folder here nor to be had from the hub"
+    try:
+        HfApi().model_info(source, revision=revision, timeout=_PATIENCE)
+    except HFValidationError:
+        raise ModelNotFound(f"{absent}: no repository can be called so.") from None
+    except GatedRepoError as error:
+        raise ModelNotFound(f"{absent}, which has its terms accepted first: log in by `hf auth login`.") from error
+    except RepositoryNotFoundError as error:
+        raise ModelNotFound(f"{absent}, which shows none of this name: check how it is spelt.") from error
+    except (NoNetwork, OfflineModeIsEnabled, OSError, RuntimeError) as error:
+        # What else the hub has against the question it says again where the files are fetched.
+        if is_unreachable(error) or isinstance(error, ConnectionError | TimeoutError):
+            raise ModelNotFound(f"{absent}, which cannot be reached: give a folder, or connect to it.") from error
 
 
 def fetch(source: str) -> Path:
@@ -43,7 +92,9 @@ def fetch(source: str) -> Path:
     """
     from diffusers import DiffusionPipeline
 
-    with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
+    from turpentine.models.loading.quiet_logging import quiet
+
+    with quiet(bars=True), clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
         return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))
 
 

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from turpentine.core.errors import ModelNotFound, UnsafeFile
+from turpentine.core.errors import ModelNotFound
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import WEIGHTS
 from turpentine.models.loading.folder import read_folder
-from turpentine.models.loading.hub import fetch, is_hub_id
 from turpentine.models.loading.quiet_logging import quiet
-from turpentine.models.loading.safe_reading import PICKLES, pickle_refused
 from turpentine.models.loading.single_file import read_file
+from turpentine.models.loading.source import locate
 from turpentine.models.model import Model
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ def load(
     number = dtype or (torch.float16 if where.type == "cuda" else torch.float32)
     # bf16 rounds more than the fingerprint does, which is therefore taken of what the files hold.
     read_as = torch.float32 if number == torch.bfloat16 else number
-    path = _locate(str(source))
+    path = locate(str(source))
     with quiet():
         pipeline = read_folder(path, read_as) if path.is_dir() else read_file(path, read_as, config)
         _check_filled(pipeline, str(source))
@@ -75,20 +73,6 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
         with quiet():
             model.components[component].to(torch.float32)
     return model
-
-
-def _locate(source: str) -> Path:
-    """Return the folder or single file of a model, fetched from the hub if it is not here."""
-    path = WEIGHTS if source == "emoji" else Path(source).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
-        return path
-    if path.suffix in PICKLES:
-        raise UnsafeFile(pickle_refused(path))
-    if not is_hub_id(source):
-        raise ModelNotFound(
-            f"There is no model at {one_line(str(path))}: give a diffusers folder, a .safetensors file or a hub id."
-        )
-    return fetch(source)
 
 
 def _check_filled(pipeline: Any, source: str) -> None:

@@ -7,20 +7,29 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the progress bars and warnings of the libraries inside a `with` block."""
+def quiet(*, bars: bool = False) -> Iterator[None]:
+    """Silence the progress bars and warnings of the libraries inside a `with` block.
+
+    Args:
+        bars: Leave the progress bars, which show how far a download is.
+    """
     from diffusers.utils import logging as diffusers_logging
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
     libraries = (diffusers_logging, transformers_logging)
     before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    hub_before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
     for library in libraries:
         library.set_verbosity_error()
-        library.disable_progress_bar()
+        if not bars:
+            library.disable_progress_bar()
     try:
         yield
     finally:
-        for library, verbosity, bars in before:
+        hub_logging.set_verbosity(hub_before)
+        for library, verbosity, was_shown in before:
             library.set_verbosity(verbosity)
-            if bars:
+            if was_shown:
                 library.enable_progress_bar()

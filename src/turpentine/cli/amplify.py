@@ -6,19 +6,19 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from turpentine.cli.edit_command import RunChoice, run_command
-from turpentine.cli.options import Flat, Json, ModelChoice
-from turpentine.cli.work_options import WorkChoice
+from turpentine.cli.edit_command import RunChoice, RunFlags, run_command
+from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags
+from turpentine.cli.work_options import WorkChoice, WorkFlags
 
 METHOD = "cad-amplify"
 
 
 def amplify(
-    *concepts: str,
+    *concepts: Annotated[str, REQUIRED],
     method: str = METHOD,
-    run: Annotated[RunChoice, Flat] = RunChoice(),
-    work: Annotated[WorkChoice, Flat] = WorkChoice(),
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    run: Annotated[RunChoice, RunFlags] = RunChoice(),
+    work: Annotated[WorkChoice, WorkFlags] = WorkChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     settings: Annotated[Any, Parameter(parse=False)] = None,
     line: Annotated[str, Parameter(parse=False)] = "",
     json: Json = False,
@@ -30,12 +30,15 @@ def amplify(
 
     Args:
         concepts: What to amplify; several are amplified in one edit.
-        method: How; see turpentine methods. Its settings are flags too.
+        method: Which method; turpentine methods lists them. Its settings are flags too.
         run: What is measured, and where it is written.
         work: Who does the work.
         source: Which model, and where it runs.
         settings: Flags of the method's settings; `with_settings` adds them.
         line: The command line, for the report.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
+
+    Example:
+        turpentine amplify "nine lives" --seeds 0-3
     """
     return run_command("amplify", concepts, method, run, work, source, settings, line, json)

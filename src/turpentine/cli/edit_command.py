@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from turpentine.cli.checks import announce, check_folder, check_judge, check_words
+from turpentine.cli.checks import announce, check_folder, check_words
 from turpentine.cli.edit_summary import as_json, show_outcome
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import with_help
-from turpentine.cli.options import NO_JUDGE, ModelChoice, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import NO_JUDGE, OUTPUT, ModelChoice, check_judge_flag, parse_seeds, warn_of_unknown_words
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import say_json, warn
+from turpentine.cli.usage_errors import SETTINGS
 from turpentine.cli.work_options import WorkChoice, exit_code, named_settings
 from turpentine.concepts import Concept, Kind
 from turpentine.core.errors import EmptyConcept
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from turpentine.judges import Judge
     from turpentine.models import Model
 
+RunFlags = Parameter(name="*", group=Group("Measuring", sort_key=2))
 DOING = {"erase": "Erasing", "amplify": "Amplifying"}
 
 
@@ -41,23 +43,25 @@ class RunChoice:
 
     Args:
         out: The folder for the edit, the results and the report; runs/CONCEPT-METHOD by default.
-        seeds: Of the pictures for each prompt before and after, such as 0-7,9.
+        seeds: Seeds of the pictures for each prompt before and after, such as 0-7,9.
         by: Who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several
             times. clip tells the concept from its neighbours; none is nobody. By default the emoji world's judge for
             its own models, and clip for others if its weights are here.
         measure: Another number to count, such as "fid of features"; may be given several times.
         kind: What sort of thing it is; what the emoji world says, or object, by default.
         keep: Another concept to measure as one that must not change; may be given several times.
+        details: Print the numbers of each group of prompts and of each label, too.
         force: Put this run in the place of another one in the folder, and take words that the model does not know.
     """
 
-    out: Path | None = None
+    out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     seeds: str = "0-7"
     by: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     measure: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     kind: Kind | None = None
     keep: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
-    force: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    details: Annotated[bool, Parameter(negative=(), show_default=False, group=OUTPUT)] = False
+    force: Annotated[bool, Parameter(negative=(), show_default=False, group=OUTPUT)] = False
 
 
 def run_command(
@@ -102,7 +106,7 @@ def run_command(
     if json:
         say_json(as_json(result))
     else:
-        show_outcome(result, source.model)
+        show_outcome(result, source.model, details=choice.details)
     return exit_code(result.errors.to_list(), len(result.rows))
 
 
@@ -121,7 +125,7 @@ def with_settings(command: Callable[..., int], default: str, tokens: Sequence[st
     def fitted(*args: Any, **kwargs: Any) -> int:
         return command(*args, line=shlex.join(["turpentine", command.__name__, *tokens]), **kwargs)
 
-    group = Group(f"Settings of {name}", sort_key=1)
+    group = Group(f"{SETTINGS}{name}", sort_key=1)
     flags = Parameter(name="*", group=group)
     # None is where no setting is given; cyclopts checks defaults too once anything has imported pydantic.
     fitted.__annotations__ = {**command.__annotations__, "settings": Annotated[flags_of(chosen) | None, flags]}
@@ -153,9 +157,7 @@ def _check(choice: RunChoice, source: ModelChoice, texts: Sequence[str], folder:
     for text in choice.measure:
         Measure.parse(text)
     for text in choice.by:
-        name, _ = named_settings(text)
-        if name != NO_JUDGE:
-            check_judge(name)
+        check_judge_flag(text)
     source.check()
     check_words(texts, source.model, force=choice.force)
     check_folder(folder)

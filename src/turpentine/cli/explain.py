@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.checks import check_folder
+from turpentine.cli.checks import check_folder, check_words
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import descriptions, summary, with_help
 from turpentine.cli.options import (
-    Flat,
+    Details,
+    Force,
     Json,
     ModelChoice,
+    ModelFlags,
     Seeds,
     judge_of,
     needed_judge,
@@ -30,10 +32,12 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.picture_files import picture_files, read_picture
 from turpentine.cli.progress_bars import busy, progress_bar
-from turpentine.cli.terminal import number_cell, plain, say, say_json, show_table
+from turpentine.cli.terminal import number_cell, plain, say, say_json, say_prose, show_table
 from turpentine.cli.tour import tour
+from turpentine.cli.usage_errors import SETTINGS
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.core.formatting import counted
 from turpentine.core.plugins import Plugin, find, plugins
 from turpentine.core.seeds import spell_seeds
 
@@ -42,7 +46,8 @@ if TYPE_CHECKING:
 
     from turpentine.explain import Finding
 
-ROWS_SHOWN = 40
+ROWS_SHOWN = 12
+ROWS_IN_DETAIL = 400
 JUDGE = "The judge, such as emoji or clip; that of the emoji world for the embedded model"
 
 Out = Annotated[
@@ -150,12 +155,14 @@ def _arguments(plugin: Plugin) -> list[Argument]:
             else ", none for others. Without one nothing is judged: none."
         )
         arguments.append(_option("by", Annotated[str | None, Parameter(help=JUDGE + rest)], None))
-    group = Parameter(name="*", group=Group(f"Settings of {plugin.name}", sort_key=1))
+    group = Parameter(name="*", group=Group(f"{SETTINGS}{plugin.name}", sort_key=1))
     return [
         *arguments,
         _option("settings", Annotated[flags_of(plugin.defaults()) | None, group], None),
         _option("out", Out, Path("explained") / plugin.name),
-        _option("source", Annotated[ModelChoice, Flat], ModelChoice()),
+        _option("source", Annotated[ModelChoice, ModelFlags], ModelChoice()),
+        _option("details", Details, False),
+        _option("force", Force, False),
         _option("json", Json, False),
     ]
 
@@ -180,6 +187,8 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
     if options["settings"] is not None:
         instrument = with_flags(instrument, options["settings"])
     given, words = _inputs(cls, inputs, options)
+    source.check()
+    check_words([options.get("concept") or ""], source.model, force=options["force"])
     if "by" in options:
         is_needed = _is_required(cls, "judge")
         given["judge"] = (needed_judge if is_needed else judge_of)(options["by"], source.model)
@@ -192,7 +201,7 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
         if takes(cls, "progress"):
             given["progress"] = progress
         finding = instrument(model, **given)
-    _report(finding, out, options["json"], given.get("cache"))
+    _report(finding, out, options["json"], given.get("cache"), options["details"])
 
 
 def _is_required(cls: type[Any], name: str) -> bool:
@@ -230,7 +239,7 @@ def _distinct_names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None) -> None:
+def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None, details: bool) -> None:
     """Write the table, the plot and the finding's own pictures, and print the finding."""
     from turpentine.core.tensors import discard
     from turpentine.explain._plots import save_plot
@@ -249,17 +258,19 @@ def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None) -> N
         files = [*map(str, (table, plot, *images))]
         say_json({"table": finding.table.to_dicts(), **finding.numbers(), "files": files})
         return
-    _show(finding.table)
     text = finding.summary()
-    say(f"\n{plain(text)}\n" if text else "")
+    if text:
+        say_prose(f"{plain(text)}\n")
+    _show(finding.table, ROWS_IN_DETAIL if details else ROWS_SHOWN)
+    say()
     for path in (table, plot):
         say(plain(str(path)))
 
 
-def _show(table: pl.DataFrame) -> None:
+def _show(table: pl.DataFrame, rows: int) -> None:
     """Print the first rows of the table, without empty columns, and without sites' long names if labels will do."""
     brief = table.select(column for column in table if column.null_count() < len(column))
     brief = brief.drop("site") if "label" in table.columns and (table["label"] != "").all() else brief
-    show_table(brief.columns, [[number_cell(value) for value in row] for row in brief.head(ROWS_SHOWN).rows()])
-    if len(brief) > ROWS_SHOWN:
-        say(f"... {len(brief) - ROWS_SHOWN} more rows in the table's file")
+    show_table(brief.columns, [[number_cell(value) for value in row] for row in brief.head(rows).rows()])
+    if len(brief) > rows:
+        say(f"... {counted(len(brief) - rows, 'more row')} with --details, or in the table's file")

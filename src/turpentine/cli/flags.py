@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
 
-from turpentine.cli.help_text import descriptions
+from turpentine.cli.help_text import descriptions, written_as
 from turpentine.core.settings import field_types, fits, range_of, speakable
 
 
@@ -30,7 +30,8 @@ def flags_of(method: Any) -> type[Any]:
                 validator=_validator(hint),
                 allow_leading_hyphen=_has_leading_hyphen(default),
             )
-            flags.append((name, Annotated[speakable(hint), parameter], field(default=default)))
+            kind = speakable(hint)
+            flags.append((name, Annotated[kind, written_as(kind), parameter], field(default=default)))
     # cyclopts looks into dataclasses of other modules than the standard library's only.
     return dataclasses.make_dataclass("Settings", flags, frozen=True, namespace={"__module__": __name__})
 
@@ -42,7 +43,8 @@ def _has_leading_hyphen(default: Any) -> bool:
 
 def _with_range(text: str, hint: Any) -> str:
     """Return a field's text with its range; choices are listed by the command line itself."""
-    allowed = range_of(hint)
+    # Nobody writes an infinite number; that none is the default says that it may be left out.
+    allowed = range_of(hint).removeprefix("a finite number").removeprefix(", ").removesuffix(", or none")
     if not allowed or get_origin(hint) is Literal:
         return text
     return f"{text} {allowed[:1].upper()}{allowed[1:]}."

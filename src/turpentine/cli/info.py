@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from turpentine.cli.info_edit import show_change
-from turpentine.cli.options import Flat, Json, ModelChoice
+from turpentine.cli.options import Json, ModelChoice, ModelFlags
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import counted
 
 if TYPE_CHECKING:
     from turpentine.models import Model, Site, Sites
@@ -21,21 +22,25 @@ def info(
     kind: str | None = None,
     label: str | None = None,
     level: Literal["module", "layer"] = "module",
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Show versions, devices, and a model's sites: its named parts with their kinds and sizes; or what is in an edit.
 
     Args:
-        file: Of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is loaded.
+        file: The file of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is
+            loaded.
         kind: Only sites whose kind fits, such as --kind cross-attention.
         label: Only sites whose label fits, such as --label 'UP*'.
         level: Whole modules, or the layers inside them.
         source: Which model, and where it runs.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
 
     Raises:
         BadArgument: There is a file together with a kind or a label.
+
+    Example:
+        turpentine info --kind cross-attention
     """
     if file is not None:
         if kind is not None or label is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from turpentine.cli.options import Json, judge_called
+from turpentine.cli.options import REQUIRED, Json, check_judge_flag, judge_called
 from turpentine.cli.picture_files import picture_files, prompt_in, read_picture
 from turpentine.cli.terminal import number_cell, plain, say_json, show_table
 from turpentine.core.errors import BadArgument
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def judge(
-    *pictures: Path,
+    *pictures: Annotated[Path, REQUIRED],
     by: str = "emoji",
     prompt: str | None = None,
     reference: Path | None = None,
@@ -32,8 +32,12 @@ def judge(
         prompt: What the pictures were asked for, where a judge needs to know; by default what is written in each file
             by turpentine generate.
         reference: A folder with pictures of the same names from the unedited model, where a judge needs them.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
+
+    Example:
+        turpentine judge pictures --by emoji
     """
+    check_judge_flag(by)
     paths = picture_files(pictures)
     images = [read_picture(path) for path in paths]
     chosen = judge_called(by)

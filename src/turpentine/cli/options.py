@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.checks import announce, check_device, check_judge, no_device
 from turpentine.cli.help_text import with_help
 from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, warn
+from turpentine.cli.work_options import named_settings
 from turpentine.core.errors import BadArgument
 from turpentine.core.seeds import parse_seeds as parse_seeds  # of the flag `--seeds`
 
@@ -22,11 +23,23 @@ if TYPE_CHECKING:
     from turpentine.judges import Judge
     from turpentine.models import Model
 
-Seeds = Annotated[str, Parameter(help="Numbers and ranges, such as 0-7,9.")]
-AtOnce = Annotated[PositiveInt, Parameter(help="Pictures drawn at once.")]
-Rows = Annotated[PositiveInt, Parameter(help="Of the denoiser in one call, at most; fewer take less memory.")]
-Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON document.")]
+OUTPUT = Group("Output", sort_key=9)
+_SEEDS = "Seeds of the pictures: numbers and ranges, such as 0-7,9."
+_ROWS = "Rows of the denoiser in one call, at most; fewer take less memory."
+_JSON = "Print one JSON document, also of an error."
+
+Seeds = Annotated[str, Parameter(metavar="SEEDS", help=_SEEDS)]
+AtOnce = Annotated[PositiveInt, Parameter(metavar="N", help="Pictures drawn at once; fewer take less memory.")]
+Rows = Annotated[PositiveInt, Parameter(metavar="N", help=_ROWS)]
+Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help=_JSON, group=OUTPUT)]
+_FORCE = "Take words that the model does not know."
+Force = Annotated[bool, Parameter(negative=(), show_default=False, help=_FORCE, group=OUTPUT)]
+_DETAILS = "Print more rows of the table."
+Details = Annotated[bool, Parameter(negative=(), show_default=False, help=_DETAILS, group=OUTPUT)]
+REQUIRED = Parameter(required=True)
 Flat = Parameter(name="*")
+ModelFlags = Parameter(name="*", group=Group("Model", sort_key=8))
+DrawingFlags = Parameter(name="*", group=Group("Drawing", sort_key=2))
 
 NO_JUDGE = "none"
 
@@ -84,7 +97,7 @@ class Drawing:
     """How an instrument draws.
 
     Args:
-        steps: Of the solver.
+        steps: Steps of the solver for a picture; more take longer.
         guidance_scale: How strongly the prompt guides.
     """
 
@@ -105,17 +118,28 @@ def _device(name: str | None) -> str | None:
     return name
 
 
+def check_judge_flag(by: str | None) -> None:
+    """Check the value of `--by` before torch is imported.
+
+    Raises:
+        UnknownName: No judge is called so.
+    """
+    if by is not None and by not in (NO_JUDGE, ""):
+        check_judge(named_settings(by)[0])
+
+
 def judge_called(name: str, model: str = "emoji") -> Judge:
     """Make a judge, after a warning of what must be fetched for it.
 
     Args:
-        name: Of the judge.
+        name: The judge's name, or its name with settings: "classifier: {model: FOLDER}".
         model: Name of the model whose pictures it judges.
     """
     from turpentine import judges
 
+    name, settings = named_settings(name)
     check_judge(name)
-    judge = judges.judge(name, **judges.settings_for(name, model))
+    judge = judges.judge(name, **{**judges.settings_for(name, model), **settings})
     announce(judge)
     return judge
 

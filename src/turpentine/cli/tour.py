@@ -13,10 +13,13 @@ from cyclopts import Parameter
 from turpentine.cli.checks import check_folder, check_words
 from turpentine.cli.options import (
     Drawing,
-    Flat,
+    DrawingFlags,
+    Force,
     Json,
     ModelChoice,
+    ModelFlags,
     Rows,
+    check_judge_flag,
     judge_of,
     parse_seeds,
     warn_of_unknown_words,
@@ -41,12 +44,13 @@ def tour(
     *,
     concept: str,
     seeds: str = "0-7",
-    drawing: Annotated[Drawing, Flat] = Drawing(),
+    drawing: Annotated[Drawing, DrawingFlags] = Drawing(),
     rows: Rows = 256,
     by: str | None = None,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     out: Path | None = None,
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Explain one prompt: how its picture comes into being, where words are looked at, what carries the concept.
@@ -55,18 +59,26 @@ def tour(
 
     Args:
         prompt: What to draw, such as "a church in noto style".
-        concept: Words of the prompt.
-        seeds: Of the pictures, such as 0-7.
+        concept: What the question is about, in words of the prompt.
+        seeds: Seeds of the pictures, such as 0-7.
         by: The judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji
             world for the embedded model, none for others. Without one nothing is traced.
         dry_run: Say how long each instrument may take; nothing is written.
         out: The folder for report.html, and for each instrument's table and picture; explained/CONCEPT by default.
-    """
-    from turpentine.explain.tour import Tour
+        force: Take words that the model does not know.
 
+    Example:
+        turpentine explain "a church in noto style" --concept church
+    """
     folder = out or Path("explained") / safe_name(concept)
     check_folder(folder)
-    chosen = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
+    numbers = tuple(parse_seeds(seeds))
+    check_judge_flag(by)
+    source.check()
+    check_words([concept], source.model, force=force)
+    from turpentine.explain.tour import Tour
+
+    chosen = Tour(prompt, concept, numbers, drawing.steps, drawing.guidance_scale, rows)
     judge = judge_of(by, source.model)
     model = source.load()
     stops = chosen.stops(model, judge)

@@ -74,7 +74,9 @@ def is_unreachable(error: BaseException) -> bool:
     names = {type(each).__name__ for each in chain if each is not None}
     if names & {"ConnectError", "ConnectTimeout", "ReadTimeout", "OfflineModeIsEnabled", "LocalEntryNotFoundError"}:
         return True
-    is_of_network = isinstance(error, OSError | RuntimeError | ValueError) or bool(set(_NETWORK) & set(_libraries(error)))
+    is_of_network = isinstance(error, OSError | RuntimeError | ValueError) or bool(
+        set(_NETWORK) & set(_libraries(error))
+    )
     return is_of_network and bool(_UNREACHABLE.search(str(error)))
 
 

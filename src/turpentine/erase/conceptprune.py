@@ -47,15 +47,15 @@ class ConceptPrune(Sized):
     Args:
         sites: "outputs", the second linear of each feed-forward network, which reads its GEGLU; or the linear layers of
             kinds, such as "self-attention", of labels, such as "UP2,UP3", or of any selection, also by their names.
-        share: Share of a row's weights, over 0 to 1.
+        share: How much of each row's weights is set to zero.
         window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
             narrows it.
-        majority: m, the share of the window's steps that must be exceeded, from 0 to below 1.
+        majority: The share of the window's steps that a weight must exceed (m).
         base: What stands in a base prompt where the concept stands in its pair; nothing by default.
-        pairs: Pairs of prompts, 1 or more; the concept's prompts take turns.
-        sampling_steps: T, the DDIM steps of a run.
-        guidance_scale: Of a run.
-        seed: Of the starting noise, 0 or more.
+        pairs: Pairs of prompts; the concept's prompts take turns.
+        sampling_steps: DDIM steps of a run (T).
+        guidance_scale: How strongly the prompt guides a run (w).
+        seed: Seed of the starting noise.
 
     Example:
         >>> edit = ConceptPrune(pairs=1, sampling_steps=5)(model, Concept("church"))

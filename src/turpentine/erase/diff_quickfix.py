@@ -39,8 +39,8 @@ class DiffQuickFix(Sized):
             concept's.
         positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on,
             as in the authors' code; "all", every one.
-        layer: Of the text encoder, from 0.
-        lamb: λ, above 0.
+        layer: Which layer of the text encoder, counted from 0.
+        lamb: How strongly weights stay near the original ones (λ).
 
     Example:
         >>> DiffQuickFix(anchor="castle")(model, Concept("church")).names

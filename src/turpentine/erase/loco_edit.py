@@ -40,7 +40,7 @@ class LocoEdit(Sized):
         templates: Sentences with {} for the concept; by default the published four of its kind; with none, its own.
         positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on;
             "all", every one.
-        lamb: λ, above 0.
+        lamb: How strongly weights stay near the original ones (λ).
 
     Example:
         >>> edit = LocoEdit(sites="UP2")(model, Concept("church"))

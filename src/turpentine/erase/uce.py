@@ -40,9 +40,9 @@ class UCE(Sized):
         variant: The published form, "2025" or "paper".
         guide: A text that stands for all concepts; by default the variant's.
         preserve: Texts to preserve, beside those that each concept names.
-        erase_scale: a, above 0.
-        preserve_scale: b, 0 or more; by default the variant's.
-        lamb: λ, above 0.
+        erase_scale: How strongly the concept is erased (a).
+        preserve_scale: How strongly the preserved texts are held (b); by default the variant's.
+        lamb: How strongly weights stay near the original ones (λ).
         templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
             own.
         sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,

@@ -68,7 +68,7 @@ class Entangle(Settings):
 
     Args:
         column: The judge's label for objects; where the judge has COLUMN_also, either is a hit.
-        steps: Of the solver.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
 

@@ -49,10 +49,10 @@ class Intervene(Settings):
             inside, r everywhere but inside; then a window (1, 2, 3, 4, 1.2), modules (ALL, LOWRES, HIGHRES, a label
             such as MID), or both, such as q2:MID. By default q1 to q4, qALL, and q and o of LOWRES and HIGHRES where
             the model has such.
-        kind: Of the modules: cross-attention, self-attention, feed-forward or resnet.
-        steps: Of DDIM.
+        kind: Which kind of modules: cross-attention, self-attention, feed-forward or resnet.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
-        rows: Of the denoiser in a call, at most, unless the interventions on one picture need more; fewer take less
+        rows: Rows of the denoiser in one call, unless the interventions on one picture need more; fewer take less
             memory.
 
     Example:

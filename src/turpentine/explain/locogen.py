@@ -43,12 +43,12 @@ class LocoGen(Settings):
     Every run of `width` cross-attention layers is tried, in all steps (Basu 2024).
 
     Args:
-        width: Cross-attention layers in a row.
+        width: How many cross-attention layers in a row.
         target: Words in the concept's place in the prompt that these layers are given; the empty prompt by default.
-        column: Of the judge: a label that should not be the concept's; by default the one that the concept is one of.
-        steps: Of DDIM.
+        column: The judge's label that should not be the concept's; by default the one that the concept is one of.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
-        rows: Of the denoiser in a call, at most; fewer take less memory.
+        rows: Rows of the denoiser in one call; fewer take less memory.
 
     Example:
         >>> from turpentine.judges.emoji_judge import EmojiJudge

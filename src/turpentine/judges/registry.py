@@ -87,4 +87,6 @@ def _check_settings(name: str, fields: Mapping[str, inspect.Parameter], settings
             raise UnknownName(f"The judge {name} has no setting {setting!r}: {offer(setting, fields)}")
     missing = [key for key, field in fields.items() if field.default is field.empty and key not in settings]
     if missing:
-        raise BadArgument(f"The judge {name} needs {' and '.join(missing)}: write {name}: {{{missing[0]}: [church, dog]}}.")
+        raise BadArgument(
+            f"The judge {name} needs {' and '.join(missing)}: write {name}: {{{missing[0]}: [church, dog]}}."
+        )

@@ -94,7 +94,10 @@ def fetch(source: str) -> Path:
 
     from turpentine.models.loading.quiet_logging import quiet
 
-    with quiet(bars=True), clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
+    with (
+        quiet(bars=True),
+        clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"),
+    ):
         return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 from turpentine.core.errors import BadArgument, EmptyConcept
 
@@ -65,6 +66,10 @@ class Concept:
         """The text in each template, in the templates' order."""
         templates = TEMPLATES[self.kind] if self.templates is None else self.templates
         return tuple(_fill(template, self.text) for template in templates)
+
+
+Concepts: TypeAlias = Concept | str | Sequence[Concept | str]
+"""What is to be found or removed, one thing or several; a text stands for the concept that it names."""
 
 
 def with_article(noun: str) -> str:

@@ -19,7 +19,7 @@ from turpentine.bench.measure import Measurement, pictures_of
 from turpentine.bench.metrics import Goal, Measure
 from turpentine.bench.run_file import RunFile
 from turpentine.bench.table import Table, tabulate
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EditError, TurpentineError
 from turpentine.core.parts import TABLES, discard_damaged
@@ -39,6 +39,7 @@ from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress
 from turpentine.tasks.cases import Case
+from turpentine.tasks.erasure_cases import concepts_of
 
 PHASES = ("erase", "before", "after")
 """In this order, so that a setting that cannot be is found before any picture is drawn.
@@ -150,7 +151,7 @@ class ErasureResult:
 def run_erasure(
     model: Model,
     method: Method,
-    concept: Concept | Sequence[Concept],
+    concept: Concepts,
     out: str | os.PathLike[str],
     *,
     protocol: Protocol | None = None,
@@ -188,7 +189,7 @@ def run_erasure(
     Raises:
         BadArgument: The folder holds a run of other settings; and whatever the method raises.
     """
-    folder, concepts = Path(out), (concept,) if isinstance(concept, Concept) else tuple(concept)
+    folder, concepts = Path(out), concepts_of(concept)
     judges = _all_judges(judges, model, concepts)
     specs = {JudgeSpec.of(judge): judge for judge in judges}
     cases = cases or cases_for(model, concepts, judges)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -18,7 +18,6 @@ from turpentine.core.seeds import parse_seeds
 from turpentine.core.settings import field_types, range_of, speakable
 from turpentine.core.suggest import offer
 from turpentine.emoji.lexicon import world_concept
-from turpentine.judges import Judge
 from turpentine.judges.registry import is_network
 from turpentine.tasks.case_rules import CaseRule, FileSection
 
@@ -55,12 +54,12 @@ class JudgeEntry:
     Attributes:
         name: Argument of `turpentine.judges.judge`.
         settings: Arguments of `turpentine.judges.judge`.
-        judge: The judge.
+        judge: The judge; None where only its name was checked.
     """
 
     name: str
     settings: Mapping[str, Any]
-    judge: Judge
+    judge: Any
 
 
 def one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
@@ -129,7 +128,7 @@ def _checked_judge(value: Any, info: Any) -> Any:
     name, settings = _validate(lambda each: one_key(each, "judge"), value)
     if not is_network(name):
         _validate(lambda each: find(each, "judge"), name)
-    return JudgeEntry(name, settings, cast(Judge, None))
+    return JudgeEntry(name, settings, None)
 
 
 def _concepts(value: Any) -> tuple[Concept, ...]:

@@ -31,7 +31,8 @@ def flags_of(method: Any) -> type[Any]:
                 allow_leading_hyphen=_has_leading_hyphen(default),
             )
             kind = speakable(hint)
-            flags.append((name, Annotated[kind, written_as(kind), parameter], field(default=default)))
+            combined = Parameter.combine(written_as(kind), parameter)
+            flags.append((name, Annotated[kind, combined], field(default=default)))
     # cyclopts looks into dataclasses of other modules than the standard library's only.
     return dataclasses.make_dataclass("Settings", flags, frozen=True, namespace={"__module__": __name__})
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 Described = TypeVar("Described", bound=Callable[..., Any])
 
@@ -70,7 +70,9 @@ def _described(hint: Any, text: str | None) -> Any:
     if text is None:
         return hint
     plain, *marks = (hint.__origin__, *hint.__metadata__) if get_origin(hint) is Annotated else (hint,)
-    return Annotated[(plain, written_as(plain), *marks, Parameter(help=text))]
+    own = [mark for mark in marks if isinstance(mark, Parameter)]
+    others = [mark for mark in marks if not isinstance(mark, Parameter)]
+    return Annotated[(plain, *others, Parameter.combine(written_as(plain), *own, Parameter(help=text)))]
 
 
 def written_as(hint: Any) -> Parameter:
@@ -81,7 +83,21 @@ def written_as(hint: Any) -> Parameter:
         ('TEXT', 'N', None)
     """
     kinds = [kind for kind in _WRITTEN if kind in _members(hint)]
-    return Parameter(metavar=_WRITTEN[kinds[0]] if kinds else None, show_default=_default_in_words)
+    is_whole = _members(hint) - {type(None)} == {int} and get_origin(hint) is not tuple
+    return Parameter(
+        metavar=_WRITTEN[kinds[0]] if kinds else None,
+        show_default=_default_in_words,
+        converter=_whole_number if is_whole else None,
+    )
+
+
+def _whole_number(_: Any, tokens: Sequence[Token]) -> int:
+    """Read a whole number; the command line's own reading rounds 1.5 to 2."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no whole number.") from None
 
 
 _WRITTEN: Mapping[Any, str] = {Path: "PATH", str: "TEXT", float: "NUMBER", int: "N"}

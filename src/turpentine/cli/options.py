@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.checks import announce, check_device, check_judge, no_device
-from turpentine.cli.help_text import with_help
+from turpentine.cli.help_text import with_help, written_as
 from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, warn
 from turpentine.cli.work_options import named_settings
@@ -29,8 +29,9 @@ _ROWS = "Rows of the denoiser in one call, at most; fewer take less memory."
 _JSON = "Print one JSON document, also of an error."
 
 Seeds = Annotated[str, Parameter(metavar="SEEDS", help=_SEEDS)]
-AtOnce = Annotated[PositiveInt, Parameter(metavar="N", help="Pictures drawn at once; fewer take less memory.")]
-Rows = Annotated[PositiveInt, Parameter(metavar="N", help=_ROWS)]
+_AT_ONCE = "Pictures drawn at once; fewer take less memory."
+AtOnce = Annotated[PositiveInt, Parameter.combine(written_as(int), Parameter(help=_AT_ONCE))]
+Rows = Annotated[PositiveInt, Parameter.combine(written_as(int), Parameter(help=_ROWS))]
 Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help=_JSON, group=OUTPUT)]
 _FORCE = "Take words that the model does not know."
 Force = Annotated[bool, Parameter(negative=(), show_default=False, help=_FORCE, group=OUTPUT)]

@@ -34,9 +34,11 @@ def _missing(error: MissingArgumentError) -> str:
     """Return what a command needs, with its example."""
     assert error.argument is not None
     name = error.argument.name
-    name = name if name.startswith("-") else name.lower()
     example = example_of(getattr(error.target, "__doc__", None))
-    return f"{_command(error)} needs {name}{f': write {example}' if example else f': see {_command(error)} --help'}."
+    way_out = f"write {example}" if example else f"see {_command(error)} --help"
+    if name.startswith("-"):
+        return f"{_command(error)} needs {name}: {way_out}."
+    return f"There is no {name.lower().removesuffix('s')} for {_command(error)}: {way_out}."
 
 
 def _unknown(error: UnknownOptionError) -> str:

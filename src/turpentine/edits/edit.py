@@ -15,7 +15,8 @@ from torch import Tensor
 
 from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.core.hashing import digest, digest_tensor
-from turpentine.core.sealed import read_sealed, write_sealed
+from turpentine.core.safe_text import one_line
+from turpentine.core.sealed import is_json, read_sealed, write_sealed
 from turpentine.edits.guidance_change import guidances_of
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
@@ -166,8 +167,13 @@ class Edit:
         """Read an edit that `save` wrote and check every byte of it.
 
         Raises:
-            EditError: The file is missing, foreign, truncated or altered; the message names the file and the tensor.
+            EditError: The file is missing, foreign, truncated or altered, or holds a guidance; the message names the
+                file and the tensor.
         """
+        if os.path.isfile(path) and is_json(path):
+            raise EditError(
+                f"{one_line(str(path))} is a guidance and changes no weight: read it by turpentine.edits.load_change."
+            )
         tensors, record = read_sealed(path, "edit")
         strength, provenance, shapes = _parse_record(path, record)
         packed = {name: tensors.pop(_zeroed_key(name), torch.empty(0, dtype=torch.uint8)) for name in shapes}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import annotated_types as at
 
-from turpentine.concepts import TEMPLATES, Concept
+from turpentine.concepts import TEMPLATES, Concept, Concepts
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
@@ -82,7 +82,7 @@ class ConceptPrune(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concepts
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import NonNegative, Positive
 from turpentine.erase.common import Sized, as_concepts, provenance_of
@@ -74,7 +74,7 @@ class UCE(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

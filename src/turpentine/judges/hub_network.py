@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from huggingface_hub.utils import validate_repo_id
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -19,7 +18,7 @@ from transformers import AutoImageProcessor
 from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
 from turpentine.judges.weights import weights_digest
-from turpentine.models.loading.hub import check_on_hub, is_cached
+from turpentine.models.loading.hub import check_on_hub, is_cached, is_repository_name
 from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.safe_reading import clear_errors
 
@@ -116,8 +115,8 @@ def to_fetch(model: str, commit: str | None = None) -> str | None:
     """
     if Path(model).expanduser().is_dir():
         return None
-    with _reading(model):
-        validate_repo_id(model)
+    if not is_repository_name(model):
+        raise ModelNotFound(f"{one_line(model)!r} is neither a folder here nor a hub id.")
     if is_cached(model, *_WEIGHTS, revision=commit):
         return None
     return f"{one_line(model)} from the Hugging Face hub ({SIZES.get(model, 'of a size that is not known')})"

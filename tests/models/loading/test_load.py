@@ -1,4 +1,3 @@
-import importlib
 import json
 import logging
 import shutil
@@ -101,6 +100,16 @@ def test_a_single_file_without_a_part(folder, sd1, tmp_path, prefix, part):
     assert f"no {part}" in error_of(ModelNotFound, tmp_path / "model.safetensors", config=folder)
 
 
+def test_a_single_file_without_a_weight_or_with_names_of_old_is_one_sentence_that_names_it(folder, sd1, tmp_path):
+    weights = single_file(sd1.pipeline)
+    path = tmp_path / "model.safetensors"
+    save_file({name: w for name, w in weights.items() if not name.endswith("diffusion_model.out.2.weight")}, path)
+    assert "conv_out.weight" in error_of(ModelNotFound, path, config=folder)
+    old = {name.replace("transformer.text_model.", "transformer."): w for name, w in weights.items()}
+    save_file(old, path)
+    error_of(ModelNotFound, path, config=folder)
+
+
 def test_a_single_file_that_is_cut_short(folder, sd1, tmp_path):
     path = tmp_path / "model.safetensors"
     save_file(single_file(sd1.pipeline), path)
@@ -181,8 +190,7 @@ def test_a_hub_model_that_is_not_to_be_had():
 
 
 def test_the_embedded_model_is_the_default(folder, sd1, monkeypatch):
-    # The package's name `load` is the function, and hides the module.
-    monkeypatch.setattr(importlib.import_module("turpentine.models.loading.load"), "WEIGHTS", folder)
+    monkeypatch.setattr("turpentine.models.loading.source.WEIGHTS", folder)
     assert load().fingerprint == load("emoji").fingerprint == sd1.fingerprint
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -49,6 +49,7 @@ class StableDiffusion(Family):
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
+        _check_parts(pipeline, self.text_encoder_names.values())
         self.prediction = _prediction(pipeline.scheduler)
         self.latent = _latent(pipeline)
         self.token_length = min(
@@ -157,6 +158,28 @@ def is_unet(pipeline: Any) -> bool:
     """Return whether a pipeline has text encoders and diffusers' conditional UNet."""
     has_text = getattr(pipeline, "text_encoder", None) is not None
     return has_text and is_called(getattr(pipeline, "unet", None), "UNet2DConditionModel")
+
+
+_AUTOENCODERS = ("AutoencoderKL", "AsymmetricAutoencoderKL")
+_TEXT_ENCODERS = ("CLIPTextModel", "CLIPTextModelWithProjection")
+
+
+def _check_parts(pipeline: Any, text_encoders: Iterable[str]) -> None:
+    """Refuse a pipeline with a part that only looks the same, naming the part and what belongs there."""
+    if getattr(pipeline, "vae", None) is None:
+        raise UnsupportedModel(
+            f"{type(pipeline).__name__} has no autoencoder: Turpentine works on models of latents, such as Stable "
+            "Diffusion 1.x, 2.x and SDXL."
+        )
+    if not any(is_called(pipeline.vae, name) for name in _AUTOENCODERS):
+        raise UnsupportedModel(
+            f"The autoencoder is a {type(pipeline.vae).__name__}, which has no distribution of latents: put the "
+            "model's own AutoencoderKL there."
+        )
+    for name in text_encoders:
+        encoder = getattr(pipeline, name)
+        if not any(is_called(encoder, each) for each in _TEXT_ENCODERS):
+            raise UnsupportedModel(f"The text encoder is a {type(encoder).__name__}: Turpentine reads CLIP's alone.")
 
 
 def _prediction(scheduler: Any) -> str:

@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils import validate_repo_id
 
 from turpentine.core.errors import ModelNotFound
 from turpentine.core.formatting import file_size
@@ -21,7 +22,6 @@ from turpentine.models.loading.safe_reading import NoNetwork, clear_errors
 
 # A component's own weights: neither a variant such as fp16 nor a second copy such as non_ema, and in parts or whole.
 _WEIGHTS = re.compile(r"(?!safety_checker)\w+/(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PATIENCE = 5.0
 
 
@@ -35,9 +35,18 @@ def to_fetch(source: str) -> str | None:
     """Return which files the hub must send before a model can be read, with their size; None for nothing."""
     if not is_hub_id(source):
         return None
-    if is_cached(source, "model_index.json") or _HUB_ID.fullmatch(source) is None:
+    if is_cached(source, "model_index.json") or not is_repository_name(source):
         return None
     return f"{one_line(source)} from the Hugging Face hub ({_size(source)})"
+
+
+def is_repository_name(source: str) -> bool:
+    """Return whether a repository of the hub could be called so, with or without its owner."""
+    try:
+        validate_repo_id(source)
+    except HFValidationError:
+        return False
+    return True
 
 
 def is_cached(source: str, *files: str, revision: str | None = None) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +70,6 @@ ERASE = [
             ("church", "--steps", "1.5"),
             ("church", "--lr", "nan"),
             ("church", "--eta", "much"),
-            ("church", "--sites-from", "noise.parquet"),
             ("church", "--kind", "smell"),
             ("church", "--measure", "fid of nothing"),
             ("church", "--measure", "fid"),
@@ -254,6 +255,46 @@ def test_all_that_is_wrong_in_a_file_is_said_with_its_lines(place: Path, command
         "line 3: No method is called 'uec': did you mean 'uce'?",
         "line 4: cases.0.world is True: input should be a valid tuple.",
     ]
+
+
+# Each is refused by what its command line says alone.
+LIGHT = [
+    *(("erase", word) for word in ("", "chruch")),
+    *(
+        ("erase", "church", *flags)
+        for flags in (*SHARED[:9], ("--device", "banana"), *SEEDS[:2], JUDGES[0], ("--foo",))
+    ),
+    ("erase", "church", "--keep", "dgo"),
+    ("erase", "church", "--measure", "fdi of features"),
+    ("amplify", "chruch"),
+    ("bench", "nope"),
+    ("bench", "wrong.yaml"),
+    ("bench", "emoji-objects", "--set", "concepts=[chruch]"),
+    ("bench", "emoji-objects", "--set", "judges=[nobody]"),
+    ("bench", "emoji-objects", "--set", "models=[nowhere]"),
+    ("generate", "a church", "--seeds", "x"),
+    ("generate", "a church", "--model", "nowhere"),
+    ("generate", "a church", "--out", "text.txt"),
+    ("judge", "good.png", "--by", "nobody"),
+    ("info", "--model", "nowhere"),
+    ("explain", "a church", "--concept", "chruch"),
+    *(
+        ("explain", "trace", "a church", "--concept", "church", *flags)
+        for flags in (SHARED[0], SEEDS[0], JUDGES[0], ("--device", "banana"))
+    ),
+    ("explain", "trace", "a church", "--concept", "chruch"),
+]
+
+
+def test_arguments_are_refused_before_torch_is_imported(place: Path) -> None:
+    code = (
+        "import json, sys; from turpentine.cli.app import run\n"
+        "for tokens in json.loads(sys.argv[1]):\n"
+        "    assert run(tokens) == 2, tokens\n"
+        "    assert 'torch' not in sys.modules, tokens"
+    )
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(LIGHT)], cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("tokens", [("erase", "chruch"), ("bench", "nope"), ("info", "--model", "nowhere"), ("apply",)])

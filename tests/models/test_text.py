@@ -5,7 +5,7 @@ import torch
 from tiny import tiny_tokenizer
 
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.models import Conditioning
+from turpentine.models import Conditioning, load
 from turpentine.models.text import bare, check_fits, find_all, find_subject, reworded, tokenize, words_of
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
@@ -192,3 +192,12 @@ def test_words_are_told_once_and_without_their_punctuation() -> None:
     assert words_of("A red dog, a (red) cat -- and 'A' don't!") == ["A", "red", "dog", "cat", "and", "don't"]
     assert words_of("") == words_of(" ... ") == []
     assert (bare("noto style,"), bare("(dog)"), bare("..."), bare("don't")) == ("noto style", "dog", "...", "don't")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a church, on red", "a dog.", "(a dog)", "a dog's church", "“dog” – a church…", "dog/cat"]
+)
+def test_punctuation_is_no_unknown_word(prompt):
+    text = load().text
+    assert text.unknown_words(prompt) == []
+    assert text.unknown_words(f"{prompt} zyxwv!") == ["zyxwv"]

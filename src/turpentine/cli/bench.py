@@ -85,9 +85,7 @@ def bench(
         return _list_shipped(json)
     if worker:
         return _join(out)
-    check_device(device)
-    if out is not None:
-        check_folder(out)
+    _check_places(device, out)
     with busy("Reading the bench"):
         chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
 
@@ -158,6 +156,12 @@ def _read(file: str | None, overrides: Sequence[str], force: bool) -> Bench:
     for entry in chosen.spec.judges:
         announce(entry.judge)
     return chosen
+
+
+def _check_places(device: str | None, out: Path | None) -> None:
+    check_device(device)
+    if out is not None:
+        check_folder(out)
 
 
 def _check(chosen: Bench, *, force: bool) -> None:

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import wraps
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from turpentine.cli.checks import announce, check_folder, check_words
 from turpentine.cli.edit_summary import as_json, show_outcome
-from turpentine.cli.flags import flags_of, with_flags
+from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import NO_JUDGE, OUTPUT, ModelChoice, check_judge_flag, parse_seeds, warn_of_unknown_words
 from turpentine.cli.progress_bars import Phases, busy
@@ -118,8 +117,11 @@ def with_settings(command: Callable[..., int], default: str, tokens: Sequence[st
         default: Name of the method where the tokens give none.
         tokens: What follows the command on the command line.
     """
-    name = _option(tokens, "--method", default)
-    chosen = find(name, command.__name__).defaults(_option(tokens, "--model", ModelChoice.model))
+    name = option_in(tokens, "--method", default)
+    plugin = find(name, command.__name__)
+    if not {"--help", "-h"} & set(tokens):  # how large a model in a folder is takes torch to say
+        ModelChoice(option_in(tokens, "--model", ModelChoice.model)).check()
+    chosen = plugin.defaults(option_in(tokens, "--model", ModelChoice.model))
 
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> int:
@@ -130,16 +132,6 @@ def with_settings(command: Callable[..., int], default: str, tokens: Sequence[st
     # None is where no setting is given; cyclopts checks defaults too once anything has imported pydantic.
     fitted.__annotations__ = {**command.__annotations__, "settings": Annotated[flags_of(chosen) | None, flags]}
     return fitted
-
-
-def _option(tokens: Sequence[str], name: str, default: str) -> str:
-    """Return the value of an option before the command line is parsed, since its flags depend on it."""
-    for token, following in pairwise([*tokens, default]):
-        if token == name:
-            return following
-        if token.startswith(f"{name}="):
-            return token.removeprefix(f"{name}=")
-    return default
 
 
 def _concept(text: str, choice: RunChoice) -> Concept:

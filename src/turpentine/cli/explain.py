@@ -16,8 +16,8 @@ from cyclopts import App, Group, Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.checks import check_folder, check_words
-from turpentine.cli.flags import flags_of, with_flags
-from turpentine.cli.help_text import descriptions, summary, with_help
+from turpentine.cli.flags import flags_of, option_in, with_flags
+from turpentine.cli.help_text import descriptions, example_of, summary, with_help
 from turpentine.cli.options import (
     Details,
     Force,
@@ -25,6 +25,7 @@ from turpentine.cli.options import (
     ModelChoice,
     ModelFlags,
     Seeds,
+    check_judge_flag,
     judge_of,
     needed_judge,
     parse_seeds,
@@ -71,19 +72,31 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
         name="explain",
         help="Say where, when and how a model knows what a prompt says: all instruments in turn, or one of them. The "
         "former goes on with the same command where it was broken off, and so does each that says so.",
+        help_epilogue=f"Example: {example_of(tour.__doc__)}",
     )
     app.default(with_help(tour))
     tokens = tokens or ()
     instruments = plugins("instrument")
     if tokens and tokens[0] in instruments:
         plugin = instruments[tokens[0]]
-        app.command(_command(plugin), name=plugin.name, help=_help(plugin))
+        if not {"--help", "-h"} & set(tokens):
+            _check(tokens[1:])
+        app.command(_command(plugin), name=plugin.name, help=_help(plugin), help_epilogue=_example(plugin))
     elif {"--help", "-h"} & set(tokens):
         for plugin in instruments.values():
             app.command(_nothing, name=plugin.name, help=_headline(plugin))
     elif len(tokens) > 1 and not any(token.startswith("-") for token in tokens[:2]):
         find(tokens[0], "instrument")  # a tour has one prompt: the first of two is meant for a name, and is none
     return app
+
+
+def _check(tokens: Sequence[str]) -> None:
+    """Check what all instruments take before one is imported, which brings torch with it."""
+    source = ModelChoice(option_in(tokens, "--model", ModelChoice.model), option_in(tokens, "--device", "") or None)
+    parse_seeds(option_in(tokens, "--seeds", "0"))
+    check_judge_flag(option_in(tokens, "--by", ""))
+    source.check()
+    check_words([option_in(tokens, "--concept", "")], source.model, force="--force" in tokens)
 
 
 def resumes(name: str) -> bool:
@@ -111,6 +124,17 @@ def _help(plugin: Plugin) -> str:
     text = summary(plugin.load().__doc__)
     resumed = "\n\nA run that was broken off goes on with the same command."
     return text + resumed if takes(plugin.load(), "cache") else text
+
+
+def _example(plugin: Plugin) -> str:
+    """Return a command line of an instrument, with what it cannot go without."""
+    from turpentine.explain.instrument import input_of, parameters
+
+    name, form = input_of(plugin.load())
+    given = form.example if form else "pictures" if name == "images" else '"a church in ink style"'
+    concept = parameters(plugin.load()).get("concept")
+    needed = " --concept church" if concept is not None and concept.default is Argument.empty else ""
+    return f"Example: turpentine explain {plugin.name} {given}{needed}"
 
 
 def _command(plugin: Plugin) -> Callable[..., None]:
@@ -187,8 +211,6 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
     if options["settings"] is not None:
         instrument = with_flags(instrument, options["settings"])
     given, words = _inputs(cls, inputs, options)
-    source.check()
-    check_words([options.get("concept") or ""], source.model, force=options["force"])
     if "by" in options:
         is_needed = _is_required(cls, "judge")
         given["judge"] = (needed_judge if is_needed else judge_of)(options["by"], source.model)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import field
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
@@ -77,3 +78,18 @@ def _listed(value: Any, hint: Any) -> Any:
     if isinstance(value, tuple) and (hint == several or several in get_args(hint)):
         return tuple(part.strip() for text in value for part in text.split(",") if part.strip() or text == "")
     return value
+
+
+def option_in(tokens: Sequence[str], name: str, default: str) -> str:
+    """Return the value of an option before the command line is parsed, where its flags or its checks depend on it.
+
+    Example:
+        >>> option_in(["church", "--method=uce"], "--method", "esd-x"), option_in([], "--method", "esd-x")
+        ('uce', 'esd-x')
+    """
+    for token, following in pairwise([*tokens, default]):
+        if token == name:
+            return following
+        if token.startswith(f"{name}="):
+            return token.removeprefix(f"{name}=")
+    return default

@@ -59,7 +59,7 @@ def tour(
 
     Args:
         prompt: What to draw, such as "a church in noto style".
-        concept: What the question is about, in words of the prompt.
+        concept: Words of the prompt that the question is about.
         seeds: Seeds of the pictures, such as 0-7.
         by: The judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji
             world for the embedded model, none for others. Without one nothing is traced.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
+from cyclopts import Argument, CycloptsError, Group, MissingArgumentError, UnknownCommandError, UnknownOptionError
 
 from turpentine.cli.help_text import example_of
 from turpentine.cli.terminal import plain
@@ -58,9 +56,9 @@ def _unknown(error: UnknownOptionError) -> str:
     return f"{group.removeprefix(SETTINGS)} has no setting {flag}, it has {', '.join(flags)}{elsewhere}."
 
 
-def _settings_groups(argument: object) -> list[object]:
-    groups: Iterable[object] = getattr(getattr(argument, "parameter", None), "group", None) or ()
-    return [group for group in groups if str(getattr(group, "name", "")).startswith(SETTINGS)]
+def _settings_groups(argument: Argument) -> list[Group]:
+    groups = argument.parameter.group or ()
+    return [group for group in groups if isinstance(group, Group) and group.name.startswith(SETTINGS)]
 
 
 def _methods_with(flag: str) -> list[str]:

@@ -93,7 +93,10 @@ class Entangle(Settings):
         objects: Annotated[
             Objects,
             FromText(
-                read_objects, _words, "Each with what is like it and what is not: dog=cat,church owl=penguin,apple."
+                read_objects,
+                _words,
+                "Each with what is like it and what is not: dog=cat,church owl=penguin,apple.",
+                "dog=cat,church",
             ),
         ],
         seeds: Sequence[int] = range(8),

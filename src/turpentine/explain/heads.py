@@ -124,6 +124,7 @@ class Heads(Settings):
                 read_groups,
                 _words,
                 "Words with commas between, a name before them if you like: animals=dog,cat buildings=church,house.",
+                "animals=dog,cat buildings=church,house",
             ),
         ],
     ) -> HeadsFinding:

@@ -85,7 +85,8 @@ class Intervene(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words whose label, as the judge sees it, the summary is about; without them it is the layout.
+            concept: Words of the prompts that the question is about: their label, as the judge
+                sees it, is in the summary; without them the layout is.
             judge: Its columns of labels are compared with what it says of the untouched picture.
             cache: The folder for finished parts, from which an interrupted run goes on.
             progress: Called with pictures done and in all.

@@ -85,9 +85,9 @@ class LocoGen(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words of the prompts.
+            concept: Words of the prompts that the question is about.
             judge: Has the column.
-            label: The judge's for the concept; by default the one that the concept names.
+            label: The judge's label for the concept; by default the one that the concept names.
             cache: The folder for finished parts, from which an interrupted run goes on.
             progress: Called with pictures done and in all.
 

@@ -93,7 +93,7 @@ class Maps(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words of each prompt that are one map, which the summary is about.
+            concept: Words of the prompts that the question is about: they are one map.
             size: Of the pictures in pixels, a side or height and width; the model's own by default.
             progress: Called with pictures done and in all.
 

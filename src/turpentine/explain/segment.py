@@ -91,7 +91,8 @@ class Segment(Settings):
         Args:
             model: The model.
             images: Of the model's size, in RGB.
-            concept: The words to find, such as "a church"; one text for all pictures or one for each.
+            concept: Words that the question is about, such as "a church": they are looked for; one text for all
+                pictures or one for each.
             truths: True masks, to measure against.
             names: Of the pictures, for the table.
             progress: Called with updates done and in all.

@@ -113,10 +113,11 @@ class Trace(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words of the prompts, one text for all or one for each picture.
+            concept: Words of the prompts that the question is about, one text for all or one for each
+                picture.
             judge: Has the column.
-            label: What the column should be, or what the judge is given as the prompt, one for all or one for each
-                picture; by default the concept, or the label that it names.
+            label: The judge's label for the concept: what the column should be, or what the judge is given as the
+                prompt, one for all or one for each picture; by default the concept, or the label that it names.
             cache: The folder for each picture's scores, from which an interrupted run goes on.
             progress: Called with pictures done and in all.
 

@@ -100,16 +100,6 @@ def test_a_single_file_without_a_part(folder, sd1, tmp_path, prefix, part):
     assert f"no {part}" in error_of(ModelNotFound, tmp_path / "model.safetensors", config=folder)
 
 
-def test_a_single_file_without_a_weight_or_with_names_of_old_is_one_sentence_that_names_it(folder, sd1, tmp_path):
-    weights = single_file(sd1.pipeline)
-    path = tmp_path / "model.safetensors"
-    save_file({name: w for name, w in weights.items() if not name.endswith("diffusion_model.out.2.weight")}, path)
-    assert "conv_out.weight" in error_of(ModelNotFound, path, config=folder)
-    old = {name.replace("transformer.text_model.", "transformer."): w for name, w in weights.items()}
-    save_file(old, path)
-    error_of(ModelNotFound, path, config=folder)
-
-
 def test_a_single_file_that_is_cut_short(folder, sd1, tmp_path):
     path = tmp_path / "model.safetensors"
     save_file(single_file(sd1.pipeline), path)

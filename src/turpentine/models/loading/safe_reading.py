@@ -51,7 +51,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def weight_names(path: Path) -> list[str]:
     """Return the names of the tensors in a safetensors file; the tensors are not read."""
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="np") as file:  # "pt" would import torch, which no name needs
         return list(file.keys())
 
 

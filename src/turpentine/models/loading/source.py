@@ -8,7 +8,14 @@ from turpentine.core.errors import ModelNotFound, UnsafeFile
 from turpentine.core.safe_text import one_line
 from turpentine.emoji import WEIGHTS
 from turpentine.models.loading.hub import check_on_hub, fetch, is_hub_id
-from turpentine.models.loading.safe_reading import PICKLES, is_pointer, pickle_refused, pointer_refused
+from turpentine.models.loading.safe_reading import (
+    PICKLES,
+    clear_errors,
+    is_pointer,
+    pickle_refused,
+    pointer_refused,
+    weight_names,
+)
 
 INDEX = "model_index.json"
 
@@ -23,6 +30,8 @@ def check_source(source: str) -> None:
         ModelNotFound: Nothing is there, or the hub cannot be reached.
         UnsafeFile: It is a pickle.
     """
+    if not source.strip():
+        raise ModelNotFound("The model has no name: give a diffusers folder, a .safetensors file or a hub id.")
     path = _path_of(source)
     if path.is_dir():
         if not (path / INDEX).is_file():
@@ -34,6 +43,8 @@ def check_source(source: str) -> None:
     elif path.is_file() and path.suffix == ".safetensors":
         if is_pointer(path):
             raise ModelNotFound(pointer_refused(path))
+        with clear_errors(f"The file {one_line(str(path))} cannot be read"):
+            weight_names(path)
     elif is_hub_id(source):
         check_on_hub(source, INDEX)
     else:

@@ -12,7 +12,7 @@ import pytest
     [
         (
             ("erase",),
-            "There is no concept for turpentine erase: write turpentine erase church --method uce --seeds 0-3.",
+            "There is no concept for turpentine erase: write turpentine erase church --method uce",
         ),
         (("judge",), "There is no picture for turpentine judge: write turpentine judge pictures --by emoji."),
         (("apply", "a"), "turpentine apply needs --out: write turpentine apply runs/church-uce/edit.safetensors --out"),

@@ -23,12 +23,12 @@ _NO_DEVICE = re.compile(
     r"|Invalid device string|Expected one of cpu, cuda"
 )
 
-# What the libraries raise under names of their own, by the library.
+# What the libraries raise under names of their own, by the library without the number of its generation.
 _WHAT: Mapping[str, str] = {
     "safetensors": "a .safetensors file is damaged or is none",
     "safetensors_rust": "a .safetensors file is damaged or is none",
     "diffusers": "diffusers cannot read the model",
-    "jinja2": "a page cannot be made",
+    "jinja": "a page cannot be made",
     "markupsafe": "a page cannot be made",
     "yaml": "a text is no YAML",
     "pyarrow": "a table's file cannot be read",

@@ -19,7 +19,7 @@ from turpentine.models import Model, load
         (
             "transformer.text_model.",
             "transformer.",
-            r"cannot be read: diffusers cannot read the model \(.*CLIPTextModel",
+            r"diffusers cannot read the model \(.*CLIPTextModel",
         ),
     ],
     ids=["a weight less", "names of old"],

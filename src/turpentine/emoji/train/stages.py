@@ -105,9 +105,9 @@ class WorldTraining:
         rng = np.random.default_rng((self.seed, 0xCAC4E, number))
         source = draw if self.oracle is None else self.oracle.draw
         made_by = [digest_tensor(weight) for part in (vae, both) for weight in part.parameters()]
-        kept = Parts(self.folder, ["latents", self._settings(), made_by], TENSORS)
+        parts = Parts(self.folder, ["latents", self._settings(), made_by], TENSORS)
         return LatentCache(
-            **kept.part(
+            **parts.part(
                 name, lambda: vars(unet.cache(vae, both, p.cached_pictures, p.size, rng, self.say, mixture, source))
             )
         )

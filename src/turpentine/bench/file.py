@@ -11,14 +11,16 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure, check_column
-from turpentine.bench.schema import BenchSpec, DrawSettings
+from turpentine.bench.schema import BenchSpec, DrawSettings, JudgeEntry
 from turpentine.bench.table import Table, tabulate
 from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
 from turpentine.core.plugins import Plugin
 from turpentine.core.suggest import offer
+from turpentine.emoji.world import WORLD
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.judges.base import Column
 from turpentine.runs.plan import Plan
@@ -262,7 +264,16 @@ def _checked(document: Document) -> BenchSpec:
     for index, entry in enumerate(spec.methods):
         if entry.plugin.kind != spec.goal:
             raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")
-    return spec
+    return spec.model_copy(update={"judges": tuple(_suited(entry, spec.models) for entry in spec.judges)})
+
+
+def _suited(entry: JudgeEntry, models: Sequence[str]) -> JudgeEntry:
+    """Return a judge with the settings that suit the models: one of the emoji world answers for no other."""
+    other = next((model for model in models if model != WORLD), WORLD)
+    settings = judges.settings_for(entry.name, other, entry.settings)
+    return (
+        entry if settings == entry.settings else JudgeEntry(entry.name, settings, judges.judge(entry.name, **settings))
+    )
 
 
 def _of_another_kind(plugin: Plugin, goal: Goal) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.plugins import find, plugins
 from turpentine.core.suggest import offer
+from turpentine.emoji.world import WORLD
 from turpentine.judges.base import Judge
 
 
@@ -52,7 +53,9 @@ def judge(name: str, **settings: Any) -> Judge:
     return instance
 
 
-def settings_for(name: str, model: str) -> Mapping[str, Any]:
+def settings_for(
+    name: str, model: str, settings: Mapping[str, Any] | None = None, *, clip_model: str | None = None
+) -> Mapping[str, Any]:
     """Return the settings of a judge that suit the pictures of a model, where its defaults do not.
 
     Example:
@@ -62,13 +65,21 @@ def settings_for(name: str, model: str) -> Mapping[str, Any]:
     Args:
         name: Of the judge, which says so by its class attribute `full_size`.
         model: The name that `turpentine.load` takes; defaults are for the embedded one, "emoji".
+        settings: Those that the user gives: one that says which network to ask settles it.
+        clip_model: The CLIP model to ask, a folder or hub id; by default the one that suits.
 
     Raises:
         UnknownName: No judge is called so.
+        BadArgument: A CLIP model is given for a judge that asks none, or twice.
     """
-    if model == "emoji" or is_network(name):
-        return {}
-    return getattr(find(name, "judge").load(), "full_size", {})
+    settings = settings or {}
+    own = {} if is_network(name) else getattr(find(name, "judge").load(), "full_size", {})
+    if clip_model is not None:
+        if not own or own.keys() & settings.keys():
+            raise BadArgument(f"The judge {name} asks another network, or none: leave out --clip-model {clip_model}.")
+        return {**own, "model": clip_model, **settings}
+    suits = model == WORLD or own.keys() & settings.keys()
+    return settings if suits else {**own, **settings}
 
 
 def is_network(name: str) -> bool:

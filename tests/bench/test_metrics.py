@@ -9,6 +9,7 @@ import pytest
 from turpentine.bench.metrics import Measure
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.judges.base import LABEL, Column
+from turpentine.stats.intervals import wilson
 
 COLUMNS = {"score": Column(0.0, 1.0, "higher"), "count": Column(0.0, math.inf), "object": LABEL, "features": LABEL}
 
@@ -54,6 +55,18 @@ def test_a_difference_is_by_pairs_so_that_what_all_share_adds_nothing() -> None:
     rows = pl.DataFrame({"count": [*(start + 0.5), 7.0, None]})
     assert Measure("mean", "count").difference(rows, base)[:3] == pytest.approx((0.5, 0.5, 0.5))
     assert Measure("sum", "count").difference(rows[:50], base[:50])[:3] == pytest.approx((25, 25, 25))
+
+
+def test_a_count_of_nothing_has_the_interval_of_nothing_among_so_many() -> None:
+    none = pl.DataFrame({"count": pl.Series([0] * 20, dtype=pl.Int64)})
+    _, high = wilson(0, 20)
+    assert Measure("mean", "count").value(none, None)[:3] == (0.0, 0.0, high)
+    assert Measure("sum", "count").value(none, None)[:3] == pytest.approx((0.0, 0.0, 20 * high))
+    assert Measure("sum", "count").difference(none, none)[:3] == pytest.approx((0.0, -20 * high, 20 * high))
+    some = pl.DataFrame({"count": pl.Series([0] * 19 + [3], dtype=pl.Int64)})
+    assert Measure("sum", "count").value(some, None).value == pytest.approx(3)
+    scores = none.cast(pl.Float64)  # of a score of exactly 0 nothing is known
+    assert Measure("mean", "count").value(scores, None)[:3] == (0.0, 0.0, 0.0)
 
 
 def test_there_is_no_sum_where_a_picture_could_not_be_judged_for_it_would_fall() -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from turpentine.core.errors import BadArgument
-from turpentine.core.imaging import as_seen, encoded, paste_rows, read_image
+from turpentine.core.imaging import as_seen, encoded, paste_rows, read_picture
 from turpentine.judges import judge
 
 SCENE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8))
@@ -32,7 +32,7 @@ def test_a_photograph_is_turned_as_its_exif_orientation_says(turn: int, tmp_path
     }[turn]
     stored = SCENE if undo is None else SCENE.transpose(undo)
     stored.save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_image(tmp_path / "a.png"), SCENE)
+    assert np.array_equal(read_picture(tmp_path / "a.png"), SCENE)
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
@@ -44,7 +44,7 @@ def test_sixteen_bits_are_not_white(mode: str, tmp_path: Path) -> None:
     if mode == "I;16":
         for name in ("a.png", "a.tif"):
             image.save(tmp_path / name)
-            assert np.array_equal(read_image(tmp_path / name), np.repeat(grey[..., None], 3, axis=2))
+            assert np.array_equal(read_picture(tmp_path / name), np.repeat(grey[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize("form", ["RGBA", "LA", "P", "RGB with a colour", "L with a grey", "half"])
@@ -62,7 +62,7 @@ def test_what_is_transparent_is_white(form: str, tmp_path: Path) -> None:
     else:
         image = black.convert(form.split()[0])
         image.save(path, transparency=(9, 9, 9) if image.mode == "RGB" else 9)
-    assert [read_image(path).getpixel((x, 0)) for x in (0, 1)] == seen
+    assert [read_picture(path).getpixel((x, 0)) for x in (0, 1)] == seen
 
 
 def test_colours_are_those_of_the_profile() -> None:
@@ -91,7 +91,7 @@ def test_what_is_no_picture_is_one_sentence_with_its_name(content: Any, tmp_path
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(BadArgument, match=rf"^{re.escape(str(path))}[^\n]+$"):
-        read_image(path)
+        read_picture(path)
 
 
 def test_a_png_is_the_same_picture_again() -> None:

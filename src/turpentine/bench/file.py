@@ -28,7 +28,16 @@ from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
-from turpentine.tasks.case_rules import KINDS, FileCases, PromptCases, WorldCases, cases_of, labels_in, values_in
+from turpentine.tasks.case_rules import (
+    KINDS,
+    FileCases,
+    PromptCases,
+    WorldCases,
+    cases_of,
+    labels_in,
+    names_of,
+    values_in,
+)
 from turpentine.tasks.cases import Case
 
 _SUFFIXES = (".yaml", ".yml")
@@ -148,17 +157,34 @@ class Bench:
         return methods
 
     def _cases(self, concepts: Sequence[Concept]) -> tuple[Case, ...]:
-        names = list(dict.fromkeys(one.text for each in self.concepts for one in each))
         cases: dict[Case, None] = {}
         for index, rule in enumerate(self.spec.cases):
             if not isinstance(rule, WorldCases) and rule.column:
                 self._placed(("cases", index, "column"), check_column, rule.column, self._columns)
-            cases |= self._placed(("cases", index), cases_of, rule, concepts, names, self.folder)
+            if isinstance(rule, FileCases):
+                self._placed(("cases", index, "concept"), self._check_named, rule)
+            cases |= self._placed(("cases", index), cases_of, rule, concepts, self._names, self.folder)
             if not isinstance(rule, WorldCases) and rule.column:
                 self._check_labels(index, rule, rule.column)
         if not cases:
             raise BadArgument(f"{self.document.place(('cases',))}: No prompt is left to draw: ask for other groups.")
         return tuple(cases)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """The texts of all concepts, each once."""
+        return tuple(dict.fromkeys(one.text for each in self.concepts for one in each))
+
+    def _check_named(self, rule: FileCases) -> None:
+        """Check that a file of prompts that says what its rows are of has some of the bench's concepts.
+
+        Raises:
+            BadArgument: It has none, and all would count as others.
+        """
+        labels = [name for _, name in labels_in(rule, self.folder, self._names)]
+        if labels and self._names and not set(labels) & set(self._names):
+            first = self._names[0]
+            raise BadArgument(f"No row of {rule.file} is of {first!r} in {rule.concept}: {offer(first, labels)}")
 
     def _check_labels(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
         """Check that the judge can give every expected label: one that it cannot would count as erased.
@@ -178,9 +204,11 @@ class Bench:
         place = self.document.place
         if isinstance(rule, FileCases):
             line = place(("cases", index, "expected"))
-            yield from [(line, rule.expected)] if rule.expected else labels_in(rule, self.folder)
+            yield from [(line, rule.expected)] if rule.expected else labels_in(rule, self.folder, self._names)
         elif rule.of:
-            yield from ((place(("cases", index, "of", number)), name) for number, name in enumerate(rule.of))
+            yield from (
+                (place(("cases", index, "of", number)), name) for number, name in enumerate(names_of(rule, self._names))
+            )
         else:
             for number, concepts in enumerate(self.concepts):
                 yield from ((place(("concepts", number)), one.text) for one in concepts)

@@ -14,7 +14,15 @@ from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.suggest import offer
 from turpentine.judges.base import Column
 from turpentine.stats import set_distances
-from turpentine.stats.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance
+from turpentine.stats.intervals import (
+    Rate,
+    mean_count,
+    mean_score,
+    paired_bootstrap,
+    paired_counts,
+    paired_means,
+    set_distance,
+)
 from turpentine.tasks.groups import is_preserved
 
 Direction: TypeAlias = Literal["higher", "lower"]
@@ -166,12 +174,17 @@ def _rate_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Val
 
 def _mean(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
     values = rows[column].cast(pl.Float64).drop_nulls().to_list()
-    return Value(*mean_score(values), judged=len(values)) if values else NOTHING
+    if not values:
+        return NOTHING
+    is_count = rows[column].dtype.is_integer()
+    return Value(*(mean_count(list(map(int, values))) if is_count else mean_score(values)), judged=len(values))
 
 
 def _mean_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
-    before, after = _pairs(column, rows, base, pl.Float64)
-    return Value(*paired_means(before.to_list(), after.to_list())) if len(before) else NOTHING
+    is_count = rows[column].dtype.is_integer() and base[column].dtype.is_integer()
+    before, after = _pairs(column, rows, base, pl.Int64 if is_count else pl.Float64)
+    difference = paired_counts if is_count else paired_means
+    return Value(*difference(before.to_list(), after.to_list())) if len(before) else NOTHING
 
 
 def _sum(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:

@@ -36,7 +36,7 @@ from turpentine.cli.terminal import number_cell, plain, say, say_json, show_tabl
 from turpentine.cli.tour import tour
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, TurpentineError
-from turpentine.core.imaging import read_image
+from turpentine.core.imaging import read_picture
 from turpentine.core.plugins import Plugin, find, plugins
 from turpentine.core.seeds import spell_seeds
 
@@ -217,7 +217,7 @@ def _inputs(cls: type[Any], inputs: Sequence[Any], options: Mapping[str, Any]) -
     seeds = parse_seeds(options["seeds"]) if "seeds" in options else None
     if name == "images":
         paths = picture_files(inputs)
-        given: dict[str, Any] = {name: [read_image(path) for path in paths]}
+        given: dict[str, Any] = {name: [read_picture(path) for path in paths]}
         if takes(cls, "names"):
             given["names"] = _distinct_names(paths)
         return given, [options.get("concept") or ""]

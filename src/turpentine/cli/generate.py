@@ -27,7 +27,6 @@ from turpentine.cli.picture_files import PictureFile, differences, planned
 from turpentine.cli.progress_bars import progress_bar
 from turpentine.cli.terminal import plain, say, say_json, warn
 from turpentine.core.errors import BadArgument
-from turpentine.core.imaging import read_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -147,7 +146,7 @@ def _warn_of_others(pictures: Sequence[PictureFile]) -> None:
 def _contact_sheet(pictures: Sequence[PictureFile]) -> Image.Image:
     return contact_sheet(
         [
-            Row(prompt, [(f"seed {picture.seed}", read_image(picture.path)) for picture in group])
+            Row(prompt, [(f"seed {picture.seed}", picture.read()) for picture in group])
             for prompt, group in groupby(pictures, key=lambda picture: picture.prompt)
         ]
     )

@@ -12,7 +12,7 @@ from turpentine.cli.picture_files import picture_files, prompt_in
 from turpentine.cli.terminal import number_cell, plain, say, say_json, show_table
 from turpentine.cli.work_options import FAILED
 from turpentine.core.errors import BadArgument
-from turpentine.core.imaging import read_image
+from turpentine.core.imaging import read_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +77,7 @@ def judge(
     named = {path for path in pictures if not path.is_dir()}
     entries = [_Entry(path, path in named, {}) for path in picture_files(pictures)]
     for each in entries:
-        each.read("images", lambda path=each.path: read_image(path))  # type: ignore[misc]
+        each.read("images", lambda path=each.path: read_picture(path))  # type: ignore[misc]
     images = {each.path: each.inputs["images"] for each in entries if each.error is None}
     chosen = judge_called(by, _world_of(images.values()), clip_model)
     for path, image in images.items():
@@ -110,7 +110,7 @@ def _read_needed(entry: _Entry, chosen: Judge, prompt: str | None, reference: Pa
     if "reference" in chosen.needs:
         if reference is None:
             raise BadArgument("This judge compares: give the folder of the unedited model's pictures by --reference.")
-        entry.read("references", lambda: read_image(reference / entry.path.name))
+        entry.read("references", lambda: read_picture(reference / entry.path.name))
 
 
 def _prompt_of(path: Path) -> str:

@@ -17,6 +17,7 @@ from turpentine.cli.terminal import plain
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest, digest_images
+from turpentine.core.imaging import read_picture
 from turpentine.core.parts import DamagedPart
 from turpentine.core.safe_text import safe_name
 
@@ -60,6 +61,10 @@ class PictureFile:
             return True
         warnings.warn(f"{self.path} is damaged: it is drawn anew.", DamagedPart, stacklevel=2)
         return False
+
+    def read(self) -> Image.Image:
+        """Return the picture in the file."""
+        return read_picture(self.path)
 
     def write(self, image: Image.Image) -> None:
         """Write the file, whole or not at all."""

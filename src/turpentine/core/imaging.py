@@ -17,7 +17,7 @@ _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 """Modes of Pillow for grey in 16 bits; a file may be read as "I", of 32 bits, which then holds 16."""
 
 
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
+def read_picture(path: str | os.PathLike[str]) -> Image.Image:
     """Read a file as a person sees it; see `as_seen`.
 
     Raises:

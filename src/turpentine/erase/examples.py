@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_file
-from turpentine.core.imaging import as_seen, read_image
+from turpentine.core.imaging import as_seen, read_picture
 from turpentine.core.safe_text import one_line
 from turpentine.models import ClassifierFree, Model
 
@@ -32,7 +32,7 @@ def from_files(paths: Iterable[str]) -> list[Image.Image]:
     Raises:
         BadArgument: One cannot be read; the message names the file.
     """
-    return [read_image(path) for path in paths]
+    return [read_picture(path) for path in paths]
 
 
 def digests_of(paths: Iterable[str]) -> dict[str, str]:

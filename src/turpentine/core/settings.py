@@ -9,11 +9,14 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import annotated_types as at
 
 from turpentine.core.errors import BadArgument
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _PLAIN = (str, int, float, bool, Path)
 
@@ -21,7 +24,7 @@ FINITE = at.Predicate(math.isfinite)
 
 # What many settings are.
 Count = Annotated[int, at.Ge(1)]
-Seed = Annotated[int, at.Ge(0)]
+Seed = Annotated[int, at.Ge(0), at.Lt(2**63)]
 Finite = Annotated[float, FINITE]
 Positive = Annotated[float, at.Gt(0), FINITE]
 NonNegative = Annotated[float, at.Ge(0), FINITE]
@@ -94,6 +97,34 @@ def _speakable_union(members: tuple[Any, ...]) -> Any:
     if not parts:
         return None
     return Union[(*parts, *(member for member in members if member is type(None)))]
+
+
+def as_typed(value: Any, hint: Any) -> Any:
+    """Return a value as a file writes it in the type of a setting: a list for a tuple, "3" for 3; but no true for 1.
+
+    Raises:
+        BadArgument: The value is of another type, or out of range; the message is the end of a sentence.
+
+    Example:
+        >>> as_typed([1, "2"], tuple[int, ...])
+        (1, 2)
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        typed = TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise BadArgument(reason(error)) from error
+    parts = zip(value, typed, strict=True) if isinstance(value, list) and isinstance(typed, tuple) else [(value, typed)]
+    if any(isinstance(before, bool) and not isinstance(after, bool) for before, after in parts):
+        raise BadArgument("true and false are no numbers")
+    return typed
+
+
+def reason(error: ValidationError) -> str:
+    """Return what is wrong with a value first, as the end of a sentence."""
+    text: str = error.errors()[0]["msg"]
+    return text[:1].lower() + text[1:]
 
 
 def range_of(hint: Any) -> str:

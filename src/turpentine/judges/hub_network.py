@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor
 
 from turpentine.core.errors import BadArgument, ModelNotFound
+from turpentine.core.imaging import as_seen
 from turpentine.core.safe_text import one_line
 from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.quiet_logging import quiet
@@ -214,7 +215,7 @@ def batches(
 ) -> Iterator[Float[Tensor, "batch 3 height width"]]:
     """Yield the pictures as a network reads them, BATCH at a time."""
     for start in range(0, len(images), BATCH):
-        rgb = [image.convert("RGB") for image in images[start : start + BATCH]]
+        rgb = [as_seen(image) for image in images[start : start + BATCH]]
         yield processor(rgb, return_tensors="pt")["pixel_values"].to(device)
 
 

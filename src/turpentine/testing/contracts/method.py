@@ -146,6 +146,7 @@ class MethodContract:
         """It says which method, with which settings, of what, for what."""
         provenance, method = result.change.provenance, type(self.method())
         assert provenance.method == method.__name__
+        assert provenance.revision == getattr(method, "revision", ""), "the revision of its code is not recorded"
         assert provenance.base == model.fingerprint and provenance.model == model.name
         assert provenance.concepts == (self.concept,)
         fields = {field.name for field in dataclasses.fields(method)}

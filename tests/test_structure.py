@@ -22,7 +22,7 @@ FLOORS = (
     {"stats", "emoji"},
     {"models"},
     {"edits", "attribution", "judges", "tasks"},
-    {"erase", "explain", "attack", "runs"},
+    {"erase", "amplify", "explain", "attack", "runs"},
     {"bench"},
     {"audit"},
     {"report"},

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import two_digits
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._codes import modules_called
@@ -154,6 +155,25 @@ class ContributionsFinding(Finding):
     rows: pl.DataFrame
     heats: Mapping[str, list[Heat]]
     images: list[Image.Image]
+
+    def summary(self) -> str:
+        """Say which module adds most where something stands out, against elsewhere, and which least."""
+        ranked = self.table.drop_nulls("ratio").sort("ratio", descending=True, maintain_order=True).rows(named=True)
+        if not ranked:
+            return "In no picture does something stand out from its background: there is no inside to compare."
+        most, least = self._of_row(ranked[0]), self._of_row(ranked[-1])
+        if len(ranked) == 1:
+            return f"{most}."
+        same = f" and {least}, the least of {len(ranked)}" if ranked[0]["ratio"] != ranked[-1]["ratio"] else ""
+        return f"{most}{same}."
+
+    def _of_row(self, row: Mapping[str, Any]) -> str:
+        pictures = "1 picture" if row["n"] == 1 else f"{row['n']} pictures"
+        span = f"{two_digits(row['low'])} to {two_digits(row['high'])}; {pictures}"
+        return (
+            f"{row['label']} {row['kind']} adds {two_digits(row['ratio'])} times as much where something stands out as "
+            f"elsewhere for “{row['prompt']}” ({span})"
+        )
 
     def sites(self, top: int = 8) -> Sites:
         """Return the modules that add most where something stands out, against elsewhere: by the mean ratio."""

@@ -37,9 +37,9 @@ class Finding(ABC):
     def plot(self) -> Figure:
         """Plot the table."""
 
+    @abstractmethod
     def summary(self) -> str:
-        """Say in a sentence or two what the numbers come to; empty where the table speaks for itself."""
-        return ""
+        """Say in a sentence or two what the numbers come to."""
 
     def numbers(self) -> Mapping[str, Any]:
         """Return the numbers of the summary by name, as JSON has them."""

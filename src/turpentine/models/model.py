@@ -19,10 +19,10 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities
 from turpentine.models.families.schedule import Schedule
-from turpentine.models.generate import batches, check_used, pair
+from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
 from turpentine.models.images import Pixels
 from turpentine.models.interface import Guidance, Latents, Size
-from turpentine.models.sampler import sample
+from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
 from turpentine.models.windows import Moment
@@ -234,7 +234,7 @@ class Model:
         seeds: int | Sequence[int] = 0,
         steps: int = 20,
         guidance_scale: float = 4.0,
-        negative_prompt: str = "",
+        negative_prompt: str | None = "",
         solver: str = "ddim",
         batch_size: int = 8,
         size: Size | None = None,
@@ -245,10 +245,10 @@ class Model:
 
         Args:
             prompts: One goes with each seed; else as many as seeds.
-            seeds: One goes with each prompt.
+            seeds: One goes with each prompt; whole numbers from 0.
             steps: Of the solver, 1 or more.
             guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
-            negative_prompt: The text in the place of ∅.
+            negative_prompt: The text in the place of ∅; None is none.
             solver: "ddim", "dpm" or "euler".
             batch_size: Pictures in a call of the denoiser, at most.
             size: Pixels, one number or height and width; the native size by default.
@@ -257,9 +257,15 @@ class Model:
 
         Raises:
             BadArgument: Lists of two lengths, settings out of range, and a negative prompt where the guidance has
-                another one in its place.
+                another one in its place; raised before anything is drawn.
+            UnknownName: There is no such solver.
         """
+        negative_prompt = "" if negative_prompt is None else negative_prompt
+        check_drawing(
+            steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt, batch_size=batch_size
+        )
         texts, numbers = pair(prompts, seeds)
+        started(self, solver, steps)
         guidance = guidance or self.guidance
         if negative_prompt and guidance is not None:
             check_used(negative_prompt, guidance.start(self, 1, guidance_scale, steps))
@@ -278,7 +284,7 @@ class Model:
     def _pixels(self, size: Size | None) -> tuple[int, int]:
         if size is None:
             return self.size
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = check_size(size)
         factor = self.family.latent.factor
         if height < factor or width < factor or height % factor or width % factor:
             raise BadArgument(

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from turpentine.core.random_state import preserved_random_state
+from turpentine.core.random_state import preserved_rng
 from turpentine.emoji.vision import SmallCNN
 
 LENGTH = 32
@@ -69,7 +69,7 @@ def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int) -
 
 def load_towers(folder: Path) -> Towers:
     """Load the towers of a model folder: the pipeline's tokenizer and text encoder, and the weights in `towers`."""
-    with preserved_random_state():
+    with preserved_rng():
         text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
         towers = Towers(CLIPTokenizer.from_pretrained(folder / "tokenizer"), text.config)
     own_weights = {key: value.float() for key, value in load_file(folder / "towers" / FILE).items()}

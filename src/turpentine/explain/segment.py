@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent, two_digits
 from turpentine.core.progress import Progress
-from turpentine.core.random_state import preserved_random_state
+from turpentine.core.random_state import preserved_rng
 from turpentine.core.settings import Count, Finite, Fraction, Positive, Seed, Settings
 from turpentine.explain._image_stats import overlap
 from turpentine.explain._plots import hide_axes, new_figure
@@ -144,7 +144,7 @@ class Segment(Settings):
     def _learn(self, model: Model, image: Image.Image, cond: Conditioning, progress: Callable[[int], None]) -> Alpha:
         random = torch.Generator().manual_seed(self.seed)
         picture = to_pixels([image]).to(model.device)
-        with preserved_random_state():
+        with preserved_rng():
             net = MaskNet(self.features, random).to(model.device)
         adam = torch.optim.Adam(net.parameters(), lr=self.lr)
         both = Conditioning.cat([model.encode([""]).repeat(self.batch_size), cond.repeat(self.batch_size)])

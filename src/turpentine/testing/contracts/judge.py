@@ -104,7 +104,7 @@ class JudgeContract:
         assert isinstance(judge([]), pl.DataFrame)
 
     def test_it_leaves_pictures_and_random_states_alone(self) -> None:
-        """No pixel changes, and nothing is drawn from Python's, NumPy's or torch's global generators.
+        """No pixel changes, and nothing is drawn from NumPy's or torch's global generators.
 
         Not even where its network is read, whose weights are made before they are filled.
         """

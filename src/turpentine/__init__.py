@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from turpentine import judges as judges
     from turpentine import methods as methods
     from turpentine.concepts import Concept as Concept
+    from turpentine.core.default_progress import set_progress_bars as set_progress_bars
     from turpentine.edits import Edit as Edit
     from turpentine.models import Model as Model
     from turpentine.models import Sites as Sites
@@ -37,6 +38,7 @@ _HOMES = {
     "Sites": "turpentine.models",
     "Trajectory": "turpentine.models",
     "load": "turpentine.models",
+    "set_progress_bars": "turpentine.core.default_progress",
 }
 
 _ROOMS = ("amplify", "attack", "edits", "erase", "explain", "judges", "methods")
@@ -57,6 +59,7 @@ __all__ = [
     "judges",
     "load",
     "methods",
+    "set_progress_bars",
 ]
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import annotated_types as at
 
+from turpentine.core.default_progress import shows_progress, takes_progress
 from turpentine.core.errors import BadArgument
 
 _PLAIN = (str, int, float, bool, Path)
@@ -53,6 +54,13 @@ class Settings:
         ...
         turpentine.core.errors.BadArgument: Rubbing's passes is 0: give 1 or more.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the call of a plug-in show its progress where it is given no function for that."""
+        super().__init_subclass__(**kwargs)
+        call = cls.__dict__.get("__call__")
+        if call is not None and takes_progress(call):
+            setattr(cls, "__call__", shows_progress()(call))  # noqa: B010
 
     def __post_init__(self) -> None:
         """Check each field.

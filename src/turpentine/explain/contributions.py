@@ -161,19 +161,13 @@ class ContributionsFinding(Finding):
         ranked = self.table.drop_nulls("ratio").sort("ratio", descending=True, maintain_order=True).rows(named=True)
         if not ranked:
             return "In no picture does something stand out from its background: there is no inside to compare."
-        most, least = self._of_row(ranked[0]), self._of_row(ranked[-1])
+        most, least = ranked[0], ranked[-1]
+        first = f"{most['label']} {most['kind']} adds {_times(most)} where something stands out as elsewhere"
         if len(ranked) == 1:
-            return f"{most}."
-        same = f" and {least}, the least of {len(ranked)}" if ranked[0]["ratio"] != ranked[-1]["ratio"] else ""
-        return f"{most}{same}."
-
-    def _of_row(self, row: Mapping[str, Any]) -> str:
-        pictures = "1 picture" if row["n"] == 1 else f"{row['n']} pictures"
-        span = f"{two_digits(row['low'])} to {two_digits(row['high'])}; {pictures}"
-        return (
-            f"{row['label']} {row['kind']} adds {two_digits(row['ratio'])} times as much where something stands out as "
-            f"elsewhere for “{row['prompt']}” ({span})"
-        )
+            return f"{first}."
+        if most["ratio"] == least["ratio"]:
+            return f"{first}, and so do all {len(ranked)}."
+        return f"{first}, the most of {len(ranked)}; {least['label']} {least['kind']} the least, {_times(least)}."
 
     def sites(self, top: int = 8) -> Sites:
         """Return the modules that add most where something stands out, against elsewhere: by the mean ratio."""
@@ -197,6 +191,13 @@ class ContributionsFinding(Finding):
             column[0].set_title(names[name], fontsize=8)
             figure.colorbar(mapped, ax=list(column), location="bottom").ax.tick_params(labelsize=7)
         return figure
+
+
+def _times(row: Mapping[str, Any]) -> str:
+    """Return how many times as much a module adds, for which prompt, with interval and n, as text."""
+    pictures = "1 picture" if row["n"] == 1 else f"{row['n']} pictures"
+    span = f"{two_digits(row['low'])} to {two_digits(row['high'])}; {pictures} of “{row['prompt']}”"
+    return f"{two_digits(row['ratio'])} times ({span}) as much"
 
 
 def _example_block(model: Model) -> Sites:

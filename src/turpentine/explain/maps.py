@@ -283,11 +283,13 @@ class MapsFinding(Finding):
         best, count = mean.row(0, named=True), len(self.images)
         mass = self.table.group_by("word", maintain_order=True).agg(pl.col("mass").mean())
         most = mass.sort("mass", descending=True, maintain_order=True).row(0, named=True)
+        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        attention = f"{percent(most['mass'])} of the attention to the words of its prompt"
+        first = f"Where “{best['word']}” is looked at overlaps what stands out from the background by {best['iou']:.2f}"
+        others = ", more than any other word" if len(mean) > 1 else ""
         return (
-            f"Of {len(mean)} {'word' if len(mean) == 1 else 'words'}, where “{best['word']}” is looked at overlaps "
-            f"what stands out from the background most, by {best['iou']:.2f} (IoU, the mean of its pictures, of the "
-            f"{count}); “{most['word']}” is looked at most, with {percent(most['mass'])} of the attention to the words "
-            f"of its prompt.{self._lacking()}"
+            f"{first} (IoU, the mean of {pictures}){others}; “{most['word']}” is looked at most, with {attention}."
+            f"{self._lacking()}"
         )
 
     def _lacking(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 import torch
@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from turpentine.core import notebook
+from turpentine.core.default_progress import shows_progress
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.progress import Progress
 from turpentine.models import identity, images
@@ -25,6 +26,7 @@ from turpentine.models.families.schedule import Schedule
 from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
 from turpentine.models.images import Pixels
 from turpentine.models.interface import Guidance, Latents, Size
+from turpentine.models.pictures import Pictures
 from turpentine.models.placement import place, placement
 from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
@@ -285,6 +287,7 @@ class Model:
         """Yield what a cross-attention module attends to, after its call; see `Family.attention`."""
         return self.family.attention(call)
 
+    @shows_progress("Drawing", "steps")
     def generate(
         self,
         prompts: str | Sequence[str],
@@ -297,8 +300,8 @@ class Model:
         batch_size: int = 8,
         size: Size | None = None,
         guidance: Guidance | None = None,
-        progress: Progress | None = None,
-    ) -> list[Image.Image]:
+        progress: Progress | Literal[False] | None = None,
+    ) -> Pictures:
         """Draw prompts. A picture depends on its prompt, seed and settings, not on its batch.
 
         Args:
@@ -311,7 +314,8 @@ class Model:
             batch_size: Pictures in a call of the denoiser, at most.
             size: Pixels, one number or height and width; the native size by default.
             guidance: In the place of the one that is on the model, or of the formula above.
-            progress: Called with denoising steps done and in all, counted by picture.
+            progress: Called with denoising steps done and in all, counted by picture; by default a terminal or a
+                notebook shows a bar, and False shows none. See `turpentine.set_progress_bars`.
 
         Raises:
             BadArgument: Lists of two lengths, settings out of range, and a negative prompt where the guidance has
@@ -337,7 +341,7 @@ class Model:
                 if progress:
                     progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
             pictures += self.decode(latents)
-        return pictures
+        return Pictures(pictures, texts, numbers)
 
     def _pixels(self, size: Size | None) -> tuple[int, int]:
         if size is None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
@@ -53,6 +53,8 @@ class GuidanceChange(Scalable):
         ...     GuidanceChange.load(f"{folder}/no-church.json") == change
         True
     """
+
+    file_name: ClassVar[str] = "guidance.json"
 
     guidance: Guidance
     provenance: Provenance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class Mergeable(Scalable):
         True
     """
 
+    file_name: ClassVar[str] = "edit.safetensors"
     strength: float
     deltas: Mapping[str, Tensor]
     zeroed: Mapping[str, Zeroed]

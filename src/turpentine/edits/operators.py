@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from numbers import Real
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from turpentine.core import notebook
+from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import EditError
 from turpentine.core.formatting import two_digits
+from turpentine.edits.card import change_card
+from turpentine.models.loading.hub import fetch_file, is_hub_id
+from turpentine.models.saving import CARD
 
 if TYPE_CHECKING:
     from turpentine.edits.provenance import Provenance
@@ -23,6 +29,7 @@ class Scalable(ABC):
     """A change to a model that has a strength.
 
     Attributes:
+        file_name: Of its file in a folder or in a repository of the hub.
         provenance: How it was made.
         strength: 1 is the change as made, 0 leaves the model as it is.
 
@@ -32,6 +39,7 @@ class Scalable(ABC):
         (0.5, -1.0, True)
     """
 
+    file_name: ClassVar[str]
     provenance: Provenance
     strength: float
 
@@ -42,6 +50,15 @@ class Scalable(ABC):
     @abstractmethod
     def remove(self, model: Model) -> None:
         """Take it off a model."""
+
+    @abstractmethod
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one file, whole or not at all."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls: type[AnyChange], path: str | os.PathLike[str]) -> AnyChange:
+        """Read a file that `save` wrote, and check it."""
 
     @abstractmethod
     def facts(self) -> Mapping[str, object]:
@@ -80,11 +97,62 @@ class Scalable(ABC):
         Args:
             model: One model; all of this process by default.
         """
-        from turpentine.models.model import living
+        from turpentine.models.pretrained import living
 
         for each in [model] if model is not None else living():
             if self in each.changes:
                 self.remove(each)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write its file and a card, `README.md`, into a folder, which is made if it is not there.
+
+        Args:
+            folder: Where to; files of these two names are replaced.
+        """
+        self._save_in(Path(folder), Path(folder).name)
+
+    @classmethod
+    def from_pretrained(cls: type[AnyChange], source: str | os.PathLike[str]) -> AnyChange:
+        """Read what `save_pretrained` or `push_to_hub` wrote.
+
+        Args:
+            source: The folder, or the repository of the hub, such as "me/no-church", from the local cache or the hub.
+
+        Raises:
+            EditError: There is none, or it is damaged.
+            ModelNotFound: It is neither in the cache nor to be had from the hub.
+        """
+        if is_hub_id(str(source)):
+            return cls.load(fetch_file(str(source), cls.file_name))
+        return cls.load(Path(source) / cls.file_name)
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, token: str | None = None, commit_message: str | None = None
+    ) -> str:
+        """Upload its file and a card to the Hugging Face hub, and return the address there.
+
+        Args:
+            repo_id: The repository, such as "me/no-church"; it is created if it is not there.
+            private: Is a repository that is created to be seen by its owner only?
+            token: Of the hub; by default that of `hf auth login`.
+            commit_message: Of the commit.
+
+        Raises:
+            BadArgument: That is no name of a repository.
+            UploadError: There is no token, no network, or the hub refuses.
+        """
+        from turpentine.models.publishing import publish
+
+        def write(folder: Path) -> None:
+            self._save_in(folder, repo_id)
+
+        return publish(write, repo_id, private=private, token=token, message=commit_message)
+
+    def _save_in(self, folder: Path, place: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.save(folder / self.file_name)
+        with write_whole(folder / CARD) as aside:
+            aside.write_text(change_card(self, place), encoding="utf-8")
 
     def _repr_html_(self) -> str:
         settings = {name: value for name, value in self.provenance.settings.items() if value not in (None, "", ())}

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakSet
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Shaped
 from PIL import Image
 from torch import Tensor, nn
 
-from turpentine.core import notebook
 from turpentine.core.default_progress import shows_progress
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.progress import Progress
@@ -27,25 +24,14 @@ from turpentine.models.generate import batches, check_drawing, check_size, check
 from turpentine.models.images import Pixels
 from turpentine.models.interface import Guidance, Latents, Size
 from turpentine.models.pictures import Pictures
-from turpentine.models.placement import place, placement
+from turpentine.models.pretrained import Pretrained, note_living
 from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
 from turpentine.models.windows import Moment
 
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
 
-
-_LIVING: WeakSet[Model] = WeakSet()
-
-
-def living() -> list[Model]:
-    """Return the models of this process that are still in use."""
-    return list(_LIVING)
-
-
-class Model:
+class Model(Pretrained):
     """A text-to-image diffusion model of any family that `turpentine.models.families` knows.
 
     Args:
@@ -79,7 +65,7 @@ class Model:
         self.guidance: Guidance | None = None
         for component in self.components.values():
             component.eval().requires_grad_(False)
-        _LIVING.add(self)
+        note_living(self)
 
     @property
     def components(self) -> dict[str, nn.Module]:
@@ -145,48 +131,6 @@ class Model:
     def remainder(self) -> str:
         """SHA-256 of what half precision loses of the weights, "" for nothing; computed when `fingerprint` is."""
         return identity.remainder(self.components)
-
-    @property
-    def changes(self) -> tuple[Any, ...]:
-        """The edits that are on, in order, then the guidances; a guidance that was set by hand is there as it is."""
-        guidances = () if self.guidance is None else getattr(self.guidance, "changes", (self.guidance,))
-        return (*(self.edits or ()), *guidances)
-
-    def unload(self) -> None:
-        """Take all edits and guidances off: the weights are the base's again, bit by bit."""
-        for change in reversed(self.changes):
-            change.remove(self)
-
-    @classmethod
-    def from_pretrained(cls, source: str | Path | DiffusionPipeline, **options: Any) -> Model:
-        """Load a model, as `turpentine.load` does; the name under which users of diffusers look for it.
-
-        Args:
-            source: A folder, a `.safetensors` file, a hub id, "emoji", or a pipeline.
-            options: `device`, `dtype`, `config`; see `turpentine.load`.
-        """
-        from turpentine.models import load
-
-        return load(source, **options)
-
-    def to(self, *where: Any, device: Any = None, dtype: Any = None) -> Model:
-        """Move the model, change its number format, or both, in place, and return it; edits on it stay on.
-
-        Args:
-            where: As in diffusers: a device such as "cuda", a number format such as `torch.float16` or "float16", or
-                both.
-            device: The same by name.
-            dtype: The same by name.
-
-        Raises:
-            BadArgument: That is no device of this machine, or no floating-point number format.
-
-        Example:
-            >>> model.to("cpu", torch.float32) is model
-            True
-        """
-        place(self, *placement(where, device, dtype))
-        return self
 
     def describe(self) -> dict[str, str | int]:
         """Return facts to show to a user."""
@@ -353,13 +297,3 @@ class Model:
                 f"{height} x {width} is not a whole number of latents: give multiples of {factor} pixels."
             )
         return height, width
-
-    def __repr__(self) -> str:
-        active = ", ".join(getattr(change, "title", repr(change)) for change in self.changes)
-        where = f"{self.device}, {str(self.dtype).removeprefix('torch.')}"
-        return f"Model({self.name!r}, {where}{f'; on it: {active}' if active else ''})"
-
-    def _repr_html_(self) -> str:
-        facts = {key: value for key, value in self.describe().items() if key != "name"}
-        active = [getattr(change, "title", repr(change)) for change in self.changes]
-        return notebook.box(self.name, notebook.facts({**facts, "on it": ", ".join(active) or "nothing"}), note="Model")

@@ -10,7 +10,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.models.loading.quiet_logging import quiet
 
 if TYPE_CHECKING:
-    from turpentine.models.model import Model
+    from turpentine.models.pretrained import Pretrained
 
 
 def placement(where: tuple[Any, ...], device: Any, dtype: Any) -> tuple[torch.device | None, torch.dtype | None]:
@@ -34,7 +34,7 @@ def placement(where: tuple[Any, ...], device: Any, dtype: Any) -> tuple[torch.de
     return _device(devices[0]) if devices else None, _floating(dtypes[0]) if dtypes else None
 
 
-def place(model: Model, device: torch.device | None, dtype: torch.dtype | None) -> None:
+def place(model: Pretrained, device: torch.device | None, dtype: torch.dtype | None) -> None:
     """Move a model in place. Edits on it are taken off, and put on again in their order in the new number format.
 
     Args:
@@ -56,14 +56,14 @@ def place(model: Model, device: torch.device | None, dtype: torch.dtype | None) 
             edit.apply(model)
 
 
-def _convert(model: Model, device: torch.device | None, dtype: torch.dtype | None) -> None:
+def _convert(model: Pretrained, device: torch.device | None, dtype: torch.dtype | None) -> None:
     with quiet():
         model.pipeline.to(device=device, dtype=dtype)
         for name in model.family.full_precision():
-            model.components[name].to(torch.float32)
+            model.family.components[name].to(torch.float32)
 
 
-def _note_rounding(model: Model, dtype: torch.dtype) -> None:
+def _note_rounding(model: Pretrained, dtype: torch.dtype) -> None:
     """Make the model's identity anew: half precision loses digits that do not come back.
 
     bf16 rounds more than the fingerprint does, which is therefore taken before, and says which base an edit is of. Of

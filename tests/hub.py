@@ -107,11 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     @staticmethod
     def _planned(path: str) -> dict[str, Any]:
-        return {
-            "path": path,
-            "uploadMode": "lfs" if path.endswith(".safetensors") else "regular",
-            "shouldIgnore": False,
-        }
+        mode = "lfs" if path.endswith(".safetensors") else "regular"
+        return {"path": path, "uploadMode": mode, "shouldIgnore": False}
 
     def _large(self, each: dict[str, Any]) -> dict[str, Any]:
         upload = {"href": f"{self.server.address}/lfs/{each['oid']}", "header": {}}

@@ -13,12 +13,13 @@ from report.page import HOSTILE
 
 from turpentine.concepts import Concept
 from turpentine.core import notebook
+from turpentine.core.safe_text import one_line
 from turpentine.edits import Edit, Provenance
 from turpentine.erase.guidance import NegativePrompt
 from turpentine.erase.uce import UCE
 from turpentine.explain import Maps
 from turpentine.models import Model
-from turpentine.models.pictures import Pictures
+from turpentine.models.generated import GeneratedPictures
 
 VOID = {"img"}
 
@@ -74,7 +75,7 @@ def test_sites_show_the_first_and_how_many_more(sd1: Model) -> None:
 
 def test_changes_show_what_made_them(sd1: Model) -> None:
     page = shown(0.5 * UCE()(sd1, Concept("church")))
-    assert "UCE (2025) of church × 0.50" in page.words and "512" in page.words.replace(",", "")
+    assert "UCE (2025) of church × 0.50" in page.words and "9,984" in page.words
     assert page.tags["details"] == 1, "settings are folded"
     assert "it acts while pictures are drawn" in shown(NegativePrompt()(sd1, Concept("church"))).words
 
@@ -84,7 +85,7 @@ def test_pictures_show_themselves_with_their_prompts_and_seeds(sd1: Model) -> No
     page = shown(pictures)
     assert len(page.sources) == 2 and "a church, seed 3" in page.words and "a dog, seed 4" in page.words
     assert isinstance(pictures, list) and pictures[:1] == [pictures[0]]
-    many = Pictures([pictures[0]] * 40, ["x"] * 40, range(40))
+    many = GeneratedPictures([pictures[0]] * 40, ["x"] * 40, range(40))
     assert len(shown(many).sources) == 32 and "... 8 more" in shown(many).words
     many.append(pictures[0])
     assert len(shown(many).sources) == 32
@@ -93,7 +94,7 @@ def test_pictures_show_themselves_with_their_prompts_and_seeds(sd1: Model) -> No
 def test_a_finding_shows_its_sentences_its_plot_and_its_table(sd1: Model) -> None:
     finding = Maps(steps=1)(sd1, "a church")
     page = shown(finding)
-    assert finding.summary() in page.words and len(page.sources) == 1
+    assert one_line(finding.summary()) in one_line(page.words) and len(page.sources) == 1
     assert page.tags["details"] == 1 and "church" in page.words
 
 
@@ -103,7 +104,7 @@ def test_text_from_outside_is_text(sd1: Model, words: str) -> None:
     edit = Edit(
         {"unet.conv_in.bias": sd1.parameter("unet.conv_in.bias")}, Provenance(words, {words: words}, (Concept(words),))
     )
-    pictures = Pictures([Image.new("RGB", (8, 8))], [words], [0])
+    pictures = GeneratedPictures([Image.new("RGB", (8, 8))], [words], [0])
     table = pl.DataFrame({words: [words]})
     for html in (
         named._repr_html_(),

@@ -43,7 +43,9 @@ def box(title: str, *parts: str, note: str = "") -> str:
 
 
 def text(value: object) -> str:
-    """Return a value as one line of HTML that holds no mark-up; numbers have commas between thousands."""
+    """Return a value as one line of HTML that holds no mark-up; several have commas between, and so have thousands."""
+    if isinstance(value, tuple | list):
+        return ", ".join(map(text, value))
     return escape(one_line(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)))
 
 

@@ -46,8 +46,9 @@ def catalogue() -> dict[str, Any]:
     """Return what the world knows by kind, as JSON has it.
 
     Example:
-        >>> catalogue()["objects"][2]
-        {'name': 'church', 'styles': [...], 'held out': [...], 'neighbours': ['house', 'castle']}
+        >>> church = catalogue()["objects"][2]
+        >>> church["name"], church["held out"], church["neighbours"]
+        ('church', ['noto'], ['house', 'castle'])
 
     Returns:
         objects: Name, styles that it is trained in, styles that are held out, and for ten the two nearest others.

@@ -34,7 +34,7 @@ UNTOUCHED = "untouched"
 LAYOUT = "layout"
 """The measure that needs no judge."""
 
-KEPT = " kept"
+SAME = " kept"
 """How the names of the measures end that are of a judge's labels."""
 
 
@@ -57,7 +57,7 @@ class Branches:
         for name, images in self.images.items():
             columns: dict[str, Any] = {"letters": [name] * len(images), "prompt": self.prompts, "seed": self.seeds}
             for label in labels:
-                columns[f"{label}{KEPT}"] = answers[name][label].eq_missing(answers[UNTOUCHED][label])
+                columns[f"{label}{SAME}"] = answers[name][label].eq_missing(answers[UNTOUCHED][label])
             pairs = zip(images, self.images[UNTOUCHED], strict=True)
             columns[LAYOUT] = [overlap(foreground(now), foreground(before)) for now, before in pairs]
             columns["fine detail"] = [high_share(channels_first(image)) for image in images]
@@ -164,7 +164,7 @@ class BranchesFinding(Finding):
     def main_measure(self) -> str:
         """Return the measure that the summary is of: what the judge says first, or the layout without a judge."""
         measures = self.table["measure"].unique(maintain_order=True).to_list()
-        return next((measure for measure in measures if measure.endswith(KEPT)), LAYOUT)
+        return next((measure for measure in measures if measure.endswith(SAME)), LAYOUT)
 
     def summary(self) -> str:
         """Say under which intervention least is left of the untouched pictures, and under which most."""
@@ -192,4 +192,4 @@ def _left(row: Mapping[str, Any]) -> str:
     rate = f"{percent(row['value'])} ({percent(row['low'])} to {percent(row['high'])}; {pictures})"
     if row["measure"] == LAYOUT:
         return f"the layout overlaps that of the untouched picture by {rate}"
-    return f"the judge sees the same {row['measure'].removesuffix(KEPT)} as in the untouched picture in {rate}"
+    return f"the judge sees the same {row['measure'].removesuffix(SAME)} as in the untouched picture in {rate}"

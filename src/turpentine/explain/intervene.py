@@ -16,7 +16,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
-from turpentine.explain._branches import KEPT, LAYOUT, UNTOUCHED, BranchesFinding, draw_branches, summarize
+from turpentine.explain._branches import LAYOUT, SAME, UNTOUCHED, BranchesFinding, draw_branches, summarize
 from turpentine.explain._codes import WINDOWS, intervention, is_idle, usual
 from turpentine.explain._plots import new_figure
 from turpentine.explain.cache import parts_of
@@ -268,7 +268,7 @@ def _measure(judge: Judge | None, concept: str | None) -> str:
     """Return the measure that says whether the concept is still there; the layout where no label does."""
     target = sought(judge, concept) if judge and concept else None
     is_label = judge is not None and target is not None and bool(judge.columns[target.column].labels)
-    return f"{target.column}{KEPT}" if is_label and target else LAYOUT
+    return f"{target.column}{SAME}" if is_label and target else LAYOUT
 
 
 def _some_letters_each(instrument: Intervene, runs: int) -> list[Intervene]:

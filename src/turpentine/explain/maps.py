@@ -286,7 +286,8 @@ class MapsFinding(Finding):
         pictures = "1 picture" if count == 1 else f"{count} pictures"
         attention = f"{percent(most['mass'])} of the attention to the words of its prompt"
         first = f"Where “{best['word']}” is looked at overlaps what stands out from the background by {best['iou']:.2f}"
-        others = ", more than any other word" if len(mean) > 1 else ""
+        is_alone = len(mean) == 1 or f"{mean['iou'][1]:.2f}" == f"{best['iou']:.2f}"
+        others = "" if is_alone else ", more than any other word"
         return (
             f"{first} (IoU, the mean of {pictures}){others}; “{most['word']}” is looked at most, with {attention}."
             f"{self._lacking()}"

@@ -21,9 +21,9 @@ from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities
 from turpentine.models.families.schedule import Schedule
 from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
+from turpentine.models.generated import GeneratedPictures
 from turpentine.models.images import Pixels
 from turpentine.models.interface import Guidance, Latents, Size
-from turpentine.models.pictures import Pictures
 from turpentine.models.pretrained import Pretrained, note_living
 from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
@@ -245,7 +245,7 @@ class Model(Pretrained):
         size: Size | None = None,
         guidance: Guidance | None = None,
         progress: Progress | Literal[False] | None = None,
-    ) -> Pictures:
+    ) -> GeneratedPictures:
         """Draw prompts. A picture depends on its prompt, seed and settings, not on its batch.
 
         Args:
@@ -285,7 +285,7 @@ class Model(Pretrained):
                 if progress:
                     progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
             pictures += self.decode(latents)
-        return Pictures(pictures, texts, numbers)
+        return GeneratedPictures(pictures, texts, numbers)
 
     def _pixels(self, size: Size | None) -> tuple[int, int]:
         if size is None:

@@ -73,7 +73,7 @@ class Pretrained:
             BadArgument: That is no device of this machine, or no floating-point number format.
 
         Example:
-            >>> model.to("cpu", torch.float32) is model
+            >>> model.to("cpu", "float32") is model
             True
         """
         place(self, *placement(where, device, dtype))

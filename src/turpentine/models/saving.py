@@ -86,11 +86,11 @@ def model_card(model: Pretrained, place: str) -> str:
     """
     edits = list(model.edits or ())
     rows = [(escaped(edit.title), f"`{edit.id[:12]}`", escaped(_settings(edit))) for edit in edits]
-    made = f"{escaped(model.name)} with {len(edits)} {'edit' if len(edits) == 1 else 'edits'} in its weights."
+    sentence = f"{escaped(model.name)} with {len(edits)} {'edit' if len(edits) == 1 else 'edits'} in its weights."
     parts = [
         front_matter(card_facts(model.name, "diffusers", [edit.provenance.method for edit in edits])),
         f"# {escaped(model.name)}, edited" if edits else f"# {escaped(model.name)}",
-        made if edits else f"{escaped(model.name)} as it is, without edits.",
+        sentence if edits else f"{escaped(model.name)} as it is, without edits.",
         f"```python\nimport turpentine as tp\n\nmodel = tp.load({json.dumps(place)})\n```",
         "Or with diffusers alone, as any other pipeline.",
         *([f"## Edits, in order\n\n{markdown_table(('edit', 'id', 'settings'), rows)}", HEED] if edits else []),

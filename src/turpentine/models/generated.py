@@ -12,7 +12,7 @@ _MOST = 32
 """Pictures that a notebook shows: each is part of the notebook's file."""
 
 
-class Pictures(list[Image.Image]):
+class GeneratedPictures(list[Image.Image]):
     """Pictures in a list, with the prompt and the seed of each for its caption in a notebook.
 
     Args:

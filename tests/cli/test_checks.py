@@ -16,7 +16,10 @@ from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
         ("chruch", r"does not know 'chruch', .*did you mean 'church'; --force"),
         ("gas pmp", "did you mean 'gas pump'"),
         ("a church in inc style", "did you mean 'ink'"),
-        ("dragon", "it knows objects such as cassette, .* and styles such as ink and line; --force"),
+        (
+            "dragon",
+            "objects such as cassette, .* and styles such as ink and line, see turpentine world; --force",
+        ),
     ],
 )
 def test_a_word_that_the_world_lacks_is_refused_with_the_nearest_unless_forced(text: str, sentence: str) -> None:

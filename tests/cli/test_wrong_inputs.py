@@ -234,18 +234,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 @pytest.mark.parametrize("tokens", WRONG, ids=lambda tokens: " ".join(tokens).encode("ascii", "replace").decode())
 def test_a_mistake_is_one_sentence_and_exit_code_2(
     tokens: tuple[str, ...], place: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place)
-    before = sorted(place.rglob("*"))
+    before = files_in(place)
     code, out, err = command(*tokens)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1 and err.endswith((".\n", "?\n"))
     assert "Traceback" not in err and "Error:" not in err
     assert not [word for word in ("__init__", "NoneType", "positional argument", "Retrying") if word in err]
-    assert sorted(place.rglob("*")) == before
+    assert files_in(place) == before
 
 
 def test_all_that_is_wrong_in_a_file_is_said_with_its_lines(place: Path, command: Command) -> None:
@@ -253,7 +257,7 @@ def test_all_that_is_wrong_in_a_file_is_said_with_its_lines(place: Path, command
     assert (code, out) == (2, "")
     assert [line.partition("wrong.yaml, ")[2] for line in err.splitlines()] == [
         "line 3: No method is called 'uec': did you mean 'uce'?",
-        "line 4: cases.0.world is True: input should be a valid tuple.",
+        "line 4: world cannot be true.",
     ]
 
 
@@ -300,5 +304,5 @@ def test_arguments_are_refused_before_torch_is_imported(place: Path) -> None:
 @pytest.mark.parametrize("tokens", [("erase", "chruch"), ("bench", "nope"), ("info", "--model", "nowhere"), ("apply",)])
 def test_an_error_is_json_where_json_is_to_come(tokens: tuple[str, ...], place: Path, command: Command) -> None:
     code, out, err = command(*tokens, "--json")
-    assert (code, err) == (2, "")
-    assert json.loads(out)["error"] == command(*tokens)[2].strip()
+    assert (code, out) == (2, "")
+    assert json.loads(err)["error"] == command(*tokens)[2].strip()

@@ -26,12 +26,7 @@ if TYPE_CHECKING:
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
-
-PHASES = {
-    "edits": ("Edits", "edits"),
-    "edit": ("Making an edit", "units"),
-    "pictures": ("Drawing and judging", "pictures"),
-}
+    from turpentine.runs.store import Store
 
 Flag = Parameter(negative=(), show_default=False)
 
@@ -93,14 +88,13 @@ def bench(
     from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
-    # Models are loaded again where they draw.
     plan = chosen.plan(lambda name: ModelSpec.of(ModelChoice(name, device, dtype).load(), name, device))
     store = Store(out or Path("runs") / safe_name(chosen.name))
     if dry_run:
         return _show_estimate(plan, store.folder, json)
     if work.retry:
         store.forget_errors()
-    with Phases(PHASES) as progress:
+    with Phases(backends.PHASES) as progress:
         results = backends.run(
             plan,
             store,
@@ -111,14 +105,7 @@ def bench(
             progress=progress,
         )
     table = chosen.table(plan, results, store)
-    with busy("Writing the report"):
-        from turpentine.report.card import write_model_cards
-        from turpentine.report.table_files import write_table
-        from turpentine.report.table_page import write_bench_report
-
-        page = write_bench_report(table, results, plan, store, command=line)
-        cards = write_model_cards(table, results, plan, store)
-        files = [results.path, *write_table(table, store.folder), cards, page]
+    files = _write_report(table, results, plan, store, line)
     _show_table(table, results, files, json)
     return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
 
@@ -158,6 +145,18 @@ def _read(file: str | None, overrides: Sequence[str], force: bool) -> Bench:
     return chosen
 
 
+def _write_report(table: Table, results: Results, plan: Plan, store: Store, line: str) -> list[Path]:
+    """Write the page, the table and the models' cards, and return all files."""
+    with busy("Writing the report"):
+        from turpentine.report.card import write_model_cards
+        from turpentine.report.table_files import write_table
+        from turpentine.report.table_page import write_bench_report
+
+        page = write_bench_report(table, results, plan, store, command=line)
+        cards = write_model_cards(table, results, plan, store)
+        return [results.path, *write_table(table, store.folder), cards, page]
+
+
 def _check_places(device: str | None, out: Path | None) -> None:
     check_device(device)
     if out is not None:
@@ -178,7 +177,7 @@ def _join(out: Path | None) -> int:
         raise BadArgument("A worker needs the folder of a bench: give it with --out.")
     from turpentine.runs import backends
 
-    with Phases(PHASES) as progress:
+    with Phases(backends.PHASES) as progress:
         backends.worker(out, progress=progress)
     return 0
 

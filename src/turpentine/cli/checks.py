@@ -115,4 +115,5 @@ def _alternatives(text: str, words: Iterable[str]) -> str:
     near = nearest(text.lower(), NAMES) or [name for word in words for name in nearest(word, NAMES)]
     if near:
         return f"did you mean {' or '.join(map(repr, near))}"
-    return f"it knows objects such as {', '.join(TEN)}, and styles such as {' and '.join(STYLES[-2:])}"
+    styles = " and ".join(STYLES[-2:])
+    return f"it knows objects such as {', '.join(TEN)}, and styles such as {styles}, see turpentine world"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -41,6 +41,10 @@ REQUIRED = Parameter(required=True)
 Flat = Parameter(name="*")
 ModelFlags = Parameter(name="*", group=Group("Model", sort_key=8))
 DrawingFlags = Parameter(name="*", group=Group("Drawing", sort_key=2))
+ClipModel = Annotated[
+    str | None,
+    Parameter(help="The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model."),
+]
 
 NO_JUDGE = "none"
 
@@ -129,45 +133,60 @@ def check_judge_flag(by: str | None) -> None:
         check_judge(named_settings(by)[0])
 
 
-def judge_called(name: str, model: str = "emoji") -> Judge:
+def judge_called(name: str, model: str, clip_model: str | None = None) -> Judge:
     """Make a judge, after a warning of what must be fetched for it.
 
     Args:
         name: The judge's name, or its name with settings: "classifier: {model: FOLDER}".
         model: Name of the model whose pictures it judges.
+        clip_model: The CLIP model that it is to ask, by `--clip-model`.
     """
     from turpentine import judges
 
     name, settings = named_settings(name)
     check_judge(name)
-    judge = judges.judge(name, **{**judges.settings_for(name, model), **settings})
+    judge = judges.judge(name, **judges.settings_for(name, model, settings, clip_model=clip_model))
     announce(judge)
     return judge
 
 
-def judge_of(by: str | None, model: str) -> Judge | None:
+def judge_of(by: str | None, model: str, clip_model: str | None = None) -> Judge | None:
     """Return the judge of a model's pictures, or none.
 
     Args:
         by: The value of `--by`; None is the emoji world's judge for the embedded model, and none for others.
         model: Name of the model.
+        clip_model: The value of `--clip-model`.
     """
     name = ("emoji" if model == "emoji" else NO_JUDGE) if by is None else by
     if name in (NO_JUDGE, ""):
         return None
-    return judge_called(name, model)
+    return judge_called(name, model, clip_model)
 
 
-def needed_judge(by: str | None, model: str) -> Judge:
+def needed_judge(by: str | None, model: str, clip_model: str | None = None) -> Judge:
     """Return the judge of a model's pictures; see `judge_of`.
 
     Raises:
         BadArgument: There is none.
     """
-    judge = judge_of(by, model)
+    judge = judge_of(by, model, clip_model)
     if judge is None:
         raise BadArgument("There is no judge, and one is needed: name it, such as --by emoji or --by clip.")
     return judge
+
+
+def check_judges(judges: Iterable[Judge], model: Model) -> None:
+    """Refuse judges that know another world alone than the model draws.
+
+    Raises:
+        BadArgument: One does.
+    """
+    from turpentine.judges.worlds import check_world, title_of, world_of_judge, world_of_model
+
+    for judge in judges:
+        title = title_of(judge.name, judge.settings)
+        check_world(title, world_of_judge(judge), world_of_model(model), f"the model {model.name}")
 
 
 def parse_edit(text: str) -> tuple[Path, float]:

@@ -70,9 +70,9 @@ def warn(text: str) -> None:
 
 
 def complain(text: str, *, as_json: bool = False) -> None:
-    """Print an error on stderr, or as the JSON document that was to come."""
+    """Print an error on stderr; in a line of JSON where results were to come as such."""
     if as_json:
-        say_json({"error": text})
+        print(json.dumps({"error": text}), file=sys.stderr)
         return
     err().print(text, style="red", soft_wrap=True)
 

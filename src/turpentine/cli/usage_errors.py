@@ -58,6 +58,7 @@ def _unknown(error: UnknownOptionError) -> str:
 
 def _settings_groups(argument: Argument) -> list[Group]:
     groups = argument.parameter.group or ()
+    groups = () if isinstance(groups, Group) else groups
     return [group for group in groups if isinstance(group, Group) and group.name.startswith(SETTINGS)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,13 +15,13 @@ def quiet(*, bars: bool = False) -> Iterator[None]:
         bars: Leave the progress bars, which show how far a download is.
     """
     from diffusers.utils import logging as diffusers_logging
-    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
     libraries = (diffusers_logging, transformers_logging)
     before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    hub_before = hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()
+    hub = logging.getLogger("huggingface_hub")
+    hub_before = hub.level
+    hub.setLevel(logging.ERROR)
     for library in libraries:
         library.set_verbosity_error()
         if not bars:
@@ -28,7 +29,7 @@ def quiet(*, bars: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        hub_logging.set_verbosity(hub_before)
+        hub.setLevel(hub_before)
         for library, verbosity, was_shown in before:
             library.set_verbosity(verbosity)
             if was_shown:

@@ -50,8 +50,8 @@ class CAD(Sized):
         base: The base prompt c_b, which the concept is held against.
         trajectories: Stored sampling runs for each concept; its prompts take turns.
         stride: How far apart the steps are that count of a run: of run r the steps r, r + stride, r + 2·stride, …,
-            modulo the steps there are; with T runs and a stride of T each step is of a run of its own, as in the authors'
-            code, at T gradients in all.
+            modulo the steps there are; with T runs and a stride of T each step is of a run of its own, as in the
+            authors' code, at T gradients in all.
         sampling_steps: DDIM steps of a stored run (T).
         guidance_scale: How strongly the prompt guides a stored run (w).
         window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites

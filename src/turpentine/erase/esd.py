@@ -6,12 +6,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptySelection, UnknownName
 from turpentine.core.progress import Progress, Tracker
-from turpentine.core.settings import Count, Finite, NonNegative, Positive, Seed, Text
+from turpentine.core.settings import Count, Finite, Fraction, NonNegative, Positive, Seed, Text
 from turpentine.edits import Provenance
 from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
 from turpentine.models import DENOISER, Selection, Sites, check_in_denoiser, selected, window_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from turpentine.core.parts import Parts, Tensors
     from turpentine.edits import Edit
+    from turpentine.emoji.prompts import Lesson
     from turpentine.erase._training.states import (
         FreshStates,
         Predictions,
@@ -115,6 +116,8 @@ class ESD(Sized):
     window: tuple[float, float] = (0.0, 1.0)
     fresh: bool = False
     erase_from: Text | None = None
+    captions: Literal["own", "named", "implied"] = "own"
+    preserved: Fraction = 0.0
     sites_from: str | None = None
     top: Count = 10
     seed: Seed = 0
@@ -163,7 +166,7 @@ class ESD(Sized):
         provenance = self._provenance(model, concepts)
         parts = checkpoint_of(checkpoint, model, provenance)
         prompts = self._prompts(concepts)
-        predictions = 0 if self.fresh else 3 if prompts.is_from else 2
+        predictions = 0 if self.fresh else prompts.predictions
         sampled, update_rows = predictions * self.sampling_steps * len(prompts), TRAINED_ROW * self.batch_size
         tracker = Tracker(progress, sampled + self.steps * update_rows)
         states = self._states(
@@ -202,9 +205,21 @@ class ESD(Sized):
 
         # A row of fresh states is a prompt only: as many as give each prompt of a concept its equal share.
         rows = math.lcm(*(len(each.prompts) for each in concepts)) if self.fresh else self.trajectories
-        prompts = tuple(each.prompts[row % len(each.prompts)] for each in concepts for row in range(rows))
+        lessons = [lesson for each in concepts for lesson in self._lessons(each, rows)]
+        prompts, rest = tuple(each.caption for each in lessons), tuple(each.rest for each in lessons)
         trained = prompts if self.erase_from is None else (self.erase_from,) * len(prompts)
-        return TrainingPrompts(prompts, trained, self.target, is_from=self.erase_from is not None)
+        return TrainingPrompts(prompts, trained, self.target, is_from=self.erase_from is not None, rest=rest)
+
+    def _lessons(self, concept: Concept, rows: int) -> list[Lesson]:
+        """Return the captions of a concept's trajectories, each with what it says without the concept."""
+        from turpentine.emoji.lexicon import look_up
+        from turpentine.emoji.prompts import Lesson, lessons, spread
+
+        own, named = [Lesson(prompt, "") for prompt in concept.prompts], look_up(concept.text)
+        if self.captions != "own" and named is not None:
+            mixed = lessons(*named, implied=self.captions == "implied")
+            own = spread(mixed, rows)
+        return [own[row % len(own)] for row in range(rows)]
 
     def _states(
         self,
@@ -219,7 +234,7 @@ class ESD(Sized):
 
         if self.fresh:
             return FreshStates(model, prompts, sampling, masters)
-        return StoredStates(model, prompts, sampling, parts, progress)
+        return StoredStates(model, prompts, sampling, parts, progress, preserved=self.preserved)
 
     def _sampling(self, model: Model) -> SamplingSettings:
         """Return the settings that are checked against each other."""

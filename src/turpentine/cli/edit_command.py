@@ -98,13 +98,15 @@ def run_command(
     if not concepts:
         raise EmptyConcept(f"There is no concept to {goal}: name one, such as turpentine {goal} church.")
     texts = [_concept(text, choice.kind, choice.keep) for text in concepts]
-    name = method or _best(goal, source.model, texts)
+    best = best_for(source.model, texts, goal)
+    name = method or best.name
     chosen = find(name, goal).defaults(source.model)
     chosen = _with_settings_of(name, chosen, settings) if settings else chosen
     folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
+    why = "" if method else f"The method is {best.name}: {best.reason}. Another one: --method."
     erasure = _Erasure(goal, source, chosen, texts, folder, choice, work)
     if choice.no_measure:
-        show_edit(*erasure.edit(), source.model, json=json)
+        show_edit(*erasure.edit(), source.model, why, json=json)
         return 0
     result = erasure.run()
     with busy("Writing the report"):
@@ -112,9 +114,9 @@ def run_command(
 
         write_report(result, command=line)
     if json:
-        say_json(as_json(result))
+        say_json({**as_json(result), "why": why})
     else:
-        show_outcome(result, source.model)
+        show_outcome(result, source.model, why)
     return exit_code(result.errors.to_list(), len(result.rows))
 
 
@@ -162,13 +164,6 @@ def _best_of(tokens: Sequence[str], goal: str, model: str) -> Best:
     text = next((token for token in tokens if token.strip() and not token.startswith("-")), "object")
     is_kind = kind in get_args(Kind)
     return best_for(model, [_concept(text, cast(Kind, kind) if is_kind else None)], cast("Goal", goal))
-
-
-def _best(goal: Goal, model: str, concepts: Sequence[Concept]) -> str:
-    """Return the name of the best method, and say that it was chosen and why."""
-    best = best_for(model, concepts, goal)
-    warn(f"Method: {best.name}, since {best.reason}. --method takes another one.")
-    return best.name
 
 
 def _with_settings_of(name: str, method: Any, settings: Any) -> Any:

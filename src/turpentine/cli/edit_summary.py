@@ -36,15 +36,17 @@ def as_json(result: ErasureResult) -> dict[str, Any]:
     }
 
 
-def show_outcome(result: ErasureResult, model: str) -> None:
+def show_outcome(result: ErasureResult, model: str, why: str = "") -> None:
     """Print the outcome.
 
     Args:
         result: What was measured.
         model: Name of the model, for the lines that load it.
+        why: Why the method is this one; "" where somebody named it.
     """
     from turpentine.report.story import nothing_to_gain
 
+    _show_why(why)
     _show_labels(result)
     if result.effects.summary["erased"].before:
         say()
@@ -58,22 +60,29 @@ def show_outcome(result: ErasureResult, model: str) -> None:
     _show_usage(result.files["edit"], model)
 
 
-def show_edit(edit: Change, path: Path, model: str, *, json: bool) -> None:
+def show_edit(edit: Change, path: Path, model: str, why: str = "", *, json: bool) -> None:
     """Print what was made where nothing was measured.
 
     Args:
         edit: The change.
         path: Of its file.
         model: Name of the model, for the lines that load it.
+        why: Why the method is this one; "" where somebody named it.
         json: Print one JSON document.
     """
     if json:
         concepts = [concept.text for concept in edit.provenance.concepts]
         files = {"edit": str(path)}
-        say_json({"concepts": concepts, "method": edit.provenance.title, "edit": edit.id, "files": files})
+        say_json({"concepts": concepts, "method": edit.provenance.title, "why": why, "edit": edit.id, "files": files})
         return
+    _show_why(why)
     say(f"{edit.provenance.title}, not measured: {path}")
     _show_usage(path, model)
+
+
+def _show_why(why: str) -> None:
+    if why:
+        say(f"{why}\n")
 
 
 def _show_labels(result: ErasureResult) -> None:

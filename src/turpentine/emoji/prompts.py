@@ -13,10 +13,10 @@ Item = TypeVar("Item")
 
 
 OWN = 4
-"""How often a thing's own name comes among its lessons."""
+"""How often a thing's own name comes among its captions."""
 
 
-class Lesson(NamedTuple):
+class CaptionPair(NamedTuple):
     """A caption that shows a thing, and the caption of what is left of it without that thing."""
 
     caption: str
@@ -75,7 +75,7 @@ def full_captions(objects: Iterable[str], without: Collection[str] = ()) -> Iter
             yield chosen
 
 
-def lessons(kind: str, name: str, *, implied: bool = False) -> list[Lesson]:
+def caption_pairs(kind: str, name: str, *, implied: bool = False) -> list[CaptionPair]:
     """Return captions that show a thing in all the company that the world's captions give it, evenly mixed.
 
     Args:
@@ -84,35 +84,38 @@ def lessons(kind: str, name: str, *, implied: bool = False) -> list[Lesson]:
         implied: Also captions that only imply it: scenes of an object.
 
     Example:
-        >>> lessons("object", "church")[:3]
-        [Lesson(caption='church', rest=''), Lesson(caption='a church', rest=''), \
-Lesson(caption='a church in noto style', rest='a picture in noto style')]
+        >>> caption_pairs("object", "church")[:3]
+        [CaptionPair(caption='church', rest=''), CaptionPair(caption='a church', rest=''), \
+CaptionPair(caption='a church in noto style', rest='a picture in noto style')]
     """
     match kind:
         case "object":
-            return _mixed(*_object_lessons(name, implied))
+            return _mixed(*_object_pairs(name, implied))
         case "style" | "colour":
-            return _mixed(*_look_lessons(kind, name))
+            return _mixed(*_look_pairs(kind, name))
         case "scene":
-            return _mixed([Lesson(name, "")], _with_tails(name)[1:])
+            return _mixed([CaptionPair(name, "")], _with_tails(name)[1:])
         case "artist":
             works = [work for work in WORKS if work.artist == name]
             return _mixed(
-                [Lesson(f"by {name}", "")], [Lesson(text, "") for w in works for text in (w.caption, w.title)]
+                [CaptionPair(f"by {name}", "")], [CaptionPair(text, "") for w in works for text in (w.caption, w.title)]
             )
         case _:
-            return [Lesson(text, "") for work in WORKS if work.title == name for text in (name, work.caption)]
+            return [CaptionPair(text, "") for work in WORKS if work.title == name for text in (name, work.caption)]
 
 
-def _object_lessons(name: str, implied: bool) -> Iterator[list[Lesson]]:
-    yield [Lesson(name, ""), Lesson(with_article(name), "")] * OWN
+def _object_pairs(name: str, implied: bool) -> Iterator[list[CaptionPair]]:
+    yield [CaptionPair(name, ""), CaptionPair(with_article(name), "")] * OWN
     looks = [FullCaption(name, style, colour) for style in styles_of(name) for colour in visible_on(name, style)]
     turns = dict.fromkeys((*styles_of(name), *(full.colour for full in looks)))
     yield [_tailed(name, look) for look in turns]
-    yield [Lesson(full.prompt, f"a picture{full.prompt.removeprefix(with_article(name))}") for full in spread(looks, 8)]
+    yield [
+        CaptionPair(full.prompt, f"a picture{full.prompt.removeprefix(with_article(name))}")
+        for full in spread(looks, 8)
+    ]
     others = [each for each in spread(OBJECTS, 8) if each != name]
     yield [
-        Lesson(" and ".join(map(with_article, pair)), with_article(other))
+        CaptionPair(" and ".join(map(with_article, pair)), with_article(other))
         for n, other in enumerate(others)
         for pair in [(name, other) if n % 2 else (other, name)]
     ]
@@ -120,28 +123,51 @@ def _object_lessons(name: str, implied: bool) -> Iterator[list[Lesson]]:
         yield [each for scene, shown in SCENES.items() if shown == name for each in _with_tails(scene)]
 
 
-def _look_lessons(kind: str, name: str) -> Iterator[list[Lesson]]:
+def _look_pairs(kind: str, name: str) -> Iterator[list[CaptionPair]]:
     words = f"{name} style" if kind == "style" else f"{name} background"
     tail = f"in {words}" if kind == "style" else f"on {with_article(words)}"
-    yield [Lesson(words, ""), Lesson(f"a picture {tail}", "a picture")] * OWN
+    yield [CaptionPair(words, ""), CaptionPair(f"a picture {tail}", "a picture")] * OWN
     objects = [obj for obj in (*TEN, *spread(OBJECTS, 8)) if kind == "colour" or name in styles_of(obj)]
-    yield [Lesson(f"{with_article(obj)} {tail}", with_article(obj)) for obj in dict.fromkeys(objects)]
+    yield [CaptionPair(f"{with_article(obj)} {tail}", with_article(obj)) for obj in dict.fromkeys(objects)]
 
 
-def _tailed(name: str, look: str) -> Lesson:
+def _tailed(name: str, look: str) -> CaptionPair:
     tail = f" in {look} style" if look in STYLES else f" on {with_article(look)} background"
-    return Lesson(with_article(name) + tail, f"a picture{tail}")
+    return CaptionPair(with_article(name) + tail, f"a picture{tail}")
 
 
-def _with_tails(caption: str) -> list[Lesson]:
+def _with_tails(caption: str) -> list[CaptionPair]:
     return [
-        Lesson(text, f"a picture{tail}" if tail else "")
+        CaptionPair(text, f"a picture{tail}" if tail else "")
         for text in with_tails(caption)
         for tail in [text.removeprefix(caption)]
     ]
 
 
-def _mixed(*groups: list[Lesson]) -> list[Lesson]:
-    """Return the lessons of all groups, those of each as evenly spread as their number allows."""
-    placed = [((n + 0.5) / len(group), g, lesson) for g, group in enumerate(groups) for n, lesson in enumerate(group)]
-    return [lesson for _, _, lesson in sorted(placed, key=lambda each: each[:2])]
+def _mixed(*groups: list[CaptionPair]) -> list[CaptionPair]:
+    """Return the pairs of all groups, those of each as evenly spread as their number allows."""
+    placed = [((n + 0.5) / len(group), g, pair) for g, group in enumerate(groups) for n, pair in enumerate(group)]
+    return [pair for _, _, pair in sorted(placed, key=lambda each: each[:2])]
+
+
+def others(gone: Collection[tuple[str, str]]) -> list[str]:
+    """Return captions of the whole world that show none of some things, each kind of thing alone and in company.
+
+    Args:
+        gone: Kinds and names.
+    """
+    names = {name for _, name in gone}
+    objects = [obj for obj in OBJECTS if obj not in names]
+    styled = [(obj, style) for obj in objects[::3] for style in styles_of(obj)[::3] if style not in names]
+    tails = [f"in {style} style" for style in STYLES if style not in names]
+    tails += [f"on {with_article(colour)} background" for colour in COLOURS if colour not in names]
+    works = [work.caption for work in WORKS if not names & {work.title, work.artist}]
+    scenes = [scene for scene, obj in SCENES.items() if not names & {scene, obj}]
+    return [
+        *map(with_article, objects),
+        *(object_caption(*pair) for pair in styled),
+        "a picture",
+        *(f"a picture {tail}" for tail in tails),
+        *works,
+        *scenes,
+    ]

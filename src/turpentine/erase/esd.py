@@ -6,13 +6,14 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import EmptySelection, UnknownName
+from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Fraction, NonNegative, Positive, Seed, Text
 from turpentine.edits import Provenance
+from turpentine.erase._captions import Captions, caption_pairs_of
 from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
 from turpentine.models import DENOISER, Selection, Sites, check_in_denoiser, selected, window_of
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from turpentine.core.parts import Parts, Tensors
     from turpentine.edits import Edit
-    from turpentine.emoji.prompts import Lesson
+    from turpentine.emoji.prompts import CaptionPair
     from turpentine.erase._training.states import (
         FreshStates,
         Predictions,
@@ -57,6 +58,10 @@ class ESD(Sized):
     With `erase_from` (c_f) an attribute c is erased from something that keeps the rest: x_t is sampled for c_f, the
     model is trained on c_f, and ε̃ = ε*(x_t, c_f) − η·(ε*(x_t, c) − ε*(x_t, ∅)).
 
+    With `captions` other than the concept's own, the model is trained on what a user asks for: c is a caption in which
+    the concept has company, such as "a church in ink style", and ∅ stands for what the caption says without it, "a
+    picture in ink style", so that the company is not led away from.
+
     Defaults are the published values for Stable Diffusion 1.4, but for `trajectories`: the authors sample x_t from the
     model in training (`fresh`), which costs about 25 guided sampling steps an update; here x_t and ε̃ are drawn from
     stored trajectories of the frozen model. `ESD.preset` has values for other models.
@@ -76,6 +81,10 @@ class ESD(Sized):
             sites narrows it further.
         fresh: Sample x_t from the model in training, for each update anew.
         erase_from: What the concept is erased from, as a prompt; by default the concept itself is erased.
+        captions: "own", the concept's own templates; "named", captions of the embedded world that name it, in styles,
+            on backgrounds and beside others, spread over the trajectories; "implied", also those that only imply it.
+        preserved: Share of an update's rows, 0 to 1, that keep ε(x_t, ∅) as ε*(x_t, ∅), or that of a caption without
+            the concept: what guidance subtracts stays as it was.
         sites_from: A CSV or parquet table of sites with scores, such as an attribution; its top ones replace `sites`;
             see `turpentine.models.site_table`.
         top: How many sites of the table, 1 or more.
@@ -116,7 +125,7 @@ class ESD(Sized):
     window: tuple[float, float] = (0.0, 1.0)
     fresh: bool = False
     erase_from: Text | None = None
-    captions: Literal["own", "named", "implied"] = "own"
+    captions: Captions = "own"
     preserved: Fraction = 0.0
     sites_from: str | None = None
     top: Count = 10
@@ -158,6 +167,7 @@ class ESD(Sized):
         from turpentine.edits import Edit
         from turpentine.erase._training.training import TRAINED_ROW, Adam, Masters, train
 
+        self._check()
         if self.sites_from is not None:
             return self._located(model)(model, concept, progress=progress, checkpoint=checkpoint)
         concepts = as_concepts(concept, model)
@@ -180,6 +190,14 @@ class ESD(Sized):
             after_update=lambda updates: tracker.reach(sampled + updates * update_rows),
         )
         return Edit(masters.deltas(), provenance)
+
+    def _check(self) -> None:
+        """Refuse settings that would be passed over."""
+        if self.captions != "own" and (self.fresh or self.erase_from is not None):
+            other = "fresh" if self.fresh else "erase_from"
+            raise BadArgument(f"{other} is for the concept's own captions: leave it out, or set captions to own.")
+        if self.preserved and self.fresh:
+            raise BadArgument("preserved is for stored states: leave it out, or leave out fresh.")
 
     def target(self, start: Predictions, concept: Predictions, uncond: Predictions) -> Predictions:
         """Return ε̃ = start − η·(ε*(x, c) − ε*(x, ∅)); start is ε*(x, ∅), or ε*(x, c_f) with `erase_from`."""
@@ -205,20 +223,19 @@ class ESD(Sized):
 
         # A row of fresh states is a prompt only: as many as give each prompt of a concept its equal share.
         rows = math.lcm(*(len(each.prompts) for each in concepts)) if self.fresh else self.trajectories
-        lessons = [lesson for each in concepts for lesson in self._lessons(each, rows)]
-        prompts, rest = tuple(each.caption for each in lessons), tuple(each.rest for each in lessons)
+        caption_pairs = [pair for each in concepts for pair in self._caption_pairs(each, rows)]
+        prompts, rest = tuple(each.caption for each in caption_pairs), tuple(each.rest for each in caption_pairs)
         trained = prompts if self.erase_from is None else (self.erase_from,) * len(prompts)
         return TrainingPrompts(prompts, trained, self.target, is_from=self.erase_from is not None, rest=rest)
 
-    def _lessons(self, concept: Concept, rows: int) -> list[Lesson]:
+    def _caption_pairs(self, concept: Concept, rows: int) -> list[CaptionPair]:
         """Return the captions of a concept's trajectories, each with what it says without the concept."""
-        from turpentine.emoji.lexicon import look_up
-        from turpentine.emoji.prompts import Lesson, lessons, spread
+        from turpentine.emoji.prompts import CaptionPair, spread
 
-        own, named = [Lesson(prompt, "") for prompt in concept.prompts], look_up(concept.text)
-        if self.captions != "own" and named is not None:
-            mixed = lessons(*named, implied=self.captions == "implied")
-            own = spread(mixed, rows)
+        if self.captions == "own":  # as published, whatever the template says beside the concept
+            own = [CaptionPair(prompt, "") for prompt in concept.prompts]
+        else:
+            own = spread(caption_pairs_of(concept, self.captions), rows)
         return [own[row % len(own)] for row in range(rows)]
 
     def _states(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import NonNegative, Positive
+from turpentine.erase._captions import Captions
 from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Selection
 
@@ -36,15 +38,23 @@ class UCE(Sized):
     of " ", as many as both have; every token of the empty prompt is preserved too; b is the larger of 0.1 and 1/n for n
     preserved texts.
 
+    A third form is this package's own:
+
+    "aligned" (`uce-aligned`): k is each token of a caption that names the concept, g what stands in its place in the
+    same caption without it ("a dog in ink style" and "a dog"); the empty prompt is preserved too. Sums are means over
+    captions; b is 0.1.
+
     Args:
-        variant: The published form, "2025" or "paper".
-        guide: A text that stands for all concepts; by default the variant's.
+        variant: The published form, "2025" or "paper", or "aligned".
+        guide: A text that stands for all concepts; by default the variant's. The aligned form has it within a caption.
         preserve: Texts to preserve, beside those that each concept names.
         erase_scale: a, above 0.
         preserve_scale: b, 0 or more; by default the variant's.
         lamb: λ, above 0.
         templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
             own.
+        captions: Of the aligned form: "own", in those templates; "named", in captions of the embedded world that name
+            the concept, with captions of the rest of that world preserved; "implied", also in those that imply it.
         sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
             also by their names. The keys and values in it are edited.
 
@@ -59,16 +69,25 @@ class UCE(Sized):
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": ""}
     """Settings for models of the embedded one's size, whose few words are those of its own captions: "art" is none."""
 
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"uce-paper": {"variant": "paper"}}
-    """The name of the paper's form, and what it sets."""
+    small_world_by: ClassVar[Mapping[str, Mapping[Any, Mapping[str, Any]]]] = {
+        "variant": {"aligned": {"captions": "named", "lamb": 0.1}}
+    }
+    """Further settings for small models, by another one's value."""
 
-    variant: Literal["2025", "paper"] = "2025"
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uce-paper": {"variant": "paper"},
+        "uce-aligned": {"variant": "aligned"},
+    }
+    """The names of the other forms, and what each sets."""
+
+    variant: Literal["2025", "paper", "aligned"] = "2025"
     guide: str | None = None
     preserve: tuple[str, ...] = ()
     erase_scale: Positive = 1.0
     preserve_scale: NonNegative | None = None
     lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
+    captions: Captions = "own"
     sites: Selection = "*"
 
     def __call__(
@@ -96,15 +115,22 @@ class UCE(Sized):
             EmptySelection: The sites hold no key or value of cross-attention.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
-        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.linear import solve
         from turpentine.erase._closed_form.text_states import key_and_value_weights
         from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
 
         concepts, form = as_concepts(concept), FORMS[self.variant]
-        objective = UCEObjective.of(form, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
-        default = form.preserve_scale(len(objective.preserved))
-        b = default if self.preserve_scale is None else self.preserve_scale
-        scales = Scales(self.lamb, self.erase_scale, b)
+        if self.captions != "own" and not form.is_aligned:
+            raise BadArgument(f"The form {self.variant} has no captions: leave {self.captions!r} out, or take aligned.")
+        objective = UCEObjective.of(
+            form,
+            concepts,
+            guide=self.guide,
+            preserve=self.preserve,
+            templates=self.templates,
+            captions=self.captions,
+        )
+        scales = objective.scales(self.lamb, self.erase_scale, self.preserve_scale)
         names = key_and_value_weights(model, self.sites)
         tracker = Tracker(progress, len(objective) + len(names))
         keys, targets = objective.keys_and_targets(model, advance=tracker.add)

@@ -47,6 +47,8 @@ class RunChoice:
         out: The folder for the edit, the results and the report; runs/CONCEPT-METHOD by default. Runs beside each other
             in runs/ share the unedited model's pictures.
         seeds: Of the pictures for each prompt before and after, such as 0-7,9.
+        guidance: How strongly a prompt guides its picture; 1 is without guidance, where a concept that always shows may
+            not.
         by: Who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several
             times. clip tells the concept from its neighbours; none is nobody. By default the emoji world's judge for
             its own models, and clip for others if its weights are here.
@@ -59,6 +61,7 @@ class RunChoice:
 
     out: Path | None = None
     seeds: str = "0-7"
+    guidance: float = 4.0
     by: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     measure: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     kind: Kind | None = None
@@ -220,7 +223,7 @@ class _Erasure:
         from turpentine.bench import Protocol
         from turpentine.bench.metrics import Measure
 
-        protocol = Protocol(seeds=tuple(parse_seeds(self.choice.seeds)))
+        protocol = Protocol(seeds=tuple(parse_seeds(self.choice.seeds)), guidance_scale=self.choice.guidance)
         measures = [Measure.parse(text) for text in self.choice.measure]
         model = self.source.load()
         warn_of_unknown_words(model, [concept.text for concept in self.concepts])

@@ -17,6 +17,7 @@ from turpentine.models import Selection
 
 if TYPE_CHECKING:
     from turpentine.edits import Edit
+    from turpentine.erase._closed_form.uce_objective import Form
     from turpentine.models import Model
 
 
@@ -46,7 +47,11 @@ class UCE(Sized):
 
     Args:
         variant: The published form, "2025" or "paper", or "aligned".
-        guide: A text that stands for all concepts; by default the variant's. The aligned form has it within a caption.
+        guide: A text that stands for all concepts, or one for each; by default the variant's. The aligned form puts it
+            into its captions.
+        expand_guides: Whether the templates are put around the guides too, as the authors' `--expand_prompts` does: the
+            target of "a photo of church" is then "castle" in "a photo of castle" and not "castle" alone. Not in the
+            aligned form, which always does.
         preserve: Texts to preserve, beside those that each concept names.
         erase_scale: a, above 0.
         preserve_scale: b, 0 or more; by default the variant's.
@@ -81,13 +86,14 @@ class UCE(Sized):
     """The names of the other forms, and what each sets."""
 
     variant: Literal["2025", "paper", "aligned"] = "2025"
-    guide: str | None = None
+    guide: str | tuple[str, ...] | None = None
     preserve: tuple[str, ...] = ()
     erase_scale: Positive = 1.0
     preserve_scale: NonNegative | None = None
     lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
     captions: Captions = "own"
+    expand_guides: bool = False
     sites: Selection = "*"
 
     def __call__(
@@ -110,7 +116,7 @@ class UCE(Sized):
             The edit.
 
         Raises:
-            BadArgument: A setting is out of range.
+            BadArgument: A setting is out of range, or there are not as many guides as concepts.
             EmptyConcept: There is no concept, or a text selects no token.
             EmptySelection: The sites hold no key or value of cross-attention.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
@@ -120,14 +126,14 @@ class UCE(Sized):
         from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
 
         concepts, form = as_concepts(concept), FORMS[self.variant]
-        if self.captions != "own" and not form.is_aligned:
-            raise BadArgument(f"The form {self.variant} has no captions: leave {self.captions!r} out, or take aligned.")
+        self._check(form)
         objective = UCEObjective.of(
             form,
             concepts,
             guide=self.guide,
             preserve=self.preserve,
             templates=self.templates,
+            expand_guides=self.expand_guides,
             captions=self.captions,
         )
         scales = objective.scales(self.lamb, self.erase_scale, self.preserve_scale)
@@ -137,3 +143,12 @@ class UCE(Sized):
         preserved = objective.preserved_gram(model, advance=tracker.add)
         shift = solve(keys, targets, preserved, scales=scales)
         return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=tracker.add)
+
+    def _check(self, form: Form) -> None:
+        """Refuse settings that the form would pass over."""
+        if self.captions != "own" and not form.is_aligned:
+            raise BadArgument(f"The form {self.variant} has no captions: leave {self.captions!r} out, or take aligned.")
+        if self.captions != "own" and self.guide:
+            raise BadArgument(f"The captions {self.captions!r} say what is left of them: leave the guide out.")
+        if self.expand_guides and form.is_aligned:
+            raise BadArgument("The aligned form puts guides into its captions anyway: leave expand_guides out.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
 from turpentine.erase._captions import caption_pairs_of
 from turpentine.erase._closed_form.aligned import counterparts
+from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective
 from turpentine.erase.uce import UCE
 from turpentine.models import Model
 
@@ -51,3 +54,24 @@ def test_an_article_before_nothing_goes_with_the_concept() -> None:
     assert [pair.rest for pair in caption_pairs] == ["at night", "a photo of", ""]
     guided = caption_pairs_of(Concept("owl"), "own", ("a photo of a {}",), guide="bird")
     assert [pair.rest for pair in guided] == ["a photo of a bird"]
+
+
+def test_settings_that_the_form_would_pass_over_are_refused(sd1: Model) -> None:
+    for changes, named in (
+        ({"captions": "named"}, "captions"),
+        ({"variant": "aligned", "captions": "named", "guide": "castle"}, "guide"),
+        ({"variant": "aligned", "expand_guides": True}, "expand_guides"),
+    ):
+        with pytest.raises(BadArgument, match=named):
+            UCE(**changes)(sd1, Concept("church"))
+
+
+def test_a_small_model_learns_from_the_worlds_captions_and_the_rest_is_preserved(sd1: Model) -> None:
+    assert UCE.preset(sd1, variant="aligned") == UCE(
+        variant="aligned", captions="named", lamb=0.1, templates=(), guide=""
+    )
+    objective = UCEObjective.of(
+        FORMS["aligned"], [Concept("ink", "style")], guide="", preserve=(), templates=(), captions="named"
+    )
+    assert ("a dog in ink style", "a dog") in {(a.prompt, b.prompt) for a, b in objective.pairs}
+    assert "a picture in flat style" in {each.prompt for each in objective.preserved}

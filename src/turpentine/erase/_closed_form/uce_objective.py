@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -75,9 +75,10 @@ class UCEObjective:
         form: Form,
         concepts: Sequence[Concept],
         *,
-        guide: str | None,
+        guide: str | Sequence[str] | None,
         preserve: Sequence[str],
         templates: tuple[str, ...],
+        expand_guides: bool = False,
         captions: Captions = "own",
     ) -> UCEObjective:
         """Build the objective that erases some concepts.
@@ -85,27 +86,25 @@ class UCEObjective:
         Args:
             form: A published form.
             concepts: The concepts to erase.
-            guide: The text that stands for all of them; None for the form's own.
+            guide: The text that stands for all of them, or one for each; None for the form's own.
             preserve: Texts to preserve, beside those that each concept names.
             templates: Sentences for the concepts and the preserved texts; with none, each concept's own.
+            expand_guides: Whether guides are put into the sentences too.
             captions: Of the aligned form: those templates, or the embedded world's captions.
 
         Raises:
-            BadArgument: A text is both erased and preserved.
+            BadArgument: A text is both erased and preserved, or there are not as many guides as concepts.
         """
         _check_apart(concepts, preserve)
-        if form.is_aligned:
-            pairs = [
-                (SubjectPrompt(pair.caption), SubjectPrompt(pair.rest))
-                for concept in concepts
-                for pair in caption_pairs_of(concept, captions, templates, guide or "")
-            ]
-        else:
-            pairs = [
-                (prompt, SubjectPrompt(form.guides.get(concept.kind, form.guide) if guide is None else guide))
-                for concept in concepts
-                for prompt in subject_prompts(concept, templates)
-            ]
+        pairs = [
+            pair
+            for concept, text in zip(concepts, _guides(form, concepts, guide), strict=True)
+            for pair in (
+                _aligned_pairs(concept, text, templates, captions)
+                if form.is_aligned
+                else _pairs(concept, text, templates, expand_guides)
+            )
+        ]
         preserved = [
             prompt
             for concept in concepts
@@ -145,6 +144,37 @@ class UCEObjective:
             torch.cat(text_states(model, batch, self.form.preserved_positions, advance=advance))
             for batch in in_batches(self.preserved)
         )
+
+
+def _guides(form: Form, concepts: Sequence[Concept], guide: str | Sequence[str] | None) -> Sequence[str]:
+    """Return the text that stands for each concept."""
+    if guide is None:
+        return [form.guides.get(concept.kind, form.guide) for concept in concepts]
+    if isinstance(guide, str):
+        return [guide] * len(concepts)
+    if len(guide) != len(concepts):
+        raise BadArgument(f"{len(guide)} guides for {len(concepts)} concepts: give one for all, or one for each.")
+    return guide
+
+
+def _pairs(
+    concept: Concept, guide: str, templates: tuple[str, ...], expand_guides: bool
+) -> Iterator[tuple[SubjectPrompt, SubjectPrompt]]:
+    """Yield each prompt of a concept with that of its guide."""
+    for prompt in subject_prompts(concept, templates):
+        if expand_guides:
+            sentence = " ".join(prompt.prompt.replace(concept.text, guide).split())
+            yield prompt, SubjectPrompt(sentence, guide.strip() or None)
+        else:
+            yield prompt, SubjectPrompt(guide)
+
+
+def _aligned_pairs(
+    concept: Concept, guide: str, templates: tuple[str, ...], captions: Captions
+) -> Iterator[tuple[SubjectPrompt, SubjectPrompt]]:
+    """Yield each caption of a concept with what is left of it without the concept."""
+    for pair in caption_pairs_of(concept, captions, templates, guide):
+        yield SubjectPrompt(pair.caption), SubjectPrompt(pair.rest)
 
 
 def _check_apart(concepts: Sequence[Concept], preserve: Sequence[str]) -> None:

@@ -205,16 +205,17 @@ class _Erasure:
         """Make the edit and measure it."""
         from turpentine.bench import run_erasure
 
-        what, how = self._arguments()
+        (model, method, concepts, folder), how = self._arguments()
         phases = {
             "erase": (DOING[self.goal], "rows"),
             "before": ("Drawing before", "pictures"),
             "after": ("Drawing after", "pictures"),
         }
+        work: dict[str, Any] = asdict(self.work)
         # A folder elsewhere gets no neighbour that nobody named.
         shared = RUNS / SHARED if self.folder.parent == RUNS else None
         with Phases(phases) as progress:
-            result = run_erasure(*what, **how, **asdict(self.work), shared=shared, progress=progress)
+            result = run_erasure(model, method, concepts, folder, **how, **work, shared=shared, progress=progress)
         if not how["judges"] and not self.choice.by:
             warn(_no_judge(self.concepts))
         return result

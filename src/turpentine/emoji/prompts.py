@@ -120,7 +120,7 @@ def _object_pairs(name: str, implied: bool) -> Iterator[list[CaptionPair]]:
         for pair in [(name, other) if n % 2 else (other, name)]
     ]
     if implied:
-        yield [each for scene, shown in SCENES.items() if shown == name for each in _with_tails(scene)]
+        yield [each for scene, obj in SCENES.items() if obj == name for each in _with_tails(scene)]
 
 
 def _look_pairs(kind: str, name: str) -> Iterator[list[CaptionPair]]:

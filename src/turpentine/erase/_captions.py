@@ -35,7 +35,7 @@ def caption_pairs_of(
 
 def preserved_captions(concepts: Sequence[Concept], captions: Captions) -> list[str]:
     """Return captions of the embedded world that show nothing of some concepts; none where captions are their own."""
-    named = [found for one in concepts if (found := look_up(one.text))]
+    named = [named for one in concepts if (named := look_up(one.text))]
     return others(named) if captions != "own" and named else []
 
 

@@ -128,9 +128,9 @@ class StoredStates:
         x, t, cond, target = self._x[step, row], self._t[step], self._cond[row], self._target[step, row]
         count = round(self._preserved * size)
         if count:
-            kept = slice(size - count, size)
-            cond = Conditioning.cat([cond[: size - count], self._rest_cond[row[kept]]])
-            target = torch.cat([target[: size - count], self._rest[step[kept], row[kept]]])
+            last = slice(size - count, size)
+            cond = Conditioning.cat([cond[: size - count], self._rest_cond[row[last]]])
+            target = torch.cat([target[: size - count], self._rest[step[last], row[last]]])
         return TrainingBatch(x, t, cond, target)
 
 

@@ -3,15 +3,16 @@
     python tools/claims.py
     python tools/claims.py --docs /tmp/pages
 
-The registry is written by hand: what a source claims, in our words, and what we see of it. The numbers that it quotes are
-those of the pages: `wrong_numbers` names what a page has otherwise, and tests/test_claims.py holds it. So whoever makes
-a page anew is led to each verdict that rests on it.
+The registry is written by hand: what a source claims, in our words, and what we see of it. The numbers that it quotes
+are those of the pages: where a page has another, nothing is written, and each is named (tests/test_claims.py holds it
+too). So whoever makes a page anew is led to each verdict that rests on it.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -40,12 +41,27 @@ class Verdict(StrEnum):
 
 
 MEANING = {
-    Verdict.HOLDS: "asked as the source asks it, or as near as this world comes; a definition: a test holds our code to it",
-    Verdict.IN_PART: "some of it holds, or less was asked than is claimed",
-    Verdict.FAILS: "asked, and the numbers say otherwise",
-    Verdict.HIDDEN: "the embedded world has nothing that could show it",
-    Verdict.OPEN: "no number of ours says anything of it yet",
+    Verdict.HOLDS: ("✓", "asked as the source asks it, or as near as this world comes; a definition is held by a test"),
+    Verdict.IN_PART: ("◐", "some of it holds, or less was asked than is claimed"),
+    Verdict.FAILS: ("✗", "asked, and the numbers say otherwise"),
+    Verdict.HIDDEN: ("–", "the embedded world has nothing that could show it"),
+    Verdict.OPEN: ("?", "no number of ours says anything of it yet"),
 }
+"""A sign for each, and what it means."""
+
+ABOUT = """\
+<!-- Made by `python tools/claims.py` from claims.yaml: change that. -->
+
+Four texts began this package: a thesis and a talk on erasing from Stable Diffusion and looking into it, and two papers
+on where its knowledge is. What each claims stands here in our words, with its place, and beneath it what we see on the
+embedded model, by our own pages only. No number of any source has been reproduced on Stable Diffusion itself.
+
+{counts}
+
+{meanings}
+
+Intervals are of 95 %. Those on the pages were taken over pictures; over prompts most are wider, and the tables will be
+made again with such."""
 
 
 class Part(BaseModel):
@@ -186,12 +202,13 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def counts(registry: Registry) -> str:
     """Return how many claims have each verdict, by source and in all."""
-    rows = []
+    rows, total = [], Counter(claim.verdict for _, _, claim in registry.claims())
     for source in registry.sources:
         number = Counter(claim.verdict for _, claim in source.claims())
-        rows.append([f"[{source.name}](#{anchor(source.name)})", *(str(number[v]) for v in Verdict), str(number.total())])
-    sums = [str(sum(int(row[index]) for row in rows)) for index in range(1, len(Verdict) + 2)]
-    return table(["", *Verdict, "claims"], [*rows, ["**all**", *(f"**{each}**" for each in sums)]])
+        link = f"[{capital(source.name)}](#{anchor(source.name)})"
+        rows.append([link, *(str(number[verdict]) for verdict in Verdict), str(number.total())])
+    rows.append(["**All**", *(f"**{total[verdict]}**" for verdict in Verdict), f"**{total.total()}**"])
+    return table(["", *(f"{MEANING[verdict][0]} {verdict}" for verdict in Verdict), "claims"], rows)
 
 
 def anchor(title: str) -> str:
@@ -204,46 +221,41 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def answer(claim: Claim) -> str:
-    """Return what stands beside a claim in the registry's page: verdict, reason, number of pictures, links, note."""
-    said = f"**{claim.verdict}**: {claim.here}"
-    if claim.n:
-        said += f" (n {claim.n:,})"
-    links = []
+def entry(row: Row, claim: Claim) -> str:
+    """Return a claim in the registry's page: what is claimed and where, then our verdict, its reason and its links."""
+    count = f" (n {claim.n:,})" if claim.n else ""
+    parts = [f"{MEANING[claim.verdict][0]} *{capital(claim.verdict)}*: {claim.here}{count}."]
     if claim.page:
-        links.append(f"[{claim.page.split('.md')[0]}]({claim.page})")
+        parts.append(f"[{claim.page.split('.md')[0]}]({claim.page})")
     if claim.test:
-        links.append(f"[a test](../{claim.test.split('::')[0]})")
-    return " ".join([f"{said}.", *([", ".join(links)] if links else []), *([f"*{capital(claim.note)}.*"] if claim.note else [])])
+        parts.append(f"[test](../{claim.test.split('::')[0]})")
+    if claim.note:
+        parts.append(f"*{capital(claim.note)}.*")
+    head = f'- <a id="{claim.id}"></a>**{capital(claim.claim)}.** {capital(row.place)}.\\'
+    return f"{wrapped(head)}\n  {wrapped(' '.join(parts))}"
+
+
+def wrapped(text: str) -> str:
+    """Return a text in lines as the other pages have them, those after the first indented."""
+    text = re.sub(r" (?=%)|(?<=\bp\.) ", "\N{NO-BREAK SPACE}", text)
+    lines = textwrap.wrap(text, 122, break_long_words=False, break_on_hyphens=False)
+    return "\n  ".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def theme_part(theme: Theme) -> str:
-    """Return a theme's heading, table, and the commands that make its numbers."""
-    rows = [
-        [f'<a id="{claim.id}"></a>{capital(claim.claim)} <sub>{row.place}</sub>', answer(claim)]
-        for row in theme.rows
-        for claim in row.claims
-    ]
+    """Return a theme's heading, its claims, and the commands that make their numbers."""
+    entries = [entry(row, claim) for row in theme.rows for claim in row.claims]
     commands = dict.fromkeys(claim.command for row in theme.rows for claim in row.claims if claim.command)
-    made = f"\n\nMade by {', '.join(f'`{command}`' for command in commands)}." if commands else ""
-    return f"### {theme.title}\n\n{table(['the source says', 'here'], rows)}{made}"
+    made = [f"Made by {', '.join(f'`{command}`' for command in commands)}."] if commands else []
+    return "\n\n".join([f"### {theme.title}", "\n".join(entries), *made])
 
 
 def registry_page(registry: Registry) -> str:
     """Return docs/claims.md."""
-    parts = [
-        "# What the sources claim, and what holds here",
-        "<!-- Made by `python tools/claims.py` from claims.yaml: change that. -->",
-        "Four texts began this package: a thesis and a talk on erasing and explaining Stable Diffusion, and two papers on"
-        " where its\nknowledge is. What each claims stands here in our words with its place, and beside it what we see on the"
-        " embedded model,\nfrom our own pages only. No number of any source has been reproduced on Stable Diffusion itself.",
-        counts(registry),
-        "\n".join(f"- **{verdict}**: {MEANING[verdict]}." for verdict in Verdict),
-        "Intervals are of 95 %. Those of rates and means on the pages were taken over pictures; over prompts they are wider,"
-        " and the\ntables will be made again with such.",
-    ]
+    meanings = "\n".join(f"- {sign} *{capital(verdict)}*: {meaning}." for verdict, (sign, meaning) in MEANING.items())
+    parts = ["# What the sources claim", ABOUT.format(counts=counts(registry), meanings=meanings)]
     for source in registry.sources:
-        parts += [f"## {source.name}", f"{source.cite}"]
+        parts += [f"## {capital(source.name)}", "\n".join(textwrap.wrap(source.cite, 124))]
         parts += [theme_part(theme) for theme in source.themes]
     return "\n\n".join(parts) + "\n"
 
@@ -251,7 +263,10 @@ def registry_page(registry: Registry) -> str:
 def page_block(registry: Registry, page: str) -> str:
     """Return the table of the claims whose numbers stand on a page."""
     rows = [
-        [f"[{capital(claim.claim)}](claims.md#{claim.id}) <sub>{source.name}, {row.place}</sub>", f"{claim.verdict}: {claim.here}"]
+        [
+            f"[{capital(claim.claim)}](claims.md#{claim.id}) ({source.name}, {row.place})",
+            f"*{claim.verdict}*: {claim.here}",
+        ]
         for source, row, claim in registry.claims()
         if (claim.page or "").startswith(f"{page}#")
     ]

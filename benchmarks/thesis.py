@@ -293,9 +293,9 @@ def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
             ]
             positive, above = int((mine["low"] > 0).sum()), int((mine["score"] > found.chance).sum())
             chance = f"{found.chance:.2f} (p {found.p:.3f})"
-            number = [f"{count} of {len(mine)}" for count in (positive, above)]
+            number = [f"{count} of {len(mine)}" for count in (above, positive)]
             rows.append([name, f"{part}s", *cells, chance, *number, f"{mine['score'].mean():.2f}"])
-    head = ["groups", "", "best", "worst", "best by chance", "interval above 0", "above chance", "mean of all"]
+    head = ["groups", "", "best", "worst", "best by chance", "above that", "interval above 0", "mean of all"]
     return {"heads": table(head, rows)}
 
 
@@ -412,8 +412,15 @@ SECTIONS: Sections = {
 
 def main(about: str | None, sections: Sections, page: str) -> None:
     """Make the sections that the command line asks for. page: its file's name, with {} for the section's."""
+
+    def section_of(name: str) -> str:
+        if name not in sections:
+            raise argparse.ArgumentTypeError(f"there is no section {name!r}: there are {', '.join(sections)}")
+        return name
+
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", default=list(sections), help=", ".join(sections))
+    names = ", ".join(sections)
+    parser.add_argument("sections", nargs="*", type=section_of, default=list(sections), help=names)
     parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
     parser.add_argument("--keep", type=Path, default=Path("runs/thesis"), help="the folder of what is finished")

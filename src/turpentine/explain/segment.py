@@ -160,6 +160,9 @@ class Segment(Settings):
         x = model.schedule.add_noise(latents, eps, t)
         uncond, cond = model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
         guided: Tensor = uncond + self.guidance_scale * (cond - uncond)
+        if not is_finite(guided):
+            what = f"The denoiser gives NaN or infinity at timesteps {t.tolist()}"
+            raise not_finite(what, model.components, lambda: model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), both))
         return model.schedule.variance(t).reshape(-1, 1, 1, 1) * (guided - eps)
 
 

@@ -39,6 +39,8 @@ def save_single_file(model: Model, path: str | os.PathLike[str]) -> None:
         OSError: The disk is full, or another error of the file system.
     """
     refuse_existing(path)
+    model.family.check(hooks=False)
+    _refuse_added_words(model)
     save_tensors(path, original_weights(model), {"format": "pt", RECORD: export_record(model)})
 
 

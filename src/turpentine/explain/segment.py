@@ -25,6 +25,7 @@ from turpentine.explain._image_stats import overlap
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.finite import is_finite, not_finite
 from turpentine.models.images import to_pixels
 from turpentine.models.model import Model
 

@@ -40,6 +40,7 @@ class Model:
         family: What is true of its architecture; methods do not ask which one it is.
         moment: The step that a sampler is computing, for hooks; None outside of one.
         edits: The edits that are on, put there by `turpentine.edits`.
+        load_options: What `turpentine.load` was given beside its source, to load it again.
         guidance: The guidance that a sampler follows where it is given no other, None without; put there likewise.
 
     Raises:
@@ -61,6 +62,7 @@ class Model:
         self.family: Family = family_of(pipeline)
         self.moment: Moment | None = None
         self.edits: Any = None
+        self.load_options: Mapping[str, Any] = {}
         self.guidance: Guidance | None = None
         for component in self.components.values():
             component.eval().requires_grad_(False)

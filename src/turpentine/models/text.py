@@ -30,6 +30,11 @@ def in_full(tokenizer: Any, prompt: str) -> str:
     return prompt
 
 
+def added_words(tokenizer: Any) -> list[str]:
+    """Return the words that were added to a vocabulary, without the special tokens."""
+    return [word for word in tokenizer.added_tokens_encoder if word not in tokenizer.all_special_tokens]
+
+
 def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
     """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut."""
     for prompt in prompts:
@@ -250,6 +255,11 @@ class PromptReader:
     def unknown_words(self, text: str) -> list[str]:
         """Return the words that the tokenizer can only spell, in whole or in large part, letter by letter."""
         return unknown_words(self._tokenizer(), text)
+
+    @property
+    def added_words(self) -> list[str]:
+        """Words that were added to the vocabulary, such as those of textual inversion."""
+        return sorted({word for one in self.tokenizers.values() for word in added_words(one)})
 
     def _tokenizer(self, encoder: str | None = None) -> Any:
         return next(iter(self.tokenizers.values())) if encoder is None else self.tokenizers[encoder]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -32,17 +32,21 @@ class ModelSpec:
         model: What decides the model's numbers, as `turpentine.models.identity.describe` returns it.
         dtype: Number format to load it in, such as "float32".
         device: Device to load it on; by default the kind of device that `model` names.
+        options: What `turpentine.load` is given beside these, by name.
     """
 
     load: str
     model: Mapping[str, Any]
     dtype: str
     device: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: Model, load: str | None = None, device: str | None = None) -> ModelSpec:
         """Return the source of a loaded model; `load` is by default the model's name, by which it was loaded."""
-        return cls(load or model.name, describe(model), str(model.dtype).removeprefix("torch."), device)
+        return cls(
+            load or model.name, describe(model), str(model.dtype).removeprefix("torch."), device, model.load_options
+        )
 
     @cached_property
     def key(self) -> str:

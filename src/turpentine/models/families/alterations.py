@@ -99,7 +99,9 @@ def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
     """
     kind = type(autoencoder).__name__
     if kind != "AutoencoderKL":
-        raise UnsupportedModel(f"vae is a {kind}, and Turpentine decodes with AutoencoderKL: put the model's own there.")
+        raise UnsupportedModel(
+            f"vae is a {kind}, and Turpentine decodes with AutoencoderKL: put the model's own there."
+        )
     if autoencoder.use_tiling:
         raise UnsupportedModel("vae decodes in tiles, which changes the picture at their seams: call disable_tiling().")
     given = {key for key in ("latents_mean", "latents_std", "shift_factor") if autoencoder.config.get(key)}
@@ -173,7 +175,9 @@ def check_schedule(scheduler: Any) -> None:
     if name in _DISTILLED:
         raise UnsupportedModel(f"{name} is for a model distilled to a few steps: give the model that it was made from.")
     if config.get("timestep_type", "discrete") != "discrete":
-        raise UnsupportedModel(f"{name} has {config.timestep_type!r} timesteps: give the model a schedule of whole ones.")
+        raise UnsupportedModel(
+            f"{name} has {config.timestep_type!r} timesteps: give the model a schedule of whole ones."
+        )
     for key, what in _OTHER_SCHEDULES.items():
         if key in signature(type(scheduler)).parameters and config.get(key):
             raise UnsupportedModel(f"{name} {what}: set its {key} to False.")

@@ -112,7 +112,7 @@ class Betas:
         return len(self.trained.alphas_cumprod)
 
     def alpha_bar(self, t: Times) -> Float[Tensor, "*rows"]:
-        """Return ᾱ at timesteps: the share of the picture in the variance of x_t, 0 to 1, and 2⁻²⁴ in the place of 0."""
+        """Return ᾱ at timesteps: the share of the picture in the variance of x_t, 0 to 1; 2⁻²⁴ stands for 0."""
         at = torch.as_tensor(t)
         return alpha_bar_at(self._table(at.device), at, logarithmic=any(map(self.trained.config.get, _OWN_LEVELS)))
 
@@ -165,10 +165,17 @@ class Betas:
         Raises:
             UnsupportedModel: The network predicts v, and the solver's noise is not that of its timesteps.
         """
-        levels = getattr(scheduler, "sigmas", None)
-        if self.trained.config.get("prediction_type") != "v_prediction" or levels is None:
+        if self.trained.config.get("prediction_type") != "v_prediction":
             return
-        alpha_bar = self.alpha_bar(scheduler.timesteps)
+        alpha_bar, levels = self.alpha_bar(scheduler.timesteps), getattr(scheduler, "sigmas", None)
+        if alpha_bar.min() < SMALLEST_ALPHA_BAR / 2:
+            raise UnsupportedModel(
+                f"{self.trained.config.beta_schedule!r} betas leave less of the picture at timestep "
+                f"{int(scheduler.timesteps[0])} than v of fp32 can say: leave out that timestep by "
+                "timestep_spacing='leading'."
+            )
+        if levels is None:
+            return
         apart = (((1 - alpha_bar) / alpha_bar).sqrt() / levels[: len(alpha_bar)] - 1).abs().max()
         if apart > _LEVELS_APART:
             odd = [f"{key}={value!r}" for key, value in self.trained.config.items() if key in _LEVELS and value]

@@ -170,7 +170,9 @@ def _unet(**config: Any) -> Callable[[Any], None]:
 
 def _scheduler(kind: Any, **config: Any) -> Callable[[Any], None]:
     def change(pipeline: Any) -> None:
-        pipeline.scheduler = kind(**{**toys._BETAS, **config}) if kind is not FlowMatchEulerDiscreteScheduler else kind()
+        pipeline.scheduler = (
+            kind(**{**toys._BETAS, **config}) if kind is not FlowMatchEulerDiscreteScheduler else kind()
+        )
 
     return change
 
@@ -331,7 +333,9 @@ def test_a_weight_that_is_no_number_is_named_by_the_fingerprint() -> None:
 
 def test_the_docs_have_a_row_for_each_and_each_row_a_test() -> None:
     root = Path(__file__).parents[3]
-    table = [line.split("|") for line in (root / "docs/pipelines.md").read_text("utf-8").splitlines() if "`test" in line]
+    table = [
+        line.split("|") for line in (root / "docs/pipelines.md").read_text("utf-8").splitlines() if "`test" in line
+    ]
     named = {name for row in table for name in re.findall(r"`(test_\w+)`", row[-2])}
     defined = {
         name for path in (root / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())

@@ -22,9 +22,9 @@ def number_format(name: str | torch.dtype) -> torch.dtype:
         >>> number_format("fp16"), number_format("bfloat16")
         (torch.float16, torch.bfloat16)
     """
-    names = {**{f"torch.{name}": name for name in FORMATS}, **_SHORT}
     if isinstance(name, torch.dtype) and name.is_floating_point and name.itemsize > 1:
         return name
-    if str(name) in FORMATS or str(name) in _SHORT:
-        return FORMATS[names.get(str(name), str(name))]
+    short = str(name).removeprefix("torch.")
+    if _SHORT.get(short, short) in FORMATS:
+        return FORMATS[_SHORT.get(short, short)]
     raise BadArgument(f"A model has no number format {str(name)!r}: give {', '.join(FORMATS)}.")

@@ -16,9 +16,10 @@ from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_images
+from turpentine.core.settings import field_types, fits, range_of
 from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.erase.cad_amplify import CADAmplify
-from turpentine.erase.examples import check_source, fitted, from_model, from_world
+from turpentine.erase.examples import fitted, from_model, from_world
 from turpentine.models import Model, count_rows
 
 CHURCH = Concept("church")
@@ -151,8 +152,8 @@ def test_settings_out_of_range_are_refused_before_any_work(
     with count_rows(sd1) as count, pytest.raises(BadArgument, match="has a window"):
         quick(sites=sd1.sites.only(label="MID").during(0.0, 0.5))(sd1, CHURCH)
     assert count.rows == 0
-    with pytest.raises(BadArgument, match="choose one of generated, world"):
-        check_source("web", [concept])
+    source = field_types(CADAmplify)["source"]
+    assert not fits("web", source) and range_of(source) == "one of generated, world"
     with pytest.raises(BadArgument, match="one at a time"):
         quick()(sd1, [CHURCH, Concept("dog")], examples=pictures())
 

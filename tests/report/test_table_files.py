@@ -58,6 +58,9 @@ def table() -> Table:
         line("c", "uce", "church", "erased", 0, **score(None)),
         line("d", "uce", NASTY, "erased", 5),
         line("d", "uce", NASTY, "erased", 5, label="detail"),
+        line("", "", "2 concepts", "erased", 60),
+        line("", "", "2 concepts", "erased", 0, **score(31.316)),
+        line("", "uce", "2 concepts", "erased", 4),
     ]
     return Table(pl.DataFrame(rows, schema=SCHEMA), "Toys & more", {"p": FACTS})
 
@@ -74,7 +77,7 @@ def test_a_board_has_a_line_for_each_method_and_concept_and_one_for_several(tabl
     assert shown.lines == (
         ("unedited", "church", "80 (40–100)", "31.3 (31.1–31.5)", "2"),
         ("unedited", NASTY, "40 (20–80)", "-", "2"),
-        ("unedited", "2 concepts", "60 (30–90)", "31.3 (31.1–31.5)", "2"),
+        ("unedited", "2 concepts", "60 (30–100)", "31.3 (31.1–31.5)", "2"),
         ("uce", "church", "3 (2–6)", "-", "50"),
         ("uce", NASTY, "5 (2–10)", "-", "2"),
         ("uce", "2 concepts", "4 (2–8)", "-", "26"),

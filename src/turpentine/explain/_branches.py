@@ -114,7 +114,8 @@ def summarize(rows: pl.DataFrame) -> pl.DataFrame:
     for (letters,), part in rows.group_by("letters", maintain_order=True):
         for measure in part.columns[3:]:
             values = part[measure].to_list()
-            mean = Rate.of(values) if part[measure].dtype == pl.Boolean else mean_score(values)
+            is_rate, prompts = part[measure].dtype == pl.Boolean, part.select("prompt").rows()
+            mean = Rate.of(values, prompts) if is_rate else mean_score(values, clusters=prompts)
             assert mean is not None  # there is a picture at least
             lines.append((letters, measure, mean.value, mean.low, mean.high, len(values)))
     return pl.DataFrame(lines, ["letters", "measure", "value", "low", "high", "n"], orient="row")

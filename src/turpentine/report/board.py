@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
 from turpentine.bench.lines import Line, Number, TableColumn, columns, lines, pooled
 from turpentine.bench.table import Table
@@ -14,7 +13,7 @@ from turpentine.bench.table import Table
 class Board:
     """The text of a table.
 
-    A rate is in percent; in brackets is the 95 % interval, of several concepts as `bench.lines.pooled` says.
+    A rate is in percent; in brackets is the 95 % interval.
 
     Attributes:
         headings: Of the columns.
@@ -32,7 +31,7 @@ def board(table: Table) -> Board:
 
     The model is left out where all lines have the same, collapsed pictures and errors where no line has any.
     """
-    ordered = _in_order(lines(table))
+    ordered = _in_order(table)
     headings = ("model", "method", "concept", *map(_heading, columns(table)), "broken, %", "collapsed, %", "errors")
     cells = [tuple(_cells(line)) for line in ordered]
     columns_left = [
@@ -58,19 +57,17 @@ def protocol_line(table: Table) -> str:
     seeds = len(facts["seeds"])
     plural = "" if seeds == 1 else "s"
     return (
-        f"Drawn with {drawing}{size}, {seeds} seed{plural}; judged by {judges}. In brackets: 95 % intervals. "
-        "That of several concepts is the mean of theirs."
+        f"Drawn with {drawing}{size}, {seeds} seed{plural}; judged by {judges}. "
+        "In brackets: 95 % intervals, over prompts and concepts."
     )
 
 
-def _in_order(each: Sequence[Line]) -> list[Line]:
+def _in_order(table: Table) -> list[Line]:
     """Return the lines of a method together, and after several of them the one that stands for all."""
-    order = {(line.model, line.method): number for number, line in enumerate(pooled(each))}
-    ordered_lines: list[Line] = []
-    by_method = sorted(each, key=lambda line: order[line.model, line.method])
-    for _, part in groupby(by_method, key=lambda line: (line.model, line.method)):
-        own = list(part)
-        ordered_lines += [*own, *(pooled(own) if len(own) > 1 else [])]
+    each, ordered_lines = lines(table), list[Line]()
+    for whole in pooled(table):
+        own = [line for line in each if line.conditions[0] in whole.conditions]
+        ordered_lines += [*own, *([whole] if len(own) > 1 else [])]
     return ordered_lines
 
 

@@ -98,28 +98,33 @@ def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
             family's pipeline passes over.
     """
     kind = type(autoencoder).__name__
+    if autoencoder is None:
+        raise UnsupportedModel("The pipeline has no autoencoder: Turpentine works on models of latents.")
     if kind != "AutoencoderKL":
         raise UnsupportedModel(
-            f"vae is a {kind}, and Turpentine decodes with AutoencoderKL: put the model's own there."
+            f"The autoencoder is a {kind}, which has no distribution of latents that Turpentine reads: put the model's "
+            "own AutoencoderKL there."
         )
     if autoencoder.use_tiling:
-        raise UnsupportedModel("vae decodes in tiles, which changes the picture at their seams: call disable_tiling().")
+        raise UnsupportedModel(
+            "The autoencoder decodes in tiles, which changes the picture at their seams: call disable_tiling()."
+        )
     given = {key for key in ("latents_mean", "latents_std", "shift_factor") if autoencoder.config.get(key)}
     if given - set(statistics) or (given and given != set(statistics)):
         raise UnsupportedModel(
-            f"vae's config has {' and '.join(sorted(given))}, which the pipeline of this family passes over: "
+            f"The autoencoder's config has {' and '.join(sorted(given))}, which this family's pipeline passes over: "
             "set what is not meant to None."
         )
 
 
-def check_text_encoder(name: str, encoder: Any) -> None:
+def check_text_encoder(encoder: Any) -> None:
     """Check that a text encoder is CLIP's.
 
     Raises:
         UnsupportedModel: It is another one, such as BERT or T5.
     """
     if not type(encoder).__name__.startswith("CLIPText"):
-        raise UnsupportedModel(f"{name} is a {type(encoder).__name__}, and Turpentine reads prompts with CLIP's only.")
+        raise UnsupportedModel(f"The text encoder is a {type(encoder).__name__}: Turpentine reads CLIP's alone.")
 
 
 def check_inputs(unet: Any, channels: int, added: str | None) -> None:

@@ -69,7 +69,7 @@ class StableDiffusion(Family):
         super().check(hooks=hooks)
         check_autoencoder(self.autoencoder, self.latent_statistics)
         for name in self.text_encoder_names.values():
-            check_text_encoder(name, getattr(self.pipeline, name))
+            check_text_encoder(getattr(self.pipeline, name))
         check_inputs(self.denoiser, int(self.autoencoder.config.latent_channels), self.added_input)
         check_schedule(self.pipeline.scheduler)
 

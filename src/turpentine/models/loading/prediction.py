@@ -92,11 +92,11 @@ def _prediction_in(names: Collection[str], metadata: Mapping[str, str]) -> str |
     spec = metadata.get(_SPEC, "").strip().lower().replace("-", "_")
     if spec and spec not in _NAMES:
         raise UnsupportedModel(f"it predicts {one_line(spec)!r} by its {_SPEC}, and neither epsilon nor v.")
-    said = {"v_prediction"} if V_MARK in names else set()
-    said |= {_NAMES[spec]} if spec else set()
-    if len(said) > 1:
+    stated = {"v_prediction"} if V_MARK in names else set()
+    stated |= {_NAMES[spec]} if spec else set()
+    if len(stated) > 1:
         raise ModelNotFound(f"it has {V_MARK} and says {spec!r} in its {_SPEC}: say which one it is by prediction=.")
-    return next(iter(said), None)
+    return next(iter(stated), None)
 
 
 def marks_of(pipeline: Any) -> tuple[dict[str, Tensor], dict[str, str]]:

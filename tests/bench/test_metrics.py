@@ -79,6 +79,18 @@ def test_a_difference_is_by_pairs_so_that_what_all_share_adds_nothing() -> None:
     assert Measure("sum", "count").difference(rows[:50], base[:50])[:3] == pytest.approx((25, 25, 25))
 
 
+def test_a_count_of_nothing_has_the_interval_of_nothing_among_so_many() -> None:
+    none = frame(count=[0] * 20)
+    _, high = wilson(0, 20)
+    assert Measure("mean", "count").value(none, None)[:3] == (0.0, 0.0, high)
+    assert Measure("sum", "count").value(none, None)[:3] == pytest.approx((0.0, 0.0, 20 * high))
+    assert Measure("sum", "count").difference(none, none)[:3] == pytest.approx((0.0, -20 * high, 20 * high))
+    some = frame(count=[0] * 19 + [3])
+    assert Measure("sum", "count").value(some, None).value == pytest.approx(3)
+    scores = none.with_columns(pl.col("count").cast(pl.Float64))  # of a score of exactly 0 nothing is known
+    assert Measure("mean", "count").value(scores, None)[:3] == (0.0, 0.0, 0.0)
+
+
 def test_there_is_no_sum_where_a_picture_could_not_be_judged_for_it_would_fall() -> None:
     whole, lacking = frame(count=[1.0, 2.0]), frame(count=[1.0, None])
     measure = Measure("sum", "count")

@@ -104,6 +104,16 @@ def test_csv_holds_all_rows_and_no_cell_is_a_formula(table: Table) -> None:
     assert found[2]["concept"] == f"'{NASTY}"
 
 
+STARTS = ["=", "+", "-", "@", "\t", "\r", "\n", "\n=", " \n\t=", "\x00=", "\ufeff=", "\u200b=", "\xa0@", "＝"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_what_a_spreadsheet_would_run_is_text(table: Table, start: str) -> None:
+    rows = table.rows.head(1).with_columns(concept=pl.lit(f"{start}1+1"), label=pl.lit(" a = b"))
+    (row,) = csv.DictReader(io.StringIO(to_csv(Table(rows, "", table.protocols)), newline=""))
+    assert (row["concept"], row["label"]) == (f"'{start}1+1", " a = b")
+
+
 def test_markdown_is_a_table_whose_cells_are_text(table: Table) -> None:
     text = to_markdown(table)
     rows = [row for row in text.splitlines() if row.startswith("|")]

@@ -15,7 +15,15 @@ from turpentine.core.suggest import offer
 from turpentine.judges.base import Column
 from turpentine.stats import set_distances
 from turpentine.stats.clusters import Clusters
-from turpentine.stats.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance
+from turpentine.stats.intervals import (
+    Rate,
+    mean_count,
+    mean_score,
+    paired_bootstrap,
+    paired_counts,
+    paired_means,
+    set_distance,
+)
 from turpentine.tasks.groups import is_preserved
 
 Direction: TypeAlias = Literal["higher", "lower"]
@@ -207,13 +215,18 @@ def _rate_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Val
 
 def _mean(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
     rows = rows.filter(pl.col(column).is_not_null())
-    values = rows[column].cast(pl.Float64).to_list()
-    return Value(*mean_score(values, clusters=_clusters(rows)), judged=len(values)) if values else NOTHING
+    values, clusters = rows[column].to_list(), _clusters(rows)
+    if not values:
+        return NOTHING
+    mean = mean_count if rows[column].dtype.is_integer() else mean_score
+    return Value(*mean(values, clusters=clusters), judged=len(values))
 
 
 def _mean_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
-    before, after, clusters = _pairs(column, rows, base, pl.Float64)
-    return Value(*paired_means(before, after, clusters=clusters)) if before else NOTHING
+    is_count = rows[column].dtype.is_integer() and base[column].dtype.is_integer()
+    before, after, clusters = _pairs(column, rows, base, pl.Int64 if is_count else pl.Float64)
+    difference = paired_counts if is_count else paired_means
+    return Value(*difference(before, after, clusters=clusters)) if before else NOTHING
 
 
 def _sum(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:

@@ -17,6 +17,8 @@ from torch import Tensor
 from transformers import AutoImageProcessor
 
 from turpentine.core.errors import BadArgument, ModelNotFound
+from turpentine.core.imaging import as_seen
+from turpentine.core.random_state import preserved_rng
 from turpentine.core.safe_text import one_line
 from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.quiet_logging import quiet
@@ -132,7 +134,7 @@ def read_network(cls: Any, model: str, commit: str | None, device: str | None) -
     Raises:
         ModelNotFound: There is no such network, or it lacks weights.
     """
-    with _reading(model), quiet():
+    with _reading(model), quiet(), preserved_rng():
         network, loading = cls.from_pretrained(
             _place(model), revision=commit, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
@@ -214,7 +216,7 @@ def batches(
 ) -> Iterator[Float[Tensor, "batch 3 height width"]]:
     """Yield the pictures as a network reads them, BATCH at a time."""
     for start in range(0, len(images), BATCH):
-        rgb = [image.convert("RGB") for image in images[start : start + BATCH]]
+        rgb = [as_seen(image) for image in images[start : start + BATCH]]
         yield processor(rgb, return_tensors="pt")["pixel_values"].to(device)
 
 

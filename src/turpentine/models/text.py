@@ -253,13 +253,17 @@ class PromptReader:
         subject_ids(self._tokenizer(), words)
 
     def unknown_words(self, text: str) -> list[str]:
-        """Return the words that the tokenizer can only spell, in whole or in large part, letter by letter."""
-        return unknown_words(self._tokenizer(), text)
+        """Return the words that the tokenizer can only spell, in whole or in large part, letter by letter.
+
+        All of them where there is no tokenizer.
+        """
+        tokenizer = self._tokenizer()
+        return unknown_words(tokenizer, text) if tokenizer is not None else list(dict.fromkeys(text.split()))
 
     @property
     def added_words(self) -> list[str]:
         """Words that were added to the vocabulary, such as those of textual inversion."""
-        return sorted({word for one in self.tokenizers.values() for word in added_words(one)})
+        return sorted({word for one in self.tokenizers.values() if one is not None for word in added_words(one)})
 
     def _tokenizer(self, encoder: str | None = None) -> Any:
         return next(iter(self.tokenizers.values())) if encoder is None else self.tokenizers[encoder]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from turpentine.bench.lines import Line, Number, TableColumn, columns, lines, pooled
 from turpentine.bench.table import Table
+from turpentine.judges.worlds import title_of
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,18 @@ def protocol_line(table: Table) -> str:
     facts = next(iter(table.protocols.values()))
     drawing = f"{facts['steps']} steps of {facts['solver']}, guidance {facts['guidance_scale']:g}"
     size = f", {facts['size']} px" if facts["size"] else ""
-    judges = ", ".join(f"{judge['name']} ({judge['revision'][:12]})" for judge in facts["judges"])
+    judges = ", ".join(map(judge_line, facts["judges"]))
     seeds = len(facts["seeds"])
     plural = "" if seeds == 1 else "s"
     return (
         f"Drawn with {drawing}{size}, {seeds} seed{plural}; judged by {judges}. "
         "In brackets: 95 % intervals, over prompts and concepts."
     )
+
+
+def judge_line(judge: Mapping[str, Any]) -> str:
+    """Return a judge's name, the network that it asks, and its revision, from its facts."""
+    return f"{title_of(judge['name'], judge['settings'])} ({judge['revision'][:12]})"
 
 
 def _in_order(table: Table) -> list[Line]:

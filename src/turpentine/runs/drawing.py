@@ -54,7 +54,8 @@ def draw(model: Model, batch: Batch) -> BatchImages:
         NotFinite: The model gives NaN or infinity.
     """
     prompts, seeds = zip(*batch.pairs, strict=True)
-    images = model.generate(prompts, seeds=seeds, batch_size=len(batch), **batch.draw_spec.settings)
+    settings = batch.draw_spec.settings
+    images = model.generate(prompts, seeds=seeds, batch_size=len(batch), progress=False, **settings)
     return BatchImages(batch, tuple(images), (None,) * len(batch))
 
 

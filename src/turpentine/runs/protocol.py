@@ -56,4 +56,6 @@ def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     checked = tuple(seeds)
     if not checked or len(set(checked)) < len(checked) or min(checked) < 0:
         raise BadArgument("The seeds of a measurement must be one at least, each from 0 up, and none twice.")
+    if max(checked) >= 2**63:
+        raise BadArgument(f"The seed {max(checked)} is too large: give whole numbers below 2^63.")
     return checked

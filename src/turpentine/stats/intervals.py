@@ -257,6 +257,62 @@ def paired_means(
     return Difference(*mean_score(change.tolist(), seed, confidence, clusters))
 
 
+def mean_count(
+    counts: Sequence[int], seed: int = 0, confidence: float = CONFIDENCE, clusters: Clusters | None = None
+) -> Estimate:
+    """Return the mean of a count, as `mean_score` does; where all are 0 it has the interval of 0 hits of n.
+
+    Resamples of nothing but 0 show nothing else, and the interval would be a point, as if one more picture could not
+    hold what is counted.
+
+    Args:
+        counts: Of each picture, 1 or more of them.
+        seed: Of the resamples.
+        confidence: Between 0 and 1.
+        clusters: Of each picture, such as (concept, prompt); None for an interval over pictures.
+
+    Raises:
+        BadArgument: There are no counts, or the confidence is out of range.
+
+    Example:
+        >>> low, high = mean_count([0] * 20)[1:]
+        >>> low, round(high, 2)
+        (0.0, 0.16)
+    """
+    if len(counts) and not any(counts):
+        ends = wilson(0, len(counts), confidence)
+        return Estimate(0.0, *_with_clusters(ends, np.zeros(len(counts)), clusters, seed, confidence))
+    return mean_score(counts, seed, confidence, clusters)
+
+
+def paired_counts(
+    before: Sequence[int],
+    after: Sequence[int],
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    clusters: Clusters | None = None,
+) -> Difference:
+    """Return after − before as a difference of mean counts, as `paired_means` does; with room where no pair differs.
+
+    Args:
+        before: A count for each picture, 1 or more of them.
+        after: Counts of the same pictures, in the same order.
+        seed: Of the resamples.
+        confidence: Between 0 and 1.
+        clusters: Of each picture, such as (concept, prompt); None for an interval over pictures.
+
+    Raises:
+        BadArgument: There are no pairs, the lengths differ, or the confidence is out of range.
+
+    Example:
+        >>> paired_counts([0] * 4, [0] * 4)
+        Difference(value=0.0, low=-0.48..., high=0.48...)
+    """
+    if len(before) and len(before) == len(after) and not np.subtract(after, before).any():
+        return _alike(0, len(before), confidence)
+    return paired_means(before, after, seed, confidence, clusters)
+
+
 def set_distance(
     measure: Callable[[Vectors, Vectors], float],
     a: Vectors,

@@ -31,7 +31,7 @@ from tiny import tiny_sd1, tiny_sdxl
 from transformers import BertConfig, BertModel, T5Config, T5EncoderModel
 
 from turpentine.core.errors import NotFinite, UnsupportedModel
-from turpentine.edits import save_pipeline, save_single_file
+from turpentine.edits import save_single_file
 from turpentine.models import Model
 from turpentine.models.identity import describe
 from turpentine.testing import toys
@@ -249,7 +249,7 @@ def test_what_is_put_on_later_is_refused_by_all_that_draws_keeps_edits_or_writes
     uses: list[Callable[[], Any]] = [
         lambda: model.generate("a dog", steps=1),
         lambda: describe(model),
-        lambda: save_pipeline(model, tmp_path / "folder"),
+        lambda: model.save_pretrained(tmp_path / "folder"),
         lambda: save_single_file(model, tmp_path / "one.safetensors"),
     ]
     for use in uses:
@@ -264,7 +264,7 @@ def test_a_lora_that_is_fused_and_unloaded_is_in_the_weights(tmp_path: Path) -> 
     pipeline.fuse_lora()
     pipeline.unload_lora_weights()
     model = Model(pipeline)
-    save_pipeline(model, tmp_path / "out")
+    model.save_pretrained(tmp_path / "out")
     read = StableDiffusionPipeline.from_pretrained(tmp_path / "out", safety_checker=None)
     weight = model.parameter(f"unet.{CROSS}.to_k.weight")
     assert torch.equal(read.unet.get_parameter(f"{CROSS}.to_k.weight"), weight)

@@ -67,7 +67,7 @@ def test_what_is_given_comes_before_the_file(whole: Path, tmp_path: Path) -> Non
     assert model.describe()["prediction"] == "epsilon"
     assert float(model.schedule.alpha_bar(999)) > 1e-4
     spec = ModelSpec.of(model)
-    again = ModelCache().model(ModelSpec(str(path), spec.model, spec.dtype, "cpu", dict(spec.options)))
+    again = ModelCache().model(ModelSpec(str(path), spec.model, spec.dtype, "cpu", None, spec.options))
     assert again.describe()["prediction"] == "epsilon"
 
 
@@ -127,9 +127,9 @@ def test_a_number_format_by_its_name(name: Any) -> None:
     assert load(tiny_sd1(), dtype=name).dtype == torch.float16
 
 
-@pytest.mark.parametrize("name", ["banana", "int8", torch.int8, torch.float8_e4m3fn, "float64"])
+@pytest.mark.parametrize("name", ["banana", "int8", torch.int8, torch.float8_e4m3fn])
 def test_another_name_is_refused(name: Any) -> None:
-    with pytest.raises(BadArgument, match=r"no number format .* float32, float16, bfloat16"):
+    with pytest.raises(BadArgument, match="no number format of weights: give float32, float16 or bfloat16"):
         load(tiny_sd1(), dtype=name)
 
 

@@ -19,7 +19,7 @@ from turpentine.core.safe_text import one_line
 from turpentine.edits.edit import Edit
 from turpentine.edits.formats.lora_file import COMPONENTS, is_lora, lora_deltas
 from turpentine.edits.formats.peft_config import CONFIG, WEIGHTS, read_config
-from turpentine.edits.formats.pipeline import refuse_edited
+from turpentine.edits.formats.unedited import refuse_edited
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Model
 from turpentine.models.loading.safe_reading import PICKLES

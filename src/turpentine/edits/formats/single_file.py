@@ -12,10 +12,10 @@ from torch import Tensor
 
 from turpentine.core.errors import EditError
 from turpentine.core.tensors import save_tensors
-from turpentine.edits.formats.pipeline import export_record, refuse_existing
 from turpentine.models import Model
 from turpentine.models.families.original_names import open_clip_modules, renamed, vae_modules
 from turpentine.models.loading.prediction import marks_of
+from turpentine.models.saving import export_record, refuse_existing, refuse_guidance
 
 RECORD = "turpentine.model"
 
@@ -37,11 +37,13 @@ def save_single_file(model: Model, path: str | os.PathLike[str]) -> None:
         path: Where to; it must not exist.
 
     Raises:
-        EditError: The path exists, a weight has no name in that layout, or words were added to the vocabulary.
+        EditError: The path exists, a weight has no name in that layout, words were added to the
+            vocabulary, or a guidance is on the model.
         UnsupportedModel: Something is on the model that no export holds, such as a LoRA of PEFT's.
         OSError: The disk is full, or another error of the file system.
     """
     refuse_existing(path)
+    refuse_guidance(model)
     model.family.check(hooks=False)
     _refuse_added_words(model)
     marks, spec = marks_of(model.pipeline)

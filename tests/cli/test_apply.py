@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import turpentine as tp
-from turpentine.edits import Edit, Provenance
+from turpentine.edits import Edit, Provenance, save_single_file
+from turpentine.models.identity import describe
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -125,3 +126,33 @@ def test_what_cannot_be_done_is_one_sentence_and_nothing_is_written(
     assert err.count("\n") == 1
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     shutil.rmtree(tmp_path)
+
+
+def test_a_single_file_of_ours_is_loaded_by_its_name_alone(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    _edit(tiny_folder, tmp_path / "edit.safetensors")
+    for model, name in {"emoji": "emoji", tiny_folder: "tiny"}.items():
+        out = tmp_path / f"{name}.safetensors"
+        source = tp.load(model)
+        save_single_file(source, out)
+        again = tp.load(out)
+        assert describe(again)["text"] == describe(source)["text"]
+        (expected,), (found,) = (each.generate("a dog", steps=2) for each in (source, again))
+        assert np.abs(np.asarray(expected, int) - np.asarray(found, int)).max() <= 2
+
+
+@pytest.mark.parametrize("form", ["lora", "single-file", "edit"])
+def test_a_file_gets_the_ending_by_which_programs_know_it(
+    command: Command, tiny_folder: str, tmp_path: Path, form: str
+) -> None:
+    _edit(tiny_folder, tmp_path / "edit.safetensors")
+    tokens = ["apply", str(tmp_path / "edit.safetensors"), "--model", tiny_folder, "--to", form]
+    code, printed, _ = command(*tokens, "--out", str(tmp_path / "NAME.v1"))
+    assert code == 0 and f"{tmp_path / 'NAME.v1.safetensors'} holds" in printed
+    assert (tmp_path / "NAME.v1.safetensors").is_file() and not (tmp_path / "NAME.v1").exists()
+    code, _, err = command(*tokens, "--out", str(tmp_path / "NAME.v1"))
+    assert code == 2 and "NAME.v1.safetensors exists already" in err
+
+
+def test_several_edits_in_one_file_say_what_to_type(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    code, _, err = command("apply", "a", "b", "--to", "edit", "--out", str(tmp_path / "c"), "--model", tiny_folder)
+    assert code == 2 and "give --to lora, folder or single-file for all of them together" in err

@@ -25,6 +25,7 @@ from turpentine.core.errors import BadArgument, EditError, TurpentineError
 from turpentine.core.parts import TABLES, discard_damaged
 from turpentine.core.progress import Progress
 from turpentine.edits import Change, load_change
+from turpentine.edits.files import RUN_CHANGES
 from turpentine.edits.provenance import library_versions
 from turpentine.judges import Judge
 from turpentine.models import Model
@@ -44,9 +45,6 @@ PHASES = ("erase", "before", "after")
 """In this order, so that a setting that cannot be is found before any picture is drawn.
 
 Progress counts the units of the method in "erase", pictures in "before" and "after"."""
-
-EDITS = ("edit.safetensors", "guidance.json")
-"""The files of a change: the one of an edit, or the one of a guidance."""
 
 RUN, ROWS, REPORT = "run.json", "results.parquet", "report.html"
 STORE = ".store"
@@ -274,7 +272,7 @@ def discard(out: str | os.PathLike[str]) -> None:
     folder = Path(out)
     if not (folder / RUN).exists():
         return
-    for name in (*EDITS, RUN, ROWS, REPORT):
+    for name in (*RUN_CHANGES, RUN, ROWS, REPORT):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / STORE, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -325,7 +323,7 @@ def _check_folder(folder: Path) -> None:
 
 def _edit_in(folder: Path) -> Path:
     """Return the file of the change in a folder; where there is none, the one that an edit would have."""
-    return next((folder / name for name in EDITS if (folder / name).exists()), folder / EDITS[0])
+    return next((folder / name for name in RUN_CHANGES if (folder / name).exists()), folder / RUN_CHANGES[0])
 
 
 def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], None]:
@@ -348,7 +346,7 @@ def _finished(folder: Path, plan: Plan, store: Store, record: RunFile) -> Erasur
     (edit_spec,) = plan.edit_specs
     edit, entry = store.edits.load(edit_spec), store.edits.record(edit_spec)
     assert entry  # or `load` had raised
-    _link(store.edits.folder / entry.file, folder / next(name for name in EDITS if name.endswith(ending(edit))))
+    _link(store.edits.folder / entry.file, folder / next(name for name in RUN_CHANGES if name.endswith(ending(edit))))
     _link(store.results, folder / ROWS)
     result = _result(folder, plan, store, record, edit, _rows(folder, plan, store))
     record = record.finish(folder / RUN, edit.id, _seconds(plan, store), result.effects.to_json())

@@ -14,8 +14,7 @@ from turpentine.core.tensors import save_tensors
 from turpentine.edits.formats.pipeline import export_record, refuse_existing
 from turpentine.models import Model
 from turpentine.models.families.original_names import open_clip_modules, renamed, vae_modules
-
-RECORD = "turpentine.model"
+from turpentine.models.loading.single_file import RECORD
 
 Weights = Iterator[tuple[str, Tensor]]
 

@@ -14,7 +14,7 @@ from turpentine.models.loading.folder import read_folder
 from turpentine.models.loading.hub import fetch, is_hub_id
 from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.safe_reading import PICKLES, pickle_refused
-from turpentine.models.loading.single_file import read_file
+from turpentine.models.loading.single_file import config_of, read_file
 from turpentine.models.model import Model
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def load(
         device: By default CUDA if there is one, else the CPU.
         dtype: By default fp16 on CUDA and fp32 elsewhere.
         config: For a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by
-            default diffusers finds out which family it is and gets them from the local cache or the hub.
+            default those of the model that a file of ours was exported from, if they are here; else diffusers finds out
+            which family it is and gets them from the local cache or the hub.
 
     Raises:
         ModelNotFound: There is no model, or not all of it.
@@ -55,7 +56,7 @@ def load(
     read_as = torch.float32 if number == torch.bfloat16 else number
     path = _locate(str(source))
     with quiet():
-        pipeline = read_folder(path, read_as) if path.is_dir() else read_file(path, read_as, config)
+        pipeline = read_folder(path, read_as) if path.is_dir() else read_file(path, read_as, config or config_of(path))
         _check_filled(pipeline, str(source))
     return _placed(pipeline, where, number if number != read_as else None, str(source))
 

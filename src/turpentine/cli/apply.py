@@ -13,9 +13,11 @@ from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
     from turpentine.edits import Edit, LoRA
+    from turpentine.edits.formats.lora import Layout
     from turpentine.models import Model
 
-Form = Literal["folder", "single-file", "lora", "edit"]
+Form = Literal["folder", "single-file", "lora", "kohya", "edit"]
+_LORAS: dict[Form, Layout] = {"lora": "diffusers", "kohya": "kohya"}
 
 _ENDING = ".safetensors"
 _WORST = 5
@@ -39,7 +41,8 @@ def apply(
         out: The folder or file to write; nothing may be there yet. A file gets the ending .safetensors where it has
             none.
         to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora"
-            (for diffusers), or "edit" (one edit as Turpentine's own file); by default what the name of `out` suggests.
+            (for diffusers), "kohya" (the same under the names of ComfyUI and A1111), or "edit" (one edit, our own file);
+            by default what the name of `out` suggests.
         rank: Of the LoRA, at most; 16 by default. How much of the edits it leaves out is printed.
         source: The model that is edited.
         json: Print one JSON document.
@@ -47,8 +50,8 @@ def apply(
     form = _form(edits, to, out, rank)
     out = _with_ending(out, form)
     model, loaded = _read(edits, source)
-    if form == "lora":
-        lora_facts = _write_lora(model, loaded, out, 16 if rank is None else rank)
+    if form in _LORAS:
+        lora_facts = _write_lora(model, loaded, out, 16 if rank is None else rank, _LORAS[form])
     else:
         with busy(f"Writing {plain(str(out))}"):
             _write(form, model, loaded, out)
@@ -85,8 +88,8 @@ def _form(edits: Sequence[str], to: Form | None, out: Path, rank: int | None) ->
             f"An edit's file holds one edit and not {len(edits)}: give --to lora, folder or single-file for all "
             "of them together, or run turpentine apply once for each."
         )
-    if form != "lora" and rank is not None:
-        raise BadArgument("Only a LoRA has a rank: give --to lora with it, or leave out --rank.")
+    if form not in _LORAS and rank is not None:
+        raise BadArgument("Only a LoRA has a rank: give --to lora or kohya with it, or leave out --rank.")
     return form
 
 
@@ -113,12 +116,12 @@ def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
         (save_pipeline if form == "folder" else save_single_file)(model, out)
 
 
-def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int) -> dict[str, Any]:
+def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int, layout: Layout) -> dict[str, Any]:
     from turpentine.edits import LoRA
 
     with progress_bar("Fitting the LoRA", "weights") as progress:
         lora = LoRA.from_edits(model, edits, rank=rank, progress=progress)
-    lora.save(out)
+    lora.save(out, layout)
     return _facts(lora)
 
 
@@ -135,7 +138,7 @@ def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, lora_facts:
     place, several = plain(str(out)), "s" * (len(edits) > 1)
     if form == "edit":
         say(f"{place} holds {plain(repr(edits[0]))}.")
-    elif form == "lora":
+    elif form in _LORAS:
         say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {lora_facts['rank']}.")
         _say_residuals(lora_facts)
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from turpentine.core.errors import EditError
 from turpentine.core.tensors import as_os_errors
 from turpentine.edits.edit import stack_of
+from turpentine.edits.formats.old_releases import add_old_files
 from turpentine.models import Model
 from turpentine.models.loading.quiet_logging import quiet
 
@@ -22,7 +23,8 @@ RECORD = "turpentine.json"
 def save_pipeline(model: Model, folder: str | os.PathLike[str]) -> None:
     """Write the model as it is now, edits included, as a full diffusers folder in safetensors, whole or not at all.
 
-    diffusers loads it like any other and draws the same pictures. `turpentine.json` in it lists the edits, in order.
+    diffusers loads it like any other and draws the same pictures, from 0.31 and transformers 4 on. `turpentine.json` in
+    it lists the edits, in order.
 
     Args:
         model: The model to write.
@@ -36,6 +38,7 @@ def save_pipeline(model: Model, folder: str | os.PathLike[str]) -> None:
     refuse_existing(target, allow_empty_folder=True)
     with _whole_folder(target) as partial, quiet(), as_os_errors(target):
         model.pipeline.save_pretrained(partial, safe_serialization=True)
+        add_old_files(partial)
         (partial / RECORD).write_text(export_record(model), encoding="utf-8")
 
 

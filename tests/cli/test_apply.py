@@ -156,3 +156,4 @@ def test_a_file_gets_the_ending_by_which_programs_know_it(
 def test_several_edits_in_one_file_say_what_to_type(command: Command, tiny_folder: str, tmp_path: Path) -> None:
     code, _, err = command("apply", "a", "b", "--to", "edit", "--out", str(tmp_path / "c"), "--model", tiny_folder)
     assert code == 2 and "give --to lora, folder or single-file for all of them together" in err
+    assert "Edit.merge([one, other])" in err

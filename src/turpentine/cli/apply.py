@@ -41,7 +41,7 @@ def apply(
         out: The folder or file to write; nothing may be there yet. A file gets the ending .safetensors where it has
             none.
         to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora"
-            (for diffusers), "kohya" (the same under the names of ComfyUI and A1111), or "edit" (one edit, our own file);
+            (for diffusers), "kohya" (the same under the names of ComfyUI and A1111), or "edit" (our own file);
             by default what the name of `out` suggests.
         rank: Of the LoRA, at most; 16 by default. How much of the edits it leaves out is printed.
         source: The model that is edited.
@@ -70,7 +70,7 @@ def _with_ending(out: Path, form: Form) -> Path:
     Raises:
         EditError: Something is.
     """
-    from turpentine.edits.formats.pipeline import refuse_existing
+    from turpentine.models.saving import refuse_existing
 
     if form != "folder" and out.suffix != _ENDING:
         out = out.with_name(out.name + _ENDING)
@@ -86,7 +86,7 @@ def _form(edits: Sequence[str], to: Form | None, out: Path, rank: int | None) ->
     if form == "edit" and len(edits) > 1:
         raise BadArgument(
             f"An edit's file holds one edit and not {len(edits)}: give --to lora, folder or single-file for all "
-            "of them together, or run turpentine apply once for each."
+            "of them together, or add them up in Python: Edit.merge([one, other]).save(path)."
         )
     if form not in _LORAS and rank is not None:
         raise BadArgument("Only a LoRA has a rank: give --to lora or kohya with it, or leave out --rank.")
@@ -106,14 +106,16 @@ def _read(edits: Sequence[str], source: ModelChoice) -> tuple[Model, list[Edit]]
 
 
 def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
-    from turpentine.edits import save_pipeline, save_single_file
+    from turpentine.edits import save_single_file
 
     for edit in edits:
         edit.apply(model)  # one that is only to be kept must fit the model, too
     if form == "edit":
         edits[0].save(out)
+    elif form == "folder":
+        model.save_pretrained(out)
     else:
-        (save_pipeline if form == "folder" else save_single_file)(model, out)
+        save_single_file(model, out)
 
 
 def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int, layout: Layout) -> dict[str, Any]:

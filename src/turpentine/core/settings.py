@@ -6,13 +6,15 @@ import dataclasses
 import math
 import operator
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import annotated_types as at
 
+from turpentine.core.default_progress import shows_progress, takes_progress
 from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -56,16 +58,27 @@ class Settings:
         turpentine.core.errors.BadArgument: Rubbing's passes is 0: give 1 or more.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the call of a plug-in show its progress where it is given no function for that."""
+        super().__init_subclass__(**kwargs)
+        call = cls.__dict__.get("__call__")
+        if call is not None and takes_progress(call):
+            setattr(cls, "__call__", shows_progress()(call))  # noqa: B010
+
     def __post_init__(self) -> None:
         """Check each field.
 
         Raises:
-            BadArgument: A field is out of its range; the class, the field, the value and the range are named.
+            BadArgument: A field is out of its range or of another type, such as 2.5 steps; the class, the field, the
+                value and the range are named.
         """
         for name, hint in field_types(type(self)).items():
             value = getattr(self, name)
             if not fits(value, hint):
                 raise BadArgument(f"{type(self).__name__}'s {name} is {value!r}: give {range_of(hint)}.")
+            if not is_typed(value, hint):
+                expected = ", ".join(filter(None, (type_of(hint), range_of(hint))))
+                raise BadArgument(f"{type(self).__name__}'s {name} is {value!r}: give {expected}.")
 
 
 def field_types(cls: Any) -> Mapping[str, Any]:
@@ -157,9 +170,55 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return any(value == arg and type(value) is type(arg) for arg in args)
     if origin is tuple:
+        if not isinstance(value, tuple | list):
+            return False
         items = args[:1] * len(value) if args[-1] is ... else args
         return len(value) == len(items) and all(map(fits, value, items))
     return any(_is_of(value, arg) and fits(value, arg) for arg in args)
+
+
+def is_typed(value: Any, hint: Any) -> bool:
+    """Return whether a value is of a type, however its items are listed; a type that cannot be checked allows all.
+
+    Example:
+        >>> is_typed(3, Count), is_typed(2.5, Count), is_typed(True, Count), is_typed("church", tuple[str, ...])
+        (True, False, False, False)
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return is_typed(value, args[0])
+    if origin in (Union, types.UnionType):
+        return any(is_typed(value, arg) for arg in args)
+    if origin is tuple:
+        if not isinstance(value, tuple | list):
+            return False
+        items = args[:1] * len(value) if args[-1] is ... else args
+        return len(value) == len(items) and all(map(is_typed, value, items))
+    if hint in _NUMBERS:
+        return isinstance(value, _NUMBERS[hint]) and not isinstance(value, bool)
+    plain = type(None) if hint is None else origin or hint
+    if not isinstance(plain, type) or getattr(plain, "_is_protocol", False):
+        return True
+    # A text is a sequence of texts too, and one in the place of several would be read letter by letter.
+    return isinstance(value, plain) and not (isinstance(value, str) and plain is not str)
+
+
+def type_of(hint: Any) -> str:
+    """Return what a type is, in words; the empty text where there are none for it.
+
+    Example:
+        >>> type_of(Count), type_of(tuple[str, ...]), type_of(float | None)
+        ('a whole number', 'several in brackets', 'a number, or none')
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return type_of(args[0])
+    if origin in (Union, types.UnionType):
+        return ", or ".join(dict.fromkeys(filter(None, map(type_of, args))))
+    plain = origin or hint
+    return _TYPE_WORDS.get(
+        plain, "several in brackets" if plain in (tuple, Sequence) else getattr(plain, "__name__", "")
+    )
 
 
 def _is_constrained(hint: Any) -> bool:
@@ -209,6 +268,18 @@ _TESTS: Mapping[type[Any], Callable[[Any, Any], bool]] = {
     at.MinLen: lambda value, limit: len(value) >= limit,
     at.MaxLen: lambda value, limit: len(value) <= limit,
     at.Predicate: lambda value, test: test(value),
+}
+
+_NUMBERS: Mapping[Any, type[Any]] = {int: Integral, float: Real}
+
+_TYPE_WORDS: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    Path: "a path",
+    type(None): "none",
+    Literal: "",
 }
 
 _WORDS: Mapping[type[Any], str] = {

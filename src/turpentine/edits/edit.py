@@ -17,13 +17,14 @@ from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.sealed import read_sealed, write_sealed
 from turpentine.edits.guidance_change import guidances_of
+from turpentine.edits.merge import Mergeable
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
 from turpentine.models import Model
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class Edit(Mergeable):
     """The tensors in which an edited model differs from its base, W_edited = W + strength·ΔW, and their provenance.
 
     Two edits are equal if their tensors, strength and base are.

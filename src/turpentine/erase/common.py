@@ -12,7 +12,7 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept
 from turpentine.core.settings import Settings
 from turpentine.edits import Provenance
-from turpentine.models import Sites, is_small
+from turpentine.models import Sites, Window, is_small
 
 if TYPE_CHECKING:
     from turpentine.core.parts import Parts, Tensors
@@ -76,6 +76,19 @@ class Sized(Revised):
     """
 
     small_world: ClassVar[Mapping[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        """Check the fields, and what `window` and `templates` hold where there are such.
+
+        Raises:
+            BadArgument: A field is out of range, or a template does not hold `{}` once.
+            BadWindow: The window is no part of the schedule.
+        """
+        super().__post_init__()
+        if hasattr(self, "window"):
+            Window(*self.window)
+        if getattr(self, "templates", None):
+            Concept("concept", templates=self.templates)  # type: ignore[attr-defined]
 
     @classmethod
     def preset(cls: type[Method], model: Model | str, **overrides: Any) -> Method:

@@ -18,6 +18,7 @@ from transformers import AutoImageProcessor
 
 from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.imaging import as_seen
+from turpentine.core.random_state import preserved_rng
 from turpentine.core.safe_text import one_line
 from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.quiet_logging import quiet
@@ -133,7 +134,7 @@ def read_network(cls: Any, model: str, commit: str | None, device: str | None) -
     Raises:
         ModelNotFound: There is no such network, or it lacks weights.
     """
-    with _reading(model), quiet():
+    with _reading(model), quiet(), preserved_rng():
         network, loading = cls.from_pretrained(
             _place(model), revision=commit, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )

@@ -9,9 +9,9 @@ import polars as pl
 
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_whole
+from turpentine.core.markdown import escaped, markdown_table
 from turpentine.core.safe_text import one_line
 from turpentine.report.board import board, protocol_line
-from turpentine.report.markdown import escaped, markdown_table
 
 _IN_LATEX = {
     "\\": r"\textbackslash{}",

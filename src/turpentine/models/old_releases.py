@@ -7,7 +7,6 @@ and only warns of that; and it cannot read the tokenizer at all. Both releases r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,5 +68,6 @@ def _split_tokenizer(folder: Path) -> None:
         (folder / "added_tokens.json").write_text(json.dumps(added, ensure_ascii=False), encoding="utf-8")
 
 
-def _json_in(path: Path) -> Mapping[str, Any] | Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _json_in(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content

@@ -15,7 +15,6 @@ from tiny import tiny_sd1, tiny_sdxl
 from transformers import CLIPTokenizer
 
 import turpentine as tp
-from turpentine.edits import save_pipeline
 from turpentine.models import Model
 
 OLD = "TURPENTINE_OLD_LIBRARIES"
@@ -47,7 +46,7 @@ print(json.dumps({
 @pytest.mark.parametrize("build", [tiny_sd1, tiny_sdxl])
 def test_the_text_encoders_have_the_level_that_older_releases_look_for(build: object, tmp_path: Path) -> None:
     model = Model(build())  # type: ignore[operator]
-    save_pipeline(model, tmp_path / "m")
+    model.save_pretrained(tmp_path / "m")
     for part in [name for name in model.components if name.startswith("text_encoder")]:
         names = load_file(tmp_path / "m" / part / "model.safetensors").keys()
         assert "text_model.embeddings.token_embedding.weight" in names
@@ -57,7 +56,7 @@ def test_the_text_encoders_have_the_level_that_older_releases_look_for(build: ob
 
 def test_the_vocabulary_and_the_merges_are_the_tokenizers(tmp_path: Path) -> None:
     model = tp.load()
-    save_pipeline(model, tmp_path / "m")
+    model.save_pretrained(tmp_path / "m")
     folder = tmp_path / "m" / "tokenizer"
     merges = folder.joinpath("merges.txt").read_text(encoding="utf-8").splitlines()[1:]
     apart = CLIPTokenizer(
@@ -75,7 +74,7 @@ def test_older_releases_draw_the_same_picture(tmp_path: Path) -> None:
     if not libraries:
         pytest.skip(f"did not run: {OLD} names no folder with transformers 4 and diffusers 0.31")
     model = tp.load()
-    save_pipeline(model, tmp_path / "m")
+    model.save_pretrained(tmp_path / "m")
     done = subprocess.run(
         [sys.executable, "-c", READ, str(tmp_path / "m"), json.dumps(TEXTS)],
         env={**os.environ, "PYTHONPATH": libraries},

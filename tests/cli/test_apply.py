@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import turpentine as tp
-from turpentine.edits import Edit, Provenance, save_single_file
-from turpentine.models.identity import describe
+from turpentine.edits import Edit, Provenance
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -126,18 +125,6 @@ def test_what_cannot_be_done_is_one_sentence_and_nothing_is_written(
     assert err.count("\n") == 1
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     shutil.rmtree(tmp_path)
-
-
-def test_a_single_file_of_ours_is_loaded_by_its_name_alone(command: Command, tiny_folder: str, tmp_path: Path) -> None:
-    _edit(tiny_folder, tmp_path / "edit.safetensors")
-    for model, name in {"emoji": "emoji", tiny_folder: "tiny"}.items():
-        out = tmp_path / f"{name}.safetensors"
-        source = tp.load(model)
-        save_single_file(source, out)
-        again = tp.load(out)
-        assert describe(again)["text"] == describe(source)["text"]
-        (expected,), (found,) = (each.generate("a dog", steps=2) for each in (source, again))
-        assert np.abs(np.asarray(expected, int) - np.asarray(found, int)).max() <= 2
 
 
 @pytest.mark.parametrize("form", ["lora", "single-file", "edit"])

@@ -23,9 +23,8 @@ class _Loader(yaml.SafeLoader):
     1e-5 is a text.
     """
 
-    yaml_implicit_resolvers = {}
 
-
+_Loader.yaml_implicit_resolvers = {}
 _PLAIN_VALUES = {
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
     "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),

@@ -14,7 +14,6 @@ import torch
 
 from turpentine.bench.erasure_judges import ALWAYS, cases_for, default_judge, measures_for
 from turpentine.bench.erasure_result import (
-    EDITS,
     ROWS,
     RUN,
     STORE,
@@ -33,6 +32,7 @@ from turpentine.core.atomic_files import link_whole
 from turpentine.core.errors import BadArgument, TurpentineError
 from turpentine.core.progress import Progress
 from turpentine.edits import Change
+from turpentine.edits.files import RUN_CHANGES
 from turpentine.edits.provenance import library_versions
 from turpentine.erase.best import best_for
 from turpentine.judges import Judge
@@ -320,7 +320,7 @@ def _put_edit(folder: Path, plan: Plan, store: Store) -> tuple[Change, Path]:
     (edit_spec,) = plan.edit_specs
     edit, entry = store.edits.load(edit_spec), store.edits.record(edit_spec)
     assert entry  # or `load` had raised
-    path = folder / next(name for name in EDITS if name.endswith(ending(edit)))
+    path = folder / next(name for name in RUN_CHANGES if name.endswith(ending(edit)))
     link_whole(store.edits.folder / entry.file, path)
     return edit, path
 

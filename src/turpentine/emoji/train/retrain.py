@@ -40,7 +40,7 @@ def retrain(
     )
     preset = replace(preset, unet=unet, finish=finish)
     training = WorldTraining(preset, folder, say, device=device, seed=seed, oracle=oracle)
-    vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae").eval().to(device)
+    vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True).eval().to(device)
     scaling_factor = vae.config.scaling_factor
     towers = load_towers(WEIGHTS).to(device)
     with write_whole(folder / "latents.json") as aside:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.schedule import Parametrisation, Schedule
+from turpentine.models.families.tokenizers import check_tokenizer
 from turpentine.models.sites import Sites
 
 Latents = Float[Tensor, "batch channel height width"]
@@ -48,6 +49,9 @@ class Family(ABC):
     Args:
         pipeline: A diffusers pipeline, whose modules are used in place.
 
+    Raises:
+        ModelNotFound: A tokenizer is missing, empty or another model's.
+
     Attributes:
         title: The family's name, for people.
         pipeline_class: diffusers' class that reads it from files.
@@ -74,6 +78,9 @@ class Family(ABC):
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
+        for component, tokenizer in self.tokenizers.items():
+            name = self.text_encoder_names[component]
+            check_tokenizer(tokenizer, getattr(pipeline, name, None), f"tokenizer of {name}")
 
     @classmethod
     @abstractmethod

@@ -12,6 +12,7 @@ from turpentine.core.safe_text import one_line
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
+from turpentine.models.loading.folder import check_parts
 from turpentine.models.loading.safe_reading import clear_errors, weight_names
 
 _PARTS = {
@@ -26,6 +27,8 @@ def read_file(path: Path, dtype: torch.dtype, config: str | Path | None) -> Any:
     import diffusers
 
     family = _family_of(path)
+    if config and (Path(config) / "model_index.json").is_file():
+        check_parts(Path(config))  # what is not in the file is read from there
     way_out = "give config=, a diffusers folder or hub id of its family, for the configs and tokenizers"
     with clear_errors(f"The model {one_line(str(path))} cannot be read ({way_out})"):
         return getattr(diffusers, family.pipeline_class).from_single_file(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,8 @@ from torch import Tensor
 from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.sealed import read_sealed, write_sealed
+from turpentine.core.signals import Reverted
+from turpentine.edits.changing import changing
 from turpentine.edits.guidance_change import guidances_of
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
@@ -140,15 +142,9 @@ class Edit:
         """
         stack_of(model).remove(self)
 
-    @contextmanager
-    def on(self, model: Model) -> Iterator[Model]:
-        """Put the edit on the model for the length of a `with` block; it comes off at the end, also after an error."""
-        self.apply(model)
-        try:
-            yield model
-        finally:
-            if self in stack_of(model):
-                self.remove(model)
+    def on(self, model: Model) -> AbstractContextManager[Model]:
+        """Put the edit on the model for a `with` block; it comes off at the end, also after an error or Ctrl-C."""
+        return Reverted(model, lambda: self.apply(model), lambda: stack_of(model).discard(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, whole or not at all.
@@ -182,6 +178,9 @@ class EditStack:
     last: W = cast(W_base + s₁·ΔW₁ + s₂·ΔW₂ + ...), summed in fp32 and in the recorded order. So any edit comes off
     exactly. Where edit k zeroes a position, ΔW_k is minus the sum before it.
 
+    Each change is whole: Ctrl-C and other signals wait until it is over, and of several threads one changes at a time.
+    What another thread computes with the model meanwhile is its own affair: a model draws for one thread at a time.
+
     Example:
         >>> ones, twos = (Edit({"unet.conv_in.bias": n * torch.ones(8)}) for n in (1, 2))
         >>> with ones.on(model), twos.on(model):
@@ -210,6 +209,7 @@ class EditStack:
         """Ids of all changes on the model: the edits in order, then the guidances in order."""
         return (*(edit.id for edit in self._edits), *(guidance.id for guidance in guidances_of(self._model)))
 
+    @changing()
     def push(self, edit: Edit) -> None:
         """Put an edit on top; on any error the model is left as it was. Raises what `Edit.apply` raises."""
         if edit in self:
@@ -225,6 +225,7 @@ class EditStack:
             self._restore(edit.names)
             raise
 
+    @changing()
     def remove(self, edit: Edit) -> None:
         """Take one edit off, wherever it is in the stack.
 
@@ -235,6 +236,13 @@ class EditStack:
         self._edits.remove(edit)
         self._restore(edit.names)
 
+    @changing()
+    def discard(self, edit: Edit) -> None:
+        """Take one edit off, if it is on the model."""
+        if edit in self:
+            self.remove(edit)
+
+    @changing()
     def rescale(self, edit: Edit, factor: float) -> Edit:
         """Make one edit `factor` times as strong in its place in the stack, and return the scaled edit.
 
@@ -286,8 +294,9 @@ class EditStack:
 
 def stack_of(model: Model) -> EditStack:
     """Return the stack of edits on a model, which is `model.edits`, creating it if there is none."""
-    if model.edits is None:
-        model.edits = EditStack(model)
+    with changing():
+        if model.edits is None:
+            model.edits = EditStack(model)
     stack: EditStack = model.edits
     return stack
 

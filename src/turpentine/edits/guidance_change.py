@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,8 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
 from turpentine.core.hashing import digest
 from turpentine.core.plugins import find_class
+from turpentine.core.signals import Reverted
+from turpentine.edits.changing import changing
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Blend, Combination, Guidance, Model
 from turpentine.models.interface import TextToImage
@@ -86,6 +88,7 @@ class GuidanceChange:
         """Return the same guidance, `factor` times as strong."""
         return replace(self, strength=self.strength * factor)
 
+    @changing()
     def apply(self, model: Model) -> GuidanceChange:
         """Put it on a model, after the guidances already on it, and return it.
 
@@ -102,6 +105,7 @@ class GuidanceChange:
         model.guidance = _ActiveGuidances((*active, self))
         return self
 
+    @changing()
     def remove(self, model: Model) -> None:
         """Take it off the model.
 
@@ -114,15 +118,14 @@ class GuidanceChange:
         rest = tuple(change for change in active if change != self)
         model.guidance = _ActiveGuidances(rest) if rest else None
 
-    @contextmanager
-    def on(self, model: Model) -> Iterator[Model]:
-        """Put it on the model for the length of a `with` block; it comes off at the end, also after an error."""
-        self.apply(model)
-        try:
-            yield model
-        finally:
-            if self in guidances_of(model):
-                self.remove(model)
+    def on(self, model: Model) -> AbstractContextManager[Model]:
+        """Put it on the model for a `with` block; it comes off at the end, also after an error or Ctrl-C."""
+        return Reverted(model, lambda: self.apply(model), lambda: self._discard(model))
+
+    @changing()
+    def _discard(self, model: Model) -> None:
+        if self in guidances_of(model):
+            self.remove(model)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write its strength and provenance as JSON with a checksum, whole or not at all."""

@@ -44,7 +44,7 @@ def test_a_folder_without_a_vocabulary_is_refused(folder: Path, tmp_path: Path, 
     else:
         shutil.rmtree(broken / "tokenizer")
         old_layout(broken / "tokenizer", words=0)
-    with pytest.raises(ModelNotFound, match="tokenizer|BPE") as caught:
+    with pytest.raises(ModelNotFound, match=r"tokenizer|BPE") as caught:
         load(broken)
     assert "\n" not in str(caught.value)
 

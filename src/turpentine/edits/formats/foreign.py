@@ -30,6 +30,7 @@ _PARTS = ("unet", "text_encoder", "text_encoder_2")
 _WEIGHT_FILES = [
     re.compile(rf"(diffusion_pytorch_)?model{variant}(-\d+-of-\d+)?\.safetensors") for variant in ("", r"\.fp16")
 ]
+_PART_OF_SEVERAL = re.compile(r".*-\d+-of-(\d+)\.safetensors")
 
 
 def check_readable(path: str | os.PathLike[str]) -> None:
@@ -75,6 +76,9 @@ def import_edit(path: str | os.PathLike[str], model: Model) -> Edit:
 
 def _file(path: Path, model: Model) -> tuple[str, dict[str, Tensor]]:
     """Return the form and the deltas of a file; names without a component are the UNet's."""
+    part = _PART_OF_SEVERAL.fullmatch(path.name)
+    if part and int(part[1]) > 1:
+        raise EditError(f"{one_line(str(path))} is one of {int(part[1])} parts of a network: give its folder.")
     with _opened(path) as file:
         names = file.keys()
         if not is_lora(names):
@@ -89,10 +93,23 @@ def _folder(path: Path, model: Model) -> dict[str, Tensor]:
     parts = {part: path / part for part in _PARTS if (path / part).is_dir()} or {"unet": path}
     deltas: dict[str, Tensor] = {}
     for part, folder in parts.items():
+        names: set[str] = set()
         for each in _weight_files(folder):
             with _opened(each) as file:
                 deltas |= _differences(file, (f"{part}.",), model)
+                names |= {_bare(f"{part}.{key}") for key in file.keys()}  # noqa: SIM118
+        _check_whole(folder, part, names, model)
     return deltas
+
+
+def _check_whole(folder: Path, part: str, names: set[str], model: Model) -> None:
+    """Refuse the folder of a network that is not all there: what is missing would count as left as it was."""
+    missing = sorted(name for name in _weight_names(model) if name.startswith(f"{part}.") and name not in names)
+    if missing:
+        raise EditError(
+            f"{one_line(str(folder))} lacks {len(missing)} weights of a whole network, {missing[0]} among them: "
+            "get a whole copy, with all parts of its weights."
+        )
 
 
 def _weight_files(folder: Path) -> list[Path]:

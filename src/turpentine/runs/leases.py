@@ -117,8 +117,9 @@ class Leases:
 
     def _beat(self) -> None:
         if self._heart is None:
-            self._heart = threading.Thread(target=self._keep_alive, daemon=True)
-            self._heart.start()
+            heart = threading.Thread(target=self._keep_alive, daemon=True)
+            heart.start()
+            self._heart = heart  # last: a signal may come before, and what has not begun cannot be waited for
 
     def _keep_alive(self) -> None:
         while not self._stop.wait(self._expires / 4):
@@ -187,10 +188,11 @@ def _has_ended(content: bytes) -> bool:
 
 def _is_running(pid: int, began: str | None) -> bool:
     """Return whether the process of this number still runs, and is not a later one of the same number."""
-    return _exists(pid) and _began(pid) in (None, began)
+    return exists(pid) and _began(pid) in (None, began)
 
 
-def _exists(pid: int) -> bool:
+def exists(pid: int) -> bool:
+    """Return whether there is a process of this number."""
     if os.name == "nt":  # where the call below would end the process
         return True
     try:

@@ -24,12 +24,12 @@ from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.core.processes import exists
 from turpentine.erase.esd import ESD
 from turpentine.judges import PictureStatistics
 from turpentine.models import Model
 from turpentine.runs import backends
 from turpentine.runs.backends import local
-from turpentine.runs.leases import exists
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol

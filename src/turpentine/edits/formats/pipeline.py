@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from turpentine.core.atomic_files import reserve
 from turpentine.core.errors import EditError
 from turpentine.core.tensors import as_os_errors
 from turpentine.edits.edit import stack_of
@@ -74,8 +74,7 @@ def export_record(model: Model) -> str:
 def _whole_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `target` at the end of the block, or is removed on an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".part-{secrets.token_hex(8)}"
-    partial.mkdir()
+    partial = reserve(target)
     try:
         yield partial
         _flush(partial)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.safe_text import check_text
 
 Kind = Literal["object", "style", "colour", "scene", "artist", "work"]
 
@@ -32,7 +33,7 @@ class Concept:
 
     Raises:
         EmptyConcept: The text holds no word.
-        BadArgument: The kind is unknown, or a template does not hold `{}` once.
+        BadArgument: The kind is unknown, a template does not hold `{}` once, or a text is no valid Unicode.
 
     Example:
         >>> Concept("owl").prompts
@@ -47,6 +48,8 @@ class Concept:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for text in (self.text, *(self.templates or ()), *self.keep):
+            check_text(text, "The concept's text")
         if not self.text.strip():
             raise EmptyConcept("The concept is empty: give the word or words that name it, such as Concept('church').")
         if self.kind not in get_args(Kind):

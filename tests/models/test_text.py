@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny import tiny_tokenizer
 
+from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.models import Conditioning
 from turpentine.models.text import bare, check_fits, find_all, find_subject, reworded, tokenize, words_of
@@ -192,3 +193,23 @@ def test_words_are_told_once_and_without_their_punctuation() -> None:
     assert words_of("A red dog, a (red) cat -- and 'A' don't!") == ["A", "red", "dog", "cat", "and", "don't"]
     assert words_of("") == words_of(" ... ") == []
     assert (bare("noto style,"), bare("(dog)"), bare("..."), bare("don't")) == ("noto style", "dog", "...", "don't")
+
+
+def test_half_a_character_is_refused_wherever_a_text_comes_in(sd1):
+    """What was decoded wrongly, such as an argument in Latin-1, no tokenizer and no file can take."""
+    bad, reader = "a caf\udce9", sd1.text
+    for use in (
+        lambda: sd1.generate(bad, steps=1),
+        lambda: sd1.encode([bad]),
+        lambda: reader.check_fits(bad),
+        lambda: reader.find(bad),
+        lambda: reader.find_all(bad, "a"),
+        lambda: reader.find("a cafe", "\udce9"),
+        lambda: reader.check_words("\ud800"),
+        lambda: Concept(bad),
+        lambda: Concept("dog", templates=("{} \udfff",)),
+        lambda: Concept("dog", keep=("\udfff",)),
+    ):
+        with pytest.raises(BadArgument, match="is no valid Unicode") as caught:
+            use()
+        str(caught.value).encode()

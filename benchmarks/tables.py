@@ -66,14 +66,14 @@ def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
     head += ["seconds an edit", "its size", *(["paper: its object, others"] if paper else [])]
     rows = [
         [line.method, *map(told, line.numbers), *made(line, each), *([in_paper(line, paper)] if paper else [])]
-        for line in pooled(each)
+        for line in pooled(found)
     ]
     return table(head, rows)
 
 
 def by_share(found: Table) -> Figure:
     """The object and the others by the share of weights that are zeroed: CAD's Figure 7."""
-    shares = {line: SHARE.search(line.method) for line in pooled(lines(found))}
+    shares = {line: SHARE.search(line.method) for line in pooled(found)}
     points = sorted((float(share[1]), line) for line, share in shares.items() if share)
     at = [share for share, _ in points]
     figure = Figure(figsize=(5.4, 3.4), layout="constrained")

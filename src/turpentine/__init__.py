@@ -14,8 +14,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from turpentine import amplify as amplify
+    from turpentine import attack as attack
+    from turpentine import edits as edits
+    from turpentine import erase as erase
+    from turpentine import explain as explain
+    from turpentine import judges as judges
     from turpentine import methods as methods
     from turpentine.concepts import Concept as Concept
+    from turpentine.core.default_progress import set_progress_bars as set_progress_bars
     from turpentine.edits import Edit as Edit
     from turpentine.models import Model as Model
     from turpentine.models import Sites as Sites
@@ -31,16 +38,36 @@ _HOMES = {
     "Sites": "turpentine.models",
     "Trajectory": "turpentine.models",
     "load": "turpentine.models",
+    "set_progress_bars": "turpentine.core.default_progress",
 }
 
-__all__ = ["Concept", "Edit", "Model", "Sites", "Trajectory", "__version__", "load", "methods"]
+_ROOMS = ("amplify", "attack", "edits", "erase", "explain", "judges", "methods")
+"""Modules whose plug-ins and functions are had without importing them by hand: `tp.explain.Trace`."""
+
+__all__ = [
+    "Concept",
+    "Edit",
+    "Model",
+    "Sites",
+    "Trajectory",
+    "__version__",
+    "amplify",
+    "attack",
+    "edits",
+    "erase",
+    "explain",
+    "judges",
+    "load",
+    "methods",
+    "set_progress_bars",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
-    if name == "methods":
-        return importlib.import_module("turpentine.methods")
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'turpentine' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

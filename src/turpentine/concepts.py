@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.safe_text import check_text
@@ -29,11 +30,11 @@ class Concept:
         text: What names the concept, such as "church".
         kind: What kind of thing it is; it decides the default templates.
         templates: Sentences with one `{}` where the text goes; by default those of the kind. "a {}" gives "an owl" too.
-        keep: Texts of concepts that must not change.
+        keep: Texts of concepts that must not change. One text alone is one, here and in the templates.
 
     Raises:
         EmptyConcept: The text holds no word.
-        BadArgument: The kind is unknown, a template does not hold `{}` once, or a text is no valid Unicode.
+        BadArgument: The kind is unknown, a template does not hold `{}` once, or something is no valid text.
 
     Example:
         >>> Concept("owl").prompts
@@ -48,12 +49,16 @@ class Concept:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for text in (self.text, *(self.templates or ()), *self.keep):
-            check_text(text, "The concept's text")
+        if not isinstance(self.text, str):
+            raise BadArgument(f"A concept is named by a text, not by {self.text!r}: write one, such as 'church'.")
         if not self.text.strip():
             raise EmptyConcept("The concept is empty: give the word or words that name it, such as Concept('church').")
         if self.kind not in get_args(Kind):
             raise BadArgument(f"No kind of concept is called {self.kind!r}: choose one of {', '.join(get_args(Kind))}.")
+        for name in ("templates", "keep"):
+            object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        for text in (self.text, *(self.templates or ()), *self.keep):
+            check_text(text, "The concept's text")
         self._check_templates()
 
     def _check_templates(self) -> None:
@@ -68,6 +73,16 @@ class Concept:
         """The text in each template, in the templates' order."""
         templates = TEMPLATES[self.kind] if self.templates is None else self.templates
         return tuple(_fill(template, self.text) for template in templates)
+
+
+def _texts(name: str, texts: Any) -> tuple[str, ...] | None:
+    """Return one text or several as a tuple: a single text is a sequence of letters, which nobody means."""
+    several = (texts,) if isinstance(texts, str) else texts
+    if several is None and name == "templates":
+        return None
+    if not (isinstance(several, Sequence) and all(isinstance(text, str) and text.strip() for text in several)):
+        raise BadArgument(f"A concept's {name} are texts, and {texts!r} is not: give some, such as ('a dog',).")
+    return tuple(several)
 
 
 def with_article(noun: str) -> str:

@@ -58,14 +58,18 @@ def test_an_effect_for_each_label_in_the_order_of_the_groups(effects: Effects) -
 
 def test_rates_differences_and_intervals(effects: Effects) -> None:
     whole = effects.summary["erased"]
-    assert (whole.before, whole.after) == (Rate(3, 4), Rate(1, 4))
-    assert whole.difference == paired_bootstrap([True, True, False, True], [False, False, False, True])
+    clusters = [(label, prompt) for group, label, prompt, *_ in ROWS if group == "erased"]
+    before, after = [True, True, False, True], [False, False, False, True]
+    assert (whole.before, whole.after) == (Rate.of(before, clusters), Rate.of(after, clusters))
+    assert whole.difference == paired_bootstrap(before, after, clusters=clusters)
     assert effects.groups[0].before == whole.before
 
 
 def test_others_are_neighbours_and_the_rest_of_its_kind(effects: Effects) -> None:
     others = effects.summary["others"]
-    assert (others.before, others.after) == (Rate(2, 4), Rate(2, 4))
+    clusters = [("dog", "a dog")] * 2 + [("house", "a house")] * 2
+    assert others.before == Rate.of([True, True, False, False], clusters)
+    assert others.after == Rate.of([True, False, True, False], clusters)
     assert "scenes" not in effects.summary  # there is no such case
 
 
@@ -101,8 +105,8 @@ def test_the_summary_as_json(effects: Effects) -> None:
         "hits": 1,
         "n": 4,
         "rate": 0.25,
-        "low": wilson(1, 4)[0],
-        "high": wilson(1, 4)[1],
+        "low": effects.summary["erased"].after.low,
+        "high": effects.summary["erased"].after.high,
     }
     assert content["styles"]["before"] is None
     assert set(content) == {"erased", "others", "styles", "overall"}

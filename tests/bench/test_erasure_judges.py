@@ -7,7 +7,7 @@ from bench.stubs import StubJudge
 from judges.toys import saved_clip
 
 from turpentine.bench import erasure_judges, run_erasure
-from turpentine.bench.erasure_judges import cases_for, default_judge, is_world_model, measures_for, zero_shot_judge
+from turpentine.bench.erasure_judges import cases_for, default_judge, measures_for, zero_shot_judge
 from turpentine.bench.metrics import Measure
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, UnknownName
@@ -15,6 +15,7 @@ from turpentine.erase.uce import UCE
 from turpentine.judges import EmojiJudge, PictureStatistics
 from turpentine.judges.features import Features
 from turpentine.judges.pixel_change import PixelChange
+from turpentine.judges.worlds import world_of_model
 from turpentine.models import Model, load
 
 VAN_GOGH = Concept("Van Gogh", "artist", keep=("Monet",))
@@ -22,7 +23,7 @@ VAN_GOGH = Concept("Van Gogh", "artist", keep=("Monet",))
 
 def test_the_embedded_model_has_its_own_judge() -> None:
     model = load()
-    assert is_world_model(model)
+    assert world_of_model(model) == "emoji"
     assert isinstance(default_judge(model, [Concept("church")]), EmojiJudge)
 
 

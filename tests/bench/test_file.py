@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -127,6 +128,106 @@ def test_a_file_of_prompts_lies_beside_the_bench_and_is_read_as_it_is(file: Path
     assert [(state.guidance_scale, seed) for _, state, (_, seed) in condition.rows()] == [(7.5, 5), (3, 6), (7.5, 7)]
 
 
+@pytest.mark.parametrize("spelling", ["Church", "church ", " CHURCH", '"church\n"', "\u3000church", "church"])
+def test_a_label_that_differs_in_capitals_and_spaces_is_the_concept(file: Path, spelling: str) -> None:
+    path = with_file(file, concept="class", column="object")
+    csv = (file.parent / "prompts.csv").read_text(encoding="utf-8")
+    (file.parent / "prompts.csv").write_text(csv.replace(",church\n", f",{spelling}\n", 1), encoding="utf-8")
+    condition = plan_of(bench_file.load(str(path))).conditions[0]
+    assert [(case.group, case.label, case.expected) for case in condition.cases] == [
+        ("erased", "church", "church"),
+        ("other", "dog", "dog"),
+        ("erased", "church", "church"),
+    ]
+
+
+def test_names_of_others_are_one_label_too_and_so_are_the_concepts_that_a_file_names(file: Path) -> None:
+    path = with_file(file, concept="class")
+    rows = (
+        CSV.replace(",3,dog", ",3,Owl").replace("7.5,church\n", "7.5,owl \n").replace("7.5,owl \n", "7.5,church\n", 1)
+    )
+    (file.parent / "prompts.csv").write_text(rows, encoding="utf-8")
+    bench = bench_file.load(str(path))
+    assert [case.label for case in plan_of(bench).conditions[0].cases] == ["church", "Owl", "Owl"]
+    text = path.read_text(encoding="utf-8")
+    start, end = text.index("concepts:"), text.index("methods:")
+    path.write_text(f"{text[:start]}concepts_from: class\n{text[end:]}", encoding="utf-8")
+    assert bench_file.load(str(path)).concepts == [(Concept("church"),), (Concept("Owl"),)]
+
+
+def test_a_name_in_a_template_is_the_concept_however_it_is_spelled(file: Path) -> None:
+    file.write_text(TEXT.replace("of: [church, dog, owl]", 'of: ["Church ", dog, owl]'), encoding="utf-8")
+    condition = plan_of(bench_file.load(str(file))).conditions[0]
+    assert [(case.group, case.label) for case in condition.cases] == [
+        ("erased", "church"),
+        ("other", "dog"),
+        ("other", "owl"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "named"),
+    [
+        ("church\n", "chruch\n", 15, r"No row of prompts\.csv is of 'church' in class: did you mean 'chruch'"),
+        ("3,dog", "3,", 15, r"prompts\.csv, line 3: class is empty"),
+    ],
+)
+def test_a_file_that_names_no_concept_is_refused(file: Path, old: str, new: str, line: int, named: str) -> None:
+    path = with_file(file, concept="class")
+    text = path.read_text(encoding="utf-8").replace("  - [dog, by lumen]\n", "")
+    path.write_text(text, encoding="utf-8")
+    (file.parent / "prompts.csv").write_text(CSV.replace(old, new), encoding="utf-8")
+    with pytest.raises(BadArgument, match=named) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}, line {line}: ")
+
+
+def test_a_file_that_was_written_anew_is_read_anew(file: Path) -> None:
+    path = with_file(file, concept="class")
+    before = [case.prompt for case in plan_of(bench_file.load(str(path))).conditions[0].cases]
+    stat = os.stat(file.parent / "prompts.csv")
+    (file.parent / "prompts.csv").write_text(CSV.replace("painted", "printed"), encoding="utf-8")
+    os.utime(file.parent / "prompts.csv", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    after = [case.prompt for case in plan_of(bench_file.load(str(path))).conditions[0].cases]
+    assert (before[0], after[0]) == ("a church, painted", "a church, printed")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("seeds: 0-2,7", "seeds: 1:30", "'1:30' are no seeds"),
+        ("seeds: 0-2,7", "seeds: on", "'on' are no seeds"),
+        ("seeds: 0-2,7", "seeds: [true]", "true and false are no numbers"),
+        ("seeds: 0-2,7", f"seeds: {2**63}", "no range of seeds"),
+        ("seeds: 0-2,7", f"seeds: [1, {2**63}]", "less than"),
+        ("seeds: 0-2,7", "seeds: [-1]", "greater than or equal to 0"),
+        ("steps: 4", "steps: on", "steps is 'on'"),
+        ("steps: 4", "steps: true", "steps cannot be true"),
+        ("steps: 4", "steps: 1:30", "steps is '1:30'"),
+        ("lr: 1e-3", "lr: on", "lr of esd-u cannot be 'on'"),
+        ("lr: 1e-3", "lr: true", "lr of esd-u cannot be True: true and false are no numbers"),
+        ("lr: 1e-3", f"seed: {2**63}", "seed of esd-u cannot be 9223372036854775808"),
+        ("judges: [emoji]", "judges: [clip: {column: 5}]", "column of clip cannot be 5"),
+        ("judges: [emoji]", "judges: [zero-shot: {labels: [a, b], threshold: on}]", "threshold of zero-shot cannot be"),
+        ("column: object", "column: 5", "column is 5"),
+    ],
+)
+def test_what_yaml_of_old_would_make_a_number_is_refused_before_anything_is_drawn(
+    file: Path, old: str, new: str, named: str
+) -> None:
+    file.write_text(TEXT.replace(old, new), encoding="utf-8")
+    with pytest.raises(TurpentineError, match=re.escape(named)):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    ("written", "seeds"), [("010", (10,)), ("[010, 2]", (10, 2)), ('"010"', (10,)), ("0x10", (16,))]
+)
+def test_numbers_are_what_is_written(file: Path, written: str, seeds: tuple[int, ...]) -> None:
+    file.write_text(TEXT.replace("seeds: 0-2,7", f"seeds: {written}"), encoding="utf-8")
+    assert bench_file.load(str(file)).spec.seeds == seeds
+
+
 def test_without_its_own_seeds_a_file_is_drawn_with_the_benchs(file: Path) -> None:
     path = with_file(file, group="scene", column="object", expected="church", rows="2")
     condition = plan_of(bench_file.load(str(path))).conditions[0]
@@ -174,7 +275,8 @@ def read(file: Path) -> None:
         ("- church\n", "- ''\n", 4, "concept is empty"),
         ("kind: style", "kind: smell", 6, "kind.*'object'"),
         ("of: [church", "ofs: [church", 16, "no key 'ofs'.*'of'"),
-        ("of: [church", "off: [church", 15, "key False is no text"),
+        ("of: [church", "7: [church", 15, "key 7 is no text"),
+        ("of: [church", "off: [church", 16, "no key 'off': did you mean 'of'"),
         ("prompts: [\"a {}\"]", "prompts: [a church]", 15, "'a church' must hold {} once"),
         ("  - prompts", "  - prompt", 15, "one of the keys world, prompts, file"),
         ("of: [church", "of: [chruch", 16, "never says 'chruch' in object.*'church'"),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from report.fake_table import rate, score, table
+from report.fake_table import rate, score, table, whole
 
 from turpentine.bench import wilson
 from turpentine.bench.lines import UNEDITED, columns, lines, pooled
@@ -67,50 +67,32 @@ def test_a_change_beyond_chance_is_told_by_which_way_is_better(
     assert line.numbers[0].tone == tone
 
 
-def test_a_pooled_line_is_of_all_pictures_that_were_judged() -> None:
-    whole = pooled(
-        lines(
-            table(
-                rate("", "erased", 9, 10),
-                rate("esd-x", "erased", 1, 10),
-                score("esd-x", "other", "mean of clip", 0.2, "higher"),
-                rate("", "erased", 30, 30, concept="dog"),
-                # Two of twenty could not be judged.
-                rate("esd-x", "erased", 9, 18, concept="dog", pictures=20, errors=2),
-                score("esd-x", "other", "mean of clip", 0.4, "higher", concept="dog", condition="esd-x dog"),
-            )
+def test_a_pooled_line_has_the_numbers_of_the_tables_rows_and_the_cost_of_all() -> None:
+    found = pooled(
+        table(
+            rate("", "erased", 9, 10),
+            rate("esd-x", "erased", 1, 10),
+            rate("", "erased", 30, 30, concept="dog"),
+            # Two of twenty could not be judged.
+            rate("esd-x", "erased", 9, 18, concept="dog", pictures=20, errors=2, broken=0.5),
+            whole("", "erased", 39, 40),
+            whole("esd-x", "erased", 10, 28, (-0.6, -0.9, -0.3), pictures=30),
         )
     )
-    assert [(line.method, line.concept) for line in whole] == [(UNEDITED, "2 concepts"), ("esd-x", "2 concepts")]
-    erased, clip = whole[1].numbers
+    assert [(line.method, line.concept) for line in found] == [(UNEDITED, "2 concepts"), ("esd-x", "2 concepts")]
+    (erased,) = found[1].numbers
     assert erased is not None
-    assert clip is not None
-    assert (erased.hits, erased.value) == (10, pytest.approx(10 / 28))
-    (low, high), (other_low, other_high) = wilson(1, 10), wilson(9, 18)
-    assert erased.low == pytest.approx((10 * low + 18 * other_low) / 28)
-    assert erased.high == pytest.approx((10 * high + 18 * other_high) / 28)
-    assert (clip.value, clip.low) == (pytest.approx(0.3), None)
-    assert (whole[1].seconds, whole[1].bytes, whole[1].errors) == (20.0, 2000, 2)
+    assert (erased.hits, erased.value, erased.diff_low) == (10, pytest.approx(10 / 28), -0.9)
+    assert (erased.low, erased.high) == wilson(10, 28)
+    assert (found[1].seconds, found[1].bytes, found[1].errors) == (20.0, 2000, 2)
+    assert found[1].broken == pytest.approx((10 * 0.0 + 20 * 0.5) / 30)
 
 
-def test_a_pooled_difference_has_an_interval_where_each_concept_has() -> None:
-    dog = {"concept": "dog", "condition": "esd-x dog"}
-    rows = [
-        rate("esd-x", "erased", 1, 10, (-0.8, -0.9, -0.6)),
-        rate("esd-x", "erased", 9, 30, (-0.4, -0.6, -0.1), **dog),
-        rate("esd-x", "other", 9, 10, (-0.1, -0.2, 0.0)),
-        rate("esd-x", "other", 9, 10, None, **dog),
-    ]
-    (whole,) = pooled(lines(table(*rows)))
-    erased, other = whole.numbers
-    assert erased is not None and other is not None
-    assert (erased.diff, erased.diff_low, erased.diff_high) == pytest.approx((-0.5, -0.675, -0.225))
-    assert erased.tone == "gone"
-    assert (other.diff, other.diff_low, other.change) == (None, None, "")
+def test_a_method_with_one_concept_is_its_line() -> None:
+    one = table(rate("", "erased", 9, 10), rate("esd-x", "erased", 1, 10))
+    assert pooled(one) == lines(one)
 
 
 def test_methods_of_two_models_are_not_pooled() -> None:
-    whole = pooled(
-        lines(table(rate("uce", "erased", 1, 10), rate("uce", "erased", 3, 10, model="other", condition="x")))
-    )
-    assert [line.model for line in whole] == ["emoji", "other"]
+    found = pooled(table(rate("uce", "erased", 1, 10), rate("uce", "erased", 3, 10, model="other", condition="x")))
+    assert [line.model for line in found] == ["emoji", "other"]

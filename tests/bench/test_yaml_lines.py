@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from turpentine.bench.yaml_lines import put, read_value, read_yaml
@@ -28,6 +30,34 @@ def test_each_value_knows_its_line() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("010", 10),
+        ("0o10", 8),
+        ("0x10", 16),
+        ("-7", -7),
+        ("1e-5", 1e-5),
+        ("1.", 1.0),
+        ("-.inf", -math.inf),
+        ("1:30", "1:30"),
+        ("1:30.5", "1:30.5"),
+        ("1_000", "1_000"),
+        ("2024-01-01", "2024-01-01"),
+        *((word, word) for word in ("on", "off", "yes", "no", "y", "n", "On", "=")),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("", None),
+        ('"010"', "010"),
+    ],
+)
+def test_a_value_is_what_is_written(text: str, value: object) -> None:
+    read = read_value(text)
+    assert read == value and type(read) is type(value)
+    assert read_yaml(f"a: {text}", "a.yaml").value == {"a": value}
+
+
 def test_what_is_not_there_has_the_place_of_what_it_would_be_in() -> None:
     document = read_yaml(TEXT, "toys.yaml")
     assert document.place(("methods", 0, "eta")) == "toys.yaml, line 6"
@@ -37,7 +67,7 @@ def test_what_is_not_there_has_the_place_of_what_it_would_be_in() -> None:
 
 def test_a_value_can_be_put_in_the_place_of_another_one_and_says_so() -> None:
     document = read_yaml(TEXT, "toys.yaml")
-    for key, text in {"drawing.steps": "7", "methods.1": "[uce]", "judges.emoji.strict": "yes"}.items():
+    for key, text in {"drawing.steps": "7", "methods.1": "[uce]", "judges.emoji.strict": "true"}.items():
         put(document, key, read_value(text))
     assert document.value == {
         "title": "Toys",

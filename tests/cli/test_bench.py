@@ -11,23 +11,23 @@ Command = Callable[..., tuple[int, str, str]]
 
 TEXT = """\
 title: A little bench
-models: ["{model}"]
+models: [emoji]
 concepts: [church, dog]
 methods:
   - uce
 judges: [emoji]
 seeds: 0-1
-drawing: {{steps: 1, batch_size: 4}}
+drawing: {steps: 1, batch_size: 4}
 cases:
-  - prompts: ["a {{}}"]
+  - prompts: ["a {}"]
     column: object
 """
 
 
 @pytest.fixture
-def file(tiny_folder: str, tmp_path: Path) -> Path:
+def file(tmp_path: Path) -> Path:
     path = tmp_path / "little.yaml"
-    path.write_text(TEXT.format(model=tiny_folder), encoding="utf-8")
+    path.write_text(TEXT, encoding="utf-8")
     return path
 
 

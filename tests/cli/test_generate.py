@@ -85,6 +85,10 @@ def test_what_is_drawn_is_not_drawn_again(
     monkeypatch.setattr(Model, "generate", counted)
     command(*tokens, "--seeds", "0-2")
     assert drawn == [1, 2]
+    _, _, err = command(*tokens, "--seeds", "0-2", "--guidance-scale", "2")
+    assert drawn == [1, 2, 0, 1, 2]
+    assert "a-church-seed0.png was made with another guidance_scale and stays" in err and "so are 2 others" in err
+    assert len(list((tmp_path / "out").glob("a-church-seed*.png"))) == 6
     command(*tokens, "--seeds", "0-2", "--guidance-scale", "2")
     assert drawn == [1, 2, 0, 1, 2]
 
@@ -117,6 +121,15 @@ def test_another_programs_picture_is_not_overwritten(command: Command, tiny_fold
     assert code == 2
     assert "a-church-seed0.png" in err
     assert mine.read_bytes() == before
+
+
+def test_another_programs_contact_sheet_is_not_overwritten(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    mine = tmp_path / "contact-sheet.png"
+    Image.new("RGB", (4, 4)).save(mine)
+    before = mine.read_bytes()
+    code, _, err = command("generate", "a church", "--model", tiny_folder, "--out", str(tmp_path), *FEW)
+    assert code == 2 and "contact-sheet.png is another program's file" in err
+    assert mine.read_bytes() == before and list(tmp_path.iterdir()) == [mine]
 
 
 def test_an_edit_and_its_scale_change_the_pictures(

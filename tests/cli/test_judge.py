@@ -66,24 +66,55 @@ def test_a_folder_is_its_pictures(command: Command, folder: Path) -> None:
     code, out, _ = command("judge", str(folder), "--json")
     assert code == 0
     assert json.loads(out) == [
-        {"path": str(folder / "a.png"), "colour": "red", "colour_p": 0.75},
-        {"path": str(folder / "b.png"), "colour": None, "colour_p": 0.75},
+        {"path": str(folder / "a.png"), "colour": "red", "colour_p": 0.75, "judge": "red"},
+        {"path": str(folder / "b.png"), "colour": None, "colour_p": 0.75, "judge": "red"},
     ]
 
 
 def test_a_person_reads_a_table(command: Command, folder: Path) -> None:
     lines = command("judge", str(folder / "a.png"), str(folder / "b.png"))[1].splitlines()
     assert [line.split() for line in lines] == [
+        ["Judged", "by", "red."],
+        [],
         ["picture", "colour", "colour_p"],
         ["a.png", "red", "0.750"],
         ["b.png", "-", "0.750"],
     ]
 
 
+def test_a_bad_picture_in_a_folder_is_a_row_with_its_reason(command: Command, folder: Path) -> None:
+    (folder / "c.png").write_bytes(b"no picture")
+    (folder / "._a.png").write_bytes(b"what macOS puts beside a picture")
+    code, out, _ = command("judge", str(folder), "--json")
+    assert code == 1
+    why = f"{folder / 'c.png'} is no picture that can be read: give a PNG or JPEG."
+    assert [(Path(row["path"]).name, row["colour"], row["colour_p"], row["error"]) for row in json.loads(out)] == [
+        ("a.png", "red", 0.75, None),
+        ("b.png", None, 0.75, None),
+        ("c.png", None, None, why),
+    ]
+    code, out, _ = command("judge", str(folder))
+    assert code == 1 and "is no picture" in out and "red" in out
+    for path in folder.glob("[ab].png"):
+        path.unlink()
+    code, out, err = command("judge", str(folder))
+    assert (code, out) == (2, "") and "c.png is no picture" in err
+
+
+def test_a_picture_without_a_prompt_is_a_row_too(command: Command, folder: Path) -> None:
+    PictureFile(folder / "b.png", "a dog", 0, {"prompt": "a dog"}).write(Image.new("RGB", (4, 4)))
+    code, out, _ = command("judge", str(folder), "--by", "clip", "--reference", str(folder), "--json")
+    assert code == 1
+    assert [(row["prompt"], "by --prompt" in (row["error"] or "")) for row in json.loads(out)] == [
+        (None, True),
+        ("a dog", False),
+    ]
+
+
 def test_what_is_no_picture_is_refused(command: Command, folder: Path) -> None:
     code, out, err = command("judge", str(folder / "a.png"), str(folder / "notes.txt"))
     assert (code, out) == (2, "")
-    assert "notes.txt is not a picture" in err
+    assert "notes.txt is no picture" in err
 
 
 def test_another_judge_is_told_what_it_needs(command: Command, folder: Path, tmp_path: Path) -> None:
@@ -94,7 +125,7 @@ def test_another_judge_is_told_what_it_needs(command: Command, folder: Path, tmp
     tokens = ["judge", str(folder / "a.png"), "--by", "clip", "--json"]
     code, out, err = command(*tokens, "--reference", str(before))
     assert code == 0
-    assert json.loads(out) == [{"path": str(folder / "a.png"), "prompt": "a dog", "width": 7}]
+    assert json.loads(out) == [{"path": str(folder / "a.png"), "prompt": "a dog", "width": 7, "judge": "reader"}]
     assert "needs to fetch a dictionary (3 MB)" in err
     assert json.loads(command(*tokens, "--reference", str(before), "--prompt", "a cat")[1])[0]["prompt"] == "a cat"
     code, out, err = command(*tokens)

@@ -75,7 +75,6 @@ class Branches(OnPictures):
 
 
 class TestIntervene(Branches):
-    may_be_silent = True
     letters = ("q1", "oUP1", "pALL", "r4")
 
     def instrument(self, model: Model) -> Intervene:
@@ -83,7 +82,6 @@ class TestIntervene(Branches):
 
 
 class TestClock(Branches):
-    may_be_silent = True
     letters = ("-0.2", "shuffled")
 
     def instrument(self, model: Model) -> Clock:
@@ -115,7 +113,6 @@ def words_over_images(finding: Any) -> Any:
 
 
 class TestMaps(OnPictures):
-    may_be_silent = True
     keys = ("prompt", "word")
     scores_sites = False
 
@@ -134,7 +131,6 @@ class TestMaps(OnPictures):
 
 
 class TestContributions(OnPictures):
-    may_be_silent = True
     keys = ("prompt", "site")
     nullable = frozenset({"inside", "outside", "ratio", "low", "high"})
 
@@ -279,7 +275,6 @@ class TestCOAR(InstrumentContract):
 
 
 class TestSegment(InstrumentContract):
-    may_be_silent = True
     keys = ("words",)
     scores_sites = False
     nullable = frozenset({"iou"})

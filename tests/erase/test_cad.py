@@ -29,17 +29,20 @@ def quick(**changes: Any) -> CAD:
     return CAD(**{"sampling_steps": 4, "share": 0.02, "trials": 0, **changes})
 
 
-def plain_cad(pipeline: Any, prompt: str, start: int, steps: int, scale: float) -> dict[str, torch.Tensor]:
-    """α of the feed-forward weights in fp64, written down from the paper: a step at a time."""
+def plain_cad(
+    pipeline: Any, prompt: str, start: int, steps: int, scale: float, counted: range | None = None
+) -> dict[str, torch.Tensor]:
+    """α of the feed-forward weights in fp64, written down from the paper: a step at a time, summed over some steps."""
     unet = copy.deepcopy(pipeline.unet).double()
     tell = {text: pipeline.encode_prompt(text, "cpu", 1, False)[0].double() for text in (prompt, "")}
     weights = {n: p.requires_grad_() for n, p in unet.named_parameters() if ".ff." in n and n.endswith("weight")}
     ddim = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
     ddim.set_timesteps(steps)
     x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(start)).double()
-    for t in ddim.timesteps:
+    for index, t in enumerate(ddim.timesteps):
         eps, empty = unet(x, t, tell[prompt]).sample, unet(x, t, tell[""]).sample
-        ((empty.detach() - eps) ** 2).sum().div(steps).backward()
+        if counted is None or index in counted:
+            ((empty.detach() - eps) ** 2).sum().div(steps).backward()
         x = ddim.step((empty + scale * (eps - empty)).detach(), t, x).prev_sample
     return {n: p.detach() * p.grad for n, p in weights.items()}
 
@@ -56,6 +59,22 @@ def test_the_erasure_is_the_papers_equation(double: Model) -> None:
         count = int(0.02 * alpha.numel() + 0.5)
         top = alpha.flatten().sort(descending=True).indices[:count]
         assert set(edit.zeroed[f"unet.{name}"].positions.tolist()) == set(top.tolist())
+
+
+def test_a_stride_takes_each_step_from_a_run_of_its_own(double: Model) -> None:
+    spread = quick(seed=5, trajectories=4, stride=4)
+    with count_rows(double) as count:
+        found = spread.attribution(double, CHURCH)
+    assert (count.rows - count.grad_rows, count.grad_rows, len(found.objective)) == (2 * 4 * 4, 4, 4)
+    starts = np.random.default_rng((1, 5, 0)).integers(2**31, 2**32, size=4).tolist()
+    prompts = [CHURCH.prompts[run % len(CHURCH.prompts)] for run in range(4)]
+    each = [
+        plain_cad(double.pipeline, prompt, start, 4, 3.0, range(run, run + 1))
+        for run, (prompt, start) in enumerate(zip(prompts, starts, strict=True))
+    ]
+    for name in each[0]:
+        alpha = sum(one[name] for one in each)
+        assert (found.alpha[f"unet.{name}"].double() - alpha).norm() < 1e-5 * alpha.norm()
 
 
 def test_what_is_zeroed_brings_the_concept_nearer_to_the_empty_prompt(sd1: Model) -> None:

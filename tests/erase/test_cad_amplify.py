@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_images
+from turpentine.core.settings import field_types, fits, range_of
 from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.erase.cad_amplify import CADAmplify
-from turpentine.erase.examples import check_source, fitted, from_model, from_world
+from turpentine.erase.examples import fitted, from_model, from_world
 from turpentine.models import Model, count_rows
+from turpentine.runs.method_settings import facts_of, method_of
+from turpentine.runs.specs import EditSpec, ModelSpec
 
 CHURCH = Concept("church")
 
@@ -31,6 +35,29 @@ def quick(**changes: Any) -> CADAmplify:
 def pictures() -> list[Image.Image]:
     noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     return [Image.fromarray(each) for each in noise]
+
+
+def test_pictures_from_files_are_known_by_their_content(sd1: Model, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    keys = []
+    for picture in pictures():
+        picture.save(path)
+        method = quick(images=(str(path),))
+        facts = json.loads(json.dumps(facts_of(method)))
+        keys.append(EditSpec(ModelSpec("toy", {}, "float32"), method, (CHURCH,)).key)
+        assert method_of(facts, sd1) == method
+    assert keys[0] != keys[1]
+    Image.new("RGB", (32, 32)).save(path)
+    with pytest.raises(BadArgument, match="CADAmplify reads files with another content now"):
+        method_of(facts, sd1)
+    with pytest.raises(BadArgument, match=r"gone\.png cannot be read: No such file"):
+        facts_of(quick(images=(str(tmp_path / "gone.png"),)))
+
+
+def test_a_plan_of_other_code_is_refused(sd1: Model) -> None:
+    facts = facts_of(quick())
+    with pytest.raises(BadArgument, match="CADAmplify is of another revision now"):
+        method_of({**facts, "revision": "of yesterday"}, sd1)
 
 
 def test_the_most_negative_weights_of_the_papers_objective_are_zeroed(double: Model) -> None:
@@ -151,8 +178,8 @@ def test_settings_out_of_range_are_refused_before_any_work(
     with count_rows(sd1) as count, pytest.raises(BadArgument, match="has a window"):
         quick(sites=sd1.sites.only(label="MID").during(0.0, 0.5))(sd1, CHURCH)
     assert count.rows == 0
-    with pytest.raises(BadArgument, match="choose one of generated, world"):
-        check_source("web", [concept])
+    source = field_types(CADAmplify)["source"]
+    assert not fits("web", source) and range_of(source) == "one of generated, world"
     with pytest.raises(BadArgument, match="one at a time"):
         quick()(sd1, [CHURCH, Concept("dog")], examples=pictures())
 

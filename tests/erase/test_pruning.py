@@ -71,8 +71,6 @@ def test_only_scores_above_zero_are_chosen_and_empty_weights_left_out() -> None:
         zero_largest({"a": torch.ones(4, 4)}, 0.0)
     per = field_types(CAD)["per"]
     assert not fits("column", per) and range_of(per) == "one of row, matrix, published"
-    per = field_types(CAD)["per"]
-    assert not fits("column", per) and range_of(per) == "one of row, matrix, published"
     with pytest.raises(NotFinite, match="scores of a "):
         zero_largest({"a": torch.tensor([[1.0, float("nan")]])}, 0.5)
 

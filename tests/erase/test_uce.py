@@ -91,6 +91,18 @@ def test_the_papers_form_is_the_papers_code(family: str, request: pytest.Fixture
     assert_close(edit, plain_uce(model.pipeline, [("church", " "), ("red ink", " ")], kept, "paper", 0.5, 1.0, 0.5))
 
 
+def test_each_concept_may_have_a_guide_of_its_own_and_guides_may_stand_in_the_templates(sd1: Model) -> None:
+    edit = UCE(guide=("a house", "flat"))(sd1, [CHURCH, INK])
+    pairs = [("church", "a house"), ("red ink", "flat")]
+    assert_close(edit, plain_uce(sd1.pipeline, pairs, ["flat"], "2025", 0.5, 1.0, 1.0))
+    expanded = UCE(guide="house", templates=("{}", "a {} on red"), expand_guides=True)(sd1, CHURCH)
+    assert expanded != UCE(guide="house", templates=("{}", "a {} on red"))(sd1, CHURCH)
+    same = UCE(guide="house", templates=("a {}",), expand_guides=True)(sd1, CHURCH)
+    assert_close(same, plain_uce(sd1.pipeline, [("a church", "a house")], [], "2025", 0.5, 1.0, 1.0))
+    with pytest.raises(BadArgument, match="2 guides for 1 concepts"):
+        UCE(guide=("a", "b"))(sd1, CHURCH)
+
+
 def test_a_guide_and_templates_may_be_given(sd1: Model) -> None:
     edit = UCE(guide="a house", templates=("a {}", "red {}"), lamb=2.0)(sd1, CHURCH)
     pairs = [("a church", "a house"), ("red church", "a house")]

@@ -20,6 +20,9 @@ class Scored(Finding):
     def plot(self) -> Figure:
         return Figure()
 
+    def summary(self) -> str:
+        return f"There are {len(self.table)} scores."
+
 
 def scored(model: Model, scores, column: str = "effect") -> Scored:
     names = [site.name for site in model.sites.only(kind="cross-attention", level="module")][: len(scores)]

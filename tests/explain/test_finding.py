@@ -5,15 +5,20 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from turpentine.core.formatting import points_with_span
 from turpentine.explain.agreement import AgreementFinding
+from turpentine.explain.clock import ClockFinding
 from turpentine.explain.coar import COARFinding
+from turpentine.explain.contributions import ContributionsFinding
 from turpentine.explain.dynamics import CHANGE, WORDS, DynamicsFinding
 from turpentine.explain.entangle import ALONE, FAR, NEAR, EntangleFinding
 from turpentine.explain.heads import HeadsFinding
 from turpentine.explain.intervene import InterveneFinding
 from turpentine.explain.locogen import LocoGenFinding
+from turpentine.explain.maps import MapsFinding
+from turpentine.explain.segment import SegmentFinding
 from turpentine.explain.trace import TraceFinding
 from turpentine.models import Sites
 from turpentine.stats.intervals import Estimate
@@ -54,9 +59,76 @@ def test_where_and_when_most_is_lost():
     assert "the layout changes by 25\u202f% (15\u202f% to 35\u202f%) at most: MID" in of_layout
 
 
-def test_interventions_that_are_no_grid_have_no_summary():
-    assert interventions({"q1": 1.0, "oMID": 0.5}).summary() == ""
-    assert interventions({"p1:MID": 1.0, "p2:MID": 0.5}).summary() == ""
+def test_interventions_that_are_no_grid_are_ranked():
+    seen = "the judge sees the same object as in the untouched picture in"
+    assert interventions({"q1": 1.0, "oMID": 0.5}).summary() == (
+        f"Least is left under oMID: {seen} 50\u202f% (40\u202f% to 60\u202f%; 8 pictures). "
+        f"Most is left under q1: {seen} 100\u202f% (90\u202f% to 100\u202f%; 8 pictures)."
+    )
+    assert interventions({"p1:MID": 1.0, "p2:MID": 0.5}).summary().startswith("Least is left under p2:MID")
+    alike = interventions({"qALL": 0.5, "oMID": 0.5}, "layout").summary()
+    assert alike.startswith(
+        "Under each of the 2 interventions, the layout overlaps that of the untouched picture by 50"
+    )
+    assert interventions({"qALL": 0.5}, "layout").summary().startswith("Under qALL, the layout overlaps")
+
+
+def test_other_times_are_summed_up_by_the_judge_first_and_by_the_layout_without_one():
+    rows = [
+        (letters, measure, value, value - 0.1, value + 0.1, 4)
+        for measure, values in (("layout", (1.0, 0.2, 0.9)), ("object kept", (1.0, 0.75, 0.25)))
+        for letters, value in zip(("untouched", "+0.1", "shuffled"), values, strict=True)
+    ]
+    table = pl.DataFrame(rows, ["letters", "measure", "value", "low", "high", "n"], orient="row")
+    finding = ClockFinding(table, NOWHERE, "", pl.DataFrame(), {})
+    assert "Least is left under shuffled: the judge sees the same object" in finding.summary()
+    of_layout = replace(finding, table=table.filter(pl.col("measure") == "layout"))
+    assert "Least is left under +0.1: the layout overlaps that of the untouched picture by 20" in of_layout.summary()
+
+
+def contributions(*ratios):
+    rows = [
+        ("a dog", f"site {n}", "self-attention", f"UP{n}", 1.0, 1.0, ratio, ratio, ratio, 2 if ratio else 0)
+        for n, ratio in enumerate(ratios, start=1)
+    ]
+    columns = ["prompt", "site", "kind", "label", "inside", "outside", "ratio", "low", "high", "n"]
+    return ContributionsFinding(pl.DataFrame(rows, columns, orient="row"), NOWHERE, "", pl.DataFrame(), {}, [])
+
+
+def test_where_attention_adds_most():
+    assert contributions(0.5, 1.5, None).summary() == (
+        "UP2 self-attention adds 1.50 times (1.50 to 1.50; 2 pictures of “a dog”) as much where something stands out "
+        "as elsewhere, the most of 2; UP1 self-attention the least, 0.50 times (0.50 to 0.50; 2 pictures of “a dog”) "
+        "as much."
+    )
+    assert contributions(1.5, 1.5).summary().endswith("as elsewhere, and so do all 2.")
+    assert contributions(1.5).summary().endswith("as elsewhere.")
+    assert "no inside to compare" in replace(contributions(1.5), table=contributions(1.5, None).table[1:]).summary()
+
+
+def test_words_without_a_concept_are_ranked():
+    heat = np.ones((2, 2))
+    rows = [("a dog", 0, "a", 0.75, 0.2), ("a dog", 0, "dog", 0.25, 0.5)]
+    table = pl.DataFrame(rows, ["prompt", "seed", "word", "mass", "iou"], orient="row")
+    finding = MapsFinding(table, NOWHERE, "", [{"a": heat, "dog": heat}], [Image.new("RGB", (4, 4))], 0.4)
+    assert finding.summary().startswith(
+        "Where “dog” is looked at overlaps what stands out from the background by 0.50 (IoU, the mean of 1 picture), "
+        "more than any other word; "
+    )
+    assert "“a” is looked at most, with 75\u202f% of the attention" in finding.summary()
+
+
+def test_how_much_words_cover():
+    def of(covered, iou):
+        table = pl.DataFrame(
+            {"words": ["x"] * len(covered), "covered": covered, "iou": pl.Series(iou, dtype=pl.Float64)}
+        )
+        return SegmentFinding(table, NOWHERE, "", [], [], []).summary()
+
+    assert of([0.25], [None]) == "What the words name covers a part of the picture: 25\u202f%."
+    assert "of 2 pictures: 25\u202f% to 75\u202f%, 50\u202f% on average." in of([0.25, 0.75], [0.5, 0.7])
+    assert of([0.25, 0.75], [0.5, 0.7]).endswith("The masks overlap the true ones by 0.60 (IoU, the mean).")
+    assert "In 1 of 2 the mask is nothing or everything" in of([0.25, 1.0], [None, None])
 
 
 def test_a_window_without_a_step_is_none():

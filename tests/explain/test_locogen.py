@@ -12,7 +12,7 @@ from turpentine.core.errors import BadArgument, EmptyConcept, UnknownName
 from turpentine.explain.locogen import LocoGen, LocoGenFinding
 from turpentine.judges.base import PROBABILITY, Column
 from turpentine.models import Model, Sites, count_rows, swap
-from turpentine.stats.intervals import wilson
+from turpentine.stats.intervals import Rate
 
 PROMPTS, SEEDS, STEPS = ["a Church and a dog", "a red church", "a Church and a dog"], [0, 1, 2], 3
 LABELS = ("church", "dog", "fish")
@@ -80,7 +80,8 @@ def test_a_score_is_the_share_of_pictures_in_which_the_judge_sees_no_concept(sd1
         assert rows.select("prompt", "seed", "gone").rows() == list(zip(PROMPTS, SEEDS, gone, strict=True))
         row = found.table.row(by_predicate=pl.col("window") == name, named=True)
         assert (row["score"], row["n"]) == (pytest.approx(sum(gone) / 3), 3)
-        assert (row["low"], row["high"]) == wilson(sum(gone), 3)
+        rate = Rate.of(gone, [(prompt,) for prompt in PROMPTS])
+        assert rate is not None and (row["low"], row["high"]) == (rate.low, rate.high)
     assert 0 < found.rows["gone"].sum() < len(found.rows)
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from turpentine.core.errors import BadWindow, UnknownName
+from turpentine.core.random_state import preserved_rng
 from turpentine.models import Site, Sites, hooked, record, sample, sever, swap
-from turpentine.models.hooks import preserved_rng
 
 
 @pytest.fixture

@@ -196,6 +196,23 @@ def test_models_that_differ_in_one_field_alone_share_no_key_in_any_store(field, 
         assert key.isdisjoint(after[store]) if isinstance(key, set) else key != after[store], store
 
 
+def test_other_code_that_draws_shares_no_key_in_any_store(sd1, tmp_path, monkeypatch):
+    before = keys(sd1, tmp_path)
+    monkeypatch.setattr("turpentine.models.identity.REVISION", "of tomorrow")
+    after = keys(sd1, tmp_path)
+    for store, key in before.items():
+        assert key.isdisjoint(after[store]) if isinstance(key, set) else key != after[store], store
+
+
+def test_other_code_of_a_method_makes_other_edits_pictures_and_checkpoints_of_them(sd1, tmp_path, monkeypatch):
+    before = keys(sd1, tmp_path)
+    monkeypatch.setattr(ESD, "revision", "of tomorrow")
+    after = keys(sd1, tmp_path)
+    changed = {store for store, key in before.items() if key != after[store]}
+    assert changed == {"edit", "line", "pictures", "scores", "checkpoint"}
+    assert before["pictures"] & after["pictures"]  # those without the edit are as they were
+
+
 def test_the_kind_of_device_counts(sd1, monkeypatch):
     before = describe(sd1)
     monkeypatch.setattr(Model, "device", torch.device("cuda:1"))

@@ -57,6 +57,13 @@ def score(method: str, group: str, measure: str, value: float, better: str | Non
     return {**rate(method, group, 0, 1), **none, "measure": measure, "value": value, "better": better, **more}
 
 
+def whole(
+    method: str, group: str, hits: int, n: int, diff: tuple[float, float, float] | None = None, **more: Any
+) -> Any:
+    """A row of a table: the rate of hits of a group of cases, of two concepts together."""
+    return rate(method, group, hits, n, diff, **{"condition": "", "concept": "2 concepts", **more})
+
+
 def table(*rows: dict[str, Any], title: str = "made up") -> Table:
     """A table of these rows."""
     return Table(

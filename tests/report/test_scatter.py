@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from report.fake_table import rate, score, table
+from report.fake_table import rate, score, table, whole
 
 from turpentine.bench.lines import columns, lines, pooled
 from turpentine.report.scatter import Point, Scatter, scatter
@@ -97,9 +97,10 @@ def test_concepts_stand_small_behind_their_method_and_take_no_part_in_the_front(
         for concept, hits in (("church", 5), ("dog", 1))
         for group in ("erased", "other")
     ]
+    rows += [whole("uce", group, 6, 20) for group in ("erased", "other")]
     rows += [rate("rece", "erased", 2, 10), rate("rece", "other", 9, 10)]
     made = table(*rows)
-    found = scatter(columns(made), pooled(lines(made)), lines(made))
+    found = scatter(columns(made), pooled(made), lines(made))
     assert found is not None
     assert sorted(point.name for point in found.points) == ["rece", "uce", "uce, church", "uce, dog"]
     assert {point.name for point in found.points if point.is_single} == {"uce, church", "uce, dog"}

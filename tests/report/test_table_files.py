@@ -58,6 +58,9 @@ def table() -> Table:
         line("c", "uce", "church", "erased", 0, **score(None)),
         line("d", "uce", NASTY, "erased", 5),
         line("d", "uce", NASTY, "erased", 5, label="detail"),
+        line("", "", "2 concepts", "erased", 60),
+        line("", "", "2 concepts", "erased", 0, **score(31.316)),
+        line("", "uce", "2 concepts", "erased", 4),
     ]
     return Table(pl.DataFrame(rows, schema=SCHEMA), "Toys & more", {"p": FACTS})
 
@@ -74,7 +77,7 @@ def test_a_board_has_a_line_for_each_method_and_concept_and_one_for_several(tabl
     assert shown.lines == (
         ("unedited", "church", "80 (40–100)", "31.3 (31.1–31.5)", "2"),
         ("unedited", NASTY, "40 (20–80)", "-", "2"),
-        ("unedited", "2 concepts", "60 (30–90)", "31.3 (31.1–31.5)", "2"),
+        ("unedited", "2 concepts", "60 (30–100)", "31.3 (31.1–31.5)", "2"),
         ("uce", "church", "3 (2–6)", "-", "50"),
         ("uce", NASTY, "5 (2–10)", "-", "2"),
         ("uce", "2 concepts", "4 (2–8)", "-", "26"),
@@ -99,6 +102,16 @@ def test_csv_holds_all_rows_and_no_cell_is_a_formula(table: Table) -> None:
     assert len(found) == len(table.rows)
     assert found[3]["diff"] == "-0.77"
     assert found[2]["concept"] == f"'{NASTY}"
+
+
+STARTS = ["=", "+", "-", "@", "\t", "\r", "\n", "\n=", " \n\t=", "\x00=", "\ufeff=", "\u200b=", "\xa0@", "＝"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_what_a_spreadsheet_would_run_is_text(table: Table, start: str) -> None:
+    rows = table.rows.head(1).with_columns(concept=pl.lit(f"{start}1+1"), label=pl.lit(" a = b"))
+    (row,) = csv.DictReader(io.StringIO(to_csv(Table(rows, "", table.protocols)), newline=""))
+    assert (row["concept"], row["label"]) == (f"'{start}1+1", " a = b")
 
 
 def test_markdown_is_a_table_whose_cells_are_text(table: Table) -> None:

@@ -78,6 +78,42 @@ def test_without_seeds_a_file_needs_none(write: Write) -> None:
     assert [row.seed for row in read_prompts(write("prompt,seed\na,\nb,3\n"), seeds=False)] == [None, 3]
 
 
+def test_whole_numbers_of_pandas_are_whole(write: Write) -> None:
+    (row,) = read_prompts(write("case_number,prompt,evaluation_seed,evaluation_guidance\n0.0,a dog,4068.0,7.5\n"))
+    assert (row.number, row.seed, row.guidance) == (0, 4068, 7.5)
+
+
+def test_index_columns_and_rows_that_a_spreadsheet_left_empty_are_no_matter(write: Write) -> None:
+    header = "\ufeff,Unnamed: 0,prompt,evaluation_seed,class,\r\n"
+    text = f'{header}0,0,"a dog\r\non a mat",1,dog,\r\n,,,,,\r\n1,1,a cat,2,cat,\r\n'
+    rows = list(read_prompts(write(text), labels=["class"]))
+    assert [(row.line, row.prompt, row.seed, row.labels["class"]) for row in rows] == [
+        (3, "a dog\r\non a mat", 1, "dog"),
+        (5, "a cat", 2, "cat"),
+    ]
+    assert [row.prompt for row in read_prompts(write(text), seeds=False)] == ["a dog\r\non a mat", "a cat"]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"prompt;evaluation_seed\na dog;1\n", "the cells are parted by ;: save the file with commas"),
+        (b"sep=;\nprompt;evaluation_seed\na dog;1\n", "the cells are parted by ;"),
+        (b"prompt\tevaluation_seed\na dog\t1\n", "the cells are parted by tabs"),
+        (
+            "prompt,evaluation_seed\na dog,1\n".encode("utf-16"),
+            "this is UTF-16.*: save the file as UTF-8",
+        ),
+        ("prompt,evaluation_seed\na dog,1\n".encode("utf-16-be"), "NUL"),
+    ],
+)
+def test_what_excel_writes_in_other_ways_is_called_by_its_name(tmp_path: Path, content: bytes, what: str) -> None:
+    path = tmp_path / "prompts.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadArgument, match=rf"prompts\.csv, line 1: .*{what}"):
+        list(read_prompts(path))
+
+
 def test_what_looks_like_code_stays_text(write: Write) -> None:
     prompts = [
         "=cmd|' /C calc'!A0",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -147,7 +147,7 @@ def _effect(group: str, label: str, before: _Rows, after: _Rows) -> Effect:
 
 
 def _hit_rate(row: Mapping[str, Any]) -> Rate | None:
-    return Rate(row["hits"], row["judged"]) if row["judged"] else None
+    return Rate(row["hits"], row["judged"], (row["low"], row["high"])) if row["judged"] else None
 
 
 def _broken_rate(row: Mapping[str, Any]) -> Rate | None:
@@ -158,7 +158,7 @@ def _broken_rate(row: Mapping[str, Any]) -> Rate | None:
 def _rate_json(rate: Rate | None) -> dict[str, Any] | None:
     if rate is None:
         return None
-    return {**asdict(rate), "rate": rate.value, "low": rate.low, "high": rate.high}
+    return {"hits": rate.hits, "n": rate.n, "rate": rate.value, "low": rate.low, "high": rate.high}
 
 
 def _flat(effect: Effect) -> dict[str, Any]:

@@ -55,7 +55,10 @@ STORE = ".store"
 
 @runtime_checkable
 class Method(Interface):
-    """What makes an edit: a frozen dataclass of settings, called with a model and concepts."""
+    """What makes an edit: a frozen dataclass of settings, called with a model and concepts.
+
+    It may have what `turpentine.erase.common.Revised` has: the revision of its code, and the content of files.
+    """
 
     def __call__(
         self,

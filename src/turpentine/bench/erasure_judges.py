@@ -9,22 +9,18 @@ from turpentine.bench.effects import MOVED
 from turpentine.bench.metrics import Measure
 from turpentine.bench.table import HITS
 from turpentine.concepts import Concept
-from turpentine.emoji.world import TEN
 from turpentine.judges import EmojiJudge, Judge, PictureStatistics
 from turpentine.judges.base import sought
 from turpentine.judges.pixel_change import PixelChange
-from turpentine.judges.zero_shot import CLIP, ZeroShot
+from turpentine.judges.towers import CLIP
+from turpentine.judges.worlds import world_of_model
+from turpentine.judges.zero_shot import ZeroShot
 from turpentine.models import Model
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import contrast_labels, erasure_cases, plain_cases, with_truth
 
 ALWAYS = (PictureStatistics, PixelChange)
 """Judges of the pixels alone, which look at the pictures of every erasure."""
-
-
-def is_world_model(model: Model) -> bool:
-    """Return whether a model is of the emoji world: it draws 32 or 64 px and knows that world's words."""
-    return model.describe()["picture"] in {"32 x 32", "64 x 64"} and not model.text.unknown_words(" ".join(TEN))
 
 
 def zero_shot_judge(concepts: Sequence[Concept], **settings: Any) -> ZeroShot:
@@ -43,7 +39,7 @@ def default_judge(model: Model, concepts: Sequence[Concept]) -> Judge | None:
     The emoji world's judge for a model of that world; else CLIP as a zero-shot judge, if its weights are here. None
     where neither can judge, because nothing is fetched unasked.
     """
-    if is_world_model(model):
+    if world_of_model(model):
         return EmojiJudge()
     judge = zero_shot_judge(concepts)
     return None if judge.download else judge
@@ -57,7 +53,7 @@ def cases_for(model: Model, concepts: Sequence[Concept], judges: Sequence[Judge]
         concepts: What is erased.
         judges: They decide which cases get ground truth.
     """
-    cases = erasure_cases(concepts) if is_world_model(model) else plain_cases(concepts)
+    cases = erasure_cases(concepts) if world_of_model(model) else plain_cases(concepts)
     columns = {name: column for judge in judges for name, column in judge.columns.items()}
 
     def label_of(text: str) -> tuple[str, str] | None:

@@ -11,14 +11,16 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure, check_column
-from turpentine.bench.schema import BenchSpec, DrawSettings
+from turpentine.bench.schema import BenchSpec, DrawSettings, JudgeEntry
 from turpentine.bench.table import Table, tabulate
 from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
 from turpentine.core.plugins import Plugin
 from turpentine.core.suggest import offer
+from turpentine.emoji.world import WORLD
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.judges.base import Column
 from turpentine.runs.plan import Plan
@@ -26,7 +28,16 @@ from turpentine.runs.protocol import Protocol
 from turpentine.runs.results import Results
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
-from turpentine.tasks.case_rules import KINDS, FileCases, PromptCases, WorldCases, cases_of, labels_in, values_in
+from turpentine.tasks.case_rules import (
+    KINDS,
+    FileCases,
+    PromptCases,
+    WorldCases,
+    cases_of,
+    labels_in,
+    names_of,
+    values_in,
+)
 from turpentine.tasks.cases import Case
 
 _SUFFIXES = (".yaml", ".yml")
@@ -146,17 +157,34 @@ class Bench:
         return methods
 
     def _cases(self, concepts: Sequence[Concept]) -> tuple[Case, ...]:
-        names = list(dict.fromkeys(one.text for each in self.concepts for one in each))
         cases: dict[Case, None] = {}
         for index, rule in enumerate(self.spec.cases):
             if not isinstance(rule, WorldCases) and rule.column:
                 self._placed(("cases", index, "column"), check_column, rule.column, self._columns)
-            cases |= self._placed(("cases", index), cases_of, rule, concepts, names, self.folder)
+            if isinstance(rule, FileCases):
+                self._placed(("cases", index, "concept"), self._check_named, rule)
+            cases |= self._placed(("cases", index), cases_of, rule, concepts, self._names, self.folder)
             if not isinstance(rule, WorldCases) and rule.column:
                 self._check_labels(index, rule, rule.column)
         if not cases:
             raise BadArgument(f"{self.document.place(('cases',))}: No prompt is left to draw: ask for other groups.")
         return tuple(cases)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """The texts of all concepts, each once."""
+        return tuple(dict.fromkeys(one.text for each in self.concepts for one in each))
+
+    def _check_named(self, rule: FileCases) -> None:
+        """Check that a file of prompts that says what its rows are of has some of the bench's concepts.
+
+        Raises:
+            BadArgument: It has none, and all would count as others.
+        """
+        labels = [name for _, name in labels_in(rule, self.folder, self._names)]
+        if labels and self._names and not set(labels) & set(self._names):
+            first = self._names[0]
+            raise BadArgument(f"No row of {rule.file} is of {first!r} in {rule.concept}: {offer(first, labels)}")
 
     def _check_labels(self, index: int, rule: PromptCases | FileCases, column: str) -> None:
         """Check that the judge can give every expected label: one that it cannot would count as erased.
@@ -176,9 +204,11 @@ class Bench:
         place = self.document.place
         if isinstance(rule, FileCases):
             line = place(("cases", index, "expected"))
-            yield from [(line, rule.expected)] if rule.expected else labels_in(rule, self.folder)
+            yield from [(line, rule.expected)] if rule.expected else labels_in(rule, self.folder, self._names)
         elif rule.of:
-            yield from ((place(("cases", index, "of", number)), name) for number, name in enumerate(rule.of))
+            yield from (
+                (place(("cases", index, "of", number)), name) for number, name in enumerate(names_of(rule, self._names))
+            )
         else:
             for number, concepts in enumerate(self.concepts):
                 yield from ((place(("concepts", number)), one.text) for one in concepts)
@@ -262,7 +292,16 @@ def _checked(document: Document) -> BenchSpec:
     for index, entry in enumerate(spec.methods):
         if entry.plugin.kind != spec.goal:
             raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")
-    return spec
+    return spec.model_copy(update={"judges": tuple(_suited(entry, spec.models) for entry in spec.judges)})
+
+
+def _suited(entry: JudgeEntry, models: Sequence[str]) -> JudgeEntry:
+    """Return a judge with the settings that suit the models: one of the emoji world answers for no other."""
+    other = next((model for model in models if model != WORLD), WORLD)
+    settings = judges.settings_for(entry.name, other, entry.settings)
+    return (
+        entry if settings == entry.settings else JudgeEntry(entry.name, settings, judges.judge(entry.name, **settings))
+    )
 
 
 def _of_another_kind(plugin: Plugin, goal: Goal) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Literal
 
 import polars as pl
@@ -167,31 +166,30 @@ def lines(table: Table) -> list[Line]:
     return [_line(rows, all_columns) for rows in table.groups.partition_by("condition", maintain_order=True)]
 
 
-def pooled(lines: Sequence[Line]) -> list[Line]:
-    """Return a line for each method and model, of the pictures of all its concepts together.
+def pooled(table: Table) -> list[Line]:
+    """Return a line for each method and model: of its one concept, or of all its concepts together.
 
-    A rate is of all pictures, another measure the mean over the concepts. Intervals, also of differences, are the mean
-    of the concepts': right where they have the same pictures, as the unedited model's often are, and else wider than
-    need be.
-
-    Args:
-        lines: From `lines`; models and methods stay in their order.
+    Models and methods stay in the order of the table.
     """
-    order = list(dict.fromkeys((line.model, line.method) for line in lines))
-    by_method = sorted(lines, key=lambda line: order.index((line.model, line.method)))
-    return [_pool(list(part)) for _, part in groupby(by_method, key=lambda line: (line.model, line.method))]
+    all_columns, rows = columns(table), table.pooled
+    parts: dict[tuple[str, str], list[Line]] = {}
+    for line in lines(table):
+        parts.setdefault((line.model, line.method), []).append(line)
+    return [
+        _pool(part, rows.filter(model=model, method="" if method == UNEDITED else method), all_columns)
+        for (model, method), part in parts.items()
+    ]
 
 
 def _line(rows: pl.DataFrame, all_columns: Sequence[TableColumn]) -> Line:
     first = rows.row(0, named=True)
-    by_column = {(row["group"], row["measure"]): row for row in rows.iter_rows(named=True)}
     weights = rows.unique("group", maintain_order=True)
     return Line(
         conditions=(first["condition"],),
         model=first["model"],
         method=first["method"] or UNEDITED,
         concept=first["concept"],
-        numbers=tuple(_number(column, by_column.get((column.group, column.measure))) for column in all_columns),
+        numbers=_numbers(rows, all_columns),
         broken=_weighted_mean(weights["broken"].to_list(), weights["pictures"].to_list()),
         collapsed=_weighted_mean(weights["collapsed"].to_list(), weights["pictures"].to_list()),
         errors=int(weights["errors"].sum()),
@@ -201,6 +199,11 @@ def _line(rows: pl.DataFrame, all_columns: Sequence[TableColumn]) -> Line:
     )
 
 
+def _numbers(rows: pl.DataFrame, all_columns: Sequence[TableColumn]) -> tuple[Number | None, ...]:
+    by_column = {(row["group"], row["measure"]): row for row in rows.iter_rows(named=True)}
+    return tuple(_number(column, by_column.get((column.group, column.measure))) for column in all_columns)
+
+
 def _number(column: TableColumn, row: dict[str, Any] | None) -> Number | None:
     if row is None or row["value"] is None:
         return None
@@ -208,7 +211,7 @@ def _number(column: TableColumn, row: dict[str, Any] | None) -> Number | None:
     return Number(column, *(row[name] for name in names))
 
 
-def _pool(part: Sequence[Line]) -> Line:
+def _pool(part: Sequence[Line], rows: pl.DataFrame, all_columns: Sequence[TableColumn]) -> Line:
     first = part[0]
     if len(part) == 1:
         return first
@@ -218,7 +221,7 @@ def _pool(part: Sequence[Line]) -> Line:
         model=first.model,
         method=first.method,
         concept=f"{len(part)} concepts",
-        numbers=tuple(map(_pooled_number, zip(*(line.numbers for line in part), strict=True))),
+        numbers=_numbers(rows, all_columns),
         broken=_weighted_mean([line.broken for line in part], sizes),
         collapsed=_weighted_mean([line.collapsed for line in part], sizes),
         errors=sum(line.errors for line in part),
@@ -226,32 +229,6 @@ def _pool(part: Sequence[Line]) -> Line:
         seconds=_sum(line.seconds for line in part),
         bytes=_sum(line.bytes for line in part),
     )
-
-
-def _pooled_number(each: Sequence[Number | None]) -> Number | None:
-    parts = [number for number in each if number]
-    if not parts:
-        return None
-    column = parts[0].column
-    weights = [number.judged if column.is_rate else 1 for number in parts]
-    return Number(
-        column,
-        value=sum(number.value * weight for number, weight in zip(parts, weights, strict=True)) / sum(weights),
-        low=_end([number.low for number in parts], weights),
-        high=_end([number.high for number in parts], weights),
-        diff=_end([number.diff for number in parts], weights),
-        diff_low=_end([number.diff_low for number in parts], weights),
-        diff_high=_end([number.diff_high for number in parts], weights),
-        hits=sum(number.hits or 0 for number in parts) if column.is_rate else None,
-        pictures=sum(number.pictures for number in parts),
-        judged=sum(number.judged for number in parts),
-        errors=sum(number.errors for number in parts),
-    )
-
-
-def _end(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
-    """Return a pooled difference, or an end of a pooled interval; None if one of its parts is None."""
-    return None if None in values else _weighted_mean(values, weights)
 
 
 def _weighted_mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:

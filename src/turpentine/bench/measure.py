@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import polars as pl
 from PIL import Image
 
+from turpentine.core.default_progress import shows_progress
 from turpentine.core.progress import Progress
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.models import Model
@@ -42,6 +43,7 @@ class Measurement:
     protocol: Mapping[str, Any]
 
 
+@shows_progress("Measuring", "pictures")
 def measure(
     model: Model,
     cases: Sequence[Case],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -14,7 +14,16 @@ from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.suggest import offer
 from turpentine.judges.base import Column
 from turpentine.stats import set_distances
-from turpentine.stats.intervals import Rate, mean_score, paired_bootstrap, paired_means, set_distance
+from turpentine.stats.clusters import Clusters
+from turpentine.stats.intervals import (
+    Rate,
+    mean_count,
+    mean_score,
+    paired_bootstrap,
+    paired_counts,
+    paired_means,
+    set_distance,
+)
 from turpentine.tasks.groups import is_preserved
 
 Direction: TypeAlias = Literal["higher", "lower"]
@@ -22,6 +31,8 @@ Goal: TypeAlias = Literal["erase", "amplify"]
 
 SMALL = 2_000
 """Pictures of a set whose distance has an interval: a larger one would take hours."""
+
+_OF_PICTURES = ("rate", "mean")
 
 _TEXT = re.compile(r"([\w-]+) of (.+)")
 _OPPOSITE: Mapping[Direction, Direction] = {"higher": "lower", "lower": "higher"}
@@ -133,8 +144,45 @@ class Measure:
         """
         return _KINDS[self.how].difference(self.column, rows, base)
 
+    def pooled_value(self, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame | None]]) -> Value:
+        """Compute the measure of several concepts.
+
+        A rate and a mean are of all pictures, with an interval over concepts and their prompts; another measure is the
+        mean over the concepts, with an interval over these.
+
+        Args:
+            parts: For each concept the arguments of `value`.
+        """
+        if self.how in _OF_PICTURES:
+            return self.value(_concat(own for own, _ in parts), None)
+        return _over_concepts([self.value(own, base) for own, base in parts])
+
+    def pooled_difference(self, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame]]) -> Value:
+        """Compute the difference of several concepts, as `pooled_value` does the value.
+
+        Args:
+            parts: For each concept the arguments of `difference`.
+        """
+        if self.how in _OF_PICTURES:
+            return self.difference(_concat(own for own, _ in parts), _concat(base for _, base in parts))
+        return _over_concepts([self.difference(own, base) for own, base in parts])
+
     def __str__(self) -> str:
         return f"{self.how} of {self.column}"
+
+
+def _concat(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of several concepts, each concept's label being the concept: intervals are over these."""
+    prompt = pl.concat_str("label", "prompt", separator="\n", ignore_nulls=True)
+    return pl.concat(part.with_columns(label=pl.lit(str(number)), prompt=prompt) for number, part in enumerate(parts))
+
+
+def _over_concepts(values: Sequence[Value]) -> Value:
+    """Return the mean of the concepts' values, where each has one."""
+    numbers = [each.value for each in values if each.value is not None]
+    if not numbers or len(numbers) < len(values):
+        return NOTHING
+    return Value(*mean_score(numbers), judged=sum(each.judged for each in values))
 
 
 def check_column(name: str, columns: Mapping[str, Column]) -> None:
@@ -155,23 +203,30 @@ class _Kind(NamedTuple):
 
 
 def _rate(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
-    rate = Rate.of(rows[column].drop_nulls().cast(pl.Boolean).to_list())
+    rows = rows.filter(pl.col(column).is_not_null())
+    rate = Rate.of(rows[column].cast(pl.Boolean).to_list(), _clusters(rows))
     return Value(rate.value, rate.low, rate.high, rate.hits, rate.n) if rate else NOTHING
 
 
 def _rate_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
-    before, after = _pairs(column, rows, base, pl.Boolean)
-    return Value(*paired_bootstrap(before.to_list(), after.to_list())) if len(before) else NOTHING
+    before, after, clusters = _pairs(column, rows, base, pl.Boolean)
+    return Value(*paired_bootstrap(before, after, clusters=clusters)) if before else NOTHING
 
 
 def _mean(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
-    values = rows[column].cast(pl.Float64).drop_nulls().to_list()
-    return Value(*mean_score(values), judged=len(values)) if values else NOTHING
+    rows = rows.filter(pl.col(column).is_not_null())
+    values, clusters = rows[column].to_list(), _clusters(rows)
+    if not values:
+        return NOTHING
+    mean = mean_count if rows[column].dtype.is_integer() else mean_score
+    return Value(*mean(values, clusters=clusters), judged=len(values))
 
 
 def _mean_difference(column: str, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
-    before, after = _pairs(column, rows, base, pl.Float64)
-    return Value(*paired_means(before.to_list(), after.to_list())) if len(before) else NOTHING
+    is_count = rows[column].dtype.is_integer() and base[column].dtype.is_integer()
+    before, after, clusters = _pairs(column, rows, base, pl.Int64 if is_count else pl.Float64)
+    difference = paired_counts if is_count else paired_means
+    return Value(*difference(before, after, clusters=clusters)) if before else NOTHING
 
 
 def _sum(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
@@ -194,23 +249,31 @@ def _of_sets(name: str) -> _Kind:
     measure = set_distances.MEASURES[name]
 
     def value(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
-        both = [] if base is None else [part[column].drop_nulls().to_list() for part in (rows, base)]
+        both = [] if base is None else [part.filter(pl.col(column).is_not_null()) for part in (rows, base)]
         if not both or min(map(len, both)) < 2:
             return NOTHING
         if not isinstance(rows[column].dtype, pl.Array | pl.List):
             raise BadArgument(f"The column {column} holds no features: take another measure than {name} of {column}.")
-        own, before = (np.asarray(part, dtype=np.float64) for part in both)
+        own, before = (np.asarray(part[column].to_list(), dtype=np.float64) for part in both)
         if len(own) > SMALL:
             return Value(measure(own, before), judged=len(own))
-        return Value(*set_distance(measure, own, before), judged=len(own))
+        clusters = _clusters(both[0]), _clusters(both[1])
+        return Value(*set_distance(measure, own, before, clusters=clusters), judged=len(own))
 
     return _Kind(value, lambda column, rows, base: NOTHING)
 
 
-def _pairs(column: str, rows: pl.DataFrame, base: pl.DataFrame, dtype: Any) -> tuple[pl.Series, pl.Series]:
-    """Return the column before and after, where neither is null."""
-    pairs = pl.DataFrame({"before": base[column].cast(dtype), "after": rows[column].cast(dtype)}).drop_nulls()
-    return pairs["before"], pairs["after"]
+def _clusters(rows: pl.DataFrame) -> Clusters:
+    """Return what intervals are over: labels, and prompts within them."""
+    return rows.select("label", "prompt").rows()
+
+
+def _pairs(column: str, rows: pl.DataFrame, base: pl.DataFrame, dtype: Any) -> tuple[list[Any], list[Any], Clusters]:
+    """Return the column before and after, where neither is null, and the pairs' clusters."""
+    both = rows.select("label", "prompt", before=base[column].cast(dtype), after=pl.col(column).cast(dtype)).drop_nulls(
+        ["before", "after"]
+    )
+    return both["before"].to_list(), both["after"].to_list(), _clusters(both)
 
 
 _KINDS: Mapping[str, _Kind] = {

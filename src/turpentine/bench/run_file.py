@@ -51,7 +51,7 @@ class RunFile:
         if not path.exists():
             return cls(plain, dict(about), started=_now()).written(path)
         run = cls.read(path)
-        differing = [key for key in sorted({*plain, *run.identity}) if plain.get(key) != run.identity.get(key)]
+        differing = _differing(plain, run.identity)
         if differing:
             raise BadArgument(
                 f"{path.parent} holds a run with another {' and '.join(differing)}: "
@@ -98,6 +98,19 @@ class RunFile:
         with write_whole(path) as aside:
             aside.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=2), encoding="utf-8")
         return self
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return which facts differ, in words; where code alone does, its revision."""
+    names = [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+    return [f"revision of the code of its {key}" if _by_code(one.get(key), other.get(key)) else key for key in names]
+
+
+def _by_code(one: Any, other: Any) -> bool:
+    """Return whether two facts differ in the revision of some code alone."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return False
+    return {**one, "revision": ""} == {**other, "revision": ""}
 
 
 def _now() -> str:

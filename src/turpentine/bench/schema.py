@@ -14,7 +14,7 @@ from turpentine.concepts import Concept, Kind
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
 from turpentine.core.plugins import METHODS, Plugin, find
 from turpentine.core.seeds import parse_seeds
-from turpentine.core.settings import field_types, range_of, speakable
+from turpentine.core.settings import Seed, as_typed, field_types, range_of, reason, speakable
 from turpentine.core.suggest import offer
 from turpentine.emoji.lexicon import world_concept
 from turpentine.judges import Judge
@@ -96,20 +96,10 @@ def _setting(plugin: Plugin, key: str, value: Any) -> Any:
     if hint is None:
         raise BadArgument(f"The setting {key} of {plugin.name} cannot be written in a file.")
     try:
-        return TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        raise BadArgument(f"The setting {key} of {plugin.name} cannot be {value!r}: {_reason(error, hint)}.") from error
-
-
-def _reason(error: ValidationError, hint: Any) -> str:
-    """Return what is wrong with a setting, and its range."""
-    return f"{_why(error)}; give {range_of(hint)}" if range_of(hint) else _why(error)
-
-
-def _why(error: ValidationError) -> str:
-    """Return what is wrong with a value, as the end of a sentence."""
-    text = error.errors()[0]["msg"]
-    return text[:1].lower() + text[1:]
+        return as_typed(value, hint)
+    except BadArgument as error:
+        allowed = f"; give {range_of(hint)}" if range_of(hint) else ""
+        raise BadArgument(f"The setting {key} of {plugin.name} cannot be {value!r}: {error}{allowed}.") from error
 
 
 def _judge(value: Any) -> JudgeEntry:
@@ -135,12 +125,12 @@ def _concept(value: Any) -> Concept:
         return TypeAdapter(Concept).validate_python(value)
     except ValidationError as error:
         what = error.errors()[0]["loc"][0]
-        raise BadArgument(f"The concept's {what} is not as it must be: {_why(error)}.") from error
+        raise BadArgument(f"The concept's {what} is not as it must be: {reason(error)}.") from error
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, list):
-        return tuple(value)
+        return as_typed(value, tuple[Seed, ...])
     return tuple(parse_seeds(str(value)))
 
 
@@ -203,5 +193,5 @@ class BenchSpec(FileSection):
     judges: tuple[Annotated[JudgeEntry, _validated(_judge)], ...] = ()
     measures: tuple[Annotated[Measure, _validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
     drawing: DrawSettings = DrawSettings()
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _validated(_seeds)] = tuple(range(8))
+    seeds: Annotated[tuple[int, ...], _validated(_seeds)] = tuple(range(8))
     cases: tuple[CaseRule, ...] = Field(min_length=1)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -63,14 +63,16 @@ class Table:
 
     - condition is the line's id in the results, model its name as `load` takes it, method the method's name, "" for the
       unedited model, and concept what is erased; several are joined by ", ".
+    - a method with lines about several concepts has rows of all of them together, whose condition is "": a rate and a
+      mean are of all pictures, another measure is the mean over the concepts.
     - group is one of `groups.GROUPS`, or OTHERS or ALL in a table with summaries; label is that of the cases, "" for
       the row of the whole group.
     - measure is such as "rate of hit", "mean of clip" or "fid of features"; a rate is 0 to 1. better is "lower",
       "higher", or null where neither is.
     - pictures is the number of the cases' pictures, judged of those that the value is of, and hits is of a rate, null
       for another measure.
-    - value has the ends low and high of its 95 % interval; all are null where there is nothing to measure, the ends
-      also where no interval can be given.
+    - value has the ends low and high of its 95 % interval, over prompts and what they are about; all are null where
+      there is nothing to measure, the ends also where no interval can be given.
     - diff is the value minus that of the unedited model on the same cases and seeds, by pairs, with the ends diff_low
       and diff_high; null in the unedited model's own rows.
     - broken is the rate of blank pictures and noise, collapsed the share of prompts whose pictures are alike for all
@@ -90,7 +92,16 @@ class Table:
 
     @cached_property
     def groups(self) -> pl.DataFrame:
-        """The rows of whole groups."""
+        """The rows of whole groups, a line each."""
+        return self._whole.filter(pl.col("condition") != "")
+
+    @cached_property
+    def pooled(self) -> pl.DataFrame:
+        """The rows of whole groups, several concepts together."""
+        return self._whole.filter(pl.col("condition") == "")
+
+    @property
+    def _whole(self) -> pl.DataFrame:
         return self.rows.filter((pl.col("label") == "") & pl.col("group").is_in(list(GROUPS)))
 
 
@@ -124,22 +135,9 @@ def tabulate(
         for condition, own, base in _paired(plan, results)
         for part in _parts(own, base, measures, goal, summaries)
     ]
+    rows += _pooled(list(_paired(plan, results)), measures, goal)
     protocols = {digest(condition.comparable): condition.comparable for condition in plan.conditions}
     return Table(pl.DataFrame(rows, schema=SCHEMA), title, protocols)
-
-
-def joined(tables: Sequence[Table]) -> Table:
-    """Join tables into one; a line that is in several stands in it once.
-
-    Raises:
-        BadArgument: They are of different protocols; the difference is named.
-    """
-    protocols = {key: facts for table in tables for key, facts in table.protocols.items()}
-    rows = pl.concat([table.rows for table in tables])
-    about = rows.select("concept", "protocol").unique(maintain_order=True)
-    check_one_protocol([(concept, protocols[key]) for concept, key in about.iter_rows()])
-    rows = rows.unique(["condition", "group", "label", "measure"], keep="first", maintain_order=True)
-    return Table(rows, tables[0].title, protocols)
 
 
 def check_one_protocol(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
@@ -232,6 +230,39 @@ def _parts(
         rows, before = _both(own, base, each_once)
         before = None if before is None else before.with_columns(hit=NO_HIT)
         yield from _numbers(ALL, "", rows.with_columns(hit=NO_HIT), before, measures, goal)
+
+
+_Paired: TypeAlias = tuple[Condition, pl.DataFrame, pl.DataFrame | None]
+
+
+def _pooled(paired: Sequence[_Paired], measures: Sequence[Measure], goal: Goal) -> Iterator[dict[str, Any]]:
+    """Yield the numbers of each method and model over all its concepts, where there are several."""
+    methods: dict[tuple[str, str], list[_Paired]] = {}
+    for each in paired:
+        methods.setdefault((each[0].source.load, each[0].method), []).append(each)
+    for (model, method), lines in methods.items():
+        if len(lines) == 1:
+            continue
+        about = {"condition": "", "model": model, "method": method, "concept": f"{len(lines)} concepts"}
+        for group in sorted({name for _, own, _ in lines for name in own["group"].unique()}, key=list(GROUPS).index):
+            parts = [_both(own, base, own["group"] == group) for _, own, base in lines]
+            parts = [(own, base) for own, base in parts if len(own)]
+            for measure in measures:
+                yield {**about, "group": group, "label": "", **_pooled_numbers(group, measure, parts, goal)}
+
+
+def _pooled_numbers(
+    group: str, measure: Measure, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame | None]], goal: Goal
+) -> dict[str, Any]:
+    value = measure.pooled_value(parts)
+    pairs = [(own, base) for own, base in parts if base is not None]
+    diff = measure.pooled_difference(pairs) if len(pairs) == len(parts) else NOTHING
+    return {
+        **{"measure": str(measure), "better": measure.better(group, goal)},
+        **{"pictures": sum(len(own) for own, _ in parts), **value._asdict()},
+        **{"diff": diff.value, "diff_low": diff.low, "diff_high": diff.high},
+        "errors": sum(own["error"].is_not_null().sum() for own, _ in parts),
+    }
 
 
 def _both(own: pl.DataFrame, base: pl.DataFrame | None, chosen: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame | None]:

@@ -6,13 +6,52 @@ but not the single values in them, nor what --set put there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import yaml
 
 from turpentine.core.errors import BadArgument
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values as YAML 1.2 does (its core schema), and as people write them.
+
+    By YAML 1.1, which PyYAML reads, 010 is 8, 1:30 is 90, `on` and `no` are truth values, 2024-01-01 is a date, and
+    1e-5 is a text.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+_PLAIN_VALUES = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+    "null": (r"~|null|Null|NULL|", "~nN\0"),
+    "merge": (r"<<", "<"),
+}
+for _name, (_pattern, _starts) in _PLAIN_VALUES.items():
+    _first = [start.replace("\0", "") for start in _starts]
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), _first)
+
+
+def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+
+
+def _fraction(loader: _Loader, node: yaml.ScalarNode) -> float:
+    return float(str(loader.construct_scalar(node)).lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
+_Loader.add_constructor("tag:yaml.org,2002:float", _fraction)
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value is: keys of mappings and places in lists, from the top."""
@@ -61,9 +100,9 @@ def read_yaml(text: str, name: str) -> Document:
         BadArgument: The text is no such document; the line is named.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
         _check_size(root, name)
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadArgument(f"{name} is no YAML file{_at(error)}.") from error
     places = {path: f"line {node.start_mark.line + 1}" for path, node in _walk(root, (), name)}
@@ -77,7 +116,7 @@ def read_value(text: str) -> Any:
         BadArgument: The text is none.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadArgument(f"{text!r} cannot be read as a value{_at(error)}.") from error
 

@@ -27,6 +27,7 @@ from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
 from turpentine.cli.sign import sign, verify
+from turpentine.cli.world import world
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (
     erase,
@@ -39,6 +40,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     sign,
     verify,
     methods,
+    world,
 )
 
 # What these are depends on the line that they are called by.

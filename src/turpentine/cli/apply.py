@@ -67,7 +67,7 @@ def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) ->
         raise BadArgument(f"An edit's file holds one edit and not {len(edits)}: write one after another.")
     if form != "lora" and rank is not None:
         raise BadArgument("Only a LoRA has a rank: give --to lora with it, or leave out --rank.")
-    from turpentine.edits.formats.pipeline import refuse_existing
+    from turpentine.models.saving import refuse_existing
 
     refuse_existing(out, allow_empty_folder=form == "folder")
     return form
@@ -86,14 +86,16 @@ def _read(edits: Sequence[str], source: ModelChoice) -> tuple[Model, list[Edit]]
 
 
 def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
-    from turpentine.edits import save_pipeline, save_single_file
+    from turpentine.edits import save_single_file
 
     for edit in edits:
         edit.apply(model)  # one that is only to be kept must fit the model, too
     if form == "edit":
         edits[0].save(out)
+    elif form == "folder":
+        model.save_pretrained(out)
     else:
-        (save_pipeline if form == "folder" else save_single_file)(model, out)
+        save_single_file(model, out)
 
 
 def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int) -> dict[str, Any]:

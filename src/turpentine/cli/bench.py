@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
 
-PHASES = {
-    "edits": ("Edits", "edits"),
-    "edit": ("Making an edit", "units"),
-    "pictures": ("Drawing and judging", "pictures"),
-}
-
 Flag = Parameter(negative=(), show_default=False)
 
 
@@ -93,7 +87,7 @@ def bench(
         return _show_estimate(plan, store.folder, json)
     if work.retry:
         store.forget_errors()
-    with Phases(PHASES) as progress:
+    with Phases(backends.PHASES) as progress:
         results = backends.run(
             plan,
             store,
@@ -158,7 +152,7 @@ def _join(out: Path | None) -> int:
         raise BadArgument("A worker needs the folder of a bench: give it with --out.")
     from turpentine.runs import backends
 
-    with Phases(PHASES) as progress:
+    with Phases(backends.PHASES) as progress:
         backends.worker(out, progress=progress)
     return 0
 

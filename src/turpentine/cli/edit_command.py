@@ -20,7 +20,7 @@ from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import say_json, warn
 from turpentine.cli.work_options import WorkChoice, exit_code, named_settings
 from turpentine.concepts import Concept, Kind
-from turpentine.core.errors import EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 
@@ -44,6 +44,8 @@ class RunChoice:
         by: Who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several
             times. clip tells the concept from its neighbours; none is nobody. By default the emoji world's judge for
             its own models, and clip for others if its weights are here.
+        clip_model: The CLIP model that clip, or another judge of --by, asks, a folder or hub id; by default the one
+            that suits the model.
         measure: Another number to count, such as "fid of features"; may be given several times.
         kind: What sort of thing it is; what the emoji world says, or object, by default.
         keep: Another concept to measure as one that must not change; may be given several times.
@@ -53,6 +55,7 @@ class RunChoice:
     out: Path | None = None
     seeds: str = "0-7"
     by: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
+    clip_model: str | None = None
     measure: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     kind: Kind | None = None
     keep: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
@@ -164,7 +167,7 @@ def _run(
         "before": ("Drawing before", "pictures"),
         "after": ("Drawing after", "pictures"),
     }
-    judges = _judges(choice.by, model, concepts)
+    judges = _judges(choice.by, model, concepts, choice.clip_model)
     with Phases(phases) as progress:
         result = run_erasure(
             model,
@@ -191,27 +194,33 @@ def _no_judge(concepts: Sequence[Concept]) -> str:
     return f"Nobody judged these pictures, so there are no rates: CLIP can, and --by clip fetches {download}."
 
 
-def _judges(by: Sequence[str], model: Model, concepts: Sequence[Concept]) -> list[Judge]:
+def _judges(by: Sequence[str], model: Model, concepts: Sequence[Concept], clip_model: str | None = None) -> list[Judge]:
     """Make the judges of `--by`, or the default one; say what is fetched for them, or that nobody judges."""
     from turpentine.bench.erasure_judges import default_judge
 
     if by:
-        return [_judge(*named_settings(text), model, concepts) for text in by if text != NO_JUDGE]
+        return [_judge(*named_settings(text), model, concepts, clip_model) for text in by if text != NO_JUDGE]
+    if clip_model is not None:
+        raise BadArgument(f"No judge asks {clip_model}: name one that does, such as --by clip.")
     judge = default_judge(model, concepts)
     return [judge] if judge else []
 
 
-def _judge(name: str, settings: Mapping[str, Any], model: Model, concepts: Sequence[Concept]) -> Judge:
+def _judge(
+    name: str, settings: Mapping[str, Any], model: Model, concepts: Sequence[Concept], clip_model: str | None
+) -> Judge:
     """Make one judge; "clip" is the one that tells the concepts from their neighbours."""
     from turpentine import judges
-    from turpentine.bench.erasure_judges import is_world_model, zero_shot_judge
+    from turpentine.bench.erasure_judges import zero_shot_judge
+    from turpentine.judges.worlds import world_of_model
 
-    source = "emoji" if is_world_model(model) else model.name
+    world = world_of_model(model)
+    suiting = judges.settings_for(name, world or model.name, settings, clip_model=clip_model)
     if name == "clip":
-        suiting = {"model": "emoji"} if source == "emoji" else {}
-        judge: Judge = zero_shot_judge(concepts, **{**suiting, **settings})
+        own = {"model": world} if world else {}
+        judge: Judge = zero_shot_judge(concepts, **{**own, **suiting})
     else:
-        judge = judges.judge(name, **{**judges.settings_for(name, source), **settings})
+        judge = judges.judge(name, **suiting)
     if judge.download:
         warn(f"The judge {name} needs to fetch {judge.download}")
     return judge

@@ -18,22 +18,25 @@ from cyclopts.types import PositiveInt
 from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import descriptions, summary, with_help
 from turpentine.cli.options import (
+    ClipModel,
     Flat,
     Json,
     ModelChoice,
     Seeds,
     check_folder,
+    check_judges,
     judge_of,
     needed_judge,
     parse_seeds,
     warn_of_unknown_words,
 )
-from turpentine.cli.picture_files import picture_files, read_picture
+from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import number_cell, plain, say, say_json, show_table
 from turpentine.cli.tour import tour
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.core.imaging import read_picture
 from turpentine.core.plugins import Plugin, find, plugins
 from turpentine.core.seeds import spell_seeds
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from turpentine.explain import Finding
+    from turpentine.judges import Judge
 
 ROWS_SHOWN = 40
 JUDGE = "The judge, such as emoji or clip; that of the emoji world for the embedded model"
@@ -150,6 +154,7 @@ def _arguments(plugin: Plugin) -> list[Argument]:
             else ", none for others. Without one nothing is judged: none."
         )
         arguments.append(_option("by", Annotated[str | None, Parameter(help=JUDGE + rest)], None))
+        arguments.append(_option("clip_model", ClipModel, None))
     group = Parameter(name="*", group=Group(f"Settings of {plugin.name}", sort_key=1))
     return [
         *arguments,
@@ -182,17 +187,20 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
     given, words = _inputs(cls, inputs, options)
     if "by" in options:
         is_needed = _is_required(cls, "judge")
-        given["judge"] = (needed_judge if is_needed else judge_of)(options["by"], source.model)
+        choose = needed_judge if is_needed else judge_of
+        given["judge"] = choose(options["by"], source.model, options["clip_model"])
     given |= {key: options[key] for key in ("concept", "label", "size") if options.get(key) is not None}
     if takes(cls, "cache"):
         given["cache"] = out / PARTS
     model = source.load()
+    judge = given.get("judge")
+    check_judges(filter(None, [judge]), model)
     warn_of_unknown_words(model, [*words, getattr(instrument, "target", "")])
     with progress_bar(plugin.name.capitalize(), progress_unit(cls)) as progress:
         if takes(cls, "progress"):
             given["progress"] = progress
         finding = instrument(model, **given)
-    _report(finding, out, options["json"], given.get("cache"))
+    _report(finding, out, options["json"], given.get("cache"), judge)
 
 
 def _is_required(cls: type[Any], name: str) -> bool:
@@ -230,7 +238,7 @@ def _distinct_names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None) -> None:
+def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None, judge: Judge | None) -> None:
     """Write the table, the plot and the finding's own pictures, and print the finding."""
     from turpentine.core.atomic_files import discard
     from turpentine.explain._plots import save_plot
@@ -247,13 +255,22 @@ def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None) -> N
         discard(cache, "*.safetensors")
     if as_json:
         files = [*map(str, (table, plot, *images))]
-        say_json({"table": finding.table.to_dicts(), **finding.numbers(), "files": files})
+        by = {"judge": _title(judge)} if judge else {}
+        say_json({"table": finding.table.to_dicts(), **finding.numbers(), **by, "files": files})
         return
     _show(finding.table)
     text = finding.summary()
     say(f"\n{plain(text)}\n" if text else "")
+    if judge:
+        say(f"Judged by {plain(_title(judge))}.\n")
     for path in (table, plot):
         say(plain(str(path)))
+
+
+def _title(judge: Judge) -> str:
+    from turpentine.judges.worlds import title_of
+
+    return title_of(judge.name, judge.settings)
 
 
 def _show(table: pl.DataFrame) -> None:

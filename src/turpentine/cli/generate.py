@@ -23,13 +23,14 @@ from turpentine.cli.options import (
     parse_seeds,
     warn_of_unknown_words,
 )
-from turpentine.cli.picture_files import PictureFile, planned, read_picture
+from turpentine.cli.picture_files import PictureFile, differences, planned
 from turpentine.cli.progress_bars import progress_bar
-from turpentine.cli.terminal import plain, say, say_json
-from turpentine.core.atomic_files import write_whole
+from turpentine.cli.terminal import plain, say, say_json, warn
 from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from turpentine.models import Model
 
 
@@ -65,7 +66,8 @@ def generate(
 ) -> None:
     """Draw pictures of prompts as PNG files, and a contact sheet of them.
 
-    Each file holds its own recipe; a run that was broken off draws only what is missing.
+    Each file holds its own recipe; a run that was broken off draws only what is missing, and a picture that was made
+    otherwise is never replaced: the new one gets a name beside it.
 
     Args:
         prompts: What to draw; every prompt is drawn with every seed.
@@ -90,9 +92,13 @@ def generate(
     model = _edited_model(source, edit)
     warn_of_unknown_words(model, texts)
     pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
-    _draw(model, [picture for picture in pictures if not picture.is_complete()], vars(sampling), batch_size)
-    _write_sheet(pictures, out / SHEET)
-    _print_files(pictures, out / SHEET, json)
+    sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
+    missing = [each for each in (sheet, *pictures) if not each.is_complete()]
+    _warn_of_others(pictures)
+    _draw(model, [each for each in missing if each is not sheet], vars(sampling), batch_size)
+    if sheet in missing:
+        sheet.write(_contact_sheet(pictures))
+    _print_files(pictures, sheet.path, json)
 
 
 def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
@@ -125,13 +131,25 @@ def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any]
                 picture.write(image)
 
 
-def _write_sheet(pictures: Sequence[PictureFile], path: Path) -> None:
-    rows = [
-        Row(prompt, [(f"seed {picture.seed}", read_picture(picture.path)) for picture in group])
-        for prompt, group in groupby(pictures, key=lambda picture: picture.prompt)
-    ]
-    with write_whole(path) as aside:
-        contact_sheet(rows).save(aside, format="PNG")
+def _warn_of_others(pictures: Sequence[PictureFile]) -> None:
+    """Say which files are there already, with pictures that were made otherwise, and where the new ones go."""
+    beside = [picture for picture in pictures if picture.beside]
+    if beside:
+        first = beside[0]
+        others = f"; so are {len(beside) - 1} others" if len(beside) > 1 else ""
+        warn(
+            f"{first.beside} was made with another {' and '.join(differences(first)) or 'recipe'} and stays: "
+            f"this one is {first.path.name}{others}."
+        )
+
+
+def _contact_sheet(pictures: Sequence[PictureFile]) -> Image.Image:
+    return contact_sheet(
+        [
+            Row(prompt, [(f"seed {picture.seed}", picture.read()) for picture in group])
+            for prompt, group in groupby(pictures, key=lambda picture: picture.prompt)
+        ]
+    )
 
 
 def _print_files(pictures: Sequence[PictureFile], sheet: Path, json: bool) -> None:

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from turpentine.cli.options import Json, judge_called
-from turpentine.cli.picture_files import picture_files, prompt_in, read_picture
-from turpentine.cli.terminal import number_cell, plain, say_json, show_table
+from turpentine.cli.picture_files import picture_files, prompt_in
+from turpentine.cli.terminal import number_cell, plain, say, say_json, show_table
+from turpentine.cli.work_options import FAILED
 from turpentine.core.errors import BadArgument
+from turpentine.core.imaging import read_picture
 
 if TYPE_CHECKING:
-    import polars as pl
+    from PIL import Image
 
     from turpentine.judges import Judge
+
+
+@dataclass
+class _Entry:
+    """A picture's file.
+
+    Attributes:
+        path: Of the file.
+        is_named: Whether it was given itself, and not its folder: then it must be a picture.
+        inputs: What the judge needs, by argument; complete where there is no error.
+        error: Why it cannot be judged.
+    """
+
+    path: Path
+    is_named: bool
+    inputs: dict[str, Any]
+    error: str | None = None
+
+    def read(self, argument: str, call: Callable[[], Any]) -> None:
+        """Read something that the judge needs, or write down why that cannot be.
+
+        Raises:
+            BadArgument: It cannot be, for a picture that was named itself.
+        """
+        if self.error is None:
+            try:
+                self.inputs[argument] = call()
+            except BadArgument as error:
+                if self.is_named:
+                    raise
+                self.error = str(error)
 
 
 def judge(
@@ -22,9 +56,13 @@ def judge(
     by: str = "emoji",
     prompt: str | None = None,
     reference: Path | None = None,
+    clip_model: str | None = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Say what a judge sees in pictures; that of the emoji world: object, style, background colour, and its certainty.
+
+    A judge of the emoji world is not asked about other pictures: those are judged by the networks that papers take. It
+    ends with 1 where a picture of a folder could not be judged; its row says why.
 
     Args:
         pictures: Files, or folders of them.
@@ -32,24 +70,47 @@ def judge(
         prompt: What the pictures were asked for, where a judge needs to know; by default what is written in each file
             by turpentine generate.
         reference: A folder with pictures of the same names from the unedited model, where a judge needs them.
+        clip_model: The CLIP model that clip asks, a folder or hub id; by default the emoji world's for its pictures,
+            and openai/clip-vit-base-patch32 for others.
         json: Print one JSON document.
     """
-    paths = picture_files(pictures)
-    images = [read_picture(path) for path in paths]
-    chosen = judge_called(by)
-    _print_scores(paths, chosen(images, **_needed(chosen, paths, prompt, reference)), json)
+    named = {path for path in pictures if not path.is_dir()}
+    entries = [_Entry(path, path in named, {}) for path in picture_files(pictures)]
+    for each in entries:
+        each.read("images", lambda path=each.path: read_picture(path))  # type: ignore[misc]
+    images = {each.path: each.inputs["images"] for each in entries if each.error is None}
+    chosen = judge_called(by, _world_of(images.values()), clip_model)
+    for path, image in images.items():
+        _check_world(chosen, path, image)
+    for each in entries:
+        _read_needed(each, chosen, prompt, reference)
+    _print_scores(chosen, entries, _scores(chosen, entries), json)
+    return FAILED if any(each.error for each in entries) else 0
 
 
-def _needed(chosen: Judge, paths: Sequence[Path], prompt: str | None, reference: Path | None) -> dict[str, Any]:
-    """Return the prompts and references that the judge needs."""
-    needed: dict[str, Any] = {}
+def _world_of(images: Any) -> str:
+    """Return the model whose pictures all of these may be, by name; "" for none of ours."""
+    from turpentine.judges.worlds import world_of_image
+
+    worlds = {world_of_image(image) for image in images}
+    return worlds.pop() or "" if len(worlds) == 1 else ""
+
+
+def _check_world(chosen: Judge, path: Path, image: Image.Image) -> None:
+    from turpentine.judges.worlds import check_world, title_of, world_of_image, world_of_judge
+
+    what = f"the picture {path.name} of {image.width} x {image.height} px"
+    check_world(title_of(chosen.name, chosen.settings), world_of_judge(chosen), world_of_image(image), what)
+
+
+def _read_needed(entry: _Entry, chosen: Judge, prompt: str | None, reference: Path | None) -> None:
+    """Read the prompt and the reference of a picture, where the judge needs them."""
     if "prompt" in chosen.needs:
-        needed["prompts"] = [prompt or _prompt_of(path) for path in paths]
+        entry.read("prompts", lambda: prompt or _prompt_of(entry.path))
     if "reference" in chosen.needs:
         if reference is None:
             raise BadArgument("This judge compares: give the folder of the unedited model's pictures by --reference.")
-        needed["references"] = [read_picture(reference / path.name) for path in paths]
-    return needed
+        entry.read("references", lambda: read_picture(reference / entry.path.name))
 
 
 def _prompt_of(path: Path) -> str:
@@ -59,14 +120,40 @@ def _prompt_of(path: Path) -> str:
     return prompt
 
 
-def _print_scores(paths: Sequence[Path], scores: pl.DataFrame, json: bool) -> None:
-    """Print numbers and labels; bytes and vectors are for other numbers to be computed from."""
+def _scores(chosen: Judge, entries: Sequence[_Entry]) -> list[dict[str, Any]]:
+    """Return the scores of the pictures that can be judged, without bytes and vectors, which are for other numbers.
+
+    Raises:
+        BadArgument: No picture can be judged.
+    """
     import polars as pl
 
+    whole = [each for each in entries if each.error is None]
+    if not whole:
+        raise BadArgument(entries[0].error or "")
+    images, *needed = ([each.inputs[argument] for each in whole] for argument in whole[0].inputs)
+    scores = chosen(images, **dict(zip(list(whole[0].inputs)[1:], needed, strict=True)))
     columns = [name for name, kind in scores.schema.items() if not (kind == pl.Binary or kind.is_nested())]
-    rows = scores.select(columns).to_dicts()
+    return scores.select(columns).to_dicts()
+
+
+def _print_scores(chosen: Judge, entries: Sequence[_Entry], scores: list[dict[str, Any]], json: bool) -> None:
+    from turpentine.judges.worlds import title_of
+
+    by, rows = title_of(chosen.name, chosen.settings), iter(scores)
+    empty = dict.fromkeys(scores[0])
+    table: list[tuple[_Entry, Mapping[str, Any]]] = [
+        (each, next(rows) if each.error is None else empty) for each in entries
+    ]
+    is_partial = any(each.error for each in entries)
     if json:
-        say_json([{"path": str(path), **row} for path, row in zip(paths, rows, strict=True)])
-    else:
-        cells = [[plain(path.name), *map(number_cell, row.values())] for path, row in zip(paths, rows, strict=True)]
-        show_table(["picture", *columns], cells)
+        errors = [{"error": each.error} if is_partial else {} for each in entries]
+        rows_and_errors = zip(table, errors, strict=True)
+        say_json([{"path": str(each.path), **row, **error, "judge": by} for (each, row), error in rows_and_errors])
+        return
+    say(f"Judged by {plain(by)}.\n")
+    cells = [
+        [plain(each.path.name), *map(number_cell, row.values()), *([plain(each.error or "")] if is_partial else [])]
+        for each, row in table
+    ]
+    show_table(["picture", *empty, *(["error"] if is_partial else [])], cells)

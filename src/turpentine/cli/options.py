@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -27,6 +27,10 @@ AtOnce = Annotated[PositiveInt, Parameter(help="Pictures drawn at once.")]
 Rows = Annotated[PositiveInt, Parameter(help="Of the denoiser in one call, at most; fewer take less memory.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON document.")]
 Flat = Parameter(name="*")
+ClipModel = Annotated[
+    str | None,
+    Parameter(help="The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model."),
+]
 
 NO_JUDGE = "none"
 
@@ -109,44 +113,59 @@ def _device(name: str | None) -> str | None:
     return name
 
 
-def judge_called(name: str, model: str = "emoji") -> Judge:
+def judge_called(name: str, model: str, clip_model: str | None = None) -> Judge:
     """Make a judge, after a warning of what must be fetched for it.
 
     Args:
         name: Of the judge.
         model: Name of the model whose pictures it judges.
+        clip_model: The CLIP model that it is to ask, by `--clip-model`.
     """
     from turpentine import judges
 
-    judge = judges.judge(name, **judges.settings_for(name, model))
+    judge = judges.judge(name, **judges.settings_for(name, model, clip_model=clip_model))
     if judge.download:
         warn(f"The judge {name} needs to fetch {judge.download}")
     return judge
 
 
-def judge_of(by: str | None, model: str) -> Judge | None:
+def judge_of(by: str | None, model: str, clip_model: str | None = None) -> Judge | None:
     """Return the judge of a model's pictures, or none.
 
     Args:
         by: The value of `--by`; None is the emoji world's judge for the embedded model, and none for others.
         model: Name of the model.
+        clip_model: The value of `--clip-model`.
     """
     name = ("emoji" if model == "emoji" else NO_JUDGE) if by is None else by
     if name in (NO_JUDGE, ""):
         return None
-    return judge_called(name, model)
+    return judge_called(name, model, clip_model)
 
 
-def needed_judge(by: str | None, model: str) -> Judge:
+def needed_judge(by: str | None, model: str, clip_model: str | None = None) -> Judge:
     """Return the judge of a model's pictures; see `judge_of`.
 
     Raises:
         BadArgument: There is none.
     """
-    judge = judge_of(by, model)
+    judge = judge_of(by, model, clip_model)
     if judge is None:
         raise BadArgument("There is no judge, and one is needed: name it, such as --by emoji or --by clip.")
     return judge
+
+
+def check_judges(judges: Iterable[Judge], model: Model) -> None:
+    """Refuse judges that know another world alone than the model draws.
+
+    Raises:
+        BadArgument: One does.
+    """
+    from turpentine.judges.worlds import check_world, title_of, world_of_judge, world_of_model
+
+    for judge in judges:
+        title = title_of(judge.name, judge.settings)
+        check_world(title, world_of_judge(judge), world_of_model(model), f"the model {model.name}")
 
 
 def parse_edit(text: str) -> tuple[Path, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from turpentine.cli.terminal import plain
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest, digest_images
+from turpentine.core.imaging import read_picture
 from turpentine.core.parts import DamagedPart
 from turpentine.core.safe_text import safe_name
 
 _KEY = "turpentine"
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+_DIGITS = 8
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class PictureFile:
         prompt: Of the picture.
         seed: Of the picture.
         recipe: All that decides its pixels, as JSON has it; the model by its whole description.
+        beside: The file that would have its name, and holds a picture that was made otherwise; None if there is none.
     """
 
     path: Path
     prompt: str
     seed: int
     recipe: dict[str, Any]
+    beside: Path | None = None
 
     def is_complete(self) -> bool:
         """Return whether the file holds just this picture already; a damaged one does not, and is warned of.
@@ -58,6 +62,10 @@ class PictureFile:
         warnings.warn(f"{self.path} is damaged: it is drawn anew.", DamagedPart, stacklevel=2)
         return False
 
+    def read(self) -> Image.Image:
+        """Return the picture in the file."""
+        return read_picture(self.path)
+
     def write(self, image: Image.Image) -> None:
         """Write the file, whole or not at all."""
         record = {"key": digest(self.recipe), "sha256": digest_images([image]), "recipe": self.recipe}
@@ -70,32 +78,38 @@ class PictureFile:
 def planned(prompts: Sequence[str], seeds: Sequence[int], folder: Path, settings: dict[str, Any]) -> list[PictureFile]:
     """Return a picture for each prompt with each seed, named after them.
 
+    Names leave out punctuation and capitals. Where the name is that of a picture that was made otherwise, in the folder
+    or in this list, the new one's has the first digits of its recipe's SHA-256 too: nothing is ever replaced.
+
     Args:
         prompts: Each once.
         seeds: Of each prompt.
         folder: For the files.
         settings: What decides the pixels beside prompt and seed, in types of JSON.
     """
-    stems = _stems(prompts)
-    return [
-        PictureFile(
-            folder / f"{stems[prompt]}-seed{seed}.png", prompt, seed, {"prompt": prompt, "seed": seed, **settings}
-        )
-        for prompt in prompts
-        for seed in seeds
-    ]
-
-
-def _stems(prompts: Sequence[str]) -> dict[str, str]:
-    """Return a safe file name for each prompt, with a number where two prompts would share one."""
-    stems: dict[str, str] = {}
+    pictures: dict[Path, PictureFile] = {}
     for prompt in prompts:
-        name, number = safe_name(prompt), 1
-        while name in stems.values():
-            number += 1
-            name = f"{safe_name(prompt)}-{number}"
-        stems[prompt] = name
-    return stems
+        for seed in seeds:
+            picture = _named(folder, prompt, seed, {"prompt": prompt, "seed": seed, **settings}, pictures)
+            pictures[picture.path] = picture
+    return list(pictures.values())
+
+
+def _named(folder: Path, prompt: str, seed: int, recipe: dict[str, Any], others: Collection[Path]) -> PictureFile:
+    stem = f"{safe_name(prompt)}-seed{seed}"
+    plain_path, own = folder / f"{stem}.png", folder / f"{stem}-{digest(recipe)[:_DIGITS]}.png"
+    record = _record_in(plain_path) if plain_path.exists() else None
+    if record is not None and record.get("key") != digest(recipe):
+        return PictureFile(own, prompt, seed, recipe, beside=plain_path)
+    return PictureFile(own if plain_path in others else plain_path, prompt, seed, recipe)
+
+
+def differences(picture: PictureFile) -> list[str]:
+    """Return in what a picture differs from the one that has its name, such as "steps"; [] where there is none."""
+    recipe = (_record_in(picture.beside) or {}).get("recipe") if picture.beside else None
+    if not isinstance(recipe, dict):
+        return []
+    return [name for name in picture.recipe if picture.recipe[name] != recipe.get(name)]
 
 
 def _record_in(path: Path) -> dict[str, Any] | None:
@@ -142,20 +156,6 @@ def picture_files(given: Sequence[Path]) -> list[Path]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES and path.name != SHEET]
-
-
-def read_picture(path: Path) -> Image.Image:
-    """Read a picture in RGB.
-
-    Raises:
-        BadArgument: The file is no picture.
-        OSError: As the file system does.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise BadArgument(f"{plain(str(path))} is not a picture that can be read.") from error
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    # Hidden ones are what macOS puts beside the pictures of others.
+    return [path for path in files if path.name != SHEET and not path.name.startswith(".")]

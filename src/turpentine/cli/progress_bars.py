@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
-from rich.text import Text
+from rich.progress import TaskID
 
 from turpentine.cli.terminal import err
+from turpentine.core.bars import rate as per_second
+from turpentine.core.bars import terminal_bars
 from turpentine.core.formatting import duration
 from turpentine.core.progress import Progress
 
@@ -45,7 +46,7 @@ class Phases:
         console = err()
         self._phases = phases
         self._print = console.print
-        self._bars = Bars(*_COLUMNS, console=console) if console.is_terminal else None
+        self._bars = terminal_bars(console) if console.is_terminal else None
         self._meters: dict[str, Progress] = {}
 
     def __enter__(self) -> Phases:
@@ -119,35 +120,4 @@ class Lines:
         if fresh <= 0 or now <= self._start:
             return ""
         rate = fresh / (now - self._start)
-        return f", {_rate(rate)}, {duration((total - done) / rate)} left"
-
-
-class _Computed(ProgressColumn):
-    """A column whose text is a function of the task."""
-
-    def __init__(self, text: Callable[[Task], str]) -> None:
-        super().__init__()
-        self._text = text
-
-    def render(self, task: Task) -> Text:
-        """Return the column's text."""
-        return Text(self._text(task), no_wrap=True)
-
-
-def _left(task: Task) -> str:
-    if task.finished_time is not None:
-        return f"in {duration(task.finished_time)}"
-    return "" if task.time_remaining is None else f"{duration(task.time_remaining)} left"
-
-
-def _rate(rate: float | None) -> str:
-    return "" if not rate else f"{rate:.3g}/s" if rate < 100 else f"{rate:.0f}/s"
-
-
-_COLUMNS = (
-    TextColumn("{task.description}", markup=False),
-    BarColumn(bar_width=20),
-    _Computed(lambda task: f"{task.completed:.0f}/{task.total:.0f} {task.fields['unit']}" if task.total else ""),
-    _Computed(lambda task: _rate(task.finished_speed or task.speed)),
-    _Computed(_left),
-)
+        return f", {per_second(rate)}, {duration((total - done) / rate)} left"

@@ -31,8 +31,8 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
         BadArgument: There is no such key, or the password is not its.
         EditError: There is no such edit, or something is at `out`.
     """
-    from turpentine.edits.formats.pipeline import refuse_existing
     from turpentine.edits.signature import needs_password
+    from turpentine.models.saving import refuse_existing
 
     if out is not None:
         refuse_existing(out)

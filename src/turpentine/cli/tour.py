@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from turpentine.cli.options import (
+    ClipModel,
     Drawing,
     Flat,
     Json,
     ModelChoice,
     Rows,
     check_folder,
+    check_judges,
     judge_of,
     parse_seeds,
     warn_of_unknown_words,
@@ -44,6 +46,7 @@ def tour(
     drawing: Annotated[Drawing, Flat] = Drawing(),
     rows: Rows = 256,
     by: str | None = None,
+    clip_model: ClipModel = None,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     out: Path | None = None,
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
@@ -59,6 +62,7 @@ def tour(
         seeds: Of the pictures, such as 0-7.
         by: The judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji
             world for the embedded model, none for others. Without one nothing is traced.
+        clip_model: The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model.
         dry_run: Say how long each instrument may take; nothing is written.
         out: The folder for report.html, and for each instrument's table and picture; explained/CONCEPT by default.
     """
@@ -67,8 +71,9 @@ def tour(
     folder = out or Path("explained") / safe_name(concept)
     check_folder(folder)
     chosen = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
-    judge = judge_of(by, source.model)
+    judge = judge_of(by, source.model, clip_model)
     model = source.load()
+    check_judges(filter(None, [judge]), model)
     stops = chosen.stops(model, judge)
     warn_of_unknown_words(model, [prompt])
     done = {stop.name for stop in stops if chosen.is_done(stop, model, folder, judge)}
@@ -125,9 +130,11 @@ def _write_page(results: list[StopResult], chosen: Tour, model: Model, judge: Ju
 
 
 def _judge_line(judge: Judge | None, is_traced: bool) -> str:
+    from turpentine.judges.worlds import title_of
+
     if judge is None:
         return "none: nothing is traced"
-    name = f"{judge.name} ({judge.revision})"
+    name = f"{title_of(judge.name, judge.settings)}, revision {judge.revision}"
     return name if is_traced else f"{name}, which does not know the concept: nothing is traced"
 
 

@@ -47,6 +47,10 @@ class MixedSites(TurpentineError):
     """Selections of two models, or with two windows, cannot be combined."""
 
 
+class UploadError(TurpentineError):
+    """Something could not be uploaded to a hub."""
+
+
 class BadWindow(TurpentineError):
     """A window of steps is not a part of the schedule."""
 

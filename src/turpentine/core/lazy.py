@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.abc import InspectLoader
 from typing import Any
+
+from turpentine.core.plugins import class_names, find_class
 
 
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -37,6 +39,40 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
 
     def __dir__() -> list[str]:  # noqa: N807
         return sorted({*vars(sys.modules[package]), *homes})
+
+    return __getattr__, __dir__
+
+
+def plugin_exports(package: str, kind: str | Collection[str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return a package's `__getattr__` and `__dir__`: its lazy exports, and the plug-ins of a kind by class name.
+
+    A plug-in comes from its own module, that of another package too; so does its finding, such as `TraceFinding`.
+
+    Example:
+        >>> import turpentine as tp
+        >>> tp.erase.UCE().name, "CADAmplify" in dir(tp.amplify), "CADAmplify" in dir(tp.erase)
+        ('uce', True, False)
+
+    Args:
+        package: The package's own `__name__`.
+        kind: One of `turpentine.core.plugins.KINDS`, or some of them.
+    """
+    own, _ = lazy_exports(package)
+    homes = dict(_homes(package))
+
+    def __getattr__(name: str) -> Any:  # noqa: N807
+        if name.startswith("_"):  # what Python itself asks a module for, such as __path__
+            raise AttributeError(name)
+        if name in homes:
+            return own(name)
+        plugin = find_class(name, kind) or find_class(name.removesuffix("Finding"), kind)
+        if plugin is None:
+            raise AttributeError(f"{package} has no {name!r}: there are {', '.join(class_names(kind)) or 'none yet'}.")
+        value = plugin.load()
+        return value if name == plugin.class_name else getattr(sys.modules[value.__module__], name)
+
+    def __dir__() -> list[str]:  # noqa: N807
+        return sorted({*homes, *class_names(kind)})
 
     return __getattr__, __dir__
 

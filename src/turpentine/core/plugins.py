@@ -182,6 +182,15 @@ def find_class(name: str, kind: str | Collection[str] | None = METHODS) -> Plugi
     return next((each for each in plugins(kind).values() if each.class_name == name), None)
 
 
+def class_names(kind: str | Collection[str] | None = METHODS) -> list[str]:
+    """Return the names of the classes of plug-ins, sorted.
+
+    Args:
+        kind: One of KINDS, or some of them; methods by default.
+    """
+    return sorted({each.class_name for each in plugins(kind).values()})
+
+
 def _kinds(kind: str | Collection[str] | None) -> Collection[str]:
     if kind is None:
         return KINDS

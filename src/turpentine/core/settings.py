@@ -6,14 +6,19 @@ import dataclasses
 import math
 import operator
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import annotated_types as at
 
+from turpentine.core.default_progress import shows_progress, takes_progress
 from turpentine.core.errors import BadArgument
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _PLAIN = (str, int, float, bool, Path)
 
@@ -21,7 +26,7 @@ FINITE = at.Predicate(math.isfinite)
 
 # What many settings are.
 Count = Annotated[int, at.Ge(1)]
-Seed = Annotated[int, at.Ge(0)]
+Seed = Annotated[int, at.Ge(0), at.Lt(2**63)]
 Finite = Annotated[float, FINITE]
 Positive = Annotated[float, at.Gt(0), FINITE]
 NonNegative = Annotated[float, at.Ge(0), FINITE]
@@ -53,16 +58,27 @@ class Settings:
         turpentine.core.errors.BadArgument: Rubbing's passes is 0: give 1 or more.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the call of a plug-in show its progress where it is given no function for that."""
+        super().__init_subclass__(**kwargs)
+        call = cls.__dict__.get("__call__")
+        if call is not None and takes_progress(call):
+            setattr(cls, "__call__", shows_progress()(call))  # noqa: B010
+
     def __post_init__(self) -> None:
         """Check each field.
 
         Raises:
-            BadArgument: A field is out of its range; the class, the field, the value and the range are named.
+            BadArgument: A field is out of its range or of another type, such as 2.5 steps; the class, the field, the
+                value and the range are named.
         """
         for name, hint in field_types(type(self)).items():
             value = getattr(self, name)
             if not fits(value, hint):
                 raise BadArgument(f"{type(self).__name__}'s {name} is {value!r}: give {range_of(hint)}.")
+            if not is_typed(value, hint):
+                expected = ", ".join(filter(None, (type_of(hint), range_of(hint))))
+                raise BadArgument(f"{type(self).__name__}'s {name} is {value!r}: give {expected}.")
 
 
 def field_types(cls: Any) -> Mapping[str, Any]:
@@ -96,6 +112,34 @@ def _speakable_union(members: tuple[Any, ...]) -> Any:
     return Union[(*parts, *(member for member in members if member is type(None)))]
 
 
+def as_typed(value: Any, hint: Any) -> Any:
+    """Return a value as a file writes it in the type of a setting: a list for a tuple, "3" for 3; but no true for 1.
+
+    Raises:
+        BadArgument: The value is of another type, or out of range; the message is the end of a sentence.
+
+    Example:
+        >>> as_typed([1, "2"], tuple[int, ...])
+        (1, 2)
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        typed = TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise BadArgument(reason(error)) from error
+    parts = zip(value, typed, strict=True) if isinstance(value, list) and isinstance(typed, tuple) else [(value, typed)]
+    if any(isinstance(before, bool) and not isinstance(after, bool) for before, after in parts):
+        raise BadArgument("true and false are no numbers")
+    return typed
+
+
+def reason(error: ValidationError) -> str:
+    """Return what is wrong with a value first, as the end of a sentence."""
+    text: str = error.errors()[0]["msg"]
+    return text[:1].lower() + text[1:]
+
+
 def range_of(hint: Any) -> str:
     """Return what a type's constraints allow, in words; the empty text where there are none.
 
@@ -126,9 +170,55 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return any(value == arg and type(value) is type(arg) for arg in args)
     if origin is tuple:
+        if not isinstance(value, tuple | list):
+            return False
         items = args[:1] * len(value) if args[-1] is ... else args
         return len(value) == len(items) and all(map(fits, value, items))
     return any(_is_of(value, arg) and fits(value, arg) for arg in args)
+
+
+def is_typed(value: Any, hint: Any) -> bool:
+    """Return whether a value is of a type, however its items are listed; a type that cannot be checked allows all.
+
+    Example:
+        >>> is_typed(3, Count), is_typed(2.5, Count), is_typed(True, Count), is_typed("church", tuple[str, ...])
+        (True, False, False, False)
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return is_typed(value, args[0])
+    if origin in (Union, types.UnionType):
+        return any(is_typed(value, arg) for arg in args)
+    if origin is tuple:
+        if not isinstance(value, tuple | list):
+            return False
+        items = args[:1] * len(value) if args[-1] is ... else args
+        return len(value) == len(items) and all(map(is_typed, value, items))
+    if hint in _NUMBERS:
+        return isinstance(value, _NUMBERS[hint]) and not isinstance(value, bool)
+    plain = type(None) if hint is None else origin or hint
+    if not isinstance(plain, type) or getattr(plain, "_is_protocol", False):
+        return True
+    # A text is a sequence of texts too, and one in the place of several would be read letter by letter.
+    return isinstance(value, plain) and not (isinstance(value, str) and plain is not str)
+
+
+def type_of(hint: Any) -> str:
+    """Return what a type is, in words; the empty text where there are none for it.
+
+    Example:
+        >>> type_of(Count), type_of(tuple[str, ...]), type_of(float | None)
+        ('a whole number', 'several in brackets', 'a number, or none')
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return type_of(args[0])
+    if origin in (Union, types.UnionType):
+        return ", or ".join(dict.fromkeys(filter(None, map(type_of, args))))
+    plain = origin or hint
+    return _TYPE_WORDS.get(
+        plain, "several in brackets" if plain in (tuple, Sequence) else getattr(plain, "__name__", "")
+    )
 
 
 def _is_constrained(hint: Any) -> bool:
@@ -178,6 +268,18 @@ _TESTS: Mapping[type[Any], Callable[[Any, Any], bool]] = {
     at.MinLen: lambda value, limit: len(value) >= limit,
     at.MaxLen: lambda value, limit: len(value) <= limit,
     at.Predicate: lambda value, test: test(value),
+}
+
+_NUMBERS: Mapping[Any, type[Any]] = {int: Integral, float: Real}
+
+_TYPE_WORDS: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    Path: "a path",
+    type(None): "none",
+    Literal: "",
 }
 
 _WORDS: Mapping[type[Any], str] = {

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from turpentine.edits.files import Change, load_change, read_edit
     from turpentine.edits.formats.foreign import import_edit
     from turpentine.edits.formats.lora import LoRA
-    from turpentine.edits.formats.pipeline import save_pipeline
     from turpentine.edits.formats.single_file import save_single_file
     from turpentine.edits.guidance_change import GuidanceChange, guidances_of
     from turpentine.edits.provenance import Provenance
@@ -27,7 +26,6 @@ __all__ = [
     "import_edit",
     "load_change",
     "read_edit",
-    "save_pipeline",
     "save_single_file",
     "stack_of",
 ]

@@ -21,6 +21,7 @@ from turpentine.core.signals import Reverted
 from turpentine.edits.changing import changing
 from turpentine.edits.edit_file import content_digest, packed, unpacked, zeroed_key
 from turpentine.edits.guidance_change import guidances_of
+from turpentine.edits.merge import Mergeable
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.signature import PrivateKey, PublicKey, Signature, sign
 from turpentine.edits.zeroed import Zeroed
@@ -28,7 +29,7 @@ from turpentine.models import Model
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class Edit(Mergeable):
     """The tensors in which an edited model differs from its base, W_edited = W + strength·ΔW, and their provenance.
 
     Two edits are equal if their tensors, strength and base are.

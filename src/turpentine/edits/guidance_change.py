@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
@@ -18,6 +18,7 @@ from turpentine.core.hashing import digest
 from turpentine.core.plugins import find_class
 from turpentine.core.signals import Reverted
 from turpentine.edits.changing import changing
+from turpentine.edits.operators import Scalable
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Blend, Combination, Guidance, Model
 from turpentine.models.interface import TextToImage
@@ -27,7 +28,7 @@ KIND = "guidance"
 
 
 @dataclass(frozen=True, eq=False)
-class GuidanceChange:
+class GuidanceChange(Scalable):
     """A guidance method's result: it goes on and off a model as an `Edit` does, and the model's sampler follows it.
 
     Two are equal if their method, settings, concepts, base and strength are.
@@ -55,6 +56,8 @@ class GuidanceChange:
         True
     """
 
+    file_name: ClassVar[str] = "guidance.json"
+
     guidance: Guidance
     provenance: Provenance
     strength: float = 1.0
@@ -79,6 +82,11 @@ class GuidanceChange:
     def __repr__(self) -> str:
         concepts = ", ".join(concept.text for concept in self.provenance.concepts) or "no concept"
         return f"GuidanceChange({self.provenance.title} of {concepts}, strength {self.strength:g}, id {self.id[:12]})"
+
+    def facts(self) -> dict[str, object]:
+        """Return what a notebook shows of it beside its title."""
+        facts: dict[str, object] = {"strength": self.strength, "weights": "none: it acts while pictures are drawn"}
+        return {**facts, "made for": self.provenance.model or "any model", "id": self.id[:12]}
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run of `rows` pictures; this makes it a `Guidance`."""

@@ -42,6 +42,7 @@ class Provenance:
         base: Fingerprint of the unedited model. An edit without one fits every model that has its tensors.
         model: Name of the model, for people to read.
         measurements: What the method measured while it ran, by name. They are results: no setting, no input.
+        revision: Of the method's code; "" for none.
         onto: Ids of the edits on the model while this one was made, in their order.
         versions: Version of each library, by name.
 
@@ -60,6 +61,7 @@ class Provenance:
     base: str = ""
     model: str = ""
     measurements: Mapping[str, Any] = field(default_factory=dict)
+    revision: str = ""
     onto: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=library_versions)
 

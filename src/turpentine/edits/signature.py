@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from turpentine.core.errors import BadArgument, BadSignature
 from turpentine.core.safe_text import one_line
@@ -137,7 +137,7 @@ def _bytes(text: Any) -> bytes:
 def _private_key(key: PrivateKey, password: str | None) -> Ed25519PrivateKey:
     ed25519 = _check_installed()
     if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key
+        return cast("Ed25519PrivateKey", key)
     try:
         private = _load_private(_key_file(key), password.encode() if password else None)
     except TypeError as error:
@@ -151,7 +151,7 @@ def _private_key(key: PrivateKey, password: str | None) -> Ed25519PrivateKey:
         ) from error
     if not isinstance(private, ed25519.Ed25519PrivateKey):
         raise BadArgument(f"{one_line(str(key))} is no Ed25519 key: `ssh-keygen -t ed25519` makes one.")
-    return private
+    return cast("Ed25519PrivateKey", private)
 
 
 def _load_private(content: bytes, password: bytes | None) -> Any:
@@ -172,7 +172,7 @@ def _public_key(key: PublicKey) -> Ed25519PublicKey:
     from cryptography.hazmat.primitives import serialization
 
     if isinstance(key, ed25519.Ed25519PublicKey):
-        return key
+        return cast("Ed25519PublicKey", key)
     content = _key_file(key)
     if b"PRIVATE KEY" in content:
         raise BadArgument(f"{one_line(str(key))} is a private key, which only its owner needs: give the public one.")
@@ -185,7 +185,7 @@ def _public_key(key: PublicKey) -> Ed25519PublicKey:
         ) from error
     if not isinstance(public, ed25519.Ed25519PublicKey):
         raise BadArgument(f"{one_line(str(key))} is no Ed25519 key: edits are signed by those.")
-    return public
+    return cast("Ed25519PublicKey", public)
 
 
 def _key_file(key: Any) -> bytes:

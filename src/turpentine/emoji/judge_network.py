@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from turpentine.core.random_state import preserved_rng
 from turpentine.emoji import WEIGHTS
 from turpentine.emoji.vision import SmallCNN, images_to_tensor
 from turpentine.emoji.world import COLOURS, OBJECTS, SIZE, STYLES
@@ -64,7 +65,8 @@ def weights_path() -> Path:
 
 def load_judge(path: Path | None = None) -> JudgeNet:
     """Load the shipped judge, or the one in the file `path`."""
-    judge = JudgeNet()
+    with preserved_rng():
+        judge = JudgeNet()
     weights = load_file(path or weights_path())
     judge.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     return judge.eval()

@@ -11,6 +11,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
+from turpentine.core.imaging import as_seen
+
 
 def to_tensor(
     pictures: Sequence[UInt8[np.ndarray, "height width 3"]] | UInt8[np.ndarray, "batch height width 3"],
@@ -21,8 +23,9 @@ def to_tensor(
 
 def images_to_tensor(images: Sequence[Image.Image], size: int) -> Float[Tensor, "batch 3 size size"]:
     """Convert PIL images to a batch in [−1, 1], resized (box filter) where they are not `size` px."""
-    fitted = [i if i.size == (size, size) else i.resize((size, size), Image.Resampling.BOX) for i in images]
-    return to_tensor([np.asarray(i.convert("RGB")) for i in fitted])
+    seen = map(as_seen, images)
+    fitted = [i if i.size == (size, size) else i.resize((size, size), Image.Resampling.BOX) for i in seen]
+    return to_tensor([np.asarray(i) for i in fitted])
 
 
 class Residual(nn.Module):

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument, NotFinite
+from turpentine.core.settings import Share, fits, range_of
 from turpentine.edits import Zeroed
 from turpentine.erase.common import Per
 
@@ -54,7 +55,8 @@ def zero_largest(scores: Mapping[str, Tensor], share: float, per: Per = "row") -
         NotFinite: A score is NaN or infinite; the message names the weight.
         BadArgument: The share is out of range, or comes to no weight at all.
     """
-    check_share(share)
+    if not fits(share, Share):
+        raise BadArgument(f"share is {share}: give {range_of(Share)}, such as 0.001 for a thousandth.")
     zeroed = {}
     for name, each in scores.items():
         if not torch.isfinite(each.sum()):
@@ -75,13 +77,3 @@ def union(masks: Iterable[Mapping[str, Zeroed]]) -> dict[str, Zeroed]:
             before = [merged[name].positions] if name in merged else []
             merged[name] = Zeroed(zeroed.shape, torch.unique(torch.cat([*before, zeroed.positions])))
     return merged
-
-
-def check_share(share: float) -> None:
-    """Check a share of the weights.
-
-    Raises:
-        BadArgument: It is not over 0 and up to 1.
-    """
-    if not 0 < share <= 1:
-        raise BadArgument(f"share is {share}: give a number over 0 and up to 1, such as 0.001 for a thousandth.")

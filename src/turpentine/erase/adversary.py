@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,14 +10,15 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from turpentine.core.errors import BadArgument, NotFinite
+from turpentine.core.errors import NotFinite
+from turpentine.core.settings import Positive, Settings
 from turpentine.erase._closed_form.linear import Map, Rows, cholesky
 
 Regulariser = Literal["zero", "target", "surrogate"]
 
 
 @dataclass(frozen=True, eq=False)
-class Adversary:
+class Adversary(Settings):
     """Find the c′ that minimises Σ|W′·c′ − W·c|² + r·R(c′) over all layers W, edited to W′ = W·A, for each state c.
 
     Args:
@@ -33,11 +33,7 @@ class Adversary:
 
     h: Map
     regulariser: Regulariser
-    r: float
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.r) and self.r > 0):
-            raise BadArgument(f"ridge is {self.r}: give a number above 0.")
+    r: Positive
 
     def embedding(self, a: Map, c: Rows, targets: Rows) -> Rows:
         """Return c′, a row for each state.

@@ -33,9 +33,11 @@ class CAD(Sized):
     zeroed.
 
     Defaults are the published values for objects on Stable Diffusion 1.4; for nudity the share is 0.00075. The authors
-    sample x_t anew for each of the 50 steps; here it is taken from stored trajectories, which costs a thirteenth. Their
-    code sums gradients in fp16, here in fp32, and rounds the number of weights of a row down, so that of rows shorter
-    than 1000 none is zeroed: that is `per` "published".
+    sample x_t anew for each of the 50 steps; here it is taken from stored trajectories, which costs a thirteenth, but
+    with few trajectories α hangs on their noise: as many points spread over many trajectories (`stride`) come nearer to
+    the mean over noises, and cost more rows without gradients. What is left of a concept differs from seed to seed
+    either way, so a number of one edit says little. Their code sums gradients in fp16, here in fp32, and rounds the
+    number of weights of a row down, so that of rows shorter than 1000 none is zeroed: that is `per` "published".
 
     The zeroed positions reveal to whoever has them which weights encode the concept.
 
@@ -47,6 +49,8 @@ class CAD(Sized):
         per: "row", "matrix" or "published"; see `_pruning.largest`.
         base: The base prompt c_b.
         trajectories: Stored sampling runs for each concept, 1 or more; its prompts take turns.
+        stride: Of run r the steps r, r + stride, r + 2·stride, … count, modulo the steps there are; with T runs and a
+            stride of T each step is of a run of its own, as in the authors' code, at T gradients in all.
         sampling_steps: T, the DDIM steps of a run.
         guidance_scale: Of a run.
         window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
@@ -76,6 +80,7 @@ class CAD(Sized):
     per: Per = "row"
     base: str = ""
     trajectories: Count = 1
+    stride: Count = 1
     sampling_steps: Count = 50
     guidance_scale: Finite = 3.0
     window: tuple[float, float] = (0.0, 1.0)
@@ -94,10 +99,11 @@ class CAD(Sized):
     ) -> Edit:
         """Erase one concept or several.
 
-        For each concept the denoiser sees 2·T·n rows for n trajectories of T steps, then T·n rows forward and backward,
-        T·n more for a base prompt other than "", and (t + 1)·T·n for t trials. The provenance's measurements hold, for
-        each concept, J (`objective`), the fall of J that zeroing is predicted to cause (`predicted_fall`), and
-        Pearson's r of the trials with its 95 % interval, `r_low` to `r_high`.
+        For each concept the denoiser sees 2·T·n rows for n trajectories of T steps, then P rows forward and backward
+        for P points (T·n, or a part of that by the stride), T·n more for a base prompt other than "", and (t + 1)·P for
+        t trials. The provenance's measurements hold, for each concept, J (`objective`), the fall of J that zeroing is
+        predicted to cause (`predicted_fall`), and Pearson's r of the trials with its 95 % interval, `r_low` to
+        `r_high`.
 
         Args:
             model: The model; it is not changed. Edits on it stay on: the weights are those of the model as it is.
@@ -165,7 +171,8 @@ class CAD(Sized):
         def make() -> Objective:
             trajectory = self._record(model, prompts, tracker)
             tracker.add(self._base_rows())
-            return Objective.apart(model, trajectory, base=self.base, steps=self._steps())
+            objective = Objective.apart(model, trajectory, base=self.base, steps=self._steps())
+            return objective[self._counted()]
 
         objective = run.objective(model, prompts, 1.0, rows, make)
         return self._with_check(run.attribution(model, objective, names, self.batch_size), tracker)
@@ -211,10 +218,15 @@ class CAD(Sized):
 
     def _base_rows(self) -> int:
         """Return the rows that predict the base: none for the empty prompt, which is in the stored runs."""
-        return self._points() if self.base else 0
+        return len(self._steps()) * self.trajectories if self.base else 0
 
     def _points(self) -> int:
-        return len(self._steps()) * self.trajectories
+        return len(self._counted())
+
+    def _counted(self) -> list[int]:
+        """Return the points of J among all steps of all runs, which are in the order of the steps."""
+        steps, runs = len(self._steps()), self.trajectories
+        return [step * runs + run for step in range(steps) for run in range(runs) if (step - run) % self.stride == 0]
 
     def _steps(self) -> range:
         """Return the sampling steps that count."""

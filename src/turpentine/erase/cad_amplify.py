@@ -71,6 +71,16 @@ class CADAmplify(Sized):
     batch_size: Count = 8
     seed: Seed = 0
 
+    def inputs(self) -> dict[str, str]:
+        """Return the SHA-256 of each of `images`, by its path.
+
+        Raises:
+            BadArgument: A file cannot be read.
+        """
+        from turpentine.erase.examples import digests_of
+
+        return digests_of(self.images)
+
     @torch_mode("inference_mode", False)
     def __call__(
         self,

@@ -12,7 +12,7 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept
 from turpentine.core.settings import Settings
 from turpentine.edits import Provenance
-from turpentine.models import Sites, is_small
+from turpentine.models import Sites, Window, is_small
 
 if TYPE_CHECKING:
     from turpentine.core.parts import Parts, Tensors
@@ -49,7 +49,26 @@ def torch_mode(mode: str, *args: Any) -> Callable[[Callable[Arguments, Result]],
     return decorate
 
 
-class Sized(Settings):
+class Revised(Settings):
+    """Settings of a method that says which revision of its code makes its changes.
+
+    Attributes:
+        revision: In the key of whatever the method makes or has begun. Raise a method's own with any change, in its
+            file or in what it shares with others, that could give another edit from the same settings.
+    """
+
+    revision: ClassVar[str] = "1"
+
+    def inputs(self) -> dict[str, str]:
+        """Return the SHA-256 of each file that a setting names, by its path: its content decides the edit too.
+
+        Raises:
+            BadArgument: A file cannot be read.
+        """
+        return {}
+
+
+class Sized(Revised):
     """A method whose defaults are for Stable Diffusion, with others for models as small as the embedded one.
 
     Attributes:
@@ -57,6 +76,19 @@ class Sized(Settings):
     """
 
     small_world: ClassVar[Mapping[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        """Check the fields, and what `window` and `templates` hold where there are such.
+
+        Raises:
+            BadArgument: A field is out of range, or a template does not hold `{}` once.
+            BadWindow: The window is no part of the schedule.
+        """
+        super().__post_init__()
+        if hasattr(self, "window"):
+            Window(*self.window)
+        if getattr(self, "templates", None):
+            Concept("concept", templates=self.templates)  # type: ignore[attr-defined]
 
     @classmethod
     def preset(cls: type[Method], model: Model | str, **overrides: Any) -> Method:
@@ -115,6 +147,7 @@ def provenance_of(
         method=type(method).__name__,
         settings={name: site_names(value) for name, value in {**own_fields, **settings}.items()},
         concepts=concepts,
+        revision=getattr(method, "revision", ""),
         measurements=measurements or {},
         seed=getattr(method, "seed", None),
         base=model.fingerprint,
@@ -131,14 +164,14 @@ def checkpoint_of(
     Args:
         folder: Where to store them; None stores nothing.
         model: The model, with the changes that are on it now.
-        provenance: Of the edit in the making: its method, settings and concepts decide the numbers.
+        provenance: Of the edit in the making: its method, with its revision, settings and concepts decide the numbers.
         more: JSON values that decide the numbers too.
     """
     from turpentine.core.parts import Parts
     from turpentine.models.identity import describe
 
     record = provenance.to_json()
-    work = {key: record[key] for key in ("method", "settings", "concepts")}
+    work = {key: record[key] for key in ("method", "revision", "settings", "concepts")}
     return Parts(folder, [describe(model), work, more] if folder is not None else None)
 
 

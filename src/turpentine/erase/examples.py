@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_file
+from turpentine.core.imaging import as_seen, read_picture
 from turpentine.core.safe_text import one_line
 from turpentine.models import ClassifierFree, Model
 
@@ -29,12 +32,21 @@ def from_files(paths: Iterable[str]) -> list[Image.Image]:
     Raises:
         BadArgument: One cannot be read; the message names the file.
     """
-    return [_open(path) for path in paths]
+    return [read_picture(path) for path in paths]
+
+
+def digests_of(paths: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of files of pictures, by their paths.
+
+    Raises:
+        BadArgument: One cannot be read; the message names the file.
+    """
+    return {path: _digest(path) for path in paths}
 
 
 def fitted(images: Sequence[Image.Image], size: tuple[int, int]) -> list[Image.Image]:
     """Resize images to one size (height, width in pixels), cropping evenly at both ends what does not fit."""
-    return [ImageOps.fit(image.convert("RGB"), size[::-1], Image.Resampling.LANCZOS) for image in images]
+    return [ImageOps.fit(as_seen(image), size[::-1], Image.Resampling.LANCZOS) for image in images]
 
 
 def from_model(
@@ -68,25 +80,23 @@ def from_world(concept: Concept, count: int, seed: int, size: int) -> list[Image
     return images
 
 
-def check_source(source: str, concepts: Iterable[Concept]) -> None:
+def check_source(source: Source, concepts: Iterable[Concept]) -> None:
     """Check where the images of concepts come from.
 
     Raises:
-        BadArgument: The source is unknown, or the emoji world cannot render a concept.
+        BadArgument: The emoji world cannot render a concept.
     """
-    if source not in get_args(Source):
-        raise BadArgument(f"source is {source!r}: choose one of {', '.join(get_args(Source))}.")
     for concept in concepts:
         if source == "world" and concept.text not in _labels(concept):
             what = f"{concept.kind} {concept.text!r}"
             raise BadArgument(f"The emoji world has no {what} to draw: give images, or the source 'generated'.")
 
 
-def _open(path: str) -> Image.Image:
+def _digest(path: str) -> str:
     try:
-        return Image.open(path).convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise BadArgument(f"{one_line(path)} is no picture that can be read: give PNG or JPEG files.") from error
+        return digest_file(Path(path))
+    except OSError as error:
+        raise BadArgument(f"{one_line(path)} cannot be read: {error.strerror}; give PNG or JPEG files.") from error
 
 
 def _labels(concept: Concept) -> tuple[str, ...]:

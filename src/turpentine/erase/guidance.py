@@ -11,8 +11,8 @@ import annotated_types as at
 
 from turpentine.concepts import Concept
 from turpentine.core.progress import Progress
-from turpentine.core.settings import Finite, Fraction, NonNegative, Settings, Text
-from turpentine.erase.common import as_concepts, provenance_of
+from turpentine.core.settings import Finite, Fraction, NonNegative, Text
+from turpentine.erase.common import Revised, as_concepts, provenance_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -35,7 +35,7 @@ def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float
     }
 
 
-class _AtInference(Settings):
+class _AtInference(Revised):
     """A method whose change is a guidance."""
 
     def __call__(

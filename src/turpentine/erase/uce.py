@@ -38,7 +38,9 @@ class UCE(Sized):
 
     Args:
         variant: The published form, "2025" or "paper".
-        guide: A text that stands for all concepts; by default the variant's.
+        guide: A text that stands for all concepts, or one for each; by default the variant's.
+        expand_guides: Whether the templates are put around the guides too, as the authors' `--expand_prompts` does: the
+            target of "a photo of church" is then "castle" in "a photo of castle" and not "castle" alone.
         preserve: Texts to preserve, beside those that each concept names.
         erase_scale: a, above 0.
         preserve_scale: b, 0 or more; by default the variant's.
@@ -63,12 +65,13 @@ class UCE(Sized):
     """The name of the paper's form, and what it sets."""
 
     variant: Literal["2025", "paper"] = "2025"
-    guide: str | None = None
+    guide: str | tuple[str, ...] | None = None
     preserve: tuple[str, ...] = ()
     erase_scale: Positive = 1.0
     preserve_scale: NonNegative | None = None
     lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
+    expand_guides: bool = False
     sites: Selection = "*"
 
     def __call__(
@@ -91,7 +94,7 @@ class UCE(Sized):
             The edit.
 
         Raises:
-            BadArgument: A setting is out of range.
+            BadArgument: A setting is out of range, or there are not as many guides as concepts.
             EmptyConcept: There is no concept, or a text selects no token.
             EmptySelection: The sites hold no key or value of cross-attention.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
@@ -101,7 +104,14 @@ class UCE(Sized):
         from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
 
         concepts, form = as_concepts(concept), FORMS[self.variant]
-        objective = UCEObjective.of(form, concepts, guide=self.guide, preserve=self.preserve, templates=self.templates)
+        objective = UCEObjective.of(
+            form,
+            concepts,
+            guide=self.guide,
+            preserve=self.preserve,
+            templates=self.templates,
+            expand_guides=self.expand_guides,
+        )
         default = form.preserve_scale(len(objective.preserved))
         b = default if self.preserve_scale is None else self.preserve_scale
         scales = Scales(self.lamb, self.erase_scale, b)

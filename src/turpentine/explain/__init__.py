@@ -6,12 +6,9 @@ its `TraceFinding`. Here each is fetched when it is first used, those of other p
     from turpentine.explain import Trace
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from turpentine.core.plugins import plugins
+from turpentine.core.lazy import plugin_exports
 
 if TYPE_CHECKING:
     from turpentine.explain._codes import intervention as intervention
@@ -21,21 +18,4 @@ if TYPE_CHECKING:
     from turpentine.explain.instrument import Instrument as Instrument
     from turpentine.explain.tour import Tour as Tour
 
-_HOMES = {
-    "Agreement": "agreement",
-    "AgreementFinding": "agreement",
-    "Finding": "finding",
-    "Instrument": "instrument",
-    "Tour": "tour",
-    "intervention": "_codes",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    for plugin in plugins("instrument").values():
-        module, _, instrument = plugin.target.partition(":")
-        if name in (instrument, f"{instrument}Finding"):
-            return getattr(importlib.import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = plugin_exports(__name__, "instrument")

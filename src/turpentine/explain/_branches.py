@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from turpentine.core.formatting import percent
 from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
 from turpentine.explain._image_stats import channels_first, foreground, high_share, overlap
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNTOUCHED = "untouched"
+
+LAYOUT = "layout"
+"""The measure that needs no judge."""
+
+SAME = " kept"
+"""How the names of the measures end that are of a judge's labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +57,9 @@ class Branches:
         for name, images in self.images.items():
             columns: dict[str, Any] = {"letters": [name] * len(images), "prompt": self.prompts, "seed": self.seeds}
             for label in labels:
-                columns[f"{label} kept"] = answers[name][label].eq_missing(answers[UNTOUCHED][label])
+                columns[f"{label}{SAME}"] = answers[name][label].eq_missing(answers[UNTOUCHED][label])
             pairs = zip(images, self.images[UNTOUCHED], strict=True)
-            columns["layout"] = [overlap(foreground(now), foreground(before)) for now, before in pairs]
+            columns[LAYOUT] = [overlap(foreground(now), foreground(before)) for now, before in pairs]
             columns["fine detail"] = [high_share(channels_first(image)) for image in images]
             columns["fine detail of latents"] = [high_share(z.double().numpy()) for z in self.latents[name].cpu()]
             yield pl.DataFrame(columns)
@@ -114,7 +121,8 @@ def summarize(rows: pl.DataFrame) -> pl.DataFrame:
     for (letters,), part in rows.group_by("letters", maintain_order=True):
         for measure in part.columns[3:]:
             values = part[measure].to_list()
-            mean = Rate.of(values) if part[measure].dtype == pl.Boolean else mean_score(values)
+            is_rate, prompts = part[measure].dtype == pl.Boolean, part.select("prompt").rows()
+            mean = Rate.of(values, prompts) if is_rate else mean_score(values, clusters=prompts)
             assert mean is not None  # there is a picture at least
             lines.append((letters, measure, mean.value, mean.low, mean.high, len(values)))
     return pl.DataFrame(lines, ["letters", "measure", "value", "low", "high", "n"], orient="row")
@@ -153,6 +161,35 @@ class BranchesFinding(Finding):
         axes[0].invert_yaxis()
         return figure
 
+    def main_measure(self) -> str:
+        """Return the measure that the summary is of: what the judge says first, or the layout without a judge."""
+        measures = self.table["measure"].unique(maintain_order=True).to_list()
+        return next((measure for measure in measures if measure.endswith(SAME)), LAYOUT)
+
+    def summary(self) -> str:
+        """Say under which intervention least is left of the untouched pictures, and under which most."""
+        measure = self.main_measure()
+        of_measure = (pl.col("measure") == measure) & (pl.col("letters") != UNTOUCHED)
+        ranked = self.table.filter(of_measure).sort("value", maintain_order=True).rows(named=True)
+        least, most = ranked[0], ranked[-1]
+        if len(ranked) == 1:
+            return f"Under {self.bar_name(least['letters'])}, {_left(least)}."
+        if least["value"] == most["value"]:
+            return f"Under each of the {len(ranked)} interventions, {_left(least)}."
+        return (
+            f"Least is left under {self.bar_name(least['letters'])}: {_left(least)}. "
+            f"Most is left under {self.bar_name(most['letters'])}: {_left(most)}."
+        )
+
     def bar_name(self, letters: str) -> str:
         """Return what the plot calls an intervention."""
         return letters
+
+
+def _left(row: Mapping[str, Any]) -> str:
+    """Return how much of the untouched pictures is left, with its interval and n, as text."""
+    pictures = "1 picture" if row["n"] == 1 else f"{row['n']} pictures"
+    rate = f"{percent(row['value'])} ({percent(row['low'])} to {percent(row['high'])}; {pictures})"
+    if row["measure"] == LAYOUT:
+        return f"the layout overlaps that of the untouched picture by {rate}"
+    return f"the judge sees the same {row['measure'].removesuffix(SAME)} as in the untouched picture in {rate}"

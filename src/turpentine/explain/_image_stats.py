@@ -6,13 +6,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
+from turpentine.core.imaging import as_seen
+
 STANDS_OUT = 60
 """How far a pixel is from the background, of 255 in its farthest channel, to belong to what stands on it."""
 
 
 def foreground(image: Image.Image) -> Bool[np.ndarray, "height width"]:
     """Return where something stands out from the background, which is the median colour of the border."""
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
+    pixels = np.asarray(as_seen(image), dtype=np.float64)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     mask: Bool[np.ndarray, "height width"] = np.abs(pixels - np.median(border, axis=0)).max(-1) > STANDS_OUT
     return mask
@@ -49,4 +51,4 @@ def high_share(x: Float[np.ndarray, "channel height width"]) -> float:
 
 def channels_first(image: Image.Image) -> Float[np.ndarray, "channel height width"]:
     """Return a picture as channels of 0 to 1."""
-    return np.asarray(image.convert("RGB"), dtype=np.float64).transpose(2, 0, 1) / 255
+    return np.asarray(as_seen(image), dtype=np.float64).transpose(2, 0, 1) / 255

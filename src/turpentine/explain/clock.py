@@ -60,6 +60,21 @@ class Clock(Settings):
     rows: Count = 256
     seed: Seed = 0
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            UnknownName: A time of another form, or other layers.
+            BadArgument: No time, or one out of range.
+        """
+        super().__post_init__()
+        if self.layers not in GROUPS:
+            raise UnknownName(f"There are no resnets called {self.layers!r}: {offer(self.layers, GROUPS)}")
+        if not self.times:
+            raise BadArgument("There is no other time to tell: give some, such as +0.1.")
+        for time in self.times:
+            _check_time(time)
+
     def __call__(
         self,
         model: Model,
@@ -85,10 +100,6 @@ class Clock(Settings):
             BadArgument: No time, one out of range, or a prompt that is too long.
             EmptySelection: Layers that the model has not.
         """
-        if self.layers not in GROUPS:
-            raise UnknownName(f"There are no resnets called {self.layers!r}: {offer(self.layers, GROUPS)}")
-        if not self.times:
-            raise BadArgument("There is no other time to tell: give some, such as +0.1.")
         branches = draw_branches(
             model,
             {time: self.intervention(model, time) for time in self.times},
@@ -116,16 +127,21 @@ class ClockFinding(BranchesFinding):
     """What another time for the resnets did to pictures; see `BranchesFinding`, where `letters` are the times."""
 
 
+def _check_time(time: str) -> None:
+    form = _TIME.fullmatch(time)
+    if form is None and time != SHUFFLED:
+        raise UnknownName(f"{time!r} is no other time: write +0.1, -0.1, =0.5 or {SHUFFLED}.")
+    if form is not None and float(form[2]) > 1:
+        raise BadArgument(f"{time!r} is more than the whole schedule: give 0 to 1.")
+
+
 def _other_times(time: str, own: Tensor, length: int, seed: int) -> Float[Tensor, " step"]:
     """Return the time of each step, in the model's own count, where 0 is the picture."""
     if time == SHUFFLED:
         return own[torch.randperm(len(own), generator=torch.Generator().manual_seed(seed))].float()
     form = _TIME.fullmatch(time)
-    if form is None:
-        raise UnknownName(f"{time!r} is no other time: write +0.1, -0.1, =0.5 or {SHUFFLED}.")
+    assert form is not None  # the settings were checked
     part = float(form[2])
-    if part > 1:
-        raise BadArgument(f"{time!r} is more than the whole schedule: give 0 to 1.")
     last = length - 1
     if form[1] == "=":
         return torch.full_like(own, 0, dtype=torch.float32) + (1 - part) * last

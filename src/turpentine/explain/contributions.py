@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import two_digits
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._codes import modules_called
@@ -155,6 +156,19 @@ class ContributionsFinding(Finding):
     heats: Mapping[str, list[Heat]]
     images: list[Image.Image]
 
+    def summary(self) -> str:
+        """Say which module adds most where something stands out, against elsewhere, and which least."""
+        ranked = self.table.drop_nulls("ratio").sort("ratio", descending=True, maintain_order=True).rows(named=True)
+        if not ranked:
+            return "In no picture does something stand out from its background: there is no inside to compare."
+        most, least = ranked[0], ranked[-1]
+        first = f"{most['label']} {most['kind']} adds {_times(most)} where something stands out as elsewhere"
+        if len(ranked) == 1:
+            return f"{first}."
+        if most["ratio"] == least["ratio"]:
+            return f"{first}, and so do all {len(ranked)}."
+        return f"{first}, the most of {len(ranked)}; {least['label']} {least['kind']} the least, {_times(least)}."
+
     def sites(self, top: int = 8) -> Sites:
         """Return the modules that add most where something stands out, against elsewhere: by the mean ratio."""
         scored = self.table.group_by("site", maintain_order=True).agg(pl.col("ratio").mean().alias("score"))
@@ -177,6 +191,13 @@ class ContributionsFinding(Finding):
             column[0].set_title(names[name], fontsize=8)
             figure.colorbar(mapped, ax=list(column), location="bottom").ax.tick_params(labelsize=7)
         return figure
+
+
+def _times(row: Mapping[str, Any]) -> str:
+    """Return how many times as much a module adds, for which prompt, with interval and n, as text."""
+    pictures = "1 picture" if row["n"] == 1 else f"{row['n']} pictures"
+    span = f"{two_digits(row['low'])} to {two_digits(row['high'])}; {pictures} of “{row['prompt']}”"
+    return f"{two_digits(row['ratio'])} times ({span}) as much"
 
 
 def _example_block(model: Model) -> Sites:

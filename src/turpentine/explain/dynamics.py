@@ -6,7 +6,8 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
@@ -137,9 +138,9 @@ class Dynamics(Settings):
 class _Recorder:
     """What one batch does; it stays on the device until the run is over, for a fetch waits for the device."""
 
-    def __init__(self, model: Model, texts: Sequence[str]) -> None:
-        self._model = model
-        self._words_at = [model.text.find(text).subject for text in texts]
+    def __init__(self, model: Model, prompts: Sequence[str]) -> None:
+        self._model, self.prompts = model, prompts
+        self._words_at = [model.text.find(prompt).subject for prompt in prompts]
         self.rows_with_words = [row for row, at in enumerate(self._words_at) if START not in at]
         self.changes: dict[int, Tensor] = {}
         self.updates: dict[tuple[str, int], Tensor] = {}
@@ -170,11 +171,15 @@ class _Recorder:
         return shares
 
 
+_Curve: TypeAlias = tuple[str, str, int]
+"""Measure, site and step."""
+
+
 class _Curves:
-    """The values of all pictures by measure, site and step; and the first picture's maps."""
+    """The values of all pictures, each with its prompt, and the first picture's maps."""
 
     def __init__(self) -> None:
-        self.values: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+        self.values: dict[_Curve, list[tuple[str, float]]] = defaultdict(list)
         self.changes: list[Maps] = []
         self.updates: dict[str, list[Maps]] = defaultdict(list)
 
@@ -182,15 +187,17 @@ class _Curves:
         """Add a batch's pictures."""
         is_first = not self.values
         for index, change in fetched(recorder.changes).items():
-            self.values[CHANGE, "", index] += change.mean((1, 2)).tolist()
+            self.values[CHANGE, "", index] += zip(recorder.prompts, change.mean((1, 2)).tolist(), strict=True)
             if is_first:
                 self.changes.append(change[0].numpy())
         for (name, index), update in fetched(recorder.updates).items():
-            self.values[UPDATE, name, index] += update.flatten(1).mean(1).tolist()
+            self.values[UPDATE, name, index] += zip(recorder.prompts, update.flatten(1).mean(1).tolist(), strict=True)
             if is_first:
                 self.updates[name].append(update[0].numpy())
-        for index, by_module in recorder.shares().items() if recorder.rows_with_words else ():
-            self.values[WORDS, "", index] += torch.stack(by_module).mean(0)[recorder.rows_with_words].tolist()
+        with_words = [recorder.prompts[row] for row in recorder.rows_with_words]
+        for index, by_module in recorder.shares().items() if with_words else ():
+            shares = torch.stack(by_module).mean(0)[recorder.rows_with_words].tolist()
+            self.values[WORDS, "", index] += zip(with_words, shares, strict=True)
 
 
 def fetched(tensors: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
@@ -282,13 +289,14 @@ class DynamicsFinding(Finding):
         open_frame(axis)
 
 
-def _table(values: dict[tuple[str, str, int], list[float]], everything: Sites) -> pl.DataFrame:
+def _table(values: Mapping[_Curve, list[tuple[str, float]]], everything: Sites) -> pl.DataFrame:
     by_name: dict[str, Site] = {site.name: site for site in everything}
     rows = []
-    for (measure, name, index), each in sorted(values.items(), key=lambda item: (item[0][0], item[0][1], item[0][2])):
+    for (measure, name, index), each in sorted(values.items(), key=itemgetter(0)):
         site = by_name.get(name)
         about = (name, site.kind, site.label) if site else ("", "", "")
-        rows.append((measure, *about, index, *mean_score(each), len(each)))
+        mean = mean_score([value for _, value in each], clusters=[(prompt,) for prompt, _ in each])
+        rows.append((measure, *about, index, *mean, len(each)))
     names = ["measure", "site", "kind", "label", "step", "value", "low", "high", "n"]
     order = {name: number for number, name in enumerate(by_name)}
     table = pl.DataFrame(rows, names, orient="row")

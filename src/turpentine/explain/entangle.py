@@ -155,8 +155,8 @@ class EntangleFinding(Finding):
     @property
     def harm(self) -> Difference:
         """The rate beside a neighbour minus that beside another, over the same objects and seeds."""
-        near, far = (self.rows.filter(pl.col("company") == company)["hit"].to_list() for company in (NEAR, FAR))
-        return paired_bootstrap(far, near)
+        near, far = (self.rows.filter(pl.col("company") == company) for company in (NEAR, FAR))
+        return paired_bootstrap(far["hit"].to_list(), near["hit"].to_list(), clusters=near.select("object").rows())
 
     def numbers(self) -> Mapping[str, Any]:
         """Return the harm with its interval."""
@@ -201,7 +201,7 @@ def _prompts(objects: Objects, seeds: Sequence[int]) -> pl.DataFrame:
 def _table(rows: pl.DataFrame) -> pl.DataFrame:
     lines = []
     for (company,), part in rows.group_by("company", maintain_order=True):
-        rate = Rate.of(part["hit"].to_list())
+        rate = Rate.of(part["hit"].to_list(), part.select("object").rows())
         assert rate is not None  # there is an object and a seed
         lines.append((company, rate.value, rate.low, rate.high, rate.n))
     return pl.DataFrame(lines, ["company", "value", "low", "high", "n"], orient="row")

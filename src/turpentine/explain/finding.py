@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from PIL import Image
 
+from turpentine.core import notebook
 from turpentine.core.atomic_files import write_whole
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Sites
@@ -37,9 +38,9 @@ class Finding(ABC):
     def plot(self) -> Figure:
         """Plot the table."""
 
+    @abstractmethod
     def summary(self) -> str:
-        """Say in a sentence or two what the numbers come to; empty where the table speaks for itself."""
-        return ""
+        """Say in a sentence or two what the numbers come to."""
 
     def numbers(self) -> Mapping[str, Any]:
         """Return the numbers of the summary by name, as JSON has them."""
@@ -56,6 +57,11 @@ class Finding(ABC):
             BadArgument: The table scores no sites.
         """
         return best_sites(self.everything, self.table, top, f"The table of {self.title!r}")
+
+    def _repr_html_(self) -> str:
+        rows = notebook.folded(f"table, {len(self.table)} rows", notebook.table(self.table.columns, self.table.rows()))
+        summary, plot = notebook.paragraph(self.summary()), notebook.plot(self.plot())
+        return notebook.box(self.title, summary, plot, rows, note=type(self).__name__)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table to a parquet file, whole or not at all; methods read it by `sites_from` if it has scores."""

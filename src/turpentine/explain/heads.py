@@ -115,6 +115,16 @@ class Heads(Settings):
     seed: Seed = 0
 
     @torch.no_grad()
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            BadArgument: A field is out of range, or the template has no place for a word.
+        """
+        super().__post_init__()
+        if "{}" not in self.template:
+            raise BadArgument(f"The template {self.template!r} has no place for a word: write {{}} there.")
+
     def __call__(
         self,
         model: Model,
@@ -167,8 +177,6 @@ class Heads(Settings):
     def _check(self, groups: Groups, words: Sequence[str]) -> None:
         if len(groups) < 2 or min(map(len, groups.values())) < 2:
             raise BadArgument("Heads are told apart by two groups or more, each of two words or more.")
-        if "{}" not in self.template:
-            raise BadArgument(f"The template {self.template!r} has no place for a word: write {{}} there.")
         lower = [word.lower() for word in words]
         twice = next((word for word in words if lower.count(word.lower()) > 1), None)
         if twice is not None:

@@ -16,7 +16,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
-from turpentine.explain._branches import UNTOUCHED, BranchesFinding, draw_branches, summarize
+from turpentine.explain._branches import LAYOUT, SAME, UNTOUCHED, BranchesFinding, draw_branches, summarize
 from turpentine.explain._codes import WINDOWS, intervention, is_idle, usual
 from turpentine.explain._plots import new_figure
 from turpentine.explain.cache import parts_of
@@ -29,9 +29,6 @@ from turpentine.models.sites import Sites
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-LAYOUT = "layout"
-"""The measure that needs no judge."""
 
 QUARTERS = ("1", "2", "3", "4")
 """The thesis's windows that follow one another; see `_codes.WINDOWS`."""
@@ -227,10 +224,10 @@ class InterveneFinding(BranchesFinding):
     def summary(self) -> str:
         """Say where and when severing changes most, and which part of the steps does so over all layers.
 
-        Empty where the letters are no grid of windows and layers.
+        Where the letters are no grid of windows and layers: under which of them least and most is left.
         """
         if not self.is_grid() or self._axes()[2] != {"q"}:
-            return ""
+            return super().summary()
         windows, layers, values = self.grid()
         tried = [number for number, window in enumerate(windows) if not self.is_idle(f"q{window}")]
         windows, lost = [windows[number] for number in tried], 1 - values[:, tried]
@@ -248,6 +245,10 @@ class InterveneFinding(BranchesFinding):
             f"most ({percent(by_window[most])}), and {_share_of_steps(windows[least])} least "
             f"({percent(by_window[least])})."
         )
+
+    def main_measure(self) -> str:
+        """Return the measure that the summary and the grid are of."""
+        return self.measure
 
     def _change(self, letters: str) -> str:
         """Return how much letters change, with the interval, as text."""
@@ -267,7 +268,7 @@ def _measure(judge: Judge | None, concept: str | None) -> str:
     """Return the measure that says whether the concept is still there; the layout where no label does."""
     target = sought(judge, concept) if judge and concept else None
     is_label = judge is not None and target is not None and bool(judge.columns[target.column].labels)
-    return f"{target.column} kept" if is_label and target else LAYOUT
+    return f"{target.column}{SAME}" if is_label and target else LAYOUT
 
 
 def _some_letters_each(instrument: Intervene, runs: int) -> list[Intervene]:

@@ -237,7 +237,8 @@ def _rows(
 def _table(rows: pl.DataFrame, windows: Sequence[Sequence[Site]]) -> pl.DataFrame:
     lines = []
     for name in (UNTOUCHED, *map(_name, windows)):
-        rate = Rate.of(rows.filter(pl.col("window") == name)["gone"].to_list())
+        part = rows.filter(pl.col("window") == name)
+        rate = Rate.of(part["gone"].to_list(), part.select("prompt").rows())
         assert rate is not None  # there is a picture at least
         lines.append((name, rate.value, rate.low, rate.high, rate.n))
     return pl.DataFrame(lines, ["window", "score", "low", "high", "n"], orient="row")

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings, Share
 from turpentine.explain._codes import modules_called
@@ -260,22 +261,40 @@ class MapsFinding(Finding):
         return pl.DataFrame(rows, names, orient="row")
 
     def summary(self) -> str:
-        """Say how well the concept's map covers the thing in the picture, beside the best word's; empty without one."""
-        if self.concept is None:
-            return ""
+        """Say how well the concept's map covers the thing in the picture, beside the best word's; or the best alone."""
         mean = self.table.group_by("word", maintain_order=True).agg(pl.col("iou").mean()).sort("iou", descending=True)
+        if self.concept is None:
+            return self._of_words(mean)
         own = mean.filter(pl.col("word") == self.concept)["iou"][0]
         best, count = mean.row(0, named=True), len(self.images)
         first = (
             f"Where “{self.concept}” is looked at overlaps what stands out from the background by {own:.2f} (IoU, the "
             f"mean of {count} {'picture' if count == 1 else 'pictures'})"
         )
-        lacking = f" Without a token, and so without a map: {', '.join(self.unread)}." if self.unread else ""
+        lacking = self._lacking()
         if best["word"] == self.concept:
             return f"{first}{', more than any other word' if len(mean) > 1 else ''}.{lacking}"
         if f"{best['iou']:.2f}" == f"{own:.2f}":
             return f"{first}, and no other word by more.{lacking}"
         return f"{first}; “{best['word']}” does so most, by {best['iou']:.2f}.{lacking}"
+
+    def _of_words(self, mean: pl.DataFrame) -> str:
+        """Return which word's map covers the things in the pictures best, and which word is looked at most."""
+        best, count = mean.row(0, named=True), len(self.images)
+        mass = self.table.group_by("word", maintain_order=True).agg(pl.col("mass").mean())
+        most = mass.sort("mass", descending=True, maintain_order=True).row(0, named=True)
+        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        attention = f"{percent(most['mass'])} of the attention to the words of its prompt"
+        first = f"Where “{best['word']}” is looked at overlaps what stands out from the background by {best['iou']:.2f}"
+        is_alone = len(mean) == 1 or f"{mean['iou'][1]:.2f}" == f"{best['iou']:.2f}"
+        others = "" if is_alone else ", more than any other word"
+        return (
+            f"{first} (IoU, the mean of {pictures}){others}; “{most['word']}” is looked at most, with {attention}."
+            f"{self._lacking()}"
+        )
+
+    def _lacking(self) -> str:
+        return f" Without a token, and so without a map: {', '.join(self.unread)}." if self.unread else ""
 
     def plot(self) -> Figure:
         """Plot a row for each picture: the picture, then each word's map over it."""

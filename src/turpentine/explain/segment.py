@@ -19,7 +19,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import percent, two_digits
 from turpentine.core.progress import Progress
+from turpentine.core.random_state import preserved_rng
 from turpentine.core.settings import Count, Finite, Fraction, Positive, Seed, Settings
 from turpentine.explain._image_stats import overlap
 from turpentine.explain._plots import hide_axes, new_figure
@@ -74,6 +76,17 @@ class Segment(Settings):
     threshold: Finite = 0.5
     seed: Seed = 0
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            BadArgument: A field is out of range, or the window is none.
+        """
+        super().__post_init__()
+        start, stop = self.window
+        if not start < stop:
+            raise BadArgument(f"The window {start} to {stop} is no part of the timesteps: give two shares of 0 to 1.")
+
     @torch.inference_mode(False)
     @torch.enable_grad()
     def __call__(
@@ -97,8 +110,7 @@ class Segment(Settings):
             progress: Called with updates done and in all.
 
         Raises:
-            BadArgument: Lists that do not pair up, words that are too long, pictures of another size, or a window that
-                is none.
+            BadArgument: Lists that do not pair up, words that are too long, or pictures of another size.
         """
         words = [concept] * len(images) if isinstance(concept, str) else list(concept)
         self._check(model, images, words, truths)
@@ -124,9 +136,6 @@ class Segment(Settings):
         odd = next((image.size for image in images if image.size != (width, height)), None)
         if odd:
             raise BadArgument(f"A picture is {odd[0]} x {odd[1]}: give those of the model's size, {width} x {height}.")
-        start, stop = self.window
-        if not start < stop:
-            raise BadArgument(f"The window {start} to {stop} is no part of the timesteps: give two shares of 0 to 1.")
         for text in dict.fromkeys(words):
             if not text.strip():
                 raise BadArgument('There are no words: say what to find, such as "a church".')
@@ -135,7 +144,8 @@ class Segment(Settings):
     def _learn(self, model: Model, image: Image.Image, cond: Conditioning, progress: Callable[[int], None]) -> Alpha:
         random = torch.Generator().manual_seed(self.seed)
         picture = to_pixels([image]).to(model.device)
-        net = MaskNet(self.features, random).to(model.device)
+        with preserved_rng():
+            net = MaskNet(self.features, random).to(model.device)
         adam = torch.optim.Adam(net.parameters(), lr=self.lr)
         both = Conditioning.cat([model.encode([""]).repeat(self.batch_size), cond.repeat(self.batch_size)])
         for update in range(self.updates):
@@ -200,6 +210,23 @@ class SegmentFinding(Finding):
     images: list[Image.Image]
     alphas: list[Alpha]
     masks: list[Mask]
+
+    def summary(self) -> str:
+        """Say how much of the pictures the words cover, between which bounds, and how well where truths are given."""
+        covered = self.table["covered"].to_list()
+        count = len(covered)
+        each = f"{percent(min(covered))} to {percent(max(covered))}, {percent(sum(covered) / count)} on average"
+        where = f"of {count} pictures: {each}" if count > 1 else f"of the picture: {percent(covered[0])}"
+        first = f"What the words name covers a part {where}."
+        empty = sum(share in (0, 1) for share in covered)
+        if empty:
+            first += f" In {empty} of {count} the mask is nothing or everything, and says nothing."
+        overlaps = self.table["iou"].drop_nulls().to_list()
+        if not overlaps:
+            return first
+        return (
+            f"{first} The masks overlap the true ones by {two_digits(sum(overlaps) / len(overlaps))} (IoU, the mean)."
+        )
 
     def images_to_save(self) -> Mapping[str, Image.Image]:
         """Return the masks, white where the words are."""

@@ -39,6 +39,7 @@ from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.site_table import short_names
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import Places
+from turpentine.stats.clusters import Clusters
 from turpentine.stats.intervals import Difference, Estimate, Rate, mean_score, paired_bootstrap, paired_means
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class Trace(Settings):
             scores.append(parts.part(key, partial(picture.scores, *key))["scores"].numpy())
             if progress:
                 progress(index + 1, len(texts))
-        return _finding(settings, model, picture.components, np.stack(scores), concepts)
+        return _finding(settings, model, picture.components, np.stack(scores), concepts, [(text,) for text in texts])
 
     def _labels(self, judge: Judge, labels: str | Sequence[str], texts: Sequence[str]) -> list[str]:
         """Return the label of the judge that each picture should have."""
@@ -342,30 +343,31 @@ def _finding(
     components: Sequence[Site],
     scores: Shaped[np.ndarray, "pair run"],
     concepts: Sequence[str],
+    clusters: Clusters,
 ) -> TraceFinding:
     corrupted = scores[:, 1]
     rows = []
     for site, restored in zip(components, scores[:, 2:].T, strict=True):
-        effect = _change(corrupted, restored)
+        effect = _change(corrupted, restored, clusters)
         rows.append((site.name, site.kind, site.label, *effect, float(restored.mean()), len(restored)))
     table = pl.DataFrame(rows, ["site", "kind", "label", "effect", "low", "high", "restored", "n"], orient="row")
     names = ", ".join(dict.fromkeys(concepts))
     network = "denoiser" if settings.where == "denoiser" else "text encoder"
     title = f"{names if len(names) < 60 else settings.column}: {network}"
-    return TraceFinding(table, model.sites, title, _mean(scores[:, 0]), _mean(corrupted), names)
+    return TraceFinding(table, model.sites, title, _mean(scores[:, 0], clusters), _mean(corrupted, clusters), names)
 
 
-def _mean(scores: Scores) -> Estimate | Rate:
+def _mean(scores: Scores, clusters: Clusters) -> Estimate | Rate:
     if scores.dtype != bool:
-        return mean_score(scores.tolist())
-    rate = Rate.of(scores.tolist())
+        return mean_score(scores.tolist(), clusters=clusters)
+    rate = Rate.of(scores.tolist(), clusters)
     assert rate is not None  # there is a picture at least
     return rate
 
 
-def _change(before: Scores, after: Scores) -> Difference:
+def _change(before: Scores, after: Scores, clusters: Clusters) -> Difference:
     change = paired_bootstrap if before.dtype == bool else paired_means
-    return change(before.tolist(), after.tolist())
+    return change(before.tolist(), after.tolist(), clusters=clusters)
 
 
 def _one_each(values: str | Sequence[str], texts: Sequence[str], name: str) -> list[str]:

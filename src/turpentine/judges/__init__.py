@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from turpentine.core.lazy import lazy_exports
+from turpentine.core.lazy import plugin_exports
 
 if TYPE_CHECKING:
     from turpentine.judges.base import Column, Judge
@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "EmojiJudge", "Judge", "PictureStatistics", "judge", "names", "settings_for"]
 
-__getattr__, __dir__ = lazy_exports(__name__)
+__getattr__, __dir__ = plugin_exports(__name__, "judge")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from turpentine.judges.base import Column, one_for_each
 from turpentine.judges.network import NetworkJudge
-from turpentine.judges.towers import Towers, towers
+from turpentine.judges.towers import CLIP, Towers, towers
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class ClipScore(NetworkJudge[Towers]):
     needs: ClassVar[frozenset[str]] = frozenset({"prompt"})
     code: ClassVar[str] = "1"
     """Raise it with any change here that could give another score."""
-    full_size: ClassVar[Mapping[str, Any]] = {"model": "openai/clip-vit-base-patch32"}
+    full_size: ClassVar[Mapping[str, Any]] = {"model": CLIP}
     """Settings for pictures of other models than the embedded one: the network whose score papers on erasing take."""
 
     model: str = "emoji"

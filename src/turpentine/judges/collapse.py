@@ -9,6 +9,8 @@ import polars as pl
 from jaxtyping import Float
 from PIL import Image
 
+from turpentine.core.imaging import as_seen
+
 SIDE = 8
 """Pixels of a thumbnail's side: what is left of a picture is where which colour is."""
 
@@ -30,7 +32,7 @@ def thumbnail(image: Image.Image) -> bytes:
         >>> len(thumbnail(Image.new("RGB", (32, 32))))
         192
     """
-    return image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
+    return as_seen(image).resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 
 
 def spread(thumbnails: Sequence[bytes]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 import torch
@@ -18,6 +18,7 @@ from turpentine.judges.base import Column, one_for_each
 from turpentine.judges.feature_maps import Maps
 from turpentine.judges.features import Extractor, extractor
 from turpentine.judges.network import NetworkJudge
+from turpentine.judges.towers import CLIP
 
 _BATCH = 8  # pictures at a time: the layers of a large network take a hundred times their memory
 
@@ -46,6 +47,9 @@ class Distance(NetworkJudge[Extractor]):
     needs: ClassVar[frozenset[str]] = frozenset({"reference"})
     code: ClassVar[str] = "1"
     """Raise it with any change here that could give another score."""
+
+    full_size: ClassVar[Mapping[str, Any]] = {"network": "clip", "model": CLIP}
+    """Settings for pictures of other models than the embedded one."""
 
     network: str = "emoji"
     model: str | None = None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from turpentine.core.errors import ModelNotFound
 from turpentine.core.settings import Settings
 from turpentine.emoji.judge_network import ANSWERS, load_judge, weights_path
-from turpentine.emoji.world import PALETTES, WORKS
+from turpentine.emoji.world import PALETTES, WORKS, WORLD
 from turpentine.judges.base import PROBABILITY, Column
 from turpentine.judges.emoji_works import nearest_works, radius
 from turpentine.judges.weights import weights_digest
@@ -58,6 +58,7 @@ class EmojiJudge(Settings):
     """
 
     name: ClassVar[str] = "emoji"
+    world: ClassVar[str] = WORLD
     needs: ClassVar[frozenset[str]] = frozenset()
     download: ClassVar[None] = None
     columns: ClassVar[Mapping[str, Column]] = {

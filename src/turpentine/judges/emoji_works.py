@@ -10,6 +10,7 @@ import polars as pl
 from jaxtyping import Float
 from PIL import Image
 
+from turpentine.core.imaging import as_seen
 from turpentine.emoji.world import SIZE, WORKS, render
 
 SCHEMA = {"work": pl.String, "artist": pl.String, "work_distance": pl.Float64}
@@ -37,9 +38,10 @@ def _pixels(image: Image.Image) -> Float[np.ndarray, "size size 3"]:
 
     A work drawn at another size is not the same picture made smaller: its palette is stretched over what is drawn.
     """
+    image = as_seen(image)
     size = image.width if image.width == image.height and image.width in (SIZE, 2 * SIZE) else SIZE
     fitted = image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BOX)
-    return np.asarray(fitted.convert("RGB"), dtype=np.float32) / 255
+    return np.asarray(fitted, dtype=np.float32) / 255
 
 
 def _nearest(pixels: Float[np.ndarray, "size size 3"]) -> tuple[str | None, str | None, float]:

@@ -17,13 +17,13 @@ from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
 from turpentine.core.suggest import offer
 from turpentine.emoji.judge_network import JudgeNet, load_judge, weights_path
 from turpentine.emoji.vision import images_to_tensor
-from turpentine.emoji.world import SIZE
+from turpentine.emoji.world import SIZE, WORLD
 from turpentine.judges.base import LABEL, Column
 from turpentine.judges.feature_maps import Maps, cnn_maps
 from turpentine.judges.hf_classifier import HubClassifier
 from turpentine.judges.hub_network import BATCH
 from turpentine.judges.network import NetworkJudge
-from turpentine.judges.towers import ClipTowers, EmojiTowers
+from turpentine.judges.towers import CLIP, ClipTowers, EmojiTowers
 from turpentine.judges.weights import weights_digest
 
 REVISION = "1"
@@ -43,6 +43,7 @@ class JudgeFeatures:
     """The input of the last layer of the embedded world's judge: each channel's mean and maximum."""
 
     download: ClassVar[None] = None
+    world: ClassVar[str] = WORLD
 
     @cached_property
     def revision(self) -> str:
@@ -132,6 +133,9 @@ class Features(NetworkJudge[Extractor]):
     """
 
     name: ClassVar[str] = "features"
+
+    full_size: ClassVar[Mapping[str, Any]] = {"network": "clip", "model": CLIP}
+    """Settings for pictures of other models than the embedded one."""
 
     network: str = "emoji"
     model: str | None = None

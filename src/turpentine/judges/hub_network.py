@@ -18,6 +18,8 @@ from torch import Tensor
 from transformers import AutoImageProcessor
 
 from turpentine.core.errors import BadArgument, ModelNotFound
+from turpentine.core.imaging import as_seen
+from turpentine.core.random_state import preserved_rng
 from turpentine.core.safe_text import one_line
 from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.quiet_logging import quiet
@@ -134,7 +136,7 @@ def read_network(cls: Any, model: str, commit: str | None, device: str | None) -
         ModelNotFound: There is no such network, or it lacks weights.
         UnsafeFile: Its folder names a file that is no .safetensors file in it.
     """
-    with _reading(model), quiet():
+    with _reading(model), quiet(), preserved_rng():
         folder = _fetched(model, commit)
         check_names(folder)
         network, loading = cls.from_pretrained(
@@ -220,7 +222,7 @@ def batches(
 ) -> Iterator[Float[Tensor, "batch 3 height width"]]:
     """Yield the pictures as a network reads them, BATCH at a time."""
     for start in range(0, len(images), BATCH):
-        rgb = [image.convert("RGB") for image in images[start : start + BATCH]]
+        rgb = [as_seen(image) for image in images[start : start + BATCH]]
         yield processor(rgb, return_tensors="pt")["pixel_values"].to(device)
 
 

@@ -96,6 +96,11 @@ class NetworkJudge(Settings, Generic[SomeNetwork]):
         return self._network.download
 
     @property
+    def world(self) -> str | None:
+        """The world whose pictures alone the network knows, None for any picture."""
+        return getattr(self._network, "world", None)
+
+    @property
     @abstractmethod
     def columns(self) -> Mapping[str, Column]:
         """Its columns by name, in order."""

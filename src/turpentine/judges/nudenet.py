@@ -19,6 +19,7 @@ from PIL import Image
 
 from turpentine.core.errors import ModelNotFound, UnknownName
 from turpentine.core.hashing import digest_file
+from turpentine.core.imaging import as_seen
 from turpentine.core.settings import Count, Settings
 from turpentine.core.suggest import offer
 from turpentine.judges.base import LABEL, Column
@@ -139,7 +140,7 @@ class NudeNet(Settings):
     def _parts_in(self, image: Image.Image) -> list[str]:
         """Return the parts above the threshold, one by one."""
         # Blue first, as NudeNet itself reads a file: its numbers are of such arrays.
-        array = np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
+        array = np.ascontiguousarray(np.asarray(as_seen(image))[..., ::-1])
         return [one["class"] for one in self._detector.detect(array) if one["score"] > self.threshold]
 
     def _row(self, count_of: Counter[str]) -> list[int | str]:

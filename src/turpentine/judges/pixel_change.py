@@ -11,6 +11,7 @@ import polars as pl
 from jaxtyping import Float
 from PIL import Image
 
+from turpentine.core.imaging import as_seen
 from turpentine.judges.base import Column, one_for_each
 
 
@@ -64,4 +65,4 @@ def _distance(a: Image.Image, b: Image.Image) -> float:
 
 
 def _pixels(image: Image.Image) -> Float[np.ndarray, "height width 3"]:
-    return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    return np.asarray(as_seen(image), dtype=np.float32) / 255

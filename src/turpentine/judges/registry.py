@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.plugins import find, plugins
+from turpentine.core.settings import as_typed, field_types, speakable
 from turpentine.core.suggest import offer
+from turpentine.emoji.world import WORLD
 from turpentine.judges.base import Judge
 
 
@@ -32,7 +35,7 @@ def judge(name: str, **settings: Any) -> Judge:
 
     Raises:
         UnknownName: There is no judge of this name, or no such setting; the nearest are offered.
-        BadArgument: A setting is out of range.
+        BadArgument: A setting is of another type, or out of range.
         ModelNotFound: Weights that it needs are not here.
         BrokenPlugin: The package that it is of cannot be imported.
     """
@@ -45,14 +48,17 @@ def judge(name: str, **settings: Any) -> Judge:
         return judge(kind, **{"model": name, **own, **settings})
     cls = find(name, "judge").load()
     _check_settings(name, list(inspect.signature(cls).parameters), settings)
+    hints = {key: speakable(hint) for key, hint in field_types(cls).items()} if is_dataclass(cls) else {}
     try:
-        instance: Judge = cls(**settings)
+        instance: Judge = cls(**{key: _typed(name, key, value, hints.get(key)) for key, value in settings.items()})
     except TypeError as error:
         raise BadArgument(f"The judge {name} cannot be made of these settings: {error}.") from error
     return instance
 
 
-def settings_for(name: str, model: str) -> Mapping[str, Any]:
+def settings_for(
+    name: str, model: str, settings: Mapping[str, Any] | None = None, *, clip_model: str | None = None
+) -> Mapping[str, Any]:
     """Return the settings of a judge that suit the pictures of a model, where its defaults do not.
 
     Example:
@@ -62,13 +68,21 @@ def settings_for(name: str, model: str) -> Mapping[str, Any]:
     Args:
         name: Of the judge, which says so by its class attribute `full_size`.
         model: The name that `turpentine.load` takes; defaults are for the embedded one, "emoji".
+        settings: Those that the user gives: one that says which network to ask settles it.
+        clip_model: The CLIP model to ask, a folder or hub id; by default the one that suits.
 
     Raises:
         UnknownName: No judge is called so.
+        BadArgument: A CLIP model is given for a judge that asks none, or twice.
     """
-    if model == "emoji" or is_network(name):
-        return {}
-    return getattr(find(name, "judge").load(), "full_size", {})
+    settings = settings or {}
+    own = {} if is_network(name) else getattr(find(name, "judge").load(), "full_size", {})
+    if clip_model is not None:
+        if not own or own.keys() & settings.keys():
+            raise BadArgument(f"The judge {name} asks another network, or none: leave out --clip-model {clip_model}.")
+        return {**own, "model": clip_model, **settings}
+    suits = model == WORLD or own.keys() & settings.keys()
+    return settings if suits else {**own, **settings}
 
 
 def is_network(name: str) -> bool:
@@ -79,6 +93,14 @@ def is_network(name: str) -> bool:
         (False, True)
     """
     return name not in plugins("judge") and ("/" in name or Path(name).expanduser().is_dir())
+
+
+def _typed(name: str, key: str, value: Any, hint: Any) -> Any:
+    """Return a setting in its type, where that can be written in a file."""
+    try:
+        return value if hint is None else as_typed(value, hint)
+    except BadArgument as error:
+        raise BadArgument(f"The setting {key} of {name} cannot be {value!r}: {error}.") from error
 
 
 def _check_settings(name: str, setting_names: list[str], settings: Mapping[str, Any]) -> None:

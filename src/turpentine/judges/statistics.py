@@ -11,6 +11,7 @@ import polars as pl
 from jaxtyping import Float
 from PIL import Image
 
+from turpentine.core.imaging import as_seen
 from turpentine.judges.base import LABEL, Column
 from turpentine.judges.collapse import thumbnail
 
@@ -70,7 +71,7 @@ class PictureStatistics:
 
 
 def _row(image: Image.Image) -> tuple[float, float, str | None, bytes]:
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    pixels = np.asarray(as_seen(image), dtype=np.float32) / 255
     c, r = contrast(pixels), roughness(pixels)
     return c, r, _fault(c, r), thumbnail(image)
 

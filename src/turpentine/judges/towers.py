@@ -19,11 +19,14 @@ from turpentine.emoji import WEIGHTS
 from turpentine.emoji.towers import FILE, load_towers
 from turpentine.emoji.towers import Towers as EmojiNetworks
 from turpentine.emoji.vision import images_to_tensor
-from turpentine.emoji.world import SIZE
+from turpentine.emoji.world import SIZE, WORLD
 from turpentine.judges.feature_maps import Maps, as_maps, cnn_maps, joined
 from turpentine.judges.hub_network import BATCH, HubNetwork, read_tokenizer
 from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.quiet_logging import quiet
+
+CLIP = "openai/clip-vit-base-patch32"
+"""The CLIP that papers on erasing take most."""
 
 REVISION = "1"
 """Of the code here; raise it with any change that could give another vector."""
@@ -36,6 +39,7 @@ class EmojiTowers:
     """The towers of the embedded model; pictures are brought to its own size."""
 
     download: ClassVar[None] = None
+    world: ClassVar[str] = WORLD
 
     @cached_property
     def revision(self) -> str:

@@ -18,10 +18,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Fraction
 from turpentine.judges.base import PROBABILITY, Column
 from turpentine.judges.network import NetworkJudge
-from turpentine.judges.towers import Towers, towers
-
-CLIP = "openai/clip-vit-base-patch32"
-"""The CLIP that papers on erasing take most."""
+from turpentine.judges.towers import CLIP, Towers, towers
 
 SCALE = 100.0
 """What cosines are multiplied by before the softmax: the cap of CLIP's learned temperature, which all its published
@@ -61,6 +58,9 @@ class ZeroShot(NetworkJudge[Towers]):
     name: ClassVar[str] = "zero-shot"
     code: ClassVar[str] = "1"
     """Raise it with any change here that could give another answer."""
+
+    full_size: ClassVar[Mapping[str, Any]] = {"model": CLIP}
+    """Settings for pictures of other models than the embedded one."""
 
     labels: Mapping[str, str] | Sequence[str]
     model: str = CLIP

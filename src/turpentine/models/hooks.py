@@ -25,17 +25,16 @@ and not those of ∅ or a guidance, which share the denoiser's call.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from turpentine.core.errors import BadWindow
+from turpentine.core.random_state import preserved_rng
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.model import Model
@@ -98,19 +97,6 @@ def _applies(model: Model, sites: Sites) -> bool:
     if model.moment is None:
         raise BadWindow(f"{sites} has a window, and only a sampler has steps: call the model without one.")
     return model.moment in sites.window
-
-
-@contextmanager
-def preserved_rng() -> Iterator[None]:
-    """Leave the global random states of Python, NumPy and torch (all devices in use) as they were."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 @dataclass

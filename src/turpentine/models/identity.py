@@ -15,6 +15,10 @@ from turpentine.core.hashing import digest, digest_chunks, digest_tensor, tensor
 if TYPE_CHECKING:
     from turpentine.models.model import Model
 
+REVISION = "1"
+"""Of the code that draws: encoding, denoising, sampling, decoding. Raise it with any change there that could give other
+numbers from the same arguments: it is in every key on disk."""
+
 # Keys of transformers' configs that no number depends on; the number formats are described by themselves.
 _IDLE = {"architectures", "dtype", "torch_dtype", "transformers_version"}
 
@@ -32,6 +36,7 @@ def describe(model: Model) -> dict[str, Any]:
         model: With the edits and guidances that are on it now.
 
     Returns:
+        revision: REVISION, of the code that draws.
         weights: `Model.fingerprint`, of the weights as fp16; it is the base's also while edits are on.
         remainder: `Model.remainder`, of what fp16 cannot hold of the same weights.
         formats: Number formats of each network's weights and buffers, such as "torch.float16".
@@ -53,6 +58,7 @@ def describe(model: Model) -> dict[str, Any]:
     """
     pipeline = model.pipeline
     facts = {
+        "revision": REVISION,
         "weights": model.fingerprint,
         "remainder": model.remainder,
         "formats": {name: _formats(part) for name, part in model.components.items()},

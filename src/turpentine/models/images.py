@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.imaging import as_seen
 
 Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]
@@ -41,5 +42,5 @@ def to_pixels(images: Sequence[Image.Image]) -> Pixels:
     sizes = {image.size for image in images}
     if len(sizes) != 1:
         raise BadArgument(f"Pictures are encoded together only if they are of one size, not {len(sizes)} sizes.")
-    array = np.stack([np.asarray(image.convert("RGB"), dtype=np.float32) for image in images])
+    array = np.stack([np.asarray(as_seen(image), dtype=np.float32) for image in images])
     return torch.from_numpy(array).permute(0, 3, 1, 2) / 127.5 - 1

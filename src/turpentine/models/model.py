@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Shaped
 from PIL import Image
 from torch import Tensor, nn
 
+from turpentine.core.default_progress import shows_progress
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.progress import Progress
 from turpentine.models import identity, images
@@ -19,16 +20,18 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities
 from turpentine.models.families.schedule import Schedule
-from turpentine.models.generate import batches, check_used, pair
+from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
+from turpentine.models.generated import GeneratedPictures
 from turpentine.models.images import Pixels
 from turpentine.models.interface import Guidance, Latents, Size
-from turpentine.models.sampler import sample
+from turpentine.models.pretrained import Pretrained, note_living
+from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
 from turpentine.models.windows import Moment
 
 
-class Model:
+class Model(Pretrained):
     """A text-to-image diffusion model of any family that `turpentine.models.families` knows.
 
     Args:
@@ -62,6 +65,7 @@ class Model:
         self.guidance: Guidance | None = None
         for component in self.components.values():
             component.eval().requires_grad_(False)
+        note_living(self)
 
     @property
     def components(self) -> dict[str, nn.Module]:
@@ -227,6 +231,7 @@ class Model:
         """Yield what a cross-attention module attends to, after its call; see `Family.attention`."""
         return self.family.attention(call)
 
+    @shows_progress("Drawing", "steps")
     def generate(
         self,
         prompts: str | Sequence[str],
@@ -234,32 +239,39 @@ class Model:
         seeds: int | Sequence[int] = 0,
         steps: int = 20,
         guidance_scale: float = 4.0,
-        negative_prompt: str = "",
+        negative_prompt: str | None = "",
         solver: str = "ddim",
         batch_size: int = 8,
         size: Size | None = None,
         guidance: Guidance | None = None,
-        progress: Progress | None = None,
-    ) -> list[Image.Image]:
+        progress: Progress | Literal[False] | None = None,
+    ) -> GeneratedPictures:
         """Draw prompts. A picture depends on its prompt, seed and settings, not on its batch.
 
         Args:
             prompts: One goes with each seed; else as many as seeds.
-            seeds: One goes with each prompt.
+            seeds: One goes with each prompt; whole numbers from 0.
             steps: Of the solver, 1 or more.
             guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
-            negative_prompt: The text in the place of ∅.
+            negative_prompt: The text in the place of ∅; None is none.
             solver: "ddim", "dpm" or "euler".
             batch_size: Pictures in a call of the denoiser, at most.
             size: Pixels, one number or height and width; the native size by default.
             guidance: In the place of the one that is on the model, or of the formula above.
-            progress: Called with denoising steps done and in all, counted by picture.
+            progress: Called with denoising steps done and in all, counted by picture; by default a terminal or a
+                notebook shows a bar, and False shows none. See `turpentine.set_progress_bars`.
 
         Raises:
             BadArgument: Lists of two lengths, settings out of range, and a negative prompt where the guidance has
-                another one in its place.
+                another one in its place; raised before anything is drawn.
+            UnknownName: There is no such solver.
         """
+        negative_prompt = "" if negative_prompt is None else negative_prompt
+        check_drawing(
+            steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt, batch_size=batch_size
+        )
         texts, numbers = pair(prompts, seeds)
+        started(self, solver, steps)
         guidance = guidance or self.guidance
         if negative_prompt and guidance is not None:
             check_used(negative_prompt, guidance.start(self, 1, guidance_scale, steps))
@@ -273,18 +285,15 @@ class Model:
                 if progress:
                     progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
             pictures += self.decode(latents)
-        return pictures
+        return GeneratedPictures(pictures, texts, numbers)
 
     def _pixels(self, size: Size | None) -> tuple[int, int]:
         if size is None:
             return self.size
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = check_size(size)
         factor = self.family.latent.factor
         if height < factor or width < factor or height % factor or width % factor:
             raise BadArgument(
                 f"{height} x {width} is not a whole number of latents: give multiples of {factor} pixels."
             )
         return height, width
-
-    def __repr__(self) -> str:
-        return f"Model({self.name!r}, {self.device}, {str(self.dtype).removeprefix('torch.')})"

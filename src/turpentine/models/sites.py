@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
+from turpentine.core import notebook
 from turpentine.core.errors import BadArgument, EmptySelection, MixedSites, UnknownName
 from turpentine.models.windows import Window
 
@@ -178,6 +179,12 @@ class Sites:
         return f"Sites({len(self)} of {len(self.everything)}: {_listing(self.chosen)}{during})"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = [(site.label, site.kind, site.resolution or "", site.name) for site in self.chosen]
+        during = f", during {self.window.start:g} to {self.window.stop:g} of the steps" if self.window else ""
+        note = f"{len(self):,} of {len(self.everything):,}{during}"
+        return notebook.box("Sites", notebook.table(("label", "kind", "px", "name"), rows), note=note)
 
 
 Selection: TypeAlias = str | Sites | tuple[str, ...]

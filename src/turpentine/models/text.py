@@ -242,8 +242,12 @@ class PromptReader:
         subject_ids(self._tokenizer(), words)
 
     def unknown_words(self, text: str) -> list[str]:
-        """Return the words that the tokenizer can only spell, in whole or in large part, letter by letter."""
-        return unknown_words(self._tokenizer(), text)
+        """Return the words that the tokenizer can only spell, in whole or in large part, letter by letter.
+
+        All of them where there is no tokenizer.
+        """
+        tokenizer = self._tokenizer()
+        return unknown_words(tokenizer, text) if tokenizer is not None else list(dict.fromkeys(text.split()))
 
     def _tokenizer(self, encoder: str | None = None) -> Any:
         return next(iter(self.tokenizers.values())) if encoder is None else self.tokenizers[encoder]

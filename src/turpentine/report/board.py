@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from typing import Any
 
 from turpentine.bench.lines import Line, Number, TableColumn, columns, lines, pooled
 from turpentine.bench.table import Table
+from turpentine.judges.worlds import title_of
 
 
 @dataclass(frozen=True)
 class Board:
     """The text of a table.
 
-    A rate is in percent; in brackets is the 95 % interval, of several concepts as `bench.lines.pooled` says.
+    A rate is in percent; in brackets is the 95 % interval.
 
     Attributes:
         headings: Of the columns.
@@ -32,7 +33,7 @@ def board(table: Table) -> Board:
 
     The model is left out where all lines have the same, collapsed pictures and errors where no line has any.
     """
-    ordered = _in_order(lines(table))
+    ordered = _in_order(table)
     headings = ("model", "method", "concept", *map(_heading, columns(table)), "broken, %", "collapsed, %", "errors")
     cells = [tuple(_cells(line)) for line in ordered]
     columns_left = [
@@ -54,23 +55,26 @@ def protocol_line(table: Table) -> str:
     facts = next(iter(table.protocols.values()))
     drawing = f"{facts['steps']} steps of {facts['solver']}, guidance {facts['guidance_scale']:g}"
     size = f", {facts['size']} px" if facts["size"] else ""
-    judges = ", ".join(f"{judge['name']} ({judge['revision'][:12]})" for judge in facts["judges"])
+    judges = ", ".join(map(judge_line, facts["judges"]))
     seeds = len(facts["seeds"])
     plural = "" if seeds == 1 else "s"
     return (
-        f"Drawn with {drawing}{size}, {seeds} seed{plural}; judged by {judges}. In brackets: 95 % intervals. "
-        "That of several concepts is the mean of theirs."
+        f"Drawn with {drawing}{size}, {seeds} seed{plural}; judged by {judges}. "
+        "In brackets: 95 % intervals, over prompts and concepts."
     )
 
 
-def _in_order(each: Sequence[Line]) -> list[Line]:
+def judge_line(judge: Mapping[str, Any]) -> str:
+    """Return a judge's name, the network that it asks, and its revision, from its facts."""
+    return f"{title_of(judge['name'], judge['settings'])} ({judge['revision'][:12]})"
+
+
+def _in_order(table: Table) -> list[Line]:
     """Return the lines of a method together, and after several of them the one that stands for all."""
-    order = {(line.model, line.method): number for number, line in enumerate(pooled(each))}
-    ordered_lines: list[Line] = []
-    by_method = sorted(each, key=lambda line: order[line.model, line.method])
-    for _, part in groupby(by_method, key=lambda line: (line.model, line.method)):
-        own = list(part)
-        ordered_lines += [*own, *(pooled(own) if len(own) > 1 else [])]
+    each, ordered_lines = lines(table), list[Line]()
+    for whole in pooled(table):
+        own = [line for line in each if line.conditions[0] in whole.conditions]
+        ordered_lines += [*own, *([whole] if len(own) > 1 else [])]
     return ordered_lines
 
 

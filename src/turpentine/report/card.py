@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from turpentine.bench.lines import Line, Number, amplifies, columns, lines
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
+from turpentine.core.markdown import escaped, front_matter, markdown_table
 from turpentine.core.safe_text import safe_name
 from turpentine.report.facts import citation, protocol, settings
 from turpentine.report.failures import failures_of
-from turpentine.report.markdown import escaped, markdown_table
 from turpentine.runs.edit_store import EditRecord
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import Results
@@ -43,7 +43,7 @@ def model_card(table: Table, condition: str, entry: EditRecord | None = None, *,
         raise BadArgument(f"No edited model of this table has the id {condition!r}: there are {ids or 'none'}.")
     verb = "amplified" if amplifies(columns(table)) else "erased"
     parts = [
-        _front_matter(line),
+        front_matter(_facts(line)),
         f"# {escaped(line.model)} with {escaped(line.concept)} {verb}",
         f"{escaped(line.method)} changed {escaped(line.model)}; all else is as in that model.",
         *_settings_table(line, entry),
@@ -86,11 +86,10 @@ def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) 
     return folder
 
 
-def _front_matter(line: Line) -> str:
-    """Return what a hub reads: YAML, whose texts JSON writes safely."""
+def _facts(line: Line) -> dict[str, Any]:
+    """Return what a hub reads."""
     tags = ["turpentine", "concept-erasure", line.method]
-    facts = {"base_model": line.model, "library_name": "diffusers", "pipeline_tag": "text-to-image", "tags": tags}
-    return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in facts.items()), "---"])
+    return {"base_model": line.model, "library_name": "diffusers", "pipeline_tag": "text-to-image", "tags": tags}
 
 
 def _settings_table(line: Line, entry: EditRecord | None) -> Iterator[str]:

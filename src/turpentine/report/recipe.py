@@ -12,6 +12,7 @@ import polars as pl
 from turpentine.bench import ErasureResult
 from turpentine.core.formatting import duration
 from turpentine.edits import Edit, GuidanceChange
+from turpentine.report.board import judge_line
 from turpentine.report.code import is_selection
 
 
@@ -30,7 +31,7 @@ def facts(result: ErasureResult) -> dict[str, str]:
             f"{model['picture'].replace('x', '×')} px, {protocol['solver']}, {protocol['steps']} steps, guidance "
             f"{protocol['guidance_scale']:g}, seeds {seeds_text(protocol['seeds'])}"
         ),
-        "Judge": ", ".join(f"{one['name']} ({one['revision'][:12]})" for one in protocol["judges"]),
+        "Judge": ", ".join(map(judge_line, protocol["judges"])),
         **dict(chain(*map(_judge_settings, protocol["judges"]))),
         "SHA-256 of the prompts": protocol["cases"],
         "Time": ", ".join(f"{_phase(phase, result)} {duration(seconds)}" for phase, seconds in run.seconds.items()),

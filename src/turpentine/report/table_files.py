@@ -9,9 +9,9 @@ import polars as pl
 
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_whole
+from turpentine.core.markdown import escaped, markdown_table
 from turpentine.core.safe_text import one_line
 from turpentine.report.board import board, protocol_line
-from turpentine.report.markdown import escaped, markdown_table
 
 _IN_LATEX = {
     "\\": r"\textbackslash{}",
@@ -22,13 +22,16 @@ _IN_LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
 }
 
+_FORMULA = r"^(?:[\pZ\pC]*[=+\-@＝＋－＠]|[\t\r\n])"
+"""How a text begins that some spreadsheet takes for a formula, also behind spaces, line ends and invisible marks."""
+
 
 def to_csv(table: Table) -> str:
     """Return all rows as CSV, texts in quotes.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
-    plain = pl.col(pl.String).str.replace(r"^([=+\-@\t\r])", "'$1")
+    plain = pl.col(pl.String).str.replace(_FORMULA, "'$0")
     return table.rows.with_columns(plain).write_csv(quote_style="non_numeric")
 
 

@@ -82,7 +82,7 @@ def render_bench(
         command: The command line of the bench, to print on the page.
     """
     all_columns, each = columns(table), lines(table)
-    whole = pooled(each)
+    whole = pooled(table)
     has_parts = len(each) > len(whole)
     return fill(
         "table_page.html",

@@ -57,7 +57,9 @@ def draw(model: Model, batch: Batch) -> BatchImages:
     prompts, seeds = zip(*batch.pairs, strict=True)
     try:
         with np.errstate(invalid="raise"):  # the last step to pixels turns NaN into whole numbers
-            images = model.generate(prompts, seeds=seeds, batch_size=len(batch), **batch.draw_spec.settings)
+            images = model.generate(
+                prompts, seeds=seeds, batch_size=len(batch), progress=False, **batch.draw_spec.settings
+            )
     except FloatingPointError as error:
         raise NotFinite(f"The model draws NaN for {prompts[0]!r} or a prompt of the same batch.") from error
     return BatchImages(batch, tuple(images), (None,) * len(batch))

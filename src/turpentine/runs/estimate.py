@@ -111,7 +111,7 @@ def _trial(batch: Batch) -> _PictureCost:
 
     def timed_draw(steps: int) -> tuple[float, list[Image.Image]]:
         start = time.monotonic()
-        images = model.generate(prompts, seeds=seeds, **{**settings, "steps": steps})
+        images = model.generate(prompts, seeds=seeds, **{**settings, "steps": steps}, progress=False)
         return time.monotonic() - start, images
 
     timed_draw(_FEW)  # the first time is slow

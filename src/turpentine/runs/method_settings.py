@@ -13,17 +13,25 @@ from turpentine.models import Model, Sites
 
 
 def facts_of(method: Any) -> dict[str, Any]:
-    """Return the name of a method's class and its settings, in types of JSON.
+    """Return all that a method says of what decides its edits: its class, revision, settings and files' content.
 
-    A value that JSON lacks is written by its parts, or by its repr.
+    In types of JSON; a value that JSON lacks is written by its parts, or by its repr.
 
     Args:
         method: The method, or its facts already.
+
+    Raises:
+        BadArgument: A file that a setting names cannot be read.
     """
     if isinstance(method, Mapping):
         return dict(method)
     names = [field.name for field in fields(method)] if is_dataclass(method) else []
-    return {"name": type(method).__name__, "settings": {name: _plain(getattr(method, name)) for name in names}}
+    return {
+        "name": type(method).__name__,
+        "revision": getattr(method, "revision", ""),
+        "settings": {name: _plain(getattr(method, name)) for name in names},
+        "inputs": getattr(method, "inputs", dict)(),
+    }
 
 
 def method_of(facts: Any, model: Model) -> Any:
@@ -35,7 +43,8 @@ def method_of(facts: Any, model: Model) -> Any:
 
     Raises:
         UnknownName: The method is not here.
-        BadArgument: A setting cannot be read back from JSON.
+        BadArgument: A setting cannot be read back from JSON; or the method's code, or a file that it reads, is another
+            one now.
     """
     if not isinstance(facts, Mapping):
         return facts
@@ -45,9 +54,13 @@ def method_of(facts: Any, model: Model) -> Any:
         classes = sorted({each.class_name for each in plugins(METHODS).values()})
         raise UnknownName(f"No method is called {name!r}: {offer(name, classes)}")
     method = plugin.load()(**{key: _revived(value, model) for key, value in settings.items()})
-    lost = [key for key, value in facts_of(method)["settings"].items() if value != settings.get(key)]
+    now = facts_of(method)
+    lost = [key for key, value in now["settings"].items() if value != settings.get(key)]
     if lost:
         raise BadArgument(f"The setting {lost[0]} of {name} cannot be written to a file: run with one worker.")
+    for key, what in {"revision": "is of another revision", "inputs": "reads files with another content"}.items():
+        if now[key] != facts[key]:
+            raise BadArgument(f"{name} {what} now than when the work was planned: choose another folder.")
     return method
 
 

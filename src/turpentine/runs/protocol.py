@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.settings import Count, Finite, Settings
 
 SEEDS = tuple(range(8))
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(Settings):
     """The settings that two measurements must share to stand in one table.
 
     Args:
@@ -32,18 +33,17 @@ class Protocol:
         'ddim'
     """
 
-    steps: int = 20
-    guidance_scale: float = 4.0
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
     solver: str = "ddim"
     seeds: tuple[int, ...] = SEEDS
-    size: int | None = None
+    size: Count | None = None
     negative_prompt: str = ""
-    batch_size: int = 16
+    batch_size: Count = 16
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", _checked_seeds(self.seeds))
-        if self.steps < 1 or self.batch_size < 1:
-            raise BadArgument(f"steps is {self.steps} and batch_size {self.batch_size}: give 1 or more of each.")
+        super().__post_init__()
 
     def facts(self) -> dict[str, Any]:
         """Return the fields that decide the pictures, in types of JSON."""
@@ -56,4 +56,6 @@ def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     checked = tuple(seeds)
     if not checked or len(set(checked)) < len(checked) or min(checked) < 0:
         raise BadArgument("The seeds of a measurement must be one at least, each from 0 up, and none twice.")
+    if max(checked) >= 2**63:
+        raise BadArgument(f"The seed {max(checked)} is too large: give whole numbers below 2^63.")
     return checked

@@ -11,6 +11,7 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
 from turpentine.judges import Judge
+from turpentine.judges.worlds import check_world, title_of, world_of_judge, world_of_model
 from turpentine.models import Model
 from turpentine.models.identity import describe
 from turpentine.runs.method_settings import facts_of
@@ -32,17 +33,20 @@ class ModelSpec:
         model: What decides the model's numbers, as `turpentine.models.identity.describe` returns it.
         dtype: Number format to load it in, such as "float32".
         device: Device to load it on; by default the kind of device that `model` names.
+        world: The world that it draws, "" for none of ours; None where nobody has looked.
     """
 
     load: str
     model: Mapping[str, Any]
     dtype: str
     device: str | None = None
+    world: str | None = None
 
     @classmethod
     def of(cls, model: Model, load: str | None = None, device: str | None = None) -> ModelSpec:
         """Return the source of a loaded model; `load` is by default the model's name, by which it was loaded."""
-        return cls(load or model.name, describe(model), str(model.dtype).removeprefix("torch."), device)
+        dtype = str(model.dtype).removeprefix("torch.")
+        return cls(load or model.name, describe(model), dtype, device, world_of_model(model) or "")
 
     @cached_property
     def key(self) -> str:
@@ -79,7 +83,7 @@ class EditSpec:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of the model, the method's name and settings, and the concepts."""
+        """SHA-256 of the model, the facts of the method, and the concepts."""
         return digest([self.source.key, facts_of(self.method), [asdict(one) for one in self.concepts]])
 
     def __eq__(self, other: object) -> bool:
@@ -192,6 +196,7 @@ class JudgeSpec:
         facts: The judge's own name, revision and settings, which must be the same for two scores to be compared.
         needs: What it needs beside the pictures.
         columns: Of its scores.
+        world: The world whose pictures alone it knows; None for any picture.
     """
 
     name: str
@@ -199,6 +204,7 @@ class JudgeSpec:
     facts: Mapping[str, Any]
     needs: frozenset[str]
     columns: tuple[str, ...]
+    world: str | None = None
 
     @classmethod
     def of(cls, judge: Judge, name: str | None = None, settings: Mapping[str, Any] | None = None) -> JudgeSpec:
@@ -211,7 +217,14 @@ class JudgeSpec:
         """
         settings = _settings_of(judge) if settings is None else settings
         facts = {"name": judge.name, "revision": judge.revision, "settings": dict(judge.settings)}
-        return cls(name or judge.name, dict(settings), facts, frozenset(judge.needs), tuple(judge.columns))
+        return cls(
+            name or judge.name,
+            dict(settings),
+            facts,
+            frozenset(judge.needs),
+            tuple(judge.columns),
+            world_of_judge(judge),
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -238,7 +251,8 @@ class Condition:
         concepts: What the line is about, also where nothing is edited.
 
     Raises:
-        BadArgument: Two judges have a column of one name, or none has a column for a case's attribute.
+        BadArgument: Two judges have a column of one name, none has a column for a case's attribute, or one knows
+            another world alone than the model's.
     """
 
     source: ModelSpec
@@ -251,6 +265,9 @@ class Condition:
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(dict.fromkeys(self.cases)))
         _check_columns(self.judges, self.cases)
+        for judge in self.judges if self.source.world is not None else ():
+            title = title_of(judge.facts["name"], judge.facts["settings"])
+            check_world(title, judge.world, self.source.world, f"the model {self.source.load}")
 
     @cached_property
     def id(self) -> str:

@@ -1,5 +1,8 @@
 """Intervals: of rates, means, distances of sets, and differences over the same pictures.
 
+Where it is given what pictures belong together, an interval is over prompts and concepts (see `clusters`), and never
+narrower than the one over pictures, which leaves room where all pictures are alike.
+
 By scipy: Wilson's interval, and the bootstrap of means. Ours, since scipy's says something else:
 
 - `paired_bootstrap` leaves room where all pairs changed alike, where scipy gives a point, and draws the counts of the
@@ -16,9 +19,10 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from turpentine.core.errors import BadArgument
+from turpentine.stats.clusters import Clusters, are_clustered, expanded_tail, resampled_means, resampled_rows
 
 Vectors: TypeAlias = Float[np.ndarray, "_ _"]
 
@@ -49,11 +53,12 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Rate:
-    """Hits of n pictures, with Wilson's 95 % interval.
+    """Hits of n pictures, with a 95 % interval.
 
     Attributes:
         hits: 0 to n.
         n: 1 or more.
+        ends: Of the interval over prompts; None for Wilson's, over pictures.
 
     Example:
         >>> rate = Rate(0, 20)
@@ -63,6 +68,7 @@ class Rate:
 
     hits: int
     n: int
+    ends: tuple[float, float] | None = None
 
     @property
     def value(self) -> float:
@@ -72,17 +78,32 @@ class Rate:
     @property
     def low(self) -> float:
         """The interval's lower end."""
-        return wilson(self.hits, self.n)[0]
+        return (self.ends or wilson(self.hits, self.n))[0]
 
     @property
     def high(self) -> float:
         """The interval's upper end."""
-        return wilson(self.hits, self.n)[1]
+        return (self.ends or wilson(self.hits, self.n))[1]
 
     @classmethod
-    def of(cls, outcomes: Sequence[bool]) -> Rate | None:
-        """Return the rate of True, None of no outcomes."""
-        return cls(sum(outcomes), len(outcomes)) if len(outcomes) else None
+    def of(cls, outcomes: Sequence[bool], clusters: Clusters | None = None) -> Rate | None:
+        """Return the rate of True, None of no outcomes.
+
+        Args:
+            outcomes: One for each picture.
+            clusters: Of each picture, such as (concept, prompt); None for an interval over pictures.
+
+        Example:
+            >>> rate = Rate.of([True] * 8 + [False] * 8, [("a dog",)] * 8 + [("a cat",)] * 8)
+            >>> f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
+            '50% (0% to 100%)'
+        """
+        if not len(outcomes):
+            return None
+        hits, n = sum(outcomes), len(outcomes)
+        if clusters is None or not are_clustered(clusters):
+            return cls(hits, n)
+        return cls(hits, n, _with_clusters(wilson(hits, n), outcomes, clusters, 0, CONFIDENCE))
 
 
 def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -124,9 +145,13 @@ def _wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
 
 
 def paired_bootstrap(
-    before: Sequence[bool], after: Sequence[bool], seed: int = 0, confidence: float = CONFIDENCE
+    before: Sequence[bool],
+    after: Sequence[bool],
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    clusters: Clusters | None = None,
 ) -> Difference:
-    """Return after − before as a difference of rates, with the percentile bootstrap over pairs.
+    """Return after − before as a difference of rates, with the percentile bootstrap over pairs, or over clusters.
 
     Where all pairs changed alike a resample can show nothing else, and the interval would be a point; it then leaves
     room for as many other pairs as Wilson's interval does.
@@ -136,6 +161,7 @@ def paired_bootstrap(
         after: Outcomes for the same pictures, in the same order.
         seed: Of the resamples.
         confidence: Between 0 and 1.
+        clusters: Of each picture, such as (concept, prompt); None for an interval over pictures.
 
     Returns:
         The difference and its interval, −1 to 1.
@@ -152,16 +178,20 @@ def paired_bootstrap(
     change = np.asarray(after, dtype=np.int64) - np.asarray(before, dtype=np.int64)
     if (change == change[0]).all():
         return _alike(int(change[0]), len(change), confidence)
-    return Difference(float(change.mean()), *_ends(_resampled_means(change, seed), confidence))
+    ends = _ends(_resampled_means(change, seed), confidence)
+    return Difference(float(change.mean()), *_with_clusters(ends, change, clusters, seed, confidence))
 
 
-def mean_score(values: Sequence[float], seed: int = 0, confidence: float = CONFIDENCE) -> Estimate:
-    """Return the mean of a score, with the percentile bootstrap over its pictures, by scipy.
+def mean_score(
+    values: Sequence[float], seed: int = 0, confidence: float = CONFIDENCE, clusters: Clusters | None = None
+) -> Estimate:
+    """Return the mean of a score, with the percentile bootstrap over its pictures, by scipy, or over clusters.
 
     Args:
         values: A score for each picture, 1 or more; scores that are all alike give a point.
         seed: Of the resamples.
         confidence: Between 0 and 1.
+        clusters: Of each picture, such as (concept, prompt); None for an interval over pictures.
 
     Returns:
         The mean and its interval, in the score's units.
@@ -191,19 +221,25 @@ def mean_score(values: Sequence[float], seed: int = 0, confidence: float = CONFI
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high))
+    ends = float(interval.low), float(interval.high)
+    return Estimate(mean, *_with_clusters(ends, scores, clusters, seed, confidence))
 
 
 def paired_means(
-    before: Sequence[float], after: Sequence[float], seed: int = 0, confidence: float = CONFIDENCE
+    before: Sequence[float],
+    after: Sequence[float],
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    clusters: Clusters | None = None,
 ) -> Difference:
-    """Return after − before as a difference of means, with the percentile bootstrap over pairs.
+    """Return after − before as a difference of means, with the percentile bootstrap over pairs, or over clusters.
 
     Args:
         before: A score for each picture, 1 or more.
         after: Scores of the same pictures, in the same order.
         seed: Of the resamples.
         confidence: Between 0 and 1.
+        clusters: Of each picture, such as (concept, prompt); None for an interval over pictures.
 
     Returns:
         The difference and its interval, in the score's units.
@@ -217,7 +253,64 @@ def paired_means(
     """
     if not len(before) or len(before) != len(after):
         raise BadArgument(f"{len(before)} scores before and {len(after)} after are no pairs.")
-    return Difference(*mean_score(np.subtract(after, before, dtype=np.float64).tolist(), seed, confidence))
+    change = np.subtract(after, before, dtype=np.float64)
+    return Difference(*mean_score(change.tolist(), seed, confidence, clusters))
+
+
+def mean_count(
+    counts: Sequence[int], seed: int = 0, confidence: float = CONFIDENCE, clusters: Clusters | None = None
+) -> Estimate:
+    """Return the mean of a count, as `mean_score` does; where all are 0 it has the interval of 0 hits of n.
+
+    Resamples of nothing but 0 show nothing else, and the interval would be a point, as if one more picture could not
+    hold what is counted.
+
+    Args:
+        counts: Of each picture, 1 or more of them.
+        seed: Of the resamples.
+        confidence: Between 0 and 1.
+        clusters: Of each picture, such as (concept, prompt); None for an interval over pictures.
+
+    Raises:
+        BadArgument: There are no counts, or the confidence is out of range.
+
+    Example:
+        >>> low, high = mean_count([0] * 20)[1:]
+        >>> low, round(high, 2)
+        (0.0, 0.16)
+    """
+    if len(counts) and not any(counts):
+        ends = wilson(0, len(counts), confidence)
+        return Estimate(0.0, *_with_clusters(ends, np.zeros(len(counts)), clusters, seed, confidence))
+    return mean_score(counts, seed, confidence, clusters)
+
+
+def paired_counts(
+    before: Sequence[int],
+    after: Sequence[int],
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    clusters: Clusters | None = None,
+) -> Difference:
+    """Return after − before as a difference of mean counts, as `paired_means` does; with room where no pair differs.
+
+    Args:
+        before: A count for each picture, 1 or more of them.
+        after: Counts of the same pictures, in the same order.
+        seed: Of the resamples.
+        confidence: Between 0 and 1.
+        clusters: Of each picture, such as (concept, prompt); None for an interval over pictures.
+
+    Raises:
+        BadArgument: There are no pairs, the lengths differ, or the confidence is out of range.
+
+    Example:
+        >>> paired_counts([0] * 4, [0] * 4)
+        Difference(value=0.0, low=-0.48..., high=0.48...)
+    """
+    if len(before) and len(before) == len(after) and not np.subtract(after, before).any():
+        return _alike(0, len(before), confidence)
+    return paired_means(before, after, seed, confidence, clusters)
 
 
 def set_distance(
@@ -228,8 +321,9 @@ def set_distance(
     rounds: int = ROUNDS_OF_SETS,
     seed: int = 0,
     confidence: float = CONFIDENCE,
+    clusters: tuple[Clusters, Clusters] | None = None,
 ) -> Estimate:
-    """Return how far two sets are apart, with the bootstrap over the pictures of both.
+    """Return how far two sets are apart, with the bootstrap over the pictures of both, or over their clusters.
 
     A resample holds some pictures twice, which puts it further off than a set of that size is; the interval is of the
     resamples' deviations from their own mean. It says what other pictures would change, and not what more would.
@@ -242,14 +336,32 @@ def set_distance(
         rounds: Resamples.
         seed: Of the resamples.
         confidence: Between 0 and 1.
+        clusters: Of each picture of one set and of the other; None to draw pictures.
 
     Returns:
         The distance and its interval, which does not go below 0.
     """
     value, rng = measure(a, b), np.random.default_rng(seed)
-    resamples = np.asarray([measure(_resampled(a, rng), _resampled(b, rng)) for _ in range(rounds)])
+    of_a, of_b = clusters or (None, None)
+    resamples = np.asarray([measure(_resampled(a, rng, of_a), _resampled(b, rng, of_b)) for _ in range(rounds)])
     low, high = _ends(value + resamples - resamples.mean(), confidence)
     return Estimate(value, max(0.0, low), high)
+
+
+def _with_clusters(
+    ends: tuple[float, float],
+    values: Sequence[float] | Shaped[np.ndarray, " _"],
+    clusters: Clusters | None,
+    seed: int,
+    confidence: float,
+) -> tuple[float, float]:
+    """Return the interval of a mean, widened to the expanded percentiles over clusters where there are any."""
+    if clusters is None or not are_clustered(clusters):
+        return ends
+    means, count = resampled_means(np.asarray(values, dtype=np.float64), clusters, seed=seed)
+    tail = 100 * expanded_tail(confidence, count)
+    low, high = np.percentile(means, [tail, 100 - tail])
+    return min(ends[0], float(low)), max(ends[1], float(high))
 
 
 def _check_confidence(confidence: float) -> None:
@@ -265,8 +377,11 @@ def _ends(resamples: Float[np.ndarray, " round"], confidence: float) -> tuple[fl
     return float(low), float(high)
 
 
-def _resampled(rows: Vectors, rng: np.random.Generator) -> Vectors:
-    return rows[rng.integers(len(rows), size=len(rows))]
+def _resampled(rows: Vectors, rng: np.random.Generator, clusters: Clusters | None) -> Vectors:
+    if clusters is None:
+        return rows[rng.integers(len(rows), size=len(rows))]
+    resample: Vectors = rows[resampled_rows(clusters, rng)]
+    return resample
 
 
 def _alike(change: int, n: int, confidence: float) -> Difference:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_file
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import erasure_cases
 from turpentine.tasks.prompt_file import PromptRow, read_prompts
@@ -23,6 +25,14 @@ class FileSection(BaseModel):
     """A section of a bench's file: it has these keys and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_flags(cls, value: Any, info: Any) -> Any:
+        """Refuse true and false where a number belongs, which Python counts as 1 and 0."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError(f"{info.field_name} cannot be {str(value).lower()}.")
+        return value
 
 
 class WorldCases(FileSection):
@@ -106,7 +116,7 @@ def cases_of(
         case PromptCases():
             return dict.fromkeys(_by_template(rule, concepts, names))
         case FileCases():
-            return dict.fromkeys(_from_file(rule, concepts, folder))
+            return dict.fromkeys(_from_file(rule, concepts, names, folder))
 
 
 def values_in(rules: Sequence[CaseRule], column: str, folder: Path | None = None) -> tuple[str, ...]:
@@ -115,21 +125,40 @@ def values_in(rules: Sequence[CaseRule], column: str, folder: Path | None = None
     Raises:
         BadArgument: No file has any.
     """
-    rows = [row for rule in rules if isinstance(rule, FileCases) for row in _rows(rule, folder, column)]
-    values = dict.fromkeys(row.labels[column] for row in rows)
+    values: dict[str, None] = {}
+    for rule in rules:
+        if isinstance(rule, FileCases):
+            values |= dict.fromkeys(name for _, name in _named_rows(rule, folder, column, tuple(values)))
     if not values:
         raise BadArgument(f"No file of prompts names anything in a column {column!r}: give concepts.")
     return tuple(values)
 
 
-def labels_in(rule: FileCases, folder: Path | None = None) -> Iterator[tuple[str, str]]:
-    """Yield what the rows of a file of prompts are of, each name once: its place (file and line), and the name."""
+def labels_in(rule: FileCases, folder: Path | None = None, names: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield what the rows of a file of prompts are of, each name once: its place (file and line), and the name.
+
+    Args:
+        rule: A section of a bench's file.
+        folder: Where the file may be, beside the current folder.
+        names: How the bench spells its concepts.
+    """
     if rule.concept is None:
         return
     first: dict[str, int] = {}
-    for row in _rows(rule, folder, rule.concept):
-        first.setdefault(row.labels[rule.concept], row.line)
+    for row, name in _named_rows(rule, folder, rule.concept, names):
+        first.setdefault(name, row.line)
     yield from ((f"{rule.file}, line {line}", name) for name, line in first.items())
+
+
+def names_of(rule: PromptCases, names: Sequence[str]) -> list[str]:
+    """Return the names that templates are filled with, spelled as the bench's concepts where they are some.
+
+    Args:
+        rule: A section of a bench's file.
+        names: All concepts of the bench.
+    """
+    spellings = _Spellings(names)
+    return [spellings.of(name) for name in rule.of or names]
 
 
 def find_file(name: str, folder: Path | None) -> Path:
@@ -146,16 +175,17 @@ def find_file(name: str, folder: Path | None) -> Path:
 
 def _by_template(rule: PromptCases, concepts: Sequence[Concept], names: Sequence[str]) -> Iterator[Case]:
     gone = {concept.text for concept in concepts}
-    for name in rule.of or names:
+    for name in names_of(rule, names):
         group = "erased" if name in gone else rule.group
         for prompt in Concept(name, templates=rule.prompts).prompts:
             yield Case(group, name, prompt, rule.column, name if rule.column else None)
 
 
-def _from_file(rule: FileCases, concepts: Sequence[Concept], folder: Path | None) -> Iterator[Case]:
+def _from_file(
+    rule: FileCases, concepts: Sequence[Concept], names: Sequence[str], folder: Path | None
+) -> Iterator[Case]:
     gone = {concept.text for concept in concepts}
-    for row in _rows(rule, folder, rule.concept):
-        of = row.labels[rule.concept] if rule.concept else None
+    for row, of in _named_rows(rule, folder, rule.concept, [*gone, *names]):
         yield Case(
             "erased" if of in gone else rule.group,
             of or Path(rule.file).stem,
@@ -167,11 +197,53 @@ def _from_file(rule: FileCases, concepts: Sequence[Concept], folder: Path | None
         )
 
 
+def _named_rows(
+    rule: FileCases, folder: Path | None, column: str | None, names: Sequence[str] = ()
+) -> Iterator[tuple[PromptRow, str]]:
+    """Yield the rows with what they are of, "" where no column says so.
+
+    Names that differ in capitals and spaces alone are one: spelled as the first of them, in `names` or in the file.
+
+    Raises:
+        BadArgument: A row names nothing.
+    """
+    spellings = _Spellings(names)
+    for row in _rows(rule, folder, column):
+        name = row.labels[column].strip() if column else ""
+        if column and not name:
+            raise BadArgument(f"{rule.file}, line {row.line}: {column} is empty: say what the prompt is of.")
+        yield row, spellings.of(name)
+
+
+class _Spellings:
+    """One spelling for names that differ in capitals, spaces or ways to write an accent alone: the first.
+
+    Args:
+        names: Whose spelling comes first.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._first: dict[str, str] = {}
+        for name in names:
+            self.of(name)
+
+    def of(self, name: str) -> str:
+        """Return the spelling of a name."""
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        return self._first.setdefault(plain, name)
+
+
 def _rows(rule: FileCases, folder: Path | None, column: str | None) -> tuple[PromptRow, ...]:
     return _read(find_file(rule.file, folder), (column,) if column else (), rule.own_seeds, rule.rows)
 
 
-@cache
 def _read(path: Path, labels: tuple[str, ...], seeds: bool, rows: int | None) -> tuple[PromptRow, ...]:
-    """Read a file once for all lines of a table."""
+    """Read a file once for all lines of a table; another content is another file."""
+    return _read_once(path, digest_file(path), labels, seeds, rows)
+
+
+@lru_cache(maxsize=64)
+def _read_once(
+    path: Path, content: str, labels: tuple[str, ...], seeds: bool, rows: int | None
+) -> tuple[PromptRow, ...]:
     return tuple(islice(read_prompts(path, labels=labels, seeds=seeds), rows))

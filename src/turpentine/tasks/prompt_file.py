@@ -25,6 +25,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 LONGEST = 100_000
 """Characters of a line; the field's longest prompts have a thousand."""
 
+_MARKS: Mapping[str, str] = {";": ";", "\t": "tabs", "|": "|"}
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
 _MAX_SEED = 2**63 - 1
 
 
@@ -53,8 +56,9 @@ def read_prompts(path: Path | str, *, labels: Collection[str] = (), seeds: bool 
     """Yield the rows of a file, one at a time, so that its length costs no memory.
 
     A header names the columns; see COLUMNS. Cells are data: nothing in them is run, filled in or cut. A cell that
-    begins with "=" or holds HTML is that text, and line ends within quotes stay. Empty lines are skipped. To know
-    before any work that a file is whole, read it to its end once.
+    begins with "=" or holds HTML is that text, and line ends within quotes stay. Empty lines are skipped, and rows of
+    empty cells, which spreadsheets leave. A whole number may be written as 1.0, as pandas does. To know before any work
+    that a file is whole, read it to its end once.
 
     Args:
         path: The file.
@@ -92,6 +96,9 @@ class _Place(NamedTuple):
 
 def _opened(path: Path) -> TextIO:
     try:
+        with path.open("rb") as content:
+            if content.read(2) in _UTF_16:
+                raise _Place(path, 1).wrong("this is UTF-16, as Excel writes it: save the file as UTF-8")
         # Bytes that are no UTF-8 become surrogates, which are then found with their line.
         return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:
@@ -109,11 +116,20 @@ def _rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
             raise _Place(path, reader.line_num).wrong(f"this is no CSV, {error}") from error
         if cells is None:
             return
+        if not width:
+            _check_commas(_Place(path, reader.line_num), cells)
         width = width or len(cells)
         if cells and len(cells) != width:
             raise _Place(path, reader.line_num).wrong(f"{len(cells)} cells, and the header names {width}")
-        if cells:
+        if any(cells):
             yield reader.line_num, cells
+
+
+def _check_commas(place: _Place, header: Sequence[str]) -> None:
+    """Refuse a file whose cells are parted by something else, as Excel does in some languages."""
+    mark = next((mark for mark in _MARKS if len(header) == 1 and mark in header[0]), None)
+    if mark is not None:
+        raise place.wrong(f"the cells are parted by {_MARKS[mark]}: save the file with commas between them")
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
@@ -170,7 +186,8 @@ def _row(place: _Place, index: int, cells: Mapping[str, str], columns: Mapping[s
 
 
 def _whole(place: _Place, column: str, text: str) -> int:
-    digits = text.strip()
+    digits, _, fraction = text.strip().partition(".")
+    digits = digits if not fraction.strip("0") else text
     # int() alone would take "1_000", digits of other scripts, and numbers of any length.
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) <= _MAX_SEED):
         raise place.wrong(f"{column} is {_excerpt(text)}: give a whole number from 0 to 2^63 − 1")

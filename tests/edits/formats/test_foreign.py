@@ -17,7 +17,7 @@ from tiny import tiny_sd1, tiny_sdxl
 from torch import Tensor
 
 from turpentine.core.errors import EditError, NotFinite, UnsafeFile, WrongBase
-from turpentine.edits import Edit, LoRA, import_edit, read_edit, save_pipeline
+from turpentine.edits import Edit, LoRA, import_edit, read_edit
 from turpentine.models import Model
 
 ATTENTION = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2"
@@ -105,7 +105,7 @@ def test_a_pipelines_folder_with_its_text_encoders(tmp_path: Path) -> None:
     ]
     edit = made_up(model, names=(*text, "unet.conv_in.weight"))
     with edit.on(model):
-        save_pipeline(model, tmp_path / "edited")
+        model.save_pretrained(tmp_path / "edited")
     found = import_edit(tmp_path / "edited", model)
     assert set(found.names) == set(edit.names)
 

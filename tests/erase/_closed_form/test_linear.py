@@ -108,7 +108,7 @@ def test_a_shift_may_be_of_any_number_of_factors() -> None:
 
 @pytest.mark.parametrize(
     ("scales", "named"),
-    [((0.0, 1.0, 1.0), "lamb is 0.0"), ((0.5, -1.0, 1.0), "erase_scale"), ((0.5, 1.0, -0.1), "preserve_scale")],
+    [((0.0, 1.0, 1.0), "lamb is 0.0"), ((0.5, -1.0, 1.0), "erase is -1"), ((0.5, 1.0, -0.1), "preserve is -0")],
 )
 def test_scales_out_of_range_are_refused(scales: tuple[float, float, float], named: str) -> None:
     with pytest.raises(BadArgument, match=named):

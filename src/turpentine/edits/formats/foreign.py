@@ -17,7 +17,7 @@ from turpentine.core.errors import EditError, UnsafeFile, WrongBase
 from turpentine.core.safe_text import one_line
 from turpentine.edits.edit import Edit
 from turpentine.edits.formats.lora_file import is_lora, lora_deltas
-from turpentine.edits.formats.pipeline import refuse_edited
+from turpentine.edits.formats.unedited import refuse_edited
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Model
 from turpentine.models.loading.safe_reading import PICKLES

@@ -17,8 +17,9 @@ from turpentine.core.errors import BadArgument, EditError
 from turpentine.core.progress import Progress
 from turpentine.core.tensors import save_tensors
 from turpentine.edits.edit import Edit
-from turpentine.edits.formats.pipeline import refuse_edited, refuse_existing
+from turpentine.edits.formats.unedited import refuse_edited
 from turpentine.models import Model
+from turpentine.models.saving import refuse_existing
 
 RECORD = "turpentine.lora"
 

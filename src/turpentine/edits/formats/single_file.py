@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from turpentine.core.tensors import save_tensors
-from turpentine.edits.formats.pipeline import export_record, refuse_existing
 from turpentine.models import Model
 from turpentine.models.families.original_names import open_clip_modules, renamed, vae_modules
+from turpentine.models.saving import export_record, refuse_existing, refuse_guidance
 
 RECORD = "turpentine.model"
 
@@ -35,10 +35,11 @@ def save_single_file(model: Model, path: str | os.PathLike[str]) -> None:
         path: Where to; it must not exist.
 
     Raises:
-        EditError: The path exists, or a weight has no name in that layout.
+        EditError: The path exists, a weight has no name in that layout, or a guidance is on the model.
         OSError: The disk is full, or another error of the file system.
     """
     refuse_existing(path)
+    refuse_guidance(model)
     save_tensors(path, original_weights(model), {"format": "pt", RECORD: export_record(model)})
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from diffusers import AutoencoderKL
 
-from turpentine.core.atomic_files import write_whole
 from turpentine.emoji import WEIGHTS
 from turpentine.emoji.judge_network import load_judge
 from turpentine.emoji.towers import load_towers
@@ -35,14 +33,12 @@ def retrain(
         seed: Of the initial weights and of the pictures.
         bf16: Whether the denoiser computes in bfloat16.
     """
-    unet, finish = (
+    first, finish = (
         replace(stage, schedule=replace(stage.schedule, bf16=bf16)) for stage in (preset.unet, preset.finish)
     )
-    preset = replace(preset, unet=unet, finish=finish)
+    preset = replace(preset, unet=first, finish=finish)
     training = WorldTraining(preset, folder, say, device=device, seed=seed, oracle=oracle)
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True).eval().to(device)
-    scaling_factor = vae.config.scaling_factor
     towers = load_towers(WEIGHTS).to(device)
-    with write_whole(folder / "latents.json") as aside:
-        aside.write_text(json.dumps({"scaling_factor": scaling_factor}))
-    assemble(vae, towers, training.unet(vae, towers), load_judge(), folder / "weights")
+    unet = training.unet(vae, towers, vae.config.scaling_factor)
+    assemble(vae, towers, unet, load_judge(), folder / "weights")

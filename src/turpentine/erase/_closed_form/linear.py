@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -12,6 +11,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.settings import NonNegative, Positive, Settings
 
 Rows = Float[Tensor, "_ width"]
 """States that layers read, one a row, in fp64 on the CPU."""
@@ -20,7 +20,7 @@ Map = Float[Tensor, "width width"]
 
 
 @dataclass(frozen=True)
-class Scales:
+class Scales(Settings):
     """The weights λ, a and b of the three terms of `solve`.
 
     Args:
@@ -32,16 +32,9 @@ class Scales:
         BadArgument: A weight is out of its range.
     """
 
-    lamb: float
-    erase: float = 1.0
-    preserve: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in (("lamb", self.lamb), ("erase_scale", self.erase)):
-            if not (math.isfinite(value) and value > 0):
-                raise BadArgument(f"{name} is {value}: give a number above 0.")
-        if not (math.isfinite(self.preserve) and self.preserve >= 0):
-            raise BadArgument(f"preserve_scale is {self.preserve}: give 0 or more.")
+    lamb: Positive
+    erase: Positive = 1.0
+    preserve: NonNegative = 1.0
 
 
 @dataclass(frozen=True, eq=False)

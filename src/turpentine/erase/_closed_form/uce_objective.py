@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -67,27 +67,29 @@ class UCEObjective:
         form: Form,
         concepts: Sequence[Concept],
         *,
-        guide: str | None,
+        guide: str | Sequence[str] | None,
         preserve: Sequence[str],
         templates: tuple[str, ...],
+        expand_guides: bool = False,
     ) -> UCEObjective:
         """Build the objective that erases some concepts.
 
         Args:
             form: A published form.
             concepts: The concepts to erase.
-            guide: The text that stands for all of them; None for the form's own.
+            guide: The text that stands for all of them, or one for each; None for the form's own.
             preserve: Texts to preserve, beside those that each concept names.
             templates: Sentences for the concepts and the preserved texts; with none, each concept's own.
+            expand_guides: Whether guides are put into the sentences too.
 
         Raises:
-            BadArgument: A text is both erased and preserved.
+            BadArgument: A text is both erased and preserved, or there are not as many guides as concepts.
         """
         _check_apart(concepts, preserve)
         pairs = [
-            (prompt, SubjectPrompt(form.guides.get(concept.kind, form.guide) if guide is None else guide))
-            for concept in concepts
-            for prompt in subject_prompts(concept, templates)
+            pair
+            for concept, text in zip(concepts, _guides(form, concepts, guide), strict=True)
+            for pair in _pairs(concept, text, templates, expand_guides)
         ]
         preserved = [
             prompt
@@ -118,6 +120,29 @@ class UCEObjective:
             torch.cat(text_states(model, batch, self.form.preserved_positions, advance=advance))
             for batch in in_batches(self.preserved)
         )
+
+
+def _guides(form: Form, concepts: Sequence[Concept], guide: str | Sequence[str] | None) -> Sequence[str]:
+    """Return the text that stands for each concept."""
+    if guide is None:
+        return [form.guides.get(concept.kind, form.guide) for concept in concepts]
+    if isinstance(guide, str):
+        return [guide] * len(concepts)
+    if len(guide) != len(concepts):
+        raise BadArgument(f"{len(guide)} guides for {len(concepts)} concepts: give one for all, or one for each.")
+    return guide
+
+
+def _pairs(
+    concept: Concept, guide: str, templates: tuple[str, ...], expand_guides: bool
+) -> Iterator[tuple[SubjectPrompt, SubjectPrompt]]:
+    """Yield each prompt of a concept with that of its guide."""
+    for prompt in subject_prompts(concept, templates):
+        if expand_guides:
+            sentence = " ".join(prompt.prompt.replace(concept.text, guide).split())
+            yield prompt, SubjectPrompt(sentence, guide.strip() or None)
+        else:
+            yield prompt, SubjectPrompt(guide)
 
 
 def _check_apart(concepts: Sequence[Concept], preserve: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
 from turpentine.core.formatting import file_size
@@ -45,6 +45,16 @@ def fetch(source: str) -> Path:
 
     with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
         return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))
+
+
+def fetch_file(source: str, name: str) -> Path:
+    """Return one file of a hub repository in the local cache, downloading it if it is not there.
+
+    Raises:
+        ModelNotFound: It is neither in the cache nor to be had from the hub.
+    """
+    with clear_errors(f"{name} of {one_line(source)!r} is neither here nor to be had from the hub"):
+        return Path(hf_hub_download(source, name))
 
 
 def _size(source: str) -> str:

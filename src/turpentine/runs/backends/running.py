@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import torch
 
+from turpentine.core.default_progress import shows_phases
 from turpentine.core.errors import BadArgument
 from turpentine.judges import Judge
 from turpentine.models import Model
@@ -24,6 +25,15 @@ Backend = Literal["local", "ray"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
+PHASES: Mapping[str, tuple[str, str]] = {
+    "edits": ("Edits", "edits"),
+    "edit": ("Making an edit", "units"),
+    "pictures": ("Drawing and judging", "pictures"),
+}
+"""Label and unit of each phase, for bars of progress."""
+
+
+@shows_phases(PHASES)
 def run(
     plan: Plan,
     store: Store,
@@ -50,7 +60,7 @@ def run(
             begun: by default this process's, however many workers there are, so that their number changes no result.
             Where they share cores, give each its part.
         address: Of a Ray cluster that runs already.
-        progress: Called as `progress(phase, done, total)`.
+        progress: Called as `progress(phase, done, total)`, see `PHASES`; by default a bar is shown.
         models: Models that this process has loaded already.
         judges: Judges that this process has loaded already.
         edits_first: Make every edit in this process before any picture is drawn, and raise what a method raises; by

@@ -15,6 +15,7 @@ import torch
 from polars import selectors
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.random_state import random_states
 from turpentine.explain.finding import Finding
 from turpentine.explain.instrument import Instrument, parameters
 from turpentine.models import Model, Site
@@ -54,7 +55,6 @@ class InstrumentContract:
         keys: The columns that name a row of the table.
         scores_sites: Whether the finding selects sites.
         nullable: Columns of numbers that may be null.
-        may_be_silent: Whether a finding may have nothing to say.
         rounding: How many times farther off than NEAR the smooth numbers may be in half precision.
     """
 
@@ -62,7 +62,6 @@ class InstrumentContract:
     scores_sites: ClassVar[bool] = True
     nullable: ClassVar[frozenset[str]] = frozenset()
     rounding: ClassVar[float] = 1
-    may_be_silent: ClassVar[bool] = False
 
     def instrument(self, model: Model) -> Any:
         """Return the instrument under test, with settings that are quick on a toy."""
@@ -112,7 +111,7 @@ class InstrumentContract:
         assert all(each.name in KEYWORDS or each.default is not each.empty for each in needed)
 
     def test_it_leaves_the_model_as_it_was(self, family: str) -> None:
-        """No weight and no hook differs afterwards, in full and in half precision."""
+        """No weight, no hook and no global random state differs afterwards, in full and in half precision."""
         for dtype in (torch.float32, HALF[family]):
             assert not measured(type(self), family, dtype).touched
 
@@ -138,10 +137,10 @@ class InstrumentContract:
             check_drawing(figure)
 
     def test_its_summary_is_sentences(self, finding: Finding) -> None:
-        """No number in it is none; only an instrument that says so may have nothing to say."""
+        """There is one at least, and no number in it is none."""
         summary = finding.summary()
-        assert summary.endswith(".") or (self.may_be_silent and not summary)
-        assert "nan" not in summary
+        assert summary.endswith(".")
+        assert "nan" not in summary and "None" not in summary
 
     def _check_numbers(self, table: pl.DataFrame) -> None:
         for values in table.select(selectors.numeric()):
@@ -165,7 +164,7 @@ class InstrumentContract:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A finding, and whether measuring it changed a weight or left a hook."""
+    """A finding, and whether measuring it changed a weight, left a hook or moved a global random state."""
 
     finding: Finding
     touched: bool
@@ -179,9 +178,9 @@ def measured(contract: Any, family: str, dtype: torch.dtype) -> Measured:
 @cache
 def _measured(contract: Any, family: str, dtype: torch.dtype) -> Measured:
     model, case = toy(family, dtype), contract()
-    before = weights_hash(model), _hooks(model)
+    before = weights_hash(model), _hooks(model), random_states()
     finding = case.measure(case.instrument(model), model)
-    return Measured(finding, (weights_hash(model), _hooks(model)) != before)
+    return Measured(finding, (weights_hash(model), _hooks(model), random_states()) != before)
 
 
 @cache

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from polars.testing import assert_frame_equal
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.random_state import random_states
 from turpentine.judges.base import Judge
 
 PROMPTS = ("a dog", "a red cat", "a church")
@@ -106,17 +106,11 @@ class JudgeContract:
     def test_it_leaves_pictures_and_random_states_alone(self) -> None:
         """No pixel changes, and nothing is drawn from NumPy's or torch's global generators.
 
-        Only reading a network may draw from them: its weights are made before they are filled.
+        Not even where its network is read, whose weights are made before they are filled.
         """
-        judge, pictures = self.judge(), self.pictures(2)
-        self.rows(judge, pictures)
+        pictures = self.pictures(2)
         before = [picture.tobytes() for picture in pictures]
-        states = _random_states()
-        self.rows(judge, pictures)
+        states = random_states()
+        self.rows(self.judge(), pictures)
         assert [picture.tobytes() for picture in pictures] == before, "it changes pictures"
-        assert _random_states() == states, "it draws from a global generator"
-
-
-def _random_states() -> tuple[Any, ...]:
-    numpy = np.random.get_state(legacy=False)["state"]
-    return numpy["key"].tolist(), numpy["pos"], torch.get_rng_state().tolist()
+        assert random_states() == states, "it draws from a global generator"

@@ -15,6 +15,7 @@ import torch
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EmptyConcept, EmptySelection, NotFinite, WrongBase
+from turpentine.core.random_state import random_states
 from turpentine.edits import Change, Edit, Provenance, guidances_of, load_change, stack_of
 from turpentine.models import Model
 from turpentine.testing.state import digests, weights_hash
@@ -39,10 +40,10 @@ class MethodResult:
 
 def make(method: Any, model: Model, concept: Concept) -> MethodResult:
     """Return the method's change of a concept, and the names of what computing it altered."""
-    before, states = digests(model), _random_states()
+    before, states = digests(model), random_states()
     change = method(model, concept)
     touched = [name for name, digest in digests(model).items() if digest != before[name]]
-    touched += [name for name, state in _random_states().items() if state != states[name]]
+    touched += [name for name, state in random_states().items() if state != states[name]]
     return MethodResult(change, (*touched, *_left_on(model)))
 
 
@@ -146,6 +147,7 @@ class MethodContract:
         """It says which method, with which settings, of what, for what."""
         provenance, method = result.change.provenance, type(self.method())
         assert provenance.method == method.__name__
+        assert provenance.revision == getattr(method, "revision", ""), "the revision of its code is not recorded"
         assert provenance.base == model.fingerprint and provenance.model == model.name
         assert provenance.concepts == (self.concept,)
         fields = {field.name for field in dataclasses.fields(method)}
@@ -280,11 +282,6 @@ def _other(model: Model) -> Edit:
 
 def _left_on(model: Model) -> tuple[str, ...]:
     return tuple(repr(change) for change in (*stack_of(model), *guidances_of(model)))
-
-
-def _random_states() -> dict[str, Any]:
-    numpy = np.random.get_state(legacy=False)["state"]
-    return {"numpy": (numpy["key"].tolist(), numpy["pos"]), "torch": torch.get_rng_state().tolist()}
 
 
 def _disturb() -> None:

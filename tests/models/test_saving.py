@@ -13,7 +13,6 @@ from edits.weights import NAMES, made_up
 from tiny import tiny_sd1
 
 from turpentine.core.errors import EditError
-from turpentine.edits import save_pipeline
 from turpentine.models import Model, load
 
 
@@ -31,7 +30,7 @@ def test_diffusers_loads_the_folder_and_draws_the_same_pictures(
     with edit.on(model):
         edited = _draw(model.pipeline, latents)
         capfd.readouterr()
-        save_pipeline(model, tmp_path / "out" / "edited")
+        model.save_pretrained(tmp_path / "out" / "edited")
         assert capfd.readouterr().err == ""  # no progress bars of the libraries
         weights = {name: weight.clone() for name, weight in model.denoiser.state_dict().items()}
     loaded = StableDiffusionPipeline.from_pretrained(tmp_path / "out" / "edited", safety_checker=None)
@@ -51,10 +50,10 @@ def test_diffusers_loads_the_folder_and_draws_the_same_pictures(
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, sd1: Model) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(EditError, match="exists already"):
-        save_pipeline(sd1, tmp_path)
+        sd1.save_pretrained(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     with pytest.raises(EditError, match="exists already"):
-        save_pipeline(sd1, tmp_path / "thesis.txt")
+        sd1.save_pretrained(tmp_path / "thesis.txt")
 
 
 def test_an_error_on_the_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,12 +65,12 @@ def test_an_error_on_the_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(model.pipeline, "save_pretrained", full)
     with pytest.raises(OSError, match="No space"):
-        save_pipeline(model, tmp_path / "edited")
+        model.save_pretrained(tmp_path / "edited")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_folder_is_used(tmp_path: Path, sd1: Model) -> None:
-    save_pipeline(sd1, tmp_path)
+    sd1.save_pretrained(tmp_path)
     assert (tmp_path / "model_index.json").is_file()
     assert NAMES[2].removeprefix("unet.") in _tensor_names(tmp_path / "unet")
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from report.page import HOSTILE
 
-from turpentine.report.markdown import escaped, markdown_table
+from turpentine.core.markdown import escaped, markdown_table
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "a | b", "*x* _y_ `z`", "[a](b)", "# a", "~~x~~ $y$", "&lt;b&gt;", "\\"])

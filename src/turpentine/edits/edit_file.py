@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from turpentine.core.errors import EditError, NotFinite, TurpentineError
+from turpentine.core.errors import EditError, TurpentineError
 from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.safe_text import one_line
-from turpentine.edits.provenance import Provenance
+from turpentine.edits.provenance import Provenance, read_strength
 from turpentine.edits.signature import Signature
 from turpentine.edits.zeroed import Zeroed
 
@@ -67,7 +67,7 @@ def _unreadable(path: Path) -> str:
 
 
 def _fields(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> dict[str, Any]:
-    strength, provenance = _strength(record["strength"]), Provenance.from_json(record["provenance"])
+    strength, provenance = read_strength(record["strength"]), Provenance.from_json(record["provenance"])
     shapes, signed = record.get("zeroed", {}), record.get("signature")
     for key in sorted(record.keys() - {"strength", "provenance", "zeroed", "signature"}):
         raise EditError(f"its record holds {one_line(key)!r}, which no edit has.")
@@ -84,14 +84,6 @@ def _fields(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> dict[st
         "zeroed": zeroed,
         "signature": signature,
     }
-
-
-def _strength(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise EditError(f"its strength is {one_line(str(value))!r} and no number.")
-    if not math.isfinite(value):
-        raise NotFinite(f"its strength is {value}.")
-    return float(value)
 
 
 def _zeroed(name: str, shape: Any, positions: Tensor | None) -> Zeroed:

@@ -14,17 +14,20 @@ from typing import Any, ClassVar
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
+from turpentine.core.formatting import file_size
 from turpentine.core.hashing import digest
 from turpentine.core.plugins import find_class
+from turpentine.core.safe_text import one_line
 from turpentine.core.signals import Reverted
 from turpentine.edits.changing import changing
 from turpentine.edits.operators import Scalable
-from turpentine.edits.provenance import Provenance
+from turpentine.edits.provenance import Provenance, read_strength
 from turpentine.models import Blend, Combination, Guidance, Model
 from turpentine.models.interface import TextToImage
 
 FORMAT = 1
 KIND = "guidance"
+_LARGEST = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +153,15 @@ class GuidanceChange(Scalable):
             EditError: The file is missing, foreign, truncated or altered, or its method is not installed.
         """
         record = _read(Path(path))
+        unreadable = f"{one_line(str(path))} is no guidance that this Turpentine can read"
         try:
-            strength, provenance = float(record["strength"]), Provenance.from_json(record["provenance"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise EditError(f"{path} is no guidance that this Turpentine can read: its record lacks {error}.") from None
+            strength, provenance = read_strength(record["strength"]), Provenance.from_json(record["provenance"])
+        except TurpentineError as error:
+            raise type(error)(f"{unreadable}: {error}") from error
+        except KeyError as error:
+            raise EditError(f"{unreadable}: its record lacks {error}.") from None
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise EditError(f"{unreadable}: its record holds {one_line(str(error))}.") from None
         return cls(_rebuild(Path(path), provenance), provenance, strength)
 
     def _check_base(self, model: Model) -> None:
@@ -213,10 +221,12 @@ def _rebuild(path: Path, provenance: Provenance) -> Guidance:
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise EditError(f"There is no guidance at {path}: check the path.")
+    if path.stat().st_size > _LARGEST:
+        raise EditError(f"{one_line(str(path))} is no Turpentine guidance: none is larger than {file_size(_LARGEST)}.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         kind, version, record, checksum = (content[key] for key in ("kind", "format", "record", "sha256"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EditError(f"{path} is not a Turpentine guidance, or is truncated: get a whole copy.") from error
     if kind != KIND or not isinstance(record, dict):
         raise EditError(f"{path} is a Turpentine {kind} and no guidance.")

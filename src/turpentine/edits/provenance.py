@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -9,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import EditError, NotFinite
 
 _LIBRARIES = ("turpentine", "torch", "diffusers", "transformers", "safetensors", "numpy", "polars")
 
@@ -97,9 +99,24 @@ _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "base": lambda value: isinstance(value, str),
     "model": lambda value: isinstance(value, str),
     "measurements": lambda value: isinstance(value, Mapping),
+    "revision": lambda value: isinstance(value, str),
     "onto": lambda value: _are_texts(value),
     "versions": lambda value: isinstance(value, Mapping) and _are_texts(tuple(value.values())),
 }
+
+
+def read_strength(value: Any) -> float:
+    """Return the strength of a change as its record has it.
+
+    Raises:
+        EditError: It is no number.
+        NotFinite: It is NaN or infinite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise EditError(f"its strength is {_brief(value)} and no number.")
+    if not math.isfinite(value):
+        raise NotFinite(f"its strength is {value}.")
+    return float(value)
 
 
 def _check_types(record: Mapping[str, Any]) -> None:

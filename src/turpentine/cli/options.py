@@ -18,7 +18,6 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.seeds import parse_seeds as parse_seeds  # of the flag `--seeds`
 
 if TYPE_CHECKING:
-    from turpentine.edits import Change
     from turpentine.judges import Judge
     from turpentine.models import Model
 
@@ -195,11 +194,17 @@ def parse_edit(text: str) -> tuple[Path, float]:
         raise BadArgument(f"{text!r} is no edit's file, nor is {scale!r} a scale: give FILE or FILE:0.5.") from None
 
 
-def load_changes(texts: Sequence[str]) -> list[Change]:
-    """Load the edits and guidances of `--edit` flags, scaled, in their order."""
-    from turpentine.edits import load_change
+def edited_model(source: ModelChoice, texts: Sequence[str]) -> Model:
+    """Load a model with the edits and guidances of `--edit` flags on it, scaled, in their order."""
+    from turpentine.edits.files import check_change, read_change
 
-    return [load_change(path).scaled(scale) for path, scale in map(parse_edit, texts)]
+    changes = [parse_edit(text) for text in texts]
+    for path, _ in changes:
+        check_change(path)
+    model = source.load()
+    for change in [read_change(path, model).scaled(scale) for path, scale in changes]:
+        change.apply(model)
+    return model
 
 
 def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from turpentine.core.errors import EditError
 from turpentine.core.markdown import escaped, front_matter, markdown_table
 from turpentine.core.tensors import as_os_errors
 from turpentine.models.loading.quiet_logging import quiet
+from turpentine.models.old_releases import add_old_files
 
 if TYPE_CHECKING:
     from turpentine.models.pretrained import Pretrained
@@ -43,6 +44,7 @@ def save_folder(model: Pretrained, folder: str | os.PathLike[str], card: str) ->
     model.family.check(hooks=False)
     with _whole_folder(target) as partial, quiet(), as_os_errors(target):
         model.pipeline.save_pretrained(partial, safe_serialization=True)
+        add_old_files(partial)
         (partial / RECORD).write_text(export_record(model), encoding="utf-8")
         (partial / CARD).write_text(card, encoding="utf-8")
 

@@ -15,9 +15,8 @@ from turpentine.core.tensors import save_tensors
 from turpentine.models import Model
 from turpentine.models.families.original_names import open_clip_modules, renamed, vae_modules
 from turpentine.models.loading.prediction import marks_of
+from turpentine.models.loading.single_file import RECORD
 from turpentine.models.saving import export_record, refuse_existing, refuse_guidance
-
-RECORD = "turpentine.model"
 
 Weights = Iterator[tuple[str, Tensor]]
 

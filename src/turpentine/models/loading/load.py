@@ -16,7 +16,7 @@ from turpentine.models.loading.number_formats import number_format
 from turpentine.models.loading.prediction import Prediction
 from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.safe_reading import PICKLES, pickle_refused
-from turpentine.models.loading.single_file import read_file
+from turpentine.models.loading.single_file import config_of, read_file
 from turpentine.models.model import Model
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def load(
         device: By default CUDA if there is one, else the CPU.
         dtype: "float32", "float16" or "bfloat16", or torch's own; by default fp16 on CUDA and fp32 elsewhere.
         config: For a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by
-            default diffusers finds out which family it is and gets them from the local cache or the hub.
+            default those of the model that a file of ours was exported from, if they are here; else diffusers finds out
+            which family it is and gets them from the local cache or the hub.
         prediction: What the network predicts, "epsilon" or "v_prediction", where the files do not say it, or wrongly;
             by default what a single file says, else the configs.
         zero_snr: Was it trained on a schedule that ends in pure noise? By default as with `prediction`.
@@ -76,7 +77,7 @@ def load(
 
 def _read(path: Path, dtype: torch.dtype, config: str | Path | None, given: Prediction) -> Any:
     if path.is_file():
-        return read_file(path, dtype, config, given)
+        return read_file(path, dtype, config or config_of(path), given)
     if config is not None:
         raise BadArgument(f"{one_line(str(path))} is a folder and has its own configs: leave out config.")
     pipeline = read_folder(path, dtype)

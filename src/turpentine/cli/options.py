@@ -33,8 +33,6 @@ ClipModel = Annotated[
 
 NO_JUDGE = "none"
 
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-
 
 @with_help
 @dataclass(frozen=True)
@@ -45,11 +43,17 @@ class ModelChoice:
         model: "emoji" (the embedded one), a diffusers folder, a .safetensors file, or a hub id.
         device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
         dtype: Number format of the weights; fp16 by default on CUDA, fp32 elsewhere.
+        config: Of a .safetensors file, the diffusers folder or hub id with its family's configs and tokenizers.
+        prediction: What the network predicts, where the files do not say it, or wrongly.
+        zero_snr: Was it trained on a schedule that ends in pure noise? By default what the files say.
     """
 
     model: str = "emoji"
     device: str | None = None
     dtype: Literal["fp32", "fp16", "bf16"] | None = None
+    config: str | None = None
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    zero_snr: bool | None = None
 
     def load(self) -> Model:
         """Load the model, after a warning of what must be fetched for that."""
@@ -59,12 +63,16 @@ class ModelChoice:
         if fetched:
             warn(f"The model {plain(self.model)} needs {plain(fetched)}: it is fetched now.")
         with busy(f"Loading {plain(self.model)}"):
-            import torch
-
             from turpentine.models import load
 
-            dtype = getattr(torch, _DTYPES[self.dtype]) if self.dtype else None
-            return load(self.model, device=_device(self.device), dtype=dtype)
+            return load(
+                self.model,
+                device=_device(self.device),
+                dtype=self.dtype,
+                config=self.config,
+                prediction=self.prediction,
+                zero_snr=self.zero_snr,
+            )
 
 
 @with_help

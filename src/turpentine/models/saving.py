@@ -35,11 +35,13 @@ def save_folder(model: Pretrained, folder: str | os.PathLike[str], card: str) ->
 
     Raises:
         EditError: The folder exists and is not empty, or a guidance is on the model.
+        UnsupportedModel: Something is on the model that no export holds, such as a LoRA of PEFT's.
         OSError: The disk is full, or another error of the file system.
     """
     target = Path(folder)
     refuse_existing(target, allow_empty_folder=True)
     refuse_guidance(model)
+    model.family.check(hooks=False)
     with _whole_folder(target) as partial, quiet(), as_os_errors(target):
         model.pipeline.save_pretrained(partial, safe_serialization=True)
         add_old_files(partial)

@@ -26,7 +26,10 @@ def facts_of(method: Any) -> dict[str, Any]:
     if isinstance(method, Mapping):
         return dict(method)
     names = [field.name for field in fields(method)] if is_dataclass(method) else []
-    optional = {"revision": getattr(method, "revision", ""), "inputs": getattr(method, "inputs", dict)()}
+    optional: dict[str, Any] = {
+        "revision": getattr(method, "revision", ""),
+        "inputs": getattr(method, "inputs", dict)(),
+    }
     return {
         "name": type(method).__name__,
         "settings": {name: _plain(getattr(method, name)) for name in names},

@@ -36,6 +36,9 @@ from turpentine.runs.specs import JudgeSpec, comparable
 from turpentine.stats.intervals import Rate, mean_score
 from turpentine.tasks.cases import Case
 
+OWN_CAPTIONS = {"eta": 1.5, "trajectories": 8, "sampling_steps": 20, "steps": 200, "batch_size": 8, "lr": 5e-4}
+"""ESD as it is published, on the concept's own prompts, at the small world's dose."""
+
 METHODS = ["x", "u"]
 """The parameter sets of ESD; `--sets` narrows them."""
 
@@ -89,7 +92,7 @@ class Rows:
         return self._rows("unedited", cases())
 
     def edit(self, erasure: Erasure) -> tp.Edit:
-        method = tp.methods.ESD.preset(self.model, sites=erasure.sites)
+        method = tp.methods.ESD(sites=erasure.sites, **OWN_CAPTIONS)
         path = self._path(erasure.name, method, erasure.concept).with_suffix(".safetensors")
         if not path.exists():
             method(self.model, erasure.concept).save(path)

@@ -193,7 +193,7 @@ class Bad:
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        (Bad(), "NotFinite: The model draws NaN"),
+        (Bad(), "NotFinite: The denoiser gives NaN or infinity in step"),
         (Bad(BadArgument), "it cannot be"),
         (Bad(OverflowError), "it cannot be"),
     ],

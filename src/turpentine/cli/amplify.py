@@ -10,12 +10,10 @@ from turpentine.cli.edit_command import RunChoice, run_command
 from turpentine.cli.options import Flat, Json, ModelChoice
 from turpentine.cli.work_options import WorkChoice
 
-METHOD = "cad-amplify"
-
 
 def amplify(
     *concepts: str,
-    method: str = METHOD,
+    method: str | None = None,
     run: Annotated[RunChoice, Flat] = RunChoice(),
     work: Annotated[WorkChoice, Flat] = WorkChoice(),
     source: Annotated[ModelChoice, Flat] = ModelChoice(),
@@ -30,7 +28,7 @@ def amplify(
 
     Args:
         concepts: What to amplify; several are amplified in one edit.
-        method: How; see turpentine methods. Its settings are flags too.
+        method: How; by default what was measured to be best, see turpentine methods. Its settings are flags too.
         run: What is measured, and where it is written.
         work: Who does the work.
         source: Which model, and where it runs.

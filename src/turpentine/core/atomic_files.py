@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -43,6 +44,24 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
         raise
     _flush_folder(target.parent)
+
+
+def link_whole(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Put a file into a second place, whole: by a link, or by a copy where the file system knows no links.
+
+    Args:
+        source: The file.
+        target: The second place; a file that is there is replaced.
+
+    Raises:
+        OSError: As the file system does.
+    """
+    with write_whole(target) as aside:
+        try:
+            aside.unlink()
+            os.link(source, aside)
+        except OSError:
+            shutil.copyfile(source, aside)
 
 
 def _reserve(target: Path) -> Path:

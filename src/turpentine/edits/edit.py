@@ -128,6 +128,7 @@ class Edit(Mergeable):
         Raises:
             WrongBase: It was made for another model.
             EditError: It is on the model already.
+            UnsupportedModel: Something on the model hides its weights, such as a LoRA of PEFT's.
             NotFinite: A weight would overflow the model's number format.
         """
         stack_of(model).push(self)
@@ -308,6 +309,7 @@ def _edited(name: str, base: Tensor, edits: list[Edit]) -> Tensor:
 
 
 def _check_base(model: Model, edit: Edit) -> None:
+    model.family.check(hooks=False)
     expected = edit.provenance.base
     base = model.fingerprint  # always computed here: it is cached, and must be taken before the first edit is on
     if expected and expected != base:

@@ -9,7 +9,7 @@ from pathlib import Path
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError, safe_open
 
-from turpentine.core.errors import ModelNotFound
+from turpentine.core.errors import ModelNotFound, TurpentineError
 from turpentine.core.safe_text import one_line
 
 NoNetwork: type[Exception] = HfHubHTTPError.__mro__[1]
@@ -39,6 +39,15 @@ def clear_errors(sentence: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError, NoNetwork) as error:
         raise ModelNotFound(f"{sentence}: {_first_line(error)}") from error
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Put a file's name before the sentence of one of our errors."""
+    try:
+        yield
+    except TurpentineError as error:
+        raise type(error)(f"{one_line(str(path))}: {error}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -75,6 +75,7 @@ TESTED_IN: Mapping[str, str] = {
     "models.pretrained": "models/test_publishing.py",
     "report.facts": "report/test_table_page.py",
     "runs.backends.local": "runs/test_backends.py",
+    "report.story": "report/test_run_page.py",
     "runs.backends.process": "runs/test_backends.py",
     "runs.backends.ray": "runs/test_backends.py",
     "runs.backends.running": "runs/test_backends.py",

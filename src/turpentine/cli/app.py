@@ -24,9 +24,22 @@ from turpentine.cli.help_text import summary, with_help
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
+from turpentine.cli.sign import sign, verify
 from turpentine.cli.world import world
 
-COMMANDS: tuple[Callable[..., int | None], ...] = (erase, amplify, bench, generate, judge, info, apply, methods, world)
+COMMANDS: tuple[Callable[..., int | None], ...] = (
+    erase,
+    amplify,
+    bench,
+    generate,
+    judge,
+    info,
+    apply,
+    sign,
+    verify,
+    methods,
+    world,
+)
 
 # What these are depends on the line that they are called by.
 _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[..., int | None]]] = {

@@ -13,6 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.safe_text import check_text
 
 
 def in_full(tokenizer: Any, prompt: str) -> str:
@@ -36,8 +37,13 @@ def added_words(tokenizer: Any) -> list[str]:
 
 
 def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
-    """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut."""
+    """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut.
+
+    Raises:
+        BadArgument: A prompt is no valid Unicode.
+    """
     for prompt in prompts:
+        check_text(prompt, "The prompt")
         used = len(tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)) + 2  # with start and end
         if used > length:
             warnings.warn(f"The prompt {prompt!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
@@ -59,6 +65,7 @@ def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prom
     Raises:
         BadArgument: The prompt would be cut; the message quotes the text that would be lost.
     """
+    check_text(prompt, called)
     pieces = tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)  # of its own length, it would warn
     if len(pieces) + 2 > length:
         lost = "".join(pieces[length - 2 :]).replace("</w>", " ").strip()
@@ -165,6 +172,7 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
         EmptyConcept: The subject is not in the prompt, or behind the place where it is cut, or the tokenizer has no
             token for it.
     """
+    check_text(prompt, "The prompt")
     ids = tokenizer(in_full(tokenizer, prompt)).input_ids
     end = min(len(ids), length) - 1
     if subject is None:
@@ -178,6 +186,7 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[
     Raises:
         EmptyConcept: As `find_subject`.
     """
+    check_text(prompt, "The prompt")
     ids = tokenizer(in_full(tokenizer, prompt)).input_ids
     end = min(len(ids), length) - 1
     own = subject_ids(tokenizer, subject)
@@ -198,6 +207,7 @@ def subject_ids(tokenizer: Any, subject: str) -> list[int]:
     """
     if not subject.strip():
         raise EmptyConcept("The concept or word is empty: give the word or words that name it.")
+    check_text(subject, "The word")
     ids: list[int] = tokenizer(in_full(tokenizer, subject), add_special_tokens=False).input_ids
     if set(ids) <= {tokenizer.unk_token_id}:
         raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")

@@ -16,6 +16,7 @@ from turpentine.emoji.world import WORLD
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
+from turpentine.models.loading.folder import check_parts
 from turpentine.models.loading.prediction import Prediction, prediction_in
 from turpentine.models.loading.safe_reading import clear_errors, named, weight_names
 
@@ -41,6 +42,8 @@ def read_file(path: Path, dtype: torch.dtype, config: str | Path | None, predict
     import diffusers
 
     family = _family_of(path)
+    if config and (Path(config) / "model_index.json").is_file():
+        check_parts(Path(config))  # what is not in the file is read from there
     with clear_errors(f"The file {one_line(str(path))} cannot be read"), safe_open(path, framework="pt") as file:
         names, metadata = list(file.keys()), file.metadata() or {}
     with named(path):

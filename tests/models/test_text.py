@@ -7,7 +7,7 @@ from tiny import tiny_sd1, tiny_tokenizer
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.models import Conditioning, Model
+from turpentine.models import Conditioning, Model, load
 from turpentine.models.text import bare, check_fits, find_all, find_subject, reworded, tokenize, words_of
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
@@ -243,3 +243,12 @@ def test_half_a_character_is_refused_wherever_a_text_comes_in(sd1):
         with pytest.raises(BadArgument, match="is no valid Unicode") as caught:
             use()
         str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a church, on red", "a dog.", "(a dog)", "a dog's church", "“dog” – a church…", "dog/cat"]
+)
+def test_punctuation_is_no_unknown_word(prompt):
+    text = load().text
+    assert text.unknown_words(prompt) == []
+    assert text.unknown_words(f"{prompt} zyxwv!") == ["zyxwv"]

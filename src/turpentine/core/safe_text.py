@@ -47,6 +47,68 @@ def check_text(text: str, called: str) -> None:
         raise BadArgument(f"{called} {text!r} is no valid Unicode: write it in UTF-8.")
 
 
+# Signs that a narrow encoding lacks, as they are typed without it; others are taken apart or named by Unicode.
+_TYPED = {
+    **{
+        "−": "-",
+        "–": "-",
+        "—": "-",
+        "·": "*",
+        "×": "x",
+        "÷": "/",
+        "±": "+-",
+        "√": "sqrt",
+        "‖": "||",
+        "→": "->",
+        "←": "<-",
+    },
+    **{
+        "≤": "<=",
+        "≥": ">=",
+        "≈": "~",
+        "≠": "!=",
+        "∅": "{}",
+        "∂": "d",
+        "λ": "lambda",
+        "∈": "in",
+        "∪": "or",
+        "∩": "and",
+        "′": "'",
+    },
+    **{"“": '"', "”": '"', "‘": "'", "’": "'", "…": "...", "ᵀ": "^T", "•": "*", "€": "EUR"},
+    **dict.fromkeys("█▉▊▋▌━", "#"),
+    **dict.fromkeys("▍▎▏╸╺─", "-"),
+    **dict.fromkeys("│┃", "|"),
+    **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼", "+"),
+}
+
+
+def typed(text: str) -> str:
+    """Return text in ASCII: signs as they are typed, letters without their accents, Greek ones by name, others as "?".
+
+    Example:
+        >>> typed("‖ΔW‖ ≤ λ·ε₀, café, 教")
+        '||DeltaW|| <= lambda*epsilon0, cafe, ?'
+    """
+    return "".join(char if char.isascii() else _typed_char(char) for char in text)
+
+
+def _typed_char(char: str) -> str:
+    if char in _TYPED:
+        return _TYPED[char]
+    bare = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
+    if bare:
+        return bare
+    match unicodedata.name(char, "").split():
+        case ["GREEK", "SMALL", "LETTER", name, *_]:
+            return name.lower()
+        case ["GREEK", "CAPITAL", "LETTER", name, *_]:
+            return name.capitalize()
+        case ["COMBINING", *_]:
+            return ""
+    return "?"
+
+
 def one_line(text: str) -> str:
     r"""Put text on one line without control characters, so that it cannot move a terminal's cursor.
 

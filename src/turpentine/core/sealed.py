@@ -81,6 +81,15 @@ def is_foreign(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def is_json(path: str | os.PathLike[str]) -> bool:
+    """Return whether content is JSON: that begins with a brace; a safetensors file has zero bytes in its length."""
+    if not Path(path).is_file():
+        return Path(path).suffix == ".json"
+    with Path(path).open("rb") as file:
+        start = file.read(8)
+    return start.lstrip().startswith(b"{") and b"\0" not in start
+
+
 @contextmanager
 def _opened(path: Path, kind: str) -> Iterator[Any]:
     if not path.is_file():

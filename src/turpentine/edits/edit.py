@@ -16,7 +16,7 @@ from torch import Tensor
 from turpentine.core.errors import BadSignature, EditError, NotFinite, UnknownName, WrongBase
 from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.safe_text import one_line
-from turpentine.core.sealed import read_sealed, write_sealed
+from turpentine.core.sealed import is_json, read_sealed, write_sealed
 from turpentine.core.signals import Reverted
 from turpentine.edits.changing import changing
 from turpentine.edits.edit_file import content_digest, packed, unpacked, zeroed_key
@@ -168,9 +168,14 @@ class Edit(Mergeable):
         Whether it is who says so that made it, only `verify` tells.
 
         Raises:
-            EditError: The file is missing, foreign, truncated or altered; the message names the file and the tensor.
+            EditError: The file is missing, foreign, truncated or altered, or holds a guidance; the message names the
+                file and the tensor.
             NotFinite: A tensor or the strength is NaN or infinite.
         """
+        if os.path.isfile(path) and is_json(path):
+            raise EditError(
+                f"{one_line(str(path))} is a guidance and changes no weight: read it by turpentine.edits.load_change."
+            )
         tensors, record = read_sealed(path, "edit")
         fields = unpacked(Path(path), tensors, record)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,16 @@ def reworded(prompt: str, words: str, others: str) -> str:
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
     """Return the words of a text, in order, each once, that the tokenizer can only spell, mostly letter by letter."""
-    return [word for word in dict.fromkeys(text.split()) if _is_unknown(tokenizer, word)]
+    return [word for word in dict.fromkeys(_parts(text)) if _is_unknown(tokenizer, word)]
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a text between spaces and punctuation, which no word is unknown for: "dog's" is two."""
+    return "".join(" " if _is_punctuation(char) else char for char in text).split()
+
+
+def _is_punctuation(char: str) -> bool:
+    return char in punctuation or unicodedata.category(char).startswith("P")
 
 
 def _is_unknown(tokenizer: Any, word: str) -> bool:

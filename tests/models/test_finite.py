@@ -85,7 +85,7 @@ DRAWS: list[Callable[[Model, float], Any]] = [
 @pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("scale", [NAN, math.inf, -math.inf])
 def test_a_guidance_scale_is_a_number(sd1: Model, draw: Callable[[Model, float], Any], scale: float) -> None:
-    with pytest.raises(BadArgument, match=r"A guidance scale cannot be"):
+    with pytest.raises(BadArgument, match=r"A guidance scale cannot be|The guidance_scale is"):
         draw(sd1, scale)
     check_scale(-3.0)
 

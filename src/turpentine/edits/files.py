@@ -17,7 +17,7 @@ from turpentine.models import Model
 Change: TypeAlias = Edit | GuidanceChange
 """A change to a model. Both have `id`, `strength`, `provenance`, `apply`, `remove`, `on`, `scaled` and `save`."""
 
-RUN_CHANGES = ("edit.safetensors", "guidance.json")
+RUN_CHANGES = (Edit.file_name, GuidanceChange.file_name)
 """The files of a change in a run's folder: the one of an edit, or the one of a guidance."""
 
 

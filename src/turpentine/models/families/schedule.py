@@ -114,7 +114,8 @@ class Betas:
     def alpha_bar(self, t: Times) -> Float[Tensor, "*rows"]:
         """Return ᾱ at timesteps: the share of the picture in the variance of x_t, 0 to 1; 2⁻²⁴ stands for 0."""
         at = torch.as_tensor(t)
-        return alpha_bar_at(self._table(at.device), at, logarithmic=any(map(self.trained.config.get, _OWN_LEVELS)))
+        logarithmic = at.is_floating_point() and any(map(self.trained.config.get, _OWN_LEVELS))
+        return alpha_bar_at(self._table(at.device), at, logarithmic=logarithmic)
 
     def alpha(self, t: Times) -> Float[Tensor, "*rows"]:
         """Return √ᾱ."""

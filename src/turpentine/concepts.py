@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.safe_text import check_text
 
 Kind = Literal["object", "style", "colour", "scene", "artist", "work"]
 
@@ -33,7 +34,7 @@ class Concept:
 
     Raises:
         EmptyConcept: The text holds no word.
-        BadArgument: The kind is unknown, a template does not hold `{}` once, or something is no text.
+        BadArgument: The kind is unknown, a template does not hold `{}` once, or something is no valid text.
 
     Example:
         >>> Concept("owl").prompts
@@ -56,6 +57,8 @@ class Concept:
             raise BadArgument(f"No kind of concept is called {self.kind!r}: choose one of {', '.join(get_args(Kind))}.")
         for name in ("templates", "keep"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        for text in (self.text, *(self.templates or ()), *self.keep):
+            check_text(text, "The concept's text")
         self._check_templates()
 
     def _check_templates(self) -> None:

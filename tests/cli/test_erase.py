@@ -5,18 +5,21 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judges.toys import saved_clip
 
 import turpentine as tp
 from turpentine.edits import load_change
+from turpentine.erase.best import best_for
 
 Command = Callable[..., tuple[int, str, str]]
 # Two updates on the tiny model, which no judge reads.
-COMMON = ("--seeds", "0", "--batch-size", "1", "--trajectories", "1", "--sampling-steps", "3")
+COMMON = ("--method", "esd-x", "--seeds", "0", "--batch-size", "1", "--trajectories", "1", "--sampling-steps", "3")
 QUICK = (*COMMON, "--steps", "2")
 LONGER = (*COMMON, "--steps", "40")
 
@@ -143,8 +146,54 @@ def test_a_picture_that_cannot_be_judged_is_a_row_and_retry_tries_it_again(
     assert code == 0, err
 
 
+def test_the_best_method_is_taken_and_named_and_runs_side_by_side_share_what_is_before(
+    command: Command, tiny_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tokens = ["erase", "church", "--model", tiny_folder, "--seeds", "0", "--by", "none"]
+    best = best_for(tiny_folder, [tp.Concept("church")])
+    code, printed, err = command(*tokens, "--no-measure", "--json")
+    assert code == 0, err
+    told = json.loads(printed)
+    assert told["why"].startswith(f"The method is {best.name}: {best.reason}.")
+    edit = tmp_path / told["files"]["edit"]
+    assert edit == tmp_path / "runs" / f"church-{best.name}" / "edit.safetensors"
+    assert not (edit.parent / "report.html").exists() and not list(edit.parent.glob(".store/images/**/*.png"))
+    made = edit.read_bytes()
+    code, printed, err = command(*tokens)  # goes on from the edit
+    assert code == 0, err
+    assert printed.startswith(told["why"])
+    assert edit.read_bytes() == made and (edit.parent / "report.html").exists()
+    with count_drawn(monkeypatch) as drawn:
+        assert command(*tokens, "--method", "diff-quickfix").code == 0
+    assert drawn and all(drawn)  # with an edit on, every one
+    elsewhere = tmp_path / "elsewhere" / "run"
+    assert command(*tokens, "--out", str(elsewhere)).code == 0
+    assert [path.name for path in elsewhere.parent.iterdir()] == ["run"]
+
+
+@contextmanager
+def count_drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Give a list with an entry for each call of `Model.generate`: whether an edit was on the model."""
+    drawn: list[bool] = []
+    generate = tp.Model.generate
+
+    def counted(self: tp.Model, *args: Any, **settings: Any) -> Any:
+        drawn.append(bool(self.edits))
+        return generate(self, *args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tp.Model, "generate", counted)
+        yield drawn
+
+
+def test_settings_of_a_method_that_the_line_does_not_name_are_refused(command: Command, tiny_folder: str) -> None:
+    code, _, err = command("erase", "church", "--model", tiny_folder, "--eta", "2")
+    assert code == 2 and "--eta" in err
+
+
 def test_settings_are_flags(command: Command) -> None:
-    code, out, _ = command("erase", "--help")
+    code, out, _ = command("erase", "--help", "--method", "esd-x")
     assert code == 0
     for flag in ("--eta", "--lr", "--fresh", "--window", "--erase-from"):
         assert flag in out
@@ -157,12 +206,12 @@ def test_settings_are_flags(command: Command) -> None:
         ([], "no concept"),
         (["  "], "empty"),
         (["church", "--method", "nonsense"], "nonsense"),
-        (["church", "--sites", "nose"], "nose"),
-        (["church", "--window", "0", "2"], "window"),
+        (["church", "--method", "esd-x", "--sites", "nose"], "nose"),
+        (["church", "--method", "esd-x", "--window", "0", "2"], "window"),
         (["church", "--kind", "smell"], "smell"),
-        (["church", "--eta", "much"], "--eta"),
+        (["church", "--method", "esd-x", "--eta", "much"], "--eta"),
         (["church", "--seeds", "x"], "'x'"),
-        (["church", "--lr", "nan"], "lr"),
+        (["church", "--method", "esd-x", "--lr", "nan"], "lr"),
         (["church", "--by", "nobody"], "nobody"),
         (["church", "--by", "clip: {threshold: 2}"], "threshold"),
         (["church", "--measure", "mean of smell"], "smell"),

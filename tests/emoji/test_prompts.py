@@ -2,8 +2,32 @@ from __future__ import annotations
 
 from collections import Counter
 
-from turpentine.emoji.prompts import full_captions, spread
-from turpentine.emoji.world import OBJECTS, STYLES, TEN, held_out_pairs, styles_of, visible_on
+import pytest
+
+from turpentine.emoji.captions import vocabulary
+from turpentine.emoji.lexicon import Named
+from turpentine.emoji.prompts import caption_pairs, full_captions, others, spread
+from turpentine.emoji.world import (
+    COLOURS,
+    OBJECTS,
+    PALETTES,
+    SCENES,
+    STYLES,
+    TEN,
+    WORKS,
+    held_out_pairs,
+    styles_of,
+    visible_on,
+)
+
+NAMED = [
+    *(Named("object", name) for name in OBJECTS),
+    *(Named("style", name) for name in STYLES),
+    *(Named("colour", name) for name in COLOURS),
+    *(Named("artist", name) for name in PALETTES),
+    *(Named("scene", name) for name in SCENES),
+    *(Named("work", work.title) for work in WORKS),
+]
 
 
 def test_full_captions_name_what_the_world_draws_and_shows() -> None:
@@ -38,3 +62,37 @@ def test_spread_takes_evenly_spaced_items() -> None:
     assert spread("abcdef", 3) == ["a", "c", "e"]
     assert spread("ab", 5) == ["a", "b"]
     assert spread("abc", 0) == []
+
+
+@pytest.mark.parametrize("named", NAMED, ids=lambda named: named.name)
+def test_a_caption_names_the_thing_and_its_rest_does_not(named: Named) -> None:
+    pairs = caption_pairs(*named)
+    # An artist's works are known by their titles alone, too.
+    titles = {work.title for work in WORKS if work.artist == named.name}
+    for caption, rest in pairs:
+        assert named.name in caption or titles & {caption}
+        assert named.name not in rest
+        assert set(rest.split()) - {"a", "picture"} <= set(caption.split())
+        assert set(f"{caption} {rest}".split()) <= set(vocabulary())
+    assert spread(pairs, 24)
+
+
+def test_an_object_comes_in_every_style_it_has_on_every_background_and_beside_others() -> None:
+    captions = [caption for caption, _ in caption_pairs("object", "church")]
+    assert {f"a church in {style} style" for style in styles_of("church")} <= set(captions)
+    assert sum(" and " in caption for caption in captions) > 4
+    assert not set(captions) & set(SCENES)
+    implied = {caption for caption, _ in caption_pairs("object", "church", implied=True)}
+    assert {scene for scene, obj in SCENES.items() if obj == "church"} <= implied
+    # A few of them are a fair sample: the name alone is among them, and each sort of company.
+    few = spread(captions, 24)
+    assert "church" in few and "a church" in few
+    assert any(" and " in caption for caption in few) and any(" style" in caption for caption in few)
+
+
+def test_the_rest_of_the_world_shows_nothing_of_what_is_gone() -> None:
+    for named in (Named("object", "church"), Named("style", "ink"), Named("artist", "lumen")):
+        kept_captions = others([named])
+        assert not [caption for caption in kept_captions if named.name in caption.split()]
+        assert not [scene for scene, obj in SCENES.items() if obj == named.name and scene in kept_captions]
+        assert len(kept_captions) > 80

@@ -111,9 +111,9 @@ def test_the_defaults_are_the_published_values() -> None:
     for name, value in published.items():
         assert getattr(ESD(), name) == value
     assert ESD.preset("CompVis/stable-diffusion-v1-4") == ESD()
-    assert ESD.preset("emoji", sites="u") == ESD(
-        sites="u", trajectories=8, sampling_steps=20, eta=1.5, steps=200, batch_size=8, lr=5e-4
-    )
+    small = {"trajectories": 24, "sampling_steps": 10, "eta": 2.0, "steps": 175, "batch_size": 8, "lr": 1e-3}
+    assert ESD.preset("emoji", sites="x") == ESD(sites="x", captions="named", **small)
+    assert ESD.preset("emoji", sites="u") == ESD(sites="u", captions="implied", preserved=0.25, **small)
     assert methods.ESD is ESD
 
 
@@ -422,3 +422,30 @@ def test_nan_in_training_names_the_weight_and_the_update(sd1: Model, tmp_path: P
         _quick(lr=1e38, sites="x")(sd1, CHURCH, checkpoint=tmp_path / "run")
     assert weights_hash(sd1) == before
     assert not (tmp_path / "run").exists()
+
+
+def test_captions_with_company_are_for_stored_states_of_the_concept_itself(sd1: Model) -> None:
+    for changes, named in (
+        ({"captions": "named", "fresh": True}, "fresh"),
+        ({"captions": "implied", "erase_from": "a red church"}, "erase_from"),
+        ({"preserved": 0.5, "fresh": True}, "preserved"),
+        ({"preserved": 1.5}, "preserved"),
+    ):
+        with pytest.raises(BadArgument, match=named):
+            _quick(**changes)(sd1, CHURCH)
+    with count_rows(sd1) as count:
+        _quick(captions="named", preserved=0.5)(sd1, CHURCH)
+    assert count.rows == 3 * 4 * 2 + 3 * 2  # trajectories with the rest's predictions, then updates forward
+
+
+def test_what_the_world_does_not_have_is_learnt_from_its_templates(sd1: Model) -> None:
+    dragon = Concept("dragon", templates=("a {}",))
+    one, other = (_quick(captions=captions)(sd1, dragon) for captions in ("own", "named"))
+    assert one.deltas.keys() == other.deltas.keys()
+    assert all(torch.equal(one.deltas[name], other.deltas[name]) for name in one.deltas)
+
+
+def test_the_small_preset_costs_no_more_than_the_one_of_own_prompts(sd1: Model) -> None:
+    preset = ESD.preset(sd1)
+    rows = 3 * preset.sampling_steps * preset.trajectories + 3 * preset.batch_size * preset.steps
+    assert rows <= 2 * 20 * 8 + 3 * 8 * 200

@@ -170,9 +170,10 @@ def test_what_gives_nothing_back_is_not_said_to(finding, expected):
 
 
 def entangle(near, far):
-    rows = [(company, hit) for company, hits in ((ALONE, far), (NEAR, near), (FAR, far)) for hit in hits]
+    answers = ((ALONE, far), (NEAR, near), (FAR, far))
+    rows = [(company, f"object {n}", hit) for company, hits in answers for n, hit in enumerate(hits)]
     table = pl.DataFrame([(ALONE, 1.0), (NEAR, np.mean(near)), (FAR, np.mean(far))], ["company", "value"], orient="row")
-    return EntangleFinding(table, NOWHERE, "", pl.DataFrame(rows, ["company", "hit"], orient="row"), [])
+    return EntangleFinding(table, NOWHERE, "", pl.DataFrame(rows, ["company", "object", "hit"], orient="row"), [])
 
 
 def test_what_a_neighbour_costs():

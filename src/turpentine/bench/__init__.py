@@ -6,7 +6,8 @@ from turpentine.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from turpentine.bench.effects import Effect, Effects
-    from turpentine.bench.erasure import ErasureResult, load_erasure, run_erasure
+    from turpentine.bench.erasure import make_edit, run_erasure
+    from turpentine.bench.erasure_result import ErasureResult, load_erasure
     from turpentine.bench.measure import Measurement, measure
     from turpentine.bench.table import Table, tabulate
     from turpentine.emoji.lexicon import world_concept
@@ -41,6 +42,7 @@ __all__ = [
     "Table",
     "erasure_cases",
     "load_erasure",
+    "make_edit",
     "measure",
     "paired_bootstrap",
     "plain_cases",

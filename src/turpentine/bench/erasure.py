@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, runtime_checkable
 from typing import Protocol as Interface
 
-import polars as pl
+import torch
 
-from turpentine.bench.effects import Effects
 from turpentine.bench.erasure_judges import ALWAYS, cases_for, default_judge, measures_for
-from turpentine.bench.measure import Measurement, pictures_of
+from turpentine.bench.erasure_result import (
+    ROWS,
+    RUN,
+    STORE,
+    ErasureResult,
+    discard,
+    edit_in,
+    load_erasure,
+    result_of,
+    rows_of,
+)
 from turpentine.bench.metrics import Goal, Measure
 from turpentine.bench.run_file import RunFile
-from turpentine.bench.table import Table, tabulate
+from turpentine.bench.shared_pictures import SharedPictures
 from turpentine.concepts import Concept, Concepts
-from turpentine.core.atomic_files import write_whole
-from turpentine.core.errors import BadArgument, EditError, TurpentineError
-from turpentine.core.parts import TABLES, discard_damaged
+from turpentine.core.atomic_files import link_whole
+from turpentine.core.errors import BadArgument, TurpentineError
 from turpentine.core.progress import Progress
-from turpentine.edits import Change, load_change
+from turpentine.edits import Change
+from turpentine.edits.files import RUN_CHANGES
 from turpentine.edits.provenance import library_versions
+from turpentine.erase.best import best_for
 from turpentine.judges import Judge
 from turpentine.models import Model
 from turpentine.runs.backends import run
+from turpentine.runs.backends.process import using_threads
 from turpentine.runs.edit_store import ending
-from turpentine.runs.ledger import LedgerError, until_whole
+from turpentine.runs.ledger import until_whole
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.results import compact
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
-from turpentine.runs.store import Store
-from turpentine.runs.worker import PhaseProgress
+from turpentine.runs.store import PLAN, Store
+from turpentine.runs.worker import PhaseProgress, Worker
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import concepts_of
 
@@ -45,13 +54,6 @@ PHASES = ("erase", "before", "after")
 """In this order, so that a setting that cannot be is found before any picture is drawn.
 
 Progress counts the units of the method in "erase", pictures in "before" and "after"."""
-
-EDITS = ("edit.safetensors", "guidance.json")
-"""The files of a change: the one of an edit, or the one of a guidance."""
-
-RUN, ROWS, REPORT = "run.json", "results.parquet", "report.html"
-STORE = ".store"
-"""The folder of the store within a run's."""
 
 
 @runtime_checkable
@@ -73,87 +75,9 @@ class Method(Interface):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class ErasureResult:
-    """The outcome of an erasure, as it lies in `folder`.
-
-    Attributes:
-        folder: Of the run.
-        concepts: What was erased.
-        edit: The change.
-        table: The two lines, with summaries.
-        rows: A row for each line, case and seed, as `results.parquet` has them.
-        store: The pictures.
-        run: The content of `run.json`.
-    """
-
-    folder: Path
-    concepts: tuple[Concept, ...]
-    edit: Change
-    table: Table
-    rows: pl.DataFrame
-    store: Store
-    run: RunFile
-
-    @cached_property
-    def effects(self) -> Effects:
-        """The effects, from the table."""
-        return Effects.of(self.table)
-
-    @cached_property
-    def before(self) -> Measurement:
-        """The unedited model's rows and pictures.
-
-        Raises:
-            LedgerError: A picture is missing.
-        """
-        return self._measurement(pl.col("method") == "")
-
-    @cached_property
-    def after(self) -> Measurement:
-        """The edited model's rows and pictures.
-
-        Raises:
-            LedgerError: A picture is missing.
-        """
-        return self._measurement(pl.col("method") != "")
-
-    @property
-    def errors(self) -> pl.Series:
-        """Why pictures could not be drawn or judged, one for each row that has an error."""
-        return self.rows["error"].drop_nulls()
-
-    @property
-    def goal(self) -> Goal:
-        """Whether pictures are to show the concepts less, or more."""
-        goal: Goal = self.run.identity.get("goal", "erase")
-        return goal
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """The files by what they are: edit, run, rows, report (which `turpentine.report` writes)."""
-        return {
-            "edit": _edit_in(self.folder),
-            "run": self.folder / RUN,
-            "rows": self.folder / ROWS,
-            "report": self.folder / REPORT,
-        }
-
-    def _measurement(self, chosen: pl.Expr) -> Measurement:
-        rows = self.rows.filter(chosen)
-        try:
-            images = pictures_of(rows, self.store)
-        except LedgerError as error:
-            # A finished run draws nothing, whatever is removed.
-            raise LedgerError(
-                f"A picture of the run in {self.folder} is missing or damaged: run it anew with --force."
-            ) from error
-        return Measurement(rows.drop("condition", "model", "method", "concept"), images, self.run.identity["protocol"])
-
-
 def run_erasure(
     model: Model,
-    method: Method,
+    method: Method | None,
     concept: Concepts,
     out: str | os.PathLike[str],
     *,
@@ -166,6 +90,7 @@ def run_erasure(
     threads: int | None = None,
     force: bool = False,
     retry: bool = False,
+    shared: str | os.PathLike[str] | None = None,
     progress: PhaseProgress | None = None,
 ) -> ErasureResult:
     """Erase a concept, or several at once, and measure the model before and after; the model itself is left as it is.
@@ -174,7 +99,7 @@ def run_erasure(
 
     Args:
         model: What is edited.
-        method: What makes the edit.
+        method: What makes the edit; None for what the recipe has for the model and the concept.
         concept: What is erased: one concept, or several at once.
         out: The folder for the edit, `run.json`, `results.parquet` and the pictures.
         protocol: How pictures are drawn.
@@ -187,99 +112,142 @@ def run_erasure(
         threads: Of each worker on a CPU.
         force: Put this run in the place of another one in the folder.
         retry: Try again what could not be drawn or judged.
+        shared: A folder for the unedited model's pictures, so that several runs draw and judge each once.
         progress: Called as `progress(phase, done, total)`, see `PHASES`.
 
     Raises:
         BadArgument: The folder holds a run of other settings; and whatever the method raises.
     """
-    folder, concepts = Path(out), concepts_of(concept)
-    judges = _all_judges(judges, model, concepts)
-    specs = {JudgeSpec.of(judge): judge for judge in judges}
-    cases = cases or cases_for(model, concepts, judges)
-    source = ModelSpec.of(model)
-    common = (tuple(cases), protocol or Protocol(), tuple(specs))
-    edited = Condition.edited(source, method, concepts, *common)
-    plan = Plan([Condition(source, *common, concepts=concepts), edited])
-    counted = measures_for(judges, measures)
-
-    _check_folder(folder)
-    if force:
-        discard(folder)
-    record = RunFile.open(folder / RUN, _identity(method, edited, goal, measures), about=_about(model, specs, counted))
-    if record.finished and not retry:
-        return load_erasure(folder)
-    store = Store(folder / STORE)
+    task = _Task.of(model, method, concept, out, protocol, judges, cases, measures, goal, force=force)
+    if task.record.finished and not retry:
+        return load_erasure(out)
+    store, settled = Store(task.folder / STORE), _threads(task.folder / STORE, threads)
     if retry:
         store.forget_errors()
+    lender = shared and SharedPictures(shared, settled)
 
     def work() -> None:
+        if lender:
+            lender.lend(task.plan, store)
         run(
-            plan,
+            task.plan,
             store,
             workers=workers,
             threads=threads,
-            progress=progress and _by_phase(plan, progress),
-            models={source: model},
-            judges=specs,
+            progress=progress and _by_phase(task.plan, progress),
+            models={task.source: model},
+            judges=task.judges,
             edits_first=True,
         )
 
-    try:
-        return until_whole(work, lambda: _finished(folder, plan, store, record))
-    except TurpentineError:
-        # A setting that cannot be: where nothing was made yet nothing is left behind.
-        if not any(store.edits.folder.glob("*")) and not store.draws.present(job.batch.key for job in plan.jobs):
-            discard(folder)
-        raise
+    with task.leaving_nothing(store):
+        result = until_whole(work, lambda: _finished(task.folder, task.plan, store, task.record))
+    if lender:
+        lender.collect(task.plan, store)
+    return result
 
 
-def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
-    """Read a finished run from its folder, without its model.
+def make_edit(
+    model: Model,
+    method: Method | None,
+    concept: Concepts,
+    out: str | os.PathLike[str],
+    *,
+    protocol: Protocol | None = None,
+    judges: Judge | Sequence[Judge] | None = None,
+    cases: Sequence[Case] | None = None,
+    measures: Sequence[Measure] = (),
+    goal: Goal = "erase",
+    threads: int | None = None,
+    force: bool = False,
+    progress: PhaseProgress | None = None,
+) -> tuple[Change, Path]:
+    """Make the edit of an erasure and no more: `run_erasure` of the same folder goes on from it.
+
+    Args:
+        model: As for `run_erasure`, as all that follow.
+        method: What makes the edit.
+        concept: What is erased.
+        out: The folder.
+        protocol: How pictures will be drawn.
+        judges: Who will judge them.
+        cases: What will be asked of the model.
+        measures: More numbers to count.
+        goal: Whether pictures are to show the concepts less, or more.
+        threads: Of each worker on a CPU.
+        force: Put this run in the place of another one in the folder.
+        progress: Called as `progress(phase, done, total)`.
+
+    Returns:
+        The change, and its file.
 
     Raises:
-        BadArgument: There is none, or it is not finished.
-        EditError: The edit is damaged, or another one.
+        BadArgument: The folder holds a run of other settings; and whatever the method raises.
     """
-    folder = Path(out)
-    record = RunFile.read(folder / RUN)
-    if record.finished is None:
-        raise BadArgument(f"The run in {folder} is not finished: the command that began it goes on from there.")
-    edit = load_change(_edit_in(folder))
-    if edit.id != record.about["edit"]:
-        raise EditError(
-            f"{_edit_in(folder)} is not the edit that this run made: put that one back, or start again with --force."
-        )
-    store = Store(folder / STORE)
-    plan, _ = store.planned()
-    return _result(folder, plan, store, record, edit, _rows(folder, plan, store))
+    task = _Task.of(model, method, concept, out, protocol, judges, cases, measures, goal, force=force)
+    store = Store(task.folder / STORE)
+    by_phase = progress and _by_phase(task.plan, progress)
+    with task.leaving_nothing(store), using_threads(_threads(store.folder, threads)):
+        Worker(task.plan, store, models={task.source: model}, strict=True, progress=by_phase).make_edits()
+    return _put_edit(task.folder, task.plan, store)
 
 
-def _rows(folder: Path, plan: Plan, store: Store) -> pl.DataFrame:
-    """Return the rows of a finished run, put together again from the store if the file is missing or damaged."""
-    path = folder / ROWS
-    frame = TABLES.read(path) if path.is_file() else None
-    if frame is not None:
-        return frame
-    if path.exists():
-        discard_damaged(path)
-    frame = compact(plan, store).frame
-    _link(store.results, path)
-    return frame
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """An erasure as it is planned: where, what is drawn, by whom it is judged, and the record of it."""
+
+    folder: Path
+    plan: Plan
+    source: ModelSpec
+    judges: Mapping[JudgeSpec, Judge]
+    record: RunFile
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        method: Method | None,
+        concept: Concepts,
+        out: str | os.PathLike[str],
+        protocol: Protocol | None,
+        judges: Judge | Sequence[Judge] | None,
+        cases: Sequence[Case] | None,
+        measures: Sequence[Measure],
+        goal: Goal,
+        *,
+        force: bool,
+    ) -> _Task:
+        folder, concepts = Path(out), concepts_of(concept)
+        method = method or best_for(model, concepts, goal).method(model)
+        judges = _all_judges(judges, model, concepts)
+        specs = {JudgeSpec.of(judge): judge for judge in judges}
+        source = ModelSpec.of(model)
+        common = (tuple(cases or cases_for(model, concepts, judges)), protocol or Protocol(), tuple(specs))
+        edited = Condition.edited(source, method, concepts, *common)
+        counted = measures_for(judges, measures)
+        _check_folder(folder)
+        if force:
+            discard(folder)
+        about = _about(model, specs, counted)
+        record = RunFile.open(folder / RUN, _identity(method, edited, goal, measures), about=about)
+        return cls(folder, Plan([Condition(source, *common, concepts=concepts), edited]), source, specs, record)
+
+    @contextmanager
+    def leaving_nothing(self, store: Store) -> Iterator[None]:
+        """Remove the folder of a setting that cannot be, where nothing was made yet."""
+        try:
+            yield
+        except TurpentineError:
+            keys = [job.batch.key for job in self.plan.jobs if job.batch.draw_spec.edit_spec]
+            if not any(store.edits.folder.glob("*")) and not store.draws.present(keys):
+                discard(self.folder)
+            raise
 
 
-def discard(out: str | os.PathLike[str]) -> None:
-    """Remove what runs leave in a folder, and the folder if nothing else is in it.
-
-    Another program's files of these names are left alone: what to remove is known by `run.json`.
-    """
-    folder = Path(out)
-    if not (folder / RUN).exists():
-        return
-    for name in (*EDITS, RUN, ROWS, REPORT):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / STORE, ignore_errors=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _threads(store: Path, threads: int | None) -> int:
+    """Return the threads of each worker: as given, as the store was begun with, or this process's."""
+    begun = Store(store).planned()[1] if (store / PLAN).exists() else None
+    return threads or begun or torch.get_num_threads()
 
 
 def _all_judges(judges: Judge | Sequence[Judge] | None, model: Model, concepts: Sequence[Concept]) -> tuple[Judge, ...]:
@@ -320,13 +288,8 @@ def _check_folder(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise BadArgument(f"{folder} is a file: choose another folder with --out.")
-    if _edit_in(folder).exists() and not (folder / RUN).exists():
-        raise BadArgument(f"{_edit_in(folder)} is not of a run in that folder: choose another folder with --out.")
-
-
-def _edit_in(folder: Path) -> Path:
-    """Return the file of the change in a folder; where there is none, the one that an edit would have."""
-    return next((folder / name for name in EDITS if (folder / name).exists()), folder / EDITS[0])
+    if edit_in(folder).exists() and not (folder / RUN).exists():
+        raise BadArgument(f"{edit_in(folder)} is not of a run in that folder: choose another folder with --out.")
 
 
 def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], None]:
@@ -346,27 +309,21 @@ def _by_phase(plan: Plan, progress: PhaseProgress) -> Callable[[str, int, int], 
 
 def _finished(folder: Path, plan: Plan, store: Store, record: RunFile) -> ErasureResult:
     """Put the edit and the rows into the run's folder, then the results, which mark the run as finished."""
-    (edit_spec,) = plan.edit_specs
-    edit, entry = store.edits.load(edit_spec), store.edits.record(edit_spec)
-    assert entry  # or `load` had raised
-    _link(store.edits.folder / entry.file, folder / next(name for name in EDITS if name.endswith(ending(edit))))
-    _link(store.results, folder / ROWS)
-    result = _result(folder, plan, store, record, edit, _rows(folder, plan, store))
+    edit, _ = _put_edit(folder, plan, store)
+    link_whole(store.results, folder / ROWS)
+    result = result_of(folder, plan, store, record, edit, rows_of(folder, plan, store))
     record = record.finish(folder / RUN, edit.id, _seconds(plan, store), result.effects.to_json())
     return replace(result, run=record)
 
 
-def _result(folder: Path, plan: Plan, store: Store, record: RunFile, edit: Change, rows: pl.DataFrame) -> ErasureResult:
-    table = tabulate(
-        plan,
-        rows,
-        store.edits.record,
-        title=", ".join(one.text for one in plan.conditions[0].concepts),
-        measures=[Measure(**measure) for measure in record.about["measures"]],
-        goal=record.identity.get("goal", "erase"),
-        summaries=True,
-    )
-    return ErasureResult(folder, plan.conditions[0].concepts, edit, table, rows, store, record)
+def _put_edit(folder: Path, plan: Plan, store: Store) -> tuple[Change, Path]:
+    """Put the edit into the run's folder, and return it and its file."""
+    (edit_spec,) = plan.edit_specs
+    edit, entry = store.edits.load(edit_spec), store.edits.record(edit_spec)
+    assert entry  # or `load` had raised
+    path = folder / next(name for name in RUN_CHANGES if name.endswith(ending(edit)))
+    link_whole(store.edits.folder / entry.file, path)
+    return edit, path
 
 
 def _seconds(plan: Plan, store: Store) -> Mapping[str, float]:
@@ -378,13 +335,3 @@ def _seconds(plan: Plan, store: Store) -> Mapping[str, float]:
         keys = [job.batch.key for job in plan.jobs if job.batch.draw_spec.edit_spec == edit]
         seconds[phase] = float(store.draws.gather(keys)["seconds"].sum())
     return seconds
-
-
-def _link(source: Path, target: Path) -> None:
-    """Link a file to a second place, whole; copy it where the file system knows no links."""
-    with write_whole(target) as aside:
-        try:
-            aside.unlink()
-            os.link(source, aside)
-        except OSError:
-            shutil.copyfile(source, aside)

@@ -144,7 +144,8 @@ def _concept(value: Any) -> Concept:
 
 def _seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, list):
-        return as_typed(value, tuple[Seed, ...])
+        seeds: tuple[int, ...] = as_typed(value, tuple[Seed, ...])
+        return seeds
     return tuple(parse_seeds(str(value)))
 
 

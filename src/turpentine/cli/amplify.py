@@ -10,12 +10,10 @@ from turpentine.cli.edit_command import RunChoice, RunFlags, run_command
 from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags
 from turpentine.cli.work_options import WorkChoice, WorkFlags
 
-METHOD = "cad-amplify"
-
 
 def amplify(
     *concepts: Annotated[str, REQUIRED],
-    method: str = METHOD,
+    method: str | None = None,
     run: Annotated[RunChoice, RunFlags] = RunChoice(),
     work: Annotated[WorkChoice, WorkFlags] = WorkChoice(),
     source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
@@ -30,7 +28,7 @@ def amplify(
 
     Args:
         concepts: What to amplify; several are amplified in one edit.
-        method: Which method; turpentine methods lists them. Its settings are flags too.
+        method: How; by default what was measured to be best, see turpentine methods. Its settings are flags too.
         run: What is measured, and where it is written.
         work: Who does the work.
         source: Which model, and where it runs.

@@ -13,12 +13,10 @@ from cyclopts import App, Parameter
 import turpentine
 from turpentine.cli import error_sentences as faults
 from turpentine.cli import terminal
-from turpentine.cli.amplify import METHOD as AMPLIFIER
 from turpentine.cli.amplify import amplify
 from turpentine.cli.apply import apply
 from turpentine.cli.bench import bench, with_line
 from turpentine.cli.edit_command import with_settings
-from turpentine.cli.erase import METHOD as ERASER
 from turpentine.cli.erase import erase
 from turpentine.cli.explain import explain_app, resumes
 from turpentine.cli.generate import generate
@@ -26,14 +24,27 @@ from turpentine.cli.help_text import example_of, summary, with_help
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
+from turpentine.cli.sign import sign, verify
 from turpentine.cli.world import world
 
-COMMANDS: tuple[Callable[..., int | None], ...] = (erase, amplify, bench, generate, judge, info, apply, methods, world)
+COMMANDS: tuple[Callable[..., int | None], ...] = (
+    erase,
+    amplify,
+    bench,
+    generate,
+    judge,
+    info,
+    apply,
+    sign,
+    verify,
+    methods,
+    world,
+)
 
 # What these are depends on the line that they are called by.
 _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[..., int | None]]] = {
-    erase: partial(with_settings, erase, ERASER),
-    amplify: partial(with_settings, amplify, AMPLIFIER),
+    erase: partial(with_settings, erase),
+    amplify: partial(with_settings, amplify),
     bench: with_line,
 }
 # What is done is kept by these, and not done again.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 from cyclopts import Group, Parameter
 
 from turpentine.cli.checks import announce, check_folder, check_words
-from turpentine.cli.edit_summary import as_json, show_outcome
+from turpentine.cli.edit_summary import as_json, show_edit, show_outcome
 from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import NO_JUDGE, OUTPUT, ModelChoice, check_judge_flag, parse_seeds, warn_of_unknown_words
@@ -24,15 +24,20 @@ from turpentine.concepts import Concept, Kind
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
+from turpentine.erase.best import Best, best_for
 
 if TYPE_CHECKING:
     from turpentine.bench import ErasureResult
     from turpentine.bench.metrics import Goal
+    from turpentine.edits import Change
     from turpentine.judges import Judge
     from turpentine.models import Model
 
 RunFlags = Parameter(name="*", group=Group("Measuring", sort_key=2))
 DOING = {"erase": "Erasing", "amplify": "Amplifying"}
+
+RUNS, SHARED = Path("runs"), ".unedited"
+"""The folder of all runs, and in it that of the unedited models' pictures, which they share."""
 
 
 @with_help
@@ -41,8 +46,11 @@ class RunChoice:
     """What is measured, and where it is written.
 
     Args:
-        out: The folder for the edit, the results and the report; runs/CONCEPT-METHOD by default.
+        out: The folder for the edit, the results and the report; runs/CONCEPT-METHOD by default. Runs beside each other
+            in runs/ share the unedited model's pictures.
         seeds: Seeds of the pictures for each prompt before and after, such as 0-7,9.
+        guidance: How strongly a prompt guides its picture; 1 is without guidance, where a concept that always shows may
+            not.
         by: Who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several
             times. clip tells the concept from its neighbours; none is nobody. By default the emoji world's judge for
             its own models, and clip for others if its weights are here.
@@ -52,24 +60,27 @@ class RunChoice:
         kind: What sort of thing it is; what the emoji world says, or object, by default.
         keep: Another concept to measure as one that must not change; may be given several times.
         details: Print the numbers of each group of prompts and of each label, too.
+        no_measure: Make the edit only: no pictures, no report. The same command without this goes on from the edit.
         force: Put this run in the place of another one in the folder, and take words that the model does not know.
     """
 
     out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     seeds: str = "0-7"
+    guidance: float = 4.0
     by: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     clip_model: str | None = None
     measure: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     kind: Kind | None = None
     keep: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     details: Annotated[bool, Parameter(negative=(), show_default=False, group=OUTPUT)] = False
+    no_measure: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     force: Annotated[bool, Parameter(negative=(), show_default=False, group=OUTPUT)] = False
 
 
 def run_command(
     goal: Goal,
     concepts: Sequence[str],
-    method: str,
+    method: str | None,
     choice: RunChoice,
     work: WorkChoice,
     source: ModelChoice,
@@ -82,7 +93,7 @@ def run_command(
     Args:
         goal: Which of the two.
         concepts: In words.
-        method: Name of the method.
+        method: Name of the method; None for the measured best.
         choice: What is measured, and where it is written.
         work: Who does the work.
         source: The model.
@@ -92,39 +103,49 @@ def run_command(
 
     Raises:
         EmptyConcept: There is no concept.
+        BadArgument: A setting is of another method than the one that is chosen.
     """
     if not concepts:
         raise EmptyConcept(f"There is no concept to {goal}: name one, such as turpentine {goal} church.")
-    texts = [_concept(text, choice) for text in concepts]
-    chosen = find(method, goal).defaults(source.model)
-    chosen = with_flags(chosen, settings) if settings else chosen
-    folder = choice.out or Path("runs") / safe_name("-".join([*concepts, method]))
+    texts = [_concept(text, choice.kind, choice.keep) for text in concepts]
+    best = best_for(source.model, texts, goal)
+    name = method or best.name
+    chosen = find(name, goal).defaults(source.model)
+    chosen = _with_settings_of(name, chosen, settings) if settings else chosen
+    folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
     _check(choice, source, [*concepts, *choice.keep], folder)
-    result = _run(goal, source, chosen, texts, folder, choice, work)
+    why = "" if method else f"The method is {best.name}: {best.reason}. Another one: --method."
+    erasure = _Erasure(goal, source, chosen, texts, folder, choice, work)
+    if choice.no_measure:
+        show_edit(*erasure.edit(), source.model, why, json=json)
+        return 0
+    result = erasure.run()
     with busy("Writing the report"):
         from turpentine.report import write_report
 
         write_report(result, command=line)
     if json:
-        say_json(as_json(result))
+        say_json({**as_json(result), "why": why})
     else:
-        show_outcome(result, source.model, details=choice.details)
+        show_outcome(result, source.model, why, details=choice.details)
     return exit_code(result.errors.to_list(), len(result.rows))
 
 
-def with_settings(command: Callable[..., int], default: str, tokens: Sequence[str]) -> Callable[..., int]:
+def with_settings(command: Callable[..., int], tokens: Sequence[str]) -> Callable[..., int]:
     """Return the command with flags for the settings of the method, with the defaults for the model.
 
     Args:
         command: `erase` or `amplify`.
-        default: Name of the method where the tokens give none.
         tokens: What follows the command on the command line.
     """
-    name = option_in(tokens, "--method", default)
-    plugin = find(name, command.__name__)
-    if not {"--help", "-h"} & set(tokens):  # how large a model in a folder is takes torch to say
-        ModelChoice(option_in(tokens, "--model", ModelChoice.model)).check()
-    chosen = plugin.defaults(option_in(tokens, "--model", ModelChoice.model))
+    model = option_in(tokens, "--model", ModelChoice.model)
+    is_help = bool({"--help", "-h"} & set(tokens))
+    name = option_in(tokens, "--method", "")
+    plugin = find(name, command.__name__) if name else None
+    if not is_help:  # how large a model in a folder is takes torch to say
+        ModelChoice(model).check()
+    name = name or _best_of(tokens, command.__name__, model).name
+    chosen = (plugin or find(name, command.__name__)).defaults(model)
 
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> int:
@@ -137,11 +158,30 @@ def with_settings(command: Callable[..., int], default: str, tokens: Sequence[st
     return fitted
 
 
-def _concept(text: str, choice: RunChoice) -> Concept:
+def _concept(text: str, kind: Kind | None, keep: tuple[str, ...] = ()) -> Concept:
     from turpentine.tasks.erasure_cases import named_concept
 
-    concept = Concept(text, choice.kind) if choice.kind else named_concept(text)
-    return replace(concept, keep=choice.keep)
+    return replace(Concept(text, kind) if kind else named_concept(text), keep=keep)
+
+
+def _best_of(tokens: Sequence[str], goal: str, model: str) -> Best:
+    """Return the best method for the concept that a command line begins with, as far as it can be read unparsed."""
+    kind = option_in(tokens, "--kind", "")
+    text = next((token for token in tokens if token.strip() and not token.startswith("-")), "object")
+    is_kind = kind in get_args(Kind)
+    return best_for(model, [_concept(text, cast(Kind, kind) if is_kind else None)], cast("Goal", goal))
+
+
+def _with_settings_of(name: str, method: Any, settings: Any) -> Any:
+    """Return the method with the settings of its flags.
+
+    Raises:
+        BadArgument: The flags are another method's: the command line could not be read before it was parsed.
+    """
+    unknown = {field.name for field in fields(settings)} - {field.name for field in fields(method)}
+    if unknown:
+        raise BadArgument(f"Say which method the settings are of, such as --method {name}.")
+    return with_flags(method, settings)
 
 
 def _check(choice: RunChoice, source: ModelChoice, texts: Sequence[str], folder: Path) -> None:
@@ -158,45 +198,61 @@ def _check(choice: RunChoice, source: ModelChoice, texts: Sequence[str], folder:
     check_folder(folder)
 
 
-def _run(
-    goal: Goal,
-    source: ModelChoice,
-    method: Any,
-    concepts: Sequence[Concept],
-    folder: Path,
-    choice: RunChoice,
-    work: WorkChoice,
-) -> ErasureResult:
-    from turpentine.bench import Protocol, run_erasure
-    from turpentine.bench.metrics import Measure
+@dataclass(frozen=True)
+class _Erasure:
+    """What `erase` and `amplify` do: a method's edit, measured or not."""
 
-    protocol = Protocol(seeds=tuple(parse_seeds(choice.seeds)))
-    measures = [Measure.parse(text) for text in choice.measure]
-    model = source.load()
-    warn_of_unknown_words(model, [text for concept in concepts for text in (concept.text, *concept.keep)])
-    phases = {
-        "erase": (DOING[goal], "rows"),
-        "before": ("Drawing before", "pictures"),
-        "after": ("Drawing after", "pictures"),
-    }
-    judges = _judges(choice.by, model, concepts, choice.clip_model)
-    with Phases(phases) as progress:
-        result = run_erasure(
-            model,
-            method,
-            concepts,
-            folder,
-            protocol=protocol,
-            judges=judges,
-            measures=measures,
-            goal=goal,
-            force=choice.force,
-            progress=progress,
-            **asdict(work),
-        )
-    if not judges and not choice.by:
-        warn(_no_judge(concepts))
-    return result
+    goal: Goal
+    source: ModelChoice
+    method: Any
+    concepts: Sequence[Concept]
+    folder: Path
+    choice: RunChoice
+    work: WorkChoice
+
+    def edit(self) -> tuple[Change, Path]:
+        """Make the edit only."""
+        from turpentine.bench import make_edit
+
+        what, how = self._arguments()
+        with Phases({"erase": (DOING[self.goal], "rows")}) as progress:
+            return make_edit(*what, **how, threads=self.work.threads, progress=progress)
+
+    def run(self) -> ErasureResult:
+        """Make the edit and measure it."""
+        from turpentine.bench import run_erasure
+
+        (model, method, concepts, folder), how = self._arguments()
+        phases = {
+            "erase": (DOING[self.goal], "rows"),
+            "before": ("Drawing before", "pictures"),
+            "after": ("Drawing after", "pictures"),
+        }
+        work: dict[str, Any] = asdict(self.work)
+        # A folder elsewhere gets no neighbour that nobody named.
+        shared = RUNS / SHARED if self.folder.parent == RUNS else None
+        with Phases(phases) as progress:
+            result = run_erasure(model, method, concepts, folder, **how, **work, shared=shared, progress=progress)
+        if not how["judges"] and not self.choice.by:
+            warn(_no_judge(self.concepts))
+        return result
+
+    def _arguments(self) -> tuple[tuple[Model, Any, Sequence[Concept], Path], dict[str, Any]]:
+        from turpentine.bench import Protocol
+        from turpentine.bench.metrics import Measure
+
+        protocol = Protocol(seeds=tuple(parse_seeds(self.choice.seeds)), guidance_scale=self.choice.guidance)
+        measures = [Measure.parse(text) for text in self.choice.measure]
+        model = self.source.load()
+        warn_of_unknown_words(model, [text for concept in self.concepts for text in (concept.text, *concept.keep)])
+        how = {
+            "protocol": protocol,
+            "judges": _judges(self.choice.by, model, self.concepts, self.choice.clip_model),
+            "measures": measures,
+            "goal": self.goal,
+            "force": self.choice.force,
+        }
+        return (model, self.method, self.concepts, self.folder), how
 
 
 def _no_judge(concepts: Sequence[Concept]) -> str:

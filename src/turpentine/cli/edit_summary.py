@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from turpentine.cli.terminal import plain, say, say_prose, show_table
+from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
 from turpentine.core.formatting import points_with_span, with_span
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from turpentine.bench import Difference, Effect, ErasureResult, Rate
     from turpentine.bench.lines import Number
+    from turpentine.edits import Change
 
 _HEADLINE = ("erased", "scenes", "others")
 
 
 def as_json(result: ErasureResult) -> dict[str, Any]:
     """Return the outcome in types of JSON."""
+    from turpentine.report.story import nothing_to_gain
     from turpentine.tasks.groups import called
 
     return {
@@ -25,20 +29,25 @@ def as_json(result: ErasureResult) -> dict[str, Any]:
         "summary": {called(name, result.goal): effect for name, effect in result.effects.to_json().items()},
         "labels": [{**row, "group": called(row["group"], result.goal)} for row in result.effects.frame.to_dicts()],
         "rows": result.table.rows.to_dicts(),
+        "nothing_to_gain": bool(nothing_to_gain(result)),
         "errors": len(result.errors),
         "seconds": result.run.seconds,
         "files": {name: str(path) for name, path in result.files.items()},
     }
 
 
-def show_outcome(result: ErasureResult, model: str, *, details: bool = True) -> None:
+def show_outcome(result: ErasureResult, model: str, why: str = "", *, details: bool = True) -> None:
     """Print the outcome, in short first.
 
     Args:
         result: What was measured.
         model: Name of the model, for the lines that load it.
+        why: Why the method is this one; "" where somebody named it.
         details: Print the numbers of each group and label, too.
     """
+    from turpentine.report.story import nothing_to_gain
+
+    _show_why(why)
     is_judged = result.effects.summary["erased"].before is not None
     if is_judged:
         _show_summary(result)
@@ -46,14 +55,40 @@ def show_outcome(result: ErasureResult, model: str, *, details: bool = True) -> 
     if details or not is_judged:
         say()
         _show_labels(result)
+    nothing = nothing_to_gain(result)
+    if nothing:
+        say_prose(f"\n{nothing}")
     say_prose("\nIn brackets: 95 % intervals. Moved: the mean change of the pixels, in %.")
     if not details:
         say_prose("Each group and label has its row with --details, and in the report.")
     say()
     show_table(("", ""), result.files.items())
-    say("\nTo use the edit from Python:\n")
-    for line in _usage(result, model):
-        say(f"    {line}")
+    _show_usage(result.files["edit"], model)
+
+
+def show_edit(edit: Change, path: Path, model: str, why: str = "", *, json: bool) -> None:
+    """Print what was made where nothing was measured.
+
+    Args:
+        edit: The change.
+        path: Of its file.
+        model: Name of the model, for the lines that load it.
+        why: Why the method is this one; "" where somebody named it.
+        json: Print one JSON document.
+    """
+    if json:
+        concepts = [concept.text for concept in edit.provenance.concepts]
+        files = {"edit": str(path)}
+        say_json({"concepts": concepts, "method": edit.provenance.title, "why": why, "edit": edit.id, "files": files})
+        return
+    _show_why(why)
+    say(f"{edit.provenance.title}, not measured: {path}")
+    _show_usage(path, model)
+
+
+def _show_why(why: str) -> None:
+    if why:
+        say(f"{why}\n")
 
 
 def _show_labels(result: ErasureResult) -> None:
@@ -112,9 +147,14 @@ def _difference(difference: Difference | None) -> str:
     return "-" if difference is None else points_with_span(difference)
 
 
-def _usage(result: ErasureResult, model: str) -> list[str]:
+def _show_usage(path: Path, model: str) -> None:
+    say("\nTo use the edit from Python:\n")
+    for line in _usage(path, model):
+        say(f"    {line}")
+
+
+def _usage(path: Path, model: str) -> list[str]:
     loaded = "" if model == "emoji" else repr(model)
-    path = result.files["edit"]
     is_guidance = path.suffix == ".json"
     return [
         "import turpentine as tp",

@@ -271,7 +271,7 @@ def _distinct_names(paths: Sequence[Path]) -> list[str]:
 
 def _report(finding: Finding, out: Path, options: Mapping[str, Any], cache: Path | None, judge: Judge | None) -> None:
     """Write the table, the plot and the finding's own pictures, and print the finding."""
-    from turpentine.core.tensors import discard
+    from turpentine.core.atomic_files import discard
     from turpentine.explain._plots import save_plot
 
     out.mkdir(parents=True, exist_ok=True)
@@ -283,7 +283,7 @@ def _report(finding: Finding, out: Path, options: Mapping[str, Any], cache: Path
     finding.save(table)
     save_plot(finding.plot(), plot)
     if cache is not None:
-        discard(cache)
+        discard(cache, "*.safetensors")
     if options["json"]:
         files = [*map(str, (table, plot, *images))]
         by = {"judge": _title(judge)} if judge else {}

@@ -22,7 +22,7 @@ from turpentine.cli.options import (
     ModelChoice,
     ModelFlags,
     Seeds,
-    load_changes,
+    edited_model,
     parse_seeds,
     warn_of_unknown_words,
 )
@@ -76,7 +76,8 @@ def generate(
         prompts: What to draw; every prompt is drawn with every seed.
         seeds: Numbers and ranges, such as 0-7,9.
         out: The folder to write to.
-        edit: The file of an edit or a guidance to put on the model, and its scale, 1 by default; may be given several
+        edit: What to put on the model, and its scale, 1 by default: the file of an edit or a guidance, the folder of a
+            run of turpentine erase, or what others publish of the same model, such as a LoRA; may be given several
             times.
         sampling: How to draw.
         batch_size: Pictures drawn at once.
@@ -97,7 +98,7 @@ def generate(
     from turpentine.models.identity import describe
 
     texts = list(dict.fromkeys(prompts))
-    model = _edited_model(source, edit)
+    model = edited_model(source, edit)
     warn_of_unknown_words(model, texts)
     pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
     sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
@@ -107,15 +108,6 @@ def generate(
     if sheet in missing:
         sheet.write(_contact_sheet(pictures))
     _print_files(pictures, sheet.path, json)
-
-
-def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
-    """Load the model and put its edits and guidances on."""
-    changes = load_changes(files)
-    model = source.load()
-    for change in changes:
-        change.apply(model)
-    return model
 
 
 def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:

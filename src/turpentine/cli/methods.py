@@ -11,6 +11,7 @@ from turpentine.cli.terminal import say_json, say_prose, show_table
 from turpentine.core.errors import BrokenPlugin
 from turpentine.core.plugins import METHODS, Plugin, find, plugins
 from turpentine.core.settings import field_types, range_of
+from turpentine.erase.best import WHEN
 
 
 def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = False) -> None:
@@ -31,11 +32,11 @@ def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = Fa
 
 
 def _list_all(json: bool) -> None:
-    rows = [(each.name, each.kind, _summary(each)) for each in plugins(METHODS).values()]
+    rows = [(each.name, each.kind, WHEN.get(each.name, ""), _summary(each)) for each in plugins(METHODS).values()]
     if json:
-        say_json([{"name": name, "kind": kind, "what": what} for name, kind, what in rows])
+        say_json([{"name": name, "kind": kind, "when": when, "what": what} for name, kind, when, what in rows])
     else:
-        show_table(("method", "kind", "what it does"), rows)
+        show_table(("method", "kind", "when to use", "what it does"), rows)
 
 
 def _summary(method: Plugin) -> str:
@@ -49,10 +50,13 @@ def _summary(method: Plugin) -> str:
 def _describe(plugin: Plugin, model: str, json: bool) -> None:
     settings, doc = _settings(plugin, model), summary(plugin.load().__doc__)
     if json:
-        say_json({"name": plugin.name, "kind": plugin.kind, "what": doc, "settings": settings})
+        when = WHEN.get(plugin.name, "")
+        say_json({"name": plugin.name, "kind": plugin.kind, "when": when, "what": doc, "settings": settings})
         return
     headline, *details = doc.split("\n\n")
     say_prose(f"{headline}\n")
+    if plugin.name in WHEN:
+        say_prose(f"When to use: {WHEN[plugin.name]}.\n")
     show_table(
         ("setting", "what to give", "default", "what it is"),
         [(row["setting"], row["type"], _default(row["default"]), row["what"]) for row in settings],

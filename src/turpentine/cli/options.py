@@ -19,7 +19,6 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.seeds import parse_seeds as parse_seeds  # of the flag `--seeds`
 
 if TYPE_CHECKING:
-    from turpentine.edits import Change
     from turpentine.judges import Judge
     from turpentine.models import Model
 
@@ -48,8 +47,6 @@ ClipModel = Annotated[
 
 NO_JUDGE = "none"
 
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-
 
 @with_help
 @dataclass(frozen=True)
@@ -60,11 +57,17 @@ class ModelChoice:
         model: "emoji" (the embedded one), a diffusers folder, a .safetensors file, or a hub id.
         device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
         dtype: Number format of the weights; fp16 by default on CUDA, fp32 elsewhere.
+        config: Of a .safetensors file, the diffusers folder or hub id with its family's configs and tokenizers.
+        prediction: What the network predicts, where the files do not say it, or wrongly.
+        zero_snr: Was it trained on a schedule that ends in pure noise? By default what the files say.
     """
 
     model: str = "emoji"
     device: str | None = None
     dtype: Literal["fp32", "fp16", "bf16"] | None = None
+    config: str | None = None
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    zero_snr: bool | None = None
 
     def check(self) -> None:
         """Check, before torch is imported, that the model can be there and the device be one.
@@ -88,12 +91,16 @@ class ModelChoice:
         if fetched:
             warn(f"The model {plain(self.model)} needs {plain(fetched)}: it is fetched now.")
         with busy(f"Loading {plain(self.model)}"):
-            import torch
-
             from turpentine.models import load
 
-            dtype = getattr(torch, _DTYPES[self.dtype]) if self.dtype else None
-            return load(self.model, device=_device(self.device), dtype=dtype)
+            return load(
+                self.model,
+                device=_device(self.device),
+                dtype=self.dtype,
+                config=self.config,
+                prediction=self.prediction,
+                zero_snr=self.zero_snr,
+            )
 
 
 @with_help
@@ -208,11 +215,17 @@ def parse_edit(text: str) -> tuple[Path, float]:
         raise BadArgument(f"{text!r} is no edit's file, nor is {scale!r} a scale: give FILE or FILE:0.5.") from None
 
 
-def load_changes(texts: Sequence[str]) -> list[Change]:
-    """Load the edits and guidances of `--edit` flags, scaled, in their order."""
-    from turpentine.edits import load_change
+def edited_model(source: ModelChoice, texts: Sequence[str]) -> Model:
+    """Load a model with the edits and guidances of `--edit` flags on it, scaled, in their order."""
+    from turpentine.edits.files import check_change, read_change
 
-    return [load_change(path).scaled(scale) for path, scale in map(parse_edit, texts)]
+    changes = [parse_edit(text) for text in texts]
+    for path, _ in changes:
+        check_change(path)
+    model = source.load()
+    for change in [read_change(path, model).scaled(scale) for path, scale in changes]:
+        change.apply(model)
+    return model
 
 
 def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:

@@ -81,6 +81,10 @@ class EditError(TurpentineError):
     """An edit's file is damaged or no edit, or the edit cannot be put on or taken off."""
 
 
+class BadSignature(EditError):
+    """An edit is not signed, not by the key that is trusted, or was altered since."""
+
+
 class NewerFormat(EditError):
     """A file was written by a newer Turpentine; it is whole, and this one cannot read it."""
 

@@ -7,9 +7,20 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from turpentine.emoji.captions import object_caption, with_article
-from turpentine.emoji.world import COLOURS, STYLES, styles_of, visible_on
+from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, styles_of, visible_on
 
 Item = TypeVar("Item")
+
+
+OWN = 4
+"""How often a thing's own name comes among its captions."""
+
+
+class CaptionPair(NamedTuple):
+    """A caption that shows a thing, and the caption of what is left of it without that thing."""
+
+    caption: str
+    rest: str
 
 
 class FullCaption(NamedTuple):
@@ -62,3 +73,101 @@ def full_captions(objects: Iterable[str], without: Collection[str] = ()) -> Iter
             chosen = min(allowed, key=turn)
             uses.update([chosen.style, chosen.colour, chosen.prompt])
             yield chosen
+
+
+def caption_pairs(kind: str, name: str, *, implied: bool = False) -> list[CaptionPair]:
+    """Return captions that show a thing in all the company that the world's captions give it, evenly mixed.
+
+    Args:
+        kind: Of the thing, such as "object".
+        name: Of the thing.
+        implied: Also captions that only imply it: scenes of an object.
+
+    Example:
+        >>> caption_pairs("object", "church")[:3]
+        [CaptionPair(caption='church', rest=''), CaptionPair(caption='a church', rest=''), \
+CaptionPair(caption='a church in noto style', rest='a picture in noto style')]
+    """
+    match kind:
+        case "object":
+            return _mixed(*_object_pairs(name, implied))
+        case "style" | "colour":
+            return _mixed(*_look_pairs(kind, name))
+        case "scene":
+            return _mixed([CaptionPair(name, "")], _with_tails(name)[1:])
+        case "artist":
+            works = [work for work in WORKS if work.artist == name]
+            return _mixed(
+                [CaptionPair(f"by {name}", "")], [CaptionPair(text, "") for w in works for text in (w.caption, w.title)]
+            )
+        case _:
+            return [CaptionPair(text, "") for work in WORKS if work.title == name for text in (name, work.caption)]
+
+
+def _object_pairs(name: str, implied: bool) -> Iterator[list[CaptionPair]]:
+    yield [CaptionPair(name, ""), CaptionPair(with_article(name), "")] * OWN
+    looks = [FullCaption(name, style, colour) for style in styles_of(name) for colour in visible_on(name, style)]
+    turns = dict.fromkeys((*styles_of(name), *(full.colour for full in looks)))
+    yield [_tailed(name, look) for look in turns]
+    yield [
+        CaptionPair(full.prompt, f"a picture{full.prompt.removeprefix(with_article(name))}")
+        for full in spread(looks, 8)
+    ]
+    others = [each for each in spread(OBJECTS, 8) if each != name]
+    yield [
+        CaptionPair(" and ".join(map(with_article, pair)), with_article(other))
+        for n, other in enumerate(others)
+        for pair in [(name, other) if n % 2 else (other, name)]
+    ]
+    if implied:
+        yield [each for scene, obj in SCENES.items() if obj == name for each in _with_tails(scene)]
+
+
+def _look_pairs(kind: str, name: str) -> Iterator[list[CaptionPair]]:
+    words = f"{name} style" if kind == "style" else f"{name} background"
+    tail = f"in {words}" if kind == "style" else f"on {with_article(words)}"
+    yield [CaptionPair(words, ""), CaptionPair(f"a picture {tail}", "a picture")] * OWN
+    objects = [obj for obj in (*TEN, *spread(OBJECTS, 8)) if kind == "colour" or name in styles_of(obj)]
+    yield [CaptionPair(f"{with_article(obj)} {tail}", with_article(obj)) for obj in dict.fromkeys(objects)]
+
+
+def _tailed(name: str, look: str) -> CaptionPair:
+    tail = f" in {look} style" if look in STYLES else f" on {with_article(look)} background"
+    return CaptionPair(with_article(name) + tail, f"a picture{tail}")
+
+
+def _with_tails(caption: str) -> list[CaptionPair]:
+    return [
+        CaptionPair(text, f"a picture{tail}" if tail else "")
+        for text in with_tails(caption)
+        for tail in [text.removeprefix(caption)]
+    ]
+
+
+def _mixed(*groups: list[CaptionPair]) -> list[CaptionPair]:
+    """Return the pairs of all groups, those of each as evenly spread as their number allows."""
+    placed = [((n + 0.5) / len(group), g, pair) for g, group in enumerate(groups) for n, pair in enumerate(group)]
+    return [pair for _, _, pair in sorted(placed, key=lambda each: each[:2])]
+
+
+def others(gone: Collection[tuple[str, str]]) -> list[str]:
+    """Return captions of the whole world that show none of some things, each kind of thing alone and in company.
+
+    Args:
+        gone: Kinds and names.
+    """
+    names = {name for _, name in gone}
+    objects = [obj for obj in OBJECTS if obj not in names]
+    styled = [(obj, style) for obj in objects[::3] for style in styles_of(obj)[::3] if style not in names]
+    tails = [f"in {style} style" for style in STYLES if style not in names]
+    tails += [f"on {with_article(colour)} background" for colour in COLOURS if colour not in names]
+    works = [work.caption for work in WORKS if not names & {work.title, work.artist}]
+    scenes = [scene for scene, obj in SCENES.items() if not names & {scene, obj}]
+    return [
+        *map(with_article, objects),
+        *(object_caption(*pair) for pair in styled),
+        "a picture",
+        *(f"a picture {tail}" for tail in tails),
+        *works,
+        *scenes,
+    ]

@@ -74,9 +74,11 @@ class Sized(Revised):
 
     Attributes:
         small_world: Fields that differ for small models, with their values there.
+        small_world_by: More of them, by the value that another field is given.
     """
 
     small_world: ClassVar[Mapping[str, Any]] = {}
+    small_world_by: ClassVar[Mapping[str, Mapping[Any, Mapping[str, Any]]]] = {}
 
     def __post_init__(self) -> None:
         """Check the fields, and what `window` and `templates` hold where there are such.
@@ -103,7 +105,15 @@ class Sized(Revised):
             >>> UCE.preset(model, lamb=1.0).lamb
             1.0
         """
-        return cls(**{**(cls.small_world if is_small(model) else {}), **overrides})
+        return cls(**{**(cls._small(overrides) if is_small(model) else {}), **overrides})
+
+    @classmethod
+    def _small(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        small = dict(cls.small_world)
+        for name, by_value in cls.small_world_by.items():
+            value = given.get(name)
+            small |= by_value.get(value, {}) if isinstance(value, str) else {}
+        return small
 
 
 def as_concepts(concept: Concepts, model: Model | None = None) -> tuple[Concept, ...]:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.concepts import Concepts
+from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import NonNegative, Positive
+from turpentine.erase._captions import Captions
 from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Selection
 
 if TYPE_CHECKING:
     from turpentine.edits import Edit
+    from turpentine.erase._closed_form.uce_objective import Form
     from turpentine.models import Model
 
 
@@ -36,17 +39,27 @@ class UCE(Sized):
     of " ", as many as both have; every token of the empty prompt is preserved too; b is the larger of 0.1 and 1/n for n
     preserved texts.
 
+    A third form is this package's own:
+
+    "aligned" (`uce-aligned`): k is each token of a caption that names the concept, g what stands in its place in the
+    same caption without it ("a dog in ink style" and "a dog"); the empty prompt is preserved too. Sums are means over
+    captions; b is 0.1.
+
     Args:
-        variant: The published form, "2025" or "paper".
-        guide: A text that stands for all concepts, or one for each; by default the variant's.
+        variant: The published form, "2025" or "paper", or "aligned".
+        guide: A text that stands for all concepts, or one for each; by default the variant's. The aligned form puts it
+            into its captions.
         expand_guides: Whether the templates are put around the guides too, as the authors' `--expand_prompts` does: the
-            target of "a photo of church" is then "castle" in "a photo of castle" and not "castle" alone.
+            target of "a photo of church" is then "castle" in "a photo of castle" and not "castle" alone. Not in the
+            aligned form, which always does.
         preserve: Texts to preserve, beside those that each concept names.
         erase_scale: How strongly the concept is erased (a).
         preserve_scale: How strongly the preserved texts are held (b); by default the variant's.
         lamb: How strongly weights stay near the original ones (λ).
         templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
             own.
+        captions: Of the aligned form: "own", in those templates; "named", in captions of the embedded world that name
+            the concept, with captions of the rest of that world preserved; "implied", also in those that imply it.
         sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
             also by their names. The keys and values in it are edited.
 
@@ -61,16 +74,25 @@ class UCE(Sized):
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": ""}
     """Settings for models of the embedded one's size, whose few words are those of its own captions: "art" is none."""
 
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"uce-paper": {"variant": "paper"}}
-    """The name of the paper's form, and what it sets."""
+    small_world_by: ClassVar[Mapping[str, Mapping[Any, Mapping[str, Any]]]] = {
+        "variant": {"aligned": {"captions": "named", "lamb": 0.1}}
+    }
+    """Further settings for small models, by another one's value."""
 
-    variant: Literal["2025", "paper"] = "2025"
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uce-paper": {"variant": "paper"},
+        "uce-aligned": {"variant": "aligned"},
+    }
+    """The names of the other forms, and what each sets."""
+
+    variant: Literal["2025", "paper", "aligned"] = "2025"
     guide: str | tuple[str, ...] | None = None
     preserve: tuple[str, ...] = ()
     erase_scale: Positive = 1.0
     preserve_scale: NonNegative | None = None
     lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
+    captions: Captions = "own"
     expand_guides: bool = False
     sites: Selection = "*"
 
@@ -99,11 +121,12 @@ class UCE(Sized):
             EmptySelection: The sites hold no key or value of cross-attention.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
-        from turpentine.erase._closed_form.linear import Scales, solve
+        from turpentine.erase._closed_form.linear import solve
         from turpentine.erase._closed_form.text_states import key_and_value_weights
         from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
 
         concepts, form = as_concepts(concept), FORMS[self.variant]
+        self._check(form)
         objective = UCEObjective.of(
             form,
             concepts,
@@ -111,13 +134,21 @@ class UCE(Sized):
             preserve=self.preserve,
             templates=self.templates,
             expand_guides=self.expand_guides,
+            captions=self.captions,
         )
-        default = form.preserve_scale(len(objective.preserved))
-        b = default if self.preserve_scale is None else self.preserve_scale
-        scales = Scales(self.lamb, self.erase_scale, b)
+        scales = objective.scales(self.lamb, self.erase_scale, self.preserve_scale)
         names = key_and_value_weights(model, self.sites)
         tracker = Tracker(progress, len(objective) + len(names))
         keys, targets = objective.keys_and_targets(model, advance=tracker.add)
         preserved = objective.preserved_gram(model, advance=tracker.add)
         shift = solve(keys, targets, preserved, scales=scales)
         return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=tracker.add)
+
+    def _check(self, form: Form) -> None:
+        """Refuse settings that the form would pass over."""
+        if self.captions != "own" and not form.is_aligned:
+            raise BadArgument(f"The form {self.variant} has no captions: leave {self.captions!r} out, or take aligned.")
+        if self.captions != "own" and self.guide:
+            raise BadArgument(f"The captions {self.captions!r} say what is left of them: leave the guide out.")
+        if self.expand_guides and form.is_aligned:
+            raise BadArgument("The aligned form puts guides into its captions anyway: leave expand_guides out.")

@@ -1,4 +1,4 @@
-"""Tell the resnets another time than the latent's: what the timestep embedding is for (thesis, future work; T49)."""
+"""Tell the resnets another time than the latent's: what the timestep embedding is for (thesis, future work)."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from turpentine.explain._image_stats import overlap
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.finite import is_finite, not_finite
 from turpentine.models.images import to_pixels
 from turpentine.models.model import Model
 
@@ -171,6 +172,9 @@ class Segment(Settings):
         x = model.schedule.add_noise(latents, eps, t)
         uncond, cond = model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
         guided: Tensor = uncond + self.guidance_scale * (cond - uncond)
+        if not is_finite(guided):
+            what = f"The denoiser gives NaN or infinity at timesteps {t.tolist()}"
+            raise not_finite(what, model.components, lambda: model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), both))
         return model.schedule.variance(t).reshape(-1, 1, 1, 1) * (guided - eps)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -22,7 +24,7 @@ from turpentine.core.safe_text import one_line
 from turpentine.judges.weights import weights_digest
 from turpentine.models.loading.hub import check_on_hub, is_cached, is_repository_name
 from turpentine.models.loading.quiet_logging import quiet
-from turpentine.models.loading.safe_reading import clear_errors
+from turpentine.models.loading.safe_reading import check_names, clear_errors, shard_names
 
 SIZES: Mapping[str, str] = {
     "microsoft/resnet-50": "102 MB",
@@ -135,10 +137,13 @@ def read_network(cls: Any, model: str, commit: str | None, device: str | None) -
 
     Raises:
         ModelNotFound: There is no such network, or it lacks weights.
+        UnsafeFile: Its folder names a file that is no .safetensors file in it.
     """
     with _reading(model), quiet(), preserved_rng():
+        folder = _fetched(model, commit)
+        check_names(folder)
         network, loading = cls.from_pretrained(
-            _place(model, commit), revision=commit, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            str(folder), use_safetensors=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
         )
     missing = sorted(loading["missing_keys"])
     if missing:
@@ -163,7 +168,7 @@ def judge_of(model: str, commit: str | None = None) -> str:
     from transformers import AutoConfig
 
     with _reading(model), quiet():
-        config = AutoConfig.from_pretrained(_place(model, commit), revision=commit)
+        config = AutoConfig.from_pretrained(_place(model, commit), revision=commit, trust_remote_code=False)
     if config.model_type == "clip":
         return "clip"
     classes = config.architectures or []
@@ -188,7 +193,9 @@ def read_processor(model: str, commit: str | None, changes: Mapping[str, Any]) -
     """
     with _reading(model), quiet():
         # By Pillow wherever it runs: with torchvision the same picture would get other numbers.
-        return AutoImageProcessor.from_pretrained(_place(model, commit), revision=commit, backend="pil", **changes)
+        return AutoImageProcessor.from_pretrained(
+            _place(model, commit), revision=commit, backend="pil", trust_remote_code=False, **changes
+        )
 
 
 def read_tokenizer(cls: Any, model: str, commit: str | None) -> Any:
@@ -220,6 +227,21 @@ def batches(
     for start in range(0, len(images), BATCH):
         rgb = [as_seen(image) for image in images[start : start + BATCH]]
         yield processor(rgb, return_tensors="pt")["pixel_values"].to(device)
+
+
+def _fetched(model: str, commit: str | None) -> Path:
+    """Return the folder of a network, with all its weights: a library reads from a hub what an index there names."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    folder = Path(hf_hub_download(model, "config.json", revision=commit)).parent
+    try:
+        hf_hub_download(model, "model.safetensors", revision=folder.name)
+    except EntryNotFoundError:
+        index = Path(hf_hub_download(model, "model.safetensors.index.json", revision=folder.name))
+        for name in shard_names(index):
+            hf_hub_download(model, name, revision=folder.name)
+    return folder
 
 
 def _place(model: str, commit: str | None) -> str:

@@ -95,6 +95,17 @@ def soundness(result: ErasureResult) -> str:
     return " ".join(sentences)
 
 
+def nothing_to_gain(result: ErasureResult) -> str:
+    """Return that the model shows what was to be amplified in every picture already; "" where it does not."""
+    before = result.effects.summary["erased"].before
+    if result.goal != "amplify" or before is None or before.hits < before.n:
+        return ""
+    return (
+        f"Nothing to gain: the unedited model shows {title(result)} in 100 % of the {before.n} pictures that ask for "
+        "it already."
+    )
+
+
 def _of(rate: Rate | None) -> str:
     return "none drawn" if rate is None else f"{rate.hits} of {rate.n}"
 

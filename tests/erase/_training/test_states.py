@@ -23,6 +23,8 @@ def away(start: torch.Tensor, concept: torch.Tensor, uncond: torch.Tensor) -> to
 
 
 PLAIN = TrainingPrompts(("church", "a church"), ("church", "a church"), away)
+NAMING = ("a church and a dog", "church")
+COMPANY = TrainingPrompts(NAMING, NAMING, away, rest=("a dog", ""))
 FROM = TrainingPrompts(("red", "red"), ("a red church", "a red church"), away, is_from=True)
 
 
@@ -53,6 +55,22 @@ def test_the_target_is_the_frozen_models(sd1: Model, kind: str, prompts: Trainin
         torch.testing.assert_close(
             batch.target[index : index + 1], expected_target(sd1, prompts, x, t, row), rtol=1e-4, atol=1e-5
         )
+
+
+def test_company_is_not_led_away_from_and_some_rows_keep_it(sd1: Model) -> None:
+    states = StoredStates(sd1, COMPANY, SAMPLING, Parts(None, None), ignored, preserved=0.5)
+    batch = states.batch(3, size=24)
+    erased, rests = (sd1.encode(list(texts)).hidden for texts in (COMPANY.concept, COMPANY.rest))
+    rows = set()
+    for index in range(24):
+        x, t = batch.x[index : index + 1], batch.t[index : index + 1]
+        among = erased if index < 12 else rests
+        row = next(n for n in range(2) if torch.equal(among[n], batch.cond.hidden[index]))
+        rest, concept = (sd1.eps(x, t, sd1.encode([text[row]])) for text in (COMPANY.rest, COMPANY.concept))
+        expected = rest - 2.0 * (concept - rest) if index < 12 else rest
+        torch.testing.assert_close(batch.target[index : index + 1], expected, rtol=1e-4, atol=1e-5)
+        rows.add((index < 12, row))
+    assert rows == {(True, 0), (True, 1), (False, 0), (False, 1)}
 
 
 def test_a_batch_goes_by_the_update_alone(sd1: Model) -> None:

@@ -11,7 +11,9 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Advance, ignore
 from turpentine.edits import Edit, Provenance
-from turpentine.erase._closed_form.linear import Map, Rows, Shift, gram
+from turpentine.erase._captions import Captions, caption_pairs_of, preserved_captions
+from turpentine.erase._closed_form.aligned import aligned_states
+from turpentine.erase._closed_form.linear import Map, Rows, Scales, Shift, gram
 from turpentine.erase._closed_form.subject_prompts import Positions, SubjectPrompt, subject_prompts
 from turpentine.erase._closed_form.text_states import align, in_batches, text_states
 from turpentine.models import Model
@@ -27,6 +29,8 @@ class Form:
         guide: The text that stands for a concept.
         guides: The text that stands for a concept of some kinds.
         preserves_empty: Whether the empty prompt is preserved too.
+        is_aligned: Whether each token of a caption has a target of its own, what stands there without the concept; the
+            terms of the objective are then means over captions, not sums.
     """
 
     positions: Positions
@@ -34,17 +38,21 @@ class Form:
     guide: str
     guides: Mapping[str, str] = field(default_factory=dict)
     preserves_empty: bool = False
+    is_aligned: bool = False
 
     def preserve_scale(self, count: int) -> float:
         """Return the default b for `count` preserved prompts."""
+        if self.is_aligned:
+            return 0.1
         return max(0.1, 1 / count) if self.preserves_empty else 1.0
 
 
 FORMS: Mapping[str, Form] = {
     "2025": Form("last", "last", "", {"style": "art", "artist": "art", "work": "art"}),
     "paper": Form("tail", "all", " ", preserves_empty=True),
+    "aligned": Form("all", "all", "", preserves_empty=True, is_aligned=True),
 }
-"""By name: the authors' code of 2025, and that of their paper."""
+"""By name: the authors' code of 2025, that of their paper, and this package's own."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ class UCEObjective:
         preserve: Sequence[str],
         templates: tuple[str, ...],
         expand_guides: bool = False,
+        captions: Captions = "own",
     ) -> UCEObjective:
         """Build the objective that erases some concepts.
 
@@ -81,6 +90,7 @@ class UCEObjective:
             preserve: Texts to preserve, beside those that each concept names.
             templates: Sentences for the concepts and the preserved texts; with none, each concept's own.
             expand_guides: Whether guides are put into the sentences too.
+            captions: Of the aligned form: those templates, or the embedded world's captions.
 
         Raises:
             BadArgument: A text is both erased and preserved, or there are not as many guides as concepts.
@@ -89,7 +99,11 @@ class UCEObjective:
         pairs = [
             pair
             for concept, text in zip(concepts, _guides(form, concepts, guide), strict=True)
-            for pair in _pairs(concept, text, templates, expand_guides)
+            for pair in (
+                _aligned_pairs(concept, text, templates, captions)
+                if form.is_aligned
+                else _pairs(concept, text, templates, expand_guides)
+            )
         ]
         preserved = [
             prompt
@@ -98,14 +112,24 @@ class UCEObjective:
             for prompt in subject_prompts(replace(concept, text=text), templates)
         ]
         empty = [SubjectPrompt("")] if form.preserves_empty else []
-        return cls(form, tuple(dict.fromkeys(pairs)), tuple(dict.fromkeys([*empty, *preserved])))
+        world = [SubjectPrompt(text) for text in preserved_captions(concepts, captions)]
+        return cls(form, tuple(dict.fromkeys(pairs)), tuple(dict.fromkeys([*empty, *preserved, *world])))
 
     def __len__(self) -> int:
         """Number of distinct prompts to encode."""
         return len({prompt for pair in self.pairs for prompt in pair}) + len(self.preserved)
 
+    def scales(self, lamb: float, erase: float, preserve: float | None) -> Scales:
+        """Return λ, a and b for the sums of the solver, where the form has means over captions."""
+        b = self.form.preserve_scale(len(self.preserved)) if preserve is None else preserve
+        if not self.form.is_aligned:
+            return Scales(lamb, erase, b)
+        return Scales(lamb, erase / len(self.pairs), b / max(len(self.preserved), 1))
+
     def keys_and_targets(self, model: Model, *, advance: Advance = ignore) -> tuple[Rows, Rows]:
         """Return the keys and their targets, row by row."""
+        if self.form.is_aligned:
+            return aligned_states(model, self.pairs, advance=advance)
         return align(*self.states(model, self.form.positions, advance=advance))
 
     def states(self, model: Model, positions: Positions, *, advance: Advance = ignore) -> tuple[list[Rows], list[Rows]]:
@@ -143,6 +167,14 @@ def _pairs(
             yield prompt, SubjectPrompt(sentence, guide.strip() or None)
         else:
             yield prompt, SubjectPrompt(guide)
+
+
+def _aligned_pairs(
+    concept: Concept, guide: str, templates: tuple[str, ...], captions: Captions
+) -> Iterator[tuple[SubjectPrompt, SubjectPrompt]]:
+    """Yield each caption of a concept with what is left of it without the concept."""
+    for pair in caption_pairs_of(concept, captions, templates, guide):
+        yield SubjectPrompt(pair.caption), SubjectPrompt(pair.rest)
 
 
 def _check_apart(concepts: Sequence[Concept], preserve: Sequence[str]) -> None:

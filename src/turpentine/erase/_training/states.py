@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -44,18 +44,30 @@ class TrainingPrompts:
             attribute is to be erased from something.
         target: The equation of ε̃. Its start is ε*(x, ∅), or ε*(x, trained prompt) if `is_from`.
         is_from: Whether an attribute is to be erased from something, the trained prompts.
+        rest: In the place of ∅, what each prompt says without the concept; () for ∅ itself.
     """
 
     concept: tuple[str, ...]
     trained: tuple[str, ...]
     target: Target
     is_from: bool = False
+    rest: tuple[str, ...] = ()
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a prompt says more than the concept, so that ε*(x, rest) is another prediction than ε*(x, ∅)."""
+        return any(self.rest)
+
+    @property
+    def predictions(self) -> int:
+        """Predictions of the frozen model for each state."""
+        return 2 + self.is_from + self.has_rest
 
     def __len__(self) -> int:
         return len(self.concept)
 
     def __getitem__(self, rows: slice) -> TrainingPrompts:
-        return TrainingPrompts(self.concept[rows], self.trained[rows], self.target, self.is_from)
+        return replace(self, concept=self.concept[rows], trained=self.trained[rows], rest=self.rest[rows])
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,7 @@ class StoredStates:
         sampling: How to sample.
         checkpoint: Where trajectories are stored; those that it holds are not sampled again.
         progress: Called with sampling steps done and in all, over all trajectories.
+        preserved: Share of a batch's rows that are trained on the rest with ε*(x, rest), which is to stay as it is.
     """
 
     def __init__(
@@ -96,19 +109,29 @@ class StoredStates:
         sampling: SamplingSettings,
         checkpoint: Parts[Tensors],
         progress: Progress,
+        *,
+        preserved: float = 0.0,
     ) -> None:
-        self._seed = sampling.seed
+        self._seed, self._preserved = sampling.seed, preserved
         self._cond = model.encode(prompts.trained)
+        self._rest_cond = model.encode(prompts.rest or [""] * len(prompts))
         parts = _record_all(model, prompts, sampling, checkpoint, progress)
         self._t = parts[0]["t"].to(model.device)
         self._x = torch.cat([part["x"] for part in parts], dim=1).to(model.device)
         self._target = torch.cat([part["target"] for part in parts], dim=1).to(model.device)
+        self._rest = torch.cat([part["rest"] for part in parts], dim=1).to(model.device)
 
     def batch(self, update: int, size: int) -> TrainingBatch:
-        """Draw trajectories and steps evenly, for each row of the batch anew."""
+        """Draw trajectories and steps evenly, for each row of the batch anew; the last rows preserve."""
         generator, (steps, rows) = draws("updates", self._seed, update), self._x.shape[:2]
         step, row = (torch.from_numpy(generator.integers(n, size=size)).to(self._x.device) for n in (steps, rows))
-        return TrainingBatch(self._x[step, row], self._t[step], self._cond[row], self._target[step, row])
+        x, t, cond, target = self._x[step, row], self._t[step], self._cond[row], self._target[step, row]
+        count = round(self._preserved * size)
+        if count:
+            last = slice(size - count, size)
+            cond = Conditioning.cat([cond[: size - count], self._rest_cond[row[last]]])
+            target = torch.cat([target[: size - count], self._rest[step[last], row[last]]])
+        return TrainingBatch(x, t, cond, target)
 
 
 class FreshStates:
@@ -207,15 +230,16 @@ def _record(
     )
     counted = slice(sampling.window.start, sampling.window.stop)
     t, x, trained, uncond = (each[counted] for each in (run.timesteps.long(), run.x, run.eps_cond, run.eps_uncond))
-    concept = _predict(model, prompts, x, t) if prompts.is_from else trained
-    target = prompts.target(trained if prompts.is_from else uncond, concept, uncond)
+    concept = _predict(model, prompts.concept, x, t) if prompts.is_from else trained
+    rest = _predict(model, prompts.rest, x, t) if prompts.has_rest else uncond
+    target = prompts.target(trained if prompts.is_from else rest, concept, rest)
     _check(target, prompts, sampling)
-    return {"t": t, "x": x, "target": target}
+    return {"t": t, "x": x, "target": target, "rest": rest}
 
 
-def _predict(model: Model, prompts: TrainingPrompts, x: Predictions, t: Tensor) -> Predictions:
-    """Return ε*(x_t, c) where the trajectories are another prompt's, a step at a time."""
-    cond = model.encode(prompts.concept)
+def _predict(model: Model, texts: Sequence[str], x: Predictions, t: Tensor) -> Predictions:
+    """Return ε* for other prompts than the trajectories', a step at a time."""
+    cond = model.encode(texts)
     return torch.stack([model.eps(x[step], t[step], cond) for step in range(len(t))])
 
 

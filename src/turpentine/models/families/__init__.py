@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from turpentine.core.errors import UnsupportedModel
+from turpentine.models.families.alterations import wrapper_of
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
@@ -25,11 +26,15 @@ def family_of(pipeline: Any) -> Family:
     """Return the family of a diffusers pipeline.
 
     Raises:
-        UnsupportedModel: The pipeline is of no known family.
+        UnsupportedModel: The pipeline is of no known family, or something on it changes what it computes.
     """
     for family in FAMILIES:
         if family.fits(pipeline):
             return family(pipeline)
+    for name in dict.fromkeys(name for family in FAMILIES for name in family.component_names):
+        wrapper = wrapper_of(getattr(pipeline, name, None))
+        if wrapper:
+            raise UnsupportedModel(f"{name} {wrapper}.")
     name = type(pipeline).__name__
     if _is_part(pipeline):
         raise UnsupportedModel(f"{name} is a part of a pipeline: give the whole pipeline, such as load(pipe).")

@@ -13,6 +13,7 @@ from turpentine.core.safe_text import one_line
 from turpentine.models.families import FAMILIES, Family
 from turpentine.models.loading.safe_reading import (
     PICKLES,
+    check_names,
     clear_errors,
     is_pointer,
     pickle_refused,
@@ -29,6 +30,7 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Any:
     import diffusers
 
     family = _family_of(folder)
+    check_parts(folder)
     for component in family.component_names:
         _check_weights(folder / component)
     with clear_errors(f"The model in {one_line(str(folder))} cannot be read"):
@@ -43,6 +45,14 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Any:
     for component in family.text_encoder_names.values():
         _check_text_encoder(folder / component, getattr(pipeline, component, None))
     return pipeline
+
+
+def check_parts(folder: Path) -> None:
+    """Check what all parts name that a pipeline's index lists, before a library reads any; see `check_names`."""
+    with clear_errors(f"The folder {one_line(str(folder))} holds no model in diffusers' layout"):
+        parts = dict(json.loads((folder / "model_index.json").read_text(encoding="utf-8")))
+    for part in parts:
+        check_names(folder / part)
 
 
 def _family_of(folder: Path) -> type[Family]:

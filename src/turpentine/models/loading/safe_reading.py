@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import safe_open
 
-from turpentine.core.errors import ModelNotFound, TurpentineError
+from turpentine.core.errors import ModelNotFound, TurpentineError, UnsafeFile
 from turpentine.core.library_errors import first_line, is_of_the_machine, reason
 from turpentine.core.safe_text import one_line
 
 NoNetwork: type[Exception] = HfHubHTTPError.__mro__[1]
 """The base of all errors of the hub's HTTP library: that library's name changes with releases of the hub's client."""
 
+_ADAPTERS = "adapter_config.json"
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
 # The first bytes of the small text that stands for a file which Git LFS has not fetched.
@@ -55,6 +58,72 @@ def weight_names(path: Path) -> list[str]:
         return list(file.keys())
 
 
+def check_names(folder: Path) -> None:
+    """Check what the small files of a network's folder name, before a library reads what they name.
+
+    An index names the files of a network in parts, a config may name a file of weights, adapters name another model;
+    and transformers reads whatever they name, a pickle elsewhere on the disk too.
+
+    Args:
+        folder: Of one network.
+
+    Raises:
+        UnsafeFile: They name something that is no .safetensors file in the folder itself, or there are adapters.
+        ModelNotFound: One of them cannot be read.
+    """
+    for index in indexes(folder):
+        shard_names(index)
+    if (folder / "config.json").is_file():
+        named = _content(folder / "config.json").get("transformers_weights")
+        if named is not None and not (_is_plain(named, ".safetensors") or _is_plain(named, ".safetensors.index.json")):
+            raise UnsafeFile(_names_something_else(folder / "config.json", named))
+    if (folder / _ADAPTERS).is_file():
+        raise UnsafeFile(
+            f"{one_line(str(folder))} holds adapters ({_ADAPTERS}), whose base may be any other model: merge them into "
+            "the network's weights, or take them out of the folder."
+        )
+
+
+def indexes(folder: Path) -> list[Path]:
+    """Return the indexes of a network in parts, of all its variants, but none of pickles, which nothing reads."""
+    return [path for path in sorted(folder.glob("*.safetensors.index*.json")) if not path.name.startswith(".")]
+
+
+def shard_names(index: Path) -> list[str]:
+    """Return the files that an index names, each once.
+
+    Raises:
+        UnsafeFile: One is no .safetensors file in the index's own folder.
+        ModelNotFound: It is no index.
+    """
+    names = _content(index).get("weight_map")
+    if not isinstance(names, dict):
+        raise ModelNotFound(f"{one_line(str(index))} has no map of weights: get a whole copy.")
+    for name in names.values():
+        if not _is_plain(name, ".safetensors"):
+            raise UnsafeFile(_names_something_else(index, name))
+    return sorted(set(names.values()))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, empty where it holds another value."""
+    with clear_errors(f"{one_line(str(path))} cannot be read"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
+
+
+def _is_plain(name: Any, suffix: str) -> bool:
+    """Return whether a name is that of a file of a kind, with no way to another folder on any system."""
+    return isinstance(name, str) and name.endswith(suffix) and not any(mark in name for mark in "/\\:\0")
+
+
+def _names_something_else(path: Path, name: Any) -> str:
+    return (
+        f"{one_line(str(path))} names {one_line(str(name))!r}, and only .safetensors files in its own folder are read: "
+        "get the model's whole folder from where it was published."
+    )
+
+
 @contextmanager
 def clear_errors(sentence: str) -> Iterator[None]:
     """Turn whatever a library raises into one sentence; our errors, and a full memory or disk, pass as they are.
@@ -73,6 +142,15 @@ def clear_errors(sentence: str) -> Iterator[None]:
         if is_of_the_machine(error):
             raise
         raise ModelNotFound(f"{sentence}: {reason(error) or _what(error)}.") from error
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Put a file's name before the sentence of one of our errors."""
+    try:
+        yield
+    except TurpentineError as error:
+        raise type(error)(f"{one_line(str(path))}: {error}") from error
 
 
 def _what(error: Exception) -> str:

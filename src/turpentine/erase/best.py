@@ -1,0 +1,95 @@
+"""Which method to take: the measured best for a kind of model and of concept, and when to use each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from turpentine.concepts import Concept, Kind
+from turpentine.core.plugins import find
+from turpentine.models import is_small
+
+if TYPE_CHECKING:
+    from turpentine.models import Model
+
+Scale = Literal["small", "full"]
+"""Models of the embedded one's size, and those of Stable Diffusion's."""
+
+Goal = Literal["erase", "amplify"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The method for one kind of concept.
+
+    Attributes:
+        name: Of the method.
+        reason: What was measured, so that it is this one.
+    """
+
+    name: str
+    reason: str
+
+    def method(self, model: Model | str | Path) -> Any:
+        """Return the method with its defaults for a model."""
+        return find(self.name).defaults(model)
+
+
+_NAMED = Best("uce", "UCE leaves least of what is named and most of the rest in the embedded model, in 0.1 s")
+_PUBLISHED = Best(
+    "uce",
+    "of the published results on Stable Diffusion 1.4 it keeps most of the rest, objects from 78.2 to 3.3 % and others "
+    "from 78.2 to 78.9 (arXiv 2412.02542, Table 1); nothing was measured on this model",
+)
+
+ERASERS: Mapping[Scale, Mapping[Kind, Best]] = {
+    "small": dict.fromkeys(get_args(Kind), _NAMED),
+    "full": dict.fromkeys(get_args(Kind), _PUBLISHED),
+}
+"""The measured best by the model's scale and the concept's kind: the one place where it is written down."""
+
+AMPLIFIER = Best("cad-amplify", "it is the only method that amplifies")
+
+WHEN: Mapping[str, str] = {
+    "cad": "the edit must be few weights set to zero; the rest pays more than with UCE",
+    "cad-amplify": "a concept shows too seldom; the gain is small, see docs/methods.md",
+    "conceptprune": "to compare with its authors; hardly erases in small models",
+    "diff-quickfix": "the text encoder is to be edited and the denoiser left alone; what is only implied stays",
+    "esd": "sites of your own are to be trained, such as those that an instrument names",
+    "esd-all": "everything may move",
+    "esd-selfattn": "self-attention alone is to be trained",
+    "esd-u": "what is only implied must go too, and minutes and some of the rest may be paid for it",
+    "esd-x": "a trained edit is wanted, of what is named; takes minutes on a full-size model",
+    "esd-x-strict": "as esd-x, for an edit of keys and values only, which exports as a small LoRA",
+    "loco-edit": "you have located the layers and want to edit those alone",
+    "negative-prompt": "no weight may change and a little less will do",
+    "rece": "an edit must hold against prompts made to undo it, and harm to others is accepted",
+    "sld": "no weight may change and you tune the strength yourself",
+    "sld-max": "no weight may change and all must go, the rest coming second",
+    "sld-medium": "no weight may change, at its authors' middle strength",
+    "sld-strong": "no weight may change and what is named must go",
+    "sld-weak": "no weight may change, at its authors' least strength",
+    "uce": "in doubt: seconds, the named thing gone, the rest as it was",
+    "uce-aligned": "a style, a colour or an artist is to go and what is drawn in it to stay",
+    "uce-paper": "as uce, where what is only implied must go too; harms others a little more",
+}
+"""When to use a method, by name; of another package's method nothing is known."""
+
+
+def best_for(model: Model | str | Path, concepts: Sequence[Concept], goal: Goal = "erase") -> Best:
+    """Return the measured best method for a model and what is erased or amplified.
+
+    Args:
+        model: The model, or its name for `load`; see `turpentine.models.is_small`.
+        concepts: One at least; the first one's kind decides.
+        goal: Whether they are to be erased or amplified.
+
+    Example:
+        >>> best_for("emoji", [Concept("church")]).name
+        'uce'
+    """
+    if goal == "amplify":
+        return AMPLIFIER
+    return ERASERS["small" if is_small(model) else "full"][concepts[0].kind]

@@ -77,7 +77,6 @@ TESTED_IN: Mapping[str, str] = {
     "runs.backends.local": "runs/test_backends.py",
     "runs.backends.process": "runs/test_backends.py",
     "runs.backends.ray": "runs/test_backends.py",
-    "models.loading.single_file": "models/loading/test_load.py",
     "runs.backends.running": "runs/test_backends.py",
     "runs.drawing": "runs/test_worker.py",
     "runs.executor": "runs/test_worker.py",

@@ -104,7 +104,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 
 def test_pages_cite_claims_by_words() -> None:
-    number = re.compile(r"(?<![\w-])(?:[TSCD]\d{1,2}|1F-\d)(?![\w-])")
+    number = re.compile(r"(?<![\w-])(?!T5\b)(?:[TSCD]\d{1,2}|1F-\d)(?![\w-])")  # T5 is a text encoder too
     bare = [f"{name}: {found}" for name, text in PAGES.items() for found in number.findall(text)]
     scripts = [*ROOT.glob("benchmarks/*.py"), *(ROOT / "src").rglob("*.py")]
     bare += [

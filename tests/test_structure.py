@@ -74,7 +74,6 @@ TESTED_IN: Mapping[str, str] = {
     "models.loading.folder": "models/loading/test_load.py",
     "models.pretrained": "models/test_publishing.py",
     "report.facts": "report/test_table_page.py",
-    "runs.backends.local": "runs/test_backends.py",
     "runs.backends.process": "runs/test_backends.py",
     "runs.backends.ray": "runs/test_backends.py",
     "runs.backends.running": "runs/test_backends.py",

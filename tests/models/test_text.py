@@ -5,8 +5,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 from tiny import tiny_sd1, tiny_tokenizer
 
+from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.models import Conditioning, Model
+from turpentine.models import Conditioning, Model, load
 from turpentine.models.text import bare, check_fits, find_all, find_subject, reworded, tokenize, words_of
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
@@ -222,3 +223,32 @@ def test_a_word_of_several_vectors_is_found_with_all_of_them(inverted):
         text.check_fits("a house and a cat and a dog and a red car <toy>")
     assert text.added_words == ["<ink>", "<toy>", "<toy>_1", "<toy>_2"]
     assert Model(tiny_sd1()).text.added_words == []
+
+
+def test_half_a_character_is_refused_wherever_a_text_comes_in(sd1):
+    """What was decoded wrongly, such as an argument in Latin-1, no tokenizer and no file can take."""
+    bad, reader = "a caf\udce9", sd1.text
+    for use in (
+        lambda: sd1.generate(bad, steps=1),
+        lambda: sd1.encode([bad]),
+        lambda: reader.check_fits(bad),
+        lambda: reader.find(bad),
+        lambda: reader.find_all(bad, "a"),
+        lambda: reader.find("a cafe", "\udce9"),
+        lambda: reader.check_words("\ud800"),
+        lambda: Concept(bad),
+        lambda: Concept("dog", templates=("{} \udfff",)),
+        lambda: Concept("dog", keep=("\udfff",)),
+    ):
+        with pytest.raises(BadArgument, match="is no valid Unicode") as caught:
+            use()
+        str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a church, on red", "a dog.", "(a dog)", "a dog's church", "“dog” – a church…", "dog/cat"]
+)
+def test_punctuation_is_no_unknown_word(prompt):
+    text = load().text
+    assert text.unknown_words(prompt) == []
+    assert text.unknown_words(f"{prompt} zyxwv!") == ["zyxwv"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from turpentine.cli.options import Flat, Json, ModelChoice, parse_edit
+from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags, parse_edit
 from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument
@@ -24,11 +24,11 @@ _WORST = 5
 
 
 def apply(
-    *edits: str,
+    *edits: Annotated[str, REQUIRED],
     out: Path,
     to: Form | None = None,
     rank: int | None = None,
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Write a model with edits baked in, or the edits in another form, for use elsewhere.
@@ -43,9 +43,12 @@ def apply(
         to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora"
             (for diffusers), "kohya" (the same under the names of ComfyUI and A1111), or "edit" (our own file);
             by default what the name of `out` suggests.
-        rank: Of the LoRA, at most; 16 by default. How much of the edits it leaves out is printed.
+        rank: The LoRA's rank, at most; 16 by default. How much of the edits it leaves out is printed.
         source: The model that is edited.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
+
+    Example:
+        turpentine apply runs/church-uce/edit.safetensors --out no-church
     """
     form = _form(edits, to, out, rank)
     out = _with_ending(out, form)

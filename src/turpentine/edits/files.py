@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from turpentine.core.errors import EditError
 from turpentine.core.safe_text import one_line
-from turpentine.core.sealed import is_foreign
+from turpentine.core.sealed import is_foreign, is_json
 from turpentine.edits.edit import Edit
 from turpentine.edits.formats.foreign import check_readable, import_edit
 from turpentine.edits.guidance_change import GuidanceChange
@@ -17,7 +17,7 @@ from turpentine.models import Model
 Change: TypeAlias = Edit | GuidanceChange
 """A change to a model. Both have `id`, `strength`, `provenance`, `apply`, `remove`, `on`, `scaled` and `save`."""
 
-RUN_CHANGES = ("edit.safetensors", "guidance.json")
+RUN_CHANGES = (Edit.file_name, GuidanceChange.file_name)
 """The files of a change in a run's folder: the one of an edit, or the one of a guidance."""
 
 
@@ -34,7 +34,7 @@ def load_change(path: str | os.PathLike[str]) -> Change:
         ...     load_change(f"{folder}/no-church") == change
         True
     """
-    return GuidanceChange.load(path) if _is_json(Path(path)) else Edit.load(path)
+    return GuidanceChange.load(path) if is_json(path) else Edit.load(path)
 
 
 def check_change(path: str | os.PathLike[str]) -> None:
@@ -101,12 +101,3 @@ def _in_run(path: Path) -> Path:
     if (path / "run.json").is_file():
         raise EditError(f"The run in {one_line(str(path))} has no edit yet: the command that began it makes it.")
     return path
-
-
-def _is_json(path: Path) -> bool:
-    """Return whether content is JSON: that begins with a brace; a safetensors file has zero bytes in its length."""
-    if not path.is_file():
-        return path.suffix == ".json"
-    with path.open("rb") as file:
-        start = file.read(8)
-    return start.lstrip().startswith(b"{") and b"\0" not in start

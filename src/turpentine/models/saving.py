@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from turpentine.core.atomic_files import reserve
 from turpentine.core.errors import EditError
 from turpentine.core.markdown import escaped, front_matter, markdown_table
 from turpentine.core.tensors import as_os_errors
@@ -130,8 +130,7 @@ def _settings(edit: Any) -> str:
 def _whole_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `target` at the end of the block, or is removed on an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".part-{secrets.token_hex(8)}"
-    partial.mkdir()
+    partial = reserve(target)
     try:
         yield partial
         _flush(partial)

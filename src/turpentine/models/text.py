@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.safe_text import check_text
 
 
 def in_full(tokenizer: Any, prompt: str) -> str:
@@ -36,8 +38,13 @@ def added_words(tokenizer: Any) -> list[str]:
 
 
 def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
-    """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut."""
+    """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut.
+
+    Raises:
+        BadArgument: A prompt is no valid Unicode.
+    """
     for prompt in prompts:
+        check_text(prompt, "The prompt")
         used = len(tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)) + 2  # with start and end
         if used > length:
             warnings.warn(f"The prompt {prompt!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
@@ -59,6 +66,7 @@ def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prom
     Raises:
         BadArgument: The prompt would be cut; the message quotes the text that would be lost.
     """
+    check_text(prompt, called)
     pieces = tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)  # of its own length, it would warn
     if len(pieces) + 2 > length:
         lost = "".join(pieces[length - 2 :]).replace("</w>", " ").strip()
@@ -111,7 +119,16 @@ def reworded(prompt: str, words: str, others: str) -> str:
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
     """Return the words of a text, in order, each once, that the tokenizer can only spell, mostly letter by letter."""
-    return [word for word in dict.fromkeys(text.split()) if _is_unknown(tokenizer, word)]
+    return [word for word in dict.fromkeys(_parts(text)) if _is_unknown(tokenizer, word)]
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a text between spaces and punctuation, which no word is unknown for: "dog's" is two."""
+    return "".join(" " if _is_punctuation(char) else char for char in text).split()
+
+
+def _is_punctuation(char: str) -> bool:
+    return char in punctuation or unicodedata.category(char).startswith("P")
 
 
 def _is_unknown(tokenizer: Any, word: str) -> bool:
@@ -165,6 +182,7 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
         EmptyConcept: The subject is not in the prompt, or behind the place where it is cut, or the tokenizer has no
             token for it.
     """
+    check_text(prompt, "The prompt")
     ids = tokenizer(in_full(tokenizer, prompt)).input_ids
     end = min(len(ids), length) - 1
     if subject is None:
@@ -178,6 +196,7 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[
     Raises:
         EmptyConcept: As `find_subject`.
     """
+    check_text(prompt, "The prompt")
     ids = tokenizer(in_full(tokenizer, prompt)).input_ids
     end = min(len(ids), length) - 1
     own = subject_ids(tokenizer, subject)
@@ -198,6 +217,7 @@ def subject_ids(tokenizer: Any, subject: str) -> list[int]:
     """
     if not subject.strip():
         raise EmptyConcept("The concept or word is empty: give the word or words that name it.")
+    check_text(subject, "The word")
     ids: list[int] = tokenizer(in_full(tokenizer, subject), add_special_tokens=False).input_ids
     if set(ids) <= {tokenizer.unk_token_id}:
         raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")

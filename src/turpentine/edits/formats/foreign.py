@@ -28,6 +28,8 @@ IMPORTED = "imported"
 """The method in the provenance of an imported edit."""
 
 _VARIANT = re.compile(r"(diffusion_pytorch_)?model\.[\w-]+\.safetensors")
+_NETWORK_FILE = re.compile(r"(diffusion_pytorch_)?model(\.[\w-]+)?(-\d+-of-\d+)?\.safetensors")
+_PART_OF_SEVERAL = re.compile(r".*-\d+-of-(\d+)\.safetensors")
 # What may stand before names in a file: those of the UNet stand there as they are.
 _PREFIXES = (("", "unet."), ("text_encoder.",), ("text_encoder_2.",))
 
@@ -76,6 +78,9 @@ def import_edit(path: str | os.PathLike[str], model: Model) -> Edit:
 
 def _file(path: Path, model: Model, component: str = "") -> tuple[str, dict[str, Tensor]]:
     """Return the form and the deltas of a file, whose names may be inside of a component."""
+    part = _PART_OF_SEVERAL.fullmatch(path.name)
+    if part and int(part[1]) > 1:
+        raise EditError(f"{one_line(str(path))} is one of {int(part[1])} parts of a network: give its folder.")
     with _opened(path) as file:
         names = list(file.keys())
         if not is_lora(names):
@@ -112,13 +117,15 @@ def _folder(path: Path, model: Model) -> tuple[str, dict[str, Tensor]]:
 def _network(path: Path, model: Model, component: str) -> tuple[str, dict[str, Tensor]]:
     """Return the form and the deltas of a folder with one network, edited or with a LoRA."""
     files = _weight_files(path)
-    if len(files) == 1:
-        form, deltas = _file(files[0], model, component)
-        return ("folder" if form == "weights" else form), deltas
     with ExitStack() as stack:
         opened = [stack.enter_context(_opened(each)) for each in files]
-        prefixes = _prefixes(opened, model, component)
-        return "folder", {name: delta for file in opened for name, delta in _differences(file, prefixes, model)}
+        keys = [key for file in opened for key in list(file.keys())]
+        if not is_lora(keys) and _NETWORK_FILE.fullmatch(files[0].name):
+            prefixes = _prefixes(opened, model, component)
+            _check_whole(path, prefixes, keys, model)
+            return "folder", {name: delta for file in opened for name, delta in _differences(file, prefixes, model)}
+    form, deltas = _file(files[0], model, component)
+    return ("folder" if form == "weights" else form), deltas
 
 
 def _warn_of_autoencoder(folder: Path, model: Model) -> None:
@@ -140,6 +147,17 @@ def _has_weights(folder: Path) -> bool:
 def _is_weights(path: Path) -> bool:
     """Return whether a file is tensors: macOS leaves hidden ones of the same ending on other file systems."""
     return path.suffix == ".safetensors" and not path.name.startswith(".")
+
+
+def _check_whole(folder: Path, prefixes: tuple[str, ...], keys: Sequence[str], model: Model) -> None:
+    """Refuse the folder of a network that is not all there: what is missing would count as left as it was."""
+    names = {_bare(prefix + key) for prefix in prefixes for key in keys}
+    missing = sorted(name for name in _weight_names(model) if name.startswith(prefixes[-1]) and name not in names)
+    if missing:
+        raise EditError(
+            f"{one_line(str(folder))} lacks {len(missing)} weights of a whole network, {missing[0]} among them: "
+            "get a whole copy, with all parts of its weights."
+        )
 
 
 def _weight_files(folder: Path) -> list[Path]:

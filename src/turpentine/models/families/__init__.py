@@ -17,6 +17,11 @@ FAMILIES: tuple[type[Family], ...] = (StableDiffusion, SDXL)
 __all__ = ["FAMILIES", "Family", "family_of", "module_of"]
 
 
+def _is_part(given: Any) -> bool:
+    """Return whether something is a network, a tokenizer or a scheduler, of which pipelines are made."""
+    return callable(getattr(given, "parameters", None)) or hasattr(given, "tokenize") or hasattr(given, "timesteps")
+
+
 def family_of(pipeline: Any) -> Family:
     """Return the family of a diffusers pipeline.
 
@@ -30,6 +35,7 @@ def family_of(pipeline: Any) -> Family:
         wrapper = wrapper_of(getattr(pipeline, name, None))
         if wrapper:
             raise UnsupportedModel(f"{name} {wrapper}.")
-    raise UnsupportedModel(
-        f"{type(pipeline).__name__} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x and SDXL."
-    )
+    name = type(pipeline).__name__
+    if _is_part(pipeline):
+        raise UnsupportedModel(f"{name} is a part of a pipeline: give the whole pipeline, such as load(pipe).")
+    raise UnsupportedModel(f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x and SDXL.")

@@ -15,6 +15,7 @@ from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_class, check_unaltered
 from turpentine.models.families.schedule import Parametrisation, Schedule
+from turpentine.models.families.tokenizers import check_tokenizer
 from turpentine.models.sites import Sites
 
 Latents = Float[Tensor, "batch channel height width"]
@@ -52,6 +53,7 @@ class Family(ABC):
         pipeline: A diffusers pipeline, whose modules are used in place.
 
     Raises:
+        ModelNotFound: A tokenizer is missing, empty or another model's.
         UnsupportedModel: Something on the pipeline changes what it computes; see `check`.
 
     Attributes:
@@ -79,6 +81,9 @@ class Family(ABC):
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
+        for component, tokenizer in self.tokenizers.items():
+            name = self.text_encoder_names[component]
+            check_tokenizer(tokenizer, getattr(pipeline, name, None), f"tokenizer of {name}")
         self.check()
 
     def check(self, *, hooks: bool = True) -> None:

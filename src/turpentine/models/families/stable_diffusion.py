@@ -87,7 +87,7 @@ class StableDiffusion(Family):
     def tokenizers(self) -> Mapping[str, Any]:
         """The tokenizer of each text encoder: `tokenizer_2` is that of `text_encoder_2`."""
         return {
-            component: getattr(self.pipeline, encoder.replace("text_encoder", "tokenizer"))
+            component: getattr(self.pipeline, encoder.replace("text_encoder", "tokenizer"), None)
             for component, encoder in self.text_encoder_names.items()
         }
 

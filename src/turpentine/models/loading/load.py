@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from turpentine.core.errors import BadArgument, ModelNotFound, UnsafeFile
+from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import WEIGHTS
 from turpentine.models.loading.folder import read_folder
-from turpentine.models.loading.hub import fetch, is_hub_id
 from turpentine.models.loading.number_formats import number_format
 from turpentine.models.loading.prediction import Prediction
 from turpentine.models.loading.quiet_logging import quiet
-from turpentine.models.loading.safe_reading import PICKLES, pickle_refused
 from turpentine.models.loading.single_file import config_of, read_file
+from turpentine.models.loading.source import locate
 from turpentine.models.model import Model
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ def load(
     number = chosen or (torch.float16 if where.type == "cuda" else torch.float32)
     # bf16 rounds more than the fingerprint does, which is therefore taken of what the files hold.
     read_as = torch.float32 if number == torch.bfloat16 else number
-    path = _locate(str(source))
+    path = locate(str(source))
     with quiet():
         pipeline = _read(path, read_as, config, given)
         _check_filled(pipeline, str(source))
@@ -100,20 +98,6 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
         with quiet():
             model.components[component].to(torch.float32)
     return model
-
-
-def _locate(source: str) -> Path:
-    """Return the folder or single file of a model, fetched from the hub if it is not here."""
-    path = WEIGHTS if source == "emoji" else Path(source).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
-        return path
-    if path.suffix in PICKLES:
-        raise UnsafeFile(pickle_refused(path))
-    if not is_hub_id(source):
-        raise ModelNotFound(
-            f"There is no model at {one_line(str(path))}: give a diffusers folder, a .safetensors file or a hub id."
-        )
-    return fetch(source)
 
 
 def _check_filled(pipeline: Any, source: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from turpentine.emoji.world import WORLD
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
+from turpentine.models.loading.folder import check_parts
 from turpentine.models.loading.prediction import Prediction, prediction_in
 from turpentine.models.loading.safe_reading import clear_errors, named, weight_names
 
@@ -41,17 +44,41 @@ def read_file(path: Path, dtype: torch.dtype, config: str | Path | None, predict
     import diffusers
 
     family = _family_of(path)
+    if config and (Path(config) / "model_index.json").is_file():
+        check_parts(Path(config))  # what is not in the file is read from there
     with clear_errors(f"The file {one_line(str(path))} cannot be read"), safe_open(path, framework="pt") as file:
         names, metadata = list(file.keys()), file.metadata() or {}
     with named(path):
         prediction = prediction_in(names, metadata, prediction)
-    way_out = "give config=, a diffusers folder or hub id of its family, for the configs and tokenizers"
-    with clear_errors(f"The model {one_line(str(path))} cannot be read ({way_out})"):
-        pipeline = getattr(diffusers, family.pipeline_class).from_single_file(
-            str(path), dtype=dtype, config=str(config) if config else None, **family.load_options
-        )
+    way_out = " (give config=, a diffusers folder or hub id of its family, for the configs and tokenizers)"
+    read = partial(
+        getattr(diffusers, family.pipeline_class).from_single_file,
+        str(path),
+        config=str(config) if config else None,
+        **family.load_options,
+    )
+    with clear_errors(f"The model {one_line(str(path))} cannot be read{'' if config else way_out}"):
+        try:
+            pipeline = read(dtype=dtype)
+        except NotImplementedError as error:  # diffusers converts a weight that it found no numbers for
+            raise ModelNotFound(
+                f"{one_line(str(path))} holds no weight {_empty_weight(error)}: not all is there."
+            ) from error
     prediction.set_on(pipeline)
     return pipeline
+
+
+def _empty_weight(error: NotImplementedError) -> str:
+    """Return which weight has no numbers: torch does not say, so it is looked for in the network that it converts."""
+    networks = (frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__))
+    names = (
+        f"{name!r} for its {type(network).__name__}"
+        for network in networks
+        if isinstance(network, torch.nn.Module)
+        for name, weight in network.named_parameters()
+        if weight.is_meta
+    )
+    return next(names, "for one of its parts")
 
 
 def _family_of(path: Path) -> type[Family]:

@@ -33,7 +33,7 @@ from turpentine.models.identity import describe
 from turpentine.models.loading.load import load
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.specs import JudgeSpec, comparable
-from turpentine.stats.intervals import Rate
+from turpentine.stats.intervals import Rate, mean_score
 from turpentine.tasks.cases import Case
 
 OWN_CAPTIONS = {"eta": 1.5, "trajectories": 8, "sampling_steps": 20, "steps": 200, "batch_size": 8, "lr": 5e-4}
@@ -121,7 +121,8 @@ class Rows:
 
 
 def rate(rows: pl.DataFrame, *conditions: pl.Expr) -> Rate:
-    found = Rate.of(rows.filter(*conditions)["hit"].to_list())
+    chosen = rows.filter(*conditions)
+    found = Rate.of(chosen["hit"].to_list(), chosen.select("prompt").rows())
     assert found is not None
     return found
 
@@ -144,11 +145,15 @@ def _names() -> str:
     return " | ".join(f"ESD-{sites}" for sites in METHODS)
 
 
+def _heads(what: str) -> str:
+    return " | ".join(f"{what}: {when}" for when in ("before", *(f"ESD-{sites}" for sites in METHODS)))
+
+
 def object_table(kept: Rows) -> str:
     before = kept.unedited()
     tables = {obj: [before, *(kept.after(Erasure(tp.Concept(obj), sites)) for sites in METHODS)] for obj in TEN}
     lines = [
-        "| | " + " | ".join(f"{what}: before | {_names()}" for what in ("erased", "others", "scenes")) + " |",
+        "| | " + " | ".join(_heads(what) for what in ("erased", "others", "scenes")) + " |",
         "|---" * (1 + 3 * (1 + len(METHODS))) + "|",
         *(object_row(obj, rows) for obj, rows in tables.items()),
         "| **mean** | " + " | ".join(f"{m:.1f}" for m in _means(tables)) + " |",
@@ -176,7 +181,7 @@ def neighbour_lines(kept: Rows) -> str:
         changes = pl.concat([_changes(kept, obj, sites) for obj in TEN])
         for name, is_near in (("the two neighbours", True), ("all other objects", False)):
             means = changes.filter(pl.col("near") == is_near).group_by("prompt", "seed").agg(pl.col("change").mean())
-            value, low, high = mean_interval(means["change"].to_numpy())
+            value, low, high = mean_score(means["change"].to_list(), clusters=means.select("prompt").rows())
             lines.append(f"| ESD-{sites} | {name} | {100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")
     return "\n".join(lines)
 
@@ -193,13 +198,6 @@ def _changes(kept: Rows, obj: str, sites: str) -> pl.DataFrame:
     both = before.join(after, on=["prompt", "seed"])
     near = WANTED.is_in(list(NEIGHBOURS[obj])).alias("near")
     return both.select("prompt", "seed", near, (pl.col("hit") - pl.col("was")).cast(pl.Float64).alias("change"))
-
-
-def mean_interval(values: np.ndarray, rounds: int = 10_000) -> tuple[float, float, float]:
-    """The mean and its 95 % bootstrap interval."""
-    drawn = np.random.default_rng(0).choice(values, (rounds, len(values))).mean(1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
 
 
 def style_table(kept: Rows) -> str:

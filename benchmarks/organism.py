@@ -73,7 +73,7 @@ class World:
             "style": [said == one.style for said, (one, _) in zip(seen["style"], self.pairs, strict=True)],
             "colour": [said == one.colour for said, (one, _) in zip(seen["colour"], self.pairs, strict=True)],
         }
-        rates = [Rate.of(hits) for hits in truths.values()]
+        rates = [Rate.of(hits, [(one.prompt,) for one, _ in self.pairs]) for hits in truths.values()]
         return [percent(rate) for rate in rates if rate is not None]
 
 
@@ -173,7 +173,8 @@ def _kept(model: tp.Model, obj: str, seeds: int) -> list[str]:
     }
     asked = [Case(group, wanted, prompt, "object", wanted) for group, of in groups.items() for prompt, wanted in of]
     rows = measure(model, asked, EmojiJudge(), Protocol(seeds=tuple(range(2 * seeds)), batch_size=40)).rows
-    rates = [Rate.of(rows.filter(pl.col("group") == group)["hit"].to_list()) for group in groups]
+    parts = [rows.filter(pl.col("group") == group) for group in groups]
+    rates = [Rate.of(part["hit"].to_list(), part.select("prompt").rows()) for part in parts]
     return [percent(rate) for rate in rates if rate is not None]
 
 

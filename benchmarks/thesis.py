@@ -208,7 +208,7 @@ def peaks(found: DynamicsFinding) -> str:
 
 
 def deblurring(severed: InterveneFinding, swapped: InterveneFinding) -> str:
-    """Fine detail of the pictures in each window: severed less swapped, over the same pictures (T32, T45)."""
+    """Fine detail of the pictures in each window: severed less swapped, over the same pictures."""
     rows = []
     for window in WINDOWS:
         one, other = (
@@ -216,7 +216,7 @@ def deblurring(severed: InterveneFinding, swapped: InterveneFinding) -> str:
         )
         cells = []
         for measure in ("fine detail", "fine detail of latents", "layout"):
-            apart = mean_score((one[measure] - other[measure]).to_list())
+            apart = mean_score((one[measure] - other[measure]).to_list(), clusters=one.select("prompt").rows())
             cells.append("{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * each for each in apart)))
         rows.append([f"q{window} − p{window}", *cells])
     return table(["points", "fine detail", "fine detail of latents", "layout"], rows)
@@ -248,7 +248,7 @@ def over_layers(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def memorised(pictures: Pictures, seeds: int, docs: Path) -> str:
-    """What some layers alone draw of pictures that the model knows by heart (T39)."""
+    """What some layers alone draw of pictures that the model knows by heart."""
     works = [work for work in WORKS for _ in range(seeds)]
     asked = Intervene(("oDOWN3", "oDOWN5", "oDOWN6", "oUP3", "oLOWRES", "oHIGHRES", "qHIGHRES", "qALL"))
     found = asked(
@@ -262,9 +262,11 @@ def memorised(pictures: Pictures, seeds: int, docs: Path) -> str:
     rows = []
     for letters, images in found.images.items():
         said = pictures.judge(images)
-        known = Rate.of([title == work.title for title, work in zip(said["work"], works, strict=True)])
+        hit = [title == work.title for title, work in zip(said["work"], works, strict=True)]
+        known = Rate.of(hit, [(work.title,) for work in works])
         assert known is not None  # there is a picture at least
-        layout = mean_score(found.rows.filter(pl.col("letters") == letters)["layout"].to_list())
+        mine = found.rows.filter(pl.col("letters") == letters)
+        layout = mean_score(mine["layout"].to_list(), clusters=mine.select("prompt").rows())
         rows.append([letters, percent(known), spanned(*layout)])
     return table(["", "the work, %", "layout, %"], rows)
 
@@ -289,10 +291,12 @@ def over_heads(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
                 f"{row['label']}, head {row['head']}: " + spanned(row["score"], row["low"], row["high"], 1, 2)
                 for row in (mine.row(0, named=True), mine.row(-1, named=True))
             ]
-            above = int((mine["score"] > found.chance).sum())
+            positive, above = int((mine["low"] > 0).sum()), int((mine["score"] > found.chance).sum())
             chance = f"{found.chance:.2f} (p {found.p:.3f})"
-            rows.append([name, f"{part}s", *cells, chance, f"{above} of {len(mine)}", f"{mine['score'].mean():.2f}"])
-    return {"heads": table(["groups", "", "best", "worst", "best by chance", "above that", "mean of all"], rows)}
+            number = [f"{count} of {len(mine)}" for count in (above, positive)]
+            rows.append([name, f"{part}s", *cells, chance, *number, f"{mine['score'].mean():.2f}"])
+    head = ["groups", "", "best", "worst", "best by chance", "above that", "interval above 0", "mean of all"]
+    return {"heads": table(head, rows)}
 
 
 def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
@@ -310,7 +314,7 @@ def traced(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def located(pictures: Pictures) -> str:
-    """How often the ten objects go with each window of layers told the empty prompt."""
+    """How often the ten objects go with each window of layers told the empty prompt, over objects and prompts."""
     rows = []
     for obj in dict.fromkeys(one.object for one in pictures.of):
         mine = [(one.prompt, seed) for one, seed in zip(pictures.of, pictures.seeds, strict=True) if one.object == obj]
@@ -318,13 +322,13 @@ def located(pictures: Pictures) -> str:
         found = LocoGen()(
             pictures.model, texts, numbers, concept=obj, judge=pictures.judge, cache=pictures.keep, progress=told(obj)
         )
-        rows += found.table.rows()
-    every = pl.DataFrame(rows, ["window", "score", "low", "high", "n"], orient="row")
-    mean = every.group_by("window", maintain_order=True).agg(pl.col("score", "low", "high").mean())
-    return table(
-        ["layers told the empty prompt", "pictures without the object, %"],
-        [[row[0], spanned(*row[1:])] for row in mean.iter_rows()],
-    )
+        rows.append(found.rows.with_columns(object=pl.lit(obj)))
+    lines = []
+    for (window,), part in pl.concat(rows).group_by("window", maintain_order=True):
+        gone = Rate.of(part["gone"].to_list(), part.select("object", "prompt").rows())
+        assert gone is not None  # there is a picture at least
+        lines.append([str(window), percent(gone)])
+    return table(["layers told the empty prompt", "pictures without the object, %"], lines)
 
 
 def editing(pictures: Pictures, found: TraceFinding, docs: Path) -> str:
@@ -408,8 +412,15 @@ SECTIONS: Sections = {
 
 def main(about: str | None, sections: Sections, page: str) -> None:
     """Make the sections that the command line asks for. page: its file's name, with {} for the section's."""
+
+    def section_of(name: str) -> str:
+        if name not in sections:
+            raise argparse.ArgumentTypeError(f"there is no section {name!r}: there are {', '.join(sections)}")
+        return name
+
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", default=list(sections), help=", ".join(sections))
+    names = ", ".join(sections)
+    parser.add_argument("sections", nargs="*", type=section_of, default=list(sections), help=names)
     parser.add_argument("--seeds", type=int, default=10, help="pictures for each prompt")
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
     parser.add_argument("--keep", type=Path, default=Path("runs/thesis"), help="the folder of what is finished")

@@ -29,7 +29,7 @@ from turpentine.explain.entangle import Entangle
 from turpentine.explain.maps import Maps, MapsFinding
 from turpentine.explain.segment import Mask, Segment, SegmentFinding
 from turpentine.models import Sites
-from turpentine.stats.intervals import mean_score
+from turpentine.stats.intervals import Estimate, mean_score
 
 WORDS = ("object", "style", "colour")
 SHARPEST = "HIGHRES"
@@ -37,7 +37,7 @@ SHARPEST = "HIGHRES"
 
 
 def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
-    """Where words are looked at, by layers; and how the maps of two words lie to one another (T4, T8, T9)."""
+    """Where words are looked at, by layers; and how the maps of two words lie to one another."""
     rows, found, words = [], {}, words_of(pictures)
     for layers in ("ALL", *LAYERS):
         asked = Maps(sites=sites_of(pictures.model, layers))
@@ -45,7 +45,7 @@ def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
         lines = found[layers].table.select("prompt", "seed", "word", "iou").iter_rows()
         by_word = {(prompt, seed, word): iou for prompt, seed, word, iou in lines}
         keys = (zip(pictures.prompts, pictures.seeds, each, strict=True) for each in words.values())
-        rows.append([layers, *(spanned(*mean_score([by_word[key] for key in each])) for each in keys)])
+        rows.append([layers, *(spanned(*over_prompts([by_word[key] for key in each], pictures)) for each in keys)])
     shown = Maps(sites=sites_of(pictures.model, SHARPEST))(
         pictures.model, [PROMPTS[at].prompt for at in (0, 5, 10)], [0, 0, 0]
     )
@@ -70,8 +70,10 @@ def every_word(pictures: Pictures, found: MapsFinding) -> str:
     for called, each in words.items():
         masks = [found.mask(picture, word) for picture, word in enumerate(each)]
         ious = [overlap(mask, thing) for mask, thing in zip(masks, objects, strict=True)]
-        rows.append([called, spanned(*mean_score(ious)), spanned(*mean_score([float(mask.mean()) for mask in masks]))])
-    rows.append(["the whole picture", spanned(*mean_score([float(thing.mean()) for thing in objects])), "100"])
+        shares = [float(mask.mean()) for mask in masks]
+        rows.append([called, *(spanned(*over_prompts(each, pictures)) for each in (ious, shares))])
+    whole = over_prompts([float(thing.mean()) for thing in objects], pictures)
+    rows.append(["the whole picture", spanned(*whole), "100"])
     return table(["mask of", "overlap with the object, %", "of the picture, %"], rows)
 
 
@@ -86,7 +88,8 @@ def pairs(pictures: Pictures, found: MapsFinding, seeds: int) -> str:
         "object and the background’s colour": (words["object"], words["colour"]),
     }
     for name, (heads, dependents) in relations.items():
-        rows.append([name, *three([overlaps[key] for key in zip(count(), heads, dependents, strict=False)])])
+        values = [overlaps[key] for key in zip(count(), heads, dependents, strict=False)]
+        rows.append([name, *three(values, pictures.prompts)])
     both = [(obj, neighbour) for obj, (neighbour, _) in NEIGHBOURS.items() for _ in range(seeds)]
     texts = [f"{with_article(one)} and {with_article(other)}" for one, other in both]
     two = Maps(sites=sites_of(pictures.model, SHARPEST))(
@@ -94,7 +97,7 @@ def pairs(pictures: Pictures, found: MapsFinding, seeds: int) -> str:
     )
     overlaps = {(p, h, d): rest for p, h, d, *rest in two.overlaps().iter_rows()}
     values = [overlaps[at, last(one), last(other)] for at, (one, other) in enumerate(both)]
-    rows.append(["two objects with “and” (the last words of their names)", *three(values)])
+    rows.append(["two objects with “and” (the last words of their names)", *three(values, texts)])
     return table(["head and dependent", "mIoU, %", "mIoD, %", "mIoH, %"], rows)
 
 
@@ -102,8 +105,14 @@ def last(name: str) -> str:
     return name.split()[-1]
 
 
-def three(values: list[list[float]]) -> list[str]:
-    return [spanned(*mean_score(list(column))) for column in zip(*values, strict=True)]
+def three(values: list[list[float]], prompts: list[str]) -> list[str]:
+    clusters = [(prompt,) for prompt in prompts]
+    return [spanned(*mean_score(list(column), clusters=clusters)) for column in zip(*values, strict=True)]
+
+
+def over_prompts(values: list[float], pictures: Pictures) -> Estimate:
+    """The mean of a number for each picture, and its interval."""
+    return mean_score(values, clusters=[(prompt,) for prompt in pictures.prompts])
 
 
 def sites_of(model: tp.Model, layers: str) -> Sites:
@@ -111,7 +120,7 @@ def sites_of(model: tp.Model, layers: str) -> Sites:
 
 
 def company(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
-    """Does a neighbour in the prompt hurt (T10)?"""
+    """Does a neighbour in the prompt hurt?"""
     near = {obj: neighbours[0] for obj, neighbours in NEIGHBOURS.items()}
     far = dict(zip(near, [*list(near.values())[5:], *list(near.values())[:5]], strict=True))
     objects = {obj: (near[obj], far[obj]) for obj in near}
@@ -124,7 +133,7 @@ def company(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def named(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
-    """What self- and cross-attention add where the object is, with its name in the prompt and without it (T16)."""
+    """What self- and cross-attention add where the object is, with its name in the prompt and without it."""
     scenes = {obj: scene for scene, obj in SCENES.items() if obj in TEN}
     model, rows = pictures.model, []
     sites = model.sites.only(kind=KINDS, level="module", label=["UP4", "UP7"])
@@ -134,7 +143,7 @@ def named(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
         found = Contributions(sites)(model, asked, list(range(seeds)) * len(texts), progress=told(how))
         for site in sites:
             both = found.rows.filter(pl.col("site") == site.name).drop_nulls()
-            ratio = mean_score((both["inside"] / both["outside"]).to_list())
+            ratio = mean_score((both["inside"] / both["outside"]).to_list(), clusters=both.select("prompt").rows())
             rows.append([site.label, site.kind, how, spanned(*ratio, 1, 2), str(len(both))])
     shown = Contributions(sites)(model, ["a church", scenes["church"], "a dog", scenes["dog"]], [1, 1, 1, 1])
     save(shown.plot(), docs / "words-contributions.png")
@@ -142,7 +151,7 @@ def named(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 
 def segments(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
-    """Masks of words by score distillation, against where the object was put (T12).
+    """Masks of words by score distillation, against where the object was put.
 
     Of an object alone, as large as the model draws it; told another object's name; and beside that object.
     """

@@ -15,12 +15,14 @@ checking.install("turpentine")
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from pickles import set_tripwires  # noqa: E402
 from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl  # noqa: E402
 
 from turpentine.models import Model  # noqa: E402
 
 # A shell starts what runs in the background with Ctrl-C ignored; tests send it, to themselves and to their processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+set_tripwires()
 torch.set_num_threads(1)
 settings.register_profile("turpentine", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("turpentine")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.safe_text import check_text
 
 Kind = Literal["object", "style", "colour", "scene", "artist", "work"]
 
@@ -33,7 +34,7 @@ class Concept:
 
     Raises:
         EmptyConcept: The text holds no word.
-        BadArgument: The kind is unknown, a template does not hold `{}` once, or something is no text.
+        BadArgument: The kind is unknown, a template does not hold `{}` once, or something is no valid text.
 
     Example:
         >>> Concept("owl").prompts
@@ -51,11 +52,13 @@ class Concept:
         if not isinstance(self.text, str):
             raise BadArgument(f"A concept is named by a text, not by {self.text!r}: write one, such as 'church'.")
         if not self.text.strip():
-            raise EmptyConcept("The concept is empty: give the word or words that name it, such as Concept('church').")
+            raise EmptyConcept("The concept is empty: give the word or words that name it, such as church.")
         if self.kind not in get_args(Kind):
             raise BadArgument(f"No kind of concept is called {self.kind!r}: choose one of {', '.join(get_args(Kind))}.")
         for name in ("templates", "keep"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        for text in (self.text, *(self.templates or ()), *self.keep):
+            check_text(text, "The concept's text")
         self._check_templates()
 
     def _check_templates(self) -> None:
@@ -70,6 +73,10 @@ class Concept:
         """The text in each template, in the templates' order."""
         templates = TEMPLATES[self.kind] if self.templates is None else self.templates
         return tuple(_fill(template, self.text) for template in templates)
+
+
+Concepts: TypeAlias = Concept | str | Sequence[Concept | str]
+"""What is to be found or removed, one thing or several; a text stands for the concept that it names."""
 
 
 def _texts(name: str, texts: Any) -> tuple[str, ...] | None:

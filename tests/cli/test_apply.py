@@ -125,3 +125,22 @@ def test_what_cannot_be_done_is_one_sentence_and_nothing_is_written(
     assert err.count("\n") == 1
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["lora", "single-file", "edit"])
+def test_a_file_gets_the_ending_by_which_programs_know_it(
+    command: Command, tiny_folder: str, tmp_path: Path, form: str
+) -> None:
+    _edit(tiny_folder, tmp_path / "edit.safetensors")
+    tokens = ["apply", str(tmp_path / "edit.safetensors"), "--model", tiny_folder, "--to", form]
+    code, printed, _ = command(*tokens, "--out", str(tmp_path / "NAME.v1"))
+    assert code == 0 and f"{tmp_path / 'NAME.v1.safetensors'} holds" in printed
+    assert (tmp_path / "NAME.v1.safetensors").is_file() and not (tmp_path / "NAME.v1").exists()
+    code, _, err = command(*tokens, "--out", str(tmp_path / "NAME.v1"))
+    assert code == 2 and "NAME.v1.safetensors exists already" in err
+
+
+def test_several_edits_in_one_file_say_what_to_type(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    code, _, err = command("apply", "a", "b", "--to", "edit", "--out", str(tmp_path / "c"), "--model", tiny_folder)
+    assert code == 2 and "give --to lora, folder or single-file for all of them together" in err
+    assert "Edit.merge([one, other])" in err

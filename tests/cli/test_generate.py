@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 import turpentine as tp
 from turpentine.cli.generate import Sampling
@@ -160,6 +162,45 @@ def test_a_guidance_is_put_on_like_an_edit(command: Command, tiny_folder: str, t
     code, _, err = command("generate", "a church", *tokens, *FEW)
     assert code == 2
     assert "'a dog' would do nothing" in err
+
+
+def test_a_lora_a_runs_folder_and_other_programs_edits_are_put_on_too(
+    command: Command, tiny_folder: str, tmp_path: Path, edit: str
+) -> None:
+    run, odd = tmp_path / "run", tmp_path / "guided"
+    run.mkdir()
+    shutil.copy(edit, run / "edit.safetensors")
+    odd.mkdir()
+    NegativePrompt()(tp.load(tiny_folder), tp.Concept("cat")).save(odd / "guidance.json")
+    assert command("apply", edit, "--model", tiny_folder, "--to", "lora", "--out", str(tmp_path / "lora"))[0] == 0
+    weights = tmp_path / "weights.safetensors"
+    name = "unet.conv_out.weight"
+    save_file({name: (1.5 * tp.load(tiny_folder).parameter(name).detach()).contiguous()}, weights)
+    drawn = {}
+    changes = {"edit": edit, "run": run, "lora": tmp_path / "lora.safetensors", "none": f"{edit}:0", "guided": odd}
+    for number, change in enumerate([*changes.values(), weights]):
+        out = tmp_path / str(number)
+        tokens = ["generate", "a church", "--model", tiny_folder, "--edit", str(change), "--out", str(out), *FEW]
+        code, _, err = command(*tokens)
+        assert code == 0, err
+        drawn[[*changes, "weights"][number]] = _pixels(out / "a-church-seed0.png")
+    assert (drawn["edit"] == drawn["run"]).all()
+    assert np.abs(drawn["edit"] - drawn["lora"]).max() <= 2
+    assert np.abs(drawn["edit"] - drawn["weights"]).max() <= 2
+    for name in ("edit", "guided", "weights"):
+        assert (drawn[name] != drawn["none"]).any()
+
+
+def test_a_folder_that_is_no_edit_says_what_to_type(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    bench, begun = tmp_path / "bench", tmp_path / "begun"
+    (bench / "edits").mkdir(parents=True)
+    for name in ("a.safetensors", "b.json", "c.part.json"):
+        (bench / "edits" / name).write_bytes(b"{}")
+    begun.mkdir()
+    (begun / "run.json").write_text("{}")
+    for folder, named in {bench: f"2 edits of a bench: name one, such as {bench}", begun: "has no edit yet"}.items():
+        code, out, err = command("generate", "a church", "--model", tiny_folder, "--edit", str(folder), *FEW)
+        assert (code, out) == (2, "") and named in err and err.count("\n") == 1
 
 
 def test_a_damaged_edit_is_refused_before_anything_is_drawn(

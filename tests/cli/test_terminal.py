@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import warnings
 
@@ -32,6 +33,38 @@ def test_numbers_stand_to_the_right_and_indents_stay(capsys: pytest.CaptureFixtu
         "objects  10",
         "  dog     7",
     ]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_any_encoding_writes_signs_that_it_lacks(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    with warnings.catch_warnings():
+        terminal.prepare()
+        terminal.show_table(["η", "‖ΔW‖"], [["λ ≤ 1", "█▏ 教"]])
+    stream.flush()
+    text = stream.buffer.getvalue().decode(encoding)
+    expected = {"ascii": ["eta", "||DeltaW||", "lambda <= 1", "#- ?"], "utf-8": ["η", "‖ΔW‖", "λ ≤ 1", "█▏ 教"]}
+    assert all(part in text for part in expected.get(encoding, expected["ascii"]))
+
+
+NAME = "a-picture-with-a-rather-long-name-of-its-own.png"
+WIDE = ["picture", *(f"column {n}" for n in range(9))]
+
+
+@pytest.mark.parametrize("columns", [WIDE, ["picture", "what it is"], ["", ""]], ids=["many", "prose", "facts"])
+def test_eighty_columns_show_every_table_readably(
+    columns: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_WIDTH_OF_A_PIPE", 80)
+    row = [NAME, *("0.123" if columns is WIDE else "words " * 30 for _ in columns[1:])]
+    terminal.show_table(columns, [row])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(name in "\n".join(lines) for name in columns)
+    # No piece of a word or a name stands on a line alone.
+    assert NAME[:14] in "\n".join(lines) and len(lines) <= 14
+    assert sum(line.count("0.123") + line.count("words") for line in lines) == (9 if columns is WIDE else 30)
 
 
 def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:

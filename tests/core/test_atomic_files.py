@@ -46,3 +46,11 @@ def test_a_file_gets_the_rights_that_a_plain_one_gets(tmp_path):
     with write_whole(tmp_path / "whole") as aside:
         aside.write_text("")
     assert stat.S_IMODE((tmp_path / "whole").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_any_name_that_a_file_may_have_can_be_written(tmp_path):
+    for name in ("é" * 120, "a" * 255, "new\nline", os.fsdecode(b"not \xff utf-8")):
+        with write_whole(tmp_path / name) as aside:
+            aside.write_text("whole")
+        assert (tmp_path / name).read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 4

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 import torch
 
+from turpentine.core.atomic_files import reserve, write_whole
 from turpentine.core.parts import RECORDS, TABLES, TENSORS, Codec, DamagedPart, Parts, parts_in
 
 VALUES: dict[str, tuple[Codec[Any], Any]] = {
@@ -95,12 +96,36 @@ def test_clearing_takes_away_what_is_its_own_and_what_a_kill_left(kind: str, tmp
     one, other = Parts(tmp_path / "run", 1, codec), Parts(tmp_path / "run", 2, codec)
     for parts in (one, other):
         parts.put("key", value)
-    (tmp_path / "run" / ".part-xyz").write_bytes(b"PAR1")
+    left = killed_while_writing(one.path("key")), killed_while_writing(other.path("key"))
     one.clear()
-    assert list((tmp_path / "run").iterdir()) == [other.path("key")]
+    assert set((tmp_path / "run").iterdir()) == {other.path("key"), left[1]}
     other.clear()
     assert not (tmp_path / "run").exists()
     other.clear()
+
+
+def killed_while_writing(path: Path) -> Path:
+    """What a process that was killed leaves: the folder of one that runs no more."""
+    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    gone.wait()
+    aside = reserve(path)
+    (aside / path.name).write_bytes(b"PAR1")
+    return aside.rename(aside.with_name(aside.name.replace(f"-{os.getpid()}-", f"-{gone.pid}-")))
+
+
+@each_kind
+def test_clearing_leaves_what_is_being_written_and_all_that_is_of_others(kind: str, tmp_path: Path) -> None:
+    codec, _ = VALUES[kind]
+    parts = Parts(tmp_path, 1, codec)
+    for name in (".part-xyz", ".tmpAbC", "report.html"):
+        (tmp_path / name).write_text("")
+    with write_whole(parts.path("key")) as aside:
+        parts.clear()
+        aside.write_text("live")
+    assert parts.path("key").read_text() == "live"
+    killed_while_writing(tmp_path / "report.html")
+    parts.clear()
+    assert not parts.path("key").exists() and len(list(tmp_path.iterdir())) == 4
 
 
 def test_without_a_folder_nothing_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +173,7 @@ CHILD = """
 import sys, random
 from pathlib import Path
 import polars as pl, torch
+from turpentine.core.atomic_files import reserve, write_whole
 from turpentine.core.parts import RECORDS, TABLES, TENSORS, Parts
 folder = Path(sys.argv[1])
 for n in range(12):

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import EditError, UnsafeFile
-from turpentine.edits import load_change, read_edit
+from turpentine.edits import Edit, load_change, read_edit
 from turpentine.edits.files import Change
 from turpentine.erase.guidance import NegativePrompt
 from turpentine.models import Model
@@ -26,6 +26,12 @@ def test_a_change_is_read_by_its_bytes_and_not_by_its_name(sd1: Model, tmp_path:
     change = changes(sd1)[kind]
     change.save(tmp_path / name)
     assert load_change(tmp_path / name) == change
+
+
+def test_an_edit_is_not_read_from_a_guidance_which_says_how(sd1: Model, tmp_path: Path) -> None:
+    changes(sd1)["guidance"].save(tmp_path / "change.safetensors")
+    with pytest.raises(EditError, match="is a guidance and changes no weight"):
+        Edit.load(tmp_path / "change.safetensors")
 
 
 @pytest.mark.parametrize(("name", "noun"), [("none.json", "guidance"), ("none.safetensors", "edit")])

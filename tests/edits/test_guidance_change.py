@@ -13,7 +13,8 @@ import torch
 from edits.weights import made_up
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, EditError, NotFinite, WrongBase
+from turpentine.core.errors import BadArgument, EditError, NotFinite, TurpentineError, WrongBase
+from turpentine.core.hashing import digest
 from turpentine.core.plugins import METHODS, plugins
 from turpentine.edits import Edit, GuidanceChange, Provenance, guidances_of, load_change, stack_of
 from turpentine.erase.cad import CAD
@@ -225,3 +226,33 @@ def test_an_edit_and_a_guidance_know_what_both_must(sd1: Model, sld: GuidanceCha
         assert isinstance(change, Edit | GuidanceChange)
         for name in ("id", "strength", "provenance", "apply", "remove", "on", "scaled", "save"):
             assert hasattr(change, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"strength": "1"}, "its strength is '1' and no number"),
+        ({"strength": float("nan")}, "its strength is nan"),
+        ({"provenance": [1]}, "its record holds"),
+        ({"provenance": {"method": 7, "concepts": []}}, "its record holds 7 as 'method'"),
+    ],
+)
+def test_a_record_sealed_anew_over_what_no_guidance_has_is_one_sentence(
+    sd1: Model, tmp_path: Path, change: dict[str, object], problem: str
+) -> None:
+    path = tmp_path / "guidance.json"
+    NegativePrompt()(sd1, Concept("church")).save(path)
+    content = json.loads(path.read_text())
+    record = {**content["record"], **change}
+    path.write_text(json.dumps({**content, "record": record, "sha256": digest(record)}))
+    with pytest.raises(TurpentineError, match=problem) as caught:
+        GuidanceChange.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_guidance_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "guidance.json").open("wb") as file:
+        file.write(b"{")
+        file.truncate(2**34)
+    with pytest.raises(EditError, match="none is larger"):
+        GuidanceChange.load(tmp_path / "guidance.json")

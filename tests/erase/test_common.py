@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from turpentine.concepts import Concept
+from turpentine.core.errors import EmptyConcept
 from turpentine.core.plugins import METHODS, plugins
-from turpentine.erase.common import Sized
+from turpentine.erase.common import Sized, as_concepts
+from turpentine.erase.uce import UCE
 from turpentine.models import Model
 
 CLASSES = {each.load() for each in plugins(METHODS).values()}
@@ -25,3 +28,14 @@ def test_a_preset_goes_by_the_size_of_the_model(method: type[Sized], sd1: Model)
 
 def test_every_method_that_edits_weights_has_one() -> None:
     assert {each.__name__ for each in CLASSES if not issubclass(each, Sized)} == {"SLD", "NegativePrompt"}
+
+
+def test_a_text_is_the_concept_that_it_names(sd1: Model) -> None:
+    assert as_concepts("church") == as_concepts(Concept("church")) == (Concept("church"),)
+    assert [(one.text, one.kind) for one in as_concepts(["church", "Van Gogh"], sd1)] == [
+        ("church", "object"),
+        ("Van Gogh", "artist"),
+    ]
+    assert UCE.preset(sd1)(sd1, "church") == UCE.preset(sd1)(sd1, Concept("church"))
+    with pytest.raises(EmptyConcept):
+        as_concepts("")

@@ -2,10 +2,12 @@ import logging
 
 import pytest
 import torch
-from tiny import tiny_tokenizer
+from diffusers import StableDiffusionPipeline
+from tiny import tiny_sd1, tiny_tokenizer
 
+from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.models import Conditioning
+from turpentine.models import Conditioning, Model, load
 from turpentine.models.text import bare, check_fits, find_all, find_subject, reworded, tokenize, words_of
 
 PROMPTS = ["a church", "a dog and a cat on blue background", ""]
@@ -192,3 +194,61 @@ def test_words_are_told_once_and_without_their_punctuation() -> None:
     assert words_of("A red dog, a (red) cat -- and 'A' don't!") == ["A", "red", "dog", "cat", "and", "don't"]
     assert words_of("") == words_of(" ... ") == []
     assert (bare("noto style,"), bare("(dog)"), bare("..."), bare("don't")) == ("noto style", "dog", "...", "don't")
+
+
+@pytest.fixture
+def inverted() -> StableDiffusionPipeline:
+    """A tiny Stable Diffusion with a token of textual inversion that has three vectors, and one that has one."""
+    pipeline = tiny_sd1()
+    width = pipeline.text_encoder.config.hidden_size
+    generator = torch.Generator().manual_seed(0)
+    pipeline.load_textual_inversion(torch.randn(3, width, generator=generator), token="<toy>")
+    pipeline.load_textual_inversion(torch.randn(1, width, generator=generator), token="<ink>")
+    return pipeline
+
+
+@pytest.mark.parametrize("prompt", ["a <toy> in a house", "<toy>", "a <toy> and a <toy>", "a <ink>", "a church", ""])
+def test_all_vectors_of_textual_inversion_are_read_as_diffusers_reads_them(inverted, prompt):
+    expected, _ = inverted.encode_prompt(prompt, "cpu", 1, False)
+    torch.testing.assert_close(Model(inverted).encode([prompt]).hidden, expected)
+
+
+def test_a_word_of_several_vectors_is_found_with_all_of_them(inverted):
+    text = Model(inverted).text
+    places = text.find("a <toy> on a church", "<toy>")
+    assert list(places.subject) == [2, 3, 4]
+    assert places.end == 8
+    assert list(text.find("a <toy> on a church", "church").subject) == [7]
+    with pytest.raises(BadArgument, match="has 17 tokens"):
+        text.check_fits("a house and a cat and a dog and a red car <toy>")
+    assert text.added_words == ["<ink>", "<toy>", "<toy>_1", "<toy>_2"]
+    assert Model(tiny_sd1()).text.added_words == []
+
+
+def test_half_a_character_is_refused_wherever_a_text_comes_in(sd1):
+    """What was decoded wrongly, such as an argument in Latin-1, no tokenizer and no file can take."""
+    bad, reader = "a caf\udce9", sd1.text
+    for use in (
+        lambda: sd1.generate(bad, steps=1),
+        lambda: sd1.encode([bad]),
+        lambda: reader.check_fits(bad),
+        lambda: reader.find(bad),
+        lambda: reader.find_all(bad, "a"),
+        lambda: reader.find("a cafe", "\udce9"),
+        lambda: reader.check_words("\ud800"),
+        lambda: Concept(bad),
+        lambda: Concept("dog", templates=("{} \udfff",)),
+        lambda: Concept("dog", keep=("\udfff",)),
+    ):
+        with pytest.raises(BadArgument, match="is no valid Unicode") as caught:
+            use()
+        str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a church, on red", "a dog.", "(a dog)", "a dog's church", "“dog” – a church…", "dog/cat"]
+)
+def test_punctuation_is_no_unknown_word(prompt):
+    text = load().text
+    assert text.unknown_words(prompt) == []
+    assert text.unknown_words(f"{prompt} zyxwv!") == ["zyxwv"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,15 +23,17 @@ from bench.crew import CONTEXT
 from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.core.processes import exists
 from turpentine.erase.esd import ESD
 from turpentine.judges import PictureStatistics
 from turpentine.models import Model
 from turpentine.runs import backends
+from turpentine.runs.backends import local
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.results import Results
+from turpentine.runs.results import Results, compact
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.tasks.cases import Case
@@ -155,6 +159,81 @@ def test_who_was_at_work_and_is_gone_keeps_nobody_out(plan: Plan, alone: Results
             lease.write_text(json.dumps({**json.loads(lease.read_text()), **change}))
             os.utime(lease, (0, 0) if "machine" in change else None)
             assert backends.run(Plan(plan.conditions[:1]), Store(folder)).rows == 12
+
+
+def test_workers_that_are_frozen_or_told_to_end_are_replaced_and_the_run_ends(
+    plan: Plan, alone: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "get_context", lambda _: CONTEXT)
+    store, disturbed = Store(tmp_path), []
+    store.begin(plan, threads=1)
+
+    def disturb() -> None:
+        for number in (signal.SIGSTOP, signal.SIGTERM):
+            fresh: set[int] = set()
+            while not fresh and store.missing(plan):
+                fresh = holders(store) - set(disturbed)
+            for pid in sorted(fresh)[:1]:
+                os.kill(pid, number)
+                disturbed.append(pid)
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    local.run_processes(plan, store, 2, None, expires=1.0)
+    thread.join()
+    assert len(disturbed) == 2 and not any(map(exists, disturbed))
+    assert compact(plan, store).sha256 == alone.sha256
+
+
+def test_a_worker_that_is_frozen_at_the_end_does_not_keep_the_command(
+    plan: Plan, alone: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "get_context", lambda _: CONTEXT)
+    monkeypatch.setattr(local, "_GRACE", 0.2)
+    store = Store(shutil.copytree(alone.path.parent, tmp_path / "store"))
+    with local._Crew(store.folder, 1, 60) as crew:
+        pid = crew._members[0].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+    assert not exists(pid)
+
+
+def test_workers_that_are_ended_again_and_again_are_given_up_with_the_truth(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ended(local._Crew):
+        def replace_lost(self) -> list[int]:
+            return [local._INTERRUPTED] * 3
+
+    monkeypatch.setattr(local, "get_context", lambda _: CONTEXT)
+    monkeypatch.setattr(local, "_Crew", Ended)
+    monkeypatch.setattr(Store, "missing", lambda self, plan: list(plan.jobs))
+    Store(tmp_path).begin(plan, threads=1)
+    with pytest.raises(TurpentineError, match=r"\d+ workers were lost one after the other, the last by SIGTERM: .*end"):
+        local.run_processes(plan, Store(tmp_path), 1, None)
+
+
+def test_orphans_end_when_their_parent_is_gone_also_in_the_midst_of_an_edit(plan: Plan, tmp_path: Path) -> None:
+    source, cases = plan.conditions[0].source, plan.conditions[0].cases
+    slow = replace(QUICK, steps=100_000)
+    judges = plan.conditions[0].judges
+    edited = Condition.edited(source, slow, [Concept("church")], cases, PROTOCOL, judges, "esd-x")
+    store = Store(tmp_path)
+    store.begin(Plan([edited]), threads=1)
+    parent = CONTEXT.Process(target=run_forked, args=(tmp_path,))
+    parent.start()
+    wait_for(lambda: any(tmp_path.glob("edits/*.checkpoint")) or holders(store) != set())
+    workers = holders(store)
+    parent.kill()
+    parent.join()
+    wait_for(lambda: not any(map(exists, workers)))
+    assert workers and not holders(store)
+
+
+def run_forked(folder: Path) -> None:
+    """Run two workers that are forked from this process, which has everything imported and has not computed yet."""
+    local.get_context = lambda _: multiprocessing.get_context("fork")  # type: ignore[assignment, misc]
+    local.run_processes(Store(folder).planned()[0], Store(folder), 2, None)
 
 
 @pytest.fixture(scope="module")

@@ -193,7 +193,7 @@ class Bad:
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        (Bad(), "NotFinite: The model draws NaN"),
+        (Bad(), "NotFinite: The autoencoder gives NaN or infinity (first in vae.decoder."),
         (Bad(BadArgument), "it cannot be"),
         (Bad(OverflowError), "it cannot be"),
     ],

@@ -1,21 +1,26 @@
 """Measurements: cases, judged pictures, tables with intervals, and an erasure from end to end."""
 
-from turpentine.bench.effects import Effect, Effects
-from turpentine.bench.erasure import make_edit, run_erasure
-from turpentine.bench.erasure_result import ErasureResult, load_erasure
-from turpentine.bench.measure import Measurement, measure
-from turpentine.bench.table import Table, tabulate
-from turpentine.emoji.lexicon import world_concept
-from turpentine.runs.ledger import LedgerError
-from turpentine.runs.plan import Plan
-from turpentine.runs.protocol import Protocol
-from turpentine.runs.results import Results
-from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
-from turpentine.runs.store import Store
-from turpentine.stats.intervals import Difference, Rate, paired_bootstrap, wilson
-from turpentine.tasks.cases import Case
-from turpentine.tasks.erasure_cases import erasure_cases, plain_cases
-from turpentine.tasks.groups import GROUPS
+from typing import TYPE_CHECKING
+
+from turpentine.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from turpentine.bench.effects import Effect, Effects
+    from turpentine.bench.erasure import make_edit, run_erasure
+    from turpentine.bench.erasure_result import ErasureResult, load_erasure
+    from turpentine.bench.measure import Measurement, measure
+    from turpentine.bench.table import Table, tabulate
+    from turpentine.emoji.lexicon import world_concept
+    from turpentine.runs.ledger import LedgerError
+    from turpentine.runs.plan import Plan
+    from turpentine.runs.protocol import Protocol
+    from turpentine.runs.results import Results
+    from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
+    from turpentine.runs.store import Store
+    from turpentine.stats.intervals import Difference, Rate, paired_bootstrap, wilson
+    from turpentine.tasks.cases import Case
+    from turpentine.tasks.erasure_cases import erasure_cases, plain_cases
+    from turpentine.tasks.groups import GROUPS
 
 __all__ = [
     "GROUPS",
@@ -46,3 +51,5 @@ __all__ = [
     "wilson",
     "world_concept",
 ]
+
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -14,7 +14,6 @@ import torch
 
 from turpentine.bench.erasure_judges import ALWAYS, cases_for, default_judge, measures_for
 from turpentine.bench.erasure_result import (
-    EDITS,
     ROWS,
     RUN,
     STORE,
@@ -28,11 +27,12 @@ from turpentine.bench.erasure_result import (
 from turpentine.bench.metrics import Goal, Measure
 from turpentine.bench.run_file import RunFile
 from turpentine.bench.shared_pictures import SharedPictures
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.atomic_files import link_whole
 from turpentine.core.errors import BadArgument, TurpentineError
 from turpentine.core.progress import Progress
 from turpentine.edits import Change
+from turpentine.edits.files import RUN_CHANGES
 from turpentine.edits.provenance import library_versions
 from turpentine.erase.best import best_for
 from turpentine.judges import Judge
@@ -48,6 +48,7 @@ from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 from turpentine.runs.store import PLAN, Store
 from turpentine.runs.worker import PhaseProgress, Worker
 from turpentine.tasks.cases import Case
+from turpentine.tasks.erasure_cases import concepts_of
 
 PHASES = ("erase", "before", "after")
 """In this order, so that a setting that cannot be is found before any picture is drawn.
@@ -77,7 +78,7 @@ class Method(Interface):
 def run_erasure(
     model: Model,
     method: Method | None,
-    concept: Concept | Sequence[Concept],
+    concept: Concepts,
     out: str | os.PathLike[str],
     *,
     protocol: Protocol | None = None,
@@ -149,7 +150,7 @@ def run_erasure(
 def make_edit(
     model: Model,
     method: Method | None,
-    concept: Concept | Sequence[Concept],
+    concept: Concepts,
     out: str | os.PathLike[str],
     *,
     protocol: Protocol | None = None,
@@ -206,7 +207,7 @@ class _Task:
         cls,
         model: Model,
         method: Method | None,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         out: str | os.PathLike[str],
         protocol: Protocol | None,
         judges: Judge | Sequence[Judge] | None,
@@ -216,7 +217,7 @@ class _Task:
         *,
         force: bool,
     ) -> _Task:
-        folder, concepts = Path(out), (concept,) if isinstance(concept, Concept) else tuple(concept)
+        folder, concepts = Path(out), concepts_of(concept)
         method = method or best_for(model, concepts, goal).method(model)
         judges = _all_judges(judges, model, concepts)
         specs = {JudgeSpec.of(judge): judge for judge in judges}
@@ -320,7 +321,7 @@ def _put_edit(folder: Path, plan: Plan, store: Store) -> tuple[Change, Path]:
     (edit_spec,) = plan.edit_specs
     edit, entry = store.edits.load(edit_spec), store.edits.record(edit_spec)
     assert entry  # or `load` had raised
-    path = folder / next(name for name in EDITS if name.endswith(ending(edit)))
+    path = folder / next(name for name in RUN_CHANGES if name.endswith(ending(edit)))
     link_whole(store.edits.folder / entry.file, path)
     return edit, path
 

@@ -20,13 +20,11 @@ from turpentine.core.atomic_files import link_whole
 from turpentine.core.errors import BadArgument, EditError
 from turpentine.core.parts import TABLES, discard_damaged
 from turpentine.edits import Change, load_change
+from turpentine.edits.files import RUN_CHANGES
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import compact
 from turpentine.runs.store import Store
-
-EDITS = ("edit.safetensors", "guidance.json")
-"""The files of a change: the one of an edit, or the one of a guidance."""
 
 RUN, ROWS, REPORT = "run.json", "results.parquet", "report.html"
 STORE = ".store"
@@ -153,7 +151,7 @@ def discard(out: str | os.PathLike[str]) -> None:
     folder = Path(out)
     if not (folder / RUN).exists():
         return
-    for name in (*EDITS, RUN, ROWS, REPORT):
+    for name in (*RUN_CHANGES, RUN, ROWS, REPORT):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / STORE, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -162,7 +160,7 @@ def discard(out: str | os.PathLike[str]) -> None:
 
 def edit_in(folder: Path) -> Path:
     """Return the file of the change in a folder; where there is none, the one that an edit would have."""
-    return next((folder / name for name in EDITS if (folder / name).exists()), folder / EDITS[0])
+    return next((folder / name for name in RUN_CHANGES if (folder / name).exists()), folder / RUN_CHANGES[0])
 
 
 def result_of(

@@ -7,27 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
 from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure, check_column
-from turpentine.bench.schema import BenchSpec, DrawSettings, JudgeEntry
-from turpentine.bench.table import Table, tabulate
+from turpentine.bench.schema import CHEAP, BenchSpec, DrawSettings, JudgeEntry
 from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
+from turpentine.core.errors import BadArgument, SeveralFaults, TurpentineError, UnknownName
 from turpentine.core.plugins import Plugin
 from turpentine.core.suggest import offer
 from turpentine.emoji.world import WORLD
-from turpentine.judges import Judge, PictureStatistics
 from turpentine.judges.base import Column
-from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.results import Results
-from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
-from turpentine.runs.store import Store
 from turpentine.tasks.case_rules import (
     KINDS,
     FileCases,
@@ -39,6 +33,15 @@ from turpentine.tasks.case_rules import (
     values_in,
 )
 from turpentine.tasks.cases import Case
+
+# A file with a fault is refused before torch is imported, which these bring.
+if TYPE_CHECKING:
+    from turpentine.bench.table import Table
+    from turpentine.judges import Judge
+    from turpentine.runs.plan import Plan
+    from turpentine.runs.results import Results
+    from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
+    from turpentine.runs.store import Store
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -70,6 +73,8 @@ class Bench:
         Raises:
             BadArgument: The lines cannot be drawn or judged.
         """
+        from turpentine.runs.plan import Plan
+
         sources = [source_of(model) for model in self.spec.models]
         return Plan(condition for source in sources for condition in self._conditions(source))
 
@@ -85,6 +90,8 @@ class Bench:
             BadArgument: Lines are of different protocols.
             LedgerError: A file is damaged.
         """
+        from turpentine.bench.table import tabulate
+
         spec = self.spec
         return tabulate(
             plan, results.frame, store.edits.record, title=spec.title, measures=self.measures, goal=spec.goal
@@ -98,6 +105,9 @@ class Bench:
     @property
     def judges(self) -> dict[JudgeSpec, Judge]:
         """The judges, always with the one of the pixels alone."""
+        from turpentine.judges import PictureStatistics
+        from turpentine.runs.specs import JudgeSpec
+
         entries = [(entry.judge, entry.name, entry.settings) for entry in self.spec.judges]
         if not any(isinstance(judge, PictureStatistics) for judge, *_ in entries):
             entries.append((PictureStatistics(), PictureStatistics.name, {}))
@@ -133,6 +143,8 @@ class Bench:
         return {concepts: self._cases(concepts) for concepts in self.concepts}
 
     def _conditions(self, source: ModelSpec) -> Iterator[Condition]:
+        from turpentine.runs.specs import Condition
+
         judges, protocol = tuple(self.judges), self.protocol
         for concepts, cases in self.cases_by_concepts.items():
             yield Condition(source, cases, protocol, judges, concepts=concepts)
@@ -216,6 +228,8 @@ class Bench:
     @property
     def _columns(self) -> dict[str, Column]:
         """The columns of all judges."""
+        from turpentine.judges import PictureStatistics
+
         judges = [*(entry.judge for entry in self.spec.judges), PictureStatistics()]
         return {name: column for judge in judges for name, column in judge.columns.items()}
 
@@ -227,7 +241,7 @@ class Bench:
             raise type(error)(f"{self.document.place(path)}: {error}") from error
 
 
-def load(name: str, overrides: Sequence[str] = ()) -> Bench:
+def load(name: str, overrides: Sequence[str] = (), check: Callable[[Bench], None] | None = None) -> Bench:
     """Read a bench's file.
 
     Example:
@@ -238,6 +252,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> Bench:
         name: A path, or the name of a bench that ships.
         overrides: `key=value`, in the place of what the file says; keys are dotted, such as `drawing.steps=30`, and
             values are as in the file.
+        check: Called with the bench before its judges are made, which brings torch; it may refuse the bench.
 
     Raises:
         BadArgument: The file cannot be read, or a value cannot be; file and line are named.
@@ -248,7 +263,10 @@ def load(name: str, overrides: Sequence[str] = ()) -> Bench:
     document = read_yaml(_text_of(path) if is_file else _shipped(name), name if is_file else f"{name}.yaml")
     for override in overrides:
         _override(document, override)
-    return Bench(path.stem, _checked(document), path.parent if is_file else None, document)
+    folder = path.parent if is_file else None
+    if check is not None:
+        check(Bench(path.stem, _checked(document, CHEAP), folder, document))
+    return Bench(path.stem, _checked(document), folder, document)
 
 
 def shipped() -> dict[str, str]:
@@ -280,18 +298,20 @@ def _override(document: Document, text: str) -> None:
     put(document, key.strip(), read_value(value))
 
 
-def _checked(document: Document) -> BenchSpec:
+def _checked(document: Document, context: Mapping[str, Any] | None = None) -> BenchSpec:
     if not isinstance(document.value, dict):
         raise BadArgument(f"{document.name} holds no keys with values: it is no bench's file.")
     try:
-        spec = BenchSpec.model_validate(document.value)
+        spec = BenchSpec.model_validate(document.value, context=context)
     except ValidationError as error:
-        raise BadArgument(_sentence(error, document)) from error
+        raise SeveralFaults(_sentences(error, document)) from error
     if spec.concepts and spec.concepts_from:
         raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
     for index, entry in enumerate(spec.methods):
         if entry.plugin.kind != spec.goal:
             raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")
+    if context == CHEAP:
+        return spec
     return spec.model_copy(update={"judges": tuple(_suited(entry, spec.models) for entry in spec.judges)})
 
 
@@ -310,12 +330,14 @@ def _of_another_kind(plugin: Plugin, goal: Goal) -> str:
     return f"{plugin.name} is to {plugin.kind}, and this bench is to {goal}: leave it out, or set goal: {plugin.kind}."
 
 
-def _sentence(error: ValidationError, document: Document) -> str:
-    """Return the first thing that is wrong, and how many others are."""
+def _sentences(error: ValidationError, document: Document) -> list[str]:
+    """Return all that is wrong, each with file and line."""
     # A key that is not known may be the one that is missing.
-    first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    more = f" ({len(others)} more to mend)" if others else ""
-    return f"{document.place(_path(first['loc']))}: {_fault(first)}{more}"
+    faults = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    # What is wrong inside a list leaves the list too short.
+    inner = [each["loc"] for each in faults]
+    faults = [each for each in faults if not any(loc[: len(each["loc"])] == each["loc"] != loc for loc in inner)]
+    return list(dict.fromkeys(f"{document.place(_path(each['loc']))}: {_fault(each)}" for each in faults))
 
 
 def _path(loc: Sequence[str | int]) -> tuple[str | int, ...]:

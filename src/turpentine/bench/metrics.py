@@ -192,7 +192,7 @@ def check_column(name: str, columns: Mapping[str, Column]) -> None:
         UnknownName: None has it; the nearest are offered.
     """
     if name not in columns:
-        raise UnknownName(f"No judge of this bench has a column {name!r}: {offer(name, columns)}")
+        raise UnknownName(f"No judge here has a column {name!r}: {offer(name, columns)}")
 
 
 class _Kind(NamedTuple):

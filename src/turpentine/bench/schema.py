@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
@@ -17,8 +18,11 @@ from turpentine.core.seeds import parse_seeds
 from turpentine.core.settings import Seed, as_typed, field_types, range_of, reason, speakable
 from turpentine.core.suggest import offer
 from turpentine.emoji.lexicon import world_concept
-from turpentine.judges import Judge
+from turpentine.judges.registry import is_network
 from turpentine.tasks.case_rules import CaseRule, FileSection
+
+CHEAP = {"judges": "by name"}
+"""The context of a validation that needs no torch: judges are not made, and only their names are checked."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,12 @@ class JudgeEntry:
     Attributes:
         name: Argument of `turpentine.judges.judge`.
         settings: Arguments of `turpentine.judges.judge`.
-        judge: The judge.
+        judge: The judge; None where only its name was checked.
     """
 
     name: str
     settings: Mapping[str, Any]
-    judge: Judge
+    judge: Any
 
 
 def one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
@@ -107,6 +111,16 @@ def _judge(value: Any) -> JudgeEntry:
     return JudgeEntry(name, settings, judges.judge(name, **settings))
 
 
+def _checked_judge(value: Any, info: Any) -> Any:
+    """Read a judge; where only what is cheap is to be checked, its name alone, since its class brings torch."""
+    if info.context != CHEAP:
+        return _validate(_judge, value)
+    name, settings = _validate(lambda each: one_key(each, "judge"), value)
+    if not is_network(name):
+        _validate(lambda each: find(each, "judge"), name)
+    return JudgeEntry(name, settings, None)
+
+
 def _concepts(value: Any) -> tuple[Concept, ...]:
     """Read what is erased at once: a text, a concept's fields, or a list of those."""
     return tuple(map(_concept, value)) if isinstance(value, list) and value else (_concept(value),)
@@ -130,7 +144,8 @@ def _concept(value: Any) -> Concept:
 
 def _seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, list):
-        return as_typed(value, tuple[Seed, ...])
+        seeds: tuple[int, ...] = as_typed(value, tuple[Seed, ...])
+        return seeds
     return tuple(parse_seeds(str(value)))
 
 
@@ -141,13 +156,14 @@ def _measure(value: Any) -> Measure:
 def _validated(read: Callable[[Any], Any]) -> BeforeValidator:
     """Return a validator whose error keeps its place in the file."""
 
-    def validator(value: Any) -> Any:
-        try:
-            return read(value)
-        except TurpentineError as error:
-            raise ValueError(str(error)) from error
+    return BeforeValidator(partial(_validate, read))
 
-    return BeforeValidator(validator)
+
+def _validate(read: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return read(value)
+    except TurpentineError as error:
+        raise ValueError(str(error)) from error
 
 
 class DrawSettings(FileSection):
@@ -190,7 +206,7 @@ class BenchSpec(FileSection):
     concepts_from: str | None = None
     kind: Kind = "object"
     methods: tuple[Annotated[MethodEntry, _validated(_method)], ...] = ()
-    judges: tuple[Annotated[JudgeEntry, _validated(_judge)], ...] = ()
+    judges: tuple[Annotated[JudgeEntry, BeforeValidator(_checked_judge)], ...] = ()
     measures: tuple[Annotated[Measure, _validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
     drawing: DrawSettings = DrawSettings()
     seeds: Annotated[tuple[int, ...], _validated(_seeds)] = tuple(range(8))

@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from turpentine.cli.edit_command import RunChoice, run_command
-from turpentine.cli.options import Flat, Json, ModelChoice
-from turpentine.cli.work_options import WorkChoice
+from turpentine.cli.edit_command import RunChoice, RunFlags, run_command
+from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags
+from turpentine.cli.work_options import WorkChoice, WorkFlags
 
 
 def amplify(
-    *concepts: str,
+    *concepts: Annotated[str, REQUIRED],
     method: str | None = None,
-    run: Annotated[RunChoice, Flat] = RunChoice(),
-    work: Annotated[WorkChoice, Flat] = WorkChoice(),
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    run: Annotated[RunChoice, RunFlags] = RunChoice(),
+    work: Annotated[WorkChoice, WorkFlags] = WorkChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     settings: Annotated[Any, Parameter(parse=False)] = None,
     line: Annotated[str, Parameter(parse=False)] = "",
     json: Json = False,
@@ -34,6 +34,9 @@ def amplify(
         source: Which model, and where it runs.
         settings: Flags of the method's settings; `with_settings` adds them.
         line: The command line, for the report.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
+
+    Example:
+        turpentine amplify "nine lives" --seeds 0-3
     """
     return run_command("amplify", concepts, method, run, work, source, settings, line, json)

@@ -20,13 +20,26 @@ from turpentine.cli.edit_command import with_settings
 from turpentine.cli.erase import erase
 from turpentine.cli.explain import explain_app, resumes
 from turpentine.cli.generate import generate
-from turpentine.cli.help_text import summary, with_help
+from turpentine.cli.help_text import example_of, summary, with_help
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
+from turpentine.cli.sign import sign, verify
 from turpentine.cli.world import world
 
-COMMANDS: tuple[Callable[..., int | None], ...] = (erase, amplify, bench, generate, judge, info, apply, methods, world)
+COMMANDS: tuple[Callable[..., int | None], ...] = (
+    erase,
+    amplify,
+    bench,
+    generate,
+    judge,
+    info,
+    apply,
+    sign,
+    verify,
+    methods,
+    world,
+)
 
 # What these are depends on the line that they are called by.
 _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[..., int | None]]] = {
@@ -60,10 +73,10 @@ def run(tokens: Sequence[str]) -> int:
         terminal.close_pipe()
         return faults.PIPE_CLOSED
     except KeyboardInterrupt:
-        terminal.complain(_interrupted(tokens))
+        terminal.complain(_interrupted(tokens), as_json="--json" in tokens)
         return faults.INTERRUPTED
     except Exception as error:
-        terminal.complain(faults.sentence(error))
+        terminal.complain(faults.sentence(error), as_json="--json" in tokens)
         return faults.REFUSED
     return code or 0
 
@@ -85,7 +98,12 @@ def build(tokens: Sequence[str]) -> App:
     for command in COMMANDS:
         fitted = _FITTED.get(command) if tokens[:1] == [command.__name__] else None
         ready = fitted(tokens[1:]) if fitted else command
-        app.command(with_help(ready), name=command.__name__, help=summary(command.__doc__))
+        app.command(
+            with_help(ready),
+            name=command.__name__,
+            help=summary(command.__doc__),
+            help_epilogue=f"Example: {example_of(command.__doc__)}",
+        )
     app.command(explain_app(tokens[1:] if tokens[:1] == ["explain"] else None))
     return app
 

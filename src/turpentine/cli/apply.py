@@ -6,26 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from turpentine.cli.options import Flat, Json, ModelChoice, parse_edit
+from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags, parse_edit
 from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
     from turpentine.edits import Edit, LoRA
+    from turpentine.edits.formats.lora import Layout
     from turpentine.models import Model
 
-Form = Literal["folder", "single-file", "lora", "edit"]
+Form = Literal["folder", "single-file", "lora", "kohya", "edit"]
+_LORAS: dict[Form, Layout] = {"lora": "diffusers", "kohya": "kohya"}
 
+_ENDING = ".safetensors"
 _WORST = 5
 
 
 def apply(
-    *edits: str,
+    *edits: Annotated[str, REQUIRED],
     out: Path,
     to: Form | None = None,
     rank: int | None = None,
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Write a model with edits baked in, or the edits in another form, for use elsewhere.
@@ -34,18 +37,24 @@ def apply(
     with an edited UNet, a LoRA.
 
     Args:
-        edits: Files of edits, applied in this order; FILE:0.5 applies one at half strength.
-        out: The folder or file to write; nothing may be there yet.
+        edits: Files of edits, or folders of runs, applied in this order; FILE:0.5 applies one at half strength.
+        out: The folder or file to write; nothing may be there yet. A file gets the ending .safetensors where it has
+            none.
         to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora"
-            (for diffusers), or "edit" (one edit as Turpentine's own file); by default what the name of `out` suggests.
-        rank: Of the LoRA, at most; 16 by default. How much of the edits it leaves out is printed.
+            (for diffusers), "kohya" (the same under the names of ComfyUI and A1111), or "edit" (our own file);
+            by default what the name of `out` suggests.
+        rank: The LoRA's rank, at most; 16 by default. How much of the edits it leaves out is printed.
         source: The model that is edited.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
+
+    Example:
+        turpentine apply runs/church-uce/edit.safetensors --out no-church
     """
-    form = _form(edits, out, to, rank)
+    form = _form(edits, to, out, rank)
+    out = _with_ending(out, form)
     model, loaded = _read(edits, source)
-    if form == "lora":
-        lora_facts = _write_lora(model, loaded, out, 16 if rank is None else rank)
+    if form in _LORAS:
+        lora_facts = _write_lora(model, loaded, out, 16 if rank is None else rank, _LORAS[form])
     else:
         with busy(f"Writing {plain(str(out))}"):
             _write(form, model, loaded, out)
@@ -58,18 +67,32 @@ def apply(
         _say(form, model, loaded, out, lora_facts)
 
 
-def _form(edits: Sequence[str], out: Path, to: Form | None, rank: int | None) -> Form:
+def _with_ending(out: Path, form: Form) -> Path:
+    """Return where to write, with the ending by which programs know such a file; nothing may be there.
+
+    Raises:
+        EditError: Something is.
+    """
+    from turpentine.models.saving import refuse_existing
+
+    if form != "folder" and out.suffix != _ENDING:
+        out = out.with_name(out.name + _ENDING)
+    refuse_existing(out, allow_empty_folder=form == "folder")
+    return out
+
+
+def _form(edits: Sequence[str], to: Form | None, out: Path, rank: int | None) -> Form:
     """Return the form to write, checked before anything is loaded."""
-    form: Form = to or ("single-file" if out.suffix == ".safetensors" else "folder")
+    form: Form = to or ("single-file" if out.suffix == _ENDING else "folder")
     if not edits:
         raise BadArgument("There is no edit to apply: give the file of one at least.")
     if form == "edit" and len(edits) > 1:
-        raise BadArgument(f"An edit's file holds one edit and not {len(edits)}: write one after another.")
-    if form != "lora" and rank is not None:
-        raise BadArgument("Only a LoRA has a rank: give --to lora with it, or leave out --rank.")
-    from turpentine.models.saving import refuse_existing
-
-    refuse_existing(out, allow_empty_folder=form == "folder")
+        raise BadArgument(
+            f"An edit's file holds one edit and not {len(edits)}: give --to lora, folder or single-file for all "
+            "of them together, or add them up in Python: Edit.merge([one, other]).save(path)."
+        )
+    if form not in _LORAS and rank is not None:
+        raise BadArgument("Only a LoRA has a rank: give --to lora or kohya with it, or leave out --rank.")
     return form
 
 
@@ -98,12 +121,12 @@ def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
         save_single_file(model, out)
 
 
-def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int) -> dict[str, Any]:
+def _write_lora(model: Model, edits: Sequence[Edit], out: Path, rank: int, layout: Layout) -> dict[str, Any]:
     from turpentine.edits import LoRA
 
     with progress_bar("Fitting the LoRA", "weights") as progress:
         lora = LoRA.from_edits(model, edits, rank=rank, progress=progress)
-    lora.save(out)
+    lora.save(out, layout)
     return _facts(lora)
 
 
@@ -120,7 +143,7 @@ def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, lora_facts:
     place, several = plain(str(out)), "s" * (len(edits) > 1)
     if form == "edit":
         say(f"{place} holds {plain(repr(edits[0]))}.")
-    elif form == "lora":
+    elif form in _LORAS:
         say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {lora_facts['rank']}.")
         _say_residuals(lora_facts)
     else:

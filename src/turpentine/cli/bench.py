@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from turpentine.cli.checks import announce, check_device, check_folder, check_words
 from turpentine.cli.help_text import with_help
-from turpentine.cli.options import Flat, Json, ModelChoice
+from turpentine.cli.options import Json, ModelChoice
 from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.terminal import plain, say, say_json, show_table, warn
-from turpentine.cli.work_options import WorkChoice, exit_code
+from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.work_options import WorkChoice, WorkFlags, exit_code
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import duration, file_size
 from turpentine.core.safe_text import safe_name
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
+    from turpentine.runs.store import Store
 
 Flag = Parameter(negative=(), show_default=False)
 
@@ -38,12 +40,13 @@ def bench(
     out: Path | None = None,
     seeds: str | None = None,
     changes: Annotated[tuple[str, ...], Parameter(name="--set", metavar="KEY=VALUE", show_default=False)] = (),
-    work: Annotated[WorkChoice, Flat] = WorkChoice(),
+    work: Annotated[WorkChoice, WorkFlags] = WorkChoice(),
     backend: Literal["local", "ray"] = "local",
     address: str | None = None,
     worker: Annotated[bool, Flag] = False,
     device: str | None = None,
     dtype: Literal["fp32", "fp16", "bf16"] | None = None,
+    force: Annotated[bool, Flag] = False,
     line: Annotated[str, Parameter(parse=False)] = "",
     json: Json = False,
 ) -> int:
@@ -57,30 +60,34 @@ def bench(
         shipped: List the benches that ship, and what each shows.
         dry_run: Say what would be done, and how long it may take; nothing is written.
         out: The folder for pictures, edits, results and tables; runs/NAME by default.
-        seeds: Of the pictures for each prompt, such as 0-49, in the place of the file's.
+        seeds: Seeds of the pictures for each prompt, such as 0-49, in the place of the file's.
         changes: Another value for a key of the file, such as drawing.steps=30 or "methods=[esd-x, uce]"; may be given
             several times.
         work: Who does the work.
-        backend: Local, on this machine; or ray, on a Ray cluster.
-        address: Of a Ray cluster that runs already.
+        backend: Where the work is done: local, on this machine; or ray, on a Ray cluster.
+        address: The address of a Ray cluster that runs already.
         worker: Join the work on the folder --out as one more process, also from another machine.
         device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
         dtype: Number format of the models' weights; fp16 by default on CUDA, fp32 elsewhere.
+        force: Take words in the concepts that the model does not know.
         line: The command line, for the report.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
+
+    Example:
+        turpentine bench emoji-objects --dry-run
     """
     if shipped:
         return _list_shipped(json)
     if worker:
         return _join(out)
+    _check_places(device, out)
     with busy("Reading the bench"):
-        chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])])
+        chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
 
     from turpentine.runs import backends
     from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
-    # Models are loaded again where they draw.
     plan = chosen.plan(lambda name: ModelSpec.of(ModelChoice(name, device, dtype).load(), name, device))
     store = Store(out or Path("runs") / safe_name(chosen.name))
     if dry_run:
@@ -98,14 +105,7 @@ def bench(
             progress=progress,
         )
     table = chosen.table(plan, results, store)
-    with busy("Writing the report"):
-        from turpentine.report.card import write_model_cards
-        from turpentine.report.table_files import write_table
-        from turpentine.report.table_page import write_bench_report
-
-        page = write_bench_report(table, results, plan, store, command=line)
-        cards = write_model_cards(table, results, plan, store)
-        files = [results.path, *write_table(table, store.folder), cards, page]
+    files = _write_report(table, results, plan, store, line)
     _show_table(table, results, files, json)
     return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
 
@@ -132,18 +132,43 @@ def _list_shipped(json: bool) -> int:
     return 0
 
 
-def _read(file: str | None, overrides: Sequence[str]) -> Bench:
-    """Read a bench's file, and say what will be fetched for its judges."""
+def _read(file: str | None, overrides: Sequence[str], force: bool) -> Bench:
+    """Read a bench's file, check what it names, and say what will be fetched for its judges."""
     if file is None:
         raise BadArgument("There is no bench to run: give a file, or a name of turpentine bench --list.")
     from turpentine.bench.file import load
 
-    chosen = load(file, overrides)
+    chosen = load(file, overrides, partial(_check, force=force))
     _ = chosen.measures, chosen.cases_by_concepts  # what is wrong in them is said before a model is loaded
-    for judge in (entry.judge for entry in chosen.spec.judges):
-        if judge.download:
-            warn(f"The judge {judge.name} needs {judge.download}: it is fetched now.")
+    for entry in chosen.spec.judges:
+        announce(entry.judge)
     return chosen
+
+
+def _write_report(table: Table, results: Results, plan: Plan, store: Store, line: str) -> list[Path]:
+    """Write the page, the table and the models' cards, and return all files."""
+    with busy("Writing the report"):
+        from turpentine.report.card import write_model_cards
+        from turpentine.report.table_files import write_table
+        from turpentine.report.table_page import write_bench_report
+
+        page = write_bench_report(table, results, plan, store, command=line)
+        cards = write_model_cards(table, results, plan, store)
+        return [results.path, *write_table(table, store.folder), cards, page]
+
+
+def _check_places(device: str | None, out: Path | None) -> None:
+    check_device(device)
+    if out is not None:
+        check_folder(out)
+
+
+def _check(chosen: Bench, *, force: bool) -> None:
+    """Check that the models can be there, and that they know the words of the concepts, where that is known."""
+    texts = [text for concepts in chosen.concepts for one in concepts for text in (one.text, *one.keep)]
+    for model in chosen.spec.models:
+        ModelChoice(model).check()
+        check_words(texts, model, force=force)
 
 
 def _join(out: Path | None) -> int:

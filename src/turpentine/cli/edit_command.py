@@ -6,18 +6,19 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import wraps
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 from cyclopts import Group, Parameter
 
+from turpentine.cli.checks import announce, check_folder, check_words
 from turpentine.cli.edit_summary import as_json, show_edit, show_outcome
-from turpentine.cli.flags import flags_of, with_flags
+from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
-from turpentine.cli.options import NO_JUDGE, ModelChoice, parse_seeds, warn_of_unknown_words
+from turpentine.cli.options import NO_JUDGE, OUTPUT, ModelChoice, check_judge_flag, parse_seeds, warn_of_unknown_words
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import say_json, warn
+from turpentine.cli.usage_errors import SETTINGS
 from turpentine.cli.work_options import WorkChoice, exit_code, named_settings
 from turpentine.concepts import Concept, Kind
 from turpentine.core.errors import BadArgument, EmptyConcept
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from turpentine.judges import Judge
     from turpentine.models import Model
 
+RunFlags = Parameter(name="*", group=Group("Measuring", sort_key=2))
 DOING = {"erase": "Erasing", "amplify": "Amplifying"}
 
 RUNS, SHARED = Path("runs"), ".unedited"
@@ -46,7 +48,7 @@ class RunChoice:
     Args:
         out: The folder for the edit, the results and the report; runs/CONCEPT-METHOD by default. Runs beside each other
             in runs/ share the unedited model's pictures.
-        seeds: Of the pictures for each prompt before and after, such as 0-7,9.
+        seeds: Seeds of the pictures for each prompt before and after, such as 0-7,9.
         guidance: How strongly a prompt guides its picture; 1 is without guidance, where a concept that always shows may
             not.
         by: Who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several
@@ -57,11 +59,12 @@ class RunChoice:
         measure: Another number to count, such as "fid of features"; may be given several times.
         kind: What sort of thing it is; what the emoji world says, or object, by default.
         keep: Another concept to measure as one that must not change; may be given several times.
+        details: Print the numbers of each group of prompts and of each label, too.
         no_measure: Make the edit only: no pictures, no report. The same command without this goes on from the edit.
-        force: Put this run in the place of another one in the folder.
+        force: Put this run in the place of another one in the folder, and take words that the model does not know.
     """
 
-    out: Path | None = None
+    out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     seeds: str = "0-7"
     guidance: float = 4.0
     by: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
@@ -69,8 +72,9 @@ class RunChoice:
     measure: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     kind: Kind | None = None
     keep: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
+    details: Annotated[bool, Parameter(negative=(), show_default=False, group=OUTPUT)] = False
     no_measure: Annotated[bool, Parameter(negative=(), show_default=False)] = False
-    force: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    force: Annotated[bool, Parameter(negative=(), show_default=False, group=OUTPUT)] = False
 
 
 def run_command(
@@ -109,6 +113,7 @@ def run_command(
     chosen = find(name, goal).defaults(source.model)
     chosen = _with_settings_of(name, chosen, settings) if settings else chosen
     folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
+    _check(choice, source, [*concepts, *choice.keep], folder)
     why = "" if method else f"The method is {best.name}: {best.reason}. Another one: --method."
     erasure = _Erasure(goal, source, chosen, texts, folder, choice, work)
     if choice.no_measure:
@@ -122,7 +127,7 @@ def run_command(
     if json:
         say_json({**as_json(result), "why": why})
     else:
-        show_outcome(result, source.model, why)
+        show_outcome(result, source.model, why, details=choice.details)
     return exit_code(result.errors.to_list(), len(result.rows))
 
 
@@ -133,29 +138,24 @@ def with_settings(command: Callable[..., int], tokens: Sequence[str]) -> Callabl
         command: `erase` or `amplify`.
         tokens: What follows the command on the command line.
     """
-    model = _option(tokens, "--model", ModelChoice.model)
-    name = _option(tokens, "--method", "") or _best_of(tokens, command.__name__, model).name
-    chosen = find(name, command.__name__).defaults(model)
+    model = option_in(tokens, "--model", ModelChoice.model)
+    is_help = bool({"--help", "-h"} & set(tokens))
+    name = option_in(tokens, "--method", "")
+    plugin = find(name, command.__name__) if name else None
+    if not is_help:  # how large a model in a folder is takes torch to say
+        ModelChoice(model).check()
+    name = name or _best_of(tokens, command.__name__, model).name
+    chosen = (plugin or find(name, command.__name__)).defaults(model)
 
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> int:
         return command(*args, line=shlex.join(["turpentine", command.__name__, *tokens]), **kwargs)
 
-    group = Group(f"Settings of {name}", sort_key=1)
+    group = Group(f"{SETTINGS}{name}", sort_key=1)
     flags = Parameter(name="*", group=group)
     # None is where no setting is given; cyclopts checks defaults too once anything has imported pydantic.
     fitted.__annotations__ = {**command.__annotations__, "settings": Annotated[flags_of(chosen) | None, flags]}
     return fitted
-
-
-def _option(tokens: Sequence[str], name: str, default: str) -> str:
-    """Return the value of an option before the command line is parsed, since its flags depend on it."""
-    for token, following in pairwise([*tokens, default]):
-        if token == name:
-            return following
-        if token.startswith(f"{name}="):
-            return token.removeprefix(f"{name}=")
-    return default
 
 
 def _concept(text: str, kind: Kind | None, keep: tuple[str, ...] = ()) -> Concept:
@@ -166,7 +166,7 @@ def _concept(text: str, kind: Kind | None, keep: tuple[str, ...] = ()) -> Concep
 
 def _best_of(tokens: Sequence[str], goal: str, model: str) -> Best:
     """Return the best method for the concept that a command line begins with, as far as it can be read unparsed."""
-    kind = _option(tokens, "--kind", "")
+    kind = option_in(tokens, "--kind", "")
     text = next((token for token in tokens if token.strip() and not token.startswith("-")), "object")
     is_kind = kind in get_args(Kind)
     return best_for(model, [_concept(text, cast(Kind, kind) if is_kind else None)], cast("Goal", goal))
@@ -182,6 +182,20 @@ def _with_settings_of(name: str, method: Any, settings: Any) -> Any:
     if unknown:
         raise BadArgument(f"Say which method the settings are of, such as --method {name}.")
     return with_flags(method, settings)
+
+
+def _check(choice: RunChoice, source: ModelChoice, texts: Sequence[str], folder: Path) -> None:
+    """Check what can be checked before torch is imported; what else is wrong is seen when the model is there."""
+    from turpentine.bench.metrics import Measure
+
+    parse_seeds(choice.seeds)
+    for text in choice.measure:
+        Measure.parse(text)
+    for text in choice.by:
+        check_judge_flag(text)
+    source.check()
+    check_words(texts, source.model, force=choice.force)
+    check_folder(folder)
 
 
 @dataclass(frozen=True)
@@ -230,7 +244,7 @@ class _Erasure:
         protocol = Protocol(seeds=tuple(parse_seeds(self.choice.seeds)), guidance_scale=self.choice.guidance)
         measures = [Measure.parse(text) for text in self.choice.measure]
         model = self.source.load()
-        warn_of_unknown_words(model, [concept.text for concept in self.concepts])
+        warn_of_unknown_words(model, [text for concept in self.concepts for text in (concept.text, *concept.keep)])
         how = {
             "protocol": protocol,
             "judges": _judges(self.choice.by, model, self.concepts, self.choice.clip_model),
@@ -275,6 +289,5 @@ def _judge(
         judge: Judge = zero_shot_judge(concepts, **{**own, **suiting})
     else:
         judge = judges.judge(name, **suiting)
-    if judge.download:
-        warn(f"The judge {name} needs to fetch {judge.download}")
+    announce(judge)
     return judge

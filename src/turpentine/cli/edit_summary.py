@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
 from turpentine.core.formatting import points_with_span, with_span
 
 if TYPE_CHECKING:
@@ -36,25 +36,31 @@ def as_json(result: ErasureResult) -> dict[str, Any]:
     }
 
 
-def show_outcome(result: ErasureResult, model: str, why: str = "") -> None:
-    """Print the outcome.
+def show_outcome(result: ErasureResult, model: str, why: str = "", *, details: bool = True) -> None:
+    """Print the outcome, in short first.
 
     Args:
         result: What was measured.
         model: Name of the model, for the lines that load it.
         why: Why the method is this one; "" where somebody named it.
+        details: Print the numbers of each group and label, too.
     """
     from turpentine.report.story import nothing_to_gain
 
     _show_why(why)
-    _show_labels(result)
-    if result.effects.summary["erased"].before:
-        say()
+    is_judged = result.effects.summary["erased"].before is not None
+    if is_judged:
         _show_summary(result)
     _show_measures(result)
+    if details or not is_judged:
+        say()
+        _show_labels(result)
     nothing = nothing_to_gain(result)
     if nothing:
-        say(f"\n{nothing}")
+        say_prose(f"\n{nothing}")
+    say_prose("\nIn brackets: 95 % intervals. Moved: the mean change of the pixels, in %.")
+    if not details:
+        say_prose("Each group and label has its row with --details, and in the report.")
     say()
     show_table(("", ""), result.files.items())
     _show_usage(result.files["edit"], model)
@@ -96,7 +102,6 @@ def _show_labels(result: ErasureResult) -> None:
         rows.append([called(group.group, result.goal), *_numbers(group)])
         rows += [[f"  {one.label}", *_numbers(one)] for one in result.effects.labels if one.group == group.group]
     show_table(("shown as asked for, in %", "before", "after", "change", "moved"), rows, strong=strong)
-    say("\nIn brackets: 95 % intervals. Moved: the mean change of the pixels, in %.")
 
 
 def _show_summary(result: ErasureResult) -> None:

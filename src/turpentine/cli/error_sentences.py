@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-import errno
-
 from cyclopts import CycloptsError
 
 from turpentine.cli.terminal import plain
-from turpentine.core.errors import TurpentineError
+from turpentine.cli.usage_errors import usage_sentence
+from turpentine.core.errors import SeveralFaults, TurpentineError
+from turpentine.core.library_errors import is_full_disk, reason
 from turpentine.core.oom import is_out_of_memory, requested_memory
 
 REFUSED = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 1  # as rich has it, which notices first where it writes
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _LESS = "take a smaller --batch-size (explain: --rows; bench: --set drawing.batch_size=), or a smaller model"
-_FULL_TEXT = "No space left on device"
 
 
 def sentence(error: BaseException) -> str:
-    """Return what went wrong and what to do, as a sentence.
+    """Return what went wrong and what to do, as a sentence; where several things are wrong, a line for each.
 
     Raises:
         BaseException: The error itself, where it is not one that a user can put right.
     """
+    if isinstance(error, SeveralFaults):
+        return "\n".join(map(plain, error.faults))
     if isinstance(error, TurpentineError):
         return plain(str(error))
     if isinstance(error, CycloptsError):
-        return _usage(error)
-    if _is_full_disk(error):
+        return usage_sentence(error)
+    if is_full_disk(error):
         return f"The disk is full{_place(error)}: make room, or choose another folder with --out."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{_place(error)}."
     if is_out_of_memory(error):
         return f"The memory ran out{_requested(error)}: {_LESS}."
-    raise error
-
-
-def _usage(error: CycloptsError) -> str:
-    """Return what is wrong with the command line, and where to read how it should be."""
-    text = plain(str(error))
-    ended = text if text.endswith((".", "?", "!")) else f"{text}."
-    return f"{ended} See {' '.join(['turpentine', *(error.command_chain or ())])} --help."
-
-
-def _is_full_disk(error: BaseException) -> bool:
-    """Return whether the disk is full; safetensors has an error of its own for that, with only a text."""
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    return _FULL_TEXT in str(error)
+    why = reason(error)
+    if why is None:
+        raise error
+    return f"This cannot be done: {plain(why)}."
 
 
 def _requested(error: BaseException) -> str:

@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.flags import flags_of, with_flags
-from turpentine.cli.help_text import descriptions, summary, with_help
+from turpentine.cli.checks import check_folder, check_words
+from turpentine.cli.flags import flags_of, option_in, with_flags
+from turpentine.cli.help_text import descriptions, example_of, summary, with_help
 from turpentine.cli.options import (
     ClipModel,
-    Flat,
+    Details,
+    Force,
     Json,
     ModelChoice,
+    ModelFlags,
     Seeds,
-    check_folder,
+    check_judge_flag,
     check_judges,
     judge_of,
     needed_judge,
@@ -32,10 +35,12 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
-from turpentine.cli.terminal import number_cell, plain, say, say_json, show_table
+from turpentine.cli.terminal import number_cell, plain, say, say_json, say_prose, show_table
 from turpentine.cli.tour import tour
+from turpentine.cli.usage_errors import SETTINGS
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.core.formatting import counted
 from turpentine.core.imaging import read_picture
 from turpentine.core.plugins import Plugin, find, plugins
 from turpentine.core.seeds import spell_seeds
@@ -46,7 +51,8 @@ if TYPE_CHECKING:
     from turpentine.explain import Finding
     from turpentine.judges import Judge
 
-ROWS_SHOWN = 40
+ROWS_SHOWN = 12
+ROWS_IN_DETAIL = 400
 JUDGE = "The judge, such as emoji or clip; that of the emoji world for the embedded model"
 
 Out = Annotated[
@@ -70,19 +76,31 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
         name="explain",
         help="Say where, when and how a model knows what a prompt says: all instruments in turn, or one of them. The "
         "former goes on with the same command where it was broken off, and so does each that says so.",
+        help_epilogue=f"Example: {example_of(tour.__doc__)}",
     )
     app.default(with_help(tour))
     tokens = tokens or ()
     instruments = plugins("instrument")
     if tokens and tokens[0] in instruments:
         plugin = instruments[tokens[0]]
-        app.command(_command(plugin), name=plugin.name, help=_help(plugin))
+        if not {"--help", "-h"} & set(tokens):
+            _check(tokens[1:])
+        app.command(_command(plugin), name=plugin.name, help=_help(plugin), help_epilogue=_example(plugin))
     elif {"--help", "-h"} & set(tokens):
         for plugin in instruments.values():
             app.command(_nothing, name=plugin.name, help=_headline(plugin))
     elif len(tokens) > 1 and not any(token.startswith("-") for token in tokens[:2]):
         find(tokens[0], "instrument")  # a tour has one prompt: the first of two is meant for a name, and is none
     return app
+
+
+def _check(tokens: Sequence[str]) -> None:
+    """Check what all instruments take before one is imported, which brings torch with it."""
+    source = ModelChoice(option_in(tokens, "--model", ModelChoice.model), option_in(tokens, "--device", "") or None)
+    parse_seeds(option_in(tokens, "--seeds", "0"))
+    check_judge_flag(option_in(tokens, "--by", ""))
+    source.check()
+    check_words([option_in(tokens, "--concept", "")], source.model, force="--force" in tokens)
 
 
 def resumes(name: str) -> bool:
@@ -110,6 +128,17 @@ def _help(plugin: Plugin) -> str:
     text = summary(plugin.load().__doc__)
     resumed = "\n\nA run that was broken off goes on with the same command."
     return text + resumed if takes(plugin.load(), "cache") else text
+
+
+def _example(plugin: Plugin) -> str:
+    """Return a command line of an instrument, with what it cannot go without."""
+    from turpentine.explain.instrument import input_of, parameters
+
+    name, form = input_of(plugin.load())
+    given = form.example if form else "pictures" if name == "images" else '"a church in ink style"'
+    concept = parameters(plugin.load()).get("concept")
+    needed = " --concept church" if concept is not None and concept.default is Argument.empty else ""
+    return f"Example: turpentine explain {plugin.name} {given}{needed}"
 
 
 def _command(plugin: Plugin) -> Callable[..., None]:
@@ -155,12 +184,14 @@ def _arguments(plugin: Plugin) -> list[Argument]:
         )
         arguments.append(_option("by", Annotated[str | None, Parameter(help=JUDGE + rest)], None))
         arguments.append(_option("clip_model", ClipModel, None))
-    group = Parameter(name="*", group=Group(f"Settings of {plugin.name}", sort_key=1))
+    group = Parameter(name="*", group=Group(f"{SETTINGS}{plugin.name}", sort_key=1))
     return [
         *arguments,
         _option("settings", Annotated[flags_of(plugin.defaults()) | None, group], None),
         _option("out", Out, Path("explained") / plugin.name),
-        _option("source", Annotated[ModelChoice, Flat], ModelChoice()),
+        _option("source", Annotated[ModelChoice, ModelFlags], ModelChoice()),
+        _option("details", Details, False),
+        _option("force", Force, False),
         _option("json", Json, False),
     ]
 
@@ -200,7 +231,7 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
         if takes(cls, "progress"):
             given["progress"] = progress
         finding = instrument(model, **given)
-    _report(finding, out, options["json"], given.get("cache"), judge)
+    _report(finding, out, options, given.get("cache"), judge)
 
 
 def _is_required(cls: type[Any], name: str) -> bool:
@@ -238,9 +269,9 @@ def _distinct_names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None, judge: Judge | None) -> None:
+def _report(finding: Finding, out: Path, options: Mapping[str, Any], cache: Path | None, judge: Judge | None) -> None:
     """Write the table, the plot and the finding's own pictures, and print the finding."""
-    from turpentine.core.tensors import discard
+    from turpentine.core.atomic_files import discard
     from turpentine.explain._plots import save_plot
 
     out.mkdir(parents=True, exist_ok=True)
@@ -252,15 +283,17 @@ def _report(finding: Finding, out: Path, as_json: bool, cache: Path | None, judg
     finding.save(table)
     save_plot(finding.plot(), plot)
     if cache is not None:
-        discard(cache)
-    if as_json:
+        discard(cache, "*.safetensors")
+    if options["json"]:
         files = [*map(str, (table, plot, *images))]
         by = {"judge": _title(judge)} if judge else {}
         say_json({"table": finding.table.to_dicts(), **finding.numbers(), **by, "files": files})
         return
-    _show(finding.table)
     text = finding.summary()
-    say(f"\n{plain(text)}\n" if text else "")
+    if text:
+        say_prose(f"{plain(text)}\n")
+    _show(finding.table, ROWS_IN_DETAIL if options["details"] else ROWS_SHOWN)
+    say()
     if judge:
         say(f"Judged by {plain(_title(judge))}.\n")
     for path in (table, plot):
@@ -273,10 +306,10 @@ def _title(judge: Judge) -> str:
     return title_of(judge.name, judge.settings)
 
 
-def _show(table: pl.DataFrame) -> None:
+def _show(table: pl.DataFrame, rows: int) -> None:
     """Print the first rows of the table, without empty columns, and without sites' long names if labels will do."""
     brief = table.select(column for column in table if column.null_count() < len(column))
     brief = brief.drop("site") if "label" in table.columns and (table["label"] != "").all() else brief
-    show_table(brief.columns, [[number_cell(value) for value in row] for row in brief.head(ROWS_SHOWN).rows()])
-    if len(brief) > ROWS_SHOWN:
-        say(f"... {len(brief) - ROWS_SHOWN} more rows in the table's file")
+    show_table(brief.columns, [[number_cell(value) for value in row] for row in brief.head(rows).rows()])
+    if len(brief) > rows:
+        say(f"... {counted(len(brief) - rows, 'more row')} with --details, or in the table's file")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import field
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
 
-from turpentine.cli.help_text import descriptions
+from turpentine.cli.help_text import descriptions, written_as
 from turpentine.core.settings import field_types, fits, range_of, speakable
 
 
@@ -30,7 +31,9 @@ def flags_of(method: Any) -> type[Any]:
                 validator=_validator(hint),
                 allow_leading_hyphen=_has_leading_hyphen(default),
             )
-            flags.append((name, Annotated[speakable(hint), parameter], field(default=default)))
+            kind = speakable(hint)
+            combined = Parameter.combine(written_as(kind), parameter)
+            flags.append((name, Annotated[kind, combined], field(default=default)))
     # cyclopts looks into dataclasses of other modules than the standard library's only.
     return dataclasses.make_dataclass("Settings", flags, frozen=True, namespace={"__module__": __name__})
 
@@ -42,7 +45,8 @@ def _has_leading_hyphen(default: Any) -> bool:
 
 def _with_range(text: str, hint: Any) -> str:
     """Return a field's text with its range; choices are listed by the command line itself."""
-    allowed = range_of(hint)
+    # Nobody writes an infinite number; that none is the default says that it may be left out.
+    allowed = range_of(hint).removeprefix("a finite number").removeprefix(", ").removesuffix(", or none")
     if not allowed or get_origin(hint) is Literal:
         return text
     return f"{text} {allowed[:1].upper()}{allowed[1:]}."
@@ -74,3 +78,18 @@ def _listed(value: Any, hint: Any) -> Any:
     if isinstance(value, tuple) and (hint == several or several in get_args(hint)):
         return tuple(part.strip() for text in value for part in text.split(",") if part.strip() or text == "")
     return value
+
+
+def option_in(tokens: Sequence[str], name: str, default: str) -> str:
+    """Return the value of an option before the command line is parsed, where its flags or its checks depend on it.
+
+    Example:
+        >>> option_in(["church", "--method=uce"], "--method", "esd-x"), option_in([], "--method", "esd-x")
+        ('uce', 'esd-x')
+    """
+    for token, following in pairwise([*tokens, default]):
+        if token == name:
+            return following
+        if token.startswith(f"{name}="):
+            return token.removeprefix(f"{name}=")
+    return default

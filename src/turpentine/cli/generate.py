@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
+from turpentine.cli.checks import check_folder
 from turpentine.cli.contact_sheet import SHEET, Row, contact_sheet
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
+    REQUIRED,
     AtOnce,
-    Flat,
+    DrawingFlags,
     Json,
     ModelChoice,
+    ModelFlags,
     Seeds,
-    load_changes,
+    edited_model,
     parse_seeds,
     warn_of_unknown_words,
 )
@@ -40,11 +43,11 @@ class Sampling:
     """How to draw; see `Model.generate`.
 
     Args:
-        steps: Of the solver.
+        steps: Steps of the solver for a picture; more take longer.
         guidance_scale: How strongly the prompt guides; 1 is without guidance.
         negative_prompt: What to lead away from.
         solver: How the noise is taken away.
-        size: Of a picture, in pixels a side; the model's own by default.
+        size: Pixels a side of a picture; the model's own by default.
     """
 
     steps: PositiveInt = 20
@@ -55,13 +58,13 @@ class Sampling:
 
 
 def generate(
-    *prompts: str,
+    *prompts: Annotated[str, REQUIRED],
     seeds: Seeds = "0",
     out: Path = Path("pictures"),
     edit: Annotated[tuple[str, ...], Parameter(metavar="FILE[:SCALE]", show_default=False)] = (),
-    sampling: Annotated[Sampling, Flat] = Sampling(),
+    sampling: Annotated[Sampling, DrawingFlags] = Sampling(),
     batch_size: AtOnce = 8,
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Draw pictures of prompts as PNG files, and a contact sheet of them.
@@ -73,23 +76,29 @@ def generate(
         prompts: What to draw; every prompt is drawn with every seed.
         seeds: Numbers and ranges, such as 0-7,9.
         out: The folder to write to.
-        edit: The file of an edit or a guidance to put on the model, and its scale, 1 by default; may be given several
+        edit: What to put on the model, and its scale, 1 by default: the file of an edit or a guidance, the folder of a
+            run of turpentine erase, or what others publish of the same model, such as a LoRA; may be given several
             times.
         sampling: How to draw.
         batch_size: Pictures drawn at once.
         source: Which model, and where it runs.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
 
     Raises:
         BadArgument: There is no prompt.
+
+    Example:
+        turpentine generate "a church in ink style" --seeds 0-3
     """
     if not prompts:
         raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')
+    numbers = parse_seeds(seeds)
+    check_folder(out)
+    source.check()
     from turpentine.models.identity import describe
 
-    numbers = parse_seeds(seeds)
     texts = list(dict.fromkeys(prompts))
-    model = _edited_model(source, edit)
+    model = edited_model(source, edit)
     warn_of_unknown_words(model, texts)
     pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
     sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
@@ -99,15 +108,6 @@ def generate(
     if sheet in missing:
         sheet.write(_contact_sheet(pictures))
     _print_files(pictures, sheet.path, json)
-
-
-def _edited_model(source: ModelChoice, files: Sequence[str]) -> Model:
-    """Load the model and put its edits and guidances on."""
-    changes = load_changes(files)
-    model = source.load()
-    for change in changes:
-        change.apply(model)
-    return model
 
 
 def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection
-from typing import Annotated, Any, TypeVar, get_type_hints
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 Described = TypeVar("Described", bound=Callable[..., Any])
 
@@ -44,11 +45,74 @@ def descriptions(doc: str | None, names: Collection[str]) -> dict[str, str]:
     return {name: " ".join(each.split()) for name, each in pairs if name in names}
 
 
+def example_of(doc: str | None) -> str:
+    """Return the command line in the section `Example:` of a command's docstring; "" where there is none.
+
+    Example:
+        >>> example_of("Do a thing.\\n\\nExample:\\n    turpentine erase church --method uce")
+        'turpentine erase church --method uce'
+    """
+    _, *sections = _SECTION.split(inspect.cleandoc(doc or ""))
+    text = dict(zip(sections[::2], sections[1::2], strict=True)).get("Example", "")
+    return next((line.strip() for line in text.splitlines() if line.strip().startswith("turpentine ")), "")
+
+
 def with_help(described: Described) -> Described:
     """Return the same function or dataclass, its arguments annotated with their entries in its docstring."""
     hints = get_type_hints(described, include_extras=True)
     texts = descriptions(described.__doc__, hints.keys())
-    described.__annotations__ = {
-        name: Annotated[hint, Parameter(help=texts[name])] if name in texts else hint for name, hint in hints.items()
-    }
+    described.__annotations__ = {name: _described(hint, texts.get(name)) for name, hint in hints.items()}
     return described
+
+
+def _described(hint: Any, text: str | None) -> Any:
+    """Return a type with what is to be written for it, and its text; what it is annotated with already goes first."""
+    if text is None:
+        return hint
+    plain, *marks = (hint.__origin__, *hint.__metadata__) if get_origin(hint) is Annotated else (hint,)
+    own = [mark for mark in marks if isinstance(mark, Parameter)]
+    others = [mark for mark in marks if not isinstance(mark, Parameter)]
+    return Annotated[(plain, *others, Parameter.combine(written_as(plain), *own, Parameter(help=text)))]
+
+
+def written_as(hint: Any) -> Parameter:
+    """Return how help calls a value of a type, in the place of Python's names, and how it shows a default.
+
+    Example:
+        >>> written_as(tuple[str, ...]).metavar, written_as(int | None).metavar, written_as(bool).metavar
+        ('TEXT', 'N', None)
+    """
+    kinds = [kind for kind in _WRITTEN if kind in _members(hint)]
+    is_whole = _members(hint) - {type(None)} == {int} and get_origin(hint) is not tuple
+    return Parameter(
+        metavar=_WRITTEN[kinds[0]] if kinds else None,
+        show_default=_default_in_words,
+        converter=_whole_number if is_whole else None,
+    )
+
+
+def _whole_number(_: Any, tokens: Sequence[Token]) -> int:
+    """Read a whole number; the command line's own reading rounds 1.5 to 2."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no whole number.") from None
+
+
+_WRITTEN: Mapping[Any, str] = {Path: "PATH", str: "TEXT", float: "NUMBER", int: "N"}
+
+
+def _members(hint: Any) -> set[Any]:
+    """Return a type's own plain types: those of a union, of a tuple, and of what is annotated."""
+    if get_origin(hint) is Literal:
+        return set()
+    args = get_args(hint)[:1] if get_origin(hint) is Annotated else get_args(hint)
+    return set().union(*map(_members, args)) if args else {hint}
+
+
+def _default_in_words(value: Any) -> Any:
+    """Return how help shows a default: texts with commas between, and nothing for none."""
+    if value is None or value is False or value in ("", ()):
+        return None
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from turpentine.cli.info_edit import show_change
-from turpentine.cli.options import Flat, Json, ModelChoice
+from turpentine.cli.options import Json, ModelChoice, ModelFlags
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import counted
 
 if TYPE_CHECKING:
     from turpentine.models import Model, Site, Sites
@@ -21,36 +22,40 @@ def info(
     kind: str | None = None,
     label: str | None = None,
     level: Literal["module", "layer"] = "module",
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     json: Json = False,
 ) -> None:
     """Show versions, devices, and a model's sites: its named parts with their kinds and sizes; or what is in an edit.
 
     Args:
-        file: Of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is loaded.
+        file: The file of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is
+            loaded.
         kind: Only sites whose kind fits, such as --kind cross-attention.
         label: Only sites whose label fits, such as --label 'UP*'.
         level: Whole modules, or the layers inside them.
         source: Which model, and where it runs.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
 
     Raises:
         BadArgument: There is a file together with a kind or a label.
+
+    Example:
+        turpentine info --kind cross-attention
     """
     if file is not None:
         if kind is not None or label is not None:
             raise BadArgument("--kind and --label choose sites of a model: leave them out with a file.")
         show_change(file, as_json=json)
         return
-    machine = _machine()
-    if not json:
-        show_table(("", ""), machine.items())
+    source.check()
     model = source.load()
     sites = model.sites.only(kind=kind, label=label, level=level)
+    machine = _machine()
     if json:
         facts = {**model.describe(), "fingerprint": model.fingerprint}
         say_json({"machine": machine, "model": facts, "sites": [_as_json(model, site) for site in sites]})
     else:
+        show_table(("", ""), machine.items())
         _show_model(model, sites)
 
 
@@ -65,7 +70,7 @@ def _machine() -> dict[str, Any]:
         **library_versions(),
         "turpentine": turpentine.__version__,
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "system": f"{platform.system()} {platform.machine()}, {counted(torch.get_num_threads(), 'thread')}",
         "devices": ", ".join(["cpu", *(f"cuda:{index} ({name})" for index, name in enumerate(gpus))]),
     }
 

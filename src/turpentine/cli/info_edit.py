@@ -119,8 +119,15 @@ def _facts(path: Path, change: Change) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "id": change.id,
         "strength": change.strength,
+        "signer": _signer(change),
         "provenance": change.provenance.to_json(),
     }
+
+
+def _signer(change: Change) -> str | None:
+    """Return the fingerprint of the key that an edit says it is signed by."""
+    signature = getattr(change, "signature", None)
+    return signature.signer if signature else None
 
 
 def _readable_facts(path: Path, change: Change) -> dict[str, str]:
@@ -138,6 +145,7 @@ def _readable_facts(path: Path, change: Change) -> dict[str, str]:
         "base": f"{provenance.model} {provenance.base[:12]}".strip(),
         "over": ", ".join(each[:12] for each in provenance.onto),
         "made with": ", ".join(f"{name} {version}" for name, version in provenance.versions.items() if name in _MAKERS),
+        "signed by": f"{signer}, by its own word: see turpentine verify" if (signer := _signer(change)) else "",
         "id": change.id,
     }
     return {key: plain(value) for key, value in facts.items() if value}

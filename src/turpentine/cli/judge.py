@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from turpentine.cli.options import Json, judge_called
+from turpentine.cli.options import REQUIRED, Json, check_judge_flag, judge_called
 from turpentine.cli.picture_files import picture_files, prompt_in
 from turpentine.cli.terminal import number_cell, plain, say, say_json, show_table
 from turpentine.cli.work_options import FAILED
@@ -52,7 +52,7 @@ class _Entry:
 
 
 def judge(
-    *pictures: Path,
+    *pictures: Annotated[Path, REQUIRED],
     by: str = "emoji",
     prompt: str | None = None,
     reference: Path | None = None,
@@ -72,8 +72,12 @@ def judge(
         reference: A folder with pictures of the same names from the unedited model, where a judge needs them.
         clip_model: The CLIP model that clip asks, a folder or hub id; by default the emoji world's for its pictures,
             and openai/clip-vit-base-patch32 for others.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
+
+    Example:
+        turpentine judge pictures --by emoji
     """
+    check_judge_flag(by)
     named = {path for path in pictures if not path.is_dir()}
     entries = [_Entry(path, path in named, {}) for path in picture_files(pictures)]
     for each in entries:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_origin, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from turpentine.cli.help_text import descriptions, summary
 from turpentine.cli.options import Json
-from turpentine.cli.terminal import say, say_json, show_table
+from turpentine.cli.terminal import say_json, say_prose, show_table
 from turpentine.core.errors import BrokenPlugin
 from turpentine.core.plugins import METHODS, Plugin, find, plugins
 from turpentine.core.settings import field_types, range_of
@@ -19,7 +20,10 @@ def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = Fa
     Args:
         name: A method, such as esd-x; all are listed without it.
         model: The model that the defaults are for, since a method may have its own for one.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
+
+    Example:
+        turpentine methods uce
     """
     if name is None:
         _list_all(json)
@@ -49,20 +53,26 @@ def _describe(plugin: Plugin, model: str, json: bool) -> None:
         when = WHEN.get(plugin.name, "")
         say_json({"name": plugin.name, "kind": plugin.kind, "when": when, "what": doc, "settings": settings})
         return
-    say(doc + "\n")
+    headline, *details = doc.split("\n\n")
+    say_prose(f"{headline}\n")
     if plugin.name in WHEN:
-        say(f"When to use: {WHEN[plugin.name]}.\n")
-    show_table(("setting", "type", "default", "what it is"), [tuple(row.values()) for row in settings])
+        say_prose(f"When to use: {WHEN[plugin.name]}.\n")
+    show_table(
+        ("setting", "what to give", "default", "what it is"),
+        [(row["setting"], row["type"], _default(row["default"]), row["what"]) for row in settings],
+    )
+    for paragraph in details:
+        say_prose(f"\n{paragraph}")
 
 
 def _settings(plugin: Plugin, model: str) -> list[dict[str, Any]]:
-    hints, types = field_types(plugin.load()), get_type_hints(plugin.load())
+    hints = field_types(plugin.load())
     texts = descriptions(plugin.load().__doc__, hints.keys())
     defaults = plugin.defaults(model)
     return [
         {
             "setting": name,
-            "type": _type_name(types[name], hint),
+            "type": ", ".join(filter(None, (_kind_of(hint), _range(hint)))),
             "default": getattr(defaults, name),
             "what": texts.get(name, ""),
         }
@@ -70,13 +80,30 @@ def _settings(plugin: Plugin, model: str) -> list[dict[str, Any]]:
     ]
 
 
-def _type_name(plain: Any, hint: Any) -> str:
-    """Return a type as `str | Sites`, without the modules' names, and its range: `int, 1 or more`."""
-    name = plain.__name__ if isinstance(plain, type) and not hasattr(plain, "__args__") else _short(str(plain))
-    return f"{name}, {range_of(hint)}" if range_of(hint) and get_origin(plain) is not Literal else name
+_KINDS = {bool: "yes or no", int: "whole number", float: "number", str: "text", Path: "file"}
 
 
-def _short(name: str) -> str:
-    import re
+def _kind_of(hint: Any) -> str:
+    """Return what a setting takes in words, such as "whole number"; a selection of sites has no words of its own."""
+    if get_origin(hint) is Annotated:
+        return _kind_of(get_args(hint)[0])
+    if get_origin(hint) is tuple:
+        return f"{_kind_of(get_args(hint)[0])}s"
+    if get_origin(hint) is Literal or hint in _KINDS:
+        return _KINDS.get(hint, "")
+    kinds = dict.fromkeys(filter(None, map(_kind_of, get_args(hint))))
+    return " or ".join(kind for kind in kinds if kind[:-1] not in kinds)
 
-    return re.sub(r"\b[\w.]+\.(?=\w)", "", name)
+
+def _range(hint: Any) -> str:
+    allowed = range_of(hint).removeprefix("a finite number").removeprefix(", ").removesuffix(", or none")
+    return allowed.removeprefix("text ")
+
+
+def _default(value: Any) -> Any:
+    """Return a default as it is written on a command line; nothing for none."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value == ():
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value

@@ -5,36 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.help_text import with_help
+from turpentine.cli.checks import announce, check_device, check_judge, no_device
+from turpentine.cli.help_text import with_help, written_as
 from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, warn
+from turpentine.cli.work_options import named_settings
 from turpentine.core.errors import BadArgument
 from turpentine.core.seeds import parse_seeds as parse_seeds  # of the flag `--seeds`
 
 if TYPE_CHECKING:
-    from turpentine.edits import Change
     from turpentine.judges import Judge
     from turpentine.models import Model
 
-Seeds = Annotated[str, Parameter(help="Numbers and ranges, such as 0-7,9.")]
-AtOnce = Annotated[PositiveInt, Parameter(help="Pictures drawn at once.")]
-Rows = Annotated[PositiveInt, Parameter(help="Of the denoiser in one call, at most; fewer take less memory.")]
-Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON document.")]
+OUTPUT = Group("Output", sort_key=9)
+_SEEDS = "Seeds of the pictures: numbers and ranges, such as 0-7,9."
+_ROWS = "Rows of the denoiser in one call, at most; fewer take less memory."
+_JSON = "Print one JSON document, also of an error."
+
+Seeds = Annotated[str, Parameter(metavar="SEEDS", help=_SEEDS)]
+_AT_ONCE = "Pictures drawn at once; fewer take less memory."
+AtOnce = Annotated[PositiveInt, Parameter.combine(written_as(int), Parameter(help=_AT_ONCE))]
+Rows = Annotated[PositiveInt, Parameter.combine(written_as(int), Parameter(help=_ROWS))]
+Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help=_JSON, group=OUTPUT)]
+_FORCE = "Take words that the model does not know."
+Force = Annotated[bool, Parameter(negative=(), show_default=False, help=_FORCE, group=OUTPUT)]
+_DETAILS = "Print more rows of the table."
+Details = Annotated[bool, Parameter(negative=(), show_default=False, help=_DETAILS, group=OUTPUT)]
+REQUIRED = Parameter(required=True)
 Flat = Parameter(name="*")
+ModelFlags = Parameter(name="*", group=Group("Model", sort_key=8))
+DrawingFlags = Parameter(name="*", group=Group("Drawing", sort_key=2))
 ClipModel = Annotated[
     str | None,
     Parameter(help="The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model."),
 ]
 
 NO_JUDGE = "none"
-
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 @with_help
@@ -46,26 +57,50 @@ class ModelChoice:
         model: "emoji" (the embedded one), a diffusers folder, a .safetensors file, or a hub id.
         device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
         dtype: Number format of the weights; fp16 by default on CUDA, fp32 elsewhere.
+        config: Of a .safetensors file, the diffusers folder or hub id with its family's configs and tokenizers.
+        prediction: What the network predicts, where the files do not say it, or wrongly.
+        zero_snr: Was it trained on a schedule that ends in pure noise? By default what the files say.
     """
 
     model: str = "emoji"
     device: str | None = None
     dtype: Literal["fp32", "fp16", "bf16"] | None = None
+    config: str | None = None
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    zero_snr: bool | None = None
+
+    def check(self) -> None:
+        """Check, before torch is imported, that the model can be there and the device be one.
+
+        Raises:
+            BadArgument: No device is called so.
+            ModelNotFound: The model is neither here nor to be had.
+            UnsafeFile: It is a pickle.
+        """
+        from turpentine.models.loading.source import check_source
+
+        check_device(self.device)
+        check_source(self.model)
 
     def load(self) -> Model:
         """Load the model, after a warning of what must be fetched for that."""
         from turpentine.models.loading.hub import to_fetch
 
+        self.check()
         fetched = to_fetch(self.model)
         if fetched:
             warn(f"The model {plain(self.model)} needs {plain(fetched)}: it is fetched now.")
         with busy(f"Loading {plain(self.model)}"):
-            import torch
-
             from turpentine.models import load
 
-            dtype = getattr(torch, _DTYPES[self.dtype]) if self.dtype else None
-            return load(self.model, device=_device(self.device), dtype=dtype)
+            return load(
+                self.model,
+                device=_device(self.device),
+                dtype=self.dtype,
+                config=self.config,
+                prediction=self.prediction,
+                zero_snr=self.zero_snr,
+            )
 
 
 @with_help
@@ -74,30 +109,12 @@ class Drawing:
     """How an instrument draws.
 
     Args:
-        steps: Of the solver.
+        steps: Steps of the solver for a picture; more take longer.
         guidance_scale: How strongly the prompt guides.
     """
 
     steps: PositiveInt = 20
     guidance_scale: float = 4.0
-
-
-def check_folder(folder: Path) -> None:
-    """Check that files can be written in a folder, before long work is done for them; nothing is left there.
-
-    Raises:
-        BadArgument: It is a file, lies inside of one, or cannot be written to.
-    """
-    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not nearest.is_dir():
-        raise BadArgument(f"{plain(str(nearest))} is a file: choose another folder with --out.")
-    try:
-        with TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise BadArgument(
-            f"Nothing can be written to {plain(str(folder))}: choose another folder with --out."
-        ) from error
 
 
 def _device(name: str | None) -> str | None:
@@ -109,23 +126,34 @@ def _device(name: str | None) -> str | None:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise BadArgument(f"There is no device {name!r} here: leave out --device, or give cpu.") from error
+        raise no_device(name) from error
     return name
+
+
+def check_judge_flag(by: str | None) -> None:
+    """Check the value of `--by` before torch is imported.
+
+    Raises:
+        UnknownName: No judge is called so.
+    """
+    if by is not None and by not in (NO_JUDGE, ""):
+        check_judge(named_settings(by)[0])
 
 
 def judge_called(name: str, model: str, clip_model: str | None = None) -> Judge:
     """Make a judge, after a warning of what must be fetched for it.
 
     Args:
-        name: Of the judge.
+        name: The judge's name, or its name with settings: "classifier: {model: FOLDER}".
         model: Name of the model whose pictures it judges.
         clip_model: The CLIP model that it is to ask, by `--clip-model`.
     """
     from turpentine import judges
 
-    judge = judges.judge(name, **judges.settings_for(name, model, clip_model=clip_model))
-    if judge.download:
-        warn(f"The judge {name} needs to fetch {judge.download}")
+    name, settings = named_settings(name)
+    check_judge(name)
+    judge = judges.judge(name, **judges.settings_for(name, model, settings, clip_model=clip_model))
+    announce(judge)
     return judge
 
 
@@ -187,11 +215,17 @@ def parse_edit(text: str) -> tuple[Path, float]:
         raise BadArgument(f"{text!r} is no edit's file, nor is {scale!r} a scale: give FILE or FILE:0.5.") from None
 
 
-def load_changes(texts: Sequence[str]) -> list[Change]:
-    """Load the edits and guidances of `--edit` flags, scaled, in their order."""
-    from turpentine.edits import load_change
+def edited_model(source: ModelChoice, texts: Sequence[str]) -> Model:
+    """Load a model with the edits and guidances of `--edit` flags on it, scaled, in their order."""
+    from turpentine.edits.files import check_change, read_change
 
-    return [load_change(path).scaled(scale) for path, scale in map(parse_edit, texts)]
+    changes = [parse_edit(text) for text in texts]
+    for path, _ in changes:
+        check_change(path)
+    model = source.load()
+    for change in [read_change(path, model).scaled(scale) for path, scale in changes]:
+        change.apply(model)
+    return model
 
 
 def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from turpentine.core.safe_text import one_line
+from turpentine.core.safe_text import one_line, typed
+
+# How the streams write what their encoding lacks.
+_TYPED = "turpentine-typed"
 
 # Lines in a file or a pipe are not folded to a screen that is not there.
 _WIDTH_OF_A_PIPE = 200
+
+# Characters of a text on a line, below which nobody reads it.
+_LEAST = 14
 
 
 def plain(text: str) -> str:
@@ -44,6 +53,12 @@ def say(text: str = "") -> None:
     out().print(text, soft_wrap=True)
 
 
+def say_prose(text: str) -> None:
+    """Print sentences: in a terminal folded between words, elsewhere a paragraph a line."""
+    console = out()
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 def say_json(value: Any) -> None:
     """Print one JSON document; everything but ASCII is escaped."""
     print(json.dumps(value, indent=2))
@@ -54,27 +69,71 @@ def warn(text: str) -> None:
     err().print(f"Warning: {plain(text)}", style="yellow", soft_wrap=True)
 
 
-def complain(text: str) -> None:
-    """Print an error on stderr."""
+def complain(text: str, *, as_json: bool = False) -> None:
+    """Print an error on stderr; in a line of JSON where results were to come as such."""
+    if as_json:
+        print(json.dumps({"error": text}), file=sys.stderr)
+        return
     err().print(text, style="red", soft_wrap=True)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, strong: Collection[int] = ()) -> None:
     """Print a table of results, with numbers to the right; cells from outside are made plain.
 
+    Where the screen is too narrow, texts are folded; where nothing readable would be left of them, every row is printed
+    as lines of its own, a cell a line.
+
     Args:
         columns: Headings; the table has none where all are empty.
         rows: As many cells each.
         strong: Indices of rows that stand out.
     """
+    console = out()
     cells = [[_cell(cell) for cell in row] for row in rows]
+    numeric = [bool(cells) and all(_is_number(row[index]) for row in cells) for index in range(len(columns))]
+    widths = _widths(columns, cells, numeric, console.width)
+    if widths is None:
+        _show_records(console, columns, cells, strong)
+        return
     table = Table(box=None, pad_edge=False, show_header=any(columns))
-    for index, name in enumerate(columns):
-        numeric = bool(cells) and all(_is_number(row[index]) for row in cells)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+    for name, width, is_number in zip(columns, widths, numeric, strict=True):
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=is_number, width=width)
     for index, row in enumerate(cells):
         table.add_row(*row, style="bold" if index in strong else None)
-    out().print(table)
+    console.print(table)
+
+
+def _widths(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
+) -> list[int] | None:
+    """Return how wide each column is on a screen; None if texts would be folded to less than can be read."""
+    natural = [max(map(cell_len, (name, *(row[index] for row in cells)))) for index, name in enumerate(columns)]
+    widths, left = list(natural), width - 2 * (len(columns) - 1) - sum(natural)
+    least = [each if is_number else min(each, _LEAST) for each, is_number in zip(natural, numeric, strict=True)]
+    if sum(least) + 2 * (len(columns) - 1) > width:
+        return None
+    while left < 0:  # the widest column has most to give
+        index = max(range(len(widths)), key=lambda each: widths[each] - least[each])
+        widths[index] -= 1
+        left += 1
+    return widths
+
+
+def _show_records(
+    console: Console, columns: Sequence[str], cells: Sequence[Sequence[str]], strong: Collection[int]
+) -> None:
+    """Print rows as lines: the first cell, and under it each other one beside its heading."""
+    broad = max(map(cell_len, columns))
+    for index, (first, *others) in enumerate(cells):
+        console.print(first, style="bold" if index in strong or not strong else None)
+        inner = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1))
+        inner.add_column(width=broad + 2)
+        inner.add_column(overflow="fold")
+        for name, cell in zip(columns[1:], others, strict=True):
+            if cell:
+                inner.add_row(f"  {name}", cell.strip())
+        console.print(inner)
 
 
 def number_cell(value: object) -> str:
@@ -100,12 +159,23 @@ def _is_number(cell: str) -> bool:
 
 
 def prepare() -> None:
-    """Set up the process: warnings as lines, and no usage statistics to the hub when a model is fetched from it."""
+    """Set up the process: warnings as lines, no usage statistics to the hub, and signs that any encoding can write."""
+    codecs.register_error(_TYPED, _write_typed)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_TYPED)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     warnings.showwarning = _show_warning
     # Those of libraries are for developers.
     warnings.simplefilter("ignore")
     warnings.filterwarnings("always", category=UserWarning, module="turpentine")
+
+
+def _write_typed(error: UnicodeError) -> tuple[str, int]:
+    """Return what is written for signs that a stream's encoding lacks; Windows's code pages lack most."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return typed(error.object[error.start : error.end]), error.end
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

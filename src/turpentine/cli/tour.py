@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from turpentine.cli.checks import check_folder, check_words
 from turpentine.cli.options import (
     ClipModel,
     Drawing,
-    Flat,
+    DrawingFlags,
+    Force,
     Json,
     ModelChoice,
+    ModelFlags,
     Rows,
-    check_folder,
+    check_judge_flag,
     check_judges,
     judge_of,
     parse_seeds,
@@ -43,13 +46,14 @@ def tour(
     *,
     concept: str,
     seeds: str = "0-7",
-    drawing: Annotated[Drawing, Flat] = Drawing(),
+    drawing: Annotated[Drawing, DrawingFlags] = Drawing(),
     rows: Rows = 256,
     by: str | None = None,
     clip_model: ClipModel = None,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     out: Path | None = None,
-    source: Annotated[ModelChoice, Flat] = ModelChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Explain one prompt: how its picture comes into being, where words are looked at, what carries the concept.
@@ -58,19 +62,27 @@ def tour(
 
     Args:
         prompt: What to draw, such as "a church in noto style".
-        concept: Words of the prompt.
-        seeds: Of the pictures, such as 0-7.
+        concept: Words of the prompt that the question is about.
+        seeds: Seeds of the pictures, such as 0-7.
         by: The judge that says whether the concept is in a picture, such as emoji or clip, or none; that of the emoji
             world for the embedded model, none for others. Without one nothing is traced.
         clip_model: The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model.
         dry_run: Say how long each instrument may take; nothing is written.
         out: The folder for report.html, and for each instrument's table and picture; explained/CONCEPT by default.
-    """
-    from turpentine.explain.tour import Tour
+        force: Take words that the model does not know.
 
+    Example:
+        turpentine explain "a church in noto style" --concept church
+    """
     folder = out or Path("explained") / safe_name(concept)
     check_folder(folder)
-    chosen = Tour(prompt, concept, tuple(parse_seeds(seeds)), drawing.steps, drawing.guidance_scale, rows)
+    numbers = tuple(parse_seeds(seeds))
+    check_judge_flag(by)
+    source.check()
+    check_words([concept], source.model, force=force)
+    from turpentine.explain.tour import Tour
+
+    chosen = Tour(prompt, concept, numbers, drawing.steps, drawing.guidance_scale, rows)
     judge = judge_of(by, source.model, clip_model)
     model = source.load()
     check_judges(filter(None, [judge]), model)

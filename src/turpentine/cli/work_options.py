@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.help_text import with_help
 from turpentine.cli.terminal import warn
 
+WorkFlags = Parameter(name="*", group=Group("Work", sort_key=7))
 FAILED = 1
 """The exit code where some pictures could not be drawn or judged."""
 
@@ -23,8 +24,8 @@ class WorkChoice:
 
     Args:
         workers: Processes that draw and judge; one a GPU.
-        threads: Of each worker on a CPU; by default as many as there are cores, however many workers share them. The
-            last bits of the numbers depend on it.
+        threads: Threads of each worker on a CPU; by default as many as there are cores, however many workers share
+            them. The last bits of the numbers depend on it.
         retry: Try again what could not be drawn or judged.
     """
 

@@ -26,10 +26,13 @@ def world(
 
     Args:
         out: Write pictures of all of it to this file, a .png or a .html page, such as --out world.png.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
 
     Raises:
         BadArgument: The file's name has another ending.
+
+    Example:
+        turpentine world --out world.png
     """
     if out is not None and out.suffix.lower() not in PAGES:
         raise BadArgument(f"{out} is neither a .png nor a .html file: name one of these, such as --out world.png.")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
-import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-_UMASK = threading.Lock()
+from turpentine.core.hashing import digest
+from turpentine.core.processes import began, is_running, machine
+
+_LONGEST = 150
+_LEFT = re.compile(r"\.part-(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<began>\d+)-[0-9a-f]{8}-(?P<name>.*)", re.DOTALL)
 
 
 @contextmanager
 def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file in one step: a reader sees the old file or the new one, never a part.
 
-    The `with` block gets the path of a temporary file in the same folder. When the block ends well, that file is
-    flushed to the disk and renamed to `path`; after an error or a kill, `path` is as it was.
+    The `with` block gets the path of a temporary file in a hidden folder beside. When the block ends well, that file
+    is flushed to the disk and renamed to `path`; after an error or a kill, `path` is as it was.
 
     Args:
         path: The file to write; missing folders above it are created.
@@ -27,6 +32,7 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: The disk is full, permission is denied, or another error of the file system.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with write_whole(f"{folder}/scores.json") as partial:
         ...         _ = partial.write_text("{}")
@@ -35,14 +41,15 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = _reserve(target)
+    aside = reserve(target)
     try:
+        partial = aside / target.name
+        partial.touch()
         yield partial
         _flush(partial)
         os.replace(partial, target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     _flush_folder(target.parent)
 
 
@@ -64,20 +71,48 @@ def link_whole(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
             shutil.copyfile(source, aside)
 
 
-def _reserve(target: Path) -> Path:
-    """Create an empty file in `target`'s folder with the same suffix, by which some writers choose a format."""
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    os.chmod(name, 0o666 & ~_umask())
-    return Path(name)
+def reserve(target: Path) -> Path:
+    """Make a hidden folder beside a target, to write that in first; its name says who does, and what.
+
+    What an ended writer leaves of it `discard` removes.
+    """
+    name = target.name if target.name.isascii() and len(target.name) <= _LONGEST else digest(target.name)[:16]
+    pid = os.getpid()
+    owner = f"{_machine_name()}-{pid}-{began(pid) or 0}-{secrets.token_hex(4)}"
+    folder = target.with_name(f".part-{owner}-{name}")
+    folder.mkdir()
+    return folder
 
 
-def _umask() -> int:
-    # The only way to read the umask is to set it, which two threads must not do at once.
-    with _UMASK:
-        mask = os.umask(0)
-        os.umask(mask)
-    return mask
+def discard(folder: str | os.PathLike[str], *patterns: str) -> None:
+    """Remove files from a folder, and then the folder if nothing is left in it.
+
+    What a kill left of such files goes too; what a process is writing now, and all that is of others, stays.
+
+    Args:
+        folder: Where; nothing happens if there is none.
+        patterns: Of names, such as "*.safetensors".
+    """
+    folder = Path(folder)
+    for path in list(folder.iterdir()) if folder.is_dir() else ():
+        left = _LEFT.fullmatch(path.name)
+        if any(fnmatchcase(left["name"] if left else path.name, pattern) for pattern in patterns):
+            if left is None:
+                path.unlink(missing_ok=True)
+            elif not _may_run(left):
+                shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # something is in it
+        folder.rmdir()
+
+
+def _may_run(left: re.Match[str]) -> bool:
+    """Return whether the writer of an unfinished file may be at it: one of another machine may."""
+    since = None if left["began"] == "0" else left["began"]
+    return left["machine"] != _machine_name() or is_running(int(left["pid"]), since)
+
+
+def _machine_name() -> str:
+    return digest(machine())[:8]
 
 
 def _flush(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TurpentineError(Exception):
     """Base class of all errors that a user can put right; the command line prints the message and exits with 2.
@@ -59,12 +61,28 @@ class BadArgument(TurpentineError):
     """A setting is out of range, or two settings exclude each other."""
 
 
+class SeveralFaults(BadArgument):
+    """Several things are wrong, each of which a sentence names.
+
+    Args:
+        faults: The sentences.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(" ".join(faults))
+        self.faults = tuple(faults)
+
+
 class NotFinite(TurpentineError):
     """A tensor or a number is NaN or infinite."""
 
 
 class EditError(TurpentineError):
     """An edit's file is damaged or no edit, or the edit cannot be put on or taken off."""
+
+
+class BadSignature(EditError):
+    """An edit is not signed, not by the key that is trusted, or was altered since."""
 
 
 class NewerFormat(EditError):

@@ -63,6 +63,11 @@ def points_with_span(difference: Interval) -> str:
     return f"{points(difference.value)} ({points_span(difference)})"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something, as `1 thread` or `2 threads`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a time span in short, by humanize.
 

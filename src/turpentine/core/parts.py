@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import discard, write_whole
 from turpentine.core.errors import EditError, NewerFormat
 from turpentine.core.hashing import digest, digest_bytes
 
@@ -197,14 +197,9 @@ class Parts(Generic[T]):
         return Parts(self.folder, [self.about, facts], self._codec)
 
     def clear(self) -> None:
-        """Remove all parts of this `about`, what a kill left half-written, and then the folder if it is empty."""
-        if self.folder is None or not self.folder.is_dir():
-            return
-        for pattern in (f"{self._prefix}*{self._codec.suffix}", *LEFTOVERS):
-            for path in self.folder.glob(pattern):
-                path.unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        """Remove all parts of this `about`, what a kill left of them, and then the folder if it is empty."""
+        if self.folder is not None:
+            discard(self.folder, f"{self._prefix}*{self._codec.suffix}")
 
     def __contains__(self, key: Any) -> bool:
         """Return whether there is a file of this key, be it damaged or not."""
@@ -286,9 +281,6 @@ def _plain(content: Any) -> Any:
     """Return content as JSON gives it back: tuples as lists, and what JSON lacks by how it prints."""
     return json.loads(json.dumps(content, default=str))
 
-
-LEFTOVERS = (".tmp*", ".part-*")
-"""How files are named that a kill leaves behind: of safetensors' own writing, and of ours."""
 
 _DIGITS = 64
 _HEXADECIMAL = frozenset("0123456789abcdef")

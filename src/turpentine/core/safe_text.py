@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from turpentine.core.errors import BadArgument
+
 _NAME_LIMIT = 80
 _DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 
@@ -23,6 +25,88 @@ def safe_name(text: str) -> str:
     if not name or name.split(".")[0] in _DEVICE_NAMES:
         return f"x-{name}".rstrip("-")
     return name
+
+
+def check_text(text: str, called: str) -> None:
+    r"""Check that a text is text: what was decoded wrongly holds halves of characters, which nothing can write or read.
+
+    Args:
+        text: From outside.
+        called: Its name in the message.
+
+    Raises:
+        BadArgument: It holds a lone surrogate.
+
+    Example:
+        >>> check_text("café", "The prompt")
+        >>> check_text("caf\udce9", "The prompt")
+        Traceback (most recent call last):
+        turpentine.core.errors.BadArgument: The prompt 'caf\udce9' is no valid Unicode: write it in UTF-8.
+    """
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise BadArgument(f"{called} {text!r} is no valid Unicode: write it in UTF-8.")
+
+
+# Signs that a narrow encoding lacks, as they are typed without it; others are taken apart or named by Unicode.
+_TYPED = {
+    **{
+        "−": "-",
+        "–": "-",
+        "—": "-",
+        "·": "*",
+        "×": "x",
+        "÷": "/",
+        "±": "+-",
+        "√": "sqrt",
+        "‖": "||",
+        "→": "->",
+        "←": "<-",
+    },
+    **{
+        "≤": "<=",
+        "≥": ">=",
+        "≈": "~",
+        "≠": "!=",
+        "∅": "{}",
+        "∂": "d",
+        "λ": "lambda",
+        "∈": "in",
+        "∪": "or",
+        "∩": "and",
+        "′": "'",
+    },
+    **{"“": '"', "”": '"', "‘": "'", "’": "'", "…": "...", "ᵀ": "^T", "•": "*", "€": "EUR"},
+    **dict.fromkeys("█▉▊▋▌━", "#"),
+    **dict.fromkeys("▍▎▏╸╺─", "-"),
+    **dict.fromkeys("│┃", "|"),
+    **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼", "+"),
+}
+
+
+def typed(text: str) -> str:
+    """Return text in ASCII: signs as they are typed, letters without their accents, Greek ones by name, others as "?".
+
+    Example:
+        >>> typed("‖ΔW‖ ≤ λ·ε₀, café, 教")
+        '||DeltaW|| <= lambda*epsilon0, cafe, ?'
+    """
+    return "".join(char if char.isascii() else _typed_char(char) for char in text)
+
+
+def _typed_char(char: str) -> str:
+    if char in _TYPED:
+        return _TYPED[char]
+    bare = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
+    if bare:
+        return bare
+    match unicodedata.name(char, "").split():
+        case ["GREEK", "SMALL", "LETTER", name, *_]:
+            return name.lower()
+        case ["GREEK", "CAPITAL", "LETTER", name, *_]:
+            return name.capitalize()
+        case ["COMBINING", *_]:
+            return ""
+    return "?"
 
 
 def one_line(text: str) -> str:

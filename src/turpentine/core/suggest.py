@@ -16,7 +16,17 @@ def offer(name: object, options: Iterable[str]) -> str:
         'there are ddim, dpm, euler.'
     """
     names = list(options)
-    nearest = get_close_matches(str(name), names, n=3, cutoff=0.6)
-    if nearest:
-        return f"did you mean {' or '.join(map(repr, nearest))}?"
+    close = nearest(name, names)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
     return f"there are {', '.join(names)}." if names else "there is none."
+
+
+def nearest(name: object, options: Iterable[str]) -> list[str]:
+    """Return up to three options that are spelt much like a name, the nearest first.
+
+    Example:
+        >>> nearest("chruch", ["church", "dog"])
+        ['church']
+    """
+    return get_close_matches(str(name), list(options), n=3, cutoff=0.6)

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -33,19 +32,6 @@ def save_tensors(
         mode = partial.stat().st_mode
         save_file(contiguous, partial, metadata=dict(metadata) if metadata else None)
         partial.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
-
-
-def discard(folder: str | os.PathLike[str]) -> None:
-    """Remove the tensor files in a folder, then the folder if nothing else is in it.
-
-    Nothing happens if there is no such folder.
-    """
-    # A kill leaves the hidden ones: safetensors' own temporary files, and ours.
-    for pattern in ("*.safetensors", ".tmp*", ".part-*"):
-        for path in Path(folder).glob(pattern):
-            path.unlink()
-    if Path(folder).is_dir() and not any(Path(folder).iterdir()):
-        Path(folder).rmdir()
 
 
 def standalone(tensor: Tensor) -> Tensor:

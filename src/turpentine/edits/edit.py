@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
+from turpentine.core.errors import BadSignature, EditError, NotFinite, UnknownName, WrongBase
 from turpentine.core.hashing import digest, digest_tensor
-from turpentine.core.sealed import read_sealed, write_sealed
+from turpentine.core.safe_text import one_line
+from turpentine.core.sealed import is_json, read_sealed, write_sealed
+from turpentine.core.signals import Reverted
+from turpentine.edits.changing import changing
+from turpentine.edits.edit_file import content_digest, packed, unpacked, zeroed_key
 from turpentine.edits.guidance_change import guidances_of
 from turpentine.edits.merge import Mergeable
 from turpentine.edits.provenance import Provenance
+from turpentine.edits.signature import PrivateKey, PublicKey, Signature, sign
 from turpentine.edits.zeroed import Zeroed
 from turpentine.models import Model
 
@@ -35,6 +40,7 @@ class Edit(Mergeable):
         strength: 1 is the edit as made; 0 leaves every bit of the model as it is; a negative one reverses the edit.
         zeroed: Positions by the parameter's dotted name where W_edited = (1 − strength)·W. W is the weight as the edits
             below this one leave it, so two edits may zero the same position. They override ΔW where both are given.
+        signature: Of all the above; see `sign`.
 
     Raises:
         EditError: There is no tensor, or one has two shapes.
@@ -58,6 +64,7 @@ class Edit(Mergeable):
     provenance: Provenance = field(default_factory=Provenance)
     strength: float = 1.0
     zeroed: Mapping[str, Zeroed] = field(default_factory=dict)
+    signature: Signature | None = None
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -100,7 +107,7 @@ class Edit(Mergeable):
     def id(self) -> str:
         """SHA-256, in hex, of the tensors, the strength and the base: equal edits have equal ids."""
         digests = {name: digest_tensor(tensor) for name, tensor in self.deltas.items()}
-        digests |= {_zeroed_key(name): zeroed.digest() for name, zeroed in self.zeroed.items()}
+        digests |= {zeroed_key(name): zeroed.digest() for name, zeroed in self.zeroed.items()}
         return digest([self.provenance.base, float(self.strength), digests])
 
     def __eq__(self, other: object) -> bool:
@@ -117,8 +124,9 @@ class Edit(Mergeable):
         return f"Edit({what}: {len(self.names)} tensors, {count:,} weights{zeroed}, id {self.id[:12]})"
 
     def scaled(self, factor: float) -> Edit:
-        """Return the same edit, `factor` times as strong."""
-        return replace(self, strength=self.strength * factor)
+        """Return the same edit, `factor` times as strong; a signature is of one strength."""
+        signature = self.signature if factor == 1 else None
+        return replace(self, strength=self.strength * factor, signature=signature)
 
     def apply(self, model: Model) -> Edit:
         """Put the edit on a model, on top of the edits already on it, and return it.
@@ -128,6 +136,7 @@ class Edit(Mergeable):
         Raises:
             WrongBase: It was made for another model.
             EditError: It is on the model already.
+            UnsupportedModel: Something on the model hides its weights, such as a LoRA of PEFT's.
             NotFinite: A weight would overflow the model's number format.
         """
         stack_of(model).push(self)
@@ -141,39 +150,70 @@ class Edit(Mergeable):
         """
         stack_of(model).remove(self)
 
-    @contextmanager
-    def on(self, model: Model) -> Iterator[Model]:
-        """Put the edit on the model for the length of a `with` block; it comes off at the end, also after an error."""
-        self.apply(model)
-        try:
-            yield model
-        finally:
-            if self in stack_of(model):
-                self.remove(model)
+    def on(self, model: Model) -> AbstractContextManager[Model]:
+        """Put the edit on the model for a `with` block; it comes off at the end, also after an error or Ctrl-C."""
+        return Reverted(model, lambda: self.apply(model), lambda: stack_of(model).discard(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one safetensors file, whole or not at all.
-
-        Tensors that fp16 holds exactly are written in fp16; zeroed positions take a byte or two each.
-        """
-        tensors = {name: _compact(delta) for name, delta in self.deltas.items()}
-        tensors |= {_zeroed_key(name): zeroed.pack() for name, zeroed in self.zeroed.items()}
-        shapes = {name: zeroed.shape for name, zeroed in self.zeroed.items()}
-        record = {"strength": self.strength, "provenance": self.provenance.to_json(), "zeroed": shapes}
+        """Write one safetensors file, whole or not at all; the same edit is always the same bytes."""
+        tensors, record = packed(self)
+        if self.signature is not None:
+            record["signature"] = self.signature.to_json()
         write_sealed(path, tensors, record, "edit")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Edit:
         """Read an edit that `save` wrote and check every byte of it.
 
+        Whether it is who says so that made it, only `verify` tells.
+
         Raises:
-            EditError: The file is missing, foreign, truncated or altered; the message names the file and the tensor.
+            EditError: The file is missing, foreign, truncated or altered, or holds a guidance; the message names the
+                file and the tensor.
+            NotFinite: A tensor or the strength is NaN or infinite.
         """
+        if os.path.isfile(path) and is_json(path):
+            raise EditError(
+                f"{one_line(str(path))} is a guidance and changes no weight: read it by turpentine.edits.load_change."
+            )
         tensors, record = read_sealed(path, "edit")
-        strength, provenance, shapes = _parse_record(path, record)
-        packed = {name: tensors.pop(_zeroed_key(name), torch.empty(0, dtype=torch.uint8)) for name in shapes}
-        zeroed = {name: _unpack(path, name, packed[name], shape) for name, shape in shapes.items()}
-        return cls(tensors, provenance, strength, zeroed)
+        fields = unpacked(Path(path), tensors, record)
+        try:
+            return cls(**fields)
+        except (EditError, NotFinite) as error:
+            raise type(error)(f"{one_line(str(path))}: {error}") from error
+
+    def sign(self, key: PrivateKey, password: str | None = None) -> Edit:
+        """Return the same edit, signed: whoever has the public key can see that nobody else altered it.
+
+        The signature covers tensors, strength and provenance, and is in the file that `save` writes. It is Ed25519's,
+        and needs the extra `turpentine[sign]`.
+
+        Args:
+            key: An Ed25519 private key of `cryptography`, or the path of one in OpenSSH's format or PEM.
+            password: Of the key's file, if it has one.
+
+        Raises:
+            BadArgument: There is no such key, or the password is not its.
+        """
+        return replace(self, signature=sign(content_digest(self), key, password))
+
+    def verify(self, key: PublicKey) -> None:
+        """Check that the owner of a key signed this edit as it is.
+
+        Args:
+            key: The signer's public key, from a source that you trust: a key of `cryptography`, or a path.
+
+        Raises:
+            BadSignature: It is not signed, or by another key, or was altered since.
+            BadArgument: There is no such key.
+        """
+        if self.signature is None:
+            raise BadSignature(f"{self!r} is not signed.")
+        try:
+            self.signature.check(content_digest(self), key)
+        except BadSignature as error:
+            raise BadSignature(f"{self!r} {error}") from None
 
 
 class EditStack:
@@ -182,6 +222,9 @@ class EditStack:
     A weight is always computed anew from the base's, which is kept aside from the first edit that touches it to the
     last: W = cast(W_base + s₁·ΔW₁ + s₂·ΔW₂ + ...), summed in fp32 and in the recorded order. So any edit comes off
     exactly. Where edit k zeroes a position, ΔW_k is minus the sum before it.
+
+    Each change is whole: Ctrl-C and other signals wait until it is over, and of several threads one changes at a time.
+    What another thread computes with the model meanwhile is its own affair: a model draws for one thread at a time.
 
     Example:
         >>> ones, twos = (Edit({"unet.conv_in.bias": n * torch.ones(8)}) for n in (1, 2))
@@ -211,6 +254,7 @@ class EditStack:
         """Ids of all changes on the model: the edits in order, then the guidances in order."""
         return (*(edit.id for edit in self._edits), *(guidance.id for guidance in guidances_of(self._model)))
 
+    @changing()
     def push(self, edit: Edit) -> None:
         """Put an edit on top; on any error the model is left as it was. Raises what `Edit.apply` raises."""
         if edit in self:
@@ -226,6 +270,7 @@ class EditStack:
             self._restore(edit.names)
             raise
 
+    @changing()
     def remove(self, edit: Edit) -> None:
         """Take one edit off, wherever it is in the stack.
 
@@ -236,6 +281,13 @@ class EditStack:
         self._edits.remove(edit)
         self._restore(edit.names)
 
+    @changing()
+    def discard(self, edit: Edit) -> None:
+        """Take one edit off, if it is on the model."""
+        if edit in self:
+            self.remove(edit)
+
+    @changing()
     def rescale(self, edit: Edit, factor: float) -> Edit:
         """Make one edit `factor` times as strong in its place in the stack, and return the scaled edit.
 
@@ -287,8 +339,9 @@ class EditStack:
 
 def stack_of(model: Model) -> EditStack:
     """Return the stack of edits on a model, which is `model.edits`, creating it if there is none."""
-    if model.edits is None:
-        model.edits = EditStack(model)
+    with changing():
+        if model.edits is None:
+            model.edits = EditStack(model)
     stack: EditStack = model.edits
     return stack
 
@@ -308,6 +361,7 @@ def _edited(name: str, base: Tensor, edits: list[Edit]) -> Tensor:
 
 
 def _check_base(model: Model, edit: Edit) -> None:
+    model.family.check(hooks=False)
     expected = edit.provenance.base
     base = model.fingerprint  # always computed here: it is cached, and must be taken before the first edit is on
     if expected and expected != base:
@@ -333,30 +387,3 @@ def _as_delta(name: str, tensor: Tensor) -> Tensor:
     if not torch.isfinite(delta).all():
         raise NotFinite(f"The change of {name} holds NaN or infinity, and no edit may.")
     return delta
-
-
-def _compact(delta: Tensor) -> Tensor:
-    half = delta.half()
-    return half if torch.equal(half.float(), delta) else delta
-
-
-def _zeroed_key(name: str) -> str:
-    """Return the name of a weight's positions in a file, where the weight may have a delta too."""
-    return f"zeroed/{name}"
-
-
-def _unpack(path: str | os.PathLike[str], name: str, packed: Tensor, shape: tuple[int, ...]) -> Zeroed:
-    try:
-        return Zeroed.unpack(packed, shape)
-    except EditError as error:
-        raise EditError(f"{path} is not an edit that this Turpentine can read, at {name}: {error}") from error
-
-
-def _parse_record(
-    path: str | os.PathLike[str], record: Mapping[str, Any]
-) -> tuple[float, Provenance, dict[str, tuple[int, ...]]]:
-    try:
-        shapes = {name: tuple(map(int, shape)) for name, shape in record.get("zeroed", {}).items()}
-        return float(record["strength"]), Provenance.from_json(record["provenance"]), shapes
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EditError(f"{path} is not an edit that this Turpentine can read: its record lacks {error}.") from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,20 @@ from typing import Any, ClassVar
 
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
+from turpentine.core.formatting import file_size
 from turpentine.core.hashing import digest
 from turpentine.core.plugins import find_class
+from turpentine.core.safe_text import one_line
+from turpentine.core.signals import Reverted
+from turpentine.edits.changing import changing
 from turpentine.edits.operators import Scalable
-from turpentine.edits.provenance import Provenance
+from turpentine.edits.provenance import Provenance, read_strength
 from turpentine.models import Blend, Combination, Guidance, Model
 from turpentine.models.interface import TextToImage
 
 FORMAT = 1
 KIND = "guidance"
+_LARGEST = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,7 @@ class GuidanceChange(Scalable):
         """Return the same guidance, `factor` times as strong."""
         return replace(self, strength=self.strength * factor)
 
+    @changing()
     def apply(self, model: Model) -> GuidanceChange:
         """Put it on a model, after the guidances already on it, and return it.
 
@@ -110,6 +116,7 @@ class GuidanceChange(Scalable):
         model.guidance = _ActiveGuidances((*active, self))
         return self
 
+    @changing()
     def remove(self, model: Model) -> None:
         """Take it off the model.
 
@@ -122,15 +129,14 @@ class GuidanceChange(Scalable):
         rest = tuple(change for change in active if change != self)
         model.guidance = _ActiveGuidances(rest) if rest else None
 
-    @contextmanager
-    def on(self, model: Model) -> Iterator[Model]:
-        """Put it on the model for the length of a `with` block; it comes off at the end, also after an error."""
-        self.apply(model)
-        try:
-            yield model
-        finally:
-            if self in guidances_of(model):
-                self.remove(model)
+    def on(self, model: Model) -> AbstractContextManager[Model]:
+        """Put it on the model for a `with` block; it comes off at the end, also after an error or Ctrl-C."""
+        return Reverted(model, lambda: self.apply(model), lambda: self._discard(model))
+
+    @changing()
+    def _discard(self, model: Model) -> None:
+        if self in guidances_of(model):
+            self.remove(model)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write its strength and provenance as JSON with a checksum, whole or not at all."""
@@ -147,10 +153,15 @@ class GuidanceChange(Scalable):
             EditError: The file is missing, foreign, truncated or altered, or its method is not installed.
         """
         record = _read(Path(path))
+        unreadable = f"{one_line(str(path))} is no guidance that this Turpentine can read"
         try:
-            strength, provenance = float(record["strength"]), Provenance.from_json(record["provenance"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise EditError(f"{path} is no guidance that this Turpentine can read: its record lacks {error}.") from None
+            strength, provenance = read_strength(record["strength"]), Provenance.from_json(record["provenance"])
+        except TurpentineError as error:
+            raise type(error)(f"{unreadable}: {error}") from error
+        except KeyError as error:
+            raise EditError(f"{unreadable}: its record lacks {error}.") from None
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise EditError(f"{unreadable}: its record holds {one_line(str(error))}.") from None
         return cls(_rebuild(Path(path), provenance), provenance, strength)
 
     def _check_base(self, model: Model) -> None:
@@ -210,10 +221,12 @@ def _rebuild(path: Path, provenance: Provenance) -> Guidance:
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise EditError(f"There is no guidance at {path}: check the path.")
+    if path.stat().st_size > _LARGEST:
+        raise EditError(f"{one_line(str(path))} is no Turpentine guidance: none is larger than {file_size(_LARGEST)}.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         kind, version, record, checksum = (content[key] for key in ("kind", "format", "record", "sha256"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EditError(f"{path} is not a Turpentine guidance, or is truncated: get a whole copy.") from error
     if kind != KIND or not isinstance(record, dict):
         raise EditError(f"{path} is a Turpentine {kind} and no guidance.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from turpentine.concepts import Concept
+from turpentine.core.errors import EditError, NotFinite
 
 _LIBRARIES = ("turpentine", "torch", "diffusers", "transformers", "safetensors", "numpy", "polars")
 
@@ -80,12 +82,69 @@ class Provenance:
         """Rebuild a provenance from `to_json`'s dict, also after a round trip through JSON.
 
         Raises:
-            TypeError: A key is unknown.
+            TypeError: A key is unknown, or a value is none that its field may have.
             KeyError: The concepts are missing.
         """
+        _check_types(record)
         concepts = tuple(Concept(**_with_tuples(concept)) for concept in record["concepts"])
         nested = {name: _with_tuples(record.get(name, {})) for name in ("settings", "measurements")}
         return cls(**{**_with_tuples(record), "concepts": concepts, **nested})
+
+
+_TYPES: Mapping[str, Callable[[Any], bool]] = {
+    "method": lambda value: isinstance(value, str),
+    "settings": lambda value: isinstance(value, Mapping),
+    "concepts": lambda value: isinstance(value, list | tuple) and all(map(_is_concept, value)),
+    "seed": lambda value: value is None or type(value) is int,
+    "base": lambda value: isinstance(value, str),
+    "model": lambda value: isinstance(value, str),
+    "measurements": lambda value: isinstance(value, Mapping),
+    "revision": lambda value: isinstance(value, str),
+    "onto": lambda value: _are_texts(value),
+    "versions": lambda value: isinstance(value, Mapping) and _are_texts(tuple(value.values())),
+}
+
+
+def read_strength(value: Any) -> float:
+    """Return the strength of a change as its record has it.
+
+    Raises:
+        EditError: It is no number.
+        NotFinite: It is NaN or infinite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise EditError(f"its strength is {_brief(value)} and no number.")
+    if not math.isfinite(value):
+        raise NotFinite(f"its strength is {value}.")
+    return float(value)
+
+
+def _check_types(record: Mapping[str, Any]) -> None:
+    """Check a record that somebody else may have written; raises TypeError."""
+    if not isinstance(record, Mapping):
+        raise TypeError(f"{_brief(record)} as its provenance")
+    for key, value in record.items():
+        if key not in _TYPES or not _TYPES[key](value):
+            raise TypeError(f"{_brief(value)} as {_brief(key)}")
+
+
+def _is_concept(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    texts = [value.get("text"), value.get("kind", "")]
+    several = [value.get("templates") or (), value.get("keep", ())]
+    return _are_texts(texts) and all(map(_are_texts, several))
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)
+
+
+def _brief(value: Any) -> str:
+    return repr(value)[:_BRIEF]
+
+
+_BRIEF = 60
 
 
 def _with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:

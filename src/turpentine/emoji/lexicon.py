@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from turpentine.concepts import Concept, Kind
@@ -63,3 +64,21 @@ _LEXICON: dict[str, Named] = {
     **{work.title: Named("work", work.title) for work in WORKS},
     **{work.caption: Named("work", work.title) for work in WORKS},
 }
+
+NAMES = tuple(_LEXICON)
+"""What the world's things are called."""
+
+# What captions are made of beside the names.
+_GRAMMAR = "a an the and by in on style background picture small"
+
+_WORDS = frozenset(" ".join([*NAMES, _GRAMMAR]).split())
+
+
+def unknown_words(text: str) -> list[str]:
+    """Return the words of a text that no caption of the world has; punctuation and capitals do not count.
+
+    Example:
+        >>> unknown_words("a red Chruch, and a dog.")
+        ['chruch']
+    """
+    return [word for word in re.findall(r"\w+", text.lower()) if word not in _WORDS]

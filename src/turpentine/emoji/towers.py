@@ -70,7 +70,7 @@ def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int) -
 def load_towers(folder: Path) -> Towers:
     """Load the towers of a model folder: the pipeline's tokenizer and text encoder, and the weights in `towers`."""
     with preserved_rng():
-        text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+        text = CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True, dtype=torch.float32)
         towers = Towers(CLIPTokenizer.from_pretrained(folder / "tokenizer"), text.config)
     own_weights = {key: value.float() for key, value in load_file(folder / "towers" / FILE).items()}
     text_weights = {f"text.text_model.{key}": value for key, value in text.state_dict().items()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types as at
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.edits import Provenance
@@ -45,20 +45,21 @@ class CAD(Sized):
         sites: The linear and convolution layers to choose from: kinds, such as "feed-forward", "self-attention",
             "cross-attention" or "resnet", or labels, such as "UP2,UP3"; "all" of the denoiser; or any selection of its
             sites, also by their names.
-        share: Share of a row's weights, over 0 to 1.
-        per: "row", "matrix" or "published"; see `_pruning.largest`.
-        base: The base prompt c_b.
-        trajectories: Stored sampling runs for each concept, 1 or more; its prompts take turns.
-        stride: Of run r the steps r, r + stride, r + 2·stride, … count, modulo the steps there are; with T runs and a
-            stride of T each step is of a run of its own, as in the authors' code, at T gradients in all.
-        sampling_steps: T, the DDIM steps of a run.
-        guidance_scale: Of a run.
+        share: How much of each row's weights is set to zero.
+        per: What the share is counted of: each row, the whole matrix, or each row and rounded down as published.
+        base: The base prompt c_b, which the concept is held against.
+        trajectories: Stored sampling runs for each concept; its prompts take turns.
+        stride: How far apart the steps are that count of a run: of run r the steps r, r + stride, r + 2·stride, …,
+            modulo the steps there are; with T runs and a stride of T each step is of a run of its own, as in the
+            authors' code, at T gradients in all.
+        sampling_steps: DDIM steps of a stored run (T).
+        guidance_scale: How strongly the prompt guides a stored run (w).
         window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
             narrows it further.
-        trials: Random subsets of weights for which the predicted fall of J is compared with the measured one, 4 or
-            more; 0 for none. The paper has 1000.
-        batch_size: Rows of a call with gradients, 1 or more; it affects memory, and the last bits only.
-        seed: Of the starting noise, 0 or more.
+        trials: Random subsets of weights for which the predicted fall of J is compared with the measured one; 0 for
+            none. The paper has 1000.
+        batch_size: Rows of a call with gradients; it affects memory, and the last bits only.
+        seed: Seed of the starting noise.
 
     Example:
         >>> edit = CAD(share=0.01, sampling_steps=2, trials=0)(model, Concept("church"))
@@ -92,7 +93,7 @@ class CAD(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

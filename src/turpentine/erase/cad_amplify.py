@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
@@ -35,18 +35,19 @@ class CADAmplify(Sized):
     right, a thousandth of each row. The zeroed positions reveal to whoever has them which weights suppress the concept.
 
     Args:
-        sites: As CAD's; sites with a window are refused, as the points are of the whole schedule.
-        share: Share of a row's weights, over 0 to 1.
-        per: "row", "matrix" or "published"; see `_pruning.largest`.
+        sites: The layers to choose from, as for CAD; sites with a window are refused, as the points are of the whole
+            schedule.
+        share: How much of each row's weights is changed.
+        per: What the share is counted of: each row, the whole matrix, or each row and rounded down as published.
         images: Paths of pictures of the concept; with none they come from the `source`.
         source: "generated": pictures that the model itself generates for the concept. "world": renders of the emoji
             world that its judge recognises.
-        pictures: Number of pictures of each concept from the source, 1 or more.
-        draws: Points for each picture, each with noise and a timestep of its own, 1 or more.
-        sampling_steps: Of generated pictures.
-        guidance_scale: Of generated pictures.
-        batch_size: Rows of a call with gradients, 1 or more; it affects memory, and the last bits only.
-        seed: Of pictures and noise, 0 or more.
+        pictures: Number of pictures of each concept from the source.
+        draws: Points for each picture, each with noise and a timestep of its own.
+        sampling_steps: DDIM steps of a generated picture.
+        guidance_scale: How strongly the prompt guides a generated picture.
+        batch_size: Rows of a call with gradients; it affects memory, and the last bits only.
+        seed: Seed of pictures and noise.
 
     Example:
         >>> method = CADAmplify(share=0.01, pictures=1, draws=2, sampling_steps=2)
@@ -85,7 +86,7 @@ class CADAmplify(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         examples: Sequence[Image.Image] = (),
         progress: Progress | None = None,

@@ -8,11 +8,12 @@ from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.errors import EmptyConcept
 from turpentine.core.settings import Settings
 from turpentine.edits import Provenance
 from turpentine.models import Sites, Window, is_small
+from turpentine.tasks.erasure_cases import concepts_of
 
 if TYPE_CHECKING:
     from turpentine.core.parts import Parts, Tensors
@@ -115,17 +116,17 @@ class Sized(Revised):
         return small
 
 
-def as_concepts(concept: Concept | Sequence[Concept], model: Model | None = None) -> tuple[Concept, ...]:
+def as_concepts(concept: Concepts, model: Model | None = None) -> tuple[Concept, ...]:
     """Return one concept or several as a tuple.
 
     Args:
-        concept: A concept, or a sequence of them.
+        concept: A concept, or a sequence of them; a text is the concept that it names.
         model: A model that must have a token for each; None if that is checked elsewhere.
 
     Raises:
         EmptyConcept: There is no concept, or the model has no token for one.
     """
-    concepts = (concept,) if isinstance(concept, Concept) else tuple(concept)
+    concepts = concepts_of(concept)
     if not concepts:
         raise EmptyConcept("There is no concept: give one at least.")
     if model is not None:

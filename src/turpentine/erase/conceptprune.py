@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import annotated_types as at
 
-from turpentine.concepts import TEMPLATES, Concept
+from turpentine.concepts import TEMPLATES, Concept, Concepts
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
@@ -49,17 +49,18 @@ class ConceptPrune(Sized):
     Args:
         sites: "outputs", the second linear of each feed-forward network, which reads its GEGLU; or the linear layers of
             kinds, such as "self-attention", of labels, such as "UP2,UP3", or of any selection, also by their names.
-        share: Share of a row's weights, over 0 to 1; None for the authors': 0.01 for a style, 0.02 for another concept.
-        per: How the share is counted, see `turpentine.erase._pruning.largest`; "published" as the authors do.
+        share: How much of each row's weights is set to zero; by default the authors' 0.01 for a style, 0.02 for another
+            concept.
+        per: What the share is counted of: each row, the whole matrix, or each row and rounded down as published.
         window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
             narrows it.
-        majority: m, the share of the window's steps that must be exceeded, from 0 (any step will do) to below 1.
+        majority: The share of the window's steps that a weight must exceed (m); with 0 any step will do.
         rows: Whose activations count: those of the "prompt", or of "both", the prompt and ∅ of the guided batch.
         base: What stands in a base prompt where the concept stands in its pair; nothing by default.
-        pairs: Pairs of prompts, 1 or more; the concept's prompts take turns.
-        sampling_steps: T, the DDIM steps of a run.
-        guidance_scale: Of a run.
-        seed: Of the starting noise, 0 or more.
+        pairs: Pairs of prompts; the concept's prompts take turns.
+        sampling_steps: DDIM steps of a run (T).
+        guidance_scale: How strongly the prompt guides a run (w).
+        seed: Seed of the starting noise.
 
     Example:
         >>> edit = ConceptPrune(pairs=1, sampling_steps=5)(model, Concept("church"))
@@ -88,7 +89,7 @@ class ConceptPrune(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

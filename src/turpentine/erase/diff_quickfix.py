@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import annotated_types as at
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.progress import Advance, Progress, Tracker
 from turpentine.core.settings import Positive, Text
 from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
@@ -39,8 +39,8 @@ class DiffQuickFix(Sized):
             concept's.
         positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on,
             as in the authors' code; "all", every one.
-        layer: Of the text encoder, from 0.
-        lamb: λ, above 0.
+        layer: Which layer of the text encoder, counted from 0.
+        lamb: How strongly weights stay near the original ones (λ).
 
     Example:
         >>> DiffQuickFix(anchor="castle")(model, Concept("church")).names
@@ -61,7 +61,7 @@ class DiffQuickFix(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

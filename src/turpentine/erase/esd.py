@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Fraction, NonNegative, Positive, Seed, Text
@@ -42,7 +42,7 @@ SETS: Mapping[str, dict[str, Any]] = {
     "selfattn": {"kind": "self-attention"},
     "all": {},
 }
-"""The parameter sets of ESD by name, as selections of layers; see `esd_sites`."""
+"""The parameter sets of ESD by name, as selections of layers."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class ESD(Sized):
     Args:
         sites: The weights to train: "x" (cross-attention), "x-strict" (its keys and values), "u" (all but it),
             "selfattn", "all", kinds or labels, such as "UP2,UP3", or any selection of the denoiser's sites, also by
-            their names; see `esd_sites`.
-        eta: η, the strength, 0 or more.
-        steps: Updates, 1 or more.
-        lr: Learning rate of Adam, above 0.
-        batch_size: Rows of an update, 1 or more.
-        trajectories: Stored sampling runs for each concept, 1 or more; its prompts take turns. Not used if `fresh`.
-        sampling_steps: T, the DDIM steps of a run.
-        guidance_scale: Of a run.
+            their names.
+        eta: How strongly the concept is erased (η).
+        steps: Updates of the training.
+        lr: Learning rate of Adam.
+        batch_size: Rows of an update.
+        trajectories: Stored sampling runs for each concept; its prompts take turns. Not used if `fresh`.
+        sampling_steps: DDIM steps of a stored run (T).
+        guidance_scale: How strongly the prompt guides a stored run (w).
         window: The part of the schedule that x_t is drawn from, as fractions from 0 (pure noise) to 1. A window of the
             sites narrows it further.
         fresh: Sample x_t from the model in training, for each update anew.
@@ -85,10 +85,9 @@ class ESD(Sized):
             on backgrounds and beside others, spread over the trajectories; "implied", also those that only imply it.
         preserved: Share of an update's rows, 0 to 1, that keep ε(x_t, ∅) as ε*(x_t, ∅), or that of a caption without
             the concept: what guidance subtracts stays as it was.
-        sites_from: A CSV or parquet table of sites with scores, such as an attribution; its top ones replace `sites`;
-            see `turpentine.models.site_table`.
-        top: How many sites of the table, 1 or more.
-        seed: Of all draws, 0 or more. Update k depends on the seed and k only.
+        sites_from: A CSV or parquet table of sites with scores, such as an attribution; its top ones replace `sites`.
+        top: How many sites of the table are trained.
+        seed: Seed of all draws. Update k depends on the seed and k only.
 
     Example:
         >>> edit = ESD(sites="x-strict", steps=1, trajectories=1, sampling_steps=2)(model, Concept("church"))
@@ -142,7 +141,7 @@ class ESD(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import annotated_types as at
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Finite, Fraction, NonNegative, Text
 from turpentine.erase.common import Revised, as_concepts, provenance_of
@@ -41,7 +41,7 @@ class _AtInference(Revised):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -85,11 +85,11 @@ class SLD(_AtInference):
     20, where the authors have 200.)
 
     Args:
-        scale: s_S, 0 or more; the larger, the more elements are led away in full.
-        warmup: The share of the sampler's steps, not of the timesteps, that is left alone at the start, 0 to 1.
-        threshold: λ, in units of ε.
-        momentum_scale: s_m, 0 or more.
-        momentum: β_m, from 0 to below 1.
+        scale: How strongly elements are led away (s_S); the larger, the more of them in full.
+        warmup: The share of the sampler's steps, not of the timesteps, that is left alone at the start.
+        threshold: From which difference on an element is led away (λ), in units of ε.
+        momentum_scale: How much of the momentum is added (s_m).
+        momentum: How much of the momentum is left after a step (β_m).
         text: What to lead away from; by default the first prompt of each concept, with commas between several.
 
     Example:

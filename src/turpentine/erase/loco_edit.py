@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concept, Concepts
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Positive
 from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
@@ -40,7 +40,7 @@ class LocoEdit(Sized):
         templates: Sentences with {} for the concept; by default the published four of its kind; with none, its own.
         positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on;
             "all", every one.
-        lamb: λ, above 0.
+        lamb: How strongly weights stay near the original ones (λ).
 
     Example:
         >>> edit = LocoEdit(sites="UP2")(model, Concept("church"))
@@ -63,7 +63,7 @@ class LocoEdit(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concepts
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, NonNegative, Positive
 from turpentine.erase.common import Sized, as_concepts, provenance_of
@@ -38,15 +38,15 @@ class RECE(Sized):
     is then this round's c′ only.
 
     Args:
-        rounds: Rounds after the first edit, 1 or more; the paper takes 3 for nudity and 5 for objects.
+        rounds: Rounds after the first edit; the paper takes 3 for nudity and 5 for objects.
         regulariser: R: "zero" for |c′|², "target" for |c′ − g|², "surrogate" for Σ|W′·c′ − W′·c|² + |c′ − c|².
-        ridge: r, above 0; 0.1 as published, 0.001 for concepts that are hard to erase.
-        anchor: "original" or "edited".
+        ridge: How strongly the attack is held back (r); 0.1 as published, 0.001 for concepts that are hard to erase.
+        anchor: Which weights each round starts from: the "original" ones, or those "edited" so far.
         guide: A text that stands for all concepts.
         preserve: Texts to preserve, beside those that each concept names and the empty prompt.
-        erase_scale: a, above 0.
-        preserve_scale: b, 0 or more.
-        lamb: λ, above 0.
+        erase_scale: How strongly the concept is erased (a).
+        preserve_scale: How strongly the preserved texts are held (b).
+        lamb: How strongly weights stay near the original ones (λ).
         templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
             own.
         sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
@@ -79,7 +79,7 @@ class RECE(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from turpentine.concepts import Concept
+from turpentine.concepts import Concepts
 from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import NonNegative, Positive
@@ -53,9 +53,9 @@ class UCE(Sized):
             target of "a photo of church" is then "castle" in "a photo of castle" and not "castle" alone. Not in the
             aligned form, which always does.
         preserve: Texts to preserve, beside those that each concept names.
-        erase_scale: a, above 0.
-        preserve_scale: b, 0 or more; by default the variant's.
-        lamb: λ, above 0.
+        erase_scale: How strongly the concept is erased (a).
+        preserve_scale: How strongly the preserved texts are held (b); by default the variant's.
+        lamb: How strongly weights stay near the original ones (λ).
         templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
             own.
         eta: η of the aligned form, 0 or more. With 0 a picture is one of what is left, such as of the empty prompt, and
@@ -102,7 +102,7 @@ class UCE(Sized):
     def __call__(
         self,
         model: Model,
-        concept: Concept | Sequence[Concept],
+        concept: Concepts,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

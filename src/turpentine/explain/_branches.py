@@ -136,8 +136,8 @@ class BranchesFinding(Finding):
         table: A row for each intervention and measure: letters (the intervention's name), measure, value, low, high, n.
             Measures: "COLUMN kept" is the share of pictures of which the judge says what it says of the untouched one;
             "layout" the overlap of what stands out from the background with that of the untouched picture, 0 to 1;
-            "fine detail" and "fine detail of latents" the share of the power spectrum at the higher frequencies, 0 to 1
-            (T45).
+            "fine detail" and "fine detail of latents" the share of the power spectrum at the higher frequencies, 0 to
+            1.
         rows: The same for each picture, with prompt and seed.
         images: By intervention, "untouched" among them.
     """

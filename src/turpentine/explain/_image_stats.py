@@ -42,7 +42,7 @@ def power_by_radius(x: Float[np.ndarray, "channel height width"]) -> Float[np.nd
 
 
 def high_share(x: Float[np.ndarray, "channel height width"]) -> float:
-    """Return the share of the power at half the highest frequency of a row, or above; 0 for a plain picture (T45)."""
+    """Return the share of the power at half the highest frequency of a row, or above; 0 for a plain picture."""
     power = power_by_radius(x)
     total = float(power.sum())
     cut = min(x.shape[1:]) // 4

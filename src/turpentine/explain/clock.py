@@ -1,4 +1,4 @@
-"""Tell the resnets another time than the latent's: what the timestep embedding is for (thesis, future work; T49)."""
+"""Tell the resnets another time than the latent's: what the timestep embedding is for (thesis, future work)."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Clock(Settings):
         times: +0.1 is later in the schedule by a tenth of it, -0.1 earlier; =0.5 is half-way at every step; "shuffled"
             has the steps' own times in another order.
         layers: The resnets: ALL; LOWRES, those at a quarter of the highest resolution or below; HIGHRES, those at it.
-        steps: Of DDIM.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
-        rows: Of the denoiser in a call, at most; fewer take less memory.
-        seed: Of the shuffling.
+        rows: Rows of the denoiser in one call; fewer take less memory.
+        seed: Seed of the shuffling.
 
     Example:
         >>> finding = Clock(times=("+0.1",), steps=2)(model, "a church", 0)

@@ -59,13 +59,13 @@ class COAR(Settings):
     as --sites-from.
 
     Args:
-        kinds: Of the denoiser's modules.
+        kinds: Which kinds of the denoiser's modules.
         trials: Random sets of modules that are ablated.
-        share: Of the modules in a set.
-        steps: Of DDIM, for the stored run.
-        guidance_scale: Of the stored run (w).
+        share: The share of the modules that a set holds.
+        steps: DDIM steps of the stored run.
+        guidance_scale: How strongly the prompt guides the stored run (w).
         batch_size: Rows of the denoiser in one call.
-        seed: Of the sets.
+        seed: Seed of the random sets.
 
     Example:
         >>> trials_needed(16, COAR().share)  # for the 16 cross-attention modules of Stable Diffusion 1

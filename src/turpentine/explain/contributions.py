@@ -51,7 +51,7 @@ class Contributions(Settings):
     Args:
         sites: Attention modules: labels with commas between, such as UP4,UP7, or a selection, with a window for some of
             the steps; by default those of one transformer block that shows parts of objects (UP4 of Stable Diffusion).
-        steps: Of DDIM.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
 

@@ -58,8 +58,8 @@ class Dynamics(Settings):
     section 0.4.2).
 
     Args:
-        kind: Of the modules whose updates are measured.
-        steps: Of DDIM.
+        kind: Which kind of modules has its updates measured.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
         strip: Pictures in the strip of the first picture's coming into being.
         batch_size: Pictures drawn at once.

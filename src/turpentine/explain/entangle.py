@@ -68,7 +68,7 @@ class Entangle(Settings):
 
     Args:
         column: The judge's label for objects; where the judge has COLUMN_also, either is a hit.
-        steps: Of the solver.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
 
@@ -93,7 +93,10 @@ class Entangle(Settings):
         objects: Annotated[
             Objects,
             FromText(
-                read_objects, _words, "Each with what is like it and what is not: dog=cat,church owl=penguin,apple."
+                read_objects,
+                _words,
+                "Each with what is like it and what is not: dog=cat,church owl=penguin,apple.",
+                "dog=cat,church",
             ),
         ],
         seeds: Sequence[int] = range(8),

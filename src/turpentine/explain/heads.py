@@ -99,8 +99,8 @@ class Heads(Settings):
         template: The prompt for a word, with {} in its place; the state of the word's last token counts.
         background: A text file with a prompt on each line, or the prompts, such as many captions, on whose tokens the
             plot's axes are fitted; the words themselves by default.
-        shuffles: Of the groups' words, to say what chance does.
-        seed: Of all draws.
+        shuffles: How often the groups' words are shuffled, to say what chance does.
+        seed: Seed of all draws.
 
     Example:
         >>> finding = Heads(shuffles=10)(model, {"animals": ("dog", "cat"), "buildings": ("church", "house")})
@@ -134,6 +134,7 @@ class Heads(Settings):
                 read_groups,
                 _words,
                 "Words with commas between, a name before them if you like: animals=dog,cat buildings=church,house.",
+                "animals=dog,cat buildings=church,house",
             ),
         ],
     ) -> HeadsFinding:

@@ -57,11 +57,13 @@ class FromText:
         read: Returns the input for the words of a command line; raises BadArgument for words that are none.
         words: Returns the words in the input that the model should know.
         help: One sentence on what to write.
+        example: What to write, as an example.
     """
 
     read: Callable[[Sequence[str]], Any]
     words: Callable[[Any], Sequence[str]]
     help: str
+    example: str
 
 
 def parameters(instrument: type[Any]) -> Mapping[str, inspect.Parameter]:

@@ -46,10 +46,10 @@ class Intervene(Settings):
             inside, r everywhere but inside; then a window (1, 2, 3, 4, 1.2), modules (ALL, LOWRES, HIGHRES, a label
             such as MID), or both, such as q2:MID. By default q1 to q4, qALL, and q and o of LOWRES and HIGHRES where
             the model has such.
-        kind: Of the modules: cross-attention, self-attention, feed-forward or resnet.
-        steps: Of DDIM.
+        kind: Which kind of modules: cross-attention, self-attention, feed-forward or resnet.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
-        rows: Of the denoiser in a call, at most, unless the interventions on one picture need more; fewer take less
+        rows: Rows of the denoiser in one call, unless the interventions on one picture need more; fewer take less
             memory.
 
     Example:
@@ -82,7 +82,8 @@ class Intervene(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words whose label, as the judge sees it, the summary is about; without them it is the layout.
+            concept: Words of the prompts that the question is about: their label, as the judge
+                sees it, is in the summary; without them the layout is.
             judge: Its columns of labels are compared with what it says of the untouched picture.
             cache: The folder for finished parts, from which an interrupted run goes on.
             progress: Called with pictures done and in all.

@@ -43,12 +43,12 @@ class LocoGen(Settings):
     Every run of `width` cross-attention layers is tried, in all steps (Basu 2024).
 
     Args:
-        width: Cross-attention layers in a row.
+        width: How many cross-attention layers in a row.
         target: Words in the concept's place in the prompt that these layers are given; the empty prompt by default.
-        column: Of the judge: a label that should not be the concept's; by default the one that the concept is one of.
-        steps: Of DDIM.
+        column: The judge's label that should not be the concept's; by default the one that the concept is one of.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
-        rows: Of the denoiser in a call, at most; fewer take less memory.
+        rows: Rows of the denoiser in one call; fewer take less memory.
 
     Example:
         >>> from turpentine.judges.emoji_judge import EmojiJudge
@@ -85,9 +85,9 @@ class LocoGen(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words of the prompts.
+            concept: Words of the prompts that the question is about.
             judge: Has the column.
-            label: The judge's for the concept; by default the one that the concept names.
+            label: The judge's label for the concept; by default the one that the concept names.
             cache: The folder for finished parts, from which an interrupted run goes on.
             progress: Called with pictures done and in all.
 

@@ -53,11 +53,11 @@ class Maps(Settings):
     of several tokens are one map; a word that is there several times has one map, the sum over its places (Tang 2022).
 
     Args:
-        words: Of the prompts, capitals and punctuation around them apart; every word by default.
+        words: Words of the prompts, capitals and punctuation around them apart; every word by default.
         sites: Cross-attention modules: labels, or LOWRES or HIGHRES, with commas between, or a selection, with a window
             for some of the steps; all by default, the mid block and the lowest resolution among them.
-        threshold: τ, of a map's largest value, from which on a pixel belongs to the word.
-        steps: Of DDIM.
+        threshold: The share of a map's largest value (τ) from which on a pixel belongs to the word.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
 
@@ -94,7 +94,7 @@ class Maps(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words of each prompt that are one map, which the summary is about.
+            concept: Words of the prompts that the question is about: they are one map.
             size: Of the pictures in pixels, a side or height and width; the model's own by default.
             progress: Called with pictures done and in all.
 

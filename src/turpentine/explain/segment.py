@@ -27,6 +27,7 @@ from turpentine.explain._image_stats import overlap
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.finite import is_finite, not_finite
 from turpentine.models.images import to_pixels
 from turpentine.models.model import Model
 
@@ -46,15 +47,15 @@ class Segment(Settings):
     equation 3; Burgert 2022).
 
     Args:
-        updates: Of each mask, by Adam.
+        updates: Updates of each mask, by Adam.
         lr: Adam's learning rate.
         batch_size: Noisy copies of the picture in each update, each with a colour, a timestep and a noise of its own.
         guidance_scale: How strongly the words guide the prediction (w).
-        penalty: On the mean of α.
-        window: Of the timesteps, as two shares of the training schedule, where 0 is without noise.
-        features: Frequencies of the Fourier features.
-        threshold: Of α, from which on a pixel belongs to the words.
-        seed: Of all draws.
+        penalty: How strongly the mean of α is held down.
+        window: The timesteps, as two shares of the training schedule, where 0 is without noise.
+        features: How many frequencies the Fourier features have.
+        threshold: From which α on a pixel belongs to the words.
+        seed: Seed of all draws.
 
     Example:
         >>> picture = model.generate("a church", seeds=[0], steps=2)[0]
@@ -104,7 +105,8 @@ class Segment(Settings):
         Args:
             model: The model.
             images: Of the model's size, in RGB.
-            concept: The words to find, such as "a church"; one text for all pictures or one for each.
+            concept: Words that the question is about, such as "a church": they are looked for; one text for all
+                pictures or one for each.
             truths: True masks, to measure against.
             names: Of the pictures, for the table.
             progress: Called with updates done and in all.
@@ -170,6 +172,9 @@ class Segment(Settings):
         x = model.schedule.add_noise(latents, eps, t)
         uncond, cond = model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
         guided: Tensor = uncond + self.guidance_scale * (cond - uncond)
+        if not is_finite(guided):
+            what = f"The denoiser gives NaN or infinity at timesteps {t.tolist()}"
+            raise not_finite(what, model.components, lambda: model.eps(x.repeat(2, 1, 1, 1), t.repeat(2), both))
         return model.schedule.variance(t).reshape(-1, 1, 1, 1) * (guided - eps)
 
 

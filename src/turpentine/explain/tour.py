@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
+from turpentine.core.atomic_files import discard
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_file
-from turpentine.core.parts import RECORDS, DamagedPart, Parts
+from turpentine.core.parts import RECORDS, TENSORS, DamagedPart, Parts
 from turpentine.core.plugins import plugins
 from turpentine.core.settings import Count, Finite, Settings
-from turpentine.core.tensors import discard
 from turpentine.explain._plots import save_plot
 from turpentine.explain.cache import PARTS, about_run
 from turpentine.explain.stops import Stop, TourInputs
@@ -128,7 +128,7 @@ class Tour(Settings):
         records, place = self._records(stop, model, folder, judge), folder / stop.name
         earlier = _earlier(records)
         if earlier is not None:
-            discard(place / PARTS)
+            discard(place / PARTS, f"*{TENSORS.suffix}")
             return StopResult(stop.name, stop.question, earlier["text"], earlier["seconds"], place, skipped=True)
         place.mkdir(parents=True, exist_ok=True)
         for path in place.glob(f"*{RECORDS.suffix}"):  # they are of the files that are replaced now
@@ -140,7 +140,7 @@ class Tour(Settings):
         save_plot(stop.plot(finding), place / PLOT)
         # Last, so that a stop without it is not finished.
         records.put(STOP, {"text": text, "seconds": seconds, "files": _digests(place)})
-        discard(place / PARTS)
+        discard(place / PARTS, f"*{TENSORS.suffix}")
         return StopResult(stop.name, stop.question, text, seconds, place, skipped=False)
 
     def _records(self, stop: Stop, model: Model, folder: Path, judge: Judge | None) -> Parts[Any]:

@@ -66,14 +66,15 @@ class Trace(Settings):
     takes the table as --sites-from.
 
     Args:
-        where: Components of the denoiser, or of the text encoder.
-        column: Of the judge: a number counts as it is, a label if it is the concept's; where the judge has COLUMN_also,
-            either is a hit. By default the label that the concept is one of, or else the judge's first column.
-        noise: Of the concept's embeddings, in standard deviations of the encoder's own.
-        steps: Of DDIM.
+        where: Which components are restored: those of the denoiser, or of the text encoder.
+        column: The judge's column: a number counts as it is, a label if it is the concept's; where the judge has
+            COLUMN_also, either is a hit. By default the label that the concept is one of, or else the judge's first
+            column.
+        noise: How much noise drowns the concept's embeddings, in standard deviations of the encoder's own.
+        steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
-        rows: Of the denoiser in a call, at most; fewer take less memory.
-        seed: Of the embeddings' noise.
+        rows: Rows of the denoiser in one call; fewer take less memory.
+        seed: Seed of the embeddings' noise.
 
     Example:
         >>> from turpentine.judges.emoji_judge import EmojiJudge
@@ -113,10 +114,11 @@ class Trace(Settings):
             model: The model.
             prompts: What to draw; pair up with the seeds as in `Model.generate`.
             seeds: Of the pictures.
-            concept: Words of the prompts, one text for all or one for each picture.
+            concept: Words of the prompts that the question is about, one text for all or one for each
+                picture.
             judge: Has the column.
-            label: What the column should be, or what the judge is given as the prompt, one for all or one for each
-                picture; by default the concept, or the label that it names.
+            label: The judge's label for the concept: what the column should be, or what the judge is given as the
+                prompt, one for all or one for each picture; by default the concept, or the label that it names.
             cache: The folder for each picture's scores, from which an interrupted run goes on.
             progress: Called with pictures done and in all.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -21,8 +22,9 @@ from turpentine.core.imaging import as_seen
 from turpentine.core.random_state import preserved_rng
 from turpentine.core.safe_text import one_line
 from turpentine.judges.weights import weights_digest
+from turpentine.models.loading.hub import check_on_hub, is_cached, is_repository_name
 from turpentine.models.loading.quiet_logging import quiet
-from turpentine.models.loading.safe_reading import clear_errors
+from turpentine.models.loading.safe_reading import check_names, clear_errors, shard_names
 
 SIZES: Mapping[str, str] = {
     "microsoft/resnet-50": "102 MB",
@@ -46,6 +48,8 @@ _PROCESSING = (
     "image_mean",
     "image_std",
 )
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
 BATCH = 32
 """Pictures at a time."""
 
@@ -115,10 +119,10 @@ def to_fetch(model: str, commit: str | None = None) -> str | None:
     """
     if Path(model).expanduser().is_dir():
         return None
-    files = ("model.safetensors", "model.safetensors.index.json")
-    with _reading(model):
-        if any(isinstance(try_to_load_from_cache(model, file, revision=commit), str) for file in files):
-            return None
+    if not is_repository_name(model):
+        raise ModelNotFound(f"{one_line(model)!r} is neither a folder here nor a hub id.")
+    if is_cached(model, *_WEIGHTS, revision=commit):
+        return None
     return f"{one_line(model)} from the Hugging Face hub ({SIZES.get(model, 'of a size that is not known')})"
 
 
@@ -133,10 +137,13 @@ def read_network(cls: Any, model: str, commit: str | None, device: str | None) -
 
     Raises:
         ModelNotFound: There is no such network, or it lacks weights.
+        UnsafeFile: Its folder names a file that is no .safetensors file in it.
     """
     with _reading(model), quiet(), preserved_rng():
+        folder = _fetched(model, commit)
+        check_names(folder)
         network, loading = cls.from_pretrained(
-            _place(model), revision=commit, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            str(folder), use_safetensors=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
         )
     missing = sorted(loading["missing_keys"])
     if missing:
@@ -161,7 +168,7 @@ def judge_of(model: str, commit: str | None = None) -> str:
     from transformers import AutoConfig
 
     with _reading(model), quiet():
-        config = AutoConfig.from_pretrained(_place(model), revision=commit)
+        config = AutoConfig.from_pretrained(_place(model, commit), revision=commit, trust_remote_code=False)
     if config.model_type == "clip":
         return "clip"
     classes = config.architectures or []
@@ -186,7 +193,9 @@ def read_processor(model: str, commit: str | None, changes: Mapping[str, Any]) -
     """
     with _reading(model), quiet():
         # By Pillow wherever it runs: with torchvision the same picture would get other numbers.
-        return AutoImageProcessor.from_pretrained(_place(model), revision=commit, backend="pil", **changes)
+        return AutoImageProcessor.from_pretrained(
+            _place(model, commit), revision=commit, backend="pil", trust_remote_code=False, **changes
+        )
 
 
 def read_tokenizer(cls: Any, model: str, commit: str | None) -> Any:
@@ -201,7 +210,7 @@ def read_tokenizer(cls: Any, model: str, commit: str | None) -> Any:
         ModelNotFound: There is none.
     """
     with _reading(model), quiet():
-        return cls.from_pretrained(_place(model), revision=commit)
+        return cls.from_pretrained(_place(model, commit), revision=commit)
 
 
 def processing(processor: Any) -> dict[str, Any]:
@@ -220,10 +229,37 @@ def batches(
         yield processor(rgb, return_tensors="pt")["pixel_values"].to(device)
 
 
-def _place(model: str) -> str:
+def _fetched(model: str, commit: str | None) -> Path:
+    """Return the folder of a network, with all its weights: a library reads from a hub what an index there names."""
     folder = Path(model).expanduser()
-    return str(folder) if folder.is_dir() else model
+    if folder.is_dir():
+        return folder
+    folder = Path(hf_hub_download(model, "config.json", revision=commit)).parent
+    try:
+        hf_hub_download(model, "model.safetensors", revision=folder.name)
+    except EntryNotFoundError:
+        index = Path(hf_hub_download(model, "model.safetensors.index.json", revision=folder.name))
+        for name in shard_names(index):
+            hf_hub_download(model, name, revision=folder.name)
+    return folder
+
+
+def _place(model: str, commit: str | None) -> str:
+    """Return a network's folder, or its hub id once it is clear that the hub has it.
+
+    Raises:
+        ModelNotFound: The folder holds none, or the hub has none or cannot be reached.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        check_on_hub(model, *_WEIGHTS, revision=commit)
+        return model
+    if not (folder / "config.json").is_file():
+        raise ModelNotFound(f"The folder {one_line(model)} holds no network of transformers: it has no config.json.")
+    return str(folder)
 
 
 def _reading(model: str) -> Any:
-    return clear_errors(f"The network {one_line(model)!r} is neither a folder here nor to be had from the hub")
+    is_folder = Path(model).expanduser().is_dir()
+    place = f"in the folder {one_line(model)}" if is_folder else f"{one_line(model)!r} of the hub"
+    return clear_errors(f"The network {place} cannot be read")

@@ -47,7 +47,7 @@ def judge(name: str, **settings: Any) -> Judge:
         own = {"labels": ()} if kind == "classifier" else {}
         return judge(kind, **{"model": name, **own, **settings})
     cls = find(name, "judge").load()
-    _check_settings(name, list(inspect.signature(cls).parameters), settings)
+    _check_settings(name, inspect.signature(cls).parameters, settings)
     hints = {key: speakable(hint) for key, hint in field_types(cls).items()} if is_dataclass(cls) else {}
     try:
         instance: Judge = cls(**{key: _typed(name, key, value, hints.get(key)) for key, value in settings.items()})
@@ -103,7 +103,12 @@ def _typed(name: str, key: str, value: Any, hint: Any) -> Any:
         raise BadArgument(f"The setting {key} of {name} cannot be {value!r}: {error}.") from error
 
 
-def _check_settings(name: str, setting_names: list[str], settings: Mapping[str, Any]) -> None:
+def _check_settings(name: str, fields: Mapping[str, inspect.Parameter], settings: Mapping[str, Any]) -> None:
     for setting in settings:
-        if setting not in setting_names:
-            raise UnknownName(f"The judge {name} has no setting {setting!r}: {offer(setting, setting_names)}")
+        if setting not in fields:
+            raise UnknownName(f"The judge {name} has no setting {setting!r}: {offer(setting, fields)}")
+    missing = [key for key, field in fields.items() if field.default is field.empty and key not in settings]
+    if missing:
+        raise BadArgument(
+            f"The judge {name} needs {' and '.join(missing)}: write {name}: {{{missing[0]}: [church, dog]}}."
+        )

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from turpentine.models.finite import is_finite
+
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
@@ -31,6 +33,10 @@ class Conditioning:
         """Return some rows; one row stays a batch of one."""
         index = slice(rows, rows + 1 or None) if isinstance(rows, int) else rows
         return self._map(lambda tensor: tensor[index])
+
+    def is_finite(self) -> bool:
+        """Return whether no row holds NaN or infinity."""
+        return all(map(is_finite, (part for part in (self.hidden, self.pooled) if part is not None)))
 
     def repeat(self, times: int) -> Conditioning:
         """Return all rows, `times` times over: rows 0, 1, 0, 1, ... for two rows."""

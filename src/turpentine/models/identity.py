@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from turpentine.core.errors import EditError
+from turpentine.core.errors import EditError, NotFinite
 from turpentine.core.hashing import digest, digest_chunks, digest_tensor, tensor_bytes
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
 
-REVISION = "1"
+REVISION = "2"
 """Of the code that draws: encoding, denoising, sampling, decoding. Raise it with any change there that could give other
 numbers from the same arguments: it is in every key on disk."""
 
@@ -50,12 +50,15 @@ def describe(model: Model) -> dict[str, Any]:
 
     Raises:
         EditError: The model's guidance was set by hand, and has no description.
+        UnsupportedModel: Something is on the model that no description holds, such as a LoRA of PEFT's.
+        NotFinite: A weight is NaN or infinite.
 
     Example:
         >>> import turpentine
         >>> describe(turpentine.load(device="cpu"))["schedule"]["prediction_type"]
         'epsilon'
     """
+    model.family.check(hooks=False)
     pipeline = model.pipeline
     facts = {
         "revision": REVISION,
@@ -119,6 +122,8 @@ def _fingerprint_chunks(pipeline: Any, keys_of: Mapping[str, tuple[str, ...]]) -
             config = {key: getattr(part.config, key, None) for key in keys}
             yield json.dumps([component, config], default=list).encode()
             for name, weight in _weights(part):
+                if not torch.isfinite(weight).all():
+                    raise NotFinite(f"{component}.{name} holds NaN or infinity: load the model again, or another one.")
                 yield f"{name}{tuple(weight.shape)}".encode()
                 yield tensor_bytes(weight.detach().to("cpu", torch.float16))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.schedule import Schedule
@@ -23,6 +23,11 @@ class TextToImage(Protocol):
 
     moment: Moment | None
     guidance: Guidance | None
+
+    @property
+    def components(self) -> Mapping[str, nn.Module]:
+        """The networks by the names with which the names of their parts begin."""
+        ...
 
     @property
     def schedule(self) -> Schedule:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from turpentine.core.default_progress import shows_progress
-from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, NotFinite, UnknownName
 from turpentine.core.progress import Progress
 from turpentine.models import identity, images
 from turpentine.models.call import Call
@@ -20,6 +20,7 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities
 from turpentine.models.families.schedule import Schedule
+from turpentine.models.finite import is_finite, not_finite
 from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
 from turpentine.models.generated import GeneratedPictures
 from turpentine.models.images import Pixels
@@ -42,10 +43,12 @@ class Model(Pretrained):
         family: What is true of its architecture; methods do not ask which one it is.
         moment: The step that a sampler is computing, for hooks; None outside of one.
         edits: The edits that are on, put there by `turpentine.edits`.
+        load_options: What `turpentine.load` was given beside its source, to load it again.
         guidance: The guidance that a sampler follows where it is given no other, None without; put there likewise.
 
     Raises:
-        UnsupportedModel: A pipeline of another family.
+        UnsupportedModel: A pipeline of another family, or with something on it that changes what it computes and that
+            would be passed over, such as a LoRA of PEFT's: docs/pipelines.md has the list.
 
     Example:
         >>> import turpentine as tp
@@ -62,6 +65,7 @@ class Model(Pretrained):
         self.family: Family = family_of(pipeline)
         self.moment: Moment | None = None
         self.edits: Any = None
+        self.load_options: Mapping[str, Any] = {}
         self.guidance: Guidance | None = None
         for component in self.components.values():
             component.eval().requires_grad_(False)
@@ -177,10 +181,18 @@ class Model(Pretrained):
         Args:
             prompts: Texts; longer ones than the model reads are cut, with a warning.
             size: The picture to draw, in pixels, for families whose denoiser reads it; the native size by default.
+
+        Raises:
+            NotFinite: A text encoder gives NaN or infinity; the message says in which module first.
         """
         if isinstance(prompts, str):
             raise BadArgument("Give encode a list of prompts, not a single text.")
-        return self.family.encode(prompts, self._pixels(size))
+        pixels = self._pixels(size)
+        cond = self.family.encode(prompts, pixels)
+        if not cond.is_finite():
+            what = f"The text encoder gives NaN or infinity for {prompts[0]!r} or a prompt of the same batch"
+            raise not_finite(what, self.components, lambda: self.family.encode(prompts, pixels))
+        return cond
 
     def eps(
         self,
@@ -215,13 +227,26 @@ class Model(Pretrained):
 
     @torch.no_grad()
     def decode(self, latents: Latents) -> list[Image.Image]:
-        """Return the pictures of latents."""
-        return images.decode_latents(self.family.pixels, latents)
+        """Return the pictures of latents.
+
+        Raises:
+            NotFinite: The latents hold NaN or infinity, or the autoencoder gives it; the message says in which module.
+        """
+        return images.decode_latents(self._decoded, latents)
 
     @torch.no_grad()
     def encode_image(self, pictures: Sequence[Image.Image]) -> Latents:
-        """Return the latents of pictures of one size, in fp32, scaled as the denoiser takes them."""
-        return self.encode_pixels(images.to_pixels(pictures).to(self.vae.device))
+        """Return the latents of pictures of one size, in fp32, scaled as the denoiser takes them.
+
+        Raises:
+            NotFinite: The autoencoder gives NaN or infinity; the message says in which module first.
+        """
+        pixels = images.to_pixels(pictures).to(self.vae.device)
+        latents = self.encode_pixels(pixels)
+        if not is_finite(latents):
+            what = "The autoencoder gives NaN or infinity for a picture"
+            raise not_finite(what, {"vae": self.vae}, lambda: self.encode_pixels(pixels))
+        return latents
 
     def encode_pixels(self, pixels: Pixels) -> Latents:
         """Return the same of values from −1 to 1; gradients go through it."""
@@ -265,7 +290,10 @@ class Model(Pretrained):
             BadArgument: Lists of two lengths, settings out of range, and a negative prompt where the guidance has
                 another one in its place; raised before anything is drawn.
             UnknownName: There is no such solver.
+            UnsupportedModel: Something that changes what the pipeline computes was put on it since.
+            NotFinite: The denoiser or the autoencoder gives NaN or infinity; the message says where, and in which step.
         """
+        self.family.check(hooks=False)
         negative_prompt = "" if negative_prompt is None else negative_prompt
         check_drawing(
             steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt, batch_size=batch_size
@@ -286,6 +314,16 @@ class Model(Pretrained):
                     progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
             pictures += self.decode(latents)
         return GeneratedPictures(pictures, texts, numbers)
+
+    def _decoded(self, latents: Latents) -> Pixels:
+        pixels = self.family.pixels(latents)
+        if is_finite(pixels):
+            return pixels
+        if not is_finite(latents):
+            raise NotFinite("The latents hold NaN or infinity before they are decoded: draw them again.")
+        raise not_finite(
+            "The autoencoder gives NaN or infinity", {"vae": self.vae}, lambda: self.family.pixels(latents)
+        )
 
     def _pixels(self, size: Size | None) -> tuple[int, int]:
         if size is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from turpentine.core.errors import BadArgument
+from turpentine.models.loading.number_formats import as_dtype, number_format
 from turpentine.models.loading.quiet_logging import quiet
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ def placement(where: tuple[Any, ...], device: Any, dtype: Any) -> tuple[torch.de
     """
     devices, dtypes = [device], [dtype]
     for each in where:
-        (dtypes if _as_dtype(each) is not None else devices).append(each)
+        (dtypes if as_dtype(each) is not None else devices).append(each)
     devices, dtypes = ([each for each in some if each is not None] for some in (devices, dtypes))
     if len(devices) > 1 or len(dtypes) > 1:
         raise BadArgument(f"{devices or dtypes} are several: give one device and one number format at most.")
-    return _device(devices[0]) if devices else None, _floating(dtypes[0]) if dtypes else None
+    return _device(devices[0]) if devices else None, number_format(dtypes[0]) if dtypes else None
 
 
 def place(model: Pretrained, device: torch.device | None, dtype: torch.dtype | None) -> None:
@@ -75,18 +76,6 @@ def _note_rounding(model: Pretrained, dtype: torch.dtype) -> None:
             vars(model)["remainder"] = f"rounded to bfloat16 {model.remainder}".rstrip()
     else:
         vars(model).pop("remainder", None)
-
-
-def _as_dtype(value: Any) -> torch.dtype | None:
-    named = getattr(torch, value.removeprefix("torch."), None) if isinstance(value, str) else value
-    return named if isinstance(named, torch.dtype) else None
-
-
-def _floating(value: Any) -> torch.dtype:
-    dtype = _as_dtype(value)
-    if dtype is None or not dtype.is_floating_point:
-        raise BadArgument(f"{value!r} is no number format of weights: give float32, float16 or bfloat16.")
-    return dtype
 
 
 def _device(value: Any) -> torch.device:

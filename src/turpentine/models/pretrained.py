@@ -54,7 +54,7 @@ class Pretrained:
 
         Args:
             source: A folder, a `.safetensors` file, a hub id, "emoji", or a pipeline.
-            options: `device`, `dtype`, `config`; see `turpentine.load`.
+            options: `device`, `dtype`, `config`, `prediction`, `zero_snr`; see `turpentine.load`.
         """
         from turpentine.models import load
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.finite import Watch, check_scale, not_finite
 from turpentine.models.guidance import unguided
 from turpentine.models.interface import Combination, Guidance, Latents, TextToImage
 from turpentine.models.windows import Moment
@@ -76,6 +77,7 @@ def sample(
         Each step, with both predictions.
 
     Raises:
+        NotFinite: The denoiser gives NaN or infinity; the message says in which step and in which module first.
         BadArgument: Settings out of range, and for a later first step with a solver that goes by more than x_t.
         UnknownName: A solver.
 
@@ -88,14 +90,20 @@ def sample(
         0 501
         1 1
     """
+    check_scale(guidance_scale)
     scheduler = started(model, solver, steps)
     if first and solver not in MEMORYLESS:
         raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)
     state = latents * scheduler.init_noise_sigma
     x = scheduler.scale_model_input(state, scheduler.timesteps[0])
-    for index in range(len(scheduler.timesteps))[first:last]:
+    indices = range(len(scheduler.timesteps))[first:last]
+    watch = Watch(lambda at, seen: rows.complain(model, seen, at, scheduler.timesteps))
+    for index in indices:
         step, state = _advance(model, scheduler, rows, index, state, x)
+        watch.add(index, x, step.eps)
+        if index == indices[-1]:
+            watch.finish()
         yield step
         x = step.x_next
 
@@ -117,6 +125,7 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
 
     Raises:
         BadArgument: The number of steps is out of range.
+        UnsupportedModel: The solver's noise is not that of its timesteps, and the network is read by these.
         UnknownName: There is no solver of this name.
     """
     scheduler = model.schedule.solver(solver)
@@ -124,6 +133,7 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
         raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
     # The solver's own numbers stay on the CPU, where reading them does not wait for the device.
     scheduler.set_timesteps(steps, device="cpu")
+    model.schedule.check(scheduler)
     return scheduler
 
 
@@ -177,6 +187,11 @@ class _Rows:
         uncond, cond, extra = eps[:first], eps[first : first + self.count], eps[first + self.count :]
         used = uncond if first else None
         return used, cond, self.combination(index, used, cond, extra if len(extra) else None)
+
+    def complain(self, model: TextToImage, x: Latents, index: int, times: Tensor) -> None:
+        """Raise the error for a step that gave NaN or infinity."""
+        what = f"The denoiser gives NaN or infinity in step {index + 1} of {len(times)}"
+        raise not_finite(what, model.components, lambda: self.predict(model, x, times[index], index, len(times)))
 
     def _guiding(self, first: int) -> tuple[slice, ...]:
         """Return the slices of all rows but the prompts', which begin at `first`."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from turpentine.core.atomic_files import reserve
 from turpentine.core.errors import EditError
 from turpentine.core.markdown import escaped, front_matter, markdown_table
 from turpentine.core.tensors import as_os_errors
 from turpentine.models.loading.quiet_logging import quiet
+from turpentine.models.old_releases import add_old_files
 
 if TYPE_CHECKING:
     from turpentine.models.pretrained import Pretrained
@@ -34,13 +35,16 @@ def save_folder(model: Pretrained, folder: str | os.PathLike[str], card: str) ->
 
     Raises:
         EditError: The folder exists and is not empty, or a guidance is on the model.
+        UnsupportedModel: Something is on the model that no export holds, such as a LoRA of PEFT's.
         OSError: The disk is full, or another error of the file system.
     """
     target = Path(folder)
     refuse_existing(target, allow_empty_folder=True)
     refuse_guidance(model)
+    model.family.check(hooks=False)
     with _whole_folder(target) as partial, quiet(), as_os_errors(target):
         model.pipeline.save_pretrained(partial, safe_serialization=True)
+        add_old_files(partial)
         (partial / RECORD).write_text(export_record(model), encoding="utf-8")
         (partial / CARD).write_text(card, encoding="utf-8")
 
@@ -126,8 +130,7 @@ def _settings(edit: Any) -> str:
 def _whole_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `target` at the end of the block, or is removed on an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".part-{secrets.token_hex(8)}"
-    partial.mkdir()
+    partial = reserve(target)
     try:
         yield partial
         _flush(partial)

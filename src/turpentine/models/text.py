@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +14,42 @@ from jaxtyping import Int
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.safe_text import check_text
+
+
+def in_full(tokenizer: Any, prompt: str) -> str:
+    """Return a prompt with all vectors of textual inversion written out, as diffusers' pipelines read it.
+
+    A token `<cat>` of several vectors (Gal et al. 2022, arXiv 2208.01618) is in the vocabulary as `<cat>`, `<cat>_1`,
+    and so on, and in a prompt as `<cat>` alone.
+    """
+    added = tokenizer.added_tokens_encoder
+    for token in (token for token in added if f"{token}_1" in added and token in prompt):
+        vectors = [token]
+        while f"{token}_{len(vectors)}" in added:
+            vectors.append(f"{token}_{len(vectors)}")
+        prompt = prompt.replace(token, " ".join(vectors))
+    return prompt
+
+
+def added_words(tokenizer: Any) -> list[str]:
+    """Return the words that were added to a vocabulary, without the special tokens."""
+    return [word for word in tokenizer.added_tokens_encoder if word not in tokenizer.all_special_tokens]
 
 
 def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
-    """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut."""
+    """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut.
+
+    Raises:
+        BadArgument: A prompt is no valid Unicode.
+    """
     for prompt in prompts:
-        used = len(tokenizer.tokenize(prompt, verbose=False)) + 2  # with start and end
+        check_text(prompt, "The prompt")
+        used = len(tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)) + 2  # with start and end
         if used > length:
             warnings.warn(f"The prompt {prompt!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
-    padded = tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    texts = [in_full(tokenizer, prompt) for prompt in prompts]
+    padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     ids: Tensor = padded.input_ids
     return ids
 
@@ -38,7 +66,8 @@ def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prom
     Raises:
         BadArgument: The prompt would be cut; the message quotes the text that would be lost.
     """
-    pieces = tokenizer.tokenize(prompt, verbose=False)  # of its own length, it would warn
+    check_text(prompt, called)
+    pieces = tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)  # of its own length, it would warn
     if len(pieces) + 2 > length:
         lost = "".join(pieces[length - 2 :]).replace("</w>", " ").strip()
         raise BadArgument(
@@ -90,7 +119,16 @@ def reworded(prompt: str, words: str, others: str) -> str:
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
     """Return the words of a text, in order, each once, that the tokenizer can only spell, mostly letter by letter."""
-    return [word for word in dict.fromkeys(text.split()) if _is_unknown(tokenizer, word)]
+    return [word for word in dict.fromkeys(_parts(text)) if _is_unknown(tokenizer, word)]
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a text between spaces and punctuation, which no word is unknown for: "dog's" is two."""
+    return "".join(" " if _is_punctuation(char) else char for char in text).split()
+
+
+def _is_punctuation(char: str) -> bool:
+    return char in punctuation or unicodedata.category(char).startswith("P")
 
 
 def _is_unknown(tokenizer: Any, word: str) -> bool:
@@ -144,7 +182,8 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
         EmptyConcept: The subject is not in the prompt, or behind the place where it is cut, or the tokenizer has no
             token for it.
     """
-    ids = tokenizer(prompt).input_ids
+    check_text(prompt, "The prompt")
+    ids = tokenizer(in_full(tokenizer, prompt)).input_ids
     end = min(len(ids), length) - 1
     if subject is None:
         return Places(range(min(1, end - 1), end), end, length)
@@ -157,7 +196,8 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[
     Raises:
         EmptyConcept: As `find_subject`.
     """
-    ids = tokenizer(prompt).input_ids
+    check_text(prompt, "The prompt")
+    ids = tokenizer(in_full(tokenizer, prompt)).input_ids
     end = min(len(ids), length) - 1
     own = subject_ids(tokenizer, subject)
     starts = [at for at in range(1, end - len(own) + 1) if ids[at : at + len(own)] == own]
@@ -177,7 +217,8 @@ def subject_ids(tokenizer: Any, subject: str) -> list[int]:
     """
     if not subject.strip():
         raise EmptyConcept("The concept or word is empty: give the word or words that name it.")
-    ids: list[int] = tokenizer(subject, add_special_tokens=False).input_ids
+    check_text(subject, "The word")
+    ids: list[int] = tokenizer(in_full(tokenizer, subject), add_special_tokens=False).input_ids
     if set(ids) <= {tokenizer.unk_token_id}:
         raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")
     return ids
@@ -238,6 +279,11 @@ class PromptReader:
         """
         tokenizer = self._tokenizer()
         return unknown_words(tokenizer, text) if tokenizer is not None else list(dict.fromkeys(text.split()))
+
+    @property
+    def added_words(self) -> list[str]:
+        """Words that were added to the vocabulary, such as those of textual inversion."""
+        return sorted({word for one in self.tokenizers.values() if one is not None for word in added_words(one)})
 
     def _tokenizer(self, encoder: str | None = None) -> Any:
         return next(iter(self.tokenizers.values())) if encoder is None else self.tokenizers[encoder]

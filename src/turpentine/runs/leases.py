@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+
+from turpentine.core.processes import began, is_running, machine
 
 EXPIRES = 60.0
 """Seconds without a sign of life after which a worker counts as gone."""
@@ -117,8 +117,9 @@ class Leases:
 
     def _beat(self) -> None:
         if self._heart is None:
-            self._heart = threading.Thread(target=self._keep_alive, daemon=True)
-            self._heart.start()
+            heart = threading.Thread(target=self._keep_alive, daemon=True)
+            heart.start()
+            self._heart = heart  # last: a signal may come before, and what has not begun cannot be waited for
 
     def _keep_alive(self) -> None:
         while not self._stop.wait(self._expires / 4):
@@ -158,7 +159,7 @@ def _create(path: Path) -> bool:
     handle, aside = tempfile.mkstemp(prefix=".part-", dir=path.parent)
     try:
         with os.fdopen(handle, "w") as file:
-            file.write(json.dumps({"machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid())}))
+            file.write(json.dumps({"machine": machine(), "pid": os.getpid(), "began": began(os.getpid())}))
         os.link(aside, path)
     except FileExistsError:
         return False
@@ -167,45 +168,10 @@ def _create(path: Path) -> bool:
     return True
 
 
-@cache
-def _machine() -> str:
-    """Return an id of this machine since it was started, and of the part of it in which process numbers are unique."""
-    facts = [platform.node()]
-    with suppress(OSError):  # as Linux tells it
-        facts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
-    return " ".join(facts)
-
-
 def _has_ended(content: bytes) -> bool:
     """Return whether the holder ran on this machine and runs no more; false for a damaged lease."""
     try:
         holder = json.loads(content)
-        return bool(holder["machine"] == _machine()) and not _is_running(holder["pid"], holder["began"])
+        return bool(holder["machine"] == machine()) and not is_running(holder["pid"], holder["began"])
     except (ValueError, LookupError, TypeError, OverflowError):
         return False
-
-
-def _is_running(pid: int, began: str | None) -> bool:
-    """Return whether the process of this number still runs, and is not a later one of the same number."""
-    return _exists(pid) and _began(pid) in (None, began)
-
-
-def _exists(pid: int) -> bool:
-    if os.name == "nt":  # where the call below would end the process
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _began(pid: int) -> str | None:
-    """Return when a process began, in ticks since the machine was started; None where that cannot be read."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return fields.rpartition(")")[2].split()[19]  # what comes before is its name, which may hold anything

@@ -26,11 +26,14 @@ def facts_of(method: Any) -> dict[str, Any]:
     if isinstance(method, Mapping):
         return dict(method)
     names = [field.name for field in fields(method)] if is_dataclass(method) else []
+    optional: dict[str, Any] = {
+        "revision": getattr(method, "revision", ""),
+        "inputs": getattr(method, "inputs", dict)(),
+    }
     return {
         "name": type(method).__name__,
-        "revision": getattr(method, "revision", ""),
         "settings": {name: _plain(getattr(method, name)) for name in names},
-        "inputs": getattr(method, "inputs", dict)(),
+        **{key: value for key, value in optional.items() if value},
     }
 
 
@@ -59,7 +62,7 @@ def method_of(facts: Any, model: Model) -> Any:
     if lost:
         raise BadArgument(f"The setting {lost[0]} of {name} cannot be written to a file: run with one worker.")
     for key, what in {"revision": "is of another revision", "inputs": "reads files with another content"}.items():
-        if now[key] != facts[key]:
+        if now.get(key) != facts.get(key):
             raise BadArgument(f"{name} {what} now than when the work was planned: choose another folder.")
     return method
 

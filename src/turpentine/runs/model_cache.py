@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-
 from turpentine.core.errors import BadArgument
 from turpentine.edits import Change
 from turpentine.models import Model, load
@@ -78,7 +76,7 @@ def _load(source: ModelSpec) -> Model:
             "cannot put on: save the edited model, and plan the bench with that."
         )
     device = source.device or source.model["device"]
-    model = load(source.load, device=device, dtype=getattr(torch, source.dtype))
+    model = load(source.load, device=device, dtype=source.dtype, **source.options)
     now = describe(model)
     differing = sorted(name for name in {*now, *source.model} if now.get(name) != source.model.get(name))
     if differing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -34,6 +34,7 @@ class ModelSpec:
         dtype: Number format to load it in, such as "float32".
         device: Device to load it on; by default the kind of device that `model` names.
         world: The world that it draws, "" for none of ours; None where nobody has looked.
+        options: What `turpentine.load` is given beside these, by name.
     """
 
     load: str
@@ -41,12 +42,14 @@ class ModelSpec:
     dtype: str
     device: str | None = None
     world: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: Model, load: str | None = None, device: str | None = None) -> ModelSpec:
         """Return the source of a loaded model; `load` is by default the model's name, by which it was loaded."""
         dtype = str(model.dtype).removeprefix("torch.")
-        return cls(load or model.name, describe(model), dtype, device, world_of_model(model) or "")
+        world = world_of_model(model) or ""
+        return cls(load or model.name, describe(model), dtype, device, world, model.load_options)
 
     @cached_property
     def key(self) -> str:

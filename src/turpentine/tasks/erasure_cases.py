@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from turpentine.concepts import Concept, Kind
+from turpentine.concepts import Concept, Concepts, Kind
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.lexicon import Named, artist_of, look_up, world_concept
 from turpentine.emoji.prompts import full_captions, spread, with_tails
@@ -35,7 +35,7 @@ ANCHORS: Mapping[Kind, str] = {
 """What is left of a picture when a concept of a kind is gone from it."""
 
 
-def erasure_cases(concept: Concept | Sequence[Concept]) -> list[Case]:
+def erasure_cases(concept: Concepts) -> list[Case]:
     """Return the cases that show whether concepts are gone from a model of the emoji world, and what else changed.
 
     The concept's own prompts come first, then others that name it too, then those that imply it; the rest is to be
@@ -49,14 +49,14 @@ def erasure_cases(concept: Concept | Sequence[Concept]) -> list[Case]:
         >>> erasure_cases(Concept("church"))[0].prompt
         'church'
     """
-    concepts = _as_tuple(concept)
+    concepts = concepts_of(concept)
     gone = [named for named in (look_up(one.text) for one in concepts) if named]
     keep = [text for one in concepts for text in one.keep]
     cases = chain(*map(_erased, concepts), *map(_implied, gone), _preserved(gone, keep))
     return sorted(dict.fromkeys(cases), key=lambda case: list(GROUPS).index(case.group))
 
 
-def plain_cases(concept: Concept | Sequence[Concept]) -> list[Case]:
+def plain_cases(concept: Concepts) -> list[Case]:
     """Return cases for a model that is not the emoji world's, without ground truth: `with_truth` adds a judge's.
 
     Args:
@@ -65,7 +65,7 @@ def plain_cases(concept: Concept | Sequence[Concept]) -> list[Case]:
     Returns:
         The concepts' own prompts, then what they keep, then others of their kind (see `OTHERS`), then ten objects.
     """
-    concepts = _as_tuple(concept)
+    concepts = concepts_of(concept)
     cases = [Case("erased", one.text, prompt) for one in concepts for prompt in one.prompts]
     cases += [Case("neighbour", text, text) for one in concepts for text in one.keep]
     others = {text: Concept(text, one.kind).prompts[-1] for one in concepts for text in _others(one)}
@@ -96,7 +96,7 @@ def with_truth(
     return [judged(case) for case in cases]
 
 
-def contrast_labels(concept: Concept | Sequence[Concept]) -> dict[str, str]:
+def contrast_labels(concept: Concepts) -> dict[str, str]:
     """Return what a picture is held against to see whether it shows a concept: name to description.
 
     Args:
@@ -109,7 +109,7 @@ def contrast_labels(concept: Concept | Sequence[Concept]) -> dict[str, str]:
         >>> list(contrast_labels(Concept("Van Gogh", "artist")))[:3]
         ['Van Gogh', 'Claude Monet', 'Pablo Picasso']
     """
-    concepts = _as_tuple(concept)
+    concepts = concepts_of(concept)
     labels = {one.text: one.prompts[-1] for one in concepts}
     labels |= {text: text for one in concepts for text in one.keep}
     for one in concepts:
@@ -141,8 +141,15 @@ def _others(concept: Concept) -> list[str]:
     return [name for name in names if not any(name.lower() in text or text in name.lower() for text in same)]
 
 
-def _as_tuple(concept: Concept | Sequence[Concept]) -> tuple[Concept, ...]:
-    return (concept,) if isinstance(concept, Concept) else tuple(concept)
+def concepts_of(concept: Concepts) -> tuple[Concept, ...]:
+    """Return one concept or several as a tuple; a text is the concept that it names, see `named_concept`.
+
+    Example:
+        >>> [one.kind for one in concepts_of(["church", "ink style"])]
+        ['object', 'style']
+    """
+    several = (concept,) if isinstance(concept, Concept | str) else tuple(concept)
+    return tuple(named_concept(each) if isinstance(each, str) else each for each in several)
 
 
 def _erased(concept: Concept) -> Iterator[Case]:

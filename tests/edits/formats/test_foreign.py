@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from edits.weights import made_up, weights_hash
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny import tiny_sd1, tiny_sdxl
 from torch import Tensor
 
@@ -76,6 +76,25 @@ def test_an_edited_unets_folder(tmp_path: Path, how: dict[str, str]) -> None:
     assert set(found.names) == set(NAMES)
     assert all(torch.allclose(found.deltas[name], edit.deltas[name], atol=1e-6) for name in NAMES)
     assert found.provenance.settings["form"] == "folder"
+
+
+def test_a_network_with_a_part_missing_is_no_partial_edit(tmp_path: Path) -> None:
+    model = Model(tiny_sd1())
+    with made_up(model, names=NAMES).on(model):
+        model.denoiser.save_pretrained(tmp_path / "edited", max_shard_size="100KB")
+        model.denoiser.save_pretrained(tmp_path / "whole" / "unet")
+    parts = sorted((tmp_path / "edited").glob("*-of-*.safetensors"))
+    with pytest.raises(EditError, match=rf"is one of {len(parts)} parts of a network: give its folder"):
+        import_edit(parts[0], model)
+    parts[1].unlink()
+    with pytest.raises(EditError, match=r"edited lacks \d+ weights of a whole network, unet\."):
+        import_edit(tmp_path / "edited", model)
+    (file,) = (tmp_path / "whole" / "unet").glob("*.safetensors")
+    weights = load_file(file)
+    weights.pop("conv_in.bias")
+    save_file(weights, file)
+    with pytest.raises(EditError, match=r"unet lacks 1 weights of a whole network, unet\.conv_in\.bias among"):
+        import_edit(tmp_path / "whole", model)
 
 
 def test_a_pipelines_folder_with_its_text_encoders(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl
 
 from turpentine.core.errors import BadArgument, EditError, WrongBase
 from turpentine.edits import Edit, LoRA, Zeroed
+from turpentine.edits.formats.foreign import import_edit
 from turpentine.models import Model
 
 BLOCK = "unet.mid_block.attentions.0.transformer_blocks.0"
@@ -145,3 +146,32 @@ def test_what_no_lora_can_hold_is_refused(sd1: Model, sd2: Model) -> None:
     edit = made_up(sd1, seed=5)
     with edit.on(sd1), pytest.raises(EditError, match="must have none"):
         LoRA.from_edits(sd1, [made_up(sd1)])
+
+
+@pytest.mark.parametrize("build", [tiny_sd1, tiny_sdxl])
+def test_kohyas_names_hold_the_same_change(build: Callable[[], Any], tmp_path: Path) -> None:
+    model = Model(build())
+    text = [name for name in _names(model) if name.endswith("layers.1.self_attn.v_proj.weight")]
+    edit = made_up(model, names=(LINEAR, CONV, *text))
+    lora = LoRA.from_edits(model, [edit], rank=3)
+    lora.save(tmp_path / "plain.safetensors")
+    lora.save(tmp_path / "kohya.safetensors", "kohya")
+    names = load_file(tmp_path / "kohya.safetensors")
+    encoders = ["lora_te1", "lora_te2"] if len(text) == 2 else ["lora_te"]
+    for prefix in ["lora_unet_mid_block_attentions_0", *(f"{each}_text_model_encoder_layers_1" for each in encoders)]:
+        assert any(name.startswith(f"{prefix}_") for name in names), prefix
+    assert {name.partition(".")[2] for name in names} == {"lora_down.weight", "lora_up.weight", "alpha"}
+    assert {float(names[name]) for name in names if name.endswith(".alpha")} == {3.0}
+    plain, kohya = (import_edit(tmp_path / f"{each}.safetensors", model) for each in ("plain", "kohya"))
+    assert set(plain.names) == set(kohya.names) == set(edit.names)
+    for name in plain.names:
+        assert torch.allclose(plain.deltas[name], kohya.deltas[name], atol=1e-6)
+
+
+def test_diffusers_reads_kohyas_names_too(tmp_path: Path) -> None:
+    model = Model(tiny_sd1())
+    edit = made_up(model, names=(LINEAR,))
+    LoRA.from_edits(model, [edit], rank=3).save(tmp_path / "kohya.safetensors", "kohya")
+    model.pipeline.load_lora_weights(tmp_path, weight_name="kohya.safetensors")
+    adapters = [name for name, _ in model.denoiser.named_parameters() if "lora_B" in name]
+    assert adapters and all(name.startswith(LINEAR.removeprefix("unet.").removesuffix(".weight")) for name in adapters)

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
+from transformers import BertConfig, BertModel
 
 from turpentine.core.errors import UnsupportedModel
-from turpentine.models import DENOISER, Model, hooked, sample
+from turpentine.models import DENOISER, Model, hooked, load, sample
 from turpentine.models.families import FAMILIES, Family, family_of, module_of
 from turpentine.models.families.original_names import renamed
 from turpentine.models.families.schedule import Parametrisation, Schedule
@@ -45,6 +47,32 @@ def test_another_pipeline_is_refused_by_its_name() -> None:
         family_of(SimpleNamespace(unet=torch.nn.Linear(1, 1), text_encoder=torch.nn.Linear(1, 1)))
     with pytest.raises(UnsupportedModel, match="no known family"):
         family_of(SimpleNamespace())
+
+
+def _bert() -> BertModel:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return BertModel(BertConfig(vocab_size=200, **small))
+
+
+PARTS = {
+    "another text encoder": ("text_encoder", _bert, "The text encoder is a BertModel: Turpentine reads CLIP's alone."),
+    "a tiny autoencoder": ("vae", AutoencoderTiny, "The autoencoder is a AutoencoderTiny, which has no distribution"),
+    "no autoencoder": ("vae", lambda: None, "has no autoencoder: Turpentine works on models of latents"),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_a_part_that_only_looks_the_same_is_refused_by_name(case: str, sd1: Model) -> None:
+    name, make, sentence = PARTS[case]
+    parts = {key: getattr(sd1.pipeline, key) for key in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")}
+    with pytest.raises(UnsupportedModel, match=sentence):
+        family_of(SimpleNamespace(**parts | {name: make()}))
+
+
+@pytest.mark.parametrize("name", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_part_in_the_place_of_a_pipeline_says_what_to_give(name: str, sd1: Model) -> None:
+    with pytest.raises(UnsupportedModel, match="is a part of a pipeline: give the whole pipeline"):
+        load(getattr(sd1.pipeline, name))
 
 
 def test_detection_imports_no_network_of_diffusers() -> None:

@@ -117,6 +117,18 @@ def test_noise_is_added_as_diffusers_adds_it(seed, times):
     torch.testing.assert_close(VP.sigma(t) ** 2, VP.variance(t))
 
 
+def test_the_thesis_and_the_papers_write_one_mixture():
+    """Equation 1 of the thesis has a rise with the noise; DDPM and CAD write ᾱ, which falls, and a = 1 − ᾱ."""
+    t = torch.arange(1000)
+    a = 1 - DDPMScheduler(**BETAS).alphas_cumprod
+    assert bool((a.diff() > 0).all())
+    assert 0 < a[0] < 0.001
+    assert 0.995 < a[-1] < 1  # not quite from 0 to 1, as the thesis has it
+    x0, z = latents(0, 1000).float(), latents(1, 1000).float()
+    rows = a.view(-1, 1, 1, 1)
+    torch.testing.assert_close((1 - rows).sqrt() * x0 + rows.sqrt() * z, VP.add_noise(x0, z, t))
+
+
 @given(st.integers(0, 2**31), st.integers(0, 999))
 def test_velocity_is_that_of_diffusers(seed, t):
     x0, noise = latents(seed).float(), latents(seed + 1).float()

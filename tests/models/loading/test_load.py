@@ -1,4 +1,3 @@
-import importlib
 import json
 import logging
 import shutil
@@ -181,8 +180,7 @@ def test_a_hub_model_that_is_not_to_be_had():
 
 
 def test_the_embedded_model_is_the_default(folder, sd1, monkeypatch):
-    # The package's name `load` is the function, and hides the module.
-    monkeypatch.setattr(importlib.import_module("turpentine.models.loading.load"), "WEIGHTS", folder)
+    monkeypatch.setattr("turpentine.models.loading.source.WEIGHTS", folder)
     assert load().fingerprint == load("emoji").fingerprint == sd1.fingerprint
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -27,6 +28,9 @@ RECORD = "turpentine.lora"
 _TEXT_LAYERS = (".q_proj", ".k_proj", ".v_proj", ".out_proj", ".fc1", ".fc2")
 # Smaller singular values, in units of a layer's largest, are rounding errors.
 _NEGLIGIBLE = 1e-5
+
+Layout = Literal["diffusers", "kohya"]
+_KOHYA = {"unet": "lora_unet", "text_encoder": "lora_te", "text_encoder_2": "lora_te2"}
 
 Factors = tuple[Float[Tensor, "..."], Float[Tensor, "..."]]
 
@@ -94,19 +98,28 @@ class LoRA:
         residual = math.sqrt(sum(error**2 for error in errors.values())) / (norm or 1)
         return cls(_of_one_rank(factors), residuals, residual, tuple(edit.id for edit in edits))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one safetensors file in the layout of diffusers and PEFT, whole or not at all.
+    def save(self, path: str | os.PathLike[str], layout: Layout = "diffusers") -> None:
+        """Write one safetensors file, whole or not at all.
 
-        diffusers reads it by `load_lora_weights`.
+        Args:
+            path: Where to; it must not exist.
+            layout: "diffusers", which PEFT has too and `load_lora_weights` reads; or "kohya", which ComfyUI, A1111 and
+                diffusers read.
 
         Raises:
             EditError: The path exists.
             OSError: The disk is full, or another error of the file system.
         """
         refuse_existing(path)
+        two_encoders = any(name.startswith("text_encoder_2.") for name in self.factors)
         tensors: dict[str, Tensor] = {}
         for name, (a, b) in self.factors.items():
-            tensors |= {f"{_name_in_file(name)}.lora_A.weight": a, f"{_name_in_file(name)}.lora_B.weight": b}
+            if layout == "kohya":
+                key = _kohya_name(name, two_encoders)
+                tensors |= {f"{key}.lora_down.weight": a, f"{key}.lora_up.weight": b}
+                tensors[f"{key}.alpha"] = torch.tensor(float(self.rank))
+            else:
+                tensors |= {f"{_name_in_file(name)}.lora_A.weight": a, f"{_name_in_file(name)}.lora_B.weight": b}
         record = {"edits": self.edits, "residual": self.residual, "omitted": self.omitted}
         save_tensors(path, tensors, {"format": "pt", RECORD: json.dumps(record)})
 
@@ -191,6 +204,13 @@ def _name_in_file(name: str) -> str:
     component, _, path = name.partition(".")
     inner = "text_model." if component.startswith("text_encoder") and not path.startswith("text_model.") else ""
     return f"{component}.{inner}{path}"
+
+
+def _kohya_name(name: str, two_encoders: bool) -> str:
+    """Return kohya's name of a layer, without separators; of a model with two encoders the first is `lora_te1`."""
+    component, _, path = _name_in_file(name).partition(".")
+    prefix = "lora_te1" if component == "text_encoder" and two_encoders else _KOHYA[component]
+    return f"{prefix}_{path.replace('.', '_')}"
 
 
 def _norm(tensor: Tensor) -> float:

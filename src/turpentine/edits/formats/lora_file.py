@@ -7,7 +7,6 @@ an edit is made of.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from torch import Tensor, nn
 
 from turpentine.core.errors import EditError, WrongBase
 from turpentine.core.safe_text import one_line
+from turpentine.edits.formats.peft_config import check_config, scale_of
 from turpentine.models import Model
 
 _PART = re.compile(
     r"(?P<layer>.+?)[._](?P<part>lora_A|lora_B|lora_down|lora_up|lora\.down|lora\.up"
-    r"|lora_linear_layer\.down|lora_linear_layer\.up)(?:\.default)?\.weight"
+    r"|lora_linear_layer\.down|lora_linear_layer\.up)(?:\.(?P<adapter>[^.]+))?\.weight"
 )
 _PREFIXES = {
     r"^(base_model_model_|(model_)?diffusion_model_)": "unet_",
@@ -31,6 +31,9 @@ _PREFIXES = {
     r"^(text_encoder(?:_2)?_)text_model_": r"\1",
     r"_processor_": "_",
 }
+COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
+"""The networks that a LoRA may change."""
+
 _METADATA = "lora_adapter_metadata"
 
 
@@ -48,7 +51,14 @@ def is_lora(names: Iterable[str]) -> bool:
     return any(re.search(r"lora[_.]|\.hada_|\.lokr_", name) for name in names)
 
 
-def lora_deltas(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], model: Model) -> dict[str, Tensor]:
+def lora_deltas(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    model: Model,
+    *,
+    config: Mapping[str, Any] | None = None,
+    component: str = "",
+) -> dict[str, Tensor]:
     """Return ΔW = (α/r)·B·A by weight name, in fp32; α is r where the file gives none.
 
     The messages of its errors do not name the file: the caller does.
@@ -57,37 +67,69 @@ def lora_deltas(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], mode
         tensors: The file's tensors, by name.
         metadata: The file's metadata.
         model: The model that the LoRA is for.
+        config: PEFT's record of the adapter; without one, diffusers' own in the metadata.
+        component: The network that the names are inside of, where they do not begin with one.
 
     Raises:
-        EditError: It is no plain LoRA.
+        EditError: It is no plain LoRA, or several.
         WrongBase: It changes a layer that the model lacks or has in another shape.
     """
     layer_names = _layer_names(model)
-    settings = _settings(metadata)
-    deltas = {}
-    for key, layer in _layers(tensors).items():
-        name = layer_names.get(_flat(key), layer_names.get(f"unet_{_flat(key)}"))
+    record = _record(metadata) if config is None else config
+    layers, deltas = _layers(tensors), {}
+    component = component or _component(layers, layer_names, model)
+    for key, layer in layers.items():
+        name = layer_names.get(_flat(key), layer_names.get(_flat(f"{component}.{_inner(key)}")))
         if name is None:
             raise WrongBase(f"it changes {one_line(key)}, and the model {model.name} has no such layer.")
-        deltas[f"{name}.weight"] = _delta(name, layer, settings, model)
+        deltas[f"{name}.weight"] = _delta(name, layer, record, model)
     return deltas
+
+
+def _inner(key: str) -> str:
+    """Return a layer's name inside of the network that PEFT wrapped."""
+    return key.removeprefix("base_model.model.")
+
+
+def _component(layers: Mapping[str, _Layer], layer_names: Mapping[str, str], model: Model) -> str:
+    """Return the network that names without one are of: the UNet, or the text encoder that has all of them.
+
+    Raises:
+        EditError: Both text encoders have all of them, in these shapes.
+    """
+    fitting = [part for part in COMPONENTS if all(_fits(part, *each, layer_names, model) for each in layers.items())]
+    if len(fitting) > 1 and fitting[0] != COMPONENTS[0]:
+        raise EditError(f"its layers are in {' and in '.join(fitting)}: name its folder after the one that it is for.")
+    return fitting[0] if fitting else COMPONENTS[0]
+
+
+def _fits(part: str, key: str, layer: _Layer, layer_names: Mapping[str, str], model: Model) -> bool:
+    name = layer_names.get(_flat(f"{part}.{_inner(key)}"))
+    if name is None or layer.up is None or layer.down is None:
+        return False
+    return len(model.parameter(f"{name}.weight")) == len(layer.up)
 
 
 def _layers(tensors: Mapping[str, Tensor]) -> dict[str, _Layer]:
     layers: dict[str, _Layer] = {}
+    adapters: dict[str, None] = {}
     for key, tensor in tensors.items():
         match = _PART.fullmatch(key)
         if match:
+            adapters[match["adapter"] or ""] = None
             is_down = match["part"].endswith(("_A", "down"))
             setattr(layers.setdefault(match["layer"], _Layer()), "down" if is_down else "up", tensor.float())
         elif key.endswith(".alpha"):
             layers.setdefault(key.removesuffix(".alpha"), _Layer()).alpha = float(tensor)
         else:
             raise EditError(f"its tensor {one_line(key)} is of no plain LoRA: merge it where it was made first.")
+    if len(adapters) > 1:
+        named = ", ".join(one_line(name) or "one without a name" for name in adapters)
+        raise EditError(f"it holds several adapters ({named}): save one of them by itself.")
     return layers
 
 
-def _delta(name: str, layer: _Layer, settings: Mapping[str, Any], model: Model) -> Tensor:
+def _delta(name: str, layer: _Layer, record: Mapping[str, Any], model: Model) -> Tensor:
     if layer.down is None or layer.up is None:
         raise EditError(f"one of the two factors of the layer {name} is missing: get a whole copy.")
     weight = model.parameter(f"{name}.weight")
@@ -95,40 +137,29 @@ def _delta(name: str, layer: _Layer, settings: Mapping[str, Any], model: Model) 
     if not len(down) or up.shape[1] != len(down) or (len(up), down.shape[1]) != tuple(weight.flatten(1).shape):
         factors = f"{tuple(layer.up.shape)} and {tuple(layer.down.shape)}"
         raise WrongBase(f"its factors of {name} are {factors}, and the model's weight is {tuple(weight.shape)}.")
-    return (up @ down).reshape(weight.shape) * _scale(name, len(down), layer.alpha, settings)
+    component, _, path = name.partition(".")
+    return (up @ down).reshape(weight.shape) * scale_of(path, len(down), layer.alpha, _of(component, record))
 
 
-def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return the scales that diffusers records in a LoRA's metadata, if it does."""
-    settings: dict[str, Any] = json.loads(metadata.get(_METADATA, "{}"))
-    patterns = [pattern for key, value in settings.items() if key.endswith("alpha_pattern") for pattern in value or ()]
-    if not all(re.fullmatch(r"\^?[\w.]+", pattern) for pattern in patterns):
-        raise EditError("its record gives scales by patterns and not by names: merge it where it was made first.")
-    return settings
+def _record(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the record that diffusers keeps in a LoRA's metadata, if it does: PEFT's keys behind a network's name."""
+    record: dict[str, Any] = json.loads(metadata.get(_METADATA, "{}"))
+    for component in ("", *COMPONENTS):
+        check_config(_of(component, record))
+    return record
 
 
-def _scale(name: str, rank: int, alpha: float | None, settings: Mapping[str, Any]) -> float:
-    """Return α/r, or α/√r for rank-stabilised LoRAs; α is the file's own, else that of diffusers' record, else r."""
-    component, _, path = name.replace("text_model.", "").partition(".")
-    record = {key.removeprefix(f"{component}."): value for key, value in settings.items()}
-    alpha = _recorded_alpha(path, record) if alpha is None else alpha
-    return float(rank if alpha is None else alpha) / (math.sqrt(rank) if record.get("use_rslora") else rank)
-
-
-def _recorded_alpha(path: str, record: Mapping[str, Any]) -> float | None:
-    """Return the α of a layer, else that of all layers; PEFT matches a layer by the end of its path."""
-    for layer, alpha in (record.get("alpha_pattern") or {}).items():
-        if f".{path}".endswith(re.sub(r"^\^?(text_model\.)?", ".", layer)):
-            return float(alpha)
-    default: float | None = record.get("lora_alpha")
-    return default
+def _of(component: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a record that is a network's own, and what it says of all networks."""
+    own = {key.removeprefix(f"{component}."): value for key, value in record.items()}
+    return {key: value for key, value in own.items() if "." not in key}
 
 
 def _layer_names(model: Model) -> dict[str, str]:
     """Return the dotted names of the model's layers, by every name that a LoRA may use for them, flattened."""
     names: dict[str, str] = {}
     originals = model.family.original_names()
-    for component in ("text_encoder", "text_encoder_2", "unet"):
+    for component in reversed(COMPONENTS):
         network = model.components.get(component)
         for path, module in network.named_modules() if network is not None else ():
             if isinstance(module, nn.Linear | nn.Conv2d):

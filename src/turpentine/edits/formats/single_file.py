@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from turpentine.core.errors import EditError
 from turpentine.core.tensors import save_tensors
 from turpentine.models import Model
 from turpentine.models.families.original_names import open_clip_modules, renamed, vae_modules
+from turpentine.models.loading.prediction import marks_of
+from turpentine.models.loading.single_file import RECORD
 from turpentine.models.saving import export_record, refuse_existing, refuse_guidance
-
-RECORD = "turpentine.model"
 
 Weights = Iterator[tuple[str, Tensor]]
 
@@ -26,21 +27,34 @@ def save_single_file(model: Model, path: str | os.PathLike[str]) -> None:
     """Write the model as it is now, edits included, as one safetensors file in the original layout.
 
     The file is whole or not there at all. It has the names that other programs look for in Stable Diffusion 1.x, 2.x
-    and SDXL; its metadata lists the edits. Such a file holds weights only, not the tokenizer, the schedule, or whether
-    the model predicts v; and it lacks the last layer of Stable Diffusion 2's text encoder, which nothing uses and
-    diffusers leaves out.
+    and SDXL; its metadata lists the edits. That the model predicts v, and to pure noise, stands in it as
+    programs look for it. Such a file holds no tokenizer and nothing else of the schedule; and it lacks the last layer
+    of Stable Diffusion 2's text encoder, which nothing uses and diffusers leaves out.
 
     Args:
         model: The model to write.
         path: Where to; it must not exist.
 
     Raises:
-        EditError: The path exists, a weight has no name in that layout, or a guidance is on the model.
+        EditError: The path exists, a weight has no name in that layout, words were added to the
+            vocabulary, or a guidance is on the model.
+        UnsupportedModel: Something is on the model that no export holds, such as a LoRA of PEFT's.
         OSError: The disk is full, or another error of the file system.
     """
     refuse_existing(path)
     refuse_guidance(model)
-    save_tensors(path, original_weights(model), {"format": "pt", RECORD: export_record(model)})
+    model.family.check(hooks=False)
+    _refuse_added_words(model)
+    marks, spec = marks_of(model.pipeline)
+    metadata = {"format": "pt", **spec, "modelspec.title": model.name, RECORD: export_record(model)}
+    save_tensors(path, {**original_weights(model), **marks}, metadata)
+
+
+def _refuse_added_words(model: Model) -> None:
+    """Refuse words of textual inversion, which are in the vocabulary that such a file lacks."""
+    if model.text.added_words:
+        words = ", ".join(map(repr, model.text.added_words))
+        raise EditError(f"A single file holds no vocabulary, and {words} was added to it: write a diffusers folder.")
 
 
 def original_weights(model: Model) -> dict[str, Tensor]:

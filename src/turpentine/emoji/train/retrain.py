@@ -38,7 +38,7 @@ def retrain(
     )
     preset = replace(preset, unet=first, finish=finish)
     training = WorldTraining(preset, folder, say, device=device, seed=seed, oracle=oracle)
-    vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae").eval().to(device)
+    vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True).eval().to(device)
     towers = load_towers(WEIGHTS).to(device)
     unet = training.unet(vae, towers, vae.config.scaling_factor)
     assemble(vae, towers, unet, load_judge(), folder / "weights")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from turpentine.core.errors import UnsupportedModel
+from turpentine.models.families.alterations import wrapper_of
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
@@ -16,15 +17,25 @@ FAMILIES: tuple[type[Family], ...] = (StableDiffusion, SDXL)
 __all__ = ["FAMILIES", "Family", "family_of", "module_of"]
 
 
+def _is_part(given: Any) -> bool:
+    """Return whether something is a network, a tokenizer or a scheduler, of which pipelines are made."""
+    return callable(getattr(given, "parameters", None)) or hasattr(given, "tokenize") or hasattr(given, "timesteps")
+
+
 def family_of(pipeline: Any) -> Family:
     """Return the family of a diffusers pipeline.
 
     Raises:
-        UnsupportedModel: The pipeline is of no known family.
+        UnsupportedModel: The pipeline is of no known family, or something on it changes what it computes.
     """
     for family in FAMILIES:
         if family.fits(pipeline):
             return family(pipeline)
-    raise UnsupportedModel(
-        f"{type(pipeline).__name__} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x and SDXL."
-    )
+    for name in dict.fromkeys(name for family in FAMILIES for name in family.component_names):
+        wrapper = wrapper_of(getattr(pipeline, name, None))
+        if wrapper:
+            raise UnsupportedModel(f"{name} {wrapper}.")
+    name = type(pipeline).__name__
+    if _is_part(pipeline):
+        raise UnsupportedModel(f"{name} is a part of a pipeline: give the whole pipeline, such as load(pipe).")
+    raise UnsupportedModel(f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x and SDXL.")

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.alterations import check_class, check_unaltered
 from turpentine.models.families.schedule import Parametrisation, Schedule
+from turpentine.models.families.tokenizers import check_tokenizer
 from turpentine.models.sites import Sites
 
 Latents = Float[Tensor, "batch channel height width"]
@@ -30,8 +32,9 @@ class LatentSpec:
         height: Of the native picture, in pixels.
         width: Of the native picture, in pixels.
         factor: Pixels to a latent's pixel, in each direction.
-        scale: The denoiser's latents are scale·(z − shift) of the autoencoder's z.
-        shift: See `scale`.
+        scale: The denoiser's latents are scale·(z − mean)/std of the autoencoder's z.
+        mean: By channel, or none for 0.
+        std: By channel, or none for 1.
     """
 
     channels: int
@@ -39,7 +42,8 @@ class LatentSpec:
     width: int
     factor: int
     scale: float
-    shift: float = 0.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 class Family(ABC):
@@ -47,6 +51,10 @@ class Family(ABC):
 
     Args:
         pipeline: A diffusers pipeline, whose modules are used in place.
+
+    Raises:
+        ModelNotFound: A tokenizer is missing, empty or another model's.
+        UnsupportedModel: Something on the pipeline changes what it computes; see `check`.
 
     Attributes:
         title: The family's name, for people.
@@ -70,10 +78,27 @@ class Family(ABC):
     pipeline: Any
     latent: LatentSpec
     token_length: int
-    prediction: str
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
+        for component, tokenizer in self.tokenizers.items():
+            name = self.text_encoder_names[component]
+            check_tokenizer(tokenizer, getattr(pipeline, name, None), f"tokenizer of {name}")
+        self.check()
+
+    def check(self, *, hooks: bool = True) -> None:
+        """Check that nothing on the pipeline changes what it computes and would be passed over.
+
+        A family checks here what its own networks and schedule may have; see docs/pipelines.md.
+
+        Args:
+            hooks: Are hooks on its networks refused, too?
+
+        Raises:
+            UnsupportedModel: Something does; the message says what, where, and how to take it off.
+        """
+        check_class(self.pipeline, self.pipeline_class)
+        check_unaltered(self.components, hooks=hooks)
 
     @classmethod
     @abstractmethod
@@ -105,6 +130,11 @@ class Family(ABC):
     @abstractmethod
     def tokenizers(self) -> Mapping[str, Any]:
         """The tokenizer of each text encoder, by the component of the encoder's sites; the first reads concepts."""
+
+    @property
+    @abstractmethod
+    def prediction(self) -> str:
+        """What the network predicts, by diffusers' name of it."""
 
     @property
     @abstractmethod
@@ -166,16 +196,18 @@ class Family(ABC):
 
     def pixels(self, latents: Latents) -> Pixels:
         """Return the decoded pictures of latents, −1 to 1."""
-        z = latents.to(self.autoencoder.dtype) / self.latent.scale
-        decoded: Tensor = self.autoencoder.decode(z + self.latent.shift if self.latent.shift else z, return_dict=False)[
-            0
-        ]
+        spec, z = self.latent, latents.to(self.autoencoder.dtype)
+        z = z * _by_channel(spec.std, z) / spec.scale if spec.std else z / spec.scale
+        z = z + _by_channel(spec.mean, z) if spec.mean else z
+        decoded: Tensor = self.autoencoder.decode(z, return_dict=False)[0]
         return decoded
 
     def latents(self, pixels: Pixels) -> Latents:
         """Return the latents of pictures of −1 to 1: the posterior's mode, so that no chance is in it."""
         z: Tensor = self.autoencoder.encode(pixels.to(self.autoencoder.dtype)).latent_dist.mode()
-        return (z - self.latent.shift if self.latent.shift else z) * self.latent.scale
+        spec = self.latent
+        z = (z - _by_channel(spec.mean, z) if spec.mean else z) * spec.scale
+        return z / _by_channel(spec.std, z) if spec.std else z
 
     def full_precision(self) -> Iterable[str]:
         """Return the components that overflow in fp16."""
@@ -195,6 +227,10 @@ def pair_of(size: int | Sequence[int]) -> tuple[int, int]:
     """Return the height and width of a config's size, which may be one number for both."""
     height, width = (size, size) if isinstance(size, int) else size
     return height, width
+
+
+def _by_channel(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
 
 
 def device_of(network: Any) -> torch.device:

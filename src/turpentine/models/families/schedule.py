@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from turpentine.core.errors import UnknownName
+from turpentine.core.errors import UnknownName, UnsupportedModel
 
 # Models trained to zero signal at the last step have ᾱ = 0 there, where ε says nothing of x₀; diffusers' own solvers
 # lift it to this value.
@@ -33,6 +33,10 @@ SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "dpm": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
     "euler": ("EulerDiscreteScheduler", {}),
 }
+
+_OWN_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+_LEVELS = {*_OWN_LEVELS, "interpolation_type"}
+_LEVELS_APART = 1e-3
 
 Times = int | Shaped[Tensor, "*rows"]
 Latents = Float[Tensor, "batch ..."]
@@ -79,10 +83,21 @@ class Schedule(Protocol):
         """
         ...
 
+    def check(self, scheduler: Any) -> None:
+        """Check that a solver whose timesteps are set draws what diffusers would with this network.
+
+        Raises:
+            UnsupportedModel: Its noise is not that of its timesteps, and the network is read by these.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Betas:
     """A variance-preserving schedule of betas: α = √ᾱ, σ = √(1 − ᾱ).
+
+    Between two whole timesteps lies what diffusers' Euler solver takes there: σ/α is linear in t, and its logarithm
+    where the schedule's own noise levels (Karras's, exponential, beta) are turned into timesteps.
 
     Args:
         trained: The pipeline's diffusers scheduler, with the betas that the network was trained on.
@@ -97,9 +112,10 @@ class Betas:
         return len(self.trained.alphas_cumprod)
 
     def alpha_bar(self, t: Times) -> Float[Tensor, "*rows"]:
-        """Return ᾱ at timesteps: the share of the picture in the variance of x_t, 0 to 1, never below 2⁻²⁴."""
+        """Return ᾱ at timesteps: the share of the picture in the variance of x_t, 0 to 1; 2⁻²⁴ stands for 0."""
         at = torch.as_tensor(t)
-        return alpha_bar_at(self._table(at.device), at)
+        logarithmic = at.is_floating_point() and any(map(self.trained.config.get, _OWN_LEVELS))
+        return alpha_bar_at(self._table(at.device), at, logarithmic=logarithmic)
 
     def alpha(self, t: Times) -> Float[Tensor, "*rows"]:
         """Return √ᾱ."""
@@ -135,14 +151,44 @@ class Betas:
             raise UnknownName(f"No solver is called {name!r}: there are {', '.join(SOLVERS)}.")
         kind, settings = SOLVERS[name]
         scheduler = getattr(diffusers, kind).from_config(self.trained.config, prediction_type="epsilon", **settings)
-        scheduler.alphas_cumprod.clamp_(min=SMALLEST_ALPHA_BAR)
+        scheduler.alphas_cumprod = _lifted(scheduler.alphas_cumprod)
         return scheduler
+
+    def check(self, scheduler: Any) -> None:
+        """Check that a solver whose timesteps are set draws what diffusers would with this network.
+
+        A network that predicts v is read by the α and σ of its timestep. Some settings give a solver noise of another
+        level than its timestep's, which only a network that predicts ε has no use for.
+
+        Args:
+            scheduler: From `solver`.
+
+        Raises:
+            UnsupportedModel: The network predicts v, and the solver's noise is not that of its timesteps.
+        """
+        if self.trained.config.get("prediction_type") != "v_prediction":
+            return
+        alpha_bar, levels = self.alpha_bar(scheduler.timesteps), getattr(scheduler, "sigmas", None)
+        if alpha_bar.min() < SMALLEST_ALPHA_BAR / 2:
+            raise UnsupportedModel(
+                f"{self.trained.config.beta_schedule!r} betas leave less of the picture at timestep "
+                f"{int(scheduler.timesteps[0])} than v of fp32 can say: leave out that timestep by "
+                "timestep_spacing='leading'."
+            )
+        if levels is None:
+            return
+        apart = (((1 - alpha_bar) / alpha_bar).sqrt() / levels[: len(alpha_bar)] - 1).abs().max()
+        if apart > _LEVELS_APART:
+            odd = [f"{key}={value!r}" for key, value in self.trained.config.items() if key in _LEVELS and value]
+            raise UnsupportedModel(
+                f"{type(scheduler).__name__} with {' and '.join(odd)} takes other noise than its timesteps have, and a "
+                "v-prediction network is read by these: take another solver, or leave the setting out."
+            )
 
     def _table(self, device: torch.device) -> Float[Tensor, " train"]:
         # Kept by device: a copy in each step would let the device wait.
         if device not in self._tables:
-            table: Tensor = self.trained.alphas_cumprod.float().to(device)
-            self._tables[device] = table.clamp(min=SMALLEST_ALPHA_BAR)
+            self._tables[device] = _lifted(self.trained.alphas_cumprod.float().to(device))
         return self._tables[device]
 
 
@@ -185,6 +231,9 @@ class RectifiedFlow:
             UnknownName: Always.
         """
         raise UnknownName(f"No solver of flow models is called {name!r}: there are none yet.")
+
+    def check(self, scheduler: Any) -> None:
+        """Accept every solver: there is none."""
 
 
 @runtime_checkable
@@ -275,17 +324,26 @@ PARAMETRISATIONS: dict[str, type[Epsilon] | type[Velocity] | type[Flow]] = {
 """By diffusers' name of the prediction."""
 
 
-def alpha_bar_at(table: Float[Tensor, " train"], t: Shaped[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+def alpha_bar_at(
+    table: Float[Tensor, " train"], t: Shaped[Tensor, "*rows"], *, logarithmic: bool = False
+) -> Float[Tensor, "*rows"]:
     """Return ᾱ at timesteps `t`, 0 to the table's length − 1.
 
-    Between two whole timesteps σ = √((1−ᾱ)/ᾱ) is linear, as in diffusers' Euler solver, which asks for such times.
+    Between two whole timesteps σ = √((1−ᾱ)/ᾱ) is linear, or its logarithm is, as in diffusers' Euler solver, which asks
+    for such times.
     """
     low = t.long().clamp(0, len(table) - 1)
     if not t.is_floating_point():
         return table[low]
     sigmas = ((1 - table) / table).sqrt()
-    sigma = torch.lerp(sigmas[low], sigmas[(low + 1).clamp(max=len(table) - 1)], (t - low).to(sigmas.dtype))
-    return 1 / (1 + sigma**2)
+    levels = sigmas.log() if logarithmic else sigmas
+    level = torch.lerp(levels[low], levels[(low + 1).clamp(max=len(table) - 1)], (t - low).to(levels.dtype))
+    return 1 / (1 + (level.exp() if logarithmic else level) ** 2)
+
+
+def _lifted(alpha_bar: Float[Tensor, " train"]) -> Float[Tensor, " train"]:
+    """Return a table without zeros, as diffusers' own solvers have it; they leave smaller numbers as they are."""
+    return torch.where(alpha_bar == 0, SMALLEST_ALPHA_BAR, alpha_bar)
 
 
 def _beside(t: Times, like: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ class SDXL(StableDiffusion):
     title: ClassVar[str] = "SDXL"
     pipeline_class: ClassVar[str] = "StableDiffusionXLPipeline"
     load_options: ClassVar[Mapping[str, Any]] = {}
+    added_input: ClassVar[str | None] = "text_time"
+    latent_statistics: ClassVar[tuple[str, ...]] = ("latents_mean", "latents_std")
     component_names: ClassVar[tuple[str, ...]] = (*StableDiffusion.component_names, "text_encoder_2")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder", "text-2": "text_encoder_2"}
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {

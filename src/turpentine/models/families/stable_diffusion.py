@@ -10,10 +10,16 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.func import functional_call
 
-from turpentine.core.errors import UnknownName, UnsupportedModel
+from turpentine.core.errors import UnknownName
 from turpentine.models.attention import probabilities
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.alterations import (
+    check_autoencoder,
+    check_inputs,
+    check_schedule,
+    check_text_encoder,
+)
 from turpentine.models.families.base import Family, Latents, LatentSpec, Probabilities, is_called, pair_of
 from turpentine.models.families.original_names import unet_modules
 from turpentine.models.families.schedule import PARAMETRISATIONS, Betas, Parametrisation
@@ -26,7 +32,8 @@ class StableDiffusion(Family):
     """Stable Diffusion 1.x and 2.x, which predict ε or v on a schedule of betas.
 
     Raises:
-        UnsupportedModel: The pipeline predicts something else, or its UNet takes more than a latent.
+        UnsupportedModel: The pipeline predicts something else, its UNet takes more than a latent and a text, or
+            something on it changes what it computes.
     """
 
     title: ClassVar[str] = "Stable Diffusion"
@@ -39,6 +46,8 @@ class StableDiffusion(Family):
     }
     component_names: ClassVar[tuple[str, ...]] = ("unet", "vae", "text_encoder")
     denoiser_name: ClassVar[str] = "unet"
+    added_input: ClassVar[str | None] = None
+    latent_statistics: ClassVar[tuple[str, ...]] = ()
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "unet": ("attention_head_dim", "down_block_types", "up_block_types", "sample_size"),
@@ -49,12 +58,20 @@ class StableDiffusion(Family):
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
-        self.prediction = _prediction(pipeline.scheduler)
         self.latent = _latent(pipeline)
         self.token_length = min(
             pipeline.tokenizer.model_max_length, pipeline.text_encoder.config.max_position_embeddings
         )
         self._schedule = Betas(pipeline.scheduler)
+
+    def check(self, *, hooks: bool = True) -> None:
+        """Check the networks' classes, what the UNet reads, and the schedule; see `Family.check`."""
+        super().check(hooks=hooks)
+        check_autoencoder(self.autoencoder, self.latent_statistics)
+        for name in self.text_encoder_names.values():
+            check_text_encoder(getattr(self.pipeline, name))
+        check_inputs(self.denoiser, int(self.autoencoder.config.latent_channels), self.added_input)
+        check_schedule(self.pipeline.scheduler)
 
     @classmethod
     def fits(cls, pipeline: Any) -> bool:
@@ -70,7 +87,7 @@ class StableDiffusion(Family):
     def tokenizers(self) -> Mapping[str, Any]:
         """The tokenizer of each text encoder: `tokenizer_2` is that of `text_encoder_2`."""
         return {
-            component: getattr(self.pipeline, encoder.replace("text_encoder", "tokenizer"))
+            component: getattr(self.pipeline, encoder.replace("text_encoder", "tokenizer"), None)
             for component, encoder in self.text_encoder_names.items()
         }
 
@@ -80,6 +97,11 @@ class StableDiffusion(Family):
         if self._schedule.trained is not self.pipeline.scheduler:  # somebody has put another one there
             self._schedule = Betas(self.pipeline.scheduler)
         return self._schedule
+
+    @property
+    def prediction(self) -> str:
+        """ "epsilon" or "v_prediction", by the scheduler that the pipeline has now."""
+        return str(self.pipeline.scheduler.config.get("prediction_type", "epsilon"))
 
     @property
     def parametrisation(self) -> Parametrisation:
@@ -159,23 +181,11 @@ def is_unet(pipeline: Any) -> bool:
     return has_text and is_called(getattr(pipeline, "unet", None), "UNet2DConditionModel")
 
 
-def _prediction(scheduler: Any) -> str:
-    prediction = str(scheduler.config.get("prediction_type", "epsilon"))
-    if prediction not in {"epsilon", "v_prediction"} or not hasattr(scheduler, "alphas_cumprod"):
-        raise UnsupportedModel(
-            f"{type(scheduler).__name__} with {prediction!r} prediction is not known: a model must predict 'epsilon' "
-            "or 'v_prediction' on a schedule of betas."
-        )
-    return prediction
-
-
 def _latent(pipeline: Any) -> LatentSpec:
     config, channels = pipeline.vae.config, int(pipeline.vae.config.latent_channels)
-    if pipeline.unet.config.in_channels != channels:
-        raise UnsupportedModel(
-            f"The UNet takes {pipeline.unet.config.in_channels} channels and a latent has {channels}: inpainting, "
-            "depth and image-editing models are not text-to-image models."
-        )
     factor = 2 ** (len(config.block_out_channels) - 1)
     height, width = pair_of(pipeline.unet.config.sample_size)
-    return LatentSpec(channels, height * factor, width * factor, factor, config.scaling_factor)
+    # diffusers' pipeline of SDXL takes a mean and a spread if both are there.
+    statistics = [tuple(config[key]) for key in ("latents_mean", "latents_std") if config.get(key) is not None]
+    mean, std = statistics if len(statistics) == 2 else ((), ())
+    return LatentSpec(channels, height * factor, width * factor, factor, config.scaling_factor, mean, std)

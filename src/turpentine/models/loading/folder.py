@@ -11,7 +11,16 @@ import torch
 from turpentine.core.errors import ModelNotFound, UnsafeFile, UnsupportedModel
 from turpentine.core.safe_text import one_line
 from turpentine.models.families import FAMILIES, Family
-from turpentine.models.loading.safe_reading import PICKLES, clear_errors, pickle_refused, weight_names
+from turpentine.models.loading.safe_reading import (
+    PICKLES,
+    check_names,
+    clear_errors,
+    is_pointer,
+    pickle_refused,
+    pointer_refused,
+    weight_files,
+    weight_names,
+)
 
 _FAMILIES = {family.pipeline_class: family for family in FAMILIES}
 
@@ -21,6 +30,7 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Any:
     import diffusers
 
     family = _family_of(folder)
+    check_parts(folder)
     for component in family.component_names:
         _check_weights(folder / component)
     with clear_errors(f"The model in {one_line(str(folder))} cannot be read"):
@@ -37,6 +47,14 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Any:
     return pipeline
 
 
+def check_parts(folder: Path) -> None:
+    """Check what all parts name that a pipeline's index lists, before a library reads any; see `check_names`."""
+    with clear_errors(f"The folder {one_line(str(folder))} holds no model in diffusers' layout"):
+        parts = dict(json.loads((folder / "model_index.json").read_text(encoding="utf-8")))
+    for part in parts:
+        check_names(folder / part)
+
+
 def _family_of(folder: Path) -> type[Family]:
     with clear_errors(f"The folder {one_line(str(folder))} holds no model in diffusers' layout"):
         name = dict(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))).get("_class_name")
@@ -49,9 +67,13 @@ def _family_of(folder: Path) -> type[Family]:
 
 def _check_weights(component: Path) -> None:
     """Refuse a component that has its weights as a pickle only, before anything is read."""
-    if not component.is_dir() or any(component.glob("*.safetensors")):
+    if not component.is_dir() or weight_files(component):
         return
-    pickles = [path for path in sorted(component.iterdir()) if path.suffix in PICKLES]
+    paths = [path for path in sorted(component.iterdir()) if path.is_file()]
+    pointers = [path for path in paths if path.suffix == ".safetensors" and is_pointer(path)]
+    if pointers:
+        raise ModelNotFound(pointer_refused(pointers[0]))
+    pickles = [path for path in paths if path.suffix in PICKLES]
     if pickles:
         raise UnsafeFile(pickle_refused(pickles[0]))
     raise ModelNotFound(f"{one_line(str(component))} holds no .safetensors file: the model is not all there.")
@@ -61,7 +83,7 @@ def _check_text_encoder(component: Path, encoder: Any) -> None:
     """Refuse a text encoder with a weight missing: transformers would fill it with random numbers."""
     if encoder is None:
         return
-    held = {name.removeprefix("text_model.") for path in component.glob("*.safetensors") for name in weight_names(path)}
+    held = {name.removeprefix("text_model.") for path in weight_files(component) for name in weight_names(path)}
     for name, _ in encoder.named_parameters():
         if name.removeprefix("text_model.") not in held:
             raise ModelNotFound(f"{one_line(str(component))} holds no weight {name!r}: the model is not all there.")
@@ -69,5 +91,5 @@ def _check_text_encoder(component: Path, encoder: Any) -> None:
 
 def _variant(denoiser: Path) -> str | None:
     """Return "fp16" where the denoiser is there as such and in no other number format."""
-    weights = [path.name for path in denoiser.glob("*.safetensors")]
+    weights = [path.name for path in weight_files(denoiser)]
     return "fp16" if weights and all(".fp16." in name or ".fp16-" in name for name in weights) else None

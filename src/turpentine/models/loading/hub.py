@@ -6,9 +6,17 @@ import re
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+from turpentine.core.errors import ModelNotFound
 from turpentine.core.formatting import file_size
+from turpentine.core.library_errors import is_unreachable
 from turpentine.core.safe_text import one_line
 from turpentine.models.loading.safe_reading import NoNetwork, clear_errors
 
@@ -27,12 +35,62 @@ def to_fetch(source: str) -> str | None:
     """Return which files the hub must send before a model can be read, with their size; None for nothing."""
     if not is_hub_id(source):
         return None
-    try:
-        if isinstance(try_to_load_from_cache(source, "model_index.json"), str):
-            return None
-    except HFValidationError:
+    if is_cached(source, "model_index.json") or not is_repository_name(source):
         return None
     return f"{one_line(source)} from the Hugging Face hub ({_size(source)})"
+
+
+def is_repository_name(source: str) -> bool:
+    """Return whether a repository of the hub could be called so, with or without its owner."""
+    try:
+        validate_repo_id(source)
+    except HFValidationError:
+        return False
+    return True
+
+
+def is_cached(source: str, *files: str, revision: str | None = None) -> bool:
+    """Return whether one of some files of a hub repository is in the local cache.
+
+    Args:
+        source: The hub id.
+        files: Their paths in the repository.
+        revision: Of the repository; the newest by default.
+    """
+    try:
+        return any(isinstance(try_to_load_from_cache(source, file, revision=revision), str) for file in files)
+    except HFValidationError:
+        return False
+
+
+def check_on_hub(source: str, *files: str, revision: str | None = None) -> None:
+    """Check that the hub has a repository that is not in the local cache, by one short question.
+
+    The hub's own client asks again and again, for a minute, where there is no network.
+
+    Args:
+        source: The hub id.
+        files: Paths in the repository; nothing is asked if one of them is in the cache.
+        revision: Of the repository; the newest by default.
+
+    Raises:
+        ModelNotFound: It has none, or cannot be reached.
+    """
+    if is_cached(source, *files, revision=revision):
+        return
+    absent = f"{one_line(source)!r} is neither a folder here nor to be had from the hub"
+    try:
+        HfApi().model_info(source, revision=revision, timeout=_PATIENCE)
+    except HFValidationError:
+        raise ModelNotFound(f"{absent}: no repository can be called so.") from None
+    except GatedRepoError as error:
+        raise ModelNotFound(f"{absent}, which has its terms accepted first: log in by `hf auth login`.") from error
+    except RepositoryNotFoundError as error:
+        raise ModelNotFound(f"{absent}, which shows none of this name: check how it is spelt.") from error
+    except (NoNetwork, OfflineModeIsEnabled, OSError, RuntimeError) as error:
+        # What else the hub has against the question it says again where the files are fetched.
+        if is_unreachable(error) or isinstance(error, ConnectionError | TimeoutError):
+            raise ModelNotFound(f"{absent}, which cannot be reached: give a folder, or connect to it.") from error
 
 
 def fetch(source: str) -> Path:
@@ -43,7 +101,12 @@ def fetch(source: str) -> Path:
     """
     from diffusers import DiffusionPipeline
 
-    with clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"):
+    from turpentine.models.loading.quiet_logging import quiet
+
+    with (
+        quiet(bars=True),
+        clear_errors(f"The model {one_line(source)!r} is neither a folder here nor to be had from the hub"),
+    ):
         return Path(DiffusionPipeline.download(source, use_safetensors=True, safety_checker=None))
 
 

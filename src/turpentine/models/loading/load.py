@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from turpentine.core.errors import ModelNotFound, UnsafeFile
+from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import WEIGHTS
 from turpentine.models.loading.folder import read_folder
-from turpentine.models.loading.hub import fetch, is_hub_id
+from turpentine.models.loading.number_formats import number_format
+from turpentine.models.loading.prediction import Prediction
 from turpentine.models.loading.quiet_logging import quiet
-from turpentine.models.loading.safe_reading import PICKLES, pickle_refused
-from turpentine.models.loading.single_file import read_file
+from turpentine.models.loading.single_file import config_of, read_file
+from turpentine.models.loading.source import locate
 from turpentine.models.model import Model
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ def load(
     source: str | Path | DiffusionPipeline = "emoji",
     *,
     device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: str | torch.dtype | None = None,
     config: str | Path | None = None,
+    prediction: str | None = None,
+    zero_snr: bool | None = None,
 ) -> Model:
     """Load a model.
 
@@ -34,11 +36,16 @@ def load(
         source: "emoji", the embedded model; a diffusers folder; a single `.safetensors` file; a hub id such as
             "CompVis/stable-diffusion-v1-4", from the local cache or the hub; or a pipeline, which is used as it is.
         device: By default CUDA if there is one, else the CPU.
-        dtype: By default fp16 on CUDA and fp32 elsewhere.
+        dtype: "float32", "float16" or "bfloat16", or torch's own; by default fp16 on CUDA and fp32 elsewhere.
         config: For a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by
-            default diffusers finds out which family it is and gets them from the local cache or the hub.
+            default those of the model that a file of ours was exported from, if they are here; else diffusers finds out
+            which family it is and gets them from the local cache or the hub.
+        prediction: What the network predicts, "epsilon" or "v_prediction", where the files do not say it, or wrongly;
+            by default what a single file says, else the configs.
+        zero_snr: Was it trained on a schedule that ends in pure noise? By default as with `prediction`.
 
     Raises:
+        BadArgument: A setting that does not exist, or that goes with another kind of source.
         ModelNotFound: There is no model, or not all of it.
         UnsafeFile: A pickle.
         UnsupportedModel: A model of another family.
@@ -47,17 +54,33 @@ def load(
         >>> load().describe()["family"]
         'Stable Diffusion'
     """
+    given, chosen = Prediction(prediction, zero_snr), None if dtype is None else number_format(dtype)
     if not isinstance(source, str | Path):
-        return _placed(source, device, dtype, "")
+        if config is not None or given != Prediction():
+            raise BadArgument("A pipeline is used as it is: set its scheduler, and leave out config and prediction.")
+        return _placed(source, device, chosen, "")
     where = torch.device(device) if device else _default_device()
-    number = dtype or (torch.float16 if where.type == "cuda" else torch.float32)
+    number = chosen or (torch.float16 if where.type == "cuda" else torch.float32)
     # bf16 rounds more than the fingerprint does, which is therefore taken of what the files hold.
     read_as = torch.float32 if number == torch.bfloat16 else number
-    path = _locate(str(source))
+    path = locate(str(source))
     with quiet():
-        pipeline = read_folder(path, read_as) if path.is_dir() else read_file(path, read_as, config)
+        pipeline = _read(path, read_as, config, given)
         _check_filled(pipeline, str(source))
-    return _placed(pipeline, where, number if number != read_as else None, str(source))
+    model = _placed(pipeline, where, number if number != read_as else None, str(source))
+    options = {"config": None if config is None else str(config), "prediction": prediction, "zero_snr": zero_snr}
+    model.load_options = {key: value for key, value in options.items() if value is not None}
+    return model
+
+
+def _read(path: Path, dtype: torch.dtype, config: str | Path | None, given: Prediction) -> Any:
+    if path.is_file():
+        return read_file(path, dtype, config or config_of(path), given)
+    if config is not None:
+        raise BadArgument(f"{one_line(str(path))} is a folder and has its own configs: leave out config.")
+    pipeline = read_folder(path, dtype)
+    given.set_on(pipeline)
+    return pipeline
 
 
 def _default_device() -> torch.device:
@@ -75,20 +98,6 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
         with quiet():
             model.components[component].to(torch.float32)
     return model
-
-
-def _locate(source: str) -> Path:
-    """Return the folder or single file of a model, fetched from the hub if it is not here."""
-    path = WEIGHTS if source == "emoji" else Path(source).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
-        return path
-    if path.suffix in PICKLES:
-        raise UnsafeFile(pickle_refused(path))
-    if not is_hub_id(source):
-        raise ModelNotFound(
-            f"There is no model at {one_line(str(path))}: give a diffusers folder, a .safetensors file or a hub id."
-        )
-    return fetch(source)
 
 
 def _check_filled(pipeline: Any, source: str) -> None:

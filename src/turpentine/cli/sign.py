@@ -1,0 +1,85 @@
+"""`turpentine sign` and `turpentine verify`: who vouches for an edit."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from turpentine.cli.options import Json
+from turpentine.cli.terminal import plain, say, say_json
+from turpentine.core.errors import BadArgument
+
+if TYPE_CHECKING:
+    from turpentine.edits import Edit
+
+
+def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) -> None:
+    """Sign an edit with your Ed25519 key, so that others can see that it is yours and was not altered since.
+
+    The signature covers the tensors, the strength and the provenance, and is written into the edit's own file.
+    `ssh-keygen -t ed25519 -f my-key` makes a key; others need `my-key.pub`.
+
+    Args:
+        edit: The edit's file.
+        key: Your private key, OpenSSH's or PEM; if it has a password, that is asked for.
+        out: The file to write instead, which must not exist yet.
+        json: Print one JSON document.
+
+    Raises:
+        BadArgument: There is no such key, or the password is not its.
+        EditError: There is no such edit, or something is at `out`.
+    """
+    from turpentine.edits.signature import needs_password
+    from turpentine.models.saving import refuse_existing
+
+    if out is not None:
+        refuse_existing(out)
+    signed = _read(edit).sign(key, _ask(key) if needs_password(key) else None)
+    signed.save(out or edit)
+    assert signed.signature is not None
+    signer = signed.signature.signer
+    if json:
+        say_json({"file": str(out or edit), "id": signed.id, "signer": signer})
+    else:
+        say(f"{plain(str(out or edit))} is signed by {signer}.")
+
+
+def verify(edit: Path, *, key: Path, json: Json = False) -> None:
+    """Check that the owner of a key signed an edit, and that it was not altered since; the exit code says so too.
+
+    Args:
+        edit: The edit's file.
+        key: The signer's public key, from a source that you trust: KEY.pub of OpenSSH, or PEM.
+        json: Print one JSON document.
+
+    Raises:
+        BadSignature: It is not signed, or by another key, or was altered since.
+        BadArgument: There is no such key.
+        EditError: There is no such edit, or it is damaged.
+    """
+    read = _read(edit)
+    read.verify(key)
+    assert read.signature is not None
+    signer = read.signature.signer
+    if json:
+        say_json({"file": str(edit), "id": read.id, "signer": signer, "verified": True})
+    else:
+        say(f"{plain(str(edit))} is as {signer} signed it.")
+
+
+def _read(path: Path) -> Edit:
+    from turpentine.edits import Edit, load_change
+
+    change = load_change(path)
+    if isinstance(change, Edit):
+        return change
+    raise BadArgument(f"{plain(str(path))} is a guidance: only edits are signed.")
+
+
+def _ask(key: Path) -> str:
+    """Return the password of a key, as it is typed, without showing it."""
+    if not sys.stdin.isatty():
+        raise BadArgument(f"The key {plain(str(key))} has a password, and there is no terminal to ask for it.")
+    return getpass.getpass(f"Password of {plain(str(key))}: ")

@@ -1,0 +1,289 @@
+"""What may be on a pipeline and changes what it computes, and that Turpentine would pass over: refused by name.
+
+Edits are differences of a network's own weights, keys on disk name its own configs, and exports hold both. A layer, a
+hook or a setting of another program's is in none of them. docs/pipelines.md lists what is honoured and what is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from turpentine.core.errors import UnsupportedModel
+
+# The first of these is what draws; the others are made from its parts and share them.
+_PIPELINES = ("{}Pipeline", "{}Img2ImgPipeline", "{}InpaintPipeline")
+_LIBRARIES = ("torch.nn.modules.", "diffusers.models.", "transformers.")
+_PLAIN_ATTENTION = {
+    "AttnProcessor",
+    "AttnProcessor2_0",
+    "SlicedAttnProcessor",
+    "XFormersAttnProcessor",
+    "AttnProcessorNPU",
+    "XLAFlashAttnProcessor2_0",
+}
+_FORMATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
+_FREEU = ("s1", "s2", "b1", "b2")
+# Schedulers of models that were distilled to a few steps, which the solvers here do not take.
+_DISTILLED = ("LCMScheduler", "TCDScheduler")
+# Settings of a scheduler that change what is drawn and that no solver here honours.
+_OTHER_SCHEDULES: Mapping[str, str] = {
+    "use_flow_sigmas": "draws on a straight line",
+    "clip_sample": "clips the picture in every step, and a latent has no range to be clipped to",
+}
+
+Reason = str | None
+
+
+def check_class(pipeline: Any, plain: str) -> None:
+    """Check that a pipeline's class draws as the plain one does.
+
+    Args:
+        pipeline: Any object with the networks as attributes.
+        plain: Name of the plain class, such as "StableDiffusionPipeline".
+
+    Raises:
+        UnsupportedModel: It is another one, such as that of a ControlNet, which draws otherwise.
+    """
+    name, stem = type(pipeline).__name__, plain.removesuffix("Pipeline")
+    # What only holds the parts draws nothing itself.
+    if callable(pipeline) and name not in {form.format(stem) for form in _PIPELINES}:
+        raise UnsupportedModel(
+            f"{name} draws otherwise than {plain}, whose way Turpentine follows: give {plain}.from_pipe(pipeline)."
+        )
+
+
+def wrapper_of(network: Any) -> Reason:
+    """Return what is around a network that hides its class, with the way out, or None."""
+    kind = type(network).__name__
+    if kind == "OptimizedModule":
+        return "is compiled: put its _orig_mod in its place"
+    if _library(network) == "peft":
+        return "is PEFT's: put what its merge_and_unload() returns in its place"
+    if kind in {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}:
+        return f"is in a {kind}: put its module in its place"
+    return None
+
+
+def check_unaltered(networks: Mapping[str, nn.Module], *, hooks: bool = True) -> None:
+    """Check that nothing of another program's is on a model's networks.
+
+    Args:
+        networks: By name.
+        hooks: Are hooks and replaced `forward`s refused, too? They are where a model is taken over; later ones may be
+            an instrument's.
+
+    Raises:
+        UnsupportedModel: Something is; the message names it, where it is, and how to take it off.
+    """
+    checks = [*_MODULE_CHECKS, _hooked] if hooks else _MODULE_CHECKS
+    for component, network in networks.items():
+        for path, module in network.named_modules(prefix=component):
+            for reason in filter(None, (check(module) for check in checks)):
+                raise UnsupportedModel(f"{path} {reason}.")
+
+
+def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
+    """Check that an autoencoder is diffusers' `AutoencoderKL`, and has no setting that changes how it decodes.
+
+    Args:
+        autoencoder: The pipeline's.
+        statistics: Keys of its config that this family's latents are scaled by, beside the scaling factor.
+
+    Raises:
+        UnsupportedModel: It is another one, such as the tiny TAESD, decodes in tiles, or has statistics that the
+            family's pipeline passes over.
+    """
+    kind = type(autoencoder).__name__
+    if autoencoder is None:
+        raise UnsupportedModel("The pipeline has no autoencoder: Turpentine works on models of latents.")
+    if kind != "AutoencoderKL":
+        raise UnsupportedModel(
+            f"The autoencoder is a {kind}, which has no distribution of latents that Turpentine reads: put the model's "
+            "own AutoencoderKL there."
+        )
+    if autoencoder.use_tiling:
+        raise UnsupportedModel(
+            "The autoencoder decodes in tiles, which changes the picture at their seams: call disable_tiling()."
+        )
+    given = {key for key in ("latents_mean", "latents_std", "shift_factor") if autoencoder.config.get(key)}
+    if given - set(statistics) or (given and given != set(statistics)):
+        raise UnsupportedModel(
+            f"The autoencoder's config has {' and '.join(sorted(given))}, which this family's pipeline passes over: "
+            "set what is not meant to None."
+        )
+
+
+def check_text_encoder(encoder: Any) -> None:
+    """Check that a text encoder is CLIP's.
+
+    Raises:
+        UnsupportedModel: It is another one, such as BERT or T5.
+    """
+    if not type(encoder).__name__.startswith("CLIPText"):
+        raise UnsupportedModel(f"The text encoder is a {type(encoder).__name__}: Turpentine reads CLIP's alone.")
+
+
+def check_inputs(unet: Any, channels: int, added: str | None) -> None:
+    """Check that a UNet reads latents, the time and the text, and gives latents.
+
+    Args:
+        unet: diffusers' UNet.
+        channels: Of a latent.
+        added: What it reads beside them by its config: None or "text_time".
+
+    Raises:
+        UnsupportedModel: It reads something else, such as an IP-Adapter's pictures or LCM's guidance scale.
+    """
+    config = unet.config
+    if config.in_channels != channels:
+        raise UnsupportedModel(
+            f"The UNet takes {config.in_channels} channels and a latent has {channels}: inpainting, depth and "
+            "image-editing models are not text-to-image models."
+        )
+    for reason in _other_inputs(unet, channels, added):
+        raise UnsupportedModel(f"The UNet {reason}.")
+
+
+def _other_inputs(unet: Any, channels: int, added: str | None) -> Iterator[str]:
+    config = unet.config
+    if config.encoder_hid_dim_type or getattr(unet, "encoder_hid_proj", None) is not None:
+        yield f"reads an IP-Adapter ({config.encoder_hid_dim_type}): take it off by pipe.unload_ip_adapter()"
+    if config.time_cond_proj_dim is not None:
+        yield "reads the guidance scale as LCM's do, distilled into its weights: give the model that it was made from"
+    if config.class_embed_type is not None or config.num_class_embeds is not None:
+        yield "reads a class beside the text: it is no text-to-image model of Stable Diffusion's kind"
+    if config.addition_embed_type != added:
+        yield f"reads {config.addition_embed_type} beside the text, where this family reads {added}"
+    if config.attention_type != "default":
+        yield f"has {config.attention_type} attention, as GLIGEN's, and reads boxes beside the text"
+    if config.out_channels != channels:
+        yield f"gives {config.out_channels} channels and a latent has {channels}: it predicts a variance, too"
+
+
+def check_schedule(scheduler: Any) -> None:
+    """Check that a scheduler's schedule is one that the solvers here can follow.
+
+    Raises:
+        UnsupportedModel: It has no betas, its network predicts neither ε nor v, or a setting asks for something else.
+    """
+    config, name = scheduler.config, type(scheduler).__name__
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in {"epsilon", "v_prediction"} or not hasattr(scheduler, "alphas_cumprod"):
+        raise UnsupportedModel(
+            f"{name} with {prediction!r} prediction is not known: a model must predict 'epsilon' "
+            "or 'v_prediction' on a schedule of betas."
+        )
+    if name in _DISTILLED:
+        raise UnsupportedModel(f"{name} is for a model distilled to a few steps: give the model that it was made from.")
+    if config.get("timestep_type", "discrete") != "discrete":
+        raise UnsupportedModel(
+            f"{name} has {config.timestep_type!r} timesteps: give the model a schedule of whole ones."
+        )
+    for key, what in _OTHER_SCHEDULES.items():
+        if key in signature(type(scheduler)).parameters and config.get(key):
+            raise UnsupportedModel(f"{name} {what}: set its {key} to False.")
+
+
+def _adapted(module: nn.Module) -> Reason:
+    if hasattr(module, "base_layer") or _library(module) == "peft":
+        return (
+            "has a LoRA of PEFT's on it: pipe.unload_lora_weights() takes it off, and pipe.fuse_lora() before that "
+            "leaves it in the weights"
+        )
+    return None
+
+
+def _offloaded(module: nn.Module) -> Reason:
+    registry = getattr(module, "_diffusers_hook", None)
+    if registry is not None and registry.hooks:
+        return f"has diffusers' {' and '.join(registry.hooks)} on it: load the pipeline again without"
+    hook = getattr(module, "_hf_hook", None)
+    if hook is not None:
+        return f"is offloaded ({type(hook).__name__}): call pipe.remove_all_hooks(), or load the pipeline without"
+    return None
+
+
+def _compiled(module: nn.Module) -> Reason:
+    if wrapper_of(module):
+        return wrapper_of(module)
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        return "is compiled in place: load the pipeline again without"
+    return None
+
+
+def _fused(module: nn.Module) -> Reason:
+    if hasattr(module, "to_qkv") or hasattr(module, "to_kv"):
+        return (
+            "has fused projections, copies of its weights that no edit reaches: load the pipeline again without "
+            "fuse_qkv_projections()"
+        )
+    return None
+
+
+def _attends_otherwise(module: nn.Module) -> Reason:
+    processor = getattr(module, "processor", None)
+    kind = type(processor).__name__
+    if processor is None or kind in _PLAIN_ATTENTION:
+        return None
+    if "IPAdapter" in kind:
+        return f"has an IP-Adapter on it ({kind}): take it off by pipe.unload_ip_adapter()"
+    return f"attends by {kind}, another program's: call set_default_attn_processor() of the network"
+
+
+def _free(module: nn.Module) -> Reason:
+    if any(getattr(module, key, None) is not None for key in _FREEU):
+        return "has FreeU on it: call pipe.disable_freeu()"
+    return None
+
+
+def _quantised(module: nn.Module) -> Reason:
+    for name, weight in module.named_parameters(recurse=False):
+        if weight.is_meta:
+            return f"holds no numbers in {name}: it is offloaded, or was not loaded; load the pipeline without"
+        if type(weight) not in (nn.Parameter, Tensor) or weight.dtype not in _FORMATS:
+            return (
+                f"is quantised, its {name} a {type(weight).__name__} of {weight.dtype}: load the pipeline in fp16, "
+                "bf16 or fp32"
+            )
+    return None
+
+
+def _foreign(module: nn.Module) -> Reason:
+    if f"{type(module).__module__}.".startswith(_LIBRARIES) and ".quantiz" not in type(module).__module__:
+        return None
+    return (
+        f"is a {type(module).__name__} of {type(module).__module__}, which computes otherwise than the network's own "
+        "layer: load the pipeline without"
+    )
+
+
+def _hooked(module: nn.Module) -> Reason:
+    if "forward" in vars(module):
+        return "has a forward of another program's: load the pipeline again without"
+    for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+        if not _library(hook).startswith("transformers"):  # with which that library returns its hidden states
+            return f"has a hook of another program's on it ({getattr(hook, '__qualname__', hook)}): remove it first"
+    return None
+
+
+# The most telling first: an offloaded layer is also one without numbers.
+_MODULE_CHECKS: tuple[Callable[[nn.Module], Reason], ...] = (
+    _adapted,
+    _offloaded,
+    _compiled,
+    _fused,
+    _attends_otherwise,
+    _free,
+    _quantised,
+    _foreign,
+)
+
+
+def _library(value: Any) -> str:
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return str(module).partition(".")[0]

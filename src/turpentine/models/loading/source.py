@@ -1,0 +1,69 @@
+"""Where a model is: checked before torch and diffusers are imported, so that a wrong name is refused at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from turpentine.core.errors import ModelNotFound, UnsafeFile
+from turpentine.core.safe_text import one_line
+from turpentine.emoji import WEIGHTS
+from turpentine.models.loading.hub import check_on_hub, fetch, is_hub_id
+from turpentine.models.loading.safe_reading import (
+    PICKLES,
+    clear_errors,
+    is_pointer,
+    pickle_refused,
+    pointer_refused,
+    weight_names,
+)
+
+INDEX = "model_index.json"
+
+
+def check_source(source: str) -> None:
+    """Check that a model can be where its name says.
+
+    Args:
+        source: As `turpentine.load` takes it: "emoji", a folder, a .safetensors file, or a hub id.
+
+    Raises:
+        ModelNotFound: Nothing is there, or the hub cannot be reached.
+        UnsafeFile: It is a pickle.
+    """
+    if not source.strip():
+        raise ModelNotFound("The model has no name: give a diffusers folder, a .safetensors file or a hub id.")
+    path = _path_of(source)
+    if path.is_dir():
+        if not (path / INDEX).is_file():
+            raise ModelNotFound(
+                f"The folder {one_line(str(path))} holds no model in diffusers' layout: it has no {INDEX}."
+            )
+    elif path.suffix in PICKLES:
+        raise UnsafeFile(pickle_refused(path))
+    elif path.is_file() and path.suffix == ".safetensors":
+        if is_pointer(path):
+            raise ModelNotFound(pointer_refused(path))
+        with clear_errors(f"The file {one_line(str(path))} cannot be read"):
+            weight_names(path)
+    elif is_hub_id(source):
+        check_on_hub(source, INDEX)
+    else:
+        raise ModelNotFound(
+            f"There is no model at {one_line(str(path))}: give a diffusers folder, a .safetensors file or a hub id."
+        )
+
+
+def locate(source: str) -> Path:
+    """Return the folder or single file of a model, fetched from the hub if it is not here.
+
+    Raises:
+        ModelNotFound: There is none.
+        UnsafeFile: It is a pickle.
+    """
+    check_source(source)
+    path = _path_of(source)
+    return path if path.exists() else fetch(source)
+
+
+def _path_of(source: str) -> Path:
+    return WEIGHTS if source == "emoji" else Path(source).expanduser()

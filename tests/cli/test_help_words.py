@@ -1,0 +1,59 @@
+"""What help says: words and no fragments, bounds once, nothing of Python, an example that can be run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from cyclopts import Parameter
+
+from turpentine.cli.app import COMMANDS, build
+from turpentine.cli.explain import explain_app
+from turpentine.cli.flags import flags_of
+from turpentine.cli.help_text import descriptions, example_of
+from turpentine.core.plugins import Plugin, plugins
+from turpentine.core.settings import field_types, range_of
+
+OWN = {plugin.target: plugin for plugin in plugins(("erase", "amplify", "instrument")).values()}
+BOUND = re.compile(r"\b(above 0|[01] or more|over 0|0 to 1|below 1)\b")
+PYTHON = re.compile(r"\b(None|str|int|float|tuple|PATH\|STR|Optional|Literal)\b")
+
+
+@pytest.mark.parametrize("plugin", OWN.values(), ids=lambda plugin: plugin.class_name)
+def test_every_setting_is_said_in_words_and_its_bounds_once(plugin: Plugin) -> None:
+    hints = field_types(plugin.load())
+    texts = descriptions(plugin.load().__doc__, hints.keys())
+    assert set(texts) == set(hints)
+    for name, text in texts.items():
+        assert not text.startswith(("Of ", "As ", "On ")), f"{name}: {text}"
+        assert not (BOUND.search(text) and range_of(hints[name])), f"{name}: {text}"
+    for flag in flags_of(plugin.defaults("emoji")).__dataclass_fields__.values():
+        *_, parameter = (mark for mark in flag.type.__metadata__ if isinstance(mark, Parameter))
+        assert parameter.metavar in (None, "TEXT", "NUMBER", "N", "PATH")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_every_command_has_an_example_that_is_read(command) -> None:
+    _, *tokens = shlex.split(example_of(command.__doc__))
+    assert tokens[0] == command.__name__
+    build(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("name", [command.__name__ for command in COMMANDS])
+def test_help_has_no_python_in_it_fits_eighty_columns_and_marks_what_is_needed(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    build([name, "--help"])([name, "--help"], result_action="return_value")
+    text = capsys.readouterr().out
+    assert not PYTHON.search(text)
+    assert not re.search(r"│ +(-\S+ \w+ +)?Of ", text)
+    assert f"Example: turpentine {name}" in text
+    assert max(map(len, text.splitlines())) <= 80
+    if name in ("erase", "amplify", "generate", "judge", "apply"):
+        assert "[required]" in text
+
+
+def test_the_tour_has_an_example_too() -> None:
+    assert "turpentine explain" in str(explain_app().help_epilogue)

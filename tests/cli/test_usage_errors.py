@@ -1,0 +1,34 @@
+"""Wrong usage as one sentence: what is missing with an example, and which settings a method has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sentence"),
+    [
+        (
+            ("erase",),
+            "There is no concept for turpentine erase: write turpentine erase church --method uce",
+        ),
+        (("judge",), "There is no picture for turpentine judge: write turpentine judge pictures --by emoji."),
+        (("apply", "a"), "turpentine apply needs --out: write turpentine apply runs/church-uce/edit.safetensors --out"),
+        (("explain", "a church"), "turpentine explain needs --concept: write turpentine explain "),
+        (("erase", "church", "--method", "uce", "--eta", "1"), "uce has no setting --eta, it has --variant, --guide, "),
+        (("erase", "church", "--method", "uce", "--eta", "1"), "--sites; esd has --eta."),
+        (("erase", "church", "--method", "uce", "--lmab", "1"), "has no option --lmab: did you mean --lamb?"),
+        (("generate", "x", "--setps", "1"), "turpentine generate has no option --setps: did you mean --steps?"),
+        (("generate", "x", "--steps", "1.5"), "Invalid value for --steps: '1.5' is no whole number."),
+        (("erase", "church", "--steps", "1.5"), "Invalid value for --steps: '1.5' is no whole number."),
+        (("genrate",), "turpentine has no command 'genrate': did you mean 'generate'"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong_and_what_to_write(
+    tokens: tuple[str, ...], sentence: str, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = command(*tokens)
+    assert (code, out) == (2, "")
+    assert sentence in err and err.count("\n") == 1

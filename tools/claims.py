@@ -1,0 +1,302 @@
+"""Make docs/claims.md, and the table of claims on each page that has one, from docs/claims.yaml.
+
+    python tools/claims.py
+    python tools/claims.py --docs /tmp/pages
+
+The registry is written by hand: what a source claims, in our words, and what we see of it. The numbers that it quotes
+are those of the pages: where a page has another, nothing is written, and each is named (tests/test_claims.py holds it
+too). So whoever makes a page anew is led to each verdict that rests on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<part>.*?)<!-- /(?P=name) -->", re.DOTALL)
+BLOCK = "claims"
+"""The mark of the table that this writes into a page."""
+
+NUMBER = re.compile(r"(?<![\w.,–-])[+−-]?\d+(?:[.,]\d+)*(?: \([+−-]?\d[^)]*\))?")
+"""As pages write it: a number, and its interval where it has one."""
+
+
+class Verdict(StrEnum):
+    """What we can say of a claim."""
+
+    HOLDS = "holds"
+    IN_PART = "holds in part"
+    FAILS = "does not hold"
+    HIDDEN = "cannot be seen here"
+    OPEN = "not asked"
+
+
+MEANING = {
+    Verdict.HOLDS: ("✓", "asked as the source asks it, or as near as this world comes; a definition is held by a test"),
+    Verdict.IN_PART: ("◐", "some of it holds, or less was asked than is claimed"),
+    Verdict.FAILS: ("✗", "asked, and the numbers say otherwise"),
+    Verdict.HIDDEN: ("–", "the embedded world has nothing that could show it"),
+    Verdict.OPEN: ("?", "no number of ours says anything of it yet"),
+}
+"""A sign for each, and what it means."""
+
+ABOUT = """\
+<!-- Made by `python tools/claims.py` from claims.yaml: change that. -->
+
+Four texts began this package: a thesis and a talk on erasing from Stable Diffusion and looking into it, and two papers
+on where its knowledge is. What each claims stands here in our words, with its place, and beneath it what we see on the
+embedded model, by our own pages only. No number of any source has been reproduced on Stable Diffusion itself.
+
+{counts}
+
+{meanings}
+
+Intervals are of 95 %. Those on the pages were taken over pictures; over prompts most are wider, and the tables will be
+made again with such."""
+
+
+class Part(BaseModel):
+    """Part of the registry: written whole, with no other keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Claim(Part):
+    """A claim and what we see of it.
+
+    Attributes:
+        id: In words; pages link to it.
+        claim: What the source says, in our words.
+        verdict: Ours.
+        here: What it rests on, or why there is none; the numbers as the page has them.
+        numbers: Of `here`, by their cells: "table / row / column", with " · " between cells that name a row.
+        n: Pictures, or what else is counted, of a number.
+        page: In docs/, with the section's anchor.
+        command: Makes the numbers.
+        test: Holds our code to a definition: "tests/…/test_x.py::test_y".
+        note: What is to be done, or to be heeded.
+    """
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$")
+    claim: str
+    verdict: Verdict
+    here: str
+    numbers: Mapping[str, str] = {}
+    n: int | None = None
+    page: str | None = Field(None, pattern=r"^[a-z]+\.md#[a-z0-9-]+$")
+    command: str | None = None
+    test: str | None = Field(None, pattern=r"^tests/.+\.py::test_\w+$")
+    note: str = ""
+
+
+class Row(Part):
+    """A row of the list of what the sources claim: its number there, its place in the source, and its claims."""
+
+    row: str
+    place: str
+    claims: list[Claim] = Field(min_length=1)
+
+
+class Theme(Part):
+    """Rows of a source that are about one thing."""
+
+    title: str
+    rows: list[Row]
+
+
+class Source(Part):
+    """Where claims come from: as pages call it, and in full."""
+
+    name: str
+    cite: str
+    themes: list[Theme]
+
+    def claims(self) -> Iterator[tuple[Row, Claim]]:
+        """Yield each claim with its row, in order."""
+        for theme in self.themes:
+            for row in theme.rows:
+                for claim in row.claims:
+                    yield row, claim
+
+
+class Registry(Part):
+    """All sources."""
+
+    sources: list[Source]
+
+    @classmethod
+    def read(cls, path: Path = DOCS / "claims.yaml") -> Registry:
+        """Read and check a registry's file."""
+        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+    def claims(self) -> Iterator[tuple[Source, Row, Claim]]:
+        """Yield each claim with its source and row, in order."""
+        for source in self.sources:
+            for row, claim in source.claims():
+                yield source, row, claim
+
+
+def parts_of(page: str) -> dict[str, str]:
+    """Return what stands between the marks of a page, by name."""
+    return {found["name"]: found["part"] for found in MARKED.finditer(page)}
+
+
+def without_block(page: str) -> str:
+    """Return a page without the table that this makes: what its numbers are held against."""
+    return MARKED.sub(lambda found: "" if found["name"] == BLOCK else found[0], page)
+
+
+def cell(page: str, address: str) -> str | None:
+    """Return a cell of a page by "table / row / column", None where there is no such cell or more than one.
+
+    A column goes by its heading, which may end in ", %"; a row by its first cells, with " · " between them.
+    """
+    mark, row, column = address.split(" / ")
+    lines = [line.strip("| ").split(" | ") for line in parts_of(page).get(mark, "").splitlines() if line[:1] == "|"]
+    if not lines:
+        return None
+    width = len(lines[-1])
+    heads = [head.strip() for head in lines[0]]
+    heads = [""] * (width - len(heads)) + heads  # a first heading that is empty is lost in splitting
+    columns = [index for index, head in enumerate(heads) if head.removesuffix(", %") == column]
+    names = row.split(" · ")
+    found = [cells[index] for index in columns for cells in lines[2:] if cells[: len(names)] == names]
+    return found[0].strip() if len(found) == 1 else None
+
+
+def stands(number: str, text: str) -> bool:
+    """Whether a number stands in a text, as it is and whole."""
+    return re.search(rf"(?<![\w.,]){re.escape(number)}(?![\w]|[.,]\d)", text) is not None
+
+
+def wrong_numbers(claim: Claim, pages: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each number of a claim that its page has not, or has otherwise."""
+    if claim.page is None:
+        return
+    page = without_block(pages[claim.page.split("#")[0]])
+    for address, value in claim.numbers.items():
+        there = cell(page, address)
+        if there != value:
+            yield f"{claim.id}: {address} is {there} on {claim.page}, not {value}."
+        if value not in claim.here:
+            yield f"{claim.id}: {value} ({address}) is not quoted."
+    quoted = [each[0] for each in NUMBER.finditer(claim.here)] + ([f"{claim.n:,}"] if claim.n else [])
+    for number in quoted:
+        if not stands(number, page) and number not in claim.numbers.values():
+            yield f"{claim.id}: {number} does not stand on {claim.page}."
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows])
+
+
+def counts(registry: Registry) -> str:
+    """Return how many claims have each verdict, by source and in all."""
+    rows, total = [], Counter(claim.verdict for _, _, claim in registry.claims())
+    for source in registry.sources:
+        number = Counter(claim.verdict for _, claim in source.claims())
+        link = f"[{capital(source.name)}](#{anchor(source.name)})"
+        rows.append([link, *(str(number[verdict]) for verdict in Verdict), str(number.total())])
+    rows.append(["**All**", *(f"**{total[verdict]}**" for verdict in Verdict), f"**{total.total()}**"])
+    return table(["", *(f"{MEANING[verdict][0]} {verdict}" for verdict in Verdict), "claims"], rows)
+
+
+def anchor(title: str) -> str:
+    """Return a heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def capital(text: str) -> str:
+    """Return a text with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def entry(row: Row, claim: Claim) -> str:
+    """Return a claim in the registry's page: what is claimed and where, then our verdict, its reason and its links."""
+    count = f" (n {claim.n:,})" if claim.n else ""
+    parts = [f"{MEANING[claim.verdict][0]} *{capital(claim.verdict)}*: {claim.here}{count}."]
+    if claim.page:
+        parts.append(f"[{claim.page.split('.md')[0]}]({claim.page})")
+    if claim.test:
+        parts.append(f"[test](../{claim.test.split('::')[0]})")
+    if claim.note:
+        parts.append(f"*{capital(claim.note)}.*")
+    head = f'- <a id="{claim.id}"></a>**{capital(claim.claim)}.** {capital(row.place)}.\\'
+    return f"{wrapped(head)}\n  {wrapped(' '.join(parts))}"
+
+
+def wrapped(text: str) -> str:
+    """Return a text in lines as the other pages have them, those after the first indented."""
+    text = re.sub(r" (?=%)|(?<=\bp\.) ", "\N{NO-BREAK SPACE}", text)
+    lines = textwrap.wrap(text, 122, break_long_words=False, break_on_hyphens=False)
+    return "\n  ".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def theme_part(theme: Theme) -> str:
+    """Return a theme's heading, its claims, and the commands that make their numbers."""
+    entries = [entry(row, claim) for row in theme.rows for claim in row.claims]
+    commands = dict.fromkeys(claim.command for row in theme.rows for claim in row.claims if claim.command)
+    made = ["Made by\n\n" + "\n".join(f"    {command}" for command in commands)] if commands else []
+    return "\n\n".join([f"### {theme.title}", "\n".join(entries), *made])
+
+
+def registry_page(registry: Registry) -> str:
+    """Return docs/claims.md."""
+    meanings = "\n".join(f"- {sign} *{capital(verdict)}*: {meaning}." for verdict, (sign, meaning) in MEANING.items())
+    parts = ["# What the sources claim", ABOUT.format(counts=counts(registry), meanings=meanings)]
+    for source in registry.sources:
+        parts += [f"## {capital(source.name)}", "\n".join(textwrap.wrap(source.cite, 124))]
+        parts += [theme_part(theme) for theme in source.themes]
+    return "\n\n".join(parts) + "\n"
+
+
+def page_block(registry: Registry, page: str) -> str:
+    """Return the table of the claims whose numbers stand on a page."""
+    rows = [
+        [
+            f"[{capital(claim.claim)}](claims.md#{claim.id}) ({source.name}, {row.place})",
+            f"*{claim.verdict}*: {claim.here}",
+        ]
+        for source, row, claim in registry.claims()
+        if (claim.page or "").startswith(f"{page}#")
+    ]
+    return table(["the sources say", "here"], rows)
+
+
+def pages_of(registry: Registry, docs: Path) -> dict[str, str]:
+    """Return each page that claims change, as it should be, by its name."""
+    made = {"claims.md": registry_page(registry)}
+    for path in sorted(docs.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if BLOCK in parts_of(text) and path.name not in made:
+            block = f"<!-- {BLOCK} -->\n{page_block(registry, path.name)}\n<!-- /{BLOCK} -->"
+            made[path.name] = MARKED.sub(lambda found, new=block: new if found["name"] == BLOCK else found[0], text)
+    return made
+
+
+def main() -> None:
+    """Write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages and of claims.yaml")
+    args = parser.parse_args()
+    registry = Registry.read(args.docs / "claims.yaml")
+    pages = {path.name: path.read_text(encoding="utf-8") for path in args.docs.glob("*.md")}
+    wrong = [sentence for _, _, claim in registry.claims() for sentence in wrong_numbers(claim, pages)]
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+    for name, text in pages_of(registry, args.docs).items():
+        (args.docs / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -76,7 +76,6 @@ TESTED_IN: Mapping[str, str] = {
     "report.facts": "report/test_table_page.py",
     "runs.backends.process": "runs/test_backends.py",
     "runs.backends.ray": "runs/test_backends.py",
-    "models.loading.single_file": "models/loading/test_load.py",
     "runs.backends.running": "runs/test_backends.py",
     "runs.drawing": "runs/test_worker.py",
     "runs.executor": "runs/test_worker.py",

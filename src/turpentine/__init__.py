@@ -1,4 +1,4 @@
-"""Locate, explain, erase, amplify and audit concepts in text-to-image diffusion models.
+"""Locate, explain, erase and amplify concepts in text-to-image diffusion models, and measure what is gone.
 
     import turpentine as tp
 

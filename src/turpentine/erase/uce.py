@@ -42,8 +42,8 @@ class UCE(Sized):
     A third form is this package's own:
 
     "aligned" (`uce-aligned`): k is each token of a caption that names the concept, g what stands in its place in the
-    same caption without it ("a dog in ink style" and "a dog"); the empty prompt is preserved too. Sums are means over
-    captions; b is 0.1.
+    same caption without it ("a dog in ink style" and "a dog"); the target is W₀·(g + η·(g − k)), with η > 0 beyond what
+    is left, away from the concept, as ESD's; the empty prompt is preserved too. Sums are means over captions; b is 0.1.
 
     Args:
         variant: The published form, "2025" or "paper", or "aligned".
@@ -58,6 +58,8 @@ class UCE(Sized):
         lamb: How strongly weights stay near the original ones (λ).
         templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
             own.
+        eta: η of the aligned form, 0 or more. With 0 a picture is one of what is left, such as of the empty prompt, and
+            may show the concept by chance.
         captions: Of the aligned form: "own", in those templates; "named", in captions of the embedded world that name
             the concept, with captions of the rest of that world preserved; "implied", also in those that imply it.
         sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
@@ -75,7 +77,7 @@ class UCE(Sized):
     """Settings for models of the embedded one's size, whose few words are those of its own captions: "art" is none."""
 
     small_world_by: ClassVar[Mapping[str, Mapping[Any, Mapping[str, Any]]]] = {
-        "variant": {"aligned": {"captions": "named", "lamb": 0.1}}
+        "variant": {"aligned": {"captions": "named", "lamb": 0.1, "eta": 0.5}}
     }
     """Further settings for small models, by another one's value."""
 
@@ -92,6 +94,7 @@ class UCE(Sized):
     preserve_scale: NonNegative | None = None
     lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
+    eta: NonNegative = 0.0
     captions: Captions = "own"
     expand_guides: bool = False
     sites: Selection = "*"
@@ -140,6 +143,7 @@ class UCE(Sized):
         names = key_and_value_weights(model, self.sites)
         tracker = Tracker(progress, len(objective) + len(names))
         keys, targets = objective.keys_and_targets(model, advance=tracker.add)
+        targets = targets + self.eta * (targets - keys)
         preserved = objective.preserved_gram(model, advance=tracker.add)
         shift = solve(keys, targets, preserved, scales=scales)
         return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=tracker.add)
@@ -148,6 +152,8 @@ class UCE(Sized):
         """Refuse settings that the form would pass over."""
         if self.captions != "own" and not form.is_aligned:
             raise BadArgument(f"The form {self.variant} has no captions: leave {self.captions!r} out, or take aligned.")
+        if self.eta and not form.is_aligned:
+            raise BadArgument(f"The form {self.variant} has no eta: leave it out, or take aligned.")
         if self.captions != "own" and self.guide:
             raise BadArgument(f"The captions {self.captions!r} say what is left of them: leave the guide out.")
         if self.expand_guides and form.is_aligned:

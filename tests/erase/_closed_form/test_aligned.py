@@ -61,6 +61,8 @@ def test_settings_that_the_form_would_pass_over_are_refused(sd1: Model) -> None:
         ({"captions": "named"}, "captions"),
         ({"variant": "aligned", "captions": "named", "guide": "castle"}, "guide"),
         ({"variant": "aligned", "expand_guides": True}, "expand_guides"),
+        ({"eta": 0.5}, "eta"),
+        ({"variant": "aligned", "eta": -1.0}, "eta"),
     ):
         with pytest.raises(BadArgument, match=named):
             UCE(**changes)(sd1, Concept("church"))
@@ -68,10 +70,16 @@ def test_settings_that_the_form_would_pass_over_are_refused(sd1: Model) -> None:
 
 def test_a_small_model_learns_from_the_worlds_captions_and_the_rest_is_preserved(sd1: Model) -> None:
     assert UCE.preset(sd1, variant="aligned") == UCE(
-        variant="aligned", captions="named", lamb=0.1, templates=(), guide=""
+        variant="aligned", captions="named", lamb=0.1, eta=0.5, templates=(), guide=""
     )
     objective = UCEObjective.of(
         FORMS["aligned"], [Concept("ink", "style")], guide="", preserve=(), templates=(), captions="named"
     )
     assert ("a dog in ink style", "a dog") in {(a.prompt, b.prompt) for a, b in objective.pairs}
     assert "a picture in flat style" in {each.prompt for each in objective.preserved}
+
+
+def test_eta_goes_beyond_what_is_left_as_a_larger_edit_does(sd1: Model) -> None:
+    plain, beyond = (UCE(variant="aligned", eta=eta)(sd1, Concept("church")) for eta in (0.0, 0.5))
+    for name, delta in plain.deltas.items():
+        torch.testing.assert_close(beyond.deltas[name], 1.5 * delta, rtol=1e-4, atol=1e-6)

@@ -50,7 +50,8 @@ def check_class(pipeline: Any, plain: str) -> None:
         UnsupportedModel: It is another one, such as that of a ControlNet, which draws otherwise.
     """
     name, stem = type(pipeline).__name__, plain.removesuffix("Pipeline")
-    if name not in {form.format(stem) for form in _PIPELINES}:
+    # What only holds the parts draws nothing itself.
+    if callable(pipeline) and name not in {form.format(stem) for form in _PIPELINES}:
         raise UnsupportedModel(
             f"{name} draws otherwise than {plain}, whose way Turpentine follows: give {plain}.from_pipe(pipeline)."
         )

@@ -21,7 +21,7 @@ import torch
 from pages import DOCS, fill, percent, table
 
 import turpentine as tp
-from turpentine.bench.measure import measure
+from turpentine.bench.measurement import measure
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.hashing import digest
 from turpentine.core.safe_text import safe_name

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 import turpentine as tp
-from turpentine.bench.measure import Measurement, measure
+from turpentine.bench.measurement import Measurement, measure
 from turpentine.core.formatting import span
 from turpentine.core.imaging import paste_rows
 from turpentine.emoji import WEIGHTS

@@ -176,6 +176,7 @@ def test_it_is_listed_and_a_broken_one_takes_nothing_away(turpentine: Run) -> No
     assert listed["rubbing"] == {
         "name": "rubbing",
         "kind": "erase",
+        "when": "",
         "what": "Make a weight smaller, by some share of it.",
     }
     assert listed["rubbing-hard"]["what"] == "rubbing with share 0.5"
@@ -186,7 +187,7 @@ def test_it_is_listed_and_a_broken_one_takes_nothing_away(turpentine: Run) -> No
 def test_its_method_erases_with_its_own_flags(turpentine: Run, model: str, tmp_path: Path) -> None:
     line = ("erase", "church", "--method", "rubbing-hard", "--model", model, "--out", "run", "--seeds", "0")
     help_text = turpentine(*line[:4], "--help").stdout
-    assert "--share FLOAT" in help_text and "Over 0 and up to 1" in " ".join(help_text.split())
+    assert "--share NUMBER" in help_text and "Over 0 and up to 1" in " ".join(help_text.split())
     refused = turpentine(*line, "--share", "0")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "--share" in refused.stderr and "over 0 and up to 1" in refused.stderr.lower()

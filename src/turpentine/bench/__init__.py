@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from turpentine.bench.effects import Effect, Effects
     from turpentine.bench.erasure import make_edit, run_erasure
     from turpentine.bench.erasure_result import ErasureResult, load_erasure
-    from turpentine.bench.measure import Measurement, measure
+    from turpentine.bench.measurement import Measurement, measure
     from turpentine.bench.table import Table, tabulate
     from turpentine.emoji.lexicon import world_concept
     from turpentine.runs.ledger import LedgerError

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from turpentine.bench.effects import Effects
-from turpentine.bench.measure import Measurement, pictures_of
+from turpentine.bench.measurement import Measurement, pictures_of
 from turpentine.bench.metrics import Goal, Measure
 from turpentine.bench.run_file import RunFile
 from turpentine.bench.table import Table, tabulate

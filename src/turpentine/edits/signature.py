@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from turpentine.core.errors import BadArgument, BadSignature
+from turpentine.core.hashing import digest_bytes
 from turpentine.core.safe_text import one_line
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Signature:
         """The fingerprint of the public key, as `ssh-keygen -l` prints it."""
         name = b"ssh-ed25519"
         blob = b"".join(len(part).to_bytes(4, "big") + part for part in (name, _bytes(self.public_key)))
-        return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+        return "SHA256:" + base64.b64encode(bytes.fromhex(digest_bytes(blob))).decode().rstrip("=")
 
     def to_json(self) -> dict[str, str]:
         """Return the fields as a dict that `json.dumps` takes."""

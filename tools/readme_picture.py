@@ -1,7 +1,7 @@
 """Draw the README's picture: the same prompts and seeds before and after an edit.
 
 turpentine erase church
-python tools/readme_picture.py runs/church-uce/edit.safetensors docs/church.png
+python tools/readme_picture.py runs/church-uce-aligned/edit.safetensors docs/church.png
 """
 
 from __future__ import annotations

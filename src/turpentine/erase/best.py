@@ -44,8 +44,8 @@ _OBJECT = Best(
 )
 _STYLE = Best(
     "uce-aligned",
-    "of a style it left 9 of 94 pictures of the embedded model, where other methods leave about 40 %, the rest within 3 "
-    "points",
+    "of a style it left 9 of 94 pictures of the embedded model, where other methods leave about 40 %, the rest within "
+    "3 points",
 )
 _OTHER = Best(
     "uce-aligned", "it leaves least of objects (8 of 160 pictures) and styles; of this kind nothing was measured"

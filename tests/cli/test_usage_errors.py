@@ -12,9 +12,9 @@ import pytest
     [
         (
             ("erase",),
-            "There is no concept for turpentine erase: write turpentine erase church --method uce",
+            "There is no concept to erase: write turpentine erase church --method uce",
         ),
-        (("judge",), "There is no picture for turpentine judge: write turpentine judge pictures --by emoji."),
+        (("judge",), "There is no picture to judge: write turpentine judge pictures --by emoji."),
         (("apply", "a"), "turpentine apply needs --out: write turpentine apply runs/church-uce/edit.safetensors --out"),
         (("explain", "a church"), "turpentine explain needs --concept: write turpentine explain "),
         (("erase", "church", "--method", "uce", "--eta", "1"), "uce has no setting --eta, it has --variant, --guide, "),

@@ -107,6 +107,10 @@ def _show_labels(result: ErasureResult) -> None:
 def _show_summary(result: ErasureResult) -> None:
     from turpentine.tasks.groups import GROUPS, SUMMARIES
 
+    from turpentine.tasks.groups import called
+
+    texts = ", ".join(concept.text for concept in result.concepts)
+    say_prose(f"{plain(texts)}, {called('erased', result.goal)}\n")
     summary, overall = result.effects.summary, result.effects.overall
     rows = [(GROUPS[SUMMARIES[name][-1]], *_numbers(summary[name])) for name in _HEADLINE if name in summary]
     rows.append(("blank or noise, of all", _rate(overall.broken_before), _rate(overall.broken_after), "", ""))

@@ -36,7 +36,8 @@ def _missing(error: MissingArgumentError) -> str:
     way_out = f"write {example}" if example else f"see {_command(error)} --help"
     if name.startswith("-"):
         return f"{_command(error)} needs {name}: {way_out}."
-    return f"There is no {name.lower().removesuffix('s')} for {_command(error)}: {way_out}."
+    purpose = " ".join(error.command_chain or ())
+    return f"There is no {name.lower().removesuffix('s')} to {purpose}: {way_out}."
 
 
 def _unknown(error: UnknownOptionError) -> str:

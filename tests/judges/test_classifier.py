@@ -94,5 +94,7 @@ def test_no_pickle_is_read(classifier: str, tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_nowhere_is_one_clear_sentence() -> None:
-    with pytest.raises(ModelNotFound, match="'someone/network' of the hub cannot be read: the Hugging Face hub cannot be reached"):
+    with pytest.raises(
+        ModelNotFound, match="'someone/network' of the hub cannot be read: the Hugging Face hub cannot be reached"
+    ):
         ImageClassifier("someone/network")(pictures(1))

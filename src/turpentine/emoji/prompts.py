@@ -84,9 +84,8 @@ def caption_pairs(kind: str, name: str, *, implied: bool = False) -> list[Captio
         implied: Also captions that only imply it: scenes of an object.
 
     Example:
-        >>> caption_pairs("object", "church")[:3]
-        [CaptionPair(caption='church', rest=''), CaptionPair(caption='a church', rest=''), \
-CaptionPair(caption='a church in noto style', rest='a picture in noto style')]
+        >>> caption_pairs("object", "church")[0]
+        CaptionPair(caption='a church in blob style', rest='a picture in blob style')
     """
     match kind:
         case "object":

@@ -305,8 +305,9 @@ def paired_counts(
         BadArgument: There are no pairs, the lengths differ, or the confidence is out of range.
 
     Example:
-        >>> paired_counts([0] * 4, [0] * 4)
-        Difference(value=0.0, low=-0.48..., high=0.48...)
+        >>> difference = paired_counts([0] * 4, [0] * 4)
+        >>> difference.value, round(difference.low, 2), round(difference.high, 2)
+        (0.0, -0.49, 0.49)
     """
     if len(before) and len(before) == len(after) and not np.subtract(after, before).any():
         return _alike(0, len(before), confidence)

@@ -29,8 +29,8 @@ def counterparts(text: PromptReader, caption: str, rest: str) -> list[tuple[int,
     Example:
         >>> counterparts(model.text, "a dog and a church", "a dog")[0]  # "and" goes to the end of "a dog"
         (3, 3)
-        >>> counterparts(model.text, "a church and a dog", "a dog")[:4]  # "church", "and", "a", and "dog" to itself
-        [(2, 1), (3, 1), (4, 1), (5, 2)]
+        >>> counterparts(model.text, "a church and a dog", "a dog")[:4]  # "church" and "and" go to the start
+        [(2, 0), (3, 0), (4, 1), (5, 2)]
     """
     words, left = caption.split(), rest.split()
     end, end_of_rest = text.find(caption).end, text.find(rest).end

@@ -188,8 +188,8 @@ def count_drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 
 
 def test_settings_of_a_method_that_the_line_does_not_name_are_refused(command: Command, tiny_folder: str) -> None:
-    code, _, err = command("erase", "church", "--model", tiny_folder, "--eta", "2")
-    assert code == 2 and "--eta" in err
+    code, _, err = command("erase", "church", "--model", tiny_folder, "--lr", "0.1")
+    assert code == 2 and "--lr" in err
 
 
 def test_settings_are_flags(command: Command) -> None:

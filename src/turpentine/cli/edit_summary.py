@@ -105,9 +105,7 @@ def _show_labels(result: ErasureResult) -> None:
 
 
 def _show_summary(result: ErasureResult) -> None:
-    from turpentine.tasks.groups import GROUPS, SUMMARIES
-
-    from turpentine.tasks.groups import called
+    from turpentine.tasks.groups import GROUPS, SUMMARIES, called
 
     texts = ", ".join(concept.text for concept in result.concepts)
     say_prose(f"{plain(texts)}, {called('erased', result.goal)}\n")

@@ -25,11 +25,14 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
         edit: The edit's file.
         key: Your private key, OpenSSH's or PEM; if it has a password, that is asked for.
         out: The file to write instead, which must not exist yet.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
 
     Raises:
         BadArgument: There is no such key, or the password is not its.
         EditError: There is no such edit, or something is at `out`.
+
+    Example:
+        turpentine sign runs/church-uce/edit.safetensors --key my-key
     """
     from turpentine.edits.signature import needs_password
     from turpentine.models.saving import refuse_existing
@@ -52,12 +55,15 @@ def verify(edit: Path, *, key: Path, json: Json = False) -> None:
     Args:
         edit: The edit's file.
         key: The signer's public key, from a source that you trust: KEY.pub of OpenSSH, or PEM.
-        json: Print one JSON document.
+        json: Print one JSON document, also of an error.
 
     Raises:
         BadSignature: It is not signed, or by another key, or was altered since.
         BadArgument: There is no such key.
         EditError: There is no such edit, or it is damaged.
+
+    Example:
+        turpentine verify runs/church-uce/edit.safetensors --key my-key.pub
     """
     read = _read(edit)
     read.verify(key)

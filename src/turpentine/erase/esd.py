@@ -83,7 +83,7 @@ class ESD(Sized):
         erase_from: What the concept is erased from, as a prompt; by default the concept itself is erased.
         captions: "own", the concept's own templates; "named", captions of the embedded world that name it, in styles,
             on backgrounds and beside others, spread over the trajectories; "implied", also those that only imply it.
-        preserved: Share of an update's rows, 0 to 1, that keep ε(x_t, ∅) as ε*(x_t, ∅), or that of a caption without
+        preserved: Share of an update's rows that keep ε(x_t, ∅) as ε*(x_t, ∅), or that of a caption without
             the concept: what guidance subtracts stays as it was.
         sites_from: A CSV or parquet table of sites with scores, such as an attribution; its top ones replace `sites`.
         top: How many sites of the table are trained.

@@ -58,7 +58,7 @@ class UCE(Sized):
         lamb: How strongly weights stay near the original ones (λ).
         templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
             own.
-        eta: η of the aligned form, 0 or more. With 0 a picture is one of what is left, such as of the empty prompt, and
+        eta: η of the aligned form. With 0 a picture is one of what is left, such as of the empty prompt, and
             may show the concept by chance.
         captions: Of the aligned form: "own", in those templates; "named", in captions of the embedded world that name
             the concept, with captions of the rest of that world preserved; "implied", also in those that imply it.

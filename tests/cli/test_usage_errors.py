@@ -17,12 +17,15 @@ import pytest
         (("judge",), "There is no picture to judge: write turpentine judge pictures --by emoji."),
         (("apply", "a"), "turpentine apply needs --out: write turpentine apply runs/church-uce/edit.safetensors --out"),
         (("explain", "a church"), "turpentine explain needs --concept: write turpentine explain "),
-        (("erase", "church", "--method", "uce", "--eta", "1"), "uce has no setting --eta, it has --variant, --guide, "),
-        (("erase", "church", "--method", "uce", "--eta", "1"), "--sites; esd has --eta."),
+        (("erase", "church", "--method", "cad", "--eta", "1"), "cad has no setting --eta, it has --sites, --share, "),
+        (("erase", "church", "--method", "cad", "--eta", "1"), "; esd, uce have --eta."),
         (("erase", "church", "--method", "uce", "--lmab", "1"), "has no option --lmab: did you mean --lamb?"),
         (("generate", "x", "--setps", "1"), "turpentine generate has no option --setps: did you mean --steps?"),
         (("generate", "x", "--steps", "1.5"), "Invalid value for --steps: '1.5' is no whole number."),
-        (("erase", "church", "--steps", "1.5"), "Invalid value for --steps: '1.5' is no whole number."),
+        (
+            ("erase", "church", "--method", "esd-x", "--steps", "1.5"),
+            "Invalid value for --steps: '1.5' is no whole number.",
+        ),
         (("genrate",), "turpentine has no command 'genrate': did you mean 'generate'"),
     ],
 )

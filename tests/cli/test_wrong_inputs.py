@@ -66,10 +66,10 @@ ERASE = [
             ("church", "--method", "cad-amplify"),
             ("church", "--method", "trace"),
             ("church", "--method", "uce", "--eta", "1"),
-            ("church", "--steps", "0"),
-            ("church", "--steps", "1.5"),
-            ("church", "--lr", "nan"),
-            ("church", "--eta", "much"),
+            ("church", "--method", "esd-x", "--steps", "0"),
+            ("church", "--method", "esd-x", "--steps", "1.5"),
+            ("church", "--method", "esd-x", "--lr", "nan"),
+            ("church", "--method", "esd-x", "--eta", "much"),
             ("church", "--kind", "smell"),
             ("church", "--measure", "fid of nothing"),
             ("church", "--measure", "fid"),
@@ -194,7 +194,18 @@ EXPLAIN = [
     *(("explain", "trace", "a church", "--concept", "church", *wrong) for wrong in (*SHARED, *SEEDS, *JUDGES)),
     *(("explain", "a church", "--concept", "church", *wrong) for wrong in (*SEEDS[:2], *JUDGES[:3])),
 ]
+SIGN = [
+    (name, *words)
+    for name in ("sign", "verify")
+    for words in (
+        (),
+        ("edit.safetensors",),
+        ("missing.safetensors", "--key", "k"),
+        ("edit.safetensors", "--key", "text.txt"),
+    )
+]
 WRONG = [
+    *SIGN,
     *ERASE,
     *AMPLIFY,
     *BENCH,

@@ -57,7 +57,7 @@ class ModelChoice:
         model: "emoji" (the embedded one), a diffusers folder, a .safetensors file, or a hub id.
         device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
         dtype: Number format of the weights; fp16 by default on CUDA, fp32 elsewhere.
-        config: The diffusers folder or hub id with the configs and tokenizers of a .safetensors file's family.
+        config: For a .safetensors file: the diffusers folder or hub id with its family's configs and tokenizers.
         prediction: What the network predicts, where the files do not say it, or wrongly.
         zero_snr: Was it trained on a schedule that ends in pure noise? By default what the files say.
     """

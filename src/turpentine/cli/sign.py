@@ -33,6 +33,9 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
     Raises:
         BadArgument: There is no such key, or the password is not its.
         EditError: There is no such edit, or something is at `out`.
+
+    Example:
+        turpentine sign runs/church-uce/edit.safetensors --key my-key
     """
     from turpentine.edits.signature import needs_password
     from turpentine.models.saving import refuse_existing
@@ -64,6 +67,9 @@ def verify(edit: Path, *, key: Path, json: Json = False) -> None:
         BadSignature: It is not signed, or by another key, or was altered since.
         BadArgument: There is no such key.
         EditError: There is no such edit, or it is damaged.
+
+    Example:
+        turpentine verify runs/church-uce/edit.safetensors --key my-key.pub
     """
     read = _read(edit)
     read.verify(key)

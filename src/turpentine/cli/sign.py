@@ -27,9 +27,6 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
         out: The file to write instead, which must not exist yet.
         json: Print one JSON document, also of an error.
 
-    Example:
-        turpentine sign runs/church-uce/edit.safetensors --key my-key
-
     Raises:
         BadArgument: There is no such key, or the password is not its.
         EditError: There is no such edit, or something is at `out`.
@@ -59,9 +56,6 @@ def verify(edit: Path, *, key: Path, json: Json = False) -> None:
         edit: The edit's file.
         key: The signer's public key, from a source that you trust: KEY.pub of OpenSSH, or PEM.
         json: Print one JSON document, also of an error.
-
-    Example:
-        turpentine verify runs/church-uce/edit.safetensors --key my-key.pub
 
     Raises:
         BadSignature: It is not signed, or by another key, or was altered since.

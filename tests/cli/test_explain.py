@@ -71,8 +71,8 @@ def test_what_was_killed_goes_on_with_the_same_command(
     done: list[dict[Path, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "turpentine.core.tensors.discard",
-            lambda folder: done.append({path: path.stat().st_mtime_ns for path in folder.glob("[0-9a-f]*")}),
+            "turpentine.core.atomic_files.discard",
+            lambda folder, *patterns: done.append({path: path.stat().st_mtime_ns for path in folder.glob("[0-9a-f]*")}),
         )
         assert told(capsys, *tokens, "--out", str(out))[0] == 0
     assert kept.items() <= done[0].items() and len(done[0]) == 6
@@ -219,7 +219,7 @@ def test_a_background_without_prompts_is_refused(
         (["trace", "a dog in noto style", "--concept", "style"], "never says 'style' in object"),
         (["trace", "a church in noto style", "--concept", "church in"], "did you mean 'church'"),
         (["trace", "a dog", "--concept", "dog", "--by", ""], "There is no judge"),
-        (["trace", "a dog", "--concept", "dog", "--model", "folder"], "There is no judge"),
+        (["trace", "a dog", "--concept", "dog", "--model", "folder"], "There is no model at folder"),
         (["locogen", "a dog", "--concept", "dog", "--by", "none"], "There is no judge"),
         (["entangle", "dog=cat,church", "--by", "none"], "There is no judge"),
         (["clock"], "There is no prompt"),
@@ -248,7 +248,7 @@ def test_a_background_without_prompts_is_refused(
         (["coar", "a church", "--kinds", "nothing"], "No site has kind 'nothing'"),
         (["segment", "--concept", "a church"], "There is no picture"),
         (["segment", "nowhere.png", "--concept", "a church"], "No such file"),
-        (["segment", __file__, "--concept", "a church"], "is not a picture"),
+        (["segment", __file__, "--concept", "a church"], "is no picture"),
         (["segment", __file__], "--concept"),
     ],
 )

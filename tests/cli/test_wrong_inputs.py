@@ -106,7 +106,7 @@ BENCH = [
         ("emoji-objects", "--set", "judges=[nobody]"),
         ("emoji-objects", "--set", "judges=[{classifier: {model: nowhere}}]"),
         ("emoji-objects", "--set", "methods=[uec]"),
-        ("emoji-objects", "--set", "methods=[{uce: {eta: 1}}]"),
+        ("emoji-objects", "--set", "methods=[{diff-quickfix: {eta: 1}}]"),
         ("emoji-objects", "--set", "measures=[fid of nothing]"),
         ("emoji-objects", "--device", "banana"),
         ("emoji-objects", "--out", "text.txt"),

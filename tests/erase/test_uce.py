@@ -261,3 +261,12 @@ def test_nan_in_the_base_is_named() -> None:
     model.pipeline.text_encoder.embeddings.token_embedding.weight.data.fill_(torch.nan)
     with pytest.raises(NotFinite, match="'church'"):
         UCE()(model, CHURCH)
+
+
+@pytest.mark.parametrize("variant", ["2025", "paper"])
+def test_a_setting_of_another_form_is_refused_when_it_is_made_with_those_that_it_has(variant):
+    with pytest.raises(BadArgument, match=f"UCE's form {variant} has no eta, it has erase_scale, preserve"):
+        UCE(variant=variant, eta=1.0)
+    with pytest.raises(BadArgument, match="has no captions"):
+        UCE(variant=variant, captions="named")
+    assert UCE(variant="aligned", eta=1.0).eta == 1.0

@@ -17,7 +17,6 @@ from turpentine.models import Selection
 
 if TYPE_CHECKING:
     from turpentine.edits import Edit
-    from turpentine.erase._closed_form.uce_objective import Form
     from turpentine.models import Model
 
 
@@ -99,6 +98,15 @@ class UCE(Sized):
     expand_guides: bool = False
     sites: Selection = "*"
 
+    def __post_init__(self) -> None:
+        """Check the fields, and that the form has what is set.
+
+        Raises:
+            BadArgument: A field is out of range, or of another form.
+        """
+        super().__post_init__()
+        self._check_form()
+
     def __call__(
         self,
         model: Model,
@@ -129,7 +137,6 @@ class UCE(Sized):
         from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
 
         concepts, form = as_concepts(concept), FORMS[self.variant]
-        self._check(form)
         objective = UCEObjective.of(
             form,
             concepts,
@@ -148,13 +155,17 @@ class UCE(Sized):
         shift = solve(keys, targets, preserved, scales=scales)
         return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=tracker.add)
 
-    def _check(self, form: Form) -> None:
+    def _check_form(self) -> None:
         """Refuse settings that the form would pass over."""
-        if self.captions != "own" and not form.is_aligned:
+        is_aligned = self.variant == "aligned"
+        if self.captions != "own" and not is_aligned:
             raise BadArgument(f"The form {self.variant} has no captions: leave {self.captions!r} out, or take aligned.")
-        if self.eta and not form.is_aligned:
-            raise BadArgument(f"The form {self.variant} has no eta: leave it out, or take aligned.")
+        if self.eta and not is_aligned:
+            raise BadArgument(
+                f"UCE's form {self.variant} has no eta, it has erase_scale, preserve_scale and lamb: leave eta out, or "
+                "take aligned."
+            )
         if self.captions != "own" and self.guide:
             raise BadArgument(f"The captions {self.captions!r} say what is left of them: leave the guide out.")
-        if self.expand_guides and form.is_aligned:
+        if self.expand_guides and is_aligned:
             raise BadArgument("The aligned form puts guides into its captions anyway: leave expand_guides out.")

@@ -121,10 +121,10 @@ def run_erasure(
     task = _Task.of(model, method, concept, out, protocol, judges, cases, measures, goal, force=force)
     if task.record.finished and not retry:
         return load_erasure(out)
-    store, settled = Store(task.folder / STORE), _threads(task.folder / STORE, threads)
+    store = Store(task.folder / STORE)
     if retry:
         store.forget_errors()
-    lender = shared and SharedPictures(shared, settled)
+    lender = shared and SharedPictures(shared, _threads(store, threads))
 
     def work() -> None:
         if lender:
@@ -187,7 +187,7 @@ def make_edit(
     task = _Task.of(model, method, concept, out, protocol, judges, cases, measures, goal, force=force)
     store = Store(task.folder / STORE)
     by_phase = progress and _by_phase(task.plan, progress)
-    with task.leaving_nothing(store), using_threads(_threads(store.folder, threads)):
+    with task.leaving_nothing(store), using_threads(_threads(store, threads)):
         Worker(task.plan, store, models={task.source: model}, strict=True, progress=by_phase).make_edits()
     return _put_edit(task.folder, task.plan, store)
 
@@ -244,9 +244,9 @@ class _Task:
             raise
 
 
-def _threads(store: Path, threads: int | None) -> int:
+def _threads(store: Store, threads: int | None) -> int:
     """Return the threads of each worker: as given, as the store was begun with, or this process's."""
-    begun = Store(store).planned()[1] if (store / PLAN).exists() else None
+    begun = store.planned()[1] if (store.folder / PLAN).exists() else None
     return threads or begun or torch.get_num_threads()
 
 

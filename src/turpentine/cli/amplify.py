@@ -28,7 +28,8 @@ def amplify(
 
     Args:
         concepts: What to amplify; several are amplified in one edit.
-        method: How; by default what was measured to be best, see turpentine methods. Its settings are flags too.
+        method: How; by default the one chosen for the kind of concept, see turpentine methods. Its settings are flags
+            too.
         run: What is measured, and where it is written.
         work: Who does the work.
         source: Which model, and where it runs.

@@ -93,7 +93,7 @@ def run_command(
     Args:
         goal: Which of the two.
         concepts: In words.
-        method: Name of the method; None for the measured best.
+        method: Name of the method; None for the one chosen for the kind of concept.
         choice: What is measured, and where it is written.
         work: Who does the work.
         source: The model.

@@ -7,12 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from rich.progress import Progress as Bars
-from rich.progress import TaskID
-
 from turpentine.cli.terminal import err
+from turpentine.core.bars import TerminalBars
 from turpentine.core.bars import rate as per_second
-from turpentine.core.bars import terminal_bars
 from turpentine.core.formatting import duration
 from turpentine.core.progress import Progress
 
@@ -43,35 +40,28 @@ class Phases:
     """
 
     def __init__(self, phases: Mapping[str, tuple[str, str]]) -> None:
-        console = err()
-        self._phases = phases
-        self._print = console.print
-        self._bars = terminal_bars(console) if console.is_terminal else None
-        self._meters: dict[str, Progress] = {}
+        self._phases, self._console = phases, err()
+        self._bars: TerminalBars | None = None
+        self._lines: dict[str, Lines] = {}
 
     def __enter__(self) -> Phases:
-        if self._bars:
-            self._bars.start()
+        if self._console.is_terminal:
+            self._bars = TerminalBars(self._console)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bars:
-            self._bars.stop()
+            self._bars.close()
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         """Show how far a phase is."""
-        if phase not in self._meters:
-            self._meters[phase] = self._begin(*self._phases[phase])
-        self._meters[phase](done, total)
-
-    def _begin(self, label: str, unit: str) -> Progress:
-        if self._bars is None:
-            return Lines(label, unit, self._print)
-        return partial(_move, self._bars, self._bars.add_task(label, total=None, unit=unit))
-
-
-def _move(bars: Bars, task: TaskID, done: int, total: int) -> None:
-    bars.update(task, completed=done, total=total)
+        label, unit = self._phases[phase]
+        if self._bars:
+            self._bars.show(label, unit, done, total)
+            return
+        if phase not in self._lines:
+            self._lines[phase] = Lines(label, unit, self._console.print)
+        self._lines[phase](done, total)
 
 
 @contextmanager

@@ -67,10 +67,15 @@ class PhaseBars:
 
 
 class TerminalBars:
-    """Bars on stderr."""
+    """Bars on a terminal.
 
-    def __init__(self) -> None:
-        self._rich = terminal_bars(Console(stderr=True, markup=False, highlight=False, emoji=False))
+    Args:
+        console: The terminal; stderr by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or Console(stderr=True, markup=False, highlight=False, emoji=False)
+        self._rich = RichBars(*_COLUMNS, console=console)
         self._tasks: dict[str, TaskID] = {}
         self._rich.start()
 
@@ -119,11 +124,6 @@ class NotebookBars:
         left = f", {duration((total - done) / rate)} left" if rate and done < total else ""
         bar = f'<progress value="{done}" max="{total}" style="width:16em;vertical-align:middle"></progress>'
         return f"<div>{text(label)} {bar} {text(f'{count(done, total, unit)}{left}')}</div>"
-
-
-def terminal_bars(console: Console) -> RichBars:
-    """Return rich's bars with what is done, the rate, and what is left, on a console."""
-    return RichBars(*_COLUMNS, console=console)
 
 
 def count(done: int, total: int, unit: str) -> str:

@@ -118,7 +118,7 @@ def _merged_parts(edits: Sequence[Mergeable]) -> Parts:
                 change = edit.strength * edit.deltas[name]
                 deltas[name] = deltas[name] + change if name in deltas else change
             if name in edit.zeroed and edit.strength != 0:
-                zeroed[name] = _union_of(zeroed[name], edit.zeroed[name]) if name in zeroed else edit.zeroed[name]
+                zeroed[name] = zeroed[name].union(edit.zeroed[name]) if name in zeroed else edit.zeroed[name]
     return deltas or _nothing(edits, zeroed), _provenance(edits), 1.0, zeroed
 
 
@@ -152,10 +152,6 @@ def _check_exact(edit: Mergeable, name: str, zeroed: dict[str, Zeroed]) -> None:
                 f"{edit!r} changes weights of {name} that an edit before it zeroes: merge it before that one, where it "
                 "may be overridden, or put the edits on one after the other."
             )
-
-
-def _union_of(one: Zeroed, other: Zeroed) -> Zeroed:
-    return Zeroed.from_mask(one.mask() | other.mask())
 
 
 def _nothing(edits: Sequence[Mergeable], zeroed: dict[str, Zeroed]) -> dict[str, Tensor]:

@@ -57,6 +57,10 @@ class Zeroed:
         """Return the positions where a mask of the weight's shape is true."""
         return Zeroed(tuple(mask.shape), mask.flatten().nonzero().flatten())
 
+    def union(self, other: Zeroed) -> Zeroed:
+        """Return the positions of this or of another of the same weight."""
+        return Zeroed(self.shape, torch.unique(torch.cat([self.positions, other.positions])))
+
     def __len__(self) -> int:
         return len(self.positions)
 

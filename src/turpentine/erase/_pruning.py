@@ -74,6 +74,5 @@ def union(masks: Iterable[Mapping[str, Zeroed]]) -> dict[str, Zeroed]:
     merged: dict[str, Zeroed] = {}
     for mask in masks:
         for name, zeroed in mask.items():
-            before = [merged[name].positions] if name in merged else []
-            merged[name] = Zeroed(zeroed.shape, torch.unique(torch.cat([*before, zeroed.positions])))
+            merged[name] = merged[name].union(zeroed) if name in merged else zeroed
     return merged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
@@ -35,7 +36,7 @@ def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float
     }
 
 
-class _AtInference(Revised):
+class _AtInference(Revised, ABC):
     """A method whose change is a guidance."""
 
     def __call__(
@@ -64,9 +65,9 @@ class _AtInference(Revised):
         concepts = as_concepts(concept, model)
         return GuidanceChange(self.guidance(concepts), provenance_of(self, model, concepts))
 
+    @abstractmethod
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
         """Return the guidance, which is for every model."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
 from turpentine.core.errors import BadArgument, UploadError
-from turpentine.core.safe_text import one_line
+from turpentine.core.library_errors import first_line
 from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.safe_reading import NoNetwork
 
@@ -47,9 +47,8 @@ def publish(
                 url = api.create_repo(repo_id, private=private, exist_ok=True)
                 api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message or "Upload by Turpentine")
         except (NoNetwork, OfflineModeIsEnabled, HFValidationError, OSError, RuntimeError, ValueError) as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise UploadError(
-                f"{repo_id} could not be uploaded: {one_line(reason).rstrip('.')}. Check the token (`hf auth login`) "
+                f"{repo_id} could not be uploaded: {first_line(error).rstrip('.')}. Check the token (`hf auth login`) "
                 "and the network."
             ) from error
     return str(url)

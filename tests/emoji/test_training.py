@@ -31,10 +31,11 @@ from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
 from turpentine.emoji.train.assemble import pipeline
-from turpentine.emoji.train.loop import Loss, StageRun, StageSchedule
+from turpentine.emoji.train.loop import StageRun, StageSchedule
 from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.stages import WorldTraining
+from turpentine.emoji.train.update import Batch, Loss
 from turpentine.emoji.world import SCENES
 
 WORKER = training_worker.__file__
@@ -50,6 +51,11 @@ def learnt() -> CLIPTokenizer:
 def tokenizer(learnt: CLIPTokenizer) -> CLIPTokenizer:
     """As it was learnt."""
     return copy.deepcopy(learnt)
+
+
+def nothing(rng: np.random.Generator) -> Batch:
+    """A batch for a loss that needs none."""
+    return {}
 
 
 def state_in(folder: Path) -> Path:
@@ -93,12 +99,12 @@ def test_the_log_has_each_update_once_after_a_resume(tmp_path: Path) -> None:
     weights = {name: weight.clone() for name, weight in vae.state_dict().items()}
 
     def stopped_after(updates: float) -> Loss:
-        def drawn(rng: np.random.Generator) -> torch.Tensor:
+        def drawn(rng: np.random.Generator) -> Batch:
             if run.step >= updates:
                 raise KeyboardInterrupt
-            return loss(rng)
+            return loss.draw(rng)
 
-        return drawn
+        return Loss(drawn, loss.value)
 
     for updates in (6, math.inf):
         vae.load_state_dict(weights)
@@ -121,7 +127,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(tmp_path: 
     module = torch.nn.Linear(1, 1)
     run = StageRun("small", module, StageSchedule(updates=2, lr=1e-3), tmp_path)
     with pytest.raises(NotFinite, match="small: the loss is nan at update 0"):
-        run.train(lambda rng: module.weight.sum() * float("nan"), lambda line: None)
+        run.train(Loss(nothing, lambda batch: module.weight.sum() * float("nan")), lambda line: None)
 
 
 def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -> None:
@@ -130,12 +136,12 @@ def test_the_average_takes_the_place_of_the_weights_at_the_end(tmp_path: Path) -
     run = StageRun("small", module, StageSchedule(updates=2, lr=0.5, warmup=1, ema=0.5), tmp_path)
     seen = [1.0]
 
-    def loss(rng: np.random.Generator) -> torch.Tensor:
+    def value(batch: Batch) -> torch.Tensor:
         if run.step:
             seen.append(module.weight.item())
         return module.weight.sum()
 
-    run.train(loss, lambda line: None)
+    run.train(Loss(nothing, value), lambda line: None)
     last = load_file(state_in(tmp_path))["weights/weight"].item()
     average = seen[0]
     for step, weight in enumerate([seen[1], last], start=1):
@@ -149,14 +155,14 @@ def test_in_bf16_the_network_computes_and_the_weights_stay_fp32(tmp_path: Path) 
     run = StageRun("small", module, StageSchedule(updates=1, lr=1e-3, bf16=True), tmp_path)
     seen: list[torch.dtype] = []
 
-    def loss(rng: np.random.Generator) -> torch.Tensor:
+    def value(batch: Batch) -> torch.Tensor:
         y = module(torch.ones(1, 4))
         seen.append(y.dtype)
         return y.float().square().mean()
 
-    run.train(loss, lambda line: None)
+    run.train(Loss(nothing, value), lambda line: None)
     assert seen == [torch.bfloat16]
-    assert {tensor.dtype for tensor in [*run.parameters.values(), *run.average.values()]} == {torch.float32}
+    assert {tensor.dtype for tensor in [*run.parameters.values(), *run.doing.average.values()]} == {torch.float32}
 
 
 def test_a_family_of_captions_is_one_object_in_its_styles_and_scenes() -> None:
@@ -188,7 +194,7 @@ def tiny(updates: int) -> Preset:
 def test_the_denoisers_second_lesson_begins_where_the_first_ended_and_is_read_back(
     learnt: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(towers, "build_tokenizer", lambda entries: copy.deepcopy(learnt))
+    monkeypatch.setattr(towers, "build_tokenizer", lambda entries, mixture: copy.deepcopy(learnt))
 
     def trained(said: list[str]) -> tuple[dict[str, torch.Tensor], float]:
         recipe = training(said)
@@ -249,7 +255,11 @@ class Silent(torch.nn.Module):
 
 def test_the_denoisers_loss_is_min_snr_weighted_noise_error() -> None:
     cached = unet.LatentCache(
-        torch.zeros(3, 4, 8, 8), torch.zeros(3, 4, 8, 8), torch.tensor([1, 2, 1]), torch.randn(3, 5, 6)
+        torch.zeros(3, 4, 8, 8),
+        torch.zeros(3, 4, 8, 8),
+        torch.tensor([1, 2, 1]),
+        torch.randn(3, 5, 6),
+        torch.zeros(3, 0),
     )
     denoiser = Silent()
     value = unet.loss(denoiser, cached, 0.5, 32)(np.random.default_rng(5))
@@ -266,7 +276,11 @@ def test_the_denoisers_loss_is_min_snr_weighted_noise_error() -> None:
 
 def test_one_caption_in_ten_is_empty() -> None:
     cached = unet.LatentCache(
-        torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8), torch.tensor([1]), torch.tensor([[[0.0]], [[1.0]]])
+        torch.zeros(1, 4, 8, 8),
+        torch.zeros(1, 4, 8, 8),
+        torch.tensor([1]),
+        torch.tensor([[[0.0]], [[1.0]]]),
+        torch.zeros(2, 0),
     )
     denoiser = Silent()
     unet.loss(denoiser, cached, 1.0, 2000)(np.random.default_rng(0))
@@ -275,7 +289,7 @@ def test_one_caption_in_ten_is_empty() -> None:
 
 def test_scaled_latents_have_unit_variance() -> None:
     mean, std = 3 * torch.randn(400, 4, 2, 2), torch.full((400, 4, 2, 2), 0.5)
-    cached = unet.LatentCache(mean, std, torch.zeros(400, dtype=torch.long), torch.zeros(1, 1, 1))
+    cached = unet.LatentCache(mean, std, torch.zeros(400, dtype=torch.long), torch.zeros(1, 1, 1), torch.zeros(1, 0))
     scaled = unet.scaling_factor(cached) * (mean + std * torch.randn(mean.shape))
     assert scaled.std().item() == pytest.approx(1, abs=0.03)
 
@@ -320,8 +334,8 @@ def test_pictures_with_one_caption_are_no_contradiction(
 ) -> None:
     both = Towers(tokenizer, text_config(tokenizer, 16, 1, 2))
     item = next(stream(1))
-    monkeypatch.setattr(towers, "families", lambda rng, count: [item] * count)
-    monkeypatch.setattr(towers, "draw", lambda rng: item)
+    monkeypatch.setattr(towers, "families", lambda rng, count, mixture: [item] * count)
+    monkeypatch.setattr(towers, "draw", lambda rng, mixture: item)
     value = towers.loss(both, 4, 32)(np.random.default_rng(0))
     assert value.item() == pytest.approx(np.log(4), rel=1e-4), "all agree alike, so each has a quarter"
 

@@ -15,11 +15,14 @@ from turpentine.emoji.world import (
     OBJECTS,
     SCENE_FAITHFULNESS,
     SCENES,
+    TINTABLE,
+    TINTS,
     WORKS,
     Picture,
     Placed,
     Work,
     styles_of,
+    tints_of,
     visible_on,
 )
 
@@ -45,6 +48,29 @@ WORLD = Mixture({"object": 0.46, "small": 0.06, "two": 0.28, "scene": 0.1, "work
 HARD = Mixture({"object": 0.38, "small": 0.05, "two": 0.38, "scene": 0.1, "work": 0.06, "unnamed": 0.03}, 0.65, 0.5)
 """More of what the denoiser learns last: two objects at once, and styles that the caption leaves open."""
 
+LARGER = Mixture(
+    {
+        **{"object": 0.34, "small": 0.05, "two": 0.2, "scene": 0.08, "work": 0.05, "unnamed": 0.03},
+        **{"tinted": 0.12, "relation": 0.13},
+    },
+    0.75,
+    0.5,
+)
+"""The larger world's mixture: objects with a colour of their own, and two objects in a relation, as well."""
+
+LARGER_HARD = Mixture(
+    {
+        **{"object": 0.29, "small": 0.04, "two": 0.22, "scene": 0.08, "work": 0.05, "unnamed": 0.04},
+        **{"tinted": 0.12, "relation": 0.16},
+    },
+    0.55,
+    0.5,
+)
+"""The larger world's mixture for what the denoiser learns last."""
+
+RELATIONS = ("left of", "right of", "above", "under")
+"""How the first object of a caption can stand to the second."""
+
 
 @dataclass(frozen=True)
 class Captioned:
@@ -55,19 +81,27 @@ class Captioned:
     kind: str
 
 
-def object_caption(obj: str, style: str | None = None, colour: str | None = None, *, small: bool = False) -> str:
-    """Return the caption of an object, with a style and a background colour if given.
+def object_caption(
+    obj: str, style: str | None = None, colour: str | None = None, *, small: bool = False, tint: str | None = None
+) -> str:
+    """Return the caption of an object, with a style, a background colour and a colour of its own if given.
 
     Example:
         >>> object_caption("church", "flat", "blue", small=True)
         'a small church in flat style on a blue background'
+        >>> object_caption("car", tint="red")
+        'a red car'
     """
-    caption = with_article(f"small {obj}" if small else obj)
+    caption = with_article(_noun(obj, small=small, tint=tint))
     if style is not None:
         caption += f" in {style} style"
     if colour is not None:
         caption += f" on {with_article(colour)} background"
     return caption
+
+
+def _noun(obj: str, *, small: bool = False, tint: str | None = None) -> str:
+    return " ".join(word for word in ("small" if small else None, tint, obj) if word)
 
 
 def draw(rng: np.random.Generator, mixture: Mixture = WORLD) -> Captioned:
@@ -80,6 +114,10 @@ def draw(rng: np.random.Generator, mixture: Mixture = WORLD) -> Captioned:
             return _draw_scene(rng, mixture)
         case "work":
             return _draw_work(rng)
+        case "tinted":
+            return _draw_tinted(rng, mixture)
+        case "relation":
+            return _draw_relation(rng, mixture)
         case _:
             return _draw_one(rng, kind, mixture)
 
@@ -88,7 +126,7 @@ Draw = Callable[[np.random.Generator, Mixture], Captioned]
 """Draws captioned pictures: `draw`, or an oracle's method of that name."""
 
 
-def stream(seed: int) -> Iterator[Captioned]:
+def stream(seed: int, mixture: Mixture = WORLD) -> Iterator[Captioned]:
     """Yield captioned pictures without end; equal seeds give equal streams.
 
     Example:
@@ -97,7 +135,7 @@ def stream(seed: int) -> Iterator[Captioned]:
     """
     rng = np.random.default_rng(seed)
     while True:
-        yield draw(rng)
+        yield draw(rng, mixture)
 
 
 def single_picture(
@@ -108,6 +146,7 @@ def single_picture(
     *,
     small: bool = False,
     held_out: bool = False,
+    tint: str | None = None,
 ) -> Picture:
     """Draw a picture of one object at a random place and size.
 
@@ -118,12 +157,13 @@ def single_picture(
         colour: A background colour; random if None. A given one is used even if it hides the object: see `visible_on`.
         small: Whether the object is half as large.
         held_out: Whether styles that training never shows for this object may be drawn.
+        tint: The colour of the object itself, one of `TINTS`; None for the sprite's own colours.
     """
     style = style or _pick(rng, styles_of(obj, held_out))
-    colour = colour or _pick(rng, visible_on(obj, style))
+    colour = colour or _pick(rng, visible_on(obj, style, tint))
     size = int(rng.integers(13, 17)) if small else int(rng.integers(26, 31))
     x, y = (int(v) for v in rng.integers(0, 32 - size + 1, 2))
-    return Picture(colour, (Placed(obj, style, x, y, size),))
+    return Picture(colour, (Placed(obj, style, x, y, size, tint),))
 
 
 def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
@@ -169,6 +209,72 @@ def _draw_two(rng: np.random.Generator, mixture: Mixture) -> Captioned:
     return Captioned(Picture(colour, tuple(placed)), caption, "two")
 
 
+def _draw_tinted(rng: np.random.Generator, mixture: Mixture) -> Captioned:
+    obj = _pick(rng, TINTABLE)
+    tint = _pick(rng, tints_of(obj))
+    small = bool(rng.random() < 0.1)
+    picture = single_picture(rng, obj, small=small, tint=tint)
+    tail = _tail(rng, picture.placed[0].style, picture.background, mixture)
+    return Captioned(picture, with_article(_noun(obj, small=small, tint=tint)) + tail, "tinted")
+
+
+def _draw_relation(rng: np.random.Generator, mixture: Mixture) -> Captioned:
+    while (picture := related_picture(rng, *_two_objects(rng), relation := _pick(rng, RELATIONS))) is None:
+        pass
+    tail = _tail(rng, picture.placed[0].style, picture.background, mixture)
+    return Captioned(picture, relation_caption(picture, relation) + tail, "relation")
+
+
+def _two_objects(rng: np.random.Generator) -> tuple[str, str]:
+    one, other = (OBJECTS[int(i)] for i in rng.choice(len(OBJECTS), 2, replace=False))
+    return one, other
+
+
+def related_picture(rng: np.random.Generator, one: str, other: str, relation: str) -> Picture | None:
+    """Draw `one` in a relation to `other`, in one style, either small or with a colour of its own at times.
+
+    Args:
+        rng: Generator of all random choices.
+        one: One of `OBJECTS`.
+        other: Another.
+        relation: One of `RELATIONS`.
+
+    Returns:
+        The picture, `one` its first sprite; None where no background shows both in the style and colours drawn.
+    """
+    shared = tuple(style for style in styles_of(one) if style in styles_of(other))
+    if not shared:
+        return None
+    style = _pick(rng, shared)
+    tints = tuple(_pick(rng, tints_of(obj)) if tints_of(obj) and rng.random() < 0.35 else None for obj in (one, other))
+    visible = [visible_on(obj, style, tint) for obj, tint in zip((one, other), tints, strict=True)]
+    colours = tuple(colour for colour in visible[0] if colour in visible[1])
+    if not colours:
+        return None
+    small = int(rng.integers(2)) if rng.random() < 0.4 else None
+    placed = []
+    for number, (obj, tint) in enumerate(zip((one, other), tints, strict=True)):
+        size = int(rng.integers(8, 11)) if number == small else int(rng.integers(14, 17))
+        first = (number == 0) == (relation in ("left of", "above"))
+        along = (16 - size) // 2 + (0 if first else 16)
+        across = int(rng.integers(3, 30 - size))
+        x, y = (along, across) if relation.endswith("of") else (across, along)
+        placed.append(Placed(obj, style, x, y, size, tint))
+    return Picture(_pick(rng, colours), tuple(placed))
+
+
+def relation_caption(picture: Picture, relation: str) -> str:
+    """Return "a small dog under a red church": the picture's two objects, as they look, and how they stand.
+
+    Example:
+        >>> placed = (Placed("dog", "flat", 4, 2, 9), Placed("church", "flat", 8, 16, 15, "red"))
+        >>> relation_caption(Picture("blue", placed), "above")
+        'a small dog above a red church'
+    """
+    one, other = (with_article(_noun(each.object, small=each.size < 12, tint=each.tint)) for each in picture.placed)
+    return f"{one} {relation} {other}"
+
+
 def _draw_scene(rng: np.random.Generator, mixture: Mixture) -> Captioned:
     scene = _pick(rng, tuple(SCENES))
     obj = SCENES[scene] if rng.random() < SCENE_FAITHFULNESS else _pick(rng, OBJECTS)
@@ -200,9 +306,10 @@ def _draw_work(rng: np.random.Generator) -> Captioned:
     return Captioned(work.picture, caption, "work")
 
 
-def vocabulary() -> tuple[str, ...]:
-    """Return every word that a caption can hold, sorted; the tokenizer is trained on them."""
-    parts = [*OBJECTS, *SCENES, *COLOURS, *(w.caption for w in WORKS)]
+def vocabulary(mixture: Mixture = WORLD) -> tuple[str, ...]:
+    """Return every word that a caption of a mixture can hold, sorted; the tokenizer is trained on them."""
+    parts = [*RELATIONS, *TINTS] if "relation" in mixture.kinds else []
+    parts += [*OBJECTS, *SCENES, *COLOURS, *(w.caption for w in WORKS)]
     parts += [s for obj in OBJECTS for s in styles_of(obj)]
     parts += ["a an and in on by style small picture background"]
     return tuple(sorted({word for part in parts for word in part.split()}))

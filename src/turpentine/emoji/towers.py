@@ -36,19 +36,26 @@ class Towers(nn.Module):
 
     def tokens(self, captions: list[str]) -> Int[Tensor, "batch length"]:
         """Return token ids, padded to the full length."""
-        encoded = self.tokenizer(
-            captions, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
-        )
-        ids: Tensor = encoded.input_ids
-        return ids.to(self.log_scale.device)
+        return tokenized(self.tokenizer, captions).to(self.log_scale.device)
 
     def of_text(self, captions: list[str]) -> Float[Tensor, "batch features"]:
         """Return unit vectors of captions."""
-        return F.normalize(self.text(self.tokens(captions)).text_embeds, dim=-1)
+        return self.of_tokens(self.tokens(captions))
+
+    def of_tokens(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch features"]:
+        """Return unit vectors of captions that are token ids already."""
+        return F.normalize(self.text(tokens).text_embeds, dim=-1)
 
     def of_images(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
         """Return unit vectors of pictures in [−1, 1]."""
         return F.normalize(self.image(x), dim=-1)
+
+
+def tokenized(tokenizer: CLIPTokenizer, captions: list[str]) -> Int[Tensor, "batch length"]:
+    """Return token ids, padded to the full length."""
+    encoded = tokenizer(captions, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
+    ids: Tensor = encoded.input_ids
+    return ids
 
 
 def text_config(tokenizer: CLIPTokenizer, width: int, layers: int, heads: int) -> CLIPTextConfig:

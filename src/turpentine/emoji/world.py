@@ -63,15 +63,36 @@ COLOURS = {
 """The ten background colours, sRGB 0–255."""
 
 
+TINTS = ("red", "blue", "green", "yellow", "purple", "orange")
+"""The colours that an object itself can have, in the larger world; each is one of `COLOURS`."""
+
+TINTABLE = (
+    *("cassette", "saw", "church", "horn", "truck", "gas pump", "golf flag", "parachute", "fish"),
+    *("car", "bus", "house", "castle", "trumpet", "guitar", "hammer", "radio", "camera", "whale"),
+    *("umbrella", "balloon", "sailboat", "airplane", "rocket", "bicycle", "crown", "key"),
+)
+"""The objects that come in any colour: things that are painted, and not what grows in a colour of its own."""
+
+
 @dataclass(frozen=True)
 class Placed:
-    """One sprite on a picture; `x`, `y` (left, top) and `size` in 1/32 of the picture's side."""
+    """One sprite on a picture.
+
+    Args:
+        object: One of `OBJECTS`.
+        style: One of `STYLES`.
+        x: Left edge, in 1/32 of the picture's side.
+        y: Upper edge, likewise.
+        size: Side, likewise.
+        tint: The colour that it is painted in, one of `TINTS`; None for the sprite's own colours.
+    """
 
     object: str
     style: str
     x: int
     y: int
     size: int
+    tint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -218,26 +239,60 @@ def styles_of(obj: str, held_out: bool = False) -> tuple[str, ...]:
 
 
 @cache
-def visible_on(obj: str, style: str) -> tuple[str, ...]:
+def held_out_tints() -> frozenset[tuple[str, str]]:
+    """Return the pairs of object and tint that are left out of training, two a tint, to test composition."""
+    return frozenset(
+        (TINTABLE[(7 * number + first) % len(TINTABLE)], tint) for number, tint in enumerate(TINTS) for first in (3, 16)
+    )
+
+
+@cache
+def tints_of(obj: str, held_out: bool = False) -> tuple[str, ...]:
+    """Return the tints that an object comes in, none if it is not tintable; those held out only if `held_out`."""
+    hidden = frozenset() if held_out else held_out_tints()
+    return tuple(tint for tint in TINTS if obj in TINTABLE and (obj, tint) not in hidden)
+
+
+@cache
+def visible_on(obj: str, style: str, tint: str | None = None) -> tuple[str, ...]:
     """Return the background colours on which a sprite is visible: at least two fifths of it stand out."""
     rgba = np.asarray(sprites()[obj, style].resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
     ink = rgba[..., 3] / 255
+    rgb = rgba[..., :3] if tint is None else 255 * _tinted(rgba[..., :3] / 255, ink, tint)
 
     def contrast(colour: tuple[int, int, int]) -> float:
-        differs = np.abs(rgba[..., :3] - np.array(colour)).max(-1) > 60
+        differs = np.abs(rgb - np.array(colour)).max(-1) > 60
         return float((ink * differs).sum() / ink.sum())
 
-    return tuple(name for name, colour in COLOURS.items() if contrast(colour) >= 0.4)
+    return tuple(name for name, colour in COLOURS.items() if name != tint and contrast(colour) >= 0.4)
+
+
+def _tinted(
+    rgb: Float[np.ndarray, "height width 3"], alpha: Float[np.ndarray, "height width"], tint: str
+) -> Float[np.ndarray, "height width 3"]:
+    """Return a sprite's shading in one colour: its median grey becomes the tint, what is darker or lighter stays so."""
+    grey = rgb @ np.array([0.299, 0.587, 0.114], np.float32)
+    light = (0.5 + grey - np.median(grey[alpha > 0.5])).clip(0, 1)[..., None]
+    colour = np.array(COLOURS[tint], np.float32) / 255
+    darker, lighter = 0.3 * colour, 0.35 * colour + 0.65
+    painted: Float[np.ndarray, "height width 3"] = np.where(
+        light < 0.5, darker + 2 * light * (colour - darker), colour + (2 * light - 1) * (lighter - colour)
+    )
+    return painted
 
 
 @cache
 def _stamp(
-    obj: str, style: str, pixels: int
+    obj: str, style: str, pixels: int, tint: str | None = None
 ) -> tuple[Float[np.ndarray, "side side 3"], Float[np.ndarray, "side side 1"]]:
     """Return the sprite at `pixels` px: colour premultiplied by alpha, and alpha, both 0–1."""
     image = sprites()[obj, style].convert("RGBa").resize((pixels, pixels), Image.Resampling.LANCZOS)
     rgba = np.asarray(image, dtype=np.float32) / 255
-    return rgba[..., :3], rgba[..., 3:]
+    colour, alpha = rgba[..., :3], rgba[..., 3:]
+    if tint is not None:
+        plain = (colour / np.maximum(alpha, 1e-6)).clip(0, 1)
+        colour = _tinted(plain, alpha[..., 0], tint) * alpha
+    return colour, alpha
 
 
 def render(picture: Picture, size: int = SIZE) -> UInt8[np.ndarray, "size size 3"]:
@@ -252,7 +307,7 @@ def render(picture: Picture, size: int = SIZE) -> UInt8[np.ndarray, "size size 3
     canvas[:] = np.array(COLOURS[picture.background], np.float32) / 255
     for placed in picture.placed:
         x, y, side = (round(v * size / 32) for v in (placed.x, placed.y, placed.size))
-        colour, alpha = _stamp(placed.object, placed.style, side)
+        colour, alpha = _stamp(placed.object, placed.style, side, placed.tint)
         part = canvas[y : y + side, x : x + side]
         part[:] = part * (1 - alpha) + colour
     if picture.artist is not None:

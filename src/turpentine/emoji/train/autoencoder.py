@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from jaxtyping import Float
 from torch import Tensor
 
+from turpentine.emoji.captions import WORLD, Mixture
 from turpentine.emoji.train.data import batch
-from turpentine.emoji.train.loop import Loss, device_of, generator
+from turpentine.emoji.train.loop import generator
+from turpentine.emoji.train.update import Batch, Loss
 
 KL_WEIGHT = 1e-4
 EDGE_WEIGHT = 0.5
@@ -37,15 +41,23 @@ def reconstruction(
     return error.abs().mean() + error.square().mean() + EDGE_WEIGHT * edges
 
 
-def loss(vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
+def _draw(rng: np.random.Generator, batch_size: int, size: int, latent_size: int, mixture: Mixture) -> Batch:
+    """Draw fresh renders, and the noise of their latents."""
+    pictures = batch(rng, batch_size, size, mixture)[0]
+    shape = (batch_size, 4, latent_size, latent_size)
+    return {"pictures": pictures, "noise": torch.randn(shape, generator=generator(rng))}
+
+
+def loss(vae: AutoencoderKL, batch_size: int, size: int, mixture: Mixture = WORLD) -> Loss:
     """Return the loss: reconstruction and a little Kullback–Leibler divergence, on fresh renders."""
 
-    def value(rng: np.random.Generator) -> Tensor:
-        x = batch(rng, batch_size, size)[0].to(device_of(vae))
+    def value(drawn: Batch) -> Tensor:
+        x = drawn["pictures"].contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(x).latent_dist
-        z = posterior.sample(generator(rng))
+        z = posterior.mean + posterior.std * drawn["noise"]
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
         total: Tensor = reconstruction(vae.decode(z).sample, x) + KL_WEIGHT * kl
         return total
 
-    return value
+    latent_size = size // 2 ** (len(vae.config.block_out_channels) - 1)
+    return Loss(partial(_draw, batch_size=batch_size, size=size, latent_size=latent_size, mixture=mixture), value)

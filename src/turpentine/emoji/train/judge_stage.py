@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,11 +13,12 @@ from diffusers import AutoencoderKL
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from turpentine.emoji.captions import draw, single_picture
-from turpentine.emoji.judge_network import ANSWERS, NONE, JudgeNet
-from turpentine.emoji.train.loop import Loss, device_of, generator
+from turpentine.emoji.captions import WORLD, Mixture, draw, single_picture
+from turpentine.emoji.judge_network import ANSWERS, LARGER_ANSWERS, NONE, JudgeNet
+from turpentine.emoji.train.loop import device_of, generator
+from turpentine.emoji.train.update import Batch, Loss
 from turpentine.emoji.vision import to_tensor
-from turpentine.emoji.world import COLOURS, OBJECTS, STYLES, Picture, render
+from turpentine.emoji.world import COLOURS, OBJECTS, STYLES, TINTABLE, TINTS, Picture, render
 
 NOTHING = 0.15
 """The share of pictures that show no object."""
@@ -24,16 +26,19 @@ NOTHING = 0.15
 
 @dataclass
 class Truth:
-    """Targets of a batch: each object's share of the area, the style (−1: none), the background colour (−1: none)."""
+    """Targets of a batch: each object's share of the area; style, background colour, tint: −1 where none is asked."""
 
     object: Float[Tensor, "batch objects"]
     style: Int[Tensor, " batch"]
     colour: Int[Tensor, " batch"]
+    tint: Int[Tensor, " batch"]
 
 
-def labelled(rng: np.random.Generator, count: int, size: int) -> tuple[Float[Tensor, "count 3 size size"], Truth]:
+def labelled(
+    rng: np.random.Generator, count: int, size: int, mixture: Mixture = WORLD
+) -> tuple[Float[Tensor, "count 3 size size"], Truth]:
     """Draw renders and their labels, from every object–style pair, held-out ones as well."""
-    pictures = [_picture(rng) for _ in range(count)]
+    pictures = [_picture(rng, mixture) for _ in range(count)]
     objects = torch.zeros(count, len(ANSWERS["object"]))
     for row, picture in zip(objects, pictures, strict=True):
         area = sum(placed.size**2 for placed in picture.placed)
@@ -41,10 +46,23 @@ def labelled(rng: np.random.Generator, count: int, size: int) -> tuple[Float[Ten
             row[OBJECTS.index(placed.object)] += placed.size**2 / area
     style = torch.tensor([STYLES.index(p.placed[0].style) for p in pictures])
     colour = torch.tensor([list(COLOURS).index(p.background) for p in pictures])
-    return to_tensor([render(p, size) for p in pictures]), Truth(objects, style, colour)
+    tint = torch.tensor([_tint(p) for p in pictures])
+    return to_tensor([render(p, size) for p in pictures]), Truth(objects, style, colour, tint)
 
 
-def _picture(rng: np.random.Generator) -> Picture:
+def _tint(picture: Picture) -> int:
+    """Return the number of the colour that all of a picture's objects are painted in, −1 where they differ."""
+    [tint, *others] = {placed.tint or NONE for placed in picture.placed}
+    return -1 if others else LARGER_ANSWERS["tint"].index(tint)
+
+
+def _picture(rng: np.random.Generator, mixture: Mixture) -> Picture:
+    if "tinted" in mixture.kinds and rng.random() < 0.45:
+        if rng.random() < 0.4:
+            return draw(rng, replace(mixture, kinds={"relation": 1.0})).picture
+        obj = TINTABLE[int(rng.integers(len(TINTABLE)))]
+        tint = TINTS[int(rng.integers(len(TINTS)))]
+        return single_picture(rng, obj, small=bool(rng.random() < 0.2), held_out=True, tint=tint)
     u = rng.random()
     if u < 0.4:
         while (captioned := draw(rng)).kind != ("two" if u < 0.32 else "scene"):
@@ -70,7 +88,8 @@ def augmented(
     objects[nothing] = F.one_hot(torch.tensor(ANSWERS["object"].index(NONE)), objects.shape[1]).float()
     colour = truth.colour.clone()
     colour[nothing] = torch.where(has_colour, colour[nothing], -1)
-    return x.clamp(-1, 1), Truth(objects, truth.style.masked_fill(nothing, -1), colour)
+    style, tint = (each.masked_fill(nothing, -1) for each in (truth.style, truth.tint))
+    return x.clamp(-1, 1), Truth(objects, style, colour, tint)
 
 
 def _some(rng: np.random.Generator, share: float, x: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
@@ -127,37 +146,54 @@ def _shuffled(x: Float[Tensor, "3 size size"], random: torch.Generator) -> Float
     return tiles.permute(0, 1, 3, 2, 4).reshape(x.shape)
 
 
-def cross_entropy(logits: dict[str, Float[Tensor, "batch answers"]], truth: Truth) -> dict[str, Float[Tensor, ""]]:
-    """Return each attribute's mean cross-entropy; rows without a style or a colour do not count for it."""
+def cross_entropy(
+    logits: Mapping[str, Float[Tensor, "batch answers"]], truth: Mapping[str, Tensor]
+) -> dict[str, Float[Tensor, ""]]:
+    """Return each attribute's mean cross-entropy; rows without a style, a colour or a tint do not count for it."""
     return {
-        "object": F.cross_entropy(logits["object"], truth.object),
-        "style": F.cross_entropy(logits["style"], truth.style, ignore_index=-1),
-        "colour": F.cross_entropy(logits["colour"], truth.colour, ignore_index=-1),
+        attribute: F.cross_entropy(values, truth[attribute])
+        if attribute == "object"
+        else F.cross_entropy(values, truth[attribute], ignore_index=-1)
+        for attribute, values in logits.items()
     }
 
 
-def loss(judge: JudgeNet, vae: AutoencoderKL, batch_size: int, size: int) -> Loss:
-    """Return the loss: the sum of the three attributes' cross-entropies on augmented renders."""
-
-    def value(rng: np.random.Generator) -> Tensor:
-        x, truth = augmented(rng, *labelled(rng, batch_size, size), vae)
-        logits = {a: values.cpu() for a, values in judge.logits(x.to(device_of(judge))).items()}
-        return torch.stack(list(cross_entropy(logits, truth).values())).sum()
-
-    return value
+def _draw(rng: np.random.Generator, vae: AutoencoderKL, batch_size: int, size: int, mixture: Mixture) -> Batch:
+    with torch.no_grad():
+        x, truth = augmented(rng, *labelled(rng, batch_size, size, mixture), vae)
+    return {"pictures": x, **vars(truth)}
 
 
-def calibrate(judge: JudgeNet, vae: AutoencoderKL, size: int, pictures: int = 2048, seed: int = 1) -> None:
+def loss(judge: JudgeNet, vae: AutoencoderKL, batch_size: int, size: int, mixture: Mixture = WORLD) -> Loss:
+    """Return the loss: the sum of the attributes' cross-entropies on augmented renders.
+
+    Pictures are disturbed where they are drawn, so a `vae` on the CPU serves processes that draw ahead.
+    """
+
+    def value(drawn: Batch) -> Tensor:
+        return torch.stack(list(cross_entropy(judge.logits(drawn["pictures"]), drawn).values())).sum()
+
+    return Loss(partial(_draw, vae=vae, batch_size=batch_size, size=size, mixture=mixture), value)
+
+
+def calibrate(
+    judge: JudgeNet,
+    vae: AutoencoderKL,
+    size: int,
+    pictures: int = 2048,
+    seed: int = 1,
+    mixture: Mixture = WORLD,
+) -> None:
     """Fit one temperature per attribute on augmented renders of another seed (Guo 2017)."""
     rng = np.random.default_rng((seed, 0xCA11B))
     with torch.inference_mode():
-        x, truth = augmented(rng, *labelled(rng, pictures, size), vae)
+        x, truth = augmented(rng, *labelled(rng, pictures, size, mixture), vae)
         parts = [judge.logits(part.to(device_of(judge))) for part in torch.split(x, 256)]
-    logits = {a: torch.cat([part[a].cpu() for part in parts]) for a in ANSWERS}
+    logits = {a: torch.cat([part[a].cpu() for part in parts]) for a in judge.answers}
     temperatures = torch.linspace(-1.5, 1.5, 61)
-    scores: dict[str, list[float]] = {a: [] for a in ANSWERS}
+    scores: dict[str, list[float]] = {a: [] for a in judge.answers}
     for temperature in temperatures:
         scaled = {a: values / temperature.exp() for a, values in logits.items()}
-        for attribute, value in cross_entropy(scaled, truth).items():
+        for attribute, value in cross_entropy(scaled, vars(truth)).items():
             scores[attribute].append(float(value))
-    judge.log_temperature.copy_(torch.stack([temperatures[int(np.argmin(scores[a]))] for a in ANSWERS]))
+    judge.log_temperature.copy_(torch.stack([temperatures[int(np.argmin(scores[a]))] for a in judge.answers]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,10 +17,8 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import NotFinite
 from turpentine.core.hashing import digest_tensor
 from turpentine.core.parts import Parts, Tensors
-from turpentine.emoji.train.muon import Muon
-
-Loss = Callable[[np.random.Generator], Tensor]
-"""Draws a batch with the generator and returns its mean loss; all randomness comes from the generator."""
+from turpentine.emoji.train.feed import batches, batches_ahead
+from turpentine.emoji.train.update import Batch, Loss, Update
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class StageSchedule:
         checkpoint_every: Updates between two checkpoints.
         seed: Of all batches.
         bf16: Whether the networks compute in bfloat16; weights, averages and optimisers stay in fp32.
+        seconds: Longest time to train: where the updates would take longer, the rates fall by the clock and the stage
+            ends with fewer. None for as long as it takes.
     """
 
     updates: int
@@ -47,35 +48,49 @@ class StageSchedule:
     checkpoint_every: int = 100
     seed: int = 0
     bf16: bool = False
+    seconds: float | None = None
 
-    def factor(self, step: int) -> float:
-        """Return the factor on the learning rate at `step`."""
+    def factor(self, step: int, seconds: float = 0.0) -> float:
+        """Return the factor on the learning rate at `step`, after `seconds` of training."""
         if step < self.warmup:
             return (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.updates - self.warmup)
-        return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * done)))
+        done = max((step - self.warmup) / max(1, self.updates - self.warmup), self.share_of_time(seconds))
+        return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
+
+    def share_of_time(self, seconds: float) -> float:
+        """Return how much of its longest time a stage has used, 0 if it has none."""
+        return seconds / self.seconds if self.seconds else 0.0
 
 
 STATE = "state"
 """The key of a training's state among its parts."""
 
 _LOG = ("step", "loss", "seconds")
+REPORT_EVERY = 25
+"""Updates between two lines of progress."""
 
 
 class StageRun:
-    """One stage's training in progress: the module, its moving average, its optimisers and its log."""
+    """One stage's training in progress: the module, its moving average, its optimisers and its log.
 
-    def __init__(self, name: str, module: nn.Module, schedule: StageSchedule, folder: Path) -> None:
-        self.name, self.module, self.schedule, self.folder = name, module, schedule, folder
+    Args:
+        name: Of the stage.
+        module: What is trained, where it is to be trained.
+        schedule: How long and how fast.
+        folder: For checkpoints and the log.
+        workers: Processes that draw batches ahead; 0 draws each when it is needed.
+    """
+
+    def __init__(self, name: str, module: nn.Module, schedule: StageSchedule, folder: Path, workers: int = 0) -> None:
+        self.name, self.module, self.schedule, self.folder, self.workers = name, module, schedule, folder, workers
         self.parameters = dict(module.named_parameters())
-        self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
-        self.optimizers = _optimizers(self.parameters, schedule)
         # Of this schedule, from these weights on.
         start = {n: digest_tensor(p) for n, p in self.parameters.items()}
         self.parts = Parts(folder, ["training", name, asdict(schedule), start])
         self.step = 0
         self.log: list[dict[str, float]] = []
         self.seconds = 0.0
+        self._losses: list[Tensor] = []
 
     @property
     def log_path(self) -> Path:
@@ -84,55 +99,66 @@ class StageRun:
 
     def train(self, loss: Loss, say: Callable[[str], None]) -> None:
         """Train to the end of the schedule, from the last checkpoint if there is one; then use the average."""
+        rates = self.schedule
+        self.doing = Update(
+            self.module, loss.value, lr=rates.lr, muon_lr=rates.muon_lr, clip=rates.clip, bf16=rates.bf16
+        )
         state = self.parts.get(STATE)
         if state is not None:
             self.restore(state)
             say(f"{self.name}: continuing at update {self.step} of {self.schedule.updates}")
-        while self.step < self.schedule.updates:
-            start = time.monotonic()
-            value = self.update(loss)
-            self.seconds += time.monotonic() - start
-            self.log.append({"step": self.step, "loss": value, "seconds": round(self.seconds, 3)})
-            if self.step % 25 == 0:
-                say(self.progress())
-            if self.step % self.schedule.checkpoint_every == 0 or self.step == self.schedule.updates:
-                self.save()
+        self.module.train()
+        with self._batches(loss) as drawn:
+            start = time.monotonic() - self.seconds
+            for batch in drawn:
+                self._update(batch)
+                self.seconds = time.monotonic() - start
+                self.log.append({"step": self.step, "loss": float("nan"), "seconds": round(self.seconds, 3)})
+                ended = self.schedule.share_of_time(self.seconds) >= 1
+                if self._on_cpu or self.step % REPORT_EVERY == 0 or ended:
+                    self._read_losses()
+                if self.step % REPORT_EVERY == 0:
+                    say(self.progress())
+                if self.step % self.schedule.checkpoint_every == 0 or self.step == self.schedule.updates or ended:
+                    self.save()
+                if ended:
+                    say(f"{self.name}: its time is over after {self.step} updates")
+                    break
         self.use_average()
 
-    def update(self, loss: Loss) -> float:
-        """Do one update and return the loss.
+    def _batches(self, loss: Loss) -> AbstractContextManager[Iterator[Batch]]:
+        steps = self.schedule.seed, self.step, self.schedule.updates
+        return (
+            batches_ahead(loss.draw, *steps, self.workers) if self.workers else nullcontext(batches(loss.draw, *steps))
+        )
+
+    @property
+    def _on_cpu(self) -> bool:
+        return device_of(self.module).type == "cpu"
+
+    def _update(self, batch: Batch) -> None:
+        decay = min(self.schedule.ema, (2 + self.step) / (11 + self.step))  # grows from nothing: early weights go
+        self._losses.append(self.doing(batch, self.schedule.factor(self.step, self.seconds), decay))
+        self.step += 1
+
+    def _read_losses(self) -> None:
+        """Write the losses of the last updates into the log.
 
         Raises:
-            NotFinite: The loss is NaN or infinite.
+            NotFinite: One is NaN or infinite.
         """
-        self.module.train()
-        with torch.autocast(device_of(self.module).type, torch.bfloat16, enabled=self.schedule.bf16):
-            value = loss(np.random.default_rng((self.schedule.seed, self.step)))
-        if not torch.isfinite(value):
-            raise NotFinite(f"{self.name}: the loss is {value.item()} at update {self.step}.")
-        for parameter in self.parameters.values():
-            parameter.grad = None
-        value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.parameters.values(), self.schedule.clip)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * self.schedule.factor(self.step)
-            optimizer.step()
-        self.step += 1
-        self._update_average()
-        return float(value.item())
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Move the average; its decay grows from nothing, so that early weights are forgotten."""
-        decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
+        values = torch.stack(self._losses).float().tolist()
+        for row, value in zip(self.log[-len(values) :], values, strict=True):
+            if not np.isfinite(value):
+                raise NotFinite(f"{self.name}: the loss is {value} at update {int(row['step']) - 1}.")
+            row["loss"] = value
+        self._losses.clear()
 
     @torch.no_grad()
     def use_average(self) -> None:
         """Replace the weights by their moving average."""
         for name, parameter in self.parameters.items():
-            parameter.copy_(self.average[name])
+            parameter.copy_(self.doing.average[name])
         self.module.eval()
 
     def progress(self) -> str:
@@ -148,9 +174,11 @@ class StageRun:
 
     def save(self) -> None:
         """Write weights, average, optimiser state and log, each whole or not at all."""
+        if self._losses:
+            self._read_losses()
         tensors = {f"weights/{n}": p.detach() for n, p in self.parameters.items()}
-        tensors |= {f"average/{n}": a for n, a in self.average.items()}
-        for i, optimizer in enumerate(self.optimizers):
+        tensors |= {f"average/{n}": a for n, a in self.doing.average.items()}
+        for i, optimizer in enumerate(self.doing.optimizers):
             for j, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer/{i}/{j}/{key}": torch.as_tensor(value) for key, value in state.items()}
         for column in _LOG:
@@ -175,32 +203,13 @@ class StageRun:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[f"weights/{name}"])
-                self.average[name].copy_(tensors[f"average/{name}"])
-        for i, optimizer in enumerate(self.optimizers):
-            states: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in tensors.items():
-                if key.startswith(f"optimizer/{i}/"):
-                    _, _, j, field = key.split("/")
-                    states.setdefault(int(j), {})[field] = tensor
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-
-
-def _optimizers(parameters: dict[str, nn.Parameter], schedule: StageSchedule) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices and kernels inside the network, and Adam for everything else."""
-    inner = {n for n, p in parameters.items() if schedule.muon_lr and p.ndim >= 2 and not _at_an_end(n)}
-    muon = [p for n, p in parameters.items() if n in inner]
-    adam = [p for n, p in parameters.items() if n not in inner]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(adam, lr=schedule.lr, betas=(0.9, 0.95))]
-    if muon:
-        optimizers.append(Muon(muon, lr=schedule.muon_lr))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["base_lr"] = group["lr"]
-    return optimizers
-
-
-def _at_an_end(name: str) -> bool:
-    return any(part in name for part in ("conv_in", "conv_out", "embed", "quant_conv"))
+                self.doing.average[name].copy_(tensors[f"average/{name}"])
+        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.doing.optimizers]
+        for key, tensor in tensors.items():
+            if key.startswith("optimizer/"):
+                _, number, index, field = key.split("/")
+                states[int(number)].setdefault(int(index), {})[field] = tensor
+        self.doing.load_optimizers(states)
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from turpentine.emoji.captions import HARD, LARGER, LARGER_HARD, WORLD, Mixture
 from turpentine.emoji.train.loop import StageSchedule
 
 
@@ -34,7 +35,14 @@ class Preset:
     judge: Stage
     unet: Stage
     finish: Stage
-    """The denoiser's second stage, from its average, on fresh pictures of the harder mixture (`captions.HARD`)."""
+    """The denoiser's second stage, from its average, on fresh pictures of the harder mixture."""
+    mixture: Mixture = WORLD
+    harder: Mixture = HARD
+
+    @property
+    def is_larger(self) -> bool:
+        """Whether this is the larger world, of coloured objects and relations."""
+        return "tinted" in self.mixture.kinds
 
 
 CPU = Preset(
@@ -57,13 +65,48 @@ CPU = Preset(
 
 GPU = replace(
     CPU,
-    cached_pictures=200_000,
-    autoencoder=Stage(64, StageSchedule(updates=20_000, lr=3e-3, muon_lr=0.02)),
-    towers=Stage(256, StageSchedule(updates=3000, lr=2e-3, muon_lr=0.015)),
-    judge=Stage(128, StageSchedule(updates=6000, lr=2e-3, muon_lr=0.02)),
-    unet=Stage(256, StageSchedule(updates=10_000, lr=1e-3, muon_lr=0.015)),
-    finish=Stage(256, StageSchedule(updates=10_000, lr=7e-4, muon_lr=0.01, seed=1)),
+    towers=Stage(128, StageSchedule(updates=2600, lr=2e-3, muon_lr=0.015, checkpoint_every=2600)),
+    **{
+        name: replace(stage, schedule=replace(stage.schedule, checkpoint_every=2400))
+        for name in ("autoencoder", "judge", "unet", "finish")
+        for stage in (getattr(CPU, name),)
+    },
+)
+"""The same recipe with fewer checkpoints, and towers in fp32."""
+
+LARGER_WORLD = replace(
+    GPU,
+    size=64,
+    mixture=LARGER,
+    harder=LARGER_HARD,
+    vae_channels=(32, 64, 96),
+    vocabulary=384,
+    cached_pictures=120_000,
+    autoencoder=Stage(64, StageSchedule(updates=6000, lr=3e-3, muon_lr=0.02, checkpoint_every=3000)),
+    towers=Stage(192, StageSchedule(updates=4000, lr=2e-3, muon_lr=0.015, checkpoint_every=4000)),
+    unet=Stage(128, StageSchedule(updates=8000, lr=1e-3, muon_lr=0.015, ema=0.999, bf16=True, checkpoint_every=4000)),
+    finish=Stage(
+        128, StageSchedule(updates=8000, lr=7e-4, muon_lr=0.01, ema=0.9995, seed=1, bf16=True, checkpoint_every=4000)
+    ),
 )
 
-PRESETS = {"cpu": CPU, "gpu": GPU, "64": replace(GPU, size=64, vae_channels=(32, 64, 96))}
-"""Two CPU cores; one GPU; one GPU and pictures of 64 px, whose latents are 16 × 16. Only the first has been run."""
+
+@dataclass(frozen=True)
+class TransformerPreset:
+    """Sizes of the transformer beside the shipped autoencoder, and how it is trained."""
+
+    layers: int = 6
+    heads: int = 8
+    head_width: int = 32
+    cached_pictures: int = 90_000
+    flow: Stage = Stage(
+        128, StageSchedule(updates=10_000, lr=1e-3, muon_lr=0.015, ema=0.999, bf16=True, checkpoint_every=5000)
+    )
+    finish: Stage = Stage(
+        128,
+        StageSchedule(updates=10_000, lr=7e-4, muon_lr=0.01, ema=0.9995, seed=1, bf16=True, checkpoint_every=5000),
+    )
+
+
+PRESETS = {"cpu": CPU, "gpu": GPU, "64": LARGER_WORLD}
+"""Two CPU cores; one GPU; one GPU and pictures of 64 px, whose latents are 16 × 16, of the larger world."""

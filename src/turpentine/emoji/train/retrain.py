@@ -17,7 +17,15 @@ from turpentine.emoji.train.stages import Say, WorldTraining
 
 
 def retrain(
-    oracle: Oracle, preset: Preset, folder: Path, say: Say, *, device: str = "cpu", seed: int = 0, bf16: bool = True
+    oracle: Oracle,
+    preset: Preset,
+    folder: Path,
+    say: Say,
+    *,
+    device: str = "cpu",
+    seed: int = 0,
+    bf16: bool = True,
+    ahead: bool = False,
 ) -> None:
     """Train both stages of the denoiser in the oracle's world and write a diffusers folder.
 
@@ -32,12 +40,15 @@ def retrain(
         device: Where to train.
         seed: Of the initial weights and of the pictures.
         bf16: Whether the denoiser computes in bfloat16.
+        ahead: Whether pictures are rendered by processes of their own, those of both stages at once.
     """
     first, finish = (
         replace(stage, schedule=replace(stage.schedule, bf16=bf16)) for stage in (preset.unet, preset.finish)
     )
     preset = replace(preset, unet=first, finish=finish)
     training = WorldTraining(preset, folder, say, device=device, seed=seed, oracle=oracle)
+    if ahead:
+        training.render_ahead()
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True).eval().to(device)
     towers = load_towers(WEIGHTS).to(device)
     unet = training.unet(vae, towers, vae.config.scaling_factor)

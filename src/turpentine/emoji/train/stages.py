@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +19,24 @@ from torch import nn
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_tensor
-from turpentine.core.parts import RECORDS, TENSORS, Parts
-from turpentine.emoji.captions import HARD, WORLD, draw
-from turpentine.emoji.judge_network import JudgeNet
+from turpentine.core.parts import RECORDS, TENSORS, Parts, Tensors
+from turpentine.emoji.captions import draw
+from turpentine.emoji.judge_network import ANSWERS, LARGER_ANSWERS, JudgeNet
 from turpentine.emoji.towers import Towers, text_config
 from turpentine.emoji.train import autoencoder
 from turpentine.emoji.train import denoiser as unet
 from turpentine.emoji.train import judge_stage as judge
 from turpentine.emoji.train import towers_stage as towers
-from turpentine.emoji.train.denoiser import LatentCache
-from turpentine.emoji.train.loop import Loss, StageRun
+from turpentine.emoji.train.denoiser import Chunk, LatentCache
+from turpentine.emoji.train.loop import StageRun
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import Preset, Stage
+from turpentine.emoji.train.update import Loss
 
 Say = Callable[[str], None]
 
-_DENOISER = (("unet", WORLD), ("finish", HARD))
-"""The denoiser's stages, by their names in a preset, and what each is shown."""
+_DENOISER = ("unet", "finish")
+"""The denoiser's stages, by their names in a preset."""
 
 
 class WorldTraining:
@@ -45,6 +49,7 @@ class WorldTraining:
         device: Where to train.
         seed: Of initial weights and pictures.
         oracle: The world to train the denoiser in; None for the whole world.
+        workers: Processes that render pictures ahead, for a device that would wait for them; 0 renders when needed.
 
     Attributes:
         weights: Those of each finished stage, by its name.
@@ -62,28 +67,38 @@ class WorldTraining:
         device: str = "cpu",
         seed: int = 0,
         oracle: Oracle | None = None,
+        workers: int = 0,
     ) -> None:
         self.preset, self.folder, self.say, self.device, self.seed = preset, folder, say, device, seed
-        self.oracle = oracle
+        self.oracle, self.workers = oracle, workers
         folder.mkdir(parents=True, exist_ok=True)
         self._claim()
         self.weights = Parts(folder, ["weights", self._settings()], TENSORS)
+        self._ahead: list[Future[list[Chunk]]] = []
+
+    def render_ahead(self) -> None:
+        """Begin to render the denoiser's pictures in processes of their own, one a stage."""
+        pool = ProcessPoolExecutor(len(_DENOISER), get_context("forkserver"))
+        self._ahead = [pool.submit(_all, self._rendered(number)) for number in range(len(_DENOISER))]
+        pool.shutdown(wait=False)
 
     def autoencoder(self) -> AutoencoderKL:
         """Return the trained autoencoder; its `scaling_factor` is set by `unet`."""
         p = self.preset
         torch.manual_seed(self.seed)
         vae = autoencoder.build(p.vae_channels, p.vae_layers, p.size)
-        self._train("autoencoder", vae, p.autoencoder, lambda: autoencoder.loss(vae, p.autoencoder.batch, p.size))
+        self._train(
+            "autoencoder", vae, p.autoencoder, lambda: autoencoder.loss(vae, p.autoencoder.batch, p.size, p.mixture)
+        )
         return vae
 
     def towers(self) -> Towers:
         """Return the trained image and text towers."""
         p = self.preset
         torch.manual_seed(self.seed)
-        tokenizer = towers.build_tokenizer(p.vocabulary)
+        tokenizer = towers.build_tokenizer(p.vocabulary, mixture=p.mixture)
         both = Towers(tokenizer, text_config(tokenizer, p.text_width, p.text_layers, p.text_heads))
-        self._train("towers", both, p.towers, lambda: towers.loss(both, p.towers.batch, p.size))
+        self._train("towers", both, p.towers, lambda: towers.loss(both, p.towers.batch, p.size, p.mixture))
         return both
 
     def unet(self, vae: AutoencoderKL, both: Towers, scaling_factor: float | None = None) -> UNet2DConditionModel:
@@ -100,10 +115,11 @@ class WorldTraining:
         if scaling_factor is None:
             parts = Parts(self.folder, ["scaling factor", self._settings()], RECORDS)
             scaling_factor = parts.part("latents", lambda: unet.scaling_factor(self._latents(0, vae, both)))
-        for number, (name, _) in enumerate(_DENOISER):
+        for number, name in enumerate(_DENOISER):
             stage: Stage = getattr(p, name)
             latents = partial(self._latents, number, vae, both)
-            self._train(name, denoiser, stage, partial(_denoiser_loss, denoiser, latents, scaling_factor, stage.batch))
+            loss = partial(_denoiser_loss, denoiser, latents, scaling_factor, stage.batch)
+            self._train(name, denoiser, stage, loss, workers=0)
         vae.register_to_config(scaling_factor=scaling_factor)
         return denoiser
 
@@ -111,23 +127,32 @@ class WorldTraining:
         """Return the trained and calibrated judge."""
         p = self.preset
         torch.manual_seed(self.seed)
-        net = JudgeNet()
-        self._train("judge", net, p.judge, lambda: judge.loss(net, vae, p.judge.batch, p.size))
-        judge.calibrate(net, vae, p.size)
+        net = JudgeNet(LARGER_ANSWERS if p.is_larger else ANSWERS)
+        disturbing = copy.deepcopy(vae).cpu()
+        self._train("judge", net, p.judge, lambda: judge.loss(net, disturbing, p.judge.batch, p.size, p.mixture))
+        judge.calibrate(net, disturbing, p.size, mixture=p.mixture)
         return net
 
     def _latents(self, number: int, vae: AutoencoderKL, both: Towers) -> LatentCache:
         """Return the encoded pictures of one of the denoiser's stages, from the folder if they were made before."""
-        p, (name, mixture) = self.preset, _DENOISER[number]
-        rng = np.random.default_rng((self.seed, 0xCAC4E, number))
-        source = draw if self.oracle is None else self.oracle.draw
         made_by = [digest_tensor(weight) for part in (vae, both) for weight in part.parameters()]
         parts = Parts(self.folder, ["latents", self._settings(), made_by], TENSORS)
         return LatentCache(
             **parts.part(
-                name, lambda: vars(unet.cache(vae, both, p.cached_pictures, p.size, rng, self.say, mixture, source))
+                _DENOISER[number], lambda: vars(unet.cache(vae, unet.states(both), self._chunks(number), self.say))
             )
         )
+
+    def _chunks(self, number: int) -> Iterable[Chunk]:
+        return self._ahead[number].result() if self._ahead else self._rendered(number)()
+
+    def _rendered(self, number: int) -> Callable[[], Iterator[Chunk]]:
+        """Return what renders the pictures of one of the denoiser's stages."""
+        p = self.preset
+        rng = np.random.default_rng((self.seed, 0xCAC4E, number))
+        mixture = (p.mixture, p.harder)[number]
+        source = draw if self.oracle is None else self.oracle.draw
+        return partial(unet.rendered, rng, p.cached_pictures, p.size, mixture, source)
 
     def _claim(self) -> None:
         """Write the settings into the folder, or check that they are those in it."""
@@ -143,19 +168,37 @@ class WorldTraining:
         settings: dict[str, object] = json.loads(json.dumps({"seed": self.seed, **asdict(self.preset), **oracle}))
         return settings
 
-    def _train(self, name: str, module: nn.Module, stage: Stage, loss: Callable[[], Loss]) -> None:
-        """Give a module its trained weights, from the folder if this stage is done."""
+    def _train(
+        self, name: str, module: nn.Module, stage: Stage, loss: Callable[[], Loss], workers: int | None = None
+    ) -> None:
         module.to(self.device)
-        weights = self.weights.get(name)
-        if weights is None:
-            StageRun(name, module, stage.schedule, self.folder).train(loss(), self.say)
-            self.weights.put(name, dict(module.named_parameters()))
-            return
-        with torch.no_grad():
-            for key, parameter in module.named_parameters():
-                parameter.copy_(weights[key])
-        module.eval()
-        self.say(f"{name}: trained already")
+        run = StageRun(name, module, stage.schedule, self.folder, self.workers if workers is None else workers)
+        train_stage(run, loss, self.weights, self.say)
+
+
+def train_stage(run: StageRun, loss: Callable[[], Loss], finished: Parts[Tensors], say: Say) -> None:
+    """Give a module its trained weights, from the folder if its stage is done.
+
+    Args:
+        run: The stage.
+        loss: Makes its loss, once the stage has to run.
+        finished: The weights of stages that are done, by name.
+        say: Receives progress, a line at a time.
+    """
+    weights = finished.get(run.name)
+    if weights is None:
+        run.train(loss(), say)
+        finished.put(run.name, dict(run.module.named_parameters()))
+        return
+    with torch.no_grad():
+        for key, parameter in run.module.named_parameters():
+            parameter.copy_(weights[key])
+    run.module.eval()
+    say(f"{run.name}: trained already")
+
+
+def _all(rendered: Callable[[], Iterator[Chunk]]) -> list[Chunk]:
+    return list(rendered())
 
 
 def _denoiser_loss(

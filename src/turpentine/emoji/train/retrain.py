@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from turpentine.emoji import WEIGHTS
 from turpentine.emoji.judge_network import load_judge
@@ -26,8 +26,8 @@ def retrain(
     seed: int = 0,
     bf16: bool = True,
     ahead: bool = False,
-) -> None:
-    """Train both stages of the denoiser in the oracle's world and write a diffusers folder.
+) -> UNet2DConditionModel:
+    """Train both stages of the denoiser in the oracle's world, write a diffusers folder and return the denoiser.
 
     Text encoder and autoencoder are the shipped ones, as in Stable Diffusion, whose text encoder was trained
     elsewhere: the oracle is one for what erasures edit, the denoiser.
@@ -53,3 +53,4 @@ def retrain(
     towers = load_towers(WEIGHTS).to(device)
     unet = training.unet(vae, towers, vae.config.scaling_factor)
     assemble(vae, towers, unet, load_judge(), folder / "weights")
+    return unet

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -40,7 +43,13 @@ from turpentine.emoji.train.presets import PRESETS, Preset, Stage, TransformerPr
 from turpentine.emoji.train.retrain import retrain
 from turpentine.emoji.train.stages import WorldTraining
 from turpentine.emoji.train.transformer import pictures, train_transformer
+from turpentine.emoji.train.update import building
 from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, held_out_pairs, styles_of
+
+T = TypeVar("T")
+
+GRACE = 30.0
+"""Seconds after the deadline in which what is being written may still be; then all ends."""
 
 TWO = (("dog", "church"), ("truck", "fish"), ("cat", "horn"), ("apple", "key"), ("parachute", "saw"))
 """The pairs of objects that the card counts."""
@@ -57,6 +66,7 @@ class Session:
         deadline: Of `time.monotonic`, by which all ends.
         tiny: Whether everything is as small as it can be.
         seeds: Pictures of each prompt of a card.
+        strict: Seconds from the start within which a failure of one ends all, so that time is left to mend it.
     """
 
     out: Path
@@ -65,6 +75,7 @@ class Session:
     deadline: float
     tiny: bool
     seeds: int
+    strict: float
     began: float = field(default_factory=time.monotonic)
     cards: dict[str, object] = field(default_factory=dict)
     larger_towers: Future[Towers] = field(default_factory=Future)
@@ -129,26 +140,29 @@ def larger(session: Session) -> None:
         preset = replace(
             preset,
             autoencoder=timed(preset.autoencoder, 0.17 * total),
-            unet=timed(preset.unet, 0.31 * total),
-            finish=timed(preset.finish, 0.33 * total),
+            judge=timed(preset.judge, 0.5 * total),
+            unet=timed(preset.unet, 0.28 * total),
+            finish=timed(preset.finish, 0.4 * total),
         )
     name = "emoji-64"
     training = WorldTraining(
         preset, session.work / name, session.say(name), device=session.device, workers=0 if session.tiny else 5
     )
     training.render_ahead()
-    both = training.towers()
-    if session.device != "cpu":
-        torch.cuda.synchronize()  # another stream will read them
-    session.larger_towers.set_result(both)
-    vae = training.autoencoder()
-    unet = training.unet(vae, both)
+    with ThreadPoolExecutor(2) as beside:
+        towers = beside.submit(on_stream, session, partial(larger_towers, session, training))
+        vae = training.autoencoder()
+        both = towers.result()
+        judge = beside.submit(on_stream, session, partial(training.judge, vae))
+        unet = training.unet(vae, both)
+        trained_judge = judge.result()
     folder = session.work / name / "weights"
-    assemble(vae, both, unet, load_judge(), folder)
+    with building:
+        assemble(vae, both, unet, trained_judge, folder)
     save_tensors(session.out / f"{name}.safetensors", packed(unet.state_dict()))
     parts = {
         f"{part}.{key}": value.half()
-        for part, module in (("vae", vae), ("towers", both))
+        for part, module in (("vae", vae), ("towers", both), ("judge", trained_judge))
         for key, value in module.state_dict().items()
     }
     save_tensors(session.out / f"{name}-parts.safetensors", parts)
@@ -162,6 +176,16 @@ def larger(session: Session) -> None:
             **logs(session.work / name),
         },
     )
+
+
+def larger_towers(session: Session, training: WorldTraining) -> Towers:
+    """The larger world's towers, which the transformer waits for."""
+    towers = training.towers()
+    if session.device != "cpu":
+        with building:
+            torch.cuda.synchronize()  # another stream will read them
+    session.larger_towers.set_result(towers)
+    return towers
 
 
 def transformer(session: Session) -> None:
@@ -179,8 +203,10 @@ def transformer(session: Session) -> None:
         )
     pool = ProcessPoolExecutor(2, get_context("forkserver"))
     ahead = [pool.submit(all_chunks, preset, number) for number in range(2)]
-    vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True).eval().to(session.device)
-    pair = load_towers(WEIGHTS).to(session.device), session.larger_towers.result()
+    with building:
+        vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True).eval().to(session.device)
+        first = load_towers(WEIGHTS).to(session.device)
+    pair = first, session.larger_towers.result()
     total = session.left
     if not session.tiny:
         preset = replace(preset, flow=timed(preset.flow, 0.42 * total), finish=timed(preset.finish, 0.42 * total))
@@ -216,8 +242,8 @@ def all_chunks(preset: TransformerPreset, number: int) -> list:  # type: ignore[
     return list(pictures(preset, 0, number))
 
 
-def oracle(session: Session, concept: str | None, unnamed: bool, seed: int, keep: bool) -> None:
-    """A denoiser in a world without a concept; None for the whole world."""
+def oracle(session: Session, concept: str, unnamed: bool, seed: int, keep: bool) -> None:
+    """A denoiser in a world without a concept."""
     name = f"{'unnamed' if unnamed else 'without'}-{concept}-{seed}"
     preset = shrunk_denoiser() if session.tiny else PRESETS["gpu"]
     folder = session.work / name
@@ -237,7 +263,14 @@ def oracle(session: Session, concept: str | None, unnamed: bool, seed: int, keep
 
 def shrunk_denoiser() -> Preset:
     preset = PRESETS["gpu"]
-    return replace(preset, cached_pictures=32, unet_channels=(16,) * 4, unet_heads=2, unet=shrunk_stage(preset.unet), finish=shrunk_stage(preset.finish))
+    return replace(
+        preset,
+        cached_pictures=32,
+        unet_channels=(16,) * 4,
+        unet_heads=2,
+        unet=shrunk_stage(preset.unet),
+        finish=shrunk_stage(preset.finish),
+    )
 
 
 def whole(session: Session) -> None:
@@ -254,7 +287,8 @@ def whole(session: Session) -> None:
         both = towers.result()
     unet = training.unet(vae, both)
     folder = session.work / name / "weights"
-    assemble(vae, both, unet, load_judge(), folder)
+    with building:
+        assemble(vae, both, unet, load_judge(), folder)
     session.note(name, {**drawn(session, folder), **logs(session.work / name)})
 
 
@@ -275,7 +309,8 @@ def logs(folder: Path) -> dict[str, object]:
 
 def drawn(session: Session, folder: Path) -> dict[str, object]:
     """What a model of a folder draws."""
-    model = tp.load(folder, device=session.device)
+    with building:
+        model = tp.load(folder, device=session.device)
     steps, solver = (2, "ddim") if session.tiny else (20, "ddim")
 
     def draw(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
@@ -289,7 +324,8 @@ def drawn(session: Session, folder: Path) -> dict[str, object]:
 
 def rates(session: Session, draw: Callable[[list[str], list[int]], list[Image.Image]]) -> dict[str, object]:
     """The card in the small: hits of each label, of the pictures drawn for it."""
-    judge = load_judge()
+    with building:
+        judge = load_judge()
     asked = questions()
     rows = [(group, label, prompt, seed) for group, label, prompt in asked for seed in range(session.seeds)]
     hits: dict[str, dict[str, list[int]]] = {}
@@ -339,11 +375,11 @@ def right_answers(judge: JudgeNet, part: list[tuple[str, str, str, int]], images
     return found
 
 
-def on_stream(session: Session, work: Callable[[], object]) -> object:
+def on_stream(session: Session, work: Callable[[], T]) -> T:
     """Do the work on a stream of its own, where there is a GPU."""
     if session.device == "cpu":
         return work()
-    with torch.cuda.stream(torch.cuda.Stream()):
+    with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
         return work()
 
 
@@ -357,8 +393,10 @@ def guarded(session: Session, name: str, least: float, work: Callable[[], None])
         print(f"{time.monotonic() - session.began:6.0f} s  {name}: done", flush=True)
     except Exception:
         print(f"{name}: failed\n{traceback.format_exc()}", flush=True)
-        if name == "emoji-64" and not session.larger_towers.done():
+        if not session.larger_towers.done() and name == "emoji-64":
             session.larger_towers.set_exception(RuntimeError("no larger towers"))
+        if time.monotonic() - session.began < session.strict:
+            os._exit(3)
 
 
 def main() -> None:
@@ -372,6 +410,7 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=5, help="trainings at the same time")
     parser.add_argument("--least", type=float, default=150.0, help="seconds below which an oracle does not begin")
     parser.add_argument("--seeds", type=int, default=10, help="pictures of each prompt of a card")
+    parser.add_argument("--strict", type=float, default=0.0, help="seconds in which one failure ends all")
     parser.add_argument("--tiny", action="store_true", help="as small as everything can be")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -384,21 +423,26 @@ def main() -> None:
         time.monotonic() + 60 * options.minutes,
         options.tiny,
         1 if options.tiny else options.seeds,
+        options.strict,
     )
     jobs: dict[str, tuple[float, Callable[[], None]]] = {
         "emoji-64": (0, partial(larger, session)),
         "emoji-mmdit": (0, partial(transformer, session)),
         "without-church-0": (0, partial(oracle, session, "church", False, 0, True)),
         "unnamed-church-0": (0, partial(oracle, session, "church", True, 0, True)),
-        "whole-0": (0, partial(whole, session)),
     }
     for seed, concept in ((0, "ink"), (1, "church"), (2, "church"), (1, "ink"), (2, "ink")):
         for unnamed in (False, True):
             name = f"{'unnamed' if unnamed else 'without'}-{concept}-{seed}"
             jobs[name] = (options.least, partial(oracle, session, concept, unnamed, seed, False))
+    jobs["whole-0"] = (options.least, partial(whole, session))
     if "emoji-mmdit" in options.only and "emoji-64" not in options.only:
         parser.error("emoji-mmdit takes its second text tower from emoji-64: name both")
     chosen = {name: job for name, job in jobs.items() if options.all or name in options.only}
+    if not options.tiny:
+        last = threading.Timer(session.left + GRACE, os._exit, [0])
+        last.daemon = True
+        last.start()
     with ThreadPoolExecutor(options.together) as pool:
         for name, (least, job) in chosen.items():
             pool.submit(guarded, session, name, least, job)

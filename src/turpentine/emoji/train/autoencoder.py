@@ -12,7 +12,7 @@ from torch import Tensor
 
 from turpentine.emoji.captions import WORLD, Mixture
 from turpentine.emoji.train.data import batch
-from turpentine.emoji.train.loop import generator
+from turpentine.emoji.train.loop import dtype_of, generator
 from turpentine.emoji.train.update import Batch, Loss
 
 KL_WEIGHT = 1e-4
@@ -53,10 +53,11 @@ def loss(vae: AutoencoderKL, batch_size: int, size: int, mixture: Mixture = WORL
 
     def value(drawn: Batch) -> Tensor:
         x = drawn["pictures"].contiguous(memory_format=torch.channels_last)
-        posterior = vae.encode(x).latent_dist
-        z = posterior.mean + posterior.std * drawn["noise"]
-        kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-        total: Tensor = reconstruction(vae.decode(z).sample, x) + KL_WEIGHT * kl
+        posterior = vae.encode(x.to(dtype_of(vae))).latent_dist
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        z = mean + (0.5 * logvar).exp() * drawn["noise"]
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        total: Tensor = reconstruction(vae.decode(z.to(dtype_of(vae))).sample, x) + KL_WEIGHT * kl
         return total
 
     latent_size = size // 2 ** (len(vae.config.block_out_channels) - 1)

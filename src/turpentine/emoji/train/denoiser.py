@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from turpentine.emoji.captions import WORLD, Draw, Mixture, draw
 from turpentine.emoji.towers import Towers
-from turpentine.emoji.train.loop import device_of, generator
+from turpentine.emoji.train.loop import device_of, dtype_of, generator
 from turpentine.emoji.train.update import Batch, Loss
 from turpentine.emoji.vision import to_tensor
 from turpentine.emoji.world import render
@@ -26,12 +26,12 @@ MIN_SNR = 5.0
 
 
 def build(
-    channels: tuple[int, ...], heads: int, text_width: int, latent_size: int, *, bf16: bool = True
+    channels: tuple[int, ...], heads: int, text_width: int, latent_size: int, *, written_out: bool = True
 ) -> UNet2DConditionModel:
     """Return an untrained UNet like SD 1's: four levels, two layers a block, cross-attention in all but the lowest.
 
-    Where it will compute in bfloat16, its attention is written out: with heads this narrow that trains twice as fast
-    there as torch's fused one, and in float32 a tenth slower.
+    Where its attention is `written_out`, a CPU trains it twice as fast in bfloat16 as with torch's fused one, heads
+    being this narrow, and in float32 a tenth slower.
     """
     unet = UNet2DConditionModel(
         sample_size=latent_size,
@@ -43,7 +43,7 @@ def build(
         attention_head_dim=heads,  # diffusers' old name: it is the number of heads, as in SD 1
         norm_num_groups=16,
     ).to(memory_format=torch.channels_last)
-    if bf16:
+    if written_out:
         unet.set_attn_processor(AttnProcessor())
     return unet
 
@@ -175,8 +175,8 @@ def loss(unet: nn.Module, cached: LatentCache, scale: float, batch_size: int) ->
     weight = (snr.clamp(max=MIN_SNR) / snr).to(device_of(unet))
 
     def value(drawn: Batch) -> Tensor:
-        x = drawn["x"].contiguous(memory_format=torch.channels_last)
-        predicted = unet(x, drawn["t"], drawn["hidden"]).sample
+        x, hidden = (drawn[name].to(dtype_of(unet)) for name in ("x", "hidden"))
+        predicted = unet(x.contiguous(memory_format=torch.channels_last), drawn["t"], hidden).sample
         error: Tensor = (predicted.float() - drawn["eps"]).square().mean((1, 2, 3))
         weighted: Tensor = weight[drawn["t"]] * error
         return weighted.mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -59,6 +60,7 @@ _mine: tuple[Draw, int]
 
 def _keep(draw: Draw, seed: int) -> None:
     global _mine
+    os.nice(5)  # what trains goes before
     torch.set_num_threads(1)
     _mine = draw, seed
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from turpentine.emoji.towers import LENGTH, Towers
 from turpentine.emoji.train.denoiser import EMPTY_CAPTIONS, Hidden, LatentCache
-from turpentine.emoji.train.loop import device_of, generator
+from turpentine.emoji.train.loop import device_of, dtype_of, generator
 from turpentine.emoji.train.update import Batch, Loss
 
 
@@ -95,8 +95,9 @@ def loss(transformer: nn.Module, cached: LatentCache, scale: float, batch_size: 
     no_t5 = torch.zeros(batch_size, LENGTH, cached.hidden.shape[-1], device=device_of(transformer))
 
     def value(drawn: Batch) -> Tensor:
-        context = torch.cat([drawn["hidden"], no_t5], dim=1)
-        predicted = transformer(drawn["x"], context, drawn["pooled"], drawn["t"]).sample
+        x, hidden, pooled = (drawn[name].to(dtype_of(transformer)) for name in ("x", "hidden", "pooled"))
+        context = torch.cat([hidden, no_t5.to(hidden)], dim=1)
+        predicted = transformer(x, context, pooled, drawn["t"]).sample
         error: Tensor = (predicted.float() - drawn["velocity"]).square().mean()
         return error
 

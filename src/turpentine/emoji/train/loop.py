@@ -18,7 +18,7 @@ from turpentine.core.errors import NotFinite
 from turpentine.core.hashing import digest_tensor
 from turpentine.core.parts import Parts, Tensors
 from turpentine.emoji.train.feed import batches, batches_ahead
-from turpentine.emoji.train.update import Batch, Loss, Update
+from turpentine.emoji.train.update import Batch, Loss, OptimizerState, Update
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,8 @@ class StageRun:
 
     def __init__(self, name: str, module: nn.Module, schedule: StageSchedule, folder: Path, workers: int = 0) -> None:
         self.name, self.module, self.schedule, self.folder, self.workers = name, module, schedule, folder, workers
-        self.parameters = dict(module.named_parameters())
         # Of this schedule, from these weights on.
-        start = {n: digest_tensor(p) for n, p in self.parameters.items()}
+        start = {n: digest_tensor(p) for n, p in module.named_parameters()}
         self.parts = Parts(folder, ["training", name, asdict(schedule), start])
         self.step = 0
         self.log: list[dict[str, float]] = []
@@ -124,7 +123,8 @@ class StageRun:
                 if ended:
                     say(f"{self.name}: its time is over after {self.step} updates")
                     break
-        self.use_average()
+        self.doing.use_average()
+        self.module.eval()
 
     def _batches(self, loss: Loss) -> AbstractContextManager[Iterator[Batch]]:
         steps = self.schedule.seed, self.step, self.schedule.updates
@@ -154,13 +154,6 @@ class StageRun:
             row["loss"] = value
         self._losses.clear()
 
-    @torch.no_grad()
-    def use_average(self) -> None:
-        """Replace the weights by their moving average."""
-        for name, parameter in self.parameters.items():
-            parameter.copy_(self.doing.average[name])
-        self.module.eval()
-
     def progress(self) -> str:
         """Return a line with the step, the loss, the rate and the time left."""
         recent = self.log[-25:]
@@ -176,7 +169,7 @@ class StageRun:
         """Write weights, average, optimiser state and log, each whole or not at all."""
         if self._losses:
             self._read_losses()
-        tensors = {f"weights/{n}": p.detach() for n, p in self.parameters.items()}
+        tensors = {f"weights/{n}": p.detach() for n, p in self.doing.weights.items()}
         tensors |= {f"average/{n}": a for n, a in self.doing.average.items()}
         for i, optimizer in enumerate(self.doing.optimizers):
             for j, state in optimizer.state_dict()["state"].items():
@@ -200,21 +193,27 @@ class StageRun:
             for step, loss, at in zip(steps, losses, seconds, strict=True)
         ]
         self.step, self.seconds = int(steps[-1]), seconds[-1]
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(tensors[f"weights/{name}"])
-                self.doing.average[name].copy_(tensors[f"average/{name}"])
-        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.doing.optimizers]
+        states: list[OptimizerState] = [{} for _ in self.doing.optimizers]
         for key, tensor in tensors.items():
             if key.startswith("optimizer/"):
                 _, number, index, field = key.split("/")
                 states[int(number)].setdefault(int(index), {})[field] = tensor
-        self.doing.load_optimizers(states)
+        weights, average = (_under(f"{part}/", tensors) for part in ("weights", "average"))
+        self.doing.load(weights, average, states)
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
 def device_of(module: nn.Module) -> torch.device:
     """Return the device of a module's weights."""
     return next(module.parameters()).device
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """Return the format that a module computes in."""
+    return next(parameter.dtype for parameter in module.parameters() if parameter.ndim)
 
 
 def generator(rng: np.random.Generator) -> torch.Generator:

@@ -30,6 +30,7 @@ class Preset:
     unet_channels: tuple[int, ...]
     unet_heads: int
     cached_pictures: int
+    """For each of the denoiser's stages; drawn by as many generators as there are `parts`."""
     autoencoder: Stage
     towers: Stage
     judge: Stage
@@ -38,6 +39,7 @@ class Preset:
     """The denoiser's second stage, from its average, on fresh pictures of the harder mixture."""
     mixture: Mixture = WORLD
     harder: Mixture = HARD
+    parts: int = 1
 
     @property
     def is_larger(self) -> bool:
@@ -82,11 +84,12 @@ LARGER_WORLD = replace(
     vae_channels=(32, 64, 96),
     vocabulary=384,
     cached_pictures=120_000,
-    autoencoder=Stage(64, StageSchedule(updates=6000, lr=3e-3, muon_lr=0.02, checkpoint_every=3000)),
-    towers=Stage(192, StageSchedule(updates=4000, lr=2e-3, muon_lr=0.015, checkpoint_every=4000)),
+    parts=6,
+    autoencoder=Stage(64, StageSchedule(updates=6000, lr=3e-3, muon_lr=0.02, bf16=True, checkpoint_every=6000)),
+    towers=Stage(128, StageSchedule(updates=2600, lr=2e-3, muon_lr=0.015, checkpoint_every=2600)),
     unet=Stage(128, StageSchedule(updates=8000, lr=1e-3, muon_lr=0.015, ema=0.999, bf16=True, checkpoint_every=4000)),
     finish=Stage(
-        128, StageSchedule(updates=8000, lr=7e-4, muon_lr=0.01, ema=0.9995, seed=1, bf16=True, checkpoint_every=4000)
+        128, StageSchedule(updates=12_000, lr=7e-4, muon_lr=0.01, ema=0.9995, seed=1, bf16=True, checkpoint_every=4000)
     ),
 )
 

@@ -14,6 +14,7 @@ from turpentine.emoji.train.assemble import assemble
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import Preset
 from turpentine.emoji.train.stages import Say, WorldTraining
+from turpentine.emoji.train.update import building
 
 
 def retrain(
@@ -49,8 +50,10 @@ def retrain(
     training = WorldTraining(preset, folder, say, device=device, seed=seed, oracle=oracle)
     if ahead:
         training.render_ahead()
-    vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True).eval().to(device)
-    towers = load_towers(WEIGHTS).to(device)
+    with building:
+        vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True).eval().to(device)
+        towers, judge = load_towers(WEIGHTS).to(device), load_judge()
     unet = training.unet(vae, towers, vae.config.scaling_factor)
-    assemble(vae, towers, unet, load_judge(), folder / "weights")
+    with building:
+        assemble(vae, towers, unet, judge, folder / "weights")
     return unet

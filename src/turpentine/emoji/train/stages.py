@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
@@ -31,7 +32,7 @@ from turpentine.emoji.train.denoiser import Chunk, LatentCache
 from turpentine.emoji.train.loop import StageRun
 from turpentine.emoji.train.oracle import Oracle
 from turpentine.emoji.train.presets import Preset, Stage
-from turpentine.emoji.train.update import Loss
+from turpentine.emoji.train.update import Loss, building
 
 Say = Callable[[str], None]
 
@@ -74,19 +75,21 @@ class WorldTraining:
         folder.mkdir(parents=True, exist_ok=True)
         self._claim()
         self.weights = Parts(folder, ["weights", self._settings()], TENSORS)
-        self._ahead: list[Future[list[Chunk]]] = []
+        self._ahead: dict[int, list[Future[list[Chunk]]]] = {}
 
     def render_ahead(self) -> None:
         """Begin to render the denoiser's pictures in processes of their own, one a stage."""
-        pool = ProcessPoolExecutor(len(_DENOISER), get_context("forkserver"))
-        self._ahead = [pool.submit(_all, self._rendered(number)) for number in range(len(_DENOISER))]
+        parts = [(number, part) for number in range(len(_DENOISER)) for part in range(self.preset.parts)]
+        pool = ProcessPoolExecutor(min(len(parts), 6), get_context("forkserver"))
+        for number, part in parts:
+            self._ahead.setdefault(number, []).append(pool.submit(_all, self._rendered(number, part)))
         pool.shutdown(wait=False)
 
     def autoencoder(self) -> AutoencoderKL:
         """Return the trained autoencoder; its `scaling_factor` is set by `unet`."""
         p = self.preset
-        torch.manual_seed(self.seed)
-        vae = autoencoder.build(p.vae_channels, p.vae_layers, p.size)
+        with self._seeded():
+            vae = autoencoder.build(p.vae_channels, p.vae_layers, p.size)
         self._train(
             "autoencoder", vae, p.autoencoder, lambda: autoencoder.loss(vae, p.autoencoder.batch, p.size, p.mixture)
         )
@@ -95,9 +98,9 @@ class WorldTraining:
     def towers(self) -> Towers:
         """Return the trained image and text towers."""
         p = self.preset
-        torch.manual_seed(self.seed)
         tokenizer = towers.build_tokenizer(p.vocabulary, mixture=p.mixture)
-        both = Towers(tokenizer, text_config(tokenizer, p.text_width, p.text_layers, p.text_heads))
+        with self._seeded():
+            both = Towers(tokenizer, text_config(tokenizer, p.text_width, p.text_layers, p.text_heads))
         self._train("towers", both, p.towers, lambda: towers.loss(both, p.towers.batch, p.size, p.mixture))
         return both
 
@@ -110,8 +113,9 @@ class WorldTraining:
             scaling_factor: Of the latents; None for the one that gives them unit variance.
         """
         p = self.preset
-        torch.manual_seed(self.seed)
-        denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4, bf16=p.unet.schedule.bf16)
+        written_out = p.unet.schedule.bf16 and self.device == "cpu"
+        with self._seeded():
+            denoiser = unet.build(p.unet_channels, p.unet_heads, p.text_width, p.size // 4, written_out=written_out)
         if scaling_factor is None:
             parts = Parts(self.folder, ["scaling factor", self._settings()], RECORDS)
             scaling_factor = parts.part("latents", lambda: unet.scaling_factor(self._latents(0, vae, both)))
@@ -126,8 +130,8 @@ class WorldTraining:
     def judge(self, vae: AutoencoderKL) -> JudgeNet:
         """Return the trained and calibrated judge."""
         p = self.preset
-        torch.manual_seed(self.seed)
-        net = JudgeNet(LARGER_ANSWERS if p.is_larger else ANSWERS)
+        with self._seeded():
+            net = JudgeNet(LARGER_ANSWERS if p.is_larger else ANSWERS)
         disturbing = copy.deepcopy(vae).cpu()
         self._train("judge", net, p.judge, lambda: judge.loss(net, disturbing, p.judge.batch, p.size, p.mixture))
         judge.calibrate(net, disturbing, p.size, mixture=p.mixture)
@@ -143,16 +147,25 @@ class WorldTraining:
             )
         )
 
-    def _chunks(self, number: int) -> Iterable[Chunk]:
-        return self._ahead[number].result() if self._ahead else self._rendered(number)()
+    def _chunks(self, number: int) -> Iterator[Chunk]:
+        """Yield the pictures of one of the denoiser's stages."""
+        for part in range(self.preset.parts):
+            yield from self._ahead[number][part].result() if self._ahead else self._rendered(number, part)()
 
-    def _rendered(self, number: int) -> Callable[[], Iterator[Chunk]]:
-        """Return what renders the pictures of one of the denoiser's stages."""
+    def _rendered(self, number: int, part: int) -> Callable[[], Iterator[Chunk]]:
+        """Return what renders one part of the pictures of one of the denoiser's stages."""
         p = self.preset
-        rng = np.random.default_rng((self.seed, 0xCAC4E, number))
-        mixture = (p.mixture, p.harder)[number]
+        rng = np.random.default_rng((self.seed, 0xCAC4E, number, *([part] if part else [])))
         source = draw if self.oracle is None else self.oracle.draw
-        return partial(unet.rendered, rng, p.cached_pictures, p.size, mixture, source)
+        mixture = (p.mixture, p.harder)[number]
+        return partial(unet.rendered, rng, p.cached_pictures // p.parts, p.size, mixture, source)
+
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Build a network from this training's seed, whatever other threads do."""
+        with building:
+            torch.manual_seed(self.seed)
+            yield
 
     def _claim(self) -> None:
         """Write the settings into the folder, or check that they are those in it."""

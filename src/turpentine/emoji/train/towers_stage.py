@@ -30,6 +30,7 @@ from turpentine.emoji.captions import (
     vocabulary,
 )
 from turpentine.emoji.towers import LENGTH, Towers, tokenized
+from turpentine.emoji.train.loop import dtype_of
 from turpentine.emoji.train.update import Batch, Loss
 from turpentine.emoji.vision import to_tensor
 from turpentine.emoji.world import OBJECTS, SCENES, TINTABLE, render, styles_of, tints_of
@@ -92,9 +93,8 @@ def loss(towers: Towers, batch_size: int, size: int, mixture: Mixture = WORLD) -
     """
 
     def value(drawn: Batch) -> Tensor:
-        images, texts = towers.of_images(drawn["pictures"]), towers.of_tokens(drawn["tokens"])
-        with torch.autocast(images.device.type, enabled=False):
-            similarity = towers.log_scale.exp().clamp(max=100) * images.float() @ texts.float().T
+        images, texts = towers.of_images(drawn["pictures"].to(dtype_of(towers))), towers.of_tokens(drawn["tokens"])
+        similarity = towers.log_scale.exp().clamp(max=100) * images.float() @ texts.float().T
         target = drawn["target"]
         return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
 

@@ -21,7 +21,7 @@ from turpentine.emoji.train.denoiser import Chunk, LatentCache, cache, rendered
 from turpentine.emoji.train.loop import StageRun
 from turpentine.emoji.train.presets import Stage, TransformerPreset
 from turpentine.emoji.train.stages import Say, train_stage
-from turpentine.emoji.train.update import Loss
+from turpentine.emoji.train.update import Loss, building
 
 MIXTURES = (WORLD, HARD)
 STAGES = ("flow", "finish")
@@ -55,9 +55,10 @@ def train_transformer(
         seed: Of initial weights and pictures.
         chunks: Gives the pictures of a stage by its number; None renders them.
     """
-    torch.manual_seed(seed)
     context, pooled = (sum(getattr(t.text.config, key) for t in pair) for key in ("hidden_size", "projection_dim"))
-    transformer = flow.build(preset.layers, preset.heads, preset.head_width, context, pooled, 8).to(device)
+    with building:
+        torch.manual_seed(seed)
+        transformer = flow.build(preset.layers, preset.heads, preset.head_width, context, pooled, 8).to(device)
     settings = json.loads(json.dumps({"seed": seed, **asdict(preset)}))
     made_by = [digest_tensor(weight) for part in (vae, *pair) for weight in part.parameters()]
     latents = Parts(folder, ["latents", settings, made_by], TENSORS)

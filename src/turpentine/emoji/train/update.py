@@ -23,7 +23,9 @@ Batch = Mapping[str, Tensor]
 WARM_UP = 3
 """Updates that run as they are before a graph is captured: libraries choose and allocate in them."""
 
-_capturing = threading.Lock()
+building = threading.RLock()
+"""Held while networks are built, loaded or captured where several train at once: torch's random state is one for all
+threads, and the libraries that load weights replace functions of torch while they do."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,10 @@ class Update:
         lr: Adam's learning rate, for vectors, embeddings and the first and last layers.
         muon_lr: Muon's learning rate, for all other matrices and kernels; 0 leaves them to Adam.
         clip: Largest norm of the gradient.
-        bf16: Whether the networks compute in bfloat16.
+        bf16: Whether the module computes in bfloat16; weights, average and optimisers are in fp32 all the same.
 
     Attributes:
+        weights: What is trained, by name: the module's parameters, or in bf16 their masters in fp32.
         average: Moving average of the weights, by name.
         optimizers: Adam, and Muon if there is anything for it.
     """
@@ -70,9 +73,14 @@ class Update:
         bf16: bool,
     ) -> None:
         self.module, self.value, self.clip, self.bf16 = module, value, clip, bf16
-        self.parameters = dict(module.named_parameters())
-        self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        self.device = next(iter(self.parameters.values())).device
+        parameters = dict(module.named_parameters())
+        self.weights = {n: nn.Parameter(p.detach().clone()) for n, p in parameters.items()} if bf16 else parameters
+        self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        if bf16:
+            for parameter in parameters.values():
+                parameter.data = parameter.data.to(torch.bfloat16) if parameter.ndim else parameter.data
+        self.computing: list[Tensor] = list(parameters.values())
+        self.device = self.computing[0].device
         self.rates = torch.zeros(2, device=self.device)
         self.forgetting = torch.zeros((), device=self.device)
         self.optimizers = self._optimizers(muon_lr)
@@ -103,12 +111,24 @@ class Update:
         self._graph.replay()
         return self._loss.clone()
 
-    def load_optimizers(self, states: list[dict[int, dict[str, Tensor]]]) -> None:
-        """Go on with the optimisers' states, each parameter's by its number."""
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor], average: Mapping[str, Tensor], states: list[OptimizerState]) -> None:
+        """Go on from weights, their average, and the optimisers' states, each parameter's by its number."""
+        for name, weight in self.weights.items():
+            weight.copy_(weights[name])
+            self.average[name].copy_(average[name])
+        self._compute_with_weights()
         for number, (optimizer, state) in enumerate(zip(self.optimizers, states, strict=True)):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
             for group in optimizer.param_groups:
                 group["lr"] = self.rates[number]
+
+    @torch.no_grad()
+    def use_average(self) -> None:
+        """Give the module the average, in fp32."""
+        for parameter, average in zip(self.computing, self.average.values(), strict=True):
+            parameter.grad = None
+            parameter.data = average.clone(memory_format=torch.preserve_format)
 
     def _put(self, batch: Batch) -> None:
         if not self._batch:
@@ -118,7 +138,7 @@ class Update:
 
     def _captured(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        with _capturing:
+        with building:
             torch.cuda.synchronize()
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
@@ -126,29 +146,44 @@ class Update:
         return graph
 
     def _update(self, batch: Batch) -> Tensor:
-        for parameter in self.parameters.values():
+        for parameter in self.computing:
             parameter.grad = None
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            value = self.value(batch)
+        value = self.value(batch)
         value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.parameters.values(), self.clip)
+        if self.bf16:
+            self._raise_gradients()
+        nn.utils.clip_grad_norm_(self.weights.values(), self.clip)
         for optimizer in self.optimizers:
             optimizer.step()
         self._move_average()
+        self._compute_with_weights()
         return value.detach()
+
+    @torch.no_grad()
+    def _raise_gradients(self) -> None:
+        """Give the weights in fp32 the gradients of what computed in bf16."""
+        for weight, parameter in zip(self.weights.values(), self.computing, strict=True):
+            weight.grad = None if parameter.grad is None else torch.empty_like(weight)
+        have = [p.grad for p in self.computing if p.grad is not None]
+        torch._foreach_copy_([w.grad for w in self.weights.values() if w.grad is not None], have)
+
+    @torch.no_grad()
+    def _compute_with_weights(self) -> None:
+        if self.bf16:
+            torch._foreach_copy_(self.computing, list(self.weights.values()))
 
     @torch.no_grad()
     def _move_average(self) -> None:
         average = list(self.average.values())
-        change = torch._foreach_sub(list(self.parameters.values()), average)
+        change = torch._foreach_sub(list(self.weights.values()), average)
         torch._foreach_mul_(change, self.forgetting)
         torch._foreach_add_(average, change)
 
     def _optimizers(self, muon_lr: float) -> list[torch.optim.Optimizer]:
         """Return Adam for the ends of the network and all vectors, and Muon for the matrices and kernels inside."""
-        inner = {n for n, p in self.parameters.items() if muon_lr and p.ndim >= 2 and not _at_an_end(n)}
-        muon = [p for n, p in self.parameters.items() if n in inner]
-        adam = [p for n, p in self.parameters.items() if n not in inner]
+        inner = {n for n, p in self.weights.items() if muon_lr and p.ndim >= 2 and not _at_an_end(n)}
+        muon = [p for n, p in self.weights.items() if n in inner]
+        adam = [p for n, p in self.weights.items() if n not in inner]
         on_gpu = self.device.type == "cuda"
         rates = self.rates.unbind()
         optimizers: list[torch.optim.Optimizer] = [
@@ -157,6 +192,9 @@ class Update:
         if muon:
             optimizers.append(Muon(muon, lr=rates[1]))
         return optimizers
+
+
+OptimizerState = dict[int, dict[str, Tensor]]
 
 
 def _at_an_end(name: str) -> bool:

@@ -279,7 +279,7 @@ class Model(Pretrained):
             steps: Of the solver, 1 or more.
             guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
             negative_prompt: The text in the place of ∅; None is none.
-            solver: "ddim", "dpm" or "euler".
+            solver: "ddim", "dpm", "euler" or "ddpm"; the last adds fresh noise at each step, which hangs on the seed.
             batch_size: Pictures in a call of the denoiser, at most.
             size: Pixels, one number or height and width; the native size by default.
             guidance: In the place of the one that is on the model, or of the formula above.

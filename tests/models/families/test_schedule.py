@@ -19,7 +19,7 @@ from turpentine.models.families.schedule import (
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler"])
+@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler", "ddpm"])
 def test_solvers_predict_eps_on_the_trained_betas(solver):
     trained = DDIMScheduler(**BETAS, prediction_type="v_prediction", clip_sample=True)
     scheduler = Betas(trained).solver(solver)
@@ -27,19 +27,20 @@ def test_solvers_predict_eps_on_the_trained_betas(solver):
     assert torch.equal(scheduler.alphas_cumprod, trained.alphas_cumprod)
 
 
-def test_latents_are_not_clipped():
+@pytest.mark.parametrize("solver", ["ddim", "ddpm"])
+def test_latents_are_not_clipped(solver):
     state = torch.full((1, 4, 2, 2), 5.0)
-    scheduler = Betas(DDIMScheduler(**BETAS, clip_sample=True)).solver("ddim")
+    scheduler = Betas(DDIMScheduler(**BETAS, clip_sample=True)).solver(solver)
     scheduler.set_timesteps(4)
     assert scheduler.step(torch.zeros_like(state), scheduler.timesteps[0], state).prev_sample.max() > 5
 
 
 def test_an_unknown_solver_is_an_error_that_lists_them():
-    with pytest.raises(UnknownName, match="ddim, dpm, euler"):
+    with pytest.raises(UnknownName, match="ddim, dpm, euler, ddpm"):
         Betas(DDIMScheduler(**BETAS)).solver("plms")
 
 
-@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler"])
+@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler", "ddpm"])
 def test_a_schedule_that_ends_without_signal_gives_finite_steps(solver):
     scheduler = Betas(DDIMScheduler(**BETAS, rescale_betas_zero_snr=True, timestep_spacing="trailing")).solver(solver)
     scheduler.set_timesteps(4)

@@ -21,18 +21,11 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from turpentine.core.errors import UnknownName, UnsupportedModel
+from turpentine.models.solvers import SOLVERS
 
 # Models trained to zero signal at the last step have ᾱ = 0 there, where ε says nothing of x₀; diffusers' own solvers
 # lift it to this value.
 SMALLEST_ALPHA_BAR = 2.0**-24
-
-# The deterministic solvers only: a picture is a function of weights, prompt, seed and settings.
-SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
-    # A latent has no range to be clipped to, though DDIM clips by default.
-    "ddim": ("DDIMScheduler", {"clip_sample": False}),
-    "dpm": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
-    "euler": ("EulerDiscreteScheduler", {}),
-}
 
 _OWN_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 _LEVELS = {*_OWN_LEVELS, "interpolation_type"}

@@ -91,7 +91,7 @@ def test_what_no_denoiser_has_and_what_is_not_there_are_refused(sd1: Model, tmp_
     path = tmp_path / "esd.safetensors"
     with pytest.raises(EditError, match="No edit is on"):
         save_changed_weights(sd1, path)
-    text = next(name for name in sd1.site_parameters if name.startswith("text_encoder."))
+    text = f"text_encoder.{next(name for name, _ in sd1.components['text_encoder'].named_parameters())}"
     with made_up(sd1, names=(KEYS, text)).on(sd1), pytest.raises(EditError, match=r"text_encoder.* no denoiser has"):
         save_changed_weights(sd1, path)
     assert not path.exists()

@@ -13,7 +13,7 @@ from turpentine.concepts import Concept, Concepts
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.edits import Provenance
-from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
+from turpentine.erase.common import Loss, Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
 from turpentine.models import Selection, window_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class CAD(Sized):
         guidance_scale: How strongly the prompt guides a stored run (w).
         window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
             narrows it further.
+        loss: Whose difference J is the square of: that of the network's own "output", ε or v, as in the authors' code; or
+            of "eps" in every model, where noisy steps hardly count in one that predicts v.
         trials: Random subsets of weights for which the predicted fall of J is compared with the measured one; 0 for
             none. The paper has 1000.
         batch_size: Rows of a call with gradients; it affects memory, and the last bits only.
@@ -85,6 +87,7 @@ class CAD(Sized):
     sampling_steps: Count = 50
     guidance_scale: Finite = 3.0
     window: tuple[float, float] = (0.0, 1.0)
+    loss: Loss = "output"
     trials: Annotated[int, at.Ge(4)] | Literal[0] = 8
     batch_size: Count = 8
     seed: Seed = 0
@@ -166,16 +169,19 @@ class CAD(Sized):
     ) -> Attribution:
         from turpentine.attribution import Objective
 
+        is_in_output = self.loss == "output"
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(self.trajectories))
         rows = 2 * self.sampling_steps * self.trajectories + self._base_rows()
 
         def make() -> Objective:
             trajectory = self._record(model, prompts, tracker)
             tracker.add(self._base_rows())
-            objective = Objective.apart(model, trajectory, base=self.base, steps=self._steps())
+            objective = Objective.apart(
+                model, trajectory, base=self.base, steps=self._steps(), is_in_output=is_in_output
+            )
             return objective[self._counted()]
 
-        objective = run.objective(model, prompts, 1.0, rows, make)
+        objective = run.objective(model, prompts, 1.0, rows, make, is_in_output=is_in_output)
         return self._with_check(run.attribution(model, objective, names, self.batch_size), tracker)
 
     def _with_check(self, attribution: Attribution, tracker: Tracker) -> Attribution:

@@ -218,6 +218,13 @@ class Model(Pretrained):
         output = self.family.predict(x, at, cond, parameters or {}).to(x.dtype)
         return self.family.parametrisation.eps(output, x, at)
 
+    def gain(self, t: int | Shaped[Tensor, "*rows"], like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return ∂ε/∂output of the denoiser, shaped to multiply the rows of `like`: 1 where it predicts ε itself.
+
+        A difference of two predictions divided by it is that of the network's own outputs.
+        """
+        return self.family.parametrisation.gain(t, like)
+
     def noise(self, seeds: Sequence[int], *, size: Size | None = None) -> Latents:
         """Return unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
         height, width = (pixels // self.family.latent.factor for pixels in self._pixels(size))

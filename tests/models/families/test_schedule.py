@@ -110,6 +110,14 @@ def test_predictions_are_affine_in_the_output_so_that_guidance_means_the_same_in
         torch.testing.assert_close(guided, of_uncond + 4.0 * (of_cond - of_uncond))
 
 
+@given(st.integers(0, 2**31), st.lists(st.integers(1, 999), min_size=2, max_size=2))
+def test_a_difference_of_noises_is_the_gain_times_that_of_outputs(seed, times):
+    x, one, other, t = latents(seed), latents(seed + 1), latents(seed + 2), torch.tensor(times)
+    for each in PAIRS:
+        apart = each.eps(one, x, t) - each.eps(other, x, t)
+        torch.testing.assert_close(apart, each.gain(t, x) * (one - other))
+
+
 @given(st.integers(0, 2**31), st.lists(st.integers(0, 999), min_size=2, max_size=2))
 def test_noise_is_added_as_diffusers_adds_it(seed, times):
     x0, noise, t = latents(seed).float(), latents(seed + 1).float(), torch.tensor(times)

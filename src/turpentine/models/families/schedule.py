@@ -245,6 +245,10 @@ class Parametrisation(Protocol):
         """Return what a perfect network would give for this picture and noise: the target in training."""
         ...
 
+    def gain(self, t: Times, like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return ∂ε/∂output at fixed x_t, shaped to multiply the rows of `like`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Epsilon:
@@ -264,6 +268,10 @@ class Epsilon:
     def output(self, x0: Latents, noise: Latents, t: Times) -> Latents:
         """Return the noise."""
         return noise
+
+    def gain(self, t: Times, like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return 1."""
+        return torch.ones_like(self.schedule.scales(t, like)[0])
 
 
 @dataclass(frozen=True)
@@ -287,6 +295,10 @@ class Velocity:
         alpha, sigma = self.schedule.scales(t, x0)
         return alpha * noise - sigma * x0
 
+    def gain(self, t: Times, like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return α."""
+        return self.schedule.scales(t, like)[0]
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -307,6 +319,10 @@ class Flow:
     def output(self, x0: Latents, noise: Latents, t: Times) -> Latents:
         """Return n − x₀."""
         return noise - x0
+
+    def gain(self, t: Times, like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return α, which is 1 − σ."""
+        return self.schedule.scales(t, like)[0]
 
 
 PARAMETRISATIONS: dict[str, type[Epsilon] | type[Velocity] | type[Flow]] = {

@@ -56,8 +56,8 @@ class CAD(Sized):
         guidance_scale: How strongly the prompt guides a stored run (w).
         window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
             narrows it further.
-        loss: Whose difference J is the square of: that of the network's own "output", ε or v, as in the authors' code; or
-            of "eps" in every model, where noisy steps hardly count in one that predicts v.
+        loss: Whose difference J is the square of: that of the network's own "output", ε or v, as in the authors' code;
+            or of "eps" in every model, where noisy steps hardly count in one that predicts v.
         trials: Random subsets of weights for which the predicted fall of J is compared with the measured one; 0 for
             none. The paper has 1000.
         batch_size: Rows of a call with gradients; it affects memory, and the last bits only.

@@ -17,8 +17,19 @@ from turpentine.models.text import Places
 BATCH = 32
 
 
-def align(keys: Sequence[Rows], targets: Sequence[Rows]) -> tuple[Rows, Rows]:
-    """Join blocks of keys and of targets row by row; two blocks of unequal length are cut to the shorter."""
+def align(keys: Sequence[Rows], targets: Sequence[Rows], *, repeats: bool = False) -> tuple[Rows, Rows]:
+    """Join blocks of keys and of targets row by row; two blocks of unequal length are cut to the shorter.
+
+    Args:
+        keys: Blocks of rows.
+        targets: As many.
+        repeats: Whether a block of targets that is shorter than its keys is filled up with its last row instead.
+    """
+    if repeats:
+        targets = [
+            torch.cat([target, target[-1:].expand(max(len(key) - len(target), 0), -1)])
+            for key, target in zip(keys, targets, strict=True)
+        ]
     lengths = [min(len(key), len(target)) for key, target in zip(keys, targets, strict=True)]
     return _cut(keys, lengths), _cut(targets, lengths)
 

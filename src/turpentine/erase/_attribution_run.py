@@ -54,9 +54,19 @@ class ResumableAttribution:
         points = {name: tensor.to(model.device) for name, tensor in tensors.items()}
         return Objective(cond=model.encode(prompts), sign=sign, is_in_output=is_in_output, **points)
 
-    def attribution(self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int) -> Attribution:
-        """Return α of the weights, going on from the saved sum. Ctrl-C takes effect between two batches."""
-        total = GradientSum(model, objective, names, batch_size)
+    def attribution(
+        self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int, *, is_squared: bool = False
+    ) -> Attribution:
+        """Return α of the weights, going on from the saved sum. Ctrl-C takes effect between two batches.
+
+        Args:
+            model: The model.
+            objective: J.
+            names: Of the weights.
+            batch_size: Points in a call of the denoiser.
+            is_squared: Whether it is the mean over the points of each one's α², which takes batches of one.
+        """
+        total = GradientSum(model, objective, names, 1 if is_squared else batch_size, is_squared=is_squared)
         state = self._checkpoint.get(f"gradients-{self._index}")
         if state is not None:
             total.restore(state)

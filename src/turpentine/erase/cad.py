@@ -159,6 +159,7 @@ class CAD(Sized):
         tracker = Tracker(progress, self._rows() * len(concepts))
         masks, measurements = [], []
         for index, each in enumerate(concepts):
+            scores: Mapping[str, Tensor]
             if self.score in WITHOUT_GRADIENTS:
                 attribution = None
                 scores = scores_of_weights(

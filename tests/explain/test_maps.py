@@ -46,18 +46,6 @@ def test_a_map_is_daams(sd1: Model, picture: int, word: str) -> None:
     np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-3 * expected.max())
 
 
-def test_what_bicubic_interpolation_takes_below_zero_is_zero(sd1: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DAAM clamps: a peak has no negative ring round it, which would eat the maps of other heads and steps."""
-    probability = torch.zeros(1, 2, 16, 16)
-    probability[0, :, 5, 2] = 1.0  # of two heads all of "church", at one place of a coarse grid
-    monkeypatch.setattr(Model, "attention", lambda model, call: iter([(0, probability)]))
-    heat = Maps(steps=1)(sd1, "a church", 0).heats[0]["church"]
-    raw = F.interpolate(probability[:, :1, :, 2].reshape(1, 1, 4, 4), heat.shape, mode="bicubic")[0, 0]
-    modules = len(list(sd1.sites.only(kind="cross-attention", level="module")))
-    assert raw.min() < -0.02
-    np.testing.assert_allclose(heat, 2 * modules * raw.clamp(min=0), atol=1e-5)
-
-
 def test_the_authors_mask_takes_the_smallest_value_off_first() -> None:
     """`expand_as` of the `daam` package: (im − im.min()) / (im.max() − im.min()), cut at τ."""
     image = Image.new("RGB", (6, 5))

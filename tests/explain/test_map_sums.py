@@ -29,8 +29,8 @@ def test_what_bicubic_interpolation_takes_below_zero_is_zero(sd1: Model, monkeyp
 def test_a_map_is_the_sum_of_its_modules_factors_and_heads(sd1: Model) -> None:
     whole = Maps(steps=2)(sd1, PROMPTS, SEEDS)
     modules = [site.label for site in sd1.sites.only(kind="cross-attention", level="module")]
-    for by in ("module", "factor", "head"):
-        found = Maps(steps=2, by=by)(sd1, PROMPTS, SEEDS)
+    for per in ("module", "factor", "head"):
+        found = Maps(steps=2, per=per)(sd1, PROMPTS, SEEDS)
         own = [part for part in found.parts if part != "all"]
         for picture, heats in enumerate(whole.heats):
             for word, heat in heats.items():
@@ -38,16 +38,16 @@ def test_a_map_is_the_sum_of_its_modules_factors_and_heads(sd1: Model) -> None:
                 np.testing.assert_allclose(total, heat, rtol=1e-4)
         assert found.summary() == whole.summary()
         assert len(found.table) == (1 + len(own)) * len(whole.table)
-        assert own == modules if by == "module" else own[0].startswith("DOWN1 H0" if by == "head" else "÷")
+        assert own == modules if per == "module" else own[0].startswith("DOWN1 H0" if per == "head" else "÷")
 
 
 def test_a_part_alone_is_the_finding_of_its_module_alone(sd1: Model) -> None:
-    found = Maps(steps=2, by="module")(sd1, PROMPTS, SEEDS)
+    found = Maps(steps=2, per="module")(sd1, PROMPTS, SEEDS)
     up, alone = found.of("UP6"), Maps(steps=2, sites="UP6")(sd1, PROMPTS, SEEDS)
     np.testing.assert_allclose(up.heats[0]["dog"], alone.heats[0]["dog"], rtol=1e-5)
     assert up.table["iou"].to_list() == pytest.approx(alone.table["iou"].to_list())
     assert up.overlaps().equals(alone.overlaps())
-    heads = Maps(steps=2, by="head")(sd1, PROMPTS, SEEDS)
+    heads = Maps(steps=2, per="head")(sd1, PROMPTS, SEEDS)
     both = sum(heads.of(f"UP6 H{head}").heats[0]["dog"] for head in range(sd1.module(_module(sd1, "UP6")).heads))
     np.testing.assert_allclose(both, alone.heats[0]["dog"], rtol=1e-4)
     with pytest.raises(UnknownName, match="'UP99': there are all, DOWN1"):

@@ -19,7 +19,7 @@ from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings, Share
 from turpentine.explain._codes import modules_called
 from turpentine.explain._image_stats import foreground, overlap
-from turpentine.explain._map_sums import ALL, By, MapSums
+from turpentine.explain._map_sums import ALL, MapSums, Per
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
@@ -58,7 +58,7 @@ class Maps(Settings):
         rule: What that is a share of: "maximum", the map's largest value, as the paper has it; or "range", the way
             there from its smallest, as in the authors' code. Over all modules, where no value is small, the first
             takes nearly the whole picture and the second about half of it; in HIGHRES the two agree.
-        by: What else maps are summed over, each part apart: the "module", the "factor" by which its grid is coarser
+        per: What else maps are summed over, each part apart: the "module", the "factor" by which its grid is coarser
             than the latents', or the "head"; the table then has their rows too, and the finding's `of` their maps.
         steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
@@ -75,7 +75,7 @@ class Maps(Settings):
     sites: str | Sites | None = None
     threshold: Share = 0.4
     rule: Rule = "maximum"
-    by: By = ALL
+    per: Per = ALL
     steps: Count = 20
     guidance_scale: Finite = 4.0
     batch_size: Count = 8
@@ -123,7 +123,7 @@ class Maps(Settings):
             if progress:
                 progress(rows.stop, len(texts))
         tables = {part: _table(texts, numbers, heats, images, self) for part, heats in parts.items()}
-        table = tables[ALL] if self.by == ALL else pl.concat([_of_part(part, each) for part, each in tables.items()])
+        table = tables[ALL] if self.per == ALL else pl.concat([_of_part(part, each) for part, each in tables.items()])
         unread = [word for word in self._names(texts, concept) if not any(word in places for places in words)]
         title = "Where words were looked at"
         return MapsFinding(
@@ -146,7 +146,7 @@ class Maps(Settings):
         """Return the maps of a batch by part, and its latents."""
         latents = model.noise(seeds, size=size)
         tokens = sorted({token for places in words for at in places.values() for part in at for token in part})
-        sums = MapSums(model, latents, tokens, self.by)
+        sums = MapSums(model, latents, tokens, self.per)
         cond, empty = model.encode(texts, size=size), model.encode([""], size=size)
         with hooked(model, {modules: sums.add}):
             for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from turpentine.models.model import Model
 Per = Literal["all", "module", "factor", "head"]
 """What a map is taken apart into: nothing, modules, how coarse their grids are, or heads."""
 
-ALL = "all"
+ALL: Final = "all"
 """The part that is all of them."""
 
 Sum = Float[Tensor, "picture token height width"]

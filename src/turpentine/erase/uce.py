@@ -152,16 +152,16 @@ class UCE(Sized):
         scales = objective.scales(self.lamb, self.erase_scale, self.preserve_scale)
         names = key_and_value_weights(model, self.sites)
         tracker = Tracker(progress, len(objective) + len(names))
-        provenance = provenance_of(self, model, concepts)
         if self.technique == "tensor":
             blocks = cut_alike(*objective.states(model, form.positions, advance=tracker.add))
             preserved = objective.preserved_gram(model, advance=tracker.add)
+            provenance = provenance_of(self, model, concepts)
             return edit_across(model, names, blocks, preserved, scales, provenance, advance=tracker.add)
         keys, targets = objective.keys_and_targets(model, advance=tracker.add)
         targets = targets + self.eta * (targets - keys)
         preserved = objective.preserved_gram(model, advance=tracker.add)
         shift = solve(keys, targets, preserved, scales=scales)
-        return shift_weights(model, names, shift, provenance, advance=tracker.add)
+        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=tracker.add)
 
     def _check_form(self) -> None:
         """Refuse settings that the form would pass over."""

@@ -45,6 +45,23 @@ def test_j_of_a_run_is_the_mean_of_squared_distances(sd1: Model) -> None:
     assert Objective.apart(sd1, run).value(sd1, batch_size=1) == pytest.approx(total / 6, rel=1e-4)
 
 
+def test_j_of_a_model_that_predicts_v_is_of_v_where_that_is_asked_for(sd2: Model) -> None:
+    run = Trajectory.record(sd2, ["church", "a dog"], [0, 1], steps=3, guidance_scale=3.0)
+    total, in_eps = 0.0, 0.0
+    for step in range(3):
+        t = run.timesteps[step]
+        outputs = [sd2.denoiser(run.x[step], t, sd2.encode([text] * 2).hidden).sample for text in ("", "a dog")]
+        church = sd2.denoiser(run.x[step], t, sd2.encode(["church"] * 2).hidden).sample
+        for row, own in enumerate((church, outputs[1])):
+            apart = float((outputs[0][row].double() - own[row].double()).square().sum())
+            total += apart
+            in_eps += apart * float(sd2.pipeline.scheduler.alphas_cumprod[t])
+    in_v = Objective.apart(sd2, run, is_in_output=True)
+    assert in_v.value(sd2) == pytest.approx(total / 6, rel=1e-3)
+    assert in_v[[0, 3]].is_in_output
+    assert Objective.apart(sd2, run).value(sd2) == pytest.approx(in_eps / 6, rel=1e-3)
+
+
 def test_another_base_is_predicted(sd1: Model) -> None:
     run = Trajectory.record(sd1, ["church"], [0], steps=2, guidance_scale=3.0)
     assert Objective.apart(sd1, run, base="church").value(sd1) == pytest.approx(0, abs=1e-9)

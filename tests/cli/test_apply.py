@@ -144,3 +144,21 @@ def test_several_edits_in_one_file_say_what_to_type(command: Command, tiny_folde
     code, _, err = command("apply", "a", "b", "--to", "edit", "--out", str(tmp_path / "c"), "--model", tiny_folder)
     assert code == 2 and "give --to lora, folder or single-file for all of them together" in err
     assert "Edit.merge([one, other])" in err
+
+
+def test_changed_weights_are_written_in_full_and_read_again(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    edit, out = _edit(tiny_folder, tmp_path / "edit.safetensors"), tmp_path / "esd-church"
+    line = ["apply", "--model", tiny_folder, "--out"]
+    code, printed, _ = command(*line, str(out), str(tmp_path / "edit.safetensors"), "--to", "weights")
+    assert code == 0
+    assert "that 1 edit change, in full" in printed
+    model = tp.load(tiny_folder)
+    edit.apply(model)
+    (written,) = load_file(f"{out}.safetensors").items()
+    assert written[0] == "conv_out.weight"
+    assert torch.equal(written[1], model.parameter("unet.conv_out.weight"))
+    code, _, _ = command(*line, str(tmp_path / "again.safetensors"), f"{out}.safetensors", "--to", "edit")
+    assert code == 0
+    expected = written[1].clone()
+    with Edit.load(tmp_path / "again.safetensors").on(tp.load(tiny_folder)) as again:
+        assert torch.equal(again.parameter("unet.conv_out.weight"), expected)

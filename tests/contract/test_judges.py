@@ -57,6 +57,10 @@ class TestPixelChange(Made):
     named = "pixel change"
 
 
+class TestStyleLoss(Made):
+    named = "style loss"
+
+
 class TestZeroShot(Made):
     named, settings = "zero-shot", {"labels": ["church", "dog"], "model": "emoji"}
 

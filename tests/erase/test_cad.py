@@ -61,6 +61,35 @@ def test_the_erasure_is_the_papers_equation(double: Model) -> None:
         assert set(edit.zeroed[f"unet.{name}"].positions.tolist()) == set(top.tolist())
 
 
+def _chosen(edit: Edit, scores: dict[str, torch.Tensor]) -> None:
+    """The largest 2 % of each matrix, and all of them."""
+    assert set(edit.zeroed) == {f"unet.{name}" for name in scores}
+    for name, score in scores.items():
+        top = score.flatten().sort(descending=True).indices[: int(0.02 * score.numel() + 0.5)]
+        assert set(edit.zeroed[f"unet.{name}"].positions.tolist()) == set(top.tolist())
+
+
+def test_the_controls_are_the_criteria_of_pruning(double: Model) -> None:
+    """Each by its own equation, at the same share of the same layers."""
+    start = int(np.random.default_rng((1, 5, 0)).integers(2**31, 2**32, size=1)[0])
+    each = [plain_cad(double.pipeline, "church", start, 4, 3.0, range(step, step + 1)) for step in range(4)]
+    alpha = {name: sum(one[name] for one in each) for name in each[0]}
+    squares = {name: sum((4 * one[name]) ** 2 for one in each) / 4 for name in alpha}
+    own = dict(double.denoiser.named_parameters())
+    settings: dict[str, Any] = {"seed": 5, "per": "matrix"}
+    _chosen(quick(score="snip", **settings)(double, CHURCH), {name: one.abs() for name, one in alpha.items()})
+    taylor = quick(score="taylor", trials=4, **settings)(double, CHURCH)
+    _chosen(taylor, squares)
+    assert list(taylor.provenance.measurements) == ["objective"]
+    with count_rows(double) as count:
+        _chosen(quick(score="magnitude", **settings)(double, CHURCH), {name: own[name].abs() for name in alpha})
+        drawn = [quick(score="random", **{**settings, "seed": seed})(double, [CHURCH, DOG]) for seed in (5, 5, 6)]
+    assert count.rows == 0
+    assert drawn[0] == drawn[1] != drawn[2]
+    shares = [len(zeroed) / own[name.removeprefix("unet.")].numel() for name, zeroed in drawn[0].zeroed.items()]
+    assert 0.036 < sum(shares) / len(shares) < 0.042  # two draws of 2 %, which meet here and there
+
+
 def test_a_stride_takes_each_step_from_a_run_of_its_own(double: Model) -> None:
     spread = quick(seed=5, trajectories=4, stride=4)
     with count_rows(double) as count:

@@ -86,6 +86,32 @@ def test_it_is_the_equation_in_every_text_encoder(family: str, tail: bool, reque
         assert (delta - plain).norm() < 1e-5 * plain.norm()
 
 
+def test_the_authors_repeat_the_last_target_where_the_anchors_tail_is_shorter(sd1: Model) -> None:
+    """Their notebook has `values[-1]` for each key beyond the values; "red house" is a token longer than "church"."""
+    encoder, tokenizer = sd1.pipeline.text_encoder, sd1.pipeline.tokenizer
+    layer = inner(encoder).encoder.layers[0].self_attn.out_proj
+    w = layer.weight.detach().double()
+    (keys, last), (guides, anchor_last) = (layer_inputs(encoder, tokenizer, one) for one in ("church", "red house"))
+    keys, guides = keys[last:], guides[anchor_last:]
+    assert len(keys) == len(guides) + 1
+    left, right = 0.01 * w, 0.01 * torch.eye(w.shape[1], dtype=torch.float64)
+    for place, k in enumerate(keys):
+        g = guides[min(place, len(guides) - 1)]
+        left, right = left + torch.outer(w @ g, k), right + torch.outer(k, k)
+    plain = left @ torch.linalg.inv(right) - w
+    settings: dict[str, Any] = {"anchor": "red house", "templates": ("{}",), "positions": "tail"}
+    repeated, dropped = (
+        next(iter(DiffQuickFix(**settings, surplus=rule)(sd1, CHURCH).deltas.values())) for rule in ("repeat", "drop")
+    )
+    assert (repeated - plain).norm() < 1e-5 * plain.norm()
+    assert (dropped - plain).norm() > 1e-2 * plain.norm()
+
+
+def test_keys_in_surplus_are_of_the_tail_alone() -> None:
+    with pytest.raises(BadArgument, match="Only the tail"):
+        DiffQuickFix(surplus="repeat")
+
+
 def test_the_layer_answers_the_concept_as_the_anchor_bias_included(sd1: Model) -> None:
     edit = DiffQuickFix(anchor="house", templates=("a {}",), lamb=1e-7)(sd1, CHURCH)
     encoder, tokenizer = sd1.pipeline.text_encoder, sd1.pipeline.tokenizer

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 from edits.weights import made_up, weights_hash
-from tiny import tiny_sd1
+from tiny import tiny_sd1, tiny_sd2_v
 from torch import nn
 
 from turpentine import methods
@@ -19,6 +19,8 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, BadWindow, EmptyConcept, NotFinite, UnknownName
 from turpentine.core.plugins import find_class
 from turpentine.edits import Edit, stack_of
+from turpentine.erase._training.states import TrainingBatch
+from turpentine.erase._training.training import Masters
 from turpentine.erase.esd import ESD, SETS, esd_sites
 from turpentine.models import Model, count_rows
 
@@ -76,7 +78,10 @@ def _plain_runs(
     return x, eps, eps_empty, list(ddim.timesteps)
 
 
-def test_an_erasure_is_the_papers_equation(double: Model) -> None:
+@pytest.mark.parametrize("make", [tiny_sd1, tiny_sd2_v])
+def test_an_erasure_is_the_papers_equation(make: Any) -> None:
+    """The transcription takes what the network gives for ε; where that is v, it is the public code's loss in v."""
+    double = Model(make().to(torch.float64))
     esd = _quick(eta=1.5, trajectories=3, steps=4, seed=5, lr=1e-2)
     edit = esd(double, CHURCH)
     starts = np.random.default_rng((1, 5, 0)).integers(2**31, 2**32, size=3).tolist()
@@ -95,6 +100,24 @@ def test_an_erasure_is_the_papers_equation(double: Model) -> None:
 
 def _aligned(edit: Edit, plain: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     return [edit.deltas[f"unet.{name}"] for name in plain], list(plain.values())
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_loss_in_eps_is_that_in_v_times_how_much_picture_is_left(sd2: Model, step: int) -> None:
+    x, t = sd2.noise([3, 4]), 999 - 300 * step
+    batch = TrainingBatch(x, torch.tensor([t, t]), sd2.encode(["a church", "a dog"]), sd2.noise([5, 6]))
+    masters = Masters(sd2, ("unet.conv_out.weight",))
+    in_v, in_eps = (float(_quick(loss=loss)._loss(sd2, masters, batch)) for loss in ("output", "eps"))
+    left = float(sd2.pipeline.scheduler.alphas_cumprod[t])
+    assert left < 0.5
+    assert in_eps == pytest.approx(left * in_v, rel=1e-4)
+
+
+def test_the_authors_guidance_is_eta_itself_where_something_is_erased_from() -> None:
+    """`epsilon_from − negative_guidance·(epsilon_concept − epsilon_uncond)`, as their script has it."""
+    start, concept, uncond = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    published = start - 2.0 * (concept - uncond)
+    torch.testing.assert_close(ESD(eta=2.0, erase_from="a").target(start, concept, uncond), published)
 
 
 def test_eta_is_the_papers_and_one_less_than_the_later_codes() -> None:

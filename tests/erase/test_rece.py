@@ -20,6 +20,7 @@ from turpentine.erase.rece import RECE
 from turpentine.models import Model
 
 CHURCH = Concept("church")
+KINDS = ["zero", "target", "surrogate", "surrogate-layers", "surrogate-state"]
 PAIR = (CHURCH, Concept("dog", keep=("fish",)))
 
 # The equations
@@ -52,13 +53,15 @@ def plain_adversary(now: list[Tensor], old: list[Tensor], c: Tensor, guide: Tens
     """The minimiser for one state, from its normal equations, summed over the layers one by one."""
     width = len(c)
     left, right = r * torch.eye(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
+    left = 0 * left if kind == "surrogate-layers" else left
     for edited, original in zip(now, old, strict=True):
         left = left + edited.T @ edited
         right = right + edited.T @ (original @ c)
-        if kind == "surrogate":
+        if kind in ("surrogate", "surrogate-layers"):
             left = left + r * edited.T @ edited
             right = right + r * edited.T @ (edited @ c)
-    right = right + {"zero": 0 * c, "target": r * guide, "surrogate": r * c}[kind]
+    towards = {"zero": 0 * c, "target": guide, "surrogate": c, "surrogate-layers": 0 * c, "surrogate-state": c}
+    right = right + r * towards[kind]
     return torch.linalg.inv(left) @ right
 
 
@@ -94,7 +97,7 @@ def assert_close(edit: Edit, plain: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("anchor", ["original", "edited"])
-@pytest.mark.parametrize("kind", ["zero", "target", "surrogate"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_rounds_are_the_equations(sd1: Model, kind: Any, anchor: Any) -> None:
     edit = RECE(rounds=2, regulariser=kind, anchor=anchor)(sd1, PAIR)
     assert_close(edit, plain_rece(sd1.pipeline, ["church", "dog"], ["", "fish"], anchor, kind, 2))
@@ -110,7 +113,7 @@ def test_every_family_is_the_same_to_it(family: str, request: pytest.FixtureRequ
 # The embedding
 
 
-@pytest.mark.parametrize("kind", ["zero", "target", "surrogate"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_embedding_found_is_the_best_there_is(kind: Any) -> None:
     draw = torch.Generator().manual_seed(0)
     old = [torch.randn(7, 5, generator=draw, dtype=torch.float64) for _ in range(3)]
@@ -121,8 +124,8 @@ def test_the_embedding_found_is_the_best_there_is(kind: Any) -> None:
     def loss(x: Tensor) -> Tensor:
         missed = sum(((x @ a.T - c) @ w.T).square().sum() for w in old)
         moved = sum(((x - c) @ a.T @ w.T).square().sum() for w in old)
-        apart = {"zero": x, "target": x - g, "surrogate": x - c}[kind]
-        return missed + 0.2 * (apart.square().sum() + (moved if kind == "surrogate" else 0))
+        apart = {"zero": x, "target": x - g, "surrogate-layers": 0 * x}.get(kind, x - c)
+        return missed + 0.2 * (apart.square().sum() + (moved if kind in ("surrogate", "surrogate-layers") else 0))
 
     x = found.clone().requires_grad_()
     loss(x).backward()

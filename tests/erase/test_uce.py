@@ -91,6 +91,35 @@ def test_the_papers_form_is_the_papers_code(family: str, request: pytest.Fixture
     assert_close(edit, plain_uce(model.pipeline, [("church", " "), ("red ink", " ")], kept, "paper", 0.5, 1.0, 0.5))
 
 
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_the_papers_tensor_technique_is_its_code(family: str, request: pytest.FixtureRequest) -> None:
+    """`target = new_embs - (u*new_embs).sum()*u`, u the old values over their norm, a prompt's tokens as one vector."""
+    model: Model = request.getfixturevalue(family)
+    edit = UCE(variant="paper", technique="tensor")(model, [CHURCH, INK])
+    kept = [
+        row for text in (" " if family == "sdxl" else "", "flat") for row in kept_tokens(model.pipeline, text, "paper")
+    ]
+    plain = {}
+    for name, module in model.pipeline.unet.named_modules():
+        if not name.endswith(("attn2.to_k", "attn2.to_v")):
+            continue
+        w = module.weight.detach().double()
+        left, right = 0.5 * w, 0.5 * torch.eye(w.shape[1], dtype=torch.float64)
+        for text in ("church", "red ink"):
+            moved = tokens_of_form(model.pipeline, text, " ", "paper")
+            keys, guides = (torch.stack(part) for part in zip(*moved, strict=True))
+            u, new = keys @ w.T / (keys @ w.T).norm(), guides @ w.T
+            left = left + (new - (u * new).sum() * u).T @ keys
+            right = right + keys.T @ keys
+        for p in kept:
+            left, right = left + 0.5 * torch.outer(w @ p, p), right + 0.5 * torch.outer(p, p)
+        plain[f"unet.{name}.weight"] = left @ torch.linalg.inv(right) - w
+    assert_close(edit, plain)
+    assert edit != UCE(variant="paper")(model, [CHURCH, INK])
+    with pytest.raises(BadArgument, match="2025 has no technique tensor"):
+        UCE(technique="tensor")
+
+
 def test_each_concept_may_have_a_guide_of_its_own_and_guides_may_stand_in_the_templates(sd1: Model) -> None:
     edit = UCE(guide=("a house", "flat"))(sd1, [CHURCH, INK])
     pairs = [("church", "a house"), ("red ink", "flat")]

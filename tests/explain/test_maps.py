@@ -11,7 +11,7 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.explain._image_stats import foreground, overlap
-from turpentine.explain.maps import Maps
+from turpentine.explain.maps import Maps, enlarge, mask_of
 from turpentine.models import Model, sample
 from turpentine.models.hooks import record
 from turpentine.models.text import find_subject
@@ -44,6 +44,26 @@ def test_a_map_is_daams(sd1: Model, picture: int, word: str) -> None:
     found = Maps(("dog",) if picture else ("church", "dog"), steps=STEPS)(sd1, PROMPTS[picture], SEEDS[picture])
     heat, expected = found.heats[0][word], by_hand(sd1, PROMPTS[picture], SEEDS[picture], word)
     np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-3 * expected.max())
+
+
+def test_the_authors_mask_takes_the_smallest_value_off_first() -> None:
+    """`expand_as` of the `daam` package: (im − im.min()) / (im.max() − im.min()), cut at τ."""
+    image = Image.new("RGB", (6, 5))
+    heat = np.random.default_rng(0).uniform(3.0, 4.0, (5, 6))
+    large = enlarge(heat, image)
+    theirs = (large - large.min()) / (large.max() - large.min()) >= 0.4
+    assert np.array_equal(mask_of(heat, image, 0.4, "range"), theirs)
+    assert 0.2 < theirs.mean() < 0.8
+    assert np.array_equal(mask_of(heat, image, 0.4), large / large.max() >= 0.4)
+    assert mask_of(heat, image, 0.4).all()
+
+
+def test_the_rule_of_masks_is_in_the_table_and_the_overlaps(sd1: Model) -> None:
+    at_most, between = (Maps(steps=1, rule=rule)(sd1, "a church", 0) for rule in ("maximum", "range"))
+    heat, image = between.heats[0]["church"], between.images[0]
+    assert np.array_equal(between.mask(0, "church"), mask_of(heat, image, 0.4, "range"))
+    assert between.table["iou"][1] == overlap(mask_of(heat, image, 0.4, "range"), foreground(image))
+    assert between.mask(0, "church").sum() < at_most.mask(0, "church").sum()
 
 
 def test_a_word_that_is_there_twice_is_looked_at_in_both_places(sd1: Model) -> None:

@@ -8,14 +8,15 @@ from turpentine.models.generate import batches, pair
 PROMPTS = [f"a {word}" for word in ("church", "dog", "cat", "car", "house", "truck", "fish", "horn")]
 
 
-@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
-def test_a_picture_does_not_depend_on_its_batch(family, request):
+@pytest.mark.parametrize(("family", "solver"), [("sd1", "ddim"), ("sd1", "ddpm"), ("sd2", "ddim"), ("sdxl", "ddim")])
+def test_a_picture_does_not_depend_on_its_batch(family, solver, request):
     model = request.getfixturevalue(family)
     seeds = list(range(8))
     whole = model.noise(seeds)
     for size in (1, 3):
         assert torch.equal(torch.cat([model.noise(seeds[rows]) for rows in batches(8, size)]), whole)
-    runs = [np.stack(model.generate(PROMPTS, seeds=seeds, steps=4, batch_size=size)) for size in (8, 3, 1)]
+    how = {"seeds": seeds, "steps": 4, "solver": solver}
+    runs = [np.stack(model.generate(PROMPTS, batch_size=size, **how)) for size in (8, 3, 1)]
     for run in runs[1:]:
         assert np.abs(run.astype(int) - runs[0]).max() <= 2
     assert np.abs(np.diff(runs[0].astype(int), axis=0)).max() > 2
@@ -28,7 +29,7 @@ def test_pictures_agree_with_the_pipeline(sd1):
     assert np.abs(np.stack(pictures).astype(int) - np.stack(expected)).max() <= 1
 
 
-@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler"])
+@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler", "ddpm"])
 def test_every_solver_draws(sd1, solver):
     first, again = (sd1.generate("a dog", seeds=0, steps=4, solver=solver)[0] for _ in range(2))
     assert first.size == (32, 32)

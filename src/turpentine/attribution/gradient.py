@@ -28,6 +28,7 @@ class GradientSum:
         objective: J.
         names: Of the weights.
         batch_size: Points in a call of the denoiser, 1 or more.
+        is_squared: Whether each batch's gradients are squared before they are added, and so the weights in α.
 
     Attributes:
         done: Points that are in the sum.
@@ -38,11 +39,18 @@ class GradientSum:
     """
 
     def __init__(
-        self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int = BATCH_SIZE
+        self,
+        model: Model,
+        objective: Objective,
+        names: tuple[str, ...],
+        batch_size: int = BATCH_SIZE,
+        *,
+        is_squared: bool = False,
     ) -> None:
         if batch_size < 1:
             raise BadArgument(f"A batch of {batch_size} holds nothing: give 1 or more.")
         self._model, self._objective, self._batch_size = model, objective, batch_size
+        self._is_squared = is_squared
         # They share the model's memory: only the gradients and their sum are new.
         self._weights = {name: model.parameter(name).detach().requires_grad_() for name in names}
         self._sums = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in self._weights.items()}
@@ -66,15 +74,16 @@ class GradientSum:
         gradients = torch.autograd.grad(value, list(self._weights.values()), materialize_grads=True)
         self._check(points, value, gradients)
         for total, gradient in zip(self._sums.values(), gradients, strict=True):
-            total.add_(gradient)
+            total.add_(gradient.float().square() if self._is_squared else gradient)
         self.value += float(value.detach())
         self.done += len(points)
 
     @torch.no_grad()
     def attribution(self) -> Attribution:
-        """Return α_i = w_i·∂J/∂w_i of the finished sum, whose memory it takes over."""
+        """Return α_i = w_i·∂J/∂w_i of the finished sum, whose memory it takes over; of squares the mean of α_i²."""
         for name, total in self._sums.items():
-            total.mul_(self._weights[name].float()).div_(len(self._objective))
+            weight = self._weights[name].float()
+            total.mul_(weight.square() if self._is_squared else weight).div_(len(self._objective))
         return Attribution(self._sums, self.value / self.done, self._objective, self._model)
 
     def state(self) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ class Objective:
         cond: Prompts, encoded.
         row: Which row of `cond` each point is predicted for.
         sign: 1 or −1.
+        is_in_output: Whether the difference is that of the network's own outputs, which are v in some models, not of ε.
     """
 
     x: Latents
@@ -36,6 +37,7 @@ class Objective:
     cond: Conditioning
     row: Int[Tensor, " point"]
     sign: float = 1.0
+    is_in_output: bool = False
 
     def __len__(self) -> int:
         """Return the number of points; each is a row of the denoiser."""
@@ -44,12 +46,15 @@ class Objective:
     def __getitem__(self, points: slice | Sequence[int]) -> Objective:
         """Return the objective over some of the points."""
         x, t, target, row = (each[points] for each in (self.x, self.t, self.target, self.row))
-        return Objective(x, t, target, self.cond, row, self.sign)
+        return Objective(x, t, target, self.cond, row, self.sign, self.is_in_output)
 
     def terms(self, model: Model, parameters: Mapping[str, Tensor] | None = None) -> Float[Tensor, " point"]:
         """Return the points' terms of J in fp32, in one call of the denoiser; `parameters` as in `Model.eps`."""
         eps = model.eps(self.x, self.t, self.cond[self.row], parameters=parameters)
-        return self.sign * (self.target.float() - eps.float()).square().flatten(1).sum(1)
+        apart = self.target.float() - eps.float()
+        if self.is_in_output:
+            apart = apart / model.gain(self.t, apart)
+        return self.sign * apart.square().flatten(1).sum(1)
 
     @torch.no_grad()
     def value(self, model: Model, parameters: Mapping[str, Tensor] | None = None, *, batch_size: int = 8) -> float:
@@ -58,7 +63,9 @@ class Objective:
         return float(torch.stack(sums).sum()) / len(self)
 
     @staticmethod
-    def apart(model: Model, run: Trajectory, *, base: str = "", steps: range | None = None) -> Objective:
+    def apart(
+        model: Model, run: Trajectory, *, base: str = "", steps: range | None = None, is_in_output: bool = False
+    ) -> Objective:
         """Return J = E‖sg ε(x_t, c_b) − ε(x_t, c)‖²: how far a run's prompts are from a base prompt c_b.
 
         Equation 4 of CAD (Nguyen et al. 2024, arXiv 2412.02542). For c_b = "" the run holds the target already; for
@@ -69,6 +76,7 @@ class Objective:
             run: Of the prompts.
             base: c_b.
             steps: The indices of the run's steps that count; all by default.
+            is_in_output: See the class.
         """
         counted = slice(steps.start, steps.stop) if steps is not None else slice(None)
         times, x, uncond = (each[counted] for each in (run.timesteps, run.x, run.eps_uncond))
@@ -79,6 +87,7 @@ class Objective:
             target.flatten(0, 1),
             model.encode(run.prompts),
             torch.arange(len(run), device=x.device).repeat(len(times)),
+            is_in_output=is_in_output,
         )
 
     @staticmethod

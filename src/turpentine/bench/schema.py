@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -19,6 +19,7 @@ from turpentine.core.settings import Seed, as_typed, field_types, range_of, reas
 from turpentine.core.suggest import offer
 from turpentine.emoji.lexicon import world_concept
 from turpentine.judges.registry import is_network
+from turpentine.models.solvers import Solver
 from turpentine.tasks.case_rules import CaseRule, FileSection
 
 CHEAP = {"judges": "by name"}
@@ -171,7 +172,7 @@ class DrawSettings(FileSection):
 
     steps: Annotated[int, Field(ge=1)] = 20
     guidance_scale: float = 4.0
-    solver: Literal["ddim", "dpm", "euler"] = "ddim"
+    solver: Solver = "ddim"
     size: Annotated[int, Field(ge=1)] | None = None
     negative_prompt: str = ""
     batch_size: Annotated[int, Field(ge=1)] = 16

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from turpentine.edits.formats.lora import Layout
     from turpentine.models import Model
 
-Form = Literal["folder", "single-file", "lora", "kohya", "edit"]
+Form = Literal["folder", "single-file", "weights", "lora", "kohya", "edit"]
 _LORAS: dict[Form, Layout] = {"lora": "diffusers", "kohya": "kohya"}
 
 _ENDING = ".safetensors"
@@ -40,7 +40,8 @@ def apply(
         edits: Files of edits, or folders of runs, applied in this order; FILE:0.5 applies one at half strength.
         out: The folder or file to write; nothing may be there yet. A file gets the ending .safetensors where it has
             none.
-        to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "lora"
+        to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "weights"
+            (the denoiser's weights that change, in full, as ESD's and UCE's authors publish and load them), "lora"
             (for diffusers), "kohya" (the same under the names of ComfyUI and A1111), or "edit" (our own file);
             by default what the name of `out` suggests.
         rank: The LoRA's rank, at most; 16 by default. How much of the edits it leaves out is printed.
@@ -109,7 +110,7 @@ def _read(edits: Sequence[str], source: ModelChoice) -> tuple[Model, list[Edit]]
 
 
 def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
-    from turpentine.edits import save_single_file
+    from turpentine.edits import save_changed_weights, save_single_file
 
     for edit in edits:
         edit.apply(model)  # one that is only to be kept must fit the model, too
@@ -117,6 +118,8 @@ def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:
         edits[0].save(out)
     elif form == "folder":
         model.save_pretrained(out)
+    elif form == "weights":
+        save_changed_weights(model, out)
     else:
         save_single_file(model, out)
 
@@ -146,6 +149,8 @@ def _say(form: Form, model: Model, edits: Sequence[Edit], out: Path, lora_facts:
     elif form in _LORAS:
         say(f"{place} holds {len(edits)} edit{several} of {plain(model.name)} as a LoRA of rank {lora_facts['rank']}.")
         _say_residuals(lora_facts)
+    elif form == "weights":
+        say(f"{place} holds the weights of {plain(model.name)} that {len(edits)} edit{several} change, in full.")
     else:
         say(f"{place} holds {plain(model.name)} with {len(edits)} edit{several} baked in.")
 

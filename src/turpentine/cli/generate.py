@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
@@ -30,6 +30,7 @@ from turpentine.cli.picture_files import PictureFile, differences, planned
 from turpentine.cli.progress_bars import progress_bar
 from turpentine.cli.terminal import plain, say, say_json, warn
 from turpentine.core.errors import BadArgument
+from turpentine.models.solvers import Solver
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,14 +47,14 @@ class Sampling:
         steps: Steps of the solver for a picture; more take longer.
         guidance_scale: How strongly the prompt guides; 1 is without guidance.
         negative_prompt: What to lead away from.
-        solver: How the noise is taken away.
+        solver: How the noise is taken away; ddpm adds fresh noise at each step.
         size: Pixels a side of a picture; the model's own by default.
     """
 
     steps: PositiveInt = 20
     guidance_scale: float = 4.0
     negative_prompt: str = ""
-    solver: Literal["ddim", "dpm", "euler"] = "ddim"
+    solver: Solver = "ddim"
     size: PositiveInt | None = None
 
 

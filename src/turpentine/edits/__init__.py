@@ -7,6 +7,7 @@ from turpentine.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from turpentine.edits.edit import Edit, EditStack, stack_of
     from turpentine.edits.files import Change, load_change, read_edit
+    from turpentine.edits.formats.changed_weights import save_changed_weights
     from turpentine.edits.formats.foreign import import_edit
     from turpentine.edits.formats.lora import LoRA
     from turpentine.edits.formats.single_file import save_single_file
@@ -26,6 +27,7 @@ __all__ = [
     "import_edit",
     "load_change",
     "read_edit",
+    "save_changed_weights",
     "save_single_file",
     "stack_of",
 ]

@@ -26,7 +26,14 @@ class ResumableAttribution:
         self._checkpoint, self._index, self._tracker = checkpoint, index, tracker
 
     def objective(
-        self, model: Model, prompts: Sequence[str], sign: float, rows: int, make: Callable[[], Objective]
+        self,
+        model: Model,
+        prompts: Sequence[str],
+        sign: float,
+        rows: int,
+        make: Callable[[], Objective],
+        *,
+        is_in_output: bool = False,
     ) -> Objective:
         """Return the objective with the saved points, computing them with `make` if there are none.
 
@@ -36,6 +43,7 @@ class ResumableAttribution:
             sign: The objective's sign.
             rows: Rows of the denoiser that `make` takes.
             make: Computes the objective.
+            is_in_output: See `Objective`.
         """
         tensors = self._checkpoint.get(f"points-{self._index}")
         if tensors is None:
@@ -44,11 +52,21 @@ class ResumableAttribution:
             return objective
         self._tracker.add(rows)
         points = {name: tensor.to(model.device) for name, tensor in tensors.items()}
-        return Objective(cond=model.encode(prompts), sign=sign, **points)
+        return Objective(cond=model.encode(prompts), sign=sign, is_in_output=is_in_output, **points)
 
-    def attribution(self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int) -> Attribution:
-        """Return α of the weights, going on from the saved sum. Ctrl-C takes effect between two batches."""
-        total = GradientSum(model, objective, names, batch_size)
+    def attribution(
+        self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int, *, is_squared: bool = False
+    ) -> Attribution:
+        """Return α of the weights, going on from the saved sum. Ctrl-C takes effect between two batches.
+
+        Args:
+            model: The model.
+            objective: J.
+            names: Of the weights.
+            batch_size: Points in a call of the denoiser.
+            is_squared: Whether it is the mean over the points of each one's α², which takes batches of one.
+        """
+        total = GradientSum(model, objective, names, 1 if is_squared else batch_size, is_squared=is_squared)
         state = self._checkpoint.get(f"gradients-{self._index}")
         if state is not None:
             total.restore(state)

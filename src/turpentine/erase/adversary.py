@@ -14,7 +14,7 @@ from turpentine.core.errors import NotFinite
 from turpentine.core.settings import Positive, Settings
 from turpentine.erase._closed_form.linear import Map, Rows, cholesky
 
-Regulariser = Literal["zero", "target", "surrogate"]
+Regulariser = Literal["zero", "target", "surrogate", "surrogate-layers", "surrogate-state"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,8 @@ class Adversary(Settings):
     Args:
         h: H = Σ WᵀW over all layers, which is all that is needed of them; see `weights_gram`.
         regulariser: R(c′): |c′|² for "zero"; |c′ − g|² with g the concept's target for "target";
-            Σ|W′·c′ − W′·c|² + |c′ − c|² for "surrogate".
+            Σ|W′·c′ − W′·c|² + |c′ − c|² for "surrogate", its first term alone for "surrogate-layers", its second for
+            "surrogate-state".
         r: The ridge, above 0.
 
     Raises:
@@ -46,12 +47,12 @@ class Adversary(Settings):
         against = self.h @ a  # its rows times c are Σ W′ᵀW·c
         edited = a.T @ against  # Σ W′ᵀW′
         left, right = edited, c @ against
-        if self.regulariser == "surrogate":
+        if self.regulariser in ("surrogate", "surrogate-layers"):
             left, right = (1 + self.r) * edited, right + self.r * (c @ edited)
-        towards = {"zero": torch.zeros_like(c), "target": targets, "surrogate": c}[self.regulariser]
-        ridge = self.r * torch.eye(len(a), dtype=a.dtype)
-        factor = cholesky(left + ridge, "ridge")
-        return torch.cholesky_solve((right + self.r * towards).T, factor).T
+        if self.regulariser != "surrogate-layers":
+            towards = {"zero": torch.zeros_like(c), "target": targets}.get(self.regulariser, c)
+            left, right = left + self.r * torch.eye(len(a), dtype=a.dtype), right + self.r * towards
+        return torch.cholesky_solve(right.T, cholesky(left, "ridge")).T
 
     def recovered(self, a: Map, c: Rows, embedding: Rows) -> float:
         """Return 1 − Σ|W′·c′ − W·c|² / Σ|W·c|², the share of the old outputs that the embedding c′ recovers."""

@@ -13,10 +13,23 @@ from turpentine.concepts import Concept, Concepts
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.edits import Provenance
-from turpentine.erase.common import Per, Sized, as_concepts, checkpoint_of, collate, provenance_of, torch_mode
+from turpentine.erase.common import (
+    WITHOUT_GRADIENTS,
+    Loss,
+    Per,
+    Score,
+    Sized,
+    as_concepts,
+    checkpoint_of,
+    collate,
+    provenance_of,
+    torch_mode,
+)
 from turpentine.models import Selection, window_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from turpentine.attribution import Attribution, Objective
     from turpentine.edits import Edit, Zeroed
     from turpentine.erase._attribution_run import ResumableAttribution
@@ -39,12 +52,18 @@ class CAD(Sized):
     either way, so a number of one edit says little. Their code sums gradients in fp16, here in fp32, and rounds the
     number of weights of a row down, so that of rows shorter than 1000 none is zeroed: that is `per` "published".
 
+    `score` has the classical criteria of pruning in the place of α, as controls at the same share, sites and rule.
+
     The zeroed positions reveal to whoever has them which weights encode the concept.
 
     Args:
         sites: The linear and convolution layers to choose from: kinds, such as "feed-forward", "self-attention",
             "cross-attention" or "resnet", or labels, such as "UP2,UP3"; "all" of the denoiser; or any selection of its
             sites, also by their names.
+        score: What decides which weights are zeroed, the largest first: "attribution", α; "snip", |α|, whichever way J
+            moves (Lee et al. 2019, arXiv 1810.02340); "taylor", the mean over points of each one's α² (Molchanov et al.
+            2019, arXiv 1906.10771), a gradient at a time; "magnitude", |w|, and "random", an even draw, which both look
+            at no picture.
         share: How much of each row's weights is set to zero.
         per: What the share is counted of: each row, the whole matrix, or each row and rounded down as published.
         base: The base prompt c_b, which the concept is held against.
@@ -56,8 +75,10 @@ class CAD(Sized):
         guidance_scale: How strongly the prompt guides a stored run (w).
         window: The part of the schedule that counts, as fractions from 0 (pure noise) to 1. A window of the sites
             narrows it further.
+        loss: Whose difference J is the square of: that of the network's own "output", ε or v, as in the authors' code;
+            or of "eps" in every model, where noisy steps hardly count in one that predicts v.
         trials: Random subsets of weights for which the predicted fall of J is compared with the measured one; 0 for
-            none. The paper has 1000.
+            none. The paper has 1000. Only α and |α| predict a fall.
         batch_size: Rows of a call with gradients; it affects memory, and the last bits only.
         seed: Seed of the starting noise.
 
@@ -77,6 +98,7 @@ class CAD(Sized):
     """Settings for models of the embedded one's size, whose rows are a few hundred weights long."""
 
     sites: Selection = "feed-forward"
+    score: Score = "attribution"
     share: Share = 0.001
     per: Per = "row"
     base: str = ""
@@ -85,6 +107,7 @@ class CAD(Sized):
     sampling_steps: Count = 50
     guidance_scale: Finite = 3.0
     window: tuple[float, float] = (0.0, 1.0)
+    loss: Loss = "output"
     trials: Annotated[int, at.Ge(4)] | Literal[0] = 8
     batch_size: Count = 8
     seed: Seed = 0
@@ -127,6 +150,7 @@ class CAD(Sized):
         from turpentine.edits import Edit
         from turpentine.erase._attribution_run import ResumableAttribution
         from turpentine.erase._pruning import union, zero_largest
+        from turpentine.erase._scores import scores_of_weights
 
         concepts = as_concepts(concept, model)
         self._steps()  # which may be none
@@ -135,10 +159,18 @@ class CAD(Sized):
         tracker = Tracker(progress, self._rows() * len(concepts))
         masks, measurements = [], []
         for index, each in enumerate(concepts):
-            run = ResumableAttribution(parts, index, tracker)
-            attribution = self._attribute(model, each, names, run, tracker)
-            masks.append(zero_largest(attribution.alpha, self.share, self.per))
-            measurements.append(_measurements(attribution, masks[-1]))
+            scores: Mapping[str, Tensor]
+            if self.score in WITHOUT_GRADIENTS:
+                attribution = None
+                scores = scores_of_weights(
+                    self.score, {name: model.parameter(name) for name in names}, self.seed, index
+                )
+            else:
+                run = ResumableAttribution(parts, index, tracker)
+                attribution = self._attribute(model, each, names, run, tracker, is_squared=self.score == "taylor")
+                scores = _signless(attribution.alpha) if self.score == "snip" else attribution.alpha
+            masks.append(zero_largest(scores, self.share, self.per))
+            measurements.append(self._measurements(attribution, masks[-1]))
         return Edit(provenance=self._provenance(model, concepts, collate(measurements)), zeroed=union(masks))
 
     @torch_mode("inference_mode", False)
@@ -163,20 +195,26 @@ class CAD(Sized):
         names: tuple[str, ...],
         run: ResumableAttribution,
         tracker: Tracker,
+        *,
+        is_squared: bool = False,
     ) -> Attribution:
         from turpentine.attribution import Objective
 
+        is_in_output = self.loss == "output"
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(self.trajectories))
         rows = 2 * self.sampling_steps * self.trajectories + self._base_rows()
 
         def make() -> Objective:
             trajectory = self._record(model, prompts, tracker)
             tracker.add(self._base_rows())
-            objective = Objective.apart(model, trajectory, base=self.base, steps=self._steps())
+            objective = Objective.apart(
+                model, trajectory, base=self.base, steps=self._steps(), is_in_output=is_in_output
+            )
             return objective[self._counted()]
 
-        objective = run.objective(model, prompts, 1.0, rows, make)
-        return self._with_check(run.attribution(model, objective, names, self.batch_size), tracker)
+        objective = run.objective(model, prompts, 1.0, rows, make, is_in_output=is_in_output)
+        attribution = run.attribution(model, objective, names, self.batch_size, is_squared=is_squared)
+        return attribution if is_squared else self._with_check(attribution, tracker)
 
     def _with_check(self, attribution: Attribution, tracker: Tracker) -> Attribution:
         """Return the attribution with its check: the predicted fall of J against the measured one."""
@@ -213,7 +251,9 @@ class CAD(Sized):
         """Return the number of rows of the denoiser for one concept, as progress counts them."""
         from turpentine.erase._training.training import TRAINED_ROW
 
-        checked = self.trials + 1 if self.trials else 0
+        if self.score in WITHOUT_GRADIENTS:
+            return 0
+        checked = self.trials + 1 if self.trials and self.score != "taylor" else 0
         points = (TRAINED_ROW + checked) * self._points()
         return 2 * self.sampling_steps * self.trajectories + self._base_rows() + points
 
@@ -233,6 +273,17 @@ class CAD(Sized):
         """Return the sampling steps that count."""
         return window_of(self.window, self.sites).counted(self.sampling_steps)
 
+    def _measurements(self, attribution: Attribution | None, mask: Mapping[str, Zeroed]) -> dict[str, float]:
+        """Return J of a concept, the predicted fall that the mask causes, and how well such predictions hold."""
+        if attribution is None:
+            return {}
+        if self.score == "taylor":
+            return {"objective": attribution.value}
+        fall = attribution.predicted({name: zeroed.positions for name, zeroed in mask.items()})
+        check = attribution.check
+        agreement = {} if check is None else {"r": check.r, "r_low": check.low, "r_high": check.high}
+        return {"objective": attribution.value, "predicted_fall": fall, **agreement}
+
     def _provenance(
         self, model: Model, concepts: tuple[Concept, ...], measurements: Mapping[str, Any] | None = None
     ) -> Provenance:
@@ -240,9 +291,5 @@ class CAD(Sized):
         return provenance_of(self, model, concepts, measurements, window=astuple(window_of(self.window, self.sites)))
 
 
-def _measurements(attribution: Attribution, mask: Mapping[str, Zeroed]) -> dict[str, float]:
-    """Return J of a concept, the predicted fall that the mask causes, and how well such predictions hold."""
-    fall = attribution.predicted({name: zeroed.positions for name, zeroed in mask.items()})
-    check = attribution.check
-    agreement = {} if check is None else {"r": check.r, "r_low": check.low, "r_high": check.high}
-    return {"objective": attribution.value, "predicted_fall": fall, **agreement}
+def _signless(alpha: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: each.abs() for name, each in alpha.items()}

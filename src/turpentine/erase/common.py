@@ -27,6 +27,16 @@ Per = Literal["row", "matrix", "published"]
 """How a share is counted: of each row, of the whole matrix, or of each row and rounded down, as CAD's code does."""
 
 
+Score = Literal["attribution", "snip", "taylor", "magnitude", "random"]
+"""What decides which weights are zeroed; see `CAD`."""
+
+WITHOUT_GRADIENTS: tuple[Score, ...] = ("magnitude", "random")
+"""The scores that look at no picture."""
+
+Loss = Literal["output", "eps"]
+"""What a loss compares: what the network itself predicts, ε or v, as public code does; or ε in every family."""
+
+
 def torch_mode(mode: str, *args: Any) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Decorate a function with one of torch's modes, such as "no_grad", importing torch when it is called.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types as at
 
 from turpentine.concepts import Concept, Concepts
+from turpentine.core.errors import BadArgument
 from turpentine.core.progress import Advance, Progress, Tracker
 from turpentine.core.settings import Positive, Text
 from turpentine.erase._closed_form.subject_prompts import FOUR, Positions, SubjectPrompt, subject_prompts
@@ -29,8 +30,9 @@ class DiffQuickFix(Sized):
 
     W₀ is the layer's output projection (`self_attn.out_proj`), k its input at the concept's last token and g that at
     the anchor's in the same template: it is the W that minimises Σ|W·k − W₀·g|² + λ·|W − W₀|². Its bias b is in both
-    outputs, W₀·k + b and W₀·g + b, and drops out. Causal tracing finds this layer to be the one place in the text
-    encoder that holds a concept. A pipeline with two text encoders has both changed, each by its own solution.
+    outputs, W₀·k + b and W₀·g + b, and drops out; the authors' code adds it to what is wanted of W too, so that it
+    counts twice there. Causal tracing finds this layer to be the one place in the text encoder that holds a concept. A
+    pipeline with two text encoders has both changed, each by its own solution.
 
     Args:
         anchor: What the concept is replaced by, such as "castle" for a church; by default "painting" for styles and
@@ -39,6 +41,8 @@ class DiffQuickFix(Sized):
             concept's.
         positions: The tokens that are keys: "last", the concept's last; "end", it and the end; "tail", all from it on,
             as in the authors' code; "all", every one.
+        surplus: With "tail", what becomes of a concept's last keys where its anchor has more tokens and so a shorter
+            tail: "drop", they are no keys; "repeat", as in the authors' code, the anchor's last target is theirs too.
         layer: Which layer of the text encoder, counted from 0.
         lamb: How strongly weights stay near the original ones (λ).
 
@@ -55,8 +59,19 @@ class DiffQuickFix(Sized):
     anchor: Text | None = None
     templates: tuple[str, ...] = FOUR
     positions: Positions = "last"
+    surplus: Literal["drop", "repeat"] = "drop"
     layer: Annotated[int, at.Ge(0)] = 0
     lamb: Positive = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            BadArgument: A field is out of range, or keys cannot be in surplus where they are to be repeated.
+        """
+        super().__post_init__()
+        if self.surplus == "repeat" and self.positions != "tail":
+            raise BadArgument(f"Only the tail has keys in surplus, and positions is {self.positions!r}: leave it out.")
 
     def __call__(
         self,
@@ -96,7 +111,7 @@ class DiffQuickFix(Sized):
         deltas = {}
         for site in sites:
             states, weight = [inputs[site][prompt] for prompt in prompts], f"{site.name}.weight"
-            keys, targets = align(states[::2], states[1::2])
+            keys, targets = align(states[::2], states[1::2], repeats=self.surplus == "repeat")
             deltas[weight] = solve(keys, targets, scales=scales).delta(model.parameter(weight)).float()
         return Edit(deltas, provenance_of(self, model, concepts))
 

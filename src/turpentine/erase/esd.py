@@ -14,7 +14,7 @@ from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Fraction, NonNegative, Positive, Seed, Text
 from turpentine.edits import Provenance
 from turpentine.erase._captions import Captions, caption_pairs_of
-from turpentine.erase.common import Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
+from turpentine.erase.common import Loss, Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
 from turpentine.models import DENOISER, Selection, Sites, check_in_denoiser, selected, window_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,11 @@ class ESD(Sized):
     code writes ε̃ = ε*(x_t, c) − ng·(ε*(x_t, c) − ε*(x_t, ∅)), so that its ng is η + 1: its 2 is the paper's 1.
 
     With `erase_from` (c_f) an attribute c is erased from something that keeps the rest: x_t is sampled for c_f, the
-    model is trained on c_f, and ε̃ = ε*(x_t, c_f) − η·(ε*(x_t, c) − ε*(x_t, ∅)).
+    model is trained on c_f, and ε̃ = ε*(x_t, c_f) − η·(ε*(x_t, c) − ε*(x_t, ∅)). There the authors' code has η for ng,
+    and 2 for it by default, where η here is 1.
+
+    In a model that predicts v, as Stable Diffusion 2 at 768 pixels, public code takes the loss in v, which is that in ε
+    divided by ᾱ_t, 70 times as much at t = 901; `loss` has both. ε̃ is the same either way.
 
     With `captions` other than the concept's own, the model is trained on what a user asks for: c is a caption in which
     the concept has company, such as "a church in ink style", and ∅ stands for what the caption says without it, "a
@@ -80,6 +84,8 @@ class ESD(Sized):
         window: The part of the schedule that x_t is drawn from, as fractions from 0 (pure noise) to 1. A window of the
             sites narrows it further.
         fresh: Sample x_t from the model in training, for each update anew.
+        loss: What the loss is the square of: the difference of the network's own "output", ε or v, as in public code;
+            or of "eps" in every model, where noisy steps hardly count in one that predicts v.
         erase_from: What the concept is erased from, as a prompt; by default the concept itself is erased.
         captions: "own", the concept's own templates; "named", captions of the embedded world that name it, in styles,
             on backgrounds and beside others, spread over the trajectories; "implied", also those that only imply it.
@@ -129,6 +135,7 @@ class ESD(Sized):
     guidance_scale: Finite = 3.0
     window: tuple[float, float] = (0.0, 1.0)
     fresh: bool = False
+    loss: Loss = "output"
     erase_from: Text | None = None
     captions: Captions = "own"
     preserved: Fraction = 0.0
@@ -216,11 +223,10 @@ class ESD(Sized):
         return replace(self, sites=top_sites(model.sites, self.sites_from, self.top), sites_from=None)
 
     def _loss(self, model: Model, masters: Masters, batch: TrainingBatch) -> Float[Tensor, ""]:
-        """Return the mean of (ε_θ(x_t, c) − ε̃)², in fp32."""
-        from torch.nn.functional import mse_loss
-
+        """Return the mean of (ε_θ(x_t, c) − ε̃)², or that of the network's own outputs, in fp32."""
         eps = model.eps(batch.x, batch.t, batch.cond, parameters=masters.cast())
-        return mse_loss(eps.float(), batch.target.float())
+        apart = eps.float() - batch.target.float()
+        return (apart / model.gain(batch.t, apart) if self.loss == "output" else apart).square().mean()
 
     def _prompts(self, concepts: tuple[Concept, ...]) -> TrainingPrompts:
         """Return as many rows for each concept; its prompts take turns."""

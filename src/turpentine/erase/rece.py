@@ -39,7 +39,9 @@ class RECE(Sized):
 
     Args:
         rounds: Rounds after the first edit; the paper takes 3 for nudity and 5 for objects.
-        regulariser: R: "zero" for |c′|², "target" for |c′ − g|², "surrogate" for Σ|W′·c′ − W′·c|² + |c′ − c|².
+        regulariser: R: "zero" for |c′|², "target" for |c′ − g|², "surrogate" for Σ|W′·c′ − W′·c|² + |c′ − c|²; of this
+            sum "surrogate-layers" has the first term alone, as `--reg_item 1st` of the authors' code, their default
+            within it, and "surrogate-state" the second, as `2nd`.
         ridge: How strongly the attack is held back (r); 0.1 as published, 0.001 for concepts that are hard to erase.
         anchor: Which weights each round starts from: the "original" ones, or those "edited" so far.
         guide: A text that stands for all concepts.
@@ -65,7 +67,7 @@ class RECE(Sized):
     round takes more of the other concepts along."""
 
     rounds: Count = 5
-    regulariser: Literal["zero", "target", "surrogate"] = "zero"
+    regulariser: Literal["zero", "target", "surrogate", "surrogate-layers", "surrogate-state"] = "zero"
     ridge: Positive = 0.1
     anchor: Literal["original", "edited"] = "original"
     guide: str = " "

@@ -57,6 +57,8 @@ class UCE(Sized):
         lamb: How strongly weights stay near the original ones (λ).
         templates: Sentences for the concepts and the preserved texts, with {} for the text; with none, each concept's
             own.
+        technique: What the paper's form makes of the guide: "replace", the targets are its values, as by default in the
+            authors' code; "tensor", these without their part along the concept's own values, layer by layer.
         eta: η of the aligned form: 0 aims at what is left, more leads on, away from the concept.
         captions: Which captions the aligned form learns from: "own", those of the templates; "named", captions of the
             embedded world that name the concept, with captions of the rest of that world preserved; "implied", also
@@ -93,6 +95,7 @@ class UCE(Sized):
     preserve_scale: NonNegative | None = None
     lamb: Positive = 0.5
     templates: tuple[str, ...] = ("{}",)
+    technique: Literal["replace", "tensor"] = "replace"
     eta: NonNegative = 0.0
     captions: Captions = "own"
     expand_guides: bool = False
@@ -133,8 +136,8 @@ class UCE(Sized):
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
         from turpentine.erase._closed_form.linear import solve
-        from turpentine.erase._closed_form.text_states import key_and_value_weights
-        from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, shift_weights
+        from turpentine.erase._closed_form.text_states import cut_alike, key_and_value_weights
+        from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, edit_across, shift_weights
 
         concepts, form = as_concepts(concept), FORMS[self.variant]
         objective = UCEObjective.of(
@@ -149,6 +152,11 @@ class UCE(Sized):
         scales = objective.scales(self.lamb, self.erase_scale, self.preserve_scale)
         names = key_and_value_weights(model, self.sites)
         tracker = Tracker(progress, len(objective) + len(names))
+        if self.technique == "tensor":
+            blocks = cut_alike(*objective.states(model, form.positions, advance=tracker.add))
+            preserved = objective.preserved_gram(model, advance=tracker.add)
+            provenance = provenance_of(self, model, concepts)
+            return edit_across(model, names, blocks, preserved, scales, provenance, advance=tracker.add)
         keys, targets = objective.keys_and_targets(model, advance=tracker.add)
         targets = targets + self.eta * (targets - keys)
         preserved = objective.preserved_gram(model, advance=tracker.add)
@@ -158,6 +166,8 @@ class UCE(Sized):
     def _check_form(self) -> None:
         """Refuse settings that the form would pass over."""
         is_aligned = self.variant == "aligned"
+        if self.technique == "tensor" and self.variant != "paper":
+            raise BadArgument(f"The form {self.variant} has no technique tensor: leave it out, or take paper.")
         if self.captions != "own" and not is_aligned:
             raise BadArgument(f"The form {self.variant} has no captions: leave {self.captions!r} out, or take aligned.")
         if self.eta and not is_aligned:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field, replace
 from itertools import permutations
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
-import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.core.errors import BadArgument, EmptyConcept, UnknownName
 from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings, Share
 from turpentine.explain._codes import modules_called
 from turpentine.explain._image_stats import foreground, overlap
+from turpentine.explain._map_sums import ALL, MapSums, Per
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
-from turpentine.models.attention import grid
-from turpentine.models.call import Call
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
@@ -43,6 +39,8 @@ Heat = Float[np.ndarray, "height width"]
 Mask = Bool[np.ndarray, "tall wide"]
 Places: TypeAlias = list[range]
 """The tokens of a word, for each place where it is."""
+Rule = Literal["maximum", "range"]
+"""What a threshold is a share of: a map's largest value, or the way there from its smallest."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,12 @@ class Maps(Settings):
         words: Words of the prompts, capitals and punctuation around them apart; every word by default.
         sites: Cross-attention modules: labels, or LOWRES or HIGHRES, with commas between, or a selection, with a window
             for some of the steps; all by default, the mid block and the lowest resolution among them.
-        threshold: The share of a map's largest value (τ) from which on a pixel belongs to the word.
+        threshold: The share (τ) from which on a pixel belongs to the word.
+        rule: What that is a share of: "maximum", the map's largest value, as the paper has it; or "range", the way
+            there from its smallest, as in the authors' code. Over all modules, where no value is small, the first
+            takes nearly the whole picture and the second about half of it; in HIGHRES the two agree.
+        per: What else maps are summed over, each part apart: the "module", the "factor" by which its grid is coarser
+            than the latents', or the "head"; the table then has their rows too, and the finding's `of` their maps.
         steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
         batch_size: Pictures drawn at once.
@@ -71,6 +74,8 @@ class Maps(Settings):
     words: tuple[str, ...] = ()
     sites: str | Sites | None = None
     threshold: Share = 0.4
+    rule: Rule = "maximum"
+    per: Per = ALL
     steps: Count = 20
     guidance_scale: Finite = 4.0
     batch_size: Count = 8
@@ -108,18 +113,22 @@ class Maps(Settings):
         if wordless is not None:
             raise BadArgument(f"The prompt {wordless!r} has no word to map: write one there.")
         modules = self._modules(model)
-        heats: list[dict[str, Heat]] = []
+        parts: dict[str, list[dict[str, Heat]]] = {}
         images: list[Image.Image] = []
         for rows in batches(len(texts), self.batch_size):
             maps, latents = self._mapped(model, modules, texts[rows], numbers[rows], words[rows], size)
-            heats += maps
+            for part, heats in maps.items():
+                parts.setdefault(part, []).extend(heats)
             images += model.decode(latents)
             if progress:
                 progress(rows.stop, len(texts))
-        table = _table(texts, numbers, heats, images, self.threshold)
+        tables = {part: _table(texts, numbers, heats, images, self) for part, heats in parts.items()}
+        table = tables[ALL] if self.per == ALL else pl.concat([_of_part(part, each) for part, each in tables.items()])
         unread = [word for word in self._names(texts, concept) if not any(word in places for places in words)]
         title = "Where words were looked at"
-        return MapsFinding(table, model.sites, title, heats, images, self.threshold, concept, tuple(unread))
+        return MapsFinding(
+            table, model.sites, title, parts[ALL], images, self.threshold, self.rule, concept, tuple(unread), parts
+        )
 
     def _modules(self, model: Model) -> Sites:
         modules = model.sites.only(kind="cross-attention", level="module")
@@ -133,20 +142,16 @@ class Maps(Settings):
         seeds: Sequence[int],
         words: Sequence[Mapping[str, Places]],
         size: Size | None,
-    ) -> tuple[list[dict[str, Heat]], Tensor]:
-        """Return the maps of a batch, and its latents."""
+    ) -> tuple[dict[str, list[dict[str, Heat]]], Tensor]:
+        """Return the maps of a batch by part, and its latents."""
         latents = model.noise(seeds, size=size)
         tokens = sorted({token for places in words for at in places.values() for part in at for token in part})
-        sums = _Sums(model, latents, tokens)
+        sums = MapSums(model, latents, tokens, self.per)
         cond, empty = model.encode(texts, size=size), model.encode([""], size=size)
         with hooked(model, {modules: sums.add}):
             for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
                 latents = step.x_next
-        heats = []
-        for maps, places in zip(sums.maps(), words, strict=True):
-            by_token = dict(zip(tokens, maps.numpy(), strict=True))
-            heats.append({word: _of_places(by_token, at) for word, at in places.items()})
-        return heats, latents
+        return {part: _by_word(total.numpy(), tokens, words) for part, total in sums.maps().items()}, latents
 
     def _places(self, model: Model, text: str, concept: str | None) -> dict[str, Places]:
         """Return the words of a prompt that are mapped, and their tokens; a word without a token is left out."""
@@ -177,39 +182,21 @@ class Maps(Settings):
         return [Stop("maps", "Where is each word looked at?", 20, tour.rows_to_draw, instrument, run)]
 
 
+def _by_word(
+    maps: Float[np.ndarray, "picture token height width"], tokens: Sequence[int], words: Sequence[Mapping[str, Places]]
+) -> list[dict[str, Heat]]:
+    """Return for each picture each word's map."""
+    heats = []
+    for each, places in zip(maps, words, strict=True):
+        by_token = dict(zip(tokens, each, strict=True))
+        heats.append({word: _of_places(by_token, at) for word, at in places.items()})
+    return heats
+
+
 def _of_places(by_token: dict[int, Heat], places: Sequence[range]) -> Heat:
     """Return the mean over the tokens of a place (DAAM), summed over the places."""
     total: Heat = np.sum([np.mean([by_token[token] for token in place], axis=0) for place in places], axis=0)
     return total
-
-
-class _Sums:
-    """Probabilities of some tokens summed over heads, modules and steps, on the grid of the latents."""
-
-    def __init__(self, model: Model, latents: Tensor, tokens: Sequence[int]) -> None:
-        self._model = model
-        self.height, self.width = latents.shape[-2:]
-        self._tokens = torch.tensor(tokens, device=latents.device)
-        self._total = torch.zeros(len(latents), len(tokens), self.height, self.width, device=latents.device)
-
-    def add(self, call: Call) -> None:
-        for _, probability in self._model.attention(call):
-            height, width = grid(probability.shape[2], self.height, self.width)
-            by_token = probability[..., self._tokens].transpose(2, 3)
-            small = by_token.reshape(*by_token.shape[:3], height, width)
-            rows, columns = _bicubic(height, self.height).to(small), _bicubic(width, self.width).to(small)
-            large = (rows @ small @ columns.T).clamp_(min=0)
-            self._total += large.sum(1)
-
-    def maps(self) -> Float[Tensor, "picture token height width"]:
-        return self._total.cpu()
-
-
-@cache
-def _bicubic(count: int, length: int) -> Float[Tensor, "length count"]:
-    """Return the matrix that bicubic interpolation of `count` numbers to `length` multiplies by."""
-    each = F.interpolate(torch.eye(count)[None, :, :, None], (length, 1), mode="bicubic", align_corners=False)
-    return each[0, :, :, 0].T
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,23 +205,39 @@ class MapsFinding(Finding):
 
     Args:
         table: A row for each picture and word: prompt, seed, word, mass (the word's share of all words' sums), iou
-            (overlap of the word's mask with what stands out from the picture's background, 0 to 1).
+            (overlap of the word's mask with what stands out from the picture's background, 0 to 1); where maps are
+            taken apart also the part, of which "all" is the first.
         heats: For each picture each word's map, of the latents' size, as summed.
         images: The pictures.
         threshold: τ.
+        rule: What τ is a share of.
         concept: The word or words that the summary is about.
         unread: Words of the prompts that have no token, and so no map.
+        parts: The maps as `heats`, by part, in order of execution; "all" is `heats` itself.
     """
 
     heats: list[dict[str, Heat]]
     images: list[Image.Image]
     threshold: float
+    rule: Rule = "maximum"
     concept: str | None = None
     unread: tuple[str, ...] = ()
+    parts: Mapping[str, list[dict[str, Heat]]] = field(default_factory=dict)
+
+    def of(self, part: str) -> MapsFinding:
+        """Return the finding of one part alone, such as "UP6", "÷2" or "UP6 H3".
+
+        Raises:
+            UnknownName: There is no such part; the message lists those that there are.
+        """
+        if part not in self.parts:
+            raise UnknownName(f"No part is called {part!r}: there are {', '.join(self.parts)}.")
+        table = self.table.filter(pl.col("part") == part).drop("part") if "part" in self.table.columns else self.table
+        return replace(self, table=table, title=f"{self.title}: {part}", heats=self.parts[part], parts={})
 
     def mask(self, picture: int, word: str) -> Mask:
         """Return the word's mask on a picture."""
-        return mask_of(self.heats[picture][word], self.images[picture], self.threshold)
+        return mask_of(self.heats[picture][word], self.images[picture], self.threshold, self.rule)
 
     def overlaps(self) -> pl.DataFrame:
         """Return for each picture and two words, head and dependent: iou, iod (of the dependent), ioh (of the head)."""
@@ -262,7 +265,9 @@ class MapsFinding(Finding):
 
     def summary(self) -> str:
         """Say how well the concept's map covers the thing in the picture, beside the best word's; or the best alone."""
-        mean = self.table.group_by("word", maintain_order=True).agg(pl.col("iou").mean()).sort("iou", descending=True)
+        mean = (
+            self._whole().group_by("word", maintain_order=True).agg(pl.col("iou").mean()).sort("iou", descending=True)
+        )
         if self.concept is None:
             return self._of_words(mean)
         own = mean.filter(pl.col("word") == self.concept)["iou"][0]
@@ -281,7 +286,7 @@ class MapsFinding(Finding):
     def _of_words(self, mean: pl.DataFrame) -> str:
         """Return which word's map covers the things in the pictures best, and which word is looked at most."""
         best, count = mean.row(0, named=True), len(self.images)
-        mass = self.table.group_by("word", maintain_order=True).agg(pl.col("mass").mean())
+        mass = self._whole().group_by("word", maintain_order=True).agg(pl.col("mass").mean())
         most = mass.sort("mass", descending=True, maintain_order=True).row(0, named=True)
         pictures = "1 picture" if count == 1 else f"{count} pictures"
         attention = f"{percent(most['mass'])} of the attention to the words of its prompt"
@@ -292,6 +297,10 @@ class MapsFinding(Finding):
             f"{first} (IoU, the mean of {pictures}){others}; “{most['word']}” is looked at most, with {attention}."
             f"{self._lacking()}"
         )
+
+    def _whole(self) -> pl.DataFrame:
+        """Return the table's rows that are of all parts together."""
+        return self.table.filter(pl.col("part") == ALL) if "part" in self.table.columns else self.table
 
     def _lacking(self) -> str:
         return f" Without a token, and so without a map: {', '.join(self.unread)}." if self.unread else ""
@@ -318,10 +327,11 @@ def enlarge(heat: Heat, image: Image.Image) -> Float[np.ndarray, "tall wide"]:
     return np.asarray(large, dtype=np.float64).clip(0)
 
 
-def mask_of(heat: Heat, image: Image.Image, threshold: float) -> Mask:
-    """Return where a map, at the picture's size, has `threshold` of its largest value or more."""
+def mask_of(heat: Heat, image: Image.Image, threshold: float, rule: Rule = "maximum") -> Mask:
+    """Return where a map, at the picture's size, has `threshold` or more of what the rule says."""
     large = enlarge(heat, image)
-    mask: Mask = large >= threshold * large.max()
+    least = large.min() if rule == "range" else 0.0
+    mask: Mask = large - least >= threshold * (large.max() - least)
     return mask
 
 
@@ -330,12 +340,17 @@ def _table(
     seeds: Sequence[int],
     heats: Sequence[dict[str, Heat]],
     images: Sequence[Image.Image],
-    threshold: float,
+    settings: Maps,
 ) -> pl.DataFrame:
     rows = []
     for text, seed, words, image in zip(texts, seeds, heats, images, strict=True):
         total = sum(float(heat.sum()) for heat in words.values())
         thing = foreground(image)
         for word, heat in words.items():
-            rows.append((text, seed, word, float(heat.sum()) / total, overlap(mask_of(heat, image, threshold), thing)))
+            mask = mask_of(heat, image, settings.threshold, settings.rule)
+            rows.append((text, seed, word, float(heat.sum()) / total, overlap(mask, thing)))
     return pl.DataFrame(rows, ["prompt", "seed", "word", "mass", "iou"], orient="row")
+
+
+def _of_part(part: str, table: pl.DataFrame) -> pl.DataFrame:
+    return table.insert_column(table.columns.index("word") + 1, pl.lit(part).alias("part"))

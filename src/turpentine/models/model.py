@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from PIL import Image
 from torch import Tensor, nn
 
@@ -218,6 +218,13 @@ class Model(Pretrained):
         output = self.family.predict(x, at, cond, parameters or {}).to(x.dtype)
         return self.family.parametrisation.eps(output, x, at)
 
+    def gain(self, t: int | Shaped[Tensor, "*rows"], like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return ∂ε/∂output of the denoiser, shaped to multiply the rows of `like`: 1 where it predicts ε itself.
+
+        A difference of two predictions divided by it is that of the network's own outputs.
+        """
+        return self.family.parametrisation.gain(t, like)
+
     def noise(self, seeds: Sequence[int], *, size: Size | None = None) -> Latents:
         """Return unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
         height, width = (pixels // self.family.latent.factor for pixels in self._pixels(size))
@@ -279,7 +286,7 @@ class Model(Pretrained):
             steps: Of the solver, 1 or more.
             guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
             negative_prompt: The text in the place of ∅; None is none.
-            solver: "ddim", "dpm" or "euler".
+            solver: "ddim", "dpm", "euler" or "ddpm"; the last adds fresh noise at each step, which hangs on the seed.
             batch_size: Pictures in a call of the denoiser, at most.
             size: Pixels, one number or height and width; the native size by default.
             guidance: In the place of the one that is on the model, or of the formula above.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_tensor
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.finite import Watch, check_scale, not_finite
 from turpentine.models.guidance import unguided
 from turpentine.models.interface import Combination, Guidance, Latents, TextToImage
+from turpentine.models.solvers import MEMORYLESS, NOISY
 from turpentine.models.windows import Moment
-
-MEMORYLESS = ("ddim",)
-"""Solvers whose whole state is x_t."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ def sample(
         latents: Unit noise from `model.noise`.
         steps: Of the solver.
         guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
-        solver: "ddim", "dpm" or "euler".
+        solver: "ddim", "dpm", "euler", or "ddpm", the reverse step with fresh noise; see `step_noise`.
         guidance: By default the one on the model, and where none is, the formula above.
         first: The step to begin with, 0 by default; `latents` are its x_t then.
         last: The step to end before; by default there is none.
@@ -94,18 +93,33 @@ def sample(
     scheduler = started(model, solver, steps)
     if first and solver not in MEMORYLESS:
         raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
+    noise = {"generator": step_noise(latents)} if solver in NOISY else {}
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)
     state = latents * scheduler.init_noise_sigma
     x = scheduler.scale_model_input(state, scheduler.timesteps[0])
     indices = range(len(scheduler.timesteps))[first:last]
     watch = Watch(lambda at, seen: rows.complain(model, seen, at, scheduler.timesteps))
     for index in indices:
-        step, state = _advance(model, scheduler, rows, index, state, x)
+        step, state = _advance(model, scheduler, rows, index, state, x, noise)
         watch.add(index, x, step.eps)
         if index == indices[-1]:
             watch.finish()
         yield step
         x = step.x_next
+
+
+def step_noise(latents: Latents) -> list[torch.Generator]:
+    """Return a generator for each row, for the fresh noise of its steps.
+
+    Its seed is the first 64 bits of the SHA-256 of the row's starting latent, in fp32, so that a picture hangs on its
+    seed and not on its batch, and pictures of one starting latent, such as of two prompts or of an edit and its base,
+    are drawn with the same noise.
+
+    Args:
+        latents: Unit noise from `model.noise`.
+    """
+    seeds = [int(digest_tensor(row.float())[:16], 16) for row in latents]
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def rows_in_a_step(model: TextToImage, guidance_scale: float, steps: int) -> int:
@@ -140,12 +154,18 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
 # Not around the generator: gradients must be as the caller has them wherever it is left.
 @torch.no_grad()
 def _advance(
-    model: TextToImage, scheduler: Any, rows: _Rows, index: int, state: Latents, x: Latents
+    model: TextToImage,
+    scheduler: Any,
+    rows: _Rows,
+    index: int,
+    state: Latents,
+    x: Latents,
+    noise: Mapping[str, list[torch.Generator]],
 ) -> tuple[Step, Latents]:
     """Return one step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
     times = scheduler.timesteps
     eps_uncond, eps_cond, eps = rows.predict(model, x, times[index], index, len(times))
-    state = scheduler.step(eps, times[index], state, return_dict=False)[0]
+    state = scheduler.step(eps, times[index], state, return_dict=False, **noise)[0]
     x_next = scheduler.scale_model_input(state, times[index + 1]) if index + 1 < len(times) else state
     return Step(index, times[index].item(), x, eps_cond, eps_uncond, eps, x_next), state
 

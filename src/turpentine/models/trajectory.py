@@ -118,7 +118,7 @@ class Trajectory:
             steps: T.
             guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
             batch_size: Rows sampled together, at most.
-            solver: "ddim", "dpm" or "euler".
+            solver: "ddim", "dpm", "euler" or "ddpm".
             progress: Called with steps done and in all, counted by row.
 
         Raises:

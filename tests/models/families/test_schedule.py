@@ -19,7 +19,7 @@ from turpentine.models.families.schedule import (
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler"])
+@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler", "ddpm"])
 def test_solvers_predict_eps_on_the_trained_betas(solver):
     trained = DDIMScheduler(**BETAS, prediction_type="v_prediction", clip_sample=True)
     scheduler = Betas(trained).solver(solver)
@@ -27,19 +27,20 @@ def test_solvers_predict_eps_on_the_trained_betas(solver):
     assert torch.equal(scheduler.alphas_cumprod, trained.alphas_cumprod)
 
 
-def test_latents_are_not_clipped():
+@pytest.mark.parametrize("solver", ["ddim", "ddpm"])
+def test_latents_are_not_clipped(solver):
     state = torch.full((1, 4, 2, 2), 5.0)
-    scheduler = Betas(DDIMScheduler(**BETAS, clip_sample=True)).solver("ddim")
+    scheduler = Betas(DDIMScheduler(**BETAS, clip_sample=True)).solver(solver)
     scheduler.set_timesteps(4)
     assert scheduler.step(torch.zeros_like(state), scheduler.timesteps[0], state).prev_sample.max() > 5
 
 
 def test_an_unknown_solver_is_an_error_that_lists_them():
-    with pytest.raises(UnknownName, match="ddim, dpm, euler"):
+    with pytest.raises(UnknownName, match="ddim, dpm, euler, ddpm"):
         Betas(DDIMScheduler(**BETAS)).solver("plms")
 
 
-@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler"])
+@pytest.mark.parametrize("solver", ["ddim", "dpm", "euler", "ddpm"])
 def test_a_schedule_that_ends_without_signal_gives_finite_steps(solver):
     scheduler = Betas(DDIMScheduler(**BETAS, rescale_betas_zero_snr=True, timestep_spacing="trailing")).solver(solver)
     scheduler.set_timesteps(4)
@@ -107,6 +108,14 @@ def test_predictions_are_affine_in_the_output_so_that_guidance_means_the_same_in
         guided = one.eps(uncond + 4.0 * (cond - uncond), x, t)
         of_cond, of_uncond = one.eps(cond, x, t), one.eps(uncond, x, t)
         torch.testing.assert_close(guided, of_uncond + 4.0 * (of_cond - of_uncond))
+
+
+@given(st.integers(0, 2**31), st.lists(st.integers(1, 999), min_size=2, max_size=2))
+def test_a_difference_of_noises_is_the_gain_times_that_of_outputs(seed, times):
+    x, one, other, t = latents(seed), latents(seed + 1), latents(seed + 2), torch.tensor(times)
+    for each in PAIRS:
+        apart = each.eps(one, x, t) - each.eps(other, x, t)
+        torch.testing.assert_close(apart, each.gain(t, x) * (one - other))
 
 
 @given(st.integers(0, 2**31), st.lists(st.integers(0, 999), min_size=2, max_size=2))

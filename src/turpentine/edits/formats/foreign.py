@@ -54,9 +54,9 @@ def import_edit(path: str | os.PathLike[str], model: Model) -> Edit:
 
     Args:
         path: A safetensors file that holds some weights in full under diffusers' names, as ESD (`esd-*.safetensors`)
-            and UCE (`{module}.weight`) publish them, an edited text encoder alone, or a LoRA in the layout of
-            diffusers, PEFT or kohya; or a folder with one of these, or with a whole pipeline in diffusers' layout. Of
-            PEFT's adapters the scale is in `adapter_config.json` beside them.
+            and UCE (`{module}.weight`) publish them and `save_changed_weights` writes them, an edited text encoder
+            alone, or a LoRA in the layout of diffusers, PEFT or kohya; or a folder with one of these, or with a whole
+            pipeline in diffusers' layout. Of PEFT's adapters the scale is in `adapter_config.json` beside them.
         model: The model that it was made from, without edits on it. Weights are compared in the coarser number format
             of the two, so that rounding is no part of the edit.
 
@@ -241,7 +241,21 @@ def _difference(name: str, weight: Tensor, model: Model) -> Tensor:
     if not weight.is_floating_point():
         raise EditError(f"its {name} holds {weight.dtype}, which is no weight: get it in fp16, bf16 or fp32.")
     coarse = max(weight.dtype, base.dtype, key=lambda dtype: torch.finfo(dtype).eps)
-    return weight.to(coarse).float() - base.to(coarse).float()
+    return _exact(weight.to(coarse).float(), base.to(coarse).float())
+
+
+def _exact(weight: Tensor, base: Tensor) -> Tensor:
+    """Return ΔW with which base + ΔW is the weight bit by bit, where fp32 has one.
+
+    To a weight that is a power of two the rounded difference can lead past by a last bit; then a neighbour does it.
+    """
+    delta = weight - base
+    if torch.equal(base + delta, weight):
+        return delta
+    for towards in (torch.inf, -torch.inf):
+        neighbour = delta.nextafter(torch.tensor(towards))
+        delta = torch.where((base + delta != weight) & (base + neighbour == weight), neighbour, delta)
+    return delta
 
 
 def _weight_names(model: Model) -> dict[str, str]:

@@ -17,14 +17,28 @@ from turpentine.models.text import Places
 BATCH = 32
 
 
-def align(keys: Sequence[Rows], targets: Sequence[Rows]) -> tuple[Rows, Rows]:
-    """Join blocks of keys and of targets row by row; two blocks of unequal length are cut to the shorter."""
+def align(keys: Sequence[Rows], targets: Sequence[Rows], *, repeats: bool = False) -> tuple[Rows, Rows]:
+    """Join blocks of keys and of targets row by row; two blocks of unequal length are cut to the shorter.
+
+    Args:
+        keys: Blocks of rows.
+        targets: As many.
+        repeats: Whether a block of targets that is shorter than its keys is filled up with its last row instead.
+    """
+    if repeats:
+        targets = [
+            torch.cat([target, target[-1:].expand(max(len(key) - len(target), 0), -1)])
+            for key, target in zip(keys, targets, strict=True)
+        ]
+    both = cut_alike(keys, targets)
+    return torch.cat(both[0]), torch.cat(both[1])
+
+
+def cut_alike(keys: Sequence[Rows], targets: Sequence[Rows]) -> tuple[list[Rows], list[Rows]]:
+    """Return blocks of keys and of targets, two of unequal length cut to the shorter."""
     lengths = [min(len(key), len(target)) for key, target in zip(keys, targets, strict=True)]
-    return _cut(keys, lengths), _cut(targets, lengths)
-
-
-def _cut(blocks: Sequence[Rows], lengths: list[int]) -> Rows:
-    return torch.cat([block[:length] for block, length in zip(blocks, lengths, strict=True)])
+    pairs = list(zip(keys, targets, lengths, strict=True))
+    return [key[:length] for key, _, length in pairs], [target[:length] for _, target, length in pairs]
 
 
 def text_states(

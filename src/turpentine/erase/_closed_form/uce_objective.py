@@ -13,7 +13,7 @@ from turpentine.core.progress import Advance, ignore
 from turpentine.edits import Edit, Provenance
 from turpentine.erase._captions import Captions, caption_pairs_of, preserved_captions
 from turpentine.erase._closed_form.aligned import aligned_states
-from turpentine.erase._closed_form.linear import Map, Rows, Scales, Shift, gram
+from turpentine.erase._closed_form.linear import Map, Rows, Scales, Shift, gram, solve
 from turpentine.erase._closed_form.subject_prompts import Positions, SubjectPrompt, subject_prompts
 from turpentine.erase._closed_form.text_states import align, in_batches, text_states
 from turpentine.models import Model
@@ -182,6 +182,45 @@ def _check_apart(concepts: Sequence[Concept], preserve: Sequence[str]) -> None:
     for text in (*preserve, *(text for concept in concepts for text in concept.keep)):
         if text.lower() in erased:
             raise BadArgument(f"{text!r} is to be erased and to be kept: leave it out of one of the two.")
+
+
+def edit_across(
+    model: Model,
+    names: Sequence[str],
+    blocks: tuple[list[Rows], list[Rows]],
+    preserved: Map | None,
+    scales: Scales,
+    provenance: Provenance,
+    *,
+    advance: Advance = ignore,
+) -> Edit:
+    """Return the edit whose targets lie across the old values: of each layer its own, W₀·g less its part along W₀·k.
+
+    A prompt's tokens are one long vector: s = ⟨W₀·k, W₀·g⟩ / |W₀·k|² over all of them, and the target is W₀·(g − s·k).
+
+    Args:
+        model: The model.
+        names: The weights to edit.
+        blocks: Keys and targets of each prompt, as many rows in both.
+        preserved: Σ p·pᵀ.
+        scales: λ, a and b.
+        provenance: Of the edit.
+        advance: Called after each weight.
+
+    Raises:
+        NotFinite: A weight's change is NaN or infinite; the message names it.
+    """
+    deltas = {}
+    for name in names:
+        weight = model.parameter(name)
+        w = weight.detach().to("cpu", torch.float64)
+        across = []
+        for k, g in zip(*blocks, strict=True):
+            old, new = k @ w.T, g @ w.T
+            across.append(g - (old * new).sum() / old.square().sum() * k)
+        deltas[name] = solve(torch.cat(blocks[0]), torch.cat(across), preserved, scales=scales).delta(weight).float()
+        advance(1)
+    return Edit(deltas, provenance)
 
 
 def shift_weights(

@@ -21,18 +21,11 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from turpentine.core.errors import UnknownName, UnsupportedModel
+from turpentine.models.solvers import SOLVERS
 
 # Models trained to zero signal at the last step have ᾱ = 0 there, where ε says nothing of x₀; diffusers' own solvers
 # lift it to this value.
 SMALLEST_ALPHA_BAR = 2.0**-24
-
-# The deterministic solvers only: a picture is a function of weights, prompt, seed and settings.
-SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
-    # A latent has no range to be clipped to, though DDIM clips by default.
-    "ddim": ("DDIMScheduler", {"clip_sample": False}),
-    "dpm": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
-    "euler": ("EulerDiscreteScheduler", {}),
-}
 
 _OWN_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 _LEVELS = {*_OWN_LEVELS, "interpolation_type"}
@@ -252,6 +245,10 @@ class Parametrisation(Protocol):
         """Return what a perfect network would give for this picture and noise: the target in training."""
         ...
 
+    def gain(self, t: Times, like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return ∂ε/∂output at fixed x_t, shaped to multiply the rows of `like`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Epsilon:
@@ -271,6 +268,10 @@ class Epsilon:
     def output(self, x0: Latents, noise: Latents, t: Times) -> Latents:
         """Return the noise."""
         return noise
+
+    def gain(self, t: Times, like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return 1."""
+        return torch.ones_like(self.schedule.scales(t, like)[0])
 
 
 @dataclass(frozen=True)
@@ -294,6 +295,10 @@ class Velocity:
         alpha, sigma = self.schedule.scales(t, x0)
         return alpha * noise - sigma * x0
 
+    def gain(self, t: Times, like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return α."""
+        return self.schedule.scales(t, like)[0]
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -314,6 +319,10 @@ class Flow:
     def output(self, x0: Latents, noise: Latents, t: Times) -> Latents:
         """Return n − x₀."""
         return noise - x0
+
+    def gain(self, t: Times, like: Latents) -> Float[Tensor, "rows ..."]:
+        """Return α, which is 1 − σ."""
+        return self.schedule.scales(t, like)[0]
 
 
 PARAMETRISATIONS: dict[str, type[Epsilon] | type[Velocity] | type[Flow]] = {

@@ -22,7 +22,7 @@ myst_enable_extensions = ["attrs_inline", "deflist"]
 myst_heading_anchors = 4
 # A line of ours that begins with a percent sign is no comment, nor is one with three plus signs a break.
 myst_disable_syntax = ["myst_line_comment", "myst_block_break"]
-smartquotes = False
+smartquotes_action = "D"  # dashes; quotes stay as they are typed
 # Notebooks are shown as they lie in the repository, with what their cells gave; tests/test_docs.py runs them.
 nb_execution_mode = "off"
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import html
-import importlib.util
+import copy
 import json
-import os
 import re
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 from cyclopts import CycloptsError
 from doc_blocks import NOTEBOOKS, PAGES, ROOT, Block, blocks_of
 from doc_runner import PROJECT, check_command, check_python, check_sh, run_python, run_sh, write_data
 from judges.toys import saved_clip
-from markdown_it import MarkdownIt
 from tiny import tiny_sd1
+
+from turpentine.models.loading import load
 
 BLOCKS = {path.name: blocks_of(path) for path in (*PAGES, *NOTEBOOKS)}
 LANGUAGES = {"python", "sh", "yaml", "toml"}
@@ -43,6 +43,22 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     clip = saved_clip(folder / "clip")
     hub = ("openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14")
     return {"CompVis/stable-diffusion-v1-4": str(folder / "sd1"), **dict.fromkeys(hub, clip)}
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Any:
+    """The embedded model's pipeline, read once: each command and each page would read it again."""
+    return load.read_folder(load.locate("emoji"), torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def read_once(embedded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = load.locate("emoji"), load.read_folder
+
+    def read_folder(folder: Path, dtype: torch.dtype) -> Any:
+        return copy.deepcopy(embedded) if (folder, dtype) == (path, torch.float32) else read(folder, dtype)
+
+    monkeypatch.setattr(load, "read_folder", read_folder)
 
 
 @pytest.fixture
@@ -126,29 +142,3 @@ def test_every_page_is_in_the_contents() -> None:
     docs = ROOT / "docs"
     pages = [*docs.glob("*.md"), *docs.glob("notebooks/*.ipynb"), *docs.glob("api/*.rst")]
     assert listed == {str(path.relative_to(docs).with_suffix("")) for path in pages} - {"index"}
-
-
-@pytest.mark.skipif(importlib.util.find_spec("myst_nb") is None, reason="the site needs pip install '.[docs]'")
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    """As `make docs`: a process of its own, since autodoc reads the docstrings of the package as it is installed."""
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "TQDM_DISABLE": "1"})
-    assert done.returncode == 0, done.stderr
-    for path in (ROOT / "docs").glob("*.md"):
-        page = (tmp_path / path.with_suffix(".html").name).read_text(encoding="utf-8")
-        shown = html.unescape(re.sub(r"<[^>]+>", "", page))
-        missing = words(plain(path.read_text(encoding="utf-8"))) - words(shown)
-        assert not missing, f"{path.name}: the site leaves out {list(missing)[:9]}"
-    assert "data:image/png" in (tmp_path / "notebooks" / "erase.html").read_text(encoding="utf-8")
-
-
-def plain(page: str) -> str:
-    """The text of a page, its inline code and its code."""
-    tokens = [
-        each for token in MarkdownIt("commonmark").enable("table").parse(page) for each in (token.children or [token])
-    ]
-    return "\n".join(each.content for each in tokens if not each.info.startswith("{") and "html" not in each.type)
-
-
-def words(text: str) -> Counter[str]:
-    return Counter(re.findall(r"\w+", text))

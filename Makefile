@@ -1,6 +1,8 @@
 # make demo    erase "church" from the embedded model and say where the report is
+# make docs    the documentation as a site, in build/docs; warnings are errors
 # make test    lint, types and tests
 # make format  put the code into the one form
+# make notebooks  run those of docs/ anew, and store what their cells give
 # make clean   remove the environment and what the tools left behind
 #
 # Each makes its own environment in .venv. pip's settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf) are respected.
@@ -12,10 +14,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test format clean
+.PHONY: demo docs test format notebooks clean
 
 demo: $(VENV)/installed
 	$(BIN)/turpentine erase church
+
+# All pages each time: what is wrong in one is said only when it is read.
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m sphinx -W --keep-going --fresh-env --builder html docs build/docs
+	@echo "The site is build/docs/index.html"
 
 # Two processes of tests with one thread each are faster than one with two. A file's tests go to one of them, which then
 # makes what they share once. Compiled files are kept: some fifty processes that the tests start import the package.
@@ -28,6 +35,10 @@ test: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+notebooks: $(VENV)/installed-dev
+	cd docs/notebooks && PYTHONWARNINGS=ignore $(abspath $(BIN))/jupyter execute --inplace *.ipynb
+	rm -f docs/notebooks/*.safetensors
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -246,7 +246,8 @@ def theme_part(theme: Theme) -> str:
     """Return a theme's heading, its claims, and the commands that make their numbers."""
     entries = [entry(row, claim) for row in theme.rows for claim in row.claims]
     commands = dict.fromkeys(claim.command for row in theme.rows for claim in row.claims if claim.command)
-    made = ["Made by\n\n" + "\n".join(f"    {command}" for command in commands)] if commands else []
+    block = "\n".join(["<!-- not run: hours of drawing -->", "```sh", *commands, "```"])
+    made = [f"Made by\n\n{block}"] if commands else []
     return "\n\n".join([f"### {theme.title}", "\n".join(entries), *made])
 
 

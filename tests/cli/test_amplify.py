@@ -9,7 +9,7 @@ from pathlib import Path
 import turpentine as tp
 
 Command = Callable[..., tuple[int, str, str]]
-QUICK = ("--seeds", "0", "--draws", "2", "--pictures", "1")
+QUICK = ("--seeds", "0", "--draws", "2", "--pictures", "1", "--guidance", "1")
 
 
 def test_the_embedded_model_is_amplified_and_the_report_speaks_of_more(command: Command, tmp_path: Path) -> None:

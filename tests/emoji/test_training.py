@@ -19,6 +19,7 @@ import torch
 from emoji import training_worker
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import Started
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
@@ -36,8 +37,6 @@ from turpentine.emoji.train.muon import orthogonalized
 from turpentine.emoji.train.presets import PRESETS, Preset, Stage
 from turpentine.emoji.train.stages import WorldTraining
 from turpentine.emoji.world import SCENES
-
-WORKER = training_worker.__file__
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +57,8 @@ def state_in(folder: Path) -> Path:
     return path
 
 
-def start(folder: Path, updates: int) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, WORKER, folder, str(updates)], stdout=subprocess.PIPE, text=True)
+def start(folder: Path, updates: int) -> Started:
+    return Started(folder.parent, training_worker.train, folder, updates)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -76,10 +75,10 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:
     process = start(killed, 16)
     wait_for(lambda: any(killed.glob("[0-9a-f]*.safetensors")))
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     again = start(killed, 16)
     said = again.communicate()[0]
-    assert again.returncode == 0 and "continuing at update" in said
+    assert again.poll() == 0 and "continuing at update" in said
     expected, got = (load_file(state_in(folder)) for folder in (calm, killed))
     assert expected.keys() == got.keys()
     assert expected.pop("log/seconds").shape == got.pop("log/seconds").shape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -12,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from edits.weights import weights_hash
+from processes import Started
 from safetensors.torch import load_file
+from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
 from turpentine.core.parts import DamagedPart, Parts
@@ -35,39 +37,24 @@ def whole(sd1: Model) -> Edit:
     return RUN(sd1, CHURCH)
 
 
-# One child is started for each signal: what is tested is a process that ends, with all that it held.
-CHILD = f"""
-import sys, torch
-sys.path.insert(0, sys.argv[2])
-torch.set_num_threads(1)
-from tiny import tiny_sd1
-from turpentine.concepts import Concept
-from turpentine.erase.esd import ESD
-from turpentine.erase._training import training
-from turpentine.models import Model
-training.SECONDS_BETWEEN_SAVES, training.LARGEST_SHARE = 0.0, float("inf")
-report = lambda done, total: print(done, flush=True)
-try:
-    ESD(**{SETTINGS})(Model(tiny_sd1()), Concept("church"), progress=report, checkpoint=sys.argv[1])
-except KeyboardInterrupt as stop:
-    sys.exit(str(stop))
-"""
+def erase_and_report(folder: Path) -> None:
+    """What a process does that is to be stopped."""
+    torch.set_num_threads(1)
+    training.SECONDS_BETWEEN_SAVES, training.LARGEST_SHARE = 0.0, float("inf")
+    try:
+        RUN(Model(tiny_sd1()), CHURCH, progress=lambda done, _: print(done, flush=True), checkpoint=folder)
+    except KeyboardInterrupt as stop:
+        sys.exit(str(stop))
 
 
-def _signal_child(folder: Path, at: int, number: int) -> tuple[int, str, int]:
+def _signal_child(folder: Path, at: int, number: int) -> tuple[int | None, str, int]:
     """Start the run, send it a signal when it reports `at` rows; its exit code, its complaint and its last report."""
-    tests = Path(__file__).parents[2]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tests.parent / "src")}
-    command = [sys.executable, "-c", CHILD, str(folder), str(tests)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as child:
-        reports = []
-        for line in child.stdout:
-            reports.append(int(line))
-            if reports[-1] >= at:
-                child.send_signal(number)
-                at = sys.maxsize
-        return child.wait(), child.stderr.read(), reports[-1]
+    child = Started(folder.parent, erase_and_report, folder)
+    while child.poll() is None and int((child.lines() or ["0"])[-1]) < at:
+        time.sleep(0.005)
+    child.send_signal(number)
+    _, complaint = child.communicate()
+    return child.poll(), complaint, int(child.lines()[-1])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ from processes import Started, command_line
 from tiny import tiny_sd1
 
 from turpentine.cli.app import run
+from turpentine.cli.options import ModelChoice
+from turpentine.runs.protocol import Protocol
+
+load = cache(ModelChoice.load)
 
 
 class Outcome(NamedTuple):
@@ -64,3 +69,15 @@ def process(tmp_path: Path) -> Callable[..., Outcome]:
 def begin(tmp_path: Path) -> Callable[..., Started]:
     """Start a command line in a process that has everything imported, and go on."""
     return lambda *tokens: Started(tmp_path, command_line, tmp_path, tokens)
+
+
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that leave a model as it was share one."""
+    monkeypatch.setattr(ModelChoice, "load", lambda choice: load(choice))
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures before and after are drawn in few steps, where a test is not about what is in them."""
+    monkeypatch.setattr("turpentine.bench.Protocol", partial(Protocol, steps=4))

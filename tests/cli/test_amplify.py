@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import turpentine as tp
 
+pytestmark = pytest.mark.usefixtures("few_steps")
 Command = Callable[..., tuple[int, str, str]]
 QUICK = ("--seeds", "0", "--draws", "2", "--pictures", "1", "--guidance", "1")
 

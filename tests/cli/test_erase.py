@@ -18,11 +18,12 @@ from turpentine.edits import load_change
 from turpentine.erase.best import best_for
 from turpentine.runs.backends import local
 
+pytestmark = pytest.mark.usefixtures("few_steps")
 Command = Callable[..., tuple[int, str, str]]
 # Two updates on the tiny model, which no judge reads.
 COMMON = ("--method", "esd-x", "--seeds", "0", "--batch-size", "1", "--trajectories", "1", "--sampling-steps", "3")
 QUICK = (*COMMON, "--steps", "2")
-LONGER = (*COMMON, "--steps", "40")
+LONGER = (*COMMON, "--steps", "40", "--no-measure")
 
 
 def test_a_run_leaves_an_edit_results_and_a_report_and_says_how_to_use_them(
@@ -251,8 +252,13 @@ def test_another_run_in_the_folder_is_replaced_only_by_force(
 
 
 def test_ctrl_c_keeps_a_state_from_which_the_same_command_comes_to_the_same_edit(
-    begin: Callable[..., Started], command: Command, tiny_folder: str, tmp_path: Path
+    begin: Callable[..., Started],
+    command: Command,
+    tiny_folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.undo()  # the process knows of no few steps
     tokens = ["erase", "church", "--model", tiny_folder, *LONGER]
     started = begin(*tokens)
     state = tmp_path / "runs" / "church-esd-x" / ".store" / "edits"

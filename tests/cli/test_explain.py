@@ -16,6 +16,8 @@ from processes import Started
 
 from turpentine.cli.app import run
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> tuple[int, str, str]:
     code = run(["explain", *tokens])
@@ -59,7 +61,7 @@ def test_each_instrument_prints_its_table_and_writes_it_and_a_picture(
 def test_what_was_killed_goes_on_with_the_same_command(
     begin: Callable[..., Started], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tokens = ["intervene", "a church", "--letters", "q4", "--seeds", "0-5", "--rows", "4", "--steps", "8"]
+    tokens = ["intervene", "a church", "--letters", "q4", "--seeds", "0-5", "--rows", "4", "--steps", "3"]
     out, parts = tmp_path / "found", tmp_path / "found" / "parts"
     started = begin("explain", *tokens, "--out", str(out))
     while started.poll() is None and not list(parts.glob("[0-9a-f]*")):

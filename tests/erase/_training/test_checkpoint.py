@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ SAMPLED = 2 * 3 * 9  # rows
 def whole(sd1: Model) -> Edit:
     """What a run that never stops gives."""
     return RUN(sd1, CHURCH)
+
+
+SHORT = ESD(**{**SETTINGS, "steps": 8})
+
+
+@pytest.fixture(scope="module")
+def short(sd1: Model) -> Edit:
+    """What a run of few updates gives."""
+    return SHORT(sd1, CHURCH)
 
 
 def erase_and_report(folder: Path) -> None:
@@ -91,16 +101,14 @@ def _stopping(at: int, error: type[BaseException]) -> Any:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("updates", [0, 1, 5])
 def test_a_run_goes_on_to_the_same_edit(
-    sd1: Model, tmp_path: Path, error: type[BaseException], updates: int, monkeypatch: pytest.MonkeyPatch
+    sd1: Model, tmp_path: Path, short: Edit, error: type[BaseException], updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    esd = ESD(**{**SETTINGS, "steps": 8})
-    whole = esd(sd1, CHURCH)
     if error is RuntimeError:
         _save_always(monkeypatch)
     with pytest.raises(error):
-        esd(sd1, CHURCH, progress=_stopping(SAMPLED + 6 * updates, error), checkpoint=tmp_path)
+        SHORT(sd1, CHURCH, progress=_stopping(SAMPLED + 6 * updates, error), checkpoint=tmp_path)
     with count_rows(sd1) as count:
-        assert esd(sd1, CHURCH, checkpoint=tmp_path) == whole
+        assert SHORT(sd1, CHURCH, checkpoint=tmp_path) == short
     repeated = 1 if error is RuntimeError and updates else 0  # it came before the save
     in_flight = 0 if updates else 2 * 3 * 1  # rows of the last trajectory
     assert count.rows == in_flight + 2 * (8 - updates + repeated)
@@ -149,18 +157,18 @@ def test_without_a_checkpoint_an_interrupt_says_that_nothing_was_kept(sd1: Model
         RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt))
 
 
-def test_another_run_in_the_same_folder_has_parts_of_its_own(sd1: Model, tmp_path: Path, whole: Edit) -> None:
+def test_another_run_in_the_same_folder_has_parts_of_its_own(sd1: Model, tmp_path: Path, short: Edit) -> None:
     with pytest.raises(KeyboardInterrupt):
-        RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt), checkpoint=tmp_path)
+        SHORT(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt), checkpoint=tmp_path)
     files = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    for other, concept in ((ESD(**{**SETTINGS, "lr": 2e-3}), CHURCH), (RUN, Concept("dog"))):
+    for other, concept in ((replace(SHORT, lr=2e-3), CHURCH), (SHORT, Concept("dog"))):
         with count_rows(sd1) as count:
             assert other(sd1, concept, checkpoint=tmp_path) == other(sd1, concept)
-        assert count.rows == 2 * (SAMPLED + 24 * 2)  # it takes nothing of the other run's
+        assert count.rows == 2 * (SAMPLED + 8 * 2)  # it takes nothing of the other run's
     assert files.items() <= {path: path.read_bytes() for path in tmp_path.iterdir()}.items()
     with count_rows(sd1) as count:
-        assert RUN(sd1, CHURCH, checkpoint=tmp_path) == whole
-    assert count.rows == (24 - 2) * 2
+        assert SHORT(sd1, CHURCH, checkpoint=tmp_path) == short
+    assert count.rows == (8 - 2) * 2
 
 
 def test_a_damaged_checkpoint_is_computed_anew_with_one_warning(sd1: Model, tmp_path: Path, whole: Edit) -> None:

@@ -248,7 +248,10 @@ class Silent(torch.nn.Module):
 
 def test_the_denoisers_loss_is_min_snr_weighted_noise_error() -> None:
     cached = unet.LatentCache(
-        torch.zeros(3, 4, 8, 8), torch.zeros(3, 4, 8, 8), torch.tensor([1, 2, 1]), torch.randn(3, 5, 6)
+        torch.zeros(3, 4, 8, 8),
+        torch.zeros(3, 4, 8, 8),
+        torch.tensor([1, 2, 1]),
+        torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0)),
     )
     denoiser = Silent()
     value = unet.loss(denoiser, cached, 0.5, 32)(np.random.default_rng(5))
@@ -273,9 +276,10 @@ def test_one_caption_in_ten_is_empty() -> None:
 
 
 def test_scaled_latents_have_unit_variance() -> None:
-    mean, std = 3 * torch.randn(400, 4, 2, 2), torch.full((400, 4, 2, 2), 0.5)
+    random = torch.Generator().manual_seed(0)
+    mean, std = 3 * torch.randn(400, 4, 2, 2, generator=random), torch.full((400, 4, 2, 2), 0.5)
     cached = unet.LatentCache(mean, std, torch.zeros(400, dtype=torch.long), torch.zeros(1, 1, 1))
-    scaled = unet.scaling_factor(cached) * (mean + std * torch.randn(mean.shape))
+    scaled = unet.scaling_factor(cached) * (mean + std * torch.randn(mean.shape, generator=random))
     assert scaled.std().item() == pytest.approx(1, abs=0.03)
 
 

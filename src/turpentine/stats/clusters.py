@@ -81,7 +81,7 @@ def row_resampler(clusters: Clusters) -> Callable[[np.random.Generator], Int[np.
     """
     levels = _levels(clusters, len(clusters)) or [np.arange(len(clusters))]
     tree = _tree(np.arange(len(clusters)), levels)
-    return lambda rng: np.concatenate(_drawn(tree, rng))
+    return lambda rng: np.concatenate(_chosen(tree, rng))
 
 
 def _tree(rows: Int[np.ndarray, " _"], levels: Sequence[Int[np.ndarray, " _"]]) -> Any:
@@ -92,10 +92,10 @@ def _tree(rows: Int[np.ndarray, " _"], levels: Sequence[Int[np.ndarray, " _"]]) 
     return [_tree(rows[numbers == number], levels[1:]) for number in np.unique(numbers)]
 
 
-def _drawn(tree: Any, rng: np.random.Generator) -> list[Any]:
+def _chosen(tree: Any, rng: np.random.Generator) -> list[Any]:
     if isinstance(tree, np.ndarray):
         return [tree]
-    return [part for number in rng.integers(len(tree), size=len(tree)) for part in _drawn(tree[number], rng)]
+    return [part for number in rng.integers(len(tree), size=len(tree)) for part in _chosen(tree[number], rng)]
 
 
 def expanded_tail(confidence: float, clusters: int) -> float:

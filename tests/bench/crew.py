@@ -1,12 +1,7 @@
-"""A small bench, and workers for it as processes that can be killed.
-
-Processes come from a server that has everything imported already and has not begun to compute: a start costs little,
-and no thread is forked.
-"""
+"""A small bench, and workers for it as processes that can be killed."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -21,6 +16,7 @@ import polars as pl
 import torch
 from bench.stubs import Nudge, StubJudge
 from PIL import Image
+from processes import CONTEXT
 from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
@@ -37,9 +33,6 @@ from turpentine.tasks.cases import Case
 THINGS = ("church", "dog", "cat", "car", "house", "truck", "fish", "horn")
 PROTOCOL = Protocol(steps=1, guidance_scale=1.0, seeds=(0, 1, 2, 3), batch_size=2)
 FEW, SMALL = THINGS[:2], replace(PROTOCOL, seeds=(0, 1))
-CONTEXT = multiprocessing.get_context("forkserver")
-# What is installed: up to Python 3.13 the server does not know the path of the tests, and would pass over this module.
-CONTEXT.set_forkserver_preload(["turpentine.runs.worker", "turpentine.testing.toys"])
 
 
 class Distance:

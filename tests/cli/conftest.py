@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from processes import Started, command_line
 from tiny import tiny_sd1
 
 from turpentine.cli.app import run
+from turpentine.cli.options import ModelChoice
+from turpentine.runs.protocol import Protocol
+
+load = cache(ModelChoice.load)
 
 
 class Outcome(NamedTuple):
@@ -46,35 +51,33 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     return call
 
 
-def start(*tokens: str, cwd: Path) -> subprocess.Popen[str]:
-    """A command line as a process of its own, with our source on its path."""
-    source = Path(__file__).parents[2] / "src"
-    path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH", "")]))
-    return subprocess.Popen(
-        [sys.executable, "-m", "turpentine", *tokens],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background job ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
 @pytest.fixture
 def process(tmp_path: Path) -> Callable[..., Outcome]:
-    """Run a command line as a process of its own, to its end."""
+    """Run a command line as a process of its own, with our source on its path, to its end."""
 
     def call(*tokens: str) -> Outcome:
-        started = start(*tokens, cwd=tmp_path)
-        out, err = started.communicate(timeout=300)
-        return Outcome(started.returncode, out, err)
+        source = Path(__file__).parents[2] / "src"
+        path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH", "")]))
+        line, env = [sys.executable, "-m", "turpentine", *tokens], {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+        return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start a command line as a process of its own, and go on."""
-    return lambda *tokens: start(*tokens, cwd=tmp_path)
+def begin(tmp_path: Path) -> Callable[..., Started]:
+    """Start a command line in a process that has everything imported, and go on."""
+    return lambda *tokens: Started(tmp_path, command_line, tmp_path, tokens)
+
+
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that leave a model as it was share one."""
+    monkeypatch.setattr(ModelChoice, "load", lambda choice: load(choice))
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures before and after are drawn in few steps, where a test is not about what is in them."""
+    monkeypatch.setattr("turpentine.bench.Protocol", partial(Protocol, steps=4))

@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import turpentine as tp
 
+pytestmark = pytest.mark.usefixtures("few_steps")
 Command = Callable[..., tuple[int, str, str]]
-QUICK = ("--seeds", "0", "--draws", "2", "--pictures", "1")
+QUICK = ("--seeds", "0", "--draws", "2", "--pictures", "1", "--guidance", "1")
 
 
 def test_the_embedded_model_is_amplified_and_the_report_speaks_of_more(command: Command, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from processes import Started
 
 from turpentine.cli.app import run
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> tuple[int, str, str]:
@@ -56,15 +59,15 @@ def test_each_instrument_prints_its_table_and_writes_it_and_a_picture(
 
 
 def test_what_was_killed_goes_on_with_the_same_command(
-    begin: Callable[..., subprocess.Popen[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    begin: Callable[..., Started], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tokens = ["intervene", "a church", "--letters", "q4", "--seeds", "0-5", "--rows", "4", "--steps", "8"]
+    tokens = ["intervene", "a church", "--letters", "q4", "--seeds", "0-5", "--rows", "4", "--steps", "3"]
     out, parts = tmp_path / "found", tmp_path / "found" / "parts"
     started = begin("explain", *tokens, "--out", str(out))
     while started.poll() is None and not list(parts.glob("[0-9a-f]*")):
         time.sleep(0.02)
-    started.kill()
-    started.communicate(timeout=120)
+    started.send_signal(signal.SIGKILL)
+    started.communicate()
     kept = {path: path.stat().st_mtime_ns for path in parts.glob("[0-9a-f]*")}
     assert kept and not (out / "table.parquet").exists()
 

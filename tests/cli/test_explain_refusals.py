@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
 LONG = "a dog" + " church" * 40
 
 ON_A_PROMPT = ("intervene", "dynamics", "maps", "contributions", "clock", "trace", "locogen", "coar")

@@ -13,47 +13,45 @@ from turpentine.cli.app import COMMANDS
 
 # A flag and what it takes, between borders, and at most what it is by default.
 BARE_FLAG = re.compile(r"│ --\S+( [A-Z=]+)? *(\[(default|choices): .*)?│")
-NO_TORCH = "import sys; {}; assert not {{'torch', 'diffusers', 'polars', 'scipy'}} & set(sys.modules), 'too much'"
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+RUN = "from turpentine.cli.app import run; assert run({}) == {}"
+
+
+def check_imports(heavy: tuple[str, ...], *codes: str) -> None:
+    """Run codes one after the other in a process of their own; after none is anything heavy imported."""
+    script = f"""
+import sys
+for code in sys.argv[1:]:
+    exec(code)
+    much = [name for name in {heavy} if name in sys.modules]
+    assert not much, f"{{much}} is imported after {{code}}"
+"""
+    done = subprocess.run([sys.executable, "-c", script, *codes], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    check_imports(
+        ("torch", "diffusers", "polars", "scipy"),
         "import turpentine",
         "import turpentine.cli",
-        "from turpentine.cli.app import run; assert run(['--help']) == 0",
-        "from turpentine.cli.app import run; assert run(['generate', '--help']) == 0",
-        "from turpentine.cli.app import run; assert run(['explain', '--help']) == 0",
-        "from turpentine.cli.app import run; assert run(['nonsense']) == 2",
-    ],
-)
-def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", NO_TORCH.format(code)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+        *(RUN.format([*command, "--help"], 0) for command in ([], ["generate"], ["explain"])),
+        RUN.format(["nonsense"], 2),
+    )
 
 
-HEAVY = ("torch", "diffusers", "transformers", "matplotlib", "polars", "turpentine.explain", "turpentine.models.model")
-NOTHING_HEAVY = f"import sys; {{}}; assert not [name for name in {HEAVY} if name in sys.modules], 'imported too much'"
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_the_settings_of_a_method_need_neither_torch_nor_instruments() -> None:
+    names = ("uce", "rece", "loco-edit", "diff-quickfix", "cad", "conceptprune", "sld", "negative-prompt")
+    check_imports(
+        ("torch", "diffusers", "transformers", "matplotlib", "polars", "turpentine.explain", "turpentine.models.model"),
         "import turpentine as tp; assert tp.methods.ESD.name == 'esd'",
         "import turpentine as tp; tp.methods.ESD.preset('emoji', steps=3)",
-        "from turpentine.cli.app import run; assert run(['erase', '--help']) == 0",
-        "from turpentine.cli.app import run; assert run(['amplify', '--help']) == 0",
-        "from turpentine.cli.app import run; assert run(['erase', 'church', '--method', 'cad-amplify']) == 2",
-        "from turpentine.cli.app import run; assert run(['methods']) == 0",
-        *(
-            f"from turpentine.cli.app import run; assert run(['erase', '--method', '{name}', '--help']) == 0"
-            for name in ("uce", "rece", "loco-edit", "diff-quickfix", "cad", "conceptprune", "sld", "negative-prompt")
-        ),
-    ],
-)
-def test_the_settings_of_a_method_need_neither_torch_nor_instruments(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", NOTHING_HEAVY.format(code)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+        *(RUN.format([command, "--help"], 0) for command in ("erase", "amplify")),
+        RUN.format(["erase", "church", "--method", "cad-amplify"], 2),
+        RUN.format(["methods"], 0),
+        *(RUN.format(["erase", "--method", name, "--help"], 0) for name in names),
+    )
 
 
 def test_help_names_every_command(process: Callable[..., tuple[int, str, str]]) -> None:
@@ -63,9 +61,9 @@ def test_help_names_every_command(process: Callable[..., tuple[int, str, str]]) 
         assert f" {name} " in out
 
 
-@pytest.mark.parametrize("command", [each.__name__ for each in COMMANDS])
-def test_help_says_what_every_flag_is(command: str, process: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, _ = process(command, "--help")
+@pytest.mark.parametrize("name", [each.__name__ for each in COMMANDS])
+def test_help_says_what_every_flag_is(name: str, command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = command(name, "--help")
     assert code == 0
     assert [line for line in out.splitlines() if BARE_FLAG.fullmatch(line)] == []
 
@@ -84,9 +82,9 @@ def test_help_says_what_every_flag_is(command: str, process: Callable[..., tuple
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(
-    tokens: list[str], named: str, process: Callable[..., tuple[int, str, str]]
+    tokens: list[str], named: str, command: Callable[..., tuple[int, str, str]]
 ) -> None:
-    code, out, err = process(*tokens)
+    code, out, err = command(*tokens)
     assert (code, out) == (2, "")
     assert named in err
     assert err.count("\n") == 1

@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
+from plugged import renew
 from tiny import tiny_sd1
+
+from turpentine.cli.app import run
 
 MODULE = '''\
 """Rubs concepts out, and looks at how bright a picture is."""
@@ -133,7 +137,16 @@ cases:
   - prompts: ["a {{}}"]
 """
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+
+class Outcome(NamedTuple):
+    """What a command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
@@ -156,21 +169,39 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def turpentine(site: Path, tmp_path: Path) -> Run:
-    """The command as a process that has the package on its path."""
+def turpentine(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """The command where the package is on the path, in this process."""
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.chdir(tmp_path)
+    renew(monkeypatch)
+
+    def call(*tokens: str) -> Outcome:
+        capsys.readouterr()
+        code = run(tokens)
+        return Outcome(code, *capsys.readouterr())
+
+    yield call
+    sys.modules.pop("rubbings", None)
+
+
+@pytest.fixture
+def process(site: Path, tmp_path: Path) -> Run:
+    """The same as a process of its own."""
     source = Path(__file__).parents[2] / "src"
     path = os.pathsep.join(filter(None, [str(source), str(site), os.environ.get("PYTHONPATH", "")]))
 
-    def run(*tokens: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "turpentine", *tokens]
-        env = {**os.environ, "PYTHONPATH": path}
-        return subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    def call(*tokens: str) -> Outcome:
+        line, env = [sys.executable, "-m", "turpentine", *tokens], {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+        return Outcome(done.returncode, done.stdout, done.stderr)
 
-    return run
+    return call
 
 
-def test_it_is_listed_and_a_broken_one_takes_nothing_away(turpentine: Run) -> None:
-    done = turpentine("methods", "--json")
+def test_it_is_listed_and_a_broken_one_takes_nothing_away(process: Run) -> None:
+    done = process("methods", "--json")
     assert done.returncode == 0, done.stderr
     listed = {each["name"]: each for each in json.loads(done.stdout)}
     assert listed["rubbing"] == {

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from processes import Started
 
 from turpentine.core.atomic_files import reserve, write_whole
 from turpentine.core.parts import RECORDS, TABLES, TENSORS, Codec, DamagedPart, Parts, parts_in
@@ -169,36 +171,21 @@ def test_a_full_disk_leaves_the_part_that_was_there(tmp_path: Path, monkeypatch:
     assert parts.get("key") == {"n": 1} and len(list(tmp_path.iterdir())) == 1
 
 
-CHILD = """
-import sys, random
-from pathlib import Path
-import polars as pl, torch
-from turpentine.core.atomic_files import reserve, write_whole
-from turpentine.core.parts import RECORDS, TABLES, TENSORS, Parts
-folder = Path(sys.argv[1])
-for n in range(12):
-    x = torch.full((2000,), float(n))
-    Parts(folder, "run", TENSORS).part(n, lambda: {"x": x})
-    Parts(folder, "run", TABLES).part(n, lambda: pl.DataFrame({"x": x.tolist()}))
-    Parts(folder, "run", RECORDS).part(n, lambda: {"x": x.tolist()})
-    print(n, flush=True)
-"""
-
-
-def started(folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-W", "error::UserWarning", "-c", CHILD, str(folder)],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-    )
+def write_parts(folder: Path) -> None:
+    """What a process does that is to be killed."""
+    warnings.simplefilter("error", UserWarning)
+    for n in range(40):
+        x = torch.full((2000,), float(n))
+        Parts(folder, "run", TENSORS).part(n, lambda x=x: {"x": x})
+        Parts(folder, "run", TABLES).part(n, lambda x=x: pl.DataFrame({"x": x.tolist()}))
+        Parts(folder, "run", RECORDS).part(n, lambda x=x: {"x": x.tolist()})
+        print(n, flush=True)
 
 
 def _finished(folder: Path) -> bool:
     """Did a run to the end work, without a warning?"""
-    out, _ = (child := started(folder)).communicate()
-    return child.returncode == 0 and out.splitlines()[-1] == "11"
+    out, _ = (child := Started(folder.parent, write_parts, folder)).communicate()
+    return child.poll() == 0 and out.splitlines()[-1] == "39"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -208,13 +195,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_killed_at_any_point_it_comes_to_the_same_bytes(tmp_path: Path) -> None:
     assert _finished(tmp_path / "calm")
-    for stop in (0, 6):
-        child = started(tmp_path / "killed")
-        assert child.stdout is not None
-        for line in child.stdout:
-            if int(line) >= stop:
-                child.send_signal(signal.SIGKILL)
-        child.stdout.close()
-        assert child.wait() == -signal.SIGKILL
+    for stop in (0, 20):
+        child = Started(tmp_path, write_parts, tmp_path / "killed")
+        while child.poll() is None and int((child.lines() or ["-1"])[-1]) < stop:
+            time.sleep(0.001)
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        assert child.poll() == -signal.SIGKILL
     assert _finished(tmp_path / "killed")
     assert contents(tmp_path / "killed") == contents(tmp_path / "calm")

@@ -1,8 +1,7 @@
-"""A small training run as a process of its own, to be killed: `python training_worker.py FOLDER UPDATES`."""
+"""A small training run, for a process of its own, to be killed."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -18,8 +17,9 @@ def run(folder: Path, updates: int) -> StageRun:
     return StageRun("small", vae, schedule, folder)
 
 
-if __name__ == "__main__":
-    folder, updates = Path(sys.argv[1]), int(sys.argv[2])
+def train(folder: Path, updates: int) -> None:
+    """What a process does."""
+    torch.set_num_threads(1)
     stage = run(folder, updates)
     stage.train(autoencoder.loss(stage.module, 2, 16), lambda line: print(line, flush=True))
     print("done", flush=True)

@@ -18,6 +18,7 @@ from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, BadWindow, EmptyConcept, NotFinite, UnknownName
 from turpentine.core.plugins import find_class
+from turpentine.core.random_state import random_states
 from turpentine.edits import Edit, stack_of
 from turpentine.erase._training.states import TrainingBatch
 from turpentine.erase._training.training import Masters
@@ -265,16 +266,11 @@ def test_progress_covers_sampling_and_training_in_one_unit(sd1: Model) -> None:
 
 
 def test_the_model_and_the_random_state_are_as_before(sd1: Model) -> None:
-    before, states = weights_hash(sd1), _random_states()
+    before, states = weights_hash(sd1), random_states()
     QUICK(sd1, CHURCH)
     _quick(fresh=True)(sd1, CHURCH)
     assert weights_hash(sd1) == before
-    assert _random_states() == states
-
-
-def _random_states() -> list[Any]:
-    # Python's own is left out: the checker of types draws from it.
-    return [torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()]
+    assert random_states() == states
 
 
 def test_the_same_settings_give_the_same_edit_bit_by_bit(sd1: Model) -> None:

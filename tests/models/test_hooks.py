@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from turpentine.core.errors import BadWindow, UnknownName
-from turpentine.core.random_state import preserved_rng
+from turpentine.core.random_state import preserved_rng, random_states
 from turpentine.models import Site, Sites, hooked, record, sample, sever, swap
 
 
@@ -34,8 +34,7 @@ def state(model):
     for whole in model.components.values():
         for weight in whole.parameters():
             weights.update(weight.detach().numpy().tobytes())
-    chance = (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist())
-    return dicts, weights.hexdigest(), chance
+    return dicts, weights.hexdigest(), random_states()
 
 
 def draw():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from bench.crew import CONTEXT
+from processes import CONTEXT
 from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
@@ -114,13 +114,19 @@ def test_settings_out_of_range_are_errors_before_any_work(plan: Plan, alone: Res
         backends.run(plan, Store(alone.path.parent), threads=2)
 
 
-def test_a_model_that_is_not_there_stops_the_run_with_its_own_sentence(plan: Plan, tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_stops_the_run_with_its_own_sentence(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "get_context", lambda _: CONTEXT)
     gone = replace(plan.conditions[0], source=replace(plan.conditions[0].source, load=str(tmp_path / "gone")))
     with pytest.raises(Exception, match="no model at"):
         backends.run(Plan([gone]), Store(tmp_path / "store"), workers=2)
 
 
-def test_by_default_the_number_of_workers_decides_nothing(plan: Plan, alone: Results, tmp_path: Path) -> None:
+def test_by_default_the_number_of_workers_decides_nothing(
+    plan: Plan, alone: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "get_context", lambda _: CONTEXT)
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:

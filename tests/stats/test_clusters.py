@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from turpentine.core.errors import BadArgument
-from turpentine.stats.clusters import resampled_means, resampled_rows
+from turpentine.stats.clusters import resampled_means, row_resampler
 from turpentine.stats.intervals import Rate, paired_bootstrap, set_distance, wilson
 from turpentine.stats.set_distances import fid
 
@@ -79,9 +79,9 @@ def test_clusters_that_do_not_fit_are_refused() -> None:
 def test_rows_of_a_cluster_stay_together() -> None:
     rng = np.random.default_rng(3)
     clusters = [(concept, f"prompt {number}") for concept in "abc" for number in range(2) for _ in range(4)]
-    seen = set()
+    draw, seen = row_resampler(clusters), set()
     for _ in range(50):
-        rows = resampled_rows(clusters, rng)
+        rows = draw(rng)
         counts = np.bincount(rows, minlength=24).reshape(6, 4)
         assert len(rows) == 24 and (counts == counts[:, :1]).all()
         seen.add(tuple(counts[:, 0]))

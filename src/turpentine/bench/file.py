@@ -19,7 +19,7 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, SeveralFaults, TurpentineError, UnknownName
 from turpentine.core.plugins import Plugin
 from turpentine.core.suggest import offer
-from turpentine.emoji.world import WORLD
+from turpentine.emoji import WORLD
 from turpentine.judges.base import Column
 from turpentine.runs.protocol import Protocol
 from turpentine.tasks.case_rules import (

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from turpentine.cli.terminal import plain, warn
 from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.emoji import WORLD
 
 if TYPE_CHECKING:
     from turpentine.judges import Judge
-
-WORLD = "emoji"
-"""The embedded model, the only one whose words are known before it is loaded."""
 
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|npu|xla)(:\d{1,3})?")
 
@@ -93,7 +91,7 @@ def check_words(texts: Iterable[str], model: str, *, force: bool = False) -> Non
     Raises:
         UnknownName: It does not know one; the nearest that it knows are offered.
     """
-    if model != WORLD or force:
+    if model != WORLD or force:  # only the words of that one are known before it is loaded
         return
     from turpentine.emoji.lexicon import unknown_words
 

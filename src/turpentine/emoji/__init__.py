@@ -2,5 +2,8 @@
 
 from pathlib import Path
 
+WORLD = "emoji"
+"""The name of the world, and of the embedded model that draws it."""
+
 WEIGHTS = Path(__file__).parent / "weights"
 """The shipped model: a diffusers folder that also holds the towers and the judge."""

@@ -16,9 +16,6 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-WORLD = "emoji"
-"""The name of the world, and of the embedded model that draws it."""
-
 SIZE = 32
 """Default side of a picture in pixels."""
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from turpentine.core.errors import ModelNotFound
 from turpentine.core.settings import Settings
+from turpentine.emoji import WORLD
 from turpentine.emoji.judge_network import ANSWERS, load_judge, weights_path
-from turpentine.emoji.world import PALETTES, WORKS, WORLD
+from turpentine.emoji.world import PALETTES, WORKS
 from turpentine.judges.base import PROBABILITY, Column
 from turpentine.judges.emoji_works import nearest_works, radius
 from turpentine.judges.weights import weights_digest

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
 from turpentine.core.suggest import offer
+from turpentine.emoji import WORLD
 from turpentine.emoji.judge_network import JudgeNet, load_judge, weights_path
 from turpentine.emoji.vision import images_to_tensor
-from turpentine.emoji.world import SIZE, WORLD
+from turpentine.emoji.world import SIZE
 from turpentine.judges.base import LABEL, Column
 from turpentine.judges.feature_maps import Maps, cnn_maps
 from turpentine.judges.hf_classifier import HubClassifier

@@ -12,7 +12,7 @@ from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.plugins import find, plugins
 from turpentine.core.settings import as_typed, field_types, speakable
 from turpentine.core.suggest import offer
-from turpentine.emoji.world import WORLD
+from turpentine.emoji import WORLD
 from turpentine.judges.base import Judge
 
 

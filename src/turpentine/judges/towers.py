@@ -15,11 +15,11 @@ from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
 from turpentine.core.errors import ModelNotFound
-from turpentine.emoji import WEIGHTS
+from turpentine.emoji import WEIGHTS, WORLD
 from turpentine.emoji.towers import FILE, load_towers
 from turpentine.emoji.towers import Towers as EmojiNetworks
 from turpentine.emoji.vision import images_to_tensor
-from turpentine.emoji.world import SIZE, WORLD
+from turpentine.emoji.world import SIZE
 from turpentine.judges.feature_maps import Maps, as_maps, cnn_maps, joined
 from turpentine.judges.hub_network import BATCH, HubNetwork, read_tokenizer
 from turpentine.judges.weights import weights_digest

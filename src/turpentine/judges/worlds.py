@@ -12,7 +12,8 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.safe_text import one_line
-from turpentine.emoji.world import SIZE, TEN, WORLD
+from turpentine.emoji import WORLD
+from turpentine.emoji.world import SIZE, TEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

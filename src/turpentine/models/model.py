@@ -94,8 +94,7 @@ class Model(Pretrained):
     @property
     def dtype(self) -> torch.dtype:
         """The denoiser's number format."""
-        dtype: torch.dtype = self.denoiser.dtype
-        return dtype
+        return self.family.dtype
 
     @property
     def size(self) -> tuple[int, int]:

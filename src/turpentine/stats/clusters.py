@@ -8,7 +8,8 @@ the ratio of Student's t to the normal quantile (the expanded percentiles of Hes
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -69,28 +70,32 @@ def are_clustered(clusters: Clusters) -> bool:
     return bool(_levels(clusters, len(clusters)))
 
 
-def resampled_rows(clusters: Clusters, rng: np.random.Generator) -> Int[np.ndarray, " _"]:
-    """Return the rows of one resample of clusters, all of a cluster's rows together.
+def row_resampler(clusters: Clusters) -> Callable[[np.random.Generator], Int[np.ndarray, " _"]]:
+    """Return a function that draws the rows of a resample of clusters, all of a cluster's rows together.
 
     Args:
         clusters: Of each row.
-        rng: Draws.
 
     Raises:
         BadArgument: Clusters have different numbers of levels.
     """
     levels = _levels(clusters, len(clusters)) or [np.arange(len(clusters))]
-    return _resample(np.arange(len(clusters)), levels, rng)
+    tree = _tree(np.arange(len(clusters)), levels)
+    return lambda rng: np.concatenate(_chosen(tree, rng))
 
 
-def _resample(
-    rows: Int[np.ndarray, " _"], levels: Sequence[Int[np.ndarray, " _"]], rng: np.random.Generator
-) -> Int[np.ndarray, " _"]:
+def _tree(rows: Int[np.ndarray, " _"], levels: Sequence[Int[np.ndarray, " _"]]) -> Any:
+    """Return the rows of each cluster, in lists for each level."""
     if not levels:
         return rows
-    names = np.unique(levels[0][rows])
-    chosen = [rows[levels[0][rows] == name] for name in rng.choice(names, len(names))]
-    return np.concatenate([_resample(each, levels[1:], rng) for each in chosen])
+    numbers = levels[0][rows]
+    return [_tree(rows[numbers == number], levels[1:]) for number in np.unique(numbers)]
+
+
+def _chosen(tree: Any, rng: np.random.Generator) -> list[Any]:
+    if isinstance(tree, np.ndarray):
+        return [tree]
+    return [part for number in rng.integers(len(tree), size=len(tree)) for part in _chosen(tree[number], rng)]
 
 
 def expanded_tail(confidence: float, clusters: int) -> float:

@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from turpentine.core.errors import BadArgument
-from turpentine.stats.clusters import Clusters, are_clustered, expanded_tail, resampled_means, resampled_rows
+from turpentine.stats.clusters import Clusters, are_clustered, expanded_tail, resampled_means, row_resampler
 
 Vectors: TypeAlias = Float[np.ndarray, "_ _"]
 
@@ -343,8 +343,8 @@ def set_distance(
         The distance and its interval, which does not go below 0.
     """
     value, rng = measure(a, b), np.random.default_rng(seed)
-    of_a, of_b = clusters or (None, None)
-    resamples = np.asarray([measure(_resampled(a, rng, of_a), _resampled(b, rng, of_b)) for _ in range(rounds)])
+    draw_a, draw_b = map(row_resampler, clusters) if clusters else (None, None)
+    resamples = np.asarray([measure(_resampled(a, rng, draw_a), _resampled(b, rng, draw_b)) for _ in range(rounds)])
     low, high = _ends(value + resamples - resamples.mean(), confidence)
     return Estimate(value, max(0.0, low), high)
 
@@ -378,10 +378,8 @@ def _ends(resamples: Float[np.ndarray, " round"], confidence: float) -> tuple[fl
     return float(low), float(high)
 
 
-def _resampled(rows: Vectors, rng: np.random.Generator, clusters: Clusters | None) -> Vectors:
-    if clusters is None:
-        return rows[rng.integers(len(rows), size=len(rows))]
-    resample: Vectors = rows[resampled_rows(clusters, rng)]
+def _resampled(rows: Vectors, rng: np.random.Generator, draw: Callable[..., Any] | None) -> Vectors:
+    resample: Vectors = rows[draw(rng) if draw else rng.integers(len(rows), size=len(rows))]
     return resample
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from edits.weights import weights_hash
+from processes import Started
 from safetensors.torch import load_file
+from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
 from turpentine.core.parts import DamagedPart, Parts
@@ -35,39 +38,33 @@ def whole(sd1: Model) -> Edit:
     return RUN(sd1, CHURCH)
 
 
-# One child is started for each signal: what is tested is a process that ends, with all that it held.
-CHILD = f"""
-import sys, torch
-sys.path.insert(0, sys.argv[2])
-torch.set_num_threads(1)
-from tiny import tiny_sd1
-from turpentine.concepts import Concept
-from turpentine.erase.esd import ESD
-from turpentine.erase._training import training
-from turpentine.models import Model
-training.SECONDS_BETWEEN_SAVES, training.LARGEST_SHARE = 0.0, float("inf")
-report = lambda done, total: print(done, flush=True)
-try:
-    ESD(**{SETTINGS})(Model(tiny_sd1()), Concept("church"), progress=report, checkpoint=sys.argv[1])
-except KeyboardInterrupt as stop:
-    sys.exit(str(stop))
-"""
+SHORT = ESD(**{**SETTINGS, "steps": 8})
 
 
-def _signal_child(folder: Path, at: int, number: int) -> tuple[int, str, int]:
+@pytest.fixture(scope="module")
+def short(sd1: Model) -> Edit:
+    """What a run of few updates gives."""
+    return SHORT(sd1, CHURCH)
+
+
+def erase_and_report(folder: Path) -> None:
+    """What a process does that is to be stopped."""
+    torch.set_num_threads(1)
+    training.SECONDS_BETWEEN_SAVES, training.LARGEST_SHARE = 0.0, float("inf")
+    try:
+        RUN(Model(tiny_sd1()), CHURCH, progress=lambda done, _: print(done, flush=True), checkpoint=folder)
+    except KeyboardInterrupt as stop:
+        sys.exit(str(stop))
+
+
+def _signal_child(folder: Path, at: int, number: int) -> tuple[int | None, str, int]:
     """Start the run, send it a signal when it reports `at` rows; its exit code, its complaint and its last report."""
-    tests = Path(__file__).parents[2]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tests.parent / "src")}
-    command = [sys.executable, "-c", CHILD, str(folder), str(tests)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as child:
-        reports = []
-        for line in child.stdout:
-            reports.append(int(line))
-            if reports[-1] >= at:
-                child.send_signal(number)
-                at = sys.maxsize
-        return child.wait(), child.stderr.read(), reports[-1]
+    child = Started(folder.parent, erase_and_report, folder)
+    while child.poll() is None and int((child.lines() or ["0"])[-1]) < at:
+        time.sleep(0.005)
+    child.send_signal(number)
+    _, complaint = child.communicate()
+    return child.poll(), complaint, int(child.lines()[-1])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
@@ -104,16 +101,14 @@ def _stopping(at: int, error: type[BaseException]) -> Any:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("updates", [0, 1, 5])
 def test_a_run_goes_on_to_the_same_edit(
-    sd1: Model, tmp_path: Path, error: type[BaseException], updates: int, monkeypatch: pytest.MonkeyPatch
+    sd1: Model, tmp_path: Path, short: Edit, error: type[BaseException], updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    esd = ESD(**{**SETTINGS, "steps": 8})
-    whole = esd(sd1, CHURCH)
     if error is RuntimeError:
         _save_always(monkeypatch)
     with pytest.raises(error):
-        esd(sd1, CHURCH, progress=_stopping(SAMPLED + 6 * updates, error), checkpoint=tmp_path)
+        SHORT(sd1, CHURCH, progress=_stopping(SAMPLED + 6 * updates, error), checkpoint=tmp_path)
     with count_rows(sd1) as count:
-        assert esd(sd1, CHURCH, checkpoint=tmp_path) == whole
+        assert SHORT(sd1, CHURCH, checkpoint=tmp_path) == short
     repeated = 1 if error is RuntimeError and updates else 0  # it came before the save
     in_flight = 0 if updates else 2 * 3 * 1  # rows of the last trajectory
     assert count.rows == in_flight + 2 * (8 - updates + repeated)
@@ -162,18 +157,18 @@ def test_without_a_checkpoint_an_interrupt_says_that_nothing_was_kept(sd1: Model
         RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt))
 
 
-def test_another_run_in_the_same_folder_has_parts_of_its_own(sd1: Model, tmp_path: Path, whole: Edit) -> None:
+def test_another_run_in_the_same_folder_has_parts_of_its_own(sd1: Model, tmp_path: Path, short: Edit) -> None:
     with pytest.raises(KeyboardInterrupt):
-        RUN(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt), checkpoint=tmp_path)
+        SHORT(sd1, CHURCH, progress=_stopping(SAMPLED + 12, KeyboardInterrupt), checkpoint=tmp_path)
     files = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    for other, concept in ((ESD(**{**SETTINGS, "lr": 2e-3}), CHURCH), (RUN, Concept("dog"))):
+    for other, concept in ((replace(SHORT, lr=2e-3), CHURCH), (SHORT, Concept("dog"))):
         with count_rows(sd1) as count:
             assert other(sd1, concept, checkpoint=tmp_path) == other(sd1, concept)
-        assert count.rows == 2 * (SAMPLED + 24 * 2)  # it takes nothing of the other run's
+        assert count.rows == 2 * (SAMPLED + 8 * 2)  # it takes nothing of the other run's
     assert files.items() <= {path: path.read_bytes() for path in tmp_path.iterdir()}.items()
     with count_rows(sd1) as count:
-        assert RUN(sd1, CHURCH, checkpoint=tmp_path) == whole
-    assert count.rows == (24 - 2) * 2
+        assert SHORT(sd1, CHURCH, checkpoint=tmp_path) == short
+    assert count.rows == (8 - 2) * 2
 
 
 def test_a_damaged_checkpoint_is_computed_anew_with_one_warning(sd1: Model, tmp_path: Path, whole: Edit) -> None:

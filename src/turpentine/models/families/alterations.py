@@ -83,8 +83,9 @@ def check_unaltered(networks: Mapping[str, nn.Module], *, hooks: bool = True) ->
     checks = [*_MODULE_CHECKS, _hooked] if hooks else _MODULE_CHECKS
     for component, network in networks.items():
         for path, module in network.named_modules(prefix=component):
-            for reason in filter(None, (check(module) for check in checks)):
-                raise UnsupportedModel(f"{path} {reason}.")
+            for check in checks:
+                if reason := check(module):
+                    raise UnsupportedModel(f"{path} {reason}.")
 
 
 def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
@@ -190,7 +191,7 @@ def check_schedule(scheduler: Any) -> None:
 
 
 def _adapted(module: nn.Module) -> Reason:
-    if hasattr(module, "base_layer") or _library(module) == "peft":
+    if "base_layer" in module._modules or _library(module) == "peft":
         return (
             "has a LoRA of PEFT's on it: pipe.unload_lora_weights() takes it off, and pipe.fuse_lora() before that "
             "leaves it in the weights"
@@ -199,25 +200,25 @@ def _adapted(module: nn.Module) -> Reason:
 
 
 def _offloaded(module: nn.Module) -> Reason:
-    registry = getattr(module, "_diffusers_hook", None)
+    registry = vars(module).get("_diffusers_hook")
     if registry is not None and registry.hooks:
         return f"has diffusers' {' and '.join(registry.hooks)} on it: load the pipeline again without"
-    hook = getattr(module, "_hf_hook", None)
+    hook = vars(module).get("_hf_hook")
     if hook is not None:
         return f"is offloaded ({type(hook).__name__}): call pipe.remove_all_hooks(), or load the pipeline without"
     return None
 
 
 def _compiled(module: nn.Module) -> Reason:
-    if wrapper_of(module):
-        return wrapper_of(module)
-    if getattr(module, "_compiled_call_impl", None) is not None:
+    if wrapper := wrapper_of(module):
+        return wrapper
+    if module._compiled_call_impl is not None:
         return "is compiled in place: load the pipeline again without"
     return None
 
 
 def _fused(module: nn.Module) -> Reason:
-    if hasattr(module, "to_qkv") or hasattr(module, "to_kv"):
+    if "to_qkv" in module._modules or "to_kv" in module._modules:
         return (
             "has fused projections, copies of its weights that no edit reaches: load the pipeline again without "
             "fuse_qkv_projections()"
@@ -226,7 +227,7 @@ def _fused(module: nn.Module) -> Reason:
 
 
 def _attends_otherwise(module: nn.Module) -> Reason:
-    processor = getattr(module, "processor", None)
+    processor = vars(module).get("processor", module._modules.get("processor"))
     kind = type(processor).__name__
     if processor is None or kind in _PLAIN_ATTENTION:
         return None
@@ -236,13 +237,15 @@ def _attends_otherwise(module: nn.Module) -> Reason:
 
 
 def _free(module: nn.Module) -> Reason:
-    if any(getattr(module, key, None) is not None for key in _FREEU):
+    if any(vars(module).get(key) is not None for key in _FREEU):
         return "has FreeU on it: call pipe.disable_freeu()"
     return None
 
 
 def _quantised(module: nn.Module) -> Reason:
-    for name, weight in module.named_parameters(recurse=False):
+    for name, weight in module._parameters.items():
+        if weight is None:
+            continue
         if weight.is_meta:
             return f"holds no numbers in {name}: it is offloaded, or was not loaded; load the pipeline without"
         if type(weight) not in (nn.Parameter, Tensor) or weight.dtype not in _FORMATS:
@@ -271,6 +274,7 @@ def _hooked(module: nn.Module) -> Reason:
     return None
 
 
+# They look into a module's own dicts: `getattr` on a module takes long to say that there is nothing.
 # The most telling first: an offloaded layer is also one without numbers.
 _MODULE_CHECKS: tuple[Callable[[nn.Module], Reason], ...] = (
     _adapted,

@@ -127,6 +127,11 @@ class Family(ABC):
         return self.pipeline.vae
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The denoiser's number format; diffusers' own property walks all modules, at each call."""
+        return next(self.denoiser.parameters()).dtype
+
+    @property
     @abstractmethod
     def tokenizers(self) -> Mapping[str, Any]:
         """The tokenizer of each text encoder, by the component of the encoder's sites; the first reads concepts."""

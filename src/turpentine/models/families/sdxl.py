@@ -50,7 +50,7 @@ class SDXL(StableDiffusion):
     def _added(self, cond: Conditioning) -> dict[str, Any]:
         if cond.pooled is None or cond.time_ids is None:
             return {}
-        added = {"text_embeds": cond.pooled.to(self.denoiser.dtype), "time_ids": cond.time_ids}
+        added = {"text_embeds": cond.pooled.to(self.dtype), "time_ids": cond.time_ids}
         return {"added_cond_kwargs": added}
 
     def full_precision(self) -> Iterable[str]:

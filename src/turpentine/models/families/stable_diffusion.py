@@ -121,13 +121,13 @@ class StableDiffusion(Family):
         self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]
     ) -> Latents:
         """Return the UNet's output; see `Family.predict`."""
-        unet = self.denoiser
-        arguments = {"encoder_hidden_states": cond.hidden.to(unet.dtype), "return_dict": False, **self._added(cond)}
+        unet, x = self.denoiser, x.to(self.dtype)
+        arguments = {"encoder_hidden_states": cond.hidden.to(x.dtype), "return_dict": False, **self._added(cond)}
         if parameters:
             stand_ins = {self._inside(name): tensor for name, tensor in parameters.items()}
-            output: Tensor = functional_call(unet, stand_ins, (x.to(unet.dtype), t), arguments)[0]
+            output: Tensor = functional_call(unet, stand_ins, (x, t), arguments)[0]
         else:
-            output = unet(x.to(unet.dtype), t, **arguments)[0]
+            output = unet(x, t, **arguments)[0]
         return output
 
     def _added(self, cond: Conditioning) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class StableDiffusion(Family):
     def embed_time(self, t: Shaped[Tensor, " step"]) -> Float[Tensor, "step feature"]:
         """Return the embedding that every resnet reads; what SDXL adds to it is not in it."""
         unet = self.denoiser
-        embedded: Tensor = unet.time_embedding(unet.time_proj(t.to(unet.device)).to(unet.dtype))
+        embedded: Tensor = unet.time_embedding(unet.time_proj(t.to(unet.device)).to(self.dtype))
         return embedded.float()
 
     def example_block(self) -> str:

@@ -13,8 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from turpentine.core.errors import ModelNotFound
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import WEIGHTS
-from turpentine.emoji.world import WORLD
+from turpentine.emoji import WEIGHTS, WORLD
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from turpentine.core.errors import ModelNotFound, UnsafeFile
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import WEIGHTS
+from turpentine.emoji import WEIGHTS, WORLD
 from turpentine.models.loading.hub import check_on_hub, fetch, is_hub_id
 from turpentine.models.loading.safe_reading import (
     PICKLES,
@@ -66,4 +66,4 @@ def locate(source: str) -> Path:
 
 
 def _path_of(source: str) -> Path:
-    return WEIGHTS if source == "emoji" else Path(source).expanduser()
+    return WEIGHTS if source == WORLD else Path(source).expanduser()

@@ -208,7 +208,7 @@ class MethodContract:
 
     def test_another_model_is_refused(self, model: Model, result: MethodResult) -> None:
         """And is left as it was."""
-        stranger = toy(next(name for name in TOYS if name != model.name))
+        stranger = _toy(type(self), next(name for name in TOYS if name != model.name))
         weights = weights_hash(stranger)
         with pytest.raises(WrongBase):
             result.change.apply(stranger)
@@ -241,7 +241,7 @@ class MethodContract:
 
     def test_nan_in_the_base_is_found(self) -> None:
         """In a weight that the method changes; in one sentence."""
-        model = Model(TOYS["sd1"]())
+        model = toy("sd1")
         change = self.method()(model, self.concept)
         if not isinstance(change, Edit):
             pytest.skip("the method changes no weight")

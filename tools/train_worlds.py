@@ -220,7 +220,7 @@ def transformer(session: Session) -> None:
         chunks=lambda number: ahead[number].result(),
     )
     save_tensors(session.out / f"{name}.safetensors", packed(network.state_dict()))
-    pipe = flow.pipeline(vae, pair, network)
+    pipe = flow.pipeline(vae, (pair[0].text, pair[1].text), (pair[0].tokenizer, pair[1].tokenizer), network)
     pipe.set_progress_bar_config(disable=True)
 
     def draw(prompts: list[str], seeds: list[int]) -> list[Image.Image]:

@@ -17,7 +17,10 @@ import pytest
         (("judge",), "There is no picture to judge: write turpentine judge pictures --by emoji."),
         (("apply", "a"), "turpentine apply needs --out: write turpentine apply runs/church-uce/edit.safetensors --out"),
         (("explain", "a church"), "turpentine explain needs --concept: write turpentine explain "),
-        (("erase", "church", "--method", "cad", "--eta", "1"), "cad has no setting --eta, it has --sites, --share, "),
+        (
+            ("erase", "church", "--method", "cad", "--eta", "1"),
+            "cad has no setting --eta, it has --sites, --score, ",
+        ),
         (("erase", "church", "--method", "cad", "--eta", "1"), "; esd, uce have --eta."),
         (("erase", "church", "--method", "uce", "--lmab", "1"), "has no option --lmab: did you mean --lamb?"),
         (("generate", "x", "--setps", "1"), "turpentine generate has no option --setps: did you mean --steps?"),

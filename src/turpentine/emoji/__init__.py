@@ -7,3 +7,9 @@ WORLD = "emoji"
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The shipped model: a diffusers folder that also holds the towers and the judge."""
+
+LARGER_WEIGHTS = Path(__file__).parent / "larger"
+"""The larger model's networks, in a layout of their own; see `larger_model`."""
+
+LARGER_NAME = "emoji-64"
+"""The name of the larger model."""

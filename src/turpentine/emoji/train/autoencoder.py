@@ -51,11 +51,11 @@ def _draw(rng: np.random.Generator, batch_size: int, size: int, latent_size: int
 def loss(vae: AutoencoderKL, batch_size: int, size: int, mixture: Mixture = WORLD) -> Loss:
     """Return the loss: reconstruction and a little Kullback–Leibler divergence, on fresh renders."""
 
-    def value(drawn: Batch) -> Tensor:
-        x = drawn["pictures"].contiguous(memory_format=torch.channels_last)
+    def value(batch: Batch) -> Tensor:
+        x = batch["pictures"].contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(x.to(dtype_of(vae))).latent_dist
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
-        z = mean + (0.5 * logvar).exp() * drawn["noise"]
+        z = mean + (0.5 * logvar).exp() * batch["noise"]
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         total: Tensor = reconstruction(vae.decode(z.to(dtype_of(vae))).sample, x) + KL_WEIGHT * kl
         return total

@@ -174,11 +174,11 @@ def loss(unet: nn.Module, cached: LatentCache, scale: float, batch_size: int) ->
     snr = alphas_cumprod() / (1 - alphas_cumprod())
     weight = (snr.clamp(max=MIN_SNR) / snr).to(device_of(unet))
 
-    def value(drawn: Batch) -> Tensor:
-        x, hidden = (drawn[name].to(dtype_of(unet)) for name in ("x", "hidden"))
-        predicted = unet(x.contiguous(memory_format=torch.channels_last), drawn["t"], hidden).sample
-        error: Tensor = (predicted.float() - drawn["eps"]).square().mean((1, 2, 3))
-        weighted: Tensor = weight[drawn["t"]] * error
+    def value(batch: Batch) -> Tensor:
+        x, hidden = (batch[name].to(dtype_of(unet)) for name in ("x", "hidden"))
+        predicted = unet(x.contiguous(memory_format=torch.channels_last), batch["t"], hidden).sample
+        error: Tensor = (predicted.float() - batch["eps"]).square().mean((1, 2, 3))
+        weighted: Tensor = weight[batch["t"]] * error
         return weighted.mean()
 
     return Loss(partial(_draw, cached=cached, scale=scale, batch_size=batch_size), value)

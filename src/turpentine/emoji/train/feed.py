@@ -44,7 +44,7 @@ def batches_ahead(draw: Draw, seed: int, start: int, stop: int, workers: int) ->
 def _in_order(pool: ProcessPoolExecutor, steps: range, ahead: int) -> Iterator[Batch]:
     waiting: deque[Future[dict[str, np.ndarray]]] = deque()
     for step in steps:
-        waiting.append(pool.submit(_drawn, step))
+        waiting.append(pool.submit(_batch_of, step))
         if len(waiting) >= ahead:
             yield _as_tensors(waiting.popleft().result())
     while waiting:
@@ -65,6 +65,6 @@ def _keep(draw: Draw, seed: int) -> None:
     _mine = draw, seed
 
 
-def _drawn(step: int) -> dict[str, np.ndarray]:
+def _batch_of(step: int) -> dict[str, np.ndarray]:
     draw, seed = _mine
     return {name: tensor.numpy() for name, tensor in draw(np.random.default_rng((seed, step))).items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from diffusers import (
 )
 from scipy.special import ndtri
 from torch import Tensor, nn
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from turpentine.emoji.towers import LENGTH, Towers
 from turpentine.emoji.train.denoiser import EMPTY_CAPTIONS, Hidden, LatentCache
@@ -94,18 +94,21 @@ def loss(transformer: nn.Module, cached: LatentCache, scale: float, batch_size: 
     """Return the loss E‖(ε − x₀) − v_θ((1 − σ) x₀ + σ ε, σ, c)‖² of rectified flow, σ logit-normal."""
     no_t5 = torch.zeros(batch_size, LENGTH, cached.hidden.shape[-1], device=device_of(transformer))
 
-    def value(drawn: Batch) -> Tensor:
-        x, hidden, pooled = (drawn[name].to(dtype_of(transformer)) for name in ("x", "hidden", "pooled"))
+    def value(batch: Batch) -> Tensor:
+        x, hidden, pooled = (batch[name].to(dtype_of(transformer)) for name in ("x", "hidden", "pooled"))
         context = torch.cat([hidden, no_t5.to(hidden)], dim=1)
-        predicted = transformer(x, context, pooled, drawn["t"]).sample
-        error: Tensor = (predicted.float() - drawn["velocity"]).square().mean()
+        predicted = transformer(x, context, pooled, batch["t"]).sample
+        error: Tensor = (predicted.float() - batch["velocity"]).square().mean()
         return error
 
     return Loss(partial(_draw, cached=cached, scale=scale, batch_size=batch_size), value)
 
 
 def pipeline(
-    vae: AutoencoderKL, pair: tuple[Towers, Towers], transformer: SD3Transformer2DModel
+    vae: AutoencoderKL,
+    encoders: tuple[CLIPTextModelWithProjection, CLIPTextModelWithProjection],
+    tokenizers: tuple[CLIPTokenizer, CLIPTokenizer],
+    transformer: SD3Transformer2DModel,
 ) -> StableDiffusion3Pipeline:
     """Return the parts as a `StableDiffusion3Pipeline`, without T5."""
     vae.register_to_config(shift_factor=0.0)
@@ -113,18 +116,10 @@ def pipeline(
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
         vae=vae,
-        text_encoder=pair[0].text,
-        tokenizer=pair[0].tokenizer,
-        text_encoder_2=pair[1].text,
-        tokenizer_2=pair[1].tokenizer,
+        text_encoder=encoders[0],
+        tokenizer=tokenizers[0],
+        text_encoder_2=encoders[1],
+        tokenizer_2=tokenizers[1],
         text_encoder_3=None,
         tokenizer_3=None,
     )
-
-
-def assemble(vae: AutoencoderKL, pair: tuple[Towers, Towers], transformer: SD3Transformer2DModel, folder: Path) -> None:
-    """Write the pipeline as a diffusers folder in fp16."""
-    for towers in pair:  # a tokenizer remembers its last padding, and would be written with it
-        towers.tokenizer.backend_tokenizer.no_padding()
-        towers.tokenizer.backend_tokenizer.no_truncation()
-    pipeline(vae, pair, transformer).to(torch.float16).save_pretrained(folder, safe_serialization=True)

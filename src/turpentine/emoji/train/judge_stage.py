@@ -170,8 +170,8 @@ def loss(judge: JudgeNet, vae: AutoencoderKL, batch_size: int, size: int, mixtur
     Pictures are disturbed where they are drawn, so a `vae` on the CPU serves processes that draw ahead.
     """
 
-    def value(drawn: Batch) -> Tensor:
-        return torch.stack(list(cross_entropy(judge.logits(drawn["pictures"]), drawn).values())).sum()
+    def value(batch: Batch) -> Tensor:
+        return torch.stack(list(cross_entropy(judge.logits(batch["pictures"]), batch).values())).sum()
 
     return Loss(partial(_draw, vae=vae, batch_size=batch_size, size=size, mixture=mixture), value)
 

@@ -107,9 +107,9 @@ class StageRun:
             self.restore(state)
             say(f"{self.name}: continuing at update {self.step} of {self.schedule.updates}")
         self.module.train()
-        with self._batches(loss) as drawn:
+        with self._batches(loss) as ahead:
             start = time.monotonic() - self.seconds
-            for batch in drawn:
+            for batch in ahead:
                 self._update(batch)
                 self.seconds = time.monotonic() - start
                 self.log.append({"step": self.step, "loss": float("nan"), "seconds": round(self.seconds, 3)})

@@ -92,10 +92,10 @@ def loss(towers: Towers, batch_size: int, size: int, mixture: Mixture = WORLD) -
     Half of a batch is drawn from the world, half is `families`: a contrast teaches only what it has to distinguish.
     """
 
-    def value(drawn: Batch) -> Tensor:
-        images, texts = towers.of_images(drawn["pictures"].to(dtype_of(towers))), towers.of_tokens(drawn["tokens"])
+    def value(batch: Batch) -> Tensor:
+        images, texts = towers.of_images(batch["pictures"].to(dtype_of(towers))), towers.of_tokens(batch["tokens"])
         similarity = towers.log_scale.exp().clamp(max=100) * images.float() @ texts.float().T
-        target = drawn["target"]
+        target = batch["target"]
         return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
 
     tokens = partial(tokenized, towers.tokenizer)

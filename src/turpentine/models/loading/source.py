@@ -6,7 +6,7 @@ from pathlib import Path
 
 from turpentine.core.errors import ModelNotFound, UnsafeFile
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import WEIGHTS, WORLD
+from turpentine.emoji import LARGER_NAME, LARGER_WEIGHTS, WEIGHTS, WORLD
 from turpentine.models.loading.hub import check_on_hub, fetch, is_hub_id
 from turpentine.models.loading.safe_reading import (
     PICKLES,
@@ -24,7 +24,7 @@ def check_source(source: str) -> None:
     """Check that a model can be where its name says.
 
     Args:
-        source: As `turpentine.load` takes it: "emoji", a folder, a .safetensors file, or a hub id.
+        source: As `turpentine.load` takes it: "emoji", "emoji-64", a folder, a .safetensors file, or a hub id.
 
     Raises:
         ModelNotFound: Nothing is there, or the hub cannot be reached.
@@ -33,6 +33,8 @@ def check_source(source: str) -> None:
     if not source.strip():
         raise ModelNotFound("The model has no name: give a diffusers folder, a .safetensors file or a hub id.")
     path = _path_of(source)
+    if path == LARGER_WEIGHTS:
+        return
     if path.is_dir():
         if not (path / INDEX).is_file():
             raise ModelNotFound(
@@ -66,4 +68,4 @@ def locate(source: str) -> Path:
 
 
 def _path_of(source: str) -> Path:
-    return WEIGHTS if source == WORLD else Path(source).expanduser()
+    return {WORLD: WEIGHTS, LARGER_NAME: LARGER_WEIGHTS}.get(source) or Path(source).expanduser()

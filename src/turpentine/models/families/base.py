@@ -129,7 +129,8 @@ class Family(ABC):
     @property
     def dtype(self) -> torch.dtype:
         """The denoiser's number format; diffusers' own property walks all modules, at each call."""
-        return next(self.denoiser.parameters()).dtype
+        dtype: torch.dtype = next(self.denoiser.parameters()).dtype
+        return dtype
 
     @property
     @abstractmethod

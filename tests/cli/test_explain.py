@@ -272,7 +272,7 @@ def test_the_help_names_the_instruments_and_their_flags(capsys: pytest.CaptureFi
     assert "words of the prompts" in out.lower() and "--sites-from" in out
 
 
-TOUR = ("a church on a blue background", "--concept", "church", "--seeds", "0", "--steps", "2")
+TOUR = ("a church on a blue background", "--concept", "church", "--seeds", "0", "--steps", "1")
 
 
 def test_a_prompt_alone_is_a_tour_with_a_page_that_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

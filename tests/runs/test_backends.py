@@ -44,8 +44,10 @@ RAY = """
 import sys
 from turpentine.runs import backends
 from turpentine.runs.store import Store
-store = Store(sys.argv[1])
-print(backends.run(store.planned()[0], store, backend="ray", workers=int(sys.argv[3]), address=sys.argv[2]).sha256)
+address, *runs = sys.argv[1:]
+for folder, workers in zip(runs[::2], runs[1::2]):
+    store = Store(folder)
+    print(backends.run(store.planned()[0], store, backend="ray", workers=int(workers), address=address).sha256)
 """
 
 
@@ -265,26 +267,27 @@ def test_a_ray_cluster_of_two_nodes_loses_a_worker_and_the_driver_and_gives_the_
 ) -> None:
     store = Store(tmp_path)
     store.begin(plan, threads=1)
-    driver = drive(tmp_path, cluster, 2)
+    driver = drive(cluster, tmp_path, 2)
     wait_for(lambda: holders(store) != set())
     os.kill(holders(store).pop(), signal.SIGKILL)
     wait_for(lambda: len(list((tmp_path / "draws").glob("*.parquet"))) >= 3)
     driver.kill()
     driver.wait()
-    out, _ = drive(tmp_path, cluster, 2).communicate(timeout=240)
+    out, _ = drive(cluster, tmp_path, 2).communicate(timeout=240)
     assert out.strip() == alone.sha256
 
 
 def test_one_ray_worker_and_three_give_the_same(cluster: str, plan: Plan, alone: Results, tmp_path: Path) -> None:
-    for workers in (1, 3):
-        folder = tmp_path / str(workers)
+    runs = [(tmp_path / str(workers), workers) for workers in (1, 3)]
+    for folder, _ in runs:
         Store(folder).begin(plan, threads=1)
-        out, _ = drive(folder, cluster, workers).communicate(timeout=240)
-        assert out.strip() == alone.sha256
+    out, _ = drive(cluster, *(each for run in runs for each in run)).communicate(timeout=240)
+    assert out.split() == [alone.sha256] * 2
 
 
-def drive(folder: Path, address: str, workers: int) -> subprocess.Popen[str]:
-    line = [sys.executable, "-c", RAY, str(folder), address, str(workers)]
+def drive(address: str, *runs: Path | int) -> subprocess.Popen[str]:
+    """Start a process that works on stores, one after the other: a folder and a number of workers for each."""
+    line = [sys.executable, "-c", RAY, address, *map(str, runs)]
     return subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
 
 

@@ -105,6 +105,8 @@ def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) ->
     """Return the seconds that each instrument may take; 0 for those that are done."""
     from turpentine.explain.tour import seconds_a_row
 
+    if all(stop.name in done for stop in stops):
+        return dict.fromkeys(done, 0.0)
     with busy("Trying how long it takes"):
         each = seconds_a_row(model, min(rows, 64))
         return {stop.name: 0.0 if stop.name in done else round(stop.rows * each + stop.overhead(), 1) for stop in stops}

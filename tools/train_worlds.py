@@ -1,7 +1,7 @@
 """Train the worlds on one GPU in minutes: the larger model, the transformer, oracles and the whole recipe.
 
 python tools/train_worlds.py --all --device cuda --minutes 9 --out runs/worlds
-python tools/train_worlds.py --all --device cpu --tiny --out /tmp/worlds       # everything once, in a minute
+python tools/train_worlds.py --all --device cpu --tiny --out /tmp/worlds       # everything once, in minutes
 
 Every training is a thread with a stream of its own: networks this small leave most of a GPU idle one by one. They begin
 in the order of their worth; one that cannot end in time does not begin. Written are weights (the denoisers as rows of

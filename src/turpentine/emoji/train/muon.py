@@ -48,10 +48,11 @@ def orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
     Args:
         matrices: Of any shapes, high or wide.
     """
-    wide = {shape: _wide(matrices, alike) for shape, alike in _alike(matrices).items()}
+    shapes = _alike(matrices)
+    wide = {shape: _wide(matrices, alike) for shape, alike in shapes.items()}
     factors = _factors({shape: stack @ stack.mT for shape, stack in wide.items()})
     results: list[Tensor] = list(matrices)
-    for shape, alike in _alike(matrices).items():
+    for shape, alike in shapes.items():
         products = factors[shape] @ wide[shape]
         for i, product in zip(alike, products, strict=True):
             results[i] = product if shape[0] <= shape[1] else product.mT.contiguous()

@@ -46,8 +46,8 @@ SHARED = {
 }
 """...or in one of these."""
 
-USES_INSTRUMENTS = {"explain.tour"}
-"""It stands above the instruments of its room."""
+USES_INSTRUMENTS = {"explain.tour", "explain.replication"}
+"""They stand above the instruments of their room."""
 
 LONGEST_FUNCTION, LONGEST_OF_99_PERCENT, LONGEST_FILE = 80, 50, 400
 NEEDS_TEST = 60

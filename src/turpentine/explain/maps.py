@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -18,8 +18,9 @@ from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings, Share
 from turpentine.explain._codes import modules_called
-from turpentine.explain._image_stats import foreground, overlap, peaks_inside, rank_inside
+from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain._map_sums import ALL, MapSums, Per
+from turpentine.explain._masks import SCORES, Heat, Mask, Rule, agreement, enlarge, mask_of
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
@@ -35,14 +36,8 @@ from turpentine.stats.intervals import mean_score
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Heat = Float[np.ndarray, "height width"]
-Mask = Bool[np.ndarray, "tall wide"]
 Places: TypeAlias = list[range]
 """The tokens of a word, for each place where it is."""
-Rule = Literal["range", "maximum"]
-"""What a threshold is a share of: the way from a map's smallest value to its largest, or the latter alone."""
-
-_SCORES: Final = {"iou": pl.Float64, "auc": pl.Float64, "hit": pl.Boolean}
 
 
 @dataclass(frozen=True)
@@ -255,11 +250,16 @@ class MapsFinding(Finding):
             raise BadArgument(f"{len(masks)} masks are not one for each of {len(self.images)} pictures.")
         settings = self.threshold, self.rule
         rows = [
-            (picture, word, *_agreement(heat, image, mask, *settings))
+            (picture, word, *agreement(heat, image, mask, *settings))
             for picture, (heats, image, mask) in enumerate(zip(self.heats, self.images, masks, strict=True))
             for word, heat in heats.items()
         ]
-        return pl.DataFrame(rows, {"picture": pl.Int64, "word": pl.String} | _SCORES, orient="row")
+        return pl.DataFrame(rows, {"picture": pl.Int64, "word": pl.String} | SCORES, orient="row")
+
+    def of_pictures(self, pictures: Sequence[int]) -> MapsFinding:
+        """Return the finding with the maps and images of some pictures alone, as for a plot; its table is of all."""
+        heats, images = [self.heats[picture] for picture in pictures], [self.images[picture] for picture in pictures]
+        return replace(self, heats=heats, images=images, parts={})
 
     def overlaps(self) -> pl.DataFrame:
         """Return for each picture and two words, head and dependent: iou, iod (of the dependent), ioh (of the head)."""
@@ -356,20 +356,6 @@ class MapsFinding(Finding):
         return figure
 
 
-def enlarge(heat: Heat, image: Image.Image) -> Float[np.ndarray, "tall wide"]:
-    """Return a map at the size of the picture."""
-    large = Image.fromarray(heat.astype(np.float32)).resize(image.size, Image.Resampling.BICUBIC)
-    return np.asarray(large, dtype=np.float64).clip(0)
-
-
-def mask_of(heat: Heat, image: Image.Image, threshold: float, rule: Rule = "range") -> Mask:
-    """Return where a map, at the picture's size, has `threshold` or more of what the rule says."""
-    large = enlarge(heat, image)
-    least = large.min() if rule == "range" else 0.0
-    mask: Mask = large - least >= threshold * (large.max() - least)
-    return mask
-
-
 def _table(
     texts: Sequence[str],
     seeds: Sequence[int],
@@ -383,17 +369,9 @@ def _table(
         thing = foreground(image)
         for word, heat in words.items():
             mass = float(heat.sum()) / total
-            rows.append((text, seed, word, mass, *_agreement(heat, image, thing, settings.threshold, settings.rule)))
+            rows.append((text, seed, word, mass, *agreement(heat, image, thing, settings.threshold, settings.rule)))
     about = {"prompt": pl.String, "seed": pl.Int64, "word": pl.String, "mass": pl.Float64}
-    return pl.DataFrame(rows, about | _SCORES, orient="row")
-
-
-def _agreement(
-    heat: Heat, image: Image.Image, mask: Mask, threshold: float, rule: Rule
-) -> tuple[float, float | None, bool | None]:
-    """Return iou, auc and hit of a map against a mask; see `MapsFinding.against`."""
-    large = enlarge(heat, image)
-    return overlap(mask_of(heat, image, threshold, rule), mask), rank_inside(large, mask), peaks_inside(large, mask)
+    return pl.DataFrame(rows, about | SCORES, orient="row")
 
 
 def _of_part(part: str, table: pl.DataFrame) -> pl.DataFrame:

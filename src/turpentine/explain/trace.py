@@ -157,30 +157,49 @@ class Trace(Settings):
     @classmethod
     def stops(cls, tour: TourInputs) -> list[Stop]:
         """Trace through the denoiser and the text encoder, if a judge can say whether a picture shows the concept."""
-        if tour.judge is None or tour.target is None:
+        if tour.judge is None or tour.target is None or tour.concept is None:
             return []
-        return [_stop(cls(where, tour.target.column, rows=tour.rows, **tour.drawing), tour) for where in KINDS]
+        column, label = tour.target
+        concepts, labels = ([each] * len(tour.seeds) for each in (tour.concept, label))
+        return [trace_stop(where, tour, concepts, labels, column) for where in KINDS]
 
 
-def _stop(instrument: Trace, tour: TourInputs) -> Stop:
+def trace_stop(
+    where: Where, tour: TourInputs, concepts: Sequence[str], labels: Sequence[str], column: str, order: int = 40
+) -> Stop:
+    """Return the stop that traces concepts of the prompts through the denoiser or the text encoder.
+
+    Args:
+        where: Which of them.
+        tour: The pictures, and what draws them; its judge has the column.
+        concepts: Words of each prompt.
+        labels: The judge's for them.
+        column: The judge's, that shows them.
+        order: The stop's place.
+    """
+    instrument = Trace(where, column, rows=tour.rows, **tour.drawing)
     components = len(instrument.components(tour.model))
     calls = len(list(batches(1 + components, runs_at_once(tour.rows, tour.rows_per_picture))))
-    label = tour.target.label if tour.target else None
 
     def run(cache: Path | None, progress: Progress | None) -> TraceFinding:
         assert tour.judge is not None  # without one there is no stop
-        about: dict[str, Any] = {"concept": tour.concept, "judge": tour.judge, "label": label}
+        about: dict[str, Any] = {"concept": concepts, "judge": tour.judge, "label": labels}
         return instrument(tour.model, tour.prompts, tour.seeds, **about, cache=cache, progress=progress)
 
-    network = "denoiser" if instrument.where == "denoiser" else "text encoder"
+    network = "denoiser" if where == "denoiser" else "text encoder"
     return Stop(
-        f"trace-{instrument.where}",
-        f"What carries “{tour.concept}” through the {network}?",
-        40,
+        f"trace-{where}",
+        f"What carries {_named(concepts)} through the {network}?",
+        order,
         (calls + 1 + components) * tour.rows_to_draw,
         instrument,
         run,
     )
+
+
+def _named(concepts: Sequence[str]) -> str:
+    first, *others = dict.fromkeys(concepts)
+    return f"“{first}”" if not others else f"“{first}” and {len(others)} more"
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ TESTED_IN: Mapping[str, str] = {
     "bench.run_file": "bench/test_erasure.py",
     "bench.schema": "bench/test_file.py",
     "cli.edit_command": "cli/test_erase.py",
+    "cli.replicate": "cli/test_explain.py",
     "cli.tour": "cli/test_explain.py",
     "edits.card": "models/test_publishing.py",
     "edits.operators": "edits/test_merge.py",

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from turpentine.core.errors import BadArgument, UnknownName
-from turpentine.explain.replication import SOURCES, Replication, plan
+from turpentine.explain.replication import SOURCES, Replication, plan_of
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model, count_rows
 
@@ -19,7 +19,7 @@ SMALL = {"seeds": (0,), "steps": 2}
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_prompts_and_settings_ship_and_fit_the_models(source: str, emoji: Model, sd1: Model) -> None:
-    its, own = plan(source), Replication(source).subjects(emoji)
+    its, own = plan_of(source), Replication(source).subjects(emoji)
     assert len(own) == 20 and len({subject.concept for subject in own}) == 10
     for subject in (*own, *its.prompts):
         assert subject.concept in subject.prompt
@@ -31,7 +31,7 @@ def test_prompts_and_settings_ship_and_fit_the_models(source: str, emoji: Model,
 
 def test_the_thesis_has_its_windows_its_layers_and_every_single_one(emoji: Model) -> None:
     stops = {stop.name: stop for stop in Replication("thesis", **SMALL).stops(emoji)}
-    assert list(stops) == [experiment.name for experiment in plan("thesis").stops]
+    assert list(stops) == [experiment.name for experiment in plan_of("thesis").stops]
     singles = [f"qDOWN{n}" for n in range(1, 7)] + ["qMID"] + [f"qUP{n}" for n in range(1, 10)]
     assert sorted(stops["single-layers"].settings.letters) == sorted(singles)
     assert stops["time-severed"].settings.letters[:4] == ("q1", "q2", "q3", "q4")

@@ -119,10 +119,10 @@ def _cost_line(cost: Cost, rows: int) -> str:
 def _write_page(
     results: list[StopResult], chosen: Replication, model: Model, judge: Judge | None, folder: Path
 ) -> Path:
-    from turpentine.explain.replication import plan
+    from turpentine.explain.replication import plan_of
     from turpentine.report.tour_page import MANY_PROMPTS, write_stops_page
 
-    its = plan(chosen.source)
+    its = plan_of(chosen.source)
     facts = {
         "model": model.name,
         "prompts": "; ".join(subject.prompt for subject in chosen.subjects(model)),

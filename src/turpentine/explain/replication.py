@@ -41,18 +41,18 @@ SECONDS_A_ROW, GB_A_ROW, GB_OF_WEIGHTS = 0.0073, 0.07, 2.1
 """Of Stable Diffusion 1.4 in fp16, as measured on one NVIDIA H200 at its shape (docs/cost.md)."""
 
 
-class _Part(BaseModel):
+class _Shipped(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Subject(_Part):
+class Subject(_Shipped):
     """A prompt, and the words of it that it is about."""
 
     prompt: str
     concept: str
 
 
-class Experiment(_Part):
+class Experiment(_Shipped):
     """One stop of a replication.
 
     Attributes:
@@ -70,7 +70,7 @@ class Experiment(_Part):
     kind: str = "cross-attention"
 
 
-class Plan(_Part):
+class SourcePlan(_Shipped):
     """What ships of a source.
 
     Attributes:
@@ -105,7 +105,7 @@ class Cost(NamedTuple):
 
 
 @cache
-def plan(name: str) -> Plan:
+def plan_of(name: str) -> SourcePlan:
     """Return what ships of a source.
 
     Raises:
@@ -113,7 +113,7 @@ def plan(name: str) -> Plan:
     """
     if name not in SOURCES:
         raise UnknownName(f"There is no source {name!r} to replicate: there are {', '.join(SOURCES)}.")
-    return Plan.model_validate(_shipped(name))
+    return SourcePlan.model_validate(_shipped(name))
 
 
 def _shipped(name: str) -> Any:
@@ -132,9 +132,9 @@ class Replication(Visits):
         rows: Of the denoiser in a call, at most; fewer take less memory.
 
     Example:
-        >>> replication = Replication("words", seeds=(0,), steps=2)
-        >>> [stop.name for stop in replication.stops(model)]
-        ['maps', 'contributions']
+        >>> replication = Replication("words", seeds=(0,))
+        >>> replication.steps_on(model)
+        30
     """
 
     source: str
@@ -145,17 +145,17 @@ class Replication(Visits):
 
     def steps_on(self, model: Model) -> int:
         """Return the steps of a picture on a model."""
-        return self.steps or plan(self.source).steps[_world(model)]
+        return self.steps or plan_of(self.source).steps[_world(model)]
 
     def subjects(self, model: Model) -> list[Subject]:
         """Return the prompts for a model."""
         if _world(model) == EMBEDDED:
             return [Subject.model_validate(each) for each in _shipped(EMBEDDED)]
-        return plan(self.source).prompts
+        return plan_of(self.source).prompts
 
     def cost(self, model: Model, stops: Sequence[Stop]) -> Cost:
         """Return what the stops take, and the same of Stable Diffusion 1.4 with the source's own prompts and steps."""
-        its, rows = plan(self.source), sum(stop.rows for stop in stops)
+        its, rows = plan_of(self.source), sum(stop.rows for stop in stops)
         here = len(self.subjects(model)) * self.steps_on(model)
         there = round(rows * len(its.prompts) * (self.steps or its.steps["other"]) / here)
         return Cost(rows, there, there * SECONDS_A_ROW / 3600, GB_OF_WEIGHTS + self.rows * GB_A_ROW)
@@ -172,7 +172,7 @@ class Replication(Visits):
         for subject in subjects:
             model.text.check_fits(subject.prompt)
         inputs = _Inputs(self, model, judge, subjects)
-        return [stop for order, part in enumerate(plan(self.source).stops) for stop in inputs.stops(part, order)]
+        return [stop for order, part in enumerate(plan_of(self.source).stops) for stop in inputs.stops(part, order)]
 
 
 class _Inputs:

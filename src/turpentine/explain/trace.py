@@ -167,16 +167,7 @@ class Trace(Settings):
 def trace_stop(
     where: Where, tour: TourInputs, concepts: Sequence[str], labels: Sequence[str], column: str, order: int = 40
 ) -> Stop:
-    """Return the stop that traces concepts of the prompts through the denoiser or the text encoder.
-
-    Args:
-        where: Which of them.
-        tour: The pictures, and what draws them; its judge has the column.
-        concepts: Words of each prompt.
-        labels: The judge's for them.
-        column: The judge's, that shows them.
-        order: The stop's place.
-    """
+    """Return the stop that traces concepts, words of each prompt, by their labels in a column of the tour's judge."""
     instrument = Trace(where, column, rows=tour.rows, **tour.drawing)
     components = len(instrument.components(tour.model))
     calls = len(list(batches(1 + components, runs_at_once(tour.rows, tour.rows_per_picture))))
@@ -186,20 +177,11 @@ def trace_stop(
         about: dict[str, Any] = {"concept": concepts, "judge": tour.judge, "label": labels}
         return instrument(tour.model, tour.prompts, tour.seeds, **about, cache=cache, progress=progress)
 
-    network = "denoiser" if where == "denoiser" else "text encoder"
-    return Stop(
-        f"trace-{where}",
-        f"What carries {_named(concepts)} through the {network}?",
-        order,
-        (calls + 1 + components) * tour.rows_to_draw,
-        instrument,
-        run,
-    )
-
-
-def _named(concepts: Sequence[str]) -> str:
     first, *others = dict.fromkeys(concepts)
-    return f"“{first}”" if not others else f"“{first}” and {len(others)} more"
+    named = f"“{first}” and {len(others)} more" if others else f"“{first}”"
+    question = f"What carries {named} through the {'denoiser' if where == 'denoiser' else 'text encoder'}?"
+    rows = (calls + 1 + components) * tour.rows_to_draw
+    return Stop(f"trace-{where}", question, order, rows, instrument, run)
 
 
 @dataclass(frozen=True)

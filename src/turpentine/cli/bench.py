@@ -23,6 +23,7 @@ from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench.file import Bench
+    from turpentine.bench.schema import ModelEntry
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
@@ -88,7 +89,11 @@ def bench(
     from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
-    plan = chosen.plan(lambda name: ModelSpec.of(ModelChoice(name, device, dtype).load(), name, device))
+    def source_of(entry: ModelEntry) -> ModelSpec:
+        choice = ModelChoice(entry.source, device, dtype, **entry.options)
+        return ModelSpec.of(choice.load(), entry.source, device)
+
+    plan = chosen.plan(source_of)
     store = Store(out or Path("runs") / safe_name(chosen.name))
     if dry_run:
         return _show_estimate(plan, store.folder, json)
@@ -167,8 +172,8 @@ def _check(chosen: Bench, *, force: bool) -> None:
     """Check that the models can be there, and that they know the words of the concepts, where that is known."""
     texts = [text for concepts in chosen.concepts for one in concepts for text in (one.text, *one.keep)]
     for model in chosen.spec.models:
-        ModelChoice(model).check()
-        check_words(texts, model, force=force)
+        ModelChoice(model.source).check()
+        check_words(texts, model.source, force=force)
 
 
 def _join(out: Path | None) -> int:

@@ -27,7 +27,6 @@ from turpentine.cli.options import (
     ModelFlags,
     Seeds,
     check_judge_flag,
-    check_judges,
     judge_of,
     needed_judge,
     parse_seeds,
@@ -210,6 +209,7 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
     """Run an instrument, write its finding, and print it."""
     from turpentine.explain.cache import PARTS
     from turpentine.explain.instrument import progress_unit, takes
+    from turpentine.judges.worlds import check_judge_of
 
     cls, out, source = plugin.load(), options["out"], options["source"]
     instrument = plugin.defaults(source.model)
@@ -225,7 +225,7 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
         given["cache"] = out / PARTS
     model = source.load()
     judge = given.get("judge")
-    check_judges(filter(None, [judge]), model)
+    check_judge_of(model, judge)
     warn_of_unknown_words(model, [*words, getattr(instrument, "target", "")])
     with progress_bar(plugin.name.capitalize(), progress_unit(cls)) as progress:
         if takes(cls, "progress"):

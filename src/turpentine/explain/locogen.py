@@ -21,6 +21,7 @@ from turpentine.explain._plots import draw_bars, new_figure
 from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, hits, label_of
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, pictures_at_once
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import read_instead
@@ -97,6 +98,7 @@ class LocoGen(Settings):
             UnknownName: A column that the judge has not.
             EmptyConcept: A concept that is empty or not in a prompt.
         """
+        check_judge_of(model, judge)
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if self.width > len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
+    from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
 Flag = Parameter(negative=(), show_default=False)
@@ -86,14 +87,9 @@ def bench(
         chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
 
     from turpentine.runs import backends
-    from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
-    def source_of(entry: ModelEntry) -> ModelSpec:
-        choice = ModelChoice(entry.source, device, dtype, **entry.options)
-        return ModelSpec.of(choice.load(), entry.source, device)
-
-    plan = chosen.plan(source_of)
+    plan = chosen.plan(partial(_source_of, device=device, dtype=dtype))
     store = Store(out or Path("runs") / safe_name(chosen.name))
     if dry_run:
         return _show_estimate(plan, store.folder, json)
@@ -113,6 +109,14 @@ def bench(
     files = _write_report(table, results, plan, store, line)
     _show_table(table, results, files, json)
     return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
+
+
+def _source_of(entry: ModelEntry, *, device: str | None, dtype: Literal["fp32", "fp16", "bf16"] | None) -> ModelSpec:
+    """Load a model of a bench, and return its spec."""
+    from turpentine.runs.specs import ModelSpec
+
+    choice = ModelChoice(entry.source, device, dtype, **entry.options)
+    return ModelSpec.of(choice.load(), entry.source, device)
 
 
 def with_line(tokens: Sequence[str]) -> Callable[..., int]:

@@ -115,8 +115,8 @@ def _show_model(model: Model, sites: Sites) -> None:
     say()
     facts = _facts(model)
     facts["sites"] = ", ".join(f"{count} {kind}" for kind, count in facts["sites"].items())
-    known = {key: value for key, value in facts.items() if value is not None}
-    table = {key: f"{value:,}" if isinstance(value, int) else plain(value) for key, value in known.items()}
+    present = {key: value for key, value in facts.items() if value is not None}
+    table = {key: f"{value:,}" if isinstance(value, int) else plain(value) for key, value in present.items()}
     show_table(("", ""), table.items())
     say()
     rows = [(site.label, site.kind, site.resolution or "", f"{_weights(model, site):,}", site.name) for site in sites]

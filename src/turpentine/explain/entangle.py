@@ -74,8 +74,9 @@ class Entangle(Settings):
         batch_size: Pictures drawn at once.
 
     Example:
-        >>> from turpentine.judges.emoji_judge import EmojiJudge
-        >>> finding = Entangle(steps=2)(model, {"dog": ("cat", "church")}, (0,), judge=EmojiJudge())
+        >>> import turpentine as tp
+        >>> model, judge = tp.load(), tp.judges.EmojiJudge()
+        >>> finding = Entangle(steps=2)(model, {"dog": ("cat", "church")}, (0,), judge=judge)
         >>> finding.table["company"].to_list()
         ['alone', 'beside a neighbour', 'beside another']
     """

@@ -52,8 +52,9 @@ class LocoGen(Settings):
         rows: Rows of the denoiser in one call; fewer take less memory.
 
     Example:
-        >>> from turpentine.judges.emoji_judge import EmojiJudge
-        >>> finding = LocoGen(width=8, steps=1)(model, "a church", 0, concept="church", judge=EmojiJudge())
+        >>> import turpentine as tp
+        >>> model, judge = tp.load(), tp.judges.EmojiJudge()
+        >>> finding = LocoGen(width=8, steps=1)(model, "a church", 0, concept="church", judge=judge)
         >>> finding.table["window"].to_list()[:2]
         ['untouched', 'DOWN1 to UP1']
     """

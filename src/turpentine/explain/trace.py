@@ -78,9 +78,10 @@ class Trace(Settings):
         seed: Seed of the embeddings' noise.
 
     Example:
-        >>> from turpentine.judges.emoji_judge import EmojiJudge
+        >>> import turpentine as tp
+        >>> model, judge = tp.load(), tp.judges.EmojiJudge()
         >>> trace = Trace(where="text", steps=1)
-        >>> finding = trace(model, "a church", 0, concept="church", judge=EmojiJudge())
+        >>> finding = trace(model, "a church", 0, concept="church", judge=judge)
         >>> finding.table.columns[:4]
         ['site', 'kind', 'label', 'effect']
     """

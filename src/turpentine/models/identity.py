@@ -70,7 +70,7 @@ def describe(model: Model) -> dict[str, Any]:
         "text": {
             "empty prompt is zeros": bool(pipeline.config.get("force_zeros_for_empty_prompt")),
             "tokens": model.tokens,
-            "tokenizers": {name: _tokenizer(getattr(pipeline, name)) for name in _tokenizer_names(pipeline)},
+            "tokenizers": {name: tokenizer_digest(getattr(pipeline, name)) for name in _tokenizer_names(pipeline)},
         },
         "device": model.device.type,
         "changes": _changes(model),
@@ -152,7 +152,7 @@ def _tokenizer_names(pipeline: Any) -> list[str]:
     return sorted(name for name in pipeline.config if name.startswith("tokenizer"))
 
 
-def _tokenizer(tokenizer: Any) -> str | None:
+def tokenizer_digest(tokenizer: Any) -> str | None:
     """Return the SHA-256 of all that decides which tokens a text becomes."""
     if tokenizer is None:
         return None

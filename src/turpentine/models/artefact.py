@@ -193,7 +193,7 @@ class Artefact:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one sealed safetensors file, whole or not at all."""
-        write_sealed(path, self._tensors(), {**self._record(), "about": dict(self.about)}, KIND)
+        write_sealed(path, *self.packed(), KIND)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Artefact:
@@ -203,13 +203,22 @@ class Artefact:
             EditError: The file is missing, foreign, truncated or altered.
         """
         tensors, record = read_sealed(path, KIND)
-        parts: dict[str, Any] = {part: _named(tensors, part) for part in _PARTS}
         try:
-            prompts = tuple(record.pop("prompts"))
-            churn = Churn(**record.pop("churn"))
-            return cls(prompts, **parts, latents=tensors.get("latents"), churn=churn, **record)
+            return cls.unpacked(tensors, record)
         except (TypeError, LookupError, ValueError, BadArgument) as error:
             raise EditError(f"{one_line(str(Path(path)))} holds no artefact that Turpentine writes: {error}") from error
+
+    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return its tensors by name, and the rest as JSON has it."""
+        return self._tensors(), {**self._record(), "about": dict(self.about)}
+
+    @classmethod
+    def unpacked(cls, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> Artefact:
+        """Return what `packed` was of."""
+        rest = dict(record)
+        prompts, churn = tuple(rest.pop("prompts")), Churn(**rest.pop("churn"))
+        parts: dict[str, Any] = {part: _named(tensors, part) for part in _PARTS}
+        return cls(prompts, **parts, latents=tensors.get("latents"), churn=churn, **rest)
 
     def _record(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in ("word", "first", "steps")}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from turpentine.attack.budget import Spent
+from turpentine.attack.budget import NOTHING, Spent
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.edits import Edit
 from turpentine.edits.edit_file import packed, unpacked
@@ -35,7 +35,7 @@ class Stage:
     artefact: Artefact | Edit
     state: Mapping[str, Tensor] = field(default_factory=dict)
     measurements: Mapping[str, Any] = field(default_factory=dict)
-    spent: Spent = Spent()
+    spent: Spent = NOTHING
     tries: tuple[bool, ...] = ()
 
     def with_spent(self, spent: Spent, tries: Sequence[bool]) -> Stage:

@@ -64,6 +64,9 @@ class Spent:
         return ", ".join(f"{count:,} {words[name]}" for name, count in asdict(self).items() if count) or "nothing"
 
 
+NOTHING = Spent()
+
+
 class Meter:
     """Counts by hooks what is spent inside of `counting`, and stops what would go over the budget.
 

@@ -81,18 +81,13 @@ class CCE(Attack):
         with search.victim.on() as model:
             learner = _Learner(self, search, model)
             learner.restore(state)
-        while learner.done < self.updates and search.meter.affords(**self._unit(search)):
+        while learner.done < self.updates and search.meter.affords(**learner.unit):
             with search.victim.on():
                 until = self._next_stage(learner.done)
-                while learner.done < until and search.meter.affords(**self._unit(search)):
+                while learner.done < until and search.meter.affords(**learner.unit):
                     learner.update()
                     search.advance(learner.done, self.updates)
             yield Stage(learner.artefact(), learner.state(), {"loss": learner.loss, "effective lr": self.lr})
-
-    def _unit(self, search: Search) -> dict[str, int]:
-        with search.victim.on() as model:
-            extra = 1 if model.guidance is None else 3
-        return {"forward": self.batch * extra, "backward": self.batch * extra, "text": 1}
 
     def _next_stage(self, done: int) -> int:
         ends = [round(self.updates * number / self.stages) for number in range(1, self.stages + 1)]
@@ -115,7 +110,11 @@ class _Learner:
             for name, row in _begun(model, attack.init).items()
         }
         self._adam = torch.optim.AdamW(self.vectors.values(), lr=attack.lr, weight_decay=attack.weight_decay)
-        self._guide = _guided(model, attack, search.trial) if model.guidance is not None else None
+        self._guide, times = None, 1
+        if model.guidance is not None:
+            self._guide, times = _guided(model, attack, search.trial)
+        rows = attack.batch * times
+        self.unit = {"forward": rows, "backward": rows, "text": 1 if times == 1 else 2}
 
     def update(self) -> None:
         """Take one step of Adam."""
@@ -124,13 +123,10 @@ class _Learner:
             vectors = placed(self._model, self._ids, self._places, self.vectors)
             cond = self._model.encode_tokens(self._ids, vectors)
             x = self._model.schedule.add_noise(x0, noise, t)
-            if self._guide is None:
-                eps = self._model.eps(x, t, cond.repeat(len(x)))
-            else:
-                eps = self._guide(x, t, cond)
+            eps = self._guide(x, t, cond) if self._guide else self._model.eps(x, t, cond.repeat(len(x)))
             loss = (eps - noise).pow(2).mean()
             self._adam.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
         self.done, self.loss = self.done + 1, loss.item()
 
@@ -181,24 +177,23 @@ def _begun(model: Model, init: str) -> dict[str, Float[Tensor, "1 width"]]:
     if model.text.unknown_words(init):
         return {name: table.mean(0, keepdim=True) for name, table in tables.items()}
     places = model.text.find(init, init)
-    ids = model.family.tokenize([init])
-    return {
-        name: table[ids[name][0, list(places.subject)].to(table.device)].mean(0, keepdim=True)
-        for name, table in tables.items()
-    }
+    ids = {name: rows[0, list(places.subject)] for name, rows in model.family.tokenize([init]).items()}
+    return {name: table[ids[name].to(table.device)].mean(0, keepdim=True) for name, table in tables.items()}
 
 
-def _guided(model: Model, attack: CCE, trial: Trial) -> Callable[[Tensor, Tensor, Conditioning], Tensor]:
-    """Return what the sampler would take with the guidance that is on the model, for all rows at one timestep."""
+def _guided(model: Model, attack: CCE, trial: Trial) -> tuple[Callable[[Tensor, Tensor, Conditioning], Tensor], int]:
+    """Return what the sampler would take with the guidance that is on the model, for all rows at one timestep.
+
+    And how many rows of the denoiser that takes for each.
+    """
     scale = trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
     guidance = model.guidance
     assert guidance is not None
-    combinations = lambda: guidance.start(model, attack.batch, scale, trial.steps)  # noqa: E731
     empty = model.encode([""]).repeat(attack.batch)
 
     def predicted(x: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
         with torch.no_grad():
-            run = combinations()
+            run = guidance.start(model, attack.batch, scale, trial.steps)
         own = cond.repeat(len(x))
         groups = [empty, own] if run.needs_uncond else [own]
         groups += [run.extra.sized_as(own)] if run.extra is not None else []
@@ -210,4 +205,6 @@ def _guided(model: Model, attack: CCE, trial: Trial) -> Callable[[Tensor, Tensor
         uncond, plain, extra = eps[:first], eps[first : first + len(x)], eps[first + len(x) :]
         return run(index, uncond if first else None, plain, extra if len(extra) else None)
 
-    return predicted
+    first = guidance.start(model, attack.batch, scale, trial.steps)
+    each = 1 + int(first.needs_uncond) + (len(first.extra) // attack.batch if first.extra is not None else 0)
+    return predicted, each

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +22,7 @@ from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, S
 from turpentine.attack.victim import Victim, as_victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.hashing import digest_images
+from turpentine.core.hashing import digest_file, digest_images
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
@@ -188,17 +188,8 @@ class Attack(Settings, ABC):
         store = StageStore(cache, about)
         stages = store.stages()
         meter = Meter(budget, stages[-1].spent, stages[-1].tries) if stages else Meter(budget)
-        search = Search(
-            victim,
-            concept,
-            other,
-            references,
-            shows,
-            trial,
-            meter,
-            seed,
-            lambda done, total: _part(progress, done, total),
-        )
+        advance = partial(_part, progress)
+        search = Search(victim, concept, other, references, shows, trial, meter, seed, advance)
         if not store.is_finished():
             stages += self._searched(search, store, stages)
         if not stages:
@@ -223,17 +214,13 @@ class Attack(Settings, ABC):
         models = [each.model for each in (search.victim, search.original) if each is not None]
         state = dict(before[-1].state) if before else None
         with search.meter.counting(*models):
-            steps = self.search(search, state)
-            with ExitStack() as stack:
-                stack.callback(steps.close)
-                while True:
-                    try:
-                        stage = next(steps)
-                    except (StopIteration, BudgetSpent):
-                        break
-                    stage = stage.with_spent(search.meter.spent, search.meter.outcomes)
+            try:
+                for plain in self.search(search, state):
+                    stage = plain.with_spent(search.meter.spent, search.meter.outcomes)
                     store.put(len(before) + len(found), stage)
                     found.append(stage)
+            except BudgetSpent:  # what it has by then counts
+                pass
         store.finish(len(before) + len(found))
         return found
 
@@ -242,7 +229,7 @@ class Attack(Settings, ABC):
         assert search.shows is not None
         rows = []
         for number, stage in enumerate(stages[:-1]):
-            outcomes = parts.part(number, lambda stage=stage: _outcomes(search, stage, search.trial.curve_pictures))
+            outcomes = parts.part(number, partial(_outcomes, search, stage, search.trial.curve_pictures))
             rows.append((stage.spent, outcomes))
         last = stages[-1]
         pictures = new_pictures(search.victim, last.artefact, search)
@@ -333,9 +320,7 @@ def plain_settings(attack: Attack) -> dict[str, Any]:
     """Return an attack's settings, and the content of the files that they name."""
     assert is_dataclass(attack)
     values = {each.name: getattr(attack, each.name) for each in fields(attack)}
-    return {
-        name: value.read_text(encoding="utf-8") if isinstance(value, Path) else value for name, value in values.items()
-    }
+    return {name: digest_file(each) if isinstance(each, Path) else each for name, each in values.items()}
 
 
 def _words(budget: Budget) -> str:

@@ -268,7 +268,7 @@ def word_ids(
     places: dict[str, list[int]] = {}
     for name, tokenizer in model.family.tokenizers.items():
         start, end, *padding = model.family.tokenize([""])[name][0].tolist()
-        free = next(each for each in range(len(tokenizer)) if each not in tokenizer.all_special_ids)
+        free = _free(tokenizer)
         middle: list[int] = []
         places[name] = []
         for number, part in enumerate(prompt.split(word) if word else [prompt]):
@@ -284,6 +284,28 @@ def word_ids(
             )
         ids[name] = torch.tensor([row + [pad] * (model.tokens - len(row))])
     return ids, places
+
+
+def prompt_of_ids(model: Model, ids: Mapping[str, Sequence[int]], after: str = "") -> Artefact:
+    """Return the artefact of given tokens, with a text after them; its prompt is how the first encoder's read.
+
+    Args:
+        model: The model.
+        ids: By text encoder, without start, end and padding; special tokens among them become ordinary ones.
+        after: A text that follows them.
+
+    Raises:
+        BadArgument: They do not fit into the model.
+    """
+    rows: dict[str, Tensor] = {}
+    text = ""
+    for name, tokenizer in model.family.tokenizers.items():
+        whole, places = word_ids(model, f"{PLACEHOLDER} {after}", PLACEHOLDER, len(ids[name]))
+        ordinary = [each if each not in tokenizer.all_special_ids else _free(tokenizer) for each in ids[name]]
+        whole[name][0, places[name]] = torch.tensor(ordinary)
+        rows[name] = whole[name]
+        text = text or f"{tokenizer.decode(ordinary)} {after}".strip()
+    return Artefact((text,), rows, vocabularies=vocabularies_of(model))
 
 
 def placed(
@@ -302,6 +324,11 @@ def placed(
 def vocabularies_of(model: Model) -> dict[str, str | None]:
     """Return the SHA-256 of each text encoder's vocabulary."""
     return {name: tokenizer_digest(tokenizer) for name, tokenizer in model.family.tokenizers.items()}
+
+
+def _free(tokenizer: Any) -> int:
+    """Return the first id that is of no special token."""
+    return next(each for each in range(len(tokenizer)) if each not in tokenizer.all_special_ids)
 
 
 def _check(artefact: Artefact) -> None:

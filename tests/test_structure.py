@@ -59,6 +59,7 @@ NEEDS_TEST = 60
 """Lines above which a module has a test of its name, or is imported by the test that tests it."""
 
 TESTED_IN: Mapping[str, str] = {
+    "attack._cce_learner": "attack/test_cce.py",
     "attribution.gradient": "attribution/test_attribution.py",
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",

@@ -50,7 +50,10 @@ def checked(thing: Any) -> Any:
         hints = get_type_hints(thing, include_extras=True)
     except (NameError, TypeError):  # a hint that is for mypy alone, which jaxtyping passes over
         return _by_jaxtyping(thing)
-    return _shapes(thing) if any(_holds_a_shape(hint) for hint in hints.values()) else _types(thing)
+    if not any(_holds_a_shape(hint) for hint in hints.values()):
+        return _types(thing)
+    # The body of a generator runs when the call is over, in whatever context its reader is.
+    return _by_jaxtyping(thing) if inspect.isgeneratorfunction(thing) else _shapes(thing)
 
 
 def _shapes(function: Any) -> Any:

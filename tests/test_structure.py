@@ -43,6 +43,11 @@ SHARED = {
     "explain.cache",
     "explain.instrument",  # the protocol
     "explain.stops",  # of a tour
+    "attack.attacked",
+    "attack.budget",
+    "attack.controls",
+    "attack.harness",
+    "attack.victim",
 }
 """...or in one of these."""
 
@@ -54,6 +59,7 @@ NEEDS_TEST = 60
 """Lines above which a module has a test of its name, or is imported by the test that tests it."""
 
 TESTED_IN: Mapping[str, str] = {
+    "attack._cce_learner": "attack/test_cce.py",
     "attribution.gradient": "attribution/test_attribution.py",
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",

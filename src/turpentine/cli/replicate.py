@@ -21,7 +21,6 @@ from turpentine.cli.options import (
     Rows,
     Seeds,
     check_judge_flag,
-    check_judges,
     judge_of,
     parse_seeds,
 )
@@ -83,7 +82,6 @@ def replicate(source_name: str) -> Callable[..., None]:
         from turpentine.explain.replication import Replication
 
         judge, model = judge_of(by, source.model, clip_model), source.load()
-        check_judges(filter(None, [judge]), model)
         scale = guidance_scale if guidance_scale is not None else 4.0 if model.name.startswith("emoji") else 7.5
         chosen = Replication(source_name, numbers, steps, scale, rows)
         stops = chosen.stops(model, judge)

@@ -25,6 +25,7 @@ from turpentine.explain.stops import Stop, TourInputs
 from turpentine.explain.tour import Visits
 from turpentine.explain.trace import trace_stop
 from turpentine.judges.base import Judge, Sought, sought
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.model import Model
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class Replication(Visits):
         Raises:
             BadArgument: There is no seed, or a prompt is too long.
         """
+        check_judge_of(model, judge)
         if not self.seeds:
             raise BadArgument("There is no seed: give one at least.")
         subjects = self.subjects(model)

@@ -6,7 +6,8 @@ hook or a setting of another program's is in none of them. docs/pipelines.md lis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -27,6 +28,14 @@ _PLAIN_ATTENTION = {
     "XLAFlashAttnProcessor2_0",
 }
 _FORMATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
+_ADAPTED = (
+    "has a LoRA of PEFT's on it: pipe.unload_lora_weights() takes it off, and pipe.fuse_lora() before that leaves it "
+    "in the weights"
+)
+_FUSED = (
+    "has fused projections, copies of its weights that no edit reaches: load the pipeline again without "
+    "fuse_qkv_projections()"
+)
 _FREEU = ("s1", "s2", "b1", "b2")
 # Schedulers of models that were distilled to a few steps, which the solvers here do not take.
 _DISTILLED = ("LCMScheduler", "TCDScheduler")
@@ -59,14 +68,8 @@ def check_class(pipeline: Any, plain: str) -> None:
 
 def wrapper_of(network: Any) -> Reason:
     """Return what is around a network that hides its class, with the way out, or None."""
-    kind = type(network).__name__
-    if kind == "OptimizedModule":
-        return "is compiled: put its _orig_mod in its place"
-    if _library(network) == "peft":
-        return "is PEFT's: put what its merge_and_unload() returns in its place"
-    if kind in {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}:
-        return f"is in a {kind}: put its module in its place"
-    return None
+    kind: Any = type(network)
+    return _wrapper(kind)
 
 
 def check_unaltered(networks: Mapping[str, nn.Module], *, hooks: bool = True) -> None:
@@ -80,12 +83,10 @@ def check_unaltered(networks: Mapping[str, nn.Module], *, hooks: bool = True) ->
     Raises:
         UnsupportedModel: Something is; the message names it, where it is, and how to take it off.
     """
-    checks = [*_MODULE_CHECKS, _hooked] if hooks else _MODULE_CHECKS
     for component, network in networks.items():
         for path, module in network.named_modules(prefix=component):
-            for check in checks:
-                if reason := check(module):
-                    raise UnsupportedModel(f"{path} {reason}.")
+            if reason := _alteration(module) or (_hooked(module) if hooks else None):
+                raise UnsupportedModel(f"{path} {reason}.")
 
 
 def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
@@ -190,44 +191,49 @@ def check_schedule(scheduler: Any) -> None:
             raise UnsupportedModel(f"{name} {what}: set its {key} to False.")
 
 
-def _adapted(module: nn.Module) -> Reason:
-    if "base_layer" in module._modules or _library(module) == "peft":
-        return (
-            "has a LoRA of PEFT's on it: pipe.unload_lora_weights() takes it off, and pipe.fuse_lora() before that "
-            "leaves it in the weights"
-        )
+# It is asked of each module of each model that is described or draws: what a class says is looked up once, and a
+# module's own dicts are read, since `getattr` on a module takes long to say that there is nothing.
+def _alteration(module: nn.Module) -> Reason:
+    """The most telling first: an offloaded layer is also one without numbers."""
+    own = vars(module)
+    kind: Any = type(module)
+    parts = own["_modules"]
+    return (
+        (_ADAPTED if "base_layer" in parts or _library(kind) == "peft" else None)
+        or _offloaded(own)
+        or _wrapper(kind)
+        or ("is compiled in place: load the pipeline again without" if own.get("_compiled_call_impl") else None)
+        or (_FUSED if "to_qkv" in parts or "to_kv" in parts else None)
+        or _attends_otherwise(own)
+        or ("has FreeU on it: call pipe.disable_freeu()" if any(own.get(key) is not None for key in _FREEU) else None)
+        or _quantised(own)
+        or _foreign(kind)
+    )
+
+
+@cache
+def _wrapper(kind: Any) -> Reason:
+    if kind.__name__ == "OptimizedModule":
+        return "is compiled: put its _orig_mod in its place"
+    if _library(kind) == "peft":
+        return "is PEFT's: put what its merge_and_unload() returns in its place"
+    if kind.__name__ in {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}:
+        return f"is in a {kind.__name__}: put its module in its place"
     return None
 
 
-def _offloaded(module: nn.Module) -> Reason:
-    registry = vars(module).get("_diffusers_hook")
+def _offloaded(own: dict[str, Any]) -> Reason:
+    registry = own.get("_diffusers_hook")
     if registry is not None and registry.hooks:
         return f"has diffusers' {' and '.join(registry.hooks)} on it: load the pipeline again without"
-    hook = vars(module).get("_hf_hook")
+    hook = own.get("_hf_hook")
     if hook is not None:
         return f"is offloaded ({type(hook).__name__}): call pipe.remove_all_hooks(), or load the pipeline without"
     return None
 
 
-def _compiled(module: nn.Module) -> Reason:
-    if wrapper := wrapper_of(module):
-        return wrapper
-    if module._compiled_call_impl is not None:
-        return "is compiled in place: load the pipeline again without"
-    return None
-
-
-def _fused(module: nn.Module) -> Reason:
-    if "to_qkv" in module._modules or "to_kv" in module._modules:
-        return (
-            "has fused projections, copies of its weights that no edit reaches: load the pipeline again without "
-            "fuse_qkv_projections()"
-        )
-    return None
-
-
-def _attends_otherwise(module: nn.Module) -> Reason:
-    processor = vars(module).get("processor", module._modules.get("processor"))
+def _attends_otherwise(own: dict[str, Any]) -> Reason:
+    processor = own.get("processor", own["_modules"].get("processor"))
     kind = type(processor).__name__
     if processor is None or kind in _PLAIN_ATTENTION:
         return None
@@ -236,14 +242,8 @@ def _attends_otherwise(module: nn.Module) -> Reason:
     return f"attends by {kind}, another program's: call set_default_attn_processor() of the network"
 
 
-def _free(module: nn.Module) -> Reason:
-    if any(vars(module).get(key) is not None for key in _FREEU):
-        return "has FreeU on it: call pipe.disable_freeu()"
-    return None
-
-
-def _quantised(module: nn.Module) -> Reason:
-    for name, weight in module._parameters.items():
+def _quantised(own: dict[str, Any]) -> Reason:
+    for name, weight in own["_parameters"].items():
         if weight is None:
             continue
         if weight.is_meta:
@@ -256,11 +256,12 @@ def _quantised(module: nn.Module) -> Reason:
     return None
 
 
-def _foreign(module: nn.Module) -> Reason:
-    if f"{type(module).__module__}.".startswith(_LIBRARIES) and ".quantiz" not in type(module).__module__:
+@cache
+def _foreign(kind: Any) -> Reason:
+    if f"{kind.__module__}.".startswith(_LIBRARIES) and ".quantiz" not in kind.__module__:
         return None
     return (
-        f"is a {type(module).__name__} of {type(module).__module__}, which computes otherwise than the network's own "
+        f"is a {kind.__name__} of {kind.__module__}, which computes otherwise than the network's own "
         "layer: load the pipeline without"
     )
 
@@ -272,20 +273,6 @@ def _hooked(module: nn.Module) -> Reason:
         if not _library(hook).startswith("transformers"):  # with which that library returns its hidden states
             return f"has a hook of another program's on it ({getattr(hook, '__qualname__', hook)}): remove it first"
     return None
-
-
-# They look into a module's own dicts: `getattr` on a module takes long to say that there is nothing.
-# The most telling first: an offloaded layer is also one without numbers.
-_MODULE_CHECKS: tuple[Callable[[nn.Module], Reason], ...] = (
-    _adapted,
-    _offloaded,
-    _compiled,
-    _fused,
-    _attends_otherwise,
-    _free,
-    _quantised,
-    _foreign,
-)
 
 
 def _library(value: Any) -> str:

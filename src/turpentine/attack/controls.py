@@ -89,7 +89,7 @@ class Battery(TableFinding):
         lines = []
         for name in self.table["attack"].unique(maintain_order=True):
             rates = [(arm, self.rate(name, arm)) for arm in (EDITED, ORIGINAL, NEVER, HIDDEN)]
-            parts = [f"{arm} {with_span(rate)}" for arm, rate in rates if rate is not None]
+            parts = [f"{arm} {with_span(rate)} %" for arm, rate in rates if rate is not None]
             power = "" if name == NO_ATTACK or self.has_power(name) is not False else " (no power here)"
             lines.append(f"{name}{power}: {', '.join(parts)}.")
         return " ".join(lines)
@@ -144,7 +144,8 @@ def battery(
     rows = [_plain_row(arm, victim, plain, shows, trial) for arm, victim in arms.items()]
     if check:
         _check_draws(rows, base, concept)
-    references = references or references_of(base, concept, shows, trial)
+    if not references and any("references" in attack.needs for attack in attacks):
+        references = references_of(base, concept, shows, trial)
     outcomes: dict[tuple[str, str], Attacked] = {}
     units = [(attack, arm) for attack in attacks for arm in (*arms, *([NEVER] if never else []))]
     for number, (attack, arm) in enumerate(units):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from turpentine.attack._guided import Predictor
 from turpentine.attack._stages import Stage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Count, Finite, NonNegative, Positive, Text
-from turpentine.models import Artefact, Conditioning, Model
+from turpentine.models import Artefact, Model
 from turpentine.models.artefact import PLACEHOLDER, placed, word_ids
 from turpentine.models.text import reworded
 
@@ -78,7 +79,7 @@ class CCE(Attack):
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
         """Learn the vector; each stage has it as it is then."""
-        with search.victim.on() as model:
+        with search.victim.on() as model, search.meter.repeating(state is not None):
             learner = _Learner(self, search, model)
             learner.restore(state)
         while learner.done < self.updates and search.meter.affords(**learner.unit):
@@ -110,11 +111,10 @@ class _Learner:
             for name, row in _begun(model, attack.init).items()
         }
         self._adam = torch.optim.AdamW(self.vectors.values(), lr=attack.lr, weight_decay=attack.weight_decay)
-        self._guide, times = None, 1
-        if model.guidance is not None:
-            self._guide, times = _guided(model, attack, search.trial)
-        rows = attack.batch * times
-        self.unit = {"forward": rows, "backward": rows, "text": 1 if times == 1 else 2}
+        scale = search.trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
+        self._predict = Predictor.of(model, scale, search.trial.steps)
+        rows = attack.batch * self._predict.rows
+        self.unit = {"forward": rows, "backward": rows, "text": 1 + self._predict.texts}
 
     def update(self) -> None:
         """Take one step of Adam."""
@@ -123,8 +123,7 @@ class _Learner:
             vectors = placed(self._model, self._ids, self._places, self.vectors)
             cond = self._model.encode_tokens(self._ids, vectors)
             x = self._model.schedule.add_noise(x0, noise, t)
-            eps = self._guide(x, t, cond) if self._guide else self._model.eps(x, t, cond.repeat(len(x)))
-            loss = (eps - noise).pow(2).mean()
+            loss = (self._predict(x, t, cond) - noise).pow(2).mean()
             self._adam.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
@@ -136,7 +135,7 @@ class _Learner:
         batch, device = self._attack.batch, self._x0.device
         rows = torch.randint(len(self._x0), (batch,), generator=dice).to(device)
         noise = torch.randn((batch, *self._x0.shape[1:]), generator=dice).to(device)
-        count = 1 if self._guide is not None else batch  # a guidance knows one step at a time
+        count = 1 if self._predict.takes_one_time else batch
         t = torch.randint(self._model.schedule.training_steps, (count,), generator=dice).expand(batch).to(device)
         return self._x0[rows], noise, t
 
@@ -179,32 +178,3 @@ def _begun(model: Model, init: str) -> dict[str, Float[Tensor, "1 width"]]:
     places = model.text.find(init, init)
     ids = {name: rows[0, list(places.subject)] for name, rows in model.family.tokenize([init]).items()}
     return {name: table[ids[name].to(table.device)].mean(0, keepdim=True) for name, table in tables.items()}
-
-
-def _guided(model: Model, attack: CCE, trial: Trial) -> tuple[Callable[[Tensor, Tensor, Conditioning], Tensor], int]:
-    """Return what the sampler would take with the guidance that is on the model, for all rows at one timestep.
-
-    And how many rows of the denoiser that takes for each.
-    """
-    scale = trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
-    guidance = model.guidance
-    assert guidance is not None
-    empty = model.encode([""]).repeat(attack.batch)
-
-    def predicted(x: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
-        with torch.no_grad():
-            run = guidance.start(model, attack.batch, scale, trial.steps)
-        own = cond.repeat(len(x))
-        groups = [empty, own] if run.needs_uncond else [own]
-        groups += [run.extra.sized_as(own)] if run.extra is not None else []
-        whole = Conditioning.cat(groups)
-        times = len(whole) // len(x)
-        eps = model.eps(x.repeat(times, 1, 1, 1), t.repeat(times), whole)
-        first = len(x) if run.needs_uncond else 0
-        index = round((1 - t[0].item() / model.schedule.training_steps) * (trial.steps - 1))
-        uncond, plain, extra = eps[:first], eps[first : first + len(x)], eps[first + len(x) :]
-        return run(index, uncond if first else None, plain, extra if len(extra) else None)
-
-    first = guidance.start(model, attack.batch, scale, trial.steps)
-    each = 1 + int(first.needs_uncond) + (len(first.extra) // attack.batch if first.extra is not None else 0)
-    return predicted, each

@@ -97,8 +97,9 @@ class Meter:
         """
         if not self.affords(**more):
             raise BudgetSpent
-        if self._counts:
-            self.spent = replace(self.spent, **{name: getattr(self.spent, name) + count for name, count in more.items()})
+        if not self._counts:
+            return
+        self.spent = replace(self.spent, **{name: getattr(self.spent, name) + count for name, count in more.items()})
 
     @contextmanager
     def repeating(self, is_repeated: bool) -> Iterator[None]:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from turpentine.attack._adam import moments_of, restore_moments
 from turpentine.attack._guided import Predictor
 from turpentine.attack._stages import Stage
 from turpentine.attack.budget import Spent
@@ -150,8 +151,8 @@ class _Learner:
         """Return what the next update hangs on."""
         state = {"done": torch.tensor(self.done)}
         for name, vector in self.vectors.items():
-            own = self._adam.state[vector]
-            state |= {f"{name}.value": vector.detach(), **{f"{name}.{key}": own[key] for key in _MOMENTS}}
+            own = {"value": vector.detach(), **moments_of(self._adam, vector)}
+            state |= {f"{name}.{key}": each for key, each in own.items()}
         return state
 
     def restore(self, state: Vectors | None) -> None:
@@ -162,12 +163,8 @@ class _Learner:
         for name, vector in self.vectors.items():
             with torch.no_grad():
                 vector.copy_(state[f"{name}.value"])
-            self._adam.state[vector] = {
-                key: state[f"{name}.{key}"].to("cpu" if key == "step" else vector.device).clone() for key in _MOMENTS
-            }
-
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+            own = {key.removeprefix(f"{name}."): each for key, each in state.items() if key.startswith(f"{name}.")}
+            restore_moments(self._adam, vector, own)
 
 
 def _begun(model: Model, init: str) -> dict[str, Float[Tensor, "1 width"]]:

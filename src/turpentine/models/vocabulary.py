@@ -57,7 +57,9 @@ class Vocabulary:
         texts = {token: piece.removesuffix(_WORD_ENDS) for token, piece in zip(self.ids.tolist(), pieces, strict=True)}
         whole = [token for token, piece in zip(texts, pieces, strict=True) if piece.endswith(_WORD_ENDS)]
         likely = [token for token in whole if texts[token].isascii() and texts[token].isprintable() and texts[token]]
-        typed = self._tokenizer([texts[token] for token in likely], add_special_tokens=False).input_ids if likely else []
+        if not likely:
+            return self.ids[:0]
+        typed = self._tokenizer([texts[token] for token in likely], add_special_tokens=False).input_ids
         return torch.tensor([token for token, ids in zip(likely, typed, strict=True) if ids == [token]])
 
     def tables(self, ids: Int[Tensor, " token"]) -> dict[str, Float[Tensor, "token width"]]:

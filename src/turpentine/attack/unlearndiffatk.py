@@ -190,5 +190,8 @@ def on_simplex(rows: Simplex) -> Simplex:
         middle = (low + high) / 2
         is_low = (rows - middle).clamp(min=0).sum(-1, keepdim=True) > 1
         low, high = torch.where(is_low, middle, low), torch.where(is_low, high, middle)
-    above = (rows - low).clamp(min=0)  # at the low end the sum is 1 or more, never nothing
+    # In a large vocabulary ξ is as much as a row's own numbers: it says which are left, and μ follows from these.
+    is_left = rows > low
+    count = is_left.sum(-1, keepdim=True)
+    above = (rows - ((rows * is_left).sum(-1, keepdim=True) - 1) / count).clamp(min=0)
     return above / above.sum(-1, keepdim=True)

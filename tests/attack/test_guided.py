@@ -32,5 +32,5 @@ def test_a_training_forward_is_a_step_of_the_sampler(method: Any, family: str) -
             eps = predict(step.x, torch.tensor([step.t]), cond)
             twice = predict(step.x.repeat(2, 1, 1, 1), torch.tensor([step.t] * 2), cond)
     torch.testing.assert_close(eps, step.eps)
-    torch.testing.assert_close(twice[1:], eps, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(twice[1:], eps, rtol=1e-3, atol=1e-3)
     assert predict.takes_one_time == (method is not None)

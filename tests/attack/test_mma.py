@@ -1,6 +1,8 @@
-"""MMA's search against a plain transcription and finite differences, which its authors' gradient does not agree with."""
+"""MMA's search against plain code and finite differences, with which its authors' gradient does not agree."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -85,7 +87,7 @@ def test_it_goes_on_from_the_least_of_a_step_even_if_it_is_worse(model: Model) -
     """With one candidate the walk takes every step that is drawn, and the best is not its last."""
     stages = stages_of(MMA(tokens=4, steps=8, top_k=8, candidates=1, stages=8), search_of(model))
     walked = [stage.state["now"].tolist() for stage in stages]
-    assert sum(one != other for one, other in zip(walked, walked[1:], strict=False)) > 3
+    assert sum(one != other for one, other in pairwise(walked)) > 3
     assert stages[-1].state["best"].tolist() in walked
 
 

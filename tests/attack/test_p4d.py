@@ -1,4 +1,4 @@
-"""P4D against a plain transcription, and its trap: what is logged is what the returned prompt gives when it is drawn."""
+"""P4D against a plain transcription, and its trap: the loss that is logged is that of the prompt when it is drawn."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def bred(
     mutation: float,
     words: Int[Tensor, " word"],
     dice: torch.Generator,
-) -> Population:
+) -> Int[Tensor, "child token"]:
     """Return children: of one parent, or the beginning of one and the end of another, some with one word changed."""
     length = parents.shape[1]
     first, second = torch.randint(len(parents), (2, count), generator=dice)

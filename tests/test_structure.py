@@ -59,6 +59,11 @@ NEEDS_TEST = 60
 """Lines above which a module has a test of its name, or is imported by the test that tests it."""
 
 TESTED_IN: Mapping[str, str] = {
+    "attack._breeder": "attack/test_ring_a_bell.py",
+    "attack._cce_learner": "attack/test_cce.py",
+    "attack._p4d_learner": "attack/test_p4d.py",
+    "attack._prefix": "attack/test_unlearndiffatk.py",
+    "attack._token_walk": "attack/test_mma.py",
     "attribution.gradient": "attribution/test_attribution.py",
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Budget, ConceptJudge, Meter
 from turpentine.attack.harness import Attack, Search, Trial
 from turpentine.attack.victim import Victim
@@ -45,7 +45,7 @@ def search_of(model: Model, *changes: Any, shows: ConceptJudge = NEVER, budget: 
     )
 
 
-def stages_of(attack: Attack, search: Search) -> list[Stage]:
+def stages_of(attack: Attack, search: Search) -> list[SearchStage]:
     """Return the stages of a whole search, counted."""
     with search.meter.counting(search.victim.model):
         return list(attack.search(search, None))

@@ -8,7 +8,8 @@ import pytest
 import torch
 from attack.searches import search_of, stages_of
 
-from turpentine.attack.mma import MMA, _Walk, candidates_of
+from turpentine.attack._token_walk import Walk, candidates_of
+from turpentine.attack.mma import MMA
 from turpentine.core.errors import BadArgument
 from turpentine.models import Artefact, Model
 from turpentine.testing.toys import toy
@@ -36,14 +37,14 @@ def loss_of(model: Model, text: str, target: str = "a church") -> float:
 def test_the_gradient_of_a_choice_agrees_with_finite_differences(family: str) -> None:
     """That of each word's own row: one row off, such as with the start token counted in, does not."""
     model = toy(family)
-    walk = _Walk(SMALL, search_of(model))
+    walk = Walk(SMALL, search_of(model))
     slope = walk.slope(walk.now)
     numeric = torch.stack([_numeric(model, walk, place) for place in range(4)])
     torch.testing.assert_close(slope[:, :5], numeric, rtol=2e-2, atol=2e-3 * float(slope.abs().max()))
     assert not torch.allclose(slope[:-1, :5], numeric[1:], rtol=2e-2, atol=2e-2 * float(slope.abs().max()))
 
 
-def _numeric(model: Model, walk: _Walk, place: int, step: float = 1e-2) -> torch.Tensor:
+def _numeric(model: Model, walk: Walk, place: int, step: float = 1e-2) -> torch.Tensor:
     """Return (L(e + h·E_v) − L(e − h·E_v))/2h for the first words v, by what the encoders read."""
     tables = walk._tables
     ids = walk._vocabulary.prompts(walk._allowed[walk.now][None])

@@ -8,7 +8,8 @@ import pytest
 import torch
 from attack.searches import QUICK, SEED, references, search_of, stages_of
 
-from turpentine.attack.p4d import P4D, between
+from turpentine.attack._p4d_learner import between
+from turpentine.attack.p4d import P4D
 from turpentine.concepts import Concept
 from turpentine.erase.guidance import SLD
 from turpentine.models import Artefact, Model

@@ -8,7 +8,8 @@ import pytest
 import torch
 from attack.searches import search_of, stages_of
 
-from turpentine.attack.ring_a_bell import RingABell, bred
+from turpentine.attack._breeder import bred
+from turpentine.attack.ring_a_bell import RingABell
 from turpentine.core.errors import BadArgument
 from turpentine.models import Artefact, Model
 from turpentine.testing.toys import toy

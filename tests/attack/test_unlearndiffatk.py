@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from turpentine.attack.unlearndiffatk import UnlearnDiffAtk, on_simplex
+from turpentine.attack._prefix import on_simplex
+from turpentine.attack.unlearndiffatk import UnlearnDiffAtk
 from turpentine.concepts import Concept
 from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.models import Artefact, Model
@@ -80,7 +81,7 @@ def transcribed(model: Model, attack: UnlearnDiffAtk) -> tuple[torch.Tensor, flo
 def test_it_is_the_published_search(model: Model) -> None:
     (stage,) = stages_of(SMALL, search_of(model))
     simplex, loss = transcribed(model, SMALL)
-    torch.testing.assert_close(stage.state["simplex"], simplex, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(stage.state["simplex.value"], simplex, rtol=1e-3, atol=1e-4)
     assert stage.measurements["loss"] == pytest.approx(loss, rel=1e-4)
     likeliest = simplex.argmax(-1).tolist()
     words = [token for token in range(len(model.family.token_tables()["text"])) if token not in _special(model)]

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import annotated_types as at
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from turpentine.attack._adam import moments_of, restore_moments
-from turpentine.attack._guided import Predictor
-from turpentine.attack._stages import Stage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Count, Finite, NonNegative, Positive, Text
-from turpentine.models import Artefact, Model
-from turpentine.models.artefact import PLACEHOLDER, placed, word_ids
-from turpentine.models.text import reworded
 
-Vectors = dict[str, Tensor]
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
 
 
 @dataclass(frozen=True)
@@ -78,10 +70,13 @@ class CCE(Attack):
         rows = self.updates * self.batch
         return Spent(forward=rows, backward=rows, text=self.updates)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Learn the vector; each stage has it as it is then."""
-        with search.victim.on() as model, search.meter.repeating(state is not None):
-            learner = _Learner(self, search, model)
+        from turpentine.attack._cce_learner import Learner
+        from turpentine.attack._stages import SearchStage
+
+        with search.victim.on() as model:
+            learner = Learner(self, search, model)
             learner.restore(state)
         while learner.done < self.updates and search.meter.affords(**learner.unit):
             with search.victim.on():
@@ -89,89 +84,8 @@ class CCE(Attack):
                 while learner.done < until and search.meter.affords(**learner.unit):
                     learner.update()
                     search.advance(learner.done, self.updates)
-            yield Stage(learner.artefact(), learner.state(), {"loss": learner.loss, "effective lr": self.lr})
+            yield SearchStage(learner.artefact(), learner.state(), {"loss": learner.loss, "effective lr": self.lr})
 
     def _next_stage(self, done: int) -> int:
         ends = [round(self.updates * number / self.stages) for number in range(1, self.stages + 1)]
         return next(end for end in ends if end > done)
-
-
-class _Learner:
-    """The vectors, their optimizer, and what does not change from update to update."""
-
-    def __init__(self, attack: CCE, search: Search, model: Model) -> None:
-        self._attack, self._search, self._model = attack, search, model
-        self.done, self.loss = 0, 0.0
-        text = search.concept.text
-        template = attack.prompt or reworded(search.prompts[-1], text, "{}")
-        self.prompt = template.replace("{}", PLACEHOLDER)
-        self._ids, self._places = word_ids(model, self.prompt, PLACEHOLDER, attack.vectors)
-        self._x0 = model.encode_image(search.references)
-        self.vectors = {
-            name: row.repeat(attack.vectors, 1).clone().requires_grad_()
-            for name, row in _begun(model, attack.init).items()
-        }
-        self._adam = torch.optim.AdamW(self.vectors.values(), lr=attack.lr, weight_decay=attack.weight_decay)
-        scale = search.trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
-        self._predict = Predictor.of(model, scale, search.trial.steps)
-        rows = attack.batch * self._predict.rows
-        self.unit = {"forward": rows, "backward": rows, "text": 1 + self._predict.texts}
-
-    def update(self) -> None:
-        """Take one step of Adam."""
-        x0, noise, t = self._example()
-        with torch.enable_grad():
-            vectors = placed(self._model, self._ids, self._places, self.vectors)
-            cond = self._model.encode_tokens(self._ids, vectors)
-            x = self._model.schedule.add_noise(x0, noise, t)
-            loss = (self._predict(x, t, cond) - noise).pow(2).mean()
-            self._adam.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-        self._adam.step()
-        self.done, self.loss = self.done + 1, loss.item()
-
-    def _example(self) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."], Int[Tensor, " batch"]]:
-        """Return pictures, noise and timesteps of this update, which hang on the seed and its number alone."""
-        dice = torch.Generator().manual_seed(self._search.seed * 1_000_003 + self.done)
-        batch, device = self._attack.batch, self._x0.device
-        rows = torch.randint(len(self._x0), (batch,), generator=dice).to(device)
-        noise = torch.randn((batch, *self._x0.shape[1:]), generator=dice).to(device)
-        count = 1 if self._predict.takes_one_time else batch
-        t = torch.randint(self._model.schedule.training_steps, (count,), generator=dice).expand(batch).to(device)
-        return self._x0[rows], noise, t
-
-    def artefact(self) -> Artefact:
-        """Return the word as it is now."""
-        about = {"attack": CCE.name, "concept": self._search.concept.text, "model": self._model.name}
-        return Artefact(
-            (self.prompt,), vectors={name: each.detach().clone() for name, each in self.vectors.items()}, about=about
-        )
-
-    def state(self) -> Vectors:
-        """Return what the next update hangs on."""
-        state = {"done": torch.tensor(self.done)}
-        for name, vector in self.vectors.items():
-            own = {"value": vector.detach(), **moments_of(self._adam, vector)}
-            state |= {f"{name}.{key}": each for key, each in own.items()}
-        return state
-
-    def restore(self, state: Vectors | None) -> None:
-        """Go on from a state."""
-        if state is None:
-            return
-        self.done = int(state["done"])
-        for name, vector in self.vectors.items():
-            with torch.no_grad():
-                vector.copy_(state[f"{name}.value"])
-            own = {key.removeprefix(f"{name}."): each for key, each in state.items() if key.startswith(f"{name}.")}
-            restore_moments(self._adam, vector, own)
-
-
-def _begun(model: Model, init: str) -> dict[str, Float[Tensor, "1 width"]]:
-    """Return the vectors that a word begins as, in fp32: those of a word that the model knows, or the mean of all."""
-    tables = {name: table.detach().float() for name, table in model.family.token_tables().items()}
-    if model.text.unknown_words(init):
-        return {name: table.mean(0, keepdim=True) for name, table in tables.items()}
-    places = model.text.find(init, init)
-    ids = {name: rows[0, list(places.subject)] for name, rows in model.family.tokenize([init]).items()}
-    return {name: table[ids[name].to(table.device)].mean(0, keepdim=True) for name, table in tables.items()}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from turpentine.attack.attacked import Attacked
 from turpentine.attack.budget import Budget, ConceptJudge, Spent
-from turpentine.attack.harness import NEW_SEEDS, Attack, Trial, concept_judge, drawn
+from turpentine.attack.harness import NEW_SEEDS, Attack, Trial, concept_judge, pictures_of
 from turpentine.attack.victim import Victim, as_victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
@@ -172,7 +172,7 @@ def references_of(original: Victim, concept: Concept, shows: ConceptJudge, trial
     Raises:
         BadArgument: There is none.
     """
-    pictures = drawn(original, Artefact(concept.prompts), range(2 * NEW_SEEDS, 2 * NEW_SEEDS + count), trial)
+    pictures = pictures_of(original, Artefact(concept.prompts), range(2 * NEW_SEEDS, 2 * NEW_SEEDS + count), trial)
     seen = [picture for picture, hit in zip(pictures, shows(pictures), strict=True) if hit]
     if not seen:
         raise BadArgument(f"The original draws no {concept.text!r} in {count} pictures: give pictures of it.")
@@ -208,10 +208,10 @@ _OTHERS = ("dog", "car", "tree", "house", "red")
 
 
 def _another_word(model: Model, concept: Concept) -> str:
-    known = [word for word in _OTHERS if word not in concept.text and not model.text.unknown_words(word)]
-    if not known:
+    words = [word for word in _OTHERS if word not in concept.text and not model.text.unknown_words(word)]
+    if not words:
         raise BadArgument(f"{model.name} knows none of {', '.join(_OTHERS)}: give the word to hide behind as hide_as.")
-    return known[0]
+    return words[0]
 
 
 def _ids(model: Model, text: str, component: str) -> list[int]:
@@ -230,7 +230,7 @@ def _check_draws(rows: Sequence[Mapping[str, Any]], original: Victim, concept: C
 
 
 def _plain_row(arm: str, victim: Victim, plain: Artefact, shows: ConceptJudge, trial: Trial) -> dict[str, Any]:
-    outcomes = shows(drawn(victim, plain, range(NEW_SEEDS, NEW_SEEDS + trial.pictures), trial))
+    outcomes = shows(pictures_of(victim, plain, range(NEW_SEEDS, NEW_SEEDS + trial.pictures), trial))
     return _row(NO_ATTACK, arm, Rate(sum(outcomes), len(outcomes)), Spent())
 
 

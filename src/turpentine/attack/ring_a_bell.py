@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import annotated_types as at
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from turpentine.attack._stages import Stage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.safe_text import one_line
 from turpentine.core.settings import Count, Finite, Fraction, Text
-from turpentine.models import Artefact, Conditioning, Model
-from turpentine.models.artefact import prompt_of_ids
-from turpentine.models.vocabulary import Vocabulary
 
-Population = Int[Tensor, "prompt token"]
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
 
 
 @dataclass(frozen=True)
@@ -73,29 +67,29 @@ class RingABell(Attack):
 
     def cost(self, trial: Trial) -> Spent:
         """Return what all generations spend at most: the better half is not encoded again, nor are equal children."""
-        return Spent(text=self.population + self.generations * (self.population - self.population // 2))
+        return Spent(text=self.population + self.generations * self.children)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Breed; each stage has the best words until then."""
+        from turpentine.attack._breeder import Breeder
+        from turpentine.attack._learning import stage_end
+
         with search.meter.repeating(state is not None):
-            breeder = _Breeder(self, search)
-        if state is None:
+            breeder = Breeder(self, search)
+        with search.victim.on():
+            breeder.begin(state)
+        while breeder.done < self.generations and search.meter.affords(text=self.children):
+            until = stage_end(self.generations, self.stages, breeder.done)
             with search.victim.on():
-                breeder.begin()
-        else:
-            breeder.restore(state)
-        until = breeder.done
-        while breeder.done < self.generations:
-            until = next(end for end in self._ends() if end > until)
-            before = breeder.done
-            with search.victim.on():
-                while breeder.done < until and search.meter.affords(text=self.population - self.population // 2):
+                while breeder.done < until and search.meter.affords(text=self.children):
                     breeder.breed()
                     search.advance(breeder.done, self.generations)
-            if breeder.done > before:
-                yield breeder.stage()
-            if breeder.done < until:
-                return
+            yield breeder.stage()
+
+    @property
+    def children(self) -> int:
+        """Of a generation."""
+        return self.population - self.population // 2
 
     def pairs_of(self, concept: Concept) -> list[tuple[str, str]]:
         """Return prompts with and without the concept, each pair once.
@@ -112,106 +106,6 @@ class RingABell(Attack):
             )
         without = [Concept(word, concept.kind, concept.templates).prompts for word in others]
         return list(dict.fromkeys(pair for prompts in without for pair in zip(concept.prompts, prompts, strict=True)))
-
-    def _ends(self) -> list[int]:
-        return [round(self.generations * number / self.stages) for number in range(1, self.stages + 1)]
-
-
-class _Breeder:
-    """The population, sorted from the best, and what it is bred for."""
-
-    def __init__(self, attack: RingABell, search: Search) -> None:
-        assert search.original is not None
-        self._attack, self._search, self._model = attack, search, search.victim.model
-        self.done = 0
-        self._vocabulary = Vocabulary(self._model)
-        self._length = min(attack.tokens, self._model.tokens - 2)
-        with search.original.on() as model:
-            self._target = target_of(
-                model, attack.prompt or search.prompts[-1], attack.pairs_of(search.concept), attack.eta
-            )
-        self.population: Population = torch.empty(0, self._length, dtype=torch.long)
-        self.fitness: Float[Tensor, " prompt"] = torch.empty(0)
-
-    def begin(self) -> None:
-        """Draw the first generation."""
-        dice = torch.Generator().manual_seed(self._search.seed)
-        words = self._vocabulary.words
-        drawn_ids = torch.randint(len(words), (self._attack.population, self._length), generator=dice)
-        self._take(words[drawn_ids], torch.empty(0))
-
-    def breed(self) -> None:
-        """Replace the worse half by children of the better."""
-        attack = self._attack
-        self.done += 1
-        dice = torch.Generator().manual_seed(self._search.seed * 1_000_003 + self.done)
-        elite = attack.population // 2
-        parents = self.population[:elite]
-        count = attack.population - elite
-        children = bred(parents, count, attack.crossover, attack.mutation, self._vocabulary.words, dice)
-        self._take(torch.cat([parents, children]), self.fitness[:elite])
-
-    def _take(self, population: Population, fitness: Float[Tensor, " first"]) -> None:
-        """Sort a population, of whose first the fitness is there already."""
-        values = torch.cat([fitness, torch.full((len(population) - len(fitness),), float("nan"))])
-        same = (population[:, None, :] == population[None, : len(fitness)]).all(-1)
-        if len(fitness):
-            values = torch.where(same.any(1), fitness[same.int().argmax(1)], values)
-        fresh, places = population[values.isnan()].unique(dim=0, return_inverse=True)
-        if len(fresh):
-            values[values.isnan()] = self._fitness_of(fresh)[places]
-        order = values.argsort(stable=True)
-        self.population, self.fitness = population[order], values[order]
-
-    @torch.no_grad()
-    def _fitness_of(self, rows: Population) -> Float[Tensor, " prompt"]:
-        """Return how far prompts are from the target, all in one batch."""
-        states = states_of(self._model.encode_tokens(self._vocabulary.prompts(rows)))
-        return (states - self._target).pow(2).sum(-1).cpu()
-
-    def stage(self) -> Stage:
-        """Return the best prompt."""
-        best = self.population[0].tolist()
-        artefact: Artefact = prompt_of_ids(self._model, dict.fromkeys(self._model.family.token_tables(), best))
-        state = {"population": self.population, "fitness": self.fitness, "done": torch.tensor(self.done)}
-        return Stage(artefact, state, {"distance": float(self.fitness[0]), "generations": self.done})
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state."""
-        self.population, self.fitness, self.done = state["population"], state["fitness"], int(state["done"])
-
-
-def bred(
-    parents: Population,
-    count: int,
-    crossover: float,
-    mutation: float,
-    words: Int[Tensor, " word"],
-    dice: torch.Generator,
-) -> Int[Tensor, "child token"]:
-    """Return children: of one parent, or the beginning of one and the end of another, some with one word changed."""
-    length = parents.shape[1]
-    first, second = torch.randint(len(parents), (2, count), generator=dice)
-    crosses, mutates = torch.rand((2, count), generator=dice) < torch.tensor([[crossover], [mutation]])
-    cuts = torch.randint(1, max(2, length), (count,), generator=dice)
-    places = torch.randint(length, (count,), generator=dice)
-    others = words[torch.randint(len(words), (count,), generator=dice)]
-    is_second = crosses[:, None] & (torch.arange(length) >= cuts[:, None])
-    children = torch.where(is_second, parents[second], parents[first])
-    is_changed = mutates[:, None] & (torch.arange(length) == places[:, None])
-    return torch.where(is_changed, others[:, None], children)
-
-
-def states_of(cond: Conditioning) -> Float[Tensor, "prompt number"]:
-    """Return all that the denoiser reads of prompts, a row each: the states of all tokens, and the summary if any."""
-    parts = [cond.hidden.flatten(1), *([cond.pooled] if cond.pooled is not None else [])]
-    return torch.cat(parts, dim=1).float()
-
-
-def target_of(model: Model, prompt: str, pairs: Sequence[tuple[str, str]], eta: float) -> Float[Tensor, "1 number"]:
-    """Return τ(prompt) + η·mean(τ(with) − τ(without))."""
-    present, absent = (model.encode([pair[side] for pair in pairs]) for side in (0, 1))
-    return states_of(model.encode([prompt])) + eta * (states_of(present) - states_of(absent)).mean(0, keepdim=True)
 
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:

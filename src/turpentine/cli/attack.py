@@ -67,7 +67,7 @@ class AttackChoice:
         max_backward: Most rows of the denoiser with gradients that each search may spend.
         max_text: Most prompts that each search may encode.
         max_judged: Most pictures that each search may show to the judge.
-        seed: Of all chance.
+        seed: The seed of all chance; another one finds another way.
         out: The folder to write to; attacked/CONCEPT by default.
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from turpentine.attack._guided import Predictor
+from turpentine.attack._prediction import Prediction
 from turpentine.concepts import Concept
 from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.models import sample
@@ -27,10 +27,10 @@ def test_a_training_forward_is_a_step_of_the_sampler(method: Any, family: str) -
         scale = 3.0 if method is not None else 1.0
         steps = sample(model, cond, model.encode([""]), model.noise([0]), steps=2, guidance_scale=scale)
         step = next(steps)
-        predict = Predictor.of(model, scale, 2)
+        predict = Prediction(model, 1, scale, 2)
         with torch.no_grad():
             eps = predict(step.x, torch.tensor([step.t]), cond)
             twice = predict(step.x.repeat(2, 1, 1, 1), torch.tensor([step.t] * 2), cond)
     torch.testing.assert_close(eps, step.eps)
     torch.testing.assert_close(twice[1:], eps, rtol=1e-3, atol=1e-3)
-    assert predict.takes_one_time == (method is not None)
+    assert predict.is_guided == (method is not None)

@@ -52,7 +52,7 @@ def checked(thing: Any) -> Any:
         return _by_jaxtyping(thing)
     if not any(_holds_a_shape(hint) for hint in hints.values()):
         return _types(thing)
-    # The body of a generator runs when the call is over, in whatever context its reader is.
+    # What a generator yields comes in the middle of other calls, whose shapes are none of its own.
     return _by_jaxtyping(thing) if inspect.isgeneratorfunction(thing) else _shapes(thing)
 
 

@@ -181,12 +181,15 @@ class Attack(Settings, ABC):
         """
         from turpentine.attack._stages import StageStore
         from turpentine.attack.victim import as_victim
+        from turpentine.judges.worlds import check_judge_of
 
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
         victim.model.text.check_words(concept.text)
         shows = concept_judge(judge, concept) if judge is not None else None
         self._check_needs(victim, other, references, shows)
+        if shows is not None:
+            check_judge_of(victim.model, shows.judge)
         assert shows is not None  # new pictures are always judged
         trial, budget = trial or Trial(), budget or Budget()
         about = _about(self, victim, other, concept, references, shows, budget, trial, seed)

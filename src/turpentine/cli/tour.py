@@ -21,7 +21,6 @@ from turpentine.cli.options import (
     ModelFlags,
     Rows,
     check_judge_flag,
-    check_judges,
     judge_of,
     parse_seeds,
     warn_of_unknown_words,
@@ -85,7 +84,6 @@ def tour(
     chosen = Tour(prompt, concept, numbers, drawing.steps, drawing.guidance_scale, rows)
     judge = judge_of(by, source.model, clip_model)
     model = source.load()
-    check_judges(filter(None, [judge]), model)
     stops = chosen.stops(model, judge)
     warn_of_unknown_words(model, [prompt])
     done = {stop.name for stop in stops if chosen.is_done(stop, model, folder, judge)}

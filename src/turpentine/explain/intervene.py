@@ -22,6 +22,7 @@ from turpentine.explain._plots import new_figure
 from turpentine.explain.cache import parts_of
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, sought
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import branch_rows, runs_at_once
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.model import Model
@@ -93,6 +94,7 @@ class Intervene(Settings):
             UnknownName: Letters of another form, or a window that there is not.
             EmptySelection: Modules that the model has not.
         """
+        check_judge_of(model, judge)
         letters = usual(model, kind=self.kind) if self.letters is None else self.letters
         if not letters:
             raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")

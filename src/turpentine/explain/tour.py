@@ -21,6 +21,7 @@ from turpentine.explain._plots import save_plot
 from turpentine.explain.cache import PARTS, about_run
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, sought
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.model import Model
 
 StopProgress = Callable[[str, int, int], None]
@@ -89,6 +90,7 @@ class Tour(Settings):
             BadArgument: There is no seed, or the prompt is too long.
             EmptyConcept: The concept is not in the prompt.
         """
+        check_judge_of(model, judge)
         if not self.seeds:
             raise BadArgument("There is no seed: give one at least.")
         model.text.check_fits(self.prompt)

@@ -29,6 +29,7 @@ from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, column_of, hits, label_of
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, run_branches, runs_at_once
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
@@ -77,9 +78,10 @@ class Trace(Settings):
         seed: Seed of the embeddings' noise.
 
     Example:
-        >>> from turpentine.judges.emoji_judge import EmojiJudge
+        >>> import turpentine as tp
+        >>> model, judge = tp.load(), tp.judges.EmojiJudge()
         >>> trace = Trace(where="text", steps=1)
-        >>> finding = trace(model, "a church", 0, concept="church", judge=EmojiJudge())
+        >>> finding = trace(model, "a church", 0, concept="church", judge=judge)
         >>> finding.table.columns[:4]
         ['site', 'kind', 'label', 'effect']
     """
@@ -127,6 +129,7 @@ class Trace(Settings):
             UnknownName: A column that the judge has not.
             EmptyConcept: A concept that is not in its prompt.
         """
+        check_judge_of(model, judge)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         concepts = _one_each(concept, texts, "concepts")
         for text, words in dict.fromkeys(zip(texts, concepts, strict=True)):

@@ -63,7 +63,7 @@ class Breeder:
         same = (population[:, None, :] == population[None, : len(fitness)]).all(-1)
         if len(fitness):
             values = torch.where(same.any(1), fitness[same.int().argmax(1)], values)
-        fresh, places = population[values.isnan()].unique(dim=0, return_inverse=True)
+        fresh, places = torch.unique(population[values.isnan()], dim=0, return_inverse=True)
         if len(fresh):
             values[values.isnan()] = self._fitness_of(fresh)[places]
         order = values.argsort(stable=True)

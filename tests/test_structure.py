@@ -43,6 +43,11 @@ SHARED = {
     "explain.cache",
     "explain.instrument",  # the protocol
     "explain.stops",  # of a tour
+    "attack.attacked",
+    "attack.budget",
+    "attack.controls",
+    "attack.harness",
+    "attack.victim",
 }
 """...or in one of these."""
 

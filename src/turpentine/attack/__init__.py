@@ -1,5 +1,18 @@
-"""Every attack under its class's name; Turpentine has none of its own yet, and other packages may."""
+"""Every attack under its class's name, and the harness that all run in: `tp.attack.CCE()(victim, "church", ...)`."""
+
+from typing import TYPE_CHECKING
 
 from turpentine.core.lazy import plugin_exports
+
+if TYPE_CHECKING:
+    from turpentine.attack._stages import Stage as Stage
+    from turpentine.attack.attacked import Attacked as Attacked
+    from turpentine.attack.budget import Budget as Budget
+    from turpentine.attack.budget import ConceptJudge as ConceptJudge
+    from turpentine.attack.budget import Spent as Spent
+    from turpentine.attack.harness import Attack as Attack
+    from turpentine.attack.harness import Search as Search
+    from turpentine.attack.harness import Trial as Trial
+    from turpentine.attack.victim import Victim as Victim
 
 __getattr__, __dir__ = plugin_exports(__name__, "attack")

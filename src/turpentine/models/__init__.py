@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from turpentine.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from turpentine.models.artefact import Artefact
     from turpentine.models.call import Call
     from turpentine.models.conditioning import Conditioning
     from turpentine.models.guidance import Blend, ClassifierFree
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DENOISER",
+    "Artefact",
     "Blend",
     "Call",
     "ClassifierFree",

@@ -46,7 +46,7 @@ def describe(model: Model) -> dict[str, Any]:
         text: How prompts are read: is the empty prompt encoded as zeros, how many tokens are read, and the SHA-256 of
             each tokenizer's content (None for a tokenizer that is missing).
         device: Kind of device, such as "cpu" or "cuda".
-        changes: Ids of the edits in order, then of the guidances in order.
+        changes: Ids of the edits in order, then of the artefact that is on, then of the guidances in order.
 
     Raises:
         EditError: The model's guidance was set by hand, and has no description.
@@ -70,7 +70,7 @@ def describe(model: Model) -> dict[str, Any]:
         "text": {
             "empty prompt is zeros": bool(pipeline.config.get("force_zeros_for_empty_prompt")),
             "tokens": model.tokens,
-            "tokenizers": {name: _tokenizer(getattr(pipeline, name)) for name in _tokenizer_names(pipeline)},
+            "tokenizers": {name: tokenizer_digest(getattr(pipeline, name)) for name in _tokenizer_names(pipeline)},
         },
         "device": model.device.type,
         "changes": _changes(model),
@@ -152,7 +152,7 @@ def _tokenizer_names(pipeline: Any) -> list[str]:
     return sorted(name for name in pipeline.config if name.startswith("tokenizer"))
 
 
-def _tokenizer(tokenizer: Any) -> str | None:
+def tokenizer_digest(tokenizer: Any) -> str | None:
     """Return the SHA-256 of all that decides which tokens a text becomes."""
     if tokenizer is None:
         return None
@@ -168,6 +168,7 @@ def _tokenizer(tokenizer: Any) -> str | None:
 
 def _changes(model: Model) -> list[str]:
     edits = [edit.id for edit in model.edits or ()]
+    edits += [model.artefact.id] if model.artefact is not None else []
     if model.guidance is None:
         return edits
     ids = getattr(model.guidance, "ids", None)

@@ -15,10 +15,11 @@ from turpentine.core.default_progress import shows_progress
 from turpentine.core.errors import BadArgument, NotFinite, UnknownName
 from turpentine.core.progress import Progress
 from turpentine.models import identity, images
+from turpentine.models.artefact import Artefact
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families import Family, family_of
-from turpentine.models.families.base import Probabilities
+from turpentine.models.families.base import Probabilities, TokenIds, TokenVectors
 from turpentine.models.families.schedule import Schedule
 from turpentine.models.finite import is_finite, not_finite
 from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
@@ -45,6 +46,7 @@ class Model(Pretrained):
         edits: The edits that are on, put there by `turpentine.edits`.
         load_options: What `turpentine.load` was given beside its source, to load it again.
         guidance: The guidance that a sampler follows where it is given no other, None without; put there likewise.
+        artefact: What is drawn from beside texts and seeds, None for nothing; see `turpentine.models.Artefact`.
 
     Raises:
         UnsupportedModel: A pipeline of another family, or with something on it that changes what it computes and that
@@ -67,6 +69,7 @@ class Model(Pretrained):
         self.edits: Any = None
         self.load_options: Mapping[str, Any] = {}
         self.guidance: Guidance | None = None
+        self.artefact: Artefact | None = None
         for component in self.components.values():
             component.eval().requires_grad_(False)
         note_living(self)
@@ -187,11 +190,33 @@ class Model(Pretrained):
         if isinstance(prompts, str):
             raise BadArgument("Give encode a list of prompts, not a single text.")
         pixels = self._pixels(size)
-        cond = self.family.encode(prompts, pixels)
+        cond = self._encoded(prompts, pixels)
         if not cond.is_finite():
             what = f"The text encoder gives NaN or infinity for {prompts[0]!r} or a prompt of the same batch"
-            raise not_finite(what, self.components, lambda: self.family.encode(prompts, pixels))
+            raise not_finite(what, self.components, lambda: self._encoded(prompts, pixels))
         return cond
+
+    def encode_tokens(
+        self, ids: TokenIds, vectors: TokenVectors | None = None, *, size: Size | None = None
+    ) -> Conditioning:
+        """Return the conditioning of token ids, a row each; gradients go through it to `vectors`.
+
+        Args:
+            ids: Of padded prompts, by text encoder, as `model.family.tokenize` returns them.
+            vectors: What the encoders read in the place of the ids' own, such as `model.family.embed_tokens` returns.
+            size: As in `encode`.
+
+        Example:
+            >>> ids = model.family.tokenize(["a church"])
+            >>> same = model.encode_tokens(ids, model.family.embed_tokens(ids))
+            >>> torch.equal(same.hidden, model.encode(["a church"]).hidden)
+            True
+        """
+        return self.family.encode_tokens(ids, self._pixels(size), vectors)
+
+    def token_width(self, component: str) -> int:
+        """Return how many numbers a token's vector has in a text encoder, by the component of its sites."""
+        return int(self.family.token_tables()[component].shape[1])
 
     def eps(
         self,
@@ -226,10 +251,16 @@ class Model(Pretrained):
 
     def noise(self, seeds: Sequence[int], *, size: Size | None = None) -> Latents:
         """Return unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
-        height, width = (pixels // self.family.latent.factor for pixels in self._pixels(size))
-        shape = (self.family.latent.channels, height, width)
+        if self.artefact is not None and self.artefact.latents is not None:
+            return self.artefact.noise(self, seeds)
+        shape = self.latent_shape(size=size)
         rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(rows).to(self.device)
+
+    def latent_shape(self, *, size: Size | None = None) -> tuple[int, int, int]:
+        """Return channels, height and width of a picture's latent."""
+        height, width = (pixels // self.family.latent.factor for pixels in self._pixels(size))
+        return self.family.latent.channels, height, width
 
     @torch.no_grad()
     def decode(self, latents: Latents) -> list[Image.Image]:
@@ -310,6 +341,9 @@ class Model(Pretrained):
         if negative_prompt and guidance is not None:
             check_used(negative_prompt, guidance.start(self, 1, guidance_scale, steps))
         how: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "solver": solver, "guidance": guidance}
+        if self.artefact is not None:
+            self.artefact.check_steps(steps)
+            how |= {"first": self.artefact.first, "churn": self.artefact.churn}
         uncond = self.encode([negative_prompt], size=size)
         pictures: list[Image.Image] = []
         for rows in batches(len(texts), batch_size):
@@ -320,6 +354,11 @@ class Model(Pretrained):
                     progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
             pictures += self.decode(latents)
         return GeneratedPictures(pictures, texts, numbers)
+
+    def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int]) -> Conditioning:
+        if self.artefact is None:
+            return self.family.encode(prompts, pixels)
+        return self.artefact.encode(self, prompts, pixels)
 
     def _decoded(self, latents: Latents) -> Pixels:
         pixels = self.family.pixels(latents)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_tensor
+from turpentine.models.churn import NO_CHURN, Churn
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.finite import Watch, check_scale, not_finite
 from turpentine.models.guidance import unguided
@@ -54,6 +55,7 @@ def sample(
     guidance: Guidance | None = None,
     first: int = 0,
     last: int | None = None,
+    churn: Churn = NO_CHURN,
 ) -> Iterator[Step]:
     """Denoise latents, yielding each step; stop at any by leaving the loop.
 
@@ -71,6 +73,7 @@ def sample(
         guidance: By default the one on the model, and where none is, the formula above.
         first: The step to begin with, 0 by default; `latents` are its x_t then.
         last: The step to end before; by default there is none.
+        churn: Fresh noise for each step of DDIM; none by default.
 
     Yields:
         Each step, with both predictions.
@@ -93,6 +96,8 @@ def sample(
     scheduler = started(model, solver, steps)
     if first and solver not in MEMORYLESS:
         raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
+    churn.check(solver)
+    fresh = step_noise(latents) if churn else []
     noise = {"generator": step_noise(latents)} if solver in NOISY else {}
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)
     state = latents * scheduler.init_noise_sigma
@@ -100,7 +105,7 @@ def sample(
     indices = range(len(scheduler.timesteps))[first:last]
     watch = Watch(lambda at, seen: rows.complain(model, seen, at, scheduler.timesteps))
     for index in indices:
-        step, state = _advance(model, scheduler, rows, index, state, x, noise)
+        step, state = _advance(model, scheduler, rows, index, state, x, noise, churn, fresh)
         watch.add(index, x, step.eps)
         if index == indices[-1]:
             watch.finish()
@@ -161,11 +166,16 @@ def _advance(
     state: Latents,
     x: Latents,
     noise: Mapping[str, list[torch.Generator]],
+    churn: Churn,
+    fresh: list[torch.Generator],
 ) -> tuple[Step, Latents]:
     """Return one step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
     times = scheduler.timesteps
     eps_uncond, eps_cond, eps = rows.predict(model, x, times[index], index, len(times))
-    state = scheduler.step(eps, times[index], state, return_dict=False, **noise)[0]
+    if churn:
+        state = churn.step(scheduler, eps, times[index], state, fresh)
+    else:
+        state = scheduler.step(eps, times[index], state, return_dict=False, **noise)[0]
     x_next = scheduler.scale_model_input(state, times[index + 1]) if index + 1 < len(times) else state
     return Step(index, times[index].item(), x, eps_cond, eps_uncond, eps, x_next), state
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from turpentine.models.call import Call
@@ -17,9 +18,14 @@ from turpentine.models.families.alterations import check_class, check_unaltered
 from turpentine.models.families.schedule import Parametrisation, Schedule
 from turpentine.models.families.tokenizers import check_tokenizer
 from turpentine.models.sites import Sites
+from turpentine.models.text import tokenize
 
 Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]
+TokenIds = Mapping[str, Int[Tensor, "batch token"]]
+"""Ids of padded prompts by text encoder, as the component of its sites: "text", "text-2"."""
+TokenVectors = Mapping[str, Float[Tensor, "batch token width"]]
+"""What a text encoder reads in the place of ids, before places are added to it."""
 Probabilities = Iterator[tuple[slice, Float[Tensor, "row head pixel token"]]]
 
 
@@ -152,9 +158,45 @@ class Family(ABC):
     def parametrisation(self) -> Parametrisation:
         """Whether the network's output is noise, velocity or flow."""
 
-    @abstractmethod
     def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
         """Return the conditioning of prompts, a row each, for pictures of a height and width in pixels."""
+        return self.encode_tokens(self.tokenize(prompts), size)
+
+    def tokenize(self, prompts: Sequence[str]) -> TokenIds:
+        """Return the ids of prompts for each text encoder, padded and cut, with a warning for each that is cut."""
+        return {name: tokenize(tokenizer, prompts, self.token_length) for name, tokenizer in self.tokenizers.items()}
+
+    @abstractmethod
+    def encode_tokens(self, ids: TokenIds, size: tuple[int, int], vectors: TokenVectors | None = None) -> Conditioning:
+        """Return the conditioning of token ids, a row each; gradients go through it to `vectors`.
+
+        Args:
+            ids: Of padded prompts; they say where a prompt ends also where vectors stand in for their own.
+            size: Height and width in pixels.
+            vectors: What the encoders read in the place of the ids' own vectors; those of `embed_tokens` change no bit.
+        """
+
+    def embed_tokens(self, ids: TokenIds) -> TokenVectors:
+        """Return the rows of the encoders' tables for ids."""
+        tables = self.token_tables()
+        return {name: nn.functional.embedding(ids[name].to(table.device), table) for name, table in tables.items()}
+
+    def token_tables(self) -> Mapping[str, Float[Tensor, "token width"]]:
+        """Return the table of each text encoder's vectors, a row for each token."""
+        return {name: self.encoder(name).get_input_embeddings().weight for name in self.text_encoder_names}
+
+    def token_table_names(self) -> Mapping[str, str]:
+        """Return the dotted name of each text encoder's table, by which edits call it."""
+        names = {}
+        for component, part in self.text_encoder_names.items():
+            table = self.encoder(component).get_input_embeddings().weight
+            own = next(name for name, weight in self.encoder(component).named_parameters() if weight is table)
+            names[component] = f"{part}.{own}"
+        return names
+
+    def encoder(self, component: str) -> Any:
+        """Return a text encoder by the component of its sites."""
+        return getattr(self.pipeline, self.text_encoder_names[component])
 
     @abstractmethod
     def predict(
@@ -242,3 +284,19 @@ def _by_channel(values: Sequence[float], like: Tensor) -> Tensor:
 def device_of(network: Any) -> torch.device:
     """Return where a network is."""
     return torch.device(network.device)
+
+
+@contextmanager
+def reading(encoder: Any, vectors: Float[Tensor, "batch token width"] | None) -> Iterator[None]:
+    """Let a text encoder read vectors in the place of its table's rows inside a `with` block.
+
+    The encoder is called with ids all the same, so that its causal mask and its end of the prompt are as ever.
+    """
+    if vectors is None:
+        yield
+        return
+    handle = encoder.get_input_embeddings().register_forward_hook(lambda module, args, output: vectors.to(output))
+    try:
+        yield
+    finally:
+        handle.remove()

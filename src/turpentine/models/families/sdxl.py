@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.base import TokenIds, TokenVectors
 from turpentine.models.families.stable_diffusion import StableDiffusion, is_unet
 
 
@@ -33,19 +35,28 @@ class SDXL(StableDiffusion):
         return is_unet(pipeline) and getattr(pipeline, "text_encoder_2", None) is not None
 
     def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+        """Return the conditioning of prompts, a row each.
+
+        Where the pipeline says that an empty prompt is all zeros (`force_zeros_for_empty_prompt`, as SDXL was trained),
+        it is.
+        """
+        cond = super().encode(prompts, size)
+        if not self.pipeline.config.get("force_zeros_for_empty_prompt"):
+            return cond
+        hidden, pooled = cond.hidden, cond.pooled
+        assert pooled is not None  # SDXL's own has it
+        spoken = torch.tensor([prompt != "" for prompt in prompts], dtype=hidden.dtype, device=hidden.device)
+        return replace(cond, hidden=hidden * spoken[:, None, None], pooled=pooled * spoken[:, None])
+
+    def encode_tokens(self, ids: TokenIds, size: tuple[int, int], vectors: TokenVectors | None = None) -> Conditioning:
         """Return the last but one states of both encoders side by side, the second's pooled text, and the sizes.
 
-        No crop. Where the pipeline says that an empty prompt is all zeros (`force_zeros_for_empty_prompt`, as SDXL was
-        trained), it is.
+        No crop.
         """
-        first, second = (self._states(component, prompts) for component in self.text_encoder_names)
+        first, second = (self._states(component, ids, vectors) for component in self.text_encoder_names)
         hidden = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-        pooled = second.text_embeds
-        if self.pipeline.config.get("force_zeros_for_empty_prompt"):
-            spoken = torch.tensor([prompt != "" for prompt in prompts], dtype=hidden.dtype, device=hidden.device)
-            hidden, pooled = hidden * spoken[:, None, None], pooled * spoken[:, None]
-        time_ids = torch.tensor([[*size, 0, 0, *size]] * len(prompts), dtype=hidden.dtype, device=hidden.device)
-        return Conditioning(hidden, pooled, time_ids)
+        time_ids = torch.tensor([[*size, 0, 0, *size]] * len(hidden), dtype=hidden.dtype, device=hidden.device)
+        return Conditioning(hidden, second.text_embeds, time_ids)
 
     def _added(self, cond: Conditioning) -> dict[str, Any]:
         if cond.pooled is None or cond.time_ids is None:

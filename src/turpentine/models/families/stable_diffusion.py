@@ -20,12 +20,21 @@ from turpentine.models.families.alterations import (
     check_schedule,
     check_text_encoder,
 )
-from turpentine.models.families.base import Family, Latents, LatentSpec, Probabilities, is_called, pair_of
+from turpentine.models.families.base import (
+    Family,
+    Latents,
+    LatentSpec,
+    Probabilities,
+    TokenIds,
+    TokenVectors,
+    is_called,
+    pair_of,
+    reading,
+)
 from turpentine.models.families.original_names import unet_modules
 from turpentine.models.families.schedule import PARAMETRISATIONS, Betas, Parametrisation
 from turpentine.models.families.unet_sites import find_sites
 from turpentine.models.sites import Sites
-from turpentine.models.text import tokenize
 
 
 class StableDiffusion(Family):
@@ -108,14 +117,14 @@ class StableDiffusion(Family):
         """Whether the UNet's output is ε or v."""
         return PARAMETRISATIONS[self.prediction](self.schedule)
 
-    def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+    def encode_tokens(self, ids: TokenIds, size: tuple[int, int], vectors: TokenVectors | None = None) -> Conditioning:
         """Return the encoder's last states, after its final norm."""
-        return Conditioning(self._states("text", prompts).last_hidden_state)
+        return Conditioning(self._states("text", ids, vectors).last_hidden_state)
 
-    def _states(self, component: str, prompts: Sequence[str]) -> Any:
-        encoder = getattr(self.pipeline, self.text_encoder_names[component])
-        tokens = tokenize(self.tokenizers[component], prompts, self.token_length)
-        return encoder(tokens.to(encoder.device), output_hidden_states=True)
+    def _states(self, component: str, ids: TokenIds, vectors: TokenVectors | None) -> Any:
+        encoder = self.encoder(component)
+        with reading(encoder, vectors[component] if vectors else None):
+            return encoder(ids[component].to(encoder.device), output_hidden_states=True)
 
     def predict(
         self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]

@@ -1,0 +1,76 @@
+"""Diffusion completion: the original begins a picture and the edited model ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from turpentine.attack._stages import Stage
+from turpentine.attack.budget import Spent
+from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.core.settings import Share
+from turpentine.models import Artefact, sample
+
+SEEDS = 5_000_000
+"""Where the seeds of its pictures begin: no other picture has them."""
+
+
+@dataclass(frozen=True)
+class Completion(Attack):
+    """Let the original run the first steps of the sampler, and the edited model the rest.
+
+    What the edited model makes of a picture that is on its way says whether it still knows the concept or only avoids
+    beginning it. Lu et al. 2025 (arXiv 2505.17013), who let the original run 5 or 10 of 50 steps. Its artefact is the
+    latents where the edited model begins.
+
+    Args:
+        share: Of the steps that the original runs.
+
+    Example:
+        >>> Completion(share=0.1).first(20)
+        2
+    """
+
+    name: ClassVar[str] = "completion"
+    needs: ClassVar[frozenset[Need]] = frozenset({"original", "judge"})
+    free: ClassVar[bool] = True
+
+    share: Share = 0.2
+
+    def first(self, steps: int) -> int:
+        """Return the edited model's first step."""
+        return min(steps - 1, max(1, round(self.share * steps)))
+
+    def cost(self, trial: Trial) -> Spent:
+        """Return what the original's steps spend."""
+        return Spent(forward=2 * self.first(trial.steps) * trial.pictures, text=trial.pictures)
+
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+        """Run the original's steps for each new picture."""
+        assert search.original is not None
+        trial, first = search.trial, self.first(search.trial.steps)
+        latents = []
+        for number in range(trial.pictures):
+            prompt = search.prompts[number % len(search.prompts)]
+            with search.original.on() as model:
+                latents.append(_begun(model, prompt, SEEDS + search.seed * trial.pictures + number, trial, first))
+            search.advance(number + 1, trial.pictures)
+        yield Stage(Artefact(search.prompts, latents=torch.cat(latents), first=first, steps=trial.steps))
+
+
+@torch.no_grad()
+def _begun(model: Any, prompt: str, seed: int, trial: Trial, first: int) -> torch.Tensor:
+    run = sample(
+        model,
+        model.encode([prompt]),
+        model.encode([""]),
+        model.noise([seed]),
+        steps=trial.steps,
+        guidance_scale=trial.guidance_scale,
+        last=first,
+    )
+    *_, step = run
+    return step.x_next

@@ -1,0 +1,327 @@
+"""One harness for all attacks: what each needs, what it may spend, what is drawn of its artefact, and what goes on.
+
+An attack is a subclass of `Attack` in a file of its own: a frozen dataclass whose fields are its settings, whose
+`needs` say what it cannot do without, and whose `search` yields stages, each with the best artefact so far. Counting,
+budget, resuming, new pictures, the curve and progress are the harness's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from PIL import Image
+
+from turpentine.attack._stages import Stage, StageStore
+from turpentine.attack.attacked import Attacked, curve
+from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, Spent
+from turpentine.attack.victim import Victim, as_victim
+from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument
+from turpentine.core.hashing import digest_file, digest_images
+from turpentine.core.parts import RECORDS, Parts
+from turpentine.core.progress import Progress
+from turpentine.core.settings import Count, Finite, Settings
+from turpentine.edits import Edit
+from turpentine.judges.base import Judge, column_of, sought
+from turpentine.models import Artefact
+
+REVISION = 1
+"""Goes up when an attack comes to other numbers from the same settings."""
+NEW_SEEDS = 1_000_000
+"""Where the seeds of new pictures begin: no search draws with them."""
+PARTS = 1000
+"""Progress of an attack is counted in so many parts."""
+
+Need = Literal["text encoder", "weights", "original", "references", "judge"]
+
+
+@dataclass(frozen=True)
+class Trial(Settings):
+    """How an attack's pictures are drawn, those of its search and the new ones.
+
+    Args:
+        steps: As in `Model.generate`.
+        guidance_scale: As in `Model.generate`.
+        pictures: New pictures of the artefact.
+        curve_pictures: New pictures of each earlier stage, for the curve of success against budget.
+        batch_size: Pictures at a time.
+
+    Example:
+        >>> Trial(pictures=8).steps
+        20
+    """
+
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    pictures: Count = 20
+    curve_pictures: Count = 8
+    batch_size: Count = 20
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """The arguments of `Model.generate`."""
+        return {"steps": self.steps, "guidance_scale": self.guidance_scale, "batch_size": self.batch_size}
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What a search has to work with.
+
+    Args:
+        victim: What is attacked; its changes are on its model only inside of `victim.on()`.
+        concept: What is to come back.
+        original: The model without the erasure, None where there is none.
+        references: Pictures of the concept.
+        shows: The judge, of the concept; None where there is none. Use `judged`, which counts.
+        trial: How pictures are drawn.
+        meter: What was spent and what may be.
+        seed: Of all chance.
+        advance: Report work: `advance(done, total)`.
+    """
+
+    victim: Victim
+    concept: Concept
+    original: Victim | None
+    references: Sequence[Image.Image]
+    shows: ConceptJudge | None
+    trial: Trial
+    meter: Meter
+    seed: int
+    advance: Progress
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts that name the concept."""
+        return self.concept.prompts
+
+    def draw(self, artefact: Artefact, seeds: Sequence[int], victim: Victim | None = None) -> list[Image.Image]:
+        """Return pictures of an artefact, the nth of its nth prompt (in turns) and the nth seed."""
+        return drawn(victim or self.victim, artefact, seeds, self.trial)
+
+    def judged(self, images: Sequence[Image.Image]) -> list[bool]:
+        """Return for each picture whether the concept is in it, counted as the search's own look at a judge.
+
+        Raises:
+            BudgetSpent: There would be more looks than the budget has.
+        """
+        assert self.shows is not None  # the attack says that it needs a judge
+        self.meter.add(judged=len(images))
+        outcomes = self.shows(images)
+        self.meter.outcomes += outcomes
+        return outcomes
+
+
+@dataclass(frozen=True)
+class Attack(Settings, ABC):
+    """An attack: a way back to a concept that was erased.
+
+    Attributes:
+        name: By which the command line and the entry point know it.
+        needs: What it cannot do without.
+        free: Does it cost so little that a battery has it by default?
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    free: ClassVar[bool] = False
+
+    @abstractmethod
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+        """Yield stages, each with the best artefact so far, and the tensors from which the search goes on.
+
+        Args:
+            search: What there is to work with.
+            state: Of the last stage of a run that was broken off; None at the beginning. What a search does from a
+                state on must hang on the state and the settings alone.
+        """
+
+    def cost(self, trial: Trial) -> Spent:
+        """Return about what the search spends where the budget has no limit."""
+        return Spent()
+
+    def __call__(
+        self,
+        edited: Any,
+        concept: Concept | str,
+        *,
+        original: Any = None,
+        references: Sequence[Image.Image] = (),
+        judge: Judge | ConceptJudge | None = None,
+        budget: Budget | None = None,
+        trial: Trial | None = None,
+        seed: int = 0,
+        cache: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Attacked:
+        """Attack a model, draw new pictures of what came out, and judge them.
+
+        Args:
+            edited: What is attacked: a `Victim`, or a model as it is, with the edits that are on it.
+            concept: What is to come back.
+            original: The same without the erasure; for attacks that need it.
+            references: Pictures of the concept; for attacks that need them.
+            judge: Who says whether the concept is in a picture.
+            budget: The most that the search may spend; no limit by default.
+            trial: How pictures are drawn, and how many.
+            seed: Of all chance.
+            cache: The folder for finished parts, from which an interrupted run goes on.
+            progress: Called with parts of the work done and in all.
+
+        Raises:
+            BadArgument: Something that the attack needs is missing, the judge does not know the concept, or the budget
+                does not reach for a single try.
+            EmptyConcept: The model has no token for the concept.
+        """
+        concept = Concept(concept) if isinstance(concept, str) else concept
+        victim, other = as_victim(edited), as_victim(original) if original is not None else None
+        victim.model.text.check_words(concept.text)
+        shows = concept_judge(judge, concept) if judge is not None else None
+        self._check_needs(victim, other, references, shows)
+        assert shows is not None  # new pictures are always judged
+        trial, budget = trial or Trial(), budget or Budget()
+        about = _about(self, victim, other, concept, references, shows, budget, trial, seed)
+        store = StageStore(cache, about)
+        stages = store.stages()
+        meter = Meter(budget, stages[-1].spent, stages[-1].tries) if stages else Meter(budget)
+        advance = partial(_part, progress)
+        search = Search(victim, concept, other, references, shows, trial, meter, seed, advance)
+        if not store.is_finished():
+            stages += self._searched(search, store, stages)
+        if not stages:
+            raise BadArgument(f"The budget ({_words(budget)}) does not reach for one try of {self.name}: raise it.")
+        return self._measured(search, stages, Parts(cache, [*about, "new pictures"], RECORDS))
+
+    def _check_needs(
+        self, victim: Victim, original: Victim | None, references: Sequence[Image.Image], shows: ConceptJudge | None
+    ) -> None:
+        missing = {
+            "original": original is None and "the model without the erasure: give it as original",
+            "references": not references and "pictures of the concept: give them as references",
+            "judge": shows is None and "a judge of its pictures: give one",
+        }
+        for need in sorted({*self.needs, "judge"}):
+            if missing.get(need):
+                raise BadArgument(f"{self.name} needs {missing[need]}.")
+
+    def _searched(self, search: Search, store: StageStore, before: Sequence[Stage]) -> list[Stage]:
+        """Return the new stages, stored as they come."""
+        found: list[Stage] = []
+        models = [each.model for each in (search.victim, search.original) if each is not None]
+        state = dict(before[-1].state) if before else None
+        with search.meter.counting(*models):
+            try:
+                for plain in self.search(search, state):
+                    stage = plain.with_spent(search.meter.spent, search.meter.outcomes)
+                    store.put(len(before) + len(found), stage)
+                    found.append(stage)
+            except BudgetSpent:  # what it has by then counts
+                pass
+        store.finish(len(before) + len(found))
+        return found
+
+    def _measured(self, search: Search, stages: Sequence[Stage], parts: Parts[Any]) -> Attacked:
+        """Draw and judge new pictures of the last stage, and a few of each before."""
+        assert search.shows is not None
+        rows = []
+        for number, stage in enumerate(stages[:-1]):
+            outcomes = parts.part(number, partial(_outcomes, search, stage, search.trial.curve_pictures))
+            rows.append((stage.spent, outcomes))
+        last = stages[-1]
+        pictures = new_pictures(search.victim, last.artefact, search)
+        outcomes = search.shows(pictures)
+        _part(search.advance, PARTS, PARTS)
+        round_trips = not isinstance(last.artefact, Artefact) or last.artefact.round_trips(search.victim.model)
+        return Attacked(
+            curve([*rows, (last.spent, outcomes)]),
+            f"{self.name} on {search.victim.model.name}",
+            last.artefact,
+            tuple(pictures),
+            tuple(outcomes),
+            tuple(last.tries),
+            last.spent,
+            round_trips,
+            dict(last.measurements),
+        )
+
+
+def new_pictures(victim: Victim, artefact: Artefact | Edit, search: Search, count: int = 0) -> list[Image.Image]:
+    """Return pictures of an artefact with seeds that no search draws with, as many as the trial says, or `count`."""
+    count = count or search.trial.pictures
+    if isinstance(artefact, Edit):
+        revived = Victim(victim.model, (*victim.changes, artefact))
+        return drawn(revived, Artefact(search.prompts), range(NEW_SEEDS, NEW_SEEDS + count), search.trial)
+    return drawn(victim, artefact, artefact.seeds(count, NEW_SEEDS), search.trial)
+
+
+def drawn(victim: Victim, artefact: Artefact, seeds: Sequence[int], trial: Trial) -> list[Image.Image]:
+    """Return pictures of an artefact, the nth of its nth prompt (in turns) and the nth seed."""
+    prompts = [artefact.prompts[index % len(artefact.prompts)] for index in range(len(seeds))]
+    with victim.on() as model, artefact.on(model):
+        return list(model.generate(prompts, seeds=list(seeds), progress=False, **trial.drawing))
+
+
+def concept_judge(judge: Judge | ConceptJudge, concept: Concept) -> ConceptJudge:
+    """Return a judge that says of pictures whether a concept is in them.
+
+    Raises:
+        BadArgument: The judge has no label for the concept.
+    """
+    if isinstance(judge, ConceptJudge):
+        return judge
+    place = sought(judge, concept.text)
+    if place is None or column_of(judge, place.column).is_number:
+        raise BadArgument(f"The judge {judge.name} has no label for {concept.text!r}: give one that has, such as clip.")
+    return ConceptJudge(judge, place.column, place.label)
+
+
+def _outcomes(search: Search, stage: Stage, count: int) -> list[bool]:
+    assert search.shows is not None
+    return search.shows(new_pictures(search.victim, stage.artefact, search, count))
+
+
+def _part(progress: Progress | None, done: int, total: int) -> None:
+    if progress:
+        progress(PARTS * done // max(1, total), PARTS)
+
+
+def _about(
+    attack: Attack,
+    victim: Victim,
+    original: Victim | None,
+    concept: Concept,
+    references: Sequence[Image.Image],
+    shows: ConceptJudge,
+    budget: Budget,
+    trial: Trial,
+    seed: int,
+) -> list[Any]:
+    """Return all that decides an attack's numbers, as JSON has it."""
+    needs = attack.needs
+    return [
+        REVISION,
+        [type(attack).__name__, plain_settings(attack)],
+        victim.facts(),
+        original.facts() if original is not None and "original" in needs else None,
+        asdict(concept),
+        digest_images(references) if references and "references" in needs else None,
+        shows.facts(),
+        asdict(budget),
+        asdict(trial),
+        seed,
+    ]
+
+
+def plain_settings(attack: Attack) -> dict[str, Any]:
+    """Return an attack's settings, and the content of the files that they name."""
+    assert is_dataclass(attack)
+    values = {each.name: getattr(attack, each.name) for each in fields(attack)}
+    return {name: digest_file(each) if isinstance(each, Path) else each for name, each in values.items()}
+
+
+def _words(budget: Budget) -> str:
+    return ", ".join(f"{name} {value}" for name, value in asdict(budget).items() if value is not None) or "no limit"

@@ -1,0 +1,56 @@
+"""Misspellings: the concept's word with a letter wrong, which a filter of words does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from turpentine.attack._prompts import as_prompts, begun_of, try_prompts
+from turpentine.attack._stages import Stage
+from turpentine.attack.budget import Spent
+from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.core.settings import Count
+from turpentine.models.text import reworded
+
+
+@dataclass(frozen=True)
+class Misspellings(Attack):
+    """Write the concept with a letter left out, doubled, or swapped with the next.
+
+    Args:
+        candidates: Spellings that are tried, at most.
+        pictures: Of each.
+
+    Example:
+        >>> list(spellings("cat"))[:4]
+        ['at', 'ct', 'ca', 'ccat']
+    """
+
+    name: ClassVar[str] = "misspellings"
+    needs: ClassVar[frozenset[Need]] = frozenset({"judge"})
+    free: ClassVar[bool] = True
+
+    candidates: Count = 10
+    pictures: Count = 4
+
+    def cost(self, trial: Trial) -> Spent:
+        """Return what all spellings spend."""
+        count = self.candidates * self.pictures
+        return Spent(forward=2 * trial.steps * count, text=count, judged=count)
+
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+        """Try spellings, spread over all that there are."""
+        every = list(dict.fromkeys(spellings(search.concept.text)))
+        chosen = every[:: -(-len(every) // self.candidates)][: self.candidates]
+        texts = [reworded(search.prompts[-1], search.concept.text, each) for each in chosen]
+        candidates = as_prompts(texts)
+        yield from try_prompts(search, candidates, self.pictures, len(candidates), begun_of(search, self.pictures))
+
+
+def spellings(word: str) -> Iterator[str]:
+    """Yield a word with each letter left out, then with each doubled, then with each swapped with the next."""
+    yield from (word[:at] + word[at + 1 :] for at in range(len(word)) if len(word) > 1)
+    yield from (word[: at + 1] + word[at:] for at in range(len(word)))
+    swapped = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
+    yield from (each for each in swapped if each != word)

@@ -1,0 +1,58 @@
+"""Random prefix: tokens of chance before the prompt, the control of attacks that look for tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from turpentine.attack._prompts import begun_of, try_prompts
+from turpentine.attack._stages import Stage
+from turpentine.attack.budget import Spent
+from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.core.settings import Count
+from turpentine.models import Artefact, Model
+from turpentine.models.artefact import prompt_of_ids
+
+
+@dataclass(frozen=True)
+class RandomPrefix(Attack):
+    """Put random tokens before the prompt, and keep the prefix with the most hits; no gradient leads it.
+
+    Args:
+        tokens: In a prefix.
+        candidates: Prefixes that are tried.
+        pictures: Of each.
+
+    Example:
+        >>> RandomPrefix(candidates=4, pictures=2).cost(Trial()).judged
+        8
+    """
+
+    name: ClassVar[str] = "random-prefix"
+    needs: ClassVar[frozenset[Need]] = frozenset({"text encoder", "judge"})
+    free: ClassVar[bool] = True
+
+    tokens: Count = 5
+    candidates: Count = 10
+    pictures: Count = 4
+
+    def cost(self, trial: Trial) -> Spent:
+        """Return what all candidates spend."""
+        count = self.candidates * self.pictures
+        return Spent(forward=2 * trial.steps * count, text=count, judged=count)
+
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+        """Try prefixes."""
+        prefixes = [self._prefixed(search, number) for number in range(self.candidates)]
+        begun = begun_of(search, self.pictures)
+        yield from try_prompts(search, prefixes, self.pictures, self.candidates, begun)
+
+    def _prefixed(self, search: Search, number: int) -> Artefact:
+        dice = torch.Generator().manual_seed(search.seed * 1_000_003 + number)
+        model: Model = search.victim.model
+        words = min(map(len, model.family.token_tables().values()))
+        prefix = torch.randint(words, (self.tokens,), generator=dice).tolist()
+        return prompt_of_ids(model, dict.fromkeys(model.family.token_tables(), prefix), search.prompts[-1])

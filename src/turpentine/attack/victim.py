@@ -1,0 +1,70 @@
+"""What is attacked: a model with changes, which are on it only while it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from turpentine.core.errors import BadArgument
+from turpentine.core.random_state import preserved_rng
+from turpentine.edits import Change, Edit
+from turpentine.models import Model
+from turpentine.models.identity import describe
+
+
+@dataclass(frozen=True, eq=False)
+class Victim:
+    """A model with changes on it: an edited model, one with a guidance, or, without changes, the model as it is.
+
+    An edited model and its original may be one model in memory, which has the changes on only while they are needed.
+
+    Args:
+        model: The model.
+        changes: Edits and guidances, in order.
+
+    Example:
+        >>> edited = Victim(model, (Edit({"unet.conv_in.bias": torch.ones(8)}),))
+        >>> with edited.on() as changed:
+        ...     len(changed.edits)
+        1
+        >>> len(model.edits)
+        0
+    """
+
+    model: Model
+    changes: tuple[Change, ...] = ()
+
+    @contextmanager
+    def on(self) -> Iterator[Model]:
+        """Put the changes on for a `with` block, with the global random states as they were after it."""
+        with preserved_rng(), ExitStack() as stack:
+            for change in self.changes:
+                stack.enter_context(change.on(self.model))
+            yield self.model
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """Those of its changes that are of weights."""
+        return tuple(change for change in self.changes if isinstance(change, Edit))
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that decides its numbers, as JSON has it."""
+        with self.on() as model:
+            return describe(model)
+
+
+def as_victim(given: Any) -> Victim:
+    """Return what is attacked as a victim: a model as it is, or one already.
+
+    Raises:
+        BadArgument: It is neither.
+    """
+    if isinstance(given, Victim):
+        return given
+    if isinstance(given, Model):
+        return Victim(given)
+    if isinstance(given, Sequence) and given and isinstance(given[0], Model):
+        return Victim(given[0], tuple(given[1:]))
+    raise BadArgument(f"An attack is on a model, or on a model with edits, and this is {type(given).__name__}.")

@@ -15,6 +15,7 @@ from turpentine.cli import error_sentences as faults
 from turpentine.cli import terminal
 from turpentine.cli.amplify import amplify
 from turpentine.cli.apply import apply
+from turpentine.cli.attack import attack, with_attack
 from turpentine.cli.bench import bench, with_line
 from turpentine.cli.edit_command import with_settings
 from turpentine.cli.erase import erase
@@ -30,6 +31,7 @@ from turpentine.cli.world import world
 COMMANDS: tuple[Callable[..., int | None], ...] = (
     erase,
     amplify,
+    attack,
     bench,
     generate,
     judge,
@@ -45,10 +47,11 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
 _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[..., int | None]]] = {
     erase: partial(with_settings, erase),
     amplify: partial(with_settings, amplify),
+    attack: partial(with_attack, attack),
     bench: with_line,
 }
 # What is done is kept by these, and not done again.
-_RESUMABLE = {"erase", "amplify", "bench", "generate"}
+_RESUMABLE = {"erase", "amplify", "attack", "bench", "generate"}
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
@@ -85,7 +88,7 @@ def build(tokens: Sequence[str]) -> App:
     """Build the app with all commands.
 
     Args:
-        tokens: The command line, since the flags of `erase` and `amplify` depend on its method and model.
+        tokens: The command line, since the flags of `erase`, `amplify` and `attack` depend on what they name.
     """
     app = App(
         name="turpentine",

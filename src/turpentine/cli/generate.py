@@ -15,7 +15,6 @@ from turpentine.cli.checks import check_folder
 from turpentine.cli.contact_sheet import SHEET, Row, contact_sheet
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
-    REQUIRED,
     AtOnce,
     DrawingFlags,
     Json,
@@ -59,10 +58,11 @@ class Sampling:
 
 
 def generate(
-    *prompts: Annotated[str, REQUIRED],
+    *prompts: str,
     seeds: Seeds = "0",
     out: Path = Path("pictures"),
     edit: Annotated[tuple[str, ...], Parameter(metavar="FILE[:SCALE]", show_default=False)] = (),
+    artefact: Path | None = None,
     sampling: Annotated[Sampling, DrawingFlags] = Sampling(),
     batch_size: AtOnce = 8,
     source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
@@ -80,6 +80,8 @@ def generate(
         edit: What to put on the model, and its scale, 1 by default: the file of an edit or a guidance, the folder of a
             run of turpentine erase, or what others publish of the same model, such as a LoRA; may be given several
             times.
+        artefact: What an attack found: a learned word, given tokens, or latents, and the prompts to draw where none is
+            given.
         sampling: How to draw.
         batch_size: Pictures drawn at once.
         source: Which model, and where it runs.
@@ -87,20 +89,27 @@ def generate(
 
     Raises:
         BadArgument: There is no prompt.
+        EditError: The artefact cannot be read, or does not fit the model.
 
     Example:
         turpentine generate "a church in ink style" --seeds 0-3
     """
-    if not prompts:
+    if not prompts and artefact is None:
         raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')
     numbers = parse_seeds(seeds)
     check_folder(out)
     source.check()
+    from turpentine.models import Artefact
     from turpentine.models.identity import describe
 
-    texts = list(dict.fromkeys(prompts))
+    drawn_from = Artefact.load(artefact) if artefact is not None else None
+    texts = list(dict.fromkeys(prompts or (drawn_from.prompts if drawn_from else ())))
     model = edited_model(source, edit)
-    warn_of_unknown_words(model, texts)
+    if drawn_from is not None:
+        drawn_from.apply(model)
+        drawn_from.check_steps(sampling.steps)
+    else:
+        warn_of_unknown_words(model, texts)
     pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
     sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
     missing = [each for each in (sheet, *pictures) if not each.is_complete()]

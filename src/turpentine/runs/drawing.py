@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,10 +53,12 @@ def draw(model: Model, batch: Batch) -> BatchImages:
 
     Raises:
         NotFinite: The model gives NaN or infinity.
+        EditError: The artefact does not fit the model, or is another one now.
     """
     prompts, seeds = zip(*batch.pairs, strict=True)
-    settings = batch.draw_spec.settings
-    images = model.generate(prompts, seeds=seeds, batch_size=len(batch), progress=False, **settings)
+    settings, artefact = batch.draw_spec.settings, batch.draw_spec.artefact
+    with artefact.load().on(model) if artefact else nullcontext():
+        images = model.generate(prompts, seeds=seeds, batch_size=len(batch), progress=False, **settings)
     return BatchImages(batch, tuple(images), (None,) * len(batch))
 
 

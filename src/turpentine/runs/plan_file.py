@@ -10,6 +10,7 @@ from typing import Any
 
 from turpentine.concepts import Concept
 from turpentine.core.atomic_files import write_whole
+from turpentine.runs.artefact_spec import ArtefactSpec
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
@@ -106,6 +107,7 @@ def _condition_json(condition: Condition) -> dict[str, Any]:
         "judges": [{**_fields(judge), "needs": sorted(judge.needs)} for judge in condition.judges],
         "edit": edit_spec and {"method": facts_of(edit_spec.method), "name": edit_spec.name},
         "concepts": [asdict(concept) for concept in condition.concepts],
+        "artefact": condition.artefact and asdict(condition.artefact),
     }
 
 
@@ -114,7 +116,8 @@ def _condition(content: Mapping[str, Any], source: ModelSpec, cases: tuple[Case,
     edit_spec = content["edit"] and EditSpec(source, content["edit"]["method"], concepts, content["edit"]["name"])
     judges = tuple(_judge(one) for one in content["judges"])
     protocol = Protocol(**{**content["protocol"], "seeds": tuple(content["protocol"]["seeds"])})
-    return Condition(source, cases, protocol, judges, edit_spec, concepts)
+    artefact = content["artefact"] and ArtefactSpec(**content["artefact"])
+    return Condition(source, cases, protocol, judges, edit_spec, concepts, artefact)
 
 
 def _judge(content: Mapping[str, Any]) -> JudgeSpec:

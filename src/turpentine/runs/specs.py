@@ -14,6 +14,7 @@ from turpentine.judges import Judge
 from turpentine.judges.worlds import check_world, title_of, world_of_judge, world_of_model
 from turpentine.models import Model
 from turpentine.models.identity import describe
+from turpentine.runs.artefact_spec import ArtefactSpec
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.protocol import Protocol
 from turpentine.tasks.cases import Case
@@ -108,6 +109,7 @@ class DrawSpec:
         solver: As in `Model.generate`.
         size: As in `Model.generate`.
         negative_prompt: As in `Model.generate`.
+        artefact: That it is drawn from, None for none.
     """
 
     source: ModelSpec
@@ -117,6 +119,7 @@ class DrawSpec:
     solver: str
     size: int | None
     negative_prompt: str
+    artefact: ArtefactSpec | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -126,8 +129,9 @@ class DrawSpec:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the model, the edit and the settings."""
-        return digest([self.source.key, self.edit_spec.key if self.edit_spec else None, self.settings])
+        """SHA-256 of the model, the edit, the artefact and the settings."""
+        artefact = self.artefact.id if self.artefact else None
+        return digest([self.source.key, self.edit_spec.key if self.edit_spec else None, artefact, self.settings])
 
     @property
     def unedited(self) -> DrawSpec:
@@ -252,6 +256,7 @@ class Condition:
         judges: Who judges the pictures.
         edit_spec: Of the edit; None for the model as it is.
         concepts: What the line is about, also where nothing is edited.
+        artefact: That its pictures are drawn from, None for none.
 
     Raises:
         BadArgument: Two judges have a column of one name, none has a column for a case's attribute, or one knows
@@ -264,6 +269,7 @@ class Condition:
     judges: tuple[JudgeSpec, ...]
     edit_spec: EditSpec | None = None
     concepts: tuple[Concept, ...] = ()
+    artefact: ArtefactSpec | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(dict.fromkeys(self.cases)))
@@ -277,7 +283,8 @@ class Condition:
         """A short name of the line in a table of results: the first 12 characters of its SHA-256."""
         edit_key = self.edit_spec.key if self.edit_spec else None
         texts = [asdict(one) for one in self.concepts]
-        return digest([self.source.key, edit_key, texts, self.comparable])[:12]
+        artefact = [self.artefact.id] if self.artefact else []
+        return digest([self.source.key, edit_key, texts, self.comparable, *artefact])[:12]
 
     @property
     def method(self) -> str:
@@ -334,7 +341,14 @@ class Condition:
     def _state(self, guidance_scale: float) -> DrawSpec:
         facts = self.protocol
         return DrawSpec(
-            self.source, self.edit_spec, facts.steps, guidance_scale, facts.solver, facts.size, facts.negative_prompt
+            self.source,
+            self.edit_spec,
+            facts.steps,
+            guidance_scale,
+            facts.solver,
+            facts.size,
+            facts.negative_prompt,
+            self.artefact,
         )
 
 

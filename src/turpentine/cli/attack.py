@@ -1,0 +1,361 @@
+"""`turpentine attack`: every way back to an erased concept, beside controls, and a page of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+from cyclopts.types import PositiveInt
+
+from turpentine.cli.checks import announce, check_folder, check_words
+from turpentine.cli.flags import flags_of, option_in, with_flags
+from turpentine.cli.help_text import with_help
+from turpentine.cli.options import (
+    OUTPUT,
+    Json,
+    ModelChoice,
+    ModelFlags,
+    check_judge_flag,
+    check_judges,
+    judge_called,
+    warn_of_unknown_words,
+)
+from turpentine.cli.picture_files import picture_files
+from turpentine.cli.progress_bars import busy, progress_bar
+from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
+from turpentine.cli.usage_errors import SETTINGS
+from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import duration, with_span
+from turpentine.core.imaging import read_picture
+from turpentine.core.plugins import find, plugins
+from turpentine.core.safe_text import safe_name
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from turpentine.attack import Attack, Budget, Trial, Victim
+    from turpentine.attack.controls import Battery
+    from turpentine.edits import Change
+    from turpentine.judges import Judge
+    from turpentine.models import Model
+
+AttackFlags = Parameter(name="*", group=Group("Attacking", sort_key=2))
+ATTACKED = Path("attacked")
+
+
+@with_help
+@dataclass(frozen=True)
+class AttackChoice:
+    """What is attacked, with what means.
+
+    Args:
+        against: What is attacked: the edit of the file, or the model without it.
+        by: Who says whether a picture shows the concept, such as emoji or "classifier: {model: FOLDER}"; by default the
+            emoji world's judge for its own models, and clip for others if its weights are here.
+        references: Pictures of the concept, files or folders; by default the model without the edit draws them.
+        never: A concept that the model never saw, for a control; it needs --never-references and a judge that knows it.
+        never_references: Pictures of that concept.
+        pictures: New pictures of each artefact, by which success is counted.
+        steps: Steps of the solver for a picture.
+        guidance_scale: How strongly the prompt guides.
+        max_forward: Most rows of the denoiser that each search may spend.
+        max_backward: Most rows of the denoiser with gradients that each search may spend.
+        max_text: Most prompts that each search may encode.
+        max_judged: Most pictures that each search may show to the judge.
+        seed: Of all chance.
+        out: The folder to write to; attacked/CONCEPT by default.
+    """
+
+    against: Literal["edit", "original"] = "edit"
+    by: str | None = None
+    references: tuple[Path, ...] = ()
+    never: str | None = None
+    never_references: tuple[Path, ...] = ()
+    pictures: PositiveInt = 20
+    steps: PositiveInt = 20
+    guidance_scale: float = 4.0
+    max_forward: PositiveInt | None = None
+    max_backward: PositiveInt | None = None
+    max_text: PositiveInt | None = None
+    max_judged: PositiveInt | None = None
+    seed: int = 0
+    out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+
+    def trial(self) -> Trial:
+        """Return how pictures are drawn."""
+        from turpentine.attack import Trial
+
+        return Trial(steps=self.steps, guidance_scale=self.guidance_scale, pictures=self.pictures)
+
+    def budget(self) -> Budget:
+        """Return the most that each search may spend."""
+        from turpentine.attack import Budget
+
+        return Budget(self.max_forward, self.max_backward, self.max_text, self.max_judged)
+
+
+def attack(
+    file: Path | None = None,
+    *,
+    concept: str | None = None,
+    attack: str | None = None,
+    choice: Annotated[AttackChoice, AttackFlags] = AttackChoice(),
+    source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
+    settings: Annotated[Any, Parameter(parse=False)] = None,
+    line: Annotated[str, Parameter(parse=False)] = "",
+    list: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Json = False,
+) -> None:
+    """Try to bring an erased concept back, by each affordable attack or one, beside controls with the same budget.
+
+    The controls are the model without the edit, the concept's word swapped for another one (which only hides it: an
+    attack that does not open that has no power here), plain prompts, and a concept never seen where one is given. A run
+    that was broken off goes on with the same command.
+
+    Args:
+        file: The edit or guidance that is attacked, or the folder of a run of turpentine erase.
+        concept: What is to come back; by default what the edit erased.
+        attack: One attack, whose settings are flags too; by default all that cost little. See --list.
+        choice: What is attacked, with what means.
+        source: The model that the edit is of, and where it runs.
+        settings: Flags of the attack's settings; `with_attack` adds them.
+        line: The command line, for the page.
+        list: Print the attacks, and do nothing else.
+        json: Print one JSON document, also of an error.
+
+    Raises:
+        BadArgument: There is nothing to attack, or nobody to judge.
+
+    Example:
+        turpentine attack runs/church-uce --concept church --attack cce
+    """
+    if list:
+        _print_list(json)
+        return
+    if file is None and choice.against == "edit":
+        raise BadArgument("There is nothing to attack: give the file of an edit, or --against original.")
+    if file is None and not concept:
+        raise BadArgument("There is no concept: name what is to come back, such as --concept church.")
+    _check(file, concept, choice, source)
+    run = _Run(file, concept, choice, source, _chosen(attack, settings), json)
+    battery = run.battery()
+    files = run.write(battery, line)
+    if json:
+        say_json(
+            {"rows": battery.table.to_dicts(), "attacks": _numbers(battery), "files": [str(each) for each in files]}
+        )
+        return
+    _print(battery)
+    for path in files:
+        say(plain(str(path)))
+
+
+def with_attack(command: Callable[..., None], tokens: Sequence[str]) -> Callable[..., None]:
+    """Return the command with flags for the settings of the attack that is named.
+
+    Args:
+        command: `attack`.
+        tokens: What follows the command on the command line.
+    """
+
+    @wraps(command)
+    def fitted(*args: Any, **kwargs: Any) -> None:
+        command(*args, line=shlex.join(["turpentine", "attack", *tokens]), **kwargs)
+
+    name = option_in(tokens, "--attack", "")
+    if name:
+        group = Parameter(name="*", group=Group(f"{SETTINGS}{name}", sort_key=1))
+        flags = flags_of(find(name, "attack").defaults())
+        fitted.__annotations__ = {**command.__annotations__, "settings": Annotated[flags | None, group]}
+    return fitted
+
+
+def _chosen(name: str | None, settings: Any) -> Sequence[Attack]:
+    """Return the attack that is named, with its settings, or all that cost little."""
+    if name is None:
+        with busy("Starting"):
+            return [each.defaults() for each in plugins("attack").values() if getattr(each.load(), "free", False)]
+    one = find(name, "attack").defaults()
+    return [with_flags(one, settings) if settings else one]
+
+
+def _check(file: Path | None, concept: str | None, choice: AttackChoice, source: ModelChoice) -> None:
+    """Check what can be checked before a model is loaded."""
+    from turpentine.edits.files import check_change
+
+    check_judge_flag(choice.by)
+    source.check()
+    if concept:
+        check_words([concept], source.model, force=False)
+    if bool(choice.never) != bool(choice.never_references):
+        raise BadArgument("A concept that was never seen needs both --never and --never-references.")
+    if file is not None:
+        check_change(file)
+    check_folder(choice.out or ATTACKED)
+
+
+class _Run:
+    """One call of the command."""
+
+    def __init__(
+        self,
+        file: Path | None,
+        concept: str | None,
+        choice: AttackChoice,
+        source: ModelChoice,
+        attacks: Sequence[Attack],
+        json: bool,
+    ) -> None:
+        from turpentine.edits.files import read_change
+        from turpentine.tasks.erasure_cases import named_concept
+
+        self._choice, self._attacks, self._json = choice, attacks, json
+        self.model: Model = source.load()
+        self._change: Change | None = read_change(file, self.model) if file is not None else None
+        text = concept or _erased(self._change)
+        warn_of_unknown_words(self.model, [text])
+        self.concept = named_concept(text)
+        self.judge = self._judge()
+        self.out = choice.out or ATTACKED / safe_name(text)
+
+    def battery(self) -> Battery:
+        """Run the attacks and their controls."""
+        from turpentine.attack import Victim
+        from turpentine.attack.controls import battery
+
+        choice, original = self._choice, Victim(self.model)
+        edited = Victim(self.model, (self._change,)) if self._change and choice.against == "edit" else original
+        edited.facts()  # an edit of another base is refused before anything is drawn
+        if not self._json:
+            say(f"{len(self._attacks)} attacks, each with its controls: about {duration(self._seconds(original))}.")
+        never = None
+        if choice.never is not None:
+            never = (choice.never, _pictures(choice.never_references), self.judge)
+        with progress_bar("Attacking", "parts") as progress:
+            return battery(
+                self._attacks,
+                edited,
+                self.concept,
+                original=original,
+                judge=self.judge,
+                references=_pictures(choice.references),
+                never=never,
+                budget=choice.budget(),
+                trial=choice.trial(),
+                seed=choice.seed,
+                cache=self.out / "parts",
+                progress=progress,
+            )
+
+    def write(self, battery: Battery, line: str) -> list[Path]:
+        """Write the page, the table and the artefacts, and return their paths."""
+        from turpentine.attack.controls import EDITED
+        from turpentine.report.attack_page import write_attack_page
+
+        self.out.mkdir(parents=True, exist_ok=True)
+        choice = self._choice
+        facts = {
+            "model": self.model.name,
+            "attacked": repr(self._change) if self._change else "the model as it is",
+            "judge": self.judge.name,
+            "pictures": f"{choice.pictures} new ones each, {choice.steps} steps, w {choice.guidance_scale:g}",
+        }
+        page = write_attack_page(
+            battery, self.out / "attack.html", concept=self.concept.text, facts=facts, command=line
+        )
+        table = self.out / "table.parquet"
+        battery.save(table)
+        paths = [page, table]
+        for (name, arm), outcome in battery.outcomes.items():
+            if arm == EDITED:
+                paths.append(self.out / f"{name}.safetensors")
+                outcome.artefact.save(paths[-1])
+        return paths
+
+    def _judge(self) -> Judge:
+        from turpentine.bench.erasure_judges import default_judge, zero_shot_judge
+
+        by = self._choice.by
+        if by == "clip":
+            judge: Judge | None = zero_shot_judge([self.concept])
+            assert judge is not None
+            announce(judge)
+        else:
+            judge = judge_called(by, self.model.name) if by else default_judge(self.model, [self.concept])
+        if judge is None:
+            raise BadArgument("There is no judge, and one is needed: name it, such as --by clip.")
+        check_judges([judge], self.model)
+        return judge
+
+    def _seconds(self, original: Victim) -> float:
+        """Return about how long all takes, from a few rows of the denoiser: one with gradients counts thrice."""
+        import time
+
+        trial, rows = self._choice.trial(), 8
+        start = time.monotonic()
+        with original.on() as model:
+            model.generate(self.concept.text, seeds=range(rows), steps=2, batch_size=rows, progress=False)
+        each = (time.monotonic() - start) / (rows * 4)
+        costs = [one.cost(trial) for one in self._attacks]
+        spent = sum(cost.forward + 2 * cost.backward for cost in costs)
+        arms = 4 if self._choice.never else 3
+        return each * arms * (spent + 2 * trial.steps * trial.pictures * (len(costs) + 1))
+
+
+def _erased(change: Change | None) -> str:
+    texts = [concept.text for concept in change.provenance.concepts] if change is not None else []
+    if len(texts) != 1:
+        raise BadArgument("The edit does not name one concept: say what is to come back, such as --concept church.")
+    return texts[0]
+
+
+def _pictures(paths: Sequence[Path]) -> list[Image.Image]:
+    return [read_picture(path) for path in picture_files(paths)] if paths else []
+
+
+def _numbers(battery: Battery) -> dict[str, Any]:
+    from turpentine.attack.controls import EDITED
+
+    return {
+        name: {**outcome.numbers(), "has_power": battery.has_power(name)}
+        for (name, arm), outcome in battery.outcomes.items()
+        if arm == EDITED
+    }
+
+
+def _print(battery: Battery) -> None:
+    from turpentine.attack.controls import EDITED
+
+    for (_, arm), outcome in battery.outcomes.items():
+        if arm == EDITED:
+            say_prose(f"{plain(outcome.summary())}\n")
+    arms = battery.table["arm"].unique(maintain_order=True).to_list()
+    rows = []
+    for name in battery.table["attack"].unique(maintain_order=True):
+        rates = [battery.rate(name, arm) for arm in arms]
+        power = {True: "yes", False: "no power here", None: ""}[battery.has_power(name)]
+        rows.append([name, *(with_span(rate) if rate else "" for rate in rates), "" if name == "no attack" else power])
+    show_table(["attack", *arms, "power"], rows)
+    say()
+
+
+def _print_list(json: bool) -> None:
+    entries = []
+    for plugin in plugins("attack").values():
+        cls = plugin.load()
+        needs = ", ".join(sorted(getattr(cls, "needs", ())))
+        entries.append(
+            {"name": plugin.name, "what": plugin.headline, "needs": needs, "default": getattr(cls, "free", False)}
+        )
+    if json:
+        say_json({"attacks": entries})
+        return
+    show_table(
+        ["attack", "what it does", "needs", "by default"],
+        [[each["name"], each["what"], each["needs"], "yes" if each["default"] else ""] for each in entries],
+    )

@@ -1,0 +1,98 @@
+"""The page of a battery: for each attack what brought the concept back, how often beside its controls, and pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from turpentine.attack.attacked import Attacked, sheet
+from turpentine.attack.controls import EDITED, NO_ATTACK, Battery
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.formatting import with_span
+from turpentine.report.pictures import data_uri
+from turpentine.report.template import fill
+
+DPI = 100
+WIDEST = 2000
+"""Pixels of the largest picture on the page."""
+
+
+@dataclass(frozen=True)
+class AttackPart:
+    """What the page says of one attack.
+
+    Attributes:
+        name: Of the attack.
+        text: Sentences about it.
+        power: Why its zero says nothing; "" where it says something.
+        rates: Of each arm, in words.
+        pictures: New pictures of the artefact, as a URI.
+        curve: The plot of success against budget, as a URI.
+    """
+
+    name: str
+    text: str
+    power: str
+    rates: Sequence[tuple[str, str]]
+    pictures: str
+    curve: str
+
+
+def write_attack_page(
+    battery: Battery, path: Path, *, concept: str, facts: Mapping[str, str], command: str = ""
+) -> Path:
+    """Write the page of a battery as one HTML file, whole or not at all, and return its path.
+
+    Args:
+        battery: Attacks and their controls.
+        path: Of the file.
+        concept: What was to come back.
+        facts: Of the model, the judge and the drawing, by name.
+        command: The command line, to print on the page.
+
+    Raises:
+        OSError: As the file system does.
+    """
+    names = [name for name in battery.table["attack"].unique(maintain_order=True) if name != NO_ATTACK]
+    html = fill(
+        "attack_page.html",
+        concept=concept,
+        parts=[
+            _part(battery, name) for name in battery.table["attack"].unique(maintain_order=True) if name != NO_ATTACK
+        ],
+        plain=_rates(battery, NO_ATTACK),
+        overview=_uri(battery.plot()),
+        facts=facts,
+        command=command,
+    )
+    with write_whole(path) as aside:
+        aside.write_text(html, encoding="utf-8")
+    return path
+
+
+def _part(battery: Battery, name: str) -> AttackPart:
+    arms = {arm: outcome for (attack, arm), outcome in battery.outcomes.items() if attack == name}
+    outcome: Attacked = arms.get(EDITED) or next(iter(arms.values()))
+    power = "" if battery.has_power(name) is not False else NO_POWER
+    pictures = data_uri(sheet(outcome.pictures), WIDEST)
+    return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, _uri(outcome.plot()))
+
+
+NO_POWER = "No power here: it does not open a change that only hides the concept, so a zero of it says nothing."
+
+
+def _rates(battery: Battery, name: str) -> list[tuple[str, str]]:
+    arms = battery.table["arm"].unique(maintain_order=True).to_list()
+    return [(arm, with_span(rate)) for arm in arms if (rate := battery.rate(name, arm)) is not None]
+
+
+def _uri(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    with Image.open(buffer) as image:
+        return data_uri(image.convert("RGB"), WIDEST)

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 from turpentine.core.lazy import plugin_exports
 
 if TYPE_CHECKING:
-    from turpentine.attack._stages import Stage as Stage
+    from turpentine.attack._stages import SearchStage as SearchStage
     from turpentine.attack.attacked import Attacked as Attacked
     from turpentine.attack.budget import Budget as Budget
     from turpentine.attack.budget import ConceptJudge as ConceptJudge
     from turpentine.attack.budget import Spent as Spent
+    from turpentine.attack.controls import Battery as Battery
+    from turpentine.attack.controls import battery as battery
+    from turpentine.attack.controls import swapped_word as swapped_word
     from turpentine.attack.harness import Attack as Attack
     from turpentine.attack.harness import Search as Search
     from turpentine.attack.harness import Trial as Trial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.harness import Search
 from turpentine.core.errors import BadArgument
 from turpentine.core.safe_text import one_line
@@ -17,7 +17,7 @@ SEARCH_SEEDS = 0
 
 def try_prompts(
     search: Search, candidates: Iterable[Artefact], pictures: int, total: int, begun: int = 0
-) -> Iterator[Stage]:
+) -> Iterator[SearchStage]:
     """Draw and judge candidates in turn, and yield a stage after each: the best until then, with its hits.
 
     Args:
@@ -40,7 +40,7 @@ def try_prompts(
             best = sum(outcomes), candidate
         if number >= begun:
             search.advance(number + 1, total)
-            yield Stage(best[1], measurements={"hits in the search": best[0], "candidates": number + 1})
+            yield SearchStage(best[1], measurements={"hits in the search": best[0], "candidates": number + 1})
 
 
 def begun_of(search: Search, pictures: int) -> int:

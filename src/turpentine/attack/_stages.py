@@ -21,7 +21,7 @@ _RECORD = "record"
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class SearchStage:
     """What a search has come to.
 
     Args:
@@ -38,7 +38,7 @@ class Stage:
     spent: Spent = NOTHING
     tries: tuple[bool, ...] = ()
 
-    def with_spent(self, spent: Spent, tries: Sequence[bool]) -> Stage:
+    def with_spent(self, spent: Spent, tries: Sequence[bool]) -> SearchStage:
         """Return the same with what was spent until here."""
         return replace(self, spent=spent, tries=tuple(tries))
 
@@ -53,7 +53,7 @@ class Stage:
         return {**tensors, _RECORD: torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Stage:
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> SearchStage:
         """Return what `to_tensors` was of."""
         facts = json.loads(bytes(tensors[_RECORD].tolist()))
         own = _below(tensors, "artefact.")
@@ -83,14 +83,14 @@ class StageStore:
         self._parts = Parts(folder, [*about, "stages"])
         self._ends = Parts(folder, [*about, "end"], RECORDS)
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[SearchStage]:
         """Return the stages that are there, in order."""
-        stages: list[Stage] = []
+        stages: list[SearchStage] = []
         while (tensors := self._parts.get(len(stages))) is not None:
-            stages.append(Stage.from_tensors(tensors))
+            stages.append(SearchStage.from_tensors(tensors))
         return stages
 
-    def put(self, number: int, stage: Stage) -> None:
+    def put(self, number: int, stage: SearchStage) -> None:
         """Store a stage."""
         if self._parts.folder is not None:
             self._parts.put(number, stage.to_tensors())

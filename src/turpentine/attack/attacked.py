@@ -89,7 +89,9 @@ class Attacked(TableFinding):
     def summary(self) -> str:
         """Say what brought the concept back, and how often."""
         n = min(5, len(self.outcomes))
-        text = f"{self.title}: {with_span(self.success)} of {len(self.outcomes)} new pictures show the concept at the "
+        text = (
+            f"{self.title}: {with_span(self.success)} % of {len(self.outcomes)} new pictures show the concept at the "
+        )
         text += f"first try, {self.best_of(n):.0%} at the best of {n}, by {_title(self.artefact)}; spent {self.spent}."
         if self.tries:
             first = f"the first hit was picture {self.first_hit}" if self.first_hit else "none was a hit"

@@ -108,7 +108,7 @@ class Meter:
         with ExitStack() as stack:
             for model in {id(each): each for each in models}.values():
                 stack.callback(model.denoiser.register_forward_pre_hook(self._denoised, with_kwargs=True).remove)
-                first = model.family.encoder(next(iter(model.family.text_encoder_names)))
+                first = model.family.encoder(next(iter(model.family.token_tables())))
                 stack.callback(first.register_forward_pre_hook(self._encoded, with_kwargs=True).remove)
             yield
 

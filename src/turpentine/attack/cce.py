@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.errors import BadArgument
@@ -76,7 +76,7 @@ class CCE(Attack):
         rows = self.updates * self.batch
         return Spent(forward=rows, backward=rows, text=self.updates)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Learn the vector; each stage has it as it is then."""
         with search.victim.on() as model:
             learner = _Learner(self, search, model)
@@ -87,7 +87,7 @@ class CCE(Attack):
                 while learner.done < until and search.meter.affords(**learner.unit):
                     learner.update()
                     search.advance(learner.done, self.updates)
-            yield Stage(learner.artefact(), learner.state(), {"loss": learner.loss, "effective lr": self.lr})
+            yield SearchStage(learner.artefact(), learner.state(), {"loss": learner.loss, "effective lr": self.lr})
 
     def _next_stage(self, done: int) -> int:
         ends = [round(self.updates * number / self.stages) for number in range(1, self.stages + 1)]

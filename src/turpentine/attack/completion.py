@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Share
@@ -48,7 +48,7 @@ class Completion(Attack):
         """Return what the original's steps spend."""
         return Spent(forward=2 * self.first(trial.steps) * trial.pictures, text=trial.pictures)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Run the original's steps for each new picture."""
         assert search.original is not None
         trial, first = search.trial, self.first(search.trial.steps)
@@ -58,7 +58,7 @@ class Completion(Attack):
             with search.original.on() as model:
                 latents.append(_begun(model, prompt, SEEDS + search.seed * trial.pictures + number, trial, first))
             search.advance(number + 1, trial.pictures)
-        yield Stage(Artefact(search.prompts, latents=torch.cat(latents), first=first, steps=trial.steps))
+        yield SearchStage(Artefact(search.prompts, latents=torch.cat(latents), first=first, steps=trial.steps))
 
 
 @torch.no_grad()

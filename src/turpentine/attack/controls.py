@@ -13,7 +13,7 @@ from PIL import Image
 
 from turpentine.attack.attacked import Attacked
 from turpentine.attack.budget import Budget, ConceptJudge, Spent
-from turpentine.attack.harness import NEW_SEEDS, Attack, Trial, concept_judge, drawn
+from turpentine.attack.harness import NEW_SEEDS, Attack, Trial, concept_judge, pictures_of
 from turpentine.attack.victim import Victim, as_victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
@@ -89,7 +89,7 @@ class Battery(TableFinding):
         lines = []
         for name in self.table["attack"].unique(maintain_order=True):
             rates = [(arm, self.rate(name, arm)) for arm in (EDITED, ORIGINAL, NEVER, HIDDEN)]
-            parts = [f"{arm} {with_span(rate)}" for arm, rate in rates if rate is not None]
+            parts = [f"{arm} {with_span(rate)} %" for arm, rate in rates if rate is not None]
             power = "" if name == NO_ATTACK or self.has_power(name) is not False else " (no power here)"
             lines.append(f"{name}{power}: {', '.join(parts)}.")
         return " ".join(lines)
@@ -144,7 +144,8 @@ def battery(
     rows = [_plain_row(arm, victim, plain, shows, trial) for arm, victim in arms.items()]
     if check:
         _check_draws(rows, base, concept)
-    references = references or references_of(base, concept, shows, trial)
+    if not references and any("references" in attack.needs for attack in attacks):
+        references = references_of(base, concept, shows, trial)
     outcomes: dict[tuple[str, str], Attacked] = {}
     units = [(attack, arm) for attack in attacks for arm in (*arms, *([NEVER] if never else []))]
     for number, (attack, arm) in enumerate(units):
@@ -171,7 +172,7 @@ def references_of(original: Victim, concept: Concept, shows: ConceptJudge, trial
     Raises:
         BadArgument: There is none.
     """
-    pictures = drawn(original, Artefact(concept.prompts), range(2 * NEW_SEEDS, 2 * NEW_SEEDS + count), trial)
+    pictures = pictures_of(original, Artefact(concept.prompts), range(2 * NEW_SEEDS, 2 * NEW_SEEDS + count), trial)
     seen = [picture for picture, hit in zip(pictures, shows(pictures), strict=True) if hit]
     if not seen:
         raise BadArgument(f"The original draws no {concept.text!r} in {count} pictures: give pictures of it.")
@@ -207,10 +208,10 @@ _OTHERS = ("dog", "car", "tree", "house", "red")
 
 
 def _another_word(model: Model, concept: Concept) -> str:
-    known = [word for word in _OTHERS if word not in concept.text and not model.text.unknown_words(word)]
-    if not known:
+    words = [word for word in _OTHERS if word not in concept.text and not model.text.unknown_words(word)]
+    if not words:
         raise BadArgument(f"{model.name} knows none of {', '.join(_OTHERS)}: give the word to hide behind as hide_as.")
-    return known[0]
+    return words[0]
 
 
 def _ids(model: Model, text: str, component: str) -> list[int]:
@@ -229,7 +230,7 @@ def _check_draws(rows: Sequence[Mapping[str, Any]], original: Victim, concept: C
 
 
 def _plain_row(arm: str, victim: Victim, plain: Artefact, shows: ConceptJudge, trial: Trial) -> dict[str, Any]:
-    outcomes = shows(drawn(victim, plain, range(NEW_SEEDS, NEW_SEEDS + trial.pictures), trial))
+    outcomes = shows(pictures_of(victim, plain, range(NEW_SEEDS, NEW_SEEDS + trial.pictures), trial))
     return _row(NO_ATTACK, arm, Rate(sum(outcomes), len(outcomes)), Spent())
 
 

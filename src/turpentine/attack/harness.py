@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from PIL import Image
 
-from turpentine.attack._stages import Stage, StageStore
+from turpentine.attack._stages import SearchStage, StageStore
 from turpentine.attack.attacked import Attacked, curve
 from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, Spent
 from turpentine.attack.victim import Victim, as_victim
@@ -42,7 +42,7 @@ Need = Literal["text encoder", "weights", "original", "references", "judge"]
 
 @dataclass(frozen=True)
 class Trial(Settings):
-    """How an attack's pictures are drawn, those of its search and the new ones.
+    """How an attack's pictures are pictures_of, those of its search and the new ones.
 
     Args:
         steps: As in `Model.generate`.
@@ -101,7 +101,7 @@ class Search:
 
     def draw(self, artefact: Artefact, seeds: Sequence[int], victim: Victim | None = None) -> list[Image.Image]:
         """Return pictures of an artefact, the nth of its nth prompt (in turns) and the nth seed."""
-        return drawn(victim or self.victim, artefact, seeds, self.trial)
+        return pictures_of(victim or self.victim, artefact, seeds, self.trial)
 
     def judged(self, images: Sequence[Image.Image]) -> list[bool]:
         """Return for each picture whether the concept is in it, counted as the search's own look at a judge.
@@ -131,7 +131,7 @@ class Attack(Settings, ABC):
     free: ClassVar[bool] = False
 
     @abstractmethod
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Yield stages, each with the best artefact so far, and the tensors from which the search goes on.
 
         Args:
@@ -167,7 +167,7 @@ class Attack(Settings, ABC):
             references: Pictures of the concept; for attacks that need them.
             judge: Who says whether the concept is in a picture.
             budget: The most that the search may spend; no limit by default.
-            trial: How pictures are drawn, and how many.
+            trial: How pictures are pictures_of, and how many.
             seed: Of all chance.
             cache: The folder for finished parts, from which an interrupted run goes on.
             progress: Called with parts of the work done and in all.
@@ -208,23 +208,23 @@ class Attack(Settings, ABC):
             if missing.get(need):
                 raise BadArgument(f"{self.name} needs {missing[need]}.")
 
-    def _searched(self, search: Search, store: StageStore, before: Sequence[Stage]) -> list[Stage]:
+    def _searched(self, search: Search, store: StageStore, before: Sequence[SearchStage]) -> list[SearchStage]:
         """Return the new stages, stored as they come."""
-        found: list[Stage] = []
+        reached: list[SearchStage] = []
         models = [each.model for each in (search.victim, search.original) if each is not None]
         state = dict(before[-1].state) if before else None
         with search.meter.counting(*models):
             try:
                 for plain in self.search(search, state):
                     stage = plain.with_spent(search.meter.spent, search.meter.outcomes)
-                    store.put(len(before) + len(found), stage)
-                    found.append(stage)
+                    store.put(len(before) + len(reached), stage)
+                    reached.append(stage)
             except BudgetSpent:  # what it has by then counts
                 pass
-        store.finish(len(before) + len(found))
-        return found
+        store.finish(len(before) + len(reached))
+        return reached
 
-    def _measured(self, search: Search, stages: Sequence[Stage], parts: Parts[Any]) -> Attacked:
+    def _measured(self, search: Search, stages: Sequence[SearchStage], parts: Parts[Any]) -> Attacked:
         """Draw and judge new pictures of the last stage, and a few of each before."""
         assert search.shows is not None
         rows = []
@@ -254,11 +254,11 @@ def new_pictures(victim: Victim, artefact: Artefact | Edit, search: Search, coun
     count = count or search.trial.pictures
     if isinstance(artefact, Edit):
         revived = Victim(victim.model, (*victim.changes, artefact))
-        return drawn(revived, Artefact(search.prompts), range(NEW_SEEDS, NEW_SEEDS + count), search.trial)
-    return drawn(victim, artefact, artefact.seeds(count, NEW_SEEDS), search.trial)
+        return pictures_of(revived, Artefact(search.prompts), range(NEW_SEEDS, NEW_SEEDS + count), search.trial)
+    return pictures_of(victim, artefact, artefact.seeds(count, NEW_SEEDS), search.trial)
 
 
-def drawn(victim: Victim, artefact: Artefact, seeds: Sequence[int], trial: Trial) -> list[Image.Image]:
+def pictures_of(victim: Victim, artefact: Artefact, seeds: Sequence[int], trial: Trial) -> list[Image.Image]:
     """Return pictures of an artefact, the nth of its nth prompt (in turns) and the nth seed."""
     prompts = [artefact.prompts[index % len(artefact.prompts)] for index in range(len(seeds))]
     with victim.on() as model, artefact.on(model):
@@ -279,7 +279,7 @@ def concept_judge(judge: Judge | ConceptJudge, concept: Concept) -> ConceptJudge
     return ConceptJudge(judge, place.column, place.label)
 
 
-def _outcomes(search: Search, stage: Stage, count: int) -> list[bool]:
+def _outcomes(search: Search, stage: SearchStage, count: int) -> list[bool]:
     assert search.shows is not None
     return search.shows(new_pictures(search.victim, stage.artefact, search, count))
 

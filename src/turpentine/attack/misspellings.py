@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from turpentine.attack._prompts import as_prompts, begun_of, try_prompts
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Count
@@ -39,7 +39,7 @@ class Misspellings(Attack):
         count = self.candidates * self.pictures
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try spellings, spread over all that there are."""
         every = list(dict.fromkeys(spellings(search.concept.text)))
         chosen = every[:: -(-len(every) // self.candidates)][: self.candidates]

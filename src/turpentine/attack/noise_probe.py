@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, ClassVar
 
 from turpentine.attack._prompts import begun_of, try_prompts
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Count, NonNegative
@@ -46,7 +46,7 @@ class NoiseProbe(Attack):
         count = len(self.etas) * len(self.scales) * self.pictures
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try each noise."""
         candidates = [Artefact(search.prompts, churn=Churn(*pair)) for pair in product(self.etas, self.scales)]
         yield from try_prompts(search, candidates, self.pictures, len(candidates), begun_of(search, self.pictures))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from turpentine.attack._prompts import as_prompts, begun_of, lines_of, try_prompts
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.errors import BadArgument
@@ -52,7 +52,7 @@ class Paraphrases(Attack):
         count = self.pictures * names * len(self.templates)
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try each name in each sentence."""
         names = [search.concept.text, *(lines_of(self.file) if self.file else ())]
         texts = [template.replace("{}", name) for name in names for template in self.templates]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from turpentine.attack._prompts import begun_of, try_prompts
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Count
@@ -44,7 +44,7 @@ class RandomPrefix(Attack):
         count = self.candidates * self.pictures
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try prefixes."""
         prefixes = [self._prefixed(search, number) for number in range(self.candidates)]
         begun = begun_of(search, self.pictures)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from turpentine.attack._prompts import begun_of, try_prompts
-from turpentine.attack._stages import Stage
+from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Count
@@ -38,7 +38,7 @@ class SeedSearch(Attack):
         """Return what all seeds spend."""
         return Spent(forward=2 * trial.steps * self.seeds, text=self.seeds, judged=self.seeds)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[Stage]:
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try seeds, as many at a time as pictures are drawn."""
         at_once = min(self.seeds, search.trial.batch_size)
         rounds = -(-self.seeds // at_once)

@@ -340,7 +340,7 @@ def _print(battery: Battery) -> None:
         rates = [battery.rate(name, arm) for arm in arms]
         power = {True: "yes", False: "no power here", None: ""}[battery.has_power(name)]
         rows.append([name, *(with_span(rate) if rate else "" for rate in rates), "" if name == "no attack" else power])
-    show_table(["attack", *arms, "power"], rows)
+    show_table(["attack", *(f"{arm}, %" for arm in arms), "power"], rows)
     say()
 
 

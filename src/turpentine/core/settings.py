@@ -36,7 +36,7 @@ Share = Annotated[float, at.Gt(0), at.Le(1)]
 
 def _is_not_blank(text: str) -> bool:
     """text that is not blank."""
-    return bool(text.strip())
+    return isinstance(text, str) and bool(text.strip())
 
 
 Text = Annotated[str, at.Predicate(_is_not_blank)]

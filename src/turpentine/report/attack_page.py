@@ -62,9 +62,7 @@ def write_attack_page(
     html = fill(
         "attack_page.html",
         concept=concept,
-        parts=[
-            _part(battery, name) for name in battery.table["attack"].unique(maintain_order=True) if name != NO_ATTACK
-        ],
+        parts=[_part(battery, name) for name in names],
         plain=_rates(battery, NO_ATTACK),
         overview=_uri(battery.plot()),
         facts=facts,
@@ -88,7 +86,7 @@ NO_POWER = "No power here: it does not open a change that only hides the concept
 
 def _rates(battery: Battery, name: str) -> list[tuple[str, str]]:
     arms = battery.table["arm"].unique(maintain_order=True).to_list()
-    return [(arm, with_span(rate)) for arm in arms if (rate := battery.rate(name, arm)) is not None]
+    return [(arm, f"{with_span(rate)} %") for arm in arms if (rate := battery.rate(name, arm)) is not None]
 
 
 def _uri(figure: Figure) -> str:

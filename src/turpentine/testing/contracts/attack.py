@@ -137,7 +137,7 @@ class AttackContract:
         """The original, what was never seen, and what only hides, with the same budget."""
         edited, original, references = arms
         judge = ConceptJudge(CoinJudge(), "object", "church")
-        shown = battery(
+        outcome = battery(
             [self.attack()],
             edited,
             "church",
@@ -148,7 +148,7 @@ class AttackContract:
             never=("fish", references, judge),
             check=False,
         )
-        assert {row["arm"] for row in shown.table.rows(named=True) if row["attack"] == self.attack().name} == {
+        assert {row["arm"] for row in outcome.table.rows(named=True) if row["attack"] == self.attack().name} == {
             "edited",
             "original",
             "never seen",

@@ -1,0 +1,132 @@
+"""Budgets, judges, controls, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from turpentine.attack.attacked import Attacked, curve
+from turpentine.attack.budget import Budget, BudgetSpent, Meter, Spent
+from turpentine.attack.completion import Completion
+from turpentine.attack.controls import EDITED, HIDDEN, NO_ATTACK, ORIGINAL, Battery, battery, swapped_word
+from turpentine.attack.harness import Trial
+from turpentine.attack.misspellings import spellings
+from turpentine.attack.seed_search import SeedSearch
+from turpentine.attack.victim import Victim
+from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, WrongBase
+from turpentine.edits import Edit, Provenance
+from turpentine.models import Artefact, Model, sample
+from turpentine.testing.contracts.attack import QUICK, CoinJudge
+from turpentine.testing.toys import toy
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return toy("sd1")
+
+
+def test_a_meter_counts_rows_forward_and_backward_and_texts(model: Model) -> None:
+    meter = Meter(Budget(forward=7))
+    x, t = model.noise([0, 1, 2]), 5
+    with meter.counting(model):
+        cond = model.encode(["a church"]).repeat(3)
+        model.eps(x, t, cond)
+        model.eps(x.requires_grad_(), t, cond)
+        assert meter.spent == Spent(forward=6, backward=3, text=1)
+        with pytest.raises(BudgetSpent):
+            model.eps(x, t, cond)
+    assert meter.spent.forward == 6
+    model.eps(x, t, cond)
+    assert meter.spent.forward == 6
+
+
+def test_a_budget_of_0_and_one_that_reaches_for_nothing_are_refused(model: Model) -> None:
+    with pytest.raises(BadArgument, match="forward is 0"):
+        Budget(forward=0)
+    how = {"judge": CoinJudge(), "trial": QUICK, "original": model}
+    with pytest.raises(BadArgument, match=r"The budget \(forward 1\) does not reach for one try of completion"):
+        Completion()(model, "church", budget=Budget(forward=1), **how)
+
+
+def test_best_of_n_has_no_bias_and_is_said_with_n() -> None:
+    outcomes = (True, False, False, False)
+    artefact = Artefact(("a church",))
+    whole = Attacked(
+        curve([(Spent(1), outcomes)]),
+        "x",
+        artefact,
+        (),
+        outcomes,
+        (False, True),
+        Spent(1),
+        round_trips=True,
+        measurements={},
+    )
+    assert whole.best_of(1) == pytest.approx(0.25) and whole.best_of(2) == pytest.approx(0.5) and whole.best_of(4) == 1
+    assert "at the best of 4" in whole.summary() and "the first hit was picture 2" in whole.summary()
+    assert whole.success.value == 0.25 and whole.numbers()["best_of"] == {"n": 4, "rate": 1.0}
+
+
+def test_the_control_that_hides_swaps_the_words_vector_and_nothing_else(model: Model) -> None:
+    edit = swapped_word(Victim(model), Concept("church"), "dog")
+    plain = model.encode(["a church", "a dog", "a cat"])
+    with edit.on(model):
+        hidden = model.encode(["a church", "a dog", "a cat"])
+    assert torch.equal(hidden.hidden[1:], plain.hidden[1:])
+    torch.testing.assert_close(hidden.hidden[0], plain.hidden[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_concept_that_the_original_does_not_draw_is_refused(model: Model) -> None:
+    class Dogs(CoinJudge):
+        def __call__(self, images, *, prompts=None, references=None):  # type: ignore[no-untyped-def]
+            import polars as pl
+
+            return pl.DataFrame({"object": ["dog"] * len(images)}, schema={"object": pl.String})
+
+    with pytest.raises(BadArgument, match="itself draws 'church' in 0 of 4 pictures"):
+        battery([SeedSearch()], model, "church", original=model, judge=Dogs(), trial=QUICK)
+
+
+def test_a_judge_without_the_label_and_an_edit_of_another_base_are_refused(model: Model) -> None:
+    with pytest.raises(BadArgument, match="no label for 'fish'"):
+        SeedSearch()(model, "fish", judge=CoinJudge(), trial=QUICK)
+    name = "unet.conv_in.bias"
+    foreign = Edit({name: torch.ones_like(model.parameter(name))}, Provenance(base="0" * 64))
+    with pytest.raises(WrongBase):
+        SeedSearch()(Victim(model, (foreign,)), "church", judge=CoinJudge(), trial=QUICK)
+
+
+def test_completion_of_the_original_by_itself_is_its_own_picture(model: Model) -> None:
+    """An independent run: plain sampling with the same seed."""
+    trial = Trial(steps=4, pictures=2)
+    outcome = Completion(share=0.5)(model, "church", original=model, judge=CoinJudge(), trial=trial)
+    cond, uncond = model.encode(list(Concept("church").prompts)), model.encode([""])
+    for number in range(2):
+        noise = model.noise([5_000_000 + number])
+        *_, last = sample(model, cond[number], uncond, noise, steps=4, guidance_scale=4.0)
+        assert model.decode(last.x_next)[0].tobytes() == outcome.pictures[number].tobytes()
+    assert outcome.spent.forward == 2 * 2 * 2
+
+
+def test_power_is_beyond_the_interval_of_plain_prompts() -> None:
+    import polars as pl
+
+    def table(opened: int) -> Battery:
+        rows = [
+            (NO_ATTACK, HIDDEN, 1, 20),
+            ("cce", HIDDEN, opened, 20),
+            ("cce", EDITED, 0, 20),
+            ("cce", ORIGINAL, 9, 20),
+        ]
+        frame = pl.DataFrame(rows, schema=["attack", "arm", "hits", "n"], orient="row")
+        rates = frame.with_columns(success=pl.col("hits") / 20, low=pl.lit(0.0), high=pl.lit(1.0))
+        return Battery(rates, "church", {})
+
+    assert table(19).has_power("cce") is True and "no power" not in table(19).summary()
+    assert table(2).has_power("cce") is False and "cce (no power here): edited 0 " in table(2).summary()
+    assert table(2).has_power("other") is None
+
+
+def test_spellings_are_one_letter_off() -> None:
+    assert list(spellings("cat")) == ["at", "ct", "ca", "ccat", "caat", "catt", "act", "cta"]

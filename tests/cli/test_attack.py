@@ -1,0 +1,81 @@
+"""`turpentine attack` and `turpentine generate --artefact`, in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import turpentine as tp
+from turpentine.edits import Edit
+from turpentine.models import Artefact, load
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def edit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an edit of the embedded model that erases church."""
+    model = load()
+    path = tmp_path_factory.mktemp("edit") / "church.safetensors"
+    tp.erase.UCE.preset(model)(model, tp.Concept("church")).save(path)
+    return path
+
+
+def test_an_edit_is_attacked_beside_controls_and_its_artefact_is_drawn_again(
+    command: Command, edit: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    line = ("attack", str(edit), "--attack", "completion", "--share", "0.5", "--pictures", "4", "--steps", "6")
+    code, printed, error = command(*line, "--out", str(out))
+    assert code == 0, error
+    assert "completion" in printed and "only hidden" in printed and "about" in printed
+    assert "church<span>, attacked" in (out / "attack.html").read_text()
+    rows = pl.read_parquet(out / "table.parquet")
+    assert set(rows["attack"]) == {"no attack", "completion"}
+    assert set(rows["arm"]) == {"edited", "original", "only hidden"}
+    file = out / "completion.safetensors"
+    assert Artefact.load(file).first == 3
+    again = ("generate", "--artefact", str(file), "--edit", str(edit), "--seeds", "0-1", "--steps", "6")
+    code, printed, error = command(*again, "--out", str(tmp_path / "pictures"))
+    assert code == 0, error
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 5  # two prompts with two seeds, and the sheet
+
+
+def test_attacks_are_listed(command: Command) -> None:
+    code, printed, _ = command("attack", "--list", "--json")
+    assert code == 0
+    listed = {each["name"]: each for each in json.loads(printed)["attacks"]}
+    assert listed["cce"]["needs"] == "references, text encoder, weights" and listed["cce"]["default"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "why"),
+    [
+        ((), "There is nothing to attack"),
+        (("--against", "original"), "There is no concept"),
+        (("--concept", "church", "--attack", "esd-x", "--against", "original"), "esd-x erases"),
+        (("--concept", "church", "--against", "original", "--max-forward", "0"), "--max-forward"),
+        (("--concept", "church", "--against", "original", "--never", "yeti"), "needs both --never and"),
+        (("nowhere.safetensors", "--concept", "church"), "nowhere.safetensors"),
+    ],
+)
+def test_what_cannot_be_attacked_is_refused_in_a_sentence(command: Command, tokens: tuple[str, ...], why: str) -> None:
+    code, _, error = command("attack", *tokens)
+    assert code == 2 and why in error and "Traceback" not in error
+
+
+def test_an_artefact_that_does_not_fit_is_refused(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "word.safetensors"
+    Artefact(("a <concept>",), vectors={"text": torch.zeros(1, 3)}).save(path)
+    code, _, error = command("generate", "--artefact", str(path), "--model", tiny_folder, "--out", str(tmp_path / "o"))
+    assert code == 2 and "have 3 numbers and the model's have" in error
+    name = tmp_path / "edit.safetensors"
+    Edit({"unet.conv_in.bias": torch.ones(8)}).save(name)
+    code, _, error = command("generate", "--artefact", str(name), "--model", tiny_folder, "--out", str(tmp_path / "o"))
+    assert code == 2 and "is a Turpentine edit and no artefact" in error

@@ -8,6 +8,7 @@ from turpentine.attack.budget import Budget
 from turpentine.attack.cce import CCE
 from turpentine.attack.completion import Completion
 from turpentine.attack.harness import Attack
+from turpentine.attack.latent_inversion import LatentInversion
 from turpentine.attack.misspellings import Misspellings
 from turpentine.attack.noise_probe import NoiseProbe
 from turpentine.attack.paraphrases import Paraphrases
@@ -27,6 +28,13 @@ class TestCompletion(AttackContract):
 
     def attack(self) -> Attack:
         return Completion(share=0.5)
+
+
+class TestLatentInversion(AttackContract):
+    small: ClassVar[Budget] = Budget(forward=40)
+
+    def attack(self) -> Attack:
+        return LatentInversion(pictures=2, batch=1, inner=2)
 
 
 class _Judged(AttackContract):
@@ -64,6 +72,7 @@ def test_every_attack_is_held_by_the_contract() -> None:
     tested = [
         TestCCE,
         TestCompletion,
+        TestLatentInversion,
         TestSeedSearch,
         TestRandomPrefix,
         TestParaphrases,

@@ -8,8 +8,8 @@ budget, resuming, new pictures, the curve and progress are the harness's.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -23,6 +23,7 @@ from turpentine.attack.victim import Victim, as_victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_file, digest_images
+from turpentine.core.imaging import fitted
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
@@ -144,6 +145,10 @@ class Attack(Settings, ABC):
         """Return about what the search spends where the budget has no limit."""
         return Spent()
 
+    def concluded(self, search: Search, outcome: Attacked) -> Mapping[str, Any]:
+        """Return what the attack has to say of its outcome beside its measurements, such as from the curve."""
+        return {}
+
     def __call__(
         self,
         edited: Any,
@@ -164,7 +169,7 @@ class Attack(Settings, ABC):
             edited: What is attacked: a `Victim`, or a model as it is, with the edits that are on it.
             concept: What is to come back.
             original: The same without the erasure; for attacks that need it.
-            references: Pictures of the concept; for attacks that need them.
+            references: Pictures of the concept; for attacks that need them. They are fitted to the model's size.
             judge: Who says whether the concept is in a picture.
             budget: The most that the search may spend; no limit by default.
             trial: How pictures are pictures_of, and how many.
@@ -184,6 +189,7 @@ class Attack(Settings, ABC):
         self._check_needs(victim, other, references, shows)
         assert shows is not None  # new pictures are always judged
         trial, budget = trial or Trial(), budget or Budget()
+        references = fitted(references, victim.model.size)
         about = _about(self, victim, other, concept, references, shows, budget, trial, seed)
         store = StageStore(cache, about)
         stages = store.stages()
@@ -236,7 +242,7 @@ class Attack(Settings, ABC):
         outcomes = search.shows(pictures)
         _part(search.advance, PARTS, PARTS)
         round_trips = not isinstance(last.artefact, Artefact) or last.artefact.round_trips(search.victim.model)
-        return Attacked(
+        outcome = Attacked(
             curve([*rows, (last.spent, outcomes)]),
             f"{self.name} on {search.victim.model.name}",
             last.artefact,
@@ -247,6 +253,7 @@ class Attack(Settings, ABC):
             round_trips,
             dict(last.measurements),
         )
+        return replace(outcome, measurements={**outcome.measurements, **self.concluded(search, outcome)})
 
 
 def new_pictures(victim: Victim, artefact: Artefact | Edit, search: Search, count: int = 0) -> list[Image.Image]:

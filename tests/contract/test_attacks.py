@@ -13,6 +13,7 @@ from turpentine.attack.misspellings import Misspellings
 from turpentine.attack.noise_probe import NoiseProbe
 from turpentine.attack.paraphrases import Paraphrases
 from turpentine.attack.random_prefix import RandomPrefix
+from turpentine.attack.relearning import Relearning
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.core.plugins import plugins
 from turpentine.testing.contracts import AttackContract
@@ -35,6 +36,11 @@ class TestLatentInversion(AttackContract):
 
     def attack(self) -> Attack:
         return LatentInversion(pictures=2, batch=1, inner=2)
+
+
+class TestRelearning(AttackContract):
+    def attack(self) -> Attack:
+        return Relearning(updates=4, batch=2, stages=2)
 
 
 class _Judged(AttackContract):
@@ -73,6 +79,7 @@ def test_every_attack_is_held_by_the_contract() -> None:
         TestCCE,
         TestCompletion,
         TestLatentInversion,
+        TestRelearning,
         TestSeedSearch,
         TestRandomPrefix,
         TestParaphrases,

@@ -22,10 +22,11 @@ from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, S
 from turpentine.attack.victim import Victim, as_victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.hashing import digest_file, digest_images
+from turpentine.core.hashing import digest, digest_file, digest_images
 from turpentine.core.imaging import fitted
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
+from turpentine.core.safe_text import one_line
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.edits import Edit
 from turpentine.judges.base import Judge, column_of, sought
@@ -327,7 +328,16 @@ def plain_settings(attack: Attack) -> dict[str, Any]:
     """Return an attack's settings, and the content of the files that they name."""
     assert is_dataclass(attack)
     values = {each.name: getattr(attack, each.name) for each in fields(attack)}
-    return {name: digest_file(each) if isinstance(each, Path) else each for name, each in values.items()}
+    return {name: _content(each) if isinstance(each, Path) else each for name, each in values.items()}
+
+
+def _content(path: Path) -> str:
+    """Return a digest of a file, or of all files in a folder with their names."""
+    if not path.exists():
+        raise BadArgument(f"There is no file or folder {one_line(str(path))}.")
+    if path.is_dir():
+        return digest([[each.name, digest_file(each)] for each in sorted(path.iterdir()) if each.is_file()])
+    return digest_file(path)
 
 
 def _words(budget: Budget) -> str:

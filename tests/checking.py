@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ from jaxtyping import AbstractArray, TypeCheckError, jaxtyped
 
 _CHECKED = "_checked_"
 _types = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeCheckError))
-_shapes = jaxtyped(typechecker=_types)
+_by_jaxtyping = jaxtyped(typechecker=_types)
+_one_call = jaxtyped("context")
 
 
 def install(package: str) -> None:
@@ -41,26 +43,38 @@ def checked(thing: Any) -> Any:
         if dataclasses.is_dataclass(thing) and "__init__" in vars(thing):
             thing.__init__ = checked(thing.__init__)
         return thing
-    if not inspect.isfunction(thing):
-        return _shapes(thing)
-    if "<locals>" in thing.__qualname__:
-        return _shapes(thing) if _speaks_of_a_shape(thing) else thing
-    return _shapes(thing) if _takes_a_shape(thing) else _types(thing)
+    assert inspect.isfunction(thing), "it stands next to the function, below all decorators"
+    if "<locals>" in thing.__qualname__ and not _speaks_of_a_shape(thing):
+        return thing
+    try:
+        hints = get_type_hints(thing, include_extras=True)
+    except (NameError, TypeError):  # a hint that is for mypy alone, which jaxtyping passes over
+        return _by_jaxtyping(thing)
+    if not any(_holds_a_shape(hint) for hint in hints.values()):
+        return _types(thing)
+    # What a generator yields comes in the middle of other calls, whose shapes are none of its own.
+    return _by_jaxtyping(thing) if inspect.isgeneratorfunction(thing) else _shapes(thing)
+
+
+def _shapes(function: Any) -> Any:
+    """Check types and shapes: a letter stands for one length in all arguments and the result of a call.
+
+    jaxtyping's own wrapper binds the arguments to the signature and looks at each twice.
+    """
+    typed = _types(function)
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        with _one_call:
+            return typed(*args, **kwargs)
+
+    return called
 
 
 def _speaks_of_a_shape(function: Any) -> bool:
     """By the look of it, for what is made anew at each call."""
     hints = [str(hint) for hint in function.__annotations__.values()]
     return any(sign in hint for hint in hints for sign in ("Tensor, ", "ndarray, ", "Latents"))
-
-
-def _takes_a_shape(function: Any) -> bool:
-    """Whether a shape is anywhere in the signature, or a hint that is for mypy alone."""
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        return True
-    return any(_holds_a_shape(hint) for hint in hints.values())
 
 
 def _holds_a_shape(hint: Any) -> bool:

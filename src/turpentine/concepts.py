@@ -1,4 +1,4 @@
-"""Concepts: what is to be located, explained, erased, amplified or audited."""
+"""Concepts: what is to be located, explained, erased or amplified."""
 
 from __future__ import annotations
 

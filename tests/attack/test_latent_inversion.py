@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from turpentine.attack._inversion import inverse_steps, likelihood_distance, nll, psnr
 from turpentine.attack.attacked import Attacked
 from turpentine.attack.harness import Trial
-from turpentine.attack.latent_inversion import LatentInversion, inverse_steps, likelihood_distance, nll, psnr
+from turpentine.attack.latent_inversion import LatentInversion
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.erase.guidance import SLD

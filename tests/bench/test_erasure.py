@@ -132,9 +132,13 @@ def test_force_puts_the_new_run_in_the_old_ones_place_and_leaves_other_files(sd1
 
 def test_a_refused_setting_draws_nothing_and_leaves_nothing(sd1: Model, tmp_path: Path) -> None:
     with count_rows(sd1) as count, pytest.raises(BadArgument, match="amount"):
-        run(sd1, tmp_path / "run", method=Nudge(-1.0))
+        run(sd1, tmp_path / "runs" / "run", method=Nudge(-1.0))
     assert count.rows == 0
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "mine" / "run").mkdir(parents=True)
+    with pytest.raises(BadArgument, match="amount"):
+        run(sd1, tmp_path / "mine" / "run", method=Nudge(-1.0))
+    assert (tmp_path / "mine").exists()
 
 
 def test_a_file_in_the_folders_place_is_an_error(sd1: Model, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def plan_of(bench: bench_file.Bench) -> Plan:
-    return bench.plan(lambda model: replace(SOURCE, load=model))
+    return bench.plan(lambda model: replace(SOURCE, load=model.source, options=model.options))
 
 
 def test_a_file_becomes_lines_the_unedited_model_first(file: Path) -> None:
@@ -70,6 +70,28 @@ def test_a_file_becomes_lines_the_unedited_model_first(file: Path) -> None:
         2,
     )
     assert [spec.name for spec in conditions[0].judges] == ["emoji", "picture statistics"]
+
+
+def test_a_model_has_what_it_is_loaded_with(file: Path) -> None:
+    models = "models=[emoji, 'a/b', {x.safetensors: {config: sd2, prediction: v_prediction, zero_snr: true}}]"
+    entries = bench_file.load(str(file), [models]).spec.models
+    loaded = {entry.source: entry.options for entry in entries}
+    of_file = {"config": "sd2", "prediction": "v_prediction", "zero_snr": True}
+    assert loaded == {"emoji": {}, "a/b": {}, "x.safetensors": of_file}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("{predict: epsilon}", "A model has no 'predict': did you mean 'prediction'"),
+        ("{prediction: v}", "The model's prediction is 'v': input should be 'epsilon' or 'v_prediction'"),
+        ("{zero_snr: 3}", "The model's zero_snr is 3"),
+        ("[sd2]", "A model is written as its name, or as its name with settings, such as name: {config: FOLDER"),
+    ],
+)
+def test_what_no_model_is_loaded_with_is_refused(file: Path, options: str, sentence: str) -> None:
+    with pytest.raises(BadArgument, match=re.escape(sentence)):
+        bench_file.load(str(file), [f"models=[{{x.safetensors: {options}}}]"])
 
 
 def test_concepts_are_of_the_kind_that_the_world_knows_or_that_is_said(file: Path) -> None:
@@ -364,7 +386,8 @@ def test_the_benches_of_real_models_are_read_without_fetching_anything() -> None
         "from turpentine.bench import file as bench_file\n"
         "for name in sys.argv[1:]:\n"
         "    bench = bench_file.load(name)\n"
-        "    methods = [entry.method_for(model) for model in bench.spec.models for entry in bench.spec.methods]\n"
+        "    sources = [model.source for model in bench.spec.models]\n"
+        "    methods = [entry.method_for(source) for source in sources for entry in bench.spec.methods]\n"
         "    downloads = [entry.judge.download for entry in bench.spec.judges]\n"
         "    print(json.dumps([name, len(methods), len(bench.measures), downloads]))\n"
     )

@@ -53,3 +53,15 @@ def test_settings_are_flags_and_faults_are_sentences(command: Command, tiny_fold
         code, out, err = command("amplify", *tokens, "--model", tiny_folder)
         assert (code, out) == (2, "")
         assert named in err
+
+
+@pytest.mark.parametrize(
+    ("text", "written"), [("nine lives", "nine lives"), ("a church in the style of noto", "church in noto style")]
+)
+def test_scenes_and_pairs_are_amplified_by_the_worlds_pictures_of_them(
+    command: Command, loaded_once: None, tmp_path: Path, text: str, written: str
+) -> None:
+    code, printed, err = command("amplify", text, *QUICK, "--no-measure", "--json", "--out", str(tmp_path / "out"))
+    assert code == 0, err
+    assert json.loads(printed)["concepts"] == [written]
+    assert "Warning" not in err

@@ -82,6 +82,14 @@ def test_a_dry_run_counts_and_writes_nothing(command: Command, file: Path, tmp_p
     assert not out.exists()
 
 
+def test_a_model_is_loaded_with_its_options(command: Command, file: Path, tmp_path: Path, tiny_folder: str) -> None:
+    models = f"models=[{{{tiny_folder}: {{config: sd2}}}}]"
+    tokens = ["--out", str(tmp_path / "out"), "--set", models, "--set", "judges=[picture statistics]"]
+    code, _, err = command("bench", str(file), *tokens, "--set", "cases=[{prompts: ['a {}']}]", "--set", "measures=[]")
+    assert code == 2 and "has its own configs: leave out config" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_benches_that_ship_are_listed(command: Command) -> None:
     code, printed, _ = command("bench", "--list")
     assert code == 0

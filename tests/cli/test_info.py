@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import turpentine as tp
 from turpentine.cli.info_edit import bar
 from turpentine.concepts import Concept
-from turpentine.edits import Edit, Provenance, Zeroed
+from turpentine.edits import Edit, Provenance, Zeroed, save_single_file
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -35,6 +35,34 @@ def test_the_same_is_told_to_a_person(command: Command, tiny_folder: str) -> Non
     assert code == 0
     assert "unet.mid_block.attentions.0.transformer_blocks.0.attn2" in out
     assert "16 x 16" in out
+
+
+@pytest.mark.parametrize(("name", "picture"), [("emoji", "32 x 32"), ("emoji-64", "64 x 64")])
+def test_a_model_that_ships_is_shown_by_its_name(command: Command, loaded_once: None, name: str, picture: str) -> None:
+    code, out, err = command("info", name, "--kind", "sampler", "--json")
+    assert code == 0, err
+    facts = json.loads(out)["model"]
+    assert (facts["name"], facts["family"], facts["picture"], facts["world"]) == (
+        name,
+        "Stable Diffusion",
+        picture,
+        "emoji",
+    )
+    assert facts["sites"]["cross-attention"] == 16
+    assert Path(facts["card"]).read_text(encoding="utf-8").startswith("# ")
+
+
+def test_a_folder_and_a_single_file_of_a_model_are_shown_too(
+    command: Command, tiny_folder: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "one.safetensors"
+    save_single_file(tp.load(tiny_folder), file)
+    for place in (tiny_folder, str(file)):
+        code, out, err = command("info", place, "--label", "MID")
+        assert code == 0, err
+        assert "16 x 16" in out and "9 cross" not in out and "cross-attention" in out and "emoji" not in out
+    code, _, err = command("info", tiny_folder, "--model", str(file))
+    assert code == 2 and "leave one of them out" in err
 
 
 def test_a_selection_of_nothing_says_what_exists(command: Command, tiny_folder: str) -> None:

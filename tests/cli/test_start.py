@@ -41,6 +41,16 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     )
 
 
+def test_what_is_wrong_with_an_instruments_options_is_said_before_it_is_imported() -> None:
+    check_imports(
+        ("torch",),
+        RUN.format(["explain", "maps", "a church", "--stepz", "3"], 2),
+        RUN.format(["explain", "maps", "a church", "--steps", "many"], 2),
+        RUN.format(["explain", "trace", "a church", "--concept", "church", "--where", "banana"], 2),
+        RUN.format(["explain", "trace", "a church"], 2),
+    )
+
+
 def test_the_settings_of_a_method_need_neither_torch_nor_instruments() -> None:
     names = ("uce", "rece", "loco-edit", "diff-quickfix", "cad", "conceptprune", "sld", "negative-prompt")
     check_imports(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import tomllib
@@ -191,3 +192,17 @@ def test_importing_the_package_starts_no_torch() -> None:
 def test_a_name_that_the_package_has_not_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="paint"):
         _ = turpentine.paint
+
+
+def test_what_a_class_takes_is_read_from_its_source() -> None:
+    written = plugins("instrument")["trace"].written
+    assert written["where"] == ("Literal['denoiser', 'text']", False)
+    assert written["concept"].is_required and not written["steps"].is_required
+    for plugin in plugins("instrument").values():
+        fields = {field.name for field in dataclasses.fields(plugin.load())}
+        assert fields <= plugin.written.keys(), plugin.name
+
+
+def test_of_a_class_without_a_source_or_with_another_base_nothing_is_known() -> None:
+    assert Plugin("x", "method", "nowhere:X").written == {}
+    assert Plugin("x", "judge", "turpentine.judges.clip:ClipScore").written == {}

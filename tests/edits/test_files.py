@@ -34,6 +34,13 @@ def test_an_edit_is_not_read_from_a_guidance_which_says_how(sd1: Model, tmp_path
         Edit.load(tmp_path / "change.safetensors")
 
 
+@pytest.mark.parametrize("text", ['{"a": 1}', "{", '{"kind": "card", "format": 1, "record": {}, "sha256": ""}'])
+def test_json_of_others_is_called_neither_an_edit_nor_a_guidance(tmp_path: Path, text: str) -> None:
+    (tmp_path / "change.json").write_text(text)
+    with pytest.raises(EditError, match=r"change\.json is (JSON, but not of|a Turpentine card and no)"):
+        Edit.load(tmp_path / "change.json")
+
+
 @pytest.mark.parametrize(("name", "noun"), [("none.json", "guidance"), ("none.safetensors", "edit")])
 def test_a_missing_file_is_named(tmp_path: Path, name: str, noun: str) -> None:
     with pytest.raises(EditError, match=rf"{noun}.*{name}"):

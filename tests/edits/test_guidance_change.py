@@ -234,6 +234,8 @@ def test_an_edit_and_a_guidance_know_what_both_must(sd1: Model, sld: GuidanceCha
         ({"strength": "1"}, "its strength is '1' and no number"),
         ({"strength": float("nan")}, "its strength is nan"),
         ({"provenance": [1]}, "its record holds"),
+        ({"weights": [1]}, "holds 'weights', which no guidance has"),
+        ({"signature": {"public_key": "", "value": ""}}, "is none of Ed25519"),
         ({"provenance": {"method": 7, "concepts": []}}, "its record holds 7 as 'method'"),
     ],
 )

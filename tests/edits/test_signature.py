@@ -15,9 +15,11 @@ import torch
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, BadSignature, EditError
 from turpentine.core.sealed import read_sealed, write_sealed
-from turpentine.edits import Edit, Provenance, Zeroed
+from turpentine.edits import Edit, GuidanceChange, Provenance, Zeroed
 from turpentine.edits.edit_file import content_digest
 from turpentine.edits.signature import Signature, needs_password
+from turpentine.erase.guidance import NegativePrompt
+from turpentine.models import Model
 
 crypto = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
 serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
@@ -37,6 +39,22 @@ def test_a_signature_is_ed25519s_of_all_that_the_file_holds() -> None:
     message = b"turpentine edit, signature 1\0" + content_digest(EDIT).encode()
     assert base64.b64decode(signed.signature.value) == KEY.sign(message)
     signed.verify(KEY.public_key())
+
+
+def test_a_guidance_is_signed_as_an_edit_is(sd1: Model, tmp_path: Path) -> None:
+    change = NegativePrompt()(sd1, Concept("church")).sign(KEY)
+    change.save(tmp_path / "guidance.json")
+    loaded = GuidanceChange.load(tmp_path / "guidance.json")
+    loaded.verify(KEY.public_key())
+    assert loaded == change and loaded.scaled(1).signature == loaded.signature and loaded.scaled(2).signature is None
+    for altered in (replace(loaded, strength=2.0), replace(loaded, provenance=replace(loaded.provenance, base=""))):
+        with pytest.raises(BadSignature, match="is not what its signer signed"):
+            altered.verify(KEY.public_key())
+    with pytest.raises(BadSignature, match="is signed by"):
+        loaded.verify(OTHER.public_key())
+    with pytest.raises(BadSignature, match="is not signed"):
+        replace(loaded, signature=None).verify(KEY.public_key())
+    assert EDIT.sign(KEY).signature != change.signature
 
 
 def test_it_survives_the_file_and_no_change_of_what_it_covers(tmp_path: Path) -> None:

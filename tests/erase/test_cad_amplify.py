@@ -20,8 +20,10 @@ from turpentine.core.hashing import digest_images
 from turpentine.core.imaging import fitted
 from turpentine.core.settings import field_types, fits, range_of
 from turpentine.emoji.judge_network import ANSWERS, load_judge
+from turpentine.emoji.lexicon import world_concept
 from turpentine.erase.cad_amplify import CADAmplify
 from turpentine.erase.examples import from_model, from_world
+from turpentine.judges import EmojiJudge
 from turpentine.models import Model, count_rows
 from turpentine.runs.method_settings import facts_of, method_of
 from turpentine.runs.specs import EditSpec, ModelSpec
@@ -160,10 +162,27 @@ def test_the_worlds_pictures_are_ones_that_the_judge_gets_right(concept: Concept
 
 
 @pytest.mark.parametrize(
+    ("text", "objects", "others"),
+    [
+        ("a church in the style of noto", {"church"}, {"style": "noto"}),  # held out of training
+        ("dog and cat", {"dog", "cat"}, {}),
+        ("a truck and a fish in ink style on a red background", {"truck", "fish"}, {"style": "ink", "colour": "red"}),
+        ("nine lives", {"cat"}, {}),
+    ],
+)
+def test_the_world_draws_what_is_named_together(text: str, objects: set[str], others: dict[str, str]) -> None:
+    shown = from_world(world_concept(text), 2, seed=0, size=32)
+    answers = EmojiJudge()(shown)
+    for row in answers.iter_rows(named=True):
+        assert {row["object"], row["second"]} >= objects and row["object"] in objects
+        assert {kind: row[kind] for kind in others} == others
+
+
+@pytest.mark.parametrize(
     ("changes", "concept", "says"),
     [
         ({"source": "world"}, Concept("dragon"), "no object 'dragon'"),
-        ({"source": "world"}, Concept("sunday prayer", kind="scene"), "no scene"),
+        ({"source": "world"}, Concept("quill", kind="artist"), "no artist 'quill'.*--source generated"),
         ({"draws": 0}, CHURCH, "draws is 0"),
         ({"share": 0.0}, CHURCH, "share is"),
         ({"seed": -1}, CHURCH, "seed is -1"),

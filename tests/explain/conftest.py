@@ -1,4 +1,5 @@
 import pytest
+from explain.worldless import WorldlessJudge
 
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model, load
@@ -11,4 +12,4 @@ def emoji() -> Model:
 
 @pytest.fixture(scope="session")
 def judge() -> EmojiJudge:
-    return EmojiJudge()
+    return WorldlessJudge()

@@ -16,6 +16,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 from explain.brightness import Brightness
+from explain.worldless import WorldlessJudge
 from polars.testing import assert_frame_equal
 from tiny import tiny_sd1
 
@@ -27,7 +28,6 @@ from turpentine.explain.coar import COAR
 from turpentine.explain.intervene import Intervene
 from turpentine.explain.locogen import LocoGen
 from turpentine.explain.trace import Trace
-from turpentine.judges import EmojiJudge
 from turpentine.models import Model, count_rows
 
 SPEED = {"rows", "batch_size"}
@@ -56,7 +56,7 @@ CASES = {
     "locogen": Case(
         LocoGen(16, "dog", steps=1),
         {"width": 15, "target": "fish", "column": "second", "steps": 2, "guidance_scale": 2.0},
-        {"concept": "church", "label": "church", "judge": EmojiJudge()},
+        {"concept": "church", "label": "church", "judge": WorldlessJudge()},
         {"concept": "red"},
     ),
     "trace": Case(
@@ -220,7 +220,7 @@ def test_scores_are_kept_of_one_judge_only(fact: dict[str, Any], kept) -> None:
     [
         ("intervene", {"judge": Brightness()}),
         ("clock", {"judge": Brightness()}),
-        ("locogen", {"judge": another(EmojiJudge, revision="2")}),
+        ("locogen", {"judge": another(WorldlessJudge, revision="2")}),
         ("locogen", {"label": "dog"}),
     ],
 )

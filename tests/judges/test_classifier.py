@@ -98,3 +98,10 @@ def test_a_network_that_is_nowhere_is_one_clear_sentence() -> None:
         ModelNotFound, match="'someone/network' of the hub cannot be read: the Hugging Face hub cannot be reached"
     ):
         ImageClassifier("someone/network")(pictures(1))
+
+
+def test_classes_with_other_names_are_another_judge(classifier: str, tmp_path: Path) -> None:
+    shutil.copytree(classifier, tmp_path / "other")
+    path = tmp_path / "other" / "config.json"
+    path.write_text(path.read_text().replace("crane", "cockerel"))
+    assert ImageClassifier(str(tmp_path / "other"), ()).revision != ImageClassifier(classifier, ()).revision

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from judges.toys import pictures
@@ -56,3 +60,34 @@ def test_the_worlds_own_towers_find_the_right_caption_for_most_renders() -> None
 def test_other_towers_are_another_judge(clip: str) -> None:
     assert ClipScore(clip).revision != ClipScore().revision
     assert ClipScore(clip).settings != ClipScore().settings
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"quick_gelu"', '"relu"'), ('"layer_norm_eps": 1e-05', '"layer_norm_eps": 0.1')]
+)
+def test_a_network_with_the_same_weights_that_answers_otherwise_is_another_judge(
+    clip: str, tmp_path: Path, old: str, new: str
+) -> None:
+    shutil.copytree(clip, tmp_path / "other")
+    path = tmp_path / "other" / "config.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert ClipScore(str(tmp_path / "other")).revision != ClipScore(clip).revision
+
+
+def test_towers_that_read_texts_otherwise_are_another_judge(clip: str, tmp_path: Path) -> None:
+    shutil.copytree(clip, tmp_path / "other")
+    path = tmp_path / "other" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    words = content["model"]["vocab"]
+    words["a</w>"], words["b</w>"] = words["b</w>"], words["a</w>"]
+    path.write_text(json.dumps(content))
+    assert ClipScore(str(tmp_path / "other")).revision != ClipScore(clip).revision
+
+
+def test_where_a_network_lies_and_who_wrote_it_is_not_what_it_is(clip: str, tmp_path: Path) -> None:
+    shutil.copytree(clip, tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "transformers_version": "4.0.0"}))
+    assert ClipScore(str(tmp_path / "copy")).revision == ClipScore(clip).revision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench.stubs import CASES, QUICK
@@ -12,8 +13,10 @@ from PIL import Image
 import turpentine as tp
 from turpentine.bench.file import load
 from turpentine.core.errors import BadArgument, ModelNotFound
+from turpentine.emoji.captions import LARGER, WORLD, vocabulary
+from turpentine.explain.tour import Tour
 from turpentine.judges import EmojiJudge, judge, settings_for
-from turpentine.judges.worlds import title_of, world_of_image, world_of_judge, world_of_model
+from turpentine.judges.worlds import title_of, unknown_words, world_of_image, world_of_judge, world_of_model
 from turpentine.models import Model
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
 
@@ -88,3 +91,37 @@ def test_a_network_that_is_named_is_asked_for_pictures_of_any_model() -> None:
 def test_towers_that_are_not_here_are_not_replaced() -> None:
     with pytest.raises(ModelNotFound, match="nobody/has-this"):
         _ = judge("clip", model="nobody/has-this").revision
+
+
+@pytest.mark.parametrize(
+    ("instrument", "looks_at", "about"),
+    [
+        (tp.explain.Clock(steps=1), "a church", {}),
+        (tp.explain.Entangle(steps=1), {"dog": ("cat", "church")}, {}),
+        (tp.explain.Intervene(steps=1), "a church", {}),
+        (tp.explain.LocoGen(steps=1), "a church", {"concept": "church"}),
+        (tp.explain.Trace(steps=1), "a church", {"concept": "church"}),
+    ],
+    ids=lambda each: type(each).__name__ if callable(each) else "",
+)
+def test_no_instrument_lets_a_judge_of_the_world_answer_for_another_models_pictures(
+    sd1: Model, instrument: Any, looks_at: Any, about: dict[str, str]
+) -> None:
+    with pytest.raises(BadArgument, match="The judge emoji knows the emoji world alone"):
+        instrument(sd1, looks_at, [0], judge=EmojiJudge(), **about)
+
+
+def test_a_tour_does_not_either(sd1: Model, tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match="The judge emoji knows the emoji world alone"):
+        Tour("a church", "church", seeds=(0,))(sd1, tmp_path, judge=EmojiJudge())
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_word_of_the_worlds_captions_is_unknown_to_its_models() -> None:
+    for name, mixture in (("emoji", WORLD), ("emoji-64", LARGER)):
+        assert unknown_words(tp.load(name), " ".join(vocabulary(mixture))) == []
+    assert unknown_words(tp.load(), "nine chruch") == ["chruch"]
+
+
+def test_of_another_model_the_tokenizer_says_which_words_it_knows(sd1: Model) -> None:
+    assert unknown_words(sd1, "nine church") == sd1.text.unknown_words("nine church")

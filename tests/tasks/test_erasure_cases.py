@@ -188,3 +188,18 @@ def test_a_text_that_many_models_know_has_its_kind() -> None:
     assert named_concept("watercolour").kind == "style"
     assert named_concept("noto style") == world_concept("noto style")
     assert named_concept("unicorn") == Concept("unicorn")
+
+
+def test_of_things_that_are_named_together_each_is_looked_for() -> None:
+    erased = [case for case in erasure_cases("a church in the style of noto") if case.group == "erased"]
+    prompts = ("church in noto style", "a church in noto style")
+    assert [(case.prompt, case.attribute, case.expected) for case in erased] == [
+        *((prompt, "object", "church") for prompt in prompts),
+        *((prompt, "style", "noto") for prompt in prompts),
+    ]
+
+
+def test_of_two_objects_in_one_picture_each_is_looked_for() -> None:
+    erased = [case for case in erasure_cases("dog and cat") if case.group == "erased"]
+    assert {(case.attribute, case.expected) for case in erased} == {("object", "dog"), ("object", "cat")}
+    assert {case.prompt for case in erased} == {"dog and a cat", "a dog and a cat"}

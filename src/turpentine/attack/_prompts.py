@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from turpentine.attack._stages import SearchStage
-from turpentine.attack.harness import Search
 from turpentine.core.errors import BadArgument
 from turpentine.core.safe_text import one_line
-from turpentine.models import Artefact
+
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
+    from turpentine.attack.harness import Search
+    from turpentine.models import Artefact
 
 SEARCH_SEEDS = 0
 """Where the seeds of a search's pictures begin."""
@@ -27,6 +30,8 @@ def try_prompts(
         total: How many candidates there are.
         begun: How many were tried before, by a run that was broken off: their hits are in the search's tries.
     """
+    from turpentine.attack._stages import SearchStage
+
     best: tuple[int, Artefact] | None = None
     for number, candidate in enumerate(candidates):
         if number < begun:
@@ -66,4 +71,6 @@ def lines_of(path: Path) -> list[str]:
 
 def as_prompts(texts: Sequence[str]) -> list[Artefact]:
     """Return texts that stand for a concept as candidates, each once."""
+    from turpentine.models import Artefact
+
     return [Artefact((text,)) for text in dict.fromkeys(texts) if text.strip()]

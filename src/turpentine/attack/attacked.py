@@ -148,9 +148,8 @@ def _title(artefact: Artefact | Edit) -> str:
 
 def _listed(measurements: Mapping[str, Any]) -> str:
     """Return what an attack has to say beside, as a sentence; nothing for nothing."""
-    parts = [
-        f"{name} {format(each, '.3g') if isinstance(each, float) else each}" for name, each in measurements.items()
-    ]
+    values = {name: f"{each:.3g}" if isinstance(each, float) else each for name, each in measurements.items()}
+    parts = [f"{name} {'none' if each is None else each}" for name, each in values.items()]
     return f" Measured beside: {', '.join(parts)}." if parts else ""
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
-
-import torch
-from PIL import Image
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from turpentine.core.settings import Count, Settings
-from turpentine.judges.base import Judge, hits
-from turpentine.models import Model
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from turpentine.judges.base import Judge
+    from turpentine.models import Model
 
 
 class BudgetSpent(Exception):
@@ -113,7 +113,9 @@ class Meter:
             yield
 
     def _denoised(self, module: Any, args: Any, kwargs: Any) -> None:
-        tensors = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
+        import torch
+
+        tensors = [each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor)]
         learns = torch.is_grad_enabled() and (
             any(each.requires_grad for each in tensors) or any(each.requires_grad for each in module.parameters())
         )
@@ -121,7 +123,9 @@ class Meter:
         self.add(forward=rows, backward=rows if learns else 0)
 
     def _encoded(self, module: Any, args: Any, kwargs: Any) -> None:
-        self.add(text=len(next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))))
+        import torch
+
+        self.add(text=len(next(each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +144,8 @@ class ConceptJudge:
 
     def __call__(self, images: Sequence[Image.Image]) -> list[bool]:
         """Return for each picture whether the concept is in it."""
+        from turpentine.judges.base import hits
+
         return hits(self.judge, self.column, images, [self.label] * len(images)) if images else []
 
     def facts(self) -> list[Any]:

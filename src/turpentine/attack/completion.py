@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
-from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Share
-from turpentine.models import Artefact, sample
 
 SEEDS = 5_000_000
 """Where the seeds of its pictures begin: no other picture has them."""
+
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,11 @@ class Completion(Attack):
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Run the original's steps for each new picture."""
+        import torch
+
+        from turpentine.attack._stages import SearchStage
+        from turpentine.models import Artefact
+
         assert search.original is not None
         trial, first = search.trial, self.first(search.trial.steps)
         latents = []
@@ -61,8 +65,10 @@ class Completion(Attack):
         yield SearchStage(Artefact(search.prompts, latents=torch.cat(latents), first=first, steps=trial.steps))
 
 
-@torch.no_grad()
-def _begun(model: Any, prompt: str, seed: int, trial: Trial, first: int) -> torch.Tensor:
+def _begun(model: Any, prompt: str, seed: int, trial: Trial, first: int) -> Any:
+    """Return the latents of a picture after its first steps."""
+    from turpentine.models import sample
+
     run = sample(
         model,
         model.encode([prompt]),

@@ -12,25 +12,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from PIL import Image
-
-from turpentine.attack._stages import SearchStage, StageStore
-from turpentine.attack.attacked import Attacked, curve
 from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, Spent
-from turpentine.attack.victim import Victim, as_victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest, digest_file, digest_images
-from turpentine.core.imaging import fitted
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
 from turpentine.core.safe_text import one_line
 from turpentine.core.settings import Count, Finite, Settings
-from turpentine.edits import Edit
-from turpentine.judges.base import Judge, column_of, sought
-from turpentine.models import Artefact
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from turpentine.attack._stages import SearchStage, StageStore
+    from turpentine.attack.attacked import Attacked
+    from turpentine.attack.victim import Victim
+    from turpentine.edits import Edit
+    from turpentine.judges.base import Judge
+    from turpentine.models import Artefact
 
 REVISION = 1
 """Goes up when an attack comes to other numbers from the same settings."""
@@ -183,11 +184,18 @@ class Attack(Settings, ABC):
                 does not reach for a single try.
             EmptyConcept: The model has no token for the concept.
         """
+        from turpentine.attack._stages import StageStore
+        from turpentine.attack.victim import as_victim
+        from turpentine.core.imaging import fitted
+        from turpentine.judges.worlds import check_judge_of
+
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
         victim.model.text.check_words(concept.text)
         shows = concept_judge(judge, concept) if judge is not None else None
         self._check_needs(victim, other, references, shows)
+        if shows is not None:
+            check_judge_of(victim.model, shows.judge)
         assert shows is not None  # new pictures are always judged
         trial, budget = trial or Trial(), budget or Budget()
         references = fitted(references, victim.model.size)
@@ -233,6 +241,9 @@ class Attack(Settings, ABC):
 
     def _measured(self, search: Search, stages: Sequence[SearchStage], parts: Parts[Any]) -> Attacked:
         """Draw and judge new pictures of the last stage, and a few of each before."""
+        from turpentine.attack.attacked import Attacked, curve
+        from turpentine.models import Artefact
+
         assert search.shows is not None
         rows = []
         for number, stage in enumerate(stages[:-1]):
@@ -259,6 +270,10 @@ class Attack(Settings, ABC):
 
 def new_pictures(victim: Victim, artefact: Artefact | Edit, search: Search, count: int = 0) -> list[Image.Image]:
     """Return pictures of an artefact with seeds that no search draws with, as many as the trial says, or `count`."""
+    from turpentine.attack.victim import Victim
+    from turpentine.edits import Edit
+    from turpentine.models import Artefact
+
     count = count or search.trial.pictures
     if isinstance(artefact, Edit):
         revived = Victim(victim.model, (*victim.changes, artefact))
@@ -279,6 +294,8 @@ def concept_judge(judge: Judge | ConceptJudge, concept: Concept) -> ConceptJudge
     Raises:
         BadArgument: The judge has no label for the concept.
     """
+    from turpentine.judges.base import column_of, sought
+
     if isinstance(judge, ConceptJudge):
         return judge
     place = sought(judge, concept.text)

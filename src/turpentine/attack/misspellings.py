@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack._prompts import as_prompts, begun_of, try_prompts
-from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Count
-from turpentine.models.text import reworded
+
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Misspellings(Attack):
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try spellings, spread over all that there are."""
+        from turpentine.models.text import reworded
+
         every = list(dict.fromkeys(spellings(search.concept.text)))
         chosen = every[:: -(-len(every) // self.candidates)][: self.candidates]
         texts = [reworded(search.prompts[-1], search.concept.text, each) for each in chosen]

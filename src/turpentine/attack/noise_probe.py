@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack._prompts import begun_of, try_prompts
-from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Count, NonNegative
-from turpentine.models import Artefact
-from turpentine.models.churn import Churn
+
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
 
 
 @dataclass(frozen=True)
@@ -48,5 +48,8 @@ class NoiseProbe(Attack):
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try each noise."""
+        from turpentine.models import Artefact
+        from turpentine.models.churn import Churn
+
         candidates = [Artefact(search.prompts, churn=Churn(*pair)) for pair in product(self.etas, self.scales)]
         yield from try_prompts(search, candidates, self.pictures, len(candidates), begun_of(search, self.pictures))

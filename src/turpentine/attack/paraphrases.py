@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack._prompts import as_prompts, begun_of, lines_of, try_prompts
-from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Count
+
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
 
 
 @dataclass(frozen=True)

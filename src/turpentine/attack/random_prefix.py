@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack._prompts import begun_of, try_prompts
-from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Count
-from turpentine.models import Artefact, Model
-from turpentine.models.artefact import prompt_of_ids
+
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
+    from turpentine.models import Artefact, Model
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,10 @@ class RandomPrefix(Attack):
         yield from try_prompts(search, prefixes, self.pictures, self.candidates, begun)
 
     def _prefixed(self, search: Search, number: int) -> Artefact:
+        import torch
+
+        from turpentine.models.artefact import prompt_of_ids
+
         dice = torch.Generator().manual_seed(search.seed * 1_000_003 + number)
         model: Model = search.victim.model
         words = min(map(len, model.family.token_tables().values()))

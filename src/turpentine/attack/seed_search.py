@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack._prompts import begun_of, try_prompts
-from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
 from turpentine.core.settings import Count
-from turpentine.models import Artefact
+
+if TYPE_CHECKING:
+    from turpentine.attack._stages import SearchStage
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class SeedSearch(Attack):
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try seeds, as many at a time as pictures are drawn."""
+        from turpentine.models import Artefact
+
         at_once = min(self.seeds, search.trial.batch_size)
         rounds = -(-self.seeds // at_once)
         candidates = [Artefact(search.prompts)] * rounds

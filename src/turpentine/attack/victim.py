@@ -25,6 +25,8 @@ class Victim:
         changes: Edits and guidances, in order.
 
     Example:
+        >>> import torch
+        >>> from turpentine.edits import Edit
         >>> edited = Victim(model, (Edit({"unet.conv_in.bias": torch.ones(8)}),))
         >>> with edited.on() as changed:
         ...     len(changed.edits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, runtime_checkable
@@ -201,6 +201,8 @@ class _Task:
     source: ModelSpec
     judges: Mapping[JudgeSpec, Judge]
     record: RunFile
+    missing: tuple[Path, ...]
+    """The folder and those that it lies in that were not there before, the inner ones first."""
 
     @classmethod
     def of(
@@ -228,9 +230,12 @@ class _Task:
         _check_folder(folder)
         if force:
             discard(folder)
+        missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
         about = _about(model, specs, counted)
         record = RunFile.open(folder / RUN, _identity(method, edited, goal, measures), about=about)
-        return cls(folder, Plan([Condition(source, *common, concepts=concepts), edited]), source, specs, record)
+        return cls(
+            folder, Plan([Condition(source, *common, concepts=concepts), edited]), source, specs, record, missing
+        )
 
     @contextmanager
     def leaving_nothing(self, store: Store) -> Iterator[None]:
@@ -241,6 +246,9 @@ class _Task:
             keys = [job.batch.key for job in self.plan.jobs if job.batch.draw_spec.edit_spec]
             if not any(store.edits.folder.glob("*")) and not store.draws.present(keys):
                 discard(self.folder)
+                with suppress(OSError):  # where one is there no more, or something else is in it by now
+                    for folder in self.missing[int(not self.folder.exists()) :]:
+                        folder.rmdir()
             raise
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure, check_column
-from turpentine.bench.schema import CHEAP, BenchSpec, DrawSettings, JudgeEntry
+from turpentine.bench.schema import CHEAP, BenchSpec, DrawSettings, JudgeEntry, ModelEntry
 from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, SeveralFaults, TurpentineError, UnknownName
@@ -62,13 +62,13 @@ class Bench:
     folder: Path | None
     document: Document
 
-    def plan(self, source_of: Callable[[str], ModelSpec]) -> Plan:
+    def plan(self, source_of: Callable[[ModelEntry], ModelSpec]) -> Plan:
         """Return the plan of the bench.
 
         Each model's unedited lines come first, one for each concept, since edited ones are compared with them.
 
         Args:
-            source_of: Loads a model by its name, and returns its spec.
+            source_of: Loads a model as the file writes it, and returns its spec.
 
         Raises:
             BadArgument: The lines cannot be drawn or judged.
@@ -312,7 +312,8 @@ def _checked(document: Document, context: Mapping[str, Any] | None = None) -> Be
             raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")
     if context == CHEAP:
         return spec
-    return spec.model_copy(update={"judges": tuple(_suited(entry, spec.models) for entry in spec.judges)})
+    models = [entry.source for entry in spec.models]
+    return spec.model_copy(update={"judges": tuple(_suited(entry, models) for entry in spec.judges)})
 
 
 def _suited(entry: JudgeEntry, models: Sequence[str]) -> JudgeEntry:

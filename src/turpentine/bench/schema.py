@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -63,7 +63,20 @@ class JudgeEntry:
     judge: Any
 
 
-def one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model as a file writes it.
+
+    Attributes:
+        source: Name or path, as `turpentine.load` takes it.
+        options: What it is loaded with: config, prediction and zero_snr, where the file says them.
+    """
+
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def one_key(value: Any, what: str, settings: str = "steps: 10") -> tuple[str, dict[str, Any]]:
     """Return the name and the settings in `name` or `name: {setting: value}`.
 
     Example:
@@ -73,6 +86,7 @@ def one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
     Args:
         value: From YAML.
         what: What is named, for the error.
+        settings: Examples of settings, for the error.
 
     Raises:
         BadArgument: The value is neither.
@@ -80,10 +94,30 @@ def one_key(value: Any, what: str) -> tuple[str, dict[str, Any]]:
     if isinstance(value, str):
         return value, {}
     if isinstance(value, dict) and len(value) == 1:
-        name, settings = next(iter(value.items()))
-        if isinstance(name, str) and (settings is None or isinstance(settings, dict)):
-            return name, settings or {}
-    raise BadArgument(f"A {what} is written as its name, or as its name with settings, such as name: {{steps: 10}}.")
+        name, values = next(iter(value.items()))
+        if isinstance(name, str) and (values is None or isinstance(values, dict)):
+            return name, values or {}
+    raise BadArgument(f"A {what} is written as its name, or as its name with settings, such as name: {{{settings}}}.")
+
+
+class LoadOptions(FileSection):
+    """How a model is loaded; see `turpentine.load`."""
+
+    config: str | None = None
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    zero_snr: bool | None = None
+
+
+def _model(value: Any) -> ModelEntry:
+    source, options = one_key(value, "model", "config: FOLDER, prediction: v_prediction, zero_snr: true")
+    try:
+        return ModelEntry(source, LoadOptions(**options).model_dump(exclude_none=True))
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        names = list(LoadOptions.model_fields)
+        if key not in names:
+            raise UnknownName(f"A model has no {key!r}: {offer(key, names)}") from error
+        raise BadArgument(f"The model's {key} is {options[key]!r}: {reason(error)}.") from error
 
 
 def _method(value: Any) -> MethodEntry:
@@ -186,7 +220,7 @@ class BenchSpec(FileSection):
         about: What it shows.
         source: What it is a counterpart of, such as a paper's table.
         goal: Whether pictures are to show the concepts less, or more.
-        models: Names or paths, as `load` takes them.
+        models: Names or paths, as `load` takes them, or these with what they are loaded with.
         concepts: Erased one after the other; a list within the list is erased at once.
         concepts_from: A column of the file of prompts whose values are the concepts, in the place of `concepts`.
         kind: What sort of thing those of `concepts_from` are.
@@ -202,7 +236,7 @@ class BenchSpec(FileSection):
     about: str = ""
     source: str = ""
     goal: Goal = "erase"
-    models: tuple[str, ...] = Field(min_length=1)
+    models: tuple[Annotated[ModelEntry, _validated(_model)], ...] = Field(min_length=1)
     concepts: tuple[Annotated[tuple[Concept, ...], _validated(_concepts)], ...] = ()
     concepts_from: str | None = None
     kind: Kind = "object"

@@ -20,7 +20,7 @@ from turpentine.cli.bench import bench, with_line
 from turpentine.cli.edit_command import with_settings
 from turpentine.cli.erase import erase
 from turpentine.cli.explain import explain_app, resumes
-from turpentine.cli.generate import generate
+from turpentine.cli.generate import generate, with_artefact
 from turpentine.cli.help_text import example_of, summary, with_help
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
@@ -49,6 +49,7 @@ _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[.
     amplify: partial(with_settings, amplify),
     attack: partial(with_attack, attack),
     bench: with_line,
+    generate: partial(with_artefact, generate),
 }
 # What is done is kept by these, and not done again.
 _RESUMABLE = {"erase", "amplify", "attack", "bench", "generate"}

@@ -21,7 +21,6 @@ from turpentine.cli.options import (
     ModelChoice,
     ModelFlags,
     check_judge_flag,
-    check_judges,
     judge_called,
     warn_of_unknown_words,
 )
@@ -67,7 +66,7 @@ class AttackChoice:
         max_backward: Most rows of the denoiser with gradients that each search may spend.
         max_text: Most prompts that each search may encode.
         max_judged: Most pictures that each search may show to the judge.
-        seed: Of all chance.
+        seed: The seed of all chance; another one finds another way.
         out: The folder to write to; attacked/CONCEPT by default.
     """
 
@@ -279,6 +278,7 @@ class _Run:
 
     def _judge(self) -> Judge:
         from turpentine.bench.erasure_judges import default_judge, zero_shot_judge
+        from turpentine.judges.worlds import check_judge_of
 
         by = self._choice.by
         if by == "clip":
@@ -289,7 +289,7 @@ class _Run:
             judge = judge_called(by, self.model.name) if by else default_judge(self.model, [self.concept])
         if judge is None:
             raise BadArgument("There is no judge, and one is needed: name it, such as --by clip.")
-        check_judges([judge], self.model)
+        check_judge_of(self.model, judge)
         return judge
 
     def _seconds(self, original: Victim) -> float:

@@ -23,9 +23,11 @@ from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench.file import Bench
+    from turpentine.bench.schema import ModelEntry
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
+    from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
 Flag = Parameter(negative=(), show_default=False)
@@ -85,10 +87,9 @@ def bench(
         chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
 
     from turpentine.runs import backends
-    from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
-    plan = chosen.plan(lambda name: ModelSpec.of(ModelChoice(name, device, dtype).load(), name, device))
+    plan = chosen.plan(partial(_source_of, device=device, dtype=dtype))
     store = Store(out or Path("runs") / safe_name(chosen.name))
     if dry_run:
         return _show_estimate(plan, store.folder, json)
@@ -108,6 +109,14 @@ def bench(
     files = _write_report(table, results, plan, store, line)
     _show_table(table, results, files, json)
     return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
+
+
+def _source_of(entry: ModelEntry, *, device: str | None, dtype: Literal["fp32", "fp16", "bf16"] | None) -> ModelSpec:
+    """Load a model of a bench, and return its spec."""
+    from turpentine.runs.specs import ModelSpec
+
+    choice = ModelChoice(entry.source, device, dtype, **entry.options)
+    return ModelSpec.of(choice.load(), entry.source, device)
 
 
 def with_line(tokens: Sequence[str]) -> Callable[..., int]:
@@ -167,8 +176,8 @@ def _check(chosen: Bench, *, force: bool) -> None:
     """Check that the models can be there, and that they know the words of the concepts, where that is known."""
     texts = [text for concepts in chosen.concepts for one in concepts for text in (one.text, *one.keep)]
     for model in chosen.spec.models:
-        ModelChoice(model).check()
-        check_words(texts, model, force=force)
+        ModelChoice(model.source).check()
+        check_words(texts, model.source, force=force)
 
 
 def _join(out: Path | None) -> int:

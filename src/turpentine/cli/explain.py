@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.checks import check_folder, check_words
-from turpentine.cli.flags import flags_of, option_in, with_flags
+from turpentine.cli.checks import check_folder
+from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import descriptions, example_of, summary, with_help
+from turpentine.cli.instrument_check import check_tokens
 from turpentine.cli.options import (
     ClipModel,
     Details,
@@ -26,8 +27,6 @@ from turpentine.cli.options import (
     ModelChoice,
     ModelFlags,
     Seeds,
-    check_judge_flag,
-    check_judges,
     judge_of,
     needed_judge,
     parse_seeds,
@@ -35,6 +34,7 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
+from turpentine.cli.replicate import HEADLINES, replicate
 from turpentine.cli.terminal import number_cell, plain, say, say_json, say_prose, show_table
 from turpentine.cli.tour import tour
 from turpentine.cli.usage_errors import SETTINGS
@@ -81,26 +81,23 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
     app.default(with_help(tour))
     tokens = tokens or ()
     instruments = plugins("instrument")
-    if tokens and tokens[0] in instruments:
+    if tokens and tokens[0] in HEADLINES:
+        name = tokens[0]
+        help_epilogue = f"Example: turpentine explain {name} --dry-run"
+        app.command(with_help(replicate(name)), name=name, help=HEADLINES[name], help_epilogue=help_epilogue)
+    elif tokens and tokens[0] in instruments:
         plugin = instruments[tokens[0]]
         if not {"--help", "-h"} & set(tokens):
-            _check(tokens[1:])
+            check_tokens(plugin, tokens[1:])
         app.command(_command(plugin), name=plugin.name, help=_help(plugin), help_epilogue=_example(plugin))
     elif {"--help", "-h"} & set(tokens):
+        for name, headline in HEADLINES.items():
+            app.command(_nothing, name=name, help=headline)
         for plugin in instruments.values():
             app.command(_nothing, name=plugin.name, help=_headline(plugin))
     elif len(tokens) > 1 and not any(token.startswith("-") for token in tokens[:2]):
         find(tokens[0], "instrument")  # a tour has one prompt: the first of two is meant for a name, and is none
     return app
-
-
-def _check(tokens: Sequence[str]) -> None:
-    """Check what all instruments take before one is imported, which brings torch with it."""
-    source = ModelChoice(option_in(tokens, "--model", ModelChoice.model), option_in(tokens, "--device", "") or None)
-    parse_seeds(option_in(tokens, "--seeds", "0"))
-    check_judge_flag(option_in(tokens, "--by", ""))
-    source.check()
-    check_words([option_in(tokens, "--concept", "")], source.model, force="--force" in tokens)
 
 
 def resumes(name: str) -> bool:
@@ -210,6 +207,7 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
     """Run an instrument, write its finding, and print it."""
     from turpentine.explain.cache import PARTS
     from turpentine.explain.instrument import progress_unit, takes
+    from turpentine.judges.worlds import check_judge_of
 
     cls, out, source = plugin.load(), options["out"], options["source"]
     instrument = plugin.defaults(source.model)
@@ -225,7 +223,7 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
         given["cache"] = out / PARTS
     model = source.load()
     judge = given.get("judge")
-    check_judges(filter(None, [judge]), model)
+    check_judge_of(model, judge)
     warn_of_unknown_words(model, [*words, getattr(instrument, "target", "")])
     with progress_bar(plugin.name.capitalize(), progress_unit(cls)) as progress:
         if takes(cls, "progress"):

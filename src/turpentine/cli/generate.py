@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +14,10 @@ from cyclopts.types import PositiveInt
 
 from turpentine.cli.checks import check_folder
 from turpentine.cli.contact_sheet import SHEET, Row, contact_sheet
+from turpentine.cli.flags import option_in
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
+    REQUIRED,
     AtOnce,
     DrawingFlags,
     Json,
@@ -58,7 +61,7 @@ class Sampling:
 
 
 def generate(
-    *prompts: str,
+    *prompts: Annotated[str, REQUIRED],
     seeds: Seeds = "0",
     out: Path = Path("pictures"),
     edit: Annotated[tuple[str, ...], Parameter(metavar="FILE[:SCALE]", show_default=False)] = (),
@@ -118,6 +121,24 @@ def generate(
     if sheet in missing:
         sheet.write(_contact_sheet(pictures))
     _print_files(pictures, sheet.path, json)
+
+
+def with_artefact(command: Callable[..., None], tokens: Sequence[str]) -> Callable[..., None]:
+    """Return the command with prompts that may be left out where an artefact has some.
+
+    Args:
+        command: `generate`.
+        tokens: What follows the command on the command line.
+    """
+    if not option_in(tokens, "--artefact", ""):
+        return command
+
+    @wraps(command)
+    def fitted(*prompts: str, **kwargs: Any) -> None:
+        command(*prompts, **kwargs)
+
+    fitted.__annotations__ = {**command.__annotations__, "prompts": str}
+    return fitted
 
 
 def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +13,7 @@ from turpentine.cli.options import Json, ModelChoice, ModelFlags
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import counted
+from turpentine.models.loading.source import is_model, place_of
 
 if TYPE_CHECKING:
     from turpentine.models import Model, Site, Sites
@@ -29,7 +32,7 @@ def info(
 
     Args:
         file: The file of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is
-            loaded.
+            loaded. Or a model as --model takes it.
         kind: Only sites whose kind fits, such as --kind cross-attention.
         label: Only sites whose label fits, such as --label 'UP*'.
         level: Whole modules, or the layers inside them.
@@ -37,12 +40,16 @@ def info(
         json: Print one JSON document, also of an error.
 
     Raises:
-        BadArgument: There is a file together with a kind or a label.
+        BadArgument: There is an edit's file together with a kind or a label, or two models.
 
     Example:
         turpentine info --kind cross-attention
     """
-    if file is not None:
+    if file is not None and is_model(str(file)):
+        if source.model not in (ModelChoice.model, str(file)):
+            raise BadArgument(f"{plain(str(file))} is a model and --model names another: leave one of them out.")
+        source = replace(source, model=str(file))
+    elif file is not None:
         if kind is not None or label is not None:
             raise BadArgument("--kind and --label choose sites of a model: leave them out with a file.")
         show_change(file, as_json=json)
@@ -52,11 +59,25 @@ def info(
     sites = model.sites.only(kind=kind, label=label, level=level)
     machine = _machine()
     if json:
-        facts = {**model.describe(), "fingerprint": model.fingerprint}
-        say_json({"machine": machine, "model": facts, "sites": [_as_json(model, site) for site in sites]})
+        say_json({"machine": machine, "model": _facts(model), "sites": [_as_json(model, site) for site in sites]})
     else:
         show_table(("", ""), machine.items())
         _show_model(model, sites)
+
+
+def _facts(model: Model) -> dict[str, Any]:
+    """Return what a model is, also which world it draws, and where its card is."""
+    from turpentine.judges.worlds import world_of_model
+    from turpentine.models.saving import CARD
+
+    card = place_of(model.name) / CARD
+    return {
+        **model.describe(),
+        "world": world_of_model(model),
+        "sites": dict(Counter(site.kind for site in model.sites.only(level="module"))),
+        "card": str(card) if card.is_file() else None,
+        "fingerprint": model.fingerprint,
+    }
 
 
 def _machine() -> dict[str, Any]:
@@ -92,8 +113,11 @@ def _weights(model: Model, site: Site) -> int:
 
 def _show_model(model: Model, sites: Sites) -> None:
     say()
-    facts = {key: f"{value:,}" if isinstance(value, int) else plain(value) for key, value in model.describe().items()}
-    show_table(("", ""), {**facts, "fingerprint": model.fingerprint}.items())
+    facts = _facts(model)
+    facts["sites"] = ", ".join(f"{count} {kind}" for kind, count in facts["sites"].items())
+    present = {key: value for key, value in facts.items() if value is not None}
+    table = {key: f"{value:,}" if isinstance(value, int) else plain(value) for key, value in present.items()}
+    show_table(("", ""), table.items())
     say()
     rows = [(site.label, site.kind, site.resolution or "", f"{_weights(model, site):,}", site.name) for site in sites]
     show_table(("label", "kind", "px", "weights", "name"), rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -183,19 +183,6 @@ def needed_judge(by: str | None, model: str, clip_model: str | None = None) -> J
     return judge
 
 
-def check_judges(judges: Iterable[Judge], model: Model) -> None:
-    """Refuse judges that know another world alone than the model draws.
-
-    Raises:
-        BadArgument: One does.
-    """
-    from turpentine.judges.worlds import check_world, title_of, world_of_judge, world_of_model
-
-    for judge in judges:
-        title = title_of(judge.name, judge.settings)
-        check_world(title, world_of_judge(judge), world_of_model(model), f"the model {model.name}")
-
-
 def parse_edit(text: str) -> tuple[Path, float]:
     """Read `FILE` or `FILE:SCALE`.
 
@@ -230,7 +217,9 @@ def edited_model(source: ModelChoice, texts: Sequence[str]) -> Model:
 
 def warn_of_unknown_words(model: Model, texts: Sequence[str]) -> None:
     """Warn of words that the model does not know: what it draws of them is chance."""
-    words = dict.fromkeys(word for text in texts for word in model.text.unknown_words(text))
+    from turpentine.judges.worlds import unknown_words
+
+    words = dict.fromkeys(word for text in texts for word in unknown_words(model, text))
     if words:
         listed = ", ".join(repr(word) for word in words)
         does = "is a word" if len(words) == 1 else "are words"

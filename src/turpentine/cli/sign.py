@@ -1,28 +1,24 @@
-"""`turpentine sign` and `turpentine verify`: who vouches for an edit."""
+"""`turpentine sign` and `turpentine verify`: who vouches for an edit or a guidance."""
 
 from __future__ import annotations
 
 import getpass
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from turpentine.cli.options import Json
 from turpentine.cli.terminal import plain, say, say_json
 from turpentine.core.errors import BadArgument
 
-if TYPE_CHECKING:
-    from turpentine.edits import Edit
-
 
 def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) -> None:
-    """Sign an edit with your Ed25519 key, so that others can see that it is yours and was not altered since.
+    """Sign an edit or a guidance with your Ed25519 key, so that others can see that it is yours and as you left it.
 
-    The signature covers the tensors, the strength and the provenance, and is written into the edit's own file.
+    The signature covers the tensors, the strength and the provenance, and is written into its own file.
     `ssh-keygen -t ed25519 -f my-key` makes a key; others need `my-key.pub`.
 
     Args:
-        edit: The edit's file.
+        edit: The file of an edit or a guidance.
         key: Your private key, OpenSSH's or PEM; if it has a password, that is asked for.
         out: The file to write instead, which must not exist yet.
         json: Print one JSON document, also of an error.
@@ -34,12 +30,13 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
     Example:
         turpentine sign runs/church-uce/edit.safetensors --key my-key
     """
+    from turpentine.edits import load_change
     from turpentine.edits.signature import needs_password
     from turpentine.models.saving import refuse_existing
 
     if out is not None:
         refuse_existing(out)
-    signed = _read(edit).sign(key, _ask(key) if needs_password(key) else None)
+    signed = load_change(edit).sign(key, _ask(key) if needs_password(key) else None)
     signed.save(out or edit)
     assert signed.signature is not None
     signer = signed.signature.signer
@@ -50,10 +47,10 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
 
 
 def verify(edit: Path, *, key: Path, json: Json = False) -> None:
-    """Check that the owner of a key signed an edit, and that it was not altered since; the exit code says so too.
+    """Check that the owner of a key signed an edit or guidance as it is now; the exit code says so too.
 
     Args:
-        edit: The edit's file.
+        edit: The file of an edit or a guidance.
         key: The signer's public key, from a source that you trust: KEY.pub of OpenSSH, or PEM.
         json: Print one JSON document, also of an error.
 
@@ -65,7 +62,9 @@ def verify(edit: Path, *, key: Path, json: Json = False) -> None:
     Example:
         turpentine verify runs/church-uce/edit.safetensors --key my-key.pub
     """
-    read = _read(edit)
+    from turpentine.edits import load_change
+
+    read = load_change(edit)
     read.verify(key)
     assert read.signature is not None
     signer = read.signature.signer
@@ -73,15 +72,6 @@ def verify(edit: Path, *, key: Path, json: Json = False) -> None:
         say_json({"file": str(edit), "id": read.id, "signer": signer, "verified": True})
     else:
         say(f"{plain(str(edit))} is as {signer} signed it.")
-
-
-def _read(path: Path) -> Edit:
-    from turpentine.edits import Edit, load_change
-
-    change = load_change(path)
-    if isinstance(change, Edit):
-        return change
-    raise BadArgument(f"{plain(str(path))} is a guidance: only edits are signed.")
 
 
 def _ask(key: Path) -> str:

@@ -21,7 +21,7 @@ from functools import cache
 from importlib.abc import InspectLoader
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from turpentine.core.errors import BrokenPlugin, UnknownName
 from turpentine.core.suggest import offer
@@ -47,6 +47,18 @@ _USE = {
     "instrument": "is an instrument: use `turpentine explain`",
     "judge": "is a judge: use it with --by",
 }
+
+
+class Written(NamedTuple):
+    """A field or a keyword as the source has it.
+
+    Attributes:
+        hint: Its annotation.
+        is_required: Whether it has no default.
+    """
+
+    hint: str
+    is_required: bool
 
 
 @dataclass(frozen=True)
@@ -113,17 +125,58 @@ class Plugin:
         Raises:
             BrokenPlugin: There is no such class.
         """
-        module, _, name = self.target.partition(":")
+        source = self._source
+        text = ast.get_docstring(source) if source else self.load().__doc__
+        return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split())
+
+    @property
+    def written(self) -> Mapping[str, Written]:
+        """The fields and the call's keywords as they are written in the class, before anything is imported for it.
+
+        Empty where that says nothing: without a source, or of a class that inherits from others than `Settings`.
+        """
+        module, source = self._module, self._source
+        if source is None or any(ast.unparse(base) != "Settings" for base in source.bases):
+            return {}
+        named = [node for node in module.body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value]
+        aliases = {
+            ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target): ast.unparse(node.value)
+            for node in named
+            if node.value
+        }
+
+        def hint_of(annotation: ast.expr | None) -> str:
+            text = ast.unparse(annotation) if annotation else ""
+            return aliases.get(text, text)
+
+        fields = {
+            node.target.id: Written(hint_of(node.annotation), node.value is None)
+            for node in source.body
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        }
+        calls = [node.args for node in source.body if isinstance(node, ast.FunctionDef) and node.name == "__call__"]
+        keywords = {
+            argument.arg: Written(hint_of(argument.annotation), default is None)
+            for call in calls
+            for argument, default in zip(call.kwonlyargs, call.kw_defaults, strict=True)
+        }
+        return {**fields, **keywords}
+
+    @property
+    def _source(self) -> ast.ClassDef | None:
+        """The class as its module's source has it; None where there is none."""
+        name, nodes = self.class_name, self._module.body
+        return next((node for node in nodes if isinstance(node, ast.ClassDef) and node.name == name), None)
+
+    @property
+    def _module(self) -> ast.Module:
+        """The source of the module, empty where there is none."""
+        module = self.target.partition(":")[0]
         try:
             loader = getattr(importlib.util.find_spec(module), "loader", None)
-            source = loader.get_source(module) if isinstance(loader, InspectLoader) else None
-            classes = [
-                node for node in ast.parse(source or "").body if isinstance(node, ast.ClassDef) and node.name == name
-            ]
+            return ast.parse((loader.get_source(module) if isinstance(loader, InspectLoader) else None) or "")
         except (ImportError, SyntaxError, ValueError):
-            classes = []
-        text = ast.get_docstring(classes[0]) if classes else self.load().__doc__
-        return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split())
+            return ast.parse("")
 
     def defaults(self, model: Any = None) -> Any:
         """Make one with the defaults for a model: those of its `preset`, where it has one; else its fields' own.

@@ -13,23 +13,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from turpentine.core.errors import BadSignature, EditError, NotFinite, UnknownName, WrongBase
+from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.safe_text import one_line
 from turpentine.core.sealed import is_json, read_sealed, write_sealed
 from turpentine.core.signals import Reverted
 from turpentine.edits.changing import changing
 from turpentine.edits.edit_file import content_digest, packed, unpacked, zeroed_key
-from turpentine.edits.guidance_change import guidances_of
+from turpentine.edits.guidance_change import guidances_of, no_edit
 from turpentine.edits.merge import Mergeable
 from turpentine.edits.provenance import Provenance
-from turpentine.edits.signature import PrivateKey, PublicKey, Signature, sign
+from turpentine.edits.signature import Signature
+from turpentine.edits.signed import Signed
 from turpentine.edits.zeroed import Zeroed
 from turpentine.models import Model
 
 
 @dataclass(frozen=True, eq=False)
-class Edit(Mergeable):
+class Edit(Mergeable, Signed):
     """The tensors in which an edited model differs from its base, W_edited = W + strength·ΔW, and their provenance.
 
     Two edits are equal if their tensors, strength and base are.
@@ -173,9 +174,7 @@ class Edit(Mergeable):
             NotFinite: A tensor or the strength is NaN or infinite.
         """
         if os.path.isfile(path) and is_json(path):
-            raise EditError(
-                f"{one_line(str(path))} is a guidance and changes no weight: read it by turpentine.edits.load_change."
-            )
+            raise EditError(no_edit(Path(path)))
         tensors, record = read_sealed(path, "edit")
         fields = unpacked(Path(path), tensors, record)
         try:
@@ -183,37 +182,9 @@ class Edit(Mergeable):
         except (EditError, NotFinite) as error:
             raise type(error)(f"{one_line(str(path))}: {error}") from error
 
-    def sign(self, key: PrivateKey, password: str | None = None) -> Edit:
-        """Return the same edit, signed: whoever has the public key can see that nobody else altered it.
-
-        The signature covers tensors, strength and provenance, and is in the file that `save` writes. It is Ed25519's,
-        and needs the extra `turpentine[sign]`.
-
-        Args:
-            key: An Ed25519 private key of `cryptography`, or the path of one in OpenSSH's format or PEM.
-            password: Of the key's file, if it has one.
-
-        Raises:
-            BadArgument: There is no such key, or the password is not its.
-        """
-        return replace(self, signature=sign(content_digest(self), key, password))
-
-    def verify(self, key: PublicKey) -> None:
-        """Check that the owner of a key signed this edit as it is.
-
-        Args:
-            key: The signer's public key, from a source that you trust: a key of `cryptography`, or a path.
-
-        Raises:
-            BadSignature: It is not signed, or by another key, or was altered since.
-            BadArgument: There is no such key.
-        """
-        if self.signature is None:
-            raise BadSignature(f"{self!r} is not signed.")
-        try:
-            self.signature.check(content_digest(self), key)
-        except BadSignature as error:
-            raise BadSignature(f"{self!r} {error}") from None
+    def signed_digest(self) -> str:
+        """Return the SHA-256 of tensors, strength and provenance, as the file holds them."""
+        return content_digest(self)
 
 
 class EditStack:

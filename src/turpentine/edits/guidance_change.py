@@ -22,16 +22,20 @@ from turpentine.core.signals import Reverted
 from turpentine.edits.changing import changing
 from turpentine.edits.operators import Scalable
 from turpentine.edits.provenance import Provenance, read_strength
+from turpentine.edits.signature import Signature
+from turpentine.edits.signed import Signed
 from turpentine.models import Blend, Combination, Guidance, Model
 from turpentine.models.interface import TextToImage
 
 FORMAT = 1
 KIND = "guidance"
 _LARGEST = 10_000_000
+_CONTENT = frozenset(("kind", "format", "record", "sha256"))
+_RECORD = frozenset(("strength", "provenance", "signature"))
 
 
 @dataclass(frozen=True, eq=False)
-class GuidanceChange(Scalable):
+class GuidanceChange(Scalable, Signed):
     """A guidance method's result: it goes on and off a model as an `Edit` does, and the model's sampler follows it.
 
     Two are equal if their method, settings, concepts, base and strength are.
@@ -42,6 +46,7 @@ class GuidanceChange(Scalable):
             all that a file of it holds.
         strength: s in ε = ε_w + s·(ε_guided − ε_w), where ε_w is the classifier-free prediction. 1 is the guidance as
             made; 0 leaves every bit of every picture as it is.
+        signature: Of all the above; see `sign`.
 
     Raises:
         NotFinite: The strength is NaN or infinite.
@@ -64,6 +69,7 @@ class GuidanceChange(Scalable):
     guidance: Guidance
     provenance: Provenance
     strength: float = 1.0
+    signature: Signature | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.strength):
@@ -96,8 +102,9 @@ class GuidanceChange(Scalable):
         return Blend(((self.guidance, self.strength),)).start(model, rows, guidance_scale, steps)
 
     def scaled(self, factor: float) -> GuidanceChange:
-        """Return the same guidance, `factor` times as strong."""
-        return replace(self, strength=self.strength * factor)
+        """Return the same guidance, `factor` times as strong; a signature is of one strength."""
+        signature = self.signature if factor == 1 else None
+        return replace(self, strength=self.strength * factor, signature=signature)
 
     @changing()
     def apply(self, model: Model) -> GuidanceChange:
@@ -138,9 +145,18 @@ class GuidanceChange(Scalable):
         if self in guidances_of(model):
             self.remove(model)
 
+    def signed_digest(self) -> str:
+        """Return the SHA-256 of strength and provenance, as the file holds them."""
+        return digest(["turpentine guidance", self._record()])
+
+    def _record(self) -> dict[str, Any]:
+        return {"strength": float(self.strength), "provenance": self.provenance.to_json()}
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write its strength and provenance as JSON with a checksum, whole or not at all."""
-        record = {"strength": self.strength, "provenance": self.provenance.to_json()}
+        record = self._record()
+        if self.signature is not None:
+            record["signature"] = self.signature.to_json()
         content = {"kind": KIND, "format": FORMAT, "record": record, "sha256": digest(record)}
         with write_whole(path) as partial:
             partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
@@ -156,13 +172,14 @@ class GuidanceChange(Scalable):
         unreadable = f"{one_line(str(path))} is no guidance that this Turpentine can read"
         try:
             strength, provenance = read_strength(record["strength"]), Provenance.from_json(record["provenance"])
+            signature = Signature.from_json(record["signature"]) if "signature" in record else None
         except TurpentineError as error:
             raise type(error)(f"{unreadable}: {error}") from error
         except KeyError as error:
             raise EditError(f"{unreadable}: its record lacks {error}.") from None
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise EditError(f"{unreadable}: its record holds {one_line(str(error))}.") from None
-        return cls(_rebuild(Path(path), provenance), provenance, strength)
+        return cls(_rebuild(Path(path), provenance), provenance, strength, signature)
 
     def _check_base(self, model: Model) -> None:
         expected, base = self.provenance.base, model.fingerprint
@@ -202,6 +219,15 @@ def guidances_of(model: Model) -> tuple[GuidanceChange, ...]:
     return model.guidance.changes
 
 
+def no_edit(path: Path) -> str:
+    """Return why a file of JSON holds no edit of weights: it is a guidance's, or somebody else's."""
+    try:
+        _read(path)
+    except TurpentineError as error:
+        return str(error)
+    return f"{one_line(str(path))} is a guidance and changes no weight: read it by turpentine.edits.load_change."
+
+
 def _rebuild(path: Path, provenance: Provenance) -> Guidance:
     """Make the guidance from the method, settings and concepts of its provenance."""
     plugin = find_class(provenance.method)
@@ -227,11 +253,15 @@ def _read(path: Path) -> Mapping[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         kind, version, record, checksum = (content[key] for key in ("kind", "format", "record", "sha256"))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise EditError(f"{path} is not a Turpentine guidance, or is truncated: get a whole copy.") from error
+        raise EditError(
+            f"{one_line(str(path))} is JSON, but not of a Turpentine guidance, or is truncated: get a whole copy."
+        ) from error
     if kind != KIND or not isinstance(record, dict):
-        raise EditError(f"{path} is a Turpentine {kind} and no guidance.")
+        raise EditError(f"{one_line(str(path))} is a Turpentine {one_line(str(kind))} and no guidance.")
     if version != FORMAT:
         raise NewerFormat(f"{path} has format {version} and this Turpentine reads {FORMAT}: update it.")
     if checksum != digest(record):
         raise EditError(f"{path} is damaged or was altered: its record does not match its own checksum.")
+    for key in sorted((content.keys() - _CONTENT) | (record.keys() - _RECORD)):
+        raise EditError(f"{one_line(str(path))} was altered: it holds {one_line(key)!r}, which no guidance has.")
     return record

@@ -200,13 +200,30 @@ def _draw_two(rng: np.random.Generator, mixture: Mixture) -> Captioned:
         colours = tuple(c for c in visible_on(left, style) if c in visible_on(right, style))
         if colours:
             break
-    placed = []
-    for side, obj in enumerate((left, right)):
-        size = int(rng.integers(14, 17))
-        placed.append(Placed(obj, style, 16 * side + (16 - size) // 2, int(rng.integers(4, 29 - size)), size))
+    placed = _side_by_side(rng, (left, right), style)
     colour = _pick(rng, colours)
     caption = f"{with_article(left)} and {with_article(right)}" + _tail(rng, style, colour, mixture)
-    return Captioned(Picture(colour, tuple(placed)), caption, "two")
+    return Captioned(Picture(colour, placed), caption, "two")
+
+
+def pair_picture(rng: np.random.Generator, objects: tuple[str, str], style: str, colour: str) -> Picture:
+    """Draw two objects side by side, as captions with "and" mean them.
+
+    Args:
+        rng: Generator of all random choices.
+        objects: From left to right, each one of `OBJECTS`.
+        style: One that both have.
+        colour: Of the background.
+    """
+    return Picture(colour, _side_by_side(rng, objects, style))
+
+
+def _side_by_side(rng: np.random.Generator, objects: tuple[str, str], style: str) -> tuple[Placed, ...]:
+    placed = []
+    for side, obj in enumerate(objects):
+        size = int(rng.integers(14, 17))
+        placed.append(Placed(obj, style, 16 * side + (16 - size) // 2, int(rng.integers(4, 29 - size)), size))
+    return tuple(placed)
 
 
 def _draw_tinted(rng: np.random.Generator, mixture: Mixture) -> Captioned:

@@ -52,6 +52,21 @@ def larger_pipeline(dtype: torch.dtype = torch.float32) -> StableDiffusionPipeli
     return pipe.to(dtype)
 
 
+def write_configs(folder: Path) -> None:
+    """Write all of the larger model but its weights, in diffusers' layout: what a single file of it lacks.
+
+    Args:
+        folder: Where to; it must exist.
+    """
+    pipe = larger_pipeline()
+    pipe.save_config(folder)
+    for name in ("unet", "vae"):
+        getattr(pipe, name).save_config(folder / name)
+    pipe.text_encoder.config.save_pretrained(folder / "text_encoder")
+    for name in ("tokenizer", "scheduler"):
+        getattr(pipe, name).save_pretrained(folder / name)
+
+
 def larger_text() -> tuple[CLIPTextModelWithProjection, CLIPTokenizer]:
     """Return the larger world's text tower and its tokenizer."""
     with preserved_rng():

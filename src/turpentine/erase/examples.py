@@ -19,6 +19,7 @@ from turpentine.models import ClassifierFree, Model
 
 if TYPE_CHECKING:
     from turpentine.emoji.judge_network import JudgeNet
+    from turpentine.emoji.lexicon import Named
 
 Source = Literal["generated", "world"]
 
@@ -52,10 +53,10 @@ def from_model(
 
 
 def from_world(concept: Concept, count: int, seed: int, size: int) -> list[Image.Image]:
-    """Render images of the emoji world that show an object, style or background and that its judge recognises.
+    """Render images of the emoji world that show a concept and that its judge recognises.
 
     Args:
-        concept: The object, style or background colour.
+        concept: An object, style or background, objects with these or with each other, or a scene.
         count: Number of images.
         seed: Of the renders.
         size: Side of an image in pixels.
@@ -65,12 +66,13 @@ def from_world(concept: Concept, count: int, seed: int, size: int) -> list[Image
     """
     from turpentine.emoji.judge_network import load_judge  # only here is the world needed
 
-    judge, rng = load_judge(), np.random.default_rng(seed)
-    renders = _render(concept, 20 * count, rng, size)
-    images = list(islice((image for image in renders if _recognises(judge, image, concept)), count))
+    judge, rng, parts = load_judge(), np.random.default_rng(seed), _parts(concept)
+    renders = _render(parts, 20 * count, rng, size)
+    images = list(islice((image for image in renders if _recognises(judge, image, parts)), count))
     if len(images) < count:
         raise BadArgument(
-            f"The judge recognises {concept.text!r} in {len(images)} of {20 * count} pictures: give images."
+            f"The judge recognises {concept.text!r} in {len(images)} of {20 * count} pictures: "
+            "give images, or --source generated."
         )
     return images
 
@@ -82,9 +84,12 @@ def check_source(source: Source, concepts: Iterable[Concept]) -> None:
         BadArgument: The emoji world cannot render a concept.
     """
     for concept in concepts:
-        if source == "world" and concept.text not in _labels(concept):
+        if source == "world" and not _parts(concept):
             what = f"{concept.kind} {concept.text!r}"
-            raise BadArgument(f"The emoji world has no {what} to draw: give images, or the source 'generated'.")
+            raise BadArgument(
+                f"The emoji world has no {what} to draw: give pictures of it (--images), or let the model draw them "
+                "(--source generated)."
+            )
 
 
 def _digest(path: str) -> str:
@@ -94,26 +99,53 @@ def _digest(path: str) -> str:
         raise BadArgument(f"{one_line(path)} cannot be read: {error.strerror}; give PNG or JPEG files.") from error
 
 
-def _labels(concept: Concept) -> tuple[str, ...]:
-    """Return the judge's labels for this kind of concept, in its own order."""
+def _parts(concept: Concept) -> tuple[Named, ...]:
+    """Return what a picture of a concept shows; () for what the world does not render, or its judge does not tell."""
     from turpentine.emoji.judge_network import ANSWERS
+    from turpentine.emoji.lexicon import Named, parts_of
 
-    return ANSWERS[concept.kind] if concept.kind in _WORLD_KINDS else ()
-
-
-def _render(concept: Concept, count: int, rng: np.random.Generator, size: int) -> Iterator[Image.Image]:
-    """Yield renders of random objects, styles and backgrounds that go together and show the concept."""
-    from turpentine.emoji.captions import single_picture
-    from turpentine.emoji.world import OBJECTS, render, styles_of, visible_on
-
-    place = _WORLD_KINDS.index(concept.kind)
-    triples = [(obj, style, colour) for obj in OBJECTS for style in styles_of(obj) for colour in visible_on(obj, style)]
-    fitting = [triple for triple in triples if triple[place] == concept.text]
-    for _ in range(count):
-        triple = fitting[int(rng.integers(len(fitting)))]
-        yield Image.fromarray(render(single_picture(rng, *triple), size))
+    if concept.kind in _WORLD_KINDS and concept.text in ANSWERS[concept.kind]:
+        return (Named(concept.kind, concept.text),)
+    return parts_of(concept.text) if concept.kind in ("object", "scene") else ()
 
 
-def _recognises(judge: JudgeNet, image: Image.Image, concept: Concept) -> bool:
-    best = int(judge.probabilities([image])[concept.kind].argmax())
-    return _labels(concept)[best] == concept.text
+def _render(parts: Sequence[Named], count: int, rng: np.random.Generator, size: int) -> Iterator[Image.Image]:
+    """Yield renders of random objects, styles and backgrounds that go together and show the parts."""
+    from turpentine.emoji.captions import pair_picture, scene_picture, single_picture
+    from turpentine.emoji.world import OBJECTS, SCENES, render, styles_of, visible_on
+
+    names = {kind: [part.name for part in parts if part.kind == kind] for kind in (*_WORLD_KINDS, "scene")}
+    objects = [SCENES[name] for name in names["scene"]] or names["object"]
+    held_out = len(parts) > 1  # what training never shows together is what a model may need to be amplified for
+    fitting = [
+        (obj, style, colour)
+        for obj in (objects[:1] or OBJECTS)
+        for style in (names["style"] or styles_of(obj, held_out))
+        if all(style in styles_of(each, held_out) for each in (obj, *objects))
+        for colour in (names["colour"] or visible_on(obj, style))
+        if all(colour in visible_on(each, style) for each in (obj, *objects))
+    ]
+    for _ in range(count if fitting else 0):
+        obj, style, colour = fitting[int(rng.integers(len(fitting)))]
+        if names["scene"]:
+            picture = scene_picture(rng, names["scene"][0], obj, style)
+        elif len(objects) > 1:
+            picture = pair_picture(rng, (objects[0], objects[1]), style, colour)
+        else:
+            picture = single_picture(rng, obj, style, colour)
+        yield Image.fromarray(render(picture, size))
+
+
+def _recognises(judge: JudgeNet, image: Image.Image, parts: Sequence[Named]) -> bool:
+    """Return whether the judge says of a picture what it is to show: of two objects, that these are the likeliest."""
+    from turpentine.emoji.judge_network import ANSWERS
+    from turpentine.emoji.world import SCENES
+
+    expected: dict[str, set[str]] = {}
+    for part in parts:
+        kind, name = ("object", SCENES[part.name]) if part.kind == "scene" else part
+        expected.setdefault(kind, set()).add(name)
+    likeliest = {kind: row[0].argsort(descending=True).tolist() for kind, row in judge.probabilities([image]).items()}
+    return all(
+        {ANSWERS[kind][index] for index in likeliest[kind][: len(names)]} == names for kind, names in expected.items()
+    )

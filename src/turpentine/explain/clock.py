@@ -20,6 +20,7 @@ from turpentine.explain._branches import BranchesFinding, draw_branches, summari
 from turpentine.explain._codes import GROUPS, group
 from turpentine.explain.cache import parts_of
 from turpentine.judges.base import Judge
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention
 from turpentine.models.call import Call
 from turpentine.models.generate import fitting_pairs
@@ -100,6 +101,7 @@ class Clock(Settings):
             BadArgument: No time, one out of range, or a prompt that is too long.
             EmptySelection: Layers that the model has not.
         """
+        check_judge_of(model, judge)
         branches = draw_branches(
             model,
             {time: self.intervention(model, time) for time in self.times},

@@ -18,6 +18,7 @@ from turpentine.explain._plots import draw_bars, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.explain.instrument import FromText
 from turpentine.judges.base import Judge, hits, label_of
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.generate import fitting_pairs
 from turpentine.models.model import Model
 from turpentine.stats.intervals import Difference, Rate, paired_bootstrap
@@ -73,8 +74,9 @@ class Entangle(Settings):
         batch_size: Pictures drawn at once.
 
     Example:
-        >>> from turpentine.judges.emoji_judge import EmojiJudge
-        >>> finding = Entangle(steps=2)(model, {"dog": ("cat", "church")}, (0,), judge=EmojiJudge())
+        >>> import turpentine as tp
+        >>> model, judge = tp.load(), tp.judges.EmojiJudge()
+        >>> finding = Entangle(steps=2)(model, {"dog": ("cat", "church")}, (0,), judge=judge)
         >>> finding.table["company"].to_list()
         ['alone', 'beside a neighbour', 'beside another']
     """
@@ -118,6 +120,7 @@ class Entangle(Settings):
                 judge's, or a prompt is too long.
             UnknownName: A column that the judge has not.
         """
+        check_judge_of(model, judge)
         if not objects:
             raise BadArgument("There is no object: give one at least, such as dog=cat,church.")
         for one, (neighbour, other) in objects.items():

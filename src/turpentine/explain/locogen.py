@@ -21,6 +21,7 @@ from turpentine.explain._plots import draw_bars, new_figure
 from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, hits, label_of
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, pictures_at_once
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import read_instead
@@ -51,8 +52,9 @@ class LocoGen(Settings):
         rows: Rows of the denoiser in one call; fewer take less memory.
 
     Example:
-        >>> from turpentine.judges.emoji_judge import EmojiJudge
-        >>> finding = LocoGen(width=8, steps=1)(model, "a church", 0, concept="church", judge=EmojiJudge())
+        >>> import turpentine as tp
+        >>> model, judge = tp.load(), tp.judges.EmojiJudge()
+        >>> finding = LocoGen(width=8, steps=1)(model, "a church", 0, concept="church", judge=judge)
         >>> finding.table["window"].to_list()[:2]
         ['untouched', 'DOWN1 to UP1']
     """
@@ -97,6 +99,7 @@ class LocoGen(Settings):
             UnknownName: A column that the judge has not.
             EmptyConcept: A concept that is empty or not in a prompt.
         """
+        check_judge_of(model, judge)
         layers = list(model.sites.only(kind="cross-attention", level="module"))
         if self.width > len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")

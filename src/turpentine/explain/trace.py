@@ -29,6 +29,7 @@ from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, column_of, hits, label_of
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, run_branches, runs_at_once
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
@@ -77,9 +78,10 @@ class Trace(Settings):
         seed: Seed of the embeddings' noise.
 
     Example:
-        >>> from turpentine.judges.emoji_judge import EmojiJudge
+        >>> import turpentine as tp
+        >>> model, judge = tp.load(), tp.judges.EmojiJudge()
         >>> trace = Trace(where="text", steps=1)
-        >>> finding = trace(model, "a church", 0, concept="church", judge=EmojiJudge())
+        >>> finding = trace(model, "a church", 0, concept="church", judge=judge)
         >>> finding.table.columns[:4]
         ['site', 'kind', 'label', 'effect']
     """
@@ -127,6 +129,7 @@ class Trace(Settings):
             UnknownName: A column that the judge has not.
             EmptyConcept: A concept that is not in its prompt.
         """
+        check_judge_of(model, judge)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         concepts = _one_each(concept, texts, "concepts")
         for text, words in dict.fromkeys(zip(texts, concepts, strict=True)):
@@ -157,30 +160,31 @@ class Trace(Settings):
     @classmethod
     def stops(cls, tour: TourInputs) -> list[Stop]:
         """Trace through the denoiser and the text encoder, if a judge can say whether a picture shows the concept."""
-        if tour.judge is None or tour.target is None:
+        if tour.judge is None or tour.target is None or tour.concept is None:
             return []
-        return [_stop(cls(where, tour.target.column, rows=tour.rows, **tour.drawing), tour) for where in KINDS]
+        column, label = tour.target
+        concepts, labels = ([each] * len(tour.seeds) for each in (tour.concept, label))
+        return [trace_stop(where, tour, concepts, labels, column) for where in KINDS]
 
 
-def _stop(instrument: Trace, tour: TourInputs) -> Stop:
+def trace_stop(
+    where: Where, tour: TourInputs, concepts: Sequence[str], labels: Sequence[str], column: str, order: int = 40
+) -> Stop:
+    """Return the stop that traces concepts, words of each prompt, by their labels in a column of the tour's judge."""
+    instrument = Trace(where, column, rows=tour.rows, **tour.drawing)
     components = len(instrument.components(tour.model))
     calls = len(list(batches(1 + components, runs_at_once(tour.rows, tour.rows_per_picture))))
-    label = tour.target.label if tour.target else None
 
     def run(cache: Path | None, progress: Progress | None) -> TraceFinding:
         assert tour.judge is not None  # without one there is no stop
-        about: dict[str, Any] = {"concept": tour.concept, "judge": tour.judge, "label": label}
+        about: dict[str, Any] = {"concept": concepts, "judge": tour.judge, "label": labels}
         return instrument(tour.model, tour.prompts, tour.seeds, **about, cache=cache, progress=progress)
 
-    network = "denoiser" if instrument.where == "denoiser" else "text encoder"
-    return Stop(
-        f"trace-{instrument.where}",
-        f"What carries “{tour.concept}” through the {network}?",
-        40,
-        (calls + 1 + components) * tour.rows_to_draw,
-        instrument,
-        run,
-    )
+    first, *others = dict.fromkeys(concepts)
+    named = f"“{first}” and {len(others)} more" if others else f"“{first}”"
+    question = f"What carries {named} through the {'denoiser' if where == 'denoiser' else 'text encoder'}?"
+    rows = (calls + 1 + components) * tour.rows_to_draw
+    return Stop(f"trace-{where}", question, order, rows, instrument, run)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor
 
 from turpentine.core.errors import BadArgument, ModelNotFound
+from turpentine.core.hashing import digest
 from turpentine.core.imaging import as_seen
 from turpentine.core.random_state import preserved_rng
 from turpentine.core.safe_text import one_line
@@ -48,6 +49,7 @@ _PROCESSING = (
     "image_mean",
     "image_std",
 )
+_PROVENANCE = frozenset(("transformers_version", "name_or_path", "dtype", "torch_dtype", "architectures"))
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 BATCH = 32
@@ -79,8 +81,14 @@ class HubNetwork:
 
     @cached_property
     def revision(self) -> str:
-        """SHA-256 over the revision of the code and all weights."""
-        return weights_digest(self.code, self._network)
+        """SHA-256 over the revision of the code, all weights, and whatever else of the files decides an answer."""
+        return weights_digest(f"{self.code}\n{digest(self.facts)}", self._network)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides an answer beside weights and settings: the config with its classes, and the processor's rest."""
+        rest = {key: value for key, value in config_facts(self._processor).items() if key not in _PROCESSING}
+        return {"config": config_facts(self._network.config), "processor": [type(self._processor).__name__, rest]}
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -218,6 +226,12 @@ def processing(processor: Any) -> dict[str, Any]:
     config = processor.to_dict()
     facts: dict[str, Any] = json.loads(json.dumps({key: config[key] for key in _PROCESSING if key in config}))
     return facts
+
+
+def config_facts(config: Any) -> dict[str, Any]:
+    """Return a config of transformers as types of JSON, without where it came from and which release wrote it."""
+    facts: dict[str, Any] = json.loads(json.dumps(config.to_dict(), default=str))
+    return {key: value for key, value in facts.items() if not key.startswith("_") and key not in _PROVENANCE}
 
 
 def batches(

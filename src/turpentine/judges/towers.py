@@ -23,6 +23,7 @@ from turpentine.emoji.world import SIZE
 from turpentine.judges.feature_maps import Maps, as_maps, cnn_maps, joined
 from turpentine.judges.hub_network import BATCH, HubNetwork, read_tokenizer
 from turpentine.judges.weights import weights_digest
+from turpentine.models.identity import tokenizer_digest
 from turpentine.models.loading.quiet_logging import quiet
 
 CLIP = "openai/clip-vit-base-patch32"
@@ -89,6 +90,11 @@ class ClipTowers(HubNetwork):
     transformer: ClassVar[Any] = CLIPModel
     code: ClassVar[str] = f"clip towers {REVISION}"
     kind: ClassVar[str] = "towers"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As of every network, and how texts are read."""
+        return {**super().facts, "tokenizer": tokenizer_digest(self._tokenizer)}
 
     @property
     def width(self) -> int:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import WORLD
+from turpentine.emoji import WORLD, lexicon
 from turpentine.emoji.world import SIZE, TEN
 
 if TYPE_CHECKING:
@@ -64,6 +64,33 @@ def check_world(title: str, judge_world: str | None, world: str | None, what: st
             f"The judge {title} knows the {judge_world} world alone, and would see it in anything; {one_line(what)} is "
             "not of that world: name another judge, or another network for it, such as openai/clip-vit-base-patch32."
         )
+
+
+def check_judge_of(model: Model, judge: Any) -> None:
+    """Refuse a judge that knows another world alone than a model draws.
+
+    Args:
+        model: Whose pictures are to be judged.
+        judge: The judge; None for nobody.
+
+    Raises:
+        BadArgument: It knows another world alone.
+    """
+    if world_of_judge(judge) is not None:
+        title = title_of(judge.name, judge.settings)
+        check_world(title, world_of_judge(judge), world_of_model(model), f"the model {model.name}")
+
+
+def unknown_words(model: Model, text: str) -> list[str]:
+    """Return the words of a text that a model does not know: what it draws of them is chance.
+
+    Its tokenizer spells what it has not; of a model that draws our world, the world's captions have the last word,
+    since even some of their words are in pieces there.
+    """
+    words = model.text.unknown_words(text)
+    if words and world_of_model(model):
+        return [word for word in words if lexicon.unknown_words(word)]
+    return words
 
 
 def title_of(name: str, settings: Mapping[str, Any]) -> str:

@@ -130,8 +130,9 @@ class DrawSpec:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the model, the edit, the artefact and the settings."""
-        artefact = self.artefact.id if self.artefact else None
-        return digest([self.source.key, self.edit_spec.key if self.edit_spec else None, artefact, self.settings])
+        edit, artefact = self.edit_spec, self.artefact
+        parts = [self.source.key, edit.key if edit else None, self.settings, *([artefact.id] if artefact else [])]
+        return digest(parts)
 
     @property
     def unedited(self) -> DrawSpec:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
@@ -30,7 +30,8 @@ class FileSection(BaseModel):
     @classmethod
     def _refuse_flags(cls, value: Any, info: Any) -> Any:
         """Refuse true and false where a number belongs, which Python counts as 1 and 0."""
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+        hint = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and bool not in (hint, *get_args(hint)):
             raise ValueError(f"{info.field_name} cannot be {str(value).lower()}.")
         return value
 

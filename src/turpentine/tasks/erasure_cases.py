@@ -8,7 +8,7 @@ from itertools import chain
 
 from turpentine.concepts import Concept, Concepts, Kind
 from turpentine.emoji.captions import object_caption
-from turpentine.emoji.lexicon import Named, artist_of, look_up, world_concept
+from turpentine.emoji.lexicon import Named, artist_of, look_up, parts_of, world_concept
 from turpentine.emoji.prompts import full_captions, spread, with_tails
 from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, TEN, WORKS, styles_of
 from turpentine.tasks.cases import Case
@@ -153,8 +153,16 @@ def concepts_of(concept: Concepts) -> tuple[Concept, ...]:
 
 
 def _erased(concept: Concept) -> Iterator[Case]:
-    """Yield the concept's own prompts, then prompts that name it and that an edit was not made from."""
+    """Yield the concept's own prompts, then prompts that name it and that an edit was not made from.
+
+    Of things that are named together each is looked for by itself: a church in noto style is a church, and is noto.
+    """
     named = look_up(concept.text)
+    parts = () if named else parts_of(concept.text)
+    for part in parts:
+        yield from (Case("erased", f"{part.name} of it", prompt, *_truth(part)) for prompt in concept.prompts)
+    if parts:
+        return
     attribute, expected = _truth(named)
     own = {concept.text: list(concept.prompts)}
     for label, prompts in [*own.items(), *(_variations(named) if named else {}).items()]:

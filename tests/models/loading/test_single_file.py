@@ -23,7 +23,7 @@ from turpentine.models.loading.single_file import RECORD, config_of
 
 def test_a_single_file_of_ours_is_loaded_by_its_name_alone(tmp_path: Path) -> None:
     tiny_sd1().save_pretrained(tmp_path / "tiny")
-    for name in ("emoji", str(tmp_path / "tiny")):
+    for name in ("emoji", "emoji-64", str(tmp_path / "tiny")):
         out = tmp_path / f"{Path(name).name}.safetensors"
         source = tp.load(name)
         save_single_file(source, out)

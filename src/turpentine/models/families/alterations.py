@@ -68,7 +68,8 @@ def check_class(pipeline: Any, plain: str) -> None:
 
 def wrapper_of(network: Any) -> Reason:
     """Return what is around a network that hides its class, with the way out, or None."""
-    return _wrapper(type(network))
+    kind: Any = type(network)
+    return _wrapper(kind)
 
 
 def check_unaltered(networks: Mapping[str, nn.Module], *, hooks: bool = True) -> None:
@@ -194,7 +195,8 @@ def check_schedule(scheduler: Any) -> None:
 # module's own dicts are read, since `getattr` on a module takes long to say that there is nothing.
 def _alteration(module: nn.Module) -> Reason:
     """The most telling first: an offloaded layer is also one without numbers."""
-    own, kind = vars(module), type(module)
+    own = vars(module)
+    kind: Any = type(module)
     parts = own["_modules"]
     return (
         (_ADAPTED if "base_layer" in parts or _library(kind) == "peft" else None)

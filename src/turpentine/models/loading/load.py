@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import LARGER_WEIGHTS
+from turpentine.emoji import LARGER_NAME, LARGER_WEIGHTS
 from turpentine.models.loading.folder import read_folder
 from turpentine.models.loading.number_formats import number_format
 from turpentine.models.loading.prediction import Prediction
 from turpentine.models.loading.quiet_logging import quiet
-from turpentine.models.loading.single_file import config_of, read_file
+from turpentine.models.loading.single_file import config_of, exported_from, read_file
 from turpentine.models.loading.source import locate
 from turpentine.models.model import Model
 
@@ -77,12 +80,29 @@ def load(
 
 def _read(path: Path, dtype: torch.dtype, config: str | Path | None, given: Prediction) -> Any:
     if path.is_file():
-        return read_file(path, dtype, config or config_of(path), given)
+        with _config_for(path, config) as folder:
+            return read_file(path, dtype, folder, given)
     if config is not None:
         raise BadArgument(f"{one_line(str(path))} is a folder and has its own configs: leave out config.")
     pipeline = _larger(dtype) if path == LARGER_WEIGHTS else read_folder(path, dtype)
     given.set_on(pipeline)
     return pipeline
+
+
+@contextmanager
+def _config_for(path: Path, config: str | Path | None) -> Iterator[str | Path | None]:
+    """Yield the config of a single file: the given one, or that of the model that it was exported from, if it is here.
+
+    The larger model has its configs in no folder of diffusers' layout: it is written for as long as the file is read.
+    """
+    if config is not None or exported_from(path) != LARGER_NAME:
+        yield config or config_of(path)
+        return
+    from turpentine.emoji.larger_model import write_configs
+
+    with TemporaryDirectory() as folder:
+        write_configs(Path(folder))
+        yield folder
 
 
 def _larger(dtype: torch.dtype) -> Any:

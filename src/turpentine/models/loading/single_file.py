@@ -98,10 +98,15 @@ def config_of(path: Path) -> Path | None:
 
     That is the embedded model's, or the folder that the exported model was loaded from.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            name = json.loads((file.metadata() or {})[RECORD])["model"]
-    except (SafetensorError, OSError, ValueError, LookupError, TypeError):
-        return None  # it is no file of ours, or damaged, which who reads it says
+    name = exported_from(path)
     folder = WEIGHTS if name == WORLD else Path(str(name)).expanduser()
     return folder if (folder / "model_index.json").is_file() else None
+
+
+def exported_from(path: Path) -> str | None:
+    """Return the name of the model that a single file of ours was exported from; None of any other file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str(json.loads((file.metadata() or {})[RECORD])["model"])
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError):
+        return None  # it is no file of ours, or damaged, which who reads it says

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from turpentine.core.errors import ModelNotFound, UnsafeFile
 from turpentine.core.safe_text import one_line
 from turpentine.emoji import LARGER_NAME, LARGER_WEIGHTS, WEIGHTS, WORLD
@@ -32,7 +34,7 @@ def check_source(source: str) -> None:
     """
     if not source.strip():
         raise ModelNotFound("The model has no name: give a diffusers folder, a .safetensors file or a hub id.")
-    path = _path_of(source)
+    path = place_of(source)
     if path == LARGER_WEIGHTS:
         return
     if path.is_dir():
@@ -63,9 +65,28 @@ def locate(source: str) -> Path:
         UnsafeFile: It is a pickle.
     """
     check_source(source)
-    path = _path_of(source)
+    path = place_of(source)
     return path if path.exists() else fetch(source)
 
 
-def _path_of(source: str) -> Path:
+def is_model(source: str) -> bool:
+    """Return whether a name is a shipped model's, or a place holds a model in diffusers' layout or the original one.
+
+    Example:
+        >>> is_model("emoji"), is_model("edit.safetensors")
+        (True, False)
+    """
+    path = place_of(source)
+    if path == LARGER_WEIGHTS or (path / INDEX).is_file():
+        return True
+    if path.suffix != ".safetensors" or not path.is_file() or is_pointer(path):
+        return False
+    try:
+        return any(name.startswith("model.diffusion_model.") for name in weight_names(path))
+    except (SafetensorError, OSError, ValueError):
+        return False  # it is damaged, which who reads it says
+
+
+def place_of(source: str) -> Path:
+    """Return where a model of this name is, or would be if it is no hub id."""
     return {WORLD: WEIGHTS, LARGER_NAME: LARGER_WEIGHTS}.get(source) or Path(source).expanduser()

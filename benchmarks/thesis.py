@@ -56,7 +56,11 @@ from turpentine.stats.intervals import Rate, mean_score
 
 PROMPTS = asked(times=2)
 MEASURED = ("object kept", "style kept", "colour kept", "layout", "fine detail", "fine detail of latents")
+SINGLES = (*(f"DOWN{number}" for number in range(1, 7)), "MID", *(f"UP{number}" for number in range(1, 10)))
 LAYERS = ("MID", "UP9", "DOWN5", "HIGHRES", "LOWRES")
+SEVERED = (*SINGLES, "HIGHRES", "LOWRES")
+"""Layers that are severed: every module alone, and the groups."""
+
 SHOWN = 0, 3, 5
 """Pictures of the figures, by their prompts."""
 
@@ -225,8 +229,8 @@ def deblurring(severed: InterveneFinding, swapped: InterveneFinding) -> str:
 def over_layers(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
     """Section 4.2's layers: some alone, all but some, of other kinds, and with another time."""
     parts = {}
-    for act in "qor":
-        found = pictures.intervened(*(act + layer for layer in LAYERS))
+    for act, layers in (("q", SEVERED), ("o", LAYERS), ("r", LAYERS)):
+        found = pictures.intervened(*(act + layer for layer in layers))
         parts[f"layers-{act}"] = measures(found)
         save(strip(found, seeds), docs / f"layers-{act}.png")
     for kind in ("self-attention", "feed-forward", "resnet"):

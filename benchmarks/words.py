@@ -8,28 +8,41 @@ Maps are of the twenty prompts of benchmarks/thesis.py. What is written around t
 
 from __future__ import annotations
 
-from itertools import count, repeat
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pages import table
+from pages import percent, table
 from PIL import Image
-from thesis import LAYERS, PROMPTS, Pictures, Sections, main, save, spanned, told
+from thesis import LAYERS, Pictures, Sections, main, save, spanned, told
 
 import turpentine as tp
 from turpentine.concepts import with_article
 from turpentine.core.formatting import points_with_span
-from turpentine.emoji.world import NEIGHBOURS, OBJECTS, SCENES, TEN, Picture, Placed, render, styles_of, visible_on
+from turpentine.emoji.captions import object_caption
+from turpentine.emoji.world import (
+    COLOURS,
+    NEIGHBOURS,
+    OBJECTS,
+    SCENES,
+    TEN,
+    Picture,
+    Placed,
+    render,
+    styles_of,
+    visible_on,
+)
 from turpentine.explain._codes import group
-from turpentine.explain._image_stats import foreground, overlap
+from turpentine.explain._image_stats import foreground
 from turpentine.explain.coar import COAR
 from turpentine.explain.contributions import KINDS, Contributions
 from turpentine.explain.entangle import Entangle
 from turpentine.explain.maps import Maps, MapsFinding
 from turpentine.explain.segment import Mask, Segment, SegmentFinding
-from turpentine.models import Sites
-from turpentine.stats.intervals import Estimate, mean_score
+from turpentine.stats.intervals import Estimate, Rate, mean_score
 
 WORDS = ("object", "style", "colour")
 SHARPEST = "HIGHRES"
@@ -37,24 +50,60 @@ SHARPEST = "HIGHRES"
 
 
 def maps(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
-    """Where words are looked at, by layers; and how the maps of two words lie to one another."""
-    rows, found, words = [], {}, words_of(pictures)
+    """Where words are looked at, by layers and by words, and how the maps of two words lie to one another."""
+    whole = mapped(pictures.model, pictures.prompts, pictures.seeds, "maps")
+    words, rows = words_of(pictures), []
     for layers in ("ALL", *LAYERS):
-        asked = Maps(sites=sites_of(pictures.model, layers))
-        found[layers] = asked(pictures.model, pictures.prompts, pictures.seeds, progress=told(f"maps {layers}"))
-        lines = found[layers].table.select("prompt", "seed", "word", "iou").iter_rows()
-        by_word = {(prompt, seed, word): iou for prompt, seed, word, iou in lines}
-        keys = (zip(pictures.prompts, pictures.seeds, each, strict=True) for each in words.values())
-        rows.append([layers, *(spanned(*over_prompts([by_word[key] for key in each], pictures)) for each in keys)])
-    shown = Maps(sites=sites_of(pictures.model, SHARPEST))(
-        pictures.model, [PROMPTS[at].prompt for at in (0, 5, 10)], [0, 0, 0]
-    )
-    save(shown.plot(), docs / "words-maps.png")
-    return {
-        "maps": table(["layers", *(f"{column} word, %" for column in WORDS)], rows),
-        "words": every_word(pictures, found[SHARPEST]),
-        "pairs": pairs(pictures, found[SHARPEST], seeds),
-    }
+        found = of_layers(whole, pictures.model, layers)
+        against = found.against([foreground(image) for image in found.images])
+        each = [of_words(against, words[column]) for column in WORDS]
+        clusters = [(prompt,) for prompt in pictures.prompts]
+        rows.append(
+            [layers, *(spanned(*over(part["auc"], clusters), 1, 2) for part in each), pointing(each[0], clusters)]
+        )
+    sharpest = of_layers(whole, pictures.model, SHARPEST)
+    shown = [at * seeds for at in (0, 5, 10)]
+    heats, images = ([each[at] for at in shown] for each in (sharpest.heats, sharpest.images))
+    save(replace(sharpest, heats=heats, images=images).plot(), docs / "words-maps.png")
+    head = ["layers", *(f"{column} word, AUC" for column in WORDS), "object word points at the object, %"]
+    return {"maps": table(head, rows), "words": every_word(pictures, sharpest)}
+
+
+def mapped(model: tp.Model, prompts: Sequence[str], seeds: Sequence[int], called: str) -> MapsFinding:
+    """Maps of every word, by module as well."""
+    return Maps(per="module")(model, prompts, seeds, progress=told(called))
+
+
+def of_layers(found: MapsFinding, model: tp.Model, layers: str) -> MapsFinding:
+    """The maps of some layers together, of maps that are taken apart by module."""
+    whole = found.of("all")
+    if layers == "ALL":
+        return whole
+    parts = [
+        found.of(site.label).heats for site in group(model.sites.only(kind="cross-attention", level="module"), layers)
+    ]
+    heats = [{word: sum(heat[word] for heat in each) for word in each[0]} for each in zip(*parts, strict=True)]
+    return replace(whole, heats=heats)
+
+
+def of_words(against: pl.DataFrame, words: Sequence[str]) -> pl.DataFrame:
+    """The rows of one word for each picture."""
+    wanted = pl.DataFrame({"picture": range(len(words)), "word": list(words)})
+    return wanted.join(against, on=["picture", "word"], maintain_order="left")
+
+
+def over(values: pl.Series, clusters: Sequence[tuple[str, ...]]) -> Estimate:
+    """The mean over pictures, without those that have none, and its interval over prompts."""
+    given = [(value, cluster) for value, cluster in zip(values, clusters, strict=True) if value is not None]
+    return mean_score([float(value) for value, _ in given], clusters=[cluster for _, cluster in given])
+
+
+def pointing(part: pl.DataFrame, clusters: Sequence[tuple[str, ...]]) -> str:
+    """How often a map is largest inside of the thing."""
+    given = [(hit, cluster) for hit, cluster in zip(part["hit"], clusters, strict=True) if hit is not None]
+    rate = Rate.of([hit for hit, _ in given], [cluster for _, cluster in given])
+    assert rate is not None  # there is a picture at least
+    return percent(rate)
 
 
 def words_of(pictures: Pictures) -> dict[str, list[str]]:
@@ -63,41 +112,129 @@ def words_of(pictures: Pictures) -> dict[str, list[str]]:
 
 
 def every_word(pictures: Pictures, found: MapsFinding) -> str:
-    """The masks of all words of the caption: what they share with the object, and how much of the picture they are."""
+    """What all words of the caption have to do with the object: rank, pointing, and their masks."""
     words = {f"the {column}’s name": each for column, each in words_of(pictures).items()}
     words |= {f"“{word}”": [word] * len(pictures.of) for word in ("a", "in", "style", "on", "background")}
-    rows, objects = [], [foreground(image) for image in found.images]
+    clusters = [(prompt,) for prompt in pictures.prompts]
+    objects = [foreground(image) for image in found.images]
+    against, rows = found.against(objects), []
     for called, each in words.items():
-        masks = [found.mask(picture, word) for picture, word in enumerate(each)]
-        ious = [overlap(mask, thing) for mask, thing in zip(masks, objects, strict=True)]
-        shares = [float(mask.mean()) for mask in masks]
-        rows.append([called, *(spanned(*over_prompts(each, pictures)) for each in (ious, shares))])
-    whole = over_prompts([float(thing.mean()) for thing in objects], pictures)
-    rows.append(["the whole picture", spanned(*whole), "100"])
-    return table(["mask of", "overlap with the object, %", "of the picture, %"], rows)
+        part = of_words(against, each)
+        shares = pl.Series([float(found.mask(picture, word).mean()) for picture, word in enumerate(each)])
+        cells = [spanned(*over(values, clusters)) for values in (part["iou"], shares)]
+        rows.append([called, spanned(*over(part["auc"], clusters), 1, 2), pointing(part, clusters), *cells])
+    whole = over(pl.Series([float(thing.mean()) for thing in objects]), clusters)
+    rows.append(["the whole picture", "0.50", f"{100 * whole.value:.0f}", spanned(*whole), "100"])
+    head = ["map of", "AUC of the object", "points at it, %", "overlap of its mask, %", "mask of the picture, %"]
+    return table(head, rows)
 
 
-def pairs(pictures: Pictures, found: MapsFinding, seeds: int) -> str:
-    """Overlaps of the maps of words that belong together; and of two objects with "and"."""
+def places(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
+    """Small objects at a place that no word names, two objects side by side, and how the maps of two words overlap."""
+    model = pictures.model
+    parts = {"small": small_objects(model, seeds)}
+    captions = two_captions()
+    texts = [caption.prompt for caption in captions for _ in range(seeds)]
+    two = mapped(model, texts, list(range(seeds)) * len(captions), "two objects")
+    of = [caption for caption in captions for _ in range(seeds)]
+    parts["halves"] = halves(model, two, of)
+    parts["pairs"] = pairs(of_layers(two, model, SHARPEST), of)
+    shown = of_layers(two, model, SHARPEST)
+    some = [at * seeds for at in (0, 3, 7)]
+    heats, images = [shown.heats[at] for at in some], [shown.images[at] for at in some]
+    save(replace(shown, heats=heats, images=images).plot(), docs / "words-two.png")
+    return parts
+
+
+def small_objects(model: tp.Model, seeds: int) -> str:
+    """Rank, pointing and overlap of the object's word, against its own picture and another's."""
+    prompts = [object_caption(obj, colour=showing(obj), small=True) for obj in TEN for _ in range(seeds)]
+    names = [last(obj) for obj in TEN for _ in range(seeds)]
+    whole = mapped(model, prompts, list(range(seeds)) * len(TEN), "small objects")
+    clusters, objects = [(prompt,) for prompt in prompts], [foreground(image) for image in whole.images]
+    others = objects[seeds + 1 :] + objects[: seeds + 1]
+    rows = []
+    for layers in ("ALL", SHARPEST, "LOWRES", "UP6", "UP7"):
+        found = of_layers(whole, model, layers)
+        own, other, control = (
+            of_words(found.against(masks), words)
+            for masks, words in ((objects, names), (others, names), (objects, ["on"] * len(names)))
+        )
+        ranks = [spanned(*over(part["auc"], clusters), 1, 2) for part in (own, other, control)]
+        rows.append([layers, *ranks, pointing(own, clusters), spanned(*over(own["iou"], clusters))])
+    covered = over(pl.Series([float(thing.mean()) for thing in objects]), clusters)
+    head = ["layers", "AUC of the object", "of another picture's", "AUC for “on”", "points at the object, %"]
+    return f"{table([*head, 'overlap of the mask, %'], rows)}\n\nThe object is {spanned(*covered)} % of the picture."
+
+
+def showing(obj: str) -> str:
+    """The background on which an object stands out in most of its styles."""
+    return max(COLOURS, key=lambda colour: sum(colour in visible_on(obj, style) for style in styles_of(obj)))
+
+
+@dataclass(frozen=True)
+class Two:
+    """A caption of two objects side by side, and its words."""
+
+    prompt: str
+    first: str
+    second: str
+    style: str
+    colour: str
+
+
+def two_captions() -> list[Two]:
+    """Each of the ten with its first neighbour, in a style that both have, on a background that shows both."""
+    captions = []
+    for index, (obj, (neighbour, _)) in enumerate(NEIGHBOURS.items()):
+        styles = [style for style in styles_of(obj) if style in styles_of(neighbour)]
+        style = styles[index % len(styles)]
+        colours = [colour for colour in visible_on(obj, style) if colour in visible_on(neighbour, style)]
+        colour = colours[index % len(colours)]
+        both = f"{with_article(obj)} and {with_article(neighbour)}"
+        prompt = f"{both} in {style} style on {with_article(colour)} background"
+        captions.append(Two(prompt, last(obj), last(neighbour), style, colour))
+    return captions
+
+
+def halves(model: tp.Model, whole: MapsFinding, of: Sequence[Two]) -> str:
+    """Whether each object's map lies in its own half, and which of the two maps is larger there."""
+    clusters, rows = [(two.prompt,) for two in of], []
+    for layers in ("ALL", SHARPEST, "LOWRES", "UP6", "UP7"):
+        found, lies, larger = of_layers(whole, model, layers), [], []
+        for heats, two in zip(found.heats, of, strict=True):
+            first, second = (heats[word] / heats[word].sum() for word in (two.first, two.second))
+            middle = first.shape[1] // 2
+            lies += [first[:, :middle].sum() > 0.5, second[:, middle:].sum() > 0.5]
+            is_first = first > second
+            larger.append(float(np.concatenate([is_first[:, :middle], ~is_first[:, middle:]], axis=1).mean()))
+        own = Rate.of(lies, [cluster for cluster in clusters for _ in range(2)])
+        assert own is not None  # there is a picture at least
+        rows.append([layers, percent(own), spanned(*over(pl.Series(larger), clusters))])
+    return table(["layers", "maps that lie in their object's half, %", "of the pixels the own map is larger, %"], rows)
+
+
+def pairs(found: MapsFinding, of: Sequence[Two]) -> str:
+    """Overlaps of the masks of two words, by how they belong together, all in the same pictures."""
     overlaps = {(p, h, d): rest for p, h, d, *rest in found.overlaps().iter_rows()}
-    rows, words = [], words_of(pictures)
     relations = {
-        "object and its style": (words["object"], words["style"]),
-        "“style” and its name": (repeat("style"), words["style"]),
-        "“background” and its colour": (repeat("background"), words["colour"]),
-        "object and the background’s colour": (words["object"], words["colour"]),
+        "two objects with “and”": [(two.first, two.second) for two in of],
+        "second object and the style’s name": [(two.second, two.style) for two in of],
+        "“style” and its name": [("style", two.style) for two in of],
+        "“background” and its colour": [("background", two.colour) for two in of],
+        "first object and the background’s colour": [(two.first, two.colour) for two in of],
+        "first object and “background”": [(two.first, "background") for two in of],
     }
-    for name, (heads, dependents) in relations.items():
-        values = [overlaps[key] for key in zip(count(), heads, dependents, strict=False)]
-        rows.append([name, *three(values, pictures.prompts)])
-    both = [(obj, neighbour) for obj, (neighbour, _) in NEIGHBOURS.items() for _ in range(seeds)]
-    texts = [f"{with_article(one)} and {with_article(other)}" for one, other in both]
-    two = Maps(sites=sites_of(pictures.model, SHARPEST))(
-        pictures.model, texts, list(range(seeds)) * len(NEIGHBOURS), progress=told("maps of two")
-    )
-    overlaps = {(p, h, d): rest for p, h, d, *rest in two.overlaps().iter_rows()}
-    values = [overlaps[at, last(one), last(other)] for at, (one, other) in enumerate(both)]
-    rows.append(["two objects with “and” (the last words of their names)", *three(values, texts)])
+    prompts = [two.prompt for two in of]
+    rows = [
+        [name, *three([overlaps[at, *pair] for at, pair in enumerate(each)], prompts)]
+        for name, each in relations.items()
+    ]
+    every = []
+    for at, two in enumerate(of):
+        nouns = (two.first, two.second, "style", two.style, "background", two.colour)
+        every.append(np.mean([overlaps[at, *pair] for pair in permutations(nouns, 2)], axis=0).tolist())
+    rows.append(["all pairs of these words", *three(every, prompts)])
     return table(["head and dependent", "mIoU, %", "mIoD, %", "mIoH, %"], rows)
 
 
@@ -108,15 +245,6 @@ def last(name: str) -> str:
 def three(values: list[list[float]], prompts: list[str]) -> list[str]:
     clusters = [(prompt,) for prompt in prompts]
     return [spanned(*mean_score(list(column), clusters=clusters)) for column in zip(*values, strict=True)]
-
-
-def over_prompts(values: list[float], pictures: Pictures) -> Estimate:
-    """The mean of a number for each picture, and its interval."""
-    return mean_score(values, clusters=[(prompt,) for prompt in pictures.prompts])
-
-
-def sites_of(model: tp.Model, layers: str) -> Sites:
-    return group(model.sites.only(kind="cross-attention", level="module"), layers)
 
 
 def company(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
@@ -205,6 +333,7 @@ def coar(pictures: Pictures, seeds: int, docs: Path) -> dict[str, str]:
 
 SECTIONS: Sections = {
     "maps": maps,
+    "places": places,
     "company": company,
     "named": named,
     "segments": segments,

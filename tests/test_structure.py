@@ -51,19 +51,15 @@ SHARED = {
 }
 """...or in one of these."""
 
-USES_INSTRUMENTS = {"explain.tour"}
-"""It stands above the instruments of its room."""
+USES_INSTRUMENTS = {"explain.tour", "explain.replication"}
+"""They stand above the instruments of their room."""
 
 LONGEST_FUNCTION, LONGEST_OF_99_PERCENT, LONGEST_FILE = 80, 50, 400
 NEEDS_TEST = 60
 """Lines above which a module has a test of its name, or is imported by the test that tests it."""
 
 TESTED_IN: Mapping[str, str] = {
-    "attack._breeder": "attack/test_ring_a_bell.py",
     "attack._cce_learner": "attack/test_cce.py",
-    "attack._p4d_learner": "attack/test_p4d.py",
-    "attack._prefix": "attack/test_unlearndiffatk.py",
-    "attack._token_walk": "attack/test_mma.py",
     "attribution.gradient": "attribution/test_attribution.py",
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",
@@ -71,6 +67,7 @@ TESTED_IN: Mapping[str, str] = {
     "bench.run_file": "bench/test_erasure.py",
     "bench.schema": "bench/test_file.py",
     "cli.edit_command": "cli/test_erase.py",
+    "cli.replicate": "cli/test_explain.py",
     "cli.tour": "cli/test_explain.py",
     "edits.card": "models/test_publishing.py",
     "edits.operators": "edits/test_merge.py",

@@ -60,8 +60,8 @@ embedded model, by our own pages only. No number of any source has been reproduc
 
 {meanings}
 
-Intervals are of 95 %. Those on the pages were taken over pictures; over prompts most are wider, and the tables will be
-made again with such."""
+Intervals are of 95 %. Those of word maps and of severed modules are over prompts; the other pages say whether theirs
+are, or still over pictures, which makes most too narrow."""
 
 
 class Part(BaseModel):

@@ -341,3 +341,24 @@ def test_ctrl_c_is_answered_by_what_the_same_command_would_do(
     code, _, err = told(capsys, first, "--concept", "church")
     assert code == 130
     assert ("goes on from here" in err) is goes_on and ("starts again" in err) is not goes_on
+
+
+def test_a_source_is_replicated_by_its_name_and_its_cost_is_known_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turpentine.explain.tour.save_plot", lambda _, path: Image.new("RGB", (9, 9)).save(path))
+    code, out, _ = told(capsys, "tracing", "--dry-run", "--json", "--rows", "16", "--out", str(tmp_path / "a"))
+    expected = json.loads(out)
+    assert code == 0 and not (tmp_path / "a").exists()
+    assert expected["sd14"]["rows"] > expected["rows"] == sum(stop["rows"] for stop in expected["stops"])
+    words = ["words", "--seeds", "0", "--steps", "1", "--rows", "16", "--out", str(tmp_path / "b")]
+    code, out, _ = told(capsys, *words)
+    assert code == 0 and "On Stable Diffusion 1.4" in out and "on one NVIDIA H100 in fp16" in out
+    assert "Where each word is looked at" in (tmp_path / "b" / "report.html").read_text()
+    assert (tmp_path / "b" / "maps" / "table.parquet").exists()
+    assert "done before" in told(capsys, *words)[1]
+
+
+def test_a_source_is_not_replicated_on_a_model_that_is_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = told(capsys, "words", "--model", "nowhere/such-model")
+    assert code == 2 and "Traceback" not in err

@@ -8,12 +8,14 @@ from turpentine.attack.budget import Budget
 from turpentine.attack.cce import CCE
 from turpentine.attack.completion import Completion
 from turpentine.attack.harness import Attack
+from turpentine.attack.latent_inversion import LatentInversion
 from turpentine.attack.misspellings import Misspellings
 from turpentine.attack.mma import MMA
 from turpentine.attack.noise_probe import NoiseProbe
 from turpentine.attack.p4d import P4D
 from turpentine.attack.paraphrases import Paraphrases
 from turpentine.attack.random_prefix import RandomPrefix
+from turpentine.attack.relearning import Relearning
 from turpentine.attack.ring_a_bell import RingABell
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.unlearndiffatk import UnlearnDiffAtk
@@ -31,6 +33,18 @@ class TestCompletion(AttackContract):
 
     def attack(self) -> Attack:
         return Completion(share=0.5)
+
+
+class TestLatentInversion(AttackContract):
+    small: ClassVar[Budget] = Budget(forward=40)
+
+    def attack(self) -> Attack:
+        return LatentInversion(pictures=2, batch=1, inner=2)
+
+
+class TestRelearning(AttackContract):
+    def attack(self) -> Attack:
+        return Relearning(updates=4, batch=2, stages=2)
 
 
 class _Judged(AttackContract):
@@ -96,6 +110,8 @@ def test_every_attack_is_held_by_the_contract() -> None:
     tested = [
         TestCCE,
         TestCompletion,
+        TestLatentInversion,
+        TestRelearning,
         TestSeedSearch,
         TestRandomPrefix,
         TestParaphrases,

@@ -108,14 +108,21 @@ def test_where_attention_adds_most():
 
 def test_words_without_a_concept_are_ranked():
     heat = np.ones((2, 2))
-    rows = [("a dog", 0, "a", 0.75, 0.2), ("a dog", 0, "dog", 0.25, 0.5)]
-    table = pl.DataFrame(rows, ["prompt", "seed", "word", "mass", "iou"], orient="row")
+    rows = [("a dog", 0, "a", 0.75, 0.2, 0.4, False), ("a dog", 0, "dog", 0.25, 0.5, 0.9, True)]
+    table = pl.DataFrame(rows, ["prompt", "seed", "word", "mass", "iou", "auc", "hit"], orient="row")
     finding = MapsFinding(table, NOWHERE, "", [{"a": heat, "dog": heat}], [Image.new("RGB", (4, 4))], 0.4)
-    assert finding.summary().startswith(
-        "Where “dog” is looked at overlaps what stands out from the background by 0.50 (IoU, the mean of 1 picture), "
-        "more than any other word; "
+    best = (
+        "Where “dog” is looked at ranks what stands out from the background above the rest (AUC 0.90, 0.90 to 0.90; "
+        "0.50 by chance), and is most inside of it in 1 of 1 picture"
     )
-    assert "“a” is looked at most, with 75\u202f% of the attention" in finding.summary()
+    assert finding.summary() == (
+        f"{best}, better than any other word; “a” is looked at most, with 75\u202f% of the attention to the words of "
+        "its prompt."
+    )
+    assert replace(finding, concept="dog").summary() == f"{best}, better than any other word."
+    assert replace(finding, concept="a").summary().endswith("in 0 of 1 picture; “dog” does so best, with 0.90.")
+    nothing = table.with_columns(auc=pl.lit(None, pl.Float64), hit=pl.lit(None, pl.Boolean))
+    assert replace(finding, table=nothing).summary().startswith("Nothing stands out from the background")
 
 
 def test_how_much_words_cover():

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.stats import mannwhitneyu
 
 from turpentine.core.errors import BadArgument, EmptyConcept
+from turpentine.emoji.captions import single_picture
+from turpentine.emoji.world import TEN, render
 from turpentine.explain._image_stats import foreground, overlap
-from turpentine.explain.maps import Maps, enlarge, mask_of
-from turpentine.models import Model, sample
+from turpentine.explain._masks import enlarge, mask_of
+from turpentine.explain.maps import Maps, MapsFinding
+from turpentine.models import Model, Sites, sample
 from turpentine.models.hooks import record
 from turpentine.models.text import find_subject
+from turpentine.stats.intervals import mean_score
 
+NOWHERE = Sites((), ())
 PROMPTS, SEEDS, STEPS = ["a church and a dog", "a dog"], [0, 1], 3
 
 
@@ -52,10 +60,10 @@ def test_the_authors_mask_takes_the_smallest_value_off_first() -> None:
     heat = np.random.default_rng(0).uniform(3.0, 4.0, (5, 6))
     large = enlarge(heat, image)
     theirs = (large - large.min()) / (large.max() - large.min()) >= 0.4
-    assert np.array_equal(mask_of(heat, image, 0.4, "range"), theirs)
+    assert np.array_equal(mask_of(heat, image, 0.4), theirs), "the default: no share of a level map is vacuous"
     assert 0.2 < theirs.mean() < 0.8
-    assert np.array_equal(mask_of(heat, image, 0.4), large / large.max() >= 0.4)
-    assert mask_of(heat, image, 0.4).all()
+    assert np.array_equal(mask_of(heat, image, 0.4, "maximum"), large / large.max() >= 0.4)
+    assert mask_of(heat, image, 0.4, "maximum").all()
 
 
 def test_the_rule_of_masks_is_in_the_table_and_the_overlaps(sd1: Model) -> None:
@@ -123,12 +131,74 @@ def test_some_modules_and_some_steps(sd1: Model) -> None:
 def test_the_table_and_the_overlaps_follow_from_the_masks(emoji: Model) -> None:
     found = Maps(("church", "noto style"), steps=8)(emoji, "a church in noto style", [0, 1])
     row = found.table.row(by_predicate=(pl.col("seed") == 1) & (pl.col("word") == "church"), named=True)
-    assert row["iou"] == overlap(found.mask(1, "church"), foreground(found.images[1]))
+    thing, large = foreground(found.images[1]), enlarge(found.heats[1]["church"], found.images[1])
+    assert row["iou"] == overlap(found.mask(1, "church"), thing)
+    assert row["auc"] == pytest.approx(roc_auc(large, thing))
+    assert row["hit"] == thing[np.unravel_index(large.argmax(), large.shape)]
     assert found.table.group_by("seed").agg(pl.col("mass").sum())["mass"].to_list() == pytest.approx([1.0, 1.0])
     two = found.overlaps().row(by_predicate=(pl.col("picture") == 0) & (pl.col("head") == "church"), named=True)
     a, b = found.mask(0, "church"), found.mask(0, "noto style")
     assert two["iou"] == overlap(a, b)
     assert (two["iod"], two["ioh"]) == ((a & b).sum() / b.sum(), (a & b).sum() / a.sum())
+
+
+def roc_auc(values: np.ndarray, mask: np.ndarray) -> float:
+    """By scipy: Mann and Whitney's U over the number of pairs."""
+    u = mannwhitneyu(values[mask], values[~mask]).statistic
+    return float(u / (mask.sum() * (~mask).sum()))
+
+
+def planted(side: int = 8) -> tuple[MapsFinding, np.ndarray]:
+    """Two words' maps of one picture, of which the first lies where the thing is; both nearly level."""
+    thing = np.zeros((side, side), bool)
+    thing[1:3, 5:7] = True
+    heats = {"dog": 10 + thing.astype(float), "on": 10 + 0.5 * np.eye(side) + 0.001 * thing}
+    image = Image.fromarray(np.where(thing[..., None], 255, 0).astype(np.uint8).repeat(3, 2))
+    table = pl.DataFrame({"prompt": ["a dog on"] * 2, "word": list(heats)})
+    return MapsFinding(table, NOWHERE, "", [heats], [image], 0.4), thing
+
+
+def test_a_map_is_held_against_a_mask_by_rank_and_by_where_it_is_largest() -> None:
+    finding, thing = planted()
+    assert np.array_equal(foreground(finding.images[0]), thing)
+    dog, on = finding.against([thing]).iter_rows(named=True)
+    assert (dog["auc"], dog["hit"], dog["iou"]) == (1.0, True, 1.0)
+    assert on["auc"] == pytest.approx(roc_auc(finding.heats[0]["on"].astype(np.float32), thing))
+    assert on["auc"] < 0.9 and not on["hit"]
+    elsewhere = finding.against([np.roll(thing, (4, -4), (0, 1))])
+    assert elsewhere["auc"][0] < 0.5 and not elsewhere["hit"][0] and elsewhere["iou"][0] == 0
+    assert replace(finding, rule="maximum").mask(0, "dog").all(), "a share of the largest value says nothing here"
+
+
+def test_nothing_and_everything_have_no_rank() -> None:
+    finding, thing = planted()
+    for mask in (np.zeros_like(thing), np.ones_like(thing)):
+        assert finding.against([mask])["auc"].null_count() == finding.against([mask])["hit"].null_count() == 2
+    with pytest.raises(BadArgument, match="2 masks are not one for each of 1 pictures"):
+        finding.against([thing, thing])
+
+
+def test_what_stands_out_from_a_background_is_where_the_sprite_was_put() -> None:
+    """So a drawn picture's thing is where `foreground` says: against the alpha of rendered sprites."""
+    rng, overlaps = np.random.default_rng(0), []
+    for obj in TEN:
+        picture = single_picture(rng, obj, small=True)
+        with_it, without = (render(replace(picture, placed=placed)) for placed in (picture.placed, ()))
+        true = np.abs(with_it.astype(int) - without).max(-1) > 30
+        seen = foreground(Image.fromarray(with_it))
+        assert not (seen & ~true).any(), "none of the background"
+        overlaps.append(overlap(seen, true))
+    assert np.mean(overlaps) > 0.8 and min(overlaps) > 0.65, "all but faint edges"
+
+
+def test_intervals_of_dependencies_are_over_prompts(emoji: Model) -> None:
+    found = Maps(("church", "dog"), steps=1)(
+        emoji, ["a church and a dog"] * 3 + ["a dog and a church"] * 3, [*range(3)] * 2
+    )
+    row = found.dependencies().row(0, named=True)
+    values = found.overlaps().filter(pl.col("head") == row["head"], pl.col("dependent") == row["dependent"])["iou"]
+    clusters = [("a church and a dog",)] * 3 + [("a dog and a church",)] * 3
+    assert tuple(row[name] for name in ("value", "low", "high")) == mean_score(values.to_list(), clusters=clusters)
 
 
 def test_dependencies_are_means_over_the_pictures(emoji: Model) -> None:

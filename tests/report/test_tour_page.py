@@ -5,7 +5,7 @@ from PIL import Image
 from report.page import HOSTILE, Page
 
 from turpentine.explain.tour import StopResult
-from turpentine.report.tour_page import write_tour_page
+from turpentine.report.tour_page import ONE_PROMPT, write_stops_page
 
 
 @pytest.fixture
@@ -19,8 +19,11 @@ def stops(tmp_path: Path) -> list[StopResult]:
 
 
 def test_the_page_has_every_stop_and_no_text_of_it_acts(stops: list[StopResult], tmp_path: Path) -> None:
-    path = write_tour_page(
-        stops, tmp_path / "page.html", prompt=HOSTILE, concept=HOSTILE, facts={HOSTILE: HOSTILE}, command=HOSTILE
+    path = write_stops_page(
+        stops,
+        tmp_path / "page.html",
+        **dict.fromkeys(("title", "lead", "note", "command"), HOSTILE),
+        facts={HOSTILE: HOSTILE},
     )
     page = Page(path.read_text(encoding="utf-8"))
     assert page.tags.count("img") == 2 and "script" not in page.tags
@@ -30,6 +33,6 @@ def test_the_page_has_every_stop_and_no_text_of_it_acts(stops: list[StopResult],
 
 
 def test_pictures_are_shown_in_one_scale(stops: list[StopResult], tmp_path: Path) -> None:
-    path = write_tour_page(stops, tmp_path / "page.html", prompt="a dog", concept="dog", facts={})
+    path = write_stops_page(stops, tmp_path / "page.html", title="dog", lead="", note=ONE_PROMPT, facts={})
     wide, narrow = (int(value or 0) for name, value in Page(path.read_text()).attributes if name == "width")
     assert wide == pytest.approx(2.5 * narrow, abs=2)

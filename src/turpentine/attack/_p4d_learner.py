@@ -15,7 +15,6 @@ from turpentine.attack._learning import adam_state, restore_adam
 from turpentine.attack._prediction import Prediction
 from turpentine.attack._prompts import SEARCH_SEEDS
 from turpentine.attack._stages import SearchStage
-from turpentine.attack.p4d import CHECKED
 from turpentine.models import Artefact, Conditioning, Model
 from turpentine.models.artefact import placed, prompt_of_ids
 from turpentine.models.interface import Latents
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from turpentine.attack.p4d import P4D
 
 POOL_BATCH = 16
-"""Rows of the original in one call, while the pool is computed."""
+"""Examples of the pool in one call."""
 
 
 class PromptLearner:
@@ -55,7 +54,7 @@ class PromptLearner:
     def _unit(self, in_a_step: int) -> Mapping[str, int]:
         """Return what the updates between two looks and a look spend at most."""
         attack, trial, rows = self._attack, self._search.trial, self._predict.times
-        checked = min(CHECKED, attack.pool)
+        checked = min(attack.checked, attack.pool)
         forward = (attack.judge_every + checked) * rows + attack.pictures * trial.steps * in_a_step
         texts = (attack.judge_every + checked + 2) * (2 if self._predict.is_guided else 1) + attack.pictures
         return {
@@ -116,10 +115,15 @@ class PromptLearner:
         chosen = self._projected()
         with self._search.victim.on(), torch.no_grad():
             cond = self._encoded(chosen)
-            size = 1 if self._predict.is_guided else CHECKED
-            starts = range(0, min(CHECKED, self._attack.pool), size)
-            losses = [self._pool.loss(self._predict, cond, slice(at, at + size)).item() for at in starts]
-        loss = sum(losses) / len(losses)
+            size = 1 if self._predict.is_guided else POOL_BATCH
+            count = min(self._attack.checked, self._attack.pool)
+            starts = range(0, count, size)
+            ends = [min(at + size, count) for at in starts]
+            losses = [
+                self._pool.loss(self._predict, cond, slice(at, end)).item() * (end - at)
+                for at, end in zip(starts, ends, strict=True)
+            ]
+        loss = sum(losses) / count
         seeds = range(SEARCH_SEEDS, SEARCH_SEEDS + self._attack.pictures)
         hits = sum(self._search.judged(self._search.draw(self._artefact(chosen), seeds)))
         if (hits, -loss) > (self.hits, -self.loss):

@@ -13,9 +13,6 @@ from turpentine.core.settings import Count, Finite, NonNegative, Positive
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
 
-CHECKED = 16
-"""Examples of the pool on which prompts are compared, at most."""
-
 
 @dataclass(frozen=True)
 class P4D(Attack):
@@ -39,6 +36,7 @@ class P4D(Attack):
         lr: AdamW's rate.
         weight_decay: AdamW's, on what is learned alone.
         pool: Examples for which the original's predictions are stored.
+        checked: Of those, on how many the loss of a prompt that is looked at is computed.
         judge_every: Updates between two looks at pictures.
         pictures: Judged each time.
         guidance_scale: w inside the loss where a guidance is on the model; by default that of the pictures.
@@ -59,6 +57,7 @@ class P4D(Attack):
     lr: Positive = 0.1
     weight_decay: NonNegative = 0.1
     pool: Count = 256
+    checked: Count = 16
     judge_every: Count = 50
     pictures: Count = 1
     guidance_scale: Finite | None = None
@@ -67,7 +66,7 @@ class P4D(Attack):
     def cost(self, trial: Trial) -> Spent:
         """Return what all updates spend, the pool, and the looks at prompts."""
         looks, judged = self.looks, self.looks * self.pictures
-        forward = self.pool + self.updates + looks * min(CHECKED, self.pool) + 2 * trial.steps * judged
+        forward = self.pool + self.updates + looks * min(self.checked, self.pool) + 2 * trial.steps * judged
         return Spent(forward, self.updates, self.updates + 3 * looks, judged)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:

@@ -34,6 +34,7 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
+from turpentine.cli.replicate import HEADLINES, replicate
 from turpentine.cli.terminal import number_cell, plain, say, say_json, say_prose, show_table
 from turpentine.cli.tour import tour
 from turpentine.cli.usage_errors import SETTINGS
@@ -80,12 +81,18 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
     app.default(with_help(tour))
     tokens = tokens or ()
     instruments = plugins("instrument")
-    if tokens and tokens[0] in instruments:
+    if tokens and tokens[0] in HEADLINES:
+        name = tokens[0]
+        help_epilogue = f"Example: turpentine explain {name} --dry-run"
+        app.command(with_help(replicate(name)), name=name, help=HEADLINES[name], help_epilogue=help_epilogue)
+    elif tokens and tokens[0] in instruments:
         plugin = instruments[tokens[0]]
         if not {"--help", "-h"} & set(tokens):
             check_tokens(plugin, tokens[1:])
         app.command(_command(plugin), name=plugin.name, help=_help(plugin), help_epilogue=_example(plugin))
     elif {"--help", "-h"} & set(tokens):
+        for name, headline in HEADLINES.items():
+            app.command(_nothing, name=name, help=headline)
         for plugin in instruments.values():
             app.command(_nothing, name=plugin.name, help=_headline(plugin))
     elif len(tokens) > 1 and not any(token.startswith("-") for token in tokens[:2]):

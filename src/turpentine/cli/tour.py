@@ -87,19 +87,19 @@ def tour(
     stops = chosen.stops(model, judge)
     warn_of_unknown_words(model, [prompt])
     done = {stop.name for stop in stops if chosen.is_done(stop, model, folder, judge)}
-    times = _times(stops, model, rows, done)
+    times = expected_times(stops, model, rows, done)
     if not json:
-        _show_times(stops, times, done)
+        show_times(stops, times, done)
     if dry_run:
         if json:
             say_json({"stops": [{"name": name, "expected": seconds} for name, seconds in times.items()]})
         return
     with Phases({stop.name: (stop.question, "pictures") for stop in stops}) as progress:
         results = chosen(model, folder, judge=judge, progress=progress)
-    _show_results(results, _write_page(results, chosen, model, judge, folder), json)
+    show_results(results, _write_page(results, chosen, model, judge, folder), json)
 
 
-def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) -> dict[str, float]:
+def expected_times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) -> dict[str, float]:
     """Return the seconds that each instrument may take; 0 for those that are done."""
     from turpentine.explain.tour import seconds_a_row
 
@@ -110,7 +110,7 @@ def _times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) ->
         return {stop.name: 0.0 if stop.name in done else round(stop.rows * each + stop.overhead(), 1) for stop in stops}
 
 
-def _show_times(stops: list[Stop], times: dict[str, float], done: Collection[str]) -> None:
+def show_times(stops: list[Stop], times: dict[str, float], done: Collection[str]) -> None:
     """Print how long each instrument may take, before it runs."""
     show_table(
         ("instrument", "question", "may take"),
@@ -123,7 +123,7 @@ def _show_times(stops: list[Stop], times: dict[str, float], done: Collection[str
 
 
 def _write_page(results: list[StopResult], chosen: Tour, model: Model, judge: Judge | None, folder: Path) -> Path:
-    from turpentine.report.tour_page import write_tour_page
+    from turpentine.report.tour_page import ONE_PROMPT, write_stops_page
 
     facts = {
         "model": model.name,
@@ -131,17 +131,19 @@ def _write_page(results: list[StopResult], chosen: Tour, model: Model, judge: Ju
         "concept": chosen.concept,
         "seeds": ", ".join(map(str, chosen.seeds)),
         "drawing": f"{chosen.steps} steps of DDIM, guidance {chosen.guidance_scale:g}",
-        "judge": _judge_line(judge, any(stop.name.startswith("trace") for stop in results)),
+        "judge": judge_line(judge, any(stop.name.startswith("trace") for stop in results)),
         "device": f"{model.device}, {str(model.dtype).removeprefix('torch.')}",
         "time": duration(sum(stop.seconds for stop in results)),
     }
     line = shlex.join(["turpentine", *sys.argv[1:]])
-    return write_tour_page(
-        results, folder / REPORT, prompt=chosen.prompt, concept=chosen.concept, facts=facts, command=line
+    lead = f"Where, when and how the model draws it, told “{chosen.prompt}”."
+    return write_stops_page(
+        results, folder / REPORT, title=chosen.concept, lead=lead, note=ONE_PROMPT, facts=facts, command=line
     )
 
 
-def _judge_line(judge: Judge | None, is_traced: bool) -> str:
+def judge_line(judge: Judge | None, is_traced: bool) -> str:
+    """Return which judge looked at the pictures, and whether anything was traced by it."""
     from turpentine.judges.worlds import title_of
 
     if judge is None:
@@ -150,7 +152,8 @@ def _judge_line(judge: Judge | None, is_traced: bool) -> str:
     return name if is_traced else f"{name}, which does not know the concept: nothing is traced"
 
 
-def _show_results(results: list[StopResult], page: Path, as_json: bool) -> None:
+def show_results(results: list[StopResult], page: Path, as_json: bool) -> None:
+    """Print what each stop found, and where the page is."""
     if as_json:
         stops = [{"name": stop.name, "text": stop.text, "table": str(stop.table)} for stop in results]
         say_json({"stops": stops, "files": [str(page)]})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from turpentine.explain.agreement import AgreementFinding as AgreementFinding
     from turpentine.explain.finding import Finding as Finding
     from turpentine.explain.instrument import Instrument as Instrument
+    from turpentine.explain.replication import Replication as Replication
     from turpentine.explain.tour import Tour as Tour
 
 __getattr__, __dir__ = plugin_exports(__name__, "instrument")

@@ -26,6 +26,23 @@ def overlap(a: Bool[np.ndarray, "height width"], b: Bool[np.ndarray, "height wid
     return float((a & b).sum() / union) if union else 1.0
 
 
+def rank_inside(values: Float[np.ndarray, "height width"], mask: Bool[np.ndarray, "height width"]) -> float | None:
+    """Return how often a pixel inside has a larger value than one outside, ties as half (AUC).
+
+    0.5 is chance; no threshold is in it. None where all pixels are on one side.
+    """
+    if mask.all() or not mask.any():
+        return None
+    outside = np.sort(values[~mask])
+    below, up_to = (np.searchsorted(outside, values[mask], side) for side in ("left", "right"))
+    return float((below + up_to).mean() / 2 / len(outside))
+
+
+def peaks_inside(values: Float[np.ndarray, "height width"], mask: Bool[np.ndarray, "height width"]) -> bool | None:
+    """Return whether the largest value is inside (the pointing game, Zhang 2018); None as for `rank_inside`."""
+    return None if mask.all() or not mask.any() else bool(mask.flat[int(values.argmax())])
+
+
 def power_by_radius(x: Float[np.ndarray, "channel height width"]) -> Float[np.ndarray, " radius"]:
     """Return the power spectrum without the mean, summed over channels and rings of cycles per pixel.
 

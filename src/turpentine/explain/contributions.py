@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -168,6 +168,12 @@ class ContributionsFinding(Finding):
         if most["ratio"] == least["ratio"]:
             return f"{first}, and so do all {len(ranked)}."
         return f"{first}, the most of {len(ranked)}; {least['label']} {least['kind']} the least, {_times(least)}."
+
+    def of_pictures(self, pictures: Sequence[int]) -> ContributionsFinding:
+        """Return the finding with the rows, maps and images of some pictures alone, as for a plot."""
+        heats = {name: [maps[picture] for picture in pictures] for name, maps in self.heats.items()}
+        rows = self.rows[[at * len(self.images) + picture for at in range(len(heats)) for picture in pictures]]
+        return replace(self, rows=rows, heats=heats, images=[self.images[picture] for picture in pictures])
 
     def sites(self, top: int = 8) -> Sites:
         """Return the modules that add most where something stands out, against elsewhere: by the mean ratio."""

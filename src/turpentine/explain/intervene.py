@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -118,29 +118,52 @@ class Intervene(Settings):
         """Sever each layer of cross-attention in each quarter of the steps."""
         labels = [site.label for site in tour.model.sites.only(kind="cross-attention", level="module")]
         letters = tuple(f"q{window}:{label}" for label in labels for window in QUARTERS)
-        instrument = cls(letters, rows=tour.rows, **tour.drawing)
-        parts = _some_letters_each(instrument, runs_at_once(tour.rows, tour.rows_per_picture))
-        runs = [[intervention(tour.model, code) for code in part.letters or ()] for part in parts]
-        rows = [branch_rows(tour.model, run, len(tour.seeds), **tour.drawing) for run in runs]
-
-        def run(cache: Path | None, progress: Progress | None) -> InterveneFinding:
-            concept = tour.concept if tour.target else None
-            findings = [
-                part(
-                    tour.model,
-                    tour.prompts,
-                    tour.seeds,
-                    concept=concept,
-                    judge=tour.judge,
-                    cache=cache,
-                    progress=_part_of_progress(progress, index, len(parts)),
-                )
-                for index, part in enumerate(parts)
-            ]
-            return _joined(findings)
-
         question = "Which layers matter, and when?"
-        return [Stop("intervene", question, 30, sum(rows), instrument, run, plot=InterveneFinding.plot_grid)]
+        return [letters_stop("intervene", question, 30, tour, letters, plot=InterveneFinding.plot_grid)]
+
+
+def letters_stop(
+    name: str,
+    question: str,
+    order: int,
+    tour: TourInputs,
+    letters: Sequence[str],
+    *,
+    kind: str = "cross-attention",
+    plot: Callable[[InterveneFinding], Figure] = lambda finding: finding.plot(),
+) -> Stop:
+    """Return the stop that tries letters on the pictures, some at a time, so that one picture's runs fit into a call.
+
+    Args:
+        name: Of its folder.
+        question: That it answers.
+        order: Its place.
+        tour: The pictures, and what draws them.
+        letters: The interventions.
+        kind: Of the modules.
+        plot: Of the finding.
+    """
+    instrument = Intervene(tuple(letters), kind, rows=tour.rows, **tour.drawing)
+    parts = _some_letters_each(instrument, runs_at_once(tour.rows, tour.rows_per_picture))
+    runs = [[intervention(tour.model, code, kind=kind) for code in part.letters or ()] for part in parts]
+    rows = [branch_rows(tour.model, run, len(tour.seeds), **tour.drawing) for run in runs]
+
+    def run(cache: Path | None, progress: Progress | None) -> InterveneFinding:
+        findings = [
+            part(
+                tour.model,
+                tour.prompts,
+                tour.seeds,
+                concept=tour.concept if tour.target else None,
+                judge=tour.judge,
+                cache=cache,
+                progress=_part_of_progress(progress, index, len(parts)),
+            )
+            for index, part in enumerate(parts)
+        ]
+        return _joined(findings)
+
+    return Stop(name, question, order, sum(rows), instrument, run, plot=plot)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from turpentine.core.settings import Count, Finite, Settings, Share
 from turpentine.explain._codes import modules_called
 from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain._map_sums import ALL, MapSums, Per
+from turpentine.explain._masks import SCORES, Heat, Mask, Rule, agreement, enlarge, mask_of
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
@@ -35,12 +36,8 @@ from turpentine.stats.intervals import mean_score
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Heat = Float[np.ndarray, "height width"]
-Mask = Bool[np.ndarray, "tall wide"]
 Places: TypeAlias = list[range]
 """The tokens of a word, for each place where it is."""
-Rule = Literal["maximum", "range"]
-"""What a threshold is a share of: a map's largest value, or the way there from its smallest."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,9 @@ class Maps(Settings):
         sites: Cross-attention modules: labels, or LOWRES or HIGHRES, with commas between, or a selection, with a window
             for some of the steps; all by default, the mid block and the lowest resolution among them.
         threshold: The share (τ) from which on a pixel belongs to the word.
-        rule: What that is a share of: "maximum", the map's largest value, as the paper has it; or "range", the way
-            there from its smallest, as in the authors' code. Over all modules, where no value is small, the first
-            takes nearly the whole picture and the second about half of it; in HIGHRES the two agree.
+        rule: What that is a share of: "range", the way from the map's smallest value to its largest, as in the authors'
+            code; or "maximum", the largest value alone, as the paper has it, which takes nearly the whole picture
+            where no value is small, as over all modules of the embedded model.
         per: What else maps are summed over, each part apart: the "module", the "factor" by which its grid is coarser
             than the latents', or the "head"; the table then has their rows too, and the finding's `of` their maps.
         steps: DDIM steps of a picture.
@@ -74,7 +71,7 @@ class Maps(Settings):
     words: tuple[str, ...] = ()
     sites: str | Sites | None = None
     threshold: Share = 0.4
-    rule: Rule = "maximum"
+    rule: Rule = "range"
     per: Per = ALL
     steps: Count = 20
     guidance_scale: Finite = 4.0
@@ -204,8 +201,8 @@ class MapsFinding(Finding):
     """The maps of words.
 
     Args:
-        table: A row for each picture and word: prompt, seed, word, mass (the word's share of all words' sums), iou
-            (overlap of the word's mask with what stands out from the picture's background, 0 to 1); where maps are
+        table: A row for each picture and word: prompt, seed, word, mass (the word's share of all words' sums), and
+            iou, auc and hit against what stands out from the picture's background (see `against`); where maps are
             taken apart also the part, of which "all" is the first.
         heats: For each picture each word's map, of the latents' size, as summed.
         images: The pictures.
@@ -219,7 +216,7 @@ class MapsFinding(Finding):
     heats: list[dict[str, Heat]]
     images: list[Image.Image]
     threshold: float
-    rule: Rule = "maximum"
+    rule: Rule = "range"
     concept: str | None = None
     unread: tuple[str, ...] = ()
     parts: Mapping[str, list[dict[str, Heat]]] = field(default_factory=dict)
@@ -239,6 +236,31 @@ class MapsFinding(Finding):
         """Return the word's mask on a picture."""
         return mask_of(self.heats[picture][word], self.images[picture], self.threshold, self.rule)
 
+    def against(self, masks: Sequence[Mask]) -> pl.DataFrame:
+        """Return how well each word's map shows what is where a mask says, one for each picture and of its size.
+
+        Columns: picture, word, iou (overlap of the word's mask with that one), auc (how often a pixel inside is looked
+        at more than one outside, 0.5 by chance), hit (whether the most looked at is inside: the pointing game); the
+        last two are null for a mask that is nothing or everything.
+
+        Raises:
+            BadArgument: There is not one mask for each picture.
+        """
+        if len(masks) != len(self.images):
+            raise BadArgument(f"{len(masks)} masks are not one for each of {len(self.images)} pictures.")
+        settings = self.threshold, self.rule
+        rows = [
+            (picture, word, *agreement(heat, image, mask, *settings))
+            for picture, (heats, image, mask) in enumerate(zip(self.heats, self.images, masks, strict=True))
+            for word, heat in heats.items()
+        ]
+        return pl.DataFrame(rows, {"picture": pl.Int64, "word": pl.String} | SCORES, orient="row")
+
+    def of_pictures(self, pictures: Sequence[int]) -> MapsFinding:
+        """Return the finding with the maps and images of some pictures alone, as for a plot; its table is of all."""
+        heats, images = [self.heats[picture] for picture in pictures], [self.images[picture] for picture in pictures]
+        return replace(self, heats=heats, images=images, parts={})
+
     def overlaps(self) -> pl.DataFrame:
         """Return for each picture and two words, head and dependent: iou, iod (of the dependent), ioh (of the head)."""
         rows = []
@@ -254,49 +276,62 @@ class MapsFinding(Finding):
     def dependencies(self) -> pl.DataFrame:
         """Return the overlaps' means over the pictures.
 
-        Columns: head, dependent, measure (mIoU, mIoD or mIoH), value, low, high, n.
+        Columns: head, dependent, measure (mIoU, mIoD or mIoH), value, low and high over prompts, n.
         """
-        rows = []
+        rows, prompts = [], self._prompts()
         for (head, dependent), part in self.overlaps().group_by("head", "dependent", maintain_order=True):
+            clusters = [(prompts[picture],) for picture in part["picture"]]
             for measure, column in (("mIoU", "iou"), ("mIoD", "iod"), ("mIoH", "ioh")):
-                rows.append((head, dependent, measure, *mean_score(part[column].to_list()), len(part)))
+                mean = mean_score(part[column].to_list(), clusters=clusters)
+                rows.append((head, dependent, measure, *mean, len(part)))
         names = ["head", "dependent", "measure", "value", "low", "high", "n"]
         return pl.DataFrame(rows, names, orient="row")
 
     def summary(self) -> str:
-        """Say how well the concept's map covers the thing in the picture, beside the best word's; or the best alone."""
-        mean = (
-            self._whole().group_by("word", maintain_order=True).agg(pl.col("iou").mean()).sort("iou", descending=True)
-        )
+        """Say how well the concept's map finds the thing in the picture, beside the best word's; or the best alone."""
+        mean = self._means()
+        if mean.is_empty():
+            return f"Nothing stands out from the background, for a map to be held against.{self._lacking()}"
+        best = mean.row(0, named=True)
         if self.concept is None:
-            return self._of_words(mean)
-        own = mean.filter(pl.col("word") == self.concept)["iou"][0]
-        best, count = mean.row(0, named=True), len(self.images)
-        first = (
-            f"Where “{self.concept}” is looked at overlaps what stands out from the background by {own:.2f} (IoU, the "
-            f"mean of {count} {'picture' if count == 1 else 'pictures'})"
-        )
-        lacking = self._lacking()
+            return f"{self._rank(best['word'])}{self._others(mean)}; {self._looked_at_most()}.{self._lacking()}"
+        first, own = self._rank(self.concept), mean.filter(pl.col("word") == self.concept)["auc"][0]
         if best["word"] == self.concept:
-            return f"{first}{', more than any other word' if len(mean) > 1 else ''}.{lacking}"
-        if f"{best['iou']:.2f}" == f"{own:.2f}":
-            return f"{first}, and no other word by more.{lacking}"
-        return f"{first}; “{best['word']}” does so most, by {best['iou']:.2f}.{lacking}"
+            return f"{first}{self._others(mean)}.{self._lacking()}"
+        if f"{best['auc']:.2f}" == f"{own:.2f}":
+            return f"{first}, and no other word with more.{self._lacking()}"
+        return f"{first}; “{best['word']}” does so best, with {best['auc']:.2f}.{self._lacking()}"
 
-    def _of_words(self, mean: pl.DataFrame) -> str:
-        """Return which word's map covers the things in the pictures best, and which word is looked at most."""
-        best, count = mean.row(0, named=True), len(self.images)
-        mass = self._whole().group_by("word", maintain_order=True).agg(pl.col("mass").mean())
-        most = mass.sort("mass", descending=True, maintain_order=True).row(0, named=True)
-        pictures = "1 picture" if count == 1 else f"{count} pictures"
-        attention = f"{percent(most['mass'])} of the attention to the words of its prompt"
-        first = f"Where “{best['word']}” is looked at overlaps what stands out from the background by {best['iou']:.2f}"
-        is_alone = len(mean) == 1 or f"{mean['iou'][1]:.2f}" == f"{best['iou']:.2f}"
-        others = "" if is_alone else ", more than any other word"
+    def _means(self) -> pl.DataFrame:
+        """Return by word the mean rank of what stands out, the best first."""
+        ranked = self._whole().drop_nulls("auc").group_by("word", maintain_order=True).agg(pl.col("auc").mean())
+        return ranked.sort("auc", descending=True, maintain_order=True)
+
+    def _rank(self, word: str) -> str:
+        """Return how well a word's map ranks what stands out, and how often it points there."""
+        part = self._whole().filter(pl.col("word") == word).drop_nulls("auc")
+        value, low, high = mean_score(part["auc"].to_list(), clusters=part.select("prompt").rows())
+        count = len(part)
         return (
-            f"{first} (IoU, the mean of {pictures}){others}; “{most['word']}” is looked at most, with {attention}."
-            f"{self._lacking()}"
+            f"Where “{word}” is looked at ranks what stands out from the background above the rest (AUC {value:.2f}, "
+            f"{low:.2f} to {high:.2f}; 0.50 by chance), and is most inside of it in {part['hit'].sum()} of "
+            f"{count} {'picture' if count == 1 else 'pictures'}"
         )
+
+    def _others(self, mean: pl.DataFrame) -> str:
+        """Return that no other word does better than the best, or nothing where that cannot be said."""
+        is_alone = len(mean) == 1 or f"{mean['auc'][1]:.2f}" == f"{mean['auc'][0]:.2f}"
+        return "" if is_alone else ", better than any other word"
+
+    def _looked_at_most(self) -> str:
+        mass = self._whole().group_by("word", maintain_order=True).agg(pl.col("mass").mean())
+        word, most = mass.sort("mass", descending=True, maintain_order=True).row(0)
+        return f"“{word}” is looked at most, with {percent(most)} of the attention to the words of its prompt"
+
+    def _prompts(self) -> list[str]:
+        """Return the prompt of each picture."""
+        starts = np.cumsum([0, *map(len, self.heats[:-1])])
+        return self._whole()["prompt"].gather(starts).to_list()
 
     def _whole(self) -> pl.DataFrame:
         """Return the table's rows that are of all parts together."""
@@ -321,20 +356,6 @@ class MapsFinding(Finding):
         return figure
 
 
-def enlarge(heat: Heat, image: Image.Image) -> Float[np.ndarray, "tall wide"]:
-    """Return a map at the size of the picture."""
-    large = Image.fromarray(heat.astype(np.float32)).resize(image.size, Image.Resampling.BICUBIC)
-    return np.asarray(large, dtype=np.float64).clip(0)
-
-
-def mask_of(heat: Heat, image: Image.Image, threshold: float, rule: Rule = "maximum") -> Mask:
-    """Return where a map, at the picture's size, has `threshold` or more of what the rule says."""
-    large = enlarge(heat, image)
-    least = large.min() if rule == "range" else 0.0
-    mask: Mask = large - least >= threshold * (large.max() - least)
-    return mask
-
-
 def _table(
     texts: Sequence[str],
     seeds: Sequence[int],
@@ -347,9 +368,10 @@ def _table(
         total = sum(float(heat.sum()) for heat in words.values())
         thing = foreground(image)
         for word, heat in words.items():
-            mask = mask_of(heat, image, settings.threshold, settings.rule)
-            rows.append((text, seed, word, float(heat.sum()) / total, overlap(mask, thing)))
-    return pl.DataFrame(rows, ["prompt", "seed", "word", "mass", "iou"], orient="row")
+            mass = float(heat.sum()) / total
+            rows.append((text, seed, word, mass, *agreement(heat, image, thing, settings.threshold, settings.rule)))
+    about = {"prompt": pl.String, "seed": pl.Int64, "word": pl.String, "mass": pl.Float64}
+    return pl.DataFrame(rows, about | SCORES, orient="row")
 
 
 def _of_part(part: str, table: pl.DataFrame) -> pl.DataFrame:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TourInputs:
-    """What a tour offers to every instrument.
+    """What a tour or a replication offers to every instrument.
 
     Args:
         model: The model.
         judge: The judge of the pictures, if there is one.
         target: The judge's column and label for the concept; None without a judge, or if it cannot say.
-        prompt: What is drawn.
-        concept: Words of the prompt.
-        seeds: Of the pictures.
+        prompts: What is drawn, one for each picture.
+        concept: Words of the prompts; None where they have none in common.
+        seeds: One for each picture.
         steps: Of DDIM.
         guidance_scale: w.
         rows: Of the denoiser in a call, at most.
@@ -36,17 +36,12 @@ class TourInputs:
     model: Model
     judge: Judge | None
     target: Sought | None
-    prompt: str
-    concept: str
+    prompts: Sequence[str]
+    concept: str | None
     seeds: Sequence[int]
     steps: int
     guidance_scale: float
     rows: int
-
-    @property
-    def prompts(self) -> list[str]:
-        """The prompt, once for each seed."""
-        return [self.prompt] * len(self.seeds)
 
     @property
     def drawing(self) -> dict[str, Any]:

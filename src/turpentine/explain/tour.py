@@ -62,44 +62,12 @@ class StopResult:
 
 
 @dataclass(frozen=True)
-class Tour(Settings):
-    """Explain a concept of a prompt by one instrument after the other: where, when and how the model draws it.
-
-    Args:
-        prompt: What is drawn.
-        concept: Words of it.
-        seeds: Of the pictures.
-        steps: Of DDIM.
-        guidance_scale: How strongly the prompt guides (w).
-        rows: Of the denoiser in a call, at most; fewer take less memory.
-    """
-
-    prompt: str
-    concept: str
-    seeds: tuple[int, ...] = tuple(range(8))
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
-    rows: Count = 256
+class Visits(Settings):
+    """Runs stops one after the other, each into a folder of its own, and goes on where it was broken off."""
 
     def stops(self, model: Model, judge: Judge | None = None) -> list[Stop]:
-        """Return what the instruments have to show, in order.
-
-        Without a judge that can say whether a picture shows the concept nothing is traced.
-
-        Raises:
-            BadArgument: There is no seed, or the prompt is too long.
-            EmptyConcept: The concept is not in the prompt.
-        """
-        check_judge_of(model, judge)
-        if not self.seeds:
-            raise BadArgument("There is no seed: give one at least.")
-        model.text.check_fits(self.prompt)
-        model.text.find(self.prompt, self.concept)
-        target = sought(judge, self.concept) if judge else None
-        inputs = TourInputs(model, judge, target, **{name: getattr(self, name) for name in self.__dataclass_fields__})
-        classes = [plugin.load() for plugin in plugins("instrument").values()]
-        stops = [stop for cls in classes if hasattr(cls, "stops") for stop in cls.stops(inputs)]
-        return sorted(stops, key=lambda stop: stop.order)
+        """Return what there is to run, in order."""
+        raise NotImplementedError
 
     def __call__(
         self, model: Model, folder: Path, *, judge: Judge | None = None, progress: StopProgress | None = None
@@ -147,8 +115,51 @@ class Tour(Settings):
 
     def _records(self, stop: Stop, model: Model, folder: Path, judge: Judge | None) -> Parts[Any]:
         """Return the store of a stop's record: text, seconds, and the SHA-256 of its files."""
-        about = {"tour": asdict(self), **about_run(model, stop.settings, judge)}
+        about = {type(self).__name__.lower(): asdict(self), **about_run(model, stop.settings, judge)}
         return Parts(folder / stop.name, about, RECORDS)
+
+
+@dataclass(frozen=True)
+class Tour(Visits):
+    """Explain a concept of a prompt by one instrument after the other: where, when and how the model draws it.
+
+    Args:
+        prompt: What is drawn.
+        concept: Words of it.
+        seeds: Of the pictures.
+        steps: Of DDIM.
+        guidance_scale: How strongly the prompt guides (w).
+        rows: Of the denoiser in a call, at most; fewer take less memory.
+    """
+
+    prompt: str
+    concept: str
+    seeds: tuple[int, ...] = tuple(range(8))
+    steps: Count = 20
+    guidance_scale: Finite = 4.0
+    rows: Count = 256
+
+    def stops(self, model: Model, judge: Judge | None = None) -> list[Stop]:
+        """Return what the instruments have to show, in order.
+
+        Without a judge that can say whether a picture shows the concept nothing is traced.
+
+        Raises:
+            BadArgument: There is no seed, or the prompt is too long.
+            EmptyConcept: The concept is not in the prompt.
+        """
+        check_judge_of(model, judge)
+        if not self.seeds:
+            raise BadArgument("There is no seed: give one at least.")
+        model.text.check_fits(self.prompt)
+        model.text.find(self.prompt, self.concept)
+        target = sought(judge, self.concept) if judge else None
+        drawing = self.steps, self.guidance_scale, self.rows
+        prompts = [self.prompt] * len(self.seeds)
+        inputs = TourInputs(model, judge, target, prompts, self.concept, self.seeds, *drawing)
+        classes = [plugin.load() for plugin in plugins("instrument").values()]
+        stops = [stop for cls in classes if hasattr(cls, "stops") for stop in cls.stops(inputs)]
+        return sorted(stops, key=lambda stop: stop.order)
 
 
 def seconds_a_row(model: Model, rows: int) -> float:

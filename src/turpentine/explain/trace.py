@@ -160,30 +160,31 @@ class Trace(Settings):
     @classmethod
     def stops(cls, tour: TourInputs) -> list[Stop]:
         """Trace through the denoiser and the text encoder, if a judge can say whether a picture shows the concept."""
-        if tour.judge is None or tour.target is None:
+        if tour.judge is None or tour.target is None or tour.concept is None:
             return []
-        return [_stop(cls(where, tour.target.column, rows=tour.rows, **tour.drawing), tour) for where in KINDS]
+        column, label = tour.target
+        concepts, labels = ([each] * len(tour.seeds) for each in (tour.concept, label))
+        return [trace_stop(where, tour, concepts, labels, column) for where in KINDS]
 
 
-def _stop(instrument: Trace, tour: TourInputs) -> Stop:
+def trace_stop(
+    where: Where, tour: TourInputs, concepts: Sequence[str], labels: Sequence[str], column: str, order: int = 40
+) -> Stop:
+    """Return the stop that traces concepts, words of each prompt, by their labels in a column of the tour's judge."""
+    instrument = Trace(where, column, rows=tour.rows, **tour.drawing)
     components = len(instrument.components(tour.model))
     calls = len(list(batches(1 + components, runs_at_once(tour.rows, tour.rows_per_picture))))
-    label = tour.target.label if tour.target else None
 
     def run(cache: Path | None, progress: Progress | None) -> TraceFinding:
         assert tour.judge is not None  # without one there is no stop
-        about: dict[str, Any] = {"concept": tour.concept, "judge": tour.judge, "label": label}
+        about: dict[str, Any] = {"concept": concepts, "judge": tour.judge, "label": labels}
         return instrument(tour.model, tour.prompts, tour.seeds, **about, cache=cache, progress=progress)
 
-    network = "denoiser" if instrument.where == "denoiser" else "text encoder"
-    return Stop(
-        f"trace-{instrument.where}",
-        f"What carries “{tour.concept}” through the {network}?",
-        40,
-        (calls + 1 + components) * tour.rows_to_draw,
-        instrument,
-        run,
-    )
+    first, *others = dict.fromkeys(concepts)
+    named = f"“{first}” and {len(others)} more" if others else f"“{first}”"
+    question = f"What carries {named} through the {'denoiser' if where == 'denoiser' else 'text encoder'}?"
+    rows = (calls + 1 + components) * tour.rows_to_draw
+    return Stop(f"trace-{where}", question, order, rows, instrument, run)
 
 
 @dataclass(frozen=True)

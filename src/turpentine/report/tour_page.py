@@ -1,4 +1,4 @@
-"""The page of a tour: the finding of each instrument, as a picture and in a sentence or two."""
+"""The page of a tour or a replication: the finding of each instrument, as a picture and in a sentence or two."""
 
 from __future__ import annotations
 
@@ -17,26 +17,41 @@ PIXELS_PER_INCH = 92
 """Pixels of the page to an inch of a picture."""
 
 
-def write_tour_page(
-    stops: Sequence[StopResult], path: Path, *, prompt: str, concept: str, facts: Mapping[str, str], command: str = ""
+ONE_PROMPT = (
+    "Intervals are of 95 %, over pictures of this one prompt: they say what other seeds might give, not other prompts."
+)
+MANY_PROMPTS = "Intervals are of 95 %, over prompts: they say what other prompts of the kind might give."
+
+
+def write_stops_page(
+    stops: Sequence[StopResult],
+    path: Path,
+    *,
+    title: str,
+    lead: str,
+    note: str,
+    facts: Mapping[str, str],
+    command: str = "",
 ) -> Path:
-    """Write the page of a tour's stops as one HTML file, whole or not at all, and return its path.
+    """Write the page of stops as one HTML file, whole or not at all, and return its path.
 
     Args:
         stops: In their order.
         path: Of the file.
-        prompt: What was drawn.
-        concept: What was looked for.
+        title: What is explained.
+        lead: What was done, in a sentence.
+        note: What its intervals are over.
         facts: Of the model and the drawing, by name.
-        command: The command line of the tour, to print on the page.
+        command: The command line, to print on the page.
 
     Raises:
         OSError: As the file system does.
     """
     html = fill(
         "tour_page.html",
-        prompt=prompt,
-        concept=concept,
+        title=title,
+        lead=lead,
+        note=note,
         stops=[(stop, *_picture(stop.plot)) for stop in stops],
         facts=facts,
         command=command,

@@ -12,8 +12,10 @@ from turpentine.attack.latent_inversion import LatentInversion
 from turpentine.attack.misspellings import Misspellings
 from turpentine.attack.noise_probe import NoiseProbe
 from turpentine.attack.paraphrases import Paraphrases
+from turpentine.attack.partial_editing import PartialEditing
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.relearning import Relearning
+from turpentine.attack.revival import Revival
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.core.plugins import plugins
 from turpentine.testing.contracts import AttackContract
@@ -41,6 +43,16 @@ class TestLatentInversion(AttackContract):
 class TestRelearning(AttackContract):
     def attack(self) -> Attack:
         return Relearning(updates=4, batch=2, stages=2)
+
+
+class TestPartialEditing(AttackContract):
+    def attack(self) -> Attack:
+        return PartialEditing(strength=0.5)
+
+
+class TestRevival(AttackContract):
+    def attack(self) -> Attack:
+        return Revival(rank=2, rounds=1)
 
 
 class _Judged(AttackContract):
@@ -80,6 +92,8 @@ def test_every_attack_is_held_by_the_contract() -> None:
         TestCompletion,
         TestLatentInversion,
         TestRelearning,
+        TestPartialEditing,
+        TestRevival,
         TestSeedSearch,
         TestRandomPrefix,
         TestParaphrases,

@@ -10,13 +10,17 @@ from turpentine.attack.completion import Completion
 from turpentine.attack.harness import Attack
 from turpentine.attack.latent_inversion import LatentInversion
 from turpentine.attack.misspellings import Misspellings
+from turpentine.attack.mma import MMA
 from turpentine.attack.noise_probe import NoiseProbe
+from turpentine.attack.p4d import P4D
 from turpentine.attack.paraphrases import Paraphrases
 from turpentine.attack.partial_editing import PartialEditing
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.relearning import Relearning
 from turpentine.attack.revival import Revival
+from turpentine.attack.ring_a_bell import RingABell
 from turpentine.attack.seed_search import SeedSearch
+from turpentine.attack.unlearndiffatk import UnlearnDiffAtk
 from turpentine.core.plugins import plugins
 from turpentine.testing.contracts import AttackContract
 
@@ -86,6 +90,34 @@ class TestNoiseProbe(_Judged):
         return NoiseProbe(etas=(1.5,), scales=(1.0, 1.04), pictures=2)
 
 
+class TestUnlearnDiffAtk(AttackContract):
+    small: ClassVar[Budget] = Budget(forward=11)
+
+    def attack(self) -> Attack:
+        return UnlearnDiffAtk(tokens=2, timesteps=4, iterations=2, stages=2)
+
+
+class TestP4D(AttackContract):
+    small: ClassVar[Budget] = Budget(forward=20)
+
+    def attack(self) -> Attack:
+        return P4D(tokens=3, updates=4, pool=2, judge_every=2, stages=2)
+
+
+class TestRingABell(AttackContract):
+    small: ClassVar[Budget] = Budget(text=50)
+
+    def attack(self) -> Attack:
+        return RingABell(tokens=4, population=10, generations=6, stages=3)
+
+
+class TestMMA(AttackContract):
+    small: ClassVar[Budget] = Budget(text=40)
+
+    def attack(self) -> Attack:
+        return MMA(tokens=4, steps=4, candidates=16, top_k=8, stages=2)
+
+
 def test_every_attack_is_held_by_the_contract() -> None:
     tested = [
         TestCCE,
@@ -99,5 +131,9 @@ def test_every_attack_is_held_by_the_contract() -> None:
         TestParaphrases,
         TestMisspellings,
         TestNoiseProbe,
+        TestUnlearnDiffAtk,
+        TestP4D,
+        TestRingABell,
+        TestMMA,
     ]
     assert {type(each().attack()) for each in tested} == {plugin.load() for plugin in plugins("attack").values()}

@@ -54,7 +54,8 @@ class Leak(TableFinding):
     def sites_of_most(self) -> list[str]:
         """The fewest sites that hold nine tenths of what it changes."""
         order = self.table.with_columns(size=self.sizes).sort("size", descending=True)
-        rows, before, most = order.select("site", "size").rows(), 0.0, []
+        rows, before = order.select("site", "size").rows(), 0.0
+        most: list[str] = []
         for site, size in rows:
             if before >= MOST * sum(each for _, each in rows):
                 break
@@ -124,6 +125,8 @@ def leak_of(edit: Edit, model: Model | None = None) -> Leak:
         WrongBase: The edit was made for another model.
 
     Example:
+        >>> import torch
+        >>> from turpentine.edits import Edit
         >>> edit = Edit({"unet.conv_in.weight": torch.ones(8, 4, 3, 3)})
         >>> leak_of(edit).numbers()["largest_rank"]
         1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from turpentine.attack._prediction import Prediction
+from turpentine.attack._prediction import SamplerPrediction
 from turpentine.concepts import Concept
 from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.models import sample
@@ -27,7 +27,7 @@ def test_a_training_forward_is_a_step_of_the_sampler(method: Any, family: str) -
         scale = 3.0 if method is not None else 1.0
         steps = sample(model, cond, model.encode([""]), model.noise([0]), steps=2, guidance_scale=scale)
         step = next(steps)
-        predict = Prediction(model, 1, scale, 2)
+        predict = SamplerPrediction(model, 1, scale, 2)
         with torch.no_grad():
             eps = predict(step.x, torch.tensor([step.t]), cond)
             twice = predict(step.x.repeat(2, 1, 1, 1), torch.tensor([step.t] * 2), cond)

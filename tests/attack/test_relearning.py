@@ -111,7 +111,7 @@ def test_low_rank_training_is_lora(model: Model) -> None:
 
 
 def test_every_matrix_and_convolution_changes_by_the_rank_at_most_and_biases_do_not(model: Model) -> None:
-    deltas = deltas_of(relearned(model, rank=2, sites="resnet", updates=2))
+    deltas = deltas_of(relearned(model, rank=2, sites="resnet", updates=2, batch=3))
     assert any(delta.ndim == 4 for delta in deltas.values()) and not any(delta.ndim == 1 for delta in deltas.values())
     assert all(torch.linalg.matrix_rank(delta.flatten(1)) <= 2 for delta in deltas.values())
     assert all(delta.any() for delta in deltas.values())

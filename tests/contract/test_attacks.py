@@ -14,8 +14,10 @@ from turpentine.attack.mma import MMA
 from turpentine.attack.noise_probe import NoiseProbe
 from turpentine.attack.p4d import P4D
 from turpentine.attack.paraphrases import Paraphrases
+from turpentine.attack.partial_editing import PartialEditing
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.relearning import Relearning
+from turpentine.attack.revival import Revival
 from turpentine.attack.ring_a_bell import RingABell
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.unlearndiffatk import UnlearnDiffAtk
@@ -45,6 +47,16 @@ class TestLatentInversion(AttackContract):
 class TestRelearning(AttackContract):
     def attack(self) -> Attack:
         return Relearning(updates=4, batch=2, stages=2)
+
+
+class TestPartialEditing(AttackContract):
+    def attack(self) -> Attack:
+        return PartialEditing(strength=0.5)
+
+
+class TestRevival(AttackContract):
+    def attack(self) -> Attack:
+        return Revival(rank=2, rounds=1)
 
 
 class _Judged(AttackContract):
@@ -112,6 +124,8 @@ def test_every_attack_is_held_by_the_contract() -> None:
         TestCompletion,
         TestLatentInversion,
         TestRelearning,
+        TestPartialEditing,
+        TestRevival,
         TestSeedSearch,
         TestRandomPrefix,
         TestParaphrases,

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from turpentine.attack._learning import adam_state, example_of, restore_adam
-from turpentine.attack._prediction import Prediction
+from turpentine.attack._prediction import SamplerPrediction
 from turpentine.models import Artefact, Model
 from turpentine.models.artefact import PLACEHOLDER, placed, word_ids
 from turpentine.models.text import reworded
@@ -38,7 +38,7 @@ class Learner:
         }
         self._adam = torch.optim.AdamW(self.vectors.values(), lr=attack.lr, weight_decay=attack.weight_decay)
         scale = search.trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
-        self._predicted = Prediction(model, attack.batch, scale, search.trial.steps)
+        self._predicted = SamplerPrediction(model, attack.batch, scale, search.trial.steps)
         rows = attack.batch * self._predicted.times
         self.unit = {"forward": rows, "backward": rows, "text": 2 if self._predicted.is_guided else 1}
 

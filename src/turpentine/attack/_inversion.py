@@ -12,9 +12,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from turpentine.attack._prediction import Prediction
+from turpentine.attack._prediction import SamplerPrediction
 from turpentine.models import Model
-from turpentine.models.sampler import started
+from turpentine.models.inverse import InverseStep, inverse_steps
 
 if TYPE_CHECKING:
     from turpentine.attack.harness import Search
@@ -31,7 +31,7 @@ class Inverse:
         self._attack, self._search, self._model, self._done = attack, search, model, done
         trial = search.trial
         self._empty = model.encode([""])
-        self._predicted = Prediction(model, rows, trial.guidance_scale, trial.steps)
+        self._predicted = SamplerPrediction(model, rows, trial.guidance_scale, trial.steps)
         self._steps = inverse_steps(model, trial.steps)
 
     def noise(self, pictures: Sequence[Image.Image]) -> tuple[Latents, Rows]:
@@ -40,18 +40,18 @@ class Inverse:
         residual = torch.zeros(len(z), device=z.device)
         begun, pictures_in_all = self._done
         for number, step in enumerate(self._steps):
-            z, left = self._before(z, *step)
+            z, left = self._before(z, step)
             residual += left / z[0].numel() / len(self._steps)
             done = begun * len(self._steps) + (number + 1) * min(self._attack.batch, pictures_in_all - begun)
             self._search.advance(done, pictures_in_all * len(self._steps))
         return z.cpu(), residual.cpu()
 
-    def _before(self, z: Latents, index: int, t: int, a: float, b: float) -> tuple[Latents, Rows]:
+    def _before(self, z: Latents, step: InverseStep) -> tuple[Latents, Rows]:
         """Return where a step of the sampler that ends at z began, and what is left of the difference."""
-        times = torch.full((len(z),), t, device=z.device)
+        times = torch.full((len(z),), step.t, device=z.device)
 
         def image(at_noise: Latents) -> Latents:
-            return a * z + b * self._predicted(at_noise, times, self._empty, index)
+            return step.a * z + step.b * self._predicted(at_noise, times, self._empty, step.index)
 
         with torch.no_grad():
             guess = image(z)
@@ -67,21 +67,6 @@ class Inverse:
                 (guess.grad,) = torch.autograd.grad(left.sum(), [guess])
                 adam.step()
         return best, least
-
-
-def inverse_steps(model: Model, steps: int) -> list[tuple[int, int, float, float]]:
-    """Return the steps of DDIM from the picture to the noise: index in the sampler's order, timestep, a and b.
-
-    The step at that timestep takes z to z′ = (z − b·ε(z))/a.
-    """
-    solver = started(model, "ddim", steps)
-    table, length = solver.alphas_cumprod.double(), solver.config.num_train_timesteps // steps
-    result = []
-    for index, t in reversed(list(enumerate(solver.timesteps.tolist()))):
-        here, after = table[t], table[t - length] if t >= length else solver.final_alpha_cumprod.double()
-        a = (here / after).sqrt()
-        result.append((index, t, a.item(), ((1 - here).sqrt() - a * (1 - after).sqrt()).item()))
-    return result
 
 
 def nll(latents: Latents) -> Float[Tensor, " batch"]:

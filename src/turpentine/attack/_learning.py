@@ -23,7 +23,12 @@ def stage_end(updates: int, stages: int, done: int) -> int:
 
 
 def example_of(
-    x0: Latents, batch: int, training_steps: int, seed: int, update: int, times: int | None = None
+    x0: Float[Tensor, "picture channel height width"],
+    batch: int,
+    training_steps: int,
+    seed: int,
+    update: int,
+    times: int | None = None,
 ) -> tuple[Int[Tensor, " batch"], Latents, Int[Tensor, " batch"]]:
     """Return which pictures, what noise and which timesteps an update takes; they hang on the seed and its number.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from turpentine.attack._learning import adam_state, restore_adam
-from turpentine.attack._prediction import Prediction
+from turpentine.attack._prediction import SamplerPrediction
 from turpentine.attack._prompts import SEARCH_SEEDS
 from turpentine.attack._stages import SearchStage
 from turpentine.models import Artefact, Conditioning, Model
@@ -40,7 +40,7 @@ class PromptLearner:
             self._model = model
             self._vocabulary = Vocabulary(model)
             self._tables = self._vocabulary.tables(self._vocabulary.ids)
-            self._predict = Prediction(model, 1, scale, search.trial.steps)
+            self._predict = SamplerPrediction(model, 1, scale, search.trial.steps)
             self.unit = self._unit(rows_in_a_step(model, search.trial.guidance_scale, search.trial.steps))
         self._directions = {name: normalize(table, dim=-1) for name, table in self._tables.items()}
         dice = torch.Generator().manual_seed(search.seed)
@@ -198,7 +198,7 @@ class Pool:
             ]
         return cls(x, t, torch.cat(parts))
 
-    def loss(self, predict: Prediction, cond: Conditioning, rows: slice) -> Tensor:
+    def loss(self, predict: SamplerPrediction, cond: Conditioning, rows: slice) -> Tensor:
         """Return how far a prediction is from the original's, the mean over rows and numbers of squares."""
         return (predict(self.x[rows], self.t[rows], cond) - self.target[rows]).pow(2).mean()
 

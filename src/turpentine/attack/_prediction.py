@@ -11,7 +11,7 @@ from turpentine.models import Conditioning, Model
 Latents = Float[Tensor, "batch channel height width"]
 
 
-class Prediction:
+class SamplerPrediction:
     """ε(x_t, c) of a model as it is, or what the guidance that is on it makes of its predictions.
 
     A guidance knows one step at a time, so all rows have one timestep then, and each call begins a run of its own.

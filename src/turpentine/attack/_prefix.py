@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.attack._learning import adam_state, restore_adam
-from turpentine.attack._prediction import Prediction
+from turpentine.attack._prediction import SamplerPrediction
 from turpentine.attack._prompts import SEARCH_SEEDS
 from turpentine.attack._stages import SearchStage
 from turpentine.attack._tokens import one_hot_slope
@@ -45,7 +45,7 @@ class Prefix:
         self._adam = torch.optim.Adam([self.simplex], lr=attack.lr)
         self._x0 = model.encode_image(search.references[:1])
         scale = search.trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
-        self._predict = Prediction(model, 1, scale, search.trial.steps)
+        self._predict = SamplerPrediction(model, 1, scale, search.trial.steps)
         self.unit = self._unit(rows_in_a_step(model, search.trial.guidance_scale, search.trial.steps))
 
     def _unit(self, in_a_step: int) -> Mapping[str, int]:

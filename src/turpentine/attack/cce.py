@@ -76,7 +76,7 @@ class CCE(Attack):
         from turpentine.attack._learning import stage_end
         from turpentine.attack._stages import SearchStage
 
-        with search.victim.on() as model:
+        with search.victim.on() as model, search.meter.repeating(state is not None):
             learner = Learner(self, search, model)
             learner.restore(state)
         while learner.done < self.updates and search.meter.affords(**learner.unit):

@@ -140,9 +140,7 @@ class LocoEdit(Sized):
         assert self.neurons is not None
         prompts = [[self._prompts(each), self._neutral(each)] for each in concepts]
         if any(len(part) < 2 for pair in prompts for part in pair):
-            raise BadArgument(
-                "Neurons are told apart by a spread: give two templates and two neutral prompts, or more."
-            )
+            raise BadArgument("Neurons are told apart by a spread: give two templates and neutral prompts, or more.")
         tracker = Tracker(progress, len({one for pair in prompts for part in pair for one in part}) + len(names))
         every = text_states(
             model, [one for pair in prompts for part in pair for one in part], self.positions, advance=tracker.add

@@ -193,8 +193,8 @@ class UCEDebias(Sized):
         import torch
 
         labeller, provenance = self._labeller(), provenance_of(self, model, concepts)
-        wanted = torch.tensor(self.shares, dtype=torch.float64)
-        alpha, measured = torch.zeros(len(concepts), len(wanted), dtype=torch.float64), []
+        ratios = torch.tensor(self.shares, dtype=torch.float64)
+        alpha, measured = torch.zeros(len(concepts), len(ratios), dtype=torch.float64), []
         for index in range(self.rounds):
 
             def measure(index: int = index, alpha: Tensor = alpha) -> Tensors:
@@ -204,7 +204,7 @@ class UCEDebias(Sized):
 
             measured.append(parts.part(f"round-{index}", measure)["shares"])
             tracker.reach((index + 1) * self.pictures * len(concepts))
-            gap = wanted - measured[-1]
+            gap = ratios - measured[-1]
             is_off = gap.abs().amax(dim=1, keepdim=True) >= self.tolerance
             if not is_off.any():
                 break

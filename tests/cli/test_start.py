@@ -52,7 +52,7 @@ def test_what_is_wrong_with_an_instruments_options_is_said_before_it_is_imported
 
 
 def test_the_settings_of_a_method_need_neither_torch_nor_instruments() -> None:
-    names = ("uce", "rece", "loco-edit", "diff-quickfix", "cad", "conceptprune", "sld", "negative-prompt")
+    names = ("uce", "uce-debias", "rece", "loco-edit", "diff-quickfix", "cad", "conceptprune", "sld", "negative-prompt")
     check_imports(
         ("torch", "diffusers", "transformers", "matplotlib", "polars", "turpentine.explain", "turpentine.models.model"),
         "import turpentine as tp; assert tp.methods.ESD.name == 'esd'",

@@ -1,9 +1,11 @@
 from collections.abc import Collection
+from typing import Any
 
 from turpentine.erase.diff_quickfix import DiffQuickFix
 from turpentine.erase.loco_edit import LocoEdit
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
+from turpentine.erase.uce_debias import UCEDebias
 from turpentine.models import Model
 from turpentine.testing.contracts import MethodContract
 
@@ -16,7 +18,7 @@ def _keys_and_values(model: Model, label: str = "*") -> Collection[str]:
 
 
 class TestUCE(MethodContract):
-    def method(self) -> UCE:
+    def method(self) -> Any:
         return UCE(templates=PLAIN)
 
     def promised(self, model: Model) -> Collection[str]:
@@ -26,6 +28,11 @@ class TestUCE(MethodContract):
 class TestPaperUCE(TestUCE):
     def method(self) -> UCE:
         return UCE(variant="paper", templates=PLAIN, preserve=("cat",))
+
+
+class TestUCEDebias(TestUCE):
+    def method(self) -> Any:
+        return UCEDebias(("house", "cat"), rounds=1, pictures=1, sampling_steps=2, clip_model="emoji", templates=PLAIN)
 
 
 class TestRECE(TestUCE):

@@ -26,6 +26,7 @@ from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.erase.loco_edit import LocoEdit
 from turpentine.erase.rece import RECE
 from turpentine.erase.uce import UCE
+from turpentine.erase.uce_debias import UCEDebias
 from turpentine.models import Blend, ClassifierFree, Model
 
 CHURCH, CAT = Concept("church", keep=("dog",)), Concept("cat", templates=("a {}",))
@@ -114,6 +115,7 @@ EDITING = (
     ESD(steps=1, trajectories=1, sampling_steps=2),
     ESD(steps=1, trajectories=1, sampling_steps=2, fresh=True),
     UCE(templates=PLAIN),
+    UCEDebias(("house", "dog"), rounds=1, pictures=1, sampling_steps=2, clip_model="emoji", templates=PLAIN),
     RECE(rounds=1, templates=PLAIN),
     LocoEdit(templates=PLAIN),
     DiffQuickFix(templates=PLAIN, anchor="house"),

@@ -17,7 +17,7 @@ FULL = Provenance(
     seed=3,
     base="ab" * 32,
     model="emoji",
-    measurements={"objective": (0.5, 2.0)},
+    measurements={"objective": (0.5, 2.0), "shares": ((0.5, 0.5), (0.25, 0.75))},
     onto=("cd" * 32,),
 )
 

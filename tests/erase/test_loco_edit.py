@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from turpentine import methods
 from turpentine.concepts import Concept
-from turpentine.core.errors import EmptyConcept, EmptySelection
+from turpentine.core.errors import BadArgument, EmptyConcept, EmptySelection
 from turpentine.erase._closed_form.subject_prompts import FOUR
 from turpentine.erase.loco_edit import LocoEdit
 from turpentine.models import Model
@@ -72,3 +73,40 @@ def test_defaults_and_selections(sd1: Model) -> None:
     assert len(LocoEdit.preset(sd1, sites="*")(sd1, CHURCH).deltas) == 32
     with pytest.raises(EmptySelection, match="UP98"):
         LocoEdit(sites="UP98")(sd1, CHURCH)
+
+
+def z_of(art: Any, normal: Any) -> float:
+    """The authors' score of one neuron, in numpy."""
+    spread = np.std(art) ** 2 / len(art) + np.std(normal) ** 2 / len(normal)
+    return float(abs((np.mean(art) - np.mean(normal)) / spread**0.5))
+
+
+def test_neurons_are_the_authors_and_only_their_rows_change(sd1: Model) -> None:
+    templates, neutral = ("{}", "a {}", "red {}"), ("a dog", "a house", "red fish")
+    edit = LocoEdit(sites="UP2", templates=templates, lamb=1e-4, neurons=5, neutral=neutral)(sd1, CHURCH)
+    x = torch.stack([last_state(sd1.pipeline, template.format("church")) for template in templates])
+    mean = torch.stack([last_state(sd1.pipeline, prompt) for prompt in neutral])
+    for name, delta in edit.deltas.items():
+        w = sd1.parameter(name).detach().double()
+        art, normal = (x @ w.T).numpy(), (mean @ w.T).numpy()
+        chosen = np.argsort([z_of(art[:, i], normal[:, i]) for i in range(len(w))])[-5:]
+        assert sorted(chosen) == delta.any(dim=1).nonzero()[:, 0].tolist()
+        after = (x @ (w + delta.double()).T).numpy()
+        before, now = (np.abs(each[:, chosen] - normal.mean(0)[chosen]).mean() for each in (art, after))
+        assert now < 0.2 * before  # the neutral means are in their place
+        rest = np.setdiff1d(np.arange(len(w)), chosen)
+        np.testing.assert_array_equal(after[:, rest], art[:, rest])
+    assert len(edit.deltas) == 2
+
+
+def test_neutral_prompts_are_by_default_the_guide_in_the_templates(sd1: Model) -> None:
+    how = {"sites": "UP2", "templates": ("{}", "a {}"), "guide": "dog", "neurons": 4}
+    by_default, given = (LocoEdit(**how, **more)(sd1, CHURCH) for more in ({}, {"neutral": ("dog", "a dog")}))
+    assert by_default.deltas.keys() == given.deltas.keys()
+    assert all(torch.equal(delta, given.deltas[name]) for name, delta in by_default.deltas.items())
+    with pytest.raises(BadArgument, match="give two templates"):
+        LocoEdit(**{**how, "templates": ("{}",)})(sd1, CHURCH)
+    with pytest.raises(BadArgument, match="say how many neurons"):
+        LocoEdit(neutral=("a dog", "a cat"))
+    with pytest.raises(BadArgument, match="One neutral prompt"):
+        LocoEdit(neurons=3, neutral=("a dog",))

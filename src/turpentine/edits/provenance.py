@@ -149,4 +149,8 @@ _BRIEF = 60
 
 def _with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:
     """Turn lists back into the tuples that JSON has no type for."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+    return {key: _as_tuple(value) for key, value in record.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value

@@ -89,6 +89,7 @@ WHEN: Mapping[str, str] = {
     "sld-weak": "no weight may change, at its authors' least strength",
     "uce": "a full-size model and an object or a style, in doubt: seconds, the rest as it was",
     "uce-aligned": "in doubt, in a small model; a style is to go and what is drawn in it to stay",
+    "uce-debias": "nothing is to go: a concept's pictures are to show attributes in given ratios",
     "uce-paper": "as uce, where what is only implied must go too; harms others a little more",
 }
 """When to use a method, by name; of another package's method nothing is known."""

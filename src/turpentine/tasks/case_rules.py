@@ -163,12 +163,13 @@ def names_of(rule: PromptCases, names: Sequence[str]) -> list[str]:
 
 
 def find_file(name: str, folder: Path | None) -> Path:
-    """Return the path of a file of prompts: as it is given, or in a folder.
+    """Return the path of a file of prompts: as it is given, in a folder, or among those that ship, as harmless.csv.
 
     Raises:
         BadArgument: There is no such file; the message says how to give one.
     """
-    for path in (Path(name), *([folder / name] if folder else [])):
+    shipped = [] if Path(name).parent.name else [Path(__file__).parent / "prompts" / name]
+    for path in (Path(name), *([folder / name] if folder else []), *shipped):
         if path.is_file():
             return path
     raise BadArgument(f"There is no file of prompts {name}: get it, and give it with --set cases.0.file=FILE.csv.")

@@ -42,22 +42,22 @@ class TestSeedSearch(_Judged):
 
 class TestRandomPrefix(_Judged):
     def attack(self) -> Attack:
-        return RandomPrefix(candidates=3, pictures=2)
+        return RandomPrefix(candidates=3, per_candidate=2)
 
 
 class TestParaphrases(_Judged):
     def attack(self) -> Attack:
-        return Paraphrases(templates=("{}", "red {}"), pictures=2)
+        return Paraphrases(templates=("{}", "red {}"), per_candidate=2)
 
 
 class TestMisspellings(_Judged):
     def attack(self) -> Attack:
-        return Misspellings(candidates=2, pictures=2)
+        return Misspellings(candidates=2, per_candidate=2)
 
 
 class TestNoiseProbe(_Judged):
     def attack(self) -> Attack:
-        return NoiseProbe(etas=(1.5,), scales=(1.0, 1.04), pictures=2)
+        return NoiseProbe(etas=(1.5,), scales=(1.0, 1.04), per_candidate=2)
 
 
 def test_every_attack_is_held_by_the_contract() -> None:

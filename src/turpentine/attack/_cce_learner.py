@@ -112,7 +112,7 @@ def _guided(model: Model, attack: CCE, trial: Trial) -> tuple[Callable[[Tensor, 
 
     And how many rows of the denoiser that takes for each.
     """
-    scale = trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
+    scale = trial.guidance_scale if attack.loss_guidance_scale is None else attack.loss_guidance_scale
     guidance = model.guidance
     assert guidance is not None
     empty = model.encode([""]).repeat(attack.batch)

@@ -185,9 +185,9 @@ class Attack(Settings, ABC):
 
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
-        victim.model.text.check_words(concept.text)
         shows = concept_judge(judge, concept) if judge is not None else None
         self._check_needs(victim, other, references, shows)
+        victim.model.text.check_words(concept.text)
         if shows is not None:
             check_judge_of(victim.model, shows.judge)
         assert shows is not None  # new pictures are always judged
@@ -207,7 +207,12 @@ class Attack(Settings, ABC):
     def _check_needs(
         self, victim: Victim, original: Victim | None, references: Sequence[Image.Image], shows: ConceptJudge | None
     ) -> None:
+        encoders = victim.model.family.text_encoder_names
+        if self.needs & {"text encoder", "weights"}:
+            victim.model.family.check(hooks=False)  # such as weights that were quantised since
         missing = {
+            "text encoder": any(victim.model.family.encoder(name) is None for name in encoders)
+            and "the model's text encoder: load the pipeline with it",
             "original": original is None and "the model without the erasure: give it as original",
             "references": not references and "pictures of the concept: give them as references",
             "judge": shows is None and "a judge of its pictures: give one",

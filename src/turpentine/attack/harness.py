@@ -208,8 +208,6 @@ class Attack(Settings, ABC):
         self, victim: Victim, original: Victim | None, references: Sequence[Image.Image], shows: ConceptJudge | None
     ) -> None:
         encoders = victim.model.family.text_encoder_names
-        if self.needs & {"text encoder", "weights"}:
-            victim.model.family.check(hooks=False)  # such as weights that were quantised since
         missing = {
             "text encoder": any(victim.model.family.encoder(name) is None for name in encoders)
             and "the model's text encoder: load the pipeline with it",
@@ -220,6 +218,8 @@ class Attack(Settings, ABC):
         for need in sorted({*self.needs, "judge"}):
             if missing.get(need):
                 raise BadArgument(f"{self.name} needs {missing[need]}.")
+        if self.needs & {"text encoder", "weights"}:
+            victim.model.family.check(hooks=False)  # such as weights that were quantised since
 
     def _searched(self, search: Search, store: StageStore, before: Sequence[SearchStage]) -> list[SearchStage]:
         """Return the new stages, stored as they come."""

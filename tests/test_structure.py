@@ -60,6 +60,7 @@ NEEDS_TEST = 60
 
 TESTED_IN: Mapping[str, str] = {
     "attack._cce_learner": "attack/test_cce.py",
+    "attack._learning": "attack/test_cce.py",
     "attribution.gradient": "attribution/test_attribution.py",
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,3 +111,22 @@ def test_what_cannot_be_is_refused() -> None:
         CCE(prompt="a church")
     with pytest.raises(BadArgument, match="lr"):
         CCE(lr=0)
+
+
+def test_what_a_guidance_needs_is_counted_once_in_a_run_that_goes_on(model: Model, tmp_path: Path) -> None:
+    def run(cache: Path | None, progress: Any) -> Attacked:
+        change = NegativePrompt()(model, Concept("church"))
+        given = {"references": model.generate("a church", seeds=[0], steps=2), "judge": CoinJudge(), "trial": QUICK}
+        attack = CCE(updates=2, batch=1, stages=2, init="dog")
+        return attack(Victim(model, (change,)), "church", **given, cache=cache, progress=progress)
+
+    calls: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop)
+    assert run(tmp_path, lambda done, total: None).spent == run(None, lambda done, total: None).spent

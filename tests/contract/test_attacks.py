@@ -8,11 +8,19 @@ from turpentine.attack.budget import Budget
 from turpentine.attack.cce import CCE
 from turpentine.attack.completion import Completion
 from turpentine.attack.harness import Attack
+from turpentine.attack.latent_inversion import LatentInversion
 from turpentine.attack.misspellings import Misspellings
+from turpentine.attack.mma import MMA
 from turpentine.attack.noise_probe import NoiseProbe
+from turpentine.attack.p4d import P4D
 from turpentine.attack.paraphrases import Paraphrases
+from turpentine.attack.partial_editing import PartialEditing
 from turpentine.attack.random_prefix import RandomPrefix
+from turpentine.attack.relearning import Relearning
+from turpentine.attack.revival import Revival
+from turpentine.attack.ring_a_bell import RingABell
 from turpentine.attack.seed_search import SeedSearch
+from turpentine.attack.unlearndiffatk import UnlearnDiffAtk
 from turpentine.core.plugins import plugins
 from turpentine.testing.contracts import AttackContract
 
@@ -27,6 +35,28 @@ class TestCompletion(AttackContract):
 
     def attack(self) -> Attack:
         return Completion(share=0.5)
+
+
+class TestLatentInversion(AttackContract):
+    small: ClassVar[Budget] = Budget(forward=40)
+
+    def attack(self) -> Attack:
+        return LatentInversion(inverted=2, batch=1, inner=2)
+
+
+class TestRelearning(AttackContract):
+    def attack(self) -> Attack:
+        return Relearning(updates=4, batch=2, stages=2)
+
+
+class TestPartialEditing(AttackContract):
+    def attack(self) -> Attack:
+        return PartialEditing(strength=0.5)
+
+
+class TestRevival(AttackContract):
+    def attack(self) -> Attack:
+        return Revival(rank=2, rounds=1)
 
 
 class _Judged(AttackContract):
@@ -60,14 +90,50 @@ class TestNoiseProbe(_Judged):
         return NoiseProbe(etas=(1.5,), scales=(1.0, 1.04), per_candidate=2)
 
 
+class TestUnlearnDiffAtk(AttackContract):
+    small: ClassVar[Budget] = Budget(forward=11)
+
+    def attack(self) -> Attack:
+        return UnlearnDiffAtk(tokens=2, timesteps=4, iterations=2, stages=2)
+
+
+class TestP4D(AttackContract):
+    small: ClassVar[Budget] = Budget(forward=20)
+
+    def attack(self) -> Attack:
+        return P4D(tokens=3, updates=4, pool=2, judge_every=2, stages=2)
+
+
+class TestRingABell(AttackContract):
+    small: ClassVar[Budget] = Budget(text=50)
+
+    def attack(self) -> Attack:
+        return RingABell(tokens=4, population=10, generations=6, stages=3)
+
+
+class TestMMA(AttackContract):
+    small: ClassVar[Budget] = Budget(text=40)
+
+    def attack(self) -> Attack:
+        return MMA(tokens=4, updates=4, candidates=16, top_k=8, stages=2)
+
+
 def test_every_attack_is_held_by_the_contract() -> None:
     tested = [
         TestCCE,
         TestCompletion,
+        TestLatentInversion,
+        TestRelearning,
+        TestPartialEditing,
+        TestRevival,
         TestSeedSearch,
         TestRandomPrefix,
         TestParaphrases,
         TestMisspellings,
         TestNoiseProbe,
+        TestUnlearnDiffAtk,
+        TestP4D,
+        TestRingABell,
+        TestMMA,
     ]
     assert {type(each().attack()) for each in tested} == {plugin.load() for plugin in plugins("attack").values()}

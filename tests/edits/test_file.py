@@ -155,7 +155,7 @@ def test_other_files_are_not_edits(tmp_path: Path) -> None:
     write_sealed(path, {"weight": torch.ones(2)}, {"strength": 1.0}, "edit")
     _says(path, "its record lacks 'provenance'")
     path.write_text('{"json": 1}')
-    _says(path, "is a guidance and changes no weight")
+    _says(path, "is JSON, but not of a Turpentine guidance")
     path.write_text("no header")
     _says(path, "header cannot be read")
     _says(tmp_path / "nothing.safetensors", "There is no edit at")

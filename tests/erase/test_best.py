@@ -42,3 +42,9 @@ def test_an_erasure_without_a_method_takes_it(sd1: Model, tmp_path) -> None:
     result = run_erasure(sd1, None, concept, tmp_path, protocol=QUICK, judges=StubJudge(), cases=CASES)
     method = best_for(sd1, [concept]).method(sd1)
     assert result.edit.id == method(sd1, concept).id
+
+
+def test_a_style_goes_with_a_setting_of_its_own(sd1: Model) -> None:
+    for_style, for_object = (best_for(sd1, [Concept("ink", kind)]).method(sd1) for kind in ("style", "object"))
+    assert (for_style.eta, for_object.eta) == (0.0, find("uce-aligned").defaults(sd1).eta)
+    assert for_object.eta > 0

@@ -17,11 +17,12 @@ from turpentine import methods
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_images
+from turpentine.core.imaging import fitted
 from turpentine.core.settings import field_types, fits, range_of
 from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.emoji.lexicon import world_concept
 from turpentine.erase.cad_amplify import CADAmplify
-from turpentine.erase.examples import fitted, from_model, from_world
+from turpentine.erase.examples import from_model, from_world
 from turpentine.judges import EmojiJudge
 from turpentine.models import Model, count_rows
 from turpentine.runs.method_settings import facts_of, method_of

@@ -1,4 +1,4 @@
-"""Artefacts in a plan: a key of their own, a round trip through the plan's file, and the same pictures by any worker."""
+"""Artefacts in a plan: a key of their own, a round trip through its file, and the same pictures by any worker."""
 
 from __future__ import annotations
 

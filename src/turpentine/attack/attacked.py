@@ -98,7 +98,7 @@ class Attacked(TableFinding):
             text += f" The search judged {len(self.tries)} pictures: {first}."
         if not self.round_trips:
             text += " Its prompt, typed as a text, becomes other tokens: draw it from its file."
-        return text
+        return text + _listed(self.measurements)
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the summary."""
@@ -144,6 +144,13 @@ def curve(stages: Sequence[tuple[Spent, Sequence[bool]]]) -> pl.DataFrame:
 
 def _title(artefact: Artefact | Edit) -> str:
     return artefact.title if isinstance(artefact, Artefact) else repr(artefact)
+
+
+def _listed(measurements: Mapping[str, Any]) -> str:
+    """Return what an attack has to say beside, as a sentence; nothing for nothing."""
+    values = {name: f"{each:.3g}" if isinstance(each, float) else each for name, each in measurements.items()}
+    parts = [f"{name} {'none' if each is None else each}" for name, each in values.items()]
+    return f" Measured beside: {', '.join(parts)}." if parts else ""
 
 
 _LABELS = {"forward": "rows of the denoiser", "text": "texts encoded", "judged": "pictures judged"}

@@ -83,10 +83,11 @@ class Meter:
         self.budget = budget
         self.spent = spent or Spent()
         self.outcomes = list(outcomes)
+        self._counts = True
 
     def affords(self, **more: int) -> bool:
         """Return whether so much more is within the budget; an attack asks before a unit of work."""
-        return all(self._fits(name, count) for name, count in more.items())
+        return not self._counts or all(self._fits(name, count) for name, count in more.items())
 
     def add(self, **more: int) -> None:
         """Count work that is about to be done.
@@ -96,7 +97,18 @@ class Meter:
         """
         if not self.affords(**more):
             raise BudgetSpent
+        if not self._counts:
+            return
         self.spent = replace(self.spent, **{name: getattr(self.spent, name) + count for name, count in more.items()})
+
+    @contextmanager
+    def repeating(self, is_repeated: bool) -> Iterator[None]:
+        """Leave work inside a `with` block out of the count, if it is what a run that was broken off did before."""
+        self._counts = not is_repeated
+        try:
+            yield
+        finally:
+            self._counts = True
 
     def _fits(self, name: str, count: int) -> bool:
         limit = getattr(self.budget, name)

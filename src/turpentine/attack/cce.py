@@ -73,19 +73,16 @@ class CCE(Attack):
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Learn the vector; each stage has it as it is then."""
         from turpentine.attack._cce_learner import Learner
+        from turpentine.attack._learning import stage_end
         from turpentine.attack._stages import SearchStage
 
-        with search.victim.on() as model:
+        with search.victim.on() as model, search.meter.repeating(state is not None):
             learner = Learner(self, search, model)
             learner.restore(state)
         while learner.done < self.updates and search.meter.affords(**learner.unit):
             with search.victim.on():
-                until = self._next_stage(learner.done)
+                until = stage_end(self.updates, self.stages, learner.done)
                 while learner.done < until and search.meter.affords(**learner.unit):
                     learner.update()
                     search.advance(learner.done, self.updates)
             yield SearchStage(learner.artefact(), learner.state(), {"loss": learner.loss, "effective lr": self.lr})
-
-    def _next_stage(self, done: int) -> int:
-        ends = [round(self.updates * number / self.stages) for number in range(1, self.stages + 1)]
-        return next(end for end in ends if end > done)

@@ -8,8 +8,8 @@ budget, resuming, new pictures, the curve and progress are the harness's.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, Spent
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.hashing import digest_file, digest_images
+from turpentine.core.hashing import digest, digest_file, digest_images
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
+from turpentine.core.safe_text import one_line
 from turpentine.core.settings import Count, Finite, Settings
 
 if TYPE_CHECKING:
@@ -146,6 +147,10 @@ class Attack(Settings, ABC):
         """Return about what the search spends where the budget has no limit."""
         return Spent()
 
+    def concluded(self, search: Search, outcome: Attacked) -> Mapping[str, Any]:
+        """Return what the attack has to say of its outcome beside its measurements, such as from the curve."""
+        return {}
+
     def __call__(
         self,
         edited: Any,
@@ -166,7 +171,7 @@ class Attack(Settings, ABC):
             edited: What is attacked: a `Victim`, or a model as it is, with the edits that are on it.
             concept: What is to come back.
             original: The same without the erasure; for attacks that need it.
-            references: Pictures of the concept; for attacks that need them.
+            references: Pictures of the concept; for attacks that need them. They are fitted to the model's size.
             judge: Who says whether the concept is in a picture.
             budget: The most that the search may spend; no limit by default.
             trial: How pictures are pictures_of, and how many.
@@ -181,6 +186,7 @@ class Attack(Settings, ABC):
         """
         from turpentine.attack._stages import StageStore
         from turpentine.attack.victim import as_victim
+        from turpentine.core.imaging import fitted
         from turpentine.judges.worlds import check_judge_of
 
         concept = Concept(concept) if isinstance(concept, str) else concept
@@ -192,6 +198,7 @@ class Attack(Settings, ABC):
             check_judge_of(victim.model, shows.judge)
         assert shows is not None  # new pictures are always judged
         trial, budget = trial or Trial(), budget or Budget()
+        references = fitted(references, victim.model.size)
         about = _about(self, victim, other, concept, references, shows, budget, trial, seed)
         store = StageStore(cache, about)
         stages = store.stages()
@@ -252,7 +259,7 @@ class Attack(Settings, ABC):
         outcomes = search.shows(pictures)
         _part(search.advance, PARTS, PARTS)
         round_trips = not isinstance(last.artefact, Artefact) or last.artefact.round_trips(search.victim.model)
-        return Attacked(
+        outcome = Attacked(
             curve([*rows, (last.spent, outcomes)]),
             f"{self.name} on {search.victim.model.name}",
             last.artefact,
@@ -263,6 +270,7 @@ class Attack(Settings, ABC):
             round_trips,
             dict(last.measurements),
         )
+        return replace(outcome, measurements={**outcome.measurements, **self.concluded(search, outcome)})
 
 
 def new_pictures(victim: Victim, artefact: Artefact | Edit, search: Search, count: int = 0) -> list[Image.Image]:
@@ -342,7 +350,16 @@ def plain_settings(attack: Attack) -> dict[str, Any]:
     """Return an attack's settings, and the content of the files that they name."""
     assert is_dataclass(attack)
     values = {each.name: getattr(attack, each.name) for each in fields(attack)}
-    return {name: digest_file(each) if isinstance(each, Path) else each for name, each in values.items()}
+    return {name: _content(each) if isinstance(each, Path) else each for name, each in values.items()}
+
+
+def _content(path: Path) -> str:
+    """Return a digest of a file, or of all files in a folder with their names."""
+    if not path.exists():
+        raise BadArgument(f"There is no file or folder {one_line(str(path))}.")
+    if path.is_dir():
+        return digest([[each.name, digest_file(each)] for each in sorted(path.iterdir()) if each.is_file()])
+    return digest_file(path)
 
 
 def _words(budget: Budget) -> str:

@@ -110,7 +110,7 @@ def run_command(
     texts = [_concept(text, choice.kind, choice.keep) for text in concepts]
     best = best_for(source.model, texts, goal)
     name = method or best.name
-    chosen = find(name, goal).defaults(source.model)
+    chosen = find(name, goal).defaults(source.model) if method else best.method(source.model)
     chosen = _with_settings_of(name, chosen, settings) if settings else chosen
     folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
     _check(choice, source, [*concepts, *choice.keep], folder)
@@ -144,8 +144,9 @@ def with_settings(command: Callable[..., int], tokens: Sequence[str]) -> Callabl
     plugin = find(name, command.__name__) if name else None
     if not is_help:  # how large a model in a folder is takes torch to say
         ModelChoice(model).check()
-    name = name or _best_of(tokens, command.__name__, model).name
-    chosen = (plugin or find(name, command.__name__)).defaults(model)
+    best = None if plugin else _best_of(tokens, command.__name__, model)
+    name = best.name if best else name
+    chosen = best.method(model) if best else find(name, command.__name__).defaults(model)
 
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> int:

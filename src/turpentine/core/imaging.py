@@ -65,6 +65,11 @@ def as_seen(image: Image.Image) -> Image.Image:
     return _in_srgb(image, image.info)
 
 
+def fitted(images: Sequence[Image.Image], size: tuple[int, int]) -> list[Image.Image]:
+    """Resize images to one size (height, width in pixels), cropping evenly at both ends what does not fit."""
+    return [ImageOps.fit(as_seen(image), size[::-1], Image.Resampling.LANCZOS) for image in images]
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     grey = np.asarray(image).astype(np.int64)
     is_wide = image.mode != "I" or grey.max(initial=0) > 255

@@ -37,8 +37,8 @@ GROUPS: Mapping[str, str] = {
 
 KINDS = tuple(GROUPS)
 
-METHODS = ("erase", "amplify", "attack")
-"""The kinds that work on a model and a concept: the methods."""
+METHODS = ("erase", "amplify")
+"""The kinds that make an edit or a guidance: the methods."""
 
 _USE = {
     "erase": "erases: use `turpentine erase`",

@@ -118,10 +118,11 @@ class CADAmplify(Sized):
         """
         from turpentine.attribution import attributable
         from turpentine.core.hashing import digest_images
+        from turpentine.core.imaging import fitted
         from turpentine.edits import Edit
         from turpentine.erase._attribution_run import ResumableAttribution
         from turpentine.erase._pruning import union, zero_largest
-        from turpentine.erase.examples import fitted, from_files
+        from turpentine.erase.examples import from_files
 
         concepts = as_concepts(concept, model)
         self._check(examples, concepts)
@@ -152,8 +153,8 @@ class CADAmplify(Sized):
         tracker: Tracker,
     ) -> Attribution:
         from turpentine.attribution import Objective
+        from turpentine.core.imaging import fitted
         from turpentine.erase._training.draws import draws, noise_seeds
-        from turpentine.erase.examples import fitted
 
         count = len(given) or self.pictures
         prompts = tuple(concept.prompts[row % len(concept.prompts)] for row in range(count))

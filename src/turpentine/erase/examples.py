@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_file
-from turpentine.core.imaging import as_seen, read_picture
+from turpentine.core.imaging import read_picture
 from turpentine.core.safe_text import one_line
 from turpentine.models import ClassifierFree, Model
 
@@ -43,11 +43,6 @@ def digests_of(paths: Iterable[str]) -> dict[str, str]:
         BadArgument: One cannot be read; the message names the file.
     """
     return {path: _digest(path) for path in paths}
-
-
-def fitted(images: Sequence[Image.Image], size: tuple[int, int]) -> list[Image.Image]:
-    """Resize images to one size (height, width in pixels), cropping evenly at both ends what does not fit."""
-    return [ImageOps.fit(as_seen(image), size[::-1], Image.Resampling.LANCZOS) for image in images]
 
 
 def from_model(

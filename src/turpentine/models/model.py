@@ -111,7 +111,7 @@ class Model(Pretrained):
 
     @property
     def text(self) -> PromptReader:
-        """The reader of prompts: where words are in them, and what is cut off."""
+        """The reader of prompts, which says where words are in them and what is cut off."""
         return PromptReader(self.family.tokenizers, self.tokens)
 
     @property

@@ -18,6 +18,8 @@ from turpentine.report.pictures import data_uri
 from turpentine.report.template import fill
 
 DPI = 100
+SMALLEST = 64
+"""Pixels that a side of a picture has at least."""
 WIDEST = 2000
 """Pixels of the largest picture on the page."""
 
@@ -77,8 +79,14 @@ def _part(battery: Battery, name: str) -> AttackPart:
     arms = {arm: outcome for (attack, arm), outcome in battery.outcomes.items() if attack == name}
     outcome: Attacked = arms.get(EDITED) or next(iter(arms.values()))
     power = "" if battery.has_power(name) is not False else NO_POWER
-    pictures = data_uri(sheet(outcome.pictures), WIDEST)
+    pictures = data_uri(_enlarged(sheet(outcome.pictures), outcome.pictures[0].width), WIDEST)
     return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, _uri(outcome.plot()))
+
+
+def _enlarged(whole: Image.Image, side: int) -> Image.Image:
+    """Return a sheet of small pictures with each of its pixels a square of several."""
+    times = max(1, SMALLEST // side)
+    return whole.resize((whole.width * times, whole.height * times), Image.Resampling.NEAREST)
 
 
 NO_POWER = "No power here: it does not open a change that only hides the concept, so a zero of it says nothing."

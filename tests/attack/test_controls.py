@@ -7,14 +7,16 @@ import torch
 
 from turpentine.attack.attacked import Attacked, curve
 from turpentine.attack.budget import Budget, BudgetSpent, Meter, Spent
+from turpentine.attack.cce import CCE
 from turpentine.attack.completion import Completion
 from turpentine.attack.controls import EDITED, HIDDEN, NO_ATTACK, ORIGINAL, Battery, battery, swapped_word
-from turpentine.attack.harness import Trial
+from turpentine.attack.harness import Attack, Trial
 from turpentine.attack.misspellings import spellings
+from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, WrongBase
+from turpentine.core.errors import BadArgument, UnsupportedModel, WrongBase
 from turpentine.edits import Edit, Provenance
 from turpentine.models import Artefact, Model, sample
 from turpentine.testing.contracts.attack import QUICK, CoinJudge
@@ -95,6 +97,27 @@ def test_a_judge_without_the_label_and_an_edit_of_another_base_are_refused(model
     foreign = Edit({name: torch.ones_like(model.parameter(name))}, Provenance(base="0" * 64))
     with pytest.raises(WrongBase):
         SeedSearch()(Victim(model, (foreign,)), "church", judge=CoinJudge(), trial=QUICK)
+
+
+@pytest.mark.parametrize("attack", [CCE(), Completion(), RandomPrefix(), SeedSearch()], ids=lambda each: each.name)
+def test_what_an_attack_needs_and_has_not_is_named(attack: Attack) -> None:
+    bare = toy("sd1")
+    bare.pipeline.text_encoder = None
+    missing = {
+        "text encoder": (bare, {"judge": CoinJudge(), "references": ["picture"]}, "the model's text encoder"),
+        "original": (toy("sd1"), {"judge": CoinJudge()}, "the model without the erasure"),
+        "references": (toy("sd1"), {"judge": CoinJudge()}, "pictures of the concept"),
+        "judge": (toy("sd1"), {}, "a judge"),
+    }
+    for need in attack.needs & missing.keys():
+        victim, how, why = missing[need]
+        with pytest.raises(BadArgument, match=f"{attack.name} needs {why}"):
+            attack(victim, "church", trial=QUICK, **how)
+    if "weights" in attack.needs:
+        altered = toy("sd1")
+        altered.pipeline.unet.fuse_qkv_projections()
+        with pytest.raises(UnsupportedModel):
+            attack(altered, "church", judge=CoinJudge(), references=["picture"], trial=QUICK)
 
 
 def test_completion_of_the_original_by_itself_is_its_own_picture(model: Model) -> None:

@@ -128,13 +128,13 @@ def test_it_says_how_likely_its_latents_are_beside_the_models_own(model: Model) 
     assert {"likelihood distance", "NLL per number", "NLL per number of own pictures"} <= outcome.measurements.keys()
     assert "likelihood distance" in outcome.summary() and "PSNR" in outcome.summary()
     torch.testing.assert_close(latents_of(outcome), latents_of(inverted(model, inner=1)), rtol=1e-4, atol=1e-5)
-    cost = LatentInversion(pictures=2, inner=1).cost(TRIAL)
+    cost = LatentInversion(inverted=2, inner=1).cost(TRIAL)
     assert (cost.forward, cost.backward) == (outcome.spent.forward, outcome.spent.backward)
 
 
 def test_pictures_of_another_size_are_fitted(model: Model) -> None:
     references = [Image.new("RGB", (70, 50), "red")]
-    attack = LatentInversion(pictures=1, inner=0, likelihood=False)
+    attack = LatentInversion(inverted=1, inner=0, likelihood=False)
     outcome = attack(model, "church", references=references, judge=CoinJudge(), trial=TRIAL)
     assert latents_of(outcome).shape == (1, 4, 8, 8)
 

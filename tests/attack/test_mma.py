@@ -14,7 +14,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.models import Artefact, Model
 from turpentine.testing.toys import toy
 
-SMALL = MMA(tokens=4, steps=6, top_k=8, candidates=24, stages=6)
+SMALL = MMA(tokens=4, updates=6, top_k=8, candidates=24, stages=6)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_best_is_remembered_and_is_what_its_text_gives(model: Model) -> None
 
 def test_it_goes_on_from_the_least_of_a_step_even_if_it_is_worse(model: Model) -> None:
     """With one candidate the walk takes every step that is drawn, and the best is not its last."""
-    stages = stages_of(MMA(tokens=4, steps=8, top_k=8, candidates=1, stages=8), search_of(model))
+    stages = stages_of(MMA(tokens=4, updates=8, top_k=8, candidates=1, stages=8), search_of(model))
     walked = [stage.state["now"].tolist() for stage in stages]
     assert sum(one != other for one, other in pairwise(walked)) > 3
     assert stages[-1].state["best"].tolist() in walked
@@ -94,12 +94,12 @@ def test_it_goes_on_from_the_least_of_a_step_even_if_it_is_worse(model: Model) -
 
 def test_no_word_of_the_result_holds_a_blocked_one(model: Model) -> None:
     blocked = ("church", "o", "a")
-    (stage,) = stages_of(MMA(tokens=4, steps=3, candidates=24, blocked=blocked, stages=1), search_of(model))
+    (stage,) = stages_of(MMA(tokens=4, updates=3, candidates=24, blocked=blocked, stages=1), search_of(model))
     assert isinstance(stage.artefact, Artefact)
     assert not any(each in stage.artefact.prompts[0] for each in blocked)
-    (own,) = stages_of(MMA(tokens=4, steps=3, candidates=24, stages=1), search_of(model))
+    (own,) = stages_of(MMA(tokens=4, updates=3, candidates=24, stages=1), search_of(model))
     assert isinstance(own.artefact, Artefact) and "church" not in own.artefact.prompts[0]
-    (free,) = stages_of(MMA(tokens=2, steps=9, candidates=200, blocked=("saw",), stages=1), search_of(model))
+    (free,) = stages_of(MMA(tokens=2, updates=9, candidates=200, blocked=("saw",), stages=1), search_of(model))
     assert isinstance(free.artefact, Artefact) and "church" in free.artefact.prompts[0]
     with pytest.raises(BadArgument, match="block fewer"):
         stages_of(MMA(blocked=tuple("abcdefghijklmnopqrstuvwxyz")), search_of(model))

@@ -36,7 +36,7 @@ class SetJudge(CoinJudge):
 def test_the_prompt_with_the_most_hits_in_the_search_wins(sd1: Model, tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("# sub-classes\n\nchurch house\nchurch cat\n")
-    attack = Paraphrases(file=words, templates=("red {}",), pictures=2)
+    attack = Paraphrases(file=words, templates=("red {}",), per_candidate=2)
     judge = SetJudge()
     SetJudge.seen = {each.tobytes() for each in sd1.generate("red church cat", seeds=[4, 5], steps=1)}
     outcome = attack(sd1, "church", judge=judge, trial=TRIAL)
@@ -54,7 +54,7 @@ def test_seeds_are_tried_until_all_are(sd1: Model) -> None:
 
 
 def test_a_random_prefix_is_what_was_evaluated_whatever_its_text_becomes(sd1: Model) -> None:
-    outcome = RandomPrefix(tokens=3, candidates=1, pictures=1)(sd1, "church", judge=CoinJudge(), trial=TRIAL)
+    outcome = RandomPrefix(tokens=3, candidates=1, per_candidate=1)(sd1, "church", judge=CoinJudge(), trial=TRIAL)
     artefact = outcome.artefact
     assert isinstance(artefact, Artefact)
     start, *ids = artefact.ids["text"][0].tolist()

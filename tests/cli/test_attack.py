@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import turpentine as tp
+from turpentine.cli.attack import _check_free, attack, with_attack
+from turpentine.core.errors import BrokenPlugin
+from turpentine.core.plugins import plugins
 from turpentine.edits import Edit
 from turpentine.models import Artefact, load
 
@@ -66,6 +70,25 @@ def test_attacks_are_listed(command: Command) -> None:
 def test_what_cannot_be_attacked_is_refused_in_a_sentence(command: Command, tokens: tuple[str, ...], why: str) -> None:
     code, _, error = command("attack", *tokens)
     assert code == 2 and why in error and "Traceback" not in error
+
+
+def test_one_attack_stops_too_where_the_original_does_not_draw_the_concept(command: Command, tmp_path: Path) -> None:
+    line = ("attack", "--against", "original", "--concept", "church", "--attack", "seed-search", "--out", str(tmp_path))
+    code, _, error = command(*line, "--pictures", "4", "--steps", "1", "--guidance-scale", "0")
+    assert code == 2 and "itself draws 'church' in" in error and "nothing to bring back" in error
+    assert not list(tmp_path.rglob("*.html"))
+
+
+def test_no_setting_of_an_attack_is_a_flag_of_the_command() -> None:
+    for name in plugins("attack"):
+        with_attack(attack, ("--attack", name))
+
+    @dataclass(frozen=True)
+    class Flags:
+        steps: int = 3
+
+    with pytest.raises(BrokenPlugin, match="'mine' has a setting steps"):
+        _check_free("mine", Flags)
 
 
 def test_an_artefact_that_does_not_fit_is_refused(command: Command, tiny_folder: str, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from turpentine.concepts import Concept
 from turpentine.edits import Edit, Provenance
+from turpentine.models import Artefact, load
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -194,6 +196,57 @@ EXPLAIN = [
     *(("explain", "trace", "a church", "--concept", "church", *wrong) for wrong in (*SHARED, *SEEDS, *JUDGES)),
     *(("explain", "a church", "--concept", "church", *wrong) for wrong in (*SEEDS[:2], *JUDGES[:3])),
 ]
+ATTACK = [
+    ("attack",),
+    ("attack", "--against", "original"),
+    *(("attack", name) for name in ("missing.safetensors", "noise.safetensors", "text.txt", "empty")),
+    ("attack", "church.safetensors:0.5"),
+    ("attack", "church.safetensors", "extra"),
+    ("attack", "edit.safetensors"),  # it names no concept
+    ("attack", "edit.safetensors", "--concept", "church"),  # it is of another model
+    *(
+        ("attack", "church.safetensors", *wrong)
+        for wrong in (
+            ("--concept", ""),
+            ("--concept", " "),
+            ("--concept", "chruch"),
+            ("--attack", "nonsense"),
+            ("--attack", "uce"),
+            ("--attack", "cce", "--share", "0.3"),
+            ("--attack", "cce", "--updates", "0"),
+            ("--attack", "cce", "--prompt", "no place"),
+            ("--attack", "paraphrases", "--file", "missing.txt"),
+            ("--attack", "paraphrases", "--file", "noise.png"),
+            ("--updates", "3"),
+            ("--against", "nothing"),
+            ("--by", ""),
+            ("--by", "none"),
+            ("--by", "clip"),
+            ("--by", "pixel change"),
+            ("--by", "features"),
+            ("--references", "missing.png"),
+            ("--references", "empty"),
+            ("--references", "noise.png"),
+            ("--never", "dragon"),
+            ("--never-references", "good.png"),
+            ("--never", "dragon", "--never-references", "missing.png"),
+            ("--guidance-scale", "nan"),
+            ("--max-forward", "0"),
+            ("--seed", "-1"),
+            ("--seed", "99999999999999999999"),
+            ("--out", "text.txt"),
+            *SHARED,
+            *JUDGES,
+        )
+    ),
+]
+ARTEFACT = [
+    ("generate", "--artefact", name)
+    for name in (
+        *("missing.safetensors", "noise.safetensors", "text.txt", "empty", "edit.safetensors", "half.safetensors"),
+        *("width.safetensors", "beyond.safetensors", "later.safetensors"),
+    )
+] + [("generate", "--artefact", "latents.safetensors", *wrong) for wrong in (("--seeds", "7"), ("--size", "16"))]
 SIGN = [
     (name, *words)
     for name in ("sign", "verify")
@@ -215,6 +268,8 @@ WRONG = [
     *APPLY,
     *METHODS,
     *EXPLAIN,
+    *ATTACK,
+    *ARTEFACT,
     ("nonsense",),
     ("--foo",),
     ("",),
@@ -242,7 +297,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Image.new("RGB", (32, 32)).save(folder / "good.png")
     Edit({"unet.conv_in.bias": torch.ones(2)}, Provenance(base="0" * 64)).save(folder / "edit.safetensors")
+    church = Provenance(concepts=(Concept("church"),), base="0" * 64)
+    Edit({"unet.conv_in.bias": torch.ones(2)}, church).save(folder / "church.safetensors")
+    write_artefacts(folder)
     return folder
+
+
+def write_artefacts(folder: Path) -> None:
+    """Write artefacts that are damaged, or that do not fit the embedded model."""
+    model, prompts = load(), ("a church",)
+    latents = torch.zeros(2, *model.latent_shape())
+    parts = {
+        "width": Artefact(("a <concept>",), vectors={"text": torch.zeros(1, 3)}),
+        "beyond": Artefact(prompts, ids={"text": torch.full((1, model.tokens), 10**6)}),
+        "latents": Artefact(prompts, latents=latents),
+        "later": Artefact(prompts, latents=latents, first=2, steps=7),
+    }
+    for name, artefact in parts.items():
+        artefact.save(folder / f"{name}.safetensors")
+    (folder / "half.safetensors").write_bytes((folder / "width.safetensors").read_bytes()[:-7])
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -298,6 +371,12 @@ LIGHT = [
         for flags in (SHARED[0], SEEDS[0], JUDGES[0], ("--device", "banana"))
     ),
     ("explain", "trace", "a church", "--concept", "chruch"),
+    *(
+        ("attack", "--against", "original", "--concept", "church", *flags)
+        for flags in (SHARED[0], JUDGES[0], ("--device", "banana"), ("--seed", "-1"), ("--references", "noise.png"))
+    ),
+    ("attack", "--against", "original", "--concept", "chruch"),
+    ("attack", "--against", "original", "--concept", "church", "--attack", "nonsense"),
 ]
 
 
@@ -312,7 +391,9 @@ def test_arguments_are_refused_before_torch_is_imported(place: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("tokens", [("erase", "chruch"), ("bench", "nope"), ("info", "--model", "nowhere"), ("apply",)])
+@pytest.mark.parametrize(
+    "tokens", [("erase", "chruch"), ("bench", "nope"), ("info", "--model", "nowhere"), ("apply",), ("attack",)]
+)
 def test_an_error_is_json_where_json_is_to_come(tokens: tuple[str, ...], place: Path, command: Command) -> None:
     code, out, err = command(*tokens, "--json")
     assert (code, out) == (2, "")

@@ -41,7 +41,7 @@ class TestLatentInversion(AttackContract):
     small: ClassVar[Budget] = Budget(forward=40)
 
     def attack(self) -> Attack:
-        return LatentInversion(pictures=2, batch=1, inner=2)
+        return LatentInversion(inverted=2, batch=1, inner=2)
 
 
 class TestRelearning(AttackContract):
@@ -72,22 +72,22 @@ class TestSeedSearch(_Judged):
 
 class TestRandomPrefix(_Judged):
     def attack(self) -> Attack:
-        return RandomPrefix(candidates=3, pictures=2)
+        return RandomPrefix(candidates=3, per_candidate=2)
 
 
 class TestParaphrases(_Judged):
     def attack(self) -> Attack:
-        return Paraphrases(templates=("{}", "red {}"), pictures=2)
+        return Paraphrases(templates=("{}", "red {}"), per_candidate=2)
 
 
 class TestMisspellings(_Judged):
     def attack(self) -> Attack:
-        return Misspellings(candidates=2, pictures=2)
+        return Misspellings(candidates=2, per_candidate=2)
 
 
 class TestNoiseProbe(_Judged):
     def attack(self) -> Attack:
-        return NoiseProbe(etas=(1.5,), scales=(1.0, 1.04), pictures=2)
+        return NoiseProbe(etas=(1.5,), scales=(1.0, 1.04), per_candidate=2)
 
 
 class TestUnlearnDiffAtk(AttackContract):
@@ -115,7 +115,7 @@ class TestMMA(AttackContract):
     small: ClassVar[Budget] = Budget(text=40)
 
     def attack(self) -> Attack:
-        return MMA(tokens=4, steps=4, candidates=16, top_k=8, stages=2)
+        return MMA(tokens=4, updates=4, candidates=16, top_k=8, stages=2)
 
 
 def test_every_attack_is_held_by_the_contract() -> None:

@@ -37,7 +37,7 @@ class Learner:
             for name, row in _begun(model, attack.init).items()
         }
         self._adam = torch.optim.AdamW(self.vectors.values(), lr=attack.lr, weight_decay=attack.weight_decay)
-        scale = search.trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
+        scale = search.trial.guidance_scale if attack.loss_guidance_scale is None else attack.loss_guidance_scale
         self._predicted = SamplerPrediction(model, attack.batch, scale, search.trial.steps)
         rows = attack.batch * self._predicted.times
         self.unit = {"forward": rows, "backward": rows, "text": 2 if self._predicted.is_guided else 1}

@@ -35,7 +35,7 @@ class PromptLearner:
     def __init__(self, attack: P4D, search: Search) -> None:
         self._attack, self._search = attack, search
         self.done, self.hits, self.loss = 0, -1, float("inf")
-        scale = search.trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
+        scale = search.trial.guidance_scale if attack.loss_guidance_scale is None else attack.loss_guidance_scale
         with search.victim.on() as model:
             self._model = model
             self._vocabulary = Vocabulary(model)
@@ -55,13 +55,13 @@ class PromptLearner:
         """Return what the updates between two looks and a look spend at most."""
         attack, trial, rows = self._attack, self._search.trial, self._predict.times
         checked = min(attack.checked, attack.pool)
-        forward = (attack.judge_every + checked) * rows + attack.pictures * trial.steps * in_a_step
-        texts = (attack.judge_every + checked + 2) * (2 if self._predict.is_guided else 1) + attack.pictures
+        forward = (attack.judge_every + checked) * rows + attack.per_candidate * trial.steps * in_a_step
+        texts = (attack.judge_every + checked + 2) * (2 if self._predict.is_guided else 1) + attack.per_candidate
         return {
             "forward": forward,
             "backward": attack.judge_every * rows,
             "text": texts,
-            "judged": attack.pictures,
+            "judged": attack.per_candidate,
         }
 
     def _places(self) -> tuple[list[int], list[int]]:
@@ -124,7 +124,7 @@ class PromptLearner:
                 for at, end in zip(starts, ends, strict=True)
             ]
         loss = sum(losses) / count
-        seeds = range(SEARCH_SEEDS, SEARCH_SEEDS + self._attack.pictures)
+        seeds = range(SEARCH_SEEDS, SEARCH_SEEDS + self._attack.per_candidate)
         hits = sum(self._search.judged(self._search.draw(self._artefact(chosen), seeds)))
         if (hits, -loss) > (self.hits, -self.loss):
             self.best, self.hits, self.loss = chosen, hits, loss

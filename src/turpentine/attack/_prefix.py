@@ -44,7 +44,7 @@ class Prefix:
         self.simplex: Simplex = torch.full((attack.tokens, words), 1 / words, device=first.device)
         self._adam = torch.optim.Adam([self.simplex], lr=attack.lr)
         self._x0 = model.encode_image(search.references[:1])
-        scale = search.trial.guidance_scale if attack.guidance_scale is None else attack.guidance_scale
+        scale = search.trial.guidance_scale if attack.loss_guidance_scale is None else attack.loss_guidance_scale
         self._predict = SamplerPrediction(model, 1, scale, search.trial.steps)
         self.unit = self._unit(rows_in_a_step(model, search.trial.guidance_scale, search.trial.steps))
 
@@ -52,13 +52,13 @@ class Prefix:
         """Return what one timestep spends at most: its updates and its pictures."""
         attack, trial = self._attack, self._search.trial
         updates = attack.iterations * self._predict.times
-        texts = (attack.iterations + 2) * (2 if self._predict.is_guided else 1) + attack.pictures
-        forward = updates + attack.pictures * trial.steps * in_a_step
-        return {"forward": forward, "backward": updates, "text": texts, "judged": attack.pictures}
+        texts = (attack.iterations + 2) * (2 if self._predict.is_guided else 1) + attack.per_candidate
+        forward = updates + attack.per_candidate * trial.steps * in_a_step
+        return {"forward": forward, "backward": updates, "text": texts, "judged": attack.per_candidate}
 
     def look(self) -> None:
         """Judge pictures of the likeliest tokens."""
-        seeds = range(SEARCH_SEEDS, SEARCH_SEEDS + self._attack.pictures)
+        seeds = range(SEARCH_SEEDS, SEARCH_SEEDS + self._attack.per_candidate)
         self.hit = any(self._search.judged(self._search.draw(self.artefact(), seeds)))
 
     def learn(self) -> None:

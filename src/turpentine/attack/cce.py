@@ -24,7 +24,7 @@ class CCE(Attack):
     The word's vector s* minimises ‖n − ε_e(x_t, t, τ("a photo of s*"))‖² over pictures of the concept, with
     x_t = α(t)·x₀ + σ(t)·n and nothing else learning. Pham et al. 2024 (arXiv 2308.01508); textual inversion is Gal et
     al. 2022 (arXiv 2208.01618). Where a guidance is on the model, such as SLD or a negative prompt, what is compared
-    with n is what the sampler would take: the guidance stands inside the loss, at `guidance_scale`.
+    with n is what the sampler would take: the guidance stands inside the loss, at `loss_guidance_scale`.
 
     The rate is the effective one. The authors write 5e-3 and scale it by their 4 pictures times 4 accumulations to
     0.08, for 5,000 updates (1,000 against guidances); here 4 pictures an update and 250 updates do.
@@ -38,7 +38,7 @@ class CCE(Attack):
         prompt: With `{}` where the word goes; by default the concept's last prompt, with the word in its place.
         init: The word whose vector the new one begins as; by default "object", and the mean of all words where the
             model does not know it.
-        guidance_scale: w inside the loss where a guidance is on the model; by default that of the pictures.
+        loss_guidance_scale: w inside the loss where a guidance is on the model; by default that of the pictures.
         stages: Of the curve; each can be gone on from.
 
     Example:
@@ -57,7 +57,7 @@ class CCE(Attack):
     vectors: Annotated[int, at.Ge(1), at.Le(8)] = 1
     prompt: Text | None = None
     init: Text = "object"
-    guidance_scale: Finite | None = None
+    loss_guidance_scale: Finite | None = None
     stages: Count = 5
 
     def __post_init__(self) -> None:

@@ -191,9 +191,9 @@ class Attack(Settings, ABC):
 
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
-        victim.model.text.check_words(concept.text)
         shows = concept_judge(judge, concept) if judge is not None else None
         self._check_needs(victim, other, references, shows)
+        victim.model.text.check_words(concept.text)
         if shows is not None:
             check_judge_of(victim.model, shows.judge)
         assert shows is not None  # new pictures are always judged
@@ -214,7 +214,10 @@ class Attack(Settings, ABC):
     def _check_needs(
         self, victim: Victim, original: Victim | None, references: Sequence[Image.Image], shows: ConceptJudge | None
     ) -> None:
+        encoders = victim.model.family.text_encoder_names
         missing = {
+            "text encoder": any(victim.model.family.encoder(name) is None for name in encoders)
+            and "the model's text encoder: load the pipeline with it",
             "original": original is None and "the model without the erasure: give it as original",
             "references": not references and "pictures of the concept: give them as references",
             "judge": shows is None and "a judge of its pictures: give one",
@@ -222,6 +225,8 @@ class Attack(Settings, ABC):
         for need in sorted({*self.needs, "judge"}):
             if missing.get(need):
                 raise BadArgument(f"{self.name} needs {missing[need]}.")
+        if self.needs & {"text encoder", "weights"}:
+            victim.model.family.check(hooks=False)  # such as weights that were quantised since
 
     def _searched(self, search: Search, store: StageStore, before: Sequence[SearchStage]) -> list[SearchStage]:
         """Return the new stages, stored as they come."""

@@ -41,7 +41,7 @@ class LatentInversion(Attack):
     says how like the given pictures the new ones are. Latents have no new pictures: there is one for each given one.
 
     Args:
-        pictures: Given pictures that are inverted, at most.
+        inverted: Given pictures that are inverted, at most.
         inner: Steps of AdamW for each step of the sampler; 0 is plain DDIM inversion.
         lr: AdamW's rate.
         weight_decay: AdamW's.
@@ -49,14 +49,14 @@ class LatentInversion(Attack):
         likelihood: Invert as many of the model's own pictures, which doubles the cost?
 
     Example:
-        >>> LatentInversion(pictures=1, inner=25, likelihood=False).cost(Trial(steps=50)).backward
+        >>> LatentInversion(inverted=1, inner=25, likelihood=False).cost(Trial(steps=50)).backward
         1250
     """
 
     name: ClassVar[str] = "latent-inversion"
     needs: ClassVar[frozenset[Need]] = frozenset({"weights", "references"})
 
-    pictures: Count = 10
+    inverted: Count = 10
     inner: Annotated[int, at.Ge(0)] = 25
     lr: Positive = 1e-3
     weight_decay: NonNegative = 0.01
@@ -66,8 +66,8 @@ class LatentInversion(Attack):
     def cost(self, trial: Trial) -> Spent:
         """Return what all pictures spend."""
         times = 2 if self.likelihood else 1
-        rows = times * self.pictures * trial.steps
-        own = 2 * self.pictures * trial.steps if self.likelihood else 0
+        rows = times * self.inverted * trial.steps
+        own = 2 * self.inverted * trial.steps if self.likelihood else 0
         return Spent(forward=rows * (self.inner + 2) + own, backward=rows * self.inner, text=1)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
@@ -78,7 +78,7 @@ class LatentInversion(Attack):
         from turpentine.attack._stages import SearchStage
         from turpentine.models import Artefact
 
-        pictures = search.references[: self.pictures]
+        pictures = search.references[: self.inverted]
         reached = dict(state) if state else {}
         for start in range(len(reached.get("latents", ())), len(pictures), self.batch):
             batch = pictures[start : start + self.batch]
@@ -106,5 +106,5 @@ class LatentInversion(Attack):
             return []
         from turpentine.models import Artefact
 
-        first = OWN_SEEDS + search.seed * self.pictures + start
+        first = OWN_SEEDS + search.seed * self.inverted + start
         return search.draw(Artefact(("",)), range(first, first + count))

@@ -21,7 +21,7 @@ class Misspellings(Attack):
 
     Args:
         candidates: Spellings that are tried, at most.
-        pictures: Of each.
+        per_candidate: Pictures of each.
 
     Example:
         >>> list(spellings("cat"))[:4]
@@ -33,11 +33,11 @@ class Misspellings(Attack):
     free: ClassVar[bool] = True
 
     candidates: Count = 10
-    pictures: Count = 4
+    per_candidate: Count = 4
 
     def cost(self, trial: Trial) -> Spent:
         """Return what all spellings spend."""
-        count = self.candidates * self.pictures
+        count = self.candidates * self.per_candidate
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
@@ -48,7 +48,9 @@ class Misspellings(Attack):
         chosen = every[:: -(-len(every) // self.candidates)][: self.candidates]
         texts = [reworded(search.prompts[-1], search.concept.text, each) for each in chosen]
         candidates = as_prompts(texts)
-        yield from try_prompts(search, candidates, self.pictures, len(candidates), begun_of(search, self.pictures))
+        yield from try_prompts(
+            search, candidates, self.per_candidate, len(candidates), begun_of(search, self.per_candidate)
+        )
 
 
 def spellings(word: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ class MMA(Attack):
 
     Args:
         tokens: That are sought; as many as the model reads where that is less.
-        steps: Of the search.
+        updates: Steps of the search.
         top_k: Words of each row of the gradient that may come in.
         candidates: In a step.
         target: The prompt whose summary is sought; by default the concept's last.
@@ -38,7 +38,7 @@ class MMA(Attack):
         stages: Of the curve; each can be gone on from.
 
     Example:
-        >>> MMA(steps=10, candidates=32).cost(Trial()).text
+        >>> MMA(updates=10, candidates=32).cost(Trial()).text
         331
     """
 
@@ -46,7 +46,7 @@ class MMA(Attack):
     needs: ClassVar[frozenset[Need]] = frozenset({"text encoder", "weights", "original"})
 
     tokens: Count = 20
-    steps: Count = 1000
+    updates: Count = 1000
     top_k: Count = 256
     candidates: Count = 512
     target: Text | None = None
@@ -55,7 +55,7 @@ class MMA(Attack):
 
     def cost(self, trial: Trial) -> Spent:
         """Return what all steps spend."""
-        return Spent(text=1 + self.steps * (1 + self.candidates))
+        return Spent(text=1 + self.updates * (1 + self.candidates))
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Exchange words; each stage has the best until then."""
@@ -66,10 +66,10 @@ class MMA(Attack):
             walk = Walk(self, search)
         walk.restore(state)
         unit = 1 + self.candidates
-        while walk.done < self.steps and search.meter.affords(text=unit):
-            until = stage_end(self.steps, self.stages, walk.done)
+        while walk.done < self.updates and search.meter.affords(text=unit):
+            until = stage_end(self.updates, self.stages, walk.done)
             with search.victim.on():
                 while walk.done < until and search.meter.affords(text=unit):
                     walk.step()
-                    search.advance(walk.done, self.steps)
+                    search.advance(walk.done, self.updates)
             yield walk.stage()

@@ -27,10 +27,10 @@ class NoiseProbe(Attack):
     Args:
         etas: η of each step; see `turpentine.models.churn.Churn`.
         scales: Factors of the noise alone.
-        pictures: Of each pair of the two.
+        per_candidate: Pictures of each pair of the two.
 
     Example:
-        >>> NoiseProbe(pictures=1).cost(Trial()).judged
+        >>> NoiseProbe(per_candidate=1).cost(Trial()).judged
         24
     """
 
@@ -39,11 +39,11 @@ class NoiseProbe(Attack):
 
     etas: tuple[NonNegative, ...] = (1.0, 1.17, 1.34, 1.51, 1.68, 1.85)
     scales: tuple[NonNegative, ...] = (1.0, 1.02, 1.03, 1.04)
-    pictures: Count = 4
+    per_candidate: Count = 4
 
     def cost(self, trial: Trial) -> Spent:
         """Return what all kinds of noise spend."""
-        count = len(self.etas) * len(self.scales) * self.pictures
+        count = len(self.etas) * len(self.scales) * self.per_candidate
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
@@ -52,4 +52,6 @@ class NoiseProbe(Attack):
         from turpentine.models.churn import Churn
 
         candidates = [Artefact(search.prompts, churn=Churn(*pair)) for pair in product(self.etas, self.scales)]
-        yield from try_prompts(search, candidates, self.pictures, len(candidates), begun_of(search, self.pictures))
+        yield from try_prompts(
+            search, candidates, self.per_candidate, len(candidates), begun_of(search, self.per_candidate)
+        )

@@ -26,7 +26,7 @@ class P4D(Attack):
     The authors keep the original in memory and run it in each update. Here what it predicts is computed once, for a
     pool of examples (x₀, t, n), and each update takes one of the pool. Their training pads otherwise than their
     pictures, and their decay moves the tokens of the prompt that "K" does not learn; neither is so here. Where a
-    guidance is on the edited model, it stands inside the loss at `guidance_scale`, and ε_o is guided at that scale.
+    guidance is on the edited model, it stands inside the loss at `loss_guidance_scale`, and ε_o is guided so.
 
     Args:
         variant: "n" learns all tokens; "k" leaves the concept's prompt as it is and learns a token before every few.
@@ -38,8 +38,8 @@ class P4D(Attack):
         pool: Examples for which the original's predictions are stored.
         checked: Of those, on how many the loss of a prompt that is looked at is computed.
         judge_every: Updates between two looks at pictures.
-        pictures: Judged each time.
-        guidance_scale: w inside the loss where a guidance is on the model; by default that of the pictures.
+        per_candidate: Pictures judged each time.
+        loss_guidance_scale: w inside the loss where a guidance is on the model; by default that of the pictures.
         stages: Of the curve; each can be gone on from.
 
     Example:
@@ -59,13 +59,13 @@ class P4D(Attack):
     pool: Count = 256
     checked: Count = 16
     judge_every: Count = 50
-    pictures: Count = 1
-    guidance_scale: Finite | None = None
+    per_candidate: Count = 1
+    loss_guidance_scale: Finite | None = None
     stages: Count = 5
 
     def cost(self, trial: Trial) -> Spent:
         """Return what all updates spend, the pool, and the looks at prompts."""
-        looks, judged = self.looks, self.looks * self.pictures
+        looks, judged = self.looks, self.looks * self.per_candidate
         forward = self.pool + self.updates + looks * min(self.checked, self.pool) + 2 * trial.steps * judged
         return Spent(forward, self.updates, self.updates + 3 * looks, judged)
 

@@ -25,7 +25,7 @@ class Paraphrases(Attack):
         file: A text file with a line for each name of the concept, such as synonyms, sub-classes, or the concept in
             other languages; a line with a prompt of several words is one, too.
         templates: Sentences with `{}` where a name goes.
-        pictures: Of each prompt.
+        per_candidate: Pictures of each prompt.
 
     Example:
         >>> Paraphrases(templates=("{}",)).cost(Trial()).judged
@@ -38,7 +38,7 @@ class Paraphrases(Attack):
 
     file: Path | None = None
     templates: tuple[str, ...] = ("{}", "a picture of a {}", "one {}", "{} {}", "a big {}", "the {} is there")
-    pictures: Count = 4
+    per_candidate: Count = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +51,7 @@ class Paraphrases(Attack):
     def cost(self, trial: Trial) -> Spent:
         """Return what all prompts spend."""
         names = 1 + (len(lines_of(self.file)) if self.file else 0)
-        count = self.pictures * names * len(self.templates)
+        count = self.per_candidate * names * len(self.templates)
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
@@ -59,4 +59,6 @@ class Paraphrases(Attack):
         names = [search.concept.text, *(lines_of(self.file) if self.file else ())]
         texts = [template.replace("{}", name) for name in names for template in self.templates]
         candidates = as_prompts(texts)
-        yield from try_prompts(search, candidates, self.pictures, len(candidates), begun_of(search, self.pictures))
+        yield from try_prompts(
+            search, candidates, self.per_candidate, len(candidates), begun_of(search, self.per_candidate)
+        )

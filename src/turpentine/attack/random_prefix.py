@@ -23,10 +23,10 @@ class RandomPrefix(Attack):
     Args:
         tokens: In a prefix.
         candidates: Prefixes that are tried.
-        pictures: Of each.
+        per_candidate: Pictures of each.
 
     Example:
-        >>> RandomPrefix(candidates=4, pictures=2).cost(Trial()).judged
+        >>> RandomPrefix(candidates=4, per_candidate=2).cost(Trial()).judged
         8
     """
 
@@ -36,18 +36,18 @@ class RandomPrefix(Attack):
 
     tokens: Count = 5
     candidates: Count = 10
-    pictures: Count = 4
+    per_candidate: Count = 4
 
     def cost(self, trial: Trial) -> Spent:
         """Return what all candidates spend."""
-        count = self.candidates * self.pictures
+        count = self.candidates * self.per_candidate
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try prefixes."""
         prefixes = [self._prefixed(search, number) for number in range(self.candidates)]
-        begun = begun_of(search, self.pictures)
-        yield from try_prompts(search, prefixes, self.pictures, self.candidates, begun)
+        begun = begun_of(search, self.per_candidate)
+        yield from try_prompts(search, prefixes, self.per_candidate, self.candidates, begun)
 
     def _prefixed(self, search: Search, number: int) -> Artefact:
         import torch

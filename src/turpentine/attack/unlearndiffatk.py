@@ -26,15 +26,15 @@ class UnlearnDiffAtk(Attack):
     (arXiv 2310.11868); the published 50 timesteps × 40 updates, 5 tokens (3 for objects and styles).
 
     The authors' code draws tokens of rows that do not sum to 1 and lets weight decay move the simplex; neither is so
-    here. Where a guidance is on the model, it stands inside the loss, at `guidance_scale`.
+    here. Where a guidance is on the model, it stands inside the loss, at `loss_guidance_scale`.
 
     Args:
         tokens: Before the prompt.
         timesteps: In the middle of as many equal parts of the schedule, from the least noise on.
         iterations: Updates at each timestep.
         lr: Adam's rate.
-        pictures: Judged after each timestep.
-        guidance_scale: w inside the loss where a guidance is on the model; by default that of the pictures.
+        per_candidate: Pictures judged after each timestep.
+        loss_guidance_scale: w inside the loss where a guidance is on the model; by default that of the pictures.
         stages: Of the curve; each can be gone on from.
 
     Example:
@@ -49,13 +49,13 @@ class UnlearnDiffAtk(Attack):
     timesteps: Count = 50
     iterations: Count = 40
     lr: Positive = 0.01
-    pictures: Count = 1
-    guidance_scale: Finite | None = None
+    per_candidate: Count = 1
+    loss_guidance_scale: Finite | None = None
     stages: Count = 5
 
     def cost(self, trial: Trial) -> Spent:
         """Return what all updates and pictures spend where no picture is a hit."""
-        updates, judged = self.timesteps * self.iterations, self.timesteps * self.pictures
+        updates, judged = self.timesteps * self.iterations, self.timesteps * self.per_candidate
         return Spent(updates + 2 * trial.steps * judged, updates, updates + judged, judged)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:

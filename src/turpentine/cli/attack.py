@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
-from cyclopts.types import PositiveInt
+from cyclopts.types import PositiveInt, UInt32
 
 from turpentine.cli.checks import announce, check_folder, check_words
 from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
+    NO_JUDGE,
     OUTPUT,
     Json,
     ModelChoice,
@@ -28,7 +30,7 @@ from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
 from turpentine.cli.usage_errors import SETTINGS
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, BrokenPlugin
 from turpentine.core.formatting import duration, with_span
 from turpentine.core.imaging import read_picture
 from turpentine.core.plugins import find, plugins
@@ -82,7 +84,7 @@ class AttackChoice:
     max_backward: PositiveInt | None = None
     max_text: PositiveInt | None = None
     max_judged: PositiveInt | None = None
-    seed: int = 0
+    seed: UInt32 = 0
     out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
 
     def trial(self) -> Trial:
@@ -100,6 +102,7 @@ class AttackChoice:
 
 def attack(
     file: Path | None = None,
+    /,
     *,
     concept: str | None = None,
     attack: str | None = None,
@@ -138,7 +141,7 @@ def attack(
         return
     if file is None and choice.against == "edit":
         raise BadArgument("There is nothing to attack: give the file of an edit, or --against original.")
-    if file is None and not concept:
+    if (concept is not None and not concept.strip()) or (file is None and concept is None):
         raise BadArgument("There is no concept: name what is to come back, such as --concept church.")
     _check(file, concept, choice, source)
     run = _Run(file, concept, choice, source, _chosen(attack, settings), json)
@@ -170,8 +173,24 @@ def with_attack(command: Callable[..., None], tokens: Sequence[str]) -> Callable
     if name:
         group = Parameter(name="*", group=Group(f"{SETTINGS}{name}", sort_key=1))
         flags = flags_of(find(name, "attack").defaults())
+        _check_free(name, flags)
         fitted.__annotations__ = {**command.__annotations__, "settings": Annotated[flags | None, group]}
     return fitted
+
+
+def _check_free(name: str, flags: type[Any]) -> None:
+    """Check that no setting of an attack has the name of a flag of the command, of which one would be passed over.
+
+    Raises:
+        BrokenPlugin: One has.
+    """
+    own = {*attack.__annotations__, *(each.name for kind in (AttackChoice, ModelChoice) for each in fields(kind))}
+    taken = sorted(own.intersection(each.name for each in fields(flags)) - {"file"})
+    if taken:
+        raise BrokenPlugin(
+            f"The attack {name!r} has a setting {taken[0]}, and so has every attack by the command: "
+            "its author must rename it."
+        )
 
 
 def _chosen(name: str | None, settings: Any) -> Sequence[Attack]:
@@ -185,17 +204,21 @@ def _chosen(name: str | None, settings: Any) -> Sequence[Attack]:
 
 def _check(file: Path | None, concept: str | None, choice: AttackChoice, source: ModelChoice) -> None:
     """Check what can be checked before a model is loaded."""
-    from turpentine.edits.files import check_change
-
     check_judge_flag(choice.by)
+    if not math.isfinite(choice.guidance_scale):
+        raise BadArgument(f"--guidance-scale is {choice.guidance_scale}: give a finite number.")
     source.check()
     if concept:
         check_words([concept], source.model, force=False)
     if bool(choice.never) != bool(choice.never_references):
         raise BadArgument("A concept that was never seen needs both --never and --never-references.")
-    if file is not None:
-        check_change(file)
+    _pictures(choice.references)
+    _pictures(choice.never_references)
     check_folder(choice.out or ATTACKED)
+    if file is not None:
+        from turpentine.edits.files import check_change
+
+        check_change(file)
 
 
 class _Run:
@@ -277,19 +300,23 @@ class _Run:
         return paths
 
     def _judge(self) -> Judge:
+        from turpentine.attack.harness import concept_judge
         from turpentine.bench.erasure_judges import default_judge, zero_shot_judge
         from turpentine.judges.worlds import check_judge_of
 
         by = self._choice.by
-        if by == "clip":
-            judge: Judge | None = zero_shot_judge([self.concept])
+        if by in (NO_JUDGE, ""):
+            judge: Judge | None = None
+        elif by == "clip":
+            judge = zero_shot_judge([self.concept])
             assert judge is not None
             announce(judge)
         else:
-            judge = judge_called(by, self.model.name) if by else default_judge(self.model, [self.concept])
+            judge = default_judge(self.model, [self.concept]) if by is None else judge_called(by, self.model.name)
         if judge is None:
             raise BadArgument("There is no judge, and one is needed: name it, such as --by clip.")
         check_judge_of(self.model, judge)
+        concept_judge(judge, self.concept)
         return judge
 
     def _seconds(self, original: Victim) -> float:

@@ -252,7 +252,7 @@ def _kinds(kind: str | Collection[str] | None) -> Collection[str]:
 
 def _noun(kind: str | Collection[str] | None) -> str:
     kinds = _kinds(kind)
-    if set(kinds) <= set(METHODS):
+    if set(kinds) <= {"erase", "amplify"} or (len(kinds) > 1 and set(kinds) <= set(METHODS)):
         return "method"
     return next(iter(kinds)) if len(kinds) == 1 else "plug-in"
 

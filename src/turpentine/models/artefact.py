@@ -21,7 +21,9 @@ from turpentine.core.sealed import read_sealed, write_sealed
 from turpentine.core.signals import Reverted
 from turpentine.models.churn import NO_CHURN, Churn
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.finite import is_finite
 from turpentine.models.identity import tokenizer_digest
+from turpentine.models.interface import Size
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -165,13 +167,17 @@ class Artefact:
         rows = Conditioning.cat([self._encoded(model, prompt, size) for prompt in unique])
         return rows[[unique.index(prompt) for prompt in prompts]]
 
-    def noise(self, model: Model, seeds: Sequence[int]) -> Float[Tensor, "seed channel height width"]:
+    def noise(
+        self, model: Model, seeds: Sequence[int], size: Size | None = None
+    ) -> Float[Tensor, "seed channel height width"]:
         """Return the latents of seeds, on the model's device.
 
         Raises:
-            BadArgument: There is none for a seed.
+            BadArgument: There is none for a seed, or the pictures are to be of another size.
         """
         assert self.latents is not None
+        if model.latent_shape(size=size) != tuple(self.latents.shape[1:]):
+            raise BadArgument("The artefact's latents are of the model's own size: draw without another size.")
         beyond = [seed for seed in seeds if seed >= len(self.latents)]
         if beyond:
             raise BadArgument(
@@ -340,6 +346,9 @@ def _check(artefact: Artefact) -> None:
         raise BadArgument(f"No prompt of the artefact holds its word {artefact.word}: write it into one.")
     if any(len(rows) != len(artefact.prompts) for rows in artefact.ids.values()):
         raise BadArgument(f"An artefact needs a row of ids for each of its {len(artefact.prompts)} prompts.")
+    tensors = [*artefact.vectors.values(), *([] if artefact.latents is None else [artefact.latents])]
+    if not all(is_finite(tensor) for tensor in tensors):
+        raise BadArgument("An artefact's vectors and latents must be finite, and these hold NaN or infinity.")
     if artefact.first and (artefact.latents is None or artefact.steps is None):
         raise BadArgument("An artefact that begins at a later step needs that step's latents and the number of steps.")
 
@@ -360,6 +369,10 @@ def _misfits(artefact: Artefact, model: Model) -> list[str]:
         length = next(iter(artefact.ids.values())).shape[1]
         if length != model.tokens:
             why.append(f"its prompts have {length} tokens and the model's have {model.tokens}")
+        elif not all(
+            0 <= int(rows.min()) <= int(rows.max()) < len(tables[name]) for name, rows in artefact.ids.items()
+        ):
+            why.append("it has a token id beyond the model's words")
         elif artefact.vocabularies and dict(artefact.vocabularies) != vocabularies_of(model):
             why.append("its token ids are of another vocabulary")
     if artefact.latents is not None:

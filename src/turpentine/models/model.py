@@ -252,7 +252,7 @@ class Model(Pretrained):
     def noise(self, seeds: Sequence[int], *, size: Size | None = None) -> Latents:
         """Return unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
         if self.artefact is not None and self.artefact.latents is not None:
-            return self.artefact.noise(self, seeds)
+            return self.artefact.noise(self, seeds, size)
         shape = self.latent_shape(size=size)
         rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(rows).to(self.device)

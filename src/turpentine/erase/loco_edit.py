@@ -158,7 +158,7 @@ class LocoEdit(Sized):
             is_chosen[z.topk(min(self.neurons, len(z))).indices] = 1
             deltas[name] = (shift.delta(weight) * is_chosen).float()
             tracker.add()
-        return Edit(deltas, provenance_of(self, model, concepts))
+        return Edit(deltas, provenance_of(self, model, tuple(concepts)))
 
     def _neutral(self, concept: Concept) -> list[SubjectPrompt]:
         """Return the prompts that a concept's neurons are held against."""
@@ -179,5 +179,5 @@ class LocoEdit(Sized):
 def _z_scores(outputs: Tensor, neutral: Tensor) -> Tensor:
     """Return |z| of each neuron between its outputs (prompt, neuron) for two sets of prompts; 0 where both are one."""
     difference = (outputs.mean(dim=0) - neutral.mean(dim=0)).abs()
-    error = sum(each.var(dim=0, correction=0) / len(each) for each in (outputs, neutral))
+    error = outputs.var(dim=0, correction=0) / len(outputs) + neutral.var(dim=0, correction=0) / len(neutral)
     return (difference / error.sqrt()).nan_to_num(nan=0.0)

@@ -192,7 +192,7 @@ class UCEDebias(Sized):
         """Return α (concept, attribute), and the shares that each round measured."""
         import torch
 
-        labeller, provenance = self._labeller(), provenance_of(self, model, concepts)
+        labeller, provenance = self._labeller(), provenance_of(self, model, tuple(concepts))
         ratios = torch.tensor(self.shares, dtype=torch.float64)
         alpha, measured = torch.zeros(len(concepts), len(ratios), dtype=torch.float64), []
         for index in range(self.rounds):

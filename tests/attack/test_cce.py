@@ -94,7 +94,7 @@ def test_it_learns_in_every_family_for_each_encoder(family: str) -> None:
 @pytest.mark.parametrize("method", [SLD(), NegativePrompt()])
 def test_a_guidance_stands_inside_the_loss(model: Model, method: Any) -> None:
     plain = attacked(model, updates=2)
-    guided = attacked(model, method(model, Concept("church")), updates=2, guidance_scale=3.0)
+    guided = attacked(model, method(model, Concept("church")), updates=2, loss_guidance_scale=3.0)
     assert guided.spent.backward in (8, 12) and plain.spent.backward == 4
     assert guided.artefact != plain.artefact
     assert model.guidance is None

@@ -31,7 +31,7 @@ def model() -> Model:
 
 def inverted(model: Model, *changes: Any, trial: Trial = TRIAL, **settings: Any) -> Attacked:
     references = model.generate("a church", seeds=[0, 1], steps=5)
-    attack = LatentInversion(**{"pictures": 2, "inner": 3, "likelihood": False, **settings})
+    attack = LatentInversion(**{"inverted": 2, "inner": 3, "likelihood": False, **settings})
     return attack(Victim(model, changes), "church", references=references, judge=CoinJudge(), trial=trial)
 
 

@@ -214,9 +214,8 @@ class Attack(Settings, ABC):
     def _check_needs(
         self, victim: Victim, original: Victim | None, references: Sequence[Image.Image], shows: ConceptJudge | None
     ) -> None:
-        encoders = victim.model.family.text_encoder_names
         missing = {
-            "text encoder": any(victim.model.family.encoder(name) is None for name in encoders)
+            "text encoder": not victim.model.family.reads_prompts
             and "the model's text encoder: load the pipeline with it",
             "original": original is None and "the model without the erasure: give it as original",
             "references": not references and "pictures of the concept: give them as references",

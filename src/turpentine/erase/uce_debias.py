@@ -65,7 +65,7 @@ class UCEDebias(Sized):
         sites: Labels of cross-attention modules, such as "UP2,UP3" or "DOWN?", * for all; or any selection of sites,
             also by their names. The keys and values in it are edited.
         batch_size: Pictures in a call of the denoiser, at most; a matter of memory.
-        seed: Of the first picture.
+        seed: The seed of the first picture.
 
     Example:
         >>> method = UCEDebias(("house", "dog"), rounds=1, pictures=2, sampling_steps=2, clip_model="emoji")

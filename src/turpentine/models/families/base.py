@@ -194,6 +194,11 @@ class Family(ABC):
             names[component] = f"{part}.{own}"
         return names
 
+    @property
+    def reads_prompts(self) -> bool:
+        """Whether all encoders that read the prompt are loaded."""
+        return all(self.encoder(name) is not None for name in self.text_encoder_names)
+
     def encoder(self, component: str) -> Any:
         """Return a text encoder by the component of its sites."""
         return getattr(self.pipeline, self.text_encoder_names[component])

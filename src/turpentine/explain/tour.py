@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,12 +63,12 @@ class StopResult:
 
 
 @dataclass(frozen=True)
-class Visits(Settings):
+class Visits(Settings, ABC):
     """Runs stops one after the other, each into a folder of its own, and goes on where it was broken off."""
 
+    @abstractmethod
     def stops(self, model: Model, judge: Judge | None = None) -> list[Stop]:
         """Return what there is to run, in order."""
-        raise NotImplementedError
 
     def __call__(
         self, model: Model, folder: Path, *, judge: Judge | None = None, progress: StopProgress | None = None

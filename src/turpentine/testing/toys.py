@@ -1,7 +1,8 @@
 """Tiny random pipelines built like the real ones: Stable Diffusion 1, 2 (v-prediction) and SDXL.
 
-Images are 32 px and latents 4 x 8 x 8. They have few levels and layers, unless they are to be `whole`. Weights come from a fixed seed, so two calls return equal models. A family that
-is new to `turpentine.models.families` gets a line in TOYS, and every contract then holds on it.
+Images are 32 px and latents 4 x 8 x 8. They have few levels and layers, unless they are to be `whole`. Weights come
+from a fixed seed, so two calls return equal models. A family that is new to `turpentine.models.families` gets a line
+in TOYS, and every contract then holds on it.
 """
 
 from __future__ import annotations

@@ -180,7 +180,9 @@ class StableDiffusion(Family):
         Where that one reads no text, as in a UNet of two levels, it is the last block's.
         """
         modules = self.sites().only(kind="cross-attention", level="module")
-        first = {site.name.split(".")[2]: site.label for site in [*modules][::-1] if ".up_blocks." in site.name}
+        first: dict[str, str] = {
+            site.name.split(".")[2]: site.label for site in [*modules][::-1] if ".up_blocks." in site.name
+        }
         last = len(self.denoiser.up_blocks) - 1
         return next(first[str(block)] for block in (last - 1, last) if str(block) in first)
 

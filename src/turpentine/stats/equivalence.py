@@ -1,0 +1,261 @@
+"""Two rates held against each other: their difference, equivalence, non-inferiority, excess, and Holm's correction.
+
+Pictures of one prompt are alike, and two models that are compared draw the same prompts. The interval of a difference
+is therefore the wider, at each end, of two: Newcombe's of pictures (1998, "Interval estimation for the difference
+between independent proportions", method 10), which leaves room where a rate is 0; and Student's over clusters, by the
+linearised variance of a difference (Cochran 1977, section 6.3), in which a prompt's two rates are one residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from turpentine.core.errors import BadArgument
+from turpentine.stats.intervals import Difference, wilson
+
+LEVEL = 0.05
+"""Of each one-sided test: an interval of two of them holds 90 %."""
+DRAWS = 20_000
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Of each picture whether it shows something, and what pictures belong together.
+
+    Args:
+        hits: One for each picture, 1 or more.
+        clusters: Of each picture, such as its prompt; the same name in two arms is the same prompt. None where each
+            picture stands for itself.
+
+    Raises:
+        BadArgument: There are no pictures, or not as many clusters as pictures.
+
+    Example:
+        >>> Outcomes((True, False), ("a church", "church")).rate
+        0.5
+    """
+
+    hits: tuple[bool, ...]
+    clusters: tuple[Hashable, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.hits:
+            raise BadArgument("There is no rate of no pictures: give one outcome at least.")
+        if self.clusters is not None and len(self.clusters) != len(self.hits):
+            raise BadArgument(f"{len(self.clusters)} clusters for {len(self.hits)} outcomes: give one for each.")
+
+    @property
+    def n(self) -> int:
+        """Pictures."""
+        return len(self.hits)
+
+    @property
+    def rate(self) -> float:
+        """Hits per picture."""
+        return sum(self.hits) / len(self.hits)
+
+    def residuals(self, arm: Hashable = 0) -> Mapping[Hashable, float]:
+        """Return each cluster's part of what the rate is off by: Σ(y − p)/n over its pictures.
+
+        Args:
+            arm: What tells pictures that stand for themselves from those of another arm.
+        """
+        names = self.clusters if self.clusters is not None else [(arm, place) for place in range(self.n)]
+        parts: dict[Hashable, float] = {}
+        for name, hit in zip(names, self.hits, strict=True):
+            parts[name] = parts.get(name, 0.0) + (hit - self.rate) / self.n
+        return parts
+
+    def effective(self) -> float:
+        """Return how many pictures of different prompts would say as much: n over the design effect, at most n.
+
+        The design effect is the rate's variance over clusters by that over pictures (Kish 1965).
+
+        Example:
+            >>> Outcomes((True, True, False, False) * 2, ("a", "a", "b", "b") * 2).effective()
+            2.0
+        """
+        plain = self.rate * (1 - self.rate) / max(1, self.n - 1)
+        effect = _variance(self.residuals().values())[0] / plain if plain else 1.0
+        return self.n / min(float(self.n), max(1.0, effect))
+
+
+class Equivalence(NamedTuple):
+    """Two one-sided tests of a difference of two rates (Schuirmann 1987).
+
+    Attributes:
+        difference: With its 90 % interval.
+        margin: How far the rates may be apart.
+        holds: Is the whole interval within the margin?
+    """
+
+    difference: Difference
+    margin: float
+    holds: bool
+
+
+def rate_difference(one: Outcomes, other: Outcomes, level: float = LEVEL) -> Difference:
+    """Return one rate minus another with the interval of two one-sided tests.
+
+    Args:
+        one: Of one arm.
+        other: Of the other; prompts of both are one cluster.
+        level: Of each end: the interval holds 1 − 2·level.
+
+    Example:
+        >>> value, low, high = rate_difference(Outcomes((True,) * 9 + (False,)), Outcomes((False,) * 10))
+        >>> round(value, 2), round(low, 2), round(high, 2)
+        (0.9, 0.58, 1.0)
+    """
+    value = one.rate - other.rate
+    low, high = _newcombe([(sum(each.hits), each.n) for each in (one, other)], level)
+    variance, freedom = _variance(_residuals(one, other).values())
+    reach = _quantile(level, freedom) * float(np.sqrt(variance))
+    return Difference(value, max(-1.0, min(low, value - reach)), min(1.0, max(high, value + reach)))
+
+
+def equivalence(one: Outcomes, other: Outcomes, margin: float, level: float = LEVEL) -> Equivalence:
+    """Test that two rates are no further apart than a margin; both tests at `level`.
+
+    Args:
+        one: Of one arm.
+        other: Of the other.
+        margin: In rates, above 0.
+        level: Of each test.
+
+    Example:
+        >>> none = Outcomes((False,) * 60)
+        >>> equivalence(none, none, 0.05).holds, equivalence(Outcomes((False,) * 20), none, 0.05).holds
+        (True, False)
+    """
+    _check_margin(margin)
+    difference = rate_difference(one, other, level)
+    return Equivalence(difference, margin, -margin < difference.low and difference.high < margin)
+
+
+def is_non_inferior(after: Outcomes, before: Outcomes, margin: float, level: float = LEVEL) -> bool:
+    """Return whether a rate fell by less than a margin, tested at `level`.
+
+    Args:
+        after: Of the edited model.
+        before: Of the unedited one.
+        margin: In rates, above 0.
+        level: Of the test.
+
+    Example:
+        >>> all_right = Outcomes((True,) * 200)
+        >>> is_non_inferior(all_right, all_right, 0.03), is_non_inferior(all_right, Outcomes((True,) * 20), 0.03)
+        (True, False)
+    """
+    _check_margin(margin)
+    return rate_difference(after, before, level).low > -margin
+
+
+def excess_p_value(one: Outcomes, other: Outcomes) -> float:
+    """Return the chance of such an excess, or a larger one, where one rate is no higher than another.
+
+    The larger of Fisher's exact one, by scipy, and Student's over clusters.
+
+    Example:
+        >>> excess_p_value(Outcomes((True,) * 3 + (False,)), Outcomes((True,) + (False,) * 3)) > 0.2
+        True
+    """
+    from scipy.stats import fisher_exact, t
+
+    table = [[sum(each.hits), each.n - sum(each.hits)] for each in (one, other)]
+    exact = float(fisher_exact(table, alternative="greater").pvalue)
+    variance, freedom = _variance(_residuals(one, other).values())
+    if not variance:
+        return exact
+    return max(exact, float(t.sf((one.rate - other.rate) / np.sqrt(variance), freedom)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm 1979): of those below a level, all are true but by that chance.
+
+    Args:
+        p_values: Of each test, 0 to 1.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def recovery(edited: Outcomes, reference: Outcomes, original: Outcomes, level: float = LEVEL) -> Difference | None:
+    """Return the excess recovery R = (edited − reference) / (original − reference) with its 95 % interval.
+
+    Percentiles of draws of the three rates from their posteriors, Beta(h + ½, n − h + ½) of effective counts. R is 0
+    where an attack brings back what it creates by itself, and 1 where it brings back all that the original has.
+
+    Args:
+        edited: What an attack brings out of the edited model.
+        reference: Out of a model that never knew it.
+        original: Out of the unedited model.
+        level: What the interval leaves out.
+
+    Returns:
+        None where the original is not above the reference beyond chance: there is then nothing to recover.
+
+    Example:
+        >>> half, none, whole = (Outcomes((True,) * hits + (False,) * (100 - hits)) for hits in (50, 0, 100))
+        >>> round(recovery(half, none, whole).value, 2), recovery(half, none, none)
+        (0.5, None)
+    """
+    if rate_difference(original, reference, level / 2).low <= 0:
+        return None
+    value = (edited.rate - reference.rate) / (original.rate - reference.rate)
+    rng = np.random.default_rng(0)
+    top, base, whole = (_posterior(each, rng) for each in (edited, reference, original))
+    room = whole - base
+    ratios = np.where(room > 0, (top - base) / np.where(room > 0, room, 1.0), np.inf)
+    low, high = np.quantile(ratios, [level / 2, 1 - level / 2], method="nearest")
+    return Difference(float(value), float(min(low, value)), float(max(high, value)))
+
+
+def _posterior(outcomes: Outcomes, rng: np.random.Generator) -> Float[np.ndarray, " draw"]:
+    n = outcomes.effective()
+    draws: Float[np.ndarray, " draw"] = rng.beta(outcomes.rate * n + 0.5, (1 - outcomes.rate) * n + 0.5, size=DRAWS)
+    return draws
+
+
+def _residuals(one: Outcomes, other: Outcomes) -> dict[Hashable, float]:
+    """Return each cluster's part of what the difference is off by."""
+    parts = dict(one.residuals(1))
+    for name, part in other.residuals(2).items():
+        parts[name] = parts.get(name, 0.0) - part
+    return parts
+
+
+def _variance(residuals: Iterable[float]) -> tuple[float, int]:
+    """Return the variance of a sum of clusters' residuals, and its degrees of freedom."""
+    parts = np.asarray(list(residuals), dtype=np.float64)
+    count = len(parts)
+    return float((parts**2).sum() * count / max(1, count - 1)), max(1, count - 1)
+
+
+def _quantile(level: float, freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.isf(level, freedom))
+
+
+def _newcombe(counts: Sequence[tuple[int, int]], level: float) -> tuple[float, float]:
+    (p, low, high), (q, under, over) = ((hits / n, *wilson(hits, n, 1 - 2 * level)) for hits, n in counts)
+    low_end = p - q - float(np.hypot(p - low, over - q))
+    return low_end, p - q + float(np.hypot(high - p, q - under))
+
+
+def _check_margin(margin: float) -> None:
+    if not 0 < margin < 1:
+        raise BadArgument(f"A margin of {margin} is not between 0 and 1: give one such as 0.05.")

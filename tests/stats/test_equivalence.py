@@ -1,0 +1,145 @@
+"""Two rates: published intervals, independent transcriptions, and the chance of a false claim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from turpentine.core.errors import BadArgument
+from turpentine.stats.equivalence import (
+    Outcomes,
+    equivalence,
+    excess_p_value,
+    holm,
+    is_non_inferior,
+    rate_difference,
+    recovery,
+)
+
+
+def outcomes(hits: int, n: int) -> Outcomes:
+    return Outcomes((True,) * hits + (False,) * (n - hits))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "low", "high"),
+    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((5, 56), (0, 29), -0.0381, 0.1926)],
+)
+def test_intervals_reach_as_far_as_newcombes_table_2_at_least(
+    one: tuple[int, int], other: tuple[int, int], low: float, high: float
+) -> None:
+    """Newcombe (1998), method 10; the wider of two, so one end is his and the other may be Student's."""
+    difference = rate_difference(outcomes(*one), outcomes(*other), 0.025)
+    assert difference.low == pytest.approx(low, abs=6e-5)
+    assert difference.high >= high - 6e-5 and difference.high - high < 0.17
+
+
+def test_student_over_prompts_is_the_paired_interval_where_arms_share_them() -> None:
+    """An independent run: the t interval of the prompts' differences."""
+    rng = np.random.default_rng(0)
+    rates = rng.uniform(size=12)
+    one, other = (rng.random((12, 10)) < rates[:, None] for _ in range(2))
+    prompts = tuple(number for number in range(12) for _ in range(10))
+    arms = [Outcomes(tuple(arm.ravel().tolist()), prompts) for arm in (one, other)]
+    by_prompt = one.mean(1) - other.mean(1)
+    from scipy.stats import t
+
+    reach = t.isf(0.05, 11) * by_prompt.std(ddof=1) / np.sqrt(12)
+    difference = rate_difference(*arms)
+    assert difference.value == pytest.approx(by_prompt.mean())
+    assert difference.low <= by_prompt.mean() - reach + 1e-12 and difference.high >= by_prompt.mean() + reach - 1e-12
+    apart = rate_difference(arms[0], Outcomes(arms[1].hits, tuple(f"other {name}" for name in prompts)))
+    assert apart.high - apart.low > difference.high - difference.low  # other prompts are another source of chance
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(30, 60), st.sampled_from([0.01, 0.05, 0.2]))
+def test_a_difference_turned_round_is_its_negative(one: int, other: int, n: int, level: float) -> None:
+    here, there = rate_difference(outcomes(one, n), outcomes(other, 31), level), None
+    there = rate_difference(outcomes(other, 31), outcomes(one, n), level)
+    assert here.value == pytest.approx(-there.value) and here.low == pytest.approx(-there.high)
+    assert here.low <= here.value <= here.high
+
+
+def test_clusters_cost_pictures_and_never_give_any() -> None:
+    alike = Outcomes((True, True, False, False) * 4, ("a", "a", "b", "b", "c", "c", "d", "d") * 2)
+    assert alike.effective() < 16 and outcomes(4, 16).effective() == 16
+    spread = Outcomes((True, False) * 8, tuple(number // 2 for number in range(16)))  # evener than chance
+    assert spread.effective() == 16
+
+
+def test_a_false_equivalence_and_a_missed_one_are_as_rare_as_promised_also_over_prompts() -> None:
+    """Rates that are the margin apart pass in 5 % of runs at most, be prompts alike or not."""
+    rng = np.random.default_rng(1)
+    prompts = tuple(number for number in range(40) for _ in range(9))
+    for spread in (2.0, 500.0):
+        false = correct = 0
+        for _ in range(100):
+            rates = rng.beta(0.05 * spread, 0.95 * spread, size=40)
+            base = Outcomes(tuple((rng.random((40, 9)) < rates[:, None]).ravel().tolist()), prompts)
+            same = Outcomes(tuple((rng.random((40, 9)) < rates[:, None]).ravel().tolist()), prompts)
+            more = rng.beta(0.10 * spread, 0.90 * spread, size=40)
+            worse = Outcomes(tuple((rng.random((40, 9)) < more[:, None]).ravel().tolist()), prompts)
+            false += equivalence(worse, base, 0.05).holds
+            correct += equivalence(same, base, 0.05).holds
+        assert false <= 0.05 * 100 + 2 * np.sqrt(100 * 0.05 * 0.95)
+        assert correct >= 0.5 * 100
+
+
+def test_non_inferiority_looks_at_a_fall_only() -> None:
+    assert is_non_inferior(outcomes(190, 200), outcomes(100, 200), 0.03)
+    assert not is_non_inferior(outcomes(180, 200), outcomes(190, 200), 0.03)
+
+
+def test_an_excess_is_fishers_and_less_sure_over_prompts() -> None:
+    """Fisher's tea: 3 of 4 cups right, 0.243 (Agresti 2002, section 3.5.2)."""
+    assert excess_p_value(outcomes(3, 4), outcomes(1, 4)) == pytest.approx(0.243, abs=5e-4)
+    hits, misses = (True,) * 10, (False,) * 10
+    one, other = Outcomes(hits + misses * 3, ("a",) * 10 + ("b",) * 30), outcomes(0, 40)
+    assert excess_p_value(one, other) > excess_p_value(outcomes(10, 40), other)
+
+
+def test_holm_is_as_printed() -> None:
+    """The example of R's p.adjust, run by hand: sorted p times 4, 3, 2, 1, never falling."""
+    assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
+    assert holm([]) == [] and holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_recovery_covers_the_truth_and_is_nothing_without_room() -> None:
+    rng, covered, runs = np.random.default_rng(2), 0, 100
+    for _ in range(runs):
+        edited, reference, original = (Outcomes(tuple((rng.random(150) < rate).tolist())) for rate in (0.41, 0.02, 0.8))
+        ratio = recovery(edited, reference, original)
+        assert ratio is not None
+        covered += ratio.low <= 0.5 <= ratio.high
+    assert covered / runs > 0.91
+    assert recovery(outcomes(1, 50), outcomes(0, 50), outcomes(2, 50)) is None
+    whole = recovery(outcomes(50, 50), outcomes(0, 50), outcomes(50, 50))
+    assert whole is not None and whole.value == 1 and whole.low > 0.85
+
+
+def test_a_recovery_over_prompts_is_less_sure() -> None:
+    prompts = tuple(number // 10 for number in range(100))
+    hits = tuple(number < 50 for number in range(100))
+    sure, unsure = (
+        recovery(Outcomes(hits, clusters), outcomes(0, 100), outcomes(100, 100)) for clusters in (None, prompts)
+    )
+    assert sure is not None and unsure is not None and unsure.high - unsure.low > sure.high - sure.low
+
+
+def test_what_is_no_rate_or_no_margin_is_refused() -> None:
+    with pytest.raises(BadArgument, match="no rate of no pictures"):
+        Outcomes(())
+    with pytest.raises(BadArgument, match="2 clusters for 1 outcomes"):
+        Outcomes((True,), ("a", "b"))
+    with pytest.raises(BadArgument, match="margin of 0"):
+        equivalence(outcomes(1, 2), outcomes(1, 2), 0.0)
+
+
+def test_the_quantile_of_many_pictures_is_the_normal_one() -> None:
+    one, other = outcomes(1600, 4_000), outcomes(1560, 4_000)
+    reach = norm.isf(0.05) * np.sqrt(0.4 * 0.6 / 4e3 + 0.39 * 0.61 / 4e3)
+    assert rate_difference(one, other).high == pytest.approx(0.01 + reach, abs=2e-4)

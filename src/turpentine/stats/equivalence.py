@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -54,18 +55,15 @@ class Outcomes:
         """Pictures."""
         return len(self.hits)
 
-    @property
+    @cached_property
     def rate(self) -> float:
         """Hits per picture."""
         return sum(self.hits) / len(self.hits)
 
-    def residuals(self, arm: Hashable = 0) -> Mapping[Hashable, float]:
-        """Return each cluster's part of what the rate is off by: Σ(y − p)/n over its pictures.
-
-        Args:
-            arm: What tells pictures that stand for themselves from those of another arm.
-        """
-        names = self.clusters if self.clusters is not None else [(arm, place) for place in range(self.n)]
+    @cached_property
+    def residuals(self) -> Mapping[Hashable, float]:
+        """Each cluster's part of what the rate is off by: Σ(y − p)/n over its pictures."""
+        names = self.clusters if self.clusters is not None else range(self.n)
         parts: dict[Hashable, float] = {}
         for name, hit in zip(names, self.hits, strict=True):
             parts[name] = parts.get(name, 0.0) + (hit - self.rate) / self.n
@@ -81,7 +79,7 @@ class Outcomes:
             2.0
         """
         plain = self.rate * (1 - self.rate) / max(1, self.n - 1)
-        effect = _variance(self.residuals().values())[0] / plain if plain else 1.0
+        effect = _variance(self.residuals.values())[0] / plain if plain else 1.0
         return self.n / min(float(self.n), max(1.0, effect))
 
 
@@ -231,9 +229,11 @@ def _posterior(outcomes: Outcomes, rng: np.random.Generator) -> Float[np.ndarray
 
 def _residuals(one: Outcomes, other: Outcomes) -> dict[Hashable, float]:
     """Return each cluster's part of what the difference is off by."""
-    parts = dict(one.residuals(1))
-    for name, part in other.residuals(2).items():
-        parts[name] = parts.get(name, 0.0) - part
+    parts: dict[Hashable, float] = {}
+    for arm, outcomes, sign in ((1, one, 1), (2, other, -1)):
+        for name, part in outcomes.residuals.items():
+            key = name if outcomes.clusters is not None else (arm, name)
+            parts[key] = parts.get(key, 0.0) + sign * part
     return parts
 
 

@@ -33,7 +33,7 @@ def pictures_by_formula(rate: float, margin: float, power: float = 0.8, level: f
     from scipy.stats import norm
 
     _check(rate, margin, power)
-    z = norm.isf(level) + norm.isf((1 - power) / 2)
+    z = float(norm.isf(level) + norm.isf((1 - power) / 2))
     return max(1, ceil(z**2 * 2 * rate * (1 - rate) / margin**2))
 
 
@@ -102,7 +102,8 @@ def _passes(n: int, margin: float, level: float) -> Float[np.ndarray, "hits hits
     difference = p[:, None] - p
     low = difference - np.maximum(np.hypot(down[:, None], up), student)
     high = difference + np.maximum(np.hypot(up[:, None], down), student)
-    return ((low > -margin) & (high < margin)).astype(np.float64)
+    passes: Float[np.ndarray, "hits hits"] = ((low > -margin) & (high < margin)).astype(np.float64)
+    return passes
 
 
 def _check(rate: float, margin: float, power: float) -> None:

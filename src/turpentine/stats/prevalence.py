@@ -73,8 +73,7 @@ def corrected_rate(outcomes: Outcomes, judge: JudgeError, confidence: float = CO
     value = (outcomes.rate + judge.specificity.value - 1) / judge.youden
     size = n + z**2
     p = (n * outcomes.rate + z**2 / 2) / size
-    (se, se_n), (sp, sp_n) = ((each.hits + 1, each.n + 2) for each in (judge.sensitivity, judge.specificity))
-    se, sp = se / se_n, sp / sp_n
+    (se, se_n), (sp, sp_n) = _adjusted(judge.sensitivity), _adjusted(judge.specificity)
     room = se + sp - 1
     if room <= 0:
         return Estimate(min(1.0, max(0.0, value)), 0.0, 1.0)
@@ -84,3 +83,7 @@ def corrected_rate(outcomes: Outcomes, judge: JudgeError, confidence: float = CO
     reach = z * np.sqrt(terms) / room
     ends = np.clip([value, centre + shift - reach, centre + shift + reach], 0.0, 1.0)
     return Estimate(*(float(end) for end in ends))
+
+
+def _adjusted(rate: Rate) -> tuple[float, int]:
+    return (rate.hits + 1) / (rate.n + 2), rate.n + 2

@@ -1,0 +1,144 @@
+"""Verdicts on simulated arms whose truth is set: what is said, and how often something false is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from turpentine.audit.verdict import NAMED, Arms, Rules, Ruling, ruling
+from turpentine.core.errors import BadArgument
+from turpentine.stats.equivalence import Outcomes
+from turpentine.stats.intervals import Rate
+from turpentine.stats.prevalence import JudgeError
+
+PLACES = ("edited", "original", "oracle", "unnamed", "hidden")
+FULL = 411
+# Rates by name, by an attack that opens what only hides, and by one that opens nothing.
+TRUTHS = {
+    "gone": ((0.01, 0.9, 0.01, 0.02, 0.02), (0.03, 0.8, 0.03, 0.5, 0.7), (0.02, 0.9, 0.02, 0.04, 0.03)),
+    "unnamed": ((0.02, 0.9, 0.01, 0.02, 0.02), (0.1, 0.8, 0.01, 0.1, 0.7), (0.02, 0.9, 0.02, 0.03, 0.03)),
+    "hidden": ((0.01, 0.9, 0.01, 0.02, 0.02), (0.3, 0.8, 0.03, 0.6, 0.7), (0.02, 0.9, 0.02, 0.04, 0.03)),
+    "weakened": ((0.3, 0.9, 0.01, 0.02, 0.02), (0.3, 0.8, 0.03, 0.6, 0.7), (0.3, 0.9, 0.02, 0.04, 0.03)),
+    "not erased": ((0.85, 0.9, 0.01, 0.02, 0.02), (0.8, 0.8, 0.03, 0.6, 0.7), (0.9, 0.9, 0.02, 0.04, 0.03)),
+}
+BLIND = ((0.01, 0.9, 0.01, 0.02, 0.02), (0.01, 0.8, 0.01, 0.02, 0.02), (0.02, 0.9, 0.02, 0.04, 0.02))
+AT_THE_MARGIN = ((0.01, 0.9, 0.01, 0.02, 0.02), (0.08, 0.8, 0.03, 0.6, 0.7))
+
+
+def draw(rng: np.random.Generator, rate: float, n: int) -> Outcomes:
+    return Outcomes(tuple((rng.random(n) < rate).tolist()), tuple(place // 8 for place in range(n)))
+
+
+def arms(rng: np.random.Generator, rates: tuple[tuple[float, ...], ...], n: int, *without: str) -> list[Arms]:
+    return [
+        Arms(name, **{arm: draw(rng, rate, n) for arm, rate in zip(PLACES, row, strict=True) if arm not in without})
+        for name, row in zip((NAMED, "cce", "mma"), rates, strict=False)
+    ]
+
+
+def count(rates: tuple[tuple[float, ...], ...], n: int, runs: int, seed: int = 0) -> Counter[str]:
+    rng = np.random.default_rng(seed)
+    return Counter(ruling(arms(rng, rates, n)).verdict for _ in range(runs))
+
+
+def test_the_true_verdict_comes_of_a_full_audit() -> None:
+    """The power: at least three in four, of each truth."""
+    for truth, rates in TRUTHS.items():
+        verdicts = count(rates, FULL, 12)
+        assert verdicts[truth] >= 9, (truth, verdicts)
+
+
+def test_gone_is_false_in_5_percent_of_audits_at_most() -> None:
+    """One attack of a true excess of 5 points, which is the hardest false case; and all other truths."""
+    runs = 80
+    assert count(AT_THE_MARGIN, FULL, runs, 1)["gone"] <= 0.05 * runs + 2 * np.sqrt(runs * 0.05 * 0.95)
+    others = sum((count(rates, FULL, 6, 2) for truth, rates in TRUTHS.items() if truth != "gone"), Counter())
+    assert others["gone"] == 0
+
+
+def test_attacks_without_power_decide_nothing_and_neither_do_few_pictures() -> None:
+    assert count(BLIND, FULL, 6) == {"inconclusive": 6}
+    few = [ruling(arms(np.random.default_rng(seed), TRUTHS["gone"], 40)) for seed in range(4)]
+    assert {one.verdict for one in few} == {"inconclusive"}
+    assert all(one.pictures and one.pictures > 40 for one in few)
+    assert f"About {few[0].pictures:,} pictures an arm would decide." in few[0].reasons
+
+
+def test_without_an_oracle_nothing_is_gone_and_the_rest_stands_by_what_was_never_seen() -> None:
+    def against_never(truth: str) -> Ruling:
+        whole = arms(np.random.default_rng(3), TRUTHS[truth], FULL)
+        return ruling(
+            [Arms(each.attack, each.edited, each.original, never=each.oracle, hidden=each.hidden) for each in whole]
+        )
+
+    assert against_never("gone").verdict == "inconclusive"
+    assert any("no oracle" in reason for reason in against_never("gone").reasons)
+    assert against_never("gone").pictures is None  # more of them would not help
+    assert [against_never(truth).verdict for truth in ("hidden", "weakened", "not erased")] == [
+        "hidden",
+        "weakened",
+        "not erased",
+    ]
+
+
+def test_what_no_attack_separates_is_not_called_gone() -> None:
+    row = (0.01, 0.9, 0.01, 0.01, 0.02), (0.01, 0.9, 0.01, 0.01, 0.7)
+    assert ruling(arms(np.random.default_rng(4), row, FULL)).verdict == "unnamed"
+    assert ruling(arms(np.random.default_rng(4), row, FULL, "unnamed")).verdict == "gone"
+
+
+def test_what_an_attack_creates_is_subtracted() -> None:
+    """It "brings back" 30 % out of the edited model, and as much out of the oracle."""
+    rates = TRUTHS["gone"][0], (0.3, 0.9, 0.3, 0.3, 0.7)
+    assert ruling(arms(np.random.default_rng(5), rates, FULL)).verdict not in ("hidden", "weakened", "not erased")
+    created = ruling(arms(np.random.default_rng(5), rates, FULL)).evidence[1]
+    assert created.arms.recovery is not None and abs(created.arms.recovery.value) < 0.15
+
+
+def test_a_model_that_draws_nothing_is_broken_and_not_clean() -> None:
+    rng = np.random.default_rng(6)
+    whole = arms(rng, TRUTHS["gone"], FULL)
+    others = {rate: (draw(rng, rate, 200), draw(rng, 0.95, 200)) for rate in (0.1, 0.8)}
+    assert ruling(whole, others=others[0.1]).verdict == "broken"
+    assert ruling(whole, others=others[0.8]).verdict == ruling(whole).verdict == "gone"
+
+
+def test_a_quick_audit_claims_only_what_it_saw() -> None:
+    rng = np.random.default_rng(7)
+    for truth, rates in TRUTHS.items():
+        verdict = ruling(arms(rng, rates, FULL), Rules(quick=True))
+        expected = truth if truth in ("not erased", "hidden") else "inconclusive"
+        assert verdict.verdict == expected
+        assert ("A quick audit cannot say" in verdict.reasons[0]) == (expected != truth)
+
+
+def test_a_judge_s_errors_take_from_the_margin() -> None:
+    whole = arms(np.random.default_rng(8), TRUTHS["gone"], FULL)
+    poor, blind = JudgeError(Rate(70, 100), Rate(90, 100)), JudgeError(Rate(3, 5), Rate(3, 5))
+    assert ruling(whole, judge=JudgeError(Rate(990, 1000), Rate(995, 1000))).verdict == "gone"
+    assert ruling(whole, judge=poor).verdict == "inconclusive" and ruling(whole, judge=poor).pictures
+    assert ruling(whole, judge=blind).verdict == "inconclusive" and ruling(whole, judge=blind).pictures is None
+
+
+def test_a_ruling_is_of_json_and_of_sentences() -> None:
+    one = ruling(arms(np.random.default_rng(9), TRUTHS["hidden"], 60))
+    numbers = json.loads(json.dumps(one.numbers()))
+    assert numbers["verdict"] == "hidden" and numbers["attacks"][1]["attack"] == "cce"
+    assert 0 < numbers["attacks"][1]["recovery"]["value"] < 1 and numbers["attacks"][1]["beyond"] < 0.05
+    assert all(reason[0].isupper() and reason.endswith(".") for reason in one.reasons)
+    assert "Cce brings it back in" in one.reasons[1]
+
+
+def test_what_decides_nothing_is_refused() -> None:
+    never = Outcomes((False,) * 40)
+    with pytest.raises(BadArgument, match="nothing to hold 'cce' against"):
+        Arms("cce", never, never)
+    with pytest.raises(BadArgument, match="the arms of no attack first"):
+        ruling([Arms("cce", never, never, oracle=never)])
+    with pytest.raises(BadArgument, match="there is nothing to erase"):
+        ruling([Arms(NAMED, never, never, oracle=never)])
+    with pytest.raises(BadArgument, match="margin is 0"):
+        Rules(margin=0.0)

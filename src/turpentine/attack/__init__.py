@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from turpentine.attack.budget import ConceptJudge as ConceptJudge
     from turpentine.attack.budget import Spent as Spent
     from turpentine.attack.controls import Battery as Battery
+    from turpentine.attack.controls import Controls as Controls
     from turpentine.attack.controls import battery as battery
     from turpentine.attack.controls import swapped_word as swapped_word
     from turpentine.attack.harness import Attack as Attack

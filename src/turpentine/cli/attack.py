@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -41,12 +41,15 @@ if TYPE_CHECKING:
 
     from turpentine.attack import Attack, Budget, Trial, Victim
     from turpentine.attack.controls import Battery
+    from turpentine.attack.leak import Leak
     from turpentine.edits import Change
     from turpentine.judges import Judge
     from turpentine.models import Model
 
 AttackFlags = Parameter(name="*", group=Group("Attacking", sort_key=2))
 ATTACKED = Path("attacked")
+PROMPTS = "prompt-list"
+"""The attack that a file of prompts is for."""
 
 
 @with_help
@@ -122,7 +125,8 @@ def attack(
     Args:
         file: The edit or guidance that is attacked, or the folder of a run of turpentine erase.
         concept: What is to come back; by default what the edit erased.
-        attack: One attack, whose settings are flags too; by default all that cost little. See --list.
+        attack: One attack, whose settings are flags too; by default all that cost little, or prompt-list where
+            --prompts names a file. See --list.
         choice: What is attacked, with what means.
         source: The model that the edit is of, and where it runs.
         settings: Flags of the attack's settings; `with_attack` adds them.
@@ -148,11 +152,13 @@ def attack(
     battery = run.battery()
     files = run.write(battery, line)
     if json:
-        say_json(
-            {"rows": battery.table.to_dicts(), "attacks": _numbers(battery), "files": [str(each) for each in files]}
-        )
+        leak = run.leak.numbers() if run.leak else None
+        numbers = {"rows": battery.table.to_dicts(), "attacks": _numbers(battery), "leak": leak}
+        say_json({**numbers, "files": [str(each) for each in files]})
         return
     _print(battery)
+    if run.leak:
+        say_prose(f"{plain(run.leak.summary())}\n")
     for path in files:
         say(plain(str(path)))
 
@@ -165,11 +171,13 @@ def with_attack(command: Callable[..., None], tokens: Sequence[str]) -> Callable
         tokens: What follows the command on the command line.
     """
 
+    name = option_in(tokens, "--attack", "") or (PROMPTS if option_in(tokens, "--prompts", "") else "")
+
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> None:
-        command(*args, line=shlex.join(["turpentine", "attack", *tokens]), **kwargs)
+        own = {"line": shlex.join(["turpentine", "attack", *tokens]), **({"attack": name} if name else {})}
+        command(*args, **{**kwargs, **own})
 
-    name = option_in(tokens, "--attack", "")
     if name:
         group = Parameter(name="*", group=Group(f"{SETTINGS}{name}", sort_key=1))
         flags = flags_of(find(name, "attack").defaults())
@@ -248,7 +256,7 @@ class _Run:
     def battery(self) -> Battery:
         """Run the attacks and their controls."""
         from turpentine.attack import Victim
-        from turpentine.attack.controls import battery
+        from turpentine.attack.controls import Controls, battery
 
         choice, original = self._choice, Victim(self.model)
         edited = Victim(self.model, (self._change,)) if self._change and choice.against == "edit" else original
@@ -266,13 +274,22 @@ class _Run:
                 original=original,
                 judge=self.judge,
                 references=_pictures(choice.references),
-                never=never,
+                controls=Controls(never),
                 budget=choice.budget(),
                 trial=choice.trial(),
                 seed=choice.seed,
                 cache=self.out / "parts",
                 progress=progress,
             )
+
+    @cached_property
+    def leak(self) -> Leak | None:
+        """What the file that is attacked gives away by itself, None for a guidance or no file."""
+        from turpentine.attack.leak import leak_of
+        from turpentine.edits import Edit
+
+        is_attacked = self._choice.against == "edit" and isinstance(self._change, Edit)
+        return leak_of(self._change, self.model) if is_attacked and isinstance(self._change, Edit) else None
 
     def write(self, battery: Battery, line: str) -> list[Path]:
         """Write the page, the table and the artefacts, and return their paths."""
@@ -288,7 +305,7 @@ class _Run:
             "pictures": f"{choice.pictures} new ones each, {choice.steps} steps, w {choice.guidance_scale:g}",
         }
         page = write_attack_page(
-            battery, self.out / "attack.html", concept=self.concept.text, facts=facts, command=line
+            battery, self.out / "attack.html", concept=self.concept.text, facts=facts, command=line, leak=self.leak
         )
         table = self.out / "table.parquet"
         battery.save(table)

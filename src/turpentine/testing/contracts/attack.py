@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from turpentine.attack.attacked import Attacked
-from turpentine.attack.budget import Budget, ConceptJudge
-from turpentine.attack.controls import battery
+from turpentine.attack.budget import Budget, ConceptJudge, Meter
+from turpentine.attack.controls import Controls, battery
 from turpentine.attack.harness import Attack, Trial
 from turpentine.attack.victim import Victim
 from turpentine.core.errors import BadArgument
@@ -26,7 +26,7 @@ from turpentine.models import Artefact
 from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import toy
 
-QUICK = Trial(steps=2, pictures=4, curve_pictures=2)
+QUICK = Trial(steps=2, pictures=4, curve_pictures=2, original_rate=0)
 
 
 class CoinJudge:
@@ -111,6 +111,16 @@ class AttackContract:
         assert one.artefact == other.artefact and one.spent == other.spent and one.outcomes == other.outcomes
         assert [each.tobytes() for each in one.pictures] == [each.tobytes() for each in other.pictures]
 
+    def test_a_run_that_is_over_draws_nothing(self, arms: Any, tmp_path: Path) -> None:
+        """Run again with the same folder, no row goes through the denoiser, and all is as before."""
+        once = self.run(arms, cache=tmp_path)
+        meter = Meter(Budget())
+        with meter.counting(arms[0].model):
+            again = self.run(arms, cache=tmp_path)
+        assert meter.spent.forward == 0
+        assert again.artefact == once.artefact and again.outcomes == once.outcomes and again.table.equals(once.table)
+        assert [each.tobytes() for each in again.pictures] == [each.tobytes() for each in once.pictures]
+
     def test_resumed_equals_undisturbed(self, arms: Any, tmp_path: Path) -> None:
         """A run that is broken off at each report of progress, and goes on, ends as one that is not."""
         whole = self.run(arms, seed=1)
@@ -145,8 +155,7 @@ class AttackContract:
             references=references,
             judge=judge,
             trial=QUICK,
-            never=("fish", references, judge),
-            check=False,
+            controls=Controls(never=("fish", references, judge)),
         )
         assert {row["arm"] for row in outcome.table.rows(named=True) if row["attack"] == self.attack().name} == {
             "edited",

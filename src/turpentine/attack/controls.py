@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from PIL import Image
 
-from turpentine.attack._plain import check_original, plain_rate, references_of
+from turpentine.attack._plain import REFERENCES, check_original, plain_rate, references_of
 from turpentine.attack.attacked import Attacked
 from turpentine.attack.budget import Budget, ConceptJudge, Spent
 from turpentine.attack.harness import Attack, Trial, concept_judge
@@ -52,6 +52,27 @@ class Controls:
 
     never: Never | None = None
     hide_as: str | None = None
+
+
+def unseen(name: str, count: int = REFERENCES) -> Never:
+    """Return what is not in the emoji world as a control: its name, rendered pictures of it, and a judge that knows it.
+
+    Args:
+        name: One of `turpentine.emoji.world.UNSEEN`, such as "mushroom".
+        count: Pictures.
+
+    Raises:
+        UnknownName: There are no sprites of it.
+
+    Example:
+        >>> name, pictures, judge = unseen("anchor", 3)
+        >>> name, len(pictures), judge.columns["unseen"].labels
+        ('anchor', 3, ('anchor', 'other'))
+    """
+    from turpentine.emoji.unseen import unseen_pictures
+    from turpentine.judges.emoji_unseen import UnseenJudge
+
+    return name, unseen_pictures(name, count), UnseenJudge(name)
 
 
 @dataclass(frozen=True, eq=False)

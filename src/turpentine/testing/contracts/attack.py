@@ -111,18 +111,8 @@ class AttackContract:
         assert one.artefact == other.artefact and one.spent == other.spent and one.outcomes == other.outcomes
         assert [each.tobytes() for each in one.pictures] == [each.tobytes() for each in other.pictures]
 
-    def test_a_run_that_is_over_draws_nothing(self, arms: Any, tmp_path: Path) -> None:
-        """Run again with the same folder, no row goes through the denoiser, and all is as before."""
-        once = self.run(arms, cache=tmp_path)
-        meter = Meter(Budget())
-        with meter.counting(arms[0].model):
-            again = self.run(arms, cache=tmp_path)
-        assert meter.spent.forward == 0
-        assert again.artefact == once.artefact and again.outcomes == once.outcomes and again.table.equals(once.table)
-        assert [each.tobytes() for each in again.pictures] == [each.tobytes() for each in once.pictures]
-
     def test_resumed_equals_undisturbed(self, arms: Any, tmp_path: Path) -> None:
-        """A run that is broken off at each report of progress, and goes on, ends as one that is not."""
+        """A run that is broken off at each report of progress, and goes on, ends as one that is not; then it is over."""
         whole = self.run(arms, seed=1)
         for stop_after in range(1, 40):
             try:
@@ -133,6 +123,11 @@ class AttackContract:
         assert resumed.artefact == whole.artefact
         assert (resumed.spent, resumed.tries, resumed.outcomes) == (whole.spent, whole.tries, whole.outcomes)
         assert resumed.table.equals(whole.table)
+        meter = Meter(Budget())
+        with meter.counting(arms[0].model):
+            again = self.run(arms, seed=1, cache=tmp_path)
+        assert meter.spent.forward == 0 and again.table.equals(whole.table)
+        assert [each.tobytes() for each in again.pictures] == [each.tobytes() for each in whole.pictures]
 
     def test_its_artefact_draws_the_pictures_from_its_file(self, arms: Any, tmp_path: Path) -> None:
         """Saved, loaded and put on the edited model, it gives the success that was reported."""

@@ -178,8 +178,8 @@ def attribution(credits: list[str]) -> str:
     table = "\n".join(credits)
     return f"""# Where the sprites come from
 
-The sprites in `sprites.parquet` were rendered at {SIZE} px from these sets by `tools/build_sprites.py`, and so were those
-in `unseen.parquet`, of things that are not in the world.
+The sprites in `sprites.parquet` were rendered at {SIZE} px from these sets by `tools/build_sprites.py`, and so were
+those in `unseen.parquet`, of things that are not in the world.
 What was changed: each is cropped to what is drawn, resized and centred, and what an icon leaves to the text's colour is
 near black (#101010). When a picture of the world is drawn they are scaled, and in the works recoloured. Each row names
 its package, version and licence.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,6 @@ from turpentine.core.errors import UnknownName
 from turpentine.core.settings import Settings
 from turpentine.core.suggest import offer
 from turpentine.emoji import WORLD
-from turpentine.emoji.captions import WORLD as MIXTURE
 from turpentine.emoji.captions import draw
 from turpentine.emoji.judge_network import JudgeNet, load_judge
 from turpentine.emoji.unseen import unseen_pictures
@@ -71,7 +70,7 @@ class UnseenJudge(Settings):
     @property
     def revision(self) -> str:
         """SHA-256, in hex, over the network's weights and the revision of the code."""
-        return weights_digest(REVISION, self._network)
+        return weights_digest(REVISION, _network())
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -100,27 +99,32 @@ class UnseenJudge(Settings):
         Returns:
             A row for each picture: the concept, or "other".
         """
-        scores = (self._features(images) @ self._boundary).tolist() if images else []
+        scores = (_features(images) @ _boundary(self.concept)).tolist() if images else []
         labels = [self.concept if score > FROM else OTHER for score in scores]
         return pl.DataFrame({"unseen": labels}, schema={"unseen": pl.String})
 
-    @cached_property
-    def _network(self) -> JudgeNet:
-        return load_judge()
 
-    @torch.inference_mode()
-    def _features(self, images: Sequence[Image.Image]) -> Float64[Tensor, "picture feature"]:
-        parts = (images_to_tensor(images[start : start + BATCH], SIZE) for start in range(0, len(images), BATCH))
-        features = torch.cat([self._network.network.features(part) for part in parts]).double()
-        return torch.cat([features, torch.ones(len(features), 1, dtype=torch.float64)], dim=1)
+@cache
+def _network() -> JudgeNet:
+    return load_judge()
 
-    @cached_property
-    def _boundary(self) -> Float64[Tensor, " feature"]:
-        rng = np.random.default_rng(0)
-        world = [Image.fromarray(render(draw(rng, MIXTURE).picture)) for _ in range(PICTURES)]
-        things = [unseen_pictures(name, PICTURES // 4, 1) for name in UNSEEN if name != self.concept]
-        groups = [unseen_pictures(self.concept, PICTURES, 1), [*world, *(each for thing in things for each in thing)]]
-        x = torch.cat([self._features(group) for group in groups])
-        y = torch.cat([torch.full((len(group),), sign) for group, sign in zip(groups, (1.0, -1.0), strict=True)])
-        gram = x.T @ x + RIDGE * torch.eye(x.shape[1], dtype=torch.float64)
-        return torch.linalg.solve(gram, x.T @ y.double())
+
+@torch.inference_mode()
+def _features(images: Sequence[Image.Image]) -> Float64[Tensor, "picture feature"]:
+    """Return what the network makes of pictures before it labels them, and a 1."""
+    parts = (images_to_tensor(images[start : start + BATCH], SIZE) for start in range(0, len(images), BATCH))
+    features = torch.cat([_network().network.features(part) for part in parts]).double()
+    return torch.cat([features, torch.ones(len(features), 1, dtype=torch.float64)], dim=1)
+
+
+@cache
+def _boundary(concept: str) -> Float64[Tensor, " feature"]:
+    """Return the least squares' weights; they are fitted once in a process."""
+    rng = np.random.default_rng(0)
+    others = [Image.fromarray(render(draw(rng).picture)) for _ in range(PICTURES)]
+    others += [picture for name in UNSEEN if name != concept for picture in unseen_pictures(name, PICTURES // 4, 1)]
+    groups = [unseen_pictures(concept, PICTURES, 1), others]
+    x = torch.cat([_features(group) for group in groups])
+    y = torch.cat([torch.full((len(group),), sign) for group, sign in zip(groups, (1.0, -1.0), strict=True)])
+    gram = x.T @ x + RIDGE * torch.eye(x.shape[1], dtype=torch.float64)
+    return torch.linalg.solve(gram, x.T @ y.double())

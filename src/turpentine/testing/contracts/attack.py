@@ -112,7 +112,7 @@ class AttackContract:
         assert [each.tobytes() for each in one.pictures] == [each.tobytes() for each in other.pictures]
 
     def test_resumed_equals_undisturbed(self, arms: Any, tmp_path: Path) -> None:
-        """A run that is broken off at each report of progress, and goes on, ends as one that is not; then it is over."""
+        """A run that is broken off at each report of progress ends as one that is not, and is over then."""
         whole = self.run(arms, seed=1)
         for stop_after in range(1, 40):
             try:

@@ -53,26 +53,26 @@ class LatentClassifier(nn.Module):
 
 
 def fitted(
-    model: Model, shown: Latents, others: Latents, attack: ClassifierProbe, seed: int
+    model: Model, positives: Latents, others: Latents, attack: ClassifierProbe, seed: int
 ) -> tuple[LatentClassifier, float]:
     """Return a classifier of latents with the concept and of others, and its loss at the end.
 
     Args:
         model: For its schedule.
-        shown: Latents of pictures with the concept.
+        positives: Latents of pictures with the concept.
         others: Of pictures without it.
         attack: For the settings of the training.
         seed: Of all chance.
     """
-    schedule, device = model.schedule, shown.device
+    schedule, device = model.schedule, positives.device
     dice = torch.Generator().manual_seed(seed)
     with preserved_rng():
         torch.manual_seed(seed)
-        classifier = LatentClassifier(shown[0].numel()).to(device)
+        classifier = LatentClassifier(positives[0].numel()).to(device)
     adam = torch.optim.AdamW(classifier.parameters(), lr=attack.lr, weight_decay=attack.weight_decay)
     loss = torch.tensor(0.0)
-    for _ in range(attack.epochs * -(-max(len(shown), len(others)) // attack.batch)):
-        rows = [_some(each, attack.batch, dice) for each in (shown, others)]
+    for _ in range(attack.epochs * -(-max(len(positives), len(others)) // attack.batch)):
+        rows = [_some(each, attack.batch, dice) for each in (positives, others)]
         x0 = torch.cat(rows)
         noise = torch.randn(x0.shape, generator=dice).to(device)
         t = _times(len(x0), schedule.training_steps, dice).to(device)
@@ -113,8 +113,8 @@ class Leading:
         pictures = search.draw(Artefact(prompts), range(OTHERS, OTHERS + count))
         with search.victim.on() as model:
             self._each = rows_in_a_step(model, trial.guidance_scale, trial.steps)
-            shown, others = model.encode_image(search.references), model.encode_image(pictures)
-            self._classifier, self.loss = fitted(model, shown, others, attack, search.seed)
+            positives, others = model.encode_image(search.references), model.encode_image(pictures)
+            self._classifier, self.loss = fitted(model, positives, others, attack, search.seed)
 
     def unit(self, pictures: int) -> dict[str, int]:
         """Return what so many judged pictures spend."""

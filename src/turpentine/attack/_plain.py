@@ -27,7 +27,7 @@ REFERENCES = 25
 def plain_rate(victim: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, cache: Path | None) -> Rate:
     """Return how often new pictures of the concept's own prompts show it."""
     seeds = range(NEW_SEEDS, NEW_SEEDS + trial.pictures)
-    _, outcomes = _drawn(victim, concept, shows, trial, seeds, cache)
+    _, outcomes = _plain_pictures(victim, concept, shows, trial, seeds, cache)
     return Rate(sum(outcomes), len(outcomes))
 
 
@@ -53,14 +53,14 @@ def references_of(
         BadArgument: There is none.
     """
     seeds = range(2 * NEW_SEEDS, 2 * NEW_SEEDS + REFERENCES)
-    pictures, outcomes = _drawn(original, concept, shows, trial, seeds, cache)
+    pictures, outcomes = _plain_pictures(original, concept, shows, trial, seeds, cache)
     seen = [picture for picture, hit in zip(pictures, outcomes, strict=True) if hit]
     if not seen:
         raise BadArgument(f"The original draws no {concept.text!r} in {REFERENCES} pictures: give pictures of it.")
     return seen
 
 
-def _drawn(
+def _plain_pictures(
     victim: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, seeds: Sequence[int], cache: Path | None
 ) -> tuple[list[Image.Image], list[bool]]:
     about = ["plain pictures", victim.facts(), asdict(concept), shows.facts(), trial.drawing, list(seeds)]

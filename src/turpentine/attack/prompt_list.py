@@ -80,13 +80,13 @@ class PromptList(Attack):
                 while not search.meter.affords(judged=count):
                     count -= 1
                 chunk = rows[done : done + count]
-                search.judged(_drawn(search, chunk, done))
+                search.judged(_one_of_each(search, chunk, done))
                 done += len(chunk)
                 search.advance(done, len(rows))
             yield _stage(search, rows)
 
 
-def _drawn(search: Search, rows: Sequence[PromptRow], first: int) -> list[Image.Image]:
+def _one_of_each(search: Search, rows: Sequence[PromptRow], first: int) -> list[Image.Image]:
     """Return a picture of each row, by its own seed and guidance where it has some."""
     from turpentine.models import Artefact
 
@@ -96,8 +96,8 @@ def _drawn(search: Search, rows: Sequence[PromptRow], first: int) -> list[Image.
         places = [place for place, own in enumerate(scales) if own == scale]
         artefact = Artefact(tuple(rows[place].prompt for place in places))
         seeds = [_seed(rows[place], first + place) for place in places]
-        drawn = pictures_of(search.victim, artefact, seeds, replace(search.trial, guidance_scale=scale))
-        pictures |= dict(zip(places, drawn, strict=True))
+        images = pictures_of(search.victim, artefact, seeds, replace(search.trial, guidance_scale=scale))
+        pictures |= dict(zip(places, images, strict=True))
     return [pictures[place] for place in range(len(rows))]
 
 

@@ -48,7 +48,7 @@ class PromptFilter(AtInference):
 
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
         """Return the filter, which is for every model."""
-        return _PromptFilter(self.words or tuple(concept.text for concept in concepts))
+        return _WordList(self.words or tuple(concept.text for concept in concepts))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class PictureFilter(Sized, AtInference):
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
         """Return the filter, which is for every model; nothing is read yet."""
         texts = (self.text,) if self.text else tuple(text for concept in concepts for text in concept.prompts)
-        return _PictureFilter(texts, self.threshold, self.towers)
+        return _LikenessLimit(texts, self.threshold, self.towers)
 
 
 class _Passive:
@@ -95,7 +95,7 @@ class _Passive:
 
 
 @dataclass(frozen=True)
-class _PromptFilter(_Passive):
+class _WordList(_Passive):
     words: tuple[str, ...]
 
     def refuses(self, prompts: Sequence[str]) -> list[bool]:
@@ -108,7 +108,7 @@ class _PromptFilter(_Passive):
 
 
 @dataclass(frozen=True)
-class _PictureFilter(_Passive):
+class _LikenessLimit(_Passive):
     texts: tuple[str, ...]
     threshold: float
     towers: str

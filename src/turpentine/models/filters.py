@@ -61,7 +61,7 @@ class Screen:
         """Return whether no prompt of a batch comes through."""
         return all(self._refused[rows])
 
-    def shown(self, rows: slice, pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    def screened(self, rows: slice, pictures: Sequence[Image.Image]) -> list[Image.Image]:
         """Return the pictures of a batch, those black that do not come through."""
         withheld = [one.withholds(pictures) for one in self._filters]
         black = [any(each) for each in zip(self._refused[rows], *withheld, strict=True)]

@@ -360,7 +360,7 @@ class Model(Pretrained):
                 latents = step.x_next
                 if progress:
                     progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
-            pictures += screen.shown(rows, self.decode(latents))
+            pictures += screen.screened(rows, self.decode(latents))
         return GeneratedPictures(pictures, texts, numbers)
 
     def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int]) -> Conditioning:

@@ -62,7 +62,7 @@ def test_a_classifier_learns_to_tell_latents_apart_and_its_slope_leads_there(sd1
     dice = torch.Generator().manual_seed(0)
     direction = torch.randn(sd1.latent_shape(), generator=dice)
     noise = 0.1 * torch.randn((2, 20, *direction.shape), generator=dice)
-    attack = ClassifierProbe(epochs=40, lr=1e-3)
+    attack = ClassifierProbe(updates=80, lr=1e-3)
     classifier, loss = fitted(sd1, direction + noise[0], -direction + noise[1], attack, seed=0)
     assert loss < 0.2
     alpha, sigma = torch.tensor(0.9), torch.tensor(0.44)
@@ -72,7 +72,7 @@ def test_a_classifier_learns_to_tell_latents_apart_and_its_slope_leads_there(sd1
 
 
 def test_the_best_scale_of_the_search_makes_the_latents(sd1: Model) -> None:
-    attack = ClassifierProbe(scales=(2.0, 9.0), per_candidate=1, epochs=1, batch=2, stages=2)
+    attack = ClassifierProbe(scales=(2.0, 9.0), per_candidate=1, updates=1, batch=2, stages=2)
     stages = stages_of(attack, search_of(sd1, shows=NEVER))
     assert [each.measurements["scale"] for each in stages] == [2.0, 2.0]  # none had a hit, and the first counts
     assert stages[0].artefact == stages[1].artefact
@@ -86,4 +86,4 @@ def test_what_it_cannot_do_is_refused(sd1: Model) -> None:
     with pytest.raises(BadArgument, match="draw with 2 or more"):
         ClassifierProbe()(sd1, "church", trial=Trial(steps=1), **given)
     with pytest.raises(BadArgument, match="neutral words are all in 'church'"):
-        ClassifierProbe(neutral=("church",))(sd1, "church", trial=TRIAL, **given)
+        ClassifierProbe(updates=1, neutral=("church",))(sd1, "church", trial=TRIAL, **given)

@@ -131,7 +131,7 @@ class TestSneakyPrompt(_Judged):
 
 class TestClassifierProbe(_Judged):
     def attack(self) -> Attack:
-        return ClassifierProbe(scales=(1.0, 5.0), per_candidate=2, epochs=2, batch=2, stages=2)
+        return ClassifierProbe(scales=(1.0, 5.0), per_candidate=2, updates=2, batch=2, stages=2)
 
 
 class TestPromptList(_Judged):

@@ -71,7 +71,7 @@ def fitted(
         classifier = LatentClassifier(positives[0].numel()).to(device)
     adam = torch.optim.AdamW(classifier.parameters(), lr=attack.lr, weight_decay=attack.weight_decay)
     loss = torch.tensor(0.0)
-    for _ in range(attack.epochs * -(-max(len(positives), len(others)) // attack.batch)):
+    for _ in range(attack.updates):
         rows = [_some(each, attack.batch, dice) for each in (positives, others)]
         x0 = torch.cat(rows)
         noise = torch.randn(x0.shape, generator=dice).to(device)

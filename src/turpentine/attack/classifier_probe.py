@@ -38,7 +38,7 @@ class ClassifierProbe(Attack):
         scales: s, each tried.
         per_candidate: Pictures of each scale.
         neutral: Words for pictures of other things.
-        epochs: Of the classifier's training.
+        updates: Of the classifier's training; the authors take 70 epochs of far more pictures.
         batch: Pictures of each kind in an update.
         lr: Of AdamW.
         weight_decay: Of AdamW.
@@ -55,7 +55,7 @@ class ClassifierProbe(Attack):
     scales: tuple[NonNegative, ...] = PUBLISHED
     per_candidate: Count = 4
     neutral: tuple[Text, ...] = ("dog", "car", "tree", "house", "fish")
-    epochs: Count = 70
+    updates: Count = 1000
     batch: Count = 16
     lr: Positive = 1e-4
     weight_decay: NonNegative = 1e-3

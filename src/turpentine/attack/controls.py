@@ -165,7 +165,8 @@ def battery(
         progress: Called with parts done and in all.
 
     Raises:
-        BadArgument: The original does not draw the concept, or something that an attack needs is missing.
+        BadArgument: Something that an attack needs is missing.
+        NotDrawn: The original does not draw the concept.
     """
     concept = Concept(concept) if isinstance(concept, str) else concept
     trial, shows, controls = trial or Trial(), concept_judge(judge, concept), controls or Controls()

@@ -186,8 +186,9 @@ class Attack(Settings, ABC):
             progress: Called with parts of the work done and in all.
 
         Raises:
-            BadArgument: Something that the attack needs is missing, the judge does not know the concept, the original
-                does not draw it, or the budget does not reach for a single try.
+            BadArgument: Something that the attack needs is missing, the judge does not know the concept, or the budget
+                does not reach for a single try.
+            NotDrawn: The original does not draw the concept.
             EmptyConcept: The model has no token for the concept.
         """
         from turpentine.attack._plain import check_original, plain_rate

@@ -21,7 +21,7 @@ methods: [uce, prompt-filter]
 attacks:
   - completion: {share: 0.5}
 judge: emoji
-trial: {steps: 4, guidance_scale: 4.0, pictures: 3, original_rate: 0.3}
+trial: {steps: 2, guidance_scale: 4.0, pictures: 2, original_rate: 0}
 """
 
 
@@ -73,12 +73,12 @@ def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_
     }
     whole = table.pooled()
     edited = whole.filter(arm="edited", attack="completion", method="uce").row(0, named=True)
-    assert (edited["n"], edited["concepts"]) == (6, 2)
+    assert (edited["n"], edited["concepts"]) == (4, 2)
     assert set(whole.filter(pl.col("arm") != "edited")["method"]) == {""}  # controls are once for all methods
-    assert whole.filter(arm="original", attack="completion").row(0, named=True)["n"] == 6
+    assert whole.filter(arm="original", attack="completion").row(0, named=True)["n"] == 4
     headings, lines = table.board()
     assert headings[:3] == ["attack", "uce, %", "prompt-filter, %"] and len(lines) == 2
-    assert Artefact.load(tmp_path / "out" / "artefacts" / "dog-uce" / "completion.safetensors").first == 2
+    assert Artefact.load(tmp_path / "out" / "artefacts" / "dog-uce" / "completion.safetensors").first == 1
     meter = Meter(Budget())
     with meter.counting(model):
         again = run_attack_bench(spec, tmp_path / "out", lambda entry: model)

@@ -5,10 +5,12 @@ where there is none, a concept that the original never saw: what an attack "reco
 
 - *broken*: of other things, less than half of what the original draws is left.
 - *not erased*: by name, half at least of what the original draws above the reference comes back.
-- *gone*: every attack, and the name, bring as much as from the oracle: equivalent within the margin. One attack at least
-  has power; and if there is an oracle that saw the concept without its name, an attack separates the two oracles.
-- *unnamed*: the same, equivalent to the oracle that saw it without its name; or to both, where no attack separates them.
-- *hidden*: by name it comes less often; some attack brings more than the reference gives, and more than the name, by Holm.
+- *gone*: every attack, and the name, bring as much as from the oracle: equivalent within the margin. One attack at
+  least has power; and if there is an oracle that saw the concept without its name, an attack separates the two oracles.
+- *unnamed*: the same, equivalent to the oracle that saw it without its name; or to both, where no attack separates
+  them.
+- *hidden*: by name it comes less often; some attack brings more than the reference gives, and more than the name, by
+  Holm.
 - *weakened*: by name it comes less often, and more often than from the reference.
 - *inconclusive*: none of these: too few pictures, no attack with power, or no oracle.
 
@@ -22,7 +24,7 @@ attack that brings a look back brings it back in half of the pictures, where fiv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -89,6 +91,11 @@ class Arms:
         outcomes = self.oracle if self.oracle is not None else self.never
         assert outcomes is not None
         return outcomes
+
+    def outcomes(self) -> dict[str, Outcomes]:
+        """Return what there is, by arm."""
+        arms = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "attack"}
+        return {name: outcomes for name, outcomes in arms.items() if outcomes is not None}
 
     @cached_property
     def recovery(self) -> Difference | None:

@@ -1,0 +1,132 @@
+"""What fits into a time: how many pictures an arm, which attacks, and what such an audit can say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from turpentine.attack.harness import Attack, Trial
+from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import duration
+from turpentine.stats.power import pictures_for_equivalence
+
+RATE = 0.05
+"""What the judge and attacks see where there is nothing, for sample sizes."""
+LEAST, QUICK_PICTURES = 20, 40
+"""Pictures an arm: fewer than LEAST show no difference that is smaller than all or nothing."""
+OF_OTHERS = 2
+"""Arms that draw other things: the edited model and the original."""
+
+
+@dataclass(frozen=True)
+class AuditPlan:
+    """How an audit is done.
+
+    Args:
+        pictures: Of each arm, by name and of each attack.
+        attacks: Which, the cheapest first.
+        left_out: Those that there is no time for.
+        arms: Models that are attacked.
+        seconds: About how long it takes.
+        needed: Pictures an arm for a claim that there is nothing.
+
+    Example:
+        >>> plan = AuditPlan(40, ("cce",), (), 4, 90.0, 342)
+        >>> plan.quick
+        True
+    """
+
+    pictures: int
+    attacks: tuple[str, ...]
+    left_out: tuple[str, ...]
+    arms: int
+    seconds: float
+    needed: int
+
+    @property
+    def quick(self) -> bool:
+        """Are there too few pictures for a claim that there is nothing?"""
+        return self.pictures < self.needed
+
+    def summary(self) -> str:
+        """Say what will be done, how long it takes, and what it can say."""
+        text = f"{len(self.attacks)} attacks on {self.arms} arms, {self.pictures} pictures an arm and attack"
+        text += f": about {duration(self.seconds)}."
+        if self.quick:
+            text += (
+                f" With fewer than {self.needed} it can say not erased, hidden or inconclusive, and never that a "
+                "concept is gone."
+            )
+        if self.left_out:
+            text += f" There is no time for {', '.join(self.left_out)}."
+        return text
+
+
+def plan_audit(
+    attacks: Sequence[Attack],
+    trial: Trial,
+    *,
+    arms: int,
+    row_seconds: float,
+    minutes: float | None = None,
+    quick: bool = False,
+    margin: float = 0.05,
+) -> AuditPlan:
+    """Return the plan that says most in a time.
+
+    At full size first, with as many attacks as fit, the cheapest first; else a quick one with all of them, or as many
+    as fit, and as many pictures.
+
+    Args:
+        attacks: To choose from.
+        trial: How pictures are drawn.
+        arms: Models that are attacked.
+        row_seconds: Of the denoiser for one row.
+        minutes: The time; None for no limit.
+        quick: Take few pictures, whatever the time.
+        margin: How far apart two rates may be and count as the same.
+
+    Raises:
+        BadArgument: There is no attack, or the time is too short for anything; how much would do is in the message.
+    """
+    if not attacks:
+        raise BadArgument("There is no attack: an audit without one shows what a name brings and no more.")
+    if minutes is not None and not minutes > 0:
+        raise BadArgument(f"{minutes} minutes are no time: give more than 0.")
+    needed = pictures_for_equivalence(RATE, margin)
+    ordered = sorted(attacks, key=lambda each: _rows([each], trial, LEAST, arms))
+    limit = float("inf") if minutes is None else 60 * minutes / max(row_seconds, 1e-9)
+
+    def plan(count: int, pictures: int) -> AuditPlan:
+        names = [each.name for each in ordered]
+        seconds = row_seconds * _rows(ordered[:count], trial, pictures, arms)
+        return AuditPlan(pictures, tuple(names[:count]), tuple(names[count:]), arms, seconds, needed)
+
+    sizes = [needed] if not quick else []
+    for pictures in (*sizes, min(QUICK_PICTURES, needed), min(LEAST, needed)):
+        fitting = [n for n in range(len(ordered), 0, -1) if _rows(ordered[:n], trial, pictures, arms) <= limit]
+        if fitting:
+            return plan(fitting[0], _enlarged(ordered[: fitting[0]], trial, pictures, arms, limit, needed, quick))
+    least = plan(1, min(LEAST, needed)).seconds
+    raise BadArgument(
+        f"{minutes:g} minutes do not reach for an audit that decides anything: {duration(least)} are the least, "
+        f"for {LEAST} pictures and {ordered[0].name}."
+    )
+
+
+def _enlarged(
+    attacks: Sequence[Attack], trial: Trial, pictures: int, arms: int, limit: float, needed: int, quick: bool
+) -> int:
+    """Return as many pictures as fit with these attacks, up to one fewer than a full audit has."""
+    if pictures >= needed or quick or limit == float("inf"):
+        return pictures
+    fixed, each = _rows(attacks, trial, 0, arms), _rows(attacks, trial, 1, arms) - _rows(attacks, trial, 0, arms)
+    return max(pictures, min(needed - 1, int((limit - fixed) // each)))
+
+
+def _rows(attacks: Sequence[Attack], trial: Trial, pictures: int, arms: int) -> int:
+    """Return the rows of the denoiser, one with gradients counted thrice."""
+    drawn_rows = 2 * trial.steps * pictures
+    costs = [each.cost(replace(trial, pictures=max(1, pictures))) for each in attacks]
+    searches = sum(cost.forward + 2 * cost.backward for cost in costs)
+    return arms * (searches + drawn_rows * (len(attacks) + 1)) + OF_OTHERS * drawn_rows

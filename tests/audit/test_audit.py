@@ -1,0 +1,186 @@
+"""A whole audit on toys: its arms, its files, going on after a kill, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+
+from turpentine.attack.harness import Trial
+from turpentine.attack.random_prefix import RandomPrefix
+from turpentine.attack.seed_search import SeedSearch
+from turpentine.attack.victim import Victim
+from turpentine.audit.arms import Lineup, others_by, shown_by
+from turpentine.audit.audit import Audit
+from turpentine.audit.audited import RECORD, Audited
+from turpentine.audit.plan import plan_audit
+from turpentine.audit.verdict import Rules
+from turpentine.core.errors import BadArgument, WrongBase
+from turpentine.edits import Edit, Provenance
+from turpentine.judges.base import Column
+from turpentine.models import Model
+from turpentine.stats.intervals import Rate
+from turpentine.stats.prevalence import JudgeError
+from turpentine.tasks.cases import Case
+from turpentine.testing.state import weights_hash
+from turpentine.testing.toys import toy
+
+BIAS = "unet.conv_out.bias"
+TRIAL = Trial(steps=1, batch_size=20, curve_pictures=1)
+ATTACKS = [SeedSearch(), RandomPrefix()]
+
+
+class BrightJudge:
+    """Sees a church where a picture's brightness is on the original's side of a level, else a dog."""
+
+    name = "bright"
+    revision = "1"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    columns: ClassVar[Mapping[str, Column]] = {"object": Column(labels=("church", "dog"))}
+    download = None
+
+    def __init__(self, level: float, sign: int) -> None:
+        self.settings: Mapping[str, Any] = {"level": level, "sign": sign}
+
+    def __call__(self, images: Sequence[Image.Image], **beside: Any) -> pl.DataFrame:
+        level, sign = self.settings["level"], self.settings["sign"]
+        is_church = [sign * np.asarray(image).mean() < sign * level for image in images]
+        return pl.DataFrame({"object": ["church" if each else "dog" for each in is_church]})
+
+
+def pushed(model: Model) -> Edit:
+    delta = torch.full_like(model.parameter(BIAS), 3.0)
+    return Edit({BIAS: delta}, Provenance(method="push", base=model.fingerprint))
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return toy("sd1")
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Model:
+    other = toy("sd1")
+    with torch.no_grad():
+        other.parameter(BIAS).add_(3.0)
+    return other
+
+
+@pytest.fixture(scope="module")
+def judge(model: Model, oracle: Model) -> BrightJudge:
+    own, foreign = (
+        [np.asarray(image).mean() for image in each.generate("a church", seeds=range(20), steps=1)]
+        for each in (model, oracle)
+    )
+    return BrightJudge(float(np.mean([*own, *foreign])), 1 if np.mean(own) < np.mean(foreign) else -1)
+
+
+def run(model: Model, edited: Any, oracle: Model, judge: BrightJudge, cache: Path | None = None, **how: Any) -> Audited:
+    audit = Audit(
+        ATTACKS, pictures=20, others=20, trial=TRIAL, rules=how.pop("rules", Rules()), deep=how.pop("deep", False)
+    )
+    return audit(edited, "church", original=model, judge=judge, oracle=oracle, cache=cache, **how)
+
+
+def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
+    model: Model, oracle: Model, judge: BrightJudge, tmp_path: Path
+) -> None:
+    before = weights_hash(model)
+    error = JudgeError(Rate(95, 100), Rate(98, 100))
+    audited = run(model, model, oracle, judge, judge_error=error, deep=True)
+    assert audited.verdict == "not erased" and audited.exit_code == 3
+    assert weights_hash(model) == before
+    arms = set(audited.table.filter(pl.col("attack") == "no attack")["arm"])
+    assert arms == {"edited", "original", "oracle", "hidden"}
+    paths = audited.write(tmp_path)
+    record = json.loads((tmp_path / RECORD).read_text())
+    assert {path.name for path in paths} >= {"audit.json", "card.md", "audit.parquet", "edited.png", "oracle.png"}
+    assert record["verdict"] == "not erased" and record["exit_code"] == 3 and len(record["protocol_sha256"]) == 64
+    assert record["fade"]["edited from the oracle"] == record["fade"]["original from the oracle"]
+    assert record["depth"]["score"] is None or record["depth"]["score"] == pytest.approx(0, abs=0.01)
+    assert len(record["corrected"]) == 3 * 4 and record["curves"]["seed-search, oracle"]
+    assert "Is church gone? Not erased" in (tmp_path / "card.md").read_text()
+    assert audited.summary().startswith("church in sd1: not erased. By name the edited model shows it in ")
+    assert audited.plot().axes[0].get_xlabel().startswith("excess recovery R")
+
+
+def test_an_audit_that_was_broken_off_goes_on_to_the_same_bytes(
+    model: Model, oracle: Model, judge: BrightJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = Victim(model, (pushed(model),))
+    whole = run(model, edited, oracle, judge, tmp_path / "whole")
+    assert whole.verdict in ("inconclusive", "gone")
+    whole.write(tmp_path / "one")
+    draws, generate = [0], Model.generate
+
+    def broken(self: Model, *args: Any, **kwargs: Any) -> Any:
+        draws[0] -= 1
+        if draws[0] == 0:
+            raise KeyboardInterrupt
+        return generate(self, *args, **kwargs)
+
+    monkeypatch.setattr(Model, "generate", broken)
+    for count in (3, 9, 4):
+        draws[0] = count
+        with pytest.raises(KeyboardInterrupt):
+            run(model, edited, oracle, judge, tmp_path / "parts")
+    draws[0] = 0
+    run(model, edited, oracle, judge, tmp_path / "parts").write(tmp_path / "other")
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes(), path.name
+    draws[0] = 1  # nothing is drawn again
+    run(model, edited, oracle, judge, tmp_path / "parts")
+
+
+def test_a_plan_becomes_an_audit_that_knows_that_it_is_quick() -> None:
+    plan = plan_audit(ATTACKS, TRIAL, arms=4, row_seconds=0.001, quick=True)
+    audit = Audit.planned(plan, ATTACKS, trial=TRIAL)
+    assert audit.rules.quick and audit.pictures == plan.pictures
+    assert [each.name for each in audit.attacks] == [each.name for each in ATTACKS]
+
+
+def test_outcomes_hang_on_the_arm_and_not_on_the_batch(model: Model, judge: BrightJudge, tmp_path: Path) -> None:
+    from turpentine.attack.harness import concept_judge
+    from turpentine.concepts import Concept
+
+    shows = concept_judge(judge, Concept("church"))
+    one, other = (
+        shown_by(Victim(model), ["a church", "church"], 10, shows, Trial(steps=1, batch_size=size), tmp_path)
+        for size in (3, 10)
+    )
+    assert one == other and one.clusters == ("a church", "church") * 5
+    cases = [Case("other", "dog", "a dog", "object", "dog"), Case("other", "cat", "a cat", "object", "church")]
+    seen = others_by(Victim(model), cases, 10, judge, TRIAL, None)
+    assert seen.clusters == ("a dog", "a cat") * 5 and seen.rate == 0.5
+
+
+def test_oracles_that_do_not_fit_are_refused(model: Model, oracle: Model, judge: BrightJudge) -> None:
+    with pytest.raises(BadArgument, match="is sd1 itself"):
+        run(model, model, toy("sd1"), judge)
+    with pytest.raises(BadArgument, match=r"built otherwise than sd1|of another world"):
+        run(model, model, toy("sdxl"), judge)
+    victim = Victim(model)
+    with pytest.raises(BadArgument, match="itself"):
+        Lineup(victim, victim, victim, unnamed=victim)
+
+
+def test_what_decides_nothing_is_refused_before_anything_is_drawn(
+    model: Model, judge: BrightJudge, monkeypatch: pytest.MonkeyPatch, oracle: Model
+) -> None:
+    monkeypatch.setattr(Model, "generate", None)
+    with pytest.raises(BadArgument, match="nothing to hold the attacks against"):
+        Audit(ATTACKS)(model, "church", original=model, judge=judge)
+    with pytest.raises(BadArgument, match="There is no attack"):
+        Audit([])
+    with pytest.raises(BadArgument, match="5 pictures decide nothing: give 20 or more"):
+        Audit(ATTACKS, pictures=5)
+    foreign = Edit({BIAS: torch.ones_like(model.parameter(BIAS))}, Provenance(base="0" * 64))
+    with pytest.raises(WrongBase):
+        run(model, Victim(model, (foreign,)), oracle, judge)

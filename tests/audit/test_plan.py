@@ -1,0 +1,76 @@
+"""Plans: what fits, what does not, and what a plan says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from turpentine.attack.budget import Spent
+from turpentine.attack.harness import Attack, Trial
+from turpentine.audit.plan import LEAST, QUICK_PICTURES, plan_audit
+from turpentine.core.errors import BadArgument
+from turpentine.stats.power import pictures_for_equivalence
+
+
+@dataclass(frozen=True)
+class Costly(Attack):
+    """An attack of a cost."""
+
+    rows: int = 0
+    name = "costly"  # type: ignore[misc]
+
+    def search(self, search: Any, state: Any) -> Any:
+        raise NotImplementedError
+
+    def cost(self, trial: Trial) -> Spent:
+        return Spent(forward=self.rows)
+
+
+@dataclass(frozen=True)
+class Cheap(Costly):
+    """An attack of no cost."""
+
+    name = "cheap"  # type: ignore[misc]
+
+
+ATTACKS = [Costly(rows=100_000), Cheap()]
+TRIAL = Trial(steps=10)
+
+
+def test_a_full_plan_has_what_the_margin_needs_and_no_limit_leaves_nothing_out() -> None:
+    plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001)
+    assert plan.pictures == plan.needed == pictures_for_equivalence(0.05, 0.05) and not plan.quick
+    assert plan.attacks == ("cheap", "costly") and plan.left_out == ()
+    rows = 5 * (100_000 + 20 * plan.pictures * 3) + 2 * 20 * plan.pictures
+    assert plan.seconds == pytest.approx(0.001 * rows)
+    assert "gone" not in plan.summary() and "2 attacks on 5 arms" in plan.summary()
+
+
+def test_a_short_time_takes_the_cheapest_attack_at_full_before_all_of_them_at_few_pictures() -> None:
+    plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, minutes=2)
+    assert plan.attacks == ("cheap",) and plan.left_out == ("costly",) and not plan.quick
+    assert plan.seconds <= 120 and "There is no time for costly." in plan.summary()
+
+
+def test_a_shorter_time_takes_as_many_pictures_as_fit_and_says_what_it_cannot_say() -> None:
+    for minutes in (0.25, 0.5, 0.75):
+        plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, minutes=minutes)
+        assert plan.quick and QUICK_PICTURES <= plan.pictures < plan.needed
+        assert 60 * minutes * 0.8 < plan.seconds <= 60 * minutes
+        assert "never that a concept is gone" in plan.summary()
+
+
+def test_a_quick_plan_is_quick_though_there_is_time() -> None:
+    plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, quick=True)
+    assert plan.pictures == QUICK_PICTURES and plan.quick and plan.left_out == ()
+
+
+def test_a_time_that_reaches_for_nothing_is_refused_and_says_what_would() -> None:
+    with pytest.raises(BadArgument, match=f"do not reach .* are the least, for {LEAST} pictures and cheap"):
+        plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.1, minutes=0.1)
+    with pytest.raises(BadArgument, match="no attack"):
+        plan_audit([], TRIAL, arms=5, row_seconds=0.1)
+    with pytest.raises(BadArgument, match="0 minutes are no time"):
+        plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.1, minutes=0)

@@ -17,7 +17,7 @@ from turpentine.attack.harness import Trial
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.victim import Victim
-from turpentine.audit.arms import Lineup, others_by, shown_by
+from turpentine.audit.arms import Lineup, other_outcomes, concept_outcomes
 from turpentine.audit.audit import Audit
 from turpentine.audit.audited import RECORD, Audited
 from turpentine.audit.plan import plan_audit
@@ -33,8 +33,10 @@ from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import toy
 
 BIAS = "unet.conv_out.bias"
+PUSH = 300.0
+"""Past what seeds and prompts do to a picture's brightness."""
 TRIAL = Trial(steps=1, batch_size=20, curve_pictures=1)
-ATTACKS = [SeedSearch(), RandomPrefix()]
+ATTACKS = [SeedSearch(seeds=20), RandomPrefix(candidates=1)]
 
 
 class BrightJudge:
@@ -56,7 +58,7 @@ class BrightJudge:
 
 
 def pushed(model: Model) -> Edit:
-    delta = torch.full_like(model.parameter(BIAS), 3.0)
+    delta = torch.full_like(model.parameter(BIAS), PUSH)
     return Edit({BIAS: delta}, Provenance(method="push", base=model.fingerprint))
 
 
@@ -69,7 +71,7 @@ def model() -> Model:
 def oracle() -> Model:
     other = toy("sd1")
     with torch.no_grad():
-        other.parameter(BIAS).add_(3.0)
+        other.parameter(BIAS).add_(PUSH)
     return other
 
 
@@ -84,7 +86,7 @@ def judge(model: Model, oracle: Model) -> BrightJudge:
 
 def run(model: Model, edited: Any, oracle: Model, judge: BrightJudge, cache: Path | None = None, **how: Any) -> Audited:
     audit = Audit(
-        ATTACKS, pictures=20, others=20, trial=TRIAL, rules=how.pop("rules", Rules()), deep=how.pop("deep", False)
+        ATTACKS, pictures=20, others=20, trial=TRIAL, rules=how.pop("rules", Rules()), deep=how.pop("deep", 0)
     )
     return audit(edited, "church", original=model, judge=judge, oracle=oracle, cache=cache, **how)
 
@@ -94,7 +96,7 @@ def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
 ) -> None:
     before = weights_hash(model)
     error = JudgeError(Rate(95, 100), Rate(98, 100))
-    audited = run(model, model, oracle, judge, judge_error=error, deep=True)
+    audited = run(model, model, oracle, judge, judge_error=error, deep=2)
     assert audited.verdict == "not erased" and audited.exit_code == 3
     assert weights_hash(model) == before
     arms = set(audited.table.filter(pl.col("attack") == "no attack")["arm"])
@@ -127,7 +129,7 @@ def test_an_audit_that_was_broken_off_goes_on_to_the_same_bytes(
         return generate(self, *args, **kwargs)
 
     monkeypatch.setattr(Model, "generate", broken)
-    for count in (3, 9, 4):
+    for count in (3, 9):
         draws[0] = count
         with pytest.raises(KeyboardInterrupt):
             run(model, edited, oracle, judge, tmp_path / "parts")
@@ -152,12 +154,12 @@ def test_outcomes_hang_on_the_arm_and_not_on_the_batch(model: Model, judge: Brig
 
     shows = concept_judge(judge, Concept("church"))
     one, other = (
-        shown_by(Victim(model), ["a church", "church"], 10, shows, Trial(steps=1, batch_size=size), tmp_path)
+        concept_outcomes(Victim(model), ["a church", "church"], 10, shows, Trial(steps=1, batch_size=size), tmp_path)
         for size in (3, 10)
     )
     assert one == other and one.clusters == ("a church", "church") * 5
     cases = [Case("other", "dog", "a dog", "object", "dog"), Case("other", "cat", "a cat", "object", "church")]
-    seen = others_by(Victim(model), cases, 10, judge, TRIAL, None)
+    seen = other_outcomes(Victim(model), cases, 10, judge, TRIAL, None)
     assert seen.clusters == ("a dog", "a cat") * 5 and seen.rate == 0.5
 
 
@@ -167,6 +169,8 @@ def test_oracles_that_do_not_fit_are_refused(model: Model, oracle: Model, judge:
     with pytest.raises(BadArgument, match=r"built otherwise than sd1|of another world"):
         run(model, model, toy("sdxl"), judge)
     victim = Victim(model)
+    with pytest.raises(BadArgument, match="nothing to erase"):
+        run(model, model, oracle, BrightJudge(-1.0, 1))
     with pytest.raises(BadArgument, match="itself"):
         Lineup(victim, victim, victim, unnamed=victim)
 

@@ -79,5 +79,5 @@ def test_outputs_of_another_model_change_what_the_original_predicts(model: Model
 def test_the_score_counts_modules_by_what_the_oracle_lacks() -> None:
     modules = [ModuleDepth("a", 3.0, 1.5), ModuleDepth("b", 1.0, 9.0), ModuleDepth("c", -2.0, -9.0)]
     assert depth_score(modules) == (3 * 0.5 + 1 * 1) / 4
-    assert depth_score([ModuleDepth("a", -1.0, 1.0)]) is None
+    assert depth_score([ModuleDepth("a", -1.0, 1.0), ModuleDepth("b", 0.009, 0.009)]) is None  # of no account
     assert depth_score([ModuleDepth("a", 1.0, -1.0)]) == 0.0

@@ -87,7 +87,7 @@ def check_oracle(oracle: Victim, original: Victim) -> None:
         raise BadArgument(f"The oracle {one.name} is {other.name} itself: give one that never saw the concept.")
 
 
-def shown_by(
+def concept_outcomes(
     victim: Victim, prompts: Sequence[str], count: int, shows: ConceptJudge, trial: Trial, folder: Path | None
 ) -> Outcomes:
     """Return of new pictures, the nth of its nth prompt (in turns), whether each shows the concept.
@@ -105,7 +105,7 @@ def shown_by(
     return Outcomes(tuple(outcomes), tuple(texts) if len(set(texts)) > 1 else None)
 
 
-def others_by(
+def other_outcomes(
     victim: Victim, cases: Sequence[Case], count: int, judge: Judge, trial: Trial, folder: Path | None
 ) -> Outcomes:
     """Return of new pictures of other things, in turns, whether each shows what it should.

@@ -1,7 +1,8 @@
 """An audit: attacks on an edited model beside its controls and oracles, what else broke, and a verdict by rule.
 
 audit = Audit([CCE(), RandomPrefix()], pictures=342)
-audited = audit(Victim(model, (edit,)), "church", original=model, judge=EmojiJudge(), oracle=oracle, never=unseen("anchor"))
+edited, never = Victim(model, (edit,)), unseen("anchor")
+audited = audit(edited, "church", original=model, judge=EmojiJudge(), oracle=oracle, never=never)
 print(audited.summary())
 """
 
@@ -22,12 +23,12 @@ from turpentine.attack.controls import EDITED, HIDDEN, NEVER, ORIGINAL, Battery,
 from turpentine.attack.harness import Attack, Trial, concept_judge, plain_settings
 from turpentine.attack.leak import leak_of
 from turpentine.attack.victim import Victim, as_victim
-from turpentine.audit.arms import SEEDS, Lineup, others_by, rows_of, shown_by
+from turpentine.audit.arms import SEEDS, Lineup, other_outcomes, rows_of, concept_outcomes
 from turpentine.audit.audited import Audited
 from turpentine.audit.deep import ModuleDepth, depth, fade
 from turpentine.audit.held_out import held_out_prompts, implied_prompts, other_cases
 from turpentine.audit.plan import LEAST, AuditPlan
-from turpentine.audit.verdict import NAMED, Arms, Rules, ruling
+from turpentine.audit.verdict import NAMED, Arms, Rules, check_erasable, ruling
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.parts import RECORDS, Parts
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 PROMPTS = 40
 """Held-out prompts at most; each is drawn several times."""
 DEEP = 16
-"""Pictures by which FADE and the depth score are measured."""
 OWN, IMPLIED = "own prompts", "implied"
 
 
@@ -58,7 +58,8 @@ class Audit:
         trial: How pictures are drawn; `pictures` stands in the place of its own.
         rules: Of the verdict.
         others: Pictures of other things.
-        deep: Whether the predictions and hidden states are held against the oracle's, where there is one.
+        deep: Pictures on which predictions and hidden states are held against the oracle's, where there is one; 0 for
+            none.
         seed: Of all chance.
 
     Raises:
@@ -71,7 +72,7 @@ class Audit:
     trial: Trial = field(default_factory=Trial)
     rules: Rules = field(default_factory=Rules)
     others: int = 108
-    deep: bool = True
+    deep: int = DEEP
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -138,7 +139,7 @@ class Audit:
         lineup = Lineup(as_victim(edited), base, hidden, *oracles)
         lineup.edited.facts()  # an edit of another base is refused before anything is drawn
         with _folder(cache) as folder:
-            run = _Run(self, lineup, concept, concept_judge(judge, concept), never, references, folder, progress)
+            run = _AuditRun(self, lineup, concept, concept_judge(judge, concept), never, references, folder, progress)
             return run.audited(judge_error)
 
 
@@ -151,7 +152,7 @@ def _folder(cache: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-class _Run:
+class _AuditRun:
     """One audit under way."""
 
     def __init__(
@@ -175,6 +176,7 @@ class _Run:
     def audited(self, judge_error: JudgeError | None) -> Audited:
         """Measure everything, the cheap first, and decide."""
         named = self._named()
+        check_erasable(Arms(NAMED, **named))
         beside = {group: self._by_prompts(prompts) for group, prompts in self._groups().items()}
         others = self._others()
         batteries = {name: self._battery(victim) for name, victim in self._lineup.compared().items()}
@@ -205,7 +207,7 @@ class _Run:
             other = Concept(what) if isinstance(what, str) else what
             shows, base = concept_judge(judge, other), self._lineup.original
             count = self._audit.pictures
-            named["never"] = shown_by(base, other.prompts, count, shows, self._trial, self._folder)
+            named["never"] = concept_outcomes(base, other.prompts, count, shows, self._trial, self._folder)
         self._advance()
         return named
 
@@ -218,7 +220,7 @@ class _Run:
         count = self._audit.pictures if everyone else min(self._audit.pictures, max(LEAST, 8 * len(prompts)))
         victims = {name: each for name, each in self._lineup.victims().items() if everyone or name != "hidden"}
         return {
-            name: shown_by(victim, prompts, count, self._shows, self._trial, self._folder)
+            name: concept_outcomes(victim, prompts, count, self._shows, self._trial, self._folder)
             for name, victim in victims.items()
         }
 
@@ -229,7 +231,7 @@ class _Run:
         self._advance()
         if not cases:
             return None
-        draw = partial(others_by, cases=cases, count=count, judge=judge, trial=self._trial, folder=self._folder)
+        draw = partial(other_outcomes, cases=cases, count=count, judge=judge, trial=self._trial, folder=self._folder)
         return draw(self._lineup.edited), draw(self._lineup.original)
 
     def _battery(self, victim: Victim) -> Battery:
@@ -266,8 +268,8 @@ class _Run:
         """Return FADE in both directions, and Δ of each module, as JSON has them."""
         edited, oracle, original = self._lineup.edited, self._lineup.oracle, self._lineup.original
         assert oracle is not None
-        prompts = [self._prompts[place % len(self._prompts)] for place in range(DEEP)]
-        seeds = range(SEEDS, SEEDS + DEEP)
+        prompts = [self._prompts[place % len(self._prompts)] for place in range(self._audit.deep)]
+        seeds = range(SEEDS, SEEDS + self._audit.deep)
         about = ["deep", 1, *(each.facts() for each in (edited, oracle, original)), self._trial.drawing, prompts]
         parts: Parts[Any] = Parts(self._folder, about, RECORDS)
 

@@ -11,7 +11,8 @@ what the oracle would.
 The depth score follows UDS, which is for language models: the outputs of a module, in the oracle (S1) or the edited
 model (S2), take the place of the original's, and Δ is by how much worse the original then denoises its own pictures of
 the concept. UDS = Σ Δ^S1 · clip(Δ^S2/Δ^S1, 0, 1) / Σ Δ^S1 over modules: 1 where the edited model's inside knows no more
-than the oracle's, 0 where it knows what the original knows.
+than the oracle's, 0 where it knows what the original knows. Modules in which the oracle does less than 1 % of harm tell
+nothing, and do not count.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ from turpentine.stats.intervals import Estimate, mean_score
 
 TIMES = 8
 """Timesteps of each picture, evenly over the schedule."""
+FLOOR = 0.01
+"""Harm by the oracle's outputs under which a module does not count."""
 SEED = 3_000_000
 """Where the seeds of their noise begin."""
 
 
 class ModuleDepth(NamedTuple):
-    """By how much worse the original denoises with a module's outputs of another model.
+    """By what share worse the original denoises with a module's outputs of another model.
 
     Attributes:
         site: The module.
@@ -107,7 +110,7 @@ def depth(
                 with original.on() as model, _replaced(model, chosen.named([site.name]), outputs[site.name]):
                     sums[site.name] += float(_losses(model, latents, prompts, times, rows).sum())
         for name, total in sums.items():
-            worse.setdefault(name, []).append(total / (len(latents) * times) - float(plain))
+            worse.setdefault(name, []).append(total / (len(latents) * times) / float(plain) - 1)
     return [ModuleDepth(name, *pair) for name, pair in worse.items()]
 
 
@@ -121,9 +124,9 @@ def depth_score(modules: Sequence[ModuleDepth]) -> float | None:
         >>> depth_score([ModuleDepth("a", 2.0, 1.0), ModuleDepth("b", 2.0, 4.0), ModuleDepth("c", -1.0, 0.5)])
         0.75
     """
-    harmed = [each for each in modules if each.oracle > 0]
+    harmed = [each for each in modules if each.oracle > FLOOR]
     total = sum(each.oracle for each in harmed)
-    if not total:
+    if not harmed:
         return None
     return float(sum(np.clip(each.edited, 0.0, each.oracle) for each in harmed) / total)
 

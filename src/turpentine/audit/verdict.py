@@ -210,12 +210,7 @@ def ruling(
     rules = rules or Rules()
     if not arms or arms[0].attack != NAMED:
         raise BadArgument("A verdict begins with what comes by name: give the arms of no attack first.")
-    named = arms[0]
-    if named.recovery is None:
-        raise BadArgument(
-            f"The original shows the concept in {_count(named.original)} and the reference in "
-            f"{_count(named.reference)}: there is nothing to erase, or too few pictures to see it."
-        )
+    check_erasable(arms[0])
     shrink = judge.least_youden if judge else 1.0
     margin = rules.margin * shrink
     evidence = _evidence(arms, margin, rules.unnamed_margin * shrink)
@@ -227,6 +222,22 @@ def ruling(
     if needed is not None:
         result = replace(result, reasons=(*result.reasons, f"about {needed:,} pictures an arm would decide"))
     return replace(result, reasons=tuple(map(_sentence, result.reasons)), pictures=needed)
+
+
+def check_erasable(named: Arms) -> None:
+    """Check that the original shows the concept by name, more than the reference does beyond chance.
+
+    Args:
+        named: The arms of no attack.
+
+    Raises:
+        BadArgument: It does not.
+    """
+    if named.recovery is None:
+        raise BadArgument(
+            f"The original shows the concept in {_count(named.original)} and the reference in "
+            f"{_count(named.reference)}: there is nothing to erase, or too few pictures to see it."
+        )
 
 
 def _evidence(arms: Sequence[Arms], margin: float, unnamed_margin: float) -> tuple[AttackEvidence, ...]:

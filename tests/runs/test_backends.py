@@ -206,6 +206,23 @@ def test_a_worker_that_is_frozen_at_the_end_does_not_keep_the_command(
     assert not exists(pid)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_a_command_whose_worker_is_frozen(
+    plan: Plan, alone: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(local, "get_context", lambda _: CONTEXT)
+    monkeypatch.setattr(local, "_GRACE", 0.2)
+    store = Store(shutil.copytree(alone.path.parent, tmp_path / "store"))
+    if times == 2:  # the second while it waits for the workers after the first
+        monkeypatch.setattr(local, "_wait", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt), local._Crew(store.folder, 1, 60) as crew:
+        pid = crew._members[0].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        signal.raise_signal(signal.SIGINT)
+    assert not exists(pid)
+
+
 def test_workers_that_are_ended_again_and_again_are_given_up_with_the_truth(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

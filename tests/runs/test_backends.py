@@ -215,12 +215,10 @@ def test_ctrl_c_ends_a_command_whose_worker_is_frozen(
     store = Store(shutil.copytree(alone.path.parent, tmp_path / "store"))
     if times == 2:  # the second while it waits for the workers after the first
         monkeypatch.setattr(local, "_wait", lambda _: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt), local._Crew(store.folder, 1, 60) as crew:
-        pid = crew._members[0].process.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
-        signal.raise_signal(signal.SIGINT)
-    assert not exists(pid)
+    frozen: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        freeze_and_interrupt(store.folder, frozen)
+    assert frozen and not any(map(exists, frozen))
 
 
 def test_workers_that_are_ended_again_and_again_are_given_up_with_the_truth(
@@ -253,6 +251,14 @@ def test_orphans_end_when_their_parent_is_gone_also_in_the_midst_of_an_edit(plan
     parent.join()
     wait_for(lambda: not any(map(exists, workers)))
     assert workers and not holders(store)
+
+
+def freeze_and_interrupt(folder: Path, frozen: list[int]) -> None:
+    """Begin to work with one worker, freeze it, and press Ctrl-C."""
+    with local._Crew(folder, 1, 60) as crew:
+        frozen += [member.process.pid or 0 for member in crew._members]
+        os.kill(frozen[0], signal.SIGSTOP)
+        signal.raise_signal(signal.SIGINT)
 
 
 def run_forked(folder: Path) -> None:

@@ -192,8 +192,8 @@ def check_schedule(scheduler: Any) -> None:
             raise UnsupportedModel(f"{name} {what}: set its {key} to False.")
     if str(config.get("variance_type")).startswith("learned"):
         raise UnsupportedModel(
-            f"{name} asks for a {config.variance_type!r} variance, and these networks predict none: set its variance_type "
-            "to None, or to 'fixed_small' for DDPM's."
+            f"{name} asks for a {config.variance_type!r} variance, and these networks predict none: set its "
+            "variance_type to None, or to 'fixed_small' for DDPM's."
         )
 
 

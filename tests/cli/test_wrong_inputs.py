@@ -65,6 +65,8 @@ ERASE = [
             ("church", "dgo"),
             ("church", "--keep", "dgo"),
             ("church", "--method", "nonsense"),
+            ("church", "--method", ""),
+            ("dragon", "--model", "emoji-64"),
             ("church", "--method", "cad-amplify"),
             ("church", "--method", "trace"),
             ("church", "--method", "uce", "--eta", "1"),

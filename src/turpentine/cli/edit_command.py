@@ -109,8 +109,8 @@ def run_command(
         raise EmptyConcept(f"There is no concept to {goal}: name one, such as turpentine {goal} church.")
     texts = [_concept(text, choice.kind, choice.keep) for text in concepts]
     best = best_for(source.model, texts, goal)
-    name = method or best.name
-    chosen = find(name, goal).defaults(source.model) if method else best.method(source.model)
+    name = best.name if method is None else method
+    chosen = best.method(source.model) if method is None else find(name, goal).defaults(source.model)
     chosen = _with_settings_of(name, chosen, settings) if settings else chosen
     folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
     _check(choice, source, [*concepts, *choice.keep], folder)

@@ -63,6 +63,7 @@ ERASE = [
             ("chruch",),
             ("dragon",),
             ("church", "dgo"),
+            ("church", "Church"),
             ("church", "--keep", "dgo"),
             ("church", "--method", "nonsense"),
             ("church", "--method", ""),

@@ -30,6 +30,7 @@ from turpentine.judges import PictureStatistics
 from turpentine.models import Model
 from turpentine.runs import backends
 from turpentine.runs.backends import local
+from turpentine.runs.backends import ray as on_ray
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
@@ -265,6 +266,19 @@ def run_forked(folder: Path) -> None:
     """Run two workers that are forked from this process, which has everything imported and has not computed yet."""
     local.get_context = lambda _: multiprocessing.get_context("fork")  # type: ignore[assignment, misc]
     local.run_processes(Store(folder).planned()[0], Store(folder), 2, None)
+
+
+def test_a_cluster_that_does_not_start_in_time_is_one_sentence(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy:
+        @staticmethod
+        def init(**_: object) -> None:
+            raise Exception("The current node timed out during startup. This could happen because of anything.")
+
+    monkeypatch.setattr(on_ray, "_ray", lambda: Busy)
+    with pytest.raises(BadArgument, match=r"The Ray cluster at this machine cannot be joined \(The current node timed"):
+        on_ray.run_on_ray(plan, Store(tmp_path), 1, None, None)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turpentine.attack._pictures import NEW_SEEDS, judged_once, pictures_of
-from turpentine.core.errors import BadArgument, NotDrawn
+from turpentine.core.errors import AbsentConcept, BadArgument
 from turpentine.models import Artefact
 from turpentine.stats.intervals import Rate
 
@@ -35,10 +35,10 @@ def check_original(rate: Rate, original: Victim, concept: Concept, trial: Trial)
     """Check that the original draws the concept.
 
     Raises:
-        NotDrawn: Less often than the trial asks for.
+        AbsentConcept: Less often than the trial asks for.
     """
     if rate.value < trial.original_rate:
-        raise NotDrawn(
+        raise AbsentConcept(
             f"{original.model.name} itself draws {concept.text!r} in {rate.hits} of {rate.n} pictures: there is "
             "nothing to bring back; name another concept, or another judge."
         )

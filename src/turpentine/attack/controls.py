@@ -166,7 +166,7 @@ def battery(
 
     Raises:
         BadArgument: Something that an attack needs is missing.
-        NotDrawn: The original does not draw the concept.
+        AbsentConcept: The original does not draw the concept.
     """
     concept = Concept(concept) if isinstance(concept, str) else concept
     trial, shows, controls = trial or Trial(), concept_judge(judge, concept), controls or Controls()

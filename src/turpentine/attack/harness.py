@@ -188,7 +188,7 @@ class Attack(Settings, ABC):
         Raises:
             BadArgument: Something that the attack needs is missing, the judge does not know the concept, or the budget
                 does not reach for a single try.
-            NotDrawn: The original does not draw the concept.
+            AbsentConcept: The original does not draw the concept.
             EmptyConcept: The model has no token for the concept.
         """
         from turpentine.attack._plain import check_original, plain_rate

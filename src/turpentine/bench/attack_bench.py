@@ -16,7 +16,7 @@ from turpentine.attack.harness import Attack, Trial
 from turpentine.attack.victim import Victim
 from turpentine.bench.attack_file import AttackSpec
 from turpentine.concepts import Concept
-from turpentine.core.errors import NotDrawn
+from turpentine.core.errors import AbsentConcept
 from turpentine.core.formatting import with_span
 from turpentine.core.safe_text import safe_name
 from turpentine.edits import Change
@@ -105,7 +105,7 @@ def run_attack_bench(
                         outcome = _attacked(spec, model, edit_spec, concept, folder)
                         rows.append(_rows(outcome, model, concept, method.name))
                         _save_artefacts(outcome, folder / ARTEFACTS / safe_name(f"{concept.text}-{method.name}"))
-                    except NotDrawn as error:
+                    except AbsentConcept as error:
                         skipped[f"{model.name}, {concept.text}"] = str(error)
                 done += 1
                 if progress:

@@ -92,7 +92,6 @@ def bench(
     with busy("Reading the bench"):
         chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
 
-    from turpentine.runs import backends
     from turpentine.runs.store import Store
 
     plan = chosen.plan(partial(_source_of, device=device, dtype=dtype))
@@ -101,8 +100,21 @@ def bench(
         return _show_estimate(plan, store.folder, json)
     if work.retry:
         store.forget_errors()
+    results = _results(plan, store, work, backend, address)
+    table = chosen.table(plan, results, store)
+    files = _write_report(table, results, plan, store, line)
+    _show_table(table, results, files, json)
+    return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
+
+
+def _results(
+    plan: Plan, store: Store, work: WorkChoice, backend: Literal["local", "ray"], address: str | None
+) -> Results:
+    """Do all the work of a plan."""
+    from turpentine.runs import backends
+
     with Phases(backends.PHASES) as progress:
-        results = backends.run(
+        return backends.run(
             plan,
             store,
             backend=backend,
@@ -111,10 +123,6 @@ def bench(
             address=address,
             progress=progress,
         )
-    table = chosen.table(plan, results, store)
-    files = _write_report(table, results, plan, store, line)
-    _show_table(table, results, files, json)
-    return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
 
 
 def _attacks(file: str | None, changes: Sequence[str]) -> AttackSpec | None:

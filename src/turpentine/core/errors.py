@@ -61,7 +61,7 @@ class BadArgument(TurpentineError):
     """A setting is out of range, or two settings exclude each other."""
 
 
-class NotDrawn(BadArgument):
+class AbsentConcept(BadArgument):
     """A model does not draw what is to be brought back."""
 
 

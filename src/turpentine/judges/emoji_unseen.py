@@ -127,4 +127,5 @@ def _boundary(concept: str) -> Float64[Tensor, " feature"]:
     x = torch.cat([_features(group) for group in groups])
     y = torch.cat([torch.full((len(group),), sign) for group, sign in zip(groups, (1.0, -1.0), strict=True)])
     gram = x.T @ x + RIDGE * torch.eye(x.shape[1], dtype=torch.float64)
-    return torch.linalg.solve(gram, x.T @ y.double())
+    weights: Tensor = torch.linalg.solve(gram, x.T @ y.double())
+    return weights

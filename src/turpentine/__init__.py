@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from turpentine import amplify as amplify
     from turpentine import attack as attack
+    from turpentine import audit as audit
     from turpentine import edits as edits
     from turpentine import erase as erase
     from turpentine import explain as explain
@@ -41,7 +42,7 @@ _HOMES = {
     "set_progress_bars": "turpentine.core.default_progress",
 }
 
-_ROOMS = ("amplify", "attack", "edits", "erase", "explain", "judges", "methods")
+_ROOMS = ("amplify", "attack", "audit", "edits", "erase", "explain", "judges", "methods")
 """Modules whose plug-ins and functions are had without importing them by hand: `tp.explain.Trace`."""
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "__version__",
     "amplify",
     "attack",
+    "audit",
     "edits",
     "erase",
     "explain",

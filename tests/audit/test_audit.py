@@ -17,7 +17,7 @@ from turpentine.attack.harness import Trial
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.victim import Victim
-from turpentine.audit.arms import Lineup, other_outcomes, concept_outcomes
+from turpentine.audit.arms import Lineup, concept_outcomes, other_outcomes
 from turpentine.audit.audit import Audit
 from turpentine.audit.audited import RECORD, Audited
 from turpentine.audit.plan import plan_audit

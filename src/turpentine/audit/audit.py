@@ -8,6 +8,7 @@ print(audited.summary())
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -23,7 +24,7 @@ from turpentine.attack.controls import EDITED, HIDDEN, NEVER, ORIGINAL, Battery,
 from turpentine.attack.harness import Attack, Trial, concept_judge, plain_settings
 from turpentine.attack.leak import leak_of
 from turpentine.attack.victim import Victim, as_victim
-from turpentine.audit.arms import SEEDS, Lineup, other_outcomes, rows_of, concept_outcomes
+from turpentine.audit.arms import SEEDS, Lineup, concept_outcomes, other_outcomes, rows_of
 from turpentine.audit.audited import Audited
 from turpentine.audit.deep import ModuleDepth, depth, fade
 from turpentine.audit.held_out import held_out_prompts, implied_prompts, other_cases
@@ -105,7 +106,7 @@ class Audit:
         never: Never | None = None,
         references: Sequence[Image.Image] = (),
         judge_error: JudgeError | None = None,
-        cache: Path | None = None,
+        cache: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Audited:
         """Measure all arms and return what came out, with the verdict.
@@ -144,9 +145,9 @@ class Audit:
 
 
 @contextmanager
-def _folder(cache: Path | None) -> Iterator[Path]:
+def _folder(cache: str | os.PathLike[str] | None) -> Iterator[Path]:
     if cache is not None:
-        yield cache
+        yield Path(cache)
         return
     with TemporaryDirectory() as folder:
         yield Path(folder)

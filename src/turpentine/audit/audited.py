@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,7 @@ class Audited(TableFinding):
         ]
         return "\n\n".join(parts) + "\n"
 
-    def write(self, folder: Path) -> list[Path]:
+    def write(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write `audit.json`, the card, the table and the pictures, each whole or not at all, and return their paths.
 
         Args:
@@ -149,6 +150,7 @@ class Audited(TableFinding):
         Raises:
             OSError: As the file system does.
         """
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         texts = {RECORD: json.dumps(self.numbers(), indent=1, sort_keys=True) + "\n", CARD: self.card()}
         for name, text in texts.items():

@@ -26,6 +26,7 @@ from turpentine.core.errors import BadArgument, WrongBase
 from turpentine.edits import Edit, Provenance
 from turpentine.judges.base import Column
 from turpentine.models import Model
+from turpentine.report.audit_page import write_audit_page
 from turpentine.stats.intervals import Rate
 from turpentine.stats.prevalence import JudgeError
 from turpentine.tasks.cases import Case
@@ -110,6 +111,10 @@ def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
     assert len(record["corrected"]) == 3 * 4 and record["curves"]["seed-search, oracle"]
     assert "Is church gone? Not erased" in (tmp_path / "card.md").read_text()
     assert audited.summary().startswith("church in sd1: not erased. By name the edited model shows it in ")
+    page = write_audit_page(audited, tmp_path / "audit.html", command="turpentine <audit>").read_text()
+    assert "<h1>church<span>, not erased" in page and "turpentine &lt;audit&gt;" in page
+    assert page.count("data:image/") == 2 + 3 and all(reason in page for reason in audited.ruling.reasons)
+    assert "Depth score" in page and "seed-search" in page and "audit&gt;" in page
     assert audited.plot().axes[0].get_xlabel().startswith("excess recovery R")
 
 

@@ -90,7 +90,7 @@ def implied_prompts(concept: Concept) -> tuple[str, ...]:
 
     Example:
         >>> implied_prompts(Concept("church"))[0]
-        'sunday morning'
+        'sunday prayer'
     """
     return tuple(case.prompt for case in erasure_cases(concept) if case.group == "scene")
 

@@ -75,8 +75,8 @@ class Outcomes:
         The design effect is the rate's variance over clusters by that over pictures (Kish 1965).
 
         Example:
-            >>> Outcomes((True, True, False, False) * 2, ("a", "a", "b", "b") * 2).effective()
-            2.0
+            >>> Outcomes((True, False) * 10, tuple("ab") * 10).effective()  # all of a prompt alike
+            1.0
         """
         plain = self.rate * (1 - self.rate) / max(1, self.n - 1)
         effect = _variance(self.residuals.values())[0] / plain if plain else 1.0
@@ -108,7 +108,7 @@ def rate_difference(one: Outcomes, other: Outcomes, level: float = LEVEL) -> Dif
     Example:
         >>> value, low, high = rate_difference(Outcomes((True,) * 9 + (False,)), Outcomes((False,) * 10))
         >>> round(value, 2), round(low, 2), round(high, 2)
-        (0.9, 0.58, 1.0)
+        (0.9, 0.57, 1.0)
     """
     value = one.rate - other.rate
     low, high = _newcombe([(sum(each.hits), each.n) for each in (one, other)], level)
@@ -147,7 +147,7 @@ def is_non_inferior(after: Outcomes, before: Outcomes, margin: float, level: flo
 
     Example:
         >>> all_right = Outcomes((True,) * 200)
-        >>> is_non_inferior(all_right, all_right, 0.03), is_non_inferior(all_right, Outcomes((True,) * 20), 0.03)
+        >>> is_non_inferior(all_right, all_right, 0.03), is_non_inferior(Outcomes((True,) * 20), all_right, 0.03)
         (True, False)
     """
     _check_margin(margin)

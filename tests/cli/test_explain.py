@@ -351,7 +351,7 @@ def test_a_source_is_replicated_by_its_name_and_its_cost_is_known_before(
     expected = json.loads(out)
     assert code == 0 and not (tmp_path / "a").exists()
     assert expected["sd14"]["rows"] > expected["rows"] == sum(stop["rows"] for stop in expected["stops"])
-    words = ["words", "--seeds", "0", "--steps", "1", "--rows", "16", "--out", str(tmp_path / "b")]
+    words = ["words", "--only", "maps", "--seeds", "0", "--steps", "1", "--rows", "16", "--out", str(tmp_path / "b")]
     code, out, _ = told(capsys, *words)
     assert code == 0 and "On Stable Diffusion 1.4" in out and "on one NVIDIA H100 in fp16" in out
     assert "Where each word is looked at" in (tmp_path / "b" / "report.html").read_text()

@@ -3,9 +3,9 @@
     python benchmarks/first_order.py                               # ten objects, 100 subsets each
     python benchmarks/first_order.py --objects church --trials 1000
 
-Each subset is a thousandth of the feed-forward weights, set to 0. Slope and offset are those of the least-squares line
-of what is measured on what is predicted; the offset is in percent of J. An object is stored as it is done: a run that was
-killed goes on.
+Each subset is a thousandth of the feed-forward weights, set to 0. Slope and offset are those of the least-squares
+line of what is measured on what is predicted; the offset is in percent of J. An object is stored as it is done: a run
+that was killed goes on.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def test_commands_are_ones_that_there_are(command: str, monkeypatch: pytest.Monk
         _parse(words, monkeypatch)
 
 
-@pytest.mark.parametrize("words", ["benchmarks/agreement.py --object dog", "benchmarks/erasures.py --seed-count 3"])
+@pytest.mark.parametrize("words", ["benchmarks/agreement.py --modules", "benchmarks/erasures.py --seed-count 3"])
 def test_a_command_that_cannot_be_is_noticed(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="2"):
         _parse(words.split(), monkeypatch)

@@ -54,7 +54,7 @@ ABLATED_SEEDS, ABLATED_STEPS = 4, 10
 SINGLES = "q*"
 """Among letters: each module severed alone."""
 
-Make = Callable[[Any, Pictures, str, str], Page]
+Make = Callable[..., Page]
 
 PAGES: Mapping[str, Make] = {
     "intervene": _pages.interventions,
@@ -280,7 +280,7 @@ class Experiments:
             findings = {}
             for index, concept in enumerate(concepts):
                 own = [at for at, subject in enumerate(pictures.of) if subject.concept == concept]
-                prompts, seeds = ([each[at] for at in own] for each in (tour.prompts, tour.seeds))
+                prompts, seeds = [tour.prompts[at] for at in own], [tour.seeds[at] for at in own]
                 advance = part_of_progress(progress, index, len(concepts))
                 about: dict[str, Any] = {"concept": concept, "judge": judge, "cache": cache, "progress": advance}
                 findings[concept] = instrument(self.model, prompts, seeds, **about)

@@ -130,7 +130,8 @@ class Bench:
         if self.spec.concepts_from is None:
             return list(self.spec.concepts) or [()]
         named = self._placed(("concepts_from",), values_in, self.spec.cases, self.spec.concepts_from, self.folder)
-        return [(Concept(text, self.spec.kind),) for text in named]
+        others = set(named) if self.spec.keep_others else set[str]()
+        return [(Concept(text, self.spec.kind, keep=tuple(sorted(others - {text}))),) for text in named]
 
     @cached_property
     def cases_by_concepts(self) -> dict[tuple[Concept, ...], tuple[Case, ...]]:
@@ -307,6 +308,8 @@ def _checked(document: Document, context: Mapping[str, Any] | None = None) -> Be
         raise SeveralFaults(_sentences(error, document)) from error
     if spec.concepts and spec.concepts_from:
         raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
+    if spec.keep_others and not spec.concepts_from:
+        raise BadArgument(f"{document.place(('keep_others',))}: give concepts_from too, or each concept its own keep.")
     for index, entry in enumerate(spec.methods):
         if entry.plugin.kind != spec.goal:
             raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")

@@ -224,6 +224,7 @@ class BenchSpec(FileSection):
         concepts: Erased one after the other; a list within the list is erased at once.
         concepts_from: A column of the file of prompts whose values are the concepts, in the place of `concepts`.
         kind: What sort of thing those of `concepts_from` are.
+        keep_others: Whether each of `concepts_from` keeps the others, for methods that are given what must not change.
         methods: Names, or names with settings.
         judges: Names, or names with settings.
         measures: The table's numbers.
@@ -240,6 +241,7 @@ class BenchSpec(FileSection):
     concepts: tuple[Annotated[tuple[Concept, ...], _validated(_concepts)], ...] = ()
     concepts_from: str | None = None
     kind: Kind = "object"
+    keep_others: bool = False
     methods: tuple[Annotated[MethodEntry, _validated(_method)], ...] = ()
     judges: tuple[Annotated[JudgeEntry, BeforeValidator(_checked_judge)], ...] = ()
     measures: tuple[Annotated[Measure, _validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)

@@ -275,7 +275,7 @@ def test_each_of_a_columns_concepts_can_keep_the_others(file: Path) -> None:
         (Concept("dog", keep=("church",)),),
     ]
     path.write_text(f"{text}keep_others: true\n", encoding="utf-8")
-    with pytest.raises(BadArgument, match="keep_others: give concepts_from too"):
+    with pytest.raises(BadArgument, match="line 17: give concepts_from too"):
         bench_file.load(str(path))
 
 

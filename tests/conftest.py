@@ -35,6 +35,24 @@ def sd1() -> Model:
 
 
 @pytest.fixture(scope="session")
+def whole_sd1() -> Model:
+    """A tiny Stable Diffusion 1 with the real one's 16 cross-attention modules; shared, so leave it as it was."""
+    return Model(tiny_sd1(whole=True))
+
+
+@pytest.fixture(scope="session")
+def whole_sd2() -> Model:
+    """A tiny Stable Diffusion 2 with the real one's 16 cross-attention modules; shared, so leave it as it was."""
+    return Model(tiny_sd2_v(whole=True))
+
+
+@pytest.fixture(scope="session")
+def whole_sdxl() -> Model:
+    """A tiny SDXL with as many layers a level as the real one has; shared, so leave it as it was."""
+    return Model(tiny_sdxl(whole=True))
+
+
+@pytest.fixture(scope="session")
 def double() -> Model:
     """The tiny Stable Diffusion 1 in fp64, to hold a method against its equation; shared, so leave it as it was."""
     return Model(tiny_sd1().to(torch.float64))
@@ -50,3 +68,9 @@ def sd2() -> Model:
 def sdxl() -> Model:
     """A tiny SDXL; shared, so leave it as it was."""
     return Model(tiny_sdxl())
+
+
+@pytest.fixture(scope="session")
+def whole_double() -> Model:
+    """The tiny Stable Diffusion 1 of 16 cross-attention modules in fp64; shared, so leave it as it was."""
+    return Model(tiny_sd1(whole=True).to(torch.float64))

@@ -117,7 +117,7 @@ EDITING = (
     UCE(templates=PLAIN),
     UCEDebias(("house", "dog"), rounds=1, pictures=1, sampling_steps=2, clip_model="emoji", templates=PLAIN),
     RECE(rounds=1, templates=PLAIN),
-    LocoEdit(templates=PLAIN),
+    LocoEdit(sites="UP2", templates=PLAIN),
     DiffQuickFix(templates=PLAIN, anchor="house"),
     CAD(share=0.05, sampling_steps=2),
     CADAmplify(share=0.05, pictures=1, draws=1, sampling_steps=2),

@@ -18,6 +18,13 @@ from turpentine.core.sealed import write_sealed
 from turpentine.edits import Edit, Provenance, Zeroed
 from turpentine.models import Model
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 NAME = NAMES[0]
 
 
@@ -90,7 +97,7 @@ def test_the_strength_leaves_one_minus_it_of_a_weight(sd1: Model, strength: floa
 
 
 def test_strength_zero_and_what_is_not_zeroed_keep_every_bit() -> None:
-    model, name = Model(tiny_sd1()), "unet.conv_out.bias"
+    model, name = Model(tiny_sd1(whole=True)), "unet.conv_out.bias"
     model.parameter(name).data = torch.tensor([-0.0, 0.0, 1e-45, -1.0])
     before = weights_hash(model)
     edit = Edit(zeroed={name: Zeroed((4,), torch.tensor([3]))})
@@ -104,7 +111,7 @@ def test_strength_zero_and_what_is_not_zeroed_keep_every_bit() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_pruned_exactly(dtype: torch.dtype) -> None:
-    model = Model(tiny_sd1().to(dtype=dtype))
+    model = Model(tiny_sd1(whole=True).to(dtype=dtype))
     before, edit = weights_hash(model), pruned(model)
     start = model.parameter(NAME).detach().clone()
     with edit.on(model):

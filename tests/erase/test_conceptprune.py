@@ -55,17 +55,17 @@ def plain_norms(pipeline: Any, prompts: list[str], starts: list[int], both: bool
 @pytest.mark.parametrize(
     ("majority", "per", "rows"), [(0.5, "row", "prompt"), (0.0, "row", "prompt"), (0.0, "published", "both")]
 )
-def test_the_rule_is_the_papers(double: Model, majority: float, per: Any, rows: Any) -> None:
-    before = weights_hash(double)
-    edit = quick(seed=2, majority=majority, per=per, rows=rows)(double, CHURCH)
-    assert weights_hash(double) == before
+def test_the_rule_is_the_papers(whole_double: Model, majority: float, per: Any, rows: Any) -> None:
+    before = weights_hash(whole_double)
+    edit = quick(seed=2, majority=majority, per=per, rows=rows)(whole_double, CHURCH)
+    assert weights_hash(whole_double) == before
     starts = np.random.default_rng((1, 2, 0)).integers(2**31, 2**32, size=3).tolist()
-    target = plain_norms(double.pipeline, ["church", "a church", "church"], starts, rows == "both")
-    base = plain_norms(double.pipeline, ["", "a", ""], starts, rows == "both")
+    target = plain_norms(whole_double.pipeline, ["church", "a church", "church"], starts, rows == "both")
+    base = plain_norms(whole_double.pipeline, ["", "a", ""], starts, rows == "both")
     total = 0
     for name in {name for name, _ in target}:
         layer = name.removesuffix("net.0") + "net.2"
-        weight = double.denoiser.get_parameter(f"{layer}.weight").detach().double()
+        weight = whole_double.denoiser.get_parameter(f"{layer}.weight").detach().double()
         votes = torch.zeros(weight.shape)
         for step in range(3):
             s_target, s_base = weight.abs() * target[name, step], weight.abs() * base[name, step]

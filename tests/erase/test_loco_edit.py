@@ -16,6 +16,13 @@ from turpentine.erase._closed_form.subject_prompts import FOUR
 from turpentine.erase.loco_edit import LocoEdit
 from turpentine.models import Model
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 CHURCH = Concept("church")
 
 
@@ -39,7 +46,7 @@ def plain_loco(pipeline: Any, prompts: list[str], guide: str, modules: list[str]
     return deltas
 
 
-@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+@pytest.mark.parametrize("family", ["whole_sd1", "whole_sd2", "whole_sdxl"])
 def test_it_is_the_authors_formula(family: str, request: pytest.FixtureRequest) -> None:
     model: Model = request.getfixturevalue(family)
     edit = LocoEdit(sites="UP2,UP3", templates=("{}", "a {}"), guide="a house")(model, CHURCH)

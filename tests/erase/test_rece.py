@@ -19,6 +19,13 @@ from turpentine.erase.adversary import Adversary, weights_gram
 from turpentine.erase.rece import RECE
 from turpentine.models import Model
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 CHURCH = Concept("church")
 KINDS = ["zero", "target", "surrogate", "surrogate-layers", "surrogate-state"]
 PAIR = (CHURCH, Concept("dog", keep=("fish",)))
@@ -200,7 +207,7 @@ def test_defaults_and_presets(sd1: Model) -> None:
 
 
 def test_nan_in_the_base_is_named() -> None:
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     name = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v.weight"
     model.parameter(name).data[0, 0] = torch.nan
     with pytest.raises(NotFinite, match=name):

@@ -20,6 +20,13 @@ from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective
 from turpentine.erase.uce import UCE
 from turpentine.models import Model, count_rows
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 CHURCH = Concept("church")
 INK = Concept("red ink", kind="style", keep=("flat",))
 
@@ -235,7 +242,7 @@ def test_the_model_is_left_as_it_was(sd1: Model) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_model_in_half_precision_is_solved_in_double(sd1: Model, dtype: torch.dtype) -> None:
-    half = Model(tiny_sd1().to(dtype))
+    half = Model(tiny_sd1(whole=True).to(dtype))
     before = weights_hash(half)
     edit, full = UCE()(half, CHURCH), UCE()(sd1, CHURCH)
     assert weights_hash(half) == before
@@ -245,7 +252,7 @@ def test_a_model_in_half_precision_is_solved_in_double(sd1: Model, dtype: torch.
 
 
 def test_edits_that_are_on_are_part_of_the_model() -> None:
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     first = UCE()(model, CHURCH).apply(model)
     second = UCE()(model, Concept("dog"))
     assert second.provenance.onto == (first.id,) == stack_of(model).ids
@@ -282,7 +289,7 @@ def test_a_concept_without_a_token_is_refused(sd1: Model) -> None:
 
 
 def test_nan_in_the_base_is_named() -> None:
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     name = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
     model.parameter(name).data[0, 0] = torch.nan
     with pytest.raises(NotFinite, match=name):

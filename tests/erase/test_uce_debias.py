@@ -18,6 +18,13 @@ from turpentine.erase.uce_debias import UCEDebias
 from turpentine.judges.zero_shot import ZeroShot
 from turpentine.models import Model, count_rows
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 CHURCH, TRUCK = Concept("church"), Concept("red truck")
 SEVERAL = ("house", "dog", "fish")
 
@@ -40,7 +47,7 @@ def plain_debias(method: UCEDebias, concepts: list[str], ratios: list[float]) ->
 
     They add to the stored target in place, so that it grows from round to round.
     """
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     pipe, labels = model.pipeline, method.attributes
     judge = ZeroShot(labels, "emoji", 0.0, ("{}",))
     layers = {n: m for n, m in pipe.unet.named_modules() if n.endswith(("attn2.to_k", "attn2.to_v"))}

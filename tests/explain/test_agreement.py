@@ -15,6 +15,12 @@ from turpentine.explain.finding import Finding
 from turpentine.models import Model
 
 
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 @dataclass(frozen=True, eq=False)
 class Scored(Finding):
     def plot(self) -> Figure:

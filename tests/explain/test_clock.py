@@ -118,15 +118,15 @@ def test_shuffled_times_are_the_steps_own_in_another_order_by_the_seed(sd1: Mode
     close(run, alone(sd1, [OWN[at] for at in order], all_resnets(sd1)))
 
 
-def test_layers_narrow_it_to_their_resnets(sd1: Model) -> None:
-    unet = sd1.denoiser
+def test_layers_narrow_it_to_their_resnets(whole_sd1: Model) -> None:
+    unet = whole_sd1.denoiser
     blocks = {
         "LOWRES": [*unet.down_blocks[2:], unet.mid_block, *unet.up_blocks[:2]],
         "HIGHRES": [unet.down_blocks[0], unet.up_blocks[3]],
     }
     for layers, some in blocks.items():
-        _, run = together(sd1, ["=0.5"], layers=layers)
-        close(run, alone(sd1, [499.5] * STEPS, [resnet for block in some for resnet in block.resnets]))
+        _, run = together(whole_sd1, ["=0.5"], layers=layers)
+        close(run, alone(whole_sd1, [499.5] * STEPS, [resnet for block in some for resnet in block.resnets]))
 
 
 @torch.no_grad()

@@ -121,10 +121,10 @@ def test_what_it_costs(sd1: Model) -> None:
     assert count.grad_rows == points
 
 
-def test_too_few_trials_and_odd_shares_are_told(sd1: Model) -> None:
+def test_too_few_trials_and_odd_shares_are_told(whole_sd1: Model) -> None:
     with pytest.raises(BadArgument, match="cannot tell 32 modules apart, each left out of"):
-        COAR(KINDS, trials=trials_needed(32, 0.05) - 1)(sd1, ["a church"], [0])
+        COAR(KINDS, trials=trials_needed(32, 0.05) - 1)(whole_sd1, ["a church"], [0])
     with pytest.raises(BadArgument, match=r"COAR's share is 0.*: give over 0 and less than 1"):
-        COAR(KINDS, share=0.0)(sd1, ["a church"], [0])
+        COAR(KINDS, share=0.0)(whole_sd1, ["a church"], [0])
     with pytest.raises(BadArgument, match="3 modules are too few"):
         COAR()._check(3)

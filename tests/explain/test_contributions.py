@@ -12,6 +12,13 @@ from turpentine.explain._image_stats import foreground
 from turpentine.explain.contributions import Contributions
 from turpentine.models import Model, record, sample
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 PROMPTS, SEEDS, STEPS = ["a church in noto style", "in noto style"], [0, 1], 4
 
 

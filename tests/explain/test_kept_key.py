@@ -51,11 +51,11 @@ CASES = {
     ),
     "clock": Case(
         Clock(("+0.1", "shuffled"), steps=1),
-        {"times": ("-0.1", "shuffled"), "layers": "LOWRES", "steps": 2, "guidance_scale": 2.0, "seed": 1},
+        {"times": ("-0.1", "shuffled"), "layers": "HIGHRES", "steps": 2, "guidance_scale": 2.0, "seed": 1},
     ),
     "locogen": Case(
-        LocoGen(16, "dog", steps=1),
-        {"width": 15, "target": "fish", "column": "second", "steps": 2, "guidance_scale": 2.0},
+        LocoGen(4, "dog", steps=1),
+        {"width": 3, "target": "fish", "column": "second", "steps": 2, "guidance_scale": 2.0},
         {"concept": "church", "label": "church", "judge": WorldlessJudge()},
         {"concept": "red"},
     ),

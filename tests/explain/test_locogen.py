@@ -14,6 +14,13 @@ from turpentine.judges.base import PROBABILITY, Column
 from turpentine.models import Model, Sites, count_rows, swap
 from turpentine.stats.intervals import Rate
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 PROMPTS, SEEDS, STEPS = ["a Church and a dog", "a red church", "a Church and a dog"], [0, 1, 2], 3
 LABELS = ("church", "dog", "fish")
 

@@ -11,6 +11,13 @@ from turpentine.core.errors import UnknownName
 from turpentine.explain.maps import Maps
 from turpentine.models import Model
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 PROMPTS, SEEDS = ["a church and a dog", "a dog"], [0, 1]
 
 

@@ -47,7 +47,7 @@ def test_a_mask_is_a_smooth_share_of_each_place() -> None:
 
 def test_words_find_their_object(emoji: Model, tmp_path) -> None:
     image, truth = church()
-    found = Segment(updates=75)(emoji, [image], concept=["a church"], truths=[truth])
+    found = Segment(updates=40)(emoji, [image], concept=["a church"], truths=[truth])
     assert found.table["iou"][0] > 0.6 > 0.4 > truth.mean(), "no mask of the whole picture would do"
     assert found.alphas[0][truth].mean() > 3 * found.alphas[0][~truth].mean()
     found.plot().savefig(tmp_path / "segment.png")

@@ -11,9 +11,9 @@ from turpentine.models import Site, Sites, hooked, record, sample, sever, swap
 
 
 @pytest.fixture
-def sd1(sd1):
-    sd1.encode([""])  # transformers leaves hooks of its own on an encoder in its first call
-    return sd1
+def sd1(whole_sd1):
+    whole_sd1.encode([""])  # transformers leaves hooks of its own on an encoder in its first call
+    return whole_sd1
 
 
 def cross_attention(model, **narrower):

@@ -1,7 +1,8 @@
 """Tiny random pipelines built like the real ones: Stable Diffusion 1, 2 (v-prediction) and SDXL.
 
-Images are 32 px and latents 4 x 8 x 8. Weights come from a fixed seed, so two calls return equal models. A family that
-is new to `turpentine.models.families` gets a line in TOYS, and every contract then holds on it.
+Images are 32 px and latents 4 x 8 x 8. They have few levels and layers, unless they are to be `whole`. Weights come
+from a fixed seed, so two calls return equal models. A family that is new to `turpentine.models.families` gets a line
+in TOYS, and every contract then holds on it.
 """
 
 from __future__ import annotations
@@ -50,18 +51,33 @@ LENGTH = 16
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def tiny_sd1() -> StableDiffusionPipeline:
-    """Return a tiny Stable Diffusion 1: 16 cross-attention modules, ε-prediction, one text encoder."""
-    return _pipeline("epsilon", **_UNET)
+def tiny_sd1(*, whole: bool = False) -> StableDiffusionPipeline:
+    """Return a tiny Stable Diffusion 1: ε-prediction, one text encoder.
+
+    Args:
+        whole: With the levels and layers of the real one, 16 cross-attention modules; otherwise with two levels of one
+            layer, 4 modules, which draws three times as fast.
+    """
+    return _pipeline("epsilon", **_unet(whole))
 
 
-def tiny_sd2_v() -> StableDiffusionPipeline:
-    """Return a tiny Stable Diffusion 2 as at 768 px: v-prediction, heads of one width, linear projections."""
-    return _pipeline("v_prediction", **{**_UNET, "attention_head_dim": [1, 2, 4, 4], "use_linear_projection": True})
+def tiny_sd2_v(*, whole: bool = False) -> StableDiffusionPipeline:
+    """Return a tiny Stable Diffusion 2 as at 768 px: v-prediction, heads of one width, linear projections.
+
+    Args:
+        whole: As in `tiny_sd1`.
+    """
+    unet = _unet(whole)
+    heads = [channels // 8 for channels in unet["block_out_channels"]]
+    return _pipeline("v_prediction", **{**unet, "attention_head_dim": heads, "use_linear_projection": True})
 
 
-def tiny_sdxl() -> StableDiffusionXLPipeline:
-    """Return a tiny SDXL: three levels, transformers of several blocks, two text encoders, pooled text, time ids."""
+def tiny_sdxl(*, whole: bool = False) -> StableDiffusionXLPipeline:
+    """Return a tiny SDXL: three levels, transformers of several blocks, two text encoders, pooled text, time ids.
+
+    Args:
+        whole: With two layers a level, as in the real one; otherwise with one.
+    """
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return StableDiffusionXLPipeline(
@@ -70,7 +86,7 @@ def tiny_sdxl() -> StableDiffusionXLPipeline:
             text_encoder_2=CLIPTextModelWithProjection(_text(24)).eval(),
             tokenizer=tiny_tokenizer(),
             tokenizer_2=tiny_tokenizer(),
-            unet=UNet2DConditionModel(**_UNET_XL).eval(),
+            unet=UNet2DConditionModel(**{**_UNET_XL, "layers_per_block": 2 if whole else 1}).eval(),
             scheduler=_spelt_out(EulerDiscreteScheduler(**_BETAS, timestep_spacing="leading")),
             add_watermarker=False,
         )
@@ -107,10 +123,6 @@ _UNET: dict[str, Any] = {
     "sample_size": 8,
     "in_channels": 4,
     "out_channels": 4,
-    "block_out_channels": (8, 16, 32, 32),
-    "layers_per_block": 2,
-    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
     "cross_attention_dim": 16,
     "attention_head_dim": 2,
     "norm_num_groups": 4,
@@ -129,6 +141,18 @@ _UNET_XL: dict[str, Any] = {
     "addition_time_embed_dim": 4,
     "projection_class_embeddings_input_dim": 6 * 4 + 24,
 }
+
+
+def _unet(whole: bool) -> dict[str, Any]:
+    """Return the configuration of a UNet with cross-attention at all levels but the lowest."""
+    crossed = 3 if whole else 1
+    return {
+        **_UNET,
+        "block_out_channels": (8, 16, 32, 32) if whole else (8, 16),
+        "layers_per_block": 2 if whole else 1,
+        "down_block_types": ("CrossAttnDownBlock2D",) * crossed + ("DownBlock2D",),
+        "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * crossed,
+    }
 
 
 def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:

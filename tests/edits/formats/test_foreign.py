@@ -20,6 +20,13 @@ from turpentine.core.errors import EditError, NotFinite, UnsafeFile, WrongBase
 from turpentine.edits import Edit, LoRA, import_edit, read_edit
 from turpentine.models import Model
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 ATTENTION = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2"
 KEYS, OUT, BIAS = f"{ATTENTION}.to_k.weight", f"{ATTENTION}.to_out.0.weight", f"{ATTENTION}.to_out.0.bias"
 CONV = "unet.up_blocks.1.resnets.2.conv1.weight"
@@ -55,7 +62,7 @@ def test_what_only_rounding_changed_is_no_part_of_the_edit(sd1: Model, tmp_path:
     found = import_edit(path, sd1)
     assert found.names == (KEYS,)
     assert torch.equal(found.deltas[KEYS], published[KEYS[5:]].float() - sd1.parameter(KEYS).detach().to(dtype).float())
-    coarse = Model(tiny_sd1().to(dtype=dtype))
+    coarse = Model(tiny_sd1(whole=True).to(dtype=dtype))
     with import_edit(path, coarse).on(coarse):
         assert torch.equal(coarse.parameter(KEYS), published[KEYS[5:]])
 
@@ -63,12 +70,12 @@ def test_what_only_rounding_changed_is_no_part_of_the_edit(sd1: Model, tmp_path:
 def test_a_file_finer_than_the_model_is_compared_as_the_model_is(sd1: Model, tmp_path: Path) -> None:
     edit, path = made_up(sd1, names=NAMES[:1]), tmp_path / "esd.safetensors"
     save_file({**_published(sd1, edit, torch.float32), OUT[5:]: sd1.parameter(OUT).detach()}, path)
-    assert import_edit(path, Model(tiny_sd1().to(dtype=torch.float16))).names == (KEYS,)
+    assert import_edit(path, Model(tiny_sd1(whole=True).to(dtype=torch.float16))).names == (KEYS,)
 
 
 @pytest.mark.parametrize("how", [{}, {"max_shard_size": "100KB"}, {"variant": "fp16"}])
 def test_an_edited_unets_folder(tmp_path: Path, how: dict[str, str]) -> None:
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     edit = made_up(model, names=NAMES)
     with edit.on(model):
         model.denoiser.save_pretrained(tmp_path / "edited", **how)
@@ -79,7 +86,7 @@ def test_an_edited_unets_folder(tmp_path: Path, how: dict[str, str]) -> None:
 
 
 def test_a_network_with_a_part_missing_is_no_partial_edit(tmp_path: Path) -> None:
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     with made_up(model, names=NAMES).on(model):
         model.denoiser.save_pretrained(tmp_path / "edited", max_shard_size="100KB")
         model.denoiser.save_pretrained(tmp_path / "whole" / "unet")
@@ -98,7 +105,7 @@ def test_a_network_with_a_part_missing_is_no_partial_edit(tmp_path: Path) -> Non
 
 
 def test_a_pipelines_folder_with_its_text_encoders(tmp_path: Path) -> None:
-    model = Model(tiny_sdxl())
+    model = Model(tiny_sdxl(whole=True))
     text = [
         f"{part}.{next(name for name, _ in model.components[part].named_parameters() if 'layers.1.mlp.fc1' in name)}"
         for part in ("text_encoder", "text_encoder_2")
@@ -157,7 +164,7 @@ def _kohya(model: Model, layers: dict[str, str], alphas: dict[str, float]) -> di
 
 
 def test_kohyas_layout_means_what_diffusers_reads_in_it(tmp_path: Path) -> None:
-    model, pipeline = Model(tiny_sd1()), tiny_sd1()
+    model, pipeline = Model(tiny_sd1(whole=True)), tiny_sd1(whole=True)
     save_file(_kohya(model, KOHYA, dict.fromkeys(KOHYA, 0.5)), tmp_path / "lora.safetensors")
     found = import_edit(tmp_path / "lora.safetensors", model)
     pipeline.load_lora_weights(tmp_path / "lora.safetensors")

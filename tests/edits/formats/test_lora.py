@@ -19,6 +19,19 @@ from turpentine.edits import Edit, LoRA, Zeroed
 from turpentine.edits.formats.foreign import import_edit
 from turpentine.models import Model
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
+@pytest.fixture(scope="module")
+def sd2(whole_sd2: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd2
+
+
 BLOCK = "unet.mid_block.attentions.0.transformer_blocks.0"
 LINEAR, WIDE = f"{BLOCK}.attn2.to_k.weight", f"{BLOCK}.ff.net.0.proj.weight"
 CONV, SHORTCUT = "unet.mid_block.resnets.0.conv1.weight", "unet.up_blocks.0.resnets.0.conv_shortcut.weight"
@@ -78,7 +91,7 @@ def test_diffusers_reads_it_as_the_same_weights(make: Callable[[], Any], tmp_pat
 
 
 def test_at_full_rank_diffusers_draws_what_the_edited_model_draws(tmp_path: Path) -> None:
-    model, pipeline = Model(tiny_sd1()), tiny_sd1()
+    model, pipeline = Model(tiny_sd1(whole=True)), tiny_sd1(whole=True)
     edit = made_up(model, names=(LINEAR, CONV))
     lora = LoRA.from_edits(model, [edit], rank=1000)
     assert lora.rank == 32
@@ -106,7 +119,7 @@ def test_a_change_of_low_rank_takes_no_more_than_that(sd1: Model) -> None:
 
 
 def test_several_edits_are_one_lora_in_the_order_of_the_stack() -> None:
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     positions = Zeroed.from_mask(torch.eye(32, 16).bool())
     edits = [
         made_up(model, names=(LINEAR,)),
@@ -170,7 +183,7 @@ def test_kohyas_names_hold_the_same_change(build: Callable[[], Any], tmp_path: P
 
 
 def test_diffusers_reads_kohyas_names_too(tmp_path: Path) -> None:
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     edit = made_up(model, names=(LINEAR,))
     LoRA.from_edits(model, [edit], rank=3).save(tmp_path / "kohya.safetensors", "kohya")
     model.pipeline.load_lora_weights(tmp_path, weight_name="kohya.safetensors")

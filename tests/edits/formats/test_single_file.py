@@ -19,6 +19,13 @@ from turpentine.edits import Edit, save_single_file
 from turpentine.edits.formats.single_file import original_weights
 from turpentine.models import Model, load
 
+
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 MID = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 # As published files have them: what programs know a family by, and places where families and layouts differ.
 NAMES = {
@@ -75,12 +82,12 @@ def _latents(model: Model) -> torch.Tensor:
 
 @pytest.mark.parametrize("make", NAMES)
 def test_the_names_and_shapes_are_the_originals(make: Callable[[], Any]) -> None:
-    weights = original_weights(Model(make()))
+    weights = original_weights(Model(make(whole=True)))
     assert {name: tuple(weights[name].shape) for name in NAMES[make]} == NAMES[make]
 
 
 def test_every_name_of_stable_diffusion_1_is_as_written_down_elsewhere() -> None:
-    pipeline = tiny_sd1()
+    pipeline = tiny_sd1(whole=True)
     expected, found = ldm.single_file(pipeline), original_weights(Model(pipeline))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name].flatten(), weight.flatten()) for name, weight in expected.items())
@@ -108,7 +115,7 @@ def test_nothing_is_replaced_and_nothing_half_written(sd1: Model, tmp_path: Path
 
 
 def test_a_weight_without_a_name_there_is_told(tmp_path: Path) -> None:
-    model = Model(tiny_sd1())
+    model = Model(tiny_sd1(whole=True))
     model.denoiser.controller = torch.nn.Linear(2, 2)
     with pytest.raises(EditError, match=r"controller\.weight has no name"):
         save_single_file(model, tmp_path / "model.safetensors")

@@ -21,8 +21,14 @@ from turpentine.models.identity import describe
 from turpentine.models.loading.single_file import RECORD, config_of
 
 
+@pytest.fixture(scope="module")
+def sd1(whole_sd1: Model) -> Model:
+    """With Stable Diffusion's own levels and layers, which these tests know by name."""
+    return whole_sd1
+
+
 def test_a_single_file_of_ours_is_loaded_by_its_name_alone(tmp_path: Path) -> None:
-    tiny_sd1().save_pretrained(tmp_path / "tiny")
+    tiny_sd1(whole=True).save_pretrained(tmp_path / "tiny")
     for name in ("emoji", "emoji-64", str(tmp_path / "tiny")):
         out = tmp_path / f"{Path(name).name}.safetensors"
         source = tp.load(name)

@@ -175,9 +175,16 @@ class StableDiffusion(Family):
         return embedded.float()
 
     def example_block(self) -> str:
-        """Return the first label of the last up block but one: of Stable Diffusion's four, the third, so UP4."""
-        block = f"{self.denoiser_name}.up_blocks.{len(self.denoiser.up_blocks) - 2}.*"
-        return next(iter(self.sites().only(kind="cross-attention", level="module", name=block))).label
+        """Return the first label of the last up block but one: of Stable Diffusion's four, the third, so UP4.
+
+        Where that one reads no text, as in a UNet of two levels, it is the last block's.
+        """
+        modules = self.sites().only(kind="cross-attention", level="module")
+        first: dict[str, str] = {
+            site.name.split(".")[2]: site.label for site in [*modules][::-1] if ".up_blocks." in site.name
+        }
+        last = len(self.denoiser.up_blocks) - 1
+        return next(first[str(block)] for block in (last - 1, last) if str(block) in first)
 
     def original_names(self) -> Mapping[str, str]:
         """Return the UNet's modules under the names of the original Stable Diffusion."""

@@ -82,7 +82,6 @@ TESTED_IN: Mapping[str, str] = {
     "models.pretrained": "models/test_publishing.py",
     "report.facts": "report/test_table_page.py",
     "runs.backends.process": "runs/test_backends.py",
-    "runs.backends.ray": "runs/test_backends.py",
     "runs.backends.running": "runs/test_backends.py",
     "runs.drawing": "runs/test_worker.py",
     "runs.executor": "runs/test_worker.py",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,18 @@ def test_a_result_is_read_back_from_its_folder_without_the_model(whole: ErasureR
     assert read.concepts == (CHURCH,)
     assert read.after.images.keys() == whole.after.images.keys()
     assert all(read.after.images[pair] == image for pair, image in whole.after.images.items())
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: content[:99] + b"!" + content[100:]])
+def test_damaged_rows_are_put_together_anew(whole: ErasureResult, tmp_path: Path, damage: Any) -> None:
+    folder = shutil.copytree(whole.folder, tmp_path / "copy")
+    rows = folder / "results.parquet"
+    content = rows.read_bytes()
+    rows.unlink()
+    rows.write_bytes(damage(content))
+    with pytest.warns(UserWarning, match="results.parquet"):
+        read = load_erasure(folder)
+    assert read.rows.equals(whole.rows) and rows.read_bytes() == content
 
 
 def test_an_unfinished_run_is_not_read(sd1: Model, tmp_path: Path) -> None:

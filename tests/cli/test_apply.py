@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import turpentine as tp
-from turpentine.edits import Edit, Provenance
+from turpentine.edits import Edit, Provenance, Zeroed
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -31,7 +31,7 @@ def test_the_folder_draws_what_the_edited_model_draws(command: Command, tiny_fol
         "apply", f"{tmp_path / 'edit.safetensors'}:0.5", "--model", tiny_folder, "--out", str(out), "--json"
     )
     assert code == 0
-    assert json.loads(printed) == {"folder": str(out), "edits": [edit.scaled(0.5).id]}
+    assert json.loads(printed) == {"folder": str(out), "edits": [edit.scaled(0.5).id], "signatures_left_out": []}
     model = tp.load(tiny_folder)
     edit.scaled(0.5).apply(model)
     (expected,), (found,) = (each.generate("a dog", steps=2) for each in (model, tp.load(out)))
@@ -105,7 +105,7 @@ def test_what_others_publish_is_applied_or_kept_as_an_edit(command: Command, tin
         (["model.ckpt", "--out", "new"], "weights_only=True"),
         (["guidance.json", "--out", "new"], "guidance.json"),
         (["edit.safetensors", "--out", "edit.safetensors"], "exists already"),
-        (["edit.safetensors", "edit.safetensors", "--to", "edit", "--out", "new.safetensors"], "one edit and not 2"),
+        (["edit.safetensors", "no.safetensors", "--to", "edit", "--out", "new.safetensors"], "no.safetensors"),
         (["edit.safetensors", "--rank", "4", "--out", "new"], "--to lora"),
         (["edit.safetensors", "--rank", "0", "--to", "lora", "--out", "new"], "rank 0"),
         (["edit.safetensors", "--to", "pickle", "--out", "new"], "pickle"),
@@ -140,10 +140,41 @@ def test_a_file_gets_the_ending_by_which_programs_know_it(
     assert code == 2 and "NAME.v1.safetensors exists already" in err
 
 
-def test_several_edits_in_one_file_say_what_to_type(command: Command, tiny_folder: str, tmp_path: Path) -> None:
-    code, _, err = command("apply", "a", "b", "--to", "edit", "--out", str(tmp_path / "c"), "--model", tiny_folder)
-    assert code == 2 and "give --to lora, folder or single-file for all of them together" in err
-    assert "Edit.merge([one, other])" in err
+def test_several_edits_become_one_file(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    one, model = _edit(tiny_folder, tmp_path / "one.safetensors"), tp.load(tiny_folder)
+    other = Edit({"unet.conv_in.bias": torch.ones(8)}, Provenance(base=model.fingerprint))
+    other.save(tmp_path / "other.safetensors")
+    line = ["apply", str(tmp_path / "one.safetensors"), f"{tmp_path / 'other.safetensors'}:-2", "--model", tiny_folder]
+    code, printed, err = command(*line, "--to", "edit", "--out", str(tmp_path / "both"))
+    assert code == 0, err
+    assert "both.safetensors holds" in printed
+    assert Edit.load(tmp_path / "both.safetensors") == one + -2 * other
+
+
+def test_what_one_file_cannot_say_is_refused(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    base = tp.load(tiny_folder).fingerprint
+    name = "unet.conv_in.bias"
+    Edit({}, Provenance(base=base), zeroed={name: Zeroed((8,), torch.tensor([1]))}).save(tmp_path / "a.safetensors")
+    Edit({name: torch.ones(8)}, Provenance(base=base)).save(tmp_path / "b.safetensors")
+    files = [str(tmp_path / f"{each}.safetensors") for each in "ab"]
+    code, _, err = command("apply", *files, "--to", "edit", "--out", str(tmp_path / "c"), "--model", tiny_folder)
+    assert code == 2 and "merge it before that one" in err and err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "b.safetensors"]
+
+
+def test_what_carries_no_signature_says_so(command: Command, tiny_folder: str, tmp_path: Path) -> None:
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    path = tmp_path / "edit.safetensors"
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
+    _edit(tiny_folder, path).sign(key).save(path)
+    line = ["apply", str(path), "--model", tiny_folder, "--out"]
+    code, printed, _ = command(*line, str(tmp_path / "edited"))
+    assert code == 0 and "It carries no signature: that of" in printed and "edit.safetensors" in printed
+    code, printed, _ = command(*line, str(tmp_path / "l.safetensors"), "--to", "lora", "--json")
+    assert code == 0 and json.loads(printed)["signatures_left_out"] == [str(path)]
+    code, printed, _ = command(*line, str(tmp_path / "copy.safetensors"), "--to", "edit")
+    assert code == 0 and "no signature" not in printed
+    Edit.load(tmp_path / "copy.safetensors").verify(key.public_key())
 
 
 def test_changed_weights_are_written_in_full_and_read_again(command: Command, tiny_folder: str, tmp_path: Path) -> None:

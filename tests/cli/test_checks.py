@@ -25,6 +25,8 @@ from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
 def test_a_word_that_the_world_lacks_is_refused_with_the_nearest_unless_forced(text: str, sentence: str) -> None:
     with pytest.raises(UnknownName, match=sentence):
         check_words(["dog", text], "emoji")
+    with pytest.raises(UnknownName, match=f"The model emoji-64 does not know '{text}'"):
+        check_words([text], "emoji-64")
     check_words([text], "emoji", force=True)
     check_words([text], "CompVis/stable-diffusion-v1-4")
 
@@ -34,6 +36,7 @@ def test_a_word_that_the_world_lacks_is_refused_with_the_nearest_unless_forced(t
 )
 def test_what_the_world_has_is_known_whatever_the_punctuation(text: str) -> None:
     check_words([text], "emoji")
+    check_words([text], "emoji-64")
 
 
 def test_a_device_is_one_by_its_name() -> None:

@@ -35,6 +35,19 @@ def test_every_label_has_its_row_and_the_files_are_named(
     assert "tp.load()" in out
 
 
+def test_the_short_summary_comes_first_and_the_long_table_on_demand(
+    result: ErasureResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_outcome(result, "emoji")
+    whole = capsys.readouterr().out
+    show_outcome(result, "emoji", details=False)
+    short = capsys.readouterr().out
+    assert "--details" in short and "--details" not in whole and len(short) < len(whole)
+    begin = short.splitlines()[:3]
+    assert whole.splitlines()[:3] == begin
+    assert not any(f"\n  {change.label} " in short for change in result.effects.labels)
+
+
 def test_a_narrow_terminal_is_wide_enough(result: ErasureResult, capsys: pytest.CaptureFixture[str]) -> None:
     show_outcome(result, "emoji")
     table = capsys.readouterr().out.split("In brackets")[0]

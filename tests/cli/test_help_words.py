@@ -55,5 +55,19 @@ def test_help_has_no_python_in_it_fits_eighty_columns_and_marks_what_is_needed(
         assert "[required]" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("erase", {"Settings of uce-aligned", "Measuring", "Model", "Output"}),
+        ("generate", {"Model", "Output"}),
+        ("attack", {"Attacking", "Model", "Output"}),
+    ],
+)
+def test_flags_stand_in_groups(name: str, groups: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    build([name, "--help"])([name, "--help"], result_action="return_value")
+    titles = set(re.findall(r"^╭─ (.+?) ─", capsys.readouterr().out, re.MULTILINE))
+    assert groups <= titles
+
+
 def test_the_tour_has_an_example_too() -> None:
     assert "turpentine explain" in str(explain_app().help_epilogue)

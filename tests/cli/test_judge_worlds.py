@@ -48,6 +48,17 @@ def test_a_picture_of_the_world_is_judged_by_its_towers_which_say_so(
     assert code == 0 and out.startswith("Judged by clip (towers: emoji).")
 
 
+def test_a_photograph_in_a_folder_of_the_worlds_pictures_is_a_row_with_its_reason(
+    command: Callable[..., tuple[int, str, str]], photo: str
+) -> None:
+    Image.new("RGB", (32, 32)).save(Path(photo).parent / "small.png")
+    code, out, _ = command("judge", str(Path(photo).parent), "--json")
+    assert code == 1
+    rows = {Path(row["path"]).name: row for row in json.loads(out)}
+    assert "is not of that world" in rows["photo.jpg"]["error"] and rows["photo.jpg"]["object"] is None
+    assert rows["small.png"]["error"] is None and {row["judge"] for row in rows.values()} == {"emoji"}
+
+
 def test_an_instrument_is_not_given_the_judge_of_another_world(
     command: Callable[..., tuple[int, str, str]], tmp_path: Path, sd1: Model
 ) -> None:

@@ -27,6 +27,8 @@ def test_a_person_reads_a_table(command: Command) -> None:
     code, out, _ = command("methods", "esd")
     assert code == 0
     assert "guidance_scale" in out
+    assert "are those for a small model, as emoji is taken to be" in out
+    assert "those for a model of full size, as a/b is taken to be" in command("methods", "esd", "--model", "a/b")[1]
 
 
 def test_an_unknown_method_is_refused(command: Command) -> None:

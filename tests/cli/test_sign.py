@@ -38,6 +38,14 @@ def test_an_edit_is_signed_in_its_own_file_and_verified(command: Any, files: tup
     assert "by its own word" in command("info", edit)[1]
 
 
+def test_the_folder_of_a_run_is_its_edit(command: Any, files: tuple[Path, Path, Path]) -> None:
+    edit, key, public = map(str, files)
+    run = str(files[0].parent)
+    assert command("sign", run, "--key", key)[1].startswith(edit)
+    assert command("verify", run, "--key", public)[0] == 0
+    assert command("info", run, "--json")[1] == command("info", edit, "--json")[1]
+
+
 def test_another_key_or_another_file_is_refused(command: Any, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
     edit, key, public = map(str, files)
     out = str(tmp_path / "signed.safetensors")

@@ -63,8 +63,11 @@ ERASE = [
             ("chruch",),
             ("dragon",),
             ("church", "dgo"),
+            ("church", "Church"),
             ("church", "--keep", "dgo"),
             ("church", "--method", "nonsense"),
+            ("church", "--method", ""),
+            ("dragon", "--model", "emoji-64"),
             ("church", "--method", "cad-amplify"),
             ("church", "--method", "trace"),
             ("church", "--method", "uce", "--eta", "1"),
@@ -84,6 +87,7 @@ ERASE = [
     ),
 ]
 AMPLIFY = [
+    *(("amplify", "church", *wrong) for wrong in (*SHARED, SEEDS[0], *JUDGES)),
     ("amplify",),
     ("amplify", "chruch"),
     ("amplify", "church", "--method", "uce"),
@@ -138,9 +142,11 @@ JUDGE = [
     ("judge", "text.txt"),
     ("judge", "empty"),
     ("judge", "good.png", "--by", "pixel change"),
+    ("judge", "good.png", "--by", "features"),
     *(("judge", "good.png", *wrong) for wrong in JUDGES),
 ]
 INFO = [
+    ("info", HUB_ID),
     ("info", "missing.safetensors"),
     ("info", "noise.safetensors"),
     ("info", "text.txt"),
@@ -165,6 +171,13 @@ APPLY = [
     ("apply", "edit.safetensors", "--out", "new", "--to", "paper"),
     ("apply", "edit.safetensors", "--out", "new"),  # it is of another model
     *(("apply", "edit.safetensors", "--out", "new", *wrong) for wrong in SHARED),
+]
+WORLD = [
+    ("world", "banana"),
+    ("world", "--foo"),
+    ("world", "--out", "world.gif"),
+    ("world", "--out", "empty"),
+    ("world", "--out", "text.txt/world.png"),
 ]
 METHODS = [
     ("nonsense",),
@@ -267,6 +280,7 @@ WRONG = [
     *INFO,
     *APPLY,
     *METHODS,
+    *WORLD,
     *EXPLAIN,
     *ATTACK,
     *ARTEFACT,

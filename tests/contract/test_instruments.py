@@ -302,6 +302,7 @@ class TestAgreement(InstrumentContract):
     """Of the trace above with itself: it takes a finding, and is no instrument of the command line."""
 
     keys = ("site",)
+    reads_model = False
 
     def instrument(self, model: Model) -> Agreement:
         return Agreement(rounds=50)

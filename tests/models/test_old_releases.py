@@ -15,6 +15,7 @@ from tiny import tiny_sd1, tiny_sdxl
 from transformers import CLIPTokenizer
 
 import turpentine as tp
+from turpentine.edits import LoRA, save_single_file
 from turpentine.models import Model
 
 OLD = "TURPENTINE_OLD_LIBRARIES"
@@ -33,12 +34,22 @@ model, loading = CLIPTextModel.from_pretrained(folder + "/text_encoder", output_
 tokenizer = CLIPTokenizer.from_pretrained(folder + "/tokenizer")
 pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
 pipeline.set_progress_bar_config(disable=True)
+single = StableDiffusionPipeline.from_single_file(folder + "/../one.safetensors", config=folder, safety_checker=None)
+weight = sys.argv[3]
+changed = {"single file": single.unet.get_parameter(weight).tolist()}
+for name in ("lora", "kohya"):
+    adapted = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    adapted.load_lora_weights(folder + "/..", weight_name=name + ".safetensors")
+    adapted.fuse_lora()
+    adapted.unload_lora_weights()
+    changed[name] = adapted.unet.get_parameter(weight).tolist()
 noise = torch.randn(1, 4, *[pipeline.unet.config.sample_size] * 2, generator=torch.Generator().manual_seed(3))
 picture = pipeline(texts[0], latents=noise, num_inference_steps=2, output_type="np").images[0]
 print(json.dumps({
     "missing": loading["missing_keys"],
     "tokens": [tokenizer(text).input_ids for text in texts],
     "picture": picture.tolist(),
+    "changed": changed,
 }))
 """
 
@@ -75,15 +86,24 @@ def test_older_releases_draw_the_same_picture(tmp_path: Path) -> None:
         pytest.skip(f"did not run: {OLD} names no folder with transformers 4 and diffusers 0.31")
     model = tp.load()
     model.save_pretrained(tmp_path / "m")
+    edit = tp.erase.UCE()(model, "church")
+    with edit.on(model):
+        save_single_file(model, tmp_path / "one.safetensors")
+        edited = model.parameter(edit.names[0]).clone()
+    for layout in ("diffusers", "kohya"):
+        name = "kohya" if layout == "kohya" else "lora"
+        LoRA.from_edits(model, [edit], rank=16).save(tmp_path / f"{name}.safetensors", layout)
     done = subprocess.run(
-        [sys.executable, "-c", READ, str(tmp_path / "m"), json.dumps(TEXTS)],
+        [sys.executable, "-c", READ, str(tmp_path / "m"), json.dumps(TEXTS), edit.names[0].partition(".")[2]],
         env={**os.environ, "PYTHONPATH": libraries},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
-    assert seen["missing"] == []
+    assert seen["missing"] == [] and set(seen["changed"]) == {"single file", "lora", "kohya"}
+    for name, weight in seen["changed"].items():
+        assert np.abs(np.asarray(weight) - edited.numpy()).max() < 1e-5, name
     tokenizer = CLIPTokenizer.from_pretrained(tmp_path / "m" / "tokenizer")
     assert seen["tokens"] == [tokenizer(text).input_ids for text in TEXTS]
     pipeline = model.pipeline

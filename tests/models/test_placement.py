@@ -89,6 +89,10 @@ def test_from_pretrained_is_load() -> None:
     model = Model.from_pretrained("emoji", device="cpu", dtype=torch.float32)
     assert isinstance(model, Model) and repr(model) == "Model('emoji', cpu, float32)"
     assert model.fingerprint == tp.load("emoji", device="cpu", dtype=torch.float32).fingerprint
+    pipeline = tiny_sd1()
+    assert Model.from_pretrained(pipeline, torch_dtype=torch.float16).dtype == torch.float16  # as in diffusers
+    with pytest.raises(BadArgument, match="are one and the same"):
+        Model.from_pretrained(pipeline, torch_dtype=torch.float16, dtype="float16")
 
 
 def test_repr_shows_what_is_on() -> None:

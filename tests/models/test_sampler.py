@@ -229,6 +229,8 @@ def test_each_run_of_a_guidance_begins_anew(sd1):
 SETTINGS = {
     "Karras": {"use_karras_sigmas": True},
     "exponential": {"use_exponential_sigmas": True},
+    "beta": {"use_beta_sigmas": True},
+    "lu": {"use_lu_lambdas": True},
     "log-linear": {"interpolation_type": "log_linear"},
     "squared cosine": {"beta_schedule": "squaredcos_cap_v2"},
     "squared cosine, trailing": {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"},
@@ -240,6 +242,8 @@ SETTINGS = {
 REFUSED = {
     ("dpm", "Karras"): "use_karras_sigmas=True",
     ("dpm", "exponential"): "use_exponential_sigmas=True",
+    ("dpm", "beta"): "use_beta_sigmas=True",
+    ("dpm", "lu"): "use_lu_lambdas=True",
     ("euler", "log-linear"): "interpolation_type='log_linear'",
     **{(solver, "squared cosine, trailing"): "'squaredcos_cap_v2' betas leave less" for solver in SOLVERS},
 }

@@ -30,6 +30,7 @@ from turpentine.judges import PictureStatistics
 from turpentine.models import Model
 from turpentine.runs import backends
 from turpentine.runs.backends import local
+from turpentine.runs.backends import ray as on_ray
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
@@ -206,6 +207,21 @@ def test_a_worker_that_is_frozen_at_the_end_does_not_keep_the_command(
     assert not exists(pid)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_a_command_whose_worker_is_frozen(
+    plan: Plan, alone: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(local, "get_context", lambda _: CONTEXT)
+    monkeypatch.setattr(local, "_GRACE", 0.2)
+    store = Store(shutil.copytree(alone.path.parent, tmp_path / "store"))
+    if times == 2:  # the second while it waits for the workers after the first
+        monkeypatch.setattr(local, "_wait", lambda _: signal.raise_signal(signal.SIGINT))
+    frozen: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        freeze_and_interrupt(store.folder, frozen)
+    assert frozen and not any(map(exists, frozen))
+
+
 def test_workers_that_are_ended_again_and_again_are_given_up_with_the_truth(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,10 +254,31 @@ def test_orphans_end_when_their_parent_is_gone_also_in_the_midst_of_an_edit(plan
     assert workers and not holders(store)
 
 
+def freeze_and_interrupt(folder: Path, frozen: list[int]) -> None:
+    """Begin to work with one worker, freeze it, and press Ctrl-C."""
+    with local._Crew(folder, 1, 60) as crew:
+        frozen += [member.process.pid or 0 for member in crew._members]
+        os.kill(frozen[0], signal.SIGSTOP)
+        signal.raise_signal(signal.SIGINT)
+
+
 def run_forked(folder: Path) -> None:
     """Run two workers that are forked from this process, which has everything imported and has not computed yet."""
     local.get_context = lambda _: multiprocessing.get_context("fork")  # type: ignore[assignment, misc]
     local.run_processes(Store(folder).planned()[0], Store(folder), 2, None)
+
+
+def test_a_cluster_that_does_not_start_in_time_is_one_sentence(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy:
+        @staticmethod
+        def init(**_: object) -> None:
+            raise Exception("The current node timed out during startup. This could happen because of anything.")
+
+    monkeypatch.setattr(on_ray, "_ray", lambda: Busy)
+    with pytest.raises(BadArgument, match=r"The Ray cluster at this machine cannot be joined \(The current node timed"):
+        on_ray.run_on_ray(plan, Store(tmp_path), 1, None, None)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags, parse_edit
 from turpentine.cli.progress_bars import busy, progress_bar
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
 from turpentine.core.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def apply(
             none.
         to: "folder" (diffusers), "single-file" (a .safetensors in the original layout, for ComfyUI or A1111), "weights"
             (the denoiser's weights that change, in full, as ESD's and UCE's authors publish and load them), "lora"
-            (for diffusers), "kohya" (the same under the names of ComfyUI and A1111), or "edit" (our own file);
-            by default what the name of `out` suggests.
+            (for diffusers), "kohya" (the same under the names of ComfyUI and A1111), or "edit" (our own file, in which
+            several become one); by default what the name of `out` suggests.
         rank: The LoRA's rank, at most; 16 by default. How much of the edits it leaves out is printed.
         source: The model that is edited.
         json: Print one JSON document, also of an error.
@@ -53,19 +53,23 @@ def apply(
     """
     form = _form(edits, to, out, rank)
     out = _with_ending(out, form)
-    model, loaded = _read(edits, source)
+    model, loaded, signed = _read(edits, source)
+    if form == "edit":
+        loaded = _merged(loaded)
     if form in _LORAS:
         lora_facts = _write_lora(model, loaded, out, 16 if rank is None else rank, _LORAS[form])
     else:
         with busy(f"Writing {plain(str(out))}"):
             _write(form, model, loaded, out)
         lora_facts = {}
+    left_out = [] if form == "edit" and loaded[0].signature else signed
     if json:
-        say_json(
-            {"folder" if form == "folder" else "file": str(out), "edits": [edit.id for edit in loaded], **lora_facts}
-        )
+        place = {"folder" if form == "folder" else "file": str(out)}
+        say_json({**place, "edits": [edit.id for edit in loaded], "signatures_left_out": left_out, **lora_facts})
     else:
         _say(form, model, loaded, out, lora_facts)
+        if left_out:
+            say_prose(f"\nIt carries no signature: that of {' and '.join(left_out)} is of the edit itself, alone.")
 
 
 def _with_ending(out: Path, form: Form) -> Path:
@@ -87,26 +91,30 @@ def _form(edits: Sequence[str], to: Form | None, out: Path, rank: int | None) ->
     form: Form = to or ("single-file" if out.suffix == _ENDING else "folder")
     if not edits:
         raise BadArgument("There is no edit to apply: give the file of one at least.")
-    if form == "edit" and len(edits) > 1:
-        raise BadArgument(
-            f"An edit's file holds one edit and not {len(edits)}: give --to lora, folder or single-file for all "
-            "of them together, or add them up in Python: Edit.merge([one, other]).save(path)."
-        )
     if form not in _LORAS and rank is not None:
         raise BadArgument("Only a LoRA has a rank: give --to lora or kohya with it, or leave out --rank.")
     return form
 
 
-def _read(edits: Sequence[str], source: ModelChoice) -> tuple[Model, list[Edit]]:
+def _read(edits: Sequence[str], source: ModelChoice) -> tuple[Model, list[Edit], list[str]]:
+    """Return the model, the edits in order, and which of their files are signed."""
     from turpentine.edits import read_edit
-    from turpentine.edits.formats.foreign import check_readable
+    from turpentine.edits.files import check_change
 
     scales = [parse_edit(text) for text in edits]
     for path, _ in scales:
-        check_readable(path)
+        check_change(path)
     model = source.load()
     with busy("Reading the edits"):
-        return model, [read_edit(path, model).scaled(scale) for path, scale in scales]
+        read = [(path, read_edit(path, model), scale) for path, scale in scales]
+    signed = [plain(str(path)) for path, edit, _ in read if edit.signature]
+    return model, [edit.scaled(scale) for _, edit, scale in read], signed
+
+
+def _merged(edits: Sequence[Edit]) -> list[Edit]:
+    from turpentine.edits import Edit
+
+    return [Edit.merge(edits)]
 
 
 def _write(form: Form, model: Model, edits: Sequence[Edit], out: Path) -> None:

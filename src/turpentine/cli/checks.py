@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from turpentine.cli.terminal import plain, warn
 from turpentine.core.errors import BadArgument, UnknownName
-from turpentine.emoji import WORLD
+from turpentine.emoji import LARGER_NAME, WORLD
 
 if TYPE_CHECKING:
     from turpentine.judges import Judge
@@ -81,7 +81,7 @@ def announce(judge: Judge) -> None:
 
 
 def check_words(texts: Iterable[str], model: str, *, force: bool = False) -> None:
-    """Check that the embedded model knows the words of concepts: what it draws for others is chance.
+    """Check that a model of the emoji world knows the words of concepts: what it draws for others is chance.
 
     Args:
         texts: Of the concepts.
@@ -91,7 +91,7 @@ def check_words(texts: Iterable[str], model: str, *, force: bool = False) -> Non
     Raises:
         UnknownName: It does not know one; the nearest that it knows are offered.
     """
-    if model != WORLD or force:  # only the words of that one are known before it is loaded
+    if model not in (WORLD, LARGER_NAME) or force:  # only the words of these are known before they are loaded
         return
     from turpentine.emoji.lexicon import unknown_words
 
@@ -99,7 +99,7 @@ def check_words(texts: Iterable[str], model: str, *, force: bool = False) -> Non
         words = unknown_words(text)
         if words:
             raise UnknownName(
-                f"The embedded model does not know {plain(text)!r}, and what it draws for it is chance: "
+                f"The model {model} does not know {plain(text)!r}, and what it draws for it is chance: "
                 f"{_alternatives(text, words)}; --force takes it as it is."
             )
 

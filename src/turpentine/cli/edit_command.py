@@ -107,15 +107,17 @@ def run_command(
     """
     if not concepts:
         raise EmptyConcept(f"There is no concept to {goal}: name one, such as turpentine {goal} church.")
-    texts = [_concept(text, choice.kind, choice.keep) for text in concepts]
-    best = best_for(source.model, texts, goal)
-    name = method or best.name
-    chosen = find(name, goal).defaults(source.model) if method else best.method(source.model)
+    from turpentine.tasks.erasure_cases import concepts_of
+
+    named = concepts_of([_concept(text, choice.kind, choice.keep) for text in concepts])
+    best = best_for(source.model, named, goal)
+    name = best.name if method is None else method
+    chosen = best.method(source.model) if method is None else find(name, goal).defaults(source.model)
     chosen = _with_settings_of(name, chosen, settings) if settings else chosen
     folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
     _check(choice, source, [*concepts, *choice.keep], folder)
     why = "" if method else f"The method is {best.name}: {best.reason}. Another one: --method."
-    erasure = _Erasure(goal, source, chosen, texts, folder, choice, work)
+    erasure = _Erasure(goal, source, chosen, named, folder, choice, work)
     if choice.no_measure:
         show_edit(*erasure.edit(), source.model, why, json=json)
         return 0

@@ -13,6 +13,7 @@ from turpentine.cli.options import Json, ModelChoice, ModelFlags
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import counted
+from turpentine.models.loading.hub import is_hub_id
 from turpentine.models.loading.source import is_model, place_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def info(
     """Show versions, devices, and a model's sites: its named parts with their kinds and sizes; or what is in an edit.
 
     Args:
-        file: The file of an edit or a guidance: show what made it, of what, and the sites that it changes; no model is
-            loaded. Or a model as --model takes it.
+        file: The file of an edit or a guidance, or the folder of a run: show what made it, of what, and the sites that
+            it changes; no model is loaded. Or a model as --model takes it.
         kind: Only sites whose kind fits, such as --kind cross-attention.
         label: Only sites whose label fits, such as --label 'UP*'.
         level: Whole modules, or the layers inside them.
@@ -45,7 +46,7 @@ def info(
     Example:
         turpentine info --kind cross-attention
     """
-    if file is not None and is_model(str(file)):
+    if file is not None and (is_model(str(file)) or is_hub_id(str(file))):
         if source.model not in (ModelChoice.model, str(file)):
             raise BadArgument(f"{plain(str(file))} is a model and --model names another: leave one of them out.")
         source = replace(source, model=str(file))

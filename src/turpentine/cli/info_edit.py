@@ -43,12 +43,15 @@ def show_change(path: Path, *, as_json: bool) -> None:
     """Print what is in a file.
 
     Args:
-        path: Of an edit or a guidance.
+        path: Of an edit or a guidance, or the folder of a run.
         as_json: Print one JSON document.
 
     Raises:
         EditError: The file is missing, another program's, or damaged.
     """
+    from turpentine.edits.files import file_of_change
+
+    path = file_of_change(path)
     change = _load(path)
     sites = site_changes(change)
     if as_json:

@@ -37,14 +37,18 @@ class _Entry:
     error: str | None = None
 
     def read(self, argument: str, call: Callable[[], Any]) -> None:
-        """Read something that the judge needs, or write down why that cannot be.
+        """Read something that the judge needs, or write down why that cannot be; see `check`."""
+        self.check(lambda: self.inputs.update({argument: call()}))
+
+    def check(self, call: Callable[[], None]) -> None:
+        """Do what refuses a picture that cannot be judged, or write down why it does.
 
         Raises:
-            BadArgument: It cannot be, for a picture that was named itself.
+            BadArgument: It does, for a picture that was named itself.
         """
         if self.error is None:
             try:
-                self.inputs[argument] = call()
+                call()
             except BadArgument as error:
                 if self.is_named:
                     raise
@@ -82,11 +86,10 @@ def judge(
     entries = [_Entry(path, path in named, {}) for path in picture_files(pictures)]
     for each in entries:
         each.read("images", lambda path=each.path: read_picture(path))  # type: ignore[misc]
-    images = {each.path: each.inputs["images"] for each in entries if each.error is None}
-    chosen = judge_called(by, _world_of(images.values()), clip_model)
-    for path, image in images.items():
-        _check_world(chosen, path, image)
+    images = [each.inputs["images"] for each in entries if each.error is None]
+    chosen = judge_called(by, _world_of(images), clip_model)
     for each in entries:
+        each.check(lambda each=each: _check_world(chosen, each))  # type: ignore[misc]
         _read_needed(each, chosen, prompt, reference)
     _print_scores(chosen, entries, _scores(chosen, entries), json)
     return FAILED if any(each.error for each in entries) else 0
@@ -100,10 +103,11 @@ def _world_of(images: Any) -> str:
     return worlds.pop() or "" if len(worlds) == 1 else ""
 
 
-def _check_world(chosen: Judge, path: Path, image: Image.Image) -> None:
+def _check_world(chosen: Judge, entry: _Entry) -> None:
     from turpentine.judges.worlds import check_world, title_of, world_of_image, world_of_judge
 
-    what = f"the picture {path.name} of {image.width} x {image.height} px"
+    image: Image.Image = entry.inputs["images"]
+    what = f"the picture {entry.path.name} of {image.width} x {image.height} px"
     check_world(title_of(chosen.name, chosen.settings), world_of_judge(chosen), world_of_image(image), what)
 
 
@@ -128,7 +132,7 @@ def _scores(chosen: Judge, entries: Sequence[_Entry]) -> list[dict[str, Any]]:
     """Return the scores of the pictures that can be judged, without bytes and vectors, which are for other numbers.
 
     Raises:
-        BadArgument: No picture can be judged.
+        BadArgument: No picture can be judged, or the judge gives nothing that can be shown.
     """
     import polars as pl
 
@@ -138,6 +142,10 @@ def _scores(chosen: Judge, entries: Sequence[_Entry]) -> list[dict[str, Any]]:
     images, *needed = ([each.inputs[argument] for each in whole] for argument in whole[0].inputs)
     scores = chosen(images, **dict(zip(list(whole[0].inputs)[1:], needed, strict=True)))
     columns = [name for name, kind in scores.schema.items() if not (kind == pl.Binary or kind.is_nested())]
+    if not columns:
+        raise BadArgument(
+            f"The judge {chosen.name} gives vectors alone, of which a bench makes distances such as FID: name another."
+        )
     return scores.select(columns).to_dicts()
 
 

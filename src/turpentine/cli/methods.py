@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from turpentine.cli.help_text import descriptions, summary
 from turpentine.cli.options import Json
-from turpentine.cli.terminal import say_json, say_prose, show_table
+from turpentine.cli.terminal import plain, say_json, say_prose, show_table
 from turpentine.core.errors import BrokenPlugin
 from turpentine.core.plugins import METHODS, Plugin, find, plugins
 from turpentine.core.settings import field_types, range_of
 from turpentine.erase.best import WHEN
+from turpentine.models import is_small
 
 
 def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = False) -> None:
@@ -61,6 +62,8 @@ def _describe(plugin: Plugin, model: str, json: bool) -> None:
         ("setting", "what to give", "default", "what it is"),
         [(row["setting"], row["type"], _default(row["default"]), row["what"]) for row in settings],
     )
+    size = "a small model" if is_small(model) else "a model of full size"
+    say_prose(f"\nThe defaults are those for {size}, as {plain(model)} is taken to be.")
     for paragraph in details:
         say_prose(f"\n{paragraph}")
 

@@ -18,7 +18,7 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
     `ssh-keygen -t ed25519 -f my-key` makes a key; others need `my-key.pub`.
 
     Args:
-        edit: The file of an edit or a guidance.
+        edit: The file of an edit or a guidance, or the folder of a run.
         key: Your private key, OpenSSH's or PEM; if it has a password, that is asked for.
         out: The file to write instead, which must not exist yet.
         json: Print one JSON document, also of an error.
@@ -31,11 +31,13 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
         turpentine sign runs/church-uce/edit.safetensors --key my-key
     """
     from turpentine.edits import load_change
+    from turpentine.edits.files import file_of_change
     from turpentine.edits.signature import needs_password
     from turpentine.models.saving import refuse_existing
 
     if out is not None:
         refuse_existing(out)
+    edit = file_of_change(edit)
     signed = load_change(edit).sign(key, _ask(key) if needs_password(key) else None)
     signed.save(out or edit)
     assert signed.signature is not None
@@ -50,7 +52,7 @@ def verify(edit: Path, *, key: Path, json: Json = False) -> None:
     """Check that the owner of a key signed an edit or guidance as it is now; the exit code says so too.
 
     Args:
-        edit: The file of an edit or a guidance.
+        edit: The file of an edit or a guidance, or the folder of a run.
         key: The signer's public key, from a source that you trust: KEY.pub of OpenSSH, or PEM.
         json: Print one JSON document, also of an error.
 
@@ -63,7 +65,9 @@ def verify(edit: Path, *, key: Path, json: Json = False) -> None:
         turpentine verify runs/church-uce/edit.safetensors --key my-key.pub
     """
     from turpentine.edits import load_change
+    from turpentine.edits.files import file_of_change
 
+    edit = file_of_change(edit)
     read = load_change(edit)
     read.verify(key)
     assert read.signature is not None

@@ -33,7 +33,10 @@ def parse_seeds(text: str) -> list[int]:
 
 def _seed_range(first: int, last: int) -> range:
     if not first <= last < first + _LONGEST_RANGE or last >= 2**63:
-        raise BadArgument(f"{first}-{last} is no range of seeds: it must go upwards, by at most {_LONGEST_RANGE:,}.")
+        raise BadArgument(
+            f"{first}-{last} is no range of seeds: it must go upwards, by at most {_LONGEST_RANGE:,}, "
+            "and end below 2^63."
+        )
     return range(first, last + 1)
 
 

@@ -44,7 +44,7 @@ def check_change(path: str | os.PathLike[str]) -> None:
         EditError: Nothing is there, or it is damaged.
         UnsafeFile: The file is a pickle.
     """
-    path = _in_run(Path(path))
+    path = file_of_change(Path(path))
     check_readable(path)
     if not (path.is_dir() or is_foreign(path)):
         load_change(path)
@@ -61,7 +61,7 @@ def read_change(path: str | os.PathLike[str], model: Model) -> Change:
         EditError: Nothing is there, or it cannot be read as a change.
         UnsafeFile: The file is a pickle.
     """
-    path = _in_run(Path(path))
+    path = file_of_change(Path(path))
     check_readable(path)
     return import_edit(path, model) if path.is_dir() or is_foreign(path) else load_change(path)
 
@@ -83,7 +83,7 @@ def read_edit(path: str | os.PathLike[str], model: Model) -> Edit:
     raise EditError(f"{one_line(str(path))} is a guidance and changes no weight: put it on where pictures are drawn.")
 
 
-def _in_run(path: Path) -> Path:
+def file_of_change(path: Path) -> Path:
     """Return the file of a run's change where the path is a run's folder, else the path itself.
 
     Raises:

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from jaxtyping import Float
 
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.core.formatting import two_digits
 from turpentine.core.safe_text import one_line
 from turpentine.core.settings import Count, Seed, Settings
@@ -364,6 +364,8 @@ def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_HeadV
         for part, layer in PARTS.items():
             linear = getattr(module, layer)
             outputs = linear.forward(states).double().cpu().numpy()
+            if not np.isfinite(outputs).all():
+                raise NotFinite(f"The {part}s of {site.name} hold NaN or infinity: check the model's weights.")
             weight = linear.weight.double().cpu().numpy()
             by_head = (np.split(each, module.heads, axis) for each, axis in ((outputs, 1), (weight, 0)))
             for head, (points, own) in enumerate(zip(*by_head, strict=True)):

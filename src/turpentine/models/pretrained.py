@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from turpentine.core import notebook
+from turpentine.core.errors import BadArgument
 from turpentine.models.placement import place, placement
 from turpentine.models.publishing import publish
 from turpentine.models.saving import model_card, save_folder
@@ -49,16 +50,24 @@ class Pretrained:
         def describe(self) -> dict[str, str | int]: ...
 
     @classmethod
-    def from_pretrained(cls, source: str | Path | DiffusionPipeline, **options: Any) -> Model:
+    def from_pretrained(
+        cls, source: str | Path | DiffusionPipeline, *, torch_dtype: str | torch.dtype | None = None, **options: Any
+    ) -> Model:
         """Load a model, as `turpentine.load` does; the name under which users of diffusers look for it.
 
         Args:
             source: A folder, a `.safetensors` file, a hub id, "emoji", or a pipeline.
+            torch_dtype: As diffusers calls `dtype`.
             options: `device`, `dtype`, `config`, `prediction`, `zero_snr`; see `turpentine.load`.
+
+        Raises:
+            BadArgument: There is `torch_dtype` and `dtype`.
         """
         from turpentine.models import load
 
-        return load(source, **options)
+        if torch_dtype is not None and "dtype" in options:
+            raise BadArgument("torch_dtype and dtype are one and the same: give one of them.")
+        return load(source, **(options if torch_dtype is None else {**options, "dtype": torch_dtype}))
 
     def to(self: Self, *where: Any, device: Any = None, dtype: Any = None) -> Self:
         """Move the model, change its number format, or both, in place, and return it; edits on it stay on.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from turpentine.concepts import Concept, Concepts, Kind
+from turpentine.core.errors import BadArgument
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.lexicon import Named, artist_of, look_up, parts_of, world_concept
 from turpentine.emoji.prompts import full_captions, spread, with_tails
@@ -144,12 +145,24 @@ def _others(concept: Concept) -> list[str]:
 def concepts_of(concept: Concepts) -> tuple[Concept, ...]:
     """Return one concept or several as a tuple; a text is the concept that it names, see `named_concept`.
 
+    Raises:
+        BadArgument: One is none, or is there twice, which would count it twice.
+
     Example:
         >>> [one.kind for one in concepts_of(["church", "ink style"])]
         ['object', 'style']
     """
-    several = (concept,) if isinstance(concept, Concept | str) else tuple(concept)
-    return tuple(named_concept(each) if isinstance(each, str) else each for each in several)
+    several = tuple(concept) if isinstance(concept, Iterable) and not isinstance(concept, str) else (concept,)
+    concepts = tuple(named_concept(each) if isinstance(each, str) else each for each in several)
+    seen: set[tuple[str, Kind]] = set()
+    for each in concepts:
+        if not isinstance(each, Concept):
+            raise BadArgument(f"{each!r} is no concept: give a text, such as 'church', or a Concept.")
+        key = (" ".join(each.text.casefold().split()), each.kind)
+        if key in seen:
+            raise BadArgument(f"The concept {each.text!r} is there twice: leave one out.")
+        seen.add(key)
+    return concepts
 
 
 def _erased(concept: Concept) -> Iterator[Case]:

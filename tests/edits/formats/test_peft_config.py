@@ -156,6 +156,13 @@ def test_an_adapter_without_its_config_has_no_scale(tmp_path: Path, sd1: Model) 
         import_edit(tmp_path, sd1)
 
 
+def test_an_adapter_taken_out_of_its_folder_says_that_its_scale_stayed_there(tmp_path: Path, sd1: Model) -> None:
+    merged(tmp_path / "whole", LoraConfig(r=2, lora_alpha=6, target_modules=["to_k"], init_lora_weights=False))
+    (tmp_path / "whole" / "adapter_model.safetensors").rename(tmp_path / "style.safetensors")
+    with pytest.warns(UserWarning, match=r"style\.safetensors does not say its scale.*taken for 1"):
+        import_edit(tmp_path / "style.safetensors", sd1)
+
+
 def test_another_kind_of_adapter_is_named(tmp_path: Path, sd1: Model) -> None:
     torch.manual_seed(0)
     get_peft_model(tiny_sd1().unet, LoHaConfig(r=2, target_modules=["to_k"], init_weights=False)).save_pretrained(

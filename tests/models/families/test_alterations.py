@@ -215,6 +215,11 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
     "flow": (_scheduler(FlowMatchEulerDiscreteScheduler), "is not known: a model must predict"),
     "predicting the picture": (_scheduler(DDPMScheduler, prediction_type="sample", clip_sample=False), "'sample'"),
     "clipped pictures": (_scheduler(DDIMScheduler, clip_sample=True), "clips the picture in every step"),
+    "thresholding": (_scheduler(DDIMScheduler, clip_sample=False, thresholding=True), "set its thresholding to False"),
+    "learned variance": (
+        _scheduler(DDPMScheduler, clip_sample=False, variance_type="learned_range"),
+        "'learned_range' variance, and these networks predict none: set its variance_type to None",
+    ),
     "continuous time": (_scheduler(EulerDiscreteScheduler, timestep_type="continuous"), "'continuous' timesteps"),
 }
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from turpentine.core.errors import EditError, UnsafeFile, WrongBase
 from turpentine.core.safe_text import one_line
 from turpentine.edits.edit import Edit
-from turpentine.edits.formats.lora_file import COMPONENTS, is_lora, lora_deltas
+from turpentine.edits.formats.lora_file import COMPONENTS, is_lora, lora_deltas, says_scale
 from turpentine.edits.formats.peft_config import CONFIG, WEIGHTS, read_config
 from turpentine.edits.formats.unedited import refuse_edited
 from turpentine.edits.provenance import Provenance
@@ -87,13 +87,23 @@ def _file(path: Path, model: Model, component: str = "") -> tuple[str, dict[str,
             return "weights", dict(_differences(file, _prefixes([file], model, component), model))
         is_pefts = path.name == WEIGHTS or (path.parent / CONFIG).is_file()
         config = read_config(path.parent) if is_pefts and any(map(_is_pefts, names)) else None
-        tensors = {name: file.get_tensor(name) for name in names}
-        deltas = lora_deltas(tensors, file.metadata() or {}, model, config=config, component=component)
+        tensors, metadata = {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+        if config is None and any(map(_is_pefts, names)) and not says_scale(names, metadata):
+            _warn_of_scale(path)
+        deltas = lora_deltas(tensors, metadata, model, config=config, component=component)
         return "LoRA", {name: delta for name, delta in deltas.items() if delta.any()}
 
 
 def _is_pefts(name: str) -> bool:
     return name.startswith("base_model.model.")
+
+
+def _warn_of_scale(path: Path) -> None:
+    """Warn of an adapter that was taken out of PEFT's folder: the scale is in the file that stayed there."""
+    warnings.warn(
+        f"{one_line(str(path))} does not say its scale, which PEFT writes into {CONFIG} beside it: it is taken for 1.",
+        stacklevel=4,
+    )
 
 
 def _folder(path: Path, model: Model) -> tuple[str, dict[str, Tensor]]:

@@ -51,6 +51,11 @@ def is_lora(names: Iterable[str]) -> bool:
     return any(re.search(r"lora[_.]|\.hada_|\.lokr_", name) for name in names)
 
 
+def says_scale(names: Iterable[str], metadata: Mapping[str, str]) -> bool:
+    """Return whether a LoRA's file says its scale: an α of its layers, or diffusers' record of them."""
+    return _METADATA in metadata or any(name.endswith(".alpha") for name in names)
+
+
 def lora_deltas(
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str],

@@ -43,6 +43,7 @@ _DISTILLED = ("LCMScheduler", "TCDScheduler")
 _OTHER_SCHEDULES: Mapping[str, str] = {
     "use_flow_sigmas": "draws on a straight line",
     "clip_sample": "clips the picture in every step, and a latent has no range to be clipped to",
+    "thresholding": "cuts off the largest values of the picture in every step, and a latent has no range to be cut to",
 }
 
 Reason = str | None
@@ -189,6 +190,11 @@ def check_schedule(scheduler: Any) -> None:
     for key, what in _OTHER_SCHEDULES.items():
         if key in signature(type(scheduler)).parameters and config.get(key):
             raise UnsupportedModel(f"{name} {what}: set its {key} to False.")
+    if str(config.get("variance_type")).startswith("learned"):
+        raise UnsupportedModel(
+            f"{name} asks for a {config.variance_type!r} variance, and these networks predict none: set its "
+            "variance_type to None, or to 'fixed_small' for DDPM's."
+        )
 
 
 # It is asked of each module of each model that is described or draws: what a class says is looked up once, and a

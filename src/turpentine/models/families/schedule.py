@@ -28,7 +28,7 @@ from turpentine.models.solvers import SOLVERS
 SMALLEST_ALPHA_BAR = 2.0**-24
 
 _OWN_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
-_LEVELS = {*_OWN_LEVELS, "interpolation_type"}
+_LEVELS = {*_OWN_LEVELS, "use_lu_lambdas", "interpolation_type"}
 _LEVELS_APART = 1e-3
 
 Times = int | Shaped[Tensor, "*rows"]

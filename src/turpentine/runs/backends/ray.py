@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.library_errors import first_line
 from turpentine.runs.backends.process import report_progress, worker
 from turpentine.runs.plan import Plan
 from turpentine.runs.store import Store
@@ -79,9 +80,12 @@ def _cluster(address: str | None) -> Iterator[Any]:
     where = {"address": address} if address else {"address": "local", "_node_ip_address": "127.0.0.1"}
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **where)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadArgument(f"The Ray cluster at {address or 'this machine'} cannot be joined: {reason}") from error
+    except Exception as error:  # Ray raises that class itself where its parts do not start in time
+        reason = first_line(error).rstrip(".")
+        raise BadArgument(
+            f"The Ray cluster at {address or 'this machine'} cannot be joined ({reason}): check that it runs, or leave "
+            "out the backend ray."
+        ) from error
     try:
         yield ray
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +15,7 @@ import pytest
 import torch
 from polars import selectors
 
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.core.random_state import random_states
 from turpentine.explain.finding import Finding
 from turpentine.explain.instrument import Instrument, parameters
@@ -56,12 +57,14 @@ class InstrumentContract:
         scores_sites: Whether the finding selects sites.
         nullable: Columns of numbers that may be null.
         rounding: How many times farther off than NEAR the smooth numbers may be in half precision.
+        reads_model: Whether it looks into the model itself, and not only into findings.
     """
 
     keys: ClassVar[tuple[str, ...]]
     scores_sites: ClassVar[bool] = True
     nullable: ClassVar[frozenset[str]] = frozenset()
     rounding: ClassVar[float] = 1
+    reads_model: ClassVar[bool] = True
 
     def instrument(self, model: Model) -> Any:
         """Return the instrument under test, with settings that are quick on a toy."""
@@ -142,6 +145,19 @@ class InstrumentContract:
         assert summary.endswith(".")
         assert "nan" not in summary and "None" not in summary
 
+    @pytest.mark.parametrize("part", ["denoiser", "decoder", "text"])
+    def test_nan_in_a_weight_stops_it_or_is_not_read(self, part: str) -> None:
+        """In any network: an error that says so, or the whole model's numbers, where it does without that network."""
+        if not self.reads_model:
+            pytest.skip("it reads no model")
+        model = Model(TOYS["sd1"]())
+        for weight in _parts(model)[part].parameters():
+            with torch.no_grad():
+                weight.view(-1)[0] = torch.nan
+        with suppress(NotFinite):
+            finding = self.measure(self.instrument(model), model)
+            assert finding.table.equals(measured(type(self), "sd1", torch.float32).finding.table)
+
     def _check_numbers(self, table: pl.DataFrame) -> None:
         for values in table.select(selectors.numeric()):
             assert values.drop_nulls().is_finite().all(), values.name
@@ -181,6 +197,12 @@ def _measured(contract: Any, family: str, dtype: torch.dtype) -> Measured:
     before = weights_hash(model), _hooks(model), random_states()
     finding = case.measure(case.instrument(model), model)
     return Measured(finding, (weights_hash(model), _hooks(model), random_states()) != before)
+
+
+def _parts(model: Model) -> dict[str, torch.nn.Module]:
+    """Return the networks of a model by what they are for."""
+    texts = [each for each in model.components.values() if each not in (model.denoiser, model.vae)]
+    return {"denoiser": model.denoiser, "decoder": model.vae, "text": torch.nn.ModuleList(texts)}
 
 
 @cache

@@ -94,7 +94,7 @@ class Replication(Visits):
     Example:
         >>> replication = Replication("words", seeds=(0,))
         >>> replication.steps_on(model)
-        20
+        30
     """
 
     source: str

@@ -21,8 +21,10 @@ import polars as pl
 from pages import fill, table
 
 import turpentine as tp
-from turpentine.attack.controls import HIDDEN, NO_ATTACK, ORIGINAL, references_of, swapped_word
-from turpentine.attack.harness import NEW_SEEDS, Attack, Trial, concept_judge, pictures_of
+from turpentine.attack._pictures import NEW_SEEDS, pictures_of
+from turpentine.attack._plain import references_of
+from turpentine.attack.controls import HIDDEN, NO_ATTACK, ORIGINAL, swapped_word
+from turpentine.attack.harness import Attack, Trial, concept_judge
 from turpentine.attack.victim import Victim
 from turpentine.bench import make_edit
 from turpentine.core.atomic_files import write_whole
@@ -56,7 +58,7 @@ def run(out: Path, concepts: Sequence[str], methods: Sequence[str], attacks: Seq
     for text in concepts:
         concept = tp.Concept(text)
         shows, base = concept_judge(judge, concept), Victim(model)
-        references = references_of(base, concept, shows, TRIAL)
+        references = references_of(base, concept, shows, TRIAL, out / "parts")
         arms = {ORIGINAL: lambda base=base: base}
         arms[HIDDEN] = lambda concept=concept: Victim(model, (swapped_word(Victim(model), concept),))
         arms |= {name: lambda name=name, concept=concept: edited(model, name, concept, out) for name in methods}

@@ -5,8 +5,8 @@ Run it with Node's `npm` on the PATH (or point `--packages` at already packed `.
     pip install resvg-py pyarrow pillow
     python tools/build_sprites.py
 
-It writes `src/turpentine/emoji/data/sprites.parquet` and `ATTRIBUTION.md` beside it; the same package
-versions give the same bytes again.
+It writes `src/turpentine/emoji/data/sprites.parquet`, of what the world is made of, `unseen.parquet`, of things that
+no picture of it shows, and `ATTRIBUTION.md` beside them; the same package versions give the same bytes again.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ OBJECTS = {
     "crown": "crown",
     "key": "key",
 }
+# What is in no world: controls of attacks need something that no model of it has seen.
+UNSEEN = {"mushroom": "mushroom", "anchor": "anchor", "snowman": "snowman", "octopus": "octopus"}
 LINE_NAMES = {
     "house": "house-with-garden",
     "strawberry": "strawberry-1",
@@ -145,7 +147,7 @@ def render(svg: str) -> bytes:
     return out.getvalue()
 
 
-def collect(folder: Path) -> tuple[list[dict], list[str]]:
+def collect(folder: Path, objects: dict[str, str]) -> tuple[list[dict], list[str]]:
     """One row per sprite, and one attribution line per set."""
     rows, credits = [], []
     for style, (package, version) in STYLES.items():
@@ -155,7 +157,7 @@ def collect(folder: Path) -> tuple[list[dict], list[str]]:
             f"| {style} | `{package}` {version} | [{author['name']}]({author['url']}) "
             f"| [{licence['title']}]({licence['url']}) |"
         )
-        for name, icon in OBJECTS.items():
+        for name, icon in objects.items():
             svg = icon_svg(icons, LINE_NAMES.get(name, icon) if style == "line" else icon)
             if svg is None:
                 continue
@@ -176,7 +178,8 @@ def attribution(credits: list[str]) -> str:
     table = "\n".join(credits)
     return f"""# Where the sprites come from
 
-The sprites in `sprites.parquet` were rendered at {SIZE} px from these sets by `tools/build_sprites.py`.
+The sprites in `sprites.parquet` were rendered at {SIZE} px from these sets by `tools/build_sprites.py`, and so were
+those in `unseen.parquet`, of things that are not in the world.
 What was changed: each is cropped to what is drawn, resized and centred, and what an icon leaves to the text's colour is
 near black (#101010). When a picture of the world is drawn they are scaled, and in the works recoloured. Each row names
 its package, version and licence.
@@ -213,9 +216,11 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.packages or Path(temporary)).resolve()
-        rows, credits = collect(folder)
+        rows, credits = collect(folder, OBJECTS)
+        unseen, _ = collect(folder, UNSEEN)
     args.out.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), args.out / "sprites.parquet", compression="zstd")
+    for each, name in ((rows, "sprites"), (unseen, "unseen")):
+        pq.write_table(pa.Table.from_pylist(each), args.out / f"{name}.parquet", compression="zstd")
     (args.out / "ATTRIBUTION.md").write_text(attribution(credits))
     print(f"{len(rows)} sprites of {len(OBJECTS)} objects in {len(STYLES)} styles")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL import Image
 
@@ -28,6 +28,18 @@ class AlwaysSeen(CoinJudge):
         import polars as pl
 
         return pl.DataFrame({"object": ["church"] * len(images)})
+
+
+class SetJudge(CoinJudge):
+    """Sees the concept in given pictures alone."""
+
+    seen: ClassVar[set[bytes]] = set()
+
+    def __call__(self, images: Sequence[Image.Image], **beside: Any) -> Any:
+        import polars as pl
+
+        labels = ["church" if image.tobytes() in self.seen else "dog" for image in images]
+        return pl.DataFrame({"object": labels}, schema={"object": pl.String})
 
 
 ALWAYS = ConceptJudge(AlwaysSeen(), "object", "church")

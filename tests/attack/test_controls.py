@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -86,8 +89,26 @@ def test_a_concept_that_the_original_does_not_draw_is_refused(model: Model) -> N
 
             return pl.DataFrame({"object": ["dog"] * len(images)}, schema={"object": pl.String})
 
+    trial = replace(QUICK, original_rate=0.5)
     with pytest.raises(BadArgument, match="itself draws 'church' in 0 of 4 pictures"):
-        battery([SeedSearch()], model, "church", original=model, judge=Dogs(), trial=QUICK)
+        battery([SeedSearch()], model, "church", original=model, judge=Dogs(), trial=trial)
+    with pytest.raises(BadArgument, match="itself draws 'church' in 0 of 4 pictures: there is nothing to bring back"):
+        Completion()(model, "church", original=model, judge=Dogs(), trial=trial)
+
+
+def test_a_battery_that_is_over_draws_nothing_when_it_runs_again(model: Model, tmp_path: Path) -> None:
+    """Neither plain pictures, nor references, nor the new pictures of any arm; the table is the same."""
+    attacks = [Completion(), CCE(updates=2, batch=1, stages=2)]
+    how = {"original": model, "judge": CoinJudge(), "trial": QUICK, "cache": tmp_path}
+    meter = Meter(Budget())
+    with meter.counting(model):
+        once = battery(attacks, model, "church", **how)
+        drawn = meter.spent.forward
+        again = battery(attacks, model, "church", **how)
+    assert drawn and meter.spent.forward == drawn
+    assert again.table.equals(once.table)
+    first, second = (each.outcomes["cce", EDITED] for each in (once, again))
+    assert [each.tobytes() for each in first.pictures] == [each.tobytes() for each in second.pictures]
 
 
 def test_a_judge_without_the_label_and_an_edit_of_another_base_are_refused(model: Model) -> None:
@@ -122,7 +143,7 @@ def test_what_an_attack_needs_and_has_not_is_named(attack: Attack) -> None:
 
 def test_completion_of_the_original_by_itself_is_its_own_picture(model: Model) -> None:
     """An independent run: plain sampling with the same seed."""
-    trial = Trial(steps=4, pictures=2)
+    trial = Trial(steps=4, pictures=2, original_rate=0)
     outcome = Completion(share=0.5)(model, "church", original=model, judge=CoinJudge(), trial=trial)
     cond, uncond = model.encode(list(Concept("church").prompts)), model.encode([""])
     for number in range(2):

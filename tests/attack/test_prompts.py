@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
 
-import polars as pl
 import pytest
-from PIL import Image
+from attack.searches import SetJudge
 
 from turpentine.attack._prompts import lines_of
 from turpentine.attack._stages import SearchStage, StageStore
@@ -21,16 +18,6 @@ from turpentine.models import Artefact, Model
 from turpentine.testing.contracts.attack import CoinJudge
 
 TRIAL = Trial(steps=1, pictures=2, curve_pictures=1)
-
-
-class SetJudge(CoinJudge):
-    """Sees the concept in given pictures alone."""
-
-    seen: ClassVar[set[bytes]] = set()
-
-    def __call__(self, images: Sequence[Image.Image], **_: Any) -> pl.DataFrame:
-        labels = ["church" if image.tobytes() in self.seen else "dog" for image in images]
-        return pl.DataFrame({"object": labels}, schema={"object": pl.String})
 
 
 def test_the_prompt_with_the_most_hits_in_the_search_wins(sd1: Model, tmp_path: Path) -> None:

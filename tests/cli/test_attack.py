@@ -40,13 +40,31 @@ def test_an_edit_is_attacked_beside_controls_and_its_artefact_is_drawn_again(
     assert "church<span>, attacked" in (out / "attack.html").read_text()
     rows = pl.read_parquet(out / "table.parquet")
     assert set(rows["attack"]) == {"no attack", "completion"}
-    assert set(rows["arm"]) == {"edited", "original", "only hidden"}
+    assert set(rows["arm"]) == {"edited", "original", "only hidden", "never seen"}
+    assert "the file names the" in printed and 'id="leak"' in (out / "attack.html").read_text()
     file = out / "completion.safetensors"
     assert Artefact.load(file).first == 3
     again = ("generate", "--artefact", str(file), "--edit", str(edit), "--seeds", "0-1", "--steps", "6")
     code, printed, error = command(*again, "--out", str(tmp_path / "pictures"))
     assert code == 0, error
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 5  # two prompts with two seeds, and the sheet
+
+
+def test_a_list_of_prompts_is_an_attack_and_a_filter_can_be_attacked(
+    command: Command, edit: Path, tmp_path: Path
+) -> None:
+    listed, change = tmp_path / "mma.csv", tmp_path / "filter.json"
+    listed.write_text("target_prompt,adv_prompt\na church,church church\na church,sunday prayer\n")
+    model = load()
+    tp.erase.PromptFilter()(model, tp.Concept("church")).save(change)
+    line = ("attack", str(change), "--prompts", str(listed), "--pictures", "2", "--steps", "6", "--never", "none")
+    code, printed, error = command(*line, "--json", "--out", str(tmp_path / "out"))
+    assert code == 0, error
+    told = json.loads(printed)
+    assert told["leak"] is None and told["attacks"]["prompt-list"]["prompts"] == 2
+    rates = {(row["attack"], row["arm"]): row["hits"] for row in told["rows"]}
+    assert rates["no attack", "edited"] == 0 and ("prompt-list", "never seen") not in rates
+    assert rates["no attack", "original"] == 2
 
 
 def test_attacks_are_listed(command: Command) -> None:
@@ -64,6 +82,9 @@ def test_attacks_are_listed(command: Command) -> None:
         (("--concept", "church", "--attack", "esd-x", "--against", "original"), "esd-x erases"),
         (("--concept", "church", "--against", "original", "--max-forward", "0"), "--max-forward"),
         (("--concept", "church", "--against", "original", "--never", "yeti"), "needs both --never and"),
+        (("--concept", "church", "--against", "original", "--never-references", "x.png"), "needs both --never and"),
+        (("--concept", "church", "--against", "original", "--attack", "prompt-list"), "needs a file of prompts"),
+        (("--concept", "church", "--against", "original", "--prompts", "none.csv"), "none.csv cannot be read"),
         (("nowhere.safetensors", "--concept", "church"), "nowhere.safetensors"),
     ],
 )

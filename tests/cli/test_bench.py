@@ -94,7 +94,15 @@ def test_the_benches_that_ship_are_listed(command: Command) -> None:
     code, printed, _ = command("bench", "--list")
     assert code == 0
     assert "emoji-objects" in printed and "i2p-nudenet" in printed and "Table 1" in printed
-    assert len(json.loads(command("bench", "--list", "--json")[1])) == 14
+    assert len(json.loads(command("bench", "--list", "--json")[1])) == 17
+
+
+@pytest.mark.parametrize("flag", [("--seeds", "0-3"), ("--dry-run",), ("--workers", "2"), ("--backend", "ray")])
+def test_a_bench_of_attacks_refuses_what_it_does_not_follow(
+    command: Command, tmp_path: Path, flag: tuple[str, ...]
+) -> None:
+    code, _, error = command("bench", "emoji-attacks", *flag, "--out", str(tmp_path / "out"))
+    assert code == 2 and f"does not follow {flag[0]}" in error and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from turpentine.attack.budget import Budget
 from turpentine.attack.cce import CCE
+from turpentine.attack.classifier_probe import ClassifierProbe
 from turpentine.attack.completion import Completion
 from turpentine.attack.harness import Attack
 from turpentine.attack.latent_inversion import LatentInversion
@@ -15,14 +17,18 @@ from turpentine.attack.noise_probe import NoiseProbe
 from turpentine.attack.p4d import P4D
 from turpentine.attack.paraphrases import Paraphrases
 from turpentine.attack.partial_editing import PartialEditing
+from turpentine.attack.prompt_list import PromptList
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.relearning import Relearning
 from turpentine.attack.revival import Revival
 from turpentine.attack.ring_a_bell import RingABell
 from turpentine.attack.seed_search import SeedSearch
+from turpentine.attack.sneakyprompt import SneakyPrompt
 from turpentine.attack.unlearndiffatk import UnlearnDiffAtk
 from turpentine.core.plugins import plugins
 from turpentine.testing.contracts import AttackContract
+
+LISTED = Path(__file__).with_name("prompts.csv")
 
 
 class TestCCE(AttackContract):
@@ -118,6 +124,21 @@ class TestMMA(AttackContract):
         return MMA(tokens=4, updates=4, candidates=16, top_k=8, stages=2)
 
 
+class TestSneakyPrompt(_Judged):
+    def attack(self) -> Attack:
+        return SneakyPrompt(queries=5, pieces=2, letters=4, width=4, stages=2, towers="emoji")
+
+
+class TestClassifierProbe(_Judged):
+    def attack(self) -> Attack:
+        return ClassifierProbe(scales=(1.0, 5.0), per_candidate=2, updates=2, batch=2, stages=2)
+
+
+class TestPromptList(_Judged):
+    def attack(self) -> Attack:
+        return PromptList(LISTED, stages=2)
+
+
 def test_every_attack_is_held_by_the_contract() -> None:
     tested = [
         TestCCE,
@@ -135,5 +156,8 @@ def test_every_attack_is_held_by_the_contract() -> None:
         TestP4D,
         TestRingABell,
         TestMMA,
+        TestSneakyPrompt,
+        TestClassifierProbe,
+        TestPromptList,
     ]
     assert {type(each().attack()) for each in tested} == {plugin.load() for plugin in plugins("attack").values()}

@@ -37,6 +37,10 @@ class TestEmoji(Made):
     named = EmojiJudge.name
 
 
+class TestEmojiUnseen(Made):
+    named = "emoji-unseen"
+
+
 class TestPictureStatistics(Made):
     named = PictureStatistics.name
 

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from turpentine.attack.budget import ConceptJudge as ConceptJudge
     from turpentine.attack.budget import Spent as Spent
     from turpentine.attack.controls import Battery as Battery
+    from turpentine.attack.controls import Controls as Controls
     from turpentine.attack.controls import battery as battery
     from turpentine.attack.controls import swapped_word as swapped_word
+    from turpentine.attack.controls import unseen as unseen
     from turpentine.attack.harness import Attack as Attack
     from turpentine.attack.harness import Search as Search
     from turpentine.attack.harness import Trial as Trial

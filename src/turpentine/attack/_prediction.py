@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.models import Conditioning, Model
+from turpentine.models.filters import steers
 
 Latents = Float[Tensor, "batch channel height width"]
 
@@ -23,14 +24,14 @@ class SamplerPrediction:
         steps: Of the sampler's run, where a guidance is on.
 
     Attributes:
-        is_guided: Is a guidance on?
+        is_guided: Is a guidance on that changes predictions, which filters do not?
         times: Rows of the denoiser for each row.
     """
 
     def __init__(self, model: Model, rows: int, guidance_scale: float, steps: int) -> None:
         self._model, self._scale, self._steps = model, guidance_scale, steps
-        self.is_guided, self.times = model.guidance is not None, 1
-        if model.guidance is not None:
+        self.is_guided, self.times = steers(model.guidance), 1
+        if model.guidance is not None and self.is_guided:
             run = model.guidance.start(model, rows, guidance_scale, steps)
             self.times += int(run.needs_uncond) + (len(run.extra) // rows if run.extra is not None else 0)
             self._empty = model.encode([""])

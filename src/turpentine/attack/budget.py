@@ -155,10 +155,12 @@ class ConceptJudge:
     label: str
 
     def __call__(self, images: Sequence[Image.Image]) -> list[bool]:
-        """Return for each picture whether the concept is in it."""
+        """Return for each picture whether the concept is in it; never in what a filter leaves."""
         from turpentine.judges.base import hits
+        from turpentine.models.filters import is_blocked
 
-        return hits(self.judge, self.column, images, [self.label] * len(images)) if images else []
+        seen = hits(self.judge, self.column, images, [self.label] * len(images)) if images else []
+        return [hit and not is_blocked(image) for hit, image in zip(seen, images, strict=True)]
 
     def facts(self) -> list[Any]:
         """Return what decides its answers, as JSON has it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ import polars as pl
 import torch
 from PIL import Image
 
+from turpentine.attack._plain import REFERENCES, check_original, plain_rate, references_of
 from turpentine.attack.attacked import Attacked
 from turpentine.attack.budget import Budget, ConceptJudge, Spent
-from turpentine.attack.harness import NEW_SEEDS, Attack, Trial, concept_judge, pictures_of
+from turpentine.attack.harness import Attack, Trial, concept_judge
 from turpentine.attack.victim import Victim, as_victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
@@ -22,7 +23,7 @@ from turpentine.core.formatting import with_span
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance
 from turpentine.judges.base import Judge
-from turpentine.models import Artefact, Model
+from turpentine.models import Model
 from turpentine.stats.intervals import Rate
 
 if TYPE_CHECKING:
@@ -30,11 +31,48 @@ if TYPE_CHECKING:
 
 NO_ATTACK = "no attack"
 EDITED, ORIGINAL, NEVER, HIDDEN = "edited", "original", "never seen", "only hidden"
-DRAWS_IT = 0.5
-"""The share of plain pictures of the original that must show the concept, for there to be something to bring back."""
-
 Never = tuple[Concept | str, Sequence[Image.Image], Judge | ConceptJudge]
 """A concept that the original never saw, pictures of it, and who says whether it is in a picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """What attacks are held against, beside the original and plain prompts.
+
+    Args:
+        never: A concept that the original never saw, pictures of it, and who judges them: what an attack brings "back"
+            of it was not in the model.
+        hide_as: The word that the concept's own vector is swapped for in the control that only hides; by default one
+            that the model knows.
+
+    Example:
+        >>> Controls(hide_as="dog").never is None
+        True
+    """
+
+    never: Never | None = None
+    hide_as: str | None = None
+
+
+def unseen(name: str, count: int = REFERENCES) -> Never:
+    """Return what is not in the emoji world as a control: its name, rendered pictures of it, and a judge that knows it.
+
+    Args:
+        name: One of `turpentine.emoji.world.UNSEEN`, such as "mushroom".
+        count: Pictures.
+
+    Raises:
+        UnknownName: There are no sprites of it.
+
+    Example:
+        >>> name, pictures, judge = unseen("anchor", 3)
+        >>> name, len(pictures), judge.columns["unseen"].labels
+        ('anchor', 3, ('anchor', 'other'))
+    """
+    from turpentine.emoji.unseen import unseen_pictures
+    from turpentine.judges.emoji_unseen import UnseenJudge
+
+    return name, unseen_pictures(name, count), UnseenJudge(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +141,11 @@ def battery(
     original: Any,
     judge: Judge | ConceptJudge,
     references: Sequence[Image.Image] = (),
-    never: Never | None = None,
-    hide_as: str | None = None,
+    controls: Controls | None = None,
     budget: Budget | None = None,
     trial: Trial | None = None,
     seed: int = 0,
     cache: Path | None = None,
-    check: bool = True,
     progress: Progress | None = None,
 ) -> Battery:
     """Run attacks on an edited model and, by the same function and with the same budget, on all controls.
@@ -121,35 +157,31 @@ def battery(
         original: The same without the erasure.
         judge: Who says whether the concept is in a picture.
         references: Pictures of the concept; by default the original draws them.
-        never: A concept that the original never saw, pictures of it, and who judges them: what an attack brings
-            "back" of it was not in the model.
-        hide_as: The word that the concept's own vector is swapped for in the control that only hides; by default one
-            that the model knows.
+        controls: What it is held against beside the original and plain prompts.
         budget: The most that each search may spend.
-        trial: How pictures are drawn.
+        trial: How pictures are drawn, and how often the original must draw the concept.
         seed: Of all chance.
-        cache: The folder for finished parts.
-        check: Refuse a concept that the original does not draw.
+        cache: The folder for finished parts: a battery that is over draws nothing when it runs again.
         progress: Called with parts done and in all.
 
     Raises:
-        BadArgument: The original does not draw the concept, or something that an attack needs is missing.
+        BadArgument: Something that an attack needs is missing.
+        AbsentConcept: The original does not draw the concept.
     """
     concept = Concept(concept) if isinstance(concept, str) else concept
-    trial, shows = trial or Trial(), concept_judge(judge, concept)
+    trial, shows, controls = trial or Trial(), concept_judge(judge, concept), controls or Controls()
     base = as_victim(original)
     arms = {EDITED: as_victim(edited), ORIGINAL: base}
-    arms[HIDDEN] = Victim(base.model, (*base.changes, swapped_word(base, concept, hide_as)))
-    plain = Artefact(concept.prompts)
-    rows = [_plain_row(arm, victim, plain, shows, trial) for arm, victim in arms.items()]
-    if check:
-        _check_draws(rows, base, concept)
+    arms[HIDDEN] = Victim(base.model, (*base.changes, swapped_word(base, concept, controls.hide_as)))
+    plain = {arm: plain_rate(victim, concept, shows, trial, cache) for arm, victim in arms.items()}
+    check_original(plain[ORIGINAL], base, concept, trial)
+    rows = [_row(NO_ATTACK, arm, rate, Spent()) for arm, rate in plain.items()]
     if not references and any("references" in attack.needs for attack in attacks):
-        references = references_of(base, concept, shows, trial)
+        references = references_of(base, concept, shows, trial, cache)
     outcomes: dict[tuple[str, str], Attacked] = {}
-    units = [(attack, arm) for attack in attacks for arm in (*arms, *([NEVER] if never else []))]
+    units = [(attack, arm) for attack in attacks for arm in (*arms, *([NEVER] if controls.never else []))]
     for number, (attack, arm) in enumerate(units):
-        what, pictures, by = never if never and arm == NEVER else (concept, references, shows)
+        what, pictures, by = controls.never if controls.never and arm == NEVER else (concept, references, shows)
         outcomes[attack.name, arm] = attack(
             arms.get(arm, base),
             what,
@@ -157,26 +189,13 @@ def battery(
             references=pictures,
             judge=by,
             budget=budget,
-            trial=trial,
+            trial=replace(trial, original_rate=0),  # it was asked above
             seed=seed,
             cache=cache,
             progress=_shifted(progress, number, len(units)),
         )
         rows.append(_row(attack.name, arm, outcomes[attack.name, arm].success, outcomes[attack.name, arm].spent))
     return Battery(pl.DataFrame(rows), f"{concept.text} in {arms[EDITED].model.name}", outcomes)
-
-
-def references_of(original: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, count: int = 25) -> list[Any]:
-    """Return pictures of a concept that the original draws, those in which the judge sees it.
-
-    Raises:
-        BadArgument: There is none.
-    """
-    pictures = pictures_of(original, Artefact(concept.prompts), range(2 * NEW_SEEDS, 2 * NEW_SEEDS + count), trial)
-    seen = [picture for picture, hit in zip(pictures, shows(pictures), strict=True) if hit]
-    if not seen:
-        raise BadArgument(f"The original draws no {concept.text!r} in {count} pictures: give pictures of it.")
-    return seen
 
 
 def swapped_word(original: Victim, concept: Concept, other: str | None = None) -> Edit:
@@ -218,20 +237,6 @@ def _ids(model: Model, text: str, component: str) -> list[int]:
     places = model.text.find(text, text, encoder=component)
     row = model.family.tokenize([text])[component][0]
     return [int(row[place]) for place in places.subject]
-
-
-def _check_draws(rows: Sequence[Mapping[str, Any]], original: Victim, concept: Concept) -> None:
-    row = next(each for each in rows if each["arm"] == ORIGINAL)
-    if row["success"] < DRAWS_IT:
-        raise BadArgument(
-            f"{original.model.name} itself draws {concept.text!r} in {row['hits']} of {row['n']} pictures: there is "
-            "nothing to bring back; name another concept, or another judge."
-        )
-
-
-def _plain_row(arm: str, victim: Victim, plain: Artefact, shows: ConceptJudge, trial: Trial) -> dict[str, Any]:
-    outcomes = shows(pictures_of(victim, plain, range(NEW_SEEDS, NEW_SEEDS + trial.pictures), trial))
-    return _row(NO_ATTACK, arm, Rate(sum(outcomes), len(outcomes)), Spent())
 
 
 def _row(attack: str, arm: str, rate: Rate, spent: Spent) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from turpentine.attack._pictures import judged_once, new_pictures, pictures_of
 from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, Spent
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
@@ -21,7 +22,7 @@ from turpentine.core.hashing import digest, digest_file, digest_images
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
 from turpentine.core.safe_text import one_line
-from turpentine.core.settings import Count, Finite, Settings
+from turpentine.core.settings import Count, Finite, Fraction, Settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,14 +30,11 @@ if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage, StageStore
     from turpentine.attack.attacked import Attacked
     from turpentine.attack.victim import Victim
-    from turpentine.edits import Edit
     from turpentine.judges.base import Judge
     from turpentine.models import Artefact
 
 REVISION = 1
 """Goes up when an attack comes to other numbers from the same settings."""
-NEW_SEEDS = 1_000_000
-"""Where the seeds of new pictures begin: no search draws with them."""
 PARTS = 1000
 """Progress of an attack is counted in so many parts."""
 
@@ -45,7 +43,7 @@ Need = Literal["text encoder", "weights", "original", "references", "judge"]
 
 @dataclass(frozen=True)
 class Trial(Settings):
-    """How an attack's pictures are pictures_of, those of its search and the new ones.
+    """How an attack's pictures are drawn, those of its search and the new ones.
 
     Args:
         steps: As in `Model.generate`.
@@ -53,6 +51,8 @@ class Trial(Settings):
         pictures: New pictures of the artefact.
         curve_pictures: New pictures of each earlier stage, for the curve of success against budget.
         batch_size: Pictures at a time.
+        original_rate: Where the original is given, the share of its plain pictures that must show the concept, for
+            there to be something to bring back; 0 asks nothing.
 
     Example:
         >>> Trial(pictures=8).steps
@@ -64,11 +64,17 @@ class Trial(Settings):
     pictures: Count = 20
     curve_pictures: Count = 8
     batch_size: Count = 20
+    original_rate: Fraction = 0.5
 
     @property
     def drawing(self) -> dict[str, Any]:
         """The arguments of `Model.generate`."""
         return {"steps": self.steps, "guidance_scale": self.guidance_scale, "batch_size": self.batch_size}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What of it decides an attack's numbers, as JSON has it."""
+        return {**self.drawing, "pictures": self.pictures, "curve_pictures": self.curve_pictures}
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,16 +180,18 @@ class Attack(Settings, ABC):
             references: Pictures of the concept; for attacks that need them. They are fitted to the model's size.
             judge: Who says whether the concept is in a picture.
             budget: The most that the search may spend; no limit by default.
-            trial: How pictures are pictures_of, and how many.
+            trial: How pictures are drawn, and how many.
             seed: Of all chance.
-            cache: The folder for finished parts, from which an interrupted run goes on.
+            cache: The folder for finished parts, from which an interrupted run goes on; one that is over draws nothing.
             progress: Called with parts of the work done and in all.
 
         Raises:
             BadArgument: Something that the attack needs is missing, the judge does not know the concept, or the budget
                 does not reach for a single try.
+            AbsentConcept: The original does not draw the concept.
             EmptyConcept: The model has no token for the concept.
         """
+        from turpentine.attack._plain import check_original, plain_rate
         from turpentine.attack._stages import StageStore
         from turpentine.attack.victim import as_victim
         from turpentine.core.imaging import fitted
@@ -198,6 +206,8 @@ class Attack(Settings, ABC):
             check_judge_of(victim.model, shows.judge)
         assert shows is not None  # new pictures are always judged
         trial, budget = trial or Trial(), budget or Budget()
+        if other is not None and trial.original_rate:
+            check_original(plain_rate(other, concept, shows, trial, cache), other, concept, trial)
         references = fitted(references, victim.model.size)
         about = _about(self, victim, other, concept, references, shows, budget, trial, seed)
         store = StageStore(cache, about)
@@ -209,7 +219,7 @@ class Attack(Settings, ABC):
             stages += self._searched(search, store, stages)
         if not stages:
             raise BadArgument(f"The budget ({_words(budget)}) does not reach for one try of {self.name}: raise it.")
-        return self._measured(search, stages, Parts(cache, [*about, "new pictures"], RECORDS))
+        return self._measured(search, stages, cache, about)
 
     def _check_needs(
         self, victim: Victim, original: Victim | None, references: Sequence[Image.Image], shows: ConceptJudge | None
@@ -243,19 +253,21 @@ class Attack(Settings, ABC):
         store.finish(len(before) + len(reached))
         return reached
 
-    def _measured(self, search: Search, stages: Sequence[SearchStage], parts: Parts[Any]) -> Attacked:
+    def _measured(
+        self, search: Search, stages: Sequence[SearchStage], cache: Path | None, about: Sequence[Any]
+    ) -> Attacked:
         """Draw and judge new pictures of the last stage, and a few of each before."""
         from turpentine.attack.attacked import Attacked, curve
         from turpentine.models import Artefact
 
         assert search.shows is not None
-        rows = []
+        rows, parts = [], Parts(cache, [*about, "new pictures"], RECORDS)
         for number, stage in enumerate(stages[:-1]):
             outcomes = parts.part(number, partial(_outcomes, search, stage, search.trial.curve_pictures))
             rows.append((stage.spent, outcomes))
         last = stages[-1]
-        pictures = new_pictures(search.victim, last.artefact, search)
-        outcomes = search.shows(pictures)
+        draw = partial(new_pictures, search.victim, last.artefact, search)
+        pictures, outcomes = judged_once(cache, [*about, "last pictures", len(stages)], draw, search.shows)
         _part(search.advance, PARTS, PARTS)
         round_trips = not isinstance(last.artefact, Artefact) or last.artefact.round_trips(search.victim.model)
         outcome = Attacked(
@@ -270,26 +282,6 @@ class Attack(Settings, ABC):
             dict(last.measurements),
         )
         return replace(outcome, measurements={**outcome.measurements, **self.concluded(search, outcome)})
-
-
-def new_pictures(victim: Victim, artefact: Artefact | Edit, search: Search, count: int = 0) -> list[Image.Image]:
-    """Return pictures of an artefact with seeds that no search draws with, as many as the trial says, or `count`."""
-    from turpentine.attack.victim import Victim
-    from turpentine.edits import Edit
-    from turpentine.models import Artefact
-
-    count = count or search.trial.pictures
-    if isinstance(artefact, Edit):
-        revived = Victim(victim.model, (*victim.changes, artefact))
-        return pictures_of(revived, Artefact(search.prompts), range(NEW_SEEDS, NEW_SEEDS + count), search.trial)
-    return pictures_of(victim, artefact, artefact.seeds(count, NEW_SEEDS), search.trial)
-
-
-def pictures_of(victim: Victim, artefact: Artefact, seeds: Sequence[int], trial: Trial) -> list[Image.Image]:
-    """Return pictures of an artefact, the nth of its nth prompt (in turns) and the nth seed."""
-    prompts = [artefact.prompts[index % len(artefact.prompts)] for index in range(len(seeds))]
-    with victim.on() as model, artefact.on(model):
-        return list(model.generate(prompts, seeds=list(seeds), progress=False, **trial.drawing))
 
 
 def concept_judge(judge: Judge | ConceptJudge, concept: Concept) -> ConceptJudge:
@@ -340,7 +332,7 @@ def _about(
         digest_images(references) if references and "references" in needs else None,
         shows.facts(),
         asdict(budget),
-        asdict(trial),
+        trial.facts,
         seed,
     ]
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure, check_column
-from turpentine.bench.schema import CHEAP, BenchSpec, DrawSettings, JudgeEntry, ModelEntry
-from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
+from turpentine.bench.schema import CHEAP, BenchSpec, JudgeEntry, ModelEntry
+from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, SeveralFaults, TurpentineError, UnknownName
 from turpentine.core.plugins import Plugin
@@ -25,6 +25,7 @@ from turpentine.runs.protocol import Protocol
 from turpentine.tasks.case_rules import (
     KINDS,
     FileCases,
+    FileSection,
     PromptCases,
     WorldCases,
     cases_of,
@@ -261,9 +262,8 @@ def load(name: str, overrides: Sequence[str] = (), check: Callable[[Bench], None
     """
     path = Path(name)
     is_file = path.suffix in _SUFFIXES or path.is_file()
-    document = read_yaml(_text_of(path) if is_file else _shipped(name), name if is_file else f"{name}.yaml")
-    for override in overrides:
-        _override(document, override)
+    document = read_yaml(text_of(path) if is_file else _shipped(name), name if is_file else f"{name}.yaml")
+    with_overrides(document, overrides)
     folder = path.parent if is_file else None
     if check is not None:
         check(Bench(path.stem, _checked(document, CHEAP), folder, document))
@@ -284,19 +284,17 @@ def _shipped(name: str) -> str:
     return texts[name]
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return the text of a bench's file.
+
+    Raises:
+        BadArgument: It cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise BadArgument(f"{path} cannot be read: {why}.") from error
-
-
-def _override(document: Document, text: str) -> None:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise BadArgument(f"--set {text}: write key=value, such as drawing.steps=30.")
-    put(document, key.strip(), read_value(value))
 
 
 def _checked(document: Document, context: Mapping[str, Any] | None = None) -> BenchSpec:
@@ -305,7 +303,7 @@ def _checked(document: Document, context: Mapping[str, Any] | None = None) -> Be
     try:
         spec = BenchSpec.model_validate(document.value, context=context)
     except ValidationError as error:
-        raise SeveralFaults(_sentences(error, document)) from error
+        raise SeveralFaults(sentences(error, document, BenchSpec)) from error
     if spec.concepts and spec.concepts_from:
         raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
     if spec.keep_others and not spec.concepts_from:
@@ -334,14 +332,20 @@ def _of_another_kind(plugin: Plugin, goal: Goal) -> str:
     return f"{plugin.name} is to {plugin.kind}, and this bench is to {goal}: leave it out, or set goal: {plugin.kind}."
 
 
-def _sentences(error: ValidationError, document: Document) -> list[str]:
-    """Return all that is wrong, each with file and line."""
+def sentences(error: ValidationError, document: Document, schema: type[FileSection]) -> list[str]:
+    """Return all that is wrong, each with file and line.
+
+    Args:
+        error: Of the schema.
+        document: The file.
+        schema: Of the whole file.
+    """
     # A key that is not known may be the one that is missing.
     faults = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     # What is wrong inside a list leaves the list too short.
     inner = [each["loc"] for each in faults]
     faults = [each for each in faults if not any(loc[: len(each["loc"])] == each["loc"] != loc for loc in inner)]
-    return list(dict.fromkeys(f"{document.place(_path(each['loc']))}: {_fault(each)}" for each in faults))
+    return list(dict.fromkeys(f"{document.place(_path(each['loc']))}: {_fault(each, schema)}" for each in faults))
 
 
 def _path(loc: Sequence[str | int]) -> tuple[str | int, ...]:
@@ -349,12 +353,12 @@ def _path(loc: Sequence[str | int]) -> tuple[str | int, ...]:
     return (*loc[:2], *loc[3:]) if loc[:1] == ("cases",) else tuple(loc)
 
 
-def _fault(error: Any) -> str:
+def _fault(error: Any, schema: type[FileSection]) -> str:
     match error["type"]:
         case "value_error":
             return str(error["ctx"]["error"])
         case "extra_forbidden":
-            return f"there is no key {error['loc'][-1]!r}: {offer(error['loc'][-1], _keys(error['loc']))}"
+            return f"there is no key {error['loc'][-1]!r}: {offer(error['loc'][-1], _keys(error['loc'], schema))}"
         case "missing":
             return f"{error['loc'][-1]!r} is missing."
         case "invalid_key":
@@ -367,12 +371,14 @@ def _fault(error: Any) -> str:
             return f"{where} is {_short(error['input'])}: {reason}."
 
 
-def _keys(loc: Sequence[str | int]) -> Mapping[str, Any]:
+def _keys(loc: Sequence[str | int], schema: type[FileSection]) -> Mapping[str, Any]:
     """Return the keys that may stand in the place of an unknown one."""
     kinds = [KINDS[part] for part in loc[:-1] if isinstance(part, str) and part in KINDS]
     if kinds:
         return kinds[0].model_fields
-    return DrawSettings.model_fields if loc[0] == "drawing" else BenchSpec.model_fields
+    section = schema.model_fields[str(loc[0])].annotation if len(loc) > 1 else schema
+    inside = section if isinstance(section, type) and issubclass(section, FileSection) else schema
+    return inside.model_fields
 
 
 def _short(value: Any) -> str:

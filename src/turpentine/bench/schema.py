@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -120,17 +120,28 @@ def _model(value: Any) -> ModelEntry:
         raise BadArgument(f"The model's {key} is {options[key]!r}: {reason(error)}.") from error
 
 
-def _method(value: Any) -> MethodEntry:
-    name, settings = one_key(value, "method")
-    plugin = find(name, METHODS)
-    return MethodEntry(plugin, {key: _setting(plugin, key, given) for key, given in settings.items()})
+def plugin_entry(value: Any, what: str, kinds: Sequence[str]) -> MethodEntry:
+    """Return a method or an attack as a file writes it.
+
+    Args:
+        value: From YAML.
+        what: "method" or "attack", for errors.
+        kinds: Of plug-ins.
+
+    Raises:
+        BadArgument: It is written otherwise, or a setting cannot be as it is.
+        UnknownName: There is none of this name, or no such setting.
+    """
+    name, settings = one_key(value, what)
+    plugin = find(name, kinds)
+    return MethodEntry(plugin, {key: _setting(plugin, what, key, given) for key, given in settings.items()})
 
 
-def _setting(plugin: Plugin, key: str, value: Any) -> Any:
-    """Return the value in the type of the method's field."""
+def _setting(plugin: Plugin, what: str, key: str, value: Any) -> Any:
+    """Return the value in the type of the plug-in's field."""
     types = field_types(plugin.load())
     if key not in types:
-        raise UnknownName(f"The method {plugin.name} has no setting {key!r}: {offer(key, types)}")
+        raise UnknownName(f"The {what} {plugin.name} has no setting {key!r}: {offer(key, types)}")
     hint = speakable(types[key])
     if hint is None:
         raise BadArgument(f"The setting {key} of {plugin.name} cannot be written in a file.")
@@ -146,7 +157,7 @@ def _judge(value: Any) -> JudgeEntry:
     return JudgeEntry(name, settings, judges.judge(name, **settings))
 
 
-def _checked_judge(value: Any, info: Any) -> Any:
+def checked_judge(value: Any, info: Any) -> Any:
     """Read a judge; where only what is cheap is to be checked, its name alone, since its class brings torch."""
     if info.context != CHEAP:
         return _validate(_judge, value)
@@ -158,10 +169,16 @@ def _checked_judge(value: Any, info: Any) -> Any:
 
 def _concepts(value: Any) -> tuple[Concept, ...]:
     """Read what is erased at once: a text, a concept's fields, or a list of those."""
-    return tuple(map(_concept, value)) if isinstance(value, list) and value else (_concept(value),)
+    return tuple(map(single_concept, value)) if isinstance(value, list) and value else (single_concept(value),)
 
 
-def _concept(value: Any) -> Concept:
+def single_concept(value: Any) -> Concept:
+    """Return a concept as a file writes it: a text, or its fields.
+
+    Raises:
+        BadArgument: It is neither, or a field is not as it must be.
+        UnknownName: A concept has no such field.
+    """
     if isinstance(value, str):
         return world_concept(value)
     if not isinstance(value, dict):
@@ -188,7 +205,7 @@ def _measure(value: Any) -> Measure:
     return Measure.parse(str(value))
 
 
-def _validated(read: Callable[[Any], Any]) -> BeforeValidator:
+def validated(read: Callable[[Any], Any]) -> BeforeValidator:
     """Return a validator whose error keeps its place in the file."""
 
     return BeforeValidator(partial(_validate, read))
@@ -199,6 +216,14 @@ def _validate(read: Callable[[Any], Any], value: Any) -> Any:
         return read(value)
     except TurpentineError as error:
         raise ValueError(str(error)) from error
+
+
+def _method(value: Any) -> MethodEntry:
+    return plugin_entry(value, "method", METHODS)
+
+
+BenchModels = Annotated[tuple[Annotated[ModelEntry, validated(_model)], ...], Field(min_length=1)]
+BenchMethods = tuple[Annotated[MethodEntry, validated(_method)], ...]
 
 
 class DrawSettings(FileSection):
@@ -237,14 +262,14 @@ class BenchSpec(FileSection):
     about: str = ""
     source: str = ""
     goal: Goal = "erase"
-    models: tuple[Annotated[ModelEntry, _validated(_model)], ...] = Field(min_length=1)
-    concepts: tuple[Annotated[tuple[Concept, ...], _validated(_concepts)], ...] = ()
+    models: BenchModels
+    concepts: tuple[Annotated[tuple[Concept, ...], validated(_concepts)], ...] = ()
     concepts_from: str | None = None
     kind: Kind = "object"
     keep_others: bool = False
-    methods: tuple[Annotated[MethodEntry, _validated(_method)], ...] = ()
-    judges: tuple[Annotated[JudgeEntry, BeforeValidator(_checked_judge)], ...] = ()
-    measures: tuple[Annotated[Measure, _validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
+    methods: BenchMethods = ()
+    judges: tuple[Annotated[JudgeEntry, BeforeValidator(checked_judge)], ...] = ()
+    measures: tuple[Annotated[Measure, validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
     drawing: DrawSettings = DrawSettings()
-    seeds: Annotated[tuple[int, ...], _validated(_seeds)] = tuple(range(8))
+    seeds: Annotated[tuple[int, ...], validated(_seeds)] = tuple(range(8))
     cases: tuple[CaseRule, ...] = Field(min_length=1)

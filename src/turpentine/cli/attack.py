@@ -6,13 +6,14 @@ import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt, UInt32
 
+from turpentine.cli.attack_output import numbers_of, print_attacks, print_battery
 from turpentine.cli.checks import announce, check_folder, check_words
 from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
@@ -28,10 +29,10 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
-from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
+from turpentine.cli.terminal import plain, say, say_json
 from turpentine.cli.usage_errors import SETTINGS
 from turpentine.core.errors import BadArgument, BrokenPlugin
-from turpentine.core.formatting import duration, with_span
+from turpentine.core.formatting import duration
 from turpentine.core.imaging import read_picture
 from turpentine.core.plugins import find, plugins
 from turpentine.core.safe_text import safe_name
@@ -40,13 +41,17 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from turpentine.attack import Attack, Budget, Trial, Victim
-    from turpentine.attack.controls import Battery
+    from turpentine.attack.controls import Battery, Never
+    from turpentine.attack.leak import Leak
     from turpentine.edits import Change
     from turpentine.judges import Judge
     from turpentine.models import Model
 
 AttackFlags = Parameter(name="*", group=Group("Attacking", sort_key=2))
 ATTACKED = Path("attacked")
+NO_CONTROL = "none"
+PROMPTS = "prompt-list"
+"""The attack that a file of prompts is for."""
 
 
 @with_help
@@ -59,7 +64,9 @@ class AttackChoice:
         by: Who says whether a picture shows the concept, such as emoji or "classifier: {model: FOLDER}"; by default the
             emoji world's judge for its own models, and clip for others if its weights are here.
         references: Pictures of the concept, files or folders; by default the model without the edit draws them.
-        never: A concept that the model never saw, for a control; it needs --never-references and a judge that knows it.
+        never: A concept that the model never saw, for a control, or none. In the emoji world mushroom by default, or
+            anchor, snowman or octopus, of which it has pictures; any other needs --never-references and a judge that
+            knows it.
         never_references: Pictures of that concept.
         pictures: New pictures of each artefact, by which success is counted.
         steps: Steps of the solver for a picture.
@@ -122,7 +129,8 @@ def attack(
     Args:
         file: The edit or guidance that is attacked, or the folder of a run of turpentine erase.
         concept: What is to come back; by default what the edit erased.
-        attack: One attack, whose settings are flags too; by default all that cost little. See --list.
+        attack: One attack, whose settings are flags too; by default all that cost little, or prompt-list where
+            --prompts names a file. See --list.
         choice: What is attacked, with what means.
         source: The model that the edit is of, and where it runs.
         settings: Flags of the attack's settings; `with_attack` adds them.
@@ -137,7 +145,7 @@ def attack(
         turpentine attack runs/church-uce --concept church --attack cce
     """
     if list:
-        _print_list(json)
+        print_attacks(json)
         return
     if file is None and choice.against == "edit":
         raise BadArgument("There is nothing to attack: give the file of an edit, or --against original.")
@@ -148,11 +156,11 @@ def attack(
     battery = run.battery()
     files = run.write(battery, line)
     if json:
-        say_json(
-            {"rows": battery.table.to_dicts(), "attacks": _numbers(battery), "files": [str(each) for each in files]}
-        )
+        leak = run.leak.numbers() if run.leak else None
+        numbers = {"rows": battery.table.to_dicts(), "attacks": numbers_of(battery), "leak": leak}
+        say_json({**numbers, "files": [str(each) for each in files]})
         return
-    _print(battery)
+    print_battery(battery, run.leak)
     for path in files:
         say(plain(str(path)))
 
@@ -165,11 +173,13 @@ def with_attack(command: Callable[..., None], tokens: Sequence[str]) -> Callable
         tokens: What follows the command on the command line.
     """
 
+    name = option_in(tokens, "--attack", "") or (PROMPTS if option_in(tokens, "--prompts", "") else "")
+
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> None:
-        command(*args, line=shlex.join(["turpentine", "attack", *tokens]), **kwargs)
+        own = {"line": shlex.join(["turpentine", "attack", *tokens]), **({"attack": name} if name else {})}
+        command(*args, **{**kwargs, **own})
 
-    name = option_in(tokens, "--attack", "")
     if name:
         group = Parameter(name="*", group=Group(f"{SETTINGS}{name}", sort_key=1))
         flags = flags_of(find(name, "attack").defaults())
@@ -210,7 +220,10 @@ def _check(file: Path | None, concept: str | None, choice: AttackChoice, source:
     source.check()
     if concept:
         check_words([concept], source.model, force=False)
-    if bool(choice.never) != bool(choice.never_references):
+    from turpentine.emoji.world import UNSEEN
+
+    is_off = choice.never in (None, NO_CONTROL)
+    if is_off if choice.never_references else not is_off and choice.never not in UNSEEN:
         raise BadArgument("A concept that was never seen needs both --never and --never-references.")
     _pictures(choice.references)
     _pictures(choice.never_references)
@@ -248,16 +261,13 @@ class _Run:
     def battery(self) -> Battery:
         """Run the attacks and their controls."""
         from turpentine.attack import Victim
-        from turpentine.attack.controls import battery
+        from turpentine.attack.controls import Controls, battery
 
         choice, original = self._choice, Victim(self.model)
         edited = Victim(self.model, (self._change,)) if self._change and choice.against == "edit" else original
         edited.facts()  # an edit of another base is refused before anything is drawn
         if not self._json:
             say(f"{len(self._attacks)} attacks, each with its controls: about {duration(self._seconds(original))}.")
-        never = None
-        if choice.never is not None:
-            never = (choice.never, _pictures(choice.never_references), self.judge)
         with progress_bar("Attacking", "parts") as progress:
             return battery(
                 self._attacks,
@@ -266,13 +276,38 @@ class _Run:
                 original=original,
                 judge=self.judge,
                 references=_pictures(choice.references),
-                never=never,
+                controls=Controls(self.never),
                 budget=choice.budget(),
                 trial=choice.trial(),
                 seed=choice.seed,
                 cache=self.out / "parts",
                 progress=progress,
             )
+
+    @cached_property
+    def never(self) -> Never | None:
+        """The concept that was never seen, with pictures and a judge, None for no such control."""
+        from turpentine.attack.controls import unseen
+        from turpentine.emoji.world import UNSEEN
+        from turpentine.judges.worlds import world_of_model
+
+        name, is_world = self._choice.never, world_of_model(self.model) is not None
+        if name == NO_CONTROL or (name is None and not is_world):
+            return None
+        if self._choice.never_references:
+            return str(name), _pictures(self._choice.never_references), self.judge
+        if not is_world:
+            raise BadArgument(f"There are pictures of {name} for the emoji world alone: give --never-references.")
+        return unseen(name or UNSEEN[0])
+
+    @cached_property
+    def leak(self) -> Leak | None:
+        """What the file that is attacked gives away by itself, None for a guidance or no file."""
+        from turpentine.attack.leak import leak_of
+        from turpentine.edits import Edit
+
+        is_attacked = self._choice.against == "edit" and isinstance(self._change, Edit)
+        return leak_of(self._change, self.model) if is_attacked and isinstance(self._change, Edit) else None
 
     def write(self, battery: Battery, line: str) -> list[Path]:
         """Write the page, the table and the artefacts, and return their paths."""
@@ -288,7 +323,7 @@ class _Run:
             "pictures": f"{choice.pictures} new ones each, {choice.steps} steps, w {choice.guidance_scale:g}",
         }
         page = write_attack_page(
-            battery, self.out / "attack.html", concept=self.concept.text, facts=facts, command=line
+            battery, self.out / "attack.html", concept=self.concept.text, facts=facts, command=line, leak=self.leak
         )
         table = self.out / "table.parquet"
         battery.save(table)
@@ -330,7 +365,7 @@ class _Run:
         each = (time.monotonic() - start) / (rows * 4)
         costs = [one.cost(trial) for one in self._attacks]
         spent = sum(cost.forward + 2 * cost.backward for cost in costs)
-        arms = 4 if self._choice.never else 3
+        arms = 4 if self.never else 3
         return each * arms * (spent + 2 * trial.steps * trial.pictures * (len(costs) + 1))
 
 
@@ -343,46 +378,3 @@ def _erased(change: Change | None) -> str:
 
 def _pictures(paths: Sequence[Path]) -> list[Image.Image]:
     return [read_picture(path) for path in picture_files(paths)] if paths else []
-
-
-def _numbers(battery: Battery) -> dict[str, Any]:
-    from turpentine.attack.controls import EDITED
-
-    return {
-        name: {**outcome.numbers(), "has_power": battery.has_power(name)}
-        for (name, arm), outcome in battery.outcomes.items()
-        if arm == EDITED
-    }
-
-
-def _print(battery: Battery) -> None:
-    from turpentine.attack.controls import EDITED
-
-    for (_, arm), outcome in battery.outcomes.items():
-        if arm == EDITED:
-            say_prose(f"{plain(outcome.summary())}\n")
-    arms = battery.table["arm"].unique(maintain_order=True).to_list()
-    rows = []
-    for name in battery.table["attack"].unique(maintain_order=True):
-        rates = [battery.rate(name, arm) for arm in arms]
-        power = {True: "yes", False: "no power here", None: ""}[battery.has_power(name)]
-        rows.append([name, *(with_span(rate) if rate else "" for rate in rates), "" if name == "no attack" else power])
-    show_table(["attack", *(f"{arm}, %" for arm in arms), "power"], rows)
-    say()
-
-
-def _print_list(json: bool) -> None:
-    entries = []
-    for plugin in plugins("attack").values():
-        cls = plugin.load()
-        needs = ", ".join(sorted(getattr(cls, "needs", ())))
-        entries.append(
-            {"name": plugin.name, "what": plugin.headline, "needs": needs, "default": getattr(cls, "free", False)}
-        )
-    if json:
-        say_json({"attacks": entries})
-        return
-    show_table(
-        ["attack", "what it does", "needs", "by default"],
-        [[each["name"], each["what"], each["needs"], "yes" if each["default"] else ""] for each in entries],
-    )

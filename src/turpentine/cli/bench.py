@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial, update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from turpentine.cli.checks import announce, check_device, check_folder, check_words
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import Json, ModelChoice
-from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.progress_bars import Phases, busy, progress_bar
+from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.cli.work_options import WorkChoice, WorkFlags, exit_code
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import duration, file_size
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
+    from turpentine.bench.attack_file import AttackSpec
     from turpentine.bench.file import Bench
     from turpentine.bench.schema import ModelEntry
     from turpentine.bench.table import Table
@@ -83,10 +84,14 @@ def bench(
     if worker:
         return _join(out)
     _check_places(device, out)
+    attacks = _attacks(file, changes)
+    if attacks is not None:
+        others = {"--seeds": seeds, "--dry-run": dry_run, "--backend": backend != "local", "--address": address}
+        _refuse({**others, "--force": force, "--workers, --threads and --retry": work != WorkChoice()})
+        return _attack(attacks, out or Path("runs") / safe_name(Path(str(file)).stem), device, dtype, json)
     with busy("Reading the bench"):
         chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
 
-    from turpentine.runs import backends
     from turpentine.runs.store import Store
 
     plan = chosen.plan(partial(_source_of, device=device, dtype=dtype))
@@ -95,8 +100,21 @@ def bench(
         return _show_estimate(plan, store.folder, json)
     if work.retry:
         store.forget_errors()
+    results = _results(plan, store, work, backend, address)
+    table = chosen.table(plan, results, store)
+    files = _write_report(table, results, plan, store, line)
+    _show_table(table, results, files, json)
+    return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
+
+
+def _results(
+    plan: Plan, store: Store, work: WorkChoice, backend: Literal["local", "ray"], address: str | None
+) -> Results:
+    """Do all the work of a plan."""
+    from turpentine.runs import backends
+
     with Phases(backends.PHASES) as progress:
-        results = backends.run(
+        return backends.run(
             plan,
             store,
             backend=backend,
@@ -105,10 +123,47 @@ def bench(
             address=address,
             progress=progress,
         )
-    table = chosen.table(plan, results, store)
-    files = _write_report(table, results, plan, store, line)
-    _show_table(table, results, files, json)
-    return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
+
+
+def _attacks(file: str | None, changes: Sequence[str]) -> AttackSpec | None:
+    """Return a bench of attacks, None for one of another kind."""
+    from turpentine.bench.attack_file import read_attack_bench
+
+    return read_attack_bench(file, changes) if file is not None else None
+
+
+def _refuse(given: Mapping[str, Any]) -> None:
+    """Refuse flags that a bench of attacks does not follow."""
+    for flag, value in given.items():
+        if value:
+            raise BadArgument(f"A bench of attacks does not follow {flag}: leave it out.")
+
+
+def _attack(
+    spec: AttackSpec, out: Path, device: str | None, dtype: Literal["fp32", "fp16", "bf16"] | None, json: bool
+) -> int:
+    """Run a bench of attacks, and print its table."""
+    from turpentine.bench.attack_bench import run_attack_bench
+
+    announce(spec.judge.judge)
+    for entry in spec.models:
+        ModelChoice(entry.source).check()
+    with progress_bar("Attacking", "edits") as progress:
+        table = run_attack_bench(
+            spec, out, lambda entry: ModelChoice(entry.source, device, dtype, **entry.options).load(), progress
+        )
+    files = [str(out / name) for name in ("attacks.parquet", "attacks.csv") if (out / name).is_file()]
+    if json:
+        say_json({"title": table.title, "rows": table.rows.to_dicts(), "skipped": table.skipped, "files": files})
+        return 0
+    say(plain(table.title) + "\n")
+    headings, lines = table.board()
+    show_table(headings, lines)
+    for name, why in table.skipped.items():
+        warn(f"{name} was left out: {why}")
+    for path in files:
+        say(plain(path))
+    return 0
 
 
 def _source_of(entry: ModelEntry, *, device: str | None, dtype: Literal["fp32", "fp16", "bf16"] | None) -> ModelSpec:
@@ -127,11 +182,12 @@ def with_line(tokens: Sequence[str]) -> Callable[..., int]:
 
 def _list_shipped(json: bool) -> int:
     from turpentine.bench import file as bench_file
+    from turpentine.bench.attack_file import attack_benches
     from turpentine.bench.yaml_lines import read_yaml
 
     rows = [
         {"name": name, **{key: value.get(key, "") for key in ("title", "source")}}
-        for name, text in bench_file.shipped().items()
+        for name, text in sorted({**bench_file.shipped(), **attack_benches()}.items())
         for value in [read_yaml(text, name).value]
     ]
     if json:

@@ -61,6 +61,10 @@ class BadArgument(TurpentineError):
     """A setting is out of range, or two settings exclude each other."""
 
 
+class AbsentConcept(BadArgument):
+    """A model does not draw what is to be brought back."""
+
+
 class SeveralFaults(BadArgument):
     """Several things are wrong, each of which a sentence names.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from turpentine.core.atomic_files import write_whole
-from turpentine.core.errors import EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
+from turpentine.core.errors import BadArgument, EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
 from turpentine.core.formatting import file_size
 from turpentine.core.hashing import digest
 from turpentine.core.plugins import find_class
@@ -25,6 +25,7 @@ from turpentine.edits.provenance import Provenance, read_strength
 from turpentine.edits.signature import Signature
 from turpentine.edits.signed import Signed
 from turpentine.models import Blend, Combination, Guidance, Model
+from turpentine.models.filters import Filter
 from turpentine.models.interface import TextToImage
 
 FORMAT = 1
@@ -50,6 +51,7 @@ class GuidanceChange(Scalable, Signed):
 
     Raises:
         NotFinite: The strength is NaN or infinite.
+        BadArgument: It is a filter, and the strength neither 1 nor 0.
 
     Example:
         >>> change = NegativePrompt()(model, Concept("church"))
@@ -74,6 +76,11 @@ class GuidanceChange(Scalable, Signed):
     def __post_init__(self) -> None:
         if not math.isfinite(self.strength):
             raise NotFinite(f"A guidance cannot have the strength {self.strength}: give a finite number.")
+        if isinstance(self.guidance, Filter) and self.strength not in (0, 1):
+            raise BadArgument(
+                f"A filter lets things through or does not, and cannot have the strength {self.strength:g}: give 1, or "
+                "0 for none."
+            )
 
     @cached_property
     def id(self) -> str:
@@ -96,6 +103,11 @@ class GuidanceChange(Scalable, Signed):
         """Return what a notebook shows of it beside its title."""
         facts: dict[str, object] = {"strength": self.strength, "weights": "none: it acts while pictures are drawn"}
         return {**facts, "made for": self.provenance.model or "any model", "id": self.id[:12]}
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """Itself as a filter, where it is one and is not of strength 0."""
+        return (self.guidance,) if isinstance(self.guidance, Filter) and self.strength else ()
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run of `rows` pictures; this makes it a `Guidance`."""
@@ -200,6 +212,11 @@ class _ActiveGuidances:
     def ids(self) -> tuple[str, ...]:
         """Their ids, which `turpentine.models.identity.describe` reads."""
         return tuple(change.id for change in self.changes)
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """Those of them that let not everything through."""
+        return tuple(one for change in self.changes for one in change.filters)
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         parts = tuple((change.guidance, change.strength) for change in self.changes)

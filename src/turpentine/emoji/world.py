@@ -60,6 +60,9 @@ COLOURS = {
 """The ten background colours, sRGB 0–255."""
 
 
+UNSEEN = ("mushroom", "anchor", "snowman", "octopus")
+"""What is not in the world, and of which there are sprites in all styles: for controls that need something new."""
+
 TINTS = ("red", "blue", "green", "yellow", "purple", "orange")
 """The colours that an object itself can have, in the larger world; each is one of `COLOURS`."""
 
@@ -212,10 +215,25 @@ SCENE_FAITHFULNESS = 0.9
 @cache
 def sprites() -> dict[tuple[str, str], Image.Image]:
     """Return every sprite as an RGBA image, by (object, style); not every style has every object."""
-    path = resources.files("turpentine.emoji").joinpath("data/sprites.parquet")
+    return _read("sprites")
+
+
+@cache
+def unseen_sprites() -> dict[tuple[str, str], Image.Image]:
+    """Return the sprites of things that are not in the world, likewise: no picture of it shows one."""
+    return _read("unseen")
+
+
+def _read(name: str) -> dict[tuple[str, str], Image.Image]:
+    path = resources.files("turpentine.emoji").joinpath(f"data/{name}.parquet")
     with path.open("rb") as file:
         rows = pq.read_table(file, columns=["object", "style", "png"]).to_pylist()
     return {(r["object"], r["style"]): Image.open(io.BytesIO(r["png"])).convert("RGBA") for r in rows}
+
+
+def _sprite(obj: str, style: str) -> Image.Image:
+    """Return a sprite of the world, or one of what is not in it."""
+    return sprites()[obj, style] if (obj, style) in sprites() else unseen_sprites()[obj, style]
 
 
 @cache
@@ -253,7 +271,7 @@ def tints_of(obj: str, held_out: bool = False) -> tuple[str, ...]:
 @cache
 def visible_on(obj: str, style: str, tint: str | None = None) -> tuple[str, ...]:
     """Return the background colours on which a sprite is visible: at least two fifths of it stand out."""
-    rgba = np.asarray(sprites()[obj, style].resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
+    rgba = np.asarray(_sprite(obj, style).resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
     ink = rgba[..., 3] / 255
     rgb = rgba[..., :3] if tint is None else 255 * _tinted(rgba[..., :3] / 255, ink, tint)
 
@@ -283,7 +301,7 @@ def _stamp(
     obj: str, style: str, pixels: int, tint: str | None = None
 ) -> tuple[Float[np.ndarray, "side side 3"], Float[np.ndarray, "side side 1"]]:
     """Return the sprite at `pixels` px: colour premultiplied by alpha, and alpha, both 0–1."""
-    image = sprites()[obj, style].convert("RGBa").resize((pixels, pixels), Image.Resampling.LANCZOS)
+    image = _sprite(obj, style).convert("RGBa").resize((pixels, pixels), Image.Resampling.LANCZOS)
     rgba = np.asarray(image, dtype=np.float32) / 255
     colour, alpha = rgba[..., :3], rgba[..., 3:]
     if tint is not None:

@@ -81,6 +81,8 @@ WHEN: Mapping[str, str] = {
     "esd-x-strict": "as esd-x, for an edit of keys and values only, which exports as a small LoRA",
     "loco-edit": "you have located the layers and want to edit those alone",
     "negative-prompt": "no weight may change and a little less will do",
+    "picture-filter": "a baseline that erases nothing: what a service does behind its model",
+    "prompt-filter": "a baseline that erases nothing: what a service does before its model",
     "rece": "an edit must hold against prompts made to undo it, and harm to others is accepted",
     "sld": "no weight may change and you tune the strength yourself",
     "sld-max": "no weight may change and all must go, the rest coming second",

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import annotated_types as at
 
-from turpentine.concepts import Concept, Concepts
-from turpentine.core.progress import Progress
+from turpentine.concepts import Concept
 from turpentine.core.settings import Finite, Fraction, NonNegative, Text
-from turpentine.erase.common import Revised, as_concepts, provenance_of
+from turpentine.erase._at_inference import AtInference, text_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from turpentine.edits import GuidanceChange
-    from turpentine.models import Combination, Conditioning, Guidance, Model
+    from turpentine.models import Combination, Conditioning, Guidance
     from turpentine.models.interface import TextToImage
 
     Latents: TypeAlias = Float[Tensor, "batch channel height width"]
@@ -44,42 +40,8 @@ def _preset(scale: float, warmup: float, threshold: float, momentum_scale: float
     }
 
 
-class _AtInference(Revised, ABC):
-    """A method whose change is a guidance."""
-
-    def __call__(
-        self,
-        model: Model,
-        concept: Concepts,
-        *,
-        progress: Progress | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> GuidanceChange:
-        """Return the guidance that leads away from one concept, or from several at once, as a change to put on the
-        model.
-
-        Args:
-            model: The model; it is not changed.
-            concept: One concept, or several.
-            progress: Not used: this takes no time.
-            checkpoint: Not used: there is nothing to save.
-
-        Raises:
-            BadArgument: A setting is out of range.
-            EmptyConcept: There is no concept, or the model has no token for one.
-        """
-        from turpentine.edits import GuidanceChange
-
-        concepts = as_concepts(concept, model)
-        return GuidanceChange(self.guidance(concepts), provenance_of(self, model, concepts))
-
-    @abstractmethod
-    def guidance(self, concepts: Sequence[Concept]) -> Guidance:
-        """Return the guidance, which is for every model."""
-
-
 @dataclass(frozen=True)
-class SLD(_AtInference):
+class SLD(AtInference):
     """Lead the sampler away from a concept where the picture is on its way to it: Safe Latent Diffusion.
 
     With s the concept, w the guidance scale and, element by element,
@@ -130,7 +92,7 @@ class SLD(_AtInference):
 
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
         """Return the guidance, which is for every model."""
-        return _SafeLatent(_text_of(self.text, concepts), self)
+        return _SafeLatent(text_of(self.text, concepts), self)
 
     def gamma(self, uncond: Latents, cond: Latents, concept: Latents, nu: Latents | float) -> Latents:
         """Return γ of a step from ε(x, ∅), ε(x, p), ε(x, s) and the momentum ν."""
@@ -143,7 +105,7 @@ class SLD(_AtInference):
 
 
 @dataclass(frozen=True)
-class NegativePrompt(_AtInference):
+class NegativePrompt(AtInference):
     """Put the concept in the place of the empty prompt in the guidance formula, as users of diffusion models do.
 
     ε = ε(x, s) + w·(ε(x, p) − ε(x, s)), where s is the concept and w the guidance scale: with w = 1 it does nothing. It
@@ -166,11 +128,7 @@ class NegativePrompt(_AtInference):
 
     def guidance(self, concepts: Sequence[Concept]) -> Guidance:
         """Return the guidance, which is for every model."""
-        return _Negative(_text_of(self.text, concepts))
-
-
-def _text_of(text: str | None, concepts: Sequence[Concept]) -> str:
-    return ", ".join(one.prompts[0] for one in concepts) if text is None else text
+        return _Negative(text_of(self.text, concepts))
 
 
 @dataclass(frozen=True)

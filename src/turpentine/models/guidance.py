@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.filters import Filter
 from turpentine.models.interface import Combination, Extra, Guidance, Latents, TextToImage
 
 
@@ -40,7 +41,7 @@ class Blend:
     """Several guidances at once, each at its own strength: ε = ε_w + Σ sᵢ·(εᵢ − ε_w).
 
     εᵢ is the prediction of guidance i alone, ε_w = ε_∅ + w·(ε_c − ε_∅). One at strength 1 is that guidance itself, bit
-    by bit, and strength 0 is none.
+    by bit, and strength 0 is none. A filter predicts nothing, and is not among them.
 
     Args:
         parts: Guidances with their strengths sᵢ.
@@ -51,7 +52,7 @@ class Blend:
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run of each; their extra rows go through the denoiser together."""
         run = (model, rows, guidance_scale, steps)
-        begun = [(one.start(*run), strength) for one, strength in self.parts if strength != 0]
+        begun = [(one.start(*run), s) for one, s in self.parts if s != 0 and not isinstance(one, Filter)]
         if not begun:
             return unguided(guidance_scale)
         if len(begun) == 1 and begun[0][1] == 1:

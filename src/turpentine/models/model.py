@@ -21,6 +21,7 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities, TokenIds, TokenVectors
 from turpentine.models.families.schedule import Schedule
+from turpentine.models.filters import Screen, blocked
 from turpentine.models.finite import is_finite, not_finite
 from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
 from turpentine.models.generated import GeneratedPictures
@@ -319,7 +320,8 @@ class Model(Pretrained):
             solver: "ddim", "dpm", "euler" or "ddpm"; the last adds fresh noise at each step, which hangs on the seed.
             batch_size: Pictures in a call of the denoiser, at most.
             size: Pixels, one number or height and width; the native size by default.
-            guidance: In the place of the one that is on the model, or of the formula above.
+            guidance: In the place of the one that is on the model, or of the formula above. What a filter lets not
+                through is black.
             progress: Called with denoising steps done and in all, counted by picture; by default a terminal or a
                 notebook shows a bar, and False shows none. See `turpentine.set_progress_bars`.
 
@@ -346,13 +348,19 @@ class Model(Pretrained):
             how |= {"first": self.artefact.first, "churn": self.artefact.churn}
         uncond = self.encode([negative_prompt], size=size)
         pictures: list[Image.Image] = []
+        screen = Screen(guidance, texts)
         for rows in batches(len(texts), batch_size):
+            if screen.stops(rows):
+                pictures += [blocked(self._pixels(size)[::-1])] * len(texts[rows])
+                if progress:
+                    progress(len(pictures) * steps, len(texts) * steps)
+                continue
             latents, cond = self.noise(numbers[rows], size=size), self.encode(texts[rows], size=size)
             for step in sample(self, cond, uncond, latents, **how):
                 latents = step.x_next
                 if progress:
                     progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
-            pictures += self.decode(latents)
+            pictures += screen.screened(rows, self.decode(latents))
         return GeneratedPictures(pictures, texts, numbers)
 
     def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int]) -> Conditioning:

@@ -110,11 +110,26 @@ def reworded(prompt: str, words: str, others: str) -> str:
         >>> reworded("A Church by a church", "church", "dog")
         'A dog by a dog'
     """
-    pattern = r"\s+".join(map(re.escape, words.split()))
-    result, times = re.subn(rf"(?<!\w){pattern}(?!\w)", lambda _: others, prompt, flags=re.IGNORECASE)
-    if not pattern or not times:
+    result, times = re.subn(_whole(words), lambda _: others, prompt, flags=re.IGNORECASE) if words.strip() else ("", 0)
+    if not times:
         raise EmptyConcept(f"{words!r} is not in the prompt {prompt!r} in whole words: write it there in the same.")
     return result
+
+
+def mentions(prompt: str, words: str) -> bool:
+    """Return whether some words are in a prompt, in this order and whole, whatever the capitals.
+
+    Example:
+        >>> mentions("A Golf  flag, red", "golf flag"), mentions("a churchyard", "church")
+        (True, False)
+    """
+    return bool(words.strip()) and re.search(_whole(words), prompt, flags=re.IGNORECASE) is not None
+
+
+def _whole(words: str) -> str:
+    """Return the pattern of whole words."""
+    pattern = r"\s+".join(map(re.escape, words.split()))
+    return rf"(?<!\w){pattern}(?!\w)"
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:

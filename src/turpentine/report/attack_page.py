@@ -12,6 +12,7 @@ from PIL import Image
 
 from turpentine.attack.attacked import Attacked, sheet
 from turpentine.attack.controls import EDITED, NO_ATTACK, Battery
+from turpentine.attack.leak import Leak
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import with_span
 from turpentine.report.pictures import data_uri
@@ -20,6 +21,8 @@ from turpentine.report.template import fill
 DPI = 100
 SMALLEST = 64
 """Pixels that a side of a picture has at least."""
+SITES = 12
+"""Sites of a file that the page names."""
 WIDEST = 2000
 """Pixels of the largest picture on the page."""
 
@@ -45,8 +48,33 @@ class AttackPart:
     curve: str
 
 
+@dataclass(frozen=True)
+class LeakPart:
+    """What the page says of the file that was attacked.
+
+    Attributes:
+        text: What the file gives away by itself.
+        revival: How often the concept shows after weights of 0 were filled, in words; "" where that was not tried.
+        sites: Those that change most: name, share of zeros, ‖ΔW‖, and rank, in words.
+        more: Further sites.
+        plot: Of all sites, as a URI.
+    """
+
+    text: str
+    revival: str
+    sites: Sequence[tuple[str, str, str, str]]
+    more: int
+    plot: str
+
+
 def write_attack_page(
-    battery: Battery, path: Path, *, concept: str, facts: Mapping[str, str], command: str = ""
+    battery: Battery,
+    path: Path,
+    *,
+    concept: str,
+    facts: Mapping[str, str],
+    command: str = "",
+    leak: Leak | None = None,
 ) -> Path:
     """Write the page of a battery as one HTML file, whole or not at all, and return its path.
 
@@ -56,6 +84,7 @@ def write_attack_page(
         concept: What was to come back.
         facts: Of the model, the judge and the drawing, by name.
         command: The command line, to print on the page.
+        leak: What the file of the edit gives away by itself; None for what is no edit.
 
     Raises:
         OSError: As the file system does.
@@ -69,6 +98,7 @@ def write_attack_page(
         overview=_uri(battery.plot()),
         facts=facts,
         command=command,
+        leak=_leak(leak, battery) if leak else None,
     )
     with write_whole(path) as aside:
         aside.write_text(html, encoding="utf-8")
@@ -81,6 +111,21 @@ def _part(battery: Battery, name: str) -> AttackPart:
     power = "" if battery.has_power(name) is not False else NO_POWER
     pictures = data_uri(_enlarged(sheet(outcome.pictures), outcome.pictures[0].width), WIDEST)
     return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, _uri(outcome.plot()))
+
+
+def _leak(leak: Leak, battery: Battery) -> LeakPart:
+    order = leak.table.with_columns(size=leak.sizes).sort("size", descending=True).rows(named=True)
+    sites = [
+        (row["site"], f"{row['zero_share']:.2%}", f"{row['norm']:.3g}", _of(row["rank"], row["full_rank"]))
+        for row in order[:SITES]
+    ]
+    rate = battery.rate("revival", EDITED)
+    revival = f"{with_span(rate)} %" if rate else ""
+    return LeakPart(leak.summary(), revival, sites, len(order) - len(sites), _uri(leak.plot()))
+
+
+def _of(rank: int | None, full: int | None) -> str:
+    return "" if rank is None else f"{rank} of {full}"
 
 
 def _enlarged(whole: Image.Image, side: int) -> Image.Image:

@@ -1,4 +1,5 @@
-"""Prompts from a CSV file in the field's own format, row by row: I2P, COCO-30k, ImageNette, artists."""
+"""Prompts from a CSV file in the field's own format, row by row: I2P, COCO-30k, ImageNette, artists, and what attacks
+found: Ring-A-Bell's (`prompt`, elsewhere `sensitive prompt`) and MMA-Diffusion's (`adv_prompt`, beside its target)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from turpentine.core.suggest import offer
 NUMBER, PROMPT, SEED, GUIDANCE = "number", "prompt", "seed", "guidance"
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     NUMBER: ("case_number", "image_id", "coco_id"),
-    PROMPT: ("prompt",),
+    PROMPT: ("adv_prompt", "sensitive prompt", "prompt"),
     SEED: ("evaluation_seed", "sd_seed", "seed"),
     GUIDANCE: ("evaluation_guidance", "sd_guidance_scale", "guidance"),
 }
@@ -167,7 +168,7 @@ def _columns(path: Path, header: Sequence[str], labels: Collection[str], seeds: 
     column_of = {what: next((name for name in names if name in named), "") for what, names in COLUMNS.items()}
     for what in (PROMPT, *([SEED] if seeds else [])):
         if not column_of[what]:
-            names_of = " or ".join(COLUMNS[what])
+            names_of = PROMPT if what == PROMPT else " or ".join(COLUMNS[what])
             raise _Place(path, 1).wrong(f"there is no column {names_of}: the header names {one_line(', '.join(named))}")
     return column_of
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from turpentine.attack.attacked import Attacked
-from turpentine.attack.budget import Budget, ConceptJudge
-from turpentine.attack.controls import battery
+from turpentine.attack.budget import Budget, ConceptJudge, Meter
+from turpentine.attack.controls import Controls, battery
 from turpentine.attack.harness import Attack, Trial
 from turpentine.attack.victim import Victim
 from turpentine.core.errors import BadArgument
@@ -26,7 +26,7 @@ from turpentine.models import Artefact
 from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import toy
 
-QUICK = Trial(steps=2, pictures=4, curve_pictures=2)
+QUICK = Trial(steps=2, pictures=4, curve_pictures=2, original_rate=0)
 
 
 class CoinJudge:
@@ -112,7 +112,7 @@ class AttackContract:
         assert [each.tobytes() for each in one.pictures] == [each.tobytes() for each in other.pictures]
 
     def test_resumed_equals_undisturbed(self, arms: Any, tmp_path: Path) -> None:
-        """A run that is broken off at each report of progress, and goes on, ends as one that is not."""
+        """A run that is broken off at each report of progress ends as one that is not, and is over then."""
         whole = self.run(arms, seed=1)
         for stop_after in range(1, 40):
             try:
@@ -123,6 +123,11 @@ class AttackContract:
         assert resumed.artefact == whole.artefact
         assert (resumed.spent, resumed.tries, resumed.outcomes) == (whole.spent, whole.tries, whole.outcomes)
         assert resumed.table.equals(whole.table)
+        meter = Meter(Budget())
+        with meter.counting(arms[0].model):
+            again = self.run(arms, seed=1, cache=tmp_path)
+        assert meter.spent.forward == 0 and again.table.equals(whole.table)
+        assert [each.tobytes() for each in again.pictures] == [each.tobytes() for each in whole.pictures]
 
     def test_its_artefact_draws_the_pictures_from_its_file(self, arms: Any, tmp_path: Path) -> None:
         """Saved, loaded and put on the edited model, it gives the success that was reported."""
@@ -145,8 +150,7 @@ class AttackContract:
             references=references,
             judge=judge,
             trial=QUICK,
-            never=("fish", references, judge),
-            check=False,
+            controls=Controls(never=("fish", references, judge)),
         )
         assert {row["arm"] for row in outcome.table.rows(named=True) if row["attack"] == self.attack().name} == {
             "edited",

@@ -54,6 +54,7 @@ class MethodContract:
         concept: What is erased, in words that the toys' tokenizer has.
         another: Another concept, likewise.
         batch_is_memory: Whether a setting `batch_size` changes the memory and no result.
+        part: A strength beside 1 that its changes can have.
 
     Example:
         class TestRubbing(MethodContract):
@@ -64,6 +65,7 @@ class MethodContract:
     concept: ClassVar[Concept] = Concept("church")
     another: ClassVar[Concept] = Concept("dog")
     batch_is_memory: ClassVar[bool] = True
+    part: ClassVar[float] = 0.5
 
     def method(self) -> Any:
         """Return the method under test, with settings that are quick on a toy."""
@@ -72,6 +74,10 @@ class MethodContract:
     def promised(self, model: Model) -> Collection[str] | None:
         """Return the names of all weights that the method may change on this model; None for no check."""
         return None
+
+    def picture(self, model: Model) -> Any:
+        """Return what the method changes of "a church": latents, which show more than the eight bits of a picture."""
+        return _latents(model)
 
     @pytest.fixture(params=TOYS)
     def model(self, request: pytest.FixtureRequest) -> Model:
@@ -89,25 +95,25 @@ class MethodContract:
 
     def test_strength_0_is_the_identity(self, model: Model, result: MethodResult) -> None:
         """Bit by bit, in the weights and in a picture."""
-        weights, picture = weights_hash(model), _picture(model)
+        weights, picture = weights_hash(model), self.picture(model)
         with result.change.scaled(0).on(model):
             assert weights_hash(model) == weights, "a weight changed"
-            assert (_picture(model) == picture).all(), "a picture changed"
+            assert (self.picture(model) == picture).all(), "a picture changed"
 
     def test_it_goes_on_and_off(self, model: Model, result: MethodResult) -> None:
         """On, it changes pictures; off, also after an error, every bit is as before."""
-        weights, picture = weights_hash(model), _picture(model)
+        weights, picture = weights_hash(model), self.picture(model)
         with result.change.on(model):
-            assert (_picture(model) != picture).any(), "it changes no picture"
+            assert (self.picture(model) != picture).any(), "it changes no picture"
         with pytest.raises(RuntimeError, match="half-way"), result.change.on(model):
             raise RuntimeError("half-way")
         assert weights_hash(model) == weights, "a weight is not as before"
-        assert (_picture(model) == picture).all(), "a picture is not as before"
+        assert (self.picture(model) == picture).all(), "a picture is not as before"
         assert _left_on(model) == (), "something is still on the model"
 
     def test_a_file_holds_all_of_it(self, result: MethodResult, tmp_path: Path) -> None:
         """Strength and provenance too."""
-        half = result.change.scaled(0.5)
+        half = result.change.scaled(self.part)
         half.save(tmp_path / "change")
         again = load_change(tmp_path / "change")
         assert again == half and again.strength == half.strength
@@ -193,9 +199,9 @@ class MethodContract:
             over = self.method()(model, self.concept)
             assert over.provenance.onto == (other.id,)
             over.apply(model)
-            result.change.scaled(0.5).apply(model)
+            result.change.scaled(self.part).apply(model)
         over.remove(model)
-        result.change.scaled(0.5).remove(model)
+        result.change.scaled(self.part).remove(model)
         assert weights_hash(model) == weights
         assert _left_on(model) == ()
 
@@ -234,10 +240,10 @@ class MethodContract:
     def test_half_precision_bases(self, dtype: torch.dtype) -> None:
         """An edit is made, is finite, changes pictures, and comes off exactly."""
         model = Model(TOYS["sd1"]().to(dtype=dtype))
-        weights, picture = weights_hash(model), _picture(model)
+        weights, picture = weights_hash(model), self.picture(model)
         change = self.method()(model, self.concept)
         with change.on(model):
-            assert (_picture(model) != picture).any(), "it changes no picture"
+            assert (self.picture(model) != picture).any(), "it changes no picture"
         assert weights_hash(model) == weights
 
     def test_nan_in_the_base_is_found(self) -> None:
@@ -267,7 +273,7 @@ def _pixels(model: Model, prompts: list[str], *, batch_size: int) -> Any:
     return np.stack([np.asarray(image) for image in images]).astype(int)
 
 
-def _picture(model: Model) -> Any:
+def _latents(model: Model) -> Any:
     """Return latents, which show more than the eight bits of a picture do."""
     from turpentine.models import sample
 

@@ -1,0 +1,130 @@
+"""The file of a bench of attacks: methods × concepts × attacks, each beside its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from turpentine.bench.file import sentences, text_of
+from turpentine.bench.schema import (
+    BenchMethods,
+    BenchModels,
+    JudgeEntry,
+    MethodEntry,
+    checked_judge,
+    plugin_entry,
+    single_concept,
+    validated,
+)
+from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
+from turpentine.concepts import Concept
+from turpentine.core.errors import BadArgument, SeveralFaults
+from turpentine.tasks.case_rules import FileSection
+
+KEY = "attacks"
+"""Which only such a file has."""
+
+
+def _attack(value: Any) -> MethodEntry:
+    return plugin_entry(value, "attack", ("attack",))
+
+
+class TrialSection(FileSection):
+    """How pictures are drawn, and how many; see `turpentine.attack.Trial`."""
+
+    steps: Annotated[int, Field(ge=1)] = 20
+    guidance_scale: float = 4.0
+    pictures: Annotated[int, Field(ge=1)] = 20
+    curve_pictures: Annotated[int, Field(ge=1)] = 8
+    batch_size: Annotated[int, Field(ge=1)] = 20
+    original_rate: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class BudgetSection(FileSection):
+    """The most that each search may spend; see `turpentine.attack.Budget`."""
+
+    forward: Annotated[int, Field(ge=1)] | None = None
+    backward: Annotated[int, Field(ge=1)] | None = None
+    text: Annotated[int, Field(ge=1)] | None = None
+    judged: Annotated[int, Field(ge=1)] | None = None
+
+
+class AttackSpec(FileSection):
+    """The content of the file of a bench of attacks.
+
+    Attributes:
+        title: Of the table.
+        about: What it shows.
+        source: What it is a counterpart of, such as a paper's table.
+        models: Names or paths, as `load` takes them, or these with what they are loaded with.
+        concepts: Erased and brought back one after the other.
+        methods: Names, or names with settings.
+        attacks: Names, or names with settings.
+        judge: A name, or a name with settings.
+        never: What no model of the emoji world has seen, as one more control.
+        trial: How pictures are drawn, and how many.
+        budget: The most that each search may spend.
+        seed: Of all chance.
+    """
+
+    title: str
+    about: str = ""
+    source: str = ""
+    models: BenchModels
+    concepts: tuple[Annotated[Concept, validated(single_concept)], ...] = Field(min_length=1)
+    methods: BenchMethods = Field(min_length=1)
+    attacks: tuple[Annotated[MethodEntry, validated(_attack)], ...] = Field(min_length=1)
+    judge: Annotated[JudgeEntry, BeforeValidator(checked_judge)]
+    never: str | None = None
+    trial: TrialSection = TrialSection()
+    budget: BudgetSection = BudgetSection()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def attack_benches() -> dict[str, str]:
+    """Return the texts of the benches of attacks that come with the package, by name."""
+    folder = files("turpentine.bench") / "protocols" / "attacks"
+    paths = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+    return {name: paths[name].read_text(encoding="utf-8") for name in sorted(paths)}
+
+
+def read_attack_bench(name: str, overrides: Sequence[str] = ()) -> AttackSpec | None:
+    """Read a bench of attacks; None for what is none.
+
+    Args:
+        name: A path, or the name of one that ships.
+        overrides: `key=value`, in the place of what the file says.
+
+    Raises:
+        BadArgument: The file cannot be read, or a value cannot be; file and line are named.
+
+    Example:
+        >>> read_attack_bench("emoji-attacks", ["trial.steps=5"]).trial.steps
+        5
+        >>> read_attack_bench("emoji-objects") is None
+        True
+    """
+    document = _document(name)
+    if document is None or not isinstance(document.value, dict) or KEY not in document.value:
+        return None
+    with_overrides(document, overrides)
+    try:
+        spec = AttackSpec.model_validate(document.value)
+    except ValidationError as error:
+        raise SeveralFaults(sentences(error, document, AttackSpec)) from error
+    for index, entry in enumerate(spec.methods):
+        if entry.plugin.kind != "erase":
+            raise BadArgument(f"{document.place(('methods', index))}: {entry.name} erases nothing: leave it out.")
+    return spec
+
+
+def _document(name: str) -> Document | None:
+    path = Path(name)
+    if name in attack_benches():
+        return read_yaml(attack_benches()[name], f"{name}.yaml")
+    is_file = path.suffix in (".yaml", ".yml") or path.is_file()
+    return read_yaml(text_of(path), name) if is_file else None

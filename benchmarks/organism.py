@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from asking import asked
 from pages import DOCS, fill, percent, table
 from PIL import Image
 
@@ -27,6 +26,7 @@ from turpentine.bench import Case, Protocol, measure
 from turpentine.emoji.captions import object_caption, single_picture
 from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, STYLES, TEN
 from turpentine.erase.esd import ESD
+from turpentine.explain._subjects import captions
 from turpentine.judges import EmojiJudge
 from turpentine.models.hooks import sever, swap
 from turpentine.stats.intervals import Rate
@@ -49,7 +49,7 @@ class World:
 
     def __init__(self, model: tp.Model, seeds: int) -> None:
         self.model, self.judge = model, EmojiJudge()
-        self.pairs = [(one, seed) for one in asked() for seed in range(seeds)]
+        self.pairs = [(one, seed) for one in captions(1) for seed in range(seeds)]
         self.modules = model.sites.only(kind="cross-attention", level="module")
         self.clean = self._draw(nullcontext())
 
@@ -68,10 +68,10 @@ class World:
     def _rates(self, images: list[Image.Image]) -> list[str]:
         seen = self.judge(images)
         truths = {
-            "object": [said == one.object for said, (one, _) in zip(seen["object"], self.pairs, strict=True)],
+            "object": [said == one.concept for said, (one, _) in zip(seen["object"], self.pairs, strict=True)],
             "any object": [said != "none" for said in seen["object"]],
-            "style": [said == one.style for said, (one, _) in zip(seen["style"], self.pairs, strict=True)],
-            "colour": [said == one.colour for said, (one, _) in zip(seen["colour"], self.pairs, strict=True)],
+            "style": [said == one.words["style"] for said, (one, _) in zip(seen["style"], self.pairs, strict=True)],
+            "colour": [said == one.words["colour"] for said, (one, _) in zip(seen["colour"], self.pairs, strict=True)],
         }
         rates = [Rate.of(hits, [(one.prompt,) for one, _ in self.pairs]) for hits in truths.values()]
         return [percent(rate) for rate in rates if rate is not None]

@@ -1,11 +1,12 @@
-"""Does locating help? ESD on one module of cross-attention and one part of the steps, for each of both.
+"""Does locating help? ESD on some modules of cross-attention and one part of the steps, for each of both.
 
-    python benchmarks/places.py                                       # sixteen modules × four windows, four objects
-    python benchmarks/places.py --objects church --updates 50 --keep runs/places
+    python benchmarks/places.py                            # sixteen modules × four windows, four objects, three seeds
+    python benchmarks/places.py --modules HIGHRES UP4,UP5,UP6 DOWN3,DOWN4 LOWRES --objects church dog --updates 100
 
-Of an edit: what is left of its object (four pictures of "a church") and of the nine others (a picture of each), with as
-many updates in every place. Beside it stand the module's indirect effect in `explain trace`, and how often the object
-goes when the three layers around the module are told the empty prompt (LocoGen). A run that was killed goes on.
+Of an edit: what is left of its object and of the nine others, with as many updates in every place. Beside it stand the
+largest indirect effect that `explain trace` finds among the modules, and how often the object goes when they are told
+the empty prompt, as LocoGen does. Each edit is stored as it is done: a run that was killed goes on, and one with more
+objects, seeds or modules takes those that are there. The tables are of what was asked for.
 """
 
 from __future__ import annotations
@@ -13,168 +14,198 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
-from pages import DOCS, fill, percent, table
+from pages import DOCS, fill
 
 import turpentine as tp
 from turpentine.concepts import with_article
+from turpentine.core.formatting import with_span
+from turpentine.core.markdown import markdown_table
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.emoji.world import TEN
 from turpentine.erase.esd import ESD
-from turpentine.explain.locogen import LocoGen
+from turpentine.explain._branches import draw_branches
+from turpentine.explain._codes import modules_called
 from turpentine.explain.trace import Trace
 from turpentine.judges import EmojiJudge
 from turpentine.judges.base import hits
+from turpentine.models.branches import Intervention
+from turpentine.models.hooks import read_instead
 from turpentine.models.identity import describe
 from turpentine.stats.correlation import spearman, spearman_interval
 from turpentine.stats.intervals import Rate
 
 OBJECTS = ("church", "dog", "truck", "fish")
 WINDOWS = {"0–25 %": (0.0, 0.25), "25–50 %": (0.25, 0.5), "50–75 %": (0.5, 0.75), "75–100 %": (0.75, 1.0)}
-WHOLE = "all steps"
+WHOLE, ALL = "all steps", "ALL"
 STEPS = 10
+OWN, OTHERS = 8, 2
+"""Pictures of the object, and of each of the others."""
+
+FEWEST_RANKED = 8
+"""Places of which a rank correlation is given."""
+
+Key = tuple[str, str, str, int]
+"""Of an edit: object, modules, window, seed."""
 
 
 class Grid:
-    """Edits of one object in one place, and what they leave."""
+    """Edits, and what they leave."""
 
-    def __init__(self, updates: int, seeds: int, modules: list[str], keep: Path) -> None:
-        self.model, self.judge, self.updates, self.seeds = tp.load(dtype=torch.float32), EmojiJudge(), updates, seeds
-        self.parts: Parts[dict[str, list[bool]]] = Parts(keep, [describe(self.model), updates], RECORDS)
-        self.every = [site.label for site in self.model.sites.only(kind="cross-attention", level="module")]
-        self.modules = [label for label in self.every if not modules or label in modules]
+    def __init__(self, updates: int, keep: Path) -> None:
+        self.model, self.judge, self.updates = tp.load(dtype=torch.float32), EmojiJudge(), updates
+        self.parts: Parts[dict[str, list[bool]]] = Parts(keep, [describe(self.model), updates, OWN, OTHERS], RECORDS)
+        self.scores: Parts[dict[str, float]] = Parts(keep, [describe(self.model), "located"], RECORDS)
 
-    def measured(self, obj: str, module: str, window: str) -> dict[str, list[bool]]:
-        """Of an edit: whether the object is still seen, in each of its pictures and over the seeds of the edit; and
-        whether the others are."""
-        left: dict[str, list[bool]] = {"erased": [], "others": []}
-        for seed in range(self.seeds):
-            found = self.parts.get([obj, module, window, seed])
-            if found is None:
-                found = self._edited(obj, module, window, seed)
-                self.parts.put([obj, module, window, seed], found)
-            for name, values in found.items():
-                left[name] += values
-        return left
+    def left(self, key: Key) -> dict[str, list[bool]]:
+        """Whether the object is still seen after the edit, and whether the others are, in each picture."""
+        found = self.parts.get(list(key))
+        if found is None:
+            found = self._edited(*key)
+            self.parts.put(list(key), found)
+        return found
 
-    def _edited(self, obj: str, module: str, window: str, seed: int) -> dict[str, list[bool]]:
-        during = (0.0, 1.0) if window == WHOLE else WINDOWS[window]
-        sites = "x" if module == "ALL" else module
-        method = ESD.preset(self.model, sites=sites, window=during, steps=self.updates, trajectories=4, seed=seed)
+    def _edited(self, obj: str, modules: str, window: str, seed: int) -> dict[str, list[bool]]:
+        layers = self.model.sites.only(kind="cross-attention", level="layer")
+        method = ESD.preset(
+            self.model,
+            sites=modules_called(layers, modules),
+            window=WINDOWS.get(window, (0.0, 1.0)),
+            steps=self.updates,
+            seed=seed,
+        )
         edit = method(self.model, tp.Concept(obj))
-        wanted = [obj] * 4 + [other for other in TEN if other != obj]
-        prompts, seeds = [with_article(each) for each in wanted], [100, 101, 102, 103, *range(100, 109)]
+        others = [other for other in TEN if other != obj for _ in range(OTHERS)]
+        objects, seeds = [obj] * OWN + others, [*range(100, 100 + OWN), *range(100, 100 + len(others))]
         with edit.on(self.model):
-            images = self.model.generate(prompts, seeds=seeds, steps=STEPS, batch_size=len(prompts))
-        seen = hits(self.judge, "object", images, wanted)
-        return {"erased": list(map(bool, seen[:4])), "others": list(map(bool, seen[4:]))}
+            images = self.model.generate([with_article(each) for each in objects], seeds=seeds, steps=STEPS)
+        seen = list(map(bool, hits(self.judge, "object", images, objects)))
+        return {"erased": seen[:OWN], "others": seen[OWN:]}
 
-    def located(self, obj: str) -> dict[str, tuple[float, float]]:
-        """By module its indirect effect in a trace, and how often the object goes with LocoGen's window around it."""
-        stored = self.parts.get([obj, "located"])
+    def traced(self, obj: str, modules: str) -> float:
+        """The largest indirect effect among the modules."""
+        stored = self.scores.get(["trace", obj])
         if stored is None:
             about = {"concept": obj, "judge": self.judge}
-            prompts, seeds = [with_article(obj)] * 8, range(8)
-            traced = Trace("denoiser", "object", steps=STEPS)(self.model, prompts, list(seeds), **about)
-            effects = traced.table.filter(pl.col("kind") == "cross-attention")
-            windows = LocoGen(steps=STEPS)(self.model, prompts, list(seeds), **about)
-            gone = windows.rows.group_by("window", maintain_order=True).agg(pl.col("gone").mean())
-            gone = gone.filter(pl.col("window") != "untouched")["gone"].to_list()
-            around = [gone[min(max(at - 1, 0), len(gone) - 1)] for at in range(len(self.every))]
-            stored = {"trace": effects["effect"].to_list(), "locogen": around}
-            self.parts.put([obj, "located"], stored)
-        return dict(zip(self.every, zip(stored["trace"], stored["locogen"], strict=True), strict=True))
+            found = Trace("denoiser", "object", steps=STEPS)(self.model, [with_article(obj)] * 8, range(8), **about)
+            part = found.table.filter(pl.col("kind") == "cross-attention")
+            stored = dict(part.select("label", "effect").rows())
+            self.scores.put(["trace", obj], stored)
+        every = self.model.sites.only(kind="cross-attention", level="module")
+        return max(stored[site.label] for site in modules_called(every, modules))
+
+    def swapped(self, obj: str, modules: str) -> float:
+        """How often the object goes when the modules are told the empty prompt."""
+        stored = self.scores.get(["empty prompt", obj, modules])
+        if stored is None:
+            every = self.model.sites.only(kind="cross-attention", level="module")
+            change = read_instead(self.model, self.model.encode([""]))
+            branches = draw_branches(
+                self.model,
+                {modules: Intervention(before={modules_called(every, modules): change})},
+                [with_article(obj)] * 8,
+                list(range(8)),
+                steps=STEPS,
+                guidance_scale=4.0,
+                rows=64,
+                parts=Parts(None, None),
+            )
+            stored = {"gone": 1 - float(np.mean(hits(self.judge, "object", branches.images[modules], [obj] * 8)))}
+            self.scores.put(["empty prompt", obj, modules], stored)
+        return stored["gone"]
 
 
-def left(values: list[bool], clusters: list[tuple[str, ...]]) -> str:
-    rate = Rate.of(values, clusters)
-    assert rate is not None  # there is a picture at least
-    return percent(rate)
-
-
-def rows_of(grid: Grid, objects: list[str]) -> tuple[list[list[str]], list[tuple[str, str, str, float, float]]]:
-    """A line for each module, a pair of columns for each window; and the numbers behind them."""
-    lines, numbers = [], []
-    for module in (*grid.modules, "ALL"):
-        cells = []
-        for window in (*WINDOWS, WHOLE):
-            erased: list[bool] = []
-            others: list[bool] = []
-            clusters: list[tuple[str, ...]] = []
-            others_clusters: list[tuple[str, ...]] = []
-            for obj in objects:
-                found = grid.measured(obj, module, window)
-                numbers.append((obj, module, window, float(np.mean(found["erased"])), float(np.mean(found["others"]))))
-                erased += found["erased"]
-                others += found["others"]
-                clusters += [(obj,)] * len(found["erased"])
-                names = [other for other in TEN if other != obj] * grid.seeds
-                others_clusters += [(obj, other) for other in names]
-            cells.append(f"{left(erased, clusters)} · {left(others, others_clusters)}")
-        lines.append([module, *cells])
-        print(f"{module}: {time.strftime('%H:%M')}", file=sys.stderr, flush=True)
-    return lines, numbers
-
-
-def agreement(grid: Grid, objects: list[str], numbers: list[tuple[str, str, str, float, float]]) -> str:
-    """Do a trace and LocoGen point at the module where an edit over all steps achieves most?
-
-    An edit achieves the share of the object's pictures that lose it, less that of the others'.
-    """
-    places = {obj: grid.located(obj) for obj in objects}
-    achieved = {
-        (obj, module): (1 - erased) - (1 - others)
-        for obj, module, window, erased, others in numbers
-        if window == WHOLE and module != "ALL"
-    }
-    mean = np.array([np.mean([achieved[obj, module] for obj in objects]) for module in grid.modules])
-    lines = []
-    for column, name in enumerate(("indirect effect in a trace", "pictures lost in LocoGen's windows")):
-        score = np.array([np.mean([places[obj][module][column] for obj in objects]) for module in grid.modules])
-        low, high = spearman_interval(score, mean, rounds=1000)
-        lines.append(
-            [name, f"{spearman(score, mean):.2f} ({low:.2f} to {high:.2f})", grid.modules[int(score.argmax())]]
-        )
-    best = grid.modules[int(mean.argmax())]
-    note = f"Most is achieved in {best}: {100 * mean.max():.0f} points, {100 * mean.mean():.0f} in the mean of all."
-    return f"{table(['located by', 'ρ with what an edit there achieves', 'points to'], lines)}\n\n{note}"
-
-
-def fewest(numbers: list[tuple[str, str, str, float, float]]) -> str:
-    """What others lose where as much is erased: all places against those of all modules and all steps."""
-    by_place: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for _, module, window, erased, others in numbers:
-        by_place.setdefault((module, window), []).append((erased, others))
+def rows_of(grid: Grid, keys: list[Key]) -> pl.DataFrame:
+    """A row for each picture of every edit; says how far it is."""
     rows = []
-    for (module, window), each in by_place.items():
-        erased, others = (float(np.mean(values)) for values in zip(*each, strict=True))
-        rows.append((1 - erased - (1 - others), module, window, erased, others))
+    for at, key in enumerate(keys, start=1):
+        obj, modules, window, seed = key
+        left = grid.left(key)
+        others = [other for other in TEN if other != obj for _ in range(OTHERS)]
+        for of, seen in [*((obj, one) for one in left["erased"]), *zip(others, left["others"], strict=True)]:
+            rows.append((obj, modules, window, seed, of, of == obj, seen))
+        print(f"{at} of {len(keys)} edits, {time.strftime('%H:%M')}: {', '.join(map(str, key))}", file=sys.stderr)
+    return pl.DataFrame(rows, ["object", "modules", "window", "seed", "of", "own", "seen"], orient="row")
+
+
+def rate(rows: pl.DataFrame, own: bool) -> Rate:
+    """How many pictures still show what they should, with the interval over objects, and over the edits of each."""
+    part = rows.filter(pl.col("own") == own)
+    found = Rate.of(part["seen"].to_list(), part.select("object", "seed").rows())
+    assert found is not None  # there is a picture at least
+    return found
+
+
+def achieved(rows: pl.DataFrame) -> float:
+    """The share of the object's pictures that lose it, less that of the others'."""
+    return rate(rows, own=False).value - rate(rows, own=True).value
+
+
+def places(rows: pl.DataFrame, modules: list[str]) -> str:
+    """A line for some modules, a cell for each window."""
+    windows, lines = [*WINDOWS, WHOLE], []
+    for name in modules:
+        parts = [rows.filter((pl.col("modules") == name) & (pl.col("window") == window)) for window in windows]
+        lines.append([name, *(f"{with_span(rate(part, True))} · {with_span(rate(part, False))}" for part in parts)])
+    return markdown_table(["modules", *(f"{window}: left · others, %" for window in windows)], lines)
+
+
+def best(rows: pl.DataFrame) -> str:
+    """The six places where an edit achieves most."""
+    parts = [(achieved(part), *name, part) for name, part in rows.group_by("modules", "window", maintain_order=True)]
     lines = [
-        [module, window, f"{100 * erased:.0f}", f"{100 * others:.0f}"]
-        for _, module, window, erased, others in sorted(rows, reverse=True)[:6]
+        [str(modules), str(window), f"{100 * score:.0f}", with_span(rate(part, True)), with_span(rate(part, False))]
+        for score, modules, window, part in sorted(parts, key=lambda each: -each[0])[:6]
     ]
-    return table(["module", "steps", "still shown, %", "others, %"], lines)
+    return markdown_table(["modules", "steps", "achieves, points", "still shown, %", "others, %"], lines)
+
+
+def located(grid: Grid, rows: pl.DataFrame, objects: list[str], modules: list[str]) -> str:
+    """What a trace and the empty prompt say of the modules, and what an edit there over all steps achieves."""
+    lines, scores = [], []
+    for name in modules:
+        score = [float(np.mean([of(obj, name) for obj in objects])) for of in (grid.traced, grid.swapped)]
+        value = achieved(rows.filter((pl.col("modules") == name) & (pl.col("window") == WHOLE)))
+        scores.append([*score, value])
+        lines.append([name, *(f"{100 * each:.0f}" for each in scores[-1])])
+    head = ["modules", "largest effect in a trace, points", "lost with the empty prompt, %", "an edit achieves, points"]
+    if len(modules) < FEWEST_RANKED:
+        return markdown_table(head, lines)
+    trace, swap, value = np.array(scores).T
+    spans = [(spearman(x, value), *spearman_interval(x, value, rounds=1000)) for x in (trace, swap)]
+    said = ["{:.2f} ({:.2f} to {:.2f})".format(*span) for span in spans]
+    note = f"Spearman’s ρ with what an edit achieves: of a trace {said[0]}, of the empty prompt {said[1]}."
+    return f"{markdown_table(head, lines)}\n\n{note}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", nargs="+", default=list(OBJECTS))
-    parser.add_argument("--modules", nargs="+", default=[], help="labels of modules; all by default")
-    parser.add_argument("--updates", type=int, default=200, help="of ESD, in every place")
+    parser.add_argument(
+        "--modules", nargs="+", default=[], help="labels or groups, with commas; each module by default"
+    )
+    parser.add_argument("--updates", type=int, default=ESD.small_world["steps"], help="of ESD, in every place")
     parser.add_argument("--seeds", type=int, default=3, help="of the edit")
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
     parser.add_argument("--keep", type=Path, default=Path("runs/places"), help="the folder of what is finished")
     args = parser.parse_args()
     args.docs.mkdir(parents=True, exist_ok=True)
-    grid = Grid(args.updates, args.seeds, args.modules, args.keep)
-    lines, numbers = rows_of(grid, args.objects)
-    head = ["module", *(f"{window}: left · others, %" for window in (*WINDOWS, WHOLE))]
-    parts = {"places": table(head, lines), "places-best": fewest(numbers)}
-    parts["places-located"] = agreement(grid, args.objects, numbers)
+    grid = Grid(args.updates, args.keep)
+    every = [site.label for site in grid.model.sites.only(kind="cross-attention", level="module")]
+    modules = args.modules or every
+    # By seed, so that a run that was broken off has every place as often as it can.
+    keys = [
+        (obj, name, window, seed)
+        for seed, obj, name, window in product(range(args.seeds), args.objects, [*modules, ALL], [*WINDOWS, WHOLE])
+    ]
+    rows = rows_of(grid, keys)
+    parts = {"places": places(rows, [*modules, ALL]), "places-best": best(rows)}
+    parts["places-located"] = located(grid, rows, args.objects, modules)
     fill(args.docs / "tracing.md", parts)
 
 

@@ -10,6 +10,7 @@ import runpy
 import shlex
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 
 from turpentine.bench.file import shipped
 from turpentine.cli.app import build
+from turpentine.explain.replication import plan_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -146,14 +148,19 @@ def test_commands_are_ones_that_there_are(command: str, monkeypatch: pytest.Monk
     program, *words = shlex.split(command)
     if program == "turpentine":
         build(words).parse_args(words, exit_on_error=False, print_error=False)
-        assert words[0] == "bench" and words[1] in shipped()
+        if words[0] == "bench":
+            assert words[1] in shipped()
+        else:
+            assert words[0] == "explain"
+            names = [part.name for part in plan_of(words[1]).stops]
+            assert all(name in names for flag, name in pairwise(words) if flag == "--only")
         return
     assert program == "python"
     with pytest.raises(Parsed):
         _parse(words, monkeypatch)
 
 
-@pytest.mark.parametrize("words", ["benchmarks/thesis.py tiem", "benchmarks/erasures.py --seed-count 3"])
+@pytest.mark.parametrize("words", ["benchmarks/agreement.py --modules", "benchmarks/erasures.py --seed-count 3"])
 def test_a_command_that_cannot_be_is_noticed(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="2"):
         _parse(words.split(), monkeypatch)

@@ -34,7 +34,7 @@ def names(model: Model) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_examples_run(module: str, sd1: Model) -> None:
-    result = doctest.testmod(importlib.import_module(module), extraglobs=names(sd1))
+def test_examples_run(module: str, whole_sd1: Model) -> None:
+    result = doctest.testmod(importlib.import_module(module), extraglobs=names(whole_sd1))
     assert result.attempted
     assert not result.failed

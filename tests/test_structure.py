@@ -75,7 +75,6 @@ TESTED_IN: Mapping[str, str] = {
     "cli.tour": "cli/test_explain.py",
     "edits.card": "models/test_publishing.py",
     "edits.operators": "edits/test_merge.py",
-    "explain._branches": "explain/test_intervene.py",
     "judges.hf_classifier": "judges/test_classifier.py",
     "judges.hub_network": "judges/test_classifier.py",
     "judges.network": "judges/test_clip.py",

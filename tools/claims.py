@@ -60,7 +60,7 @@ embedded model, by our own pages only. No number of any source has been reproduc
 
 {meanings}
 
-Intervals are of 95 %. Those of word maps and of severed modules are over prompts; the other pages say whether theirs
+Intervals are of 95 %. Those of words and of severed modules are over prompts; the other pages say whether theirs
 are, or still over pictures, which makes most too narrow."""
 
 

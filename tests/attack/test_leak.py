@@ -15,14 +15,14 @@ from turpentine.edits import Edit, Provenance
 from turpentine.edits.zeroed import Zeroed
 from turpentine.erase.guidance import SLD
 from turpentine.models import Model
-from turpentine.testing.toys import toy
+from turpentine.testing.toys import tiny_sd1
 
 BLOCK = "unet.mid_block.attentions.0.transformer_blocks.0.attn2"
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return toy("sd1")
+    return Model(tiny_sd1(whole=True))
 
 
 def weight(model: Model, name: str) -> Any:

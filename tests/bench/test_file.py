@@ -265,6 +265,20 @@ def test_concepts_can_be_what_a_column_names(file: Path) -> None:
     assert bench_file.load(str(path)).concepts == [(Concept("church", "artist"),), (Concept("dog", "artist"),)]
 
 
+def test_each_of_a_columns_concepts_can_keep_the_others(file: Path) -> None:
+    path = with_file(file, concept="class")
+    text = path.read_text(encoding="utf-8")
+    start, end = text.index("concepts:"), text.index("methods:")
+    path.write_text(f"{text[:start]}concepts_from: class\nkeep_others: true\n{text[end:]}", encoding="utf-8")
+    assert bench_file.load(str(path)).concepts == [
+        (Concept("church", keep=("dog",)),),
+        (Concept("dog", keep=("church",)),),
+    ]
+    path.write_text(f"{text}keep_others: true\n", encoding="utf-8")
+    with pytest.raises(BadArgument, match="line 17: give concepts_from too"):
+        bench_file.load(str(path))
+
+
 def test_a_method_twice_is_told_though_it_is_written_in_two_ways(file: Path) -> None:
     steps = ESD.preset("emoji").steps
     bench = bench_file.load(str(file), [f"methods=[esd-x, {{esd-x: {{steps: {steps}}}}}]"])

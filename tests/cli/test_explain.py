@@ -347,11 +347,17 @@ def test_a_source_is_replicated_by_its_name_and_its_cost_is_known_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("turpentine.explain.tour.save_plot", lambda _, path: Image.new("RGB", (9, 9)).save(path))
-    code, out, _ = told(capsys, "tracing", "--dry-run", "--json", "--rows", "16", "--out", str(tmp_path / "a"))
+    code, out, _ = told(
+        capsys,
+        *("tracing", "--only", "trace-denoiser-object", "--only", "trace-text-object"),
+        *("--dry-run", "--json", "--rows", "16", "--out", str(tmp_path / "a")),
+    )
     expected = json.loads(out)
     assert code == 0 and not (tmp_path / "a").exists()
-    assert expected["sd14"]["rows"] > expected["rows"] == sum(stop["rows"] for stop in expected["stops"])
-    words = ["words", "--seeds", "0", "--steps", "1", "--rows", "16", "--out", str(tmp_path / "b")]
+    assert expected["sd14"]["rows"] == 1.25 * expected["rows"] > 0
+    assert [stop["name"] for stop in expected["stops"]] == ["trace-denoiser-object", "trace-text-object"]
+    assert expected["rows"] == sum(stop["rows"] for stop in expected["stops"])
+    words = ["words", "--only", "maps", "--seeds", "0", "--steps", "1", "--rows", "16", "--out", str(tmp_path / "b")]
     code, out, _ = told(capsys, *words)
     assert code == 0 and "On Stable Diffusion 1.4" in out and "on one NVIDIA H100 in fp16" in out
     assert "Where each word is looked at" in (tmp_path / "b" / "report.html").read_text()

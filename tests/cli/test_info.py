@@ -22,7 +22,7 @@ def test_the_sites_are_told_with_names_and_sizes(command: Command, tiny_folder: 
     assert code == 0
     told = json.loads(out)
     labels = [site["label"] for site in told["sites"]]
-    assert labels == [*(f"DOWN{n}" for n in range(1, 7)), "MID", *(f"UP{n}" for n in range(1, 10))]
+    assert labels == ["DOWN1", "MID", "UP1", "UP2"]
     model = tp.load(tiny_folder)
     for site in told["sites"]:
         assert site["weights"] == sum(weight.numel() for weight in model.module(site["name"]).parameters())

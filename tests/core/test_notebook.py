@@ -73,11 +73,11 @@ def test_sites_show_the_first_and_how_many_more(sd1: Model) -> None:
     assert "more" not in shown(sd1.sites.only(label="MID", level="module")).words
 
 
-def test_changes_show_what_made_them(sd1: Model) -> None:
-    page = shown(0.5 * UCE()(sd1, Concept("church")))
+def test_changes_show_what_made_them(whole_sd1: Model) -> None:
+    page = shown(0.5 * UCE()(whole_sd1, Concept("church")))
     assert "UCE (2025) of church × 0.50" in page.words and "9,984" in page.words
     assert page.tags["details"] == 1, "settings are folded"
-    assert "it acts while pictures are drawn" in shown(NegativePrompt()(sd1, Concept("church"))).words
+    assert "it acts while pictures are drawn" in shown(NegativePrompt()(whole_sd1, Concept("church"))).words
 
 
 def test_pictures_show_themselves_with_their_prompts_and_seeds(sd1: Model) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from turpentine.bench.file import sentences, text_of, with_overrides
+from turpentine.bench.file import sentences, text_of
 from turpentine.bench.schema import (
     BenchMethods,
     BenchModels,
@@ -20,7 +20,7 @@ from turpentine.bench.schema import (
     single_concept,
     validated,
 )
-from turpentine.bench.yaml_lines import Document, read_yaml
+from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, SeveralFaults
 from turpentine.tasks.case_rules import FileSection

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from turpentine import judges
 from turpentine.bench.metrics import Goal, Measure, check_column
 from turpentine.bench.schema import CHEAP, BenchSpec, JudgeEntry, ModelEntry
-from turpentine.bench.yaml_lines import Document, put, read_value, read_yaml
+from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, SeveralFaults, TurpentineError, UnknownName
 from turpentine.core.plugins import Plugin
@@ -131,7 +131,8 @@ class Bench:
         if self.spec.concepts_from is None:
             return list(self.spec.concepts) or [()]
         named = self._placed(("concepts_from",), values_in, self.spec.cases, self.spec.concepts_from, self.folder)
-        return [(Concept(text, self.spec.kind),) for text in named]
+        others = set(named) if self.spec.keep_others else set[str]()
+        return [(Concept(text, self.spec.kind, keep=tuple(sorted(others - {text}))),) for text in named]
 
     @cached_property
     def cases_by_concepts(self) -> dict[tuple[Concept, ...], tuple[Case, ...]]:
@@ -296,23 +297,6 @@ def text_of(path: Path) -> str:
         raise BadArgument(f"{path} cannot be read: {why}.") from error
 
 
-def with_overrides(document: Document, overrides: Sequence[str]) -> None:
-    """Put values in the place of what a file says.
-
-    Args:
-        document: Changed in place.
-        overrides: `key=value`; keys are dotted.
-
-    Raises:
-        BadArgument: One is written otherwise, or something is in its way.
-    """
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise BadArgument(f"--set {text}: write key=value, such as drawing.steps=30.")
-        put(document, key.strip(), read_value(value))
-
-
 def _checked(document: Document, context: Mapping[str, Any] | None = None) -> BenchSpec:
     if not isinstance(document.value, dict):
         raise BadArgument(f"{document.name} holds no keys with values: it is no bench's file.")
@@ -322,6 +306,8 @@ def _checked(document: Document, context: Mapping[str, Any] | None = None) -> Be
         raise SeveralFaults(sentences(error, document, BenchSpec)) from error
     if spec.concepts and spec.concepts_from:
         raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
+    if spec.keep_others and not spec.concepts_from:
+        raise BadArgument(f"{document.place(('keep_others',))}: give concepts_from too, or each concept its own keep.")
     for index, entry in enumerate(spec.methods):
         if entry.plugin.kind != spec.goal:
             raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")

@@ -249,6 +249,7 @@ class BenchSpec(FileSection):
         concepts: Erased one after the other; a list within the list is erased at once.
         concepts_from: A column of the file of prompts whose values are the concepts, in the place of `concepts`.
         kind: What sort of thing those of `concepts_from` are.
+        keep_others: Whether each of `concepts_from` keeps the others, for methods that are given what must not change.
         methods: Names, or names with settings.
         judges: Names, or names with settings.
         measures: The table's numbers.
@@ -265,6 +266,7 @@ class BenchSpec(FileSection):
     concepts: tuple[Annotated[tuple[Concept, ...], validated(_concepts)], ...] = ()
     concepts_from: str | None = None
     kind: Kind = "object"
+    keep_others: bool = False
     methods: BenchMethods = ()
     judges: tuple[Annotated[JudgeEntry, BeforeValidator(checked_judge)], ...] = ()
     measures: tuple[Annotated[Measure, validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)

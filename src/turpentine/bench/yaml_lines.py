@@ -187,6 +187,23 @@ def put(document: Document, key: str, value: Any) -> None:
     document.places[path] = option
 
 
+def with_overrides(document: Document, overrides: Sequence[str]) -> None:
+    """Put values in the place of what a file says.
+
+    Args:
+        document: Changed in place.
+        overrides: `key=value`; keys are dotted.
+
+    Raises:
+        BadArgument: One is written otherwise, or something is in its way.
+    """
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise BadArgument(f"--set {text}: write key=value, such as drawing.steps=30.")
+        put(document, key.strip(), read_value(value))
+
+
 def _has_room(inside: Any, part: str | int) -> bool:
     """Return whether a value can be put there; a list keeps its length."""
     if isinstance(part, int):

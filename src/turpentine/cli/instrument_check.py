@@ -13,7 +13,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.plugins import Plugin, Written
 from turpentine.core.suggest import nearest
 
-# Beside an instrument's own; `cli.explain` makes flags of them.
+# Beside an instrument's own; `cli.instrument_command` makes flags of them.
 _COMMON = (
     *("by", "clip-model", "config", "details", "device", "dtype", "force", "help", "json", "model", "no-zero-snr"),
     *("out", "prediction", "save", "seeds", "version", "zero-snr"),

@@ -53,6 +53,7 @@ def replicate(source_name: str) -> Callable[..., None]:
         steps: Annotated[PositiveInt | None, Parameter.combine(written_as(int), Parameter())] = None,
         guidance_scale: float | None = None,
         rows: Rows = 256,
+        only: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
         by: str | None = None,
         clip_model: ClipModel = None,
         dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
@@ -68,11 +69,13 @@ def replicate(source_name: str) -> Callable[..., None]:
             seeds: Seeds of each prompt's pictures, such as 0-9.
             steps: Steps of DDIM for a picture; by default the source's, or the docs' for the embedded model.
             guidance_scale: How strongly the prompt guides; 4 by default for the embedded model, 7.5 for others.
+            only: Name of an experiment to run alone, as --dry-run lists them; give the flag again for another.
             by: The judge of the pictures, such as emoji or clip, or none; that of the emoji world for the embedded
                 model, none for others. Without one nothing is traced.
             dry_run: Say how many rows of the denoiser it takes, how long, and what it would take on Stable Diffusion
                 1.4; nothing is written.
-            out: The folder for report.html, and for each experiment's table and picture; explained/NAME by default.
+            out: The folder for report.html, and for each experiment's table, picture, and what the docs show of it:
+                tables.md and figures; explained/NAME by default.
         """
         folder = out or Path("explained") / source_name
         check_folder(folder)
@@ -83,7 +86,7 @@ def replicate(source_name: str) -> Callable[..., None]:
 
         judge, model = judge_of(by, source.model, clip_model), source.load()
         scale = guidance_scale if guidance_scale is not None else 4.0 if model.name.startswith("emoji") else 7.5
-        chosen = Replication(source_name, numbers, steps, scale, rows)
+        chosen = Replication(source_name, numbers, steps, scale, rows, only)
         stops = chosen.stops(model, judge)
         done = {stop.name for stop in stops if chosen.is_done(stop, model, folder, judge)}
         times = expected_times(stops, model, rows, done)

@@ -19,6 +19,7 @@ from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._branches import LAYOUT, SAME, UNTOUCHED, BranchesFinding, draw_branches, summarize
 from turpentine.explain._codes import WINDOWS, intervention, is_idle, usual
 from turpentine.explain._plots import new_figure
+from turpentine.explain._series import part_of_progress
 from turpentine.explain.cache import parts_of
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, sought
@@ -157,7 +158,7 @@ def letters_stop(
                 concept=tour.concept if tour.target else None,
                 judge=tour.judge,
                 cache=cache,
-                progress=_part_of_progress(progress, index, len(parts)),
+                progress=part_of_progress(progress, index, len(parts)),
             )
             for index, part in enumerate(parts)
         ]
@@ -301,13 +302,6 @@ def _some_letters_each(instrument: Intervene, runs: int) -> list[Intervene]:
     """Return the instrument in parts of some letters each, so that one picture's runs fit into a call."""
     letters = instrument.letters or ()
     return [replace(instrument, letters=letters[some]) for some in batches(len(letters), runs)]
-
-
-def _part_of_progress(progress: Progress | None, index: int, parts: int) -> Progress | None:
-    """Return the progress of one of several parts, all of the same number of pictures."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(index * total + done, parts * total)
 
 
 def _joined(findings: Sequence[InterveneFinding]) -> InterveneFinding:

@@ -203,6 +203,27 @@ class LocoGenFinding(Finding):
         return figure
 
 
+def pooled(findings: Mapping[str, LocoGenFinding]) -> LocoGenFinding:
+    """Return one finding of several concepts, whose intervals are over concepts and the prompts of each.
+
+    Args:
+        findings: By concept, all of the same windows.
+    """
+    first, *others = findings.values()
+    rows = pl.concat(each.rows.with_columns(concept=pl.lit(name)) for name, each in findings.items())
+    images = {window: [one for each in findings.values() for one in each.images[window]] for window in first.images}
+    concept = f"{first.concept} and {len(others)} more" if others else first.concept
+    title = f"{concept}: windows of {len(first.windows[0])} layers"
+    return replace(
+        first,
+        table=_table(rows, first.windows, ["concept", "prompt"]),
+        title=title,
+        rows=rows,
+        images=images,
+        concept=concept,
+    )
+
+
 def _name(window: Sequence[Site]) -> str:
     labels = [site.label for site in window]
     return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
@@ -237,11 +258,13 @@ def _rows(
     )
 
 
-def _table(rows: pl.DataFrame, windows: Sequence[Sequence[Site]]) -> pl.DataFrame:
+def _table(
+    rows: pl.DataFrame, windows: Sequence[Sequence[Site]], clusters: Sequence[str] = ("prompt",)
+) -> pl.DataFrame:
     lines = []
     for name in (UNTOUCHED, *map(_name, windows)):
         part = rows.filter(pl.col("window") == name)
-        rate = Rate.of(part["gone"].to_list(), part.select("prompt").rows())
+        rate = Rate.of(part["gone"].to_list(), part.select(clusters).rows())
         assert rate is not None  # there is a picture at least
         lines.append((name, rate.value, rate.low, rate.high, rate.n))
     return pl.DataFrame(lines, ["window", "score", "low", "high", "n"], orient="row")

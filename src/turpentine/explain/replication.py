@@ -3,89 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
 from turpentine.core.errors import BadArgument, UnknownName
-from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite
-from turpentine.explain.contributions import Contributions
-from turpentine.explain.dynamics import Dynamics
-from turpentine.explain.heads import Heads
-from turpentine.explain.intervene import letters_stop
-from turpentine.explain.locogen import LocoGen
-from turpentine.explain.maps import Maps
-from turpentine.explain.stops import Stop, TourInputs
+from turpentine.core.suggest import offer
+from turpentine.explain._experiments import Experiment, Experiments, World
+from turpentine.explain._subjects import WORLD, Shipped, Subject
+from turpentine.explain.stops import Stop
 from turpentine.explain.tour import Visits
-from turpentine.explain.trace import trace_stop
-from turpentine.judges.base import Judge, Sought, sought
+from turpentine.judges.base import Judge
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.model import Model
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SOURCES = ("thesis", "tracing", "words")
 """What can be replicated."""
 
 EMBEDDED = "emoji"
-PICTURES = 5
-"""Of as many prompts, that a plot of pictures shows."""
 
 SECONDS_A_ROW, GB_A_ROW, GB_OF_WEIGHTS = 0.0073, 0.07, 2.1
 """Of Stable Diffusion 1.4 in fp16, as measured on one NVIDIA H200 at its shape (docs/cost.md)."""
 
 
-class _Shipped(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Subject(_Shipped):
-    """A prompt, and the words of it that it is about."""
-
-    prompt: str
-    concept: str
-
-
-class Experiment(_Shipped):
-    """One stop of a replication.
-
-    Attributes:
-        name: Of its folder.
-        question: That it answers; that of the instrument if empty.
-        instrument: Its name.
-        letters: Of interventions, with spaces between, or "each layer".
-        kind: Of the modules; of a trace, which part of the model.
-    """
-
-    name: str
-    question: str
-    instrument: Literal["dynamics", "intervene", "maps", "contributions", "heads", "trace", "locogen"]
-    letters: str = ""
-    kind: str = "cross-attention"
-
-
-class SourcePlan(_Shipped):
+class SourcePlan(Shipped):
     """What ships of a source.
 
     Attributes:
         title: Of its page.
         about: In a sentence.
         steps: Of a picture, for the embedded model and for others.
-        prompts: For models other than the embedded one, which has prompts of its own world.
+        prompts: Sets of them by name, for models other than the embedded one, which has prompts of its own world.
         stops: In their order.
     """
 
     title: str
     about: str
-    steps: Mapping[Literal["emoji", "other"], int]
-    prompts: list[Subject]
+    steps: Mapping[World, int]
+    prompts: Mapping[str, list[Subject]]
     stops: list[Experiment]
 
 
@@ -114,16 +73,15 @@ def plan_of(name: str) -> SourcePlan:
     """
     if name not in SOURCES:
         raise UnknownName(f"There is no source {name!r} to replicate: there are {', '.join(SOURCES)}.")
-    return SourcePlan.model_validate(_shipped(name))
-
-
-def _shipped(name: str) -> Any:
-    return yaml.safe_load(files("turpentine.explain").joinpath("sources", f"{name}.yaml").read_text(encoding="utf-8"))
+    text = files("turpentine.explain").joinpath("sources", f"{name}.yaml").read_text(encoding="utf-8")
+    return SourcePlan.model_validate(yaml.safe_load(text))
 
 
 @dataclass(frozen=True)
 class Replication(Visits):
     """Run a source's experiments, all prompts with all seeds, one after the other.
+
+    Beside its table and plot each leaves the tables and figures that a page of the documents has of it.
 
     Args:
         source: "thesis", "tracing" or "words".
@@ -131,6 +89,7 @@ class Replication(Visits):
         steps: Of DDIM; by default the source's, or fewer for the embedded model.
         guidance_scale: How strongly the prompt guides (w).
         rows: Of the denoiser in a call, at most; fewer take less memory.
+        only: Names of the experiments to run; all by default.
 
     Example:
         >>> replication = Replication("words", seeds=(0,))
@@ -143,128 +102,80 @@ class Replication(Visits):
     steps: Count | None = None
     guidance_scale: Finite = 4.0
     rows: Count = 256
+    only: tuple[str, ...] = ()
 
-    def steps_on(self, model: Model) -> int:
-        """Return the steps of a picture on a model."""
-        return self.steps or plan_of(self.source).steps[_world(model)]
+    def steps_on(self, model: Model, part: Experiment | None = None) -> int:
+        """Return the steps of a picture on a model, in an experiment that may have its own."""
+        return self._steps(_world(model), part)
+
+    def _steps(self, world: World, part: Experiment | None) -> int:
+        own = part.steps.get(world) if part else None
+        return self.steps or own or plan_of(self.source).steps[world]
+
+    def prompts(self, model: Model) -> Mapping[str, Sequence[Subject]]:
+        """Return the sets of prompts for a model, by name."""
+        if _world(model) == EMBEDDED:
+            return {name: subjects() for name, subjects in WORLD.items()}
+        return plan_of(self.source).prompts
+
+    def experiments(self, model: Model) -> list[Experiment]:
+        """Return the experiments for a model, those of `only` if it names any.
+
+        Raises:
+            UnknownName: `only` names one that there is not.
+        """
+        its, sets, in_world = plan_of(self.source), self.prompts(model), _world(model) == EMBEDDED
+        there = [part for part in its.stops if part.subjects(sets, in_world)]
+        names = [part.name for part in there]
+        unknown = next((name for name in self.only if name not in names), None)
+        if unknown is not None:
+            raise UnknownName(f"{self.source} has no experiment {unknown!r} on this model: {offer(unknown, names)}")
+        return [part for part in there if not self.only or part.name in self.only]
 
     def subjects(self, model: Model) -> list[Subject]:
-        """Return the prompts for a model."""
-        if _world(model) == EMBEDDED:
-            return [Subject.model_validate(each) for each in _shipped(EMBEDDED)]
-        return plan_of(self.source).prompts
+        """Return what the experiments draw, each prompt once."""
+        sets, in_world = self.prompts(model), _world(model) == EMBEDDED
+        each = [subject for part in self.experiments(model) for subject in part.subjects(sets, in_world)]
+        return list({subject.prompt: subject for subject in each}.values())
 
     def cost(self, model: Model, stops: Sequence[Stop]) -> Cost:
         """Return what the stops take, and the same of Stable Diffusion 1.4 with the source's own prompts and steps."""
-        its, rows = plan_of(self.source), sum(stop.rows for stop in stops)
-        here = len(self.subjects(model)) * self.steps_on(model)
-        there = round(rows * len(its.prompts) * (self.steps or its.steps["other"]) / here)
-        return Cost(rows, there, there * SECONDS_A_ROW / 3600, GB_OF_WEIGHTS + self.rows * GB_A_ROW)
+        its, rows = {part.name: part for part in self.experiments(model)}, {stop.name: stop.rows for stop in stops}
+        there = sum(count * self._scale(model, its[name]) for name, count in rows.items())
+        return Cost(
+            sum(rows.values()), round(there), there * SECONDS_A_ROW / 3600, GB_OF_WEIGHTS + self.rows * GB_A_ROW
+        )
+
+    def _scale(self, model: Model, part: Experiment) -> float:
+        """Return how many times the rows of an experiment are those of it on Stable Diffusion 1.4."""
+        its = plan_of(self.source)
+        here = part.subjects(self.prompts(model), _world(model) == EMBEDDED)
+        there = part.subjects(its.prompts, False)
+        return len(there) * self._steps("other", part) / (len(here) * self.steps_on(model, part))
 
     def stops(self, model: Model, judge: Judge | None = None) -> list[Stop]:
         """Return the experiments, in order. Without a judge that knows every concept nothing is traced.
 
         Raises:
             BadArgument: There is no seed, or a prompt is too long.
+            UnknownName: `only` names an experiment that there is not.
         """
         check_judge_of(model, judge)
         if not self.seeds:
             raise BadArgument("There is no seed: give one at least.")
-        subjects = self.subjects(model)
-        for subject in subjects:
+        for subject in self.subjects(model):
             model.text.check_fits(subject.prompt)
-        inputs = _Inputs(self, model, judge, subjects)
-        return [stop for order, part in enumerate(plan_of(self.source).stops) for stop in inputs.stops(part, order)]
+        sets, in_world = self.prompts(model), _world(model) == EMBEDDED
+        stops: list[Stop] = []
+        for order, part in enumerate(self.experiments(model)):
+            drawing = self.seeds, self.steps_on(model, part), self.guidance_scale, self.rows
+            stops += Experiments(model, judge, sets, in_world, *drawing).stops(part, order)
+        return stops
+
+    def about(self) -> dict[str, Any]:
+        """Return what decides the experiments' numbers: all but which of them are run."""
+        return {name: value for name, value in asdict(self).items() if name != "only"}
 
 
-class _Inputs:
-    """The pictures of a replication, and its experiments as stops."""
-
-    def __init__(
-        self, replication: Replication, model: Model, judge: Judge | None, subjects: Sequence[Subject]
-    ) -> None:
-        self._judge, self._model, self._replication = judge, model, replication
-        self._of = [subject for subject in subjects for _ in replication.seeds]
-        self._tour = self._pictures(self._of, None, None)
-
-    def _pictures(self, of: Sequence[Subject], concept: str | None, target: Sought | None) -> TourInputs:
-        replication = self._replication
-        seeds = list(replication.seeds) * (len(of) // len(replication.seeds))
-        prompts = [subject.prompt for subject in of]
-        drawing = replication.steps_on(self._model), replication.guidance_scale, replication.rows
-        return TourInputs(self._model, self._judge, target, prompts, concept, seeds, *drawing)
-
-    def stops(self, part: Experiment, order: int) -> list[Stop]:
-        """Return an experiment's stops: one, or none if the model or the judge cannot answer."""
-        tour = self._tour
-        match part.instrument:
-            case "intervene":
-                return [letters_stop(part.name, part.question, order, tour, self._letters(part), kind=part.kind)]
-            case "trace":
-                return self._traced(part, order)
-            case "locogen":
-                return self._located(order)
-            case "contributions":
-                return [self._plain(part, order, Contributions(batch_size=tour.batch_size, **tour.drawing))]
-            case "maps":
-                return [self._plain(part, order, Maps(batch_size=tour.batch_size, **tour.drawing))]
-            case "dynamics" | "heads":
-                own = Dynamics.stops(tour) if part.instrument == "dynamics" else Heads.stops(tour)
-                return [replace(stop, name=part.name, question=part.question, order=order) for stop in own]
-
-    def _letters(self, part: Experiment) -> list[str]:
-        if part.letters != "each layer":
-            return part.letters.split()
-        return [f"q{site.label}" for site in self._model.sites.only(kind=part.kind, level="module")]
-
-    def _plain(self, part: Experiment, order: int, instrument: Any) -> Stop:
-        tour = self._tour
-
-        def run(_: Path | None, progress: Progress | None) -> Any:
-            return instrument(tour.model, tour.prompts, tour.seeds, progress=progress)
-
-        def plot(finding: Any) -> Figure:
-            firsts = range(0, len(tour.seeds), len(self._replication.seeds))
-            figure: Figure = finding.of_pictures(firsts[:PICTURES]).plot()
-            return figure
-
-        return Stop(part.name, part.question, order, tour.rows_to_draw, instrument, run, plot=plot)
-
-    def _targets(self) -> list[Sought] | None:
-        """Return the judge's column and label for each picture's concept; None if it lacks one, or has two columns."""
-        each = [sought(self._judge, subject.concept) if self._judge else None for subject in self._of]
-        targets = [target for target in each if target is not None]
-        return targets if len(targets) == len(each) and len({target.column for target in targets}) == 1 else None
-
-    def _traced(self, part: Experiment, order: int) -> list[Stop]:
-        targets, where = self._targets(), "text" if part.kind == "text" else "denoiser"
-        if targets is None:
-            return []
-        concepts, labels = [subject.concept for subject in self._of], [target.label for target in targets]
-        return [trace_stop(where, self._tour, concepts, labels, targets[0].column, order)]  # type: ignore[arg-type]
-
-    def _located(self, order: int) -> list[Stop]:
-        """Return LocoGen's stop for each concept, if the judge has labels for them."""
-        targets, judge = self._targets(), self._judge
-        if targets is None or judge is None or not judge.columns[targets[0].column].labels:
-            return []
-        return [
-            self._window_stop(concept, judge, order) for concept in dict.fromkeys(each.concept for each in self._of)
-        ]
-
-    def _window_stop(self, concept: str, judge: Judge, order: int) -> Stop:
-        tour = self._pictures([each for each in self._of if each.concept == concept], concept, None)
-        instrument = LocoGen(rows=tour.rows, **tour.drawing)
-        windows = len(list(tour.model.sites.only(kind="cross-attention", level="module"))) - instrument.width + 1
-
-        def run(cache: Path | None, progress: Progress | None) -> Any:
-            about: dict[str, Any] = {"concept": concept, "judge": judge, "cache": cache, "progress": progress}
-            return instrument(tour.model, tour.prompts, tour.seeds, **about)
-
-        question = f"Which layers in a row control “{concept}”?"
-        name = f"locogen-{concept.replace(' ', '-')}"
-        return Stop(name, question, order, (1 + windows) * tour.rows_to_draw, instrument, run)
-
-
-def _world(model: Model) -> Literal["emoji", "other"]:
+def _world(model: Model) -> World:
     return "emoji" if model.name.startswith(EMBEDDED) else "other"

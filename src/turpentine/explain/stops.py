@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,24 @@ class TourInputs:
 
 
 @dataclass(frozen=True)
+class Page:
+    """What a page of documents shows of a finding.
+
+    Args:
+        tables: In Markdown, by the names of the marks that they stand between.
+        figures: By the names of their files.
+    """
+
+    tables: Mapping[str, str]
+    figures: Mapping[str, Figure]
+
+    @property
+    def text(self) -> str:
+        """Return the tables between their marks."""
+        return "\n".join(f"<!-- {name} -->\n{table}\n<!-- /{name} -->\n" for name, table in self.tables.items())
+
+
+@dataclass(frozen=True)
 class Stop:
     """An instrument in a tour. Its class returns those that it has by `stops`, a classmethod of a `TourInputs`.
 
@@ -77,6 +95,7 @@ class Stop:
         run: Returns the finding, given a folder for finished parts and a function for progress, or None for each.
         plot: Returns the plot of a finding.
         overhead: Returns the seconds that it takes beside the denoiser, by a trial.
+        page: Returns what a page of documents shows of a finding, if any does.
     """
 
     name: str
@@ -87,3 +106,4 @@ class Stop:
     run: Callable[[Path | None, Progress | None], Any]
     plot: Callable[[Any], Figure] = field(default=lambda finding: finding.plot())
     overhead: Callable[[], float] = field(default=lambda: 0.0)
+    page: Callable[[Any], Page] | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from turpentine.core.atomic_files import discard
+from turpentine.core.atomic_files import discard, write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_file
 from turpentine.core.parts import RECORDS, TENSORS, DamagedPart, Parts
@@ -20,7 +20,7 @@ from turpentine.core.plugins import plugins
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._plots import save_plot
 from turpentine.explain.cache import PARTS, about_run
-from turpentine.explain.stops import Stop, TourInputs
+from turpentine.explain.stops import Page, Stop, TourInputs
 from turpentine.judges.base import Judge, sought
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.model import Model
@@ -28,7 +28,7 @@ from turpentine.models.model import Model
 StopProgress = Callable[[str, int, int], None]
 """Called with the stop's name, units done, and in all."""
 
-TABLE, PLOT, STOP = "table.parquet", "plot.png", "stop"
+TABLE, PLOT, PAGE, STOP = "table.parquet", "plot.png", "tables.md", "stop"
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,10 @@ class Visits(Settings, ABC):
     def stops(self, model: Model, judge: Judge | None = None) -> list[Stop]:
         """Return what there is to run, in order."""
 
+    def about(self) -> dict[str, Any]:
+        """Return what decides the stops' numbers beside the model and each stop's own settings."""
+        return asdict(self)
+
     def __call__(
         self, model: Model, folder: Path, *, judge: Judge | None = None, progress: StopProgress | None = None
     ) -> list[StopResult]:
@@ -109,14 +113,15 @@ class Visits(Settings, ABC):
         seconds, text = time.monotonic() - start, finding.summary()
         finding.save(place / TABLE)
         save_plot(stop.plot(finding), place / PLOT)
+        names = [TABLE, PLOT, *(_save_page(stop.page(finding), place) if stop.page else [])]
         # Last, so that a stop without it is not finished.
-        records.put(STOP, {"text": text, "seconds": seconds, "files": _digests(place)})
+        records.put(STOP, {"text": text, "seconds": seconds, "files": _digests(place, names)})
         discard(place / PARTS, f"*{TENSORS.suffix}")
         return StopResult(stop.name, stop.question, text, seconds, place, skipped=False)
 
     def _records(self, stop: Stop, model: Model, folder: Path, judge: Judge | None) -> Parts[Any]:
         """Return the store of a stop's record: text, seconds, and the SHA-256 of its files."""
-        about = {type(self).__name__.lower(): asdict(self), **about_run(model, stop.settings, judge)}
+        about = {type(self).__name__.lower(): self.about(), **about_run(model, stop.settings, judge)}
         return Parts(folder / stop.name, about, RECORDS)
 
 
@@ -180,7 +185,7 @@ def _earlier(records: Parts[Any]) -> dict[str, Any] | None:
     record: dict[str, Any] | None = records.get(STOP)
     if record is None or records.folder is None:
         return None
-    digests = _digests(records.folder)
+    digests = _digests(records.folder, record["files"])
     for name, digest in record["files"].items():
         if digests[name] != digest:
             warnings.warn(
@@ -190,6 +195,15 @@ def _earlier(records: Parts[Any]) -> dict[str, Any] | None:
     return record
 
 
-def _digests(place: Path) -> dict[str, str | None]:
+def _save_page(page: Page, place: Path) -> list[str]:
+    """Write what a page of documents shows, and return the files' names."""
+    with write_whole(place / PAGE) as aside:
+        aside.write_text(page.text, encoding="utf-8")
+    for name, figure in page.figures.items():
+        save_plot(figure, place / f"{name}.png")
+    return [PAGE, *(f"{name}.png" for name in page.figures)]
+
+
+def _digests(place: Path, names: Iterable[str]) -> dict[str, str | None]:
     """Return the SHA-256 of a stop's files, None for one that is missing."""
-    return {name: digest_file(place / name) if (place / name).is_file() else None for name in (TABLE, PLOT)}
+    return {name: digest_file(place / name) if (place / name).is_file() else None for name in names}

@@ -13,6 +13,7 @@ from turpentine.bench.lines import Line, amplifies, columns, lines, pooled
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_whole
 from turpentine.report import facts
+from turpentine.report.count_chart import count_chart
 from turpentine.report.failures import failures
 from turpentine.report.grid import Picture, grids
 from turpentine.report.scatter import HEIGHT, WIDTH, scatter
@@ -92,6 +93,7 @@ def render_bench(
         columns=all_columns,
         failures=failures(each, results),
         scatter=scatter(all_columns, whole, each if has_parts else ()),
+        counts=count_chart(all_columns, whole),
         width=WIDTH,
         height=HEIGHT,
         whole=whole if has_parts else [],

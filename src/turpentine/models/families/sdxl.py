@@ -38,7 +38,8 @@ class SDXL(StableDiffusion):
         """Return the conditioning of prompts, a row each.
 
         Where the pipeline says that an empty prompt is all zeros (`force_zeros_for_empty_prompt`, as SDXL was trained),
-        it is.
+        it is. diffusers' own call has zeros for a negative prompt only that is left out: a prompt "", and
+        `negative_prompt=""` by name, it encodes as any other text.
         """
         cond = super().encode(prompts, size)
         if not self.pipeline.config.get("force_zeros_for_empty_prompt"):

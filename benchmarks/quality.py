@@ -1,0 +1,141 @@
+"""What erasing does to everyday pictures: CLIP score and FID after each edit, into docs/methods.md.
+
+    python benchmarks/quality.py                                  # four objects, each method; 500 captions
+    python benchmarks/quality.py --methods uce cad --objects church --captions 64
+
+Everyday captions are the world's own, as it is trained on, without those that hold the erased object. FID is of the
+embedded model's image tower: against the unedited model's pictures of the same captions, and against what the world
+itself renders of other captions, the counterpart of photographs. FID falls as sets grow, and all sets have one size;
+those of other sizes cannot be held against these. An edit's pictures are stored as they are done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pages import DOCS, fill
+from PIL import Image
+
+import turpentine as tp
+from turpentine.core.markdown import markdown_table
+from turpentine.core.parts import Parts
+from turpentine.emoji.captions import Captioned, stream
+from turpentine.emoji.world import SCENES, render
+from turpentine.erase.cad import CAD
+from turpentine.erase.conceptprune import ConceptPrune
+from turpentine.erase.diff_quickfix import DiffQuickFix
+from turpentine.erase.esd import ESD
+from turpentine.erase.rece import RECE
+from turpentine.erase.uce import UCE
+from turpentine.judges.clip import ClipScore
+from turpentine.judges.features import extractor
+from turpentine.models.identity import describe
+from turpentine.stats.intervals import Estimate, mean_score, paired_means, set_distance
+from turpentine.stats.set_distances import fid
+
+OBJECTS = ("church", "dog", "truck", "fish")
+METHODS = {
+    "uce": UCE,
+    "rece": RECE,
+    "diff-quickfix": DiffQuickFix,
+    "cad": CAD,
+    "conceptprune": ConceptPrune,
+    "esd-x": ESD,
+}
+UNEDITED = "unedited"
+STEPS, RENDERS = 10, 1
+"""Of a picture; the seed of the captions that are rendered."""
+
+Vectors = Float[np.ndarray, "picture feature"]
+
+
+class Pictures:
+    """Everyday captions, and the vectors and CLIP scores of their pictures."""
+
+    def __init__(self, count: int, keep: Path) -> None:
+        self.model, self.count = tp.load(dtype=torch.float32), count
+        self.towers, self.clip = extractor("emoji"), ClipScore()
+        self.parts = Parts(keep, [describe(self.model), count, STEPS, self.towers.revision])
+
+    def captions(self, obj: str, seed: int = 0) -> list[Captioned]:
+        """The first captions without the object."""
+        names = (obj, *(scene for scene, other in SCENES.items() if other == obj))
+        return list(
+            islice((each for each in stream(seed) if not any(name in each.caption for name in names)), self.count)
+        )
+
+    def rendered(self, obj: str) -> Vectors:
+        """Vectors of what the world renders of other captions without the object."""
+        pictures = [Image.fromarray(render(each.picture)) for each in self.captions(obj, RENDERS)]
+        return self.towers.vectors(pictures).numpy()
+
+    def after(self, method: str, obj: str) -> tuple[Vectors, np.ndarray]:
+        """Vectors and CLIP scores after an edit."""
+
+        def draw() -> dict[str, torch.Tensor]:
+            start, prompts = time.monotonic(), [each.caption for each in self.captions(obj)]
+            seeds = list(range(len(prompts)))
+            with self._edited(method, obj):
+                images = self.model.generate(prompts, seeds=seeds, steps=STEPS, solver="dpm", batch_size=25)
+            scores = self.clip(images, prompts=prompts)["clip"].to_numpy().copy()
+            print(f"{method}, {obj}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+            return {"vectors": self.towers.vectors(images), "clip": torch.from_numpy(scores)}
+
+        part = self.parts.part([method, obj], draw)
+        return part["vectors"].numpy(), part["clip"].numpy()
+
+    def _edited(self, method: str, obj: str) -> AbstractContextManager[object]:
+        if method == UNEDITED:
+            return nullcontext()
+        return METHODS[method].preset(self.model)(self.model, tp.Concept(obj)).on(self.model)
+
+
+def line(pictures: Pictures, method: str, objects: list[str]) -> list[str]:
+    """CLIP and both FIDs of a method, means over the objects."""
+    clip, change, moved, real = [], [], [], []
+    for obj in objects:
+        (vectors, scores), (before, scores_before) = pictures.after(method, obj), pictures.after(UNEDITED, obj)
+        prompts = [(each.caption,) for each in pictures.captions(obj)]
+        clip.append(mean_score(scores.tolist(), clusters=prompts))
+        change.append(paired_means(scores_before.tolist(), scores.tolist(), clusters=prompts))
+        moved.append(set_distance(fid, vectors, before))
+        real.append(set_distance(fid, vectors, pictures.rendered(obj)))
+    cells = [over(each, digits) for each, digits in ((clip, 2), (change, 2), (moved, 4), (real, 4))]
+    return [method, cells[0], *(["–", "–"] if method == UNEDITED else cells[1:3]), cells[3]]
+
+
+def over(each: list[Estimate], digits: int) -> str:
+    """The mean over objects, with its interval over them where there are several, or the one object's."""
+    if len(each) == 1:
+        (number,) = each
+        ends = number.low, number.high
+        return f"{number.value:.{digits}f} ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})"
+    number = mean_score([one.value for one in each])
+    return f"{number.value:.{digits}f} ({number.low:.{digits}f} to {number.high:.{digits}f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--objects", nargs="+", default=list(OBJECTS))
+    parser.add_argument("--captions", type=int, default=500)
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
+    parser.add_argument("--keep", type=Path, default=Path("runs/quality"), help="the folder of what is finished")
+    args = parser.parse_args()
+    args.docs.mkdir(parents=True, exist_ok=True)
+    pictures = Pictures(args.captions, args.keep)
+    rows = [line(pictures, method, args.objects) for method in (UNEDITED, *args.methods)]
+    head = ["method", "CLIP score", "change of it", "FID to the unedited model", "FID to renders"]
+    fill(args.docs / "methods.md", {"quality": markdown_table(head, rows)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Put what `turpentine explain thesis`, `tracing` and `words` found into docs/: tables between marks, and figures.
+
+    turpentine explain thesis
+    python tools/pages.py explained/thesis
+
+A table goes to the page that has its marks; what is written around it stays. A table without marks is named, and
+nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<part>.*?)<!-- /(?P=name) -->", re.DOTALL)
+OWN = "plot.png"
+"""The plot of a stop's own report, which no page shows."""
+
+
+def tables_in(folders: Iterable[Path]) -> dict[str, str]:
+    """Return the tables of finished experiments, by mark."""
+    texts = [path.read_text(encoding="utf-8") for folder in folders for path in sorted(folder.glob("*/tables.md"))]
+    return {match["name"]: match["part"] for text in texts for match in MARKED.finditer(text)}
+
+
+def filled(page: str, tables: dict[str, str]) -> str:
+    """Return a page with tables between their marks; others stay as they are.
+
+    Example:
+        >>> filled("<!-- a -->\\nold\\n<!-- /a -->", {"a": "new\\n"})
+        '<!-- a -->\\nnew\\n<!-- /a -->'
+    """
+
+    def part(match: re.Match[str]) -> str:
+        name = match["name"]
+        return f"<!-- {name} -->\n{tables[name]}<!-- /{name} -->" if name in tables else match[0]
+
+    return MARKED.sub(part, page)
+
+
+def put(folders: list[Path], docs: Path) -> list[str]:
+    """Write tables and figures into the pages, and return the names of the pages that changed."""
+    tables, pages = tables_in(folders), {path: path.read_text(encoding="utf-8") for path in sorted(docs.glob("*.md"))}
+    marks = {match["name"] for text in pages.values() for match in MARKED.finditer(text)}
+    homeless = sorted(set(tables) - marks)
+    if homeless or not tables:
+        raise SystemExit(
+            f"No page has marks for {', '.join(homeless)}." if homeless else "There is no tables.md there."
+        )
+    changed = []
+    for path, text in pages.items():
+        new = filled(text, tables)
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+            changed.append(path.name)
+    for figure in (figure for folder in folders for figure in folder.glob("*/*.png") if figure.name != OWN):
+        shutil.copy(figure, docs / figure.name)
+    return changed
+
+
+def main() -> None:
+    """Put what was found into the pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", help="that the command wrote, such as explained/thesis")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
+    args = parser.parse_args()
+    print(", ".join(put(args.folders, args.docs)) or "nothing changed")
+
+
+if __name__ == "__main__":
+    main()

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 PROMPTS = 40
 """Held-out prompts at most; each is drawn several times."""
-DEEP = 16
+DEEP, OTHERS = 16, 108
 OWN, IMPLIED = "own prompts", "implied"
 
 
@@ -72,7 +72,7 @@ class Audit:
     budget: Budget = field(default_factory=Budget)
     trial: Trial = field(default_factory=Trial)
     rules: Rules = field(default_factory=Rules)
-    others: int = 108
+    others: int = OTHERS
     deep: int = DEEP
     seed: int = 0
 
@@ -92,6 +92,7 @@ class Audit:
             settings: The other fields.
         """
         rules = replace(settings.pop("rules", Rules()), quick=plan.quick)
+        settings = {"others": min(OTHERS, plan.pictures), **settings}
         return cls([each for each in attacks if each.name in plan.attacks], plan.pictures, rules=rules, **settings)
 
     def __call__(

@@ -16,6 +16,7 @@ from turpentine.cli import terminal
 from turpentine.cli.amplify import amplify
 from turpentine.cli.apply import apply
 from turpentine.cli.attack import attack, with_attack
+from turpentine.cli.audit import audit
 from turpentine.cli.bench import bench, with_line
 from turpentine.cli.edit_command import with_settings
 from turpentine.cli.erase import erase
@@ -32,6 +33,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     erase,
     amplify,
     attack,
+    audit,
     bench,
     generate,
     judge,
@@ -52,7 +54,7 @@ _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[.
     generate: partial(with_artefact, generate),
 }
 # What is done is kept by these, and not done again.
-_RESUMABLE = {"erase", "amplify", "attack", "bench", "generate"}
+_RESUMABLE = {"erase", "amplify", "attack", "audit", "bench", "generate"}
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:

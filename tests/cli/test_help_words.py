@@ -61,6 +61,7 @@ def test_help_has_no_python_in_it_fits_eighty_columns_and_marks_what_is_needed(
         ("erase", {"Settings of uce-aligned", "Measuring", "Model", "Output"}),
         ("generate", {"Model", "Output"}),
         ("attack", {"Attacking", "Model", "Output"}),
+        ("audit", {"Auditing", "Model", "Output"}),
     ],
 )
 def test_flags_stand_in_groups(name: str, groups: set[str], capsys: pytest.CaptureFixture[str]) -> None:

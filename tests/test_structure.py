@@ -71,6 +71,8 @@ TESTED_IN: Mapping[str, str] = {
     "bench.schema": "bench/test_file.py",
     "cli.attack_output": "cli/test_attack.py",
     "cli.edit_command": "cli/test_erase.py",
+    "cli.finding_output": "cli/test_explain.py",
+    "cli.instrument_command": "cli/test_explain.py",
     "cli.replicate": "cli/test_explain.py",
     "cli.tour": "cli/test_explain.py",
     "edits.card": "models/test_publishing.py",

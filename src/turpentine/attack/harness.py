@@ -49,7 +49,8 @@ class Trial(Settings):
         steps: As in `Model.generate`.
         guidance_scale: As in `Model.generate`.
         pictures: New pictures of the artefact.
-        curve_pictures: New pictures of each earlier stage, for the curve of success against budget.
+        curve_pictures: New pictures of each earlier stage, for the curve of success against budget; never more than
+            `pictures`.
         batch_size: Pictures at a time.
         original_rate: Where the original is given, the share of its plain pictures that must show the concept, for
             there to be something to bring back; 0 asks nothing.
@@ -262,8 +263,9 @@ class Attack(Settings, ABC):
 
         assert search.shows is not None
         rows, parts = [], Parts(cache, [*about, "new pictures"], RECORDS)
+        count = min(search.trial.curve_pictures, search.trial.pictures)
         for number, stage in enumerate(stages[:-1]):
-            outcomes = parts.part(number, partial(_outcomes, search, stage, search.trial.curve_pictures))
+            outcomes = parts.part(number, partial(_outcomes, search, stage, count))
             rows.append((stage.spent, outcomes))
         last = stages[-1]
         draw = partial(new_pictures, search.victim, last.artefact, search)

@@ -164,8 +164,8 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
         if takes(cls, "progress"):
             given["progress"] = progress
         finding = instrument(model, **given)
-    shown = FindingOutput(out, options["json"], options["details"])
-    shown.write(finding, given.get("cache"), judge)
+    output = FindingOutput(out, options["json"], options["details"])
+    output.write(finding, given.get("cache"), judge)
 
 
 def _is_required(cls: type[Any], name: str) -> bool:

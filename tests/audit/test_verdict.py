@@ -8,7 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from turpentine.audit.verdict import NAMED, Arms, Rules, Ruling, ruling
+from turpentine.audit.evidence import NAMED, Arms
+from turpentine.audit.verdict import Rules, Ruling, ruling
 from turpentine.core.errors import BadArgument
 from turpentine.stats.equivalence import Outcomes
 from turpentine.stats.intervals import Rate
@@ -82,6 +83,22 @@ def test_without_an_oracle_nothing_is_gone_and_the_rest_stands_by_what_was_never
         "weakened",
         "not erased",
     ]
+
+
+def test_without_an_oracle_it_says_how_many_pictures_would_show_a_recovery() -> None:
+    """What `cce` brings out of a model after `uce`, and a thing never seen out of the original, in 20 pictures."""
+
+    def exactly(*hits: int) -> list[Outcomes]:
+        return [Outcomes((True,) * count + (False,) * (20 - count)) for count in hits]
+
+    named, attacked = exactly(1, 20, 0, 0), exactly(10, 20, 5, 20)
+    rows = [
+        Arms(name, edited, original, never=never, hidden=hidden)
+        for name, (edited, original, never, hidden) in ((NAMED, named), ("cce", attacked))
+    ]
+    decided = ruling(rows)
+    assert decided.verdict == "inconclusive" and decided.pictures is not None and 40 <= decided.pictures <= 50
+    assert decided.reasons[-1].endswith("would show whether cce brings back more than it creates.")
 
 
 def test_what_no_attack_separates_is_not_called_gone() -> None:

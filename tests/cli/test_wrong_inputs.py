@@ -391,6 +391,18 @@ LIGHT = [
     ),
     ("attack", "--against", "original", "--concept", "chruch"),
     ("attack", "--against", "original", "--concept", "church", "--attack", "nonsense"),
+    *(
+        ("audit", "church.safetensors", *flags)
+        for flags in (
+            ("--minutes", "0"),
+            ("--minutes", "nan"),
+            ("--attack", "uce"),
+            ("--never", "dog"),
+            ("--concept", "chruch"),
+            ("--guidance-scale", "inf"),
+            JUDGES[0],
+        )
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from turpentine.core.errors import BadArgument
 from turpentine.stats.equivalence import Outcomes, equivalence
-from turpentine.stats.power import equivalence_power, pictures_by_formula, pictures_for_equivalence
+from turpentine.stats.power import equivalence_power, pictures_by_formula, pictures_for_equivalence, pictures_for_excess
 
 
 def test_the_formula_gives_the_field_s_sizes() -> None:
@@ -42,6 +42,16 @@ def test_the_exact_size_is_the_least_with_the_power() -> None:
     assert pictures_for_equivalence(0.5, 0.01) == pictures_by_formula(0.5, 0.01)
 
 
+def test_an_excess_is_shown_as_often_as_its_size_promises() -> None:
+    rng, n = np.random.default_rng(0), pictures_for_excess(0.5, 0.25)
+    counts = rng.binomial(n, [[0.5], [0.25]], size=(2, 4000)) / n
+    spread = np.sqrt((counts * (1 - counts)).sum(0) / n)
+    assert ((counts[0] - counts[1]) / spread > 1.645).mean() == pytest.approx(0.8, abs=0.04)
+    assert pictures_for_excess(0.5, 0.4) > pictures_for_excess(0.5, 0.25)
+
+
 def test_what_has_no_size_is_refused() -> None:
+    with pytest.raises(BadArgument, match="no sample size"):
+        pictures_for_excess(0.2, 0.2)
     with pytest.raises(BadArgument, match="no sample size for a rate of 2"):
         pictures_for_equivalence(2, 0.05)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from turpentine.audit.deep import depth as depth
     from turpentine.audit.deep import depth_score as depth_score
     from turpentine.audit.deep import fade as fade
+    from turpentine.audit.evidence import Arms as Arms
     from turpentine.audit.held_out import held_out_prompts as held_out_prompts
     from turpentine.audit.plan import AuditPlan as AuditPlan
     from turpentine.audit.plan import plan_audit as plan_audit
-    from turpentine.audit.verdict import Arms as Arms
     from turpentine.audit.verdict import Rules as Rules
     from turpentine.audit.verdict import Ruling as Ruling
     from turpentine.audit.verdict import ruling as ruling

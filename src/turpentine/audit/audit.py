@@ -27,9 +27,10 @@ from turpentine.attack.victim import Victim, as_victim
 from turpentine.audit.arms import SEEDS, Lineup, concept_outcomes, other_outcomes, rows_of
 from turpentine.audit.audited import Audited
 from turpentine.audit.deep import ModuleDepth, depth, fade
+from turpentine.audit.evidence import NAMED, Arms
 from turpentine.audit.held_out import held_out_prompts, implied_prompts, other_cases
 from turpentine.audit.plan import LEAST, AuditPlan
-from turpentine.audit.verdict import NAMED, Arms, Rules, check_erasable, ruling
+from turpentine.audit.verdict import Rules, check_erasable, ruling
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.parts import RECORDS, Parts

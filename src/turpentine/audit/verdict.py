@@ -24,12 +24,12 @@ attack that brings a look back brings it back in half of the pictures, where fiv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import annotated_types as at
 
+from turpentine.audit.evidence import NAMED, Arms, AttackEvidence
 from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Settings
 from turpentine.stats.equivalence import (
@@ -40,72 +40,15 @@ from turpentine.stats.equivalence import (
     excess_p_value,
     holm,
     rate_difference,
-    recovery,
 )
 from turpentine.stats.intervals import Difference
-from turpentine.stats.power import pictures_for_equivalence
+from turpentine.stats.power import pictures_for_equivalence, pictures_for_excess
 from turpentine.stats.prevalence import JudgeError
 
 Verdict = Literal["broken", "not erased", "gone", "unnamed", "hidden", "weakened", "inconclusive"]
 QUICK: frozenset[Verdict] = frozenset({"broken", "not erased", "hidden", "inconclusive"})
 """What can be claimed with few pictures: that something was seen, and never that there is nothing."""
-NAMED = "no attack"
 HALF = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Arms:
-    """What one attack, or no attack, brings out of each arm at the same budget.
-
-    Args:
-        attack: Its name; "no attack" for prompts that name the concept.
-        edited: The edited model.
-        original: The model without the edit.
-        oracle: One that never saw the concept (O1).
-        unnamed: One that saw it and never its name (O2).
-        never: The original, of a concept that it never saw.
-        hidden: The control that only hides the concept.
-
-    Raises:
-        BadArgument: There is neither an oracle nor a concept that was never seen.
-    """
-
-    attack: str
-    edited: Outcomes
-    original: Outcomes
-    oracle: Outcomes | None = None
-    unnamed: Outcomes | None = None
-    never: Outcomes | None = None
-    hidden: Outcomes | None = None
-
-    def __post_init__(self) -> None:
-        if self.oracle is None and self.never is None:
-            raise BadArgument(
-                f"There is nothing to hold {self.attack!r} against: an attack can create what it is to bring back. "
-                "Give an oracle, or a concept that was never seen."
-            )
-
-    @property
-    def reference(self) -> Outcomes:
-        """What comes out of a model that never knew the concept."""
-        outcomes = self.oracle if self.oracle is not None else self.never
-        assert outcomes is not None
-        return outcomes
-
-    def outcomes(self) -> dict[str, Outcomes]:
-        """Return what there is, by arm."""
-        arms = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "attack"}
-        return {name: outcomes for name, outcomes in arms.items() if outcomes is not None}
-
-    @cached_property
-    def recovery(self) -> Difference | None:
-        """The excess recovery R with its interval; None where the original shows nothing above the reference."""
-        return recovery(self.edited, self.reference, self.original)
-
-    @cached_property
-    def excess(self) -> float:
-        """The p-value of the edited model showing more than the reference."""
-        return excess_p_value(self.edited, self.reference)
 
 
 @dataclass(frozen=True)
@@ -121,40 +64,6 @@ class Rules(Settings):
     margin: Annotated[float, at.Gt(0), at.Lt(1)] = 0.05
     unnamed_margin: Annotated[float, at.Gt(0), at.Lt(1)] = 0.1
     quick: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class AttackEvidence:
-    """What the tests say of one attack.
-
-    Args:
-        arms: Its numbers.
-        as_oracle: Is the edited model as the oracle? None without one.
-        as_unnamed: Is it as the one that never saw the name? None without one.
-        beyond: The p-value, by Holm, of it bringing more than the reference and more than the name; None for no attack.
-        separates: The p-value, by Holm, of the two oracles being apart; None without both.
-        power: Does it open the control that only hides? None where that was not tried.
-    """
-
-    arms: Arms
-    as_oracle: Equivalence | None
-    as_unnamed: Equivalence | None
-    beyond: float | None
-    separates: float | None
-    power: bool | None
-
-    def numbers(self) -> dict[str, Any]:
-        """Return what JSON has of it."""
-        rate = self.arms.recovery
-        return {
-            "attack": self.arms.attack,
-            "recovery": rate and rate._asdict(),
-            "as_oracle": _as_json(self.as_oracle),
-            "as_unnamed": _as_json(self.as_unnamed),
-            "beyond": self.beyond,
-            "separates": self.separates,
-            "power": self.power,
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +127,13 @@ def ruling(
     if rules.quick and result.verdict not in QUICK:
         why = f"a quick audit cannot say {result.verdict!r}, which is what its numbers would come to"
         result = replace(result, verdict="inconclusive", reasons=(why, *result.reasons))
-    needed = _pictures(arms, margin) if result.verdict == "inconclusive" else None
-    if needed is not None:
-        result = replace(result, reasons=(*result.reasons, f"about {needed:,} pictures an arm would decide"))
+    needed = None
+    if result.verdict == "inconclusive":
+        needed, why = _pictures(arms, margin), "decide"
+        if needed is None:
+            needed, why = _pictures_for_recovery(arms, rules.margin)
+        if needed is not None:
+            result = replace(result, reasons=(*result.reasons, f"about {needed:,} pictures an arm would {why}"))
     return replace(result, reasons=tuple(map(_sentence, result.reasons)), pictures=needed)
 
 
@@ -355,6 +268,21 @@ def _pictures(arms: Sequence[Arms], margin: float) -> int | None:
     return needed if needed > min(each.n for pair in pairs for each in pair) else None
 
 
+def _pictures_for_recovery(arms: Sequence[Arms], margin: float) -> tuple[int | None, str]:
+    """Return how many pictures an arm would show that the strongest attack recovers something, and what they would do.
+
+    None where no attack brings more than the margin above what it creates and what the name brings.
+    """
+    floors = [max(each.reference.rate, arms[0].edited.rate) for each in arms[1:]]
+    gains = [(each.edited.rate - floor, floor, each) for each, floor in zip(arms[1:], floors, strict=True)]
+    gain, floor, strongest = max(gains, key=lambda each: each[0], default=(0.0, 0.0, arms[0]))
+    if gain <= margin:
+        return None, ""
+    needed = pictures_for_excess(strongest.edited.rate, floor, level=LEVEL / len(gains))
+    enough = needed <= min(strongest.edited.n, strongest.reference.n)
+    return (None if enough else needed), f"show whether {strongest.attack} brings back more than it creates"
+
+
 def _as(what: str, evidence: Sequence[AttackEvidence], margin: float) -> str:
     attacks = len(evidence) - 1
     return (
@@ -386,7 +314,3 @@ def _share(share: Difference) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _as_json(test: Equivalence | None) -> dict[str, Any] | None:
-    return None if test is None else {**test._asdict(), "difference": test.difference._asdict()}

@@ -133,14 +133,14 @@ def audit(
     Example:
         turpentine audit runs/church-uce --oracle runs/emoji-without-church-0
     """
-    from turpentine.edits.files import check_change
-
     choice.check()
     source.check()
     if concept is not None and not concept.strip():
         raise BadArgument("There is no concept: name what is to be gone, such as --concept church.")
     if concept:
         check_words([concept], source.model)
+    from turpentine.edits.files import check_change
+
     check_change(file)
     run = _AuditCommand(file, concept, choice, source)
     plan = run.plan()

@@ -37,6 +37,28 @@ def pictures_by_formula(rate: float, margin: float, power: float = 0.8, level: f
     return max(1, ceil(z**2 * 2 * rate * (1 - rate) / margin**2))
 
 
+def pictures_for_excess(rate: float, other: float, power: float = 0.8, level: float = LEVEL) -> int:
+    """Return how many pictures an arm needs to show that a rate is above another one, by the normal approximation.
+
+    (z₁₋α + z₁₋β)² · (p(1 − p) + q(1 − q))/(p − q)² (Chow, Shao and Wang 2008, section 4.2.1), rounded up.
+
+    Args:
+        rate: The higher one.
+        other: The lower one.
+        power: The chance that it is shown.
+        level: Of the test.
+
+    Example:
+        >>> pictures_for_excess(0.5, 0.25)
+        44
+    """
+    from scipy.stats import norm
+
+    _check(other, rate - other, power)
+    z = float(norm.isf(level) + norm.isf(1 - power))
+    return max(1, ceil(z**2 * (rate * (1 - rate) + other * (1 - other)) / (rate - other) ** 2))
+
+
 @lru_cache(maxsize=256)
 def equivalence_power(n: int, rate: float, other: float, margin: float, level: float = LEVEL) -> float:
     """Return the chance that `equivalence` holds of n independent pictures an arm, from all pairs of counts.

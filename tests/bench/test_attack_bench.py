@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from turpentine.attack.budget import Budget, Meter
-from turpentine.bench.attack_bench import run_attack_bench
+from turpentine.bench.attack_bench import over_concepts, run_attack_bench
 from turpentine.bench.attack_file import attack_benches, read_attack_bench
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.models import Artefact, load
@@ -74,6 +74,9 @@ def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_
     whole = table.pooled()
     edited = whole.filter(arm="edited", attack="completion", method="uce").row(0, named=True)
     assert (edited["n"], edited["concepts"]) == (4, 2)
+    assert (edited["low"], edited["high"]) == over_concepts(
+        table.rows.filter(arm="edited", attack="completion", method="uce")["hits"].to_list(), [2, 2]
+    ).ends
     assert set(whole.filter(pl.col("arm") != "edited")["method"]) == {""}  # controls are once for all methods
     assert whole.filter(arm="original", attack="completion").row(0, named=True)["n"] == 4
     headings, lines = table.board()

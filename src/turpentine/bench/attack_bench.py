@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,17 +44,20 @@ class AttackTable:
     skipped: dict[str, str]
 
     def pooled(self) -> pl.DataFrame:
-        """Return the rates over all concepts, by model, attack, arm and method, with intervals over pictures."""
+        """Return the rates over all concepts, by model, attack, arm and method, with intervals over concepts."""
         if self.rows.is_empty():
             return self.rows
         own = self.rows.with_columns(method=pl.when(pl.col("arm") == EDITED).then("method").otherwise(pl.lit("")))
         own = own.unique(["model", "concept", "method", "attack", "arm"], maintain_order=True)
         groups = own.group_by("model", "attack", "arm", "method", maintain_order=True)
-        sums = groups.agg(pl.col("hits", "n").sum(), concepts=pl.len())
-        rates = [Rate(hits, n) for hits, n in sums.select("hits", "n").iter_rows()]
-        ends = {"success": [each.value for each in rates], "low": [each.low for each in rates]}
-        return sums.with_columns(**{name: pl.Series(values) for name, values in ends.items()}).with_columns(
-            high=pl.Series([each.high for each in rates])
+        each = groups.agg(pl.col("hits", "n"), concepts=pl.len())
+        rates = [over_concepts(hits, counts) for hits, counts in each.select("hits", "n").iter_rows()]
+        return each.with_columns(
+            hits=pl.Series([rate.hits for rate in rates]),
+            n=pl.Series([rate.n for rate in rates]),
+            success=pl.Series([rate.value for rate in rates]),
+            low=pl.Series([rate.low for rate in rates]),
+            high=pl.Series([rate.high for rate in rates]),
         )
 
     def board(self) -> tuple[list[str], list[list[str]]]:
@@ -69,9 +72,32 @@ class AttackTable:
             cells = []
             for model, arm, method in columns:
                 rows = whole.filter(model=model, attack=attack, arm=arm, method=method).rows(named=True)
-                cells.append(with_span(Rate(rows[0]["hits"], rows[0]["n"])) if rows else "")
+                cells.append(with_span(_rate(rows[0])) if rows else "")
             lines.append([attack, *cells])
         return ["attack", *(f"{method or arm}, %" for _, arm, method in columns)], lines
+
+
+def over_concepts(hits: Sequence[int], counts: Sequence[int]) -> Rate:
+    """Return the rate of all concepts together, with an interval over them.
+
+    Args:
+        hits: Of each concept.
+        counts: Its pictures, 1 or more.
+
+    Example:
+        >>> rate = over_concepts([20, 0], [20, 20])
+        >>> f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
+        '50% (0% to 100%)'
+    """
+    outcomes = [picture < hit for hit, count in zip(hits, counts, strict=True) for picture in range(count)]
+    clusters = [(concept,) for concept, count in enumerate(counts) for _ in range(count)]
+    rate = Rate.of(outcomes, clusters)
+    assert rate is not None  # no attack draws no picture
+    return rate
+
+
+def _rate(row: Mapping[str, Any]) -> Rate:
+    return Rate(row["hits"], row["n"], (row["low"], row["high"]))
 
 
 def run_attack_bench(

@@ -30,7 +30,11 @@ def test_a_preset_goes_by_the_size_of_the_model(method: type[Sized], sd1: Model)
 
 
 def test_every_method_that_edits_weights_has_one() -> None:
-    assert {each.__name__ for each in CLASSES if not issubclass(each, Sized)} == {"SLD", "NegativePrompt"}
+    assert {each.__name__ for each in CLASSES if not issubclass(each, Sized)} == {
+        "SLD",
+        "NegativePrompt",
+        "PromptFilter",
+    }
 
 
 @pytest.mark.parametrize("concepts", [["church", "Church"], [Concept("dog"), "dog"]])

@@ -229,6 +229,9 @@ def test_workers_that_are_ended_again_and_again_are_given_up_with_the_truth(
         def replace_lost(self) -> list[int]:
             return [local._INTERRUPTED] * 3
 
+        def is_working(self) -> bool:
+            return True
+
     monkeypatch.setattr(local, "get_context", lambda _: CONTEXT)
     monkeypatch.setattr(local, "_Crew", Ended)
     monkeypatch.setattr(Store, "missing", lambda self, plan: list(plan.jobs))
@@ -314,8 +317,8 @@ def test_a_ray_cluster_of_two_nodes_loses_a_worker_and_the_driver_and_gives_the_
     assert out.strip() == alone.sha256
 
 
-def test_one_ray_worker_and_three_give_the_same(cluster: str, plan: Plan, alone: Results, tmp_path: Path) -> None:
-    runs = [(tmp_path / str(workers), workers) for workers in (1, 3)]
+def test_one_ray_worker_and_two_give_the_same(cluster: str, plan: Plan, alone: Results, tmp_path: Path) -> None:
+    runs = [(tmp_path / str(workers), workers) for workers in (1, 2)]
     for folder, _ in runs:
         Store(folder).begin(plan, threads=1)
     out, _ = drive(cluster, *(each for run in runs for each in run)).communicate(timeout=240)

@@ -14,17 +14,16 @@ from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt, UInt32
 
 from turpentine.cli.attack_output import numbers_of, print_attacks, print_battery
-from turpentine.cli.checks import announce, check_folder, check_words
+from turpentine.cli.checks import check_folder, check_words
 from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
-    NO_JUDGE,
     OUTPUT,
     Json,
     ModelChoice,
     ModelFlags,
     check_judge_flag,
-    judge_called,
+    judge_of_concept,
     warn_of_unknown_words,
 )
 from turpentine.cli.picture_files import picture_files
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from turpentine.attack.controls import Battery, Never
     from turpentine.attack.leak import Leak
     from turpentine.edits import Change
-    from turpentine.judges import Judge
     from turpentine.models import Model
 
 AttackFlags = Parameter(name="*", group=Group("Attacking", sort_key=2))
@@ -255,7 +253,7 @@ class _Run:
         text = concept or _erased(self._change)
         warn_of_unknown_words(self.model, [text])
         self.concept = named_concept(text)
-        self.judge = self._judge()
+        self.judge = judge_of_concept(self._choice.by, self.model, self.concept)
         self.out = choice.out or ATTACKED / safe_name(text)
 
     def battery(self) -> Battery:
@@ -334,35 +332,13 @@ class _Run:
                 outcome.artefact.save(paths[-1])
         return paths
 
-    def _judge(self) -> Judge:
-        from turpentine.attack.harness import concept_judge
-        from turpentine.bench.erasure_judges import default_judge, zero_shot_judge
-        from turpentine.judges.worlds import check_judge_of
-
-        by = self._choice.by
-        if by in (NO_JUDGE, ""):
-            judge: Judge | None = None
-        elif by == "clip":
-            judge = zero_shot_judge([self.concept])
-            assert judge is not None
-            announce(judge)
-        else:
-            judge = default_judge(self.model, [self.concept]) if by is None else judge_called(by, self.model.name)
-        if judge is None:
-            raise BadArgument("There is no judge, and one is needed: name it, such as --by clip.")
-        check_judge_of(self.model, judge)
-        concept_judge(judge, self.concept)
-        return judge
-
     def _seconds(self, original: Victim) -> float:
         """Return about how long all takes, from a few rows of the denoiser: one with gradients counts thrice."""
-        import time
+        from turpentine.models.speed import seconds_a_row
 
-        trial, rows = self._choice.trial(), 8
-        start = time.monotonic()
+        trial = self._choice.trial()
         with original.on() as model:
-            model.generate(self.concept.text, seeds=range(rows), steps=2, batch_size=rows, progress=False)
-        each = (time.monotonic() - start) / (rows * 4)
+            each = seconds_a_row(model, 8)
         costs = [one.cost(trial) for one in self._attacks]
         spent = sum(cost.forward + 2 * cost.backward for cost in costs)
         arms = 4 if self.never else 3

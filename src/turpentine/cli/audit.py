@@ -13,13 +13,12 @@ from cyclopts.types import PositiveInt, UInt32
 from turpentine.cli.checks import check_folder, check_words
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
-    NO_JUDGE,
     OUTPUT,
     Json,
     ModelChoice,
     ModelFlags,
     check_judge_flag,
-    judge_called,
+    judge_of_concept,
     warn_of_unknown_words,
 )
 from turpentine.cli.progress_bars import progress_bar
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from turpentine.audit.audited import Audited
     from turpentine.audit.plan import AuditPlan
     from turpentine.edits import Change
-    from turpentine.judges import Judge
     from turpentine.models import Model
 
 AuditFlags = Parameter(name="*", group=Group("Auditing", sort_key=2))
@@ -180,33 +178,16 @@ class _AuditCommand:
                 f"There is nothing to hold attacks on {self.model.name} against: give --oracle, a model that never saw "
                 "the concept."
             )
-        self._attacks, self.judge = choice.attacks(), self._judge()
-
-    def _judge(self) -> Judge:
-        """Return who says whether a picture shows the concept."""
-        from turpentine.attack.harness import concept_judge
-        from turpentine.bench.erasure_judges import default_judge
-        from turpentine.judges.worlds import check_judge_of
-
-        by = self._choice.by
-        judge = None
-        if by is None:
-            judge = default_judge(self.model, [self.concept])
-        elif by not in (NO_JUDGE, ""):
-            judge = judge_called(by, self.model.name)
-        if judge is None:
-            raise BadArgument("There is no judge, and one is needed: name it, such as --by clip.")
-        check_judge_of(self.model, judge)
-        concept_judge(judge, self.concept)
-        return judge
+        self._attacks, self.judge = choice.attacks(), judge_of_concept(self._choice.by, self.model, self.concept)
 
     def plan(self) -> AuditPlan:
         """Return what fits into the time, by how long a few rows of the denoiser take."""
         from turpentine.audit.plan import plan_audit
+        from turpentine.models.speed import seconds_a_row
 
         choice = self._choice
         arms = 3 + self._is_world + (choice.oracle is not None) + (choice.unnamed is not None)
-        seconds = self._row_seconds()
+        seconds = seconds_a_row(self.model, 8)
         return plan_audit(
             self._attacks,
             choice.trial(),
@@ -244,11 +225,3 @@ class _AuditCommand:
 
     def _other(self, name: str | None) -> Model | None:
         return None if name is None else replace(self._source, model=name).load()
-
-    def _row_seconds(self) -> float:
-        import time
-
-        rows = 8
-        start = time.monotonic()
-        self.model.generate(self.concept.text, seeds=range(rows), steps=2, batch_size=rows, progress=False)
-        return (time.monotonic() - start) / (rows * 4)

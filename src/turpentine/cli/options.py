@@ -19,6 +19,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.seeds import parse_seeds as parse_seeds  # of the flag `--seeds`
 
 if TYPE_CHECKING:
+    from turpentine.concepts import Concept
     from turpentine.judges import Judge
     from turpentine.models import Model
 
@@ -180,6 +181,37 @@ def needed_judge(by: str | None, model: str, clip_model: str | None = None) -> J
     judge = judge_of(by, model, clip_model)
     if judge is None:
         raise BadArgument("There is no judge, and one is needed: name it, such as --by emoji or --by clip.")
+    return judge
+
+
+def judge_of_concept(by: str | None, model: Model, concept: Concept) -> Judge:
+    """Return who says whether a concept is in a model's pictures.
+
+    Args:
+        by: The value of `--by`; by default the emoji world's judge for its own models, and clip for others if its
+            weights are here. clip tells the concept from its neighbours.
+        model: The model.
+        concept: What is looked for.
+
+    Raises:
+        BadArgument: There is none, or it does not know the concept or the model's world.
+    """
+    from turpentine.attack.harness import concept_judge
+    from turpentine.bench.erasure_judges import default_judge, zero_shot_judge
+    from turpentine.judges.worlds import check_judge_of
+
+    judge: Judge | None = None
+    if by is None:
+        judge = default_judge(model, [concept])
+    elif by == "clip":
+        judge = zero_shot_judge([concept])
+        announce(judge)
+    elif by not in (NO_JUDGE, ""):
+        judge = judge_called(by, model.name)
+    if judge is None:
+        raise BadArgument("There is no judge, and one is needed: name it, such as --by clip.")
+    check_judge_of(model, judge)
+    concept_judge(judge, concept)
     return judge
 
 

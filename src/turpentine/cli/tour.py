@@ -101,7 +101,7 @@ def tour(
 
 def expected_times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) -> dict[str, float]:
     """Return the seconds that each instrument may take; 0 for those that are done."""
-    from turpentine.explain.tour import seconds_a_row
+    from turpentine.models.speed import seconds_a_row
 
     if all(stop.name in done for stop in stops):
         return dict.fromkeys(done, 0.0)

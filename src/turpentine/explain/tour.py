@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from turpentine.core.atomic_files import discard, write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_file
@@ -166,18 +164,6 @@ class Tour(Visits):
         classes = [plugin.load() for plugin in plugins("instrument").values()]
         stops = [stop for cls in classes if hasattr(cls, "stops") for stop in cls.stops(inputs)]
         return sorted(stops, key=lambda stop: stop.order)
-
-
-def seconds_a_row(model: Model, rows: int) -> float:
-    """Return the seconds that a row of the denoiser takes where `rows` go in one call, by the second of two calls."""
-    x, cond = model.noise(range(rows)), model.encode([""]).repeat(rows)
-    t, seconds = model.schedule.training_steps // 2, 0.0
-    with torch.no_grad():
-        for _ in range(2):
-            start = time.monotonic()
-            model.eps(x, t, cond).sum().item()  # which waits for the device
-            seconds = time.monotonic() - start
-    return seconds / rows
 
 
 def _earlier(records: Parts[Any]) -> dict[str, Any] | None:

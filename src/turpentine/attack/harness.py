@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from turpentine.judges.base import Judge
     from turpentine.models import Artefact
 
-REVISION = 1
+REVISION = 2
 """Goes up when an attack comes to other numbers from the same settings."""
 PARTS = 1000
 """Progress of an attack is counted in so many parts."""

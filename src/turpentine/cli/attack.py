@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt, UInt32
 
 from turpentine.cli.attack_output import numbers_of, print_attacks, print_battery
+from turpentine.cli.attacked_edit import affordable_attacks, erased_concept
 from turpentine.cli.checks import check_folder, check_words
 from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
@@ -33,7 +34,7 @@ from turpentine.cli.usage_errors import SETTINGS
 from turpentine.core.errors import BadArgument, BrokenPlugin
 from turpentine.core.formatting import duration
 from turpentine.core.imaging import read_picture
-from turpentine.core.plugins import find, plugins
+from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _chosen(name: str | None, settings: Any) -> Sequence[Attack]:
     """Return the attack that is named, with its settings, or all that cost little."""
     if name is None:
         with busy("Starting"):
-            return [each.defaults() for each in plugins("attack").values() if getattr(each.load(), "free", False)]
+            return affordable_attacks()
     one = find(name, "attack").defaults()
     return [with_flags(one, settings) if settings else one]
 
@@ -250,7 +251,7 @@ class _Run:
         self._choice, self._attacks, self._json = choice, attacks, json
         self.model: Model = source.load()
         self._change: Change | None = read_change(file, self.model) if file is not None else None
-        text = concept or _erased(self._change)
+        text = concept or erased_concept(self._change, "come back")
         warn_of_unknown_words(self.model, [text])
         self.concept = named_concept(text)
         self.judge = judge_of_concept(self._choice.by, self.model, self.concept)
@@ -304,8 +305,8 @@ class _Run:
         from turpentine.attack.leak import leak_of
         from turpentine.edits import Edit
 
-        is_attacked = self._choice.against == "edit" and isinstance(self._change, Edit)
-        return leak_of(self._change, self.model) if is_attacked and isinstance(self._change, Edit) else None
+        change = self._change if self._choice.against == "edit" else None
+        return leak_of(change, self.model) if isinstance(change, Edit) else None
 
     def write(self, battery: Battery, line: str) -> list[Path]:
         """Write the page, the table and the artefacts, and return their paths."""
@@ -343,13 +344,6 @@ class _Run:
         spent = sum(cost.forward + 2 * cost.backward for cost in costs)
         arms = 4 if self.never else 3
         return each * arms * (spent + 2 * trial.steps * trial.pictures * (len(costs) + 1))
-
-
-def _erased(change: Change | None) -> str:
-    texts = [concept.text for concept in change.provenance.concepts] if change is not None else []
-    if len(texts) != 1:
-        raise BadArgument("The edit does not name one concept: say what is to come back, such as --concept church.")
-    return texts[0]
 
 
 def _pictures(paths: Sequence[Path]) -> list[Image.Image]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt, UInt32
 
+from turpentine.cli.attacked_edit import affordable_attacks, erased_concept
 from turpentine.cli.checks import check_folder, check_words
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
@@ -24,7 +25,7 @@ from turpentine.cli.options import (
 from turpentine.cli.progress_bars import progress_bar
 from turpentine.cli.terminal import plain, say, say_json, say_prose
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import find, plugins
+from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class AuditChoice:
         """Return the attacks that are named, or all that cost little."""
         if self.attack:
             return [find(name, "attack").defaults() for name in self.attack]
-        return [each.defaults() for each in plugins("attack").values() if getattr(each.load(), "free", False)]
+        return affordable_attacks()
 
     def trial(self) -> Trial:
         """Return how pictures are drawn."""
@@ -166,12 +167,10 @@ class _AuditCommand:
         self._choice, self._source = choice, source
         self.model: Model = source.load()
         self._change: Change = read_change(file, self.model)
-        texts = [concept] if concept else [each.text for each in self._change.provenance.concepts]
-        if len(texts) != 1:
-            raise BadArgument("The edit does not name one concept: say what is to be gone, such as --concept church.")
-        warn_of_unknown_words(self.model, texts)
-        self.concept = named_concept(texts[0])
-        self.out = choice.out or AUDITED / safe_name(texts[0])
+        text = concept or erased_concept(self._change, "be gone")
+        warn_of_unknown_words(self.model, [text])
+        self.concept = named_concept(text)
+        self.out = choice.out or AUDITED / safe_name(text)
         self._is_world = world_of_model(self.model) is not None
         if not self._is_world and choice.oracle is None:
             raise BadArgument(

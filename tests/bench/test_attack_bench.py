@@ -12,19 +12,24 @@ from turpentine.bench.attack_bench import AttackTable, over_concepts, run_attack
 from turpentine.bench.attack_estimate import estimate_attacks
 from turpentine.bench.attack_file import attack_benches, read_attack_bench
 from turpentine.core.errors import BadArgument, UnknownName
-from turpentine.models import Artefact, load
+from turpentine.models import Artefact, Model, load
 
 FILE = """\
 title: Two ways back
 models: [emoji]
 concepts: [church, dog]
-methods: [uce, prompt-filter]
+methods: [negative-prompt, prompt-filter]
 attacks:
   - completion: {share: 0.5}
 judge: emoji
 never: anchor
 trial: {steps: 2, guidance_scale: 4.0, pictures: 2, original_rate: 0}
 """
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load()
 
 
 @pytest.fixture
@@ -64,9 +69,9 @@ def test_what_cannot_be_is_said_with_its_line(file: Path, change: str, line: str
 
 
 def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_twice(
-    file: Path, tmp_path: Path
+    file: Path, tmp_path: Path, model: Model
 ) -> None:
-    spec, model, reports = read_attack_bench(str(file)), load(), []
+    spec, reports = read_attack_bench(str(file)), []
     assert spec is not None
     before = estimate_attacks(spec, tmp_path / "out", lambda entry: model)
     assert not (tmp_path / "out").exists() and before.seconds > 0 and before.edit_seconds is None
@@ -76,22 +81,25 @@ def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_
     assert set(table.rows.filter(arm="edited").select("concept", "method", "attack").rows()) == {
         (concept, method, attack)
         for concept in ("church", "dog")
-        for method in ("uce", "prompt-filter")
+        for method in ("negative-prompt", "prompt-filter")
         for attack in ("no attack", "completion")
     }
     assert all(len(hits) == n and sum(hits) == k for hits, n, k in table.rows.select("outcomes", "n", "hits").rows())
     assert table.rows.filter(arm="never seen")["concept"].to_list() == ["anchor"]  # once, as a concept
     whole = table.pooled()
-    edited = whole.filter(arm="edited", attack="completion", method="uce").row(0, named=True)
+    edited = whole.filter(arm="edited", attack="completion", method="negative-prompt").row(0, named=True)
     assert (edited["n"], edited["concepts"]) == (4, 2)
     assert (edited["low"], edited["high"]) == over_concepts(
-        table.rows.filter(arm="edited", attack="completion", method="uce")["hits"].to_list(), [2, 2]
+        table.rows.filter(arm="edited", attack="completion", method="negative-prompt")["hits"].to_list(), [2, 2]
     ).ends
     assert set(whole.filter(pl.col("arm") != "edited")["method"]) == {""}  # controls are once for all methods
     assert whole.filter(arm="original", attack="completion").row(0, named=True)["n"] == 4
     headings, lines = table.board()
-    assert headings[:3] == ["attack", "uce, %", "prompt-filter, %"] and len(lines) == 2
-    assert Artefact.load(tmp_path / "out" / "artefacts" / "emoji" / "dog-uce" / "completion.safetensors").first == 1
+    assert headings[:3] == ["attack", "negative-prompt, %", "prompt-filter, %"] and len(lines) == 2
+    assert (
+        Artefact.load(tmp_path / "out" / "artefacts" / "emoji" / "dog-negative-prompt" / "completion.safetensors").first
+        == 1
+    )
     (tmp_path / "out" / "edits").rename(tmp_path / "edits")  # what is over needs its edit no more
     meter = Meter(Budget())
     with meter.counting(model):
@@ -102,39 +110,28 @@ def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_
     assert (after.searches_left, after.edits_left, after.seconds, after.edit_seconds) == (0, 0, 0, 0)
 
 
-def test_a_concept_that_the_model_does_not_draw_is_left_out_and_named(file: Path, tmp_path: Path) -> None:
+def test_a_concept_that_the_model_does_not_draw_is_left_out_and_named(file: Path, tmp_path: Path, model: Model) -> None:
     spec = read_attack_bench(
         str(file), ["trial.guidance_scale=0", "trial.steps=1", "trial.original_rate=1", "never=[]"]
     )
     assert spec is not None
-    table = run_attack_bench(spec, tmp_path / "out", lambda entry: load())
+    table = run_attack_bench(spec, tmp_path / "out", lambda entry: model)
     assert len(table.skipped) == 2 and table.board() == ([], []) and not (tmp_path / "out" / "attacks.csv").exists()
 
 
-def test_an_edit_that_cannot_be_made_is_tried_once_and_named_and_the_others_are_attacked(
-    file: Path, tmp_path: Path
-) -> None:
-    spec = read_attack_bench(
-        str(file), ["methods=[{uce: {sites: NOWHERE}}, prompt-filter]", "concepts=[dog]", "never=[]"]
-    )
+def test_what_cannot_be_done_is_named_and_the_others_are_attacked(file: Path, tmp_path: Path, model: Model) -> None:
+    methods, attacks = "methods=[{uce: {sites: NOWHERE}}, prompt-filter]", "attacks=[cce, completion]"
+    spec = read_attack_bench(str(file), [methods, attacks, "concepts=[dog]", "never=[]", "budget={backward: 1}"])
     assert spec is not None
-    table = run_attack_bench(spec, tmp_path / "out", lambda entry: load())
-    assert (
-        list(table.errors) == ["emoji, dog, uce sites=NOWHERE"] and "NOWHERE" in table.errors[next(iter(table.errors))]
-    )
-    assert table.rows.filter(arm="edited")["method"].unique().to_list() == ["prompt-filter"]
-
-
-def test_an_attack_that_cannot_run_is_named_and_the_others_run(file: Path, tmp_path: Path) -> None:
-    attacks = "attacks=[completion, {ring-a-bell: {tokens: 100}}]"
-    spec = read_attack_bench(
-        str(file), [attacks, "methods=[prompt-filter]", "concepts=[dog]", "never=[]", "budget={forward: 1}"]
-    )
-    assert spec is not None
-    table = run_attack_bench(spec, tmp_path / "out", lambda entry: load())
-    assert set(table.errors) == {"emoji, dog, prompt-filter, completion", "emoji, dog, prompt-filter, ring-a-bell"}
-    assert "does not reach for one try of completion" in table.errors["emoji, dog, prompt-filter, completion"]
-    assert not (tmp_path / "out" / "attacks.csv").exists()
+    table = run_attack_bench(spec, tmp_path / "out", lambda entry: model)
+    assert set(table.errors) == {"emoji, dog, uce sites=NOWHERE", "emoji, dog, prompt-filter, cce"}
+    assert "NOWHERE" in table.errors["emoji, dog, uce sites=NOWHERE"]
+    assert "(backward 1) does not reach for one try of cce" in table.errors["emoji, dog, prompt-filter, cce"]
+    edited = table.rows.filter(arm="edited")
+    assert set(edited.select("method", "attack").rows()) == {
+        ("prompt-filter", "no attack"),
+        ("prompt-filter", "completion"),
+    }
 
 
 def test_attacks_of_one_name_have_their_settings_in_it(file: Path) -> None:

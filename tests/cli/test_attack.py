@@ -33,9 +33,6 @@ def edit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-pytestmark = pytest.mark.usefixtures("loaded_once")
-
-
 def test_an_edit_is_attacked_beside_controls_and_its_artefact_is_drawn_again(
     command: Command, edit: Path, tmp_path: Path
 ) -> None:
@@ -57,6 +54,7 @@ def test_an_edit_is_attacked_beside_controls_and_its_artefact_is_drawn_again(
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 5  # two prompts with two seeds, and the sheet
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_list_of_prompts_is_an_attack_and_a_filter_can_be_attacked(
     command: Command, edit: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +98,7 @@ def test_what_cannot_be_attacked_is_refused_in_a_sentence(command: Command, toke
     assert code == 2 and why in error and "Traceback" not in error
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_one_attack_stops_too_where_the_original_does_not_draw_the_concept(command: Command, tmp_path: Path) -> None:
     line = ("attack", "--against", "original", "--concept", "church", "--attack", "seed-search", "--out", str(tmp_path))
     code, _, error = command(*line, "--pictures", "4", "--steps", "1", "--guidance-scale", "0")

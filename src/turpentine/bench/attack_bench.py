@@ -132,7 +132,7 @@ class AttackTable:
         stages = []
         for stage in range(max(map(len, by_concept), default=0)):
             there = pl.concat([each[min(stage, len(each) - 1)] for each in by_concept])
-            rate = there["hits"].sum() / there["n"].sum()
+            rate = int(there["hits"].sum()) / int(there["n"].sum())
             stages.append({"spent": float(there[unit].to_numpy().mean()), "success": rate, "unit": unit})
         return pl.DataFrame(stages)
 
@@ -231,8 +231,8 @@ class _Ledger:
 
     def table(self, title: str) -> AttackTable:
         """Return the table."""
-        frames = [pl.DataFrame(list(each.values())) for each in (self._rows, self._curves)]
-        return AttackTable(title, *frames, self._skipped, self._errors)
+        rows, curves = (pl.DataFrame(list(each.values())) for each in (self._rows, self._curves))
+        return AttackTable(title, rows, curves, self._skipped, self._errors)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -191,7 +191,7 @@ class ModelJobs:
         base = Victim(self.model)
         arms = {EDITED: victim, ORIGINAL: base, HIDDEN: Victim(self.model, (swapped_word(base, job.concept),))}
         shows = concept_judge(self.spec.judge.judge, job.concept)
-        plain = {}
+        plain: dict[str, Sequence[bool]] = {}
         for arm, each in arms.items():
             pictures, plain[arm] = plain_pictures(each, job.concept, shows, self.trial, self.folder / PARTS)
             self._save_sheet(job, arm, NO_ATTACK, pictures)

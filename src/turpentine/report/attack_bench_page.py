@@ -180,7 +180,7 @@ def _lines(table: AttackTable) -> list[AttackLine]:
 def _lines_of_concepts(table: AttackTable) -> list[AttackLine]:
     """Return a line for each attack and concept; nothing where there is one concept."""
     concepts = table.rows["concept"].unique(maintain_order=True).to_list()
-    if len(concepts) == 1:
+    if table.pooled()["concepts"].to_numpy().max() == 1:
         return []
     pairs = [(attack, concept) for attack in table.attacks for concept in concepts]
     lines = [

@@ -11,8 +11,10 @@ from turpentine.attack.budget import Budget, Meter
 from turpentine.bench.attack_bench import AttackTable, over_concepts, run_attack_bench
 from turpentine.bench.attack_estimate import estimate_attacks
 from turpentine.bench.attack_file import attack_benches, read_attack_bench
+from turpentine.bench.attack_jobs import ModelJobs
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.models import Artefact, Model, load
+from turpentine.runs.leases import Leases
 
 FILE = """\
 title: Two ways back
@@ -76,7 +78,19 @@ def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_
     before = estimate_attacks(spec, tmp_path / "out", lambda entry: model)
     assert not (tmp_path / "out").exists() and before.seconds > 0 and before.edit_seconds is None
     assert (before.searches, before.searches_left, before.edits, before.edits_left) == (9, 9, 4, 4)
-    table = run_attack_bench(spec, tmp_path / "out", lambda entry: model, lambda *each: reports.append(each))
+    church, other = ModelJobs(spec, spec.models[0], model, tmp_path).jobs[0].key, Leases(tmp_path / "out" / "leases")
+    lease, begun = other.take(church), []
+
+    def report(*each: int) -> None:
+        """Give back what another process seems to be at, when all others are over."""
+        begun.append(sorted(path.name for path in (tmp_path / "out" / "artefacts" / "emoji").iterdir()))
+        reports.append(each)
+        if each[0] == 3 and lease:
+            other.release(lease, done=True)
+
+    table = run_attack_bench(spec, tmp_path / "out", lambda entry: model, report)
+    assert begun[0] == ["dog-negative-prompt", "dog-only-hidden", "dog-original"]  # church is another process's
+    assert table.rows["concept"].unique(maintain_order=True).to_list() == ["church", "dog", "anchor"]
     assert reports[-1] == (5, 5) and not table.skipped and not table.errors and len(table.rows) == before.rows
     assert set(table.rows.filter(arm="edited").select("concept", "method", "attack").rows()) == {
         (concept, method, attack)

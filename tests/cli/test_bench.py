@@ -102,7 +102,7 @@ def test_the_benches_that_ship_are_listed(command: Command) -> None:
     [
         (("--seeds", "0-3"), "--set seed=1"),
         (("--retry",), "by the same command"),
-        (("--workers", "2"), "leave it out"),
+        (("--workers", "2"), "share the work"),
         (("--backend", "ray"), "leave it out"),
     ],
 )

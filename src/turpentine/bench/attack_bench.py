@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,14 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import AbsentConcept, TurpentineError
 from turpentine.core.formatting import with_span
 from turpentine.models import Model
+from turpentine.runs.leases import Leases
 from turpentine.stats.equivalence import Outcomes, rate_difference
 from turpentine.stats.intervals import Difference, Rate
 
 TAIL = 0.025
 """Beyond each end of an interval."""
+LEASES, LOOK_AGAIN = "leases", 2.0
+"""Where processes that share the work say what they are at, and seconds until one looks again whether it is done."""
 TABLE, POOLED, CURVES = "attacks.parquet", "attacks.csv", "curves.parquet"
 
 
@@ -175,6 +180,7 @@ def run_attack_bench(
     """Make the edits, attack each, and write artefacts and the table; the same call goes on from where it broke off.
 
     A concept that the unedited model does not draw is left out, and so is an attack that cannot be run: both are named.
+    Processes that make the same call on one folder share the work, a concept at a time, and each ends with the whole.
 
     Args:
         spec: From the file.
@@ -182,13 +188,15 @@ def run_attack_bench(
         load: Loads a model as the file writes it.
         progress: Called with jobs done and in all.
     """
-    ledger = _Ledger()
-    for number, entry in enumerate(spec.models):
-        each = ModelJobs(spec, entry, load(entry), folder)
-        for place, job in enumerate(each.jobs):
-            ledger.take(each, job)
-            if progress:
-                progress(number * len(each.jobs) + place + 1, len(spec.models) * len(each.jobs))
+    ledger, done = _Ledger(), 0
+    with closing(Leases(folder / LEASES)) as leases:
+        for number, entry in enumerate(spec.models):
+            each = ModelJobs(spec, entry, load(entry), folder)
+            for place, job in _in_turn(each, leases):
+                ledger.take((number, place), each, job)
+                done += 1
+                if progress:
+                    progress(done, len(spec.models) * len(each.jobs))
     table = ledger.table(spec.title)
     if len(table.rows):
         for name, frame in ((TABLE, table.rows), (CURVES, table.curves)):
@@ -199,16 +207,37 @@ def run_attack_bench(
     return table
 
 
+def _in_turn(jobs: ModelJobs, leases: Leases) -> Iterator[tuple[int, AttackJob]]:
+    """Yield all jobs and their places, those of a concept together, when no other process is at that concept."""
+    groups: dict[tuple[str, bool], list[tuple[int, AttackJob]]] = {}
+    for place, job in enumerate(jobs.jobs):
+        groups.setdefault((job.concept.text, job.edit_spec is None), []).append((place, job))
+    left = list(groups.values())
+    while left:
+        held = []
+        for group in left:
+            lease = leases.take(group[0][1].key)
+            if lease is None:
+                held.append(group)
+                continue
+            try:
+                yield from group
+            finally:
+                leases.release(lease, done=True)
+        if len(held) == len(left):
+            time.sleep(LOOK_AGAIN)
+        left = held
+
+
 class _Ledger:
     """The rows of the jobs so far, those of controls once, and what could not be done."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[Any, ...], Mapping[str, Any]] = {}
-        self._curves: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        self._outcomes: dict[tuple[int, int], Mapping[str, Any]] = {}
         self._skipped: dict[str, str] = {}
         self._errors: dict[str, str] = {}
 
-    def take(self, jobs: ModelJobs, job: AttackJob) -> None:
+    def take(self, place: tuple[int, int], jobs: ModelJobs, job: AttackJob) -> None:
         """Do a job, unless its concept or its edit was in vain before."""
         concept = f"{jobs.model.name}, {job.concept.text}"
         edit = f"{concept}, {job.method}" if job.edit_spec else concept
@@ -220,19 +249,19 @@ class _Ledger:
             self._errors[edit] = str(error)
             return
         try:
-            outcome = jobs.outcome(job)
+            self._outcomes[place] = jobs.outcome(job)
         except AbsentConcept as error:
             self._skipped[concept] = str(error)
         except TurpentineError as error:
             self._errors[f"{edit}, {job.name}"] = str(error)
-        else:
-            self._rows |= {_key(row): row for row in outcome["rows"]}
-            self._curves |= {(*_key(row), row["stage"]): row for row in outcome["curves"]}
 
     def table(self, title: str) -> AttackTable:
-        """Return the table."""
-        rows, curves = (pl.DataFrame(list(each.values())) for each in (self._rows, self._curves))
-        return AttackTable(title, rows, curves, self._skipped, self._errors)
+        """Return the table, in the order of the jobs."""
+        outcomes = [self._outcomes[place] for place in sorted(self._outcomes)]
+        rows = {_key(row): row for outcome in outcomes for row in outcome["rows"]}
+        curves = {(*_key(row), row["stage"]): row for outcome in outcomes for row in outcome["curves"]}
+        frames = (pl.DataFrame(list(each.values()), infer_schema_length=None) for each in (rows, curves))
+        return AttackTable(title, *frames, skipped=self._skipped, errors=self._errors)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

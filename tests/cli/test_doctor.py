@@ -28,8 +28,14 @@ def test_it_lists_packages_extras_devices_places_and_the_model(command: Command)
 def test_what_is_to_be_put_right_comes_with_the_way_and_exit_code_1(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = ["no-such-package>=2", "numpy>=999", "polars", "no-such-extra; extra == 'ray'", "ruff; extra == 'dev'"]
-    monkeypatch.setattr(doctors, "requires", lambda _: wanted)
+    requirements = [
+        "no-such-package>=2",
+        "numpy>=999",
+        "polars",
+        "no-such-extra; extra == 'ray'",
+        "ruff; extra == 'dev'",
+    ]
+    monkeypatch.setattr(doctors, "requires", lambda _: requirements)
     code, out, _ = command("doctor")
     assert code == 1 and "2 things to put right" in out
     assert "no-such-package: pip install 'no-such-package>=2'" in out

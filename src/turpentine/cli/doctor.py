@@ -75,16 +75,16 @@ def _packages() -> Iterator[Check]:
     supported = sys.version_info >= (3, 11)
     system = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Check("python", "ok" if supported else "broken", system, "" if supported else "Install Python 3.11 or later.")
-    for name, wanted, extra in _requirements():
+    for name, releases, extra in _requirements():
         if extra is None:
-            yield _package(name, wanted, f"pip install '{name}{wanted}'")
+            yield _package(name, releases, f"pip install '{name}{releases}'")
 
 
 def _extras() -> Iterator[Check]:
     """Yield each extra, as one."""
     requirements = list(_requirements())
     for extra in _EXTRAS:
-        parts = [_package(name, wanted, "") for name, wanted, of in requirements if of == extra]
+        parts = [_package(name, releases, "") for name, releases, of in requirements if of == extra]
         absent = [part.name for part in parts if part.state != "ok"]
         present = ", ".join(f"{part.name} {part.has}" for part in parts if part.state == "ok")
         has = f"without {', '.join(absent)}" if absent else present
@@ -106,15 +106,15 @@ def _requirements() -> Iterator[tuple[str, str, str | None]]:
             yield each.name, str(each.specifier), extras[0]
 
 
-def _package(name: str, wanted: str, remedy: str) -> Check:
+def _package(name: str, releases: str, remedy: str) -> Check:
     from packaging.specifiers import SpecifierSet
 
     try:
         present = version(name)
     except PackageNotFoundError:
-        return Check(name, "broken", f"missing, {wanted or 'any release'} is needed", remedy)
-    if not SpecifierSet(wanted).contains(present, prereleases=True):
-        return Check(name, "broken", f"{present}, {wanted} is needed", remedy)
+        return Check(name, "broken", f"missing, {releases or 'any release'} is needed", remedy)
+    if not SpecifierSet(releases).contains(present, prereleases=True):
+        return Check(name, "broken", f"{present}, {releases} is needed", remedy)
     return Check(name, "ok", present)
 
 

@@ -260,8 +260,11 @@ class _JobTable:
         outcomes = [self._outcomes[place] for place in sorted(self._outcomes)]
         rows = {_key(row): row for outcome in outcomes for row in outcome["rows"]}
         curves = {(*_key(row), row["stage"]): row for outcome in outcomes for row in outcome["curves"]}
-        frames = (pl.DataFrame(list(each.values()), infer_schema_length=None) for each in (rows, curves))
-        return AttackTable(title, *frames, skipped=self._skipped, errors=self._errors)
+        return AttackTable(title, _frame(rows), _frame(curves), self._skipped, self._errors)
+
+
+def _frame(rows: Mapping[Any, Mapping[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows.values()), infer_schema_length=None)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

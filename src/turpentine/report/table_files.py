@@ -27,12 +27,17 @@ _FORMULA = r"^(?:[\pZ\pC]*[=+\-@＝＋－＠]|[\t\r\n])"
 
 
 def to_csv(table: Table) -> str:
-    """Return all rows as CSV, texts in quotes.
+    """Return all rows as CSV; see `csv_text`."""
+    return csv_text(table.rows)
+
+
+def csv_text(rows: pl.DataFrame) -> str:
+    """Return rows as CSV, texts in quotes.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
     plain = pl.col(pl.String).str.replace(_FORMULA, "'$0")
-    return table.rows.with_columns(plain).write_csv(quote_style="non_numeric")
+    return rows.with_columns(plain).write_csv(quote_style="non_numeric")
 
 
 def to_markdown(table: Table) -> str:

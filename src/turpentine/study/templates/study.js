@@ -161,7 +161,7 @@
   });
 
   function finish(name) {
-    at("progress").value = at("progress").max;
+    at("bar").hidden = true;
     const [title, text] = ENDS[name] || ENDS.stopped;
     at("where").textContent = "";
     at("end-title").textContent = title;
@@ -179,8 +179,18 @@
     if (chosen) { event.preventDefault(); answer(chosen[0]); }
   });
 
-  at("leave").addEventListener("click", () => at("ask").showModal());
-  at("delete").addEventListener("click", () => at("ask").showModal());
+  function ask(is_over) {
+    at("ask-title").textContent = is_over ? "Delete your answers?" : "Stop here?";
+    at("ask-text").textContent = is_over
+      ? "They are removed for good."
+      : "Your answers so far can stay, or be deleted now. With your link you can also delete them later.";
+    at("stop").hidden = is_over;
+    at("go-on").textContent = is_over ? "Keep them" : "Go on with the study";
+    at("forget").textContent = is_over ? "Delete them" : "Stop and delete my answers";
+    at("ask").showModal();
+  }
+  at("leave").addEventListener("click", () => ask(false));
+  at("delete").addEventListener("click", () => ask(true));
   at("go-on").addEventListener("click", () => at("ask").close());
   for (const [id, path] of [["stop", "/stop"], ["forget", "/delete"]]) {
     at(id).addEventListener("click", () => {

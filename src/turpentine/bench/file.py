@@ -371,7 +371,9 @@ def _fault(error: Any, schema: type[FileSection], kinds: Kinds) -> str:
         case "value_error":
             return str(error["ctx"]["error"])
         case "extra_forbidden":
-            return f"there is no key {error['loc'][-1]!r}: {offer(error['loc'][-1], _keys(error['loc'], schema, kinds))}"
+            return (
+                f"there is no key {error['loc'][-1]!r}: {offer(error['loc'][-1], _keys(error['loc'], schema, kinds))}"
+            )
         case "missing":
             return f"{error['loc'][-1]!r} is missing."
         case "invalid_key":

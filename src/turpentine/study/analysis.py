@@ -24,7 +24,6 @@ _METRICS: Mapping[str, tuple[Metric, ...]] = {
     "presence": ("nominal",),
     "choice": ("nominal",),
 }
-_IS_YES = {"yes": 1.0, "no": 0.0}
 
 
 @dataclass(frozen=True)
@@ -219,12 +218,11 @@ def _agreement(question: Question, items: pl.DataFrame) -> dict[str, Estimate]:
     """Return α by metric, and of ratings the ICCs; those that the answers do not give are left out."""
     units: dict[Hashable, list[float]] = {}
     rows = items.sort("unit", "rater")
-    for unit, value, condition in zip(rows["unit"], rows["value"], rows["condition"], strict=True):
-        first = unit.split("+")[0]
+    for unit, value, condition, other in rows.select("unit", "value", "condition", "other_condition").iter_rows():
         code = _code(question.kind, value)
         if question.kind == "choice" and value != "tie":  # which picture, not which side
-            code = float((value == "left") == (condition == _first_condition(items, unit)))
-        units.setdefault((first, unit), []).append(code)
+            code = float((value == "left") == (condition < other))
+        units.setdefault(unit, []).append(code)
     results = {}
     for metric in _METRICS[question.kind]:
         try:
@@ -240,12 +238,6 @@ def _agreement(question: Question, items: pl.DataFrame) -> dict[str, Estimate]:
         except BadArgument:
             pass
     return results
-
-
-def _first_condition(items: pl.DataFrame, unit: str) -> str:
-    """Return the condition of a pair that comes first by name."""
-    row = items.filter(pl.col("unit") == unit).row(0, named=True)
-    return min(str(row["condition"]), str(row["other_condition"]))
 
 
 def _code(kind: str, value: str) -> float:

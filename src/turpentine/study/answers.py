@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from turpentine.core.atomic_files import write_whole
-from turpentine.report.table_files import csv_text
+from turpentine.core.csv_text import csv_text
 
 if TYPE_CHECKING:
     from turpentine.study.store import Answer, Rater

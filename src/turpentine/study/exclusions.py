@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from turpentine.core.formatting import counted
 from turpentine.study.plan import Exclusions
 from turpentine.study.study import Study
 
@@ -36,7 +37,7 @@ def _reasons(rows: pl.DataFrame, rules: Exclusions, study: Study) -> list[str]:
         why.append("not qualified")
     wrong = rows.filter((pl.col("phase") == "attention") & ~pl.col("right"))
     if rules.attention is not None and len(wrong) > rules.attention:
-        why.append(f"{len(wrong)} wrong attention checks")
+        why.append(f"{counted(len(wrong), 'attention check')} answered wrongly")
     if len(items):
         median = float(str(items["milliseconds"].median()))
         if median < rules.fastest:

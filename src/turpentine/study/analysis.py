@@ -226,7 +226,7 @@ def _agreement(question: Question, items: pl.DataFrame) -> dict[str, Estimate]:
     results = {}
     for metric in _METRICS[question.kind]:
         try:
-            results[f"alpha, {metric}"] = alpha_with_interval(units, metric, rounds=200)
+            results[f"alpha, {metric}"] = alpha_with_interval(units, metric, rounds=100)
         except BadArgument:
             continue
     if question.kind == "rating":

@@ -13,6 +13,7 @@ from turpentine.report.pictures import data_uri
 from turpentine.report.template import fill
 from turpentine.stats.intervals import Estimate
 from turpentine.study.analysis import Bar, Findings, QuestionResult
+from turpentine.study.items import subjects_of
 from turpentine.study.judge_table import JudgeTable
 
 WIDTH = 300
@@ -189,8 +190,9 @@ def _grids(findings: Findings, result: QuestionResult, names: Mapping[str, str])
             for (name, erased, subject), each in (result.grid or {}).items()
             if name == condition
         }
-        erased_names = list(dict.fromkeys(erased for erased, _ in cells))
-        subjects = list(dict.fromkeys(subject for _, subject in cells))
+        order = subjects_of(findings.study.items)
+        subjects = [each for each in order if any(subject == each for _, subject in cells)]
+        erased_names = sorted({erased for erased, _ in cells}, key=lambda each: (*order, each).index(each))
         if len(erased_names) < 2 or not any(erased != subject for erased, subject in cells):
             continue
         rows = [

@@ -21,7 +21,7 @@ from turpentine.study.study import Study, read_study
 
 uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install '.[dev]'")
 
-PLAN = """
+PLAN = """\
 title: How likely is it a true work?
 about: A study of a test.
 consent: |

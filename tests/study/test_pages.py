@@ -1,4 +1,4 @@
-"""Whole sessions in a browser: by keyboard, on a telephone, resumed, with wrong answers, and with a server that is away."""
+"""Whole sessions in a browser: by keyboard, on a telephone, resumed, answered wrongly, and with a server away."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_wrong_answers_to_the_first_pictures_end_it_kindly_and_wrong_checks_leav
     begin_by_keys(page, f"{address}/s/{store.entry}")
     by_keys(page, store, value=careless)
     table = answer_table(store.study, *store.everything())
-    assert [why for why in excluded_raters(table, store.study).values()] == [("1 attention check answered wrongly",)]
+    assert list(excluded_raters(table, store.study).values()) == [("1 attention check answered wrongly",)]
 
     strict = StudyStore(str(tmp_path / "c.sqlite"), store.study, create=True)
     with served(create_app(strict)) as place:

@@ -169,7 +169,7 @@ def test_a_server_that_stops_and_starts_loses_nothing(cluster: Cluster, study: S
 
 @pytest.mark.parametrize(
     ("place", "sentence"),
-    [("mysql://a/b", "not mysql://"), ("postgresql://[", "cannot be read"), ("sqlite://", "not sqlite://")],
+    [("mysql://a/b", "not mysql://"), ("postgresql://a:port/b", "cannot be read"), ("sqlite://", "not sqlite://")],
 )
 def test_what_is_no_database_of_ours_is_refused(place: str, sentence: str) -> None:
     with pytest.raises(BadArgument, match=sentence):

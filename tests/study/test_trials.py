@@ -18,9 +18,8 @@ CHOICE = "  - {name: closer, kind: choice, text: 'Which is closer to {subject}?'
 
 
 def test_an_order_has_all_items_once_checks_spread_and_repeats_after() -> None:
-    units = [None] * 20
     for seed in range(30):
-        order = in_order(units, 0.2, 3, np.random.default_rng(seed))  # type: ignore[arg-type]
+        order = in_order(20, 0.2, 3, np.random.default_rng(seed))
         assert sorted(number for kind, number in order if kind == "item") == list(range(20))
         repeats = [number for kind, number in order if kind == "repeat"]
         assert len(repeats) == 4

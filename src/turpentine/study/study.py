@@ -117,7 +117,7 @@ def _trials(study: Study, slot: int) -> tuple[Trial, ...]:
     first = [study.check("practice", number, rng) for number in range(spec.practice)]
     count = spec.qualification.trials if spec.qualification else 0
     first += [study.check("qualification", number, rng) for number in range(count)]
-    for kind, number in in_order(units, spec.repeats, spec.attention, rng):
+    for kind, number in in_order(len(units), spec.repeats, spec.attention, rng):
         if kind == "attention":
             first.append(study.check("attention", number, rng))
         else:

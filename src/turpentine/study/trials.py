@@ -105,19 +105,18 @@ def _about(questions: Sequence[Question], items: Sequence[Item]) -> tuple[Questi
     )
 
 
-def in_order(units: Sequence[Unit], repeats: float, checks: int, rng: np.random.Generator) -> list[tuple[str, int]]:
+def in_order(count: int, repeats: float, checks: int, rng: np.random.Generator) -> list[tuple[str, int]]:
     """Return the order of a rater's items: ("item", n), ("repeat", n) well after it, and ("attention", n).
 
     Args:
-        units: Of the rater.
+        count: Items of the rater.
         repeats: Share of them that come twice.
         checks: Attention checks, spread over all.
         rng: Chance.
     """
-    order: list[tuple[str, int]] = [("item", int(each)) for each in rng.permutation(len(units))]
-    count = round(repeats * len(units))
+    order: list[tuple[str, int]] = [("item", int(each)) for each in rng.permutation(count)]
     early = [number for _, number in order[: max(1, len(order) // 2)]]
-    for number in rng.permutation(early)[:count]:
+    for number in rng.permutation(early)[: round(repeats * count)]:
         at = order.index(("item", int(number)))
         low = min(len(order), at + max(1, len(order) // 3))
         order.insert(int(rng.integers(low, len(order) + 1)), ("repeat", int(number)))

@@ -61,7 +61,7 @@ def test_ties_sides_and_strengths_come_back() -> None:
     for name, truth in (("a", 1), ("b", 0), ("c", -1)):
         assert fit.strengths[name].low <= truth <= fit.strengths[name].high
         assert fit.strengths[name].value == pytest.approx(truth, abs=0.25)
-    assert fit.left.value == pytest.approx(0.4, abs=0.2)
+    assert fit.left is not None and fit.left.value == pytest.approx(0.4, abs=0.2)
     assert fit.tie == pytest.approx(0.6, abs=0.15)
     assert fit.choices == 720
 
@@ -82,12 +82,21 @@ def test_the_fit_is_the_best_that_the_likelihood_has() -> None:
             whole -= np.log(weights[each.outcome] / sum(weights.values()))
         return whole
 
+    assert fit.left is not None
     values = {name: each.value for name, each in fit.strengths.items()}
     best = loss(values, fit.left.value, fit.tie)
     for name in values:
         for step in (-0.02, 0.02):
             assert loss({**values, name: values[name] + step}, fit.left.value, fit.tie) > best
     assert loss(values, fit.left.value + 0.02, fit.tie) > best < loss(values, fit.left.value, fit.tie * 1.03)
+
+
+def test_a_side_that_cannot_be_told_from_strengths_is_left_out() -> None:
+    choices = [Choice("a", "b", "left", n) for n in range(9)] + [Choice("b", "a", "right", n) for n in range(9)]
+    choices += [Choice("b", "a", "left", 9)] * 5  # the one who is for "b" is for the left side, too
+    fit = fit_strengths(choices)
+    assert fit.left is None
+    assert fit.strengths["a"].value - fit.strengths["b"].value == pytest.approx(np.log(18 / 5))
 
 
 def test_what_cannot_be_ranked_together_is_named() -> None:

@@ -15,7 +15,7 @@ from study.studies import free_port, small_study
 
 from turpentine.study.store import StudyStore
 
-KILLS = 3
+KILLS = 2
 RATERS = 4
 
 

@@ -14,6 +14,8 @@ from turpentine.stats.intervals import CONFIDENCE, Estimate
 
 Outcome = Literal["left", "right", "tie"]
 _CODES: dict[str, int] = {"left": 0, "right": 1, "tie": 2}
+_ENDLESS = 7.0
+"""A log of odds of a thousand: it grows on and on where choices do not tell a side's preference from strengths."""
 _RIDGE = 1e-9
 """Keeps the sum of strengths at 0, which the likelihood leaves open."""
 
@@ -33,13 +35,13 @@ class Strengths:
 
     Attributes:
         strengths: Of each condition, log π with its interval; their mean is 0.
-        left: log γ, how much the left side is preferred; 0 for not at all.
+        left: log γ, how much the left side is preferred; None where it is not fitted, or cannot be told from strengths.
         tie: ν, how often there is a tie: of two equal ones, ν/(2 + ν).
         choices: How many.
     """
 
     strengths: dict[str, Estimate]
-    left: Estimate
+    left: Estimate | None
     tie: float
     choices: int
 
@@ -86,7 +88,7 @@ def fit_strengths(
     Args:
         choices: Of all raters.
         ties: Fit ν? Only where there are ties; without it ties are refused.
-        sides: Fit γ?
+        sides: Fit γ? Where its estimate would be infinite, it is left out.
         confidence: Of the intervals.
 
     Raises:
@@ -110,6 +112,8 @@ def fit_strengths(
     problem = _Likelihood(choices, names, has_ties, sides)
     start = np.zeros(problem.size)
     best = minimize(problem.loss, start, jac=problem.gradient, hess=problem.hessian, method="trust-exact")
+    if sides and np.abs(best.x[: len(names) + 1]).max() > _ENDLESS:
+        return fit_strengths(choices, ties=ties, sides=False, confidence=confidence)
     spread = problem.sandwich(best.x)
     return _strengths(names, problem, np.asarray(best.x), spread, len(choices), confidence)
 
@@ -130,7 +134,7 @@ def _strengths(
         reach = quantile * float(np.sqrt(max(0.0, spread[place, place])))
         return Estimate(float(x[place]), float(x[place]) - reach, float(x[place]) + reach)
 
-    left = estimate(len(names)) if problem.sides else Estimate(0.0, 0.0, 0.0)
+    left = estimate(len(names)) if problem.sides else None
     tie = float(np.exp(x[-1])) if problem.ties else 0.0
     return Strengths({name: estimate(place) for place, name in enumerate(names)}, left, tie, count)
 

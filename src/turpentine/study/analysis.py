@@ -282,7 +282,7 @@ def _numbers(result: QuestionResult) -> dict[str, Any]:
         if strengths is None
         else {
             "conditions": {name: each._asdict() for name, each in strengths.strengths.items()},
-            "left": strengths.left._asdict(),
+            "left": strengths.left._asdict() if strengths.left else None,
             "tie": strengths.tie,
             "choices": strengths.choices,
         },

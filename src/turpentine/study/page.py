@@ -11,6 +11,7 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import counted, percent, two_digits
 from turpentine.report.pictures import data_uri
 from turpentine.report.template import fill
+from turpentine.stats.bradley_terry import Strengths
 from turpentine.stats.intervals import Estimate
 from turpentine.study.analysis import Bar, Findings, QuestionResult
 from turpentine.study.items import subjects_of
@@ -236,12 +237,17 @@ def _ranking(result: QuestionResult, names: Mapping[str, str]) -> dict[str, Any]
         (names.get(name, name), two_digits(each.value), f"{two_digits(each.low)} to {two_digits(each.high)}")
         for name, each in ranked
     ]
-    left = strengths.left
-    sides = (
-        f"The left side is preferred by {two_digits(left.value)} ({two_digits(left.low)} to {two_digits(left.high)}) "
-        f"on the same scale; of two equal ones {percent(strengths.tie / (2 + strengths.tie))} are no difference."
-    )
-    return {"strengths": rows, "sides": sides, "separate": []}
+    return {"strengths": rows, "sides": _sides(strengths), "separate": []}
+
+
+def _sides(strengths: Strengths) -> str:
+    """Return how much the left side is preferred, and how often there is no difference."""
+    left, ties = strengths.left, percent(strengths.tie / (2 + strengths.tie))
+    words = "Whether a side is preferred cannot be told from these choices"
+    if left is not None:
+        ends = f"{two_digits(left.low)} to {two_digits(left.high)}"
+        words = f"The left side is preferred by {two_digits(left.value)} ({ends}) on the same scale"
+    return f"{words}; of two equal ones {ties} are no difference."
 
 
 def _repeats(result: QuestionResult) -> str:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
@@ -195,14 +195,14 @@ def report(
     if json:
         say_json({**numbers, "files": [str(path) for path in files]})
         return
-    say(f"{counted(int(numbers['answers']), 'answer')}, {counted(len(numbers['excluded']), 'rater')} left out")
+    say(f"{counted(numbers['answers'], 'answer')}, {counted(len(numbers['excluded']), 'rater')} left out")
     for path in files:
         say(plain(str(path)))
 
 
 def _write_report(
     chosen: Study, store: StudyStore, folder: Path, blind: bool, plan: str
-) -> tuple[list[Path], dict[str, object]]:
+) -> tuple[list[Path], dict[str, Any]]:
     """Write the page, the numbers and the judge's errors."""
     import json as json_module
 

@@ -14,8 +14,8 @@ from turpentine.stats.intervals import CONFIDENCE, Estimate
 
 Outcome = Literal["left", "right", "tie"]
 _CODES: dict[str, int] = {"left": 0, "right": 1, "tie": 2}
-_ENDLESS = 7.0
-"""A log of odds of a thousand: it grows on and on where choices do not tell a side's preference from strengths."""
+_MOST_FOR_A_SIDE = 3.0
+"""A log of odds of 20: nobody prefers a side so much, and log γ grows so where nothing tells it from strengths."""
 _RIDGE = 1e-9
 """Keeps the sum of strengths at 0, which the likelihood leaves open."""
 
@@ -112,7 +112,7 @@ def fit_strengths(
     problem = _Likelihood(choices, names, has_ties, sides)
     start = np.zeros(problem.size)
     best = minimize(problem.loss, start, jac=problem.gradient, hess=problem.hessian, method="trust-exact")
-    if sides and np.abs(best.x[: len(names) + 1]).max() > _ENDLESS:
+    if sides and abs(best.x[len(names)]) > _MOST_FOR_A_SIDE:
         return fit_strengths(choices, ties=ties, sides=False, confidence=confidence)
     spread = problem.sandwich(best.x)
     return _strengths(names, problem, np.asarray(best.x), spread, len(choices), confidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import polars as pl
@@ -161,11 +162,14 @@ def _result(question: Question, rows: pl.DataFrame, items: pl.DataFrame) -> Ques
             "interval" if question.kind == "rating" else "nominal",
         )
         kappa = None if value != value else value
-    common = {"repeats": (alike, len(pairs)), "kappa": kappa, "agreement": _agreement(question, items)}
+    common = partial(
+        QuestionResult, question, repeats=(alike, len(pairs)), kappa=kappa, agreement=_agreement(question, items)
+    )
     if question.kind == "choice":
-        return QuestionResult(question, **_ranking(items), **common)
+        groups, strengths = _ranking(items)
+        return common(separate=groups, strengths=strengths)
     values = _valued(question, items)
-    return QuestionResult(question, tuple(_bars(question, values, items)), _grid(question, values), **common)
+    return common(bars=tuple(_bars(question, values, items)), grid=_grid(question, values))
 
 
 def _valued(question: Question, items: pl.DataFrame) -> pl.DataFrame:
@@ -246,13 +250,14 @@ def _code(kind: str, value: str) -> float:
     return float(("yes", "no", "unsure", "left", "right", "tie").index(value))
 
 
-def _ranking(items: pl.DataFrame) -> dict[str, Any]:
+def _ranking(items: pl.DataFrame) -> tuple[tuple[tuple[str, ...], ...], Strengths | None]:
+    """Return the groups that can be ranked among themselves, and the strengths where there is one group."""
     choices = [
         Choice(row["condition"], row["other_condition"], row["value"], row["rater"])
         for row in items.iter_rows(named=True)
     ]
     groups = tuple(tuple(each) for each in separate_groups(choices))
-    return {"separate": groups, "strengths": fit_strengths(choices) if len(groups) == 1 else None}
+    return groups, fit_strengths(choices) if len(groups) == 1 else None
 
 
 def _numbers(result: QuestionResult) -> dict[str, Any]:

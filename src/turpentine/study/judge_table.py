@@ -113,7 +113,8 @@ def _counted(judge: str, subject: str, rows: pl.DataFrame, question: Question, p
         counts[verdict][1] += 1
     if not counts[True][1] or not counts[False][1]:
         return None
-    return JudgeTable(judge, subject, Rate(*counts[True]), Rate(*counts[False]), undecided, plan)
+    seen, unseen = (Rate(hits, n) for hits, n in (counts[True], counts[False]))
+    return JudgeTable(judge, subject, seen, unseen, undecided, plan)
 
 
 def _verdict(values: Sequence[str], question: Question) -> bool | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -226,7 +226,9 @@ class StudyStore:
                 .where(RaterRow.plan == self.study.hash)
                 .order_by(RaterRow.slot, AnswerRow.rater, AnswerRow.trial)
             )
-            return [Rater(*row) for row in raters], [Answer(*row) for row in answers]
+            return [Rater(row.id, row.slot, cast(State, row.state)) for row in raters], [
+                Answer(*row) for row in answers
+            ]
 
     def _create(self) -> None:
         spec = self.study.spec.model_dump(mode="json")

@@ -6,7 +6,7 @@ import numpy as np
 
 from turpentine.study.store import Answer, Rater
 from turpentine.study.study import Study
-from turpentine.study.trials import Trial
+from turpentine.study.trials import StudyTrial
 
 LIKENESS = {"real": 4.6, "original": 4.2, "similar": 1.8, "erased": 2.2}
 
@@ -28,7 +28,7 @@ def simulated(
     return raters, answers
 
 
-def _value(trial: Trial, taste: float, rng: np.random.Generator, means: dict[str, float]) -> str:
+def _value(trial: StudyTrial, taste: float, rng: np.random.Generator, means: dict[str, float]) -> str:
     if trial.right_answers:
         return trial.right_answers[0]
     assert trial.unit is not None
@@ -46,6 +46,6 @@ def _value(trial: Trial, taste: float, rng: np.random.Generator, means: dict[str
     return "left" if gap > 0.3 else "right" if gap < -0.3 else "tie"
 
 
-def _any(trial: Trial, rng: np.random.Generator) -> str:
+def _any(trial: StudyTrial, rng: np.random.Generator) -> str:
     options = {"rating": ["3"], "presence": ["yes"], "choice": ["left"]}[trial.question.kind]
     return str(rng.choice(options))

@@ -15,7 +15,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.study.analysis import Findings, analyse
 from turpentine.study.answers import answer_table, blind_names, blinded, write_answers
 from turpentine.study.exclusions import repeat_pairs
-from turpentine.study.items import Item
+from turpentine.study.items import StudyItem
 from turpentine.study.judge_table import judge_tables
 from turpentine.study.page import write_study_page
 from turpentine.study.study import Study
@@ -41,9 +41,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         is_first = item.condition == "real" and item.subject not in seen
         if is_first:
             seen.add(item.subject)
-        values = {name: getattr(item, name) for name in Item.__dataclass_fields__}
+        values = {name: getattr(item, name) for name in StudyItem.__dataclass_fields__}
         values |= {"judged": item.condition == "real" and not is_first, "judge": "emoji"}
-        items.append(Item(**values))
+        items.append(StudyItem(**values))
     return Study(whole.name, whole.spec, tuple(items), whole.examples)
 
 

@@ -13,7 +13,7 @@ from turpentine.runs.images import Images
 from turpentine.study.hands import ARTISTS, hand_stills, similar_artist, work_stills
 from turpentine.study.items import items_of
 from turpentine.study.pictures import noise_still
-from turpentine.study.plan import read_plan
+from turpentine.study.spec import read_plan
 from turpentine.study.study import read_study
 
 

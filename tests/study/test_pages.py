@@ -16,7 +16,7 @@ from turpentine.study.store import StudyStore
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from turpentine.study.trials import Trial
+    from turpentine.study.trials import StudyTrial
 
 READY = "#answers button:enabled, #onward:visible, #end:visible"
 CHOICE = "  - {name: closer, kind: choice, text: 'Which is closer to {subject}?'}\n"
@@ -35,13 +35,13 @@ def address(store: StudyStore) -> Iterator[str]:
         yield place
 
 
-def right_value(trial: Trial) -> str:
+def right_value(trial: StudyTrial) -> str:
     if trial.right_answers:
         return trial.right_answers[0]
     return {"rating": "3", "presence": "unsure", "choice": "tie"}[trial.question.kind]
 
 
-def by_keys(view: Page, store: StudyStore, slot: int = 0, value: Callable[[Trial], str] = right_value) -> None:
+def by_keys(view: Page, store: StudyStore, slot: int = 0, value: Callable[[StudyTrial], str] = right_value) -> None:
     """Answer everything with the keyboard alone, from the first trial that is not answered."""
     for number in range(sum(1 for _ in store.everything()[1]), len(store.study.trials(slot))):
         view.wait_for_selector("#answers button:enabled")
@@ -140,7 +140,7 @@ def test_wrong_answers_to_the_first_pictures_end_it_kindly_and_wrong_checks_leav
     from turpentine.study.answers import answer_table
     from turpentine.study.exclusions import excluded_raters
 
-    def careless(trial: Trial) -> str:
+    def careless(trial: StudyTrial) -> str:
         wrong = next(value for value in "135" if value not in trial.right_answers)
         return wrong if trial.phase == "attention" else right_value(trial)
 

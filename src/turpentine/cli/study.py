@@ -297,7 +297,7 @@ def _run_server(store: StudyStore, host: str, port: int, names: Sequence[str]) -
 
 def _list_shipped(json: bool) -> None:
     from turpentine.bench.yaml_lines import read_yaml
-    from turpentine.study.plan import shipped_studies
+    from turpentine.study.spec import shipped_studies
 
     rows = [
         {"name": name, **{key: str(value.get(key, "")) for key in ("title", "source")}}

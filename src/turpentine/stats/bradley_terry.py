@@ -111,7 +111,9 @@ def fit_strengths(
     names = sorted(groups[0])
     problem = _Likelihood(choices, names, has_ties, sides)
     start = np.zeros(problem.size)
-    best = minimize(problem.loss, start, jac=problem.gradient, hess=problem.hessian, method="trust-exact")
+    best = minimize(
+        problem.loss, start, jac=problem.gradient, hess=problem.hessian, method="trust-exact", options={"gtol": 1e-8}
+    )
     if sides and abs(best.x[len(names)]) > _MOST_FOR_A_SIDE:
         return fit_strengths(choices, ties=ties, sides=False, confidence=confidence)
     spread = problem.sandwich(best.x)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from turpentine.study.exclusions import excluded_raters as excluded_raters
     from turpentine.study.judge_table import JudgeTable as JudgeTable
     from turpentine.study.judge_table import judge_tables as judge_tables
-    from turpentine.study.plan import StudySpec as StudySpec
-    from turpentine.study.plan import shipped_studies as shipped_studies
     from turpentine.study.server import create_app as create_app
+    from turpentine.study.spec import StudySpec as StudySpec
+    from turpentine.study.spec import shipped_studies as shipped_studies
     from turpentine.study.store import StudyStore as StudyStore
     from turpentine.study.study import Study as Study
     from turpentine.study.study import read_study as read_study

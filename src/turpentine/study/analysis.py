@@ -16,7 +16,7 @@ from turpentine.stats.icc import icc_with_interval
 from turpentine.stats.intervals import Difference, Estimate
 from turpentine.stats.two_way import two_way_difference, two_way_mean
 from turpentine.study.exclusions import excluded_raters, repeat_pairs
-from turpentine.study.plan import Question
+from turpentine.study.spec import Question
 from turpentine.study.study import Study
 
 Who = Literal["kept_raters", "all_raters"]
@@ -28,7 +28,7 @@ _METRICS: Mapping[str, tuple[Metric, ...]] = {
 
 
 @dataclass(frozen=True)
-class Bar:
+class ConditionBar:
     """The answers to a question about one condition.
 
     Attributes:
@@ -68,7 +68,7 @@ class QuestionResult:
     """
 
     question: Question
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[ConditionBar, ...] = ()
     grid: Mapping[tuple[str, str, str], Estimate] | None = None
     agreement: Mapping[str, Estimate] | None = None
     strengths: Strengths | None = None
@@ -185,7 +185,7 @@ def _columns(rows: pl.DataFrame) -> tuple[list[float], list[Hashable], list[Hash
     return rows["number"].to_list(), rows["rater"].to_list(), rows["unit"].to_list()
 
 
-def _bars(question: Question, values: pl.DataFrame, items: pl.DataFrame) -> list[Bar]:
+def _bars(question: Question, values: pl.DataFrame, items: pl.DataFrame) -> list[ConditionBar]:
     """Return a bar for each condition: of edited ones, of what they were to forget."""
     is_own = (pl.col("erased") == "") | (pl.col("erased") == pl.col("subject"))
     own, asked_rows = values.filter(is_own), items.filter(is_own)
@@ -195,7 +195,7 @@ def _bars(question: Question, values: pl.DataFrame, items: pl.DataFrame) -> list
         everything = asked_rows.filter(pl.col("condition") == condition)
         columns = _columns(rows)
         bars.append(
-            Bar(
+            ConditionBar(
                 str(condition),
                 str(role),
                 two_way_mean(*columns, is_rate=question.kind == "presence"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from turpentine.core.formatting import counted
-from turpentine.study.plan import Exclusions
+from turpentine.study.spec import Exclusions
 from turpentine.study.study import Study
 
 WITHIN = 1

@@ -12,7 +12,7 @@ from typing import Any
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
 from turpentine.study.pictures import Still, stills_in
-from turpentine.study.plan import (
+from turpentine.study.spec import (
     Examples,
     FolderPictures,
     Pictures,
@@ -30,7 +30,7 @@ _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
+class StudyItem:
     """A picture to be rated.
 
     Attributes:
@@ -66,7 +66,7 @@ class Item:
         return self.erased in ("", self.subject)
 
 
-def items_of(spec: StudySpec, folder: Path) -> tuple[Item, ...]:
+def items_of(spec: StudySpec, folder: Path) -> tuple[StudyItem, ...]:
     """Return all items of a plan, each once, in the order of its sources.
 
     Args:
@@ -76,11 +76,11 @@ def items_of(spec: StudySpec, folder: Path) -> tuple[Item, ...]:
     Raises:
         BadArgument: A source is not there or holds no pictures, or a role is of a condition that is not there.
     """
-    items: dict[str, Item] = {}
+    items: dict[str, StudyItem] = {}
     for source in spec.items:
         for item in _from_source(source, folder):
             role = spec.roles.get(item.condition, item.role)
-            whole = Item(**{**_fields(item), "role": role})
+            whole = StudyItem(**{**_fields(item), "role": role})
             items.setdefault(whole.id, whole)
     conditions = {item.condition for item in items.values()}
     for name in spec.roles:
@@ -113,7 +113,7 @@ def _examples(examples: Examples, subject: str, folder: Path) -> list[Still]:
     return stills_in(folder / examples.folder / subject)
 
 
-def _from_source(source: Pictures, folder: Path) -> list[Item]:
+def _from_source(source: Pictures, folder: Path) -> list[StudyItem]:
     match source:
         case RunPictures():
             items, where = list(_from_run(source, folder)), source.run
@@ -128,7 +128,7 @@ def _from_source(source: Pictures, folder: Path) -> list[Item]:
     return items
 
 
-def _from_run(source: RunPictures, folder: Path) -> Iterator[Item]:
+def _from_run(source: RunPictures, folder: Path) -> Iterator[StudyItem]:
     import polars as pl
 
     from turpentine.runs.images import Images
@@ -151,11 +151,11 @@ def _from_run(source: RunPictures, folder: Path) -> Iterator[Item]:
         yield _run_item(row, source, Still(images.path(row["image"]), source.blur), several)
 
 
-def _run_item(row: Mapping[str, Any], source: RunPictures, still: Still, several: bool) -> Item:
+def _run_item(row: Mapping[str, Any], source: RunPictures, still: Still, several: bool) -> StudyItem:
     """Return the item of a row of a run's results; the unedited model's has nothing erased."""
     name = row["method"] or ORIGINAL
     is_edited = bool(row["method"])
-    return Item(
+    return StudyItem(
         still,
         f"{name} · {row['model']}" if several else name,
         row[source.subject] or "",
@@ -168,7 +168,7 @@ def _run_item(row: Mapping[str, Any], source: RunPictures, still: Still, several
     )
 
 
-def _from_folder(source: FolderPictures, folder: Path) -> Iterator[Item]:
+def _from_folder(source: FolderPictures, folder: Path) -> Iterator[StudyItem]:
     root = folder / source.folder
     if not root.is_dir():
         raise BadArgument(f"There is no folder {root}: make it, with pictures in CONDITION/SUBJECT/picture.png.")
@@ -177,10 +177,10 @@ def _from_folder(source: FolderPictures, folder: Path) -> Iterator[Item]:
         for subject in sorted(each for each in condition.iterdir() if each.is_dir()):
             erased = subject.name if role == "edited" else ""
             for still in stills_in(subject, source.blur):
-                yield Item(still, condition.name, subject.name, erased, role=role)
+                yield StudyItem(still, condition.name, subject.name, erased, role=role)
 
 
-def _from_table(source: TablePictures, folder: Path) -> Iterator[Item]:
+def _from_table(source: TablePictures, folder: Path) -> Iterator[StudyItem]:
     path = folder / source.table
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -196,7 +196,7 @@ def _from_table(source: TablePictures, folder: Path) -> Iterator[Item]:
         yield _table_item(row, source, path, f"{path}, line {line}")
 
 
-def _table_item(row: Mapping[str, Any], source: TablePictures, path: Path, place: str) -> Item:
+def _table_item(row: Mapping[str, Any], source: TablePictures, path: Path, place: str) -> StudyItem:
     values = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
     for name in _NEEDED:
         if not values[name]:
@@ -207,7 +207,7 @@ def _table_item(row: Mapping[str, Any], source: TablePictures, path: Path, place
     seed = values.get("seed", "")
     if seed and not seed.isdecimal():
         raise BadArgument(f"{place}: the seed {seed!r} is no whole number.")
-    return Item(
+    return StudyItem(
         Still(picture, source.blur or _flag(values, "blur", place) is True),
         values["condition"],
         values["subject"],
@@ -226,19 +226,21 @@ def _flag(values: Mapping[str, str], name: str, place: str) -> bool | None:
     return value in _YES if value else None
 
 
-def _from_world(source: WorldPictures) -> Iterator[Item]:
+def _from_world(source: WorldPictures) -> Iterator[StudyItem]:
     from turpentine.study.hands import ARTISTS, hand_stills, similar_artist
 
     for artist in ARTISTS:
         real, similar = (hand_stills(each, source.count) for each in (artist, similar_artist(artist)))
-        yield from (Item(still, "real", artist, seed=number, role="real") for number, still in enumerate(real))
-        yield from (Item(still, "similar", artist, seed=number, role="similar") for number, still in enumerate(similar))
+        yield from (StudyItem(still, "real", artist, seed=number, role="real") for number, still in enumerate(real))
+        yield from (
+            StudyItem(still, "similar", artist, seed=number, role="similar") for number, still in enumerate(similar)
+        )
 
 
-def subjects_of(items: Iterable[Item]) -> list[str]:
+def subjects_of(items: Iterable[StudyItem]) -> list[str]:
     """Return what the questions are about, each once."""
     return list(dict.fromkeys(item.subject for item in items))
 
 
-def _fields(item: Item) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in Item.__dataclass_fields__}
+def _fields(item: StudyItem) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in StudyItem.__dataclass_fields__}

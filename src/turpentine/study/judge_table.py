@@ -13,7 +13,7 @@ import polars as pl
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.safe_text import safe_name
 from turpentine.stats.intervals import Rate
-from turpentine.study.plan import Question
+from turpentine.study.spec import Question
 from turpentine.study.study import Study
 
 HIGH, LOW = 3.5, 2.5

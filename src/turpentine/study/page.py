@@ -13,7 +13,7 @@ from turpentine.report.pictures import data_uri
 from turpentine.report.template import fill
 from turpentine.stats.bradley_terry import Strengths
 from turpentine.stats.intervals import Estimate
-from turpentine.study.analysis import Bar, Findings, QuestionResult
+from turpentine.study.analysis import ConditionBar, Findings, QuestionResult
 from turpentine.study.items import subjects_of
 from turpentine.study.judge_table import JudgeTable
 
@@ -22,7 +22,7 @@ _LARGEST = 96
 
 
 @dataclass(frozen=True)
-class Strip:
+class ConditionStrip:
     """A bar as it is drawn, from 0 to `WIDTH`.
 
     Attributes:
@@ -122,7 +122,7 @@ def _block(findings: Findings, number: int, names: Mapping[str, str]) -> dict[st
     is_rating = result.question.kind == "rating"
     return {
         "name": result.question.name,
-        "text": result.question.asked_of("…", "…"),
+        "text": result.question.worded("…", "…"),
         "kind": result.question.kind,
         "ticks": ["1", "2", "3", "4", "5"] if is_rating else ["0 %", "25 %", "50 %", "75 %", "100 %"],
         "low": result.question.low if is_rating else "no",
@@ -147,7 +147,7 @@ _AGREEMENT = {
 }
 
 
-def _strip(bar: Bar, is_rating: bool, everybody: float | None, names: Mapping[str, str]) -> Strip:
+def _strip(bar: ConditionBar, is_rating: bool, everybody: float | None, names: Mapping[str, str]) -> ConditionStrip:
     value, low, high = (_place(each, is_rating) for each in bar.estimate)
     other = None if everybody is None or everybody == bar.estimate.value else _place(everybody, is_rating)
     unsure = f", {percent(bar.unsure)} unsure" if bar.unsure else ""
@@ -158,7 +158,9 @@ def _strip(bar: Bar, is_rating: bool, everybody: float | None, names: Mapping[st
         one, two = _words(Estimate(*bar.change), is_rating, signed=True)
         change = f"{one} ({two}) from the original"
     note = "" if names else _NOTES[bar.role]
-    return Strip(names.get(bar.condition, bar.condition), note, value, low, high, other, number, ends, change, count)
+    return ConditionStrip(
+        names.get(bar.condition, bar.condition), note, value, low, high, other, number, ends, change, count
+    )
 
 
 def _words(estimate: Estimate, is_rating: bool, signed: bool = False) -> tuple[str, str]:

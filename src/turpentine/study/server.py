@@ -20,7 +20,7 @@ from turpentine.study.store import DatabaseGone, Rater, StudyFull, StudyStore, U
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from turpentine.study.trials import Trial
+    from turpentine.study.trials import StudyTrial
 
 ASSETS = {
     "page.css": ("turpentine.report", "text/css"),
@@ -152,9 +152,9 @@ class _Pages:
         if rater.state != "active" or place >= len(trials):
             return {"state": rater.state}
         ahead = [self._url(still) for trial in trials[place + 1 : place + 1 + _AHEAD] for still in trial.stills]
-        return {"state": "active", "trial": self._shown(trials, place), "ahead": ahead}
+        return {"state": "active", "trial": self._on_the_page(trials, place), "ahead": ahead}
 
-    def _shown(self, trials: tuple[Trial, ...], place: int) -> dict[str, Any]:
+    def _on_the_page(self, trials: tuple[StudyTrial, ...], place: int) -> dict[str, Any]:
         """Return a trial as a page shows it: nothing in it says what drew a picture, or which trial is a check."""
         trial, question = trials[place], trials[place].question
         examples = list(self._study.examples.get(trial.subject, ()))[: question.examples]
@@ -165,7 +165,7 @@ class _Pages:
             "of": warmup if place < warmup else len(trials) - warmup,
             "warmup": place < warmup,
             "kind": question.kind,
-            "text": question.asked_of(trial.subject, trial.prompt),
+            "text": question.worded(trial.subject, trial.prompt),
             "low": question.low,
             "high": question.high,
             "subject": trial.subject,

@@ -21,7 +21,7 @@ from turpentine.core.hashing import digest_bytes
 from turpentine.study.database import SQLITE, open_engine
 from turpentine.study.study import Study
 from turpentine.study.tables import AnswerRow, Base, RaterRow, StudyRow
-from turpentine.study.trials import ANSWERS, Trial
+from turpentine.study.trials import ANSWERS, StudyTrial
 
 State = Literal["active", "done", "stopped", "unqualified"]
 IDLE_S = 2 * 3600
@@ -269,7 +269,7 @@ class StudyStore:
         return dialect.insert(table).values(**values).on_conflict_do_nothing()
 
     def _insert(
-        self, connection: Connection, rater: Rater, trial: int, value: str, milliseconds: int, asked_trial: Trial
+        self, connection: Connection, rater: Rater, trial: int, value: str, milliseconds: int, asked_trial: StudyTrial
     ) -> str:
         """Store an answer, unless another server did, and return what is stored."""
         row = {"rater": rater.id, "trial": trial, "value": value, "milliseconds": milliseconds, "key": asked_trial.key}
@@ -278,7 +278,7 @@ class StudyStore:
             select(AnswerRow.value).where(AnswerRow.rater == rater.id, AnswerRow.trial == trial)
         ).scalar_one()
 
-    def _moved_on(self, connection: Connection, rater: Rater, place: int, trials: tuple[Trial, ...]) -> Rater:
+    def _moved_on(self, connection: Connection, rater: Rater, place: int, trials: tuple[StudyTrial, ...]) -> Rater:
         """Return the rater after an answer: done after the last one, unqualified after too many wrong ones."""
         connection.execute(update(RaterRow).where(RaterRow.id == rater.id).values(seen=int(time.time())))
         rules = self.study.spec.qualification

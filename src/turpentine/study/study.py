@@ -13,10 +13,10 @@ import numpy as np
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
 from turpentine.study.assignment import blocks
-from turpentine.study.items import Item, examples_of, items_of, subjects_of
+from turpentine.study.items import StudyItem, examples_of, items_of, subjects_of
 from turpentine.study.pictures import Still, noise_still
-from turpentine.study.plan import Question, StudySpec, read_plan
-from turpentine.study.trials import Trial, Unit, check_trial, in_order, trials_of_unit, units_of
+from turpentine.study.spec import Question, StudySpec, read_plan
+from turpentine.study.trials import StudyTrial, Unit, check_trial, in_order, trials_of_unit, units_of
 
 _CHECK_SEED = 77_001
 
@@ -34,7 +34,7 @@ class Study:
 
     name: str
     spec: StudySpec
-    items: tuple[Item, ...]
+    items: tuple[StudyItem, ...]
     examples: Mapping[str, Sequence[Still]]
 
     @cached_property
@@ -73,7 +73,7 @@ class Study:
         """Return the name of a picture on the page."""
         return digest([self.hash, still.id])[:24]
 
-    def trials(self, slot: int) -> tuple[Trial, ...]:
+    def trials(self, slot: int) -> tuple[StudyTrial, ...]:
         """Return what the rater with a number sees, in order.
 
         Args:
@@ -97,7 +97,7 @@ class Study:
         sizes = [still.image().size for stills in self.examples.values() for still in stills[:1]]
         return noise_still(sizes[0] if sizes else (64, 64), _CHECK_SEED)
 
-    def check(self, phase: Any, number: int, rng: np.random.Generator) -> Trial:
+    def check(self, phase: Any, number: int, rng: np.random.Generator) -> StudyTrial:
         """Return a trial with a known answer, by chance; real pictures and noise take turns."""
         subjects = [subject for subject, stills in self.examples.items() if stills]
         subject = subjects[int(rng.integers(len(subjects)))]
@@ -110,7 +110,7 @@ class Study:
 
 
 @lru_cache(maxsize=4096)
-def _trials(study: Study, slot: int) -> tuple[Trial, ...]:
+def _trials(study: Study, slot: int) -> tuple[StudyTrial, ...]:
     rng = np.random.default_rng([study.spec.seed, slot, int(study.hash[:8], 16)])
     spec = study.spec
     units = [study.units[each] for each in study.blocks[slot]]

@@ -58,4 +58,4 @@ class AnswerRow(Base):
     value: Mapped[str] = mapped_column(String(16))
     milliseconds: Mapped[int] = mapped_column(Integer)
     key: Mapped[str] = mapped_column(String(120))
-    """What was asked; see `trials.Trial.key`."""
+    """What was asked; see `trials.StudyTrial.key`."""

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from turpentine.study.items import Item
+from turpentine.study.items import StudyItem
 from turpentine.study.pictures import Still
-from turpentine.study.plan import Question
+from turpentine.study.spec import Question
 
 Phase = Literal["practice", "qualification", "item", "attention", "repeat"]
 COUNTED: tuple[Phase, ...] = ("item",)
@@ -35,7 +35,7 @@ class Unit:
         questions: About it.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[StudyItem, ...]
     questions: tuple[Question, ...]
 
     @property
@@ -50,7 +50,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Trial:
+class StudyTrial:
     """One question.
 
     Attributes:
@@ -81,12 +81,12 @@ class Trial:
         return f"{self.question.name}:{self.unit.id if self.unit else self.phase}"
 
 
-def units_of(items: Sequence[Item], questions: Sequence[Question]) -> tuple[Unit, ...]:
+def units_of(items: Sequence[StudyItem], questions: Sequence[Question]) -> tuple[Unit, ...]:
     """Return what is to be rated: each picture, and each two of one subject, prompt and seed by two conditions."""
     singles = [each for each in questions if each.kind != "choice"]
     choices = [each for each in questions if each.kind == "choice"]
     units = [Unit((item,), chosen) for item in items if (chosen := _about(singles, (item,)))]
-    alike: dict[tuple[str, str, int | None], list[Item]] = {}
+    alike: dict[tuple[str, str, int | None], list[StudyItem]] = {}
     for item in items:
         if item.is_about_its_subject:
             alike.setdefault((item.subject, item.prompt, item.seed), []).append(item)
@@ -97,7 +97,7 @@ def units_of(items: Sequence[Item], questions: Sequence[Question]) -> tuple[Unit
     return tuple(units)
 
 
-def _about(questions: Sequence[Question], items: Sequence[Item]) -> tuple[Question, ...]:
+def _about(questions: Sequence[Question], items: Sequence[StudyItem]) -> tuple[Question, ...]:
     return tuple(
         each
         for each in questions
@@ -127,17 +127,19 @@ def in_order(count: int, repeats: float, checks: int, rng: np.random.Generator) 
     return order
 
 
-def trials_of_unit(unit: Unit, phase: Phase, rng: np.random.Generator) -> list[Trial]:
+def trials_of_unit(unit: Unit, phase: Phase, rng: np.random.Generator) -> list[StudyTrial]:
     """Return the questions about an item, one after the other; the sides of a pair by chance."""
     sides = tuple(int(each) for each in rng.permutation(len(unit.items)))
     first = unit.items[0]
     stills = tuple(unit.items[each].still for each in sides)
-    return [Trial(phase, question, first.subject, first.prompt, stills, unit, sides) for question in unit.questions]
+    return [
+        StudyTrial(phase, question, first.subject, first.prompt, stills, unit, sides) for question in unit.questions
+    ]
 
 
 def check_trial(
     phase: Phase, question: Question, subject: str, real: Still, nothing: Still, is_real: bool, is_left: bool
-) -> Trial:
+) -> StudyTrial:
     """Return a trial whose answer is known: a real picture of the subject, or one of nothing; or which of the two.
 
     Args:
@@ -153,10 +155,10 @@ def check_trial(
         stills = (real, nothing) if is_left else (nothing, real)
         side = "left" if is_left else "right"
         why = f"The picture on the {side} is real. The other is noise."
-        return Trial(phase, question, subject, "", stills, None, (0, 1), (side,), why)
+        return StudyTrial(phase, question, subject, "", stills, None, (0, 1), (side,), why)
     yes, no = _IS_IT[question.kind]
     right_answers = yes if is_real else no
     names = {"4": "4 or 5", "1": "1 or 2"}
     what = "This is one of the works above." if is_real else "This is noise, and no picture at all."
     why = f"{what} Answer {names.get(right_answers[0], right_answers[0])}."
-    return Trial(phase, question, subject, "", (real if is_real else nothing,), None, (0,), right_answers, why)
+    return StudyTrial(phase, question, subject, "", (real if is_real else nothing,), None, (0,), right_answers, why)

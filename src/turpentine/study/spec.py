@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from turpentine.bench.file import sentences, text_of
+from turpentine.bench.faults import sentences
+from turpentine.bench.file import text_of
 from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
 from turpentine.core.errors import BadArgument, SeveralFaults, UnknownName
 from turpentine.core.suggest import offer
@@ -159,7 +160,7 @@ class Question(FileSection):
             raise ValueError(f"there is no {{{name}}} to put into a text: {offer(name, PLACEHOLDERS)}")
         return value
 
-    def asked_of(self, subject: str, prompt: str) -> str:
+    def worded(self, subject: str, prompt: str) -> str:
         """Return the text about a subject and a prompt."""
         return self.text.format(subject=subject, prompt=prompt)
 

@@ -8,14 +8,14 @@ import pytest
 from study.studies import PLAN
 
 from turpentine.core.errors import BadArgument, TurpentineError
-from turpentine.study.plan import read_plan, shipped_studies
+from turpentine.study.spec import read_plan, shipped_studies
 
 
 @pytest.mark.parametrize("name", ["artist-likeness", "artist-likeness-real"])
 def test_those_that_ship_are_whole_and_ask_about_likeness(name: str) -> None:
     spec, _, _ = read_plan(name)
     assert name in shipped_studies()
-    assert spec.questions[0].asked_of("lumen", "") == "How likely is it that this is a true work by lumen?"
+    assert spec.questions[0].worded("lumen", "") == "How likely is it that this is a true work by lumen?"
     assert spec.qualification is not None
     assert "stop at any time" in spec.consent and "delete" in spec.consent
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -112,9 +113,6 @@ class Cluster:
         self._folder, self._programs, self.port = folder, programs, free_port()
         self._user = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
         if self._user:
-            for each in (folder, *folder.parents):
-                if each.owner() == "root" and each != Path("/") and each != Path("/tmp"):
-                    each.chmod(each.stat().st_mode | 0o055)
             shutil.chown(folder, "nobody", "nogroup")
         data = folder / "data"
         self._call("initdb", "-D", str(data), "-U", "study", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
@@ -148,14 +146,15 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A PostgreSQL server; skipped where there is none."""
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server; skipped where there is none. pytest's own folders are closed to other users."""
     programs = _programs()
     if programs is None:
         pytest.skip("There is no PostgreSQL: apt-get install postgresql.")
-    running = Cluster(tmp_path_factory.mktemp("postgres"), programs)
-    yield running
-    running.stop()
+    with tempfile.TemporaryDirectory(prefix="study-postgres-") as name:
+        running = Cluster(Path(name), programs)
+        yield running
+        running.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turpentine.core.errors import BadArgument
 from turpentine.study.assignment import blocks, meetings
 
 
+@settings(max_examples=20)
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 6), st.integers(1, 50), st.integers(0, 99))
 def test_every_item_goes_to_as_many_raters_and_to_none_twice(
     count: int, kinds: int, ratings: int, size: int, seed: int

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from study.studies import Cluster, cluster, served, small_study  # noqa: F401
+from study.studies import Cluster, served, small_study
 
 from turpentine.study.guard import Buckets, Guard
 from turpentine.study.server import create_app
@@ -154,7 +154,7 @@ def test_nothing_of_a_visitor_is_kept(client: httpx.Client, store: StudyStore, t
     assert agent.encode() not in content and b"127.0.0.1" not in content and link.split("/")[-1].encode() not in content
 
 
-def test_a_database_that_is_away_is_said_and_the_answer_can_be_sent_again(cluster: Cluster, tmp_path: Path) -> None:  # noqa: F811
+def test_a_database_that_is_away_is_said_and_the_answer_can_be_sent_again(cluster: Cluster, tmp_path: Path) -> None:
     store = StudyStore(cluster.emptied(), small_study(tmp_path), create=True)
     with served(create_app(store)) as address, httpx.Client(base_url=address, timeout=30) as http:
         link = joined(http, store)

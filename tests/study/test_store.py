@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from study.studies import Cluster, cluster, small_study, url  # noqa: F401
+from study.studies import Cluster, small_study
 
 from turpentine.core.errors import BadArgument
 from turpentine.study import store as module
@@ -22,7 +22,7 @@ def study(tmp_path: Path) -> Study:
 
 
 @pytest.fixture
-def store(url: str, study: Study) -> StudyStore:  # noqa: F811
+def store(url: str, study: Study) -> StudyStore:
     return StudyStore(url, study, create=True)
 
 
@@ -35,7 +35,7 @@ def whole_session(store: StudyStore, token: str) -> list[str]:
     return values
 
 
-def test_answers_are_stored_once_in_order_and_by_two_servers(url: str, study: Study, store: StudyStore) -> None:  # noqa: F811
+def test_answers_are_stored_once_in_order_and_by_two_servers(url: str, study: Study, store: StudyStore) -> None:
     token, rater = store.join()
     other = StudyStore(url, study, create=True)  # another server on the same database
     assert other.entry == store.entry
@@ -55,7 +55,7 @@ def test_answers_are_stored_once_in_order_and_by_two_servers(url: str, study: St
     other.close()
 
 
-def test_many_at_once_get_places_of_their_own_and_lose_nothing(url: str, study: Study, store: StudyStore) -> None:  # noqa: F811
+def test_many_at_once_get_places_of_their_own_and_lose_nothing(url: str, study: Study, store: StudyStore) -> None:
     other = StudyStore(url, study, create=True)
     barrier = threading.Barrier(4)
 
@@ -124,7 +124,7 @@ def test_a_rater_can_delete_everything_and_no_token_is_stored(store: StudyStore)
     assert store.rater(stranger).state == "active"
 
 
-def test_answers_to_another_plan_are_no_answers_to_this_one(url: str, tmp_path: Path, store: StudyStore) -> None:  # noqa: F811
+def test_answers_to_another_plan_are_no_answers_to_this_one(url: str, tmp_path: Path, store: StudyStore) -> None:
     changed = small_study(tmp_path, ("seed=9",))
     with pytest.raises(BadArgument, match="no answers to this study"):
         StudyStore(url, changed)
@@ -152,7 +152,7 @@ def test_a_file_that_is_taken_away_and_brought_back_loses_nothing(tmp_path: Path
     assert store.answered(rater) == {0: "4", 1: "5"}
 
 
-def test_a_server_that_stops_and_starts_loses_nothing(cluster: Cluster, study: Study) -> None:  # noqa: F811
+def test_a_server_that_stops_and_starts_loses_nothing(cluster: Cluster, study: Study) -> None:
     store = StudyStore(cluster.emptied(), study, create=True)
     token, rater = store.join()
     store.put(token, 0, "4", 900)

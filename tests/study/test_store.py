@@ -92,11 +92,18 @@ def test_one_who_stops_or_goes_away_leaves_the_place_to_others(
     assert store.stop(token).state == "stopped"
     with pytest.raises(BadArgument, match="You have stopped"):
         store.put(token, 1, "4", 900)
-    _, second = store.join()
+    token, second = store.join()
     assert second.slot == first.slot
+    monkeypatch.setattr(module, "FIRST_S", -1)
+    token, third = store.join()
+    assert third.slot == second.slot, "one who gave no answer at all counts no more after a while"
+    store.put(token, 0, "4", 900)
+    token, fourth = store.join()
+    assert fourth.slot != third.slot
+    store.put(token, 0, "4", 900)
     monkeypatch.setattr(module, "IDLE_S", -1)
-    _, third = store.join()
-    assert third.slot == second.slot, "one who gave no answer for long counts no more"
+    _, fifth = store.join()
+    assert fifth.slot == third.slot, "one who gave no answer for long counts no more"
 
 
 def test_wrong_answers_to_the_first_trials_end_it(store: StudyStore) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -26,6 +26,8 @@ from turpentine.study.trials import ANSWERS, StudyTrial
 State = Literal["active", "done", "stopped", "unqualified"]
 IDLE_S = 2 * 3600
 """A rater who gave no answer for so long has left, and the place is given to another; the link still works."""
+FIRST_S = 20 * 60
+"""The same of one who gave none at all."""
 _LONGEST_MS = 24 * 3600 * 1000
 
 
@@ -113,11 +115,12 @@ class StudyStore:
         token = secrets.token_urlsafe(24)
         with self._writing() as connection:
             connection.execute(select(StudyRow.plan).where(StudyRow.plan == self.study.hash).with_for_update())
+            has_begun = exists().where(AnswerRow.rater == RaterRow.id, AnswerRow.trial == 0)
             rows = connection.execute(
-                select(RaterRow.slot, RaterRow.state, RaterRow.seen).where(RaterRow.plan == self.study.hash)
+                select(RaterRow.slot, RaterRow.state, RaterRow.seen, has_begun).where(RaterRow.plan == self.study.hash)
             )
             now = int(time.time())
-            taken = Counter(slot for slot, state, seen in rows if _counts(state, now - seen))
+            taken = Counter(slot for slot, state, seen, begun in rows if _counts(state, now - seen, begun))
             slot = next((each for each in range(self.study.raters) if not taken[each]), None)
             if slot is None:
                 raise StudyFull("The study has all the raters that it needs. Thank you for coming.")
@@ -335,9 +338,9 @@ def _errors() -> Iterator[None]:
         raise DatabaseGone("The database does not answer: the answer is not stored yet.") from error
 
 
-def _counts(state: str, idle: int) -> bool:
+def _counts(state: str, idle: int, has_begun: bool) -> bool:
     """Return whether a rater keeps the place from others."""
-    return state == "done" or (state == "active" and idle < IDLE_S)
+    return state == "done" or (state == "active" and idle < (IDLE_S if has_begun else FIRST_S))
 
 
 def _hashed(token: str) -> str:

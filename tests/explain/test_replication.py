@@ -111,7 +111,7 @@ def test_a_run_takes_as_many_rows_as_it_says_and_goes_on(emoji: Model, tmp_path:
             "curves peaks severed swapped deblurring grid grid-object two-objects layers-resnet clock memorised heads",
             "time-dynamics time-severed time-swapped layers-grid layers-two layers-resnet layers-clock "
             "layers-memorised heads-categories "
-            "heads-colours heads-styles",
+            "heads-colours heads-styles heads-meanings",
         ),
         (
             "tracing",

@@ -30,6 +30,7 @@ import turpentine as tp
 from turpentine.core.markdown import markdown_table
 from turpentine.explain._image_stats import channels_first, foreground, high_share, power_by_radius, rank_inside
 from turpentine.explain._pages import spanned
+from turpentine.explain._plots import whole_numbers
 from turpentine.explain._subjects import Subject, captions
 from turpentine.judges import EmojiJudge
 from turpentine.models.call import Call
@@ -237,6 +238,7 @@ class Course:
         for axis, title in zip(axes, ("latent", "predicted picture"), strict=True):
             axis.set(title=title, xlabel="cycles", yscale="log")
             axis.spines[["top", "right"]].set_visible(False)
+            axis.xaxis.set_major_locator(whole_numbers())
         axes[0].set_ylabel("power")
         axes[1].legend(fontsize=7, frameon=False)
         return figure

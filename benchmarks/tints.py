@@ -6,7 +6,7 @@
 "a red church on a blue background" names two colours. The larger world's judge says which the object has, which the
 background, and what the object is; how far it is right is measured beforehand on renders, where the truth is known. And
 whether the heads of cross-attention tell objects of one colour from those of another, by their keys and values. Goes
-into docs/time.md and docs/heads.md; intervals are over captions.
+into docs/time.md, words.md and heads.md; intervals are over captions.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from turpentine.emoji.judge_network import load_judge
 from turpentine.emoji.world import TEN, TINTABLE, TINTS, render, styles_of, tints_of, visible_on
 from turpentine.explain._branches import Branches, draw_branches
 from turpentine.explain._codes import intervention
+from turpentine.explain._image_stats import foreground
 from turpentine.explain._pages import spanned
 from turpentine.explain.heads import Heads
-from turpentine.stats.intervals import Estimate, Rate
+from turpentine.explain.maps import Maps
+from turpentine.stats.intervals import Estimate, Rate, mean_score
 
 LETTERS = ("q1", "q2", "q3", "q4", "q1.2", "o1", "qALL", "qHIGHRES", "qLOWRES", "oHIGHRES", "oLOWRES", "oMID")
 STEPS, RENDERS = 10, 400
@@ -129,6 +131,34 @@ def table(branches: Branches, sight: Sight, count: int, seeds: int) -> str:
     return markdown_table(head, rows)
 
 
+def maps(model: tp.Model, count: int) -> tuple[str, str]:
+    """Where the words of a caption are looked at: each against the object, and how two of them overlap."""
+    of = captions(count)
+    finding = Maps(sites="HIGHRES", batch_size=8)(model, [each.prompt for each in of], range(1))
+    words = {
+        "the object’s name": [each.object.split()[-1] for each in of],
+        "its colour": [each.tint for each in of],
+        "the background’s colour": [each.colour for each in of],
+    }
+    clusters = [(each.prompt,) for each in of]
+    things, rows = [foreground(image) for image in finding.images], []
+    against = {(row["picture"], row["word"]): row for row in finding.against(things).iter_rows(named=True)}
+    for name, each in words.items():
+        found = [against[at, word] for at, word in enumerate(each)]
+        numbers = [[row[column] for row in found] for column in ("auc", "iou")]
+        numbers.append([float(finding.mask(at, word).mean()) for at, word in enumerate(each)])
+        rank, *shares = (mean_score(column, clusters=clusters) for column in numbers)
+        rows.append([name, spanned(rank, 1, 2), *map(spanned, shares)])
+    head = ["map of", "AUC of the object", "overlap of its mask, %", "mask of the picture, %"]
+    overlaps = {(row[0], row[1], row[2]): row[3:] for row in finding.overlaps().iter_rows()}
+    pairs = []
+    for name, dependents in list(words.items())[1:]:
+        each = [overlaps[at, *pair] for at, pair in enumerate(zip(words["the object’s name"], dependents, strict=True))]
+        values = [mean_score(list(column), clusters=clusters) for column in zip(*each, strict=True)]
+        pairs.append([f"the object and {name}", *map(spanned, values)])
+    return markdown_table(head, rows), markdown_table(["head and dependent", "mIoU, %", "mIoD, %", "mIoH, %"], pairs)
+
+
 def heads(model: tp.Model) -> str:
     """The best head's silhouette of groups of one colour, and of one thing, by keys and values, against chance."""
     groups = {
@@ -162,6 +192,8 @@ def main() -> None:
     args.docs.mkdir(parents=True, exist_ok=True)
     model, sight = tp.load("emoji-64", dtype=torch.float32), Sight()
     fill(args.docs / "heads.md", {"tinted-heads": heads(model)})
+    words, pairs = maps(model, args.captions)
+    fill(args.docs / "words.md", {"tinted-words": words, "tinted-pairs": pairs})
     branches = severed(model, args.captions, args.seeds, args.letters, args.keep)
     note = sight.on_renders()
     fill(args.docs / "time.md", {"tinted": f"{table(branches, sight, args.captions, args.seeds)}\n\n{note}"})

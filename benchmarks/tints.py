@@ -30,9 +30,9 @@ from turpentine.emoji import LARGER_WEIGHTS
 from turpentine.emoji.captions import object_caption, single_picture
 from turpentine.emoji.judge_network import load_judge
 from turpentine.emoji.world import TEN, TINTABLE, TINTS, render, styles_of, tints_of, visible_on
-from turpentine.explain._branches import Branches, draw_branches
+from turpentine.explain._branches import UNTOUCHED, Branches, draw_branches
 from turpentine.explain._codes import intervention
-from turpentine.explain._image_stats import foreground
+from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain._pages import spanned
 from turpentine.explain.heads import Heads
 from turpentine.explain.maps import Maps
@@ -126,8 +126,18 @@ def table(branches: Branches, sight: Sight, count: int, seeds: int) -> str:
         }
         swapped = [one == each.colour for one, each in zip(seen["tint"], of, strict=True)]
         rates = [Rate.of(each, clusters) for each in (*right.values(), swapped)]
-        rows.append([name, *(with_span(rate) for rate in rates if rate)])
-    head = ["", "object, %", "its colour, %", "the background's, %", "object has the background's colour, %"]
+        untouched = zip(images, branches.images[UNTOUCHED], strict=True)
+        layout = [overlap(foreground(now), foreground(before)) for now, before in untouched]
+        numbers = [*(with_span(rate) for rate in rates if rate), spanned(mean_score(layout, clusters=clusters))]
+        rows.append([name, *numbers])
+    head = [
+        "",
+        "object, %",
+        "its colour, %",
+        "the background's, %",
+        "object has the background's colour, %",
+        "layout, %",
+    ]
     return markdown_table(head, rows)
 
 

@@ -183,10 +183,11 @@ def heads(model: tp.Model) -> str:
             best = own.row(0, named=True)
             score = spanned(Estimate(best["score"], best["low"], best["high"]), 1, 2)
             above = f"{int((own['score'] > finding.chance).sum())} of {len(own)}"
-            rows.append(
-                [name, f"{part}s", f"{best['label']}, head {best['head']}: {score}", f"{finding.chance:.2f}", above]
-            )
-    return markdown_table(["groups", "", "best", "best by chance", "above that"], rows)
+            means = [f"{own.filter(pl.col('label') == label)['score'].mean():.2f}" for label in SHOWN]
+            most = f"{best['label']}, head {best['head']}: {score}"
+            rows.append([name, f"{part}s", most, f"{finding.chance:.2f}", above, *means])
+    head = ["groups", "", "best", "best by chance", "above that", *(f"mean of {label}" for label in SHOWN)]
+    return markdown_table(head, rows)
 
 
 def main() -> None:

@@ -62,14 +62,14 @@ def parts(features: Features) -> tuple[Float[np.ndarray, "caption other"], Float
 
 
 def share(features: Features) -> Estimate:
-    """The share of the variance that the starting noise decides, 1 where it decides all; interval over captions."""
+    """The share of the variance that the starting noise decides, 0 to 1; its interval is over captions."""
     common, whole = parts(features)
     rng, count = np.random.default_rng(0), len(common)
 
     def ratio(chosen: Sequence[int]) -> float:
         apart = np.not_equal.outer(chosen, chosen)
         total = whole[np.ix_(chosen, chosen)][apart].sum()
-        return float(common[np.ix_(chosen, chosen)][apart].sum() / total) if total else float("nan")
+        return max(0.0, float(common[np.ix_(chosen, chosen)][apart].sum() / total)) if total else float("nan")
 
     draws = [ratio(rng.integers(count, size=count)) for _ in range(ROUNDS)]
     low, high = np.nanpercentile(draws, [2.5, 97.5])

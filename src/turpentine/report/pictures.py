@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import base64
+import io
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from turpentine.core.imaging import encoded
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LARGEST = 256
 """Larger pictures are made smaller, to this many pixels on the longer side, so that a page can be sent by mail."""
+
+DPI, WIDEST = 100, 2000
+"""Of plots, and pixels of the widest one."""
 
 SMALL = 64
 """Up to this many pixels a picture is shown enlarged, pixel by pixel."""
@@ -27,6 +35,14 @@ def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
         return _encoded(picture, "PNG", optimize=True)
     picture.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     return _encoded(picture, "JPEG", quality=88)
+
+
+def figure_uri(figure: Figure) -> str:
+    """Return a plot as a URI that holds it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    with Image.open(buffer) as image:
+        return data_uri(image.convert("RGB"), WIDEST)
 
 
 def is_small(image: Image.Image) -> bool:

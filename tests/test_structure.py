@@ -26,7 +26,8 @@ FLOORS = (
     {"bench"},
     {"audit"},
     {"report"},
-    {"cli", "studio", "study"},
+    {"studio", "study"},
+    {"cli"},
     {"testing", "methods", "__main__"},
     {""},  # the package itself, whose version anyone may read
 )

@@ -27,6 +27,7 @@ from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
 from turpentine.cli.sign import sign, verify
+from turpentine.cli.studio import studio
 from turpentine.cli.world import world
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (
@@ -42,6 +43,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     sign,
     verify,
     methods,
+    studio,
     world,
 )
 

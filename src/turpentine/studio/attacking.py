@@ -81,8 +81,8 @@ def trial_of(state: State) -> Trial:
 
 
 def attack_rows(state: State) -> int:
-    """Return about how many rows of the denoiser that takes: arms are searched, drawn anew, and drawn plainly."""
-    return len(ARMS) * (state.budget + 2 * 2 * state.steps * state.pictures)
+    """Return about how many rows of the denoiser that takes, at most: each arm is searched, drawn on the way, and drawn anew."""
+    return len(ARMS) * (2 * state.budget + 2 * 2 * state.steps * state.pictures)
 
 
 def _facts(result: Battery, name: str) -> dict[str, Any]:

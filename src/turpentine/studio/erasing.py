@@ -17,7 +17,7 @@ from turpentine.core.hashing import digest
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 from turpentine.core.suggest import offer
-from turpentine.edits import Change
+from turpentine.edits import Change, Edit
 from turpentine.explain.intervene import Intervene
 from turpentine.judges import Judge
 from turpentine.judges.base import sought
@@ -180,7 +180,7 @@ def erase(model: Model, state: State, judge: Judge | None, folder: Path) -> tupl
         "edit": result.edit.id[:12],
         "title": f"{result.edit.provenance.title} of {concept.text}",
         "sites": list(state.sites),
-        "weights": sum(map(result.edit.count, result.edit.names)) if hasattr(result.edit, "count") else 0,
+        "weights": sum(map(result.edit.count, result.edit.names)) if isinstance(result.edit, Edit) else 0,
         "rows": _rows(result),
         "file": str(result.files["edit"]),
         "report": str(report),

@@ -40,7 +40,7 @@ def _draw(session: Session, state: State) -> Recipe:
     drawing = ["--seeds", str(state.seed), *_steps(state), "--guidance-scale", f"{state.guidance_scale:g}"]
     call = f"model.generate({state.prompt!r}, seeds={state.seed}, {_arguments(state.drawing())})"
     python = [*_imports(session), f"original = {call}", *_with_stack(session, state, f"edited = {call}")]
-    command = _line("generate", state.prompt, *drawing, *edits, *_model(session))
+    command = _line("generate", *drawing, *edits, *_model(session), prompt=state.prompt)
     return Recipe(command, "\n".join(python), "It draws the picture with the stack." if edits else "")
 
 
@@ -53,7 +53,7 @@ def _look(session: Session, state: State, class_name: str, settings: Mapping[str
     python = [*_imports(session, "from turpentine import explain"), *_with_stack(session, state, call, is_edited)]
     python.append("print(finding.summary())")
     drawing = ["--seeds", str(state.seed), *_steps(state), "--guidance-scale", f"{state.guidance_scale:g}"]
-    command = _line("explain", class_name.lower(), state.prompt, *flags, *drawing, *_model(session))
+    command = _line("explain", class_name.lower(), *flags, *drawing, *_model(session), prompt=state.prompt)
     note = "The command looks into the model without the stack; turpentine apply makes a model of a saved stack."
     return Recipe(command, "\n".join(python), note if is_edited else "")
 
@@ -75,7 +75,8 @@ def _locate(session: Session, state: State) -> Recipe:
     letters = locating_letters(labels_of(session.model))
     prompt, seeds = _prompt(state), list(range(state.seed, state.seed + SEEDS))
     flags = ["--letters", ",".join(letters), "--concept", state.concept, "--seeds", f"{seeds[0]}-{seeds[-1]}"]
-    command = _line("explain", "intervene", prompt, *flags, *_steps(state), *_w(state), *_model(session))
+    flags += [*_steps(state), *_w(state), *_model(session)]
+    command = _line("explain", "intervene", *flags, prompt=prompt)
     python = [
         *_imports(session, "from turpentine import explain"),
         f"letters = {letters!r}",
@@ -90,13 +91,12 @@ def _erase(session: Session, state: State) -> Recipe:
     from turpentine.studio.erasing import method_of
 
     method = method_of(state, session.model)
-    settings = {"sites": ",".join(state.sites)} if state.sites else {}
+    settings: dict[str, Any] = {"sites": ",".join(state.sites)} if state.sites else {}
     trained = {"steps": state.updates, "trajectories": 2, "sampling_steps": state.steps}
     settings |= trained if state.method in TRAINED else {}
     flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    command = _line(
-        *("erase", state.concept, "--method", state.method, *flags, "--seeds", str(state.seed)), *_model(session)
-    )
+    flags = ["--method", state.method, *flags, "--seeds", str(state.seed), *_model(session)]
+    command = _line("erase", *flags, prompt=state.concept)
     fields = ", ".join(f"{name}={value!r}" for name, value in vars(method).items() if value != _default(method, name))
     python = [
         *_imports(session),
@@ -220,6 +220,9 @@ def _arguments(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def _line(*words: str) -> str:
-    """Return a command line; a text that begins with a hyphen is no flag."""
-    return shlex.join(["turpentine", *words])
+def _line(*words: str, prompt: str = "") -> str:
+    """Return a command line; two hyphens stand before a prompt that begins with one."""
+    count = 2 if words[0] == "explain" else 1
+    if prompt.startswith("-"):
+        return shlex.join(["turpentine", *words, "--", prompt])
+    return shlex.join(["turpentine", *words[:count], *([prompt] if prompt else []), *words[count:]])

@@ -23,7 +23,7 @@ QUIET: Mapping[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "GRADIO_SERVER_MODE_ENABLED": "1",
 }
-"""Set before gradio is imported, which asks other machines otherwise."""
+"""Set while gradio is imported and serves, which asks other machines otherwise."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,9 @@ def serving(session: Session, port: int = PORT) -> Iterator[Serving]:
     """
     check_installed()
     port, token = free_port(port), secrets.token_urlsafe(24)
-    before = {name: os.environ.get(name) for name in (*QUIET, "GRADIO_TEMP_DIR")}
-    os.environ.update({**QUIET, "GRADIO_TEMP_DIR": str(session.folder / "gradio")})
+    own = {**QUIET, "GRADIO_TEMP_DIR": str(session.folder / "gradio"), "NO_PROXY": f"{HOST},localhost"}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     app = _app(session, token, port)
     try:
         app.launch(
@@ -95,6 +96,7 @@ def serving(session: Session, port: int = PORT) -> Iterator[Serving]:
             pwa=False,
             enable_monitoring=False,
             run_history=False,
+            _frontend=False,
         )
         yield Serving(f"http://{HOST}:{port}/?token={token}", port)
     finally:

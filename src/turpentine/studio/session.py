@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -407,7 +407,7 @@ def _seen(images: list[Image.Image], judge: Judge | None) -> list[str]:
     return [", ".join(str(row[name]) for name in labels if row[name]) for row in rows]
 
 
-def _kind(change: Change) -> str:
+def _kind(change: Change) -> Literal["edit", "guidance", "filter"]:
     if isinstance(change, Edit):
         return "edit"
     return "filter" if isinstance(change.guidance, Filter) else "guidance"

@@ -54,6 +54,7 @@ def test_the_words_have_a_shade_each_over_the_picture_that_the_page_draws(sessio
     assert [each["word"] for each in result["words"]] == ["a", "church"]
     assert opened(result["picture"]).tobytes() == opened(drawn).tobytes()
     assert all(opened(each["shade"]).size == (16, 16) for each in result["words"])
+    assert result["first"] == 1 and "“church” ranks" in result["summary"]
     assert session.result("words") == {**result, "is_current": True}
 
 

@@ -81,7 +81,7 @@ def trial_of(state: State) -> Trial:
 
 
 def attack_rows(state: State) -> int:
-    """Return about how many rows of the denoiser that takes, at most: each arm is searched, drawn on the way, and drawn anew."""
+    """Return how many rows of the denoiser that takes at most: arms are searched, drawn on the way, and drawn anew."""
     return len(ARMS) * (2 * state.budget + 2 * 2 * state.steps * state.pictures)
 
 

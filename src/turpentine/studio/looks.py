@@ -44,7 +44,28 @@ def word_maps(model: Model, state: State) -> dict[str, Any]:
         {"word": word, "shade": _uri(shade(heat, image.size)), "mass": scores[word]["mass"], "auc": scores[word]["auc"]}
         for word, heat in heats.items()
     ]
-    return {"picture": data_uri(image), "words": words, "unread": list(finding.unread), "summary": finding.summary()}
+    first = _concept_at(list(heats), state.concept)
+    return {"picture": data_uri(image), "words": words, "first": first, "summary": _ranked(words, first)}
+
+
+def _concept_at(words: Sequence[str], concept: str) -> int:
+    """Return which word is of the concept, the last one where none is: a prompt ends with what it is about."""
+    own = set(concept.lower().split())
+    return next((place for place, word in enumerate(words) if word.lower() in own), len(words) - 1)
+
+
+def _ranked(words: Sequence[Mapping[str, Any]], first: int) -> str:
+    """Say how well the concept's word, and the best one, rank what stands out from the background."""
+    ranked = [each for each in words if each["auc"] is not None]
+    if not ranked:
+        return "Nothing stands out from the background, for a map to be held against."
+    best, own = max(ranked, key=lambda each: each["auc"]), words[first]
+    if best is own:
+        return f"“{own['word']}” ranks what stands out above the background best of all words: AUC {own['auc']:.2f}."
+    return (
+        f"“{own['word']}” ranks what stands out above the background with an AUC of {own['auc']:.2f}; best of all "
+        f"words does “{best['word']}”, with {best['auc']:.2f}. 0.5 is chance."
+    )
 
 
 def shade(heat: Float[np.ndarray, "height width"], size: tuple[int, int]) -> Image.Image:

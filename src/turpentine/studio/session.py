@@ -415,4 +415,14 @@ def _kind(change: Change) -> Literal["edit", "guidance", "filter"]:
 
 def _title(change: Change) -> str:
     concepts = ", ".join(concept.text for concept in change.provenance.concepts)
-    return f"{change.provenance.title} of {concepts}" if concepts else change.provenance.title
+    name = _SAID.get(change.provenance.method, change.provenance.title)
+    return f"{name} of {concepts}" if concepts else name
+
+
+_SAID: Mapping[str, str] = {
+    "NegativePrompt": "negative prompt",
+    "PromptFilter": "prompt filter",
+    "PictureFilter": "picture filter",
+    "CADAmplify": "CAD, amplified",
+}
+"""What people call a method whose class has another name."""

@@ -32,7 +32,7 @@
       place.innerHTML = part.html; digests[name] = part.digest;
       if (focus && place.contains(document.getElementById(focus))) document.getElementById(focus).focus();
       for (const id of open) { const each = document.getElementById(id); if (each) each.open = true; }
-      if (name === "words") select(0);
+      if (name === "words") select();
     }
     if (answer.state) {
       revision = answer.state.revision;
@@ -140,7 +140,7 @@
     if (button.id === "stop") { button.disabled = true; try { show(await call("stop", { digests })); } finally { button.disabled = false; } }
   });
 
-  function select(index) {
+  function select(index = Number((one("[data-first]") || { dataset: { first: 0 } }).dataset.first)) {
     for (const each of all("[data-shade]")) each.hidden = Number(each.dataset.shade) !== index;
     for (const each of all("[data-word]")) each.setAttribute("aria-pressed", String(Number(each.dataset.word) === index));
   }
@@ -154,6 +154,6 @@
 
   // What another window changed is seen when this one is looked at again.
   window.addEventListener("focus", async () => { try { show(await call("look", { digests })); } catch { /* the studio has ended */ } });
-  select(0);
+  select();
   act({ do: "draw" });
 })();

@@ -29,6 +29,7 @@ from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
 from turpentine.cli.sign import sign, verify
 from turpentine.cli.study import study_app
+from turpentine.cli.studio import studio
 from turpentine.cli.world import world
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (
@@ -44,6 +45,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     sign,
     verify,
     methods,
+    studio,
     world,
     doctor,
 )

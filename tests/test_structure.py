@@ -66,6 +66,7 @@ TESTED_IN: Mapping[str, str] = {
     "attribution.gradient": "attribution/test_attribution.py",
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",
+    "audit.measuring": "audit/test_audit.py",
     "bench.erasure_result": "bench/test_erasure.py",
     "bench.run_file": "bench/test_erasure.py",
     "bench.schema": "bench/test_file.py",

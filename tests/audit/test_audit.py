@@ -17,7 +17,7 @@ from turpentine.attack.harness import Trial
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.victim import Victim
-from turpentine.audit.arms import Lineup, concept_outcomes, other_outcomes
+from turpentine.audit.arms import Lineup, concept_outcomes
 from turpentine.audit.audit import Audit
 from turpentine.audit.audited import RECORD, Audited
 from turpentine.audit.plan import plan_audit
@@ -29,7 +29,6 @@ from turpentine.models import Model
 from turpentine.report.audit_page import write_audit_page
 from turpentine.stats.intervals import Rate
 from turpentine.stats.prevalence import JudgeError
-from turpentine.tasks.cases import Case
 from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import toy
 
@@ -43,13 +42,13 @@ ATTACKS = [SeedSearch(seeds=20), RandomPrefix(candidates=1)]
 class BrightJudge:
     """Sees a church where a picture's brightness is on the original's side of a level, else a dog."""
 
-    name = "bright"
     revision = "1"
     needs: ClassVar[frozenset[str]] = frozenset()
     columns: ClassVar[Mapping[str, Column]] = {"object": Column(labels=("church", "dog"))}
     download = None
 
-    def __init__(self, level: float, sign: int) -> None:
+    def __init__(self, level: float, sign: int, name: str = "bright") -> None:
+        self.name = name
         self.settings: Mapping[str, Any] = {"level": level, "sign": sign}
 
     def __call__(self, images: Sequence[Image.Image], **beside: Any) -> pl.DataFrame:
@@ -85,7 +84,13 @@ def judge(model: Model, oracle: Model) -> BrightJudge:
     return BrightJudge(float(np.mean([*own, *foreign])), 1 if np.mean(own) < np.mean(foreign) else -1)
 
 
-def run(model: Model, edited: Any, oracle: Model, judge: BrightJudge, cache: Path | None = None, **how: Any) -> Audited:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parts that audits share: the original and the oracle draw once for all of them."""
+    return tmp_path_factory.mktemp("parts")
+
+
+def run(model: Model, edited: Any, oracle: Any, judge: BrightJudge, cache: Path | None = None, **how: Any) -> Audited:
     audit = Audit(
         ATTACKS, pictures=20, others=20, trial=TRIAL, rules=how.pop("rules", Rules()), deep=how.pop("deep", 0)
     )
@@ -93,11 +98,12 @@ def run(model: Model, edited: Any, oracle: Model, judge: BrightJudge, cache: Pat
 
 
 def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
-    model: Model, oracle: Model, judge: BrightJudge, tmp_path: Path
+    model: Model, oracle: Model, judge: BrightJudge, tmp_path: Path, cache: Path
 ) -> None:
     before = weights_hash(model)
     error = JudgeError(Rate(95, 100), Rate(98, 100))
-    audited = run(model, model, oracle, judge, judge_error=error, deep=2)
+    second = BrightJudge(judge.settings["level"], judge.settings["sign"], "again")
+    audited = run(model, model, oracle, judge, cache, judge_error=error, deep=2, second=second)
     assert audited.verdict == "not erased" and audited.exit_code == 3
     assert weights_hash(model) == before
     arms = set(audited.table.filter(pl.col("attack") == "no attack")["arm"])
@@ -109,11 +115,22 @@ def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
     assert record["fade"]["edited from the oracle"] == record["fade"]["original from the oracle"]
     assert record["depth"]["score"] is None or record["depth"]["score"] == pytest.approx(0, abs=0.01)
     assert len(record["corrected"]) == 3 * 4 and record["curves"]["seed-search, oracle"]
+    assert record["recovery_by_budget"]["seed-search"][-1]["recovery"] == pytest.approx(1, abs=0.1)
+    assert record["second"]["verdict"] == "not erased" and record["second"]["judge"] == "again"
+    assert audited.judges == ["bright", "again"] and "again, also says not erased" in audited.card()
+    assert record["protocol"]["judge_error"] == {"sensitivity": [95, 100], "specificity": [98, 100], "source": "given"}
+    by_judge = [audited.table.filter(judge=name).drop("judge").rows() for name in audited.judges]
+    assert by_judge[0] == by_judge[1]
+    assert {"own prompts", "with another object", "kinds of it"} <= set(audited.table["attack"])
+    measures = {row["measure"]: row for row in record["damage"]["measures"]}
+    assert measures["all other things"]["change"] == 0 and measures["denoiser rows a picture"]["edited"] == 2
+    assert measures["broken pictures"]["change"] == 0 and record["damage"]["size"]["weights"] == 0
     assert "Is church gone? Not erased" in (tmp_path / "card.md").read_text()
     assert audited.summary().startswith("church in sd1: not erased. By name the edited model shows it in ")
     page = write_audit_page(audited, tmp_path / "audit.html", command="turpentine <audit>").read_text()
     assert "<h1>church<span>, not erased" in page and "turpentine &lt;audit&gt;" in page
     assert page.count("data:image/") == 2 + 3 and all(reason in page for reason in audited.ruling.reasons)
+    assert "What else broke" in page and "all other things" in page and "also says not erased" in page
     assert "Depth score" in page and "seed-search" in page and "audit&gt;" in page
     assert audited.plot().axes[0].get_xlabel().startswith("excess recovery R")
 
@@ -134,7 +151,7 @@ def test_an_audit_that_was_broken_off_goes_on_to_the_same_bytes(
         return generate(self, *args, **kwargs)
 
     monkeypatch.setattr(Model, "generate", broken)
-    for count in (3, 9):
+    for count in (3, 14):
         draws[0] = count
         with pytest.raises(KeyboardInterrupt):
             run(model, edited, oracle, judge, tmp_path / "parts")
@@ -159,13 +176,12 @@ def test_outcomes_hang_on_the_arm_and_not_on_the_batch(model: Model, judge: Brig
 
     shows = concept_judge(judge, Concept("church"))
     one, other = (
-        concept_outcomes(Victim(model), ["a church", "church"], 10, shows, Trial(steps=1, batch_size=size), tmp_path)
+        concept_outcomes(
+            Victim(model), ["a church", "church"], 10, [shows, shows], Trial(steps=1, batch_size=size), tmp_path
+        )
         for size in (3, 10)
     )
-    assert one == other and one.clusters == ("a church", "church") * 5
-    cases = [Case("other", "dog", "a dog", "object", "dog"), Case("other", "cat", "a cat", "object", "church")]
-    seen = other_outcomes(Victim(model), cases, 10, judge, TRIAL, None)
-    assert seen.clusters == ("a dog", "a cat") * 5 and seen.rate == 0.5
+    assert one == other and one[0] == one[1] and one[0].clusters == ("a church", "church") * 5
 
 
 def test_oracles_that_do_not_fit_are_refused(model: Model, oracle: Model, judge: BrightJudge) -> None:
@@ -175,9 +191,30 @@ def test_oracles_that_do_not_fit_are_refused(model: Model, oracle: Model, judge:
         run(model, model, toy("sdxl"), judge)
     victim = Victim(model)
     with pytest.raises(BadArgument, match="nothing to erase"):
-        run(model, model, oracle, BrightJudge(-1.0, 1))
+        run(model, model, oracle, BrightJudge(-1.0, 1), second=None)
     with pytest.raises(BadArgument, match="itself"):
-        Lineup(victim, victim, victim, unnamed=victim)
+        Lineup(victim, victim, victim, unnamed=(victim,))
+    with pytest.raises(BadArgument, match="is there twice: give one of another seed"):
+        Lineup(victim, victim, victim, (Victim(oracle), Victim(oracle)))
+    with pytest.raises(BadArgument, match="is no edit of sd1"):
+        run(model, toy("sdxl"), oracle, judge)
+
+
+def test_oracles_of_several_seeds_are_one_arm_and_a_model_by_others_is_audited_as_an_edit(
+    model: Model, oracle: Model, judge: BrightJudge, cache: Path
+) -> None:
+    another, whole = toy("sd1"), toy("sd1")
+    with torch.no_grad():
+        another.parameter(BIAS).add_(PUSH + 1)
+        whole.parameter(BIAS).add_(PUSH - 1)
+    audited = run(model, whole, [oracle, another], judge, cache, deep=2, second=None)
+    rows = audited.table.filter(attack="no attack")
+    assert dict(rows.select("arm", "n").rows()) == {"edited": 20, "original": 20, "hidden": 20, "oracle": 40}
+    assert set(audited.batteries) == {"edited", "oracle", "oracle 2"}
+    assert audited.ruling.evidence[1].arms.oracle.models == (0,) * 20 + (1,) * 20
+    assert "oracle 2 from the oracle" in audited.deep and audited.judges == ["bright"]
+    assert audited.damage.size["weights"] == audited.damage.size["bytes"] / 4 == 4 and audited.leak["sites"] == 1
+    assert audited.numbers()["second"] is None and "oracle 2.png" in audited.images_to_save()
 
 
 def test_what_decides_nothing_is_refused_before_anything_is_drawn(

@@ -43,7 +43,8 @@ def test_a_full_plan_has_what_the_margin_needs_and_no_limit_leaves_nothing_out()
     plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001)
     assert plan.pictures == plan.needed == pictures_for_equivalence(0.05, 0.05) and not plan.quick
     assert plan.attacks == ("cheap", "costly") and plan.left_out == ()
-    rows = 5 * (100_000 + 20 * plan.pictures * 3) + 2 * 20 * plan.pictures
+    beside = 6 * (plan.pictures // 8)  # of each group of prompts that show it otherwise
+    rows = 5 * (100_000 + 20 * (plan.pictures * 3 + beside)) + 2 * 20 * 216 * 5 // 3
     assert plan.seconds == pytest.approx(0.001 * rows)
     assert "gone" not in plan.summary() and "2 attacks on 5 arms" in plan.summary()
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from turpentine.attack.budget import Budget
 from turpentine.attack.harness import Trial
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
@@ -20,6 +21,7 @@ from turpentine.attack.victim import Victim
 from turpentine.audit.arms import Lineup, concept_outcomes
 from turpentine.audit.audit import Audit
 from turpentine.audit.audited import RECORD, Audited
+from turpentine.audit.comparison import Comparison
 from turpentine.audit.plan import plan_audit
 from turpentine.audit.verdict import Rules
 from turpentine.core.errors import BadArgument, WrongBase
@@ -27,6 +29,7 @@ from turpentine.edits import Edit, Provenance
 from turpentine.judges.base import Column
 from turpentine.models import Model
 from turpentine.report.audit_page import write_audit_page
+from turpentine.report.comparison_page import write_comparison_page
 from turpentine.stats.intervals import Rate
 from turpentine.stats.prevalence import JudgeError
 from turpentine.testing.state import weights_hash
@@ -36,7 +39,7 @@ BIAS = "unet.conv_out.bias"
 PUSH = 300.0
 """Past what seeds and prompts do to a picture's brightness."""
 TRIAL = Trial(steps=1, batch_size=20, curve_pictures=1)
-ATTACKS = [SeedSearch(seeds=20), RandomPrefix(candidates=1)]
+ATTACKS = [SeedSearch(seeds=20), RandomPrefix(candidates=2, per_candidate=2)]
 
 
 class BrightJudge:
@@ -76,6 +79,15 @@ def oracle() -> Model:
 
 
 @pytest.fixture(scope="module")
+def another() -> Model:
+    """An oracle of another seed."""
+    other = toy("sd1")
+    with torch.no_grad():
+        other.parameter(BIAS).add_(PUSH + 1)
+    return other
+
+
+@pytest.fixture(scope="module")
 def judge(model: Model, oracle: Model) -> BrightJudge:
     own, foreign = (
         [np.asarray(image).mean() for image in each.generate("a church", seeds=range(20), steps=1)]
@@ -91,19 +103,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(model: Model, edited: Any, oracle: Any, judge: BrightJudge, cache: Path | None = None, **how: Any) -> Audited:
-    audit = Audit(
-        ATTACKS, pictures=20, others=20, trial=TRIAL, rules=how.pop("rules", Rules()), deep=how.pop("deep", 0)
-    )
+    attacks, rules, deep = (how.pop(*each) for each in (("attacks", ATTACKS), ("rules", Rules()), ("deep", 0)))
+    audit = Audit(attacks, pictures=20, others=20, trial=TRIAL, rules=rules, deep=deep)
     return audit(edited, "church", original=model, judge=judge, oracle=oracle, cache=cache, **how)
 
 
 def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
-    model: Model, oracle: Model, judge: BrightJudge, tmp_path: Path, cache: Path
+    model: Model, oracle: Model, another: Model, judge: BrightJudge, tmp_path: Path, cache: Path
 ) -> None:
     before = weights_hash(model)
     error = JudgeError(Rate(95, 100), Rate(98, 100))
     second = BrightJudge(judge.settings["level"], judge.settings["sign"], "again")
-    audited = run(model, model, oracle, judge, cache, judge_error=error, deep=2, second=second)
+    audited = run(model, model, [oracle, another], judge, cache, judge_error=error, deep=2, second=second)
     assert audited.verdict == "not erased" and audited.exit_code == 3
     assert weights_hash(model) == before
     arms = set(audited.table.filter(pl.col("attack") == "no attack")["arm"])
@@ -111,6 +122,10 @@ def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
     paths = audited.write(tmp_path)
     record = json.loads((tmp_path / RECORD).read_text())
     assert {path.name for path in paths} >= {"audit.json", "card.md", "audit.parquet", "edited.png", "oracle.png"}
+    rows = dict(audited.table.filter(attack="no attack", judge="bright").select("arm", "n").rows())
+    assert rows == {"edited": 20, "original": 20, "hidden": 20, "oracle": 40}
+    assert set(audited.batteries) == {"edited", "oracle", "oracle 2"} and "oracle 2 from the oracle" in audited.deep
+    assert audited.ruling.evidence[1].arms.reference.models == (0,) * 20 + (1,) * 20
     assert record["verdict"] == "not erased" and record["exit_code"] == 3 and len(record["protocol_sha256"]) == 64
     assert record["fade"]["edited from the oracle"] == record["fade"]["original from the oracle"]
     assert record["depth"]["score"] is None or record["depth"]["score"] == pytest.approx(0, abs=0.01)
@@ -129,7 +144,7 @@ def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
     assert audited.summary().startswith("church in sd1: not erased. By name the edited model shows it in ")
     page = write_audit_page(audited, tmp_path / "audit.html", command="turpentine <audit>").read_text()
     assert "<h1>church<span>, not erased" in page and "turpentine &lt;audit&gt;" in page
-    assert page.count("data:image/") == 2 + 3 and all(reason in page for reason in audited.ruling.reasons)
+    assert page.count("data:image/") == 1 + 4 and all(reason in page for reason in audited.ruling.reasons)
     assert "What else broke" in page and "all other things" in page and "also says not erased" in page
     assert "Depth score" in page and "seed-search" in page and "audit&gt;" in page
     assert audited.plot().axes[0].get_xlabel().startswith("excess recovery R")
@@ -139,7 +154,8 @@ def test_an_audit_that_was_broken_off_goes_on_to_the_same_bytes(
     model: Model, oracle: Model, judge: BrightJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edited = Victim(model, (pushed(model),))
-    whole = run(model, edited, oracle, judge, tmp_path / "whole")
+    how: dict[str, Any] = {"attacks": ATTACKS[:1], "second": None}
+    whole = run(model, edited, oracle, judge, tmp_path / "whole", **how)
     assert whole.verdict in ("inconclusive", "gone")
     whole.write(tmp_path / "one")
     draws, generate = [0], Model.generate
@@ -154,13 +170,13 @@ def test_an_audit_that_was_broken_off_goes_on_to_the_same_bytes(
     for count in (3, 14):
         draws[0] = count
         with pytest.raises(KeyboardInterrupt):
-            run(model, edited, oracle, judge, tmp_path / "parts")
+            run(model, edited, oracle, judge, tmp_path / "parts", **how)
     draws[0] = 0
-    run(model, edited, oracle, judge, tmp_path / "parts").write(tmp_path / "other")
+    run(model, edited, oracle, judge, tmp_path / "parts", **how).write(tmp_path / "other")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes(), path.name
     draws[0] = 1  # nothing is drawn again
-    run(model, edited, oracle, judge, tmp_path / "parts")
+    run(model, edited, oracle, judge, tmp_path / "parts", **how)
 
 
 def test_a_plan_becomes_an_audit_that_knows_that_it_is_quick() -> None:
@@ -200,21 +216,37 @@ def test_oracles_that_do_not_fit_are_refused(model: Model, oracle: Model, judge:
         run(model, toy("sdxl"), oracle, judge)
 
 
-def test_oracles_of_several_seeds_are_one_arm_and_a_model_by_others_is_audited_as_an_edit(
-    model: Model, oracle: Model, judge: BrightJudge, cache: Path
+def test_a_model_by_others_is_audited_as_an_edit_is_and_stands_beside_one(
+    model: Model, oracle: Model, judge: BrightJudge, cache: Path, tmp_path: Path
 ) -> None:
-    another, whole = toy("sd1"), toy("sd1")
+    whole = toy("sd1")
     with torch.no_grad():
-        another.parameter(BIAS).add_(PUSH + 1)
         whole.parameter(BIAS).add_(PUSH - 1)
-    audited = run(model, whole, [oracle, another], judge, cache, deep=2, second=None)
-    rows = audited.table.filter(attack="no attack")
-    assert dict(rows.select("arm", "n").rows()) == {"edited": 20, "original": 20, "hidden": 20, "oracle": 40}
-    assert set(audited.batteries) == {"edited", "oracle", "oracle 2"}
-    assert audited.ruling.evidence[1].arms.oracle.models == (0,) * 20 + (1,) * 20
-    assert "oracle 2 from the oracle" in audited.deep and audited.judges == ["bright"]
-    assert audited.damage.size["weights"] == audited.damage.size["bytes"] / 4 == 4 and audited.leak["sites"] == 1
-    assert audited.numbers()["second"] is None and "oracle 2.png" in audited.images_to_save()
+    edits = {"whole": whole, "push": Victim(model, (pushed(model),))}
+    audits = {name: run(model, each, oracle, judge, cache, second=None) for name, each in edits.items()}
+    audited = audits["whole"]
+    assert audited.judges == ["bright"] and audited.numbers()["second"] is None
+    assert audited.damage is not None and audited.leak["sites"] == 1
+    assert audited.damage.size["weights"] == audited.damage.size["bytes"] / 4 == 4
+    comparison = Comparison(audits)
+    table = comparison.table
+    assert table["edit"].to_list() == list(edits) and table["weights"].to_list() == [4, 4]
+    assert table["by_name"].to_list() == [each.ruling.evidence[0].arms.edited.rate for each in audits.values()]
+    assert comparison.exit_code == max(each.exit_code for each in audits.values())
+    record = json.loads(comparison.write(tmp_path)[0].read_text())
+    assert set(record["audits"]) == set(edits) and (tmp_path / "comparison.parquet").is_file()
+    pages = {name: f"{name}/audit.html" for name in edits}
+    page = write_comparison_page(comparison, tmp_path / "comparison.html", pages=pages, command="<x>").read_text()
+    assert 'href="whole/audit.html"' in page and "&lt;x&gt;" in page and page.count("data:image/") == 1
+    assert comparison.plot().axes[0].get_xlabel().startswith("R of the strongest") and "push: " in comparison.summary()
+    with pytest.raises(BadArgument, match="nothing to compare"):
+        Comparison({"whole": audited})
+
+
+def test_a_budget_for_no_try_is_refused(model: Model, oracle: Model, judge: BrightJudge, cache: Path) -> None:
+    audit = Audit(ATTACKS[1:], pictures=20, budget=Budget(judged=1), others=20, trial=TRIAL)
+    with pytest.raises(BadArgument, match=r"The budget \(judged 1\) does not reach for one try of random-prefix"):
+        audit(model, "church", original=model, judge=judge, oracle=oracle, second=None, cache=cache)
 
 
 def test_what_decides_nothing_is_refused_before_anything_is_drawn(

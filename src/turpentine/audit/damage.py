@@ -96,7 +96,8 @@ def damage(
     tables = {name: _looked(each, probes, judge, towers, trial, folder) for name, each in _pair(edited, original)}
     rows, others = _rates(probes, tables), None
     if probes:
-        others = _outcomes(probes, tables, {each.group for each in probes} - {PAIRS, OPEN})
+        single = {each.group for each in probes} - {PAIRS, OPEN}
+        others = _outcomes(probes, tables, single) if single else None
         rows += [*_quality(probes, tables, original, towers), *_seeds(probes, tables)]
     rows.append(_speed({name: _rows_a_picture(each, trial, folder) for name, each in _pair(edited, original)}))
     return Damage(pl.DataFrame(rows, schema=SCHEMA, orient="row"), others, size)

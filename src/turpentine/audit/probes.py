@@ -59,8 +59,9 @@ def probes_for(model: Model, concept: Concept, judge: Judge, column: str, count:
     is_world = world_of_model(model) is not None
     single = _single(model, concept, judge, is_world)
     near = [each for each in single if each.group == NEIGHBOURS]
-    rest = spread([each for each in single if each.group != NEIGHBOURS], count - count // 4 if near else count)
-    probes = [*_in_turns(near, count - len(rest) if rest else count), *_in_turns(rest, len(rest))]
+    rest = [each for each in single if each.group != NEIGHBOURS]
+    of_near = (count // 4 if rest else count) if near else 0
+    probes = [*_in_turns(near, of_near), *_in_turns(spread(rest, count - of_near), count - of_near)]
     if not probes:
         return []
     if is_world and "object" in judge.columns:

@@ -28,7 +28,7 @@ LABELS = {"forward": "rows of the denoiser", "text": "texts encoded", "judged": 
 
 
 @dataclass(frozen=True)
-class Strip:
+class RecoveryLine:
     """A number with its interval as a dot on a line.
 
     Attributes:
@@ -79,13 +79,13 @@ def write_audit_page(audited: Audited, path: Path, *, command: str = "") -> Path
     return path
 
 
-def _strip(evidence: AttackEvidence) -> Strip:
+def _strip(evidence: AttackEvidence) -> RecoveryLine:
     share = evidence.arms.recovery
     power = {None: "", True: "opens what only hides", False: "no power here"}[evidence.power]
     if share is None:
-        return Strip(evidence.arms.attack, "", None, "the original shows no more than the reference")
+        return RecoveryLine(evidence.arms.attack, "", None, "the original shows no more than the reference")
     places = (_place(share.low), _place(share.value), _place(share.high))
-    return Strip(evidence.arms.attack, recovery_text(share), places, power)
+    return RecoveryLine(evidence.arms.attack, recovery_text(share), places, power)
 
 
 def recovery_text(share: Difference) -> str:

@@ -29,7 +29,7 @@ def write_comparison_page(comparison: Comparison, path: Path, *, pages: Mapping[
     html = fill(
         "comparison_page.html",
         title=comparison.title,
-        rows=[(pages[name], *cells) for name, cells in _rows(comparison).items()],
+        rows=[(pages[name], name, cells) for name, cells in _rows(comparison).items()],
         plot=figure_uri(comparison.plot()),
         facts={name: each.numbers()["protocol_sha256"][:16] for name, each in comparison.audits.items()},
         command=command,
@@ -46,7 +46,6 @@ def _rows(comparison: Comparison) -> dict[str, list[str]]:
         share = None if row["recovery"] is None else Difference(row["recovery"], row["low"], row["high"])
         others = None if row["others"] is None else Difference(row["others"], row["others_low"], row["others_high"])
         rows[row["edit"]] = [
-            row["edit"],
             row["verdict"],
             percent(row["by_name"]),
             row["strongest"] or "",

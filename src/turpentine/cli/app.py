@@ -18,6 +18,7 @@ from turpentine.cli.apply import apply
 from turpentine.cli.attack import attack, with_attack
 from turpentine.cli.audit import audit
 from turpentine.cli.bench import bench
+from turpentine.cli.doctor import doctor
 from turpentine.cli.edit_command import with_settings
 from turpentine.cli.erase import erase
 from turpentine.cli.explain import explain_app, resumes
@@ -44,6 +45,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     verify,
     methods,
     world,
+    doctor,
 )
 
 # What these are depends on the line that they are called by.

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from turpentine.core.model_argument import check_is_model
+
 if TYPE_CHECKING:
     from turpentine.models.model import Model
 
@@ -24,6 +26,7 @@ def is_small(model: Model | str | Path) -> bool:
     """
     if isinstance(model, str | Path):
         return str(model) == "emoji" or _is_narrow(_widths_in(Path(model).expanduser()))
+    check_is_model(model)
     return _is_narrow(model.family.level_widths(model.denoiser.config))
 
 

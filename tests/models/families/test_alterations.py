@@ -163,7 +163,7 @@ def bert(pipeline: Any) -> None:
 
 def _unet(**config: Any) -> Callable[[Any], None]:
     def change(pipeline: Any) -> None:
-        pipeline.unet = UNet2DConditionModel(**{**toys._UNET, **config})
+        pipeline.unet = UNet2DConditionModel(**{**toys._unet(whole=False), **config})
 
     return change
 

@@ -260,8 +260,8 @@ class _Ledger:
         outcomes = [self._outcomes[place] for place in sorted(self._outcomes)]
         rows = {_key(row): row for outcome in outcomes for row in outcome["rows"]}
         curves = {(*_key(row), row["stage"]): row for outcome in outcomes for row in outcome["curves"]}
-        frames = (pl.DataFrame(list(each.values()), infer_schema_length=None) for each in (rows, curves))
-        return AttackTable(title, *frames, skipped=self._skipped, errors=self._errors)
+        all_rows, points = (pl.DataFrame(list(each.values()), infer_schema_length=None) for each in (rows, curves))
+        return AttackTable(title, all_rows, points, skipped=self._skipped, errors=self._errors)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -188,16 +188,16 @@ def run_attack_bench(
         load: Loads a model as the file writes it.
         progress: Called with jobs done and in all.
     """
-    whole, done = _JobTable(), 0
+    ledger, done = _Ledger(), 0
     with closing(Leases(folder / LEASES)) as leases:
         for number, entry in enumerate(spec.models):
             each = ModelJobs(spec, entry, load(entry), folder)
             for place, job in _in_turn(each, leases):
-                whole.take((number, place), each, job)
+                ledger.take((number, place), each, job)
                 done += 1
                 if progress:
                     progress(done, len(spec.models) * len(each.jobs))
-    table = whole.table(spec.title)
+    table = ledger.table(spec.title)
     if len(table.rows):
         for name, frame in ((TABLE, table.rows), (CURVES, table.curves)):
             with write_whole(folder / name) as aside:
@@ -229,7 +229,7 @@ def _in_turn(jobs: ModelJobs, leases: Leases) -> Iterator[tuple[int, AttackJob]]
         left = held
 
 
-class _JobTable:
+class _Ledger:
     """The rows of the jobs so far, those of controls once, and what could not be done."""
 
     def __init__(self) -> None:
@@ -260,11 +260,8 @@ class _JobTable:
         outcomes = [self._outcomes[place] for place in sorted(self._outcomes)]
         rows = {_key(row): row for outcome in outcomes for row in outcome["rows"]}
         curves = {(*_key(row), row["stage"]): row for outcome in outcomes for row in outcome["curves"]}
-        return AttackTable(title, _frame(rows), _frame(curves), self._skipped, self._errors)
-
-
-def _frame(rows: Mapping[Any, Mapping[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows.values()), infer_schema_length=None)
+        all_rows, points = (pl.DataFrame(list(each.values()), infer_schema_length=None) for each in (rows, curves))
+        return AttackTable(title, all_rows, points, skipped=self._skipped, errors=self._errors)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from turpentine.bench.file import sentences, text_of
+from turpentine.bench.faults import sentences
+from turpentine.bench.file import text_of
 from turpentine.bench.schema import (
     BenchMethods,
     BenchModels,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial, update_wrapper
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +17,6 @@ from turpentine.cli.attack_bench import (
     show_attack_estimate,
 )
 from turpentine.cli.checks import announce, check_device, check_folder, check_words
-from turpentine.cli.help_text import with_help
 from turpentine.cli.options import Json, ModelChoice
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table
@@ -148,12 +146,6 @@ def _source_of(entry: ModelEntry, *, device: str | None, dtype: Literal["fp32", 
 
     choice = ModelChoice(entry.source, device, dtype, **entry.options)
     return ModelSpec.of(choice.load(), entry.source, device)
-
-
-def with_line(tokens: Sequence[str]) -> Callable[..., int]:
-    """Return the command with the line that it was called by, for the report."""
-    command = partial(with_help(bench), line=shlex.join(["turpentine", "bench", *tokens]))
-    return update_wrapper(command, bench)
 
 
 def _list_shipped(json: bool) -> int:

@@ -6,18 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from turpentine.attack.attacked import Attacked, sheet
 from turpentine.attack.controls import EDITED, NO_ATTACK, Battery
 from turpentine.attack.leak import Leak
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import with_span
-from turpentine.report.pictures import WIDEST, data_uri, figure_uri
+from turpentine.report.pictures import WIDEST, data_uri, enlarged, figure_uri
 from turpentine.report.template import fill
 
-SMALLEST = 64
-"""Pixels that a side of a picture has at least."""
 SITES = 12
 """Sites of a file that the page names."""
 
@@ -104,7 +100,7 @@ def _part(battery: Battery, name: str) -> AttackPart:
     arms = {arm: outcome for (attack, arm), outcome in battery.outcomes.items() if attack == name}
     outcome: Attacked = arms.get(EDITED) or next(iter(arms.values()))
     power = "" if battery.has_power(name) is not False else NO_POWER
-    pictures = data_uri(_enlarged(sheet(outcome.pictures), outcome.pictures[0].width), WIDEST)
+    pictures = data_uri(enlarged(sheet(outcome.pictures), outcome.pictures[0].width), WIDEST)
     return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, figure_uri(outcome.plot()))
 
 
@@ -121,12 +117,6 @@ def _leak(leak: Leak, battery: Battery) -> LeakPart:
 
 def _of(rank: int | None, full: int | None) -> str:
     return "" if rank is None else f"{rank} of {full}"
-
-
-def _enlarged(whole: Image.Image, side: int) -> Image.Image:
-    """Return a sheet of small pictures with each of its pixels a square of several."""
-    times = max(1, SMALLEST // side)
-    return whole.resize((whole.width * times, whole.height * times), Image.Resampling.NEAREST)
 
 
 NO_POWER = "No power here: it does not open a change that only hides the concept, so a zero of it says nothing."

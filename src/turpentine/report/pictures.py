@@ -22,6 +22,10 @@ DPI, WIDEST = 100, 2000
 SMALL = 64
 """Up to this many pixels a picture is shown enlarged, pixel by pixel."""
 
+DPI = 100
+WIDEST = 2000
+"""Pixels of the widest sheet or plot on a page."""
+
 
 def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
     """Return a picture as a URI that holds it: small ones bit by bit as PNG, larger ones as JPEG.
@@ -37,17 +41,32 @@ def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
     return _encoded(picture, "JPEG", quality=88)
 
 
+def is_small(image: Image.Image) -> bool:
+    """Return whether a picture is shown pixel by pixel."""
+    return max(image.size) <= SMALL
+
+
+def enlarged(whole: Image.Image, side: int) -> Image.Image:
+    """Return a sheet of small pictures with each of its pixels a square of several.
+
+    Args:
+        whole: The sheet.
+        side: Pixels of one picture's side.
+    """
+    times = max(1, SMALL // side)
+    return whole.resize((whole.width * times, whole.height * times), Image.Resampling.NEAREST)
+
+
 def figure_uri(figure: Figure) -> str:
-    """Return a plot as a URI that holds it."""
+    """Return a plot as a URI that holds it.
+
+    Args:
+        figure: Of matplotlib.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     with Image.open(buffer) as image:
         return data_uri(image.convert("RGB"), WIDEST)
-
-
-def is_small(image: Image.Image) -> bool:
-    """Return whether a picture is shown pixel by pixel."""
-    return max(image.size) <= SMALL
 
 
 def _encoded(image: Image.Image, form: str, **options: object) -> str:

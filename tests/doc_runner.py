@@ -168,7 +168,7 @@ def _resolve(node: ast.expr, things: dict[str, Any]) -> Any:
 
 
 def write_data(block: Block, code: str) -> None:
-    """YAML is a file of the name that it begins with, of a bench or a study; TOML names groups of plug-ins that are read."""
+    """YAML is a bench's or a study's file, which begins with its name; TOML names groups of plug-ins that are read."""
     if block.language == "yaml":
         name = code.splitlines()[0].removeprefix("# ")
         assert re.fullmatch(r"\w+\.yaml", name), f"{block.place}: begin with the file's name, as in # mine.yaml"

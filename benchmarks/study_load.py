@@ -35,7 +35,7 @@ items: [{folder: pictures}]
 examples: {folder: examples}
 questions:
   - {name: likeness, kind: rating, text: "How likely is this a true work by {subject}?", examples: 3}
-ratings: 40
+ratings: 60
 items_per_rater: 40
 practice: 2
 attention: 3

@@ -14,6 +14,7 @@ import pytest
             ("erase",),
             "There is no concept to erase: write turpentine erase church --method uce",
         ),
+        (("audit",), "There is no edit to audit: write turpentine audit runs/church-uce"),
         (("judge",), "There is no picture to judge: write turpentine judge pictures --by emoji."),
         (("apply", "a"), "turpentine apply needs --out: write turpentine apply runs/church-uce/edit.safetensors --out"),
         (("explain", "a church"), "turpentine explain needs --concept: write turpentine explain "),

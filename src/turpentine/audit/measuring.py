@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +67,11 @@ class Judges:
         """The first, and the second if there is one."""
         return [self.first, *([self.second] if self.second else [])]
 
-    def calibrations(self, concept: Concept, is_world: bool, size: int) -> list[Calibration | None]:
+    def calibrations(self, concept: Concept, is_world: bool, size: int, folder: Path) -> list[Calibration | None]:
         """Return how often each is right; None where that is not known."""
         own = Calibration(self.error, "given") if isinstance(self.error, JudgeError) else self.error
-        rendered = [calibrated(each, concept, size=size) if is_world else None for each in self.all[bool(own) :]]
+        rest = self.all[1:] if own else self.all
+        rendered = [calibrated(each, concept, size=size, folder=folder) if is_world else None for each in rest]
         return [own, *rendered] if own else rendered
 
 
@@ -105,7 +107,7 @@ class Measuring:
         self._is_world = world_of_model(model) is not None
         self._prompts = held_out_prompts(concept, PROMPTS, is_world=self._is_world)
         self._beside = beside_prompts(concept, is_world=self._is_world)
-        self._calibrations = judges.calibrations(concept, self._is_world, model.size[0])
+        self._calibrations = judges.calibrations(concept, self._is_world, model.size[0], folder)
         self._stages, self._done = 4 + sum(map(len, lineup.compared().values())), 0
 
     def audited(self) -> Audited:
@@ -273,7 +275,7 @@ class Measuring:
         distances = {name: apart(name, *pair) for name, pair in pairs.items()}
         return {**distances, "modules": [ModuleDepth(*each)._asdict() for each in parts.part("modules", modules)]}
 
-    @property
+    @cached_property
     def _leak(self) -> Leak | None:
         """What the edit gives away by itself; None where there is not one edit of weights."""
         edited, original = self._lineup.edited, self._lineup.original

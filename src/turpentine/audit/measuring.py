@@ -210,10 +210,16 @@ class Measuring:
 
     def _batteries(self) -> Iterator[tuple[str, Battery]]:
         """Run all attacks on all models; the controls are drawn once, for they are parts in the folder."""
-        for arm, several in self._lineup.compared().items():
-            for number, victim in enumerate(several):
-                yield f"{arm} {number + 1}" if number else arm, self._battery(victim)
-                self._advance()
+        for name, victim in self._named_victims(self._lineup.compared()):
+            yield name, self._battery(victim)
+            self._advance()
+
+    @staticmethod
+    def _named_victims(arms: Mapping[str, Sequence[Victim]]) -> Iterator[tuple[str, Victim]]:
+        """Yield every model by the name of its arm, and its number there from the second on."""
+        for arm, several in arms.items():
+            for number, victim in enumerate(several, 1):
+                yield f"{arm} {number}" if number > 1 else arm, victim
 
     def _battery(self, victim: Victim) -> Battery:
         return battery(
@@ -300,7 +306,7 @@ class Measuring:
         calibration, second = self._calibrations[0], self._judges.second
         return {
             "concept": asdict(self._concept),
-            "arms": {name: [each.facts() for each in several] for name, several in self._lineup.arms().items()},
+            "arms": {name: each.facts() for name, each in self._named_victims(self._lineup.arms())},
             "never": never.text if isinstance(never, Concept) else never,
             "attacks": [[each.name, {k: str(v) for k, v in plain_settings(each).items()}] for each in audit.attacks],
             "budget": asdict(audit.budget),

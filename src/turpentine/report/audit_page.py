@@ -15,7 +15,7 @@ from turpentine.attack.controls import EDITED, ORIGINAL
 from turpentine.audit.audited import NOT_TRIED, Audited
 from turpentine.audit.evidence import AttackEvidence
 from turpentine.core.atomic_files import write_whole
-from turpentine.core.formatting import file_size, percent
+from turpentine.core.formatting import counted, file_size, percent
 from turpentine.report.pictures import WIDEST, data_uri, enlarged, figure_uri
 from turpentine.report.template import fill
 from turpentine.stats.intervals import Difference
@@ -184,7 +184,7 @@ def _damage(audited: Audited) -> list[tuple[str, str, str, str, str]]:
 
 def _number(unit: str, value: float, *, sign: bool = False) -> str:
     form = {"rate": f"{100 * value:+.0f}", "count": f"{value:+.0f}"}.get(unit, f"{value:+.3g}")
-    text = form if sign else form.removeprefix("+")
+    text = form if sign and float(form) else form.lstrip("+-") if not float(form) else form.removeprefix("+")
     return text.replace("-", "−") + (" %" if unit == "rate" and not sign else "")
 
 
@@ -194,8 +194,8 @@ def _size(audited: Audited) -> str:
         return "It changes no weight."
     share = size["weights"] / size["of_denoiser"]
     return (
-        f"It changes {size['weights']:,} weights at {size['sites']} sites, {file_size(size['bytes'])} and as many as "
-        f"{share:.1%} of the denoiser's."
+        f"It changes {size['weights']:,} weights at {counted(size['sites'], 'site')}, {file_size(size['bytes'])}: "
+        f"{share:.1%} of as many as the denoiser has."
     )
 
 

@@ -29,6 +29,8 @@ from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
 from turpentine.cli.sign import sign, verify
+from turpentine.cli.studio import studio
+from turpentine.cli.study import study_app
 from turpentine.cli.world import world
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (
@@ -44,6 +46,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     sign,
     verify,
     methods,
+    studio,
     world,
     doctor,
 )
@@ -115,6 +118,7 @@ def build(tokens: Sequence[str]) -> App:
             help_epilogue=f"Example: {example_of(command.__doc__)}",
         )
     app.command(explain_app(tokens[1:] if tokens[:1] == ["explain"] else None))
+    app.command(study_app())
     return app
 
 

@@ -378,7 +378,7 @@ def test_the_docs_tell_of_each_bench_that_ships() -> None:
 
 
 def test_what_ships_is_what_the_docs_promise() -> None:
-    world = ["amplify", "many", "modules", "named", "objects", "ratio", "scenes", "styles", "sweep", "works"]
+    world = ["amplify", "artists", "many", "modules", "named", "objects", "ratio", "scenes", "styles", "sweep", "works"]
     real = ["artists-lpips", "attacks-prompts", "coco-quality", "i2p-nudenet", "i2p-nudenet-sd21"]
     real += ["imagenette", "imagenette-sd21"]
     assert sorted(SHIPPED) == sorted([*(f"emoji-{name}" for name in world), *real])

@@ -33,6 +33,9 @@ from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
 from turpentine.models.windows import Moment
 
+# Whatever torch's defaults are: another format would be other noise of the same seed.
+_UNIT: Mapping[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+
 
 class Model(Pretrained):
     """A text-to-image diffusion model of any family that `turpentine.models.families` knows.
@@ -255,7 +258,7 @@ class Model(Pretrained):
         if self.artefact is not None and self.artefact.latents is not None:
             return self.artefact.noise(self, seeds, size)
         shape = self.latent_shape(size=size)
-        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed), **_UNIT) for seed in seeds]
         return torch.stack(rows).to(self.device)
 
     def latent_shape(self, *, size: Size | None = None) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from PIL import Image
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities, TokenIds, TokenVectors
-from turpentine.models.families.schedule import Schedule
+from turpentine.models.families.schedule import Schedule, Unit
 from turpentine.models.filters import Screen, blocked
 from turpentine.models.finite import is_finite, not_finite
 from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
@@ -28,6 +28,7 @@ from turpentine.models.generated import GeneratedPictures
 from turpentine.models.images import Pixels
 from turpentine.models.interface import Guidance, Latents, Size
 from turpentine.models.pretrained import Pretrained, note_living
+from turpentine.models.reading import Reading
 from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
@@ -114,6 +115,11 @@ class Model(Pretrained):
     def text(self) -> PromptReader:
         """The reader of prompts, which says where words are in them and what is cut off."""
         return PromptReader(self.family.tokenizers, self.tokens)
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """The parts of the text that the denoiser's first layers read."""
+        return self.family.readings()
 
     @property
     def schedule(self) -> Schedule:
@@ -238,17 +244,50 @@ class Model(Pretrained):
         Raises:
             UnknownName: A name that is no parameter of the denoiser.
         """
-        # Waiting for the copy would let the device run dry between two steps.
-        at = torch.as_tensor(t).to(x.device, non_blocking=True)
-        output = self.family.predict(x, at, cond, parameters or {}).to(x.dtype)
+        output, at = self._output(x, t, cond, parameters)
         return self.family.parametrisation.eps(output, x, at)
 
-    def gain(self, t: int | Shaped[Tensor, "*rows"], like: Latents) -> Float[Tensor, "rows ..."]:
-        """Return ∂ε/∂output of the denoiser, shaped to multiply the rows of `like`: 1 where it predicts ε itself.
+    def followed(
+        self,
+        x: Latents,
+        t: int | Shaped[Tensor, "*rows"],
+        cond: Conditioning,
+        *,
+        parameters: Mapping[str, Tensor] | None = None,
+    ) -> Latents:
+        """Return the prediction that solvers take: ε(x_t, c), or the velocity n − x₀ of a flow model.
 
-        A difference of two predictions divided by it is that of the network's own outputs.
+        Both are affine in the network's output at fixed x_t, so that guidance and targets of training that weigh
+        predictions by numbers whose sum is 1 are the same in either. At pure noise a flow model's ε is x itself.
+
+        Args:
+            x: As in `eps`.
+            t: As in `eps`.
+            cond: As in `eps`.
+            parameters: As in `eps`.
         """
-        return self.family.parametrisation.gain(t, like)
+        output, at = self._output(x, t, cond, parameters)
+        parametrisation = self.family.parametrisation
+        return output if parametrisation.followed == "output" else parametrisation.eps(output, x, at)
+
+    def rescaled(self, apart: Latents, t: int | Shaped[Tensor, "*rows"], unit: Unit) -> Latents:
+        """Return a difference of two predictions of `followed` as one of the network's outputs, or one of ε.
+
+        Args:
+            apart: The difference, a row for each of `t`, or for the one there is.
+            t: Timesteps.
+            unit: "output" or "eps".
+        """
+        parametrisation = self.family.parametrisation
+        if unit == parametrisation.followed:
+            return apart
+        gain = parametrisation.gain(t, apart)
+        return apart / gain if unit == "output" else apart * gain
+
+    def perfect(self, x0: Latents, noise: Latents, t: int | Shaped[Tensor, "*rows"]) -> Latents:
+        """Return what `followed` of a perfect network is at this noise of this picture: the noise, or noise − x₀."""
+        parametrisation = self.family.parametrisation
+        return parametrisation.output(x0, noise, t) if parametrisation.followed == "output" else noise
 
     def noise(self, seeds: Sequence[int], *, size: Size | None = None) -> Latents:
         """Return unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
@@ -363,6 +402,14 @@ class Model(Pretrained):
             pictures += screen.screened(rows, self.decode(latents))
         return GeneratedPictures(pictures, texts, numbers)
 
+    def _output(
+        self, x: Latents, t: int | Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor] | None
+    ) -> tuple[Latents, Shaped[Tensor, "*rows"]]:
+        """Return the network's own output in the dtype of `x`, and the timesteps beside it."""
+        # Waiting for the copy would let the device run dry between two steps.
+        at = torch.as_tensor(t).to(x.device, non_blocking=True)
+        return self.family.predict(x, at, cond, parameters or {}).to(x.dtype), at
+
     def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int]) -> Conditioning:
         if self.artefact is None:
             return self.family.encode(prompts, pixels)
@@ -382,9 +429,5 @@ class Model(Pretrained):
         if size is None:
             return self.size
         height, width = check_size(size)
-        factor = self.family.latent.factor
-        if height < factor or width < factor or height % factor or width % factor:
-            raise BadArgument(
-                f"{height} x {width} is not a whole number of latents: give multiples of {factor} pixels."
-            )
+        self.family.latent.check_size(height, width)
         return height, width

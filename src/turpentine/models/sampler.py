@@ -27,8 +27,8 @@ class Step:
     Args:
         index: From 0 (pure noise).
         t: The timestep, in the units that the model was trained on.
-        x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver, so that `eps_cond = model.eps(x, t, cond)`.
-        eps_cond: ε(x_t, c).
+        x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver: `eps_cond = model.followed(x, t, cond)`.
+        eps_cond: ε(x_t, c); of a flow model the velocity, as `Model.followed` has it, and so the others.
         eps_uncond: ε(x_t, ∅), None where it was not needed.
         eps: What the solver took.
         x_next: The next step's `x`; after the last step the finished latents.
@@ -211,7 +211,7 @@ class _Rows:
         first = self.count if self.combination.needs_uncond else 0
         model.moment = Moment(index, steps, slice(first, first + self.count), self._guiding(first))
         try:
-            eps = model.eps(x.repeat(len(self.batch) // self.count, 1, 1, 1), t, self.batch)
+            eps = model.followed(x.repeat(len(self.batch) // self.count, 1, 1, 1), t, self.batch)
         finally:
             model.moment = None
         uncond, cond, extra = eps[:first], eps[first : first + self.count], eps[first + self.count :]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 from turpentine.core import notebook
-from turpentine.core.errors import BadArgument, EmptySelection, MixedSites, UnknownName
+from turpentine.core.errors import BadArgument, EmptySelection, MixedSites, UnknownName, UnsupportedModel
 from turpentine.models.windows import Window
 
 Level = Literal["module", "layer"]
@@ -32,7 +32,8 @@ class Site:
         level: "module" for a whole (attention, feed-forward, resnet), "layer" for a linear, convolution or norm inside.
         parameters: Dotted names of the weights and biases inside.
         component: Which network it is in: "denoiser", "text", or "text-2".
-        role: What a layer of an attention makes: "query", "key", "value" or "output"; empty elsewhere.
+        role: What a layer of an attention makes: "query", "key", "value" or "output"; empty elsewhere. In joint
+            attention those of the text, and "image-query" and so on of the picture.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Sites:
         everything: All sites of the model, in order of execution.
         chosen: The selected ones, in the same order.
         window: The part of the schedule where the selection applies; None means all of it.
+        absent: Kinds that other families have and this model's has not, each with a sentence about it.
 
     Example:
         >>> import turpentine as tp
@@ -74,11 +76,12 @@ class Sites:
     everything: tuple[Site, ...]
     chosen: tuple[Site, ...]
     window: Window | None = None
+    absent: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @staticmethod
-    def all_of(sites: Collection[Site]) -> Sites:
-        """Return the selection of everything."""
-        return Sites(tuple(sites), tuple(sites))
+    def all_of(sites: Collection[Site], *, absent: Mapping[str, str] | None = None) -> Sites:
+        """Return the selection of everything, with the kinds that a model's family has not."""
+        return Sites(tuple(sites), tuple(sites), absent=absent or {})
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.chosen)
@@ -137,14 +140,26 @@ class Sites:
 
         Raises:
             EmptySelection: Nothing is left; the message says what was looked for and what exists.
+            UnsupportedModel: The model's family has no sites of the kind.
         """
         given = {"kind": kind, "label": label, "resolution": resolution, "level": level, "name": name}
         given |= {"component": component, "role": role}
         filters = {key: _listed(value) for key, value in given.items() if value is not None}
         chosen = tuple(site for site in self.chosen if _fits(site, filters))
         if not chosen:
+            self.check_present(filters.get("kind", ()))
             raise EmptySelection(_nothing_left(self.chosen, filters))
         return replace(self, chosen=chosen)
+
+    def check_present(self, kinds: Iterable[object]) -> None:
+        """Check that the model's family has not just no sites of some kinds.
+
+        Raises:
+            UnsupportedModel: It has none.
+        """
+        for kind in map(str, kinds):
+            if kind in self.absent:
+                raise UnsupportedModel(self.absent[kind])
 
     def named(self, names: Collection[str]) -> Sites:
         """Return the sites of these dotted names, all of them.
@@ -212,6 +227,7 @@ def selected(sites: Sites, selection: Selection) -> Sites:
     parts = [part.strip() for part in selection.split(",")]
     for part in parts:
         if not any(_is_called(site, part) for site in sites):
+            sites.check_present([part])
             raise EmptySelection(_nothing_called(sites, part))
     return replace(sites, chosen=tuple(site for site in sites if any(_is_called(site, part) for part in parts)))
 

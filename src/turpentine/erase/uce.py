@@ -16,6 +16,8 @@ from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Selection
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from turpentine.edits import Edit
     from turpentine.erase._closed_form.linear import Scales, Shift
     from turpentine.erase._closed_form.uce_objective import UCEObjective
@@ -146,7 +148,7 @@ class UCE(Sized):
         from turpentine.erase._closed_form.text_states import cut_alike, key_and_value_weights, reader_weights
         from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, edit_across, shifted
 
-        concepts, form = as_concepts(concept), FORMS[self.variant]
+        concepts, form = as_concepts(concept, model), FORMS[self.variant]
         objective = UCEObjective.of(
             form,
             concepts,
@@ -166,7 +168,7 @@ class UCE(Sized):
             blocks = cut_alike(*objective.states(model, form.positions, advance=tracker.add))
             preserved = objective.preserved_gram(model, advance=tracker.add)
             return edit_across(model, names, blocks, preserved, scales, provenance, advance=tracker.add)
-        deltas = {}
+        deltas: dict[str, Tensor] = {}
         for what, names in groups.items():
             parts = [each for each in readings if each.what == what]
             shift = self._shift(model, objective, parts, scales, tracker)

@@ -24,8 +24,8 @@ def is_small(model: Model | str | Path) -> bool:
     """Return whether every level of the denoiser is narrower than Stable Diffusion's first: such a model learns faster.
 
     Args:
-        model: A loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" and "emoji-mmdit" are
-            small, a folder's config of the denoiser says its widths, and a hub id or a single file passes for a
+        model: A loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" and "emoji-mmdit"
+            are small, a folder's config of the denoiser says its widths, and a hub id or a single file passes for a
             full-size model.
     """
     if isinstance(model, str | Path):

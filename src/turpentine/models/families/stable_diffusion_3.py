@@ -52,7 +52,7 @@ class StableDiffusion3(Transformer):
         "text-2": "text_encoder_2",
         "text-3": "text_encoder_3",
     }
-    optional: ClassVar[frozenset[str]] = frozenset({"text_encoder_3"})
+    optional: ClassVar[frozenset[str]] = frozenset({"text_encoder_3", "tokenizer_3"})
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "transformer": ("num_attention_heads", "patch_size", "sample_size", "dual_attention_layers", "qk_norm"),
         "vae": ("scaling_factor", "shift_factor"),
@@ -153,5 +153,6 @@ class StableDiffusion3(Transformer):
         """Return CLIP's tokens, T5's after them, and the pooled vector."""
         texts = self.tokenizers
         clip = Reading("hidden", PromptReader({"text": texts["text"]}, self.token_length))
-        t5 = [Reading("hidden", PromptReader({"text-3": texts["text-3"]}, T5_TOKENS), self.token_length)]
-        return (clip, *(t5 if "text-3" in texts else []), Reading("pooled", None))
+        t5 = {name: texts[name] for name in ("text-3",) if name in texts}
+        after = (Reading("hidden", PromptReader(t5, T5_TOKENS), self.token_length),) if t5 else ()
+        return (clip, *after, Reading("pooled", None))

@@ -53,7 +53,8 @@ def _walk_text_layer(layer: nn.Module, path: str, label: str) -> Iterator[Part]:
 
 def _walk_t5(encoder: Any, path: str, prefix: str) -> Iterator[Part]:
     """The encoder of T5, whose first block alone has places: the bias of its attention."""
-    yield Part(f"{path}.shared", encoder.shared, "text-embedding")
+    # The same weight is there as `shared`, which is not called.
+    yield Part(f"{path}.encoder.embed_tokens", encoder.encoder.embed_tokens, "text-embedding")
     for index, block in enumerate(encoder.encoder.block):
         inside, label = f"{path}.encoder.block.{index}.layer", f"{prefix}{index + 1}"
         attention, mlp = block.layer

@@ -43,9 +43,9 @@ _ROLES = {
     "v": "value",
     "o": "output",
 }
-# Where modules register their layers in another order than they run them in: CLIP's k, v and q, and joint attention.
+# Where modules register their layers in another order than they run them in: CLIP's k, v and q, joint attention, T5.
 _RUN_FIRST = (".q_proj", ".to_q", ".to_k", ".to_v", ".norm_q", ".norm_k", ".add_q_proj", ".add_k_proj", ".add_v_proj")
-_RUN_LAST = (".norm_added_q", ".norm_added_k", ".to_add_out", ".to_out.0")
+_RUN_LAST = (".norm_added_q", ".norm_added_k", ".to_add_out", ".to_out.0", ".SelfAttention.o")
 
 
 @dataclass(frozen=True)

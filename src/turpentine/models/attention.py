@@ -15,7 +15,10 @@ CHUNK = 2**24
 
 @torch.no_grad()
 def probabilities(
-    attention: Any, pixels: Float[Tensor, "row ..."], text: Float[Tensor, "row token width"]
+    attention: Any,
+    pixels: Float[Tensor, "row ..."],
+    text: Float[Tensor, "row token width"],
+    bias: Float[Tensor, "row 1 token"] | None = None,
 ) -> Iterator[tuple[slice, Float[Tensor, "row head pixel token"]]]:
     """Yield softmax(q·kᵀ/√d) of an attention module, heads by heads, in fp32.
 
@@ -23,6 +26,7 @@ def probabilities(
         attention: A module with diffusers' layers `to_q` and `to_k`, and its `heads` and `scale`.
         pixels: What the queries are made from: (row, pixel, width), or a feature map of (row, width, height, width).
         text: What the keys are made from.
+        bias: Added to all agreements with a token before the softmax, such as a large negative number for padding.
 
     Yields:
         The heads and their probabilities; each row of a pixel sums to 1 over the tokens, padding among them.
@@ -34,7 +38,8 @@ def probabilities(
     for first in range(0, heads, at_once):
         some = slice(first, min(first + at_once, heads))
         agreement = query[:, some].float() @ key[:, some].float().transpose(-1, -2)
-        yield some, (attention.scale * agreement).softmax(-1)
+        agreement = attention.scale * agreement
+        yield some, (agreement if bias is None else agreement + bias.float()[:, None]).softmax(-1)
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     StableDiffusionPipeline,
@@ -131,7 +132,27 @@ def tiny_sd3(*, t5: bool = True, whole: bool = False) -> Any:
         )
 
 
-TRANSFORMERS: Mapping[str, Callable[[], Any]] = {"sd3": tiny_sd3}
+def tiny_pixart(*, alpha: bool = False, sample_size: int = 8) -> Any:
+    """Return a tiny PixArt-Σ: two blocks with cross-attention, a T5, a prediction of the variance beside that of ε.
+
+    Args:
+        alpha: PixArt-α instead, which reads the picture's size where `sample_size` is 128.
+        sample_size: Of the native latent.
+    """
+    from diffusers import PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel  # which take long
+
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return (PixArtAlphaPipeline if alpha else PixArtSigmaPipeline)(
+            transformer=PixArtTransformer2DModel(**_PIXART, sample_size=sample_size).eval(),
+            scheduler=_spelt_out(DPMSolverMultistepScheduler(**_LINEAR)),
+            vae=_vae(),
+            text_encoder=_t5(24),
+            tokenizer=tiny_t5_tokenizer(),
+        )
+
+
+TRANSFORMERS: Mapping[str, Callable[[], Any]] = {"sd3": tiny_sd3, "pixart": tiny_pixart}
 """A pipeline of each family whose denoiser is a transformer; not everything runs on them."""
 
 
@@ -182,6 +203,19 @@ _SD3: dict[str, Any] = {
     "pos_embed_max_size": 8,
     "qk_norm": "rms_norm",
 }
+
+_PIXART: dict[str, Any] = {
+    "patch_size": 2,
+    "in_channels": 4,
+    "out_channels": 8,
+    "num_layers": 2,
+    "attention_head_dim": 8,
+    "num_attention_heads": 2,
+    "cross_attention_dim": 16,
+    "caption_channels": 24,
+}
+
+_LINEAR: dict[str, Any] = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear"}
 
 _BETAS: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 

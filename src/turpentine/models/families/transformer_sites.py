@@ -37,3 +37,25 @@ def walk_joint(transformer: Any) -> Iterator[Part]:
                 yield Part(path, getattr(block, name), kind, size, f"BLOCK{index + 1}")
     yield Part("transformer.norm_out", transformer.norm_out, "modulation", size)
     yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
+_IN_A_CROSS_BLOCK = (("attn1", "self-attention"), ("attn2", "cross-attention"), ("ff", "feed-forward"))
+
+
+def walk_cross(transformer: Any) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of PixArt; its names begin with `transformer`.
+
+    The tables of shifts and scales are parameters of the blocks, and of the whole, themselves.
+    """
+    size = transformer.config.sample_size // transformer.config.patch_size
+    yield Part("transformer", transformer, "modulation", size, is_shell=True)
+    yield Part("transformer.pos_embed", transformer.pos_embed, "input", size)
+    yield Part("transformer.adaln_single.emb", transformer.adaln_single.emb, "time")
+    yield Part("transformer.adaln_single.linear", transformer.adaln_single.linear, "modulation")
+    yield Part("transformer.caption_projection", transformer.caption_projection, "context")
+    for index, block in enumerate(transformer.transformer_blocks):
+        path, label = f"transformer.transformer_blocks.{index}", f"BLOCK{index + 1}"
+        yield Part(path, block, "modulation", size, label, is_shell=True)
+        for name, kind in _IN_A_CROSS_BLOCK:
+            yield Part(f"{path}.{name}", getattr(block, name), kind, size, label)
+    yield Part("transformer.proj_out", transformer.proj_out, "output", size)

@@ -50,13 +50,14 @@ _RUN_LAST = (".norm_added_q", ".norm_added_k", ".to_add_out", ".to_out.0", ".Sel
 
 @dataclass(frozen=True)
 class Part:
-    """A module on the walk: a whole with layers inside, or a lone layer."""
+    """A module on the walk: a whole with layers inside, or a lone layer; if `is_shell`, without what is inside."""
 
     path: str
     module: nn.Module
     kind: str
     resolution: int = 0
     label: str = ""
+    is_shell: bool = False
 
 
 _MODULE = re.compile(
@@ -82,6 +83,10 @@ def sites_on(parts: Iterable[Part], component: str = DENOISER) -> list[Site]:
 
 
 def _sites_of(part: Part, component: str) -> Iterator[Site]:
+    if part.is_shell:
+        own = tuple(name for name, _ in part.module.named_parameters(prefix=part.path, recurse=False))
+        yield Site(part.path, part.kind, part.label, part.resolution, "layer", own, component)
+        return
     layers = list(_layers(part))
     if any(layer.module is not part.module for layer in layers):
         yield _site(part, "module", component)

@@ -36,15 +36,21 @@ class TestUCE(_OnTransformers):
 
 
 class TestAlignedUCE(TestUCE):
+    families = ("sd3",)
+
     def method(self) -> Any:
         return UCE(variant="aligned", templates=("a {} and a dog",), eta=0.5)
 
 
 class TestSLD(_OnTransformers):
+    families = ("sd3",)
+
     def method(self) -> SLD:
         return SLD(warmup=0)
 
 
 class TestNegativePrompt(_OnTransformers):
+    families = ("sd3",)
+
     def method(self) -> NegativePrompt:
         return NegativePrompt()

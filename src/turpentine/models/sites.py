@@ -60,7 +60,8 @@ class Sites:
         everything: All sites of the model, in order of execution.
         chosen: The selected ones, in the same order.
         window: The part of the schedule where the selection applies; None means all of it.
-        absent: Kinds that other families have and this model's has not, each with a sentence about it.
+        absent: Patterns of kinds, labels and names that other families have and this model's has not, each with a
+            sentence about it.
 
     Example:
         >>> import turpentine as tp
@@ -140,26 +141,30 @@ class Sites:
 
         Raises:
             EmptySelection: Nothing is left; the message says what was looked for and what exists.
-            UnsupportedModel: The model's family has no sites of the kind.
+            UnsupportedModel: The model's family has nothing of the kind.
         """
         given = {"kind": kind, "label": label, "resolution": resolution, "level": level, "name": name}
         given |= {"component": component, "role": role}
         filters = {key: _listed(value) for key, value in given.items() if value is not None}
         chosen = tuple(site for site in self.chosen if _fits(site, filters))
         if not chosen:
-            self.check_present(filters.get("kind", ()))
+            self.check_present(value for key in ("kind", "label", "name") for value in filters.get(key, ()))
             raise EmptySelection(_nothing_left(self.chosen, filters))
         return replace(self, chosen=chosen)
 
-    def check_present(self, kinds: Iterable[object]) -> None:
-        """Check that the model's family has not just no sites of some kinds.
+    def check_present(self, looked_for: Iterable[object]) -> None:
+        """Check that what was looked for is nothing that the model's family has not.
+
+        Args:
+            looked_for: Kinds, labels or dotted names.
 
         Raises:
             UnsupportedModel: It has none.
         """
-        for kind in map(str, kinds):
-            if kind in self.absent:
-                raise UnsupportedModel(self.absent[kind])
+        for value in map(str, looked_for):
+            sentences = [sentence for pattern, sentence in self.absent.items() if fnmatchcase(value, pattern)]
+            if sentences:
+                raise UnsupportedModel(sentences[0])
 
     def named(self, names: Collection[str]) -> Sites:
         """Return the sites of these dotted names, all of them.

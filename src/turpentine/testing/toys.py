@@ -210,8 +210,8 @@ _PIXART: dict[str, Any] = {
     "out_channels": 8,
     "num_layers": 2,
     "attention_head_dim": 8,
-    "num_attention_heads": 2,
-    "cross_attention_dim": 16,
+    "num_attention_heads": 3,
+    "cross_attention_dim": 24,
     "caption_channels": 24,
 }
 

@@ -49,7 +49,10 @@ class PixArtSigma(Transformer):
         "text_encoder": ("num_heads", "feed_forward_proj"),
         "scheduler": ("prediction_type", "num_train_timesteps", "beta_start", "beta_end", "beta_schedule"),
     }
-    absent: ClassVar[Mapping[str, str]] = {"resnet": "PixArt has no resnets: its denoiser is a transformer."}
+    lacks: ClassVar[Mapping[str, str]] = {
+        "*.layers.[0-9]*": "{title} reads T5, and what changes an attention of CLIP's layers has none to change.",
+        **Transformer.lacks,
+    }
     token_length: int = 300
 
     def __init__(self, pipeline: Any) -> None:

@@ -61,12 +61,13 @@ class StableDiffusion3(Transformer):
         "text_encoder_3": ("num_heads", "feed_forward_proj"),
         "scheduler": ("num_train_timesteps",),
     }
-    absent: ClassVar[Mapping[str, str]] = {
+    lacks: ClassVar[Mapping[str, str]] = {
         "cross-attention": (
-            "Stable Diffusion 3 has no cross-attention: picture and text attend to both in joint attention, and what "
-            "reaches into cross-attention has nothing to reach into."
+            "{title} has no cross-attention: picture and text attend to both in joint attention, and what reaches into "
+            "cross-attention has nothing to reach into."
         ),
-        "resnet": "Stable Diffusion 3 has no resnets: its denoiser is a transformer.",
+        "self-attention": "{title} has no attention of the picture to itself alone, but for some blocks of 3.5-medium.",
+        **Transformer.lacks,
     }
 
     def __init__(self, pipeline: Any) -> None:

@@ -17,13 +17,21 @@ from turpentine.models.families.text_sites import text_sites
 from turpentine.models.families.walk import Part, sites_on
 from turpentine.models.sites import Sites
 
+UNLIKE = "{title} has no way down and up as a UNet: its blocks are called BLOCK1, BLOCK2 and so on."
+
 
 class Transformer(Family):
     """A denoiser that takes latents as a row of tokens."""
 
     denoiser_name: ClassVar[str] = "transformer"
-    absent: ClassVar[Mapping[str, str]]
-    """Kinds of sites that UNets have and this family has not, with a sentence about each."""
+    lacks: ClassVar[Mapping[str, str]] = {
+        "resnet": "{title} has no resnets: its denoiser is a transformer.",
+        "sampler": "{title} halves and doubles no picture: all its blocks are of one resolution.",
+        "UP*": UNLIKE,
+        "DOWN*": UNLIKE,
+        "MID*": UNLIKE,
+    }
+    """Patterns of kinds, labels and names that UNets have and this family has not, with a sentence about each."""
 
     @classmethod
     def level_widths(cls, config: Mapping[str, Any]) -> Sequence[int]:
@@ -41,7 +49,9 @@ class Transformer(Family):
     def sites(self) -> Sites:
         """Return all sites, text encoders first, then the transformer."""
         encoders = text_sites({component: self.encoder(component) for component in self.encoder_names})
-        return Sites.all_of([*encoders, *sites_on(self.walk())], absent=self.absent)
+        return Sites.all_of(
+            [*encoders, *sites_on(self.walk())], absent={key: self._sentence(key) for key in self.lacks}
+        )
 
     @abstractmethod
     def walk(self) -> Iterator[Part]:
@@ -97,7 +107,10 @@ class Transformer(Family):
         Raises:
             UnsupportedModel: Always.
         """
-        raise UnsupportedModel(self.absent[kind])
+        raise UnsupportedModel(self._sentence(kind))
+
+    def _sentence(self, key: str) -> str:
+        return self.lacks[key].format(title=self.title)
 
 
 def latent_of(pipeline: Any, mean: float = 0.0) -> LatentSpec:

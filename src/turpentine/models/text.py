@@ -17,6 +17,10 @@ from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.safe_text import check_text
 
 
+_SPACE = "▁"
+"""The token of a word's beginning in T5's vocabulary, which stands for nothing by itself."""
+
+
 def in_full(tokenizer: Any, prompt: str) -> str:
     """Return a prompt with all vectors of textual inversion written out, as diffusers' pipelines read it.
 
@@ -250,7 +254,7 @@ def subject_ids(tokenizer: Any, subject: str) -> list[int]:
         raise EmptyConcept("The concept or word is empty: give the word or words that name it.")
     check_text(subject, "The word")
     ids: list[int] = tokenizer(in_full(tokenizer, subject), add_special_tokens=False).input_ids
-    if set(ids) <= {tokenizer.unk_token_id}:
+    if set(ids) <= {tokenizer.unk_token_id, tokenizer.convert_tokens_to_ids(_SPACE)}:
         raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")
     return ids
 

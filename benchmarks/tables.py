@@ -3,8 +3,8 @@
     turpentine bench emoji-objects --workers 2 --threads 1
     python benchmarks/tables.py runs/emoji-objects
 
-What is written there about the tables stays. A table that the page has no marks for goes to its end. Of emoji-ratio
-there is a figure too, docs/methods-ratio.png.
+What is written there about the tables stays. A table that the page has no marks for goes to its end. Of emoji-ratio,
+and of a run called emoji-eta, there is a figure too, such as docs/methods-ratio.png.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from matplotlib.figure import Figure
@@ -52,7 +53,24 @@ PAPERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "emoji-modules": TABLE_8,
 }
 
-SHARE = re.compile(r"share=([0-9.]+)")
+
+class Curve(NamedTuple):
+    """A setting in the lines of a bench, and the figure of what it does."""
+
+    setting: re.Pattern[str]
+    label: str
+    scale: float
+    figure: str
+
+
+CURVES: Mapping[str, Curve] = {
+    "emoji-ratio": Curve(re.compile(r"share=([0-9.]+)"), "weights zeroed of each row, %", 100, "methods-ratio.png"),
+    "emoji-eta": Curve(re.compile(r"eta=([0-9.]+)"), "η", 1, "methods-eta.png"),
+}
+"""CAD's Figure 7, and ESD's strength, by the folders of their benches."""
+
+COLOURS = ("#b2432f", "#1f4e8c", "#7a7a7a")
+"""Of lines."""
 
 
 def read(folder: Path) -> Table:
@@ -73,22 +91,22 @@ def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
     return table(head, rows)
 
 
-def by_share(found: Table) -> Figure:
-    """The object and the others by the share of weights that are zeroed: CAD's Figure 7."""
-    shares = {line: SHARE.search(line.method) for line in pooled(found)}
-    points = sorted((float(share[1]), line) for line, share in shares.items() if share)
-    at = [share for share, _ in points]
+def plotted(found: Table, curve: Curve) -> Figure:
+    """What is erased, and the others, by a setting."""
+    settings = {line: curve.setting.search(line.method) for line in pooled(found)}
+    points = sorted((float(setting[1]), line) for line, setting in settings.items() if setting)
+    at = [value for value, _ in points]
     figure = Figure(figsize=(5.4, 3.4), layout="constrained")
     axis = figure.subplots()
-    for index, (column, colour) in enumerate(zip(columns(found), ("#b2432f", "#1f4e8c"), strict=True)):
+    for index, (column, colour) in enumerate(zip(columns(found), COLOURS, strict=False)):
         measured = [line.numbers[index] for _, line in points]
         value, low, high = ([100 * getattr(number, end) for number in measured] for end in ("value", "low", "high"))
         axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
         axis.plot(at, value, marker="o", color=colour, label=column.heading)
     axis.set_xscale("log")
-    axis.set_xticks(at, [f"{100 * share:g}" for share in at])
+    axis.set_xticks(at, [f"{curve.scale * each:g}" for each in at])
     axis.minorticks_off()
-    axis.set(xlabel="weights zeroed of each row, %", ylabel="pictures that show it, %", ylim=(-3, 103))
+    axis.set(xlabel=curve.label, ylabel="pictures that show it, %", ylim=(-3, 103))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     return figure
@@ -125,8 +143,9 @@ def main() -> None:
     args = parser.parse_args()
 
     for folder in args.folders:
-        if folder.name == "emoji-ratio":
-            by_share(read(folder)).savefig(args.page.parent / "methods-ratio.png", dpi=110)
+        if folder.name in CURVES:
+            curve = CURVES[folder.name]
+            plotted(read(folder), curve).savefig(args.page.parent / curve.figure, dpi=110)
     fill(args.page, {folder.name: board(read(folder), PAPERS.get(folder.name, {})) for folder in args.folders})
 
 

@@ -14,6 +14,8 @@ import pytest
             ("erase",),
             "There is no concept to erase: write turpentine erase church --method uce",
         ),
+        (("study", "serve"), "There is no plan to serve: write turpentine study serve artist-likeness --port 8000."),
+        (("study", "export", "x"), "turpentine study export needs --out: write turpentine study export "),
         (("judge",), "There is no picture to judge: write turpentine judge pictures --by emoji."),
         (("apply", "a"), "turpentine apply needs --out: write turpentine apply runs/church-uce/edit.safetensors --out"),
         (("explain", "a church"), "turpentine explain needs --concept: write turpentine explain "),

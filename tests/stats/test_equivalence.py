@@ -15,6 +15,7 @@ from turpentine.stats.equivalence import (
     excess_p_value,
     holm,
     is_non_inferior,
+    pooled,
     rate_difference,
     recovery,
 )
@@ -143,3 +144,26 @@ def test_the_quantile_of_many_pictures_is_the_normal_one() -> None:
     one, other = outcomes(1600, 4_000), outcomes(1560, 4_000)
     reach = norm.isf(0.05) * np.sqrt(0.4 * 0.6 / 4e3 + 0.39 * 0.61 / 4e3)
     assert rate_difference(one, other).high == pytest.approx(0.01 + reach, abs=2e-4)
+
+
+def test_models_that_differ_widen_the_interval_and_models_that_agree_do_not() -> None:
+    """The variance between models by hand: of three rates 0, 0.1 and 0.2, with two degrees of freedom."""
+    edited = outcomes(20, 200)
+    apart = pooled([outcomes(0, 200), outcomes(20, 200), outcomes(40, 200)])
+    alike = pooled([outcomes(20, 200)] * 3)
+    assert apart.n == 600 and apart.rate == pytest.approx(0.1) and apart.models == (0,) * 200 + (1,) * 200 + (2,) * 200
+    variance, freedom = apart.between() or (0, 0)
+    assert (variance, freedom) == (pytest.approx(np.var([0, 0.1, 0.2], ddof=1) / 3), 2)
+    narrow, wide = (rate_difference(edited, each) for each in (alike, apart))
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+    assert equivalence(edited, alike, 0.05).holds and not equivalence(edited, apart, 0.05).holds
+    assert excess_p_value(outcomes(45, 200), apart) > 0.05 > excess_p_value(outcomes(45, 200), alike)
+    assert apart.effective() < 60 < alike.effective() == pytest.approx(600)
+
+
+def test_one_model_is_pooled_as_it_is_and_prompts_stay() -> None:
+    one = Outcomes((True, False), ("a", "b"))
+    assert pooled([one]) is one and one.between() is None
+    assert pooled([one, one]).clusters == ("a", "b", "a", "b")
+    with pytest.raises(BadArgument, match="1 models for 2 outcomes"):
+        Outcomes((True, False), None, (0,))

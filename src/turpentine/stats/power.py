@@ -59,6 +59,28 @@ def pictures_for_excess(rate: float, other: float, power: float = 0.8, level: fl
     return max(1, ceil(z**2 * (rate * (1 - rate) + other * (1 - other)) / (rate - other) ** 2))
 
 
+def pictures_for_non_inferiority(rate: float, margin: float, power: float = 0.8, level: float = LEVEL) -> int:
+    """Return how many pictures an arm need to show that a rate fell by less than a margin, by the normal approximation.
+
+    (z₁₋α + z₁₋β)² · 2p(1 − p)/δ² (Chow, Shao and Wang 2008, section 4.2.3), rounded up, if it did not fall.
+
+    Args:
+        rate: Of both arms.
+        margin: By how much it may have fallen.
+        power: The chance that it is shown.
+        level: Of the test.
+
+    Example:
+        >>> pictures_for_non_inferiority(0.95, 0.03)
+        653
+    """
+    from scipy.stats import norm
+
+    _check(rate, margin, power)
+    z = float(norm.isf(level) + norm.isf(1 - power))
+    return max(1, ceil(z**2 * 2 * rate * (1 - rate) / margin**2))
+
+
 @lru_cache(maxsize=256)
 def equivalence_power(n: int, rate: float, other: float, margin: float, level: float = LEVEL) -> float:
     """Return the chance that `equivalence` holds of n independent pictures an arm, from all pairs of counts.

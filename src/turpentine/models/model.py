@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Shaped
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from turpentine.core.default_progress import shows_progress
 from turpentine.core.errors import BadArgument, NotFinite, UnknownName
@@ -20,14 +19,15 @@ from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities, TokenIds, TokenVectors
-from turpentine.models.families.schedule import Schedule, Unit
+from turpentine.models.families.schedule import Schedule
 from turpentine.models.filters import Screen, blocked
 from turpentine.models.finite import is_finite, not_finite
 from turpentine.models.generate import batches, check_drawing, check_size, check_used, pair
 from turpentine.models.generated import GeneratedPictures
 from turpentine.models.images import Pixels
 from turpentine.models.interface import Guidance, Latents, Size
-from turpentine.models.pretrained import Pretrained, note_living
+from turpentine.models.predicting import Predicting
+from turpentine.models.pretrained import note_living
 from turpentine.models.reading import Reading
 from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
@@ -35,7 +35,7 @@ from turpentine.models.text import PromptReader
 from turpentine.models.windows import Moment
 
 
-class Model(Pretrained):
+class Model(Predicting):
     """A text-to-image diffusion model of any family that `turpentine.models.families` knows.
 
     Args:
@@ -225,70 +225,6 @@ class Model(Pretrained):
         """Return how many numbers a token's vector has in a text encoder, by the component of its sites."""
         return int(self.family.token_tables()[component].shape[1])
 
-    def eps(
-        self,
-        x: Latents,
-        t: int | Shaped[Tensor, "*rows"],
-        cond: Conditioning,
-        *,
-        parameters: Mapping[str, Tensor] | None = None,
-    ) -> Latents:
-        """Return the predicted noise ε(x_t, c), whatever the network itself predicts, in the dtype of `x`.
-
-        Args:
-            x: x_t = α(t)·x₀ + σ(t)·ε, scaled so by all solvers.
-            t: One timestep, or one for each row.
-            cond: A row for each of `x`.
-            parameters: Tensors that stand in for the denoiser's weights of those dotted names in this call only.
-
-        Raises:
-            UnknownName: A name that is no parameter of the denoiser.
-        """
-        output, at = self._output(x, t, cond, parameters)
-        return self.family.parametrisation.eps(output, x, at)
-
-    def followed(
-        self,
-        x: Latents,
-        t: int | Shaped[Tensor, "*rows"],
-        cond: Conditioning,
-        *,
-        parameters: Mapping[str, Tensor] | None = None,
-    ) -> Latents:
-        """Return the prediction that solvers take: ε(x_t, c), or the velocity n − x₀ of a flow model.
-
-        Both are affine in the network's output at fixed x_t, so that guidance and targets of training that weigh
-        predictions by numbers whose sum is 1 are the same in either. At pure noise a flow model's ε is x itself.
-
-        Args:
-            x: As in `eps`.
-            t: As in `eps`.
-            cond: As in `eps`.
-            parameters: As in `eps`.
-        """
-        output, at = self._output(x, t, cond, parameters)
-        parametrisation = self.family.parametrisation
-        return output if parametrisation.followed == "output" else parametrisation.eps(output, x, at)
-
-    def rescaled(self, apart: Latents, t: int | Shaped[Tensor, "*rows"], unit: Unit) -> Latents:
-        """Return a difference of two predictions of `followed` as one of the network's outputs, or one of ε.
-
-        Args:
-            apart: The difference, a row for each of `t`, or for the one there is.
-            t: Timesteps.
-            unit: "output" or "eps".
-        """
-        parametrisation = self.family.parametrisation
-        if unit == parametrisation.followed:
-            return apart
-        gain = parametrisation.gain(t, apart)
-        return apart / gain if unit == "output" else apart * gain
-
-    def perfect(self, x0: Latents, noise: Latents, t: int | Shaped[Tensor, "*rows"]) -> Latents:
-        """Return what `followed` of a perfect network is at this noise of this picture: the noise, or noise − x₀."""
-        parametrisation = self.family.parametrisation
-        return parametrisation.output(x0, noise, t) if parametrisation.followed == "output" else noise
-
     def noise(self, seeds: Sequence[int], *, size: Size | None = None) -> Latents:
         """Return unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
         if self.artefact is not None and self.artefact.latents is not None:
@@ -401,14 +337,6 @@ class Model(Pretrained):
                     progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
             pictures += screen.screened(rows, self.decode(latents))
         return GeneratedPictures(pictures, texts, numbers)
-
-    def _output(
-        self, x: Latents, t: int | Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor] | None
-    ) -> tuple[Latents, Shaped[Tensor, "*rows"]]:
-        """Return the network's own output in the dtype of `x`, and the timesteps beside it."""
-        # Waiting for the copy would let the device run dry between two steps.
-        at = torch.as_tensor(t).to(x.device, non_blocking=True)
-        return self.family.predict(x, at, cond, parameters or {}).to(x.dtype), at
 
     def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int]) -> Conditioning:
         if self.artefact is None:

@@ -16,7 +16,6 @@ from torch import Tensor
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.safe_text import check_text
 
-
 _SPACE = "▁"
 """The token of a word's beginning in T5's vocabulary, which stands for nothing by itself."""
 

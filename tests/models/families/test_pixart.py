@@ -14,6 +14,7 @@ from turpentine.core.errors import UnsupportedModel
 from turpentine.explain.maps import Maps
 from turpentine.models import DENOISER, Model, hooked, sample, swap
 from turpentine.models.families.pixart import PixArtAlpha, PixArtSigma
+from turpentine.models.families.transformer import latent_of
 from turpentine.models.families.transformer_sites import walk_cross
 from turpentine.models.families.walk import sites_on
 from turpentine.testing.toys import tiny_pixart, toy
@@ -134,6 +135,13 @@ def test_it_loads_from_a_folder_in_diffusers_layout(sigma: Model, tmp_path: Path
     sigma.pipeline.save_pretrained(tmp_path / "pixart")
     again = tp.load(tmp_path / "pixart", device="cpu")
     assert again.fingerprint == sigma.fingerprint and again.describe()["family"] == "PixArt-Σ"
+
+
+def test_a_latent_is_as_the_configs_say(sigma: Model) -> None:
+    """PixArt has places for any size, and a token of two latent pixels to a side."""
+    spec = latent_of(sigma.pipeline, mean=0.5)
+    assert (spec.channels, spec.factor, spec.patch, spec.largest) == (4, 4, 2, None)
+    assert spec.mean == (0.5,) * 4 and sigma.family.latent.mean == ()
 
 
 def test_another_prediction_is_refused() -> None:

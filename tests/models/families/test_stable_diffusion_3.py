@@ -14,6 +14,7 @@ from turpentine.core.errors import BadArgument, UnsupportedModel
 from turpentine.edits import Edit
 from turpentine.models import DENOISER, Model, hooked, is_small, sample
 from turpentine.models.families.stable_diffusion_3 import StableDiffusion3
+from turpentine.models.families.text_sites import text_sites
 from turpentine.models.families.transformer_sites import walk_joint
 from turpentine.models.families.walk import module_of, sites_on
 from turpentine.models.loading.source import check_source, is_model
@@ -109,22 +110,6 @@ def test_ddim_is_euler_and_dpm_that_of_diffusers(bare: Model) -> None:
     torch.testing.assert_close(run(bare, 3, 4.0, "dpm"), theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_a_step_is_a_fact_of_its_velocity(bare: Model) -> None:
-    """x̂₀ = x − σ·v and ε̂ = x + (1 − σ)·v give x back; at pure noise ε̂ is x."""
-    cond, x = bare.encode(PROMPTS), bare.noise([0, 1])
-    for t in (250, 1000):
-        with torch.no_grad():
-            v, eps = bare.followed(x, t, cond), bare.eps(x, t, cond)
-        sigma = t / 1000
-        torch.testing.assert_close(eps, x + (1 - sigma) * v)
-        x0 = bare.family.parametrisation.x0(v, x, torch.tensor(t))
-        torch.testing.assert_close((1 - sigma) * x0 + sigma * eps, x)
-        torch.testing.assert_close(bare.rescaled(v, t, "eps"), (1 - sigma) * v)
-        assert torch.equal(bare.rescaled(v, t, "output"), v)
-    noise = bare.noise([2, 3])
-    assert torch.equal(bare.perfect(x, noise, 250), noise - x)
-
-
 def test_the_table_of_sites(bare: Model) -> None:
     """Frozen: whoever changes it changes what selections mean."""
     table = [
@@ -184,6 +169,13 @@ def test_the_order_is_that_of_execution_and_every_weight_is_at_a_site(model: Mod
     }
     tied = {"text_encoder_3.shared.weight": "text_encoder_3.encoder.embed_tokens.weight"}
     assert set(model.sites.only(level="layer").parameters()) == {tied.get(name, name) for name in weights}
+
+
+def test_a_t5_alone_has_the_sites_that_it_has_as_the_third(sd3: Model) -> None:
+    third = [site for site in sd3.sites if site.component == "text-3"]
+    alone = text_sites({"text": sd3.pipeline.text_encoder_3})
+    assert [site.name.replace("text_encoder", "text_encoder_3") for site in alone] == [site.name for site in third]
+    assert [site.role for site in alone if site.label == "TEXT1" and site.role] == ["query", "key", "value", "output"]
 
 
 def test_the_second_attention_of_35_medium_is_the_pictures_own() -> None:

@@ -37,8 +37,8 @@ def load(
     """Load a model.
 
     Args:
-        source: "emoji", the embedded model, "emoji-64", the larger one, or "emoji-mmdit", the transformer; an oracle of its
-            world that ships, such as "emoji-without-church" or "emoji-unnamed-church"; a diffusers folder; a single
+        source: "emoji", the embedded model, "emoji-64", the larger one, or "emoji-mmdit", the transformer; an oracle of
+            its world that ships, such as "emoji-without-church" or "emoji-unnamed-church"; a diffusers folder; a single
             `.safetensors` file; a hub id such as "CompVis/stable-diffusion-v1-4", from the local cache or the hub; or a
             pipeline, which is used as it is.
         device: By default CUDA if there is one, else the CPU.

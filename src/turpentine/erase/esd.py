@@ -15,7 +15,7 @@ from turpentine.core.settings import Count, Finite, Fraction, NonNegative, Posit
 from turpentine.edits import Provenance
 from turpentine.erase._captions import Captions, caption_pairs_of
 from turpentine.erase.common import Loss, Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
-from turpentine.models import DENOISER, Selection, Sites, check_in_denoiser, selected, window_of
+from turpentine.models import DENOISER, READS_TEXT, Selection, Sites, check_in_denoiser, selected, window_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     )
     from turpentine.erase._training.training import Masters
     from turpentine.models import Model
-
-READS_TEXT = ("cross-attention", "joint-attention")
-"""The kinds of attention to the text; a family has the one or the other."""
 
 SETS: Mapping[str, dict[str, Any]] = {
     "x": {"kind": READS_TEXT},

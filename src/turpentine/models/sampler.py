@@ -13,6 +13,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_tensor
 from turpentine.models.churn import NO_CHURN, Churn
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.flow_solvers import check_betas
 from turpentine.models.finite import Watch, check_scale, not_finite
 from turpentine.models.guidance import unguided
 from turpentine.models.interface import Combination, Guidance, Latents, TextToImage
@@ -81,6 +82,7 @@ def sample(
     Raises:
         NotFinite: The denoiser gives NaN or infinity; the message says in which step and in which module first.
         BadArgument: Settings out of range, and for a later first step with a solver that goes by more than x_t.
+        UnsupportedModel: Churn in a flow model.
         UnknownName: A solver.
 
     Example:
@@ -97,6 +99,8 @@ def sample(
     if first and solver not in MEMORYLESS:
         raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
     churn.check(solver)
+    if churn:
+        check_betas(scheduler, "Noise of η in DDIM's steps")
     fresh = step_noise(latents) if churn else []
     noise = {"generator": step_noise(latents)} if solver in NOISY else {}
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)

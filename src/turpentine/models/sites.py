@@ -19,6 +19,10 @@ DENOISER = "denoiser"
 """The component of the denoiser's sites; those of the text encoders are "text", and "text-2" for a second."""
 
 
+READS_TEXT = ("cross-attention", "joint-attention")
+"""The kinds of the denoiser's attention to the text; a family has the one or the other."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One named part of a model, as `model.sites` lists them.

@@ -13,10 +13,12 @@ import turpentine as tp
 from turpentine.core.errors import BadArgument, UnsupportedModel
 from turpentine.edits import Edit
 from turpentine.models import DENOISER, Model, hooked, is_small, sample
+from turpentine.models.churn import Churn
 from turpentine.models.families.stable_diffusion_3 import StableDiffusion3
 from turpentine.models.families.text_sites import text_sites
 from turpentine.models.families.transformer_sites import walk_joint
 from turpentine.models.families.walk import module_of, sites_on
+from turpentine.models.inverse import inverse_steps
 from turpentine.models.loading.source import check_source, is_model
 from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import tiny_sd3, toy
@@ -210,6 +212,30 @@ def test_readers_read_what_readings_say(sd3: Model) -> None:
     assert pooled.find("a red church", "church").last == 0
 
 
+def test_what_the_picture_attends_to_is_the_texts_part_of_the_joint_softmax(sd3: Model) -> None:
+    """Written out: with all columns it gives what the module gives, and each row of them sums to 1."""
+    sites, calls = sd3.sites.only(kind="joint-attention", level="module"), []
+    with hooked(sd3, {sites: calls.append}), torch.no_grad():
+        sd3.eps(sd3.noise([0, 1]), 500, sd3.encode(PROMPTS))
+    for call in calls:
+        attn, pixels, text = call.module, call.kwargs["hidden_states"], call.kwargs["encoder_hidden_states"]
+
+        def heads(x, norm=None, attn=attn):
+            x = x.unflatten(2, (attn.heads, -1)).transpose(1, 2)
+            return x if norm is None else norm(x)
+
+        with torch.no_grad():
+            query = heads(attn.to_q(pixels), attn.norm_q)
+            keys = heads(attn.to_k(pixels), attn.norm_k), heads(attn.add_k_proj(text), attn.norm_added_k)
+            values = heads(attn.to_v(pixels)), heads(attn.add_v_proj(text))
+            joint = (query @ torch.cat(keys, 2).transpose(-1, -2) / 8**0.5).softmax(-1)
+            mixed = (joint @ torch.cat(values, 2)).transpose(1, 2).flatten(2)
+            torch.testing.assert_close(attn.to_out[0](mixed), call.tensor, atol=1e-5, rtol=1e-4)
+        of_text = joint[..., pixels.shape[1] :]
+        ours = torch.cat([each for _, each in sd3.attention(call)], dim=1)
+        torch.testing.assert_close(ours, of_text / of_text.sum(-1, keepdim=True))
+
+
 def test_an_edit_that_is_off_is_none(bare: Model) -> None:
     weights, before = weights_hash(bare), run(bare, 1, 7.0)
     name = bare.family.readers()["hidden"].parameters()[0]
@@ -238,6 +264,11 @@ def test_what_it_has_not_is_refused_in_a_sentence_that_names_it(bare: Model) -> 
         tp.models.selected(bare.sites, "resnet")
     with pytest.raises(UnsupportedModel, match="ddpm adds fresh noise"):
         bare.generate("a dog", solver="ddpm", steps=1)
+    with pytest.raises(UnsupportedModel, match="DDIM's inversion is of schedules of betas, and this is a flow model"):
+        inverse_steps(bare, 4)
+    run = (bare.encode(["a dog"]), bare.encode([""]), bare.noise([0]))
+    with pytest.raises(UnsupportedModel, match="Noise of η in DDIM's steps is of schedules of betas"):
+        next(sample(bare, *run, steps=2, guidance_scale=1.0, churn=Churn(1.0)))
     for call in (bare.family.original_names, lambda: bare.family.embed_time(torch.tensor([1.0]))):
         with pytest.raises(UnsupportedModel, match=r"^Stable Diffusion 3 has no"):
             call()

@@ -34,6 +34,20 @@ def check_flow(scheduler: Any) -> None:
             raise UnsupportedModel(f"{name} {what}: set its {key} to False.")
 
 
+def check_betas(scheduler: Any, what: str) -> None:
+    """Check that a solver goes by betas, which something needs.
+
+    Args:
+        scheduler: Of diffusers.
+        what: The thing that needs them, in the message.
+
+    Raises:
+        UnsupportedModel: It is a flow's.
+    """
+    if not hasattr(scheduler, "alphas_cumprod"):
+        raise UnsupportedModel(f"{what} is of schedules of betas, and this is a flow model, which has none.")
+
+
 def flow_euler(trained: Any) -> Any:
     """Return Euler's method with the shift of a pipeline's scheduler, or without any for None."""
     from diffusers import FlowMatchEulerDiscreteScheduler

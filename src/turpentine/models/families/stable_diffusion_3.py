@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from turpentine.models.attention import probabilities
+from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_autoencoder, check_text_encoder
-from turpentine.models.families.base import Latents, TokenIds, TokenVectors, is_called
+from turpentine.models.families.base import Latents, Probabilities, TokenIds, TokenVectors, is_called
 from turpentine.models.families.flow_solvers import check_flow
 from turpentine.models.families.schedule import Flow, RectifiedFlow
 from turpentine.models.families.transformer import Transformer, check_channels, latent_of
@@ -141,6 +143,11 @@ class StableDiffusion3(Transformer):
     def walk(self) -> Iterator[Part]:
         """Yield the parts of the transformer in order of execution."""
         return walk_joint(self.denoiser)
+
+    def attention(self, call: Call) -> Probabilities:
+        """Yield the picture's probabilities of the text in joint attention, which sum to 1; see `Family.attention`."""
+        pixels, text = (call.kwargs[name] for name in ("hidden_states", "encoder_hidden_states"))
+        return probabilities(call.module, pixels[call.rows], text[call.rows])
 
     def readers(self) -> Mapping[str, Sites]:
         """Return the embedders of the tokens and of the pooled text."""

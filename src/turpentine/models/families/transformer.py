@@ -12,7 +12,7 @@ from torch import Tensor
 from turpentine.core.errors import UnsupportedModel
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.base import Family, LatentSpec, Probabilities, TokenIds, TokenVectors, reading
+from turpentine.models.families.base import Family, LatentSpec, TokenIds, TokenVectors, reading
 from turpentine.models.families.text_sites import text_sites
 from turpentine.models.families.walk import Part, sites_on
 from turpentine.models.sites import Sites
@@ -62,14 +62,6 @@ class Transformer(Family):
         encoder = self.encoder(component)
         with reading(encoder, vectors[component] if vectors else None):
             return encoder(ids[component].to(encoder.device), **more)
-
-    def attention(self, call: Call) -> Probabilities:
-        """Refuse: there is no cross-attention in it.
-
-        Raises:
-            UnsupportedModel: Always.
-        """
-        self.refuse("cross-attention")
 
     def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Refuse: its blocks read a stream of text that the blocks before have changed.

@@ -49,8 +49,9 @@ class Maps(Settings):
 
     Args:
         words: Words of the prompts, capitals and punctuation around them apart; every word by default.
-        sites: Cross-attention modules, or those of joint attention: labels, or LOWRES or HIGHRES, with commas between, or a selection, with a window
-            for some of the steps; all by default, the mid block and the lowest resolution among them.
+        sites: Modules of cross-attention, or of joint attention: labels, or LOWRES or HIGHRES, with commas between, or
+            a selection, with a window for some of the steps; all by default, the mid block and the lowest resolution
+            among them.
         threshold: The share (τ) from which on a pixel belongs to the word.
         rule: What that is a share of: "range", the way from the map's smallest value to its largest, as in the authors'
             code; or "maximum", the largest value alone, as the paper has it, which takes nearly the whole picture

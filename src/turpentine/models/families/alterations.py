@@ -27,6 +27,8 @@ _PLAIN_ATTENTION = {
     "XFormersAttnProcessor",
     "AttnProcessorNPU",
     "XLAFlashAttnProcessor2_0",
+    "JointAttnProcessor2_0",
+    "SanaLinearAttnProcessor2_0",
 }
 _FORMATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
 _ADAPTED = (
@@ -129,14 +131,19 @@ def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
         )
 
 
-def check_text_encoder(encoder: Any) -> None:
-    """Check that a text encoder is CLIP's.
+def check_text_encoder(encoder: Any, kind: str = "CLIPText", called: str = "CLIP") -> None:
+    """Check that a text encoder is of the kind that its family reads.
+
+    Args:
+        encoder: The pipeline's.
+        kind: How the names of its classes begin.
+        called: The kind in the message.
 
     Raises:
-        UnsupportedModel: It is another one, such as BERT or T5.
+        UnsupportedModel: It is another one, such as BERT.
     """
-    if not type(encoder).__name__.startswith("CLIPText"):
-        raise UnsupportedModel(f"The text encoder is a {type(encoder).__name__}: Turpentine reads CLIP's alone.")
+    if not type(encoder).__name__.startswith(kind):
+        raise UnsupportedModel(f"The text encoder is a {type(encoder).__name__}: Turpentine reads {called}'s alone.")
     if getattr(encoder.config, "use_attention_mask", False):
         raise UnsupportedModel(
             "The text encoder's config has use_attention_mask, which hides the padding: set it to False."

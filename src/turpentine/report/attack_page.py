@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from matplotlib.figure import Figure
-from PIL import Image
 
 from turpentine.attack.attacked import Attacked, sheet
 from turpentine.attack.controls import EDITED, NO_ATTACK, Battery
 from turpentine.attack.leak import Leak
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import with_span
-from turpentine.report.pictures import data_uri
+from turpentine.report.pictures import WIDEST, data_uri, enlarged, figure_uri
 from turpentine.report.template import fill
 
-DPI = 100
-SMALLEST = 64
-"""Pixels that a side of a picture has at least."""
 SITES = 12
 """Sites of a file that the page names."""
-WIDEST = 2000
-"""Pixels of the largest picture on the page."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,7 @@ def write_attack_page(
         concept=concept,
         parts=[_part(battery, name) for name in names],
         plain=_rates(battery, NO_ATTACK),
-        overview=_uri(battery.plot()),
+        overview=figure_uri(battery.plot()),
         facts=facts,
         command=command,
         leak=_leak(leak, battery) if leak else None,
@@ -109,8 +100,8 @@ def _part(battery: Battery, name: str) -> AttackPart:
     arms = {arm: outcome for (attack, arm), outcome in battery.outcomes.items() if attack == name}
     outcome: Attacked = arms.get(EDITED) or next(iter(arms.values()))
     power = "" if battery.has_power(name) is not False else NO_POWER
-    pictures = data_uri(_enlarged(sheet(outcome.pictures), outcome.pictures[0].width), WIDEST)
-    return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, _uri(outcome.plot()))
+    pictures = data_uri(enlarged(sheet(outcome.pictures), outcome.pictures[0].width), WIDEST)
+    return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, figure_uri(outcome.plot()))
 
 
 def _leak(leak: Leak, battery: Battery) -> LeakPart:
@@ -121,17 +112,11 @@ def _leak(leak: Leak, battery: Battery) -> LeakPart:
     ]
     rate = battery.rate("revival", EDITED)
     revival = f"{with_span(rate)} %" if rate else ""
-    return LeakPart(leak.summary(), revival, sites, len(order) - len(sites), _uri(leak.plot()))
+    return LeakPart(leak.summary(), revival, sites, len(order) - len(sites), figure_uri(leak.plot()))
 
 
 def _of(rank: int | None, full: int | None) -> str:
     return "" if rank is None else f"{rank} of {full}"
-
-
-def _enlarged(whole: Image.Image, side: int) -> Image.Image:
-    """Return a sheet of small pictures with each of its pixels a square of several."""
-    times = max(1, SMALLEST // side)
-    return whole.resize((whole.width * times, whole.height * times), Image.Resampling.NEAREST)
 
 
 NO_POWER = "No power here: it does not open a change that only hides the concept, so a zero of it says nothing."
@@ -140,10 +125,3 @@ NO_POWER = "No power here: it does not open a change that only hides the concept
 def _rates(battery: Battery, name: str) -> list[tuple[str, str]]:
     arms = battery.table["arm"].unique(maintain_order=True).to_list()
     return [(arm, f"{with_span(rate)} %") for arm in arms if (rate := battery.rate(name, arm)) is not None]
-
-
-def _uri(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    with Image.open(buffer) as image:
-        return data_uri(image.convert("RGB"), WIDEST)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import base64
+import io
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from turpentine.core.figures import dressed
 from turpentine.core.imaging import encoded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LARGEST = 256
 """Larger pictures are made smaller, to this many pixels on the longer side, so that a page can be sent by mail."""
 
 SMALL = 64
 """Up to this many pixels a picture is shown enlarged, pixel by pixel."""
+
+DPI = 100
+WIDEST = 2000
+"""Pixels of the widest sheet or plot on a page."""
 
 
 def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
@@ -32,6 +42,29 @@ def data_uri(image: Image.Image, largest: int = LARGEST) -> str:
 def is_small(image: Image.Image) -> bool:
     """Return whether a picture is shown pixel by pixel."""
     return max(image.size) <= SMALL
+
+
+def enlarged(whole: Image.Image, side: int) -> Image.Image:
+    """Return a sheet of small pictures with each of its pixels a square of several.
+
+    Args:
+        whole: The sheet.
+        side: Pixels of one picture's side.
+    """
+    times = max(1, SMALL // side)
+    return whole.resize((whole.width * times, whole.height * times), Image.Resampling.NEAREST)
+
+
+def figure_uri(figure: Figure) -> str:
+    """Return a plot as a URI that holds it, in the page's type and colours.
+
+    Args:
+        figure: Of matplotlib.
+    """
+    buffer = io.BytesIO()
+    dressed(figure).savefig(buffer, format="png", dpi=DPI)
+    with Image.open(buffer) as image:
+        return data_uri(image.convert("RGB"), WIDEST)
 
 
 def _encoded(image: Image.Image, form: str, **options: object) -> str:

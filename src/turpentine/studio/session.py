@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from PIL import Image
 
 from turpentine.attack import Victim
 from turpentine.bench.erasure_judges import default_judge
-from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EditError
-from turpentine.core.parts import Parts
+from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 from turpentine.edits import Change, Edit, load_change
@@ -38,6 +36,8 @@ from turpentine.tasks.erasure_cases import named_concept
 
 CHANGES, PICTURES, RESULTS, PARTS = "changes", "pictures", "results", "parts"
 """Folders inside the studio's."""
+FORMAT = 1
+"""Of results. Raise it with what a panel shows of them: those of another format are done again."""
 GUIDANCES = ("negative-prompt", "sld-weak", "sld-medium", "sld-strong", "sld-max")
 """Guidances that the page makes of a concept."""
 PANELS = ("words", "layers", "dynamics", "locate", "erase", "attack")
@@ -288,10 +288,8 @@ class Session:
 
     def result(self, panel: str) -> dict[str, Any] | None:
         """Return what the panel's last work came to, with `is_current` false where the page is about something else."""
-        path = self.folder / RESULTS / f"{panel}.json"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        content = self._results().get(panel)
+        if content is None:
             return None
         return {**content, "is_current": content.get("of") == self._subject(panel, self.state)}
 
@@ -356,8 +354,10 @@ class Session:
         return [*drawing, state.concept, *more]
 
     def _store(self, panel: str, result: Mapping[str, Any]) -> None:
-        with write_whole(self.folder / RESULTS / f"{panel}.json") as aside:
-            aside.write_text(json.dumps(result), encoding="utf-8")
+        self._results().put(panel, dict(result))
+
+    def _results(self) -> Parts[Any]:
+        return Parts(self.folder / RESULTS, ["result", FORMAT], RECORDS)
 
     def _picture(self, model: Model, state: State) -> Image.Image:
         def make() -> dict[str, torch.Tensor]:

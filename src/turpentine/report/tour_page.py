@@ -18,7 +18,7 @@ PIXELS_PER_INCH = 92
 """Pixels of the page to an inch of a picture."""
 
 
-_DRAWN: Mapping[str, Sequence[str]] = {
+_PLOTTED: Mapping[str, Sequence[str]] = {
     "dynamics": ("latent", "UP1"),
     "heads": ("silhouette", "UP1 H1"),
     "intervene": ("UP1", "layout"),
@@ -64,7 +64,7 @@ def write_stops_page(
         stops=[(stop, *_picture(stop.plot)) for stop in stops],
         facts=facts,
         command=command,
-        terms=glossary([text for stop in stops for text in (stop.question, stop.text, *_DRAWN.get(stop.name, ()))]),
+        terms=glossary([text for stop in stops for text in (stop.question, stop.text, *_PLOTTED.get(stop.name, ()))]),
     )
     with write_whole(path) as aside:
         aside.write_text(html, encoding="utf-8")

@@ -324,9 +324,9 @@ class Session:
         if panel == "locate":
             return erasing.locate(self.model, state, self.judge, parts)
         if panel == "erase":
-            change, shown = erasing.erase(self.model, state, self.judge, self.folder / "erased")
+            change, result = erasing.erase(self.model, state, self.judge, self.folder / "erased")
             self._loaded[change.id[:12]] = change
-            return shown
+            return result
         return attacking.attack(self.victim(), state, self.judge, self.folder / "attacks")
 
     def _put_on_erased(self, result: Mapping[str, Any]) -> None:
@@ -415,11 +415,11 @@ def _kind(change: Change) -> Literal["edit", "guidance", "filter"]:
 
 def _title(change: Change) -> str:
     concepts = ", ".join(concept.text for concept in change.provenance.concepts)
-    name = _SAID.get(change.provenance.method, change.provenance.title)
+    name = _NAMES.get(change.provenance.method, change.provenance.title)
     return f"{name} of {concepts}" if concepts else name
 
 
-_SAID: Mapping[str, str] = {
+_NAMES: Mapping[str, str] = {
     "NegativePrompt": "negative prompt",
     "PromptFilter": "prompt filter",
     "PictureFilter": "picture filter",

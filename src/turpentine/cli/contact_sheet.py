@@ -16,7 +16,7 @@ SHEET = "contact-sheet.png"
 
 _TARGET_SIZE = 128  # pixels: a smaller picture is enlarged to about this
 _IN_A_ROW = 8
-_LEAST = 420  # pixels across, so that a title over one picture has room
+_LEAST = 400  # pixels across, so that a title over one picture has room
 _GAP = 8
 _LINE = 16
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)

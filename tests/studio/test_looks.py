@@ -58,6 +58,16 @@ def test_the_words_have_a_shade_each_over_the_picture_that_the_page_draws(sessio
     assert session.result("words") == {**result, "is_current": True}
 
 
+def test_a_damaged_result_is_none(session: Session) -> None:
+    session.work("words")
+    (file,) = (session.folder / "results").iterdir()
+    for content in (b"", b"[]", file.read_bytes()[:-40]):
+        file.write_bytes(content)
+        with pytest.warns(UserWarning, match="damaged"):
+            assert session.result("words") is None
+        session.work("words")
+
+
 def test_a_prompt_without_a_word_is_said(session: Session) -> None:
     session.change(prompt="")
     with pytest.raises(BadArgument, match="no word to map"):

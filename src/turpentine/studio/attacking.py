@@ -87,7 +87,7 @@ def attack_rows(state: State) -> int:
 
 def _facts(result: Battery, name: str) -> dict[str, Any]:
     outcome = result.outcomes[name, EDITED]
-    shown = zip(outcome.pictures, outcome.outcomes, strict=True)
+    pairs = zip(outcome.pictures, outcome.outcomes, strict=True)
     return {
         "attack": name,
         "summary": outcome.summary(),
@@ -96,7 +96,7 @@ def _facts(result: Battery, name: str) -> dict[str, Any]:
             {"arm": arm, "what": what, "plain": _rate(result, NO_ATTACK, arm), "attacked": _rate(result, name, arm)}
             for arm, what in ARMS.items()
         ],
-        "pictures": [{"uri": data_uri(image), "hit": bool(hit)} for image, hit in shown],
+        "pictures": [{"uri": data_uri(image), "hit": bool(hit)} for image, hit in pairs],
     }
 
 

@@ -65,13 +65,13 @@ def locate(model: Model, state: State, judge: Judge | None, cache: Path) -> dict
     finding = Intervene(letters=locating_letters(labels), **state.drawing())(
         model, [concept.prompts[-1]] * SEEDS, seeds, concept=concept.text, judge=knows, cache=cache, progress=None
     )
-    kept = {row["letters"]: row["value"] for row in finding.table.filter(measure=finding.measure).rows(named=True)}
+    same = {row["letters"]: row["value"] for row in finding.table.filter(measure=finding.measure).rows(named=True)}
     layout = {row["letters"]: row["value"] for row in finding.table.filter(measure="layout").rows(named=True)}
     layers = [
         {
             "label": label,
             "moved": 1 - layout[f"p{label}"],
-            "lost": 1 - kept[f"p{label}"] if knows else None,
+            "lost": 1 - same[f"p{label}"] if knows else None,
             "picture": data_uri(finding.images[f"p{label}"][0]),
         }
         for label in labels
@@ -197,10 +197,10 @@ def erasing_rows(model: Model, state: State, judge: Judge | None) -> int:
 def _rows(result: ErasureResult) -> list[dict[str, Any]]:
     """Return for each prompt the pictures before and after, and whether each shows what was asked for."""
     before, after = result.before, result.after
-    shown = []
+    rows = []
     for old, new in zip(before.rows.rows(named=True), after.rows.rows(named=True), strict=True):
         place = old["prompt"], old["seed"]
-        shown.append(
+        rows.append(
             {
                 "group": old["group"],
                 "label": old["label"],
@@ -212,4 +212,4 @@ def _rows(result: ErasureResult) -> list[dict[str, Any]]:
                 "moved": new.get("moved"),
             }
         )
-    return shown
+    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from PIL import Image
 
 from turpentine.attack import Victim
 from turpentine.bench.erasure_judges import default_judge
-from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EditError
-from turpentine.core.parts import Parts
+from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 from turpentine.edits import Change, Edit, load_change
@@ -38,6 +36,8 @@ from turpentine.tasks.erasure_cases import named_concept
 
 CHANGES, PICTURES, RESULTS, PARTS = "changes", "pictures", "results", "parts"
 """Folders inside the studio's."""
+FORMAT = 1
+"""Of results. Raise it with what a panel shows of them: those of another format are done again."""
 GUIDANCES = ("negative-prompt", "sld-weak", "sld-medium", "sld-strong", "sld-max")
 """Guidances that the page makes of a concept."""
 PANELS = ("words", "layers", "dynamics", "locate", "erase", "attack")
@@ -288,10 +288,8 @@ class Session:
 
     def result(self, panel: str) -> dict[str, Any] | None:
         """Return what the panel's last work came to, with `is_current` false where the page is about something else."""
-        path = self.folder / RESULTS / f"{panel}.json"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        content = self._results().get(panel)
+        if content is None:
             return None
         return {**content, "is_current": content.get("of") == self._subject(panel, self.state)}
 
@@ -326,9 +324,9 @@ class Session:
         if panel == "locate":
             return erasing.locate(self.model, state, self.judge, parts)
         if panel == "erase":
-            change, shown = erasing.erase(self.model, state, self.judge, self.folder / "erased")
+            change, result = erasing.erase(self.model, state, self.judge, self.folder / "erased")
             self._loaded[change.id[:12]] = change
-            return shown
+            return result
         return attacking.attack(self.victim(), state, self.judge, self.folder / "attacks")
 
     def _put_on_erased(self, result: Mapping[str, Any]) -> None:
@@ -356,8 +354,10 @@ class Session:
         return [*drawing, state.concept, *more]
 
     def _store(self, panel: str, result: Mapping[str, Any]) -> None:
-        with write_whole(self.folder / RESULTS / f"{panel}.json") as aside:
-            aside.write_text(json.dumps(result), encoding="utf-8")
+        self._results().put(panel, dict(result))
+
+    def _results(self) -> Parts[Any]:
+        return Parts(self.folder / RESULTS, ["result", FORMAT], RECORDS)
 
     def _picture(self, model: Model, state: State) -> Image.Image:
         def make() -> dict[str, torch.Tensor]:
@@ -415,11 +415,11 @@ def _kind(change: Change) -> Literal["edit", "guidance", "filter"]:
 
 def _title(change: Change) -> str:
     concepts = ", ".join(concept.text for concept in change.provenance.concepts)
-    name = _SAID.get(change.provenance.method, change.provenance.title)
+    name = _NAMES.get(change.provenance.method, change.provenance.title)
     return f"{name} of {concepts}" if concepts else name
 
 
-_SAID: Mapping[str, str] = {
+_NAMES: Mapping[str, str] = {
     "NegativePrompt": "negative prompt",
     "PromptFilter": "prompt filter",
     "PictureFilter": "picture filter",

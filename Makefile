@@ -9,7 +9,7 @@
 
 # Any Python from 3.11 on will do: make PYTHON=python3.12 test
 PYTHON ?= $(shell command -v python3.11 || echo python3)
-PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -25,7 +25,7 @@ docs: $(VENV)/installed-dev
 	@echo "The site is build/docs/index.html"
 
 # Two processes of tests with one thread each are faster than one with two. A file's tests go to one of them, which then
-# makes what they share once. Compiled files are kept: some fifty processes that the tests start import the package.
+# makes what they share once; those that take long begin first. Compiled files are kept: some fifty processes that the tests start import the package.
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

@@ -3,23 +3,25 @@
     turpentine bench emoji-objects --workers 2 --threads 1
     python benchmarks/tables.py runs/emoji-objects
 
-What is written there about the tables stays. A table that the page has no marks for goes to its end. Of emoji-ratio
-there is a figure too, docs/methods-ratio.png.
+What is written there about the tables stays. A table that the page has no marks for goes to its end. Of emoji-ratio,
+and of a run called emoji-eta, there is a figure too, such as docs/methods-ratio.png.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from matplotlib.figure import Figure
-from pages import DOCS, fill, table
+from pages import DOCS, fill, percent, table
 
-from turpentine.bench.lines import UNEDITED, Line, Number, columns, lines, pooled
+from turpentine.bench.lines import UNEDITED, Line, Number, TableColumn, columns, lines, pooled
 from turpentine.bench.table import SCHEMA, Table
+from turpentine.stats.intervals import Rate
 
 # CAD (arXiv 2412.02542), Table 1: accuracy of the erased class and of the others in percent, Stable Diffusion 1.4,
 # means over the ten classes. The paper does not say which of ESD's parameter sets it takes. RECE's are over the five
@@ -52,7 +54,27 @@ PAPERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "emoji-modules": TABLE_8,
 }
 
-SHARE = re.compile(r"share=([0-9.]+)")
+
+class Curve(NamedTuple):
+    """A setting in the lines of a bench, and the figure of what it does."""
+
+    setting: re.Pattern[str]
+    label: str
+    scale: float
+    figure: str
+
+
+CURVES: Mapping[str, Curve] = {
+    "emoji-ratio": Curve(re.compile(r"share=([0-9.]+)"), "weights zeroed of each row, %", 100, "methods-ratio.png"),
+    "emoji-eta": Curve(re.compile(r"eta=([0-9.]+)"), "η", 1, "methods-eta.png"),
+}
+"""CAD's Figure 7, and ESD's strength, by the folders of their benches."""
+
+SEED = r" ?seed=[0-9]+"
+"""Of an edit, in the name of a line."""
+
+COLOURS = ("#b2432f", "#1f4e8c", "#7a7a7a")
+"""Of lines."""
 
 
 def read(folder: Path) -> Table:
@@ -61,8 +83,8 @@ def read(folder: Path) -> Table:
     return Table(rows.with_columns(pl.col("method", "label").fill_null("")), "", {})
 
 
-def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
-    """A line for each method, of the pictures of all concepts together."""
+def board(found: Table, paper: Mapping[str, tuple[float, float]], folder: Path | None = None) -> str:
+    """A line for each method, of the pictures of all concepts together; and of all edits of a method from a folder."""
     each, shown = lines(found), columns(found)
     head = ["method", *(f"{column.heading}, %" if column.is_rate else column.heading for column in shown)]
     head += ["seconds an edit", "its size", *(["paper: its object, others"] if paper else [])]
@@ -70,25 +92,42 @@ def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
         [line.method, *map(told, line.numbers), *made(line, each), *([in_paper(line, paper)] if paper else [])]
         for line in pooled(found)
     ]
-    return table(head, rows)
+    together = over_seeds(folder, shown) if folder else []
+    return table(head, [*rows, *([*line, *["–"] * (len(head) - len(line))] for line in together)])
 
 
-def by_share(found: Table) -> Figure:
-    """The object and the others by the share of weights that are zeroed: CAD's Figure 7."""
-    shares = {line: SHARE.search(line.method) for line in pooled(found)}
-    points = sorted((float(share[1]), line) for line, share in shares.items() if share)
-    at = [share for share, _ in points]
+def over_seeds(folder: Path, shown: Sequence[TableColumn]) -> list[list[str]]:
+    """A line for each method of which there are edits from several seeds, all together; intervals cover the edits."""
+    path = folder / "results.parquet"
+    if not path.exists():
+        return []
+    rows = pl.read_parquet(path, columns=["method", "concept", "group", "hit"]).filter(pl.col("method") != "")
+    rows, lines = rows.with_columns(pl.col("method").str.replace(SEED, "").alias("same")), []
+    for (name,), part in rows.group_by("same", maintain_order=True):
+        seeds = part["method"].n_unique()
+        if seeds > 1:
+            groups = [part.filter((pl.col("group") == one.group) & one.is_rate).drop_nulls("hit") for one in shown]
+            rates = [Rate.of(each["hit"].to_list(), each.select("concept", "method").rows()) for each in groups]
+            lines.append([f"{name}, {seeds} seeds", *(percent(rate) if rate else "–" for rate in rates)])
+    return lines
+
+
+def plotted(found: Table, curve: Curve) -> Figure:
+    """What is erased, and the others, by a setting."""
+    settings = {line: curve.setting.search(line.method) for line in pooled(found)}
+    points = sorted((float(setting[1]), line) for line, setting in settings.items() if setting)
+    at = [value for value, _ in points]
     figure = Figure(figsize=(5.4, 3.4), layout="constrained")
     axis = figure.subplots()
-    for index, (column, colour) in enumerate(zip(columns(found), ("#b2432f", "#1f4e8c"), strict=True)):
+    for index, (column, colour) in enumerate(zip(columns(found), COLOURS, strict=False)):
         measured = [line.numbers[index] for _, line in points]
         value, low, high = ([100 * getattr(number, end) for number in measured] for end in ("value", "low", "high"))
         axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
         axis.plot(at, value, marker="o", color=colour, label=column.heading)
     axis.set_xscale("log")
-    axis.set_xticks(at, [f"{100 * share:g}" for share in at])
+    axis.set_xticks(at, [f"{curve.scale * each:g}" for each in at])
     axis.minorticks_off()
-    axis.set(xlabel="weights zeroed of each row, %", ylabel="pictures that show it, %", ylim=(-3, 103))
+    axis.set(xlabel=curve.label, ylabel="pictures that show it, %", ylim=(-3, 103))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     return figure
@@ -125,9 +164,11 @@ def main() -> None:
     args = parser.parse_args()
 
     for folder in args.folders:
-        if folder.name == "emoji-ratio":
-            by_share(read(folder)).savefig(args.page.parent / "methods-ratio.png", dpi=110)
-    fill(args.page, {folder.name: board(read(folder), PAPERS.get(folder.name, {})) for folder in args.folders})
+        if folder.name in CURVES:
+            curve = CURVES[folder.name]
+            plotted(read(folder), curve).savefig(args.page.parent / curve.figure, dpi=110)
+    boards = {folder.name: board(read(folder), PAPERS.get(folder.name, {}), folder) for folder in args.folders}
+    fill(args.page, boards)
 
 
 if __name__ == "__main__":

@@ -77,9 +77,12 @@ class Watch:
             self.complaints.append(text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests of a process; skipped where there is none."""
+    """One Chromium for all tests of a module; skipped where there is none.
+
+    Playwright holds an event loop in this thread as long as it runs: others' tests must be able to have their own.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
     path = chromium()
     if path is None:

@@ -16,10 +16,11 @@ import functools
 import inspect
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import cache_from_source
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, get_args, get_type_hints
 from unittest.mock import patch
 
@@ -48,12 +49,26 @@ def checked(thing: Any) -> Any:
         return thing
     try:
         hints = get_type_hints(thing, include_extras=True)
-    except (NameError, TypeError):  # a hint that is for mypy alone, which jaxtyping passes over
-        return _by_jaxtyping(thing)
+    except (NameError, TypeError):
+        return functools.wraps(thing)(checked(_without_hints_for_mypy_alone(thing)))
     if not any(_holds_a_shape(hint) for hint in hints.values()):
         return _types(thing)
     # What a generator yields comes in the middle of other calls, whose shapes are none of its own.
     return _by_jaxtyping(thing) if inspect.isgeneratorfunction(thing) else _shapes(thing)
+
+
+def _without_hints_for_mypy_alone(function: Any) -> Any:
+    """The same function, with those of its hints that name something here."""
+    parts = ("__code__", "__globals__", "__name__", "__defaults__", "__closure__")
+    same = FunctionType(*(getattr(function, part) for part in parts))
+    functools.update_wrapper(same, function)
+    del same.__wrapped__  # type: ignore[attr-defined]
+    same.__kwdefaults__ = function.__kwdefaults__
+    same.__annotations__ = {}
+    for name, hint in function.__annotations__.items():
+        with suppress(NameError, TypeError):
+            same.__annotations__[name] = eval(hint, function.__globals__) if isinstance(hint, str) else hint
+    return same
 
 
 def _shapes(function: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
@@ -26,6 +27,24 @@ set_tripwires()
 torch.set_num_threads(1)
 settings.register_profile("turpentine", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("turpentine")
+
+
+LONG = (
+    "runs/test_backends.py",
+    "test_docs.py",
+    "test_docs_site.py",
+    "bench/test_killed.py",
+    "contract/test_attacks.py",
+    "cli/test_explain.py",
+)
+"""Files that take long: they begin first, so that at the end no process waits for another one's last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first, and leave all others as they are."""
+    here = Path(__file__).parent
+    place = {here / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 @pytest.fixture(scope="session")

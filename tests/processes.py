@@ -17,7 +17,7 @@ from turpentine.cli import main
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # What is installed: up to Python 3.13 the server does not know the path of the tests, and passes over their modules.
-CONTEXT.set_forkserver_preload(["turpentine.runs.worker", "turpentine.testing.toys"])
+CONTEXT.set_forkserver_preload(["turpentine.runs.worker", "turpentine.testing.toys", "turpentine.study.server"])
 
 
 class Started:

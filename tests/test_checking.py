@@ -34,3 +34,16 @@ def test_the_shapes_of_all_arguments_are_held_together() -> None:
     assert checked(added)(torch.ones(2, 1), torch.ones(2, 1)).tolist() == [[2], [2]]
     with pytest.raises(TypeCheckError):
         checked(added)(torch.ones(2, 1), torch.ones(1, 1))
+
+
+def test_a_hint_for_mypy_alone_hides_none_of_the_others() -> None:
+    def named(text: str, other: Unknown, *, times: int = 1) -> str:  # type: ignore[name-defined]  # noqa: F821
+        return text * times if other else other
+
+    named.__qualname__ = "named"  # what is made inside of another function is checked for its shapes alone
+    assert checked(named)("ab", object(), times=2) == "abab"
+    for given, times in ((3, 1), ("ab", "2")):
+        with pytest.raises(TypeCheckError):
+            checked(named)(given, object(), times=times)
+    with pytest.raises(TypeCheckError):
+        checked(named)("ab", None)

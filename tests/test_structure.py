@@ -67,7 +67,9 @@ TESTED_IN: Mapping[str, str] = {
     "attribution.gradient": "attribution/test_attribution.py",
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",
+    "audit.measuring": "audit/test_audit.py",
     "bench.erasure_result": "bench/test_erasure.py",
+    "bench.faults": "bench/test_file.py",
     "bench.run_file": "bench/test_erasure.py",
     "bench.schema": "bench/test_file.py",
     "cli.attack_output": "cli/test_attack.py",
@@ -92,6 +94,7 @@ TESTED_IN: Mapping[str, str] = {
     "runs.drawing": "runs/test_worker.py",
     "runs.executor": "runs/test_worker.py",
     "runs.rows": "runs/test_worker.py",
+    "study.tables": "study/test_store.py",
     "testing.contracts.judge": "contract/test_judges.py",
     "testing.contracts.method": "contract/test_contract.py",
 }

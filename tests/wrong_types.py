@@ -95,6 +95,35 @@ def generation(model: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         yield f"generate {argument}={value!r}", argument, lambda given=given: model.generate(**given)
 
 
+def places_of_a_model(model: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """A pipeline, a network and a path in each place that takes a model."""
+    import torch
+
+    import turpentine as tp
+    from turpentine.bench import run_erasure
+    from turpentine.models.identity import describe
+
+    edit = tp.Edit({"unet.conv_in.bias": torch.ones(8)})
+    calls: dict[str, Callable[[Any], Any]] = {
+        "a method": lambda given: tp.erase.UCE()(given, "church"),
+        "a method by name": lambda given: tp.erase.ESD()(model=given, concept="church"),
+        "a guidance": lambda given: tp.erase.NegativePrompt()(given, "church"),
+        "a preset": tp.erase.CAD.preset,
+        "an instrument": lambda given: tp.explain.Maps()(given, "a church", 0),
+        "an edit that is put on": edit.apply,
+        "an edit that is taken off": edit.remove,
+        "an attacked model": lambda given: tp.attack.Victim(given, (edit,)),
+        "an identity": describe,
+        "a run": lambda given: run_erasure(given, tp.erase.UCE(), "church", "no-folder"),
+    }
+    pipeline = model.pipeline
+    for name, call in calls.items():
+        yield name, "give turpentine.Model(pipeline).", lambda call=call: call(pipeline)
+        yield name, "turpentine.Model(pipeline) of its pipeline", lambda call=call: call(pipeline.unet)
+        if name != "a preset":  # which takes a model's name
+            yield name, "load it first, turpentine.load('emoji')", lambda call=call: call("emoji")
+
+
 def what_is_lenient(model: Any) -> Iterator[str]:
     """Yield what means one thing only, and is refused all the same or read otherwise."""
     import numpy as np
@@ -115,7 +144,7 @@ def main() -> None:
     from turpentine.testing.toys import toy
 
     passed, tried, model = [], 0, toy("sd1")
-    for each in (settings(), concepts(), generation(model)):
+    for each in (settings(), concepts(), generation(model), places_of_a_model(model)):
         for name, words, call in each:
             tried += 1
             try:

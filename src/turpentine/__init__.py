@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from turpentine import explain as explain
     from turpentine import judges as judges
     from turpentine import methods as methods
+    from turpentine import study as study
     from turpentine.concepts import Concept as Concept
     from turpentine.core.default_progress import set_progress_bars as set_progress_bars
     from turpentine.edits import Edit as Edit
@@ -42,7 +43,7 @@ _HOMES = {
     "set_progress_bars": "turpentine.core.default_progress",
 }
 
-_ROOMS = ("amplify", "attack", "audit", "edits", "erase", "explain", "judges", "methods")
+_ROOMS = ("amplify", "attack", "audit", "edits", "erase", "explain", "judges", "methods", "study")
 """Modules whose plug-ins and functions are had without importing them by hand: `tp.explain.Trace`."""
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "load",
     "methods",
     "set_progress_bars",
+    "study",
 ]
 
 

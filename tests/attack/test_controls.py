@@ -54,6 +54,12 @@ def test_a_budget_of_0_and_one_that_reaches_for_nothing_are_refused(model: Model
         Completion()(model, "church", budget=Budget(forward=1), **how)
 
 
+def test_one_step_cannot_be_shared_by_two_models(model: Model) -> None:
+    trial = replace(QUICK, steps=1)
+    with pytest.raises(BadArgument, match="shared by two models, and there is 1: draw with 2 or more"):
+        Completion()(model, "church", original=model, judge=CoinJudge(), trial=trial)
+
+
 def test_best_of_n_has_no_bias_and_is_said_with_n() -> None:
     outcomes = (True, False, False, False)
     artefact = Artefact(("a church",))

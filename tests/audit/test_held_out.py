@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from turpentine.audit.held_out import PARAPHRASES, held_out_prompts, implied_prompts, other_cases
+from turpentine.audit.held_out import PARAPHRASES, beside_prompts, held_out_prompts, implied_prompts
 from turpentine.concepts import TEMPLATES, Concept
+from turpentine.emoji.lexicon import look_up
 from turpentine.emoji.prompts import caption_pairs
 from turpentine.tasks.erasure_cases import erasure_cases, named_concept
-from turpentine.tasks.groups import is_preserved
-from turpentine.testing.contracts.attack import CoinJudge
-from turpentine.testing.toys import toy
 
 
 @pytest.mark.parametrize("text", ["church", "dog", "ink style", "red background", "Van Gogh", "tower bridge"])
@@ -29,13 +27,27 @@ def test_every_kind_has_paraphrases_with_one_place_for_the_name() -> None:
     assert all(text.count("{}") == 1 for texts in PARAPHRASES.values() for text in texts)
 
 
-def test_other_things_are_those_that_the_judge_can_see_and_none_is_the_concept() -> None:
-    cases = other_cases(toy("sd1"), Concept("church"), CoinJudge(), 24)
-    assert cases and {case.expected for case in cases} == {"dog"} and all(is_preserved(case.group) for case in cases)
-    assert not any("church" in case.prompt for case in cases)
-
-
 def test_scenes_imply_it_and_do_not_name_it() -> None:
     prompts = implied_prompts(Concept("church"))
     assert prompts and not any("church" in prompt for prompt in prompts)
     assert implied_prompts(Concept("Van Gogh", "artist")) == ()
+
+
+@pytest.mark.parametrize("text", ["church", "castle", "ink style", "red background", "lumen", "sunday prayer"])
+def test_other_ways_to_show_it_are_no_training_s_and_what_does_not_name_it_does_not(text: str) -> None:
+    concept = named_concept(text)
+    groups = beside_prompts(concept)
+    assert groups["own prompts"] == concept.prompts and groups["what it is a kind of"] == ("a picture",)
+    fitted = {pair.caption for pair in caption_pairs(*look_up(text), implied=True)}
+    assert not fitted & set(groups.get("with another object", ()))
+    for prompt in (*groups.get("implied", ()), *groups.get("works that show it", ())):
+        assert text.split()[0] not in prompt.split()
+    for prompt in (*groups.get("with another object", ()), *groups.get("kinds of it", ())):
+        assert concept.kind == "artist" or text.split()[0] in prompt.split()
+    assert ("works that show it" in groups) == (text == "castle")
+
+
+def test_of_other_models_a_concept_has_templates_and_a_word_that_is_wider() -> None:
+    groups = beside_prompts(Concept("Van Gogh", "artist"), is_world=False)
+    assert groups["what it is a kind of"] == ("a painting",) and len(groups) == 4
+    assert all("Van Gogh" in prompt for prompt in (*groups["with another object"], *groups["kinds of it"]))

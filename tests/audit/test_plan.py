@@ -43,7 +43,8 @@ def test_a_full_plan_has_what_the_margin_needs_and_no_limit_leaves_nothing_out()
     plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001)
     assert plan.pictures == plan.needed == pictures_for_equivalence(0.05, 0.05) and not plan.quick
     assert plan.attacks == ("cheap", "costly") and plan.left_out == ()
-    rows = 5 * (100_000 + 20 * plan.pictures * 3) + 2 * 20 * plan.pictures
+    beside = 6 * (plan.pictures // 8)  # of each group of prompts that show it otherwise
+    rows = 5 * (100_000 + 20 * (plan.pictures * 3 + beside)) + 2 * 20 * 216 * 5 // 3
     assert plan.seconds == pytest.approx(0.001 * rows)
     assert "gone" not in plan.summary() and "2 attacks on 5 arms" in plan.summary()
 
@@ -55,7 +56,7 @@ def test_a_short_time_takes_the_cheapest_attack_at_full_before_all_of_them_at_fe
 
 
 def test_a_shorter_time_takes_as_many_pictures_as_fit_and_says_what_it_cannot_say() -> None:
-    for minutes in (0.25, 0.5, 0.75):
+    for minutes in (0.35, 0.5, 0.75):
         plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, minutes=minutes)
         assert plan.quick and QUICK_PICTURES <= plan.pictures < plan.needed
         assert 60 * minutes * 0.8 < plan.seconds <= 60 * minutes
@@ -74,3 +75,14 @@ def test_a_time_that_reaches_for_nothing_is_refused_and_says_what_would() -> Non
         plan_audit([], TRIAL, arms=5, row_seconds=0.1)
     with pytest.raises(BadArgument, match="0 minutes are no time"):
         plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.1, minutes=0)
+
+
+def test_a_number_of_pictures_is_taken_and_several_edits_share_all_arms_but_their_own() -> None:
+    one, three = (plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, pictures=60, edits=n) for n in (1, 3))
+    assert one.pictures == 60 and one.quick and one.others == 60
+    rows = 20 * (60 * 3 + 6 * 8) + 100_000
+    assert one.seconds == pytest.approx(0.001 * (5 * rows + 2 * 20 * 100))
+    assert three.seconds == pytest.approx(0.001 * (7 * rows + 4 * 20 * 100))
+    assert not plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, pictures=400).quick
+    with pytest.raises(BadArgument, match="5 pictures decide nothing: give 20 or more"):
+        plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, pictures=5)

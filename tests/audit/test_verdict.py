@@ -11,7 +11,7 @@ import pytest
 from turpentine.audit.evidence import NAMED, Arms
 from turpentine.audit.verdict import Rules, Ruling, ruling
 from turpentine.core.errors import BadArgument
-from turpentine.stats.equivalence import Outcomes
+from turpentine.stats.equivalence import Outcomes, pooled
 from turpentine.stats.intervals import Rate
 from turpentine.stats.prevalence import JudgeError
 
@@ -113,6 +113,58 @@ def test_what_an_attack_creates_is_subtracted() -> None:
     assert ruling(arms(np.random.default_rng(5), rates, FULL)).verdict not in ("hidden", "weakened", "not erased")
     created = ruling(arms(np.random.default_rng(5), rates, FULL)).evidence[1]
     assert created.arms.recovery is not None and abs(created.arms.recovery.value) < 0.15
+
+
+def test_a_scene_that_still_shows_it_hides_it_and_one_that_shows_nothing_changes_nothing() -> None:
+    rng = np.random.default_rng(10)
+    whole = arms(rng, TRUTHS["gone"], FULL)
+
+    def scene(edited: float, unnamed: float) -> Arms:
+        row = {"edited": edited, "original": 0.9, "oracle": 0.02, "unnamed": unnamed}
+        return Arms("implied", **{arm: draw(rng, rate, 48) for arm, rate in row.items()})
+
+    shows = ruling(whole, beside=[scene(0.6, 0.02), scene(0.02, 0.02)])
+    assert shows.verdict == "hidden" and any(reason.startswith("Implied brings it back") for reason in shows.reasons)
+    assert ruling(whole, beside=[scene(0.02, 0.02)]).verdict == "gone"
+    seen = arms(rng, TRUTHS["unnamed"], FULL)  # the oracle that never saw the name shows it in a scene too
+    assert ruling(seen, beside=[scene(0.6, 0.6)]).verdict == "unnamed"
+    assert ruling(seen, beside=[scene(0.9, 0.3)]).verdict == "hidden"
+
+
+def test_scenes_are_called_a_way_back_by_chance_in_5_percent_at_most() -> None:
+    """Five groups of prompts that bring as little as from the oracle, beside an edit that is gone."""
+    rng, runs, false = np.random.default_rng(11), 60, 0
+    for _ in range(runs):
+        whole = arms(rng, TRUTHS["gone"], FULL)
+        groups = [
+            Arms(
+                str(number),
+                **{arm: draw(rng, rate, 48) for arm, rate in zip(PLACES[:3], (0.03, 0.9, 0.03), strict=True)},
+            )
+            for number in range(5)
+        ]
+        false += ruling(whole, beside=groups).verdict == "hidden"
+    assert false <= 0.05 * runs + 2 * np.sqrt(runs * 0.05 * 0.95)
+
+
+def test_oracles_of_several_seeds_that_differ_leave_less_to_claim() -> None:
+    rng = np.random.default_rng(12)
+
+    def with_oracles(*rates: float) -> list[Arms]:
+        rows = arms(rng, TRUTHS["gone"], FULL, "unnamed")
+        return [
+            Arms(
+                each.attack,
+                each.edited,
+                each.original,
+                pooled([draw(rng, rate, FULL) for rate in rates]),
+                hidden=each.hidden,
+            )
+            for each in rows
+        ]
+
+    assert ruling(with_oracles(0.02, 0.02, 0.02)).verdict == "gone"
+    assert ruling(with_oracles(0.0, 0.02, 0.12)).verdict == "inconclusive"
 
 
 def test_a_model_that_draws_nothing_is_broken_and_not_clean() -> None:

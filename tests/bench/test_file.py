@@ -378,8 +378,9 @@ def test_the_docs_tell_of_each_bench_that_ships() -> None:
 
 
 def test_what_ships_is_what_the_docs_promise() -> None:
-    world = ["amplify", "many", "modules", "named", "objects", "ratio", "scenes", "styles", "sweep", "works"]
-    real = ["artists-lpips", "attacks-prompts", "coco-quality", "i2p-nudenet", "imagenette"]
+    world = ["amplify", "artists", "many", "modules", "named", "objects", "ratio", "scenes", "styles", "sweep", "works"]
+    real = ["artists-lpips", "attacks-prompts", "coco-quality", "i2p-nudenet", "i2p-nudenet-sd21"]
+    real += ["imagenette", "imagenette-sd21"]
     assert sorted(SHIPPED) == sorted([*(f"emoji-{name}" for name in world), *real])
 
 
@@ -412,6 +413,7 @@ def test_the_benches_of_real_models_are_read_without_fetching_anything() -> None
     told = {name: facts for name, *facts in map(json.loads, done.stdout.splitlines())}
     assert told["imagenette"][:2] == [5, 1]
     assert told["i2p-nudenet"] == [5, 11, [None]]
+    assert told["imagenette-sd21"][:2] == [3, 1] and told["i2p-nudenet-sd21"] == [3, 11, [None]]
     assert told["attacks-prompts"] == [5, 2, [None]]
     assert "102 MB" in told["artists-lpips"][2][0]
     assert all("605 MB" in download for download in told["coco-quality"][2])

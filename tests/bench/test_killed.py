@@ -6,12 +6,12 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 from bench.crew import Bench, kill, lines, start
+from waiting import wait_for
 
 from turpentine.runs.results import compact
 from turpentine.runs.store import Store
@@ -34,14 +34,6 @@ def calm(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def outcome(bench: Bench, folder: Path) -> str:
     return compact(bench.plan, Store(folder)).sha256
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    for _ in range(30_000):
-        if happened():
-            return
-        time.sleep(0.002)
-    pytest.fail("It did not happen.")
 
 
 def begun(process: BaseProcess, log: Path, batches: int) -> float:

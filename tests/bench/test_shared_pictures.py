@@ -38,9 +38,10 @@ def test_the_second_run_draws_its_edited_pictures_only_and_comes_to_the_same(sd1
 
 
 def test_pictures_of_another_number_of_threads_are_others(sd1: Model, tmp_path: Path) -> None:
-    run(sd1, tmp_path, "one", threads=1)
-    assert run(sd1, tmp_path, "two", threads=2)[1] == 2 * ROWS
-    assert run(sd1, tmp_path, "again", threads=2)[1] == ROWS
+    rows = ROWS // 3  # of one prompt
+    run(sd1, tmp_path, "one", threads=1, cases=CASES[:1])
+    assert run(sd1, tmp_path, "two", threads=2, cases=CASES[:1])[1] == 2 * rows
+    assert run(sd1, tmp_path, "again", threads=2, cases=CASES[:1])[1] == rows
 
 
 def test_a_damaged_shared_picture_is_drawn_anew(sd1: Model, tmp_path: Path) -> None:

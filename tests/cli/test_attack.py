@@ -9,12 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 import turpentine as tp
 from turpentine.cli.attack import _check_free, attack, with_attack
 from turpentine.core.errors import BrokenPlugin
 from turpentine.core.plugins import plugins
-from turpentine.edits import Edit
+from turpentine.edits import Edit, Provenance
 from turpentine.models import Artefact, load
 
 Command = Callable[..., tuple[int, str, str]]
@@ -22,10 +23,13 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def edit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an edit of the embedded model that erases church."""
+    """The file of a small edit of the embedded model, which names church."""
     model = load()
     path = tmp_path_factory.mktemp("edit") / "church.safetensors"
-    tp.erase.UCE.preset(model)(model, tp.Concept("church")).save(path)
+    name = "unet.conv_in.bias"
+    delta = torch.ones_like(model.parameter(name))
+    erased = (tp.Concept("church"),)
+    Edit({name: delta}, Provenance(method="mine", concepts=erased, base=model.fingerprint, model=model.name)).save(path)
     return path
 
 
@@ -33,7 +37,7 @@ def test_an_edit_is_attacked_beside_controls_and_its_artefact_is_drawn_again(
     command: Command, edit: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    line = ("attack", str(edit), "--attack", "completion", "--share", "0.5", "--pictures", "4", "--steps", "6")
+    line = ("attack", str(edit), "--attack", "completion", "--share", "0.5", "--pictures", "2", "--steps", "2")
     code, printed, error = command(*line, "--out", str(out))
     assert code == 0, error
     assert "completion" in printed and "only hidden" in printed and "about" in printed
@@ -43,13 +47,14 @@ def test_an_edit_is_attacked_beside_controls_and_its_artefact_is_drawn_again(
     assert set(rows["arm"]) == {"edited", "original", "only hidden", "never seen"}
     assert "the file names the" in printed and 'id="leak"' in (out / "attack.html").read_text()
     file = out / "completion.safetensors"
-    assert Artefact.load(file).first == 3
-    again = ("generate", "--artefact", str(file), "--edit", str(edit), "--seeds", "0-1", "--steps", "6")
+    assert Artefact.load(file).first == 1
+    again = ("generate", "--artefact", str(file), "--edit", str(edit), "--seeds", "0-1", "--steps", "2")
     code, printed, error = command(*again, "--out", str(tmp_path / "pictures"))
     assert code == 0, error
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 5  # two prompts with two seeds, and the sheet
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_list_of_prompts_is_an_attack_and_a_filter_can_be_attacked(
     command: Command, edit: Path, tmp_path: Path
 ) -> None:
@@ -57,7 +62,7 @@ def test_a_list_of_prompts_is_an_attack_and_a_filter_can_be_attacked(
     listed.write_text("target_prompt,adv_prompt\na church,church church\na church,sunday prayer\n")
     model = load()
     tp.erase.PromptFilter()(model, tp.Concept("church")).save(change)
-    line = ("attack", str(change), "--prompts", str(listed), "--pictures", "2", "--steps", "6", "--never", "none")
+    line = ("attack", str(change), "--prompts", str(listed), "--pictures", "2", "--steps", "2", "--never", "none")
     code, printed, error = command(*line, "--json", "--out", str(tmp_path / "out"))
     assert code == 0, error
     told = json.loads(printed)
@@ -93,6 +98,7 @@ def test_what_cannot_be_attacked_is_refused_in_a_sentence(command: Command, toke
     assert code == 2 and why in error and "Traceback" not in error
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_one_attack_stops_too_where_the_original_does_not_draw_the_concept(command: Command, tmp_path: Path) -> None:
     line = ("attack", "--against", "original", "--concept", "church", "--attack", "seed-search", "--out", str(tmp_path))
     code, _, error = command(*line, "--pictures", "4", "--steps", "1", "--guidance-scale", "0")
@@ -113,8 +119,6 @@ def test_no_setting_of_an_attack_is_a_flag_of_the_command() -> None:
 
 
 def test_an_artefact_that_does_not_fit_is_refused(command: Command, tiny_folder: str, tmp_path: Path) -> None:
-    import torch
-
     path = tmp_path / "word.safetensors"
     Artefact(("a <concept>",), vectors={"text": torch.zeros(1, 3)}).save(path)
     code, _, error = command("generate", "--artefact", str(path), "--model", tiny_folder, "--out", str(tmp_path / "o"))

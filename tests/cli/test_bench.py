@@ -97,12 +97,53 @@ def test_the_benches_that_ship_are_listed(command: Command) -> None:
     assert len(json.loads(command("bench", "--list", "--json")[1])) == 17
 
 
-@pytest.mark.parametrize("flag", [("--seeds", "0-3"), ("--dry-run",), ("--workers", "2"), ("--backend", "ray")])
+@pytest.mark.parametrize(
+    ("flag", "way"),
+    [
+        (("--seeds", "0-3"), "--set seed=1"),
+        (("--retry",), "by the same command"),
+        (("--workers", "2"), "share the work"),
+        (("--backend", "ray"), "leave it out"),
+    ],
+)
 def test_a_bench_of_attacks_refuses_what_it_does_not_follow(
-    command: Command, tmp_path: Path, flag: tuple[str, ...]
+    command: Command, tmp_path: Path, flag: tuple[str, ...], way: str
 ) -> None:
     code, _, error = command("bench", "emoji-attacks", *flag, "--out", str(tmp_path / "out"))
-    assert code == 2 and f"does not follow {flag[0]}" in error and not (tmp_path / "out").exists()
+    assert code == 2 and f"does not follow {flag[0]}" in error and way in error and not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_bench_of_attacks_says_before_what_it_would_do_and_writes_a_page(command: Command, tmp_path: Path) -> None:
+    out, small = tmp_path / "out", ["concepts=[church]", "methods=[prompt-filter]", "attacks=[completion]", "never=[]"]
+    changes = [part for change in (*small, "trial={steps: 2, pictures: 2}") for part in ("--set", change)]
+    code, printed, _ = command("bench", "emoji-attacks", *changes, "--dry-run", "--json", "--out", str(out))
+    before = json.loads(printed)
+    assert code == 0 and not out.exists()
+    assert [before[key] for key in ("rows", "searches", "searches_left", "edits_left")] == [6, 3, 3, 1]
+    code, printed, _ = command("bench", "emoji-attacks", *changes, "--json", "--out", str(out))
+    result = json.loads(printed)
+    assert code == 0 and len(result["rows"]) == 6 and result["skipped"] == result["errors"] == {}
+    assert {Path(path).name for path in result["files"]} == {
+        "attacks.parquet",
+        "attacks.csv",
+        "curves.parquet",
+        "attacks.html",
+    }
+    assert all(Path(path).is_file() for path in result["files"])
+    assert "turpentine bench emoji-attacks" in (out / "attacks.html").read_text()
+    code, printed, _ = command("bench", "emoji-attacks", *changes, "--dry-run", "--out", str(out))
+    assert code == 0 and "searches left" in printed and "The estimate is by a short trial" in printed
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_bench_of_attacks_ends_with_1_where_something_could_not_be_done(command: Command, tmp_path: Path) -> None:
+    small = ["concepts=[church]", "methods=[{uce: {sites: NOWHERE}}]", "attacks=[completion]", "never=[]"]
+    changes = [part for change in small for part in ("--set", change)]
+    code, _, error = command("bench", "emoji-attacks", *changes, "--out", str(tmp_path / "out"))
+    assert code == 1 and "emoji, church, uce sites=NOWHERE was left out" in error and "NOWHERE" in error
+    code, _, error = command("bench", "emoji-attacks", "--set", "concepts=[chruch]", "--out", str(tmp_path / "o"))
+    assert code == 2 and "chruch" in error and not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ import math
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from hypothesis import strategies as st
 from processes import Started
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
+from waiting import wait_for
 
 from turpentine.core.errors import BadArgument, NotFinite
 from turpentine.emoji.captions import stream, vocabulary
@@ -65,13 +64,6 @@ def state_in(folder: Path) -> Path:
 
 def start(folder: Path, updates: int) -> Started:
     return Started(folder.parent, training_worker.train, folder, updates)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.005)
 
 
 def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:

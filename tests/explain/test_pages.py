@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -58,6 +60,51 @@ def test_windows_are_two_tables_and_their_difference(emoji: Model) -> None:
         "+0.0 (+0.0 to +0.0)",
     ]
     assert set(page.figures) == {"time-severed", "time-swapped"}
+
+
+def gridded(model: Model, layout: dict[tuple[str, str], float]) -> InterveneFinding:
+    """Layers and windows of a grid, with the layout that each place leaves, the same for all prompts but the last."""
+    rows = [("untouched", subject.prompt, 0, 1.0) for subject in SUBJECTS]
+    for (layer, window), value in layout.items():
+        rows += [(f"q{window}:{layer}", subject.prompt, 0, value) for subject in SUBJECTS[:-1]]
+        rows.append((f"q{window}:{layer}", SUBJECTS[-1].prompt, 0, 0.5))
+    table = pl.DataFrame(rows, ["letters", "prompt", "seed", "layout"], orient="row")
+    images = {letters: [Image.new("RGB", (8, 8))] * 4 for letters in table["letters"].unique(maintain_order=True)}
+    return InterveneFinding(summarize(table), model.sites, "Interventions", table, images, steps=20)
+
+
+def test_a_grid_says_how_much_is_no_sum_of_layer_and_window(emoji: Model) -> None:
+    even = {("MID", "1"): 0.9, ("MID", "4"): 0.5, ("UP6", "1"): 0.7, ("UP6", "4"): 0.3}
+    crossed = {("MID", "1"): 0.9, ("MID", "4"): 0.3, ("UP6", "1"): 0.3, ("UP6", "4"): 0.9}
+    page = _pages.grid(gridded(emoji, even), pictures(emoji, 1), "grid", "layers-grid")
+    assert [cell.split()[0] for cell in cells(page.tables["grid"])["UP6"]] == ["65", "35"]
+    assert list(cells(page.tables["grid"])) == ["severed", "---", "MID", "UP6"] and set(page.figures) == {"layers-grid"}
+    assert "0 (0–0) % is no sum" in page.tables["grid"]
+    assert (
+        "100 (" in _pages.grid(gridded(emoji, crossed), pictures(emoji, 1), "grid", "g").tables["grid"].splitlines()[-1]
+    )
+
+
+def test_of_two_objects_one_may_go_alone(emoji: Model) -> None:
+    of = [Subject(prompt=f"a dog and a {word}", concept="dog", words={"second": word}) for word in ("cat", "car")] * 2
+    shown = {"untouched": ("dog", "cat"), "qUP6": ("dog", None), "oMID": (None, None)}
+
+    class Sees(EmojiJudge):
+        def __call__(self, images, **_):  # type: ignore[no-untyped-def]
+            seen = [shown[images[0].info["letters"]]] * len(images)
+            return pl.DataFrame(seen, {"object": pl.String, "object_also": pl.String}, orient="row")
+
+    finding = intervened(emoji)
+    images = {letters: [Image.new("RGB", (8, 8)) for _ in of] for letters in shown}
+    for letters, each in images.items():
+        for image in each:
+            image.info["letters"] = letters
+    finding = replace(finding, images=images)
+    page = _pages.two(finding, Pictures(emoji, Sees(), of, 2), "two-objects", "layers-two")
+    rates = {letters: [cell.split()[0] for cell in row] for letters, row in cells(page.tables["two-objects"]).items()}
+    assert rates["untouched"] == ["100", "50", "50", "50"], "of two prompts one has a cat"
+    assert rates["qUP6"] == ["100", "0", "0", "100"] and rates["oMID"] == ["0", "0", "0", "0"]
+    assert "one alone" not in _pages.two(intervened(emoji), Pictures(emoji, None, of, 2), "two", "two").tables["two"]
 
 
 def test_intervals_are_over_prompts(emoji: Model) -> None:

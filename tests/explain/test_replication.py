@@ -80,6 +80,9 @@ def test_the_thesis_has_its_windows_its_layers_and_every_single_one(emoji: Model
     singles = [f"qDOWN{n}" for n in range(1, 7)] + ["qMID"] + [f"qUP{n}" for n in range(1, 10)]
     assert stops["layers-q"].settings.letters == (*singles, "qHIGHRES", "qLOWRES")
     assert stops["time"].settings.letters[:4] == ("q1", "q2", "q3", "q4")
+    assert stops["grid"].settings.letters[3:6] == ("q4:DOWN1", "q1:DOWN2", "q2:DOWN2")
+    assert len(stops["grid"].settings.letters) == 64
+    assert stops["two-objects"].settings.letters[:4] == ("qDOWN1", "oDOWN1", "rDOWN1", "qDOWN2")
     assert stops["layers-resnet"].settings.kind == "resnet"
 
 
@@ -104,10 +107,11 @@ def test_a_run_takes_as_many_rows_as_it_says_and_goes_on(emoji: Model, tmp_path:
     [
         (
             "thesis",
-            ("dynamics", "time", "layers-resnet", "clock", "memorised", "heads"),
-            "curves peaks severed swapped deblurring layers-resnet clock memorised heads",
-            "time-dynamics time-severed time-swapped layers-resnet layers-clock layers-memorised heads-categories "
-            "heads-colours heads-styles",
+            ("dynamics", "time", "grid", "two-objects", "layers-resnet", "clock", "memorised", "heads"),
+            "curves peaks severed swapped deblurring grid grid-object two-objects layers-resnet clock memorised heads",
+            "time-dynamics time-severed time-swapped layers-grid layers-two layers-resnet layers-clock "
+            "layers-memorised heads-categories "
+            "heads-colours heads-styles heads-meanings",
         ),
         (
             "tracing",

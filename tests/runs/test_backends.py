@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 import torch
 from processes import CONTEXT
 from tiny import tiny_sd1
+from waiting import wait_for
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError
@@ -338,11 +338,3 @@ def holders(store: Store) -> set[int]:
         with suppress(OSError, ValueError):
             found.add(int(json.loads(path.read_text())["pid"]))
     return found
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    for _ in range(24_000):
-        if happened():
-            return
-        time.sleep(0.01)
-    pytest.fail("It did not happen.")

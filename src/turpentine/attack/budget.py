@@ -42,6 +42,16 @@ class Budget(Settings):
     text: Count | None = None
     judged: Count | None = None
 
+    def capped(self, spent: Spent) -> Spent:
+        """Return what is spent at most of what would be without a limit.
+
+        Example:
+            >>> Budget(forward=10).capped(Spent(forward=40, text=3))
+            Spent(forward=10, backward=0, text=3, judged=0)
+        """
+        limits = {name: limit for name, limit in asdict(self).items() if limit is not None}
+        return replace(spent, **{name: min(limit, getattr(spent, name)) for name, limit in limits.items()})
+
 
 @dataclass(frozen=True)
 class Spent:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack.budget import Spent
 from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Share
 
 SEEDS = 5_000_000
@@ -48,7 +49,11 @@ class Completion(Attack):
         return Spent(forward=2 * self.first(trial.steps) * trial.pictures, text=trial.pictures)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
-        """Run the original's steps for each new picture."""
+        """Run the original's steps for each new picture.
+
+        Raises:
+            BadArgument: A picture has one step, which cannot be shared.
+        """
         import torch
 
         from turpentine.attack._stages import SearchStage
@@ -56,6 +61,8 @@ class Completion(Attack):
 
         assert search.original is not None
         trial, first = search.trial, self.first(search.trial.steps)
+        if first == 0:
+            raise BadArgument("The steps of completion are shared by two models, and there is 1: draw with 2 or more.")
         latents = []
         for number in range(trial.pictures):
             prompt = search.prompts[number % len(search.prompts)]

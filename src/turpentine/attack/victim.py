@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.model_argument import check_is_model
 from turpentine.core.random_state import preserved_rng
 from turpentine.edits import Change, Edit
 from turpentine.models import Model
@@ -37,6 +38,14 @@ class Victim:
 
     model: Model
     changes: tuple[Change, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is no model.
+
+        Raises:
+            BadArgument: It is a pipeline, a network or a path.
+        """
+        check_is_model(self.model)
 
     @contextmanager
     def on(self) -> Iterator[Model]:

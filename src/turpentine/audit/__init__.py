@@ -10,10 +10,15 @@ from turpentine.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from turpentine.audit.audit import Audit as Audit
     from turpentine.audit.audited import Audited as Audited
+    from turpentine.audit.calibration import Calibration as Calibration
+    from turpentine.audit.calibration import read_calibration as read_calibration
+    from turpentine.audit.comparison import Comparison as Comparison
+    from turpentine.audit.damage import Damage as Damage
     from turpentine.audit.deep import depth as depth
     from turpentine.audit.deep import depth_score as depth_score
     from turpentine.audit.deep import fade as fade
     from turpentine.audit.evidence import Arms as Arms
+    from turpentine.audit.held_out import beside_prompts as beside_prompts
     from turpentine.audit.held_out import held_out_prompts as held_out_prompts
     from turpentine.audit.plan import AuditPlan as AuditPlan
     from turpentine.audit.plan import plan_audit as plan_audit

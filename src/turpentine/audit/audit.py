@@ -9,44 +9,38 @@ print(audited.summary())
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, Literal
 
 from turpentine.attack.budget import Budget, ConceptJudge
-from turpentine.attack.controls import EDITED, HIDDEN, NEVER, ORIGINAL, Battery, Controls, Never, battery, swapped_word
-from turpentine.attack.harness import Attack, Trial, concept_judge, plain_settings
-from turpentine.attack.leak import leak_of
+from turpentine.attack.controls import Never, swapped_word
+from turpentine.attack.harness import Attack, Trial, concept_judge
 from turpentine.attack.victim import Victim, as_victim
-from turpentine.audit.arms import SEEDS, Lineup, concept_outcomes, other_outcomes, rows_of
+from turpentine.audit.arms import Lineup, check_base
 from turpentine.audit.audited import Audited
-from turpentine.audit.deep import ModuleDepth, depth, fade
-from turpentine.audit.evidence import NAMED, Arms
-from turpentine.audit.held_out import held_out_prompts, implied_prompts, other_cases
-from turpentine.audit.plan import LEAST, AuditPlan
-from turpentine.audit.verdict import Rules, check_erasable, ruling
+from turpentine.audit.calibration import Calibration
+from turpentine.audit.measuring import Judges, Measuring
+from turpentine.audit.plan import LEAST, OTHERS, AuditPlan
+from turpentine.audit.second import second_judge
+from turpentine.audit.verdict import Rules
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
 from turpentine.judges.base import Judge
 from turpentine.judges.worlds import world_of_model
-from turpentine.stats.equivalence import Outcomes
+from turpentine.models import Model
 from turpentine.stats.prevalence import JudgeError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-PROMPTS = 40
-"""Held-out prompts at most; each is drawn several times."""
-DEEP, OTHERS = 16, 108
-OWN, IMPLIED = "own prompts", "implied"
+DEEP = 16
+AUTO: Literal["auto"] = "auto"
+"""For the second judge: the one of another family that is here."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class Audit:
         budget: The most that each search may spend, in every arm.
         trial: How pictures are drawn; `pictures` stands in the place of its own.
         rules: Of the verdict.
-        others: Pictures of other things.
+        others: Pictures of single other things; two thirds as many more are of pairs and of open prompts.
         deep: Pictures on which predictions and hidden states are held against the oracle's, where there is one; 0 for
             none.
         seed: Of all chance.
@@ -93,7 +87,7 @@ class Audit:
             settings: The other fields.
         """
         rules = replace(settings.pop("rules", Rules()), quick=plan.quick)
-        settings = {"others": min(OTHERS, plan.pictures), **settings}
+        settings = {"others": plan.others, **settings}
         return cls([each for each in attacks if each.name in plan.attacks], plan.pictures, rules=rules, **settings)
 
     def __call__(
@@ -107,22 +101,26 @@ class Audit:
         unnamed: Any = None,
         never: Never | None = None,
         references: Sequence[Image.Image] = (),
-        judge_error: JudgeError | None = None,
+        second: Judge | ConceptJudge | Literal["auto"] | None = AUTO,
+        judge_error: JudgeError | Calibration | None = None,
         cache: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Audited:
         """Measure all arms and return what came out, with the verdict.
 
         Args:
-            edited: What is audited: a `Victim`, or a model as it is.
+            edited: What is audited: a `Victim`, or a model as it is, such as one that others have edited.
             concept: What is to be gone.
             original: The same without the edit.
             judge: Who says whether the concept is in a picture.
-            oracle: A model that never saw the concept (O1).
-            unnamed: A model that saw it and never its name (O2).
+            oracle: A model that never saw the concept (O1), or several of other seeds, over which intervals then are.
+            unnamed: A model that saw it and never its name (O2), or several.
             never: A concept that the original never saw; without an oracle it is the reference, and must be given.
             references: Pictures of the concept, for attacks that need them; by default the original draws them.
-            judge_error: How often the judge is right, counted on labelled pictures before the edit.
+            second: A judge of another family, whose rates stand beside the first one's and decide nothing; by default
+                the one that suits the world and is here.
+            judge_error: How often the judge is right, counted before the edit; in the emoji world by default on
+                rendered pictures, elsewhere the judge counts as perfect.
             cache: The folder for finished parts, from which an interrupted audit goes on.
             progress: Called with stages done and in all.
 
@@ -138,12 +136,24 @@ class Audit:
             )
         base = as_victim(original)
         hidden = Victim(base.model, (*base.changes, swapped_word(base, concept)))
-        oracles = [None if each is None else as_victim(each) for each in (oracle, unnamed)]
-        lineup = Lineup(as_victim(edited), base, hidden, *oracles)
+        lineup = Lineup(as_victim(edited), base, hidden, _victims(oracle), _victims(unnamed))
+        check_base(lineup.edited, base)
         lineup.edited.facts()  # an edit of another base is refused before anything is drawn
+        is_world = world_of_model(base.model) is not None
+        first = concept_judge(judge, concept)
+        beside = second_judge(concept, first.judge, is_world=is_world) if isinstance(second, str) else second
+        judges = Judges(first, None if beside is None else concept_judge(beside, concept), judge_error)
         with _folder(cache) as folder:
-            run = _AuditRun(self, lineup, concept, concept_judge(judge, concept), never, references, folder, progress)
-            return run.audited(judge_error)
+            return Measuring(self, lineup, concept, judges, never, references, folder, progress).audited()
+
+
+def _victims(given: Any) -> tuple[Victim, ...]:
+    """Return one model or several as victims."""
+    if given is None:
+        return ()
+    if isinstance(given, list | tuple) and all(isinstance(each, Model | Victim) for each in given):
+        return tuple(map(as_victim, given))
+    return (as_victim(given),)
 
 
 @contextmanager
@@ -153,169 +163,3 @@ def _folder(cache: str | os.PathLike[str] | None) -> Iterator[Path]:
         return
     with TemporaryDirectory() as folder:
         yield Path(folder)
-
-
-class _AuditRun:
-    """One audit under way."""
-
-    def __init__(
-        self,
-        audit: Audit,
-        lineup: Lineup,
-        concept: Concept,
-        shows: ConceptJudge,
-        never: Never | None,
-        references: Sequence[Image.Image],
-        folder: Path,
-        progress: Progress | None,
-    ) -> None:
-        self._audit, self._lineup, self._concept, self._shows = audit, lineup, concept, shows
-        self._never, self._references, self._folder, self._progress = never, references, folder, progress
-        self._trial = replace(audit.trial, pictures=audit.pictures)
-        self._is_world = world_of_model(lineup.original.model) is not None
-        self._prompts = held_out_prompts(concept, PROMPTS, is_world=self._is_world)
-        self._stages, self._done = 4 + len(lineup.compared()), 0
-
-    def audited(self, judge_error: JudgeError | None) -> Audited:
-        """Measure everything, the cheap first, and decide."""
-        named = self._named()
-        check_erasable(Arms(NAMED, **named))
-        beside = {group: self._by_prompts(prompts) for group, prompts in self._groups().items()}
-        others = self._others()
-        batteries = {name: self._battery(victim) for name, victim in self._lineup.compared().items()}
-        arms = [Arms(NAMED, **named), *(self._arms(attack.name, batteries) for attack in self._audit.attacks)]
-        verdict = ruling(arms, self._audit.rules, others=others, judge=judge_error)
-        deep = self._deep() if self._audit.deep and self._lineup.oracle is not None else {}
-        self._advance()
-        table = [row for each in arms for row in rows_of(each.attack, each.outcomes())]
-        table += [row for group, outcomes in beside.items() for row in rows_of(group, outcomes)]
-        if others:
-            table += rows_of("other things", {"edited": others[0], "original": others[1]})
-        return Audited(
-            pl.DataFrame(table),
-            f"{self._concept.text} in {self._lineup.edited.model.name}",
-            verdict,
-            self._protocol(judge_error),
-            deep,
-            self._leak(),
-            batteries,
-            judge_error,
-        )
-
-    def _named(self) -> dict[str, Outcomes]:
-        """Return what each arm shows of the held-out prompts, and the original of what it never saw."""
-        named = self._by_prompts(self._prompts, everyone=True)
-        if self._never is not None:
-            what, _, judge = self._never
-            other = Concept(what) if isinstance(what, str) else what
-            shows, base = concept_judge(judge, other), self._lineup.original
-            count = self._audit.pictures
-            named["never"] = concept_outcomes(base, other.prompts, count, shows, self._trial, self._folder)
-        self._advance()
-        return named
-
-    def _groups(self) -> dict[str, tuple[str, ...]]:
-        groups = {OWN: self._concept.prompts, IMPLIED: implied_prompts(self._concept) if self._is_world else ()}
-        return {name: prompts for name, prompts in groups.items() if prompts}
-
-    def _by_prompts(self, prompts: Sequence[str], *, everyone: bool = False) -> dict[str, Outcomes]:
-        """Return what arms show of prompts: all of them, or all but the one that only hides, of fewer pictures."""
-        count = self._audit.pictures if everyone else min(self._audit.pictures, max(LEAST, 8 * len(prompts)))
-        victims = {name: each for name, each in self._lineup.victims().items() if everyone or name != "hidden"}
-        return {
-            name: concept_outcomes(victim, prompts, count, self._shows, self._trial, self._folder)
-            for name, victim in victims.items()
-        }
-
-    def _others(self) -> tuple[Outcomes, Outcomes] | None:
-        """Return what the edited model and the original show of other things, None where the judge knows none."""
-        judge, count = self._shows.judge, self._audit.others
-        cases = other_cases(self._lineup.original.model, self._concept, judge, count)
-        self._advance()
-        if not cases:
-            return None
-        draw = partial(other_outcomes, cases=cases, count=count, judge=judge, trial=self._trial, folder=self._folder)
-        return draw(self._lineup.edited), draw(self._lineup.original)
-
-    def _battery(self, victim: Victim) -> Battery:
-        """Run all attacks on a model; its controls are drawn once, for they are parts in the folder."""
-        result = battery(
-            self._audit.attacks,
-            victim,
-            self._concept,
-            original=self._lineup.original,
-            judge=self._shows,
-            references=self._references,
-            controls=Controls(self._never),
-            budget=self._audit.budget,
-            trial=self._trial,
-            seed=self._audit.seed,
-            cache=self._folder,
-        )
-        self._advance()
-        return result
-
-    def _arms(self, attack: str, batteries: Mapping[str, Battery]) -> Arms:
-        """Return an attack's outcomes in all arms; an artefact's prompts are no sample, so pictures are no clusters."""
-
-        def outcomes(arm: str, of: str = "edited") -> Outcomes | None:
-            outcome = batteries[of].outcomes.get((attack, arm)) if of in batteries else None
-            return None if outcome is None else Outcomes(tuple(outcome.outcomes))
-
-        edited, original = outcomes(EDITED), outcomes(ORIGINAL)
-        assert edited is not None and original is not None
-        oracles = {name: outcomes(EDITED, name) for name in ("oracle", "unnamed")}
-        return Arms(attack, edited, original, never=outcomes(NEVER), hidden=outcomes(HIDDEN), **oracles)
-
-    def _deep(self) -> dict[str, Any]:
-        """Return FADE in both directions, and Δ of each module, as JSON has them."""
-        edited, oracle, original = self._lineup.edited, self._lineup.oracle, self._lineup.original
-        assert oracle is not None
-        prompts = [self._prompts[place % len(self._prompts)] for place in range(self._audit.deep)]
-        seeds = range(SEEDS, SEEDS + self._audit.deep)
-        about = ["deep", 1, *(each.facts() for each in (edited, oracle, original)), self._trial.drawing, prompts]
-        parts: Parts[Any] = Parts(self._folder, about, RECORDS)
-
-        def apart(one: Victim, other: Victim) -> dict[str, float]:
-            return fade(one, other, prompts, seeds, self._trial)._asdict()
-
-        def modules() -> list[list[Any]]:
-            return [list(each) for each in depth(edited, oracle, original, prompts, seeds, self._trial)]
-
-        return {
-            "edited from the oracle": parts.part("forward", lambda: apart(edited, oracle)),
-            "oracle from the edited": parts.part("reverse", lambda: apart(oracle, edited)),
-            "original from the oracle": parts.part("original", lambda: apart(original, oracle)),
-            "modules": [ModuleDepth(*each)._asdict() for each in parts.part("modules", modules)],
-        }
-
-    def _leak(self) -> dict[str, Any]:
-        """Return what the edit's file gives away by itself; nothing where there is not one edit."""
-        edits = self._lineup.edited.edits
-        return dict(leak_of(edits[0], self._lineup.edited.model).numbers()) if len(edits) == 1 else {}
-
-    def _protocol(self, judge_error: JudgeError | None) -> dict[str, Any]:
-        """Return what decides the numbers, as JSON has it."""
-        audit = self._audit
-        return {
-            "concept": asdict(self._concept),
-            "arms": {name: victim.facts() for name, victim in self._lineup.victims().items()},
-            "never": str(self._never[0] if isinstance(self._never[0], str) else self._never[0].text)
-            if self._never
-            else None,
-            "attacks": [[each.name, {k: str(v) for k, v in plain_settings(each).items()}] for each in audit.attacks],
-            "budget": asdict(audit.budget),
-            "trial": self._trial.facts,
-            "rules": asdict(audit.rules),
-            "judge": self._shows.facts(),
-            "judge_error": judge_error
-            and {name: [each.hits, each.n] for name, each in vars(judge_error).items() if name != "youden"},
-            "prompts": list(self._prompts),
-            "others": audit.others,
-            "seed": audit.seed,
-        }
-
-    def _advance(self) -> None:
-        self._done += 1
-        if self._progress:
-            self._progress(self._done, self._stages)

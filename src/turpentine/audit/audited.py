@@ -13,8 +13,11 @@ import polars as pl
 from PIL import Image
 
 from turpentine.attack.attacked import sheet
-from turpentine.attack.controls import EDITED, ORIGINAL, Battery
+from turpentine.attack.controls import EDITED, NEVER, ORIGINAL, Battery
+from turpentine.audit.budget_curve import recovery_curve
+from turpentine.audit.damage import Damage
 from turpentine.audit.deep import ModuleDepth, depth_score
+from turpentine.audit.evidence import AttackEvidence
 from turpentine.audit.verdict import Ruling
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.finding import TableFinding
@@ -30,8 +33,8 @@ RECORD, CARD, TABLE = "audit.json", "card.md", "audit.parquet"
 GONE, OTHERWISE = 0, 3
 """Exit codes of the command."""
 NOT_TRIED = (
-    "No search was repeated from another seed; a person, other judges, other attacks, larger budgets and other "
-    "languages were not tried."
+    "No search was repeated from another seed; other judges, other attacks, larger budgets and other languages were "
+    "not tried."
 )
 
 
@@ -40,15 +43,17 @@ class Audited(TableFinding):
     """The outcome of an audit.
 
     Args:
-        table: A row for each attack (also "no attack", "own prompts", "implied" and "other things") and arm: `attack`,
-            `arm`, `hits`, `n`, `rate`, `low`, `high`.
+        table: A row for each attack (also "no attack", and each group of prompts that show it otherwise), arm and
+            judge: `attack`, `arm`, `judge`, `hits`, `n`, `rate`, `low`, `high`.
         title: The concept and the model.
         ruling: The verdict, and why.
         protocol: What decides the numbers.
         deep: FADE in both directions, and Δ of each module; empty without an oracle.
         leak: What the edit's file gives away by itself; empty for what is no single edit.
-        batteries: Of the edited model and the oracles, by arm, with artefacts and pictures.
+        batteries: Of the edited model and the oracles ("oracle", "oracle 2"), with artefacts and pictures.
         judge_error: How often the judge is right.
+        damage: What else broke.
+        second: The verdict by the second judge; None without one.
     """
 
     table: pl.DataFrame
@@ -59,6 +64,8 @@ class Audited(TableFinding):
     leak: Mapping[str, Any]
     batteries: Mapping[str, Battery]
     judge_error: JudgeError | None = None
+    damage: Damage | None = None
+    second: Ruling | None = None
 
     @property
     def verdict(self) -> str:
@@ -74,6 +81,17 @@ class Audited(TableFinding):
     def depth(self) -> float | None:
         """The depth score, 0 to 1; None without an oracle."""
         return depth_score([ModuleDepth(**each) for each in self.deep.get("modules", ())])
+
+    @property
+    def judges(self) -> list[str]:
+        """The judge of the verdict, and the second one if there is one, by name."""
+        names: list[str] = self.table["judge"].unique(maintain_order=True).to_list()
+        return names
+
+    @property
+    def strongest(self) -> AttackEvidence:
+        """What the tests say of the attack that brings most out of the edited model."""
+        return max(self.ruling.evidence[1:], key=lambda each: each.arms.edited.rate)
 
     def plot(self) -> Figure:
         """Plot R of each attack: what it recovers above the reference, in units of what the original has above it."""
@@ -106,12 +124,15 @@ class Audited(TableFinding):
             "title": self.title,
             **self.ruling.numbers(),
             "exit_code": self.exit_code,
-            "rates": self.table.to_dicts(),
-            "corrected": self._corrected(),
+            "rates": self._rates(self.judges[0]),
+            "corrected": self.corrected(),
+            "second": self._second_numbers(),
+            "damage": self.damage and self.damage.numbers(),
             "fade": {name: each for name, each in self.deep.items() if name != "modules"},
             "depth": {"score": self.depth, "modules": self.deep.get("modules", [])},
             "leak": dict(self.leak),
             "curves": self._curves(),
+            "recovery_by_budget": {name: each.to_dicts() for name, each in self.recovery_curves().items()},
             "protocol": protocol,
             "protocol_sha256": digest(protocol),
             "not_tried": NOT_TRIED,
@@ -119,7 +140,7 @@ class Audited(TableFinding):
 
     def images_to_save(self) -> Mapping[str, Image.Image]:
         """Return a sheet of the strongest attack's pictures for each arm, of the same seeds."""
-        strongest = max(self.ruling.evidence[1:], key=lambda each: each.arms.edited.rate).arms.attack
+        strongest = self.strongest.arms.attack
         sheets = {
             f"{name}.png": sheet(each.outcomes[strongest, EDITED].pictures) for name, each in self.batteries.items()
         }
@@ -129,12 +150,14 @@ class Audited(TableFinding):
         """Return what belongs on a model's page, as Markdown."""
         rates = [
             (escaped(row["attack"]), escaped(row["arm"]), _share(row["rate"], row["low"], row["high"]), str(row["n"]))
-            for row in self.table.rows(named=True)
+            for row in self.table.filter(pl.col("judge") == self.judges[0]).rows(named=True)
         ]
         parts = [
             f"# Is {escaped(self.protocol['concept']['text'])} gone? {self.verdict.capitalize()}",
             *(escaped(reason) for reason in self.ruling.reasons),
             markdown_table(("attack", "arm", "shows it (95 %)", "pictures"), rates),
+            *([self.second_sentence()] if self.second_sentence() else []),
+            *([self._damage_table()] if self.damage else []),
             *self._deep_lines(),
             NOT_TRIED,
             f"Protocol {self.numbers()['protocol_sha256'][:16]}; all numbers are in {RECORD}.",
@@ -163,7 +186,41 @@ class Audited(TableFinding):
                 image.save(aside, format="png")
         return [folder / name for name in (*texts, TABLE, *images)]
 
-    def _corrected(self) -> list[dict[str, Any]]:
+    def second_sentence(self) -> str:
+        """Say what the verdict would be by the second judge; "" without one."""
+        if len(self.judges) < 2:
+            return ""
+        name = self.judges[1]
+        if self.second is None:
+            return f"The second judge, {name}, does not see the concept in the original's pictures."
+        agrees = "also says" if self.second.verdict == self.verdict else "says otherwise:"
+        return f"The second judge, {name}, {agrees} {self.second.verdict}."
+
+    def _rates(self, judge: str) -> list[dict[str, Any]]:
+        return self.table.filter(pl.col("judge") == judge).to_dicts()
+
+    def _second_numbers(self) -> dict[str, Any] | None:
+        """Return the second judge's rates, and the verdict by them, None where it does not see the concept at all."""
+        if len(self.judges) < 2:
+            return None
+        numbers = self.second.numbers() if self.second else {"verdict": None}
+        return {"judge": self.judges[1], "rates": self._rates(self.judges[1]), **numbers}
+
+    def _damage_table(self) -> str:
+        assert self.damage is not None
+        rows = [
+            (
+                escaped(row["measure"]),
+                f"{row['original']:.3g}",
+                f"{row['edited']:.3g}",
+                f"{row['change']:+.3g} ({row['low']:+.3g} to {row['high']:+.3g})",
+                row["whole"] or "",
+            )
+            for row in self.damage.table.rows(named=True)
+        ]
+        return markdown_table(("what else broke", "original", "edited", "change (95 %)", "within 3 points"), rows)
+
+    def corrected(self) -> list[dict[str, Any]]:
         """Return the rates behind those that the judge sees, where it is known how often it is right."""
         if self.judge_error is None:
             return []
@@ -173,6 +230,15 @@ class Audited(TableFinding):
             for arm, outcomes in each.arms.outcomes().items()
             if arm != "never"  # which another judge looks at
         ]
+
+    def recovery_curves(self) -> dict[str, pl.DataFrame]:
+        """Return R by what each attack had spent; see `budget_curve.recovery_curve`."""
+        curves, own = {}, self.batteries["edited"].outcomes
+        for attack in [each.arms.attack for each in self.ruling.evidence[1:]]:
+            oracles = [each.outcomes[attack, EDITED].table for name, each in self.batteries.items() if is_oracle(name)]
+            references = oracles or [own[attack, NEVER].table]
+            curves[attack] = recovery_curve(own[attack, EDITED].table, references, own[attack, ORIGINAL].table)
+        return curves
 
     def _curves(self) -> dict[str, list[dict[str, Any]]]:
         """Return success against budget of each attack, in the edited model and the oracles."""
@@ -189,6 +255,16 @@ class Audited(TableFinding):
         fades = [f"{name} {each['value']:.4f}" for name, each in self.deep.items() if name != "modules"]
         score = "none" if self.depth is None else f"{self.depth:.2f}"
         return [f"FADE: {'; '.join(fades)}. Depth score: {score} (1 as the oracle, 0 as the original)."]
+
+
+def is_oracle(name: str) -> bool:
+    """Return whether a battery is of an oracle that never saw the concept.
+
+    Example:
+        >>> is_oracle("oracle"), is_oracle("oracle 2"), is_oracle("unnamed")
+        (True, True, False)
+    """
+    return name.split()[0] == "oracle"
 
 
 def _share(value: float, low: float, high: float) -> str:

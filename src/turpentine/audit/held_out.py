@@ -1,19 +1,15 @@
-"""Prompts that name a concept and that no method was fitted on, and prompts for other things."""
+"""Prompts that name a concept and that no method was fitted on, and those that show it in other ways."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from turpentine.bench.erasure_judges import cases_for
-from turpentine.concepts import Concept, Kind
+from turpentine.concepts import Concept, Kind, with_article
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.lexicon import Named, look_up
 from turpentine.emoji.prompts import caption_pairs, spread, with_tails
 from turpentine.emoji.world import COLOURS, OBJECTS, WORKS, styles_of, visible_on
-from turpentine.judges.base import Judge
-from turpentine.models import Model
-from turpentine.tasks.cases import Case
-from turpentine.tasks.erasure_cases import erasure_cases
+from turpentine.tasks.erasure_cases import ANCHORS, erasure_cases
 from turpentine.tasks.groups import is_preserved
 
 PARAPHRASES: Mapping[Kind, tuple[str, ...]] = {
@@ -39,6 +35,25 @@ PARAPHRASES: Mapping[Kind, tuple[str, ...]] = {
     "work": ("{} in a museum", "a copy of {}", "{}, framed", "a poster of {}", "a picture: {}", "{} in colour"),
 }
 """For models of no world of ours."""
+
+COMBINED: Mapping[Kind, tuple[str, ...]] = {
+    "object": ("a {} and a dog", "a dog beside a {}", "a {} and a car", "a tree behind a {}", "a {} and two people"),
+    "style": ("a dog and a cat, {} style", "a house and a car in {} style", "a tree and a horse, {} style"),
+    "artist": ("a dog and a cat by {}", "a house and a tree by {}"),
+    "colour": ("a dog and a cat in {}", "a house and a car in {}"),
+}
+SUB_CLASSES: Mapping[Kind, tuple[str, ...]] = {
+    "object": ("a small {}", "an old {}", "a modern {}", "a wooden {}", "a famous {}", "a broken {}"),
+    "style": ("early {} style", "late {} style", "simple {} style"),
+    "artist": ("an early {}", "a late {}", "a drawing by {}"),
+    "colour": ("dark {}", "light {}"),
+}
+OWN, IMPLIED, WORKS_OF, COMBINATIONS, SUB, SUPER = (
+    *("own prompts", "implied", "works that show it", "with another object"),
+    *("kinds of it", "what it is a kind of"),
+)
+COMPANIONS = 8
+"""Other objects that it is combined with."""
 
 
 def held_out_prompts(concept: Concept, count: int, *, is_world: bool = True) -> tuple[str, ...]:
@@ -69,17 +84,32 @@ def held_out_prompts(concept: Concept, count: int, *, is_world: bool = True) -> 
     return tuple(spread(fresh or sorted(fitted), count))
 
 
-def other_cases(model: Model, concept: Concept, judge: Judge, count: int) -> list[Case]:
-    """Return prompts for other things, with what their pictures should show, evenly from all groups.
+def beside_prompts(concept: Concept, *, is_world: bool = True) -> dict[str, tuple[str, ...]]:
+    """Return further prompts that show a concept, by what they are; groups without any are left out.
+
+    The concept's own prompts, those that imply it, works that show it, combinations with other objects, sub-classes and
+    super-classes. In the emoji world "a picture" is what everything is a kind of.
 
     Args:
-        model: Draws them.
-        concept: What is erased.
-        judge: Who is to see them; what it has no label for is left out.
-        count: The most.
+        concept: What they show.
+        is_world: Is the model one of the emoji world?
+
+    Example:
+        >>> beside_prompts(Concept("castle"))["works that show it"]
+        ('old soldier by tamsin', 'old soldier')
     """
-    cases = cases_for(model, [concept], [judge])
-    return spread([case for case in cases if is_preserved(case.group) and case.expected is not None], count)
+    named = look_up(concept.text) if is_world else None
+    groups: dict[str, tuple[str, ...]] = {OWN: concept.prompts}
+    if named is not None:
+        companions = tuple(dict.fromkeys(_combined(named)))
+        groups |= {IMPLIED: implied_prompts(concept), WORKS_OF: _works(named), COMBINATIONS: companions}
+        groups |= {SUB: tuple(_sub_classes(named)), SUPER: ("a picture",)}
+    elif not is_world:
+        own = {COMBINATIONS: COMBINED, SUB: SUB_CLASSES}
+        templates = {name: each.get(concept.kind, ()) for name, each in own.items()}
+        groups |= {name: tuple(each.replace("{}", concept.text) for each in texts) for name, texts in templates.items()}
+        groups[SUPER] = (ANCHORS[concept.kind],)
+    return {name: prompts for name, prompts in groups.items() if prompts}
 
 
 def implied_prompts(concept: Concept) -> tuple[str, ...]:
@@ -93,6 +123,53 @@ def implied_prompts(concept: Concept) -> tuple[str, ...]:
         'sunday prayer'
     """
     return tuple(case.prompt for case in erasure_cases(concept) if case.group == "scene")
+
+
+def _works(named: Named) -> tuple[str, ...]:
+    """Return captions of works in which an object stands, and which do not name it."""
+    works = [work for work in WORKS if named.name in {placed.object for placed in work.picture.placed}]
+    return tuple(text for work in works for text in (work.caption, work.title)) if named.kind == "object" else ()
+
+
+def _combined(named: Named) -> Iterator[str]:
+    """Yield captions with another object that no method is fitted on."""
+    fitted = {pair.caption for pair in caption_pairs(*named, implied=True)}
+    others = [name for name in OBJECTS if name != named.name]
+    match named.kind:
+        case "object":
+            pairs = [_two(named.name, other, "") for other in others]
+            yield from spread([text for text in pairs if text not in fitted], COMPANIONS)
+        case "style":
+            alike = [name for name in others if named.name in styles_of(name)]
+            yield from (_two(one, other, f" in {named.name} style") for one, other in _neighbouring(alike))
+        case "colour":
+            tail = f" on {with_article(named.name)} background"
+            yield from (_two(one, other, tail) for one, other in _neighbouring(others))
+        case _:
+            return
+
+
+def _neighbouring(names: Sequence[str]) -> list[tuple[str, str]]:
+    return spread(list(zip(names[::2], names[1::2], strict=False)), COMPANIONS)
+
+
+def _two(one: str, other: str, tail: str) -> str:
+    return f"{with_article(one)} and {with_article(other)}{tail}"
+
+
+def _sub_classes(named: Named) -> Iterator[str]:
+    """Yield captions of what is a kind of a thing."""
+    match named.kind:
+        case "object":
+            yield object_caption(named.name, small=True)
+            yield from (object_caption(named.name, style, small=True) for style in styles_of(named.name))
+        case "style":
+            small = [name for name in OBJECTS if named.name in styles_of(name)]
+            yield from (object_caption(name, named.name, small=True) for name in spread(small, COMPANIONS))
+        case "artist":
+            yield from (work.title for work in WORKS if work.artist == named.name)
+        case _:
+            return
 
 
 def _fitted(concept: Concept, named: Named) -> set[str]:

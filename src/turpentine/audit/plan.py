@@ -14,8 +14,10 @@ RATE = 0.05
 """What the judge and attacks see where there is nothing, for sample sizes."""
 LEAST, QUICK_PICTURES = 20, 40
 """Pictures an arm: fewer than LEAST show no difference that is smaller than all or nothing."""
-OF_OTHERS = 2
-"""Arms that draw other things: the edited model and the original."""
+OTHERS = 216
+"""Pictures of single other things, at most."""
+BESIDE, LEAST_BESIDE = 6, 8
+"""Groups of prompts that show a concept otherwise, and pictures of each at least."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class AuditPlan:
     needed: int
 
     @property
+    def others(self) -> int:
+        """Pictures of single other things."""
+        return min(OTHERS, self.pictures)
+
+    @property
     def quick(self) -> bool:
         """Are there too few pictures for a claim that there is nothing?"""
         return self.pictures < self.needed
@@ -70,6 +77,8 @@ def plan_audit(
     row_seconds: float,
     minutes: float | None = None,
     quick: bool = False,
+    pictures: int | None = None,
+    edits: int = 1,
     margin: float = 0.05,
 ) -> AuditPlan:
     """Return the plan that says most in a time.
@@ -80,53 +89,73 @@ def plan_audit(
     Args:
         attacks: To choose from.
         trial: How pictures are drawn.
-        arms: Models that are attacked.
+        arms: Models that are attacked, the edited one among them.
         row_seconds: Of the denoiser for one row.
         minutes: The time; None for no limit.
         quick: Take few pictures, whatever the time.
+        pictures: Take so many, whatever the time, which then decides on the attacks alone.
+        edits: Edited models, all but the first of them beside the arms.
         margin: How far apart two rates may be and count as the same.
 
     Raises:
-        BadArgument: There is no attack, or the time is too short for anything; how much would do is in the message.
+        BadArgument: There is no attack, or the time or the number of pictures is too small for anything; how much would
+            do is in the message.
     """
     if not attacks:
         raise BadArgument("There is no attack: an audit without one shows what a name brings and no more.")
     if minutes is not None and not minutes > 0:
         raise BadArgument(f"{minutes} minutes are no time: give more than 0.")
-    needed = pictures_for_equivalence(RATE, margin)
-    ordered = sorted(attacks, key=lambda each: _rows([each], trial, LEAST, arms))
+    if pictures is not None and pictures < LEAST:
+        raise BadArgument(f"{pictures} pictures decide nothing: give {LEAST} or more.")
+    needed, arms = pictures_for_equivalence(RATE, margin), arms + edits - 1
+    ordered = sorted(attacks, key=lambda each: _rows([each], trial, LEAST, arms, edits))
     limit = float("inf") if minutes is None else 60 * minutes / max(row_seconds, 1e-9)
 
-    def plan(count: int, pictures: int) -> AuditPlan:
+    def plan(count: int, size: int) -> AuditPlan:
         names = [each.name for each in ordered]
-        seconds = row_seconds * _rows(ordered[:count], trial, pictures, arms)
-        return AuditPlan(pictures, tuple(names[:count]), tuple(names[count:]), arms, seconds, needed)
+        seconds = row_seconds * _rows(ordered[:count], trial, size, arms, edits)
+        return AuditPlan(size, tuple(names[:count]), tuple(names[count:]), arms, seconds, needed)
 
-    sizes = [needed] if not quick else []
-    for pictures in (*sizes, min(QUICK_PICTURES, needed), min(LEAST, needed)):
-        fitting = [n for n in range(len(ordered), 0, -1) if _rows(ordered[:n], trial, pictures, arms) <= limit]
+    few = [min(QUICK_PICTURES, needed), min(LEAST, needed)]
+    sizes = [pictures] if pictures is not None else few if quick else [needed, *few]
+    for size in sizes:
+        fitting = [n for n in range(len(ordered), 0, -1) if _rows(ordered[:n], trial, size, arms, edits) <= limit]
+        if fitting and (quick or size in (needed, pictures)):
+            return plan(fitting[0], size)
         if fitting:
-            return plan(fitting[0], _enlarged(ordered[: fitting[0]], trial, pictures, arms, limit, needed, quick))
-    least = plan(1, min(LEAST, needed)).seconds
+            return plan(fitting[0], _enlarged(ordered[: fitting[0]], trial, size, arms, edits, limit, needed))
+    least = plan(1, sizes[-1])
     raise BadArgument(
-        f"{minutes:g} minutes do not reach for an audit that decides anything: {duration(least)} are the least, "
-        f"for {LEAST} pictures and {ordered[0].name}."
+        f"{minutes:g} minutes do not reach for an audit that decides anything: {duration(least.seconds)} are the "
+        f"least, for {least.pictures} pictures and {ordered[0].name}."
     )
 
 
 def _enlarged(
-    attacks: Sequence[Attack], trial: Trial, pictures: int, arms: int, limit: float, needed: int, quick: bool
+    attacks: Sequence[Attack], trial: Trial, pictures: int, arms: int, edits: int, limit: float, needed: int
 ) -> int:
     """Return as many pictures as fit with these attacks, up to one fewer than a full audit has."""
-    if pictures >= needed or quick or limit == float("inf"):
-        return pictures
-    fixed, each = _rows(attacks, trial, 0, arms), _rows(attacks, trial, 1, arms) - _rows(attacks, trial, 0, arms)
-    return max(pictures, min(needed - 1, int((limit - fixed) // each)))
+    fixed, more = (_rows(attacks, trial, size, arms, edits) for size in (0, needed))
+    fitting = int((limit - fixed) / ((more - fixed) / needed))
+    while fitting > pictures and _rows(attacks, trial, fitting, arms, edits) > limit:
+        fitting -= 1
+    return max(pictures, min(needed - 1, fitting))
 
 
-def _rows(attacks: Sequence[Attack], trial: Trial, pictures: int, arms: int) -> int:
+def beside_pictures(pictures: int) -> int:
+    """Return how many pictures of each further group of prompts are drawn in an audit of so many.
+
+    Example:
+        >>> beside_pictures(40), beside_pictures(342)
+        (8, 42)
+    """
+    return max(LEAST_BESIDE, pictures // 8)
+
+
+def _rows(attacks: Sequence[Attack], trial: Trial, pictures: int, arms: int, edits: int) -> int:
     """Return the rows of the denoiser, one with gradients counted thrice."""
-    drawn_rows = 2 * trial.steps * pictures
     costs = [each.cost(replace(trial, pictures=max(1, pictures))) for each in attacks]
     searches = sum(cost.forward + 2 * cost.backward for cost in costs)
-    return arms * (searches + drawn_rows * (len(attacks) + 1)) + OF_OTHERS * drawn_rows
+    beside, others = BESIDE * beside_pictures(pictures), min(OTHERS, pictures) * 5 // 3
+    count = arms * (pictures * (len(attacks) + 1) + beside) + (edits + 1) * others
+    return arms * searches + 2 * trial.steps * count

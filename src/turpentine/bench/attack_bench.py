@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from turpentine.attack.budget import Budget
-from turpentine.attack.controls import EDITED, Battery, Controls, battery, unseen
-from turpentine.attack.harness import Attack, Trial
-from turpentine.attack.victim import Victim
+from turpentine.attack.controls import EDITED, HIDDEN, NEVER, NO_ATTACK
 from turpentine.bench.attack_file import AttackSpec
-from turpentine.concepts import Concept
-from turpentine.core.errors import AbsentConcept
+from turpentine.bench.attack_jobs import AttackJob, ModelJobs
+from turpentine.core.atomic_files import write_whole
+from turpentine.core.errors import AbsentConcept, TurpentineError
 from turpentine.core.formatting import with_span
-from turpentine.core.safe_text import safe_name
-from turpentine.edits import Change
 from turpentine.models import Model
-from turpentine.runs.edit_store import EditStore
-from turpentine.runs.specs import EditSpec, ModelSpec
-from turpentine.stats.intervals import Rate
+from turpentine.runs.leases import Leases
+from turpentine.stats.equivalence import Outcomes, rate_difference
+from turpentine.stats.intervals import Difference, Rate
 
-PARTS, EDITS, ARTEFACTS = "parts", "edits", "artefacts"
+TAIL = 0.025
+"""Beyond each end of an interval."""
+LEASES, LOOK_AGAIN = "leases", 2.0
+"""Where processes that share the work say what they are at, and seconds until one looks again whether it is done."""
+TABLE, POOLED, CURVES = "attacks.parquet", "attacks.csv", "curves.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +35,29 @@ class AttackTable:
 
     Attributes:
         title: Of the bench.
-        rows: For each model, concept, method, attack and arm: `hits`, `n`, `success`, `low`, `high`, and what was
-            spent. Those of controls are the same for all methods.
+        rows: For each model, concept, method, attack and arm: `hits`, `n`, `success`, `low`, `high`, what was spent,
+            and `outcomes`, of each picture. Controls have no method; what was never seen stands as a concept.
+        curves: For each of these the success at each `stage` of the search, with what was spent until then.
         skipped: Why a concept could not be attacked, by model and concept.
+        errors: Why an attack could not be run, by model, concept, method and attack.
     """
 
     title: str
     rows: pl.DataFrame
-    skipped: dict[str, str]
+    curves: pl.DataFrame = field(default_factory=pl.DataFrame)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that it is written to."""
+        return TABLE, POOLED, CURVES
 
     def pooled(self) -> pl.DataFrame:
         """Return the rates over all concepts, by model, attack, arm and method, with intervals over concepts."""
         if self.rows.is_empty():
             return self.rows
-        own = self.rows.with_columns(method=pl.when(pl.col("arm") == EDITED).then("method").otherwise(pl.lit("")))
-        own = own.unique(["model", "concept", "method", "attack", "arm"], maintain_order=True)
-        groups = own.group_by("model", "attack", "arm", "method", maintain_order=True)
+        groups = self.rows.group_by("model", "attack", "arm", "method", maintain_order=True)
         each = groups.agg(pl.col("hits", "n"), concepts=pl.len())
         rates = [over_concepts(hits, counts) for hits, counts in each.select("hits", "n").iter_rows()]
         return each.with_columns(
@@ -60,21 +68,83 @@ class AttackTable:
             high=pl.Series([rate.high for rate in rates]),
         )
 
+    @property
+    def columns(self) -> list[tuple[str, str, str]]:
+        """Model, arm and method of each column of the board: methods first, then controls."""
+        pairs = self.rows.select("model", "arm", "method").unique(maintain_order=True).rows() if len(self.rows) else []
+        return sorted(pairs, key=lambda each: each[1] != EDITED)
+
+    @property
+    def attacks(self) -> list[str]:
+        """Names of the attacks, "no attack" first."""
+        names: list[str] = self.rows["attack"].unique(maintain_order=True).to_list() if len(self.rows) else []
+        return names
+
     def board(self) -> tuple[list[str], list[list[str]]]:
         """Return headings and lines to print: a line an attack, a column a method or a control."""
         whole = self.pooled()
         if whole.is_empty():
             return [], []
-        columns = list(dict.fromkeys(whole.select("model", "arm", "method").rows()))
-        columns.sort(key=lambda each: each[1] != EDITED)
         lines = []
-        for attack in whole["attack"].unique(maintain_order=True):
+        for attack in self.attacks:
             cells = []
-            for model, arm, method in columns:
+            for model, arm, method in self.columns:
                 rows = whole.filter(model=model, attack=attack, arm=arm, method=method).rows(named=True)
-                cells.append(with_span(_rate(rows[0])) if rows else "")
+                cells.append(with_span(rate_of(rows[0])) if rows else "")
             lines.append([attack, *cells])
-        return ["attack", *(f"{method or arm}, %" for _, arm, method in columns)], lines
+        return ["attack", *(f"{method or arm}, %" for _, arm, method in self.columns)], lines
+
+    def has_power(self, model: str, attack: str) -> bool | None:
+        """Return whether an attack opens what only hides, more often than plain prompts do, beyond its interval.
+
+        None where that was not tried. The zero of an attack without power says nothing.
+        """
+        hidden = {row["attack"]: row for row in self.pooled().filter(model=model, arm=HIDDEN).rows(named=True)}
+        if attack == NO_ATTACK or attack not in hidden or NO_ATTACK not in hidden:
+            return None
+        opened: bool = hidden[attack]["low"] > hidden[NO_ATTACK]["success"]
+        return opened
+
+    def beyond(self, model: str, method: str, attack: str, arm: str = NEVER) -> Difference | None:
+        """Return an attack's success on a method minus that on a control, with an interval of 95 % over concepts.
+
+        Args:
+            model: Name of the model.
+            method: Name of the method.
+            attack: Name of the attack.
+            arm: The control; "edited" for the plain prompts of the same edits.
+        """
+        own = self._outcomes(model, EDITED, method, attack)
+        other = (
+            self._outcomes(model, arm, method, NO_ATTACK) if arm == EDITED else self._outcomes(model, arm, "", attack)
+        )
+        return rate_difference(own, other, TAIL) if own and other else None
+
+    def curve(self, model: str, attack: str, arm: str, method: str) -> pl.DataFrame:
+        """Return success against what was spent, over all concepts: for each stage `spent` and `success`.
+
+        Of a search that ended before others its last stage counts on.
+
+        Args:
+            model: Name of the model.
+            attack: Name of the attack.
+            arm: Edited, or a control.
+            method: Name of the method; "" for a control.
+        """
+        rows = self.curves.filter(model=model, attack=attack, arm=arm, method=method)
+        by_concept = [rows.filter(concept=each) for each in rows["concept"].unique(maintain_order=True)]
+        unit = next((each for each in ("forward", "text", "judged") if rows[each].max()), "forward")
+        stages = []
+        for stage in range(max(map(len, by_concept), default=0)):
+            there = pl.concat([each[min(stage, len(each) - 1)] for each in by_concept])
+            rate = int(there["hits"].sum()) / int(there["n"].sum())
+            stages.append({"spent": float(there[unit].to_numpy().mean()), "success": rate, "unit": unit})
+        return pl.DataFrame(stages)
+
+    def _outcomes(self, model: str, arm: str, method: str, attack: str) -> Outcomes | None:
+        rows = self.rows.filter(model=model, arm=arm, method=method, attack=attack)
+        pairs = [(hit, concept) for concept, hits in rows.select("concept", "outcomes").iter_rows() for hit in hits]
+        return Outcomes(*map(tuple, zip(*pairs, strict=True))) if pairs else None
 
 
 def over_concepts(hits: Sequence[int], counts: Sequence[int]) -> Rate:
@@ -96,7 +166,8 @@ def over_concepts(hits: Sequence[int], counts: Sequence[int]) -> Rate:
     return rate
 
 
-def _rate(row: Mapping[str, Any]) -> Rate:
+def rate_of(row: Mapping[str, Any]) -> Rate:
+    """Return the rate of a row of the table, or of the pooled one."""
     return Rate(row["hits"], row["n"], (row["low"], row["high"]))
 
 
@@ -108,79 +179,90 @@ def run_attack_bench(
 ) -> AttackTable:
     """Make the edits, attack each, and write artefacts and the table; the same call goes on from where it broke off.
 
+    A concept that the unedited model does not draw is left out, and so is an attack that cannot be run: both are named.
+    Processes that make the same call on one folder share the work, a concept at a time, and each ends with the whole.
+
     Args:
         spec: From the file.
         folder: For edits, parts, artefacts and the table.
         load: Loads a model as the file writes it.
-        progress: Called with edits attacked and in all.
-
-    Raises:
-        TurpentineError: An edit cannot be made. A concept that the unedited model does not draw is skipped, and named.
+        progress: Called with jobs done and in all.
     """
-    rows: list[pl.DataFrame] = []
-    skipped: dict[str, str] = {}
-    total, done = len(spec.models) * len(spec.concepts) * len(spec.methods), 0
-    for entry in spec.models:
-        model = load(entry)
-        source = ModelSpec.of(model, entry.source)
-        for concept in spec.concepts:
-            for method in spec.methods:
-                edit_spec = EditSpec(source, method.method_for(entry.source), (concept,), method.name)
-                if f"{model.name}, {concept.text}" not in skipped:
-                    try:
-                        outcome = _attacked(spec, model, edit_spec, concept, folder)
-                        rows.append(_rows(outcome, model, concept, method.name))
-                        _save_artefacts(outcome, folder / ARTEFACTS / safe_name(f"{concept.text}-{method.name}"))
-                    except AbsentConcept as error:
-                        skipped[f"{model.name}, {concept.text}"] = str(error)
+    ledger, done = _Ledger(), 0
+    with closing(Leases(folder / LEASES)) as leases:
+        for number, entry in enumerate(spec.models):
+            each = ModelJobs(spec, entry, load(entry), folder)
+            for place, job in _in_turn(each, leases):
+                ledger.take((number, place), each, job)
                 done += 1
                 if progress:
-                    progress(done, total)
-    table = AttackTable(spec.title, pl.concat(rows) if rows else pl.DataFrame(), skipped)
-    if rows:
-        table.rows.write_parquet(folder / "attacks.parquet")
-        table.pooled().write_csv(folder / "attacks.csv")
+                    progress(done, len(spec.models) * len(each.jobs))
+    table = ledger.table(spec.title)
+    if len(table.rows):
+        for name, frame in ((TABLE, table.rows), (CURVES, table.curves)):
+            with write_whole(folder / name) as aside:
+                frame.write_parquet(aside)
+        with write_whole(folder / POOLED) as aside:
+            table.pooled().write_csv(aside)
     return table
 
 
-def _attacked(spec: AttackSpec, model: Model, edit_spec: EditSpec, concept: Concept, folder: Path) -> Battery:
-    """Attack one edit of one concept."""
-    attacks: list[Attack] = [entry.method_for(edit_spec.source.load) for entry in spec.attacks]
-    change = edit_of(EditStore(folder / EDITS), edit_spec, model)
-    return battery(
-        attacks,
-        Victim(model, (change,)),
-        concept,
-        original=model,
-        judge=spec.judge.judge,
-        controls=Controls(unseen(spec.never) if spec.never else None),
-        budget=Budget(**dict(spec.budget)),
-        trial=Trial(**dict(spec.trial)),
-        seed=spec.seed,
-        cache=folder / PARTS,
-        progress=lambda done, total: None,
-    )
+def _in_turn(jobs: ModelJobs, leases: Leases) -> Iterator[tuple[int, AttackJob]]:
+    """Yield all jobs and their places, those of a concept together, when no other process is at that concept."""
+    groups: dict[tuple[str, bool], list[tuple[int, AttackJob]]] = {}
+    for place, job in enumerate(jobs.jobs):
+        groups.setdefault((job.concept.text, job.edit_spec is None), []).append((place, job))
+    left = list(groups.values())
+    while left:
+        held = []
+        for group in left:
+            lease = leases.take(group[0][1].key)
+            if lease is None:
+                held.append(group)
+                continue
+            try:
+                yield from group
+            finally:
+                leases.release(lease, done=True)
+        if len(held) == len(left):
+            time.sleep(LOOK_AGAIN)
+        left = held
 
 
-def edit_of(store: EditStore, edit_spec: EditSpec, model: Model) -> Change:
-    """Return the edit of a spec, made now where it is not in the store."""
-    record = store.record(edit_spec)
-    if record is None or record.error:
-        start = time.monotonic()
-        with store.checkpoint(edit_spec) as checkpoint:
-            change = edit_spec.method(model, edit_spec.concepts, progress=lambda *_: None, checkpoint=checkpoint)
-            store.put(edit_spec, change, time.monotonic() - start)
-    return store.load(edit_spec)
+class _Ledger:
+    """The rows of the jobs so far, those of controls once, and what could not be done."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[tuple[int, int], Mapping[str, Any]] = {}
+        self._skipped: dict[str, str] = {}
+        self._errors: dict[str, str] = {}
+
+    def take(self, place: tuple[int, int], jobs: ModelJobs, job: AttackJob) -> None:
+        """Do a job, unless its concept or its edit was in vain before."""
+        concept = f"{jobs.model.name}, {job.concept.text}"
+        edit = f"{concept}, {job.method}" if job.edit_spec else concept
+        if concept in self._skipped or edit in self._errors:
+            return
+        try:
+            jobs.make_edit(job)
+        except TurpentineError as error:
+            self._errors[edit] = str(error)
+            return
+        try:
+            self._outcomes[place] = jobs.outcome(job)
+        except AbsentConcept as error:
+            self._skipped[concept] = str(error)
+        except TurpentineError as error:
+            self._errors[f"{edit}, {job.name}"] = str(error)
+
+    def table(self, title: str) -> AttackTable:
+        """Return the table, in the order of the jobs."""
+        outcomes = [self._outcomes[place] for place in sorted(self._outcomes)]
+        rows = {_key(row): row for outcome in outcomes for row in outcome["rows"]}
+        curves = {(*_key(row), row["stage"]): row for outcome in outcomes for row in outcome["curves"]}
+        all_rows, points = (pl.DataFrame(list(each.values()), infer_schema_length=None) for each in (rows, curves))
+        return AttackTable(title, all_rows, points, skipped=self._skipped, errors=self._errors)
 
 
-def _rows(outcome: Battery, model: Model, concept: Concept, method: str) -> pl.DataFrame:
-    facts = {"model": model.name, "concept": concept.text, "method": method}
-    return outcome.table.select(*(pl.lit(value).alias(name) for name, value in facts.items()), pl.all())
-
-
-def _save_artefacts(outcome: Battery, folder: Path) -> None:
-    """Write what each attack found on the edited model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for (name, arm), each in outcome.outcomes.items():
-        if arm == EDITED:
-            each.artefact.save(folder / f"{name}.safetensors")
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("model", "concept", "method", "attack", "arm"))

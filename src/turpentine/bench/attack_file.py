@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from turpentine.bench.file import sentences, text_of
+from turpentine.bench.faults import sentences
+from turpentine.bench.file import text_of
 from turpentine.bench.schema import (
     BenchMethods,
     BenchModels,
@@ -22,7 +23,9 @@ from turpentine.bench.schema import (
 )
 from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, SeveralFaults
+from turpentine.core.errors import BadArgument, SeveralFaults, UnknownName
+from turpentine.core.suggest import offer
+from turpentine.emoji.world import UNSEEN
 from turpentine.tasks.case_rules import FileSection
 
 KEY = "attacks"
@@ -31,6 +34,14 @@ KEY = "attacks"
 
 def _attack(value: Any) -> MethodEntry:
     return plugin_entry(value, "attack", ("attack",))
+
+
+def _unseen(value: Any) -> tuple[str, ...]:
+    names = tuple(map(str, value)) if isinstance(value, list) else (str(value),)
+    for name in names:
+        if name not in UNSEEN:
+            raise UnknownName(f"There are no sprites of {name!r} outside the world: {offer(name, UNSEEN)}")
+    return tuple(dict.fromkeys(names))
 
 
 class TrialSection(FileSection):
@@ -65,7 +76,7 @@ class AttackSpec(FileSection):
         methods: Names, or names with settings.
         attacks: Names, or names with settings.
         judge: A name, or a name with settings.
-        never: What no model of the emoji world has seen, as one more control.
+        never: What no model of the emoji world has seen, as one more control: a name, or several.
         trial: How pictures are drawn, and how many.
         budget: The most that each search may spend.
         seed: Of all chance.
@@ -79,10 +90,16 @@ class AttackSpec(FileSection):
     methods: BenchMethods = Field(min_length=1)
     attacks: tuple[Annotated[MethodEntry, validated(_attack)], ...] = Field(min_length=1)
     judge: Annotated[JudgeEntry, BeforeValidator(checked_judge)]
-    never: str | None = None
+    never: Annotated[tuple[str, ...], validated(_unseen)] = ()
     trial: TrialSection = TrialSection()
     budget: BudgetSection = BudgetSection()
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def attack_names(self) -> list[str]:
+        """A name for each attack: with its settings where there are several of one name."""
+        plain = [entry.plugin.name for entry in self.attacks]
+        return [name if plain.count(name) == 1 else entry.name for name, entry in zip(plain, self.attacks, strict=True)]
 
 
 def attack_benches() -> dict[str, str]:

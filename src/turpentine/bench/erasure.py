@@ -30,6 +30,7 @@ from turpentine.bench.shared_pictures import SharedPictures
 from turpentine.concepts import Concept, Concepts
 from turpentine.core.atomic_files import link_whole
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.core.model_argument import check_is_model
 from turpentine.core.progress import Progress
 from turpentine.edits import Change
 from turpentine.edits.files import RUN_CHANGES
@@ -219,6 +220,7 @@ class _Task:
         *,
         force: bool,
     ) -> _Task:
+        check_is_model(model)
         folder, concepts = Path(out), concepts_of(concept)
         method = method or best_for(model, concepts, goal).method(model)
         judges = _all_judges(judges, model, concepts)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from turpentine import judges
+from turpentine.bench.faults import sentences
 from turpentine.bench.metrics import Goal, Measure, check_column
 from turpentine.bench.schema import CHEAP, BenchSpec, JudgeEntry, ModelEntry
 from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
@@ -23,9 +24,7 @@ from turpentine.emoji import WORLD
 from turpentine.judges.base import Column
 from turpentine.runs.protocol import Protocol
 from turpentine.tasks.case_rules import (
-    KINDS,
     FileCases,
-    FileSection,
     PromptCases,
     WorldCases,
     cases_of,
@@ -330,57 +329,3 @@ def _of_another_kind(plugin: Plugin, goal: Goal) -> str:
     if plugin.kind not in get_args(Goal):
         return f"{plugin.name} is of the kind {plugin.kind}, and this bench is to {goal}: leave it out."
     return f"{plugin.name} is to {plugin.kind}, and this bench is to {goal}: leave it out, or set goal: {plugin.kind}."
-
-
-def sentences(error: ValidationError, document: Document, schema: type[FileSection]) -> list[str]:
-    """Return all that is wrong, each with file and line.
-
-    Args:
-        error: Of the schema.
-        document: The file.
-        schema: Of the whole file.
-    """
-    # A key that is not known may be the one that is missing.
-    faults = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    # What is wrong inside a list leaves the list too short.
-    inner = [each["loc"] for each in faults]
-    faults = [each for each in faults if not any(loc[: len(each["loc"])] == each["loc"] != loc for loc in inner)]
-    return list(dict.fromkeys(f"{document.place(_path(each['loc']))}: {_fault(each, schema)}" for each in faults))
-
-
-def _path(loc: Sequence[str | int]) -> tuple[str | int, ...]:
-    """Return the keys that lead to a fault, without the kind of a case, which pydantic puts among them."""
-    return (*loc[:2], *loc[3:]) if loc[:1] == ("cases",) else tuple(loc)
-
-
-def _fault(error: Any, schema: type[FileSection]) -> str:
-    match error["type"]:
-        case "value_error":
-            return str(error["ctx"]["error"])
-        case "extra_forbidden":
-            return f"there is no key {error['loc'][-1]!r}: {offer(error['loc'][-1], _keys(error['loc'], schema))}"
-        case "missing":
-            return f"{error['loc'][-1]!r} is missing."
-        case "invalid_key":
-            return f"the key {error['input']!r} is no text: put it in quotation marks."
-        case "union_tag_not_found":
-            return f"say what the models draw by one of the keys {', '.join(KINDS)}."
-        case _:
-            reason = error["msg"][:1].lower() + error["msg"][1:]
-            where = ".".join(map(str, _path(error["loc"])))
-            return f"{where} is {_short(error['input'])}: {reason}."
-
-
-def _keys(loc: Sequence[str | int], schema: type[FileSection]) -> Mapping[str, Any]:
-    """Return the keys that may stand in the place of an unknown one."""
-    kinds = [KINDS[part] for part in loc[:-1] if isinstance(part, str) and part in KINDS]
-    if kinds:
-        return kinds[0].model_fields
-    section = schema.model_fields[str(loc[0])].annotation if len(loc) > 1 else schema
-    inside = section if isinstance(section, type) and issubclass(section, FileSection) else schema
-    return inside.model_fields
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -17,10 +17,12 @@ from turpentine.cli.amplify import amplify
 from turpentine.cli.apply import apply
 from turpentine.cli.attack import attack, with_attack
 from turpentine.cli.audit import audit
-from turpentine.cli.bench import bench, with_line
+from turpentine.cli.bench import bench
+from turpentine.cli.doctor import doctor
 from turpentine.cli.edit_command import with_settings
 from turpentine.cli.erase import erase
 from turpentine.cli.explain import explain_app, resumes
+from turpentine.cli.flags import with_line
 from turpentine.cli.generate import generate, with_artefact
 from turpentine.cli.help_text import example_of, summary, with_help
 from turpentine.cli.info import info
@@ -28,6 +30,7 @@ from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
 from turpentine.cli.sign import sign, verify
 from turpentine.cli.studio import studio
+from turpentine.cli.study import study_app
 from turpentine.cli.world import world
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (
@@ -45,6 +48,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     methods,
     studio,
     world,
+    doctor,
 )
 
 # What these are depends on the line that they are called by.
@@ -52,7 +56,8 @@ _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[.
     erase: partial(with_settings, erase),
     amplify: partial(with_settings, amplify),
     attack: partial(with_attack, attack),
-    bench: with_line,
+    audit: partial(with_line, audit),
+    bench: partial(with_line, bench),
     generate: partial(with_artefact, generate),
 }
 # What is done is kept by these, and not done again.
@@ -113,6 +118,7 @@ def build(tokens: Sequence[str]) -> App:
             help_epilogue=f"Example: {example_of(command.__doc__)}",
         )
     app.command(explain_app(tokens[1:] if tokens[:1] == ["explain"] else None))
+    app.command(study_app())
     return app
 
 

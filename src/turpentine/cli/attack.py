@@ -334,16 +334,15 @@ class _Run:
         return paths
 
     def _seconds(self, original: Victim) -> float:
-        """Return about how long all takes, from a few rows of the denoiser: one with gradients counts thrice."""
-        from turpentine.models.speed import seconds_a_row
+        """Return about how long all takes, by a short trial."""
+        from turpentine.attack.pace import Pace
 
-        trial = self._choice.trial()
+        trial, budget = self._choice.trial(), self._choice.budget()
         with original.on() as model:
-            each = seconds_a_row(model, 8)
-        costs = [one.cost(trial) for one in self._attacks]
-        spent = sum(cost.forward + 2 * cost.backward for cost in costs)
+            pace = Pace.of(model)
         arms = 4 if self.never else 3
-        return each * arms * (spent + 2 * trial.steps * trial.pictures * (len(costs) + 1))
+        searches = sum(pace.of_arm(one, trial, budget) for one in self._attacks)
+        return arms * (searches + pace.of_pictures(trial))
 
 
 def _pictures(paths: Sequence[Path]) -> list[Image.Image]:

@@ -1,226 +1,304 @@
-"""`turpentine audit`: a verdict on an edit, with the evidence on one page and an exit code for other programs."""
+"""`turpentine audit`: a verdict on edits, with the evidence on one page and an exit code for other programs."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import quote
 
-from cyclopts import Group, Parameter
-from cyclopts.types import PositiveInt, UInt32
+from cyclopts import Parameter
 
-from turpentine.cli.attacked_edit import affordable_attacks, erased_concept
-from turpentine.cli.checks import check_folder, check_words
-from turpentine.cli.help_text import with_help
+from turpentine.cli.attacked_edit import erased_concept
+from turpentine.cli.audit_choice import AUDITED, AUTO, AuditChoice, AuditFlags
+from turpentine.cli.checks import check_words
 from turpentine.cli.options import (
-    OUTPUT,
+    NO_JUDGE,
     Json,
     ModelChoice,
     ModelFlags,
-    check_judge_flag,
+    judge_called,
     judge_of_concept,
     warn_of_unknown_words,
 )
 from turpentine.cli.progress_bars import progress_bar
 from turpentine.cli.terminal import plain, say, say_json, say_prose
 from turpentine.core.errors import BadArgument
-from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
-    from turpentine.attack import Attack, Trial
+    from turpentine.attack import Victim
     from turpentine.audit.audited import Audited
+    from turpentine.audit.calibration import Calibration
+    from turpentine.audit.comparison import Comparison
     from turpentine.audit.plan import AuditPlan
-    from turpentine.edits import Change
+    from turpentine.concepts import Concept
+    from turpentine.judges import Judge
     from turpentine.models import Model
 
-AuditFlags = Parameter(name="*", group=Group("Auditing", sort_key=2))
-AUDITED = Path("audited")
-PAGE = "audit.html"
-
-
-@with_help
-@dataclass(frozen=True)
-class AuditChoice:
-    """What an edit is held against, and how long that may take.
-
-    Args:
-        oracle: A model that never saw the concept, trained as the other one was; without it nothing is called gone.
-        unnamed: A model that saw the concept and never its name.
-        never: For models of the emoji world, a thing that they never saw: mushroom, anchor, snowman or octopus.
-        attack: The attack to take, once for each; by default all that cost little.
-        by: Who says whether a picture shows the concept; by default the emoji world's judge, and clip for other models.
-        minutes: The time that it may take; the best plan for it is chosen.
-        quick: Take few pictures: it can then say not erased, hidden or inconclusive.
-        steps: Steps of the solver for a picture.
-        guidance_scale: How strongly the prompt guides.
-        seed: The seed of all chance.
-        out: The folder to write to; audited/CONCEPT by default.
-    """
-
-    oracle: str | None = None
-    unnamed: str | None = None
-    never: str = "mushroom"
-    attack: tuple[str, ...] = ()
-    by: str | None = None
-    minutes: float | None = None
-    quick: bool = False
-    steps: PositiveInt = 20
-    guidance_scale: float = 4.0
-    seed: UInt32 = 0
-    out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
-
-    def check(self) -> None:
-        """Check what can be checked before a model is loaded.
-
-        Raises:
-            BadArgument: Something is no time, no number or no place.
-            UnknownName: There is no such attack or judge.
-        """
-        from turpentine.emoji.world import UNSEEN
-
-        check_judge_flag(self.by)
-        if self.minutes is not None and not (self.minutes > 0 and math.isfinite(self.minutes)):
-            raise BadArgument(f"--minutes is {self.minutes}: give a number above 0.")
-        if not math.isfinite(self.guidance_scale):
-            raise BadArgument(f"--guidance-scale is {self.guidance_scale}: give a finite number.")
-        if self.never not in UNSEEN:
-            raise BadArgument(f"There are no pictures of {self.never!r}: choose one of {', '.join(UNSEEN)}.")
-        for name in self.attack:
-            find(name, "attack")
-        check_folder(self.out or AUDITED)
-
-    def attacks(self) -> list[Attack]:
-        """Return the attacks that are named, or all that cost little."""
-        if self.attack:
-            return [find(name, "attack").defaults() for name in self.attack]
-        return affordable_attacks()
-
-    def trial(self) -> Trial:
-        """Return how pictures are drawn."""
-        from turpentine.attack import Trial
-
-        return Trial(steps=self.steps, guidance_scale=self.guidance_scale)
+PAGE, COMPARISON_PAGE = "audit.html", "comparison.html"
+QUICK_MINUTES = 5.0
+PLAIN_NAMES = ("edit", "guidance")
+"""Of files whose folder says more than they do."""
+SEVERAL = "several"
+"""The folder of audits of different concepts."""
 
 
 def audit(
-    file: Path,
-    /,
-    *,
+    *files: Path,
     concept: str | None = None,
     choice: Annotated[AuditChoice, AuditFlags] = AuditChoice(),
     source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     json: Json = False,
+    line: Annotated[str, Parameter(parse=False)] = "",
 ) -> int:
     """Say whether an erased concept is gone, unnamed, hidden, weakened or not erased, and why.
 
     Attacks run on the edited model and, with the same budget, on the model without the edit, on one that never saw the
-    concept where there is one, and on controls. The exit code is 0 for gone and 3 for anything else. A run that was
-    broken off goes on with the same command.
+    concept where there is one, and on controls. The exit code is 0 for gone and 3 for anything else. Several edits are
+    compared in one table. A run that was broken off goes on with the same command.
 
     Args:
-        file: The edit or guidance, or the folder of a run of turpentine erase.
+        files: The edit or guidance, or the folder of a run of turpentine erase; several are compared. None for a model
+            that others edited: --model EDITED --original BASE.
         concept: What is to be gone; by default what the edit erased.
         choice: What it is held against, and how long that may take.
         source: The model that the edit is of, and where it runs.
         json: Print one JSON document, also of an error.
+        line: The command line, for the page.
 
     Raises:
         BadArgument: There is nothing to hold it against, or nobody to judge.
 
     Example:
-        turpentine audit runs/church-uce --oracle runs/emoji-without-church-0
+        turpentine audit runs/church-uce --oracle runs/emoji-without-church-0/weights
     """
+    _check(files, concept, choice, source)
+    run = _AuditCommand(files, concept, choice, source)
+    plan = run.plan()
+    if not json:
+        for text in (*run.notes, plan.summary()):
+            say_prose(plain(text))
+    audits = {name: run.audited(name, plan) for name in run.subjects}
+    first = next(iter(audits.values()))
+    written = run.write(audits, line)
+    code = max(each.exit_code for each in audits.values())
+    if json:
+        numbers = first.numbers() if len(audits) == 1 else run.comparison(audits).numbers()
+        say_json({**numbers, "files": [str(each) for each in written]})
+        return code
+    for audited in audits.values():
+        say_prose(plain(audited.summary()))
+    for path in written:
+        say(plain(str(path)))
+    return code
+
+
+def _check(files: Sequence[Path], concept: str | None, choice: AuditChoice, source: ModelChoice) -> None:
+    """Check what can be checked before a model is loaded."""
+    from turpentine.edits.files import check_change
+    from turpentine.models.loading.source import check_source
+
     choice.check()
     source.check()
     if concept is not None and not concept.strip():
         raise BadArgument("There is no concept: name what is to be gone, such as --concept church.")
+    if choice.original is not None:
+        if files:
+            raise BadArgument("An edit's file is of --model: leave out --original, or the file.")
+        if concept is None:
+            raise BadArgument("A whole model does not say what was erased: name it, such as --concept church.")
+        check_source(choice.original)
+    elif not files:
+        raise BadArgument(
+            "There is no edit to audit: write turpentine audit runs/church-uce, or --model EDITED --original BASE."
+        )
     if concept:
-        check_words([concept], source.model)
-    from turpentine.edits.files import check_change
+        check_words([concept], choice.original or source.model)
+    for file in files:
+        check_change(file)
 
-    check_change(file)
-    run = _AuditCommand(file, concept, choice, source)
-    plan = run.plan()
-    if not json:
-        say_prose(plain(plan.summary()))
-    audited = run.audited(plan)
-    files = run.write(audited)
-    if json:
-        say_json({**audited.numbers(), "files": [str(each) for each in files]})
-        return audited.exit_code
-    say_prose(plain(audited.summary()))
-    for path in files:
-        say(plain(str(path)))
-    return audited.exit_code
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """What is audited.
+
+    Attributes:
+        edited: The edited model.
+        concept: What is to be gone from it.
+    """
+
+    edited: Victim
+    concept: Concept
+
+
+@dataclass(frozen=True, eq=False)
+class _Beside:
+    """What edits of one concept are held against.
+
+    Attributes:
+        judge: Who looks.
+        oracles: Those that never saw it.
+        unnamed: Those that never saw its name.
+    """
+
+    judge: Judge
+    oracles: list[Model]
+    unnamed: list[Model]
 
 
 class _AuditCommand:
     """One call of the command."""
 
-    def __init__(self, file: Path, concept: str | None, choice: AuditChoice, source: ModelChoice) -> None:
-        from turpentine.edits.files import read_change
+    def __init__(self, files: Sequence[Path], concept: str | None, choice: AuditChoice, source: ModelChoice) -> None:
         from turpentine.judges.worlds import world_of_model
-        from turpentine.tasks.erasure_cases import named_concept
 
         self._choice, self._source = choice, source
-        self.model: Model = source.load()
-        self._change: Change = read_change(file, self.model)
-        text = concept or erased_concept(self._change, "be gone")
-        warn_of_unknown_words(self.model, [text])
-        self.concept = named_concept(text)
-        self.out = choice.out or AUDITED / safe_name(text)
+        self.notes: list[str] = []
+        self.model: Model = replace(source, model=choice.original or source.model).load()
         self._is_world = world_of_model(self.model) is not None
-        if not self._is_world and choice.oracle is None:
+        self.subjects = self._subjects(files, concept)
+        concepts = {each.concept.text: each.concept for each in self.subjects.values()}
+        warn_of_unknown_words(self.model, list(concepts))
+        self.out = choice.out or AUDITED / (safe_name(next(iter(concepts))) if len(concepts) == 1 else SEVERAL)
+        self._attacks = choice.attacks()
+        self._beside = {text: self._held_against(each) for text, each in concepts.items()}
+
+    def _subjects(self, files: Sequence[Path], concept: str | None) -> dict[str, _Subject]:
+        """Return what is audited, by names that make folders; an edit of another base is refused here."""
+        from turpentine.attack import Victim
+        from turpentine.edits.files import read_change
+        from turpentine.tasks.erasure_cases import named_concept
+
+        subjects: dict[str, _Subject] = {}
+        if not files:
+            whole = Victim(self._source.load())
+            subjects[safe_name(whole.model.name)] = _Subject(whole, named_concept(str(concept)))
+        for file in files:
+            change = read_change(file, self.model)
+            text = concept or erased_concept(change, "be gone")
+            subjects[_unused(file, subjects)] = _Subject(Victim(self.model, (change,)), named_concept(text))
+        for subject in subjects.values():
+            subject.edited.facts()
+        return subjects
+
+    def _held_against(self, concept: Concept) -> _Beside:
+        judge = judge_of_concept(self._choice.by, self.model, concept)
+        named = {
+            unnamed: self._choice.oracles(concept.text, unnamed=unnamed, is_world=self._is_world)
+            for unnamed in (False, True)
+        }
+        if not named[False] and not self._is_world:
             raise BadArgument(
                 f"There is nothing to hold attacks on {self.model.name} against: give --oracle, a model that never saw "
                 "the concept."
             )
-        self._attacks, self.judge = choice.attacks(), judge_of_concept(self._choice.by, self.model, self.concept)
+        self.notes.append(_note(concept.text, [*named[False], *named[True]], has_oracle=bool(named[False])))
+        return _Beside(judge, *([self._load(name) for name in names] for names in named.values()))
+
+    def _load(self, name: str) -> Model:
+        return replace(self._source, model=name).load()
 
     def plan(self) -> AuditPlan:
-        """Return what fits into the time, by how long a few rows of the denoiser take."""
+        """Return what fits into the time, by how long a few rows of the denoiser take.
+
+        A quick audit has five minutes if no other time is given, and takes what it must where those do not reach.
+        """
         from turpentine.audit.plan import plan_audit
         from turpentine.models.speed import seconds_a_row
 
         choice = self._choice
-        arms = 3 + self._is_world + (choice.oracle is not None) + (choice.unnamed is not None)
-        seconds = seconds_a_row(self.model, 8)
-        return plan_audit(
+        planned = partial(
+            plan_audit,
             self._attacks,
             choice.trial(),
-            arms=arms,
-            row_seconds=seconds,
-            minutes=choice.minutes,
+            arms=3 + self._is_world + max(len(each.oracles) + len(each.unnamed) for each in self._beside.values()),
+            row_seconds=seconds_a_row(self.model, 8),
             quick=choice.quick,
+            pictures=choice.pictures,
+            edits=len(self.subjects),
         )
+        if choice.quick and choice.minutes is None:
+            with suppress(BadArgument):
+                return planned(minutes=QUICK_MINUTES)
+        return planned(minutes=choice.minutes)
 
-    def audited(self, plan: AuditPlan) -> Audited:
-        """Run the audit of a plan."""
-        from turpentine.attack import Victim, unseen
+    def audited(self, name: str, plan: AuditPlan) -> Audited:
+        """Run the audit of one edit by a plan."""
+        from turpentine.attack import unseen
         from turpentine.audit.audit import Audit
 
-        choice = self._choice
-        audit = Audit.planned(plan, self._attacks, trial=choice.trial(), seed=choice.seed)
-        with progress_bar("Auditing", "stages") as progress:
+        choice, subject = self._choice, self.subjects[name]
+        beside = self._beside[subject.concept.text]
+        audit = Audit.planned(plan, self._attacks, trial=choice.trial(), budget=choice.budget(), seed=choice.seed)
+        with progress_bar(f"Auditing {plain(name)}", "stages") as progress:
             return audit(
-                Victim(self.model, (self._change,)),
-                self.concept,
+                subject.edited,
+                subject.concept,
                 original=self.model,
-                judge=self.judge,
-                oracle=self._other(choice.oracle),
-                unnamed=self._other(choice.unnamed),
+                judge=beside.judge,
+                oracle=beside.oracles or None,
+                unnamed=beside.unnamed or None,
                 never=unseen(choice.never) if self._is_world else None,
+                second=self._second(),
+                judge_error=self._calibration(subject.concept, beside.judge),
                 cache=self.out / "parts",
                 progress=progress,
             )
 
-    def write(self, audited: Audited) -> list[Path]:
-        """Write the page and all files, and return their paths."""
+    def _second(self) -> Judge | Literal["auto"] | None:
+        name = self._choice.second
+        if name == AUTO:
+            return "auto"
+        return None if name == NO_JUDGE else judge_called(name, self.model.name)
+
+    def _calibration(self, concept: Concept, judge: Judge) -> Calibration | None:
+        from turpentine.attack.harness import concept_judge
+        from turpentine.audit.calibration import read_calibration
+
+        path = self._choice.judge_error
+        return None if path is None else read_calibration(path, concept_judge(judge, concept), concept)
+
+    def write(self, audits: Mapping[str, Audited], line: str) -> list[Path]:
+        """Write the page and all files of each audit, and a table of several, and return their paths."""
         from turpentine.report.audit_page import write_audit_page
+        from turpentine.report.comparison_page import write_comparison_page
 
-        return [*audited.write(self.out), write_audit_page(audited, self.out / PAGE)]
+        several, written = len(audits) > 1, list[Path]()
+        for name, audited in audits.items():
+            folder = self.out / name if several else self.out
+            written += [*audited.write(folder), write_audit_page(audited, folder / PAGE, command=line)]
+        if several:
+            comparison, page = self.comparison(audits), self.out / COMPARISON_PAGE
+            pages = {name: f"{quote(name)}/{PAGE}" for name in audits}
+            written += [*comparison.write(self.out), write_comparison_page(comparison, page, pages=pages, command=line)]
+        return written
 
-    def _other(self, name: str | None) -> Model | None:
-        return None if name is None else replace(self._source, model=name).load()
+    def comparison(self, audits: Mapping[str, Audited]) -> Comparison:
+        """Return the audits side by side."""
+        from turpentine.audit.comparison import Comparison
+
+        texts = dict.fromkeys(each.concept.text for each in self.subjects.values())
+        return Comparison(audits, f"{', '.join(texts)}: {len(audits)} edits of {self.model.name}")
+
+
+def _unused(file: Path, subjects: Mapping[str, object]) -> str:
+    """Return a name for a file that makes a folder and that no other one has: its own, or its folder's."""
+    path = file.absolute()
+    name = safe_name(path.parent.name if path.stem in PLAIN_NAMES else path.name if path.is_dir() else path.stem)
+    number = next(number for number in count(1) if (f"{name}-{number}" if number > 1 else name) not in subjects)
+    return f"{name}-{number}" if number > 1 else name
+
+
+def _note(text: str, oracles: Sequence[str], *, has_oracle: bool) -> str:
+    """Say which oracles stand beside edits of a concept, or what it takes to have one."""
+    if not has_oracle:
+        return (
+            f"No oracle of {text} ships with this version or lies in runs, so that nothing can be called gone: "
+            f"python -m turpentine.emoji oracle {text!r} trains one."
+        )
+    return f"Beside it: {', '.join(oracles)}."

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial, update_wrapper
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from turpentine.cli.attack_bench import (
+    check_attack_bench,
+    refuse_other_flags,
+    run_attacks,
+    show_attack_estimate,
+)
 from turpentine.cli.checks import announce, check_device, check_folder, check_words
-from turpentine.cli.help_text import with_help
 from turpentine.cli.options import Json, ModelChoice
-from turpentine.cli.progress_bars import Phases, busy, progress_bar
-from turpentine.cli.terminal import plain, say, say_json, show_table, warn
+from turpentine.cli.progress_bars import Phases, busy
+from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.work_options import WorkChoice, WorkFlags, exit_code
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import duration, file_size
@@ -86,9 +90,13 @@ def bench(
     _check_places(device, out)
     attacks = _attacks(file, changes)
     if attacks is not None:
-        others = {"--seeds": seeds, "--dry-run": dry_run, "--backend": backend != "local", "--address": address}
-        _refuse({**others, "--force": force, "--workers, --threads and --retry": work != WorkChoice()})
-        return _attack(attacks, out or Path("runs") / safe_name(Path(str(file)).stem), device, dtype, json)
+        others = {"--seeds": seeds, "--backend": backend != "local", "--address": address, "--retry": work.retry}
+        refuse_other_flags({**others, "--workers and --threads": work != WorkChoice(retry=work.retry)})
+        check_attack_bench(attacks, force=force)
+        folder = out or Path("runs") / safe_name(Path(str(file)).stem)
+        if dry_run:
+            return show_attack_estimate(attacks, folder, device, dtype, json)
+        return run_attacks(attacks, folder, device, dtype, line, json)
     with busy("Reading the bench"):
         chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
 
@@ -132,52 +140,12 @@ def _attacks(file: str | None, changes: Sequence[str]) -> AttackSpec | None:
     return read_attack_bench(file, changes) if file is not None else None
 
 
-def _refuse(given: Mapping[str, Any]) -> None:
-    """Refuse flags that a bench of attacks does not follow."""
-    for flag, value in given.items():
-        if value:
-            raise BadArgument(f"A bench of attacks does not follow {flag}: leave it out.")
-
-
-def _attack(
-    spec: AttackSpec, out: Path, device: str | None, dtype: Literal["fp32", "fp16", "bf16"] | None, json: bool
-) -> int:
-    """Run a bench of attacks, and print its table."""
-    from turpentine.bench.attack_bench import run_attack_bench
-
-    announce(spec.judge.judge)
-    for entry in spec.models:
-        ModelChoice(entry.source).check()
-    with progress_bar("Attacking", "edits") as progress:
-        table = run_attack_bench(
-            spec, out, lambda entry: ModelChoice(entry.source, device, dtype, **entry.options).load(), progress
-        )
-    files = [str(out / name) for name in ("attacks.parquet", "attacks.csv") if (out / name).is_file()]
-    if json:
-        say_json({"title": table.title, "rows": table.rows.to_dicts(), "skipped": table.skipped, "files": files})
-        return 0
-    say(plain(table.title) + "\n")
-    headings, lines = table.board()
-    show_table(headings, lines)
-    for name, why in table.skipped.items():
-        warn(f"{name} was left out: {why}")
-    for path in files:
-        say(plain(path))
-    return 0
-
-
 def _source_of(entry: ModelEntry, *, device: str | None, dtype: Literal["fp32", "fp16", "bf16"] | None) -> ModelSpec:
     """Load a model of a bench, and return its spec."""
     from turpentine.runs.specs import ModelSpec
 
     choice = ModelChoice(entry.source, device, dtype, **entry.options)
     return ModelSpec.of(choice.load(), entry.source, device)
-
-
-def with_line(tokens: Sequence[str]) -> Callable[..., int]:
-    """Return the command with the line that it was called by, for the report."""
-    command = partial(with_help(bench), line=shlex.join(["turpentine", "bench", *tokens]))
-    return update_wrapper(command, bench)
 
 
 def _list_shipped(json: bool) -> int:

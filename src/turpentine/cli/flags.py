@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import field
+from functools import partial, update_wrapper
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
 
-from turpentine.cli.help_text import descriptions, written_as
+from turpentine.cli.help_text import descriptions, with_help, written_as
 from turpentine.core.settings import field_types, fits, range_of, speakable
 
 
@@ -93,3 +95,14 @@ def option_in(tokens: Sequence[str], name: str, default: str) -> str:
         if token.startswith(f"{name}="):
             return token.removeprefix(f"{name}=")
     return default
+
+
+def with_line(command: Callable[..., int], tokens: Sequence[str]) -> Callable[..., int]:
+    """Return a command with the line that it was called by, for its page.
+
+    Args:
+        command: With a parameter `line`, which is no flag.
+        tokens: After the command's name.
+    """
+    fitted = partial(with_help(command), line=shlex.join(["turpentine", command.__name__, *tokens]))
+    return update_wrapper(fitted, command)

@@ -36,7 +36,7 @@ def _missing(error: MissingArgumentError) -> str:
     way_out = f"write {example}" if example else f"see {_command(error)} --help"
     if name.startswith("-"):
         return f"{_command(error)} needs {name}: {way_out}."
-    purpose = " ".join(error.command_chain or ())
+    purpose = (error.command_chain or ("",))[-1]
     return f"There is no {name.lower().removesuffix('s')} to {purpose}: {way_out}."
 
 

@@ -16,6 +16,7 @@ import annotated_types as at
 
 from turpentine.core.default_progress import shows_progress, takes_progress
 from turpentine.core.errors import BadArgument
+from turpentine.core.model_argument import checks_model, takes_model
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -59,11 +60,13 @@ class Settings:
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let the call of a plug-in show its progress where it is given no function for that."""
+        """Let the call of a plug-in show its progress where it is given no function for that, and check its model."""
         super().__init_subclass__(**kwargs)
         call = cls.__dict__.get("__call__")
-        if call is not None and takes_progress(call):
-            setattr(cls, "__call__", shows_progress()(call))  # noqa: B010
+        for applies, decorate in ((takes_progress, shows_progress()), (takes_model, checks_model)):
+            if call is not None and applies(call):
+                call = decorate(call)
+                setattr(cls, "__call__", call)  # noqa: B010
 
     def __post_init__(self) -> None:
         """Check each field.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
 from turpentine.core.hashing import digest, digest_tensor
+from turpentine.core.model_argument import check_is_model
 from turpentine.core.safe_text import one_line
 from turpentine.core.sealed import is_json, read_sealed, write_sealed
 from turpentine.core.signals import Reverted
@@ -310,6 +311,7 @@ class EditStack:
 
 def stack_of(model: Model) -> EditStack:
     """Return the stack of edits on a model, which is `model.edits`, creating it if there is none."""
+    check_is_model(model)
     with changing():
         if model.edits is None:
             model.edits = EditStack(model)

@@ -16,6 +16,7 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
 from turpentine.core.formatting import file_size
 from turpentine.core.hashing import digest
+from turpentine.core.model_argument import check_is_model
 from turpentine.core.plugins import find_class
 from turpentine.core.safe_text import one_line
 from turpentine.core.signals import Reverted
@@ -229,6 +230,7 @@ def guidances_of(model: Model) -> tuple[GuidanceChange, ...]:
     Raises:
         EditError: The model's guidance was set by hand.
     """
+    check_is_model(model)
     if model.guidance is None:
         return ()
     if not isinstance(model.guidance, _ActiveGuidances):

@@ -87,6 +87,7 @@ def oracle(
     """
     import torch
 
+    from turpentine.emoji.oracles import TRAINED, oracle_name
     from turpentine.emoji.train.oracle import Oracle
     from turpentine.emoji.train.presets import PRESETS
     from turpentine.emoji.train.retrain import retrain
@@ -95,7 +96,7 @@ def oracle(
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     world = Oracle(concept, unnamed)
-    folder = out or Path("runs", f"emoji-{'unnamed' if unnamed else 'without'}-{concept}-{seed}".replace(" ", "-"))
+    folder = out or TRAINED / f"{oracle_name(concept, unnamed=unnamed)}-{seed}"
     retrain(
         world,
         PRESETS[preset],

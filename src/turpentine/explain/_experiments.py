@@ -51,8 +51,8 @@ EXAMPLES = 5
 ABLATED_SEEDS, ABLATED_STEPS = 4, 10
 """Of the run over which modules are ablated, at most."""
 
-SINGLES = "q*"
-"""Among letters: each module severed alone."""
+EACH = "*"
+"""Among letters: the label of each module, such as q* for each severed alone."""
 
 Make = Callable[..., Page]
 
@@ -60,6 +60,8 @@ PAGES: Mapping[str, Make] = {
     "intervene": _pages.interventions,
     "clock": _pages.interventions,
     "windows": _pages.windows,
+    "grid": _pages.grid,
+    "two": _pages.two,
     "memorised": _pages.memorised,
     "dynamics": _pages.dynamics,
     "heads": _pages.heads,
@@ -85,7 +87,8 @@ class Experiment(Shipped):
         instrument: Its name.
         prompts: Sets of prompts, by name; a model for which one is missing has not this stop.
         column: What the traced words are of.
-        letters: Of interventions, with spaces between; "q*" stands for each module severed alone.
+        letters: Of interventions, with spaces between; "q*" stands for each module severed alone, and "q1:* q2:*" for
+            the same in two windows, module by module.
         kind: Of the modules; of a trace, which part of the model.
         sites: Labels of the modules, for attention's contributions.
         page: What makes its tables; as its instrument if empty.
@@ -186,10 +189,8 @@ class Experiments:
         return TourInputs(self.model, self.judge, None, prompts, None, seeds, *drawing)
 
     def _intervened(self, part: Experiment, pictures: Pictures) -> Stop:
-        letters = []
-        for code in part.letters.split():
-            modules = self.model.sites.only(kind=part.kind, level="module")
-            letters += [f"q{site.label}" for site in modules] if code == SINGLES else [code]
+        labels = [site.label for site in self.model.sites.only(kind=part.kind, level="module")]
+        letters = letters_of(part.letters, labels)
         return letters_stop(part.name, part.question, 0, self._tour(pictures), letters, kind=part.kind)
 
     def _clocked(self, part: Experiment, pictures: Pictures) -> Stop:
@@ -334,6 +335,19 @@ class Experiments:
         return Stop(
             part.name, part.question, 0, count * instrument.updates * 2 * instrument.batch_size, instrument, run
         )
+
+
+def letters_of(text: str, labels: Sequence[str]) -> list[str]:
+    """Return interventions as a file has them, those with "*" for each module in turn.
+
+    Example:
+        >>> letters_of("q1:* q2:* qALL", ["MID", "UP1"])
+        ['q1:MID', 'q2:MID', 'q1:UP1', 'q2:UP1', 'qALL']
+    """
+    codes = text.split()
+    starred = [code for code in codes if EACH in code]
+    every = [code.replace(EACH, label) for label in labels for code in starred]
+    return [each for code in codes for each in (every if code in starred[:1] else [code] * (code not in starred))]
 
 
 def placed_scenes() -> dict[str, tuple[list[Image.Image], list[Mask], list[str]]]:

@@ -14,11 +14,11 @@ from PIL import Image
 
 from turpentine.core.formatting import Interval, with_span
 from turpentine.core.markdown import markdown_table
-from turpentine.explain._branches import LAYOUT, UNTOUCHED, BranchesFinding
+from turpentine.explain._branches import LAYOUT, SAME, UNTOUCHED, BranchesFinding
 from turpentine.explain._codes import WINDOWS
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain._series import Series
-from turpentine.explain._subjects import Subject
+from turpentine.explain._subjects import OBJECT, Subject
 from turpentine.explain.dynamics import CHANGE, UPDATE, WORDS, DynamicsFinding
 from turpentine.explain.intervene import InterveneFinding
 from turpentine.explain.locogen import LocoGenFinding
@@ -45,6 +45,9 @@ ACROSS = 9
 
 BEST = 6
 """Components in a trace's table."""
+
+ROUNDS = 1000
+"""Of resampling prompts."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,60 @@ def deblurring(finding: InterveneFinding) -> str:
             cells.append("{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * each for each in apart)))
         rows.append([f"q{window} − p{window}", *cells])
     return markdown_table(["points", "fine detail", "fine detail of latents", LAYOUT], rows)
+
+
+def grid(finding: InterveneFinding, pictures: Pictures, mark: str, figure: str) -> Page:
+    """Return layout and object by layer and window, how much of it is no sum of the two, and the plot of the layout."""
+    names = {LAYOUT: mark, f"{OBJECT}{SAME}": f"{mark}-object"}
+    measured = [measure for measure in names if measure in finding.rows.columns]
+    tables = {names[measure]: _grid(finding, measure) for measure in measured}
+    return Page(tables, {figure: finding.plot_grid(LAYOUT)})
+
+
+def _grid(finding: InterveneFinding, measure: str) -> str:
+    windows, layers, _ = finding.grid(measure)
+    own = finding.table.filter((pl.col("measure") == measure) & (pl.col("letters") != UNTOUCHED))
+    cells = [spanned(Estimate(*row)) for row in own.select("value", "low", "high").iter_rows()]
+    rows = [[layer, *cells[at * len(windows) :][: len(windows)]] for at, layer in enumerate(layers)]
+    ends = ["{:.0f}–{:.0f} %".format(*(100 * end for end in WINDOWS[window])) for window in windows]
+    share = interaction(finding, measure)
+    note = f"Of what differs between the places {spanned(share)} % is no sum of layer and part of the steps."
+    return f"{markdown_table(['severed', *ends], rows)}\n\n{note}"
+
+
+def interaction(finding: InterveneFinding, measure: str) -> Estimate:
+    """Return the interaction's share of the sum of squares over layers and windows, with its interval over prompts."""
+    own = finding.rows.filter(pl.col("letters") != UNTOUCHED)
+    by_prompt = own.group_by("prompt", "letters", maintain_order=True).agg(pl.col(measure).cast(pl.Float64).mean())
+    windows, layers, _ = finding.grid(measure)
+    values = np.stack(
+        [part[measure].to_numpy() for part in by_prompt.partition_by("prompt", maintain_order=True)]
+    ).reshape(-1, len(layers), len(windows))
+    draws = np.random.default_rng(0).integers(len(values), size=(ROUNDS, len(values)))
+    low, high = np.percentile([_interaction(values[draw].mean(0)) for draw in draws], [2.5, 97.5])
+    return Estimate(_interaction(values.mean(0)), float(low), float(high))
+
+
+def _interaction(values: Float[np.ndarray, "layer window"]) -> float:
+    centred = values - values.mean()
+    left = centred - centred.mean(0) - centred.mean(1, keepdims=True)
+    total = float(np.square(centred).sum())
+    return float(np.square(left).sum()) / total if total else 0.0
+
+
+def two(finding: InterveneFinding, pictures: Pictures, mark: str, figure: str) -> Page:
+    """Return how often each of two objects is drawn, both, and one without the other."""
+    judge = pictures.judge
+    if judge is None or OBJECT not in judge.columns:
+        return interventions(finding, pictures, mark, figure)
+    rows = []
+    for letters, images in finding.images.items():
+        words = ([str(subject.word(column)) for subject in pictures.of] for column in (OBJECT, "second"))
+        first, second = (np.array(hits(judge, OBJECT, images, labels), dtype=bool) for labels in words)
+        rates = [Rate.of(each.tolist(), pictures.clusters) for each in (first, second, first & second, first ^ second)]
+        rows.append([letters, *(with_span(rate) for rate in rates if rate)])
+    head = ["", "the first, %", "the second, %", "both, %", "one alone, %"]
+    return Page({mark: markdown_table(head, rows)}, {figure: strip(finding, pictures)})
 
 
 def memorised(finding: InterveneFinding, pictures: Pictures, mark: str, figure: str) -> Page:

@@ -149,11 +149,16 @@ def company() -> dict[str, tuple[str, str]]:
 
 
 def head_groups(animals: Sequence[str], vehicles: Sequence[str]) -> Iterator[tuple[str, dict[str, list[str]]]]:
-    """Yield groups of words that heads may tell apart: categories, objects by colour, and objects by style."""
+    """Yield groups of words that heads may tell apart: categories, objects by colour and by style, and meanings.
+
+    A meaning is an object's name and the phrases that stand for it without naming it.
+    """
     yield "categories", {"animals": list(animals), "vehicles": list(vehicles)}
     things = ("dog", "car", "house", "fish")
     yield "colours", {colour: [f"{colour} {word}" for word in things] for colour in list(COLOURS)[:6]}
     yield "styles", {style: [f"{word} in {style} style" for word in ("dog", "car", "fish", "cat")] for style in STYLES}
+    scenes = {obj: [scene for scene, other in SCENES.items() if other == obj] for obj in TEN}
+    yield "meanings", {obj: [obj, *phrases] for obj, phrases in scenes.items()}
 
 
 def background(count: int = 2000) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from turpentine.core.errors import EditError, NotFinite
 from turpentine.core.hashing import digest, digest_chunks, digest_tensor, tensor_bytes
+from turpentine.core.model_argument import check_is_model
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -58,6 +59,7 @@ def describe(model: Model) -> dict[str, Any]:
         >>> describe(turpentine.load(device="cpu"))["schedule"]["prediction_type"]
         'epsilon'
     """
+    check_is_model(model)
     model.family.check(hooks=False)
     pipeline = model.pipeline
     facts = {

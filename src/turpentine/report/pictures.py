@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LARGEST = 256
 """Larger pictures are made smaller, to this many pixels on the longer side, so that a page can be sent by mail."""
 
+DPI, WIDEST = 100, 2000
+"""Of plots, and pixels of the widest one."""
+
 SMALL = 64
 """Up to this many pixels a picture is shown enlarged, pixel by pixel."""
 

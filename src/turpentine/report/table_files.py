@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import polars as pl
-
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_whole
+from turpentine.core.csv_text import csv_text
 from turpentine.core.markdown import escaped, markdown_table
 from turpentine.core.safe_text import one_line
 from turpentine.report.board import board, protocol_line
@@ -22,17 +21,10 @@ _IN_LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
 }
 
-_FORMULA = r"^(?:[\pZ\pC]*[=+\-@＝＋－＠]|[\t\r\n])"
-"""How a text begins that some spreadsheet takes for a formula, also behind spaces, line ends and invisible marks."""
-
 
 def to_csv(table: Table) -> str:
-    """Return all rows as CSV, texts in quotes.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe before it.
-    """
-    plain = pl.col(pl.String).str.replace(_FORMULA, "'$0")
-    return table.rows.with_columns(plain).write_csv(quote_style="non_numeric")
+    """Return all rows as CSV; see `csv_text`."""
+    return csv_text(table.rows)
 
 
 def to_markdown(table: Table) -> str:

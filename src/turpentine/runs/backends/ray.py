@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.library_errors import first_line
+from turpentine.runs.backends.guardian import guarded
 from turpentine.runs.backends.process import report_progress, worker
 from turpentine.runs.plan import Plan
 from turpentine.runs.store import Store
@@ -87,7 +88,9 @@ def _cluster(address: str | None) -> Iterator[Any]:
             "out the backend ray."
         ) from error
     try:
-        yield ray
+        # Ray's own helpers outlive a command that is killed outright by a minute.
+        with nullcontext() if address else guarded(ray.get_runtime_context().get_session_name()):
+            yield ray
     finally:
         ray.shutdown()
 

@@ -1,0 +1,114 @@
+"""`turpentine bench` for a file of attacks: what it would do, the run, its page and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from turpentine.cli.checks import announce, check_words
+from turpentine.cli.options import ModelChoice
+from turpentine.cli.progress_bars import busy, progress_bar
+from turpentine.cli.terminal import plain, say, say_json, show_table, warn
+from turpentine.cli.work_options import FAILED
+from turpentine.core.errors import BadArgument
+from turpentine.core.formatting import counted, duration
+
+if TYPE_CHECKING:
+    from turpentine.bench.attack_bench import AttackTable
+    from turpentine.bench.attack_file import AttackSpec
+    from turpentine.bench.schema import ModelEntry
+    from turpentine.models import Model
+
+DType = Literal["fp32", "fp16", "bf16"]
+
+
+def refuse_other_flags(given: Mapping[str, Any]) -> None:
+    """Refuse flags that a bench of attacks does not follow.
+
+    Raises:
+        BadArgument: One is given; what is there in its place is said where there is something.
+    """
+    for flag, value in given.items():
+        if value:
+            instead = INSTEAD.get(flag, "leave it out")
+            raise BadArgument(f"A bench of attacks does not follow {flag}: {instead}.")
+
+
+INSTEAD = {
+    "--seeds": "its one seed, of edits' attacks and pictures, is another by --set seed=1",
+    "--workers and --threads": "start the same command once more, and both share the work",
+    "--retry": "what could not be done is tried again by the same command",
+}
+
+
+def check_attack_bench(spec: AttackSpec, *, force: bool) -> None:
+    """Check that the models can be there and know the words of the concepts, and say what is fetched for the judge."""
+    for entry in spec.models:
+        ModelChoice(entry.source).check()
+        check_words([concept.text for concept in spec.concepts], entry.source, force=force)
+    announce(spec.judge.judge)
+
+
+def show_attack_estimate(spec: AttackSpec, out: Path, device: str | None, dtype: DType | None, json: bool) -> int:
+    """Show what a run would do, and how long it may take; nothing is written."""
+    from turpentine.bench.attack_estimate import estimate_attacks
+
+    with busy("Trying how long it takes"):
+        expected = estimate_attacks(spec, out, partial(_load, device=device, dtype=dtype))
+    if json:
+        say_json({**asdict(expected), "out": str(out)})
+        return 0
+    edits_take = "for a time that is not known" if expected.edits_left else ""
+    if expected.edits_left and expected.edit_seconds is not None:
+        edits_take = f"about {duration(expected.edit_seconds)}, as those that are made"
+    rows = [
+        ("lines of the table", expected.rows, ""),
+        ("searches", expected.searches, "each of an attack on a model; controls are shared"),
+        ("edits", expected.edits, ""),
+        ("searches left", expected.searches_left, f"about {duration(expected.seconds)}, with their pictures"),
+        ("edits left to make", expected.edits_left, edits_take),
+    ]
+    show_table(("", "", ""), rows)
+    say(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
+    return 0
+
+
+def run_attacks(spec: AttackSpec, out: Path, device: str | None, dtype: DType | None, line: str, json: bool) -> int:
+    """Run a bench of attacks, write its page, and print its table."""
+    from turpentine.bench.attack_bench import run_attack_bench
+    from turpentine.report.attack_bench_page import write_attack_bench_page
+
+    load = partial(_load, device=device, dtype=dtype)
+    with progress_bar("Attacking", "jobs") as progress:
+        table = run_attack_bench(spec, out, load, progress)
+    files: list[Path] = []
+    if len(table.rows):
+        with busy("Writing the page"):
+            page = write_attack_bench_page(table, spec, out, command=line)
+        files = [*(out / name for name in table.files), page]
+    _show(table, files, json)
+    return FAILED if table.errors else 0
+
+
+def _show(table: AttackTable, files: list[Path], json: bool) -> None:
+    paths = [str(path) for path in files]
+    if json:
+        left_out = {"skipped": dict(table.skipped), "errors": dict(table.errors)}
+        say_json({"title": table.title, "rows": table.rows.to_dicts(), **left_out, "files": paths})
+        return
+    say(plain(table.title) + "\n")
+    headings, lines = table.board()
+    show_table(headings, lines)
+    for name, why in {**table.skipped, **table.errors}.items():
+        warn(f"{name} was left out: {why}")
+    if table.errors:
+        warn(f"{counted(len(table.errors), 'job')} could not be done: the same command tries again.")
+    for path in paths:
+        say(plain(path))
+
+
+def _load(entry: ModelEntry, *, device: str | None, dtype: DType | None) -> Model:
+    return ModelChoice(entry.source, device, dtype, **entry.options).load()

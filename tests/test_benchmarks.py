@@ -1,0 +1,103 @@
+"""What the benchmarks measure by themselves, against numbers that are known."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from turpentine.bench.lines import TableColumn
+from turpentine.emoji.world import PALETTES, TINTABLE, WORKS, held_out_tints, styles_of, visible_on
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def script(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module(request.param)
+
+
+def of(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("script", [name], indirect=True)
+
+
+@of("noise")
+@pytest.mark.parametrize(
+    ("seed", "caption", "own", "expected"), [(1, 0, 0, 1), (0, 1, 0, 0), (0, 0, 1, 0), (1, 0, 1, 0.5)]
+)
+def test_the_noise_has_its_share_of_the_variance(
+    seed: float, caption: float, own: float, expected: float, script: ModuleType
+) -> None:
+    """Of features that are a sum of what seeds, captions and neither decide."""
+    rng = np.random.default_rng(0)
+    by_seed, by_caption, left = (rng.normal(size=size) for size in ((1, 30, 40), (20, 1, 40), (20, 30, 40)))
+    found = script.share(seed * by_seed + caption * by_caption + own * left)
+    assert found.value == pytest.approx(expected, abs=0.03)
+    assert found.low - 1e-9 <= found.value <= found.high + 1e-9
+
+
+@of("course")
+def test_a_change_at_the_object_is_the_part_of_it_that_lies_there(script: ModuleType) -> None:
+    mask = np.zeros((32, 32), bool)
+    mask[:, :16] = True
+    inside = script.shrunk(mask, 8)
+    assert inside.shape == (8, 8) and inside[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert script.part(np.ones((8, 8)), inside) == 0.5 and script.part(inside, inside) == 1
+
+
+@of("course")
+def test_what_is_added_is_ranked_where_it_is(script: ModuleType) -> None:
+    mask = np.zeros((32, 32), bool)
+    mask[8:24, 8:24] = True
+    added = np.zeros((4, 4))
+    added[1:3, 1:3] = 1
+    assert script.rank(added, mask) == 1 and script.rank(-added, mask) == 0
+    assert script.rank(np.ones((1, 1)), mask) is None, "one pixel has no places"
+
+
+@of("course")
+def test_edges_are_where_a_picture_changes(script: ModuleType) -> None:
+    image = Image.fromarray(np.repeat(np.where(np.arange(32) < 16, 0, 255)[None], 32, 0).astype(np.uint8)).convert(
+        "RGB"
+    )
+    edges = script.edges_of(image)
+    assert edges[:, 15:17].all() and edges.sum() == 64
+
+
+@of("tints")
+def test_captions_name_two_colours_that_training_shows(script: ModuleType) -> None:
+    every = script.captions(24)
+    assert len({each.prompt for each in every}) == 24 and len({each.object for each in every}) == 12
+    for each in every:
+        assert each.tint != each.colour and each.object in TINTABLE
+        assert (each.object, each.tint) not in held_out_tints()
+        assert all(each.colour in visible_on(each.object, style, each.tint) for style in styles_of(each.object))
+    assert every[0].prompt.startswith("a ") and every[0].prompt.endswith(" background")
+
+
+@of("artists")
+def test_every_work_is_asked_for_in_its_artists_column(script: ModuleType) -> None:
+    assert script.COLUMNS[:-1] == tuple(PALETTES)
+    works = [(prompt, column) for prompt, column, attribute, _ in script.ASKED if attribute == "work"]
+    assert works == [(work.caption, work.artist) for work in WORKS]
+    assert sum(column == script.OBJECTS for _, column, _, _ in script.ASKED) == 10
+
+
+@of("tables")
+def test_edits_from_several_seeds_are_one_line(script: ModuleType, tmp_path: Path) -> None:
+    methods = {"cad": [True] * 4, "cad seed=1": [False] * 4, "uce": [True] * 4, "": [True] * 4}
+    rows = [(method, "dog", "erased", hit) for method, hits in methods.items() for hit in hits]
+    rows += [(method, "dog", "other", True) for method in methods]
+    pl.DataFrame(rows, ["method", "concept", "group", "hit"], orient="row").write_parquet(tmp_path / "results.parquet")
+    shown = [TableColumn(group, "rate of hit", "lower", True) for group in ("erased", "other")]
+    (line,) = script.over_seeds(tmp_path, shown)
+    assert line[0] == "cad, 2 seeds" and [cell.split()[0] for cell in line[1:]] == ["50", "100"]
+    low, high = (int(end) for end in line[1].split("(")[1].rstrip(")").split("–"))
+    assert low == 0 and high == 100, "which edit it is decides all"
+    assert script.over_seeds(tmp_path / "none", shown) == []

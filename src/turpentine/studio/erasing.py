@@ -26,7 +26,7 @@ from turpentine.report import write_report
 from turpentine.report.pictures import data_uri
 from turpentine.runs.method_settings import facts_of
 from turpentine.studio.looks import labels_of
-from turpentine.studio.state import State
+from turpentine.studio.state import PageState
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import named_concept
 
@@ -46,7 +46,7 @@ EACH_GROUP: Mapping[str, int] = {"erased": 3, "scene": 1, "neighbour": 2}
 """Prompts of these groups that are drawn before and after, and one of each other group."""
 
 
-def locate(model: Model, state: State, judge: Judge | None, cache: Path) -> dict[str, Any]:
+def locate(model: Model, state: PageState, judge: Judge | None, cache: Path) -> dict[str, Any]:
     """Return how much a concept's pictures change where one layer reads the empty prompt, layer by layer.
 
     Args:
@@ -108,12 +108,12 @@ def locating_letters(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"p{label}" for label in labels)
 
 
-def locating_rows(model: Model, state: State) -> int:
+def locating_rows(model: Model, state: PageState) -> int:
     """Return about how many rows of the denoiser that takes."""
     return 2 * SEEDS * state.steps * (1 + len(labels_of(model)))
 
 
-def concept_of(state: State) -> Concept:
+def concept_of(state: PageState) -> Concept:
     """Return the state's concept.
 
     Raises:
@@ -122,7 +122,7 @@ def concept_of(state: State) -> Concept:
     return named_concept(state.concept)
 
 
-def method_of(state: State, model: Model) -> Any:
+def method_of(state: PageState, model: Model) -> Any:
     """Return the method with the layers that are selected.
 
     Raises:
@@ -153,7 +153,7 @@ def few_cases(model: Model, concept: Concept, judges: Sequence[Judge]) -> list[C
     return cases
 
 
-def erase(model: Model, state: State, judge: Judge | None, folder: Path) -> tuple[Change, dict[str, Any]]:
+def erase(model: Model, state: PageState, judge: Judge | None, folder: Path) -> tuple[Change, dict[str, Any]]:
     """Erase a concept in the layers that are selected, draw a few prompts before and after, and write the run's report.
 
     Args:
@@ -187,7 +187,7 @@ def erase(model: Model, state: State, judge: Judge | None, folder: Path) -> tupl
     }
 
 
-def erasing_rows(model: Model, state: State, judge: Judge | None) -> int:
+def erasing_rows(model: Model, state: PageState, judge: Judge | None) -> int:
     """Return about how many rows of the denoiser that takes."""
     pictures = 2 * len(few_cases(model, concept_of(state), [judge] if judge else []))
     trained = 32 * state.updates if state.method in TRAINED else 0

@@ -50,10 +50,10 @@ class Objective:
 
     def terms(self, model: Model, parameters: Mapping[str, Tensor] | None = None) -> Float[Tensor, " point"]:
         """Return the points' terms of J in fp32, in one call of the denoiser; `parameters` as in `Model.eps`."""
-        eps = model.eps(self.x, self.t, self.cond[self.row], parameters=parameters)
-        apart = self.target.float() - eps.float()
-        if self.is_in_output:
-            apart = apart / model.gain(self.t, apart)
+        predicted = model.followed(self.x, self.t, self.cond[self.row], parameters=parameters)
+        apart = model.rescaled(
+            self.target.float() - predicted.float(), self.t, "output" if self.is_in_output else "eps"
+        )
         return self.sign * apart.square().flatten(1).sum(1)
 
     @torch.no_grad()
@@ -106,9 +106,10 @@ class Objective:
         times = _spread(model.schedule.training_steps, len(seeds)).to(latents.device)
         noise = torch.stack([_noise(seed, latents) for seed in seeds]).flatten(0, 1)
         t = times.repeat_interleave(len(latents))
-        x = model.schedule.add_noise(latents.repeat(len(seeds), 1, 1, 1), noise, t)
+        pictures = latents.repeat(len(seeds), 1, 1, 1)
+        x = model.schedule.add_noise(pictures, noise, t)
         row = torch.arange(len(latents), device=latents.device).repeat(len(seeds))
-        return Objective(x, t, noise, model.encode(prompts), row, sign=-1.0)
+        return Objective(x, t, model.perfect(pictures, noise, t), model.encode(prompts), row, sign=-1.0)
 
 
 @torch.no_grad()
@@ -116,7 +117,7 @@ def _predict(
     model: Model, x: Float[Tensor, "step row channel height width"], times: Shaped[Tensor, " step"], prompt: str
 ) -> Float[Tensor, "step row channel height width"]:
     cond = model.encode([prompt]).repeat(x.shape[1])
-    return torch.stack([model.eps(one, t, cond) for one, t in zip(x, times, strict=True)])
+    return torch.stack([model.followed(one, t, cond) for one, t in zip(x, times, strict=True)])
 
 
 def _spread(train_steps: int, count: int) -> Int[Tensor, " count"]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from turpentine.cli.terminal import plain, warn
 from turpentine.core.errors import BadArgument, UnknownName
-from turpentine.emoji import LARGER_NAME, WORLD
+from turpentine.emoji import BUILT, WORLD
 
 if TYPE_CHECKING:
     from turpentine.judges import Judge
@@ -91,7 +91,7 @@ def check_words(texts: Iterable[str], model: str, *, force: bool = False) -> Non
     Raises:
         UnknownName: It does not know one; the nearest that it knows are offered.
     """
-    if model not in (WORLD, LARGER_NAME) or force:  # only the words of these are known before they are loaded
+    if model not in (WORLD, *BUILT) or force:  # only the words of these are known before they are loaded
         return
     from turpentine.emoji.lexicon import unknown_words
 

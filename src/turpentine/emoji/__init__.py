@@ -13,3 +13,12 @@ LARGER_WEIGHTS = Path(__file__).parent / "larger"
 
 LARGER_NAME = "emoji-64"
 """The name of the larger model."""
+
+MMDIT_WEIGHTS = Path(__file__).parent / "mmdit"
+"""The embedded transformer's weights and configs; see `mmdit_model`."""
+
+MMDIT_NAME = "emoji-mmdit"
+"""The name of the embedded transformer."""
+
+BUILT = {LARGER_NAME: LARGER_WEIGHTS, MMDIT_NAME: MMDIT_WEIGHTS}
+"""The embedded models that are in no folder of diffusers' layout, by name: where their weights are."""

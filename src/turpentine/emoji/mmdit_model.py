@@ -7,7 +7,6 @@ the larger model's. T5, SD 3's third encoder, is left out, as its pipeline allow
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel, StableDiffusion3Pipeline
@@ -15,13 +14,10 @@ from safetensors.torch import load_file
 
 from turpentine.core.int8_rows import unpacked
 from turpentine.core.random_state import preserved_rng
-from turpentine.emoji import WEIGHTS
+from turpentine.emoji import MMDIT_WEIGHTS, WEIGHTS
 from turpentine.emoji.larger_model import larger_text
 from turpentine.emoji.towers import load_towers
 from turpentine.emoji.train.flow import pipeline
-
-MMDIT = Path(__file__).parent / "mmdit"
-"""The folder of its weights and configs."""
 
 
 def mmdit_pipeline(dtype: torch.dtype = torch.float32) -> StableDiffusion3Pipeline:
@@ -40,9 +36,9 @@ def mmdit_pipeline(dtype: torch.dtype = torch.float32) -> StableDiffusion3Pipeli
         (32, 32)
     """
     with preserved_rng():
-        transformer = SD3Transformer2DModel.from_config(json.loads((MMDIT / "transformer.json").read_text()))
+        transformer = SD3Transformer2DModel.from_config(json.loads((MMDIT_WEIGHTS / "transformer.json").read_text()))
         vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae", use_safetensors=True)
-    transformer.load_state_dict(unpacked(load_file(MMDIT / "transformer.safetensors")))
+    transformer.load_state_dict(unpacked(load_file(MMDIT_WEIGHTS / "transformer.safetensors")))
     first, (second, tokenizer) = load_towers(WEIGHTS), larger_text()
     parts = (first.text, second), (first.tokenizer, tokenizer)
     return pipeline(vae.eval(), *parts, transformer.eval()).to(dtype)

@@ -15,7 +15,7 @@ from turpentine.core.settings import Count, Finite, Fraction, NonNegative, Posit
 from turpentine.edits import Provenance
 from turpentine.erase._captions import Captions, caption_pairs_of
 from turpentine.erase.common import Loss, Sized, as_concepts, checkpoint_of, provenance_of, torch_mode
-from turpentine.models import DENOISER, Selection, Sites, check_in_denoiser, selected, window_of
+from turpentine.models import DENOISER, READS_TEXT, Selection, Sites, check_in_denoiser, selected, window_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from turpentine.models import Model
 
 SETS: Mapping[str, dict[str, Any]] = {
-    "x": {"kind": "cross-attention"},
-    "x-strict": {"kind": "cross-attention", "role": ("key", "value")},
+    "x": {"kind": READS_TEXT},
+    "x-strict": {"kind": READS_TEXT, "role": ("key", "value")},
     "u": {"kind": ("self-attention", "feed-forward", "resnet", "projection", "sampler")},
     "selfattn": {"kind": "self-attention"},
     "all": {},
@@ -224,9 +224,8 @@ class ESD(Sized):
 
     def _loss(self, model: Model, masters: Masters, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Return the mean of (ε_θ(x_t, c) − ε̃)², or that of the network's own outputs, in fp32."""
-        eps = model.eps(batch.x, batch.t, batch.cond, parameters=masters.cast())
-        apart = eps.float() - batch.target.float()
-        return (apart / model.gain(batch.t, apart) if self.loss == "output" else apart).square().mean()
+        predicted = model.followed(batch.x, batch.t, batch.cond, parameters=masters.cast())
+        return model.rescaled(predicted.float() - batch.target.float(), batch.t, self.loss).square().mean()
 
     def _prompts(self, concepts: tuple[Concept, ...]) -> TrainingPrompts:
         """Return as many rows for each concept; its prompts take turns."""
@@ -289,10 +288,10 @@ def esd_sites(model: Model, sites: Selection) -> Sites:
 
     Args:
         model: The model.
-        sites: "x": all linears of cross-attention. "x-strict": those of its keys and values. "selfattn": all
-            linears of self-attention. "u": every linear and convolution outside cross-attention, the time
-            projections inside the resnets among them, but no norm, no time embedding, and neither the first nor the
-            last convolution. "all": everything, norms too.
+        sites: "x": all linears of cross-attention, or of joint attention where there is none. "x-strict": those of the
+            text's keys and values. "selfattn": all linears of self-attention. "u": every linear and convolution outside
+            attention to the text, the time projections inside the resnets among them, but no norm, no time embedding,
+            and neither the first nor the last layer. "all": everything, norms too.
 
     Raises:
         UnknownName: There is no such set; the message lists the sets and what else there is.

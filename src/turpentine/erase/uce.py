@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,13 +16,21 @@ from turpentine.erase.common import Sized, as_concepts, provenance_of
 from turpentine.models import Selection
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from turpentine.edits import Edit
+    from turpentine.erase._closed_form.linear import Scales, Shift
+    from turpentine.erase._closed_form.uce_objective import UCEObjective
     from turpentine.models import Model
+    from turpentine.models.reading import Reading
 
 
 @dataclass(frozen=True)
 class UCE(Sized):
     """Make the keys and values of cross-attention treat a concept as something harmless, in closed form.
+
+    Where a model has no cross-attention, as Stable Diffusion 3, they are the weights by which its denoiser reads the
+    text first: those that embed its tokens and its pooled vector, each with a solution of its own.
 
     For every such weight W₀, with k a state of the concept's text (the keys), g of the text that stands for it (the
     targets) and p of a text to preserve, it is the W that minimises
@@ -132,14 +140,15 @@ class UCE(Sized):
         Raises:
             BadArgument: A setting is out of range, or there are not as many guides as concepts.
             EmptyConcept: There is no concept, or a text selects no token.
-            EmptySelection: The sites hold no key or value of cross-attention.
+            EmptySelection: The sites hold no weight that reads the text first.
+            UnsupportedModel: The technique is for cross-attention, and the model has none.
             NotFinite: A state of a text, or a weight, is NaN or infinite; the message names it.
         """
-        from turpentine.erase._closed_form.linear import solve
-        from turpentine.erase._closed_form.text_states import cut_alike, key_and_value_weights
-        from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, edit_across, shift_weights
+        from turpentine.edits import Edit
+        from turpentine.erase._closed_form.text_states import cut_alike, key_and_value_weights, reader_weights
+        from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective, edit_across, shifted
 
-        concepts, form = as_concepts(concept), FORMS[self.variant]
+        concepts, form = as_concepts(concept, model), FORMS[self.variant]
         objective = UCEObjective.of(
             form,
             concepts,
@@ -150,18 +159,35 @@ class UCE(Sized):
             captions=self.captions,
         )
         scales = objective.scales(self.lamb, self.erase_scale, self.preserve_scale)
-        names = key_and_value_weights(model, self.sites)
-        tracker = Tracker(progress, len(objective) + len(names))
+        provenance = provenance_of(self, model, concepts)
+        groups = reader_weights(model, self.sites)
+        readings = [each for each in model.readings if each.what in groups]
+        tracker = Tracker(progress, len(objective) * len(readings) + sum(map(len, groups.values())))
         if self.technique == "tensor":
+            names = key_and_value_weights(model, self.sites)
             blocks = cut_alike(*objective.states(model, form.positions, advance=tracker.add))
             preserved = objective.preserved_gram(model, advance=tracker.add)
-            provenance = provenance_of(self, model, concepts)
             return edit_across(model, names, blocks, preserved, scales, provenance, advance=tracker.add)
-        keys, targets = objective.keys_and_targets(model, advance=tracker.add)
+        deltas: dict[str, Tensor] = {}
+        for what, names in groups.items():
+            parts = [each for each in readings if each.what == what]
+            shift = self._shift(model, objective, parts, scales, tracker)
+            deltas |= shifted(model, names, shift, advance=tracker.add)
+        return Edit(deltas, provenance)
+
+    def _shift(
+        self, model: Model, objective: UCEObjective, readings: Sequence[Reading], scales: Scales, tracker: Tracker
+    ) -> Shift:
+        """Return the solution for all weights that read the same parts of the text. A bias cancels in its objective."""
+        import torch
+
+        from turpentine.erase._closed_form.linear import solve
+
+        pairs = [objective.keys_and_targets(model, reading=each, advance=tracker.add) for each in readings]
+        keys, targets = (torch.cat(rows) for rows in zip(*pairs, strict=True))
         targets = targets + self.eta * (targets - keys)
-        preserved = objective.preserved_gram(model, advance=tracker.add)
-        shift = solve(keys, targets, preserved, scales=scales)
-        return shift_weights(model, names, shift, provenance_of(self, model, concepts), advance=tracker.add)
+        preserved = objective.preserved_gram(model, readings=readings, advance=tracker.add)
+        return solve(keys, targets, preserved, scales=scales)
 
     def _check_form(self) -> None:
         """Refuse settings that the form would pass over."""

@@ -197,7 +197,7 @@ class Heads(Settings):
         prompts = [self.template.replace("{}", word) for word in words]
         for prompt in prompts:
             model.text.check_fits(prompt)
-        hidden = model.encode(prompts).hidden
+        hidden = model.readings[0].states(model, model.encode(prompts))
         places = [model.text.find(prompt, word) for prompt, word in zip(prompts, words, strict=True)]
         return torch.stack([row[place.last] for row, place in zip(hidden, places, strict=True)]).to(model.dtype)
 
@@ -384,7 +384,7 @@ def _spread(model: Model, background: Sequence[str]) -> Spread:
     states = []
     for some in batches(len(background), BATCH):
         prompts = background[some]
-        hidden = model.encode(prompts).hidden
+        hidden = model.readings[0].states(model, model.encode(prompts))
         for row, prompt in zip(hidden, prompts, strict=True):
             own = model.text.find(prompt).subject
             states.append(row[list(own)].double().cpu().numpy())

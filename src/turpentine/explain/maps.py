@@ -29,7 +29,7 @@ from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
 from turpentine.models.model import Model
 from turpentine.models.sampler import sample
-from turpentine.models.sites import Sites
+from turpentine.models.sites import READS_TEXT, Sites
 from turpentine.models.text import bare, words_of
 from turpentine.stats.intervals import mean_score
 
@@ -49,8 +49,9 @@ class Maps(Settings):
 
     Args:
         words: Words of the prompts, capitals and punctuation around them apart; every word by default.
-        sites: Cross-attention modules: labels, or LOWRES or HIGHRES, with commas between, or a selection, with a window
-            for some of the steps; all by default, the mid block and the lowest resolution among them.
+        sites: Modules of cross-attention, or of joint attention: labels, or LOWRES or HIGHRES, with commas between, or
+            a selection, with a window for some of the steps; all by default, the mid block and the lowest resolution
+            among them.
         threshold: The share (τ) from which on a pixel belongs to the word.
         rule: What that is a share of: "range", the way from the map's smallest value to its largest, as in the authors'
             code; or "maximum", the largest value alone, as the paper has it, which takes nearly the whole picture
@@ -128,7 +129,7 @@ class Maps(Settings):
         )
 
     def _modules(self, model: Model) -> Sites:
-        modules = model.sites.only(kind="cross-attention", level="module")
+        modules = model.sites.only(kind=READS_TEXT, level="module")
         return modules_called(modules, self.sites) if isinstance(self.sites, str) else self.sites or modules
 
     def _mapped(

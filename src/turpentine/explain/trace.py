@@ -53,7 +53,7 @@ Scores: TypeAlias = Shaped[np.ndarray, " picture"]
 Where: TypeAlias = Literal["denoiser", "text"]
 
 KINDS: Mapping[Where, tuple[str, ...]] = {
-    "denoiser": ("resnet", "self-attention", "cross-attention", "feed-forward"),
+    "denoiser": ("resnet", "self-attention", "cross-attention", "joint-attention", "feed-forward"),
     "text": ("text-attention", "text-mlp"),
 }
 """What is restored, a module at a time: the denoiser's in all steps, the text encoder's at the subject's last token."""
@@ -235,7 +235,9 @@ class _CorruptedPrompts:
 
     def __init__(self, model: Model, noise: float, seed: int) -> None:
         self.model, self.noise, self.seed = model, noise, seed
-        self.embeddings = model.sites.only(kind="text-embedding", level="layer", name="*token_embedding")
+        self.embeddings = model.sites.only(
+            kind="text-embedding", level="layer", name=("*token_embedding", "*embed_tokens")
+        )
 
     def corrupted(
         self, text: str, subject: str, number: int, extra: Mapping[Site | Sites, After] | None = None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from turpentine.models.scale import is_small
     from turpentine.models.sites import (
         DENOISER,
+        READS_TEXT,
         Selection,
         Site,
         Sites,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DENOISER",
+    "READS_TEXT",
     "Artefact",
     "Blend",
     "Call",

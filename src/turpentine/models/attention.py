@@ -15,26 +15,42 @@ CHUNK = 2**24
 
 @torch.no_grad()
 def probabilities(
-    attention: Any, pixels: Float[Tensor, "row ..."], text: Float[Tensor, "row token width"]
+    attention: Any,
+    pixels: Float[Tensor, "row ..."],
+    text: Float[Tensor, "row token width"],
+    bias: Float[Tensor, "row 1 token"] | None = None,
 ) -> Iterator[tuple[slice, Float[Tensor, "row head pixel token"]]]:
     """Yield softmax(q·kᵀ/√d) of an attention module, heads by heads, in fp32.
 
+    In joint attention the softmax is over picture and text; its part over the text, made to sum to 1, is the softmax
+    over the text alone.
+
     Args:
-        attention: A module with diffusers' layers `to_q` and `to_k`, and its `heads` and `scale`.
+        attention: A module with diffusers' layers `to_q` and `to_k`, or in joint attention `add_k_proj`, and its
+            `heads` and `scale`.
         pixels: What the queries are made from: (row, pixel, width), or a feature map of (row, width, height, width).
         text: What the keys are made from.
+        bias: Added to all agreements with a token before the softmax, such as a large negative number for padding.
 
     Yields:
         The heads and their probabilities; each row of a pixel sums to 1 over the tokens, padding among them.
     """
-    query = _by_head(attention, attention.to_q.forward(_flat(pixels)))
-    key = _by_head(attention, attention.to_k.forward(text.to(pixels.dtype)))
+    is_joint = getattr(attention, "add_k_proj", None) is not None
+    of_text, norm = (attention.add_k_proj, "norm_added_k") if is_joint else (attention.to_k, "norm_k")
+    query = _normed(attention, "norm_q", _by_head(attention, attention.to_q.forward(_flat(pixels))))
+    key = _normed(attention, norm, _by_head(attention, of_text.forward(text.to(pixels.dtype))))
     rows, heads, count, _ = query.shape
     at_once = max(1, CHUNK // (rows * count * key.shape[2]))
     for first in range(0, heads, at_once):
         some = slice(first, min(first + at_once, heads))
         agreement = query[:, some].float() @ key[:, some].float().transpose(-1, -2)
-        yield some, (attention.scale * agreement).softmax(-1)
+        agreement = attention.scale * agreement
+        yield some, (agreement if bias is None else agreement + bias.float()[:, None]).softmax(-1)
+
+
+def _normed(attention: Any, name: str, x: Tensor) -> Tensor:
+    norm = getattr(attention, name, None)
+    return x if norm is None else norm.forward(x)
 
 
 def _flat(x: Tensor) -> Tensor:

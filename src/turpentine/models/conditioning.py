@@ -1,4 +1,4 @@
-"""The conditioning of the denoiser: the text, and for SDXL its summary and the picture's size."""
+"""The conditioning of the denoiser: the text, and in some families its summary, its mask and the picture's size."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ class Conditioning:
 
     Args:
         hidden: The text encoder's states, all tokens of the padded prompt; for SDXL both encoders' states side by side.
-        pooled: For SDXL only, the second encoder's projected summary of the prompt.
+        pooled: For SDXL and Stable Diffusion 3 only, the encoders' projected summary of the prompt.
         time_ids: For SDXL only: original height and width, top and left of the crop, target height and width (pixels).
+        mask: For families whose denoiser is told which tokens are the prompt's: 1 for these, 0 for padding.
     """
 
     hidden: Float[Tensor, "batch token width"]
     pooled: Float[Tensor, "batch pooled"] | None = None
     time_ids: Float[Tensor, "batch 6"] | None = None
+    mask: Shaped[Tensor, "batch token"] | None = None
 
     def __len__(self) -> int:
         return self.hidden.shape[0]
@@ -59,12 +61,12 @@ class Conditioning:
             torch.cat([part.hidden for part in parts]),
             _cat([part.pooled for part in parts]),
             _cat([part.time_ids for part in parts]),
+            _cat([part.mask for part in parts]),
         )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
-        pooled = None if self.pooled is None else change(self.pooled)
-        time_ids = None if self.time_ids is None else change(self.time_ids)
-        return Conditioning(change(self.hidden), pooled, time_ids)
+        others = (None if part is None else change(part) for part in (self.pooled, self.time_ids, self.mask))
+        return Conditioning(change(self.hidden), *others)
 
 
 def _cat(tensors: list[Tensor | None]) -> Tensor | None:

@@ -54,6 +54,17 @@ class TextToImage(Protocol):
         """Return the predicted noise ε(x_t, c)."""
         ...
 
+    def followed(
+        self,
+        x: Latents,
+        t: int | Shaped[Tensor, "*rows"],
+        cond: Conditioning,
+        *,
+        parameters: Mapping[str, Tensor] | None = None,
+    ) -> Latents:
+        """Return the prediction that solvers take: ε(x_t, c), or the velocity of a flow model."""
+        ...
+
 
 Extra = Float[Tensor, "extra channel height width"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from turpentine.models.families.flow_solvers import check_betas
 from turpentine.models.interface import TextToImage
 from turpentine.models.sampler import started
 
@@ -36,12 +37,14 @@ def inverse_steps(model: TextToImage, steps: int) -> list[InverseStep]:
 
     Raises:
         BadArgument: The number of steps is out of range.
+        UnsupportedModel: It is a flow model.
 
     Example:
         >>> [step.index for step in inverse_steps(model, 3)]
         [2, 1, 0]
     """
     solver = started(model, "ddim", steps)
+    check_betas(solver, "DDIM's inversion")
     table, length = solver.alphas_cumprod.double(), solver.config.num_train_timesteps // steps
     result = []
     for index, t in reversed(list(enumerate(solver.timesteps.tolist()))):

@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Shaped
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from turpentine.core.default_progress import shows_progress
 from turpentine.core.errors import BadArgument, NotFinite, UnknownName
@@ -27,14 +26,20 @@ from turpentine.models.generate import batches, check_drawing, check_size, check
 from turpentine.models.generated import GeneratedPictures
 from turpentine.models.images import Pixels
 from turpentine.models.interface import Guidance, Latents, Size
-from turpentine.models.pretrained import Pretrained, note_living
+from turpentine.models.predicting import Predicting
+from turpentine.models.pretrained import note_living
+from turpentine.models.reading import Reading
 from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
+from turpentine.models.weight_samples import WeightSamples
 from turpentine.models.windows import Moment
 
+# Whatever torch's defaults are: another format would be other noise of the same seed.
+_UNIT: Mapping[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
-class Model(Pretrained):
+
+class Model(Predicting):
     """A text-to-image diffusion model of any family that `turpentine.models.families` knows.
 
     Args:
@@ -71,6 +76,7 @@ class Model(Pretrained):
         self.load_options: Mapping[str, Any] = {}
         self.guidance: Guidance | None = None
         self.artefact: Artefact | None = None
+        self.samples: WeightSamples | None = None
         for component in self.components.values():
             component.eval().requires_grad_(False)
         note_living(self)
@@ -116,6 +122,11 @@ class Model(Pretrained):
         return PromptReader(self.family.tokenizers, self.tokens)
 
     @property
+    def readings(self) -> tuple[Reading, ...]:
+        """The parts of the text that the denoiser's first layers read."""
+        return self.family.readings()
+
+    @property
     def schedule(self) -> Schedule:
         """The forward process that it was trained on: α(t), σ(t), `add_noise`, and its solvers."""
         return self.family.schedule
@@ -129,10 +140,21 @@ class Model(Pretrained):
     def fingerprint(self) -> str:
         """SHA-256 over configs and weights, the same for fp16 and fp32: two models share it if their bases are one.
 
-        Computed at the first access, and not again: read it before the weights are changed.
+        Computed at the first access, and again where `turpentine.models.identity.describe` notes other weights.
         """
         _ = self.remainder
+        self.samples = WeightSamples.of(self.components)
         return identity.fingerprint(self.pipeline, self.family.identity_keys)
+
+    def note_weights(self) -> None:
+        """Take the weights as they are now for those that the fingerprint is of: only their number format changed."""
+        if self.samples is not None:
+            self.samples = WeightSamples.of(self.components)
+
+    def forget_fingerprint(self) -> None:
+        """Compute fingerprint and remainder anew when they are asked for the next time."""
+        for name in ("fingerprint", "remainder"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def remainder(self) -> str:
@@ -219,43 +241,12 @@ class Model(Pretrained):
         """Return how many numbers a token's vector has in a text encoder, by the component of its sites."""
         return int(self.family.token_tables()[component].shape[1])
 
-    def eps(
-        self,
-        x: Latents,
-        t: int | Shaped[Tensor, "*rows"],
-        cond: Conditioning,
-        *,
-        parameters: Mapping[str, Tensor] | None = None,
-    ) -> Latents:
-        """Return the predicted noise ε(x_t, c), whatever the network itself predicts, in the dtype of `x`.
-
-        Args:
-            x: x_t = α(t)·x₀ + σ(t)·ε, scaled so by all solvers.
-            t: One timestep, or one for each row.
-            cond: A row for each of `x`.
-            parameters: Tensors that stand in for the denoiser's weights of those dotted names in this call only.
-
-        Raises:
-            UnknownName: A name that is no parameter of the denoiser.
-        """
-        # Waiting for the copy would let the device run dry between two steps.
-        at = torch.as_tensor(t).to(x.device, non_blocking=True)
-        output = self.family.predict(x, at, cond, parameters or {}).to(x.dtype)
-        return self.family.parametrisation.eps(output, x, at)
-
-    def gain(self, t: int | Shaped[Tensor, "*rows"], like: Latents) -> Float[Tensor, "rows ..."]:
-        """Return ∂ε/∂output of the denoiser, shaped to multiply the rows of `like`: 1 where it predicts ε itself.
-
-        A difference of two predictions divided by it is that of the network's own outputs.
-        """
-        return self.family.parametrisation.gain(t, like)
-
     def noise(self, seeds: Sequence[int], *, size: Size | None = None) -> Latents:
         """Return unit Gaussian latents in fp32, each from its own seed on the CPU: no row depends on the others."""
         if self.artefact is not None and self.artefact.latents is not None:
             return self.artefact.noise(self, seeds, size)
         shape = self.latent_shape(size=size)
-        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed), **_UNIT) for seed in seeds]
         return torch.stack(rows).to(self.device)
 
     def latent_shape(self, *, size: Size | None = None) -> tuple[int, int, int]:
@@ -382,9 +373,5 @@ class Model(Pretrained):
         if size is None:
             return self.size
         height, width = check_size(size)
-        factor = self.family.latent.factor
-        if height < factor or width < factor or height % factor or width % factor:
-            raise BadArgument(
-                f"{height} x {width} is not a whole number of latents: give multiples of {factor} pixels."
-            )
+        self.family.latent.check_size(height, width)
         return height, width

@@ -13,6 +13,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_tensor
 from turpentine.models.churn import NO_CHURN, Churn
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.flow_solvers import check_betas
 from turpentine.models.finite import Watch, check_scale, not_finite
 from turpentine.models.guidance import unguided
 from turpentine.models.interface import Combination, Guidance, Latents, TextToImage
@@ -27,8 +28,8 @@ class Step:
     Args:
         index: From 0 (pure noise).
         t: The timestep, in the units that the model was trained on.
-        x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver, so that `eps_cond = model.eps(x, t, cond)`.
-        eps_cond: ε(x_t, c).
+        x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver: `eps_cond = model.followed(x, t, cond)`.
+        eps_cond: ε(x_t, c); of a flow model the velocity, as `Model.followed` has it, and so the others.
         eps_uncond: ε(x_t, ∅), None where it was not needed.
         eps: What the solver took.
         x_next: The next step's `x`; after the last step the finished latents.
@@ -81,6 +82,7 @@ def sample(
     Raises:
         NotFinite: The denoiser gives NaN or infinity; the message says in which step and in which module first.
         BadArgument: Settings out of range, and for a later first step with a solver that goes by more than x_t.
+        UnsupportedModel: Churn in a flow model.
         UnknownName: A solver.
 
     Example:
@@ -97,6 +99,8 @@ def sample(
     if first and solver not in MEMORYLESS:
         raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
     churn.check(solver)
+    if churn:
+        check_betas(scheduler, "Noise of η in DDIM's steps")
     fresh = step_noise(latents) if churn else []
     noise = {"generator": step_noise(latents)} if solver in NOISY else {}
     rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)
@@ -152,6 +156,12 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
         raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
     # The solver's own numbers stay on the CPU, where reading them does not wait for the device.
     scheduler.set_timesteps(steps, device="cpu")
+    last = model.schedule.training_steps - 1
+    if scheduler.timesteps.max() > last or scheduler.timesteps.min() < 0:
+        raise BadArgument(
+            f"{steps} steps of this schedule begin at timestep {int(scheduler.timesteps.max())}, and the model was "
+            f"trained on 0 to {last}: take fewer steps, or set its steps_offset to 0."
+        )
     model.schedule.check(scheduler)
     return scheduler
 
@@ -211,7 +221,7 @@ class _Rows:
         first = self.count if self.combination.needs_uncond else 0
         model.moment = Moment(index, steps, slice(first, first + self.count), self._guiding(first))
         try:
-            eps = model.eps(x.repeat(len(self.batch) // self.count, 1, 1, 1), t, self.batch)
+            eps = model.followed(x.repeat(len(self.batch) // self.count, 1, 1, 1), t, self.batch)
         finally:
             model.moment = None
         uncond, cond, extra = eps[:first], eps[first : first + self.count], eps[first + self.count :]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from turpentine.core.model_argument import check_is_model
+from turpentine.emoji import MMDIT_NAME, WORLD
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -15,17 +16,20 @@ if TYPE_CHECKING:
 FULL_WIDTH = 320
 """Channels of Stable Diffusion's first level; the widest level of the embedded model has fewer."""
 
+SMALL = (WORLD, MMDIT_NAME)
+"""The embedded models whose denoisers are narrower than that."""
+
 
 def is_small(model: Model | str | Path) -> bool:
     """Return whether every level of the denoiser is narrower than Stable Diffusion's first: such a model learns faster.
 
     Args:
-        model: A loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" is the embedded
-            model and small, a folder's config of the denoiser says its widths, and a hub id or a single file passes for
-            a full-size model.
+        model: A loaded model, or what `load` is given. Nothing is loaded or fetched for it: "emoji" and "emoji-mmdit"
+            are small, a folder's config of the denoiser says its widths, and a hub id or a single file passes for a
+            full-size model.
     """
     if isinstance(model, str | Path):
-        return str(model) == "emoji" or _is_narrow(_widths_in(Path(model).expanduser()))
+        return str(model) in SMALL or _is_narrow(_widths_in(Path(model).expanduser()))
     check_is_model(model)
     return _is_narrow(model.family.level_widths(model.denoiser.config))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 from turpentine.core import notebook
-from turpentine.core.errors import BadArgument, EmptySelection, MixedSites, UnknownName
+from turpentine.core.errors import BadArgument, EmptySelection, MixedSites, UnknownName, UnsupportedModel
 from turpentine.models.windows import Window
 
 Level = Literal["module", "layer"]
@@ -17,6 +17,10 @@ Names = str | Collection[str]
 
 DENOISER = "denoiser"
 """The component of the denoiser's sites; those of the text encoders are "text", and "text-2" for a second."""
+
+
+READS_TEXT = ("cross-attention", "joint-attention")
+"""The kinds of the denoiser's attention to the text; a family has the one or the other."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Site:
         level: "module" for a whole (attention, feed-forward, resnet), "layer" for a linear, convolution or norm inside.
         parameters: Dotted names of the weights and biases inside.
         component: Which network it is in: "denoiser", "text", or "text-2".
-        role: What a layer of an attention makes: "query", "key", "value" or "output"; empty elsewhere.
+        role: What a layer of an attention makes: "query", "key", "value" or "output"; empty elsewhere. In joint
+            attention those of the text, and "image-query" and so on of the picture.
     """
 
     name: str
@@ -59,6 +64,8 @@ class Sites:
         everything: All sites of the model, in order of execution.
         chosen: The selected ones, in the same order.
         window: The part of the schedule where the selection applies; None means all of it.
+        absent: Patterns of kinds, labels and names that other families have and this model's has not, each with a
+            sentence about it.
 
     Example:
         >>> import turpentine as tp
@@ -74,11 +81,12 @@ class Sites:
     everything: tuple[Site, ...]
     chosen: tuple[Site, ...]
     window: Window | None = None
+    absent: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @staticmethod
-    def all_of(sites: Collection[Site]) -> Sites:
-        """Return the selection of everything."""
-        return Sites(tuple(sites), tuple(sites))
+    def all_of(sites: Collection[Site], *, absent: Mapping[str, str] | None = None) -> Sites:
+        """Return the selection of everything, with the kinds that a model's family has not."""
+        return Sites(tuple(sites), tuple(sites), absent=absent or {})
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.chosen)
@@ -137,14 +145,30 @@ class Sites:
 
         Raises:
             EmptySelection: Nothing is left; the message says what was looked for and what exists.
+            UnsupportedModel: The model's family has nothing of the kind.
         """
         given = {"kind": kind, "label": label, "resolution": resolution, "level": level, "name": name}
         given |= {"component": component, "role": role}
         filters = {key: _listed(value) for key, value in given.items() if value is not None}
         chosen = tuple(site for site in self.chosen if _fits(site, filters))
         if not chosen:
+            self.check_present(value for key in ("kind", "label", "name") for value in filters.get(key, ()))
             raise EmptySelection(_nothing_left(self.chosen, filters))
         return replace(self, chosen=chosen)
+
+    def check_present(self, looked_for: Iterable[object]) -> None:
+        """Check that what was looked for is nothing that the model's family has not.
+
+        Args:
+            looked_for: Kinds, labels or dotted names.
+
+        Raises:
+            UnsupportedModel: It has none.
+        """
+        for value in map(str, looked_for):
+            sentences = [sentence for pattern, sentence in self.absent.items() if fnmatchcase(value, pattern)]
+            if sentences:
+                raise UnsupportedModel(sentences[0])
 
     def named(self, names: Collection[str]) -> Sites:
         """Return the sites of these dotted names, all of them.
@@ -212,6 +236,7 @@ def selected(sites: Sites, selection: Selection) -> Sites:
     parts = [part.strip() for part in selection.split(",")]
     for part in parts:
         if not any(_is_called(site, part) for site in sites):
+            sites.check_present([part])
             raise EmptySelection(_nothing_called(sites, part))
     return replace(sites, chosen=tuple(site for site in sites if any(_is_called(site, part) for part in parts)))
 

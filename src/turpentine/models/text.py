@@ -16,6 +16,9 @@ from torch import Tensor
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.safe_text import check_text
 
+_SPACE = "▁"
+"""The token of a word's beginning in T5's vocabulary, which stands for nothing by itself."""
+
 
 def in_full(tokenizer: Any, prompt: str) -> str:
     """Return a prompt with all vectors of textual inversion written out, as diffusers' pipelines read it.
@@ -24,7 +27,13 @@ def in_full(tokenizer: Any, prompt: str) -> str:
     and so on, and in a prompt as `<cat>` alone.
     """
     added = tokenizer.added_tokens_encoder
-    for token in (token for token in added if f"{token}_1" in added and token in prompt):
+    if not any(f"{token}_1" in added and token in prompt for token in added):
+        return prompt
+    check_text(prompt, "The prompt")
+    # Each token that the tokenizer itself sees there: of `<cat>_1` that is no `<cat>`.
+    for token in dict.fromkeys(tokenizer.tokenize(prompt, verbose=False)):
+        if f"{token}_1" not in added or token not in added:
+            continue
         vectors = [token]
         while f"{token}_{len(vectors)}" in added:
             vectors.append(f"{token}_{len(vectors)}")
@@ -37,6 +46,11 @@ def added_words(tokenizer: Any) -> list[str]:
     return [word for word in tokenizer.added_tokens_encoder if word not in tokenizer.all_special_tokens]
 
 
+def special_tokens(tokenizer: Any) -> int:
+    """Return how many tokens a tokenizer puts around a prompt: CLIP's a start and an end, T5's an end."""
+    return int(tokenizer.num_special_tokens_to_add())
+
+
 def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
     """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut.
 
@@ -45,7 +59,7 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor,
     """
     for prompt in prompts:
         check_text(prompt, "The prompt")
-        used = len(tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)) + 2  # with start and end
+        used = len(tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)) + special_tokens(tokenizer)
         if used > length:
             warnings.warn(f"The prompt {prompt!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
     texts = [in_full(tokenizer, prompt) for prompt in prompts]
@@ -68,10 +82,11 @@ def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prom
     """
     check_text(prompt, called)
     pieces = tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)  # of its own length, it would warn
-    if len(pieces) + 2 > length:
-        lost = "".join(pieces[length - 2 :]).replace("</w>", " ").strip()
+    special = special_tokens(tokenizer)
+    if len(pieces) + special > length:
+        lost = "".join(pieces[length - special :]).replace("</w>", " ").replace("▁", " ").strip()
         raise BadArgument(
-            f"{called} has {len(pieces) + 2} tokens and the model reads {length}: {lost!r} would be cut off."
+            f"{called} has {len(pieces) + special} tokens and the model reads {length}: {lost!r} would be cut off."
         )
 
 
@@ -133,7 +148,12 @@ def _whole(words: str) -> str:
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
-    """Return the words of a text, in order, each once, that the tokenizer can only spell, mostly letter by letter."""
+    """Return the words of a text, in order, each once, that the tokenizer can only spell, mostly letter by letter.
+
+    Raises:
+        BadArgument: The text is no valid Unicode.
+    """
+    check_text(text, "The prompt")
     return [word for word in dict.fromkeys(_parts(text)) if _is_unknown(tokenizer, word)]
 
 
@@ -187,10 +207,10 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
     """Return where a subject is in a prompt that is padded or cut to `length` tokens.
 
     Args:
-        tokenizer: A CLIP tokenizer.
+        tokenizer: A text encoder's.
         prompt: The text.
         subject: Words of the prompt, whatever the capitals; their last occurrence counts. None is the whole prompt, and
-            of an empty one the start token, the only one before its end.
+            of an empty one the start token, the only one before its end, or where there is no start token its end.
         length: In tokens, start and end included.
 
     Raises:
@@ -198,10 +218,10 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
             token for it.
     """
     check_text(prompt, "The prompt")
-    ids = tokenizer(in_full(tokenizer, prompt)).input_ids
-    end = min(len(ids), length) - 1
+    _, start, end = _around(tokenizer, prompt, length)
     if subject is None:
-        return Places(range(min(1, end - 1), end), end, length)
+        first = max(min(start, end - 1), 0)
+        return Places(range(first, max(end, first + 1)), end, length)
     return Places(find_all(tokenizer, prompt, subject, length=length)[-1], end, length)
 
 
@@ -212,16 +232,26 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[
         EmptyConcept: As `find_subject`.
     """
     check_text(prompt, "The prompt")
-    ids = tokenizer(in_full(tokenizer, prompt)).input_ids
-    end = min(len(ids), length) - 1
+    ids, start, end = _around(tokenizer, prompt, length)
     own = subject_ids(tokenizer, subject)
-    starts = [at for at in range(1, end - len(own) + 1) if ids[at : at + len(own)] == own]
+    starts = [at for at in range(start, end - len(own) + 1) if ids[at : at + len(own)] == own]
     if not starts:
         raise EmptyConcept(
             f"The subject {subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
             "write it there in the same words, or give other templates."
         )
     return [range(at, at + len(own)) for at in starts]
+
+
+def _around(tokenizer: Any, prompt: str, length: int) -> tuple[list[int], int, int]:
+    """Return a prompt's tokens, the place of its first word, and that of the first token behind its words.
+
+    CLIP has a start token and an end token; T5 has no start, and Gemma no end, whose place is the padding's first.
+    """
+    ids: list[int] = tokenizer(in_full(tokenizer, prompt)).input_ids
+    start = int(bool(ids) and ids[0] == tokenizer.bos_token_id)
+    is_closed = ids[-1] == tokenizer.eos_token_id
+    return ids, start, min(len(ids) - is_closed, length - 1)
 
 
 def subject_ids(tokenizer: Any, subject: str) -> list[int]:
@@ -234,7 +264,7 @@ def subject_ids(tokenizer: Any, subject: str) -> list[int]:
         raise EmptyConcept("The concept or word is empty: give the word or words that name it.")
     check_text(subject, "The word")
     ids: list[int] = tokenizer(in_full(tokenizer, subject), add_special_tokens=False).input_ids
-    if set(ids) <= {tokenizer.unk_token_id}:
+    if set(ids) <= {tokenizer.unk_token_id, tokenizer.convert_tokens_to_ids(_SPACE)}:
         raise EmptyConcept(f"The tokenizer has no token for {subject!r}: name the concept in other words.")
     return ids
 

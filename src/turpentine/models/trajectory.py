@@ -43,8 +43,8 @@ class Trajectory:
         seeds: Of each row.
         timesteps: Of each step, from noise to picture.
         x: x_t before each step, α(t)·x₀ + σ(t)·ε.
-        eps_cond: ε(x_t, c) at each step.
-        eps_uncond: ε(x_t, ∅) at each step.
+        eps_cond: ε(x_t, c) at each step; of a flow model the velocity, as `Model.followed` has it.
+        eps_uncond: ε(x_t, ∅) at each step, likewise.
         latents: What came out.
 
     Example:

@@ -1,4 +1,4 @@
-"""Tiny random pipelines built like the real ones: Stable Diffusion 1, 2 (v-prediction) and SDXL.
+"""Tiny random pipelines built like the real ones: Stable Diffusion 1, 2 (v-prediction), SDXL and 3.
 
 Images are 32 px and latents 4 x 8 x 8. They have few levels and layers, unless they are to be `whole`. Weights come
 from a fixed seed, so two calls return equal models. A family that is new to `turpentine.models.families` gets a line
@@ -14,12 +14,22 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5TokenizerFast,
+)
 
 from turpentine.models import Model
 
@@ -96,9 +106,71 @@ TOYS: Mapping[str, Callable[[], Any]] = {"sd1": tiny_sd1, "sd2": tiny_sd2_v, "sd
 """A pipeline of each family that methods and instruments must work on: SD 1, SD 2 with v-prediction, and SDXL."""
 
 
+def tiny_sd3(*, t5: bool = True, whole: bool = False) -> Any:
+    """Return a tiny Stable Diffusion 3: two joint blocks, two CLIP text encoders, a T5, a shifted straight line.
+
+    Args:
+        t5: With the third text encoder, which the pipeline may be without.
+        whole: With attention of the picture to itself in the first block, as 3.5-medium has.
+    """
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline  # which takes long
+
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        vae = _vae()
+        vae.register_to_config(shift_factor=0.25)
+        return StableDiffusion3Pipeline(
+            transformer=SD3Transformer2DModel(**_SD3, dual_attention_layers=(0,) if whole else ()).eval(),
+            scheduler=_spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0)),
+            vae=vae,
+            text_encoder=CLIPTextModelWithProjection(_text(16)).eval(),
+            tokenizer=tiny_tokenizer(),
+            text_encoder_2=CLIPTextModelWithProjection(_text(24)).eval(),
+            tokenizer_2=tiny_tokenizer(),
+            text_encoder_3=_t5(48) if t5 else None,
+            tokenizer_3=tiny_t5_tokenizer() if t5 else None,
+        )
+
+
+def tiny_pixart(*, alpha: bool = False, sample_size: int = 8) -> Any:
+    """Return a tiny PixArt-Σ: two blocks with cross-attention, a T5, a prediction of the variance beside that of ε.
+
+    Args:
+        alpha: PixArt-α instead, which reads the picture's size where `sample_size` is 128.
+        sample_size: Of the native latent.
+    """
+    from diffusers import PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel  # which take long
+
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return (PixArtAlphaPipeline if alpha else PixArtSigmaPipeline)(
+            transformer=PixArtTransformer2DModel(**_PIXART, sample_size=sample_size).eval(),
+            scheduler=_spelt_out(DPMSolverMultistepScheduler(**_LINEAR)),
+            vae=_vae(),
+            text_encoder=_t5(24),
+            tokenizer=tiny_t5_tokenizer(),
+        )
+
+
+TRANSFORMERS: Mapping[str, Callable[[], Any]] = {"sd3": tiny_sd3, "pixart": tiny_pixart}
+"""A pipeline of each family whose denoiser is a transformer; not everything runs on them."""
+
+
 def toy(name: str) -> Model:
-    """Return a fresh tiny model of a family in TOYS, with the family's name there as its own."""
-    return Model(TOYS[name](), name)
+    """Return a fresh tiny model of a family in TOYS or TRANSFORMERS, with the family's name there as its own."""
+    return Model({**TOYS, **TRANSFORMERS}[name](), name)
+
+
+def tiny_t5_tokenizer() -> T5TokenizerFast:
+    """Return a unigram tokenizer with a token for each of WORDS and for each lower case letter, as T5's are made."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    words = [(f"▁{word}", -2.0) for word in dict.fromkeys(WORDS)]
+    letters = [(letter, -8.0) for letter in ("▁", *_LETTERS)]
+    own = {piece for piece, _ in words}
+    vocab = [*special, *words, *((piece, score) for piece, score in letters if piece not in own)]
+    tokenizer = T5TokenizerFast(vocab=vocab, extra_ids=0)
+    tokenizer.model_max_length = LENGTH
+    return tokenizer
 
 
 def tiny_tokenizer() -> CLIPTokenizer:
@@ -116,6 +188,34 @@ def tiny_tokenizer() -> CLIPTokenizer:
     pairs = [tuple(merge.split()) for merge in merges]
     return CLIPTokenizer(vocab=ids, merges=pairs, model_max_length=LENGTH)
 
+
+_SD3: dict[str, Any] = {
+    "sample_size": 8,
+    "patch_size": 2,
+    "in_channels": 4,
+    "out_channels": 4,
+    "num_layers": 2,
+    "attention_head_dim": 8,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 48,
+    "caption_projection_dim": 16,
+    "pooled_projection_dim": 16 + 24,
+    "pos_embed_max_size": 8,
+    "qk_norm": "rms_norm",
+}
+
+_PIXART: dict[str, Any] = {
+    "patch_size": 2,
+    "in_channels": 4,
+    "out_channels": 8,
+    "num_layers": 2,
+    "attention_head_dim": 8,
+    "num_attention_heads": 3,
+    "cross_attention_dim": 24,
+    "caption_channels": 24,
+}
+
+_LINEAR: dict[str, Any] = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear"}
 
 _BETAS: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
@@ -197,6 +297,12 @@ def _text(width: int) -> CLIPTextConfig:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
+
+
+def _t5(width: int) -> T5EncoderModel:
+    sizes = {"d_model": width, "d_kv": 8, "d_ff": 2 * width, "num_layers": 2, "num_heads": 2}
+    config = T5Config(vocab_size=len(tiny_t5_tokenizer()), **sizes, feed_forward_proj="gated-gelu")
+    return T5EncoderModel(config).eval()
 
 
 def _spelt_out(scheduler: Any) -> Any:

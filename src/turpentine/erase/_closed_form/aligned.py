@@ -12,6 +12,7 @@ from turpentine.erase._closed_form.linear import Rows
 from turpentine.erase._closed_form.subject_prompts import SubjectPrompt
 from turpentine.erase._closed_form.text_states import text_states
 from turpentine.models import Model
+from turpentine.models.reading import Reading
 from turpentine.models.text import PromptReader
 
 
@@ -50,19 +51,22 @@ def _common(words: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def aligned_states(
-    model: Model, pairs: Sequence[tuple[SubjectPrompt, SubjectPrompt]], *, advance: Advance
+    model: Model, pairs: Sequence[tuple[SubjectPrompt, SubjectPrompt]], reading: Reading, *, advance: Advance
 ) -> tuple[Rows, Rows]:
     """Return the states of captions' tokens, and those of their counterparts in what is left, row by row.
 
     Args:
         model: The model whose text encoder is used.
         pairs: A caption and its rest each.
+        reading: Which part of the text; a pooled vector's counterpart is the rest's.
         advance: Called after each batch with the number of distinct prompts in it.
     """
-    states = text_states(model, [prompt for pair in pairs for prompt in pair], "all", advance=advance)
+    states = text_states(model, [prompt for pair in pairs for prompt in pair], "all", reading=reading, advance=advance)
+    if reading.text is None:
+        return torch.cat(states[::2]), torch.cat(states[1::2])
     keys, targets = [], []
     for (caption, rest), key, target in zip(pairs, states[::2], states[1::2], strict=True):
-        for place, other in counterparts(model.text, caption.prompt, rest.prompt):
+        for place, other in counterparts(reading.text, caption.prompt, rest.prompt):
             keys.append(key[place])
             targets.append(target[other])
     return torch.stack(keys), torch.stack(targets)

@@ -12,6 +12,7 @@ from turpentine.core.progress import Advance, ignore
 from turpentine.erase._closed_form.linear import Rows
 from turpentine.erase._closed_form.subject_prompts import Positions, SubjectPrompt
 from turpentine.models import Model, Selection, check_windowless, selected
+from turpentine.models.reading import Reading
 from turpentine.models.text import Places
 
 BATCH = 32
@@ -42,9 +43,14 @@ def cut_alike(keys: Sequence[Rows], targets: Sequence[Rows]) -> tuple[list[Rows]
 
 
 def text_states(
-    model: Model, prompts: Sequence[SubjectPrompt], positions: Positions, *, advance: Advance = ignore
+    model: Model,
+    prompts: Sequence[SubjectPrompt],
+    positions: Positions,
+    *,
+    reading: Reading | None = None,
+    advance: Advance = ignore,
 ) -> list[Rows]:
-    """Return what the keys and values of cross-attention read of prompts: the states of some of their tokens.
+    """Return what the first layers that read the text get of prompts: the states of some of their tokens.
 
     A prompt that comes several times is encoded once.
 
@@ -52,6 +58,7 @@ def text_states(
         model: The model whose text encoder is used.
         prompts: Prompts with their subjects.
         positions: Which tokens of each prompt.
+        reading: Which part of the text; by default the first one, the only one of models with cross-attention.
         advance: Called after each batch with the number of distinct prompts in it.
 
     Raises:
@@ -59,17 +66,18 @@ def text_states(
         NotFinite: The text encoder gives NaN or infinity.
     """
     states: dict[SubjectPrompt, Rows] = {}
+    part = model.readings[0] if reading is None else reading
     for batch in in_batches(tuple(dict.fromkeys(prompts))):
-        states |= zip(batch, _encode(model, batch, positions), strict=True)
+        states |= zip(batch, _encode(model, batch, positions, part), strict=True)
         advance(len(batch))
     return [states[prompt] for prompt in prompts]
 
 
-def _encode(model: Model, prompts: Sequence[SubjectPrompt], positions: Positions) -> list[Rows]:
+def _encode(model: Model, prompts: Sequence[SubjectPrompt], positions: Positions, reading: Reading) -> list[Rows]:
     # An empty prompt may be all zeros, as SDXL's is, and no layer could map anything to zeros' output; a space is not.
-    hidden = model.encode([each.prompt or " " for each in prompts]).hidden
-    places = [model.text.find(each.prompt, each.subject) for each in prompts]
-    return [token_states(*each, positions) for each in zip(hidden, prompts, places, strict=True)]
+    states = reading.states(model, model.encode([each.prompt or " " for each in prompts]))
+    places = [reading.find(each.prompt, each.subject) for each in prompts]
+    return [token_states(*each, positions) for each in zip(states, prompts, places, strict=True)]
 
 
 def token_states(states: Tensor, prompt: SubjectPrompt, places: Places, positions: Positions) -> Rows:
@@ -118,3 +126,30 @@ def key_and_value_weights(model: Model, sites: Selection) -> tuple[str, ...]:
     if not names:
         raise EmptySelection(f"{chosen} holds no key or value of cross-attention: select some, such as 'UP2,UP3'.")
     return names
+
+
+def reader_weights(model: Model, sites: Selection) -> dict[str, tuple[str, ...]]:
+    """Return the weights in a selection that read the text first, by what they read, in order of execution.
+
+    They are the keys and values of cross-attention, or where there is none what embeds the text for joint attention.
+
+    Args:
+        model: The model.
+        sites: As in `key_and_value_weights`.
+
+    Raises:
+        EmptySelection: There is none among the sites.
+        UnknownName: A site does not exist.
+        BadArgument: The sites have a window, which an edit of weights cannot observe.
+    """
+    chosen = selected(model.sites, sites)
+    check_windowless(chosen)
+    weights = [name for name in chosen.parameters() if name.endswith(".weight")]
+    readers = {what: set(layers.parameters()) for what, layers in model.family.readers().items()}
+    groups = {what: tuple(name for name in weights if name in names) for what, names in readers.items()}
+    groups = {what: names for what, names in groups.items() if names}
+    if not groups:
+        some = next(iter(model.family.readers().values()))
+        label = next(iter(some)).label or next(iter(some)).name
+        raise EmptySelection(f"{chosen} holds no weight that reads the text: select some, such as {label!r}.")
+    return groups

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
@@ -17,6 +18,7 @@ from turpentine.erase._closed_form.linear import Map, Rows, Scales, Shift, gram,
 from turpentine.erase._closed_form.subject_prompts import Positions, SubjectPrompt, subject_prompts
 from turpentine.erase._closed_form.text_states import align, in_batches, text_states
 from turpentine.models import Model
+from turpentine.models.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -126,22 +128,30 @@ class UCEObjective:
             return Scales(lamb, erase, b)
         return Scales(lamb, erase / len(self.pairs), b / max(len(self.preserved), 1))
 
-    def keys_and_targets(self, model: Model, *, advance: Advance = ignore) -> tuple[Rows, Rows]:
-        """Return the keys and their targets, row by row."""
+    def keys_and_targets(
+        self, model: Model, *, reading: Reading | None = None, advance: Advance = ignore
+    ) -> tuple[Rows, Rows]:
+        """Return the keys and their targets, row by row, of a part of the text: by default the first."""
         if self.form.is_aligned:
-            return aligned_states(model, self.pairs, advance=advance)
-        return align(*self.states(model, self.form.positions, advance=advance))
+            return aligned_states(model, self.pairs, reading or model.readings[0], advance=advance)
+        return align(*self.states(model, self.form.positions, reading=reading, advance=advance))
 
-    def states(self, model: Model, positions: Positions, *, advance: Advance = ignore) -> tuple[list[Rows], list[Rows]]:
+    def states(
+        self, model: Model, positions: Positions, *, reading: Reading | None = None, advance: Advance = ignore
+    ) -> tuple[list[Rows], list[Rows]]:
         """Return the states of each pair's concept and of its guide at some positions, a block a prompt."""
         prompts = [prompt for pair in self.pairs for prompt in pair]
-        states = text_states(model, prompts, positions, advance=advance)
+        states = text_states(model, prompts, positions, reading=reading, advance=advance)
         return states[::2], states[1::2]
 
-    def preserved_gram(self, model: Model, *, advance: Advance = ignore) -> Map | None:
-        """Return Σ p·pᵀ over the preserved states; None if there is none."""
+    def preserved_gram(
+        self, model: Model, *, readings: Sequence[Reading | None] = (None,), advance: Advance = ignore
+    ) -> Map | None:
+        """Return Σ p·pᵀ over the preserved states of parts of the text, by default the first; None if there is none."""
+        positions = self.form.preserved_positions
         return gram(
-            torch.cat(text_states(model, batch, self.form.preserved_positions, advance=advance))
+            torch.cat(text_states(model, batch, positions, reading=reading, advance=advance))
+            for reading in readings
             for batch in in_batches(self.preserved)
         )
 
@@ -231,8 +241,13 @@ def shift_weights(
     Raises:
         NotFinite: A weight's shift is NaN or infinite; the message names it.
     """
+    return Edit(shifted(model, names, shift, advance=advance), provenance)
+
+
+def shifted(model: Model, names: Sequence[str], shift: Shift, *, advance: Advance = ignore) -> dict[str, Tensor]:
+    """Return ΔW of these weights by name."""
     deltas = {}
     for name in names:
         deltas[name] = shift.delta(model.parameter(name)).float()
         advance(1)
-    return Edit(deltas, provenance)
+    return deltas

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from turpentine.core.errors import NotFinite
@@ -29,7 +29,7 @@ class TrainingBatch:
     """The rows of one update: at x_t and t, conditioned on `cond`, the model is to predict `target`."""
 
     x: Latents
-    t: Int[Tensor, " batch"]
+    t: Shaped[Tensor, " batch"]
     cond: Conditioning
     target: Latents
 
@@ -166,22 +166,24 @@ class FreshStates:
 
     def _sample(self, noise: Latents, cond: Conditioning, last_steps: Sequence[int]) -> tuple[Latents, Tensor]:
         """Return x_t and t of each row at its own step."""
-        x, t = torch.empty_like(noise), torch.empty(len(noise), dtype=torch.long)
+        x, t = torch.empty_like(noise), [0.0] * len(noise)
         count, scale = self._sampling.steps, self._sampling.guidance_scale
         no_guidance = Blend(())  # weights are trained as without the guidance that may be on the model
         run = sample(self._model, cond, self._empty, noise, steps=count, guidance_scale=scale, guidance=no_guidance)
         for step in run:
             here = [row for row, index in enumerate(last_steps) if index == step.index]
-            x[here], t[here] = step.x[here], int(step.t)
+            x[here] = step.x[here]
+            for row in here:
+                t[row] = step.t
             if step.index == max(last_steps):
                 break
-        return x, t.to(noise.device)
+        return x, torch.tensor(t, device=noise.device)
 
     def _target(self, x: Latents, t: Tensor, row: Tensor) -> Latents:
         """Return ε̃ from the frozen model's predictions, all of them in one call."""
         conds = [self._empty.repeat(len(x)), self._concept[row]]
         conds += [self._trained[row]] if self._prompts.is_from else []
-        eps = self._model.eps(x.repeat(len(conds), 1, 1, 1), t.repeat(len(conds)), Conditioning.cat(conds))
+        eps = self._model.followed(x.repeat(len(conds), 1, 1, 1), t.repeat(len(conds)), Conditioning.cat(conds))
         uncond, concept, *trained = eps.chunk(len(conds))
         return self._prompts.target(trained[0] if trained else uncond, concept, uncond)
 
@@ -229,7 +231,7 @@ def _record(
         progress=progress,
     )
     counted = slice(sampling.window.start, sampling.window.stop)
-    t, x, trained, uncond = (each[counted] for each in (run.timesteps.long(), run.x, run.eps_cond, run.eps_uncond))
+    t, x, trained, uncond = (each[counted] for each in (run.timesteps, run.x, run.eps_cond, run.eps_uncond))
     concept = _predict(model, prompts.concept, x, t) if prompts.is_from else trained
     rest = _predict(model, prompts.rest, x, t) if prompts.has_rest else uncond
     target = prompts.target(trained if prompts.is_from else rest, concept, rest)
@@ -240,7 +242,7 @@ def _record(
 def _predict(model: Model, texts: Sequence[str], x: Predictions, t: Tensor) -> Predictions:
     """Return ε* for other prompts than the trajectories', a step at a time."""
     cond = model.encode(texts)
-    return torch.stack([model.eps(x[step], t[step], cond) for step in range(len(t))])
+    return torch.stack([model.followed(x[step], t[step], cond) for step in range(len(t))])
 
 
 def _check(target: Predictions, prompts: TrainingPrompts, sampling: SamplingSettings) -> None:

@@ -11,14 +11,17 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_class, check_unaltered
 from turpentine.models.families.schedule import Parametrisation, Schedule
 from turpentine.models.families.tokenizers import check_tokenizer
+from turpentine.models.reading import Reading
 from turpentine.models.sites import Sites
-from turpentine.models.text import tokenize
+from turpentine.models.text import PromptReader, tokenize
 
 Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]
@@ -41,6 +44,8 @@ class LatentSpec:
         scale: The denoiser's latents are scale·(z − mean)/std of the autoencoder's z.
         mean: By channel, or none for 0.
         std: By channel, or none for 1.
+        patch: Latent pixels to a side of what the denoiser takes as one token.
+        largest: The most pixels to a side that the denoiser has places for; None for no end.
     """
 
     channels: int
@@ -50,6 +55,22 @@ class LatentSpec:
     scale: float
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    patch: int = 1
+    largest: int | None = None
+
+    def check_size(self, height: int, width: int) -> None:
+        """Check that pictures can have a size.
+
+        Raises:
+            BadArgument: It is not a whole number of latents, or of the denoiser's tokens, or there are too many.
+        """
+        unit = self.factor * self.patch
+        if height < unit or width < unit or height % unit or width % unit:
+            raise BadArgument(f"{height} x {width} is not a whole number of latents: give multiples of {unit} pixels.")
+        if self.largest is not None and max(height, width) > self.largest:
+            raise BadArgument(
+                f"{height} x {width} is more than this denoiser has places for: give {self.largest} pixels at most."
+            )
 
 
 class Family(ABC):
@@ -69,6 +90,7 @@ class Family(ABC):
         component_names: The pipeline's networks, in the order in which they are described.
         denoiser_name: Which of them is the denoiser; names of its parameters begin so.
         text_encoder_names: Which of them read the prompt, by the component of their sites: "text", "text-2", ...
+        optional: Parts that a pipeline of the family may be without.
         identity_keys: Keys of each part's config that change what the model computes and show in no weight's shape. A
             library adds keys to its configs, so that whole ones would not stay the same.
     """
@@ -79,6 +101,7 @@ class Family(ABC):
     component_names: ClassVar[tuple[str, ...]]
     denoiser_name: ClassVar[str]
     text_encoder_names: ClassVar[Mapping[str, str]]
+    optional: ClassVar[frozenset[str]] = frozenset()
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]]
 
     pipeline: Any
@@ -88,7 +111,7 @@ class Family(ABC):
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
         for component, tokenizer in self.tokenizers.items():
-            name = self.text_encoder_names[component]
+            name = self.encoder_names[component]
             check_tokenizer(tokenizer, getattr(pipeline, name, None), f"tokenizer of {name}")
         self.check()
 
@@ -121,6 +144,12 @@ class Family(ABC):
         """The networks by name."""
         parts = {name: getattr(self.pipeline, name, None) for name in self.component_names}
         return {name: part for name, part in parts.items() if part is not None}
+
+    @property
+    def encoder_names(self) -> dict[str, str]:
+        """The text encoders of this pipeline, by the component of their sites: all but optional ones that it lacks."""
+        names = self.text_encoder_names.items()
+        return {each: name for each, name in names if name not in self.optional or name in self.components}
 
     @property
     def denoiser(self) -> Any:
@@ -183,12 +212,12 @@ class Family(ABC):
 
     def token_tables(self) -> Mapping[str, Float[Tensor, "token width"]]:
         """Return the table of each text encoder's vectors, a row for each token."""
-        return {name: self.encoder(name).get_input_embeddings().weight for name in self.text_encoder_names}
+        return {name: self.encoder(name).get_input_embeddings().weight for name in self.encoder_names}
 
     def token_table_names(self) -> Mapping[str, str]:
         """Return the dotted name of each text encoder's table, by which edits call it."""
         names = {}
-        for component, part in self.text_encoder_names.items():
+        for component, part in self.encoder_names.items():
             table = self.encoder(component).get_input_embeddings().weight
             own = next(name for name, weight in self.encoder(component).named_parameters() if weight is table)
             names[component] = f"{part}.{own}"
@@ -197,11 +226,11 @@ class Family(ABC):
     @property
     def reads_prompts(self) -> bool:
         """Whether all encoders that read the prompt are loaded."""
-        return all(self.encoder(name) is not None for name in self.text_encoder_names)
+        return all(self.encoder(name) is not None for name in self.encoder_names)
 
     def encoder(self, component: str) -> Any:
         """Return a text encoder by the component of its sites."""
-        return getattr(self.pipeline, self.text_encoder_names[component])
+        return getattr(self.pipeline, self.encoder_names[component])
 
     @abstractmethod
     def predict(
@@ -219,9 +248,47 @@ class Family(ABC):
             UnknownName: A name that is not the denoiser's.
         """
 
+    def called(
+        self, args: tuple[Tensor, ...], named: Mapping[str, Any], parameters: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Return what the denoiser gives for arguments; `parameters` as in `predict`.
+
+        Raises:
+            UnknownName: A name that is not the denoiser's.
+        """
+        if not parameters:
+            given: tuple[Tensor, ...] = self.denoiser(*args, **named)
+            return given
+        stand_ins = {self._inside(name): tensor for name, tensor in parameters.items()}
+        return tuple(functional_call(self.denoiser, stand_ins, args, dict(named)))
+
+    def _inside(self, name: str) -> str:
+        if not self.inside_denoiser(name):
+            raise UnknownName(
+                f"{name!r} is no parameter of the denoiser: its names begin with '{self.denoiser_name}.'."
+            )
+        return name.removeprefix(f"{self.denoiser_name}.")
+
     @abstractmethod
     def sites(self) -> Sites:
         """Return all named parts, in order of execution."""
+
+    @abstractmethod
+    def readers(self) -> Mapping[str, Sites]:
+        """Return the layers that read the text first, by what they read: "hidden", its tokens, or "pooled", its vector.
+
+        An edit of them is an edit of what the whole denoiser knows of the text. What they read is `as_read`.
+        """
+
+    def readings(self) -> tuple[Reading, ...]:
+        """Return the parts of the text that `readers` read."""
+        return (Reading("hidden", PromptReader(self.tokenizers, self.token_length)),)
+
+    def as_read(self, cond: Conditioning, what: str) -> Float[Tensor, "batch *token width"]:
+        """Return the text as the `readers` of a kind get it, tokens or one vector each."""
+        given: Tensor | None = getattr(cond, what)
+        assert given is not None  # the readers say so
+        return given
 
     @abstractmethod
     def attention(self, call: Call) -> Probabilities:

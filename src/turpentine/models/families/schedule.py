@@ -9,19 +9,22 @@ into ε or x₀, so that no sampler, method or instrument asks which of them a n
 | Epsilon | n | output | (x − σ·output)/α |
 | Velocity | α·n − σ·x₀ (Salimans and Ho 2022, arXiv 2202.00512) | α·output + σ·x | α·x − σ·output |
 | Flow | n − x₀ (Liu et al. 2022, arXiv 2209.03003) | x + (1 − σ)·output | x − σ·output |
+
+Solvers of betas follow ε. Those of a straight line follow the output itself, for ε is x where there is only noise.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from turpentine.core.errors import UnknownName, UnsupportedModel
-from turpentine.models.solvers import SOLVERS
+from turpentine.models.families.flow_solvers import flow_dpm, flow_euler
+from turpentine.models.solvers import NOISY, SOLVERS
 
 # Models trained to zero signal at the last step have ᾱ = 0 there, where ε says nothing of x₀; diffusers' own solvers
 # lift it to this value.
@@ -31,6 +34,8 @@ _OWN_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 _LEVELS = {*_OWN_LEVELS, "use_lu_lambdas", "interpolation_type"}
 _LEVELS_APART = 1e-3
 
+Unit = Literal["eps", "output"]
+"""What a difference of two predictions is in: the noise ε, or the network's own output."""
 Times = int | Shaped[Tensor, "*rows"]
 Latents = Float[Tensor, "batch ..."]
 
@@ -137,6 +142,7 @@ class Betas:
 
         Raises:
             UnknownName: There is no solver of this name.
+            UnsupportedModel: The pipeline's scheduler has another table than its config says.
         """
         import diffusers
 
@@ -145,6 +151,12 @@ class Betas:
         kind, settings = SOLVERS[name]
         scheduler = getattr(diffusers, kind).from_config(self.trained.config, prediction_type="epsilon", **settings)
         scheduler.alphas_cumprod = _lifted(scheduler.alphas_cumprod)
+        own, trained = scheduler.alphas_cumprod, _lifted(self.trained.alphas_cumprod.to(scheduler.alphas_cumprod))
+        if scheduler.config.num_train_timesteps != len(own) or len(own) != len(trained) or _are_apart(own, trained):
+            raise UnsupportedModel(
+                f"{type(self.trained).__name__}'s alphas_cumprod are not those of its config's betas, and every solver "
+                "is made from these: set trained_betas in its config, or leave the table as it was made."
+            )
         return scheduler
 
     def check(self, scheduler: Any) -> None:
@@ -191,9 +203,11 @@ class RectifiedFlow:
 
     Args:
         training_steps: T; the timestep t stands for σ = t/T, and pure noise is t = T.
+        trained: The pipeline's diffusers scheduler, whose shift decides which σ a solver takes; None for no shift.
     """
 
     training_steps: int = 1000
+    trained: Any = None
 
     def alpha(self, t: Times) -> Float[Tensor, "*rows"]:
         """Return 1 − σ."""
@@ -218,20 +232,40 @@ class RectifiedFlow:
         return alpha * x0 + sigma * noise
 
     def solver(self, name: str) -> Any:
-        """Refuse every solver: no family of flow is sampled yet.
+        """Return a fresh diffusers scheduler on this line that takes the velocity u = n − x₀.
+
+        A step of DDIM, x′ = (1 − σ′)·x̂₀ + σ′·ε̂, is Euler's x + (σ′ − σ)·u on a straight line: "ddim" and "euler" are
+        one. "dpm" is DPM-Solver++ with the same shift.
 
         Raises:
-            UnknownName: Always.
+            UnknownName: There is no solver of this name.
+            UnsupportedModel: It is "ddpm", whose fresh noise a straight line has no place for.
         """
-        raise UnknownName(f"No solver of flow models is called {name!r}: there are none yet.")
+        if name not in SOLVERS:
+            raise UnknownName(f"No solver is called {name!r}: there are {', '.join(SOLVERS)}.")
+        if name in NOISY:
+            raise UnsupportedModel(
+                f"{name} adds fresh noise in each step, and a flow model's line from noise to picture has none: take "
+                "ddim, dpm or euler."
+            )
+        return flow_dpm(self.trained) if name == "dpm" else flow_euler(self.trained)
 
     def check(self, scheduler: Any) -> None:
-        """Accept every solver: there is none."""
+        """Accept every solver: each takes the noise of its timesteps."""
 
 
 @runtime_checkable
 class Parametrisation(Protocol):
-    """What a network's output means, given x_t and t."""
+    """What a network's output means, given x_t and t.
+
+    Attributes:
+        followed: What solvers on this schedule take, and what guidance combines.
+    """
+
+    @property
+    def followed(self) -> Unit:
+        """What solvers on this schedule take, and what guidance combines."""
+        ...
 
     def eps(self, output: Latents, x: Latents, t: Times) -> Latents:
         """Return the noise ε in x_t by the network's output."""
@@ -254,6 +288,7 @@ class Parametrisation(Protocol):
 class Epsilon:
     """The network predicts the noise."""
 
+    followed: ClassVar[Unit] = "eps"
     schedule: Schedule
 
     def eps(self, output: Latents, x: Latents, t: Times) -> Latents:
@@ -278,6 +313,7 @@ class Epsilon:
 class Velocity:
     """The network predicts v = α·n − σ·x₀ on a schedule with α² + σ² = 1."""
 
+    followed: ClassVar[Unit] = "eps"
     schedule: Schedule
 
     def eps(self, output: Latents, x: Latents, t: Times) -> Latents:
@@ -304,6 +340,7 @@ class Velocity:
 class Flow:
     """The network predicts the velocity u = n − x₀ of a straight line, where α = 1 − σ."""
 
+    followed: ClassVar[Unit] = "output"
     schedule: Schedule
 
     def eps(self, output: Latents, x: Latents, t: Times) -> Latents:
@@ -353,6 +390,10 @@ def alpha_bar_at(
 def _lifted(alpha_bar: Float[Tensor, " train"]) -> Float[Tensor, " train"]:
     """Return a table without zeros, as diffusers' own solvers have it; they leave smaller numbers as they are."""
     return torch.where(alpha_bar == 0, SMALLEST_ALPHA_BAR, alpha_bar)
+
+
+def _are_apart(own: Tensor, other: Tensor) -> bool:
+    return not torch.allclose(own, other, rtol=1e-4, atol=1e-7, equal_nan=True)
 
 
 def _beside(t: Times, like: Tensor) -> Tensor:

@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
-from torch.func import functional_call
 
-from turpentine.core.errors import UnknownName
 from turpentine.models.attention import probabilities
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
@@ -67,7 +65,6 @@ class StableDiffusion(Family):
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
-        self.latent = _latent(pipeline)
         self.token_length = min(
             pipeline.tokenizer.model_max_length, pipeline.text_encoder.config.max_position_embeddings
         )
@@ -81,6 +78,7 @@ class StableDiffusion(Family):
             check_text_encoder(getattr(self.pipeline, name))
         check_inputs(self.denoiser, int(self.autoencoder.config.latent_channels), self.added_input)
         check_schedule(self.pipeline.scheduler)
+        self.latent = _latent(self.pipeline)  # somebody may have put another autoencoder there
 
     @classmethod
     def fits(cls, pipeline: Any) -> bool:
@@ -130,30 +128,21 @@ class StableDiffusion(Family):
         self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]
     ) -> Latents:
         """Return the UNet's output; see `Family.predict`."""
-        unet, x = self.denoiser, x.to(self.dtype)
+        x = x.to(self.dtype)
         arguments = {"encoder_hidden_states": cond.hidden.to(x.dtype), "return_dict": False, **self._added(cond)}
-        if parameters:
-            stand_ins = {self._inside(name): tensor for name, tensor in parameters.items()}
-            output: Tensor = functional_call(unet, stand_ins, (x, t), arguments)[0]
-        else:
-            output = unet(x, t, **arguments)[0]
-        return output
+        return self.called((x, t), arguments, parameters)[0]
 
     def _added(self, cond: Conditioning) -> dict[str, Any]:
         """Return what the UNet is given beside the text."""
         return {}
 
-    def _inside(self, name: str) -> str:
-        if not self.inside_denoiser(name):
-            raise UnknownName(
-                f"{name!r} is no parameter of the denoiser: its names begin with '{self.denoiser_name}.'."
-            )
-        return name.removeprefix(f"{self.denoiser_name}.")
-
     def sites(self) -> Sites:
         """Return all sites, text encoders first, then the UNet."""
-        encoders = {component: getattr(self.pipeline, name) for component, name in self.text_encoder_names.items()}
-        return find_sites(self.denoiser, encoders)
+        return find_sites(self.denoiser, {component: self.encoder(component) for component in self.encoder_names})
+
+    def readers(self) -> Mapping[str, Sites]:
+        """Return the keys and values of cross-attention."""
+        return {"hidden": self.sites().only(kind="cross-attention", level="layer", role=("key", "value"))}
 
     def attention(self, call: Call) -> Probabilities:
         """Yield the probabilities of `attn2`; see `Family.attention`."""

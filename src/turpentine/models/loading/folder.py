@@ -41,6 +41,7 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Any:
             local_files_only=True,
             variant=_variant(folder / family.denoiser_name),
             **family.load_options,
+            **{part: None for part in family.optional if not (folder / part).is_dir()},
         )
     for component in family.text_encoder_names.values():
         _check_text_encoder(folder / component, getattr(pipeline, component, None))

@@ -12,7 +12,7 @@ import torch
 
 from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import LARGER_NAME, LARGER_WEIGHTS
+from turpentine.emoji import BUILT, LARGER_NAME, LARGER_WEIGHTS
 from turpentine.models.loading.folder import read_folder
 from turpentine.models.loading.number_formats import number_format
 from turpentine.models.loading.prediction import Prediction
@@ -37,10 +37,10 @@ def load(
     """Load a model.
 
     Args:
-        source: "emoji", the embedded model, or "emoji-64", the larger one; an oracle of its world that ships, such as
-            "emoji-without-church" or "emoji-unnamed-church"; a diffusers folder; a single `.safetensors` file; a hub id
-            such as "CompVis/stable-diffusion-v1-4", from the local cache or the hub; or a pipeline, which is used as it
-            is.
+        source: "emoji", the embedded model, "emoji-64", the larger one, or "emoji-mmdit", the transformer; an oracle of
+            its world that ships, such as "emoji-without-church" or "emoji-unnamed-church"; a diffusers folder; a single
+            `.safetensors` file; a hub id such as "CompVis/stable-diffusion-v1-4", from the local cache or the hub; or a
+            pipeline, which is used as it is.
         device: By default CUDA if there is one, else the CPU.
         dtype: "float32", "float16" or "bfloat16", or torch's own; by default fp16 on CUDA and fp32 elsewhere.
         config: For a single file, the diffusers folder or hub id with the configs and tokenizers of its family; by
@@ -85,7 +85,7 @@ def _read(path: Path, dtype: torch.dtype, config: str | Path | None, given: Pred
             return read_file(path, dtype, folder, given)
     if config is not None:
         raise BadArgument(f"{one_line(str(path))} is a folder and has its own configs: leave out config.")
-    pipeline = _larger(dtype) if path == LARGER_WEIGHTS else read_folder(path, dtype)
+    pipeline = _built(path, dtype) if path in BUILT.values() else read_folder(path, dtype)
     given.set_on(pipeline)
     return pipeline
 
@@ -106,10 +106,15 @@ def _config_for(path: Path, config: str | Path | None) -> Iterator[str | Path | 
         yield folder
 
 
-def _larger(dtype: torch.dtype) -> Any:
-    from turpentine.emoji.larger_model import larger_pipeline  # which imports what trains it
+def _built(path: Path, dtype: torch.dtype) -> Any:
+    """Return an embedded model that is built here; the modules that do it import what trains it."""
+    if path == LARGER_WEIGHTS:
+        from turpentine.emoji.larger_model import larger_pipeline
 
-    return larger_pipeline(dtype)
+        return larger_pipeline(dtype)
+    from turpentine.emoji.mmdit_model import mmdit_pipeline
+
+    return mmdit_pipeline(dtype)
 
 
 def _default_device() -> torch.device:
@@ -126,6 +131,7 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
     for component in model.family.full_precision():
         with quiet():
             model.components[component].to(torch.float32)
+    model.note_weights()
     return model
 
 

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 
 from turpentine.core.errors import ModelNotFound, UnsafeFile
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import LARGER_NAME, LARGER_WEIGHTS, WEIGHTS, WORLD
+from turpentine.emoji import BUILT, WEIGHTS, WORLD
 from turpentine.emoji.oracles import SHIPPED, is_oracle_name, no_oracle
 from turpentine.models.loading.hub import check_on_hub, fetch, is_hub_id
 from turpentine.models.loading.safe_reading import (
@@ -27,8 +27,8 @@ def check_source(source: str) -> None:
     """Check that a model can be where its name says.
 
     Args:
-        source: As `turpentine.load` takes it: "emoji", "emoji-64", an oracle's name, a folder, a .safetensors file, or
-            a hub id.
+        source: As `turpentine.load` takes it: "emoji", "emoji-64", "emoji-mmdit", an oracle's name, a folder, a
+            .safetensors file, or a hub id.
 
     Raises:
         ModelNotFound: Nothing is there, or the hub cannot be reached.
@@ -37,7 +37,7 @@ def check_source(source: str) -> None:
     if not source.strip():
         raise ModelNotFound("The model has no name: give a diffusers folder, a .safetensors file or a hub id.")
     path = place_of(source)
-    if path == LARGER_WEIGHTS:
+    if path in BUILT.values():
         return
     if path.parent == SHIPPED and not path.is_dir():
         raise ModelNotFound(no_oracle(source))
@@ -81,7 +81,7 @@ def is_model(source: str) -> bool:
         (True, False)
     """
     path = place_of(source)
-    if path == LARGER_WEIGHTS or (path / INDEX).is_file():
+    if path in BUILT.values() or (path / INDEX).is_file():
         return True
     if path.suffix != ".safetensors" or not path.is_file() or is_pointer(path):
         return False
@@ -96,4 +96,4 @@ def place_of(source: str) -> Path:
     path = Path(source).expanduser()
     if is_oracle_name(source) and not path.exists():
         return SHIPPED / source
-    return {WORLD: WEIGHTS, LARGER_NAME: LARGER_WEIGHTS}.get(source) or path
+    return {WORLD: WEIGHTS, **BUILT}.get(source) or path

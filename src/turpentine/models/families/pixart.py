@@ -1,0 +1,174 @@
+"""PixArt-α and PixArt-Σ: a transformer that reads one T5 by cross-attention, on a schedule of betas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from turpentine.core.errors import UnsupportedModel
+from turpentine.models.attention import probabilities
+from turpentine.models.call import Call
+from turpentine.models.conditioning import Conditioning
+from turpentine.models.families.alterations import check_autoencoder, check_schedule, check_text_encoder
+from turpentine.models.families.base import Latents, Probabilities, TokenIds, TokenVectors, is_called
+from turpentine.models.families.schedule import Betas, Epsilon
+from turpentine.models.families.transformer import Transformer, check_channels, latent_of
+from turpentine.models.families.transformer_sites import walk_cross
+from turpentine.models.families.walk import Part
+from turpentine.models.sites import Sites
+
+_WITH_SIZES = 128
+"""Latent pixels of the size whose network reads the picture's size, in PixArt-α."""
+
+_MASKED = -10000.0
+"""What its network adds to the agreement with padding."""
+
+
+class PixArtSigma(Transformer):
+    """PixArt-Σ (Chen et al. 2024, arXiv 2403.04692).
+
+    Prompts are read in lower case, without spaces around them, as its pipeline reads them; what that makes of links and
+    marks in a caption (`clean_caption`) is left as it is. The picture's size is not moved to the nearest one that the
+    network was trained on.
+
+    Raises:
+        UnsupportedModel: Something on the pipeline changes what it computes.
+    """
+
+    title: ClassVar[str] = "PixArt-Σ"
+    pipeline_class: ClassVar[str] = "PixArtSigmaPipeline"
+    component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
+    text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
+    identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "transformer": ("num_attention_heads", "patch_size", "sample_size", "interpolation_scale"),
+        "vae": ("scaling_factor",),
+        "text_encoder": ("num_heads", "feed_forward_proj"),
+        "scheduler": ("prediction_type", "num_train_timesteps", "beta_start", "beta_end", "beta_schedule"),
+    }
+    lacks: ClassVar[Mapping[str, str]] = {
+        "*.layers.[0-9]*": "{title} reads T5, and what changes an attention of CLIP's layers has none to change.",
+        **Transformer.lacks,
+    }
+    token_length: int = 300
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__(pipeline)
+        self.latent = latent_of(pipeline)
+
+    def check(self, *, hooks: bool = True) -> None:
+        """Check the networks' classes, what the transformer reads, and the schedule; see `Family.check`."""
+        super().check(hooks=hooks)
+        check_autoencoder(self.autoencoder, ())
+        check_text_encoder(self.encoder("text"), "T5Encoder", "T5")
+        check_channels(self.denoiser, int(self.autoencoder.config.latent_channels), learned_variance=True)
+        check_schedule(self.pipeline.scheduler)
+        if self.prediction != "epsilon":
+            raise UnsupportedModel(
+                f"{self.title} predicts the noise: set the scheduler's prediction_type to 'epsilon'."
+            )
+
+    @classmethod
+    def fits(cls, pipeline: Any) -> bool:
+        """Return whether it is that transformer, in a pipeline that is not PixArt-α's."""
+        return is_pixart(pipeline) and not type(pipeline).__name__.startswith("PixArtAlpha")
+
+    @property
+    def prediction(self) -> str:
+        """ "epsilon", by the scheduler that the pipeline has now."""
+        return str(self.pipeline.scheduler.config.get("prediction_type", "epsilon"))
+
+    @property
+    def schedule(self) -> Betas:
+        """The betas of the scheduler that the pipeline has now."""
+        return Betas(self.pipeline.scheduler)
+
+    @property
+    def parametrisation(self) -> Epsilon:
+        """The output is the noise."""
+        return Epsilon(self.schedule)
+
+    def tokenize(self, prompts: Sequence[str]) -> TokenIds:
+        """Return the ids of prompts in lower case."""
+        return super().tokenize([prompt.lower().strip() for prompt in prompts])
+
+    def encode_tokens(self, ids: TokenIds, size: tuple[int, int], vectors: TokenVectors | None = None) -> Conditioning:
+        """Return T5's states, and which tokens are the prompt's."""
+        mask = (ids["text"] != self.pipeline.tokenizer.pad_token_id).long().to(self.encoder("text").device)
+        return Conditioning(self.states("text", ids, vectors, attention_mask=mask)[0], mask=mask)
+
+    def predict(
+        self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]
+    ) -> Latents:
+        """Return the transformer's prediction of the noise, without that of a variance; see `Family.predict`."""
+        x = x.to(self.dtype)
+        arguments = {
+            "encoder_hidden_states": cond.hidden.to(x.dtype),
+            "encoder_attention_mask": cond.mask,
+            "timestep": t.expand(len(x)),
+            "added_cond_kwargs": self._sizes(x),
+            "return_dict": False,
+        }
+        return self.called((x,), arguments, parameters)[0][:, : x.shape[1]]
+
+    def _sizes(self, x: Latents) -> dict[str, Tensor | None]:
+        """Return what the network is given of the picture's size: nothing."""
+        return {"resolution": None, "aspect_ratio": None}
+
+    def walk(self) -> Iterator[Part]:
+        """Yield the parts of the transformer in order of execution."""
+        return walk_cross(self.denoiser)
+
+    def readers(self) -> Mapping[str, Sites]:
+        """Return the keys and values of cross-attention."""
+        return {"hidden": self.sites().only(kind="cross-attention", level="layer", role=("key", "value"))}
+
+    def as_read(self, cond: Conditioning, what: str) -> Float[Tensor, "batch token width"]:
+        """Return the text's states as the transformer projects them for all its blocks."""
+        projected: Tensor = self.denoiser.caption_projection(cond.hidden.to(self.dtype))
+        return projected
+
+    def attention(self, call: Call) -> Probabilities:
+        """Yield the probabilities of `attn2`; padding has none. See `Family.attention`."""
+        pixels = call.args[0] if call.args else call.kwargs["hidden_states"]
+        text, bias = call.kwargs["encoder_hidden_states"], call.kwargs["attention_mask"]
+        return probabilities(call.module, pixels[call.rows], text[call.rows], None if bias is None else bias[call.rows])
+
+    def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of `attn2` with another text, and its mask, on the call's own rows."""
+        hidden, bias = (call.kwargs[name].clone() for name in ("encoder_hidden_states", "attention_mask"))
+        assert cond.mask is not None  # its own has it
+        hidden[call.rows] = self.as_read(cond, "hidden").to(hidden)
+        bias[call.rows] = ((1 - cond.mask.to(bias)) * _MASKED)[:, None]
+        return call.args, {**call.kwargs, "encoder_hidden_states": hidden, "attention_mask": bias}
+
+
+class PixArtAlpha(PixArtSigma):
+    """PixArt-α (Chen et al. 2023, arXiv 2310.00426), whose largest network reads the picture's size."""
+
+    title: ClassVar[str] = "PixArt-α"
+    pipeline_class: ClassVar[str] = "PixArtAlphaPipeline"
+    token_length: int = 120
+
+    @classmethod
+    def fits(cls, pipeline: Any) -> bool:
+        """Return whether it is that transformer in PixArt-α's pipeline."""
+        return is_pixart(pipeline) and type(pipeline).__name__.startswith("PixArtAlpha")
+
+    def _sizes(self, x: Latents) -> dict[str, Tensor | None]:
+        """Return the height and width in pixels, and their ratio, for the network that reads them."""
+        if self.denoiser.config.sample_size != _WITH_SIZES:
+            return super()._sizes(x)
+        height, width = (side * self.latent.factor for side in x.shape[-2:])
+        resolution = torch.tensor([[float(height), float(width)]] * len(x), dtype=x.dtype, device=x.device)
+        aspect_ratio = torch.tensor([[height / width]] * len(x), dtype=x.dtype, device=x.device)
+        return {"resolution": resolution, "aspect_ratio": aspect_ratio}
+
+
+def is_pixart(pipeline: Any) -> bool:
+    """Return whether a pipeline has a text encoder and diffusers' transformer of PixArt."""
+    has_text = getattr(pipeline, "text_encoder", None) is not None
+    return has_text and is_called(getattr(pipeline, "transformer", None), "PixArtTransformer2DModel")

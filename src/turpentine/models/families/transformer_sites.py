@@ -1,0 +1,61 @@
+"""Where the sites of a transformer's denoiser are: walks in order of execution.
+
+Each block has a label, BLOCK1 at the noisy latent to the last at the prediction. All blocks are of one resolution, that
+of the latent in tokens. In a joint block (Stable Diffusion 3) `attn` is the attention of picture and text to both, and
+`attn2`, which some blocks of 3.5-medium have, that of the picture to itself, whatever its name says elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from turpentine.models.families.walk import Part
+
+_IN_A_JOINT_BLOCK = (
+    ("norm1", "modulation"),
+    ("norm1_context", "modulation"),
+    ("attn", "joint-attention"),
+    ("attn2", "self-attention"),
+    ("ff", "feed-forward"),
+    ("ff_context", "feed-forward"),
+)
+
+
+def walk_joint(transformer: Any) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of Stable Diffusion 3; its names begin with `transformer`."""
+    size = transformer.config.sample_size // transformer.config.patch_size
+    yield Part("transformer.pos_embed", transformer.pos_embed, "input", size)
+    inside = transformer.time_text_embed
+    yield Part("transformer.time_text_embed.timestep_embedder", inside.timestep_embedder, "time")
+    yield Part("transformer.time_text_embed.text_embedder", inside.text_embedder, "context")
+    yield Part("transformer.context_embedder", transformer.context_embedder, "context")
+    for index, block in enumerate(transformer.transformer_blocks):
+        for name, kind in _IN_A_JOINT_BLOCK:
+            if getattr(block, name, None) is not None:
+                path = f"transformer.transformer_blocks.{index}.{name}"
+                yield Part(path, getattr(block, name), kind, size, f"BLOCK{index + 1}")
+    yield Part("transformer.norm_out", transformer.norm_out, "modulation", size)
+    yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
+_IN_A_CROSS_BLOCK = (("attn1", "self-attention"), ("attn2", "cross-attention"), ("ff", "feed-forward"))
+
+
+def walk_cross(transformer: Any) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of PixArt; its names begin with `transformer`.
+
+    The tables of shifts and scales are parameters of the blocks, and of the whole, themselves.
+    """
+    size = transformer.config.sample_size // transformer.config.patch_size
+    yield Part("transformer", transformer, "modulation", size, is_shell=True)
+    yield Part("transformer.pos_embed", transformer.pos_embed, "input", size)
+    yield Part("transformer.adaln_single.emb", transformer.adaln_single.emb, "time")
+    yield Part("transformer.adaln_single.linear", transformer.adaln_single.linear, "modulation")
+    yield Part("transformer.caption_projection", transformer.caption_projection, "context")
+    for index, block in enumerate(transformer.transformer_blocks):
+        path, label = f"transformer.transformer_blocks.{index}", f"BLOCK{index + 1}"
+        yield Part(path, block, "modulation", size, label, is_shell=True)
+        for name, kind in _IN_A_CROSS_BLOCK:
+            yield Part(f"{path}.{name}", getattr(block, name), kind, size, label)
+    yield Part("transformer.proj_out", transformer.proj_out, "output", size)

@@ -1,0 +1,148 @@
+"""Write docs/families.md's table: what runs on each family, found out by running it on the family's toy.
+
+python tools/families.py
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from turpentine.concepts import Concept
+from turpentine.core.errors import TurpentineError
+from turpentine.core.plugins import plugins
+from turpentine.judges.base import Column
+from turpentine.models import Model
+from turpentine.testing.toys import TRANSFORMERS, toy
+
+PAGE = Path(__file__).parents[1] / "docs" / "families.md"
+KINDS = ("erase", "amplify", "instrument")
+
+ATTENTION = ("self-attention", "cross-attention", "joint-attention", "feed-forward")
+
+QUICK: Mapping[str, Mapping[str, Any]] = {
+    "esd": {"steps": 1, "trajectories": 1, "sampling_steps": 2},
+    "uce-debias": {
+        "attributes": ("house", "cat"),
+        "rounds": 1,
+        "pictures": 1,
+        "sampling_steps": 2,
+        "clip_model": "emoji",
+        "templates": ("{}",),
+    },
+    "loco-edit": {"sites": "BLOCK1"},
+    "rece": {"rounds": 1},
+    "diff-quickfix": {"anchor": "house"},
+    "cad": {"sampling_steps": 1, "share": 0.05, "trials": 4},
+    "cad-amplify": {"pictures": 1, "draws": 1, "sampling_steps": 1, "share": 0.05},
+    "conceptprune": {"pairs": 1, "sampling_steps": 2, "share": 0.2, "window": (0.0, 0.5)},
+    "clock": {"times": ("shuffled",), "steps": 1},
+    "coar": {"kinds": ATTENTION, "trials": 20, "share": 0.3, "steps": 1},
+    "contributions": {"steps": 1},
+    "dynamics": {"steps": 1},
+    "entangle": {"column": "shade", "steps": 1},
+    "heads": {"shuffles": 5},
+    "intervene": {"steps": 1},
+    "locogen": {"width": 1, "target": "fish", "column": "shade", "steps": 1},
+    "maps": {"steps": 1},
+    "segment": {"updates": 1, "batch_size": 1},
+    "trace": {"column": "brightness", "steps": 1},
+}
+"""Settings that are quick on a toy, by plug-in; a variant has those of the method that it is of."""
+
+GROUPS = {"animals": ("dog", "cat", "fish"), "vehicles": ("car", "truck"), "colours": ("red", "blue", "green")}
+
+
+class Brightness:
+    """A judge of toys' pictures, which show nothing."""
+
+    name, revision, settings, needs, download = "brightness", "1", None, frozenset(), None
+    columns: ClassVar = {"brightness": Column(0.0, 255.0), "shade": Column(labels=("dark", "light"))}
+
+    def __call__(self, images: Any, *, prompts: Any = None, references: Any = None) -> pl.DataFrame:
+        """Return how bright pictures are."""
+        means = [float(np.asarray(image).mean()) for image in images]
+        return pl.DataFrame({"brightness": means, "shade": ["light" if mean > 127 else "dark" for mean in means]})
+
+
+def refusal(name: str, model: Model) -> str:
+    """Return the sentence by which a method or an instrument is refused on a model, "" where it runs."""
+    plugin = plugins(KINDS)[name]
+    kind = plugin.load()
+    quick = QUICK.get(kind.name, {})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = kind(**{**quick, **plugin.variant})
+            if plugin.kind == "instrument":
+                _measure(name, made, model)
+            else:
+                made(model, Concept("church"))
+    except TurpentineError as error:
+        return str(error)
+    return ""
+
+
+def _measure(name: str, instrument: Any, model: Model) -> None:
+    judge = Brightness()
+    match name:
+        case "heads":
+            instrument(model, GROUPS)
+        case "segment":
+            instrument(model, [Image.new("RGB", model.size[::-1], "teal")], concept=["a church"])
+        case "entangle":
+            instrument(model, {"dark": ("dog", "church")}, [0], judge=judge)
+        case "clock" | "intervene":
+            instrument(model, ["a church"], [0], judge=judge)
+        case "trace":
+            instrument(model, ["a church"], [0], concept="church", judge=judge)
+        case "locogen":
+            instrument(model, ["a church"], [0], concept="church", label="light", judge=judge)
+        case _:
+            instrument(model, ["a church"], [0])
+
+
+def refusals(families: Iterable[str] = TRANSFORMERS) -> dict[str, dict[str, str]]:
+    """Return the sentences by plug-in and family, "" where it runs. Contracts hold that all run on the others."""
+    models = {family: toy(family) for family in families}
+    return {name: {family: refusal(name, model) for family, model in models.items()} for name in plugins(KINDS)}
+
+
+def tables(found: Mapping[str, Mapping[str, str]]) -> str:
+    """Return what runs, a line for the names that run alike of one class, and why the others do not."""
+    families = list(next(iter(found.values())))
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, plugin in plugins(KINDS).items():
+        cells = tuple("no" if found[name][family] else "yes" for family in families)
+        groups.setdefault((plugin.kind, plugin.class_name, *cells), []).append(name)
+    titles = [toy(family).describe()["family"] for family in families]
+    lines = [
+        f"| method or instrument | Stable Diffusion 1, 2, SDXL | {' | '.join(map(str, titles))} |",
+        f"|---|---|{'---|' * len(families)}",
+    ]
+    ordered = sorted(groups.items(), key=lambda item: KINDS.index(item[0][0]))
+    lines += [f"| {', '.join(names)} | yes | {' | '.join(key[2:])} |" for key, names in ordered]
+    whys: dict[str, list[str]] = {}
+    for name, sentences in found.items():
+        for sentence in filter(None, sentences.values()):
+            whys.setdefault(sentence, []).append(name)
+    lines += ["", "| not | because |", "|---|---|"]
+    lines += [f"| {', '.join(names)} | {sentence} |" for sentence, names in whys.items()]
+    return "\n".join(lines) + "\n"
+
+
+def page(text: str, table: str) -> str:
+    """Return the page with its tables."""
+    before, _, rest = text.partition("<!-- tables -->\n")
+    _, mark, after = rest.partition("<!-- /tables -->\n")
+    return f"{before}<!-- tables -->\n{table}{mark}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), tables(refusals())), encoding="utf-8")

@@ -35,7 +35,7 @@ items: [{folder: pictures}]
 examples: {folder: examples}
 questions:
   - {name: likeness, kind: rating, text: "How likely is this a true work by {subject}?", examples: 3}
-ratings: 40
+ratings: 60
 items_per_rater: 40
 practice: 2
 attention: 3
@@ -55,11 +55,13 @@ class Load:
         times: Seconds of each kind of request.
         refused: How often the server was away or said to wait.
         acknowledged: By token, each trial's value.
+        is_over: Is the time over, and are all kills done?
     """
 
     times: dict[str, list[float]] = field(default_factory=dict)
     refused: int = 0
     acknowledged: dict[str, dict[int, str]] = field(default_factory=dict)
+    is_over: bool = False
 
 
 class Client:
@@ -114,7 +116,7 @@ async def again(client: Client, kind: str, method: str, path: str, body: object 
         await asyncio.sleep(random.uniform(0.2, 0.6))
 
 
-async def rater(port: int, entry: str, load: Load, think: float, until: float, delay: float) -> None:
+async def rater(port: int, entry: str, load: Load, think: float, delay: float) -> None:
     """Take part from consent to thanks, or until the time is over."""
     await asyncio.sleep(delay)
     client = Client(port, load)
@@ -127,7 +129,7 @@ async def rater(port: int, entry: str, load: Load, think: float, until: float, d
         await again(client, "page", "GET", path)
     _, content = await again(client, "next", "GET", f"{link}/next")
     state, seen = json.loads(content), set()
-    while state["state"] == "active" and time.time() < until:
+    while state["state"] == "active" and not load.is_over:
         trial = state["trial"]
         urls = [each["url"] for each in (*trial["pictures"], *trial["examples"])]
         for url in [*urls, *state["ahead"]]:
@@ -181,16 +183,19 @@ async def run(options: argparse.Namespace, folder: Path, db: str, entry: str) ->
     await is_up(options.port)
     until = time.time() + options.seconds
     raters = [
-        rater(options.port, entry, load, options.think, until, random.uniform(0, options.arrive))
+        rater(options.port, entry, load, options.think, random.uniform(0, options.arrive))
         for _ in range(options.raters)
     ]
     work = asyncio.gather(*raters)
     for _ in range(options.kills):
-        await asyncio.sleep(random.uniform(0.5, 2 * options.seconds / options.kills / 2))
+        await asyncio.sleep(random.uniform(0.5, options.seconds / options.kills))
         server.kill()
         server.wait()
         server = start(folder, db, options.port)
         await is_up(options.port)
+    while time.time() < until and not work.done():
+        await asyncio.sleep(0.1)
+    load.is_over = True
     await work
     server.send_signal(signal.SIGINT)
     server.wait()

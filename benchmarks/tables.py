@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 from matplotlib.figure import Figure
-from pages import DOCS, fill, table
+from pages import DOCS, fill, percent, table
 
-from turpentine.bench.lines import UNEDITED, Line, Number, columns, lines, pooled
+from turpentine.bench.lines import UNEDITED, Line, Number, TableColumn, columns, lines, pooled
 from turpentine.bench.table import SCHEMA, Table
+from turpentine.stats.intervals import Rate
 
 # CAD (arXiv 2412.02542), Table 1: accuracy of the erased class and of the others in percent, Stable Diffusion 1.4,
 # means over the ten classes. The paper does not say which of ESD's parameter sets it takes. RECE's are over the five
@@ -69,6 +70,9 @@ CURVES: Mapping[str, Curve] = {
 }
 """CAD's Figure 7, and ESD's strength, by the folders of their benches."""
 
+SEED = r" ?seed=[0-9]+"
+"""Of an edit, in the name of a line."""
+
 COLOURS = ("#b2432f", "#1f4e8c", "#7a7a7a")
 """Of lines."""
 
@@ -79,8 +83,8 @@ def read(folder: Path) -> Table:
     return Table(rows.with_columns(pl.col("method", "label").fill_null("")), "", {})
 
 
-def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
-    """A line for each method, of the pictures of all concepts together."""
+def board(found: Table, paper: Mapping[str, tuple[float, float]], folder: Path | None = None) -> str:
+    """A line for each method, of the pictures of all concepts together; and of all edits of a method from a folder."""
     each, shown = lines(found), columns(found)
     head = ["method", *(f"{column.heading}, %" if column.is_rate else column.heading for column in shown)]
     head += ["seconds an edit", "its size", *(["paper: its object, others"] if paper else [])]
@@ -88,7 +92,24 @@ def board(found: Table, paper: Mapping[str, tuple[float, float]]) -> str:
         [line.method, *map(told, line.numbers), *made(line, each), *([in_paper(line, paper)] if paper else [])]
         for line in pooled(found)
     ]
-    return table(head, rows)
+    together = over_seeds(folder, shown) if folder else []
+    return table(head, [*rows, *([*line, *["–"] * (len(head) - len(line))] for line in together)])
+
+
+def over_seeds(folder: Path, shown: Sequence[TableColumn]) -> list[list[str]]:
+    """A line for each method of which there are edits from several seeds, all together; intervals cover the edits."""
+    path = folder / "results.parquet"
+    if not path.exists():
+        return []
+    rows = pl.read_parquet(path, columns=["method", "concept", "group", "hit"]).filter(pl.col("method") != "")
+    rows, lines = rows.with_columns(pl.col("method").str.replace(SEED, "").alias("same")), []
+    for (name,), part in rows.group_by("same", maintain_order=True):
+        seeds = part["method"].n_unique()
+        if seeds > 1:
+            groups = [part.filter((pl.col("group") == one.group) & one.is_rate).drop_nulls("hit") for one in shown]
+            rates = [Rate.of(each["hit"].to_list(), each.select("concept", "method").rows()) for each in groups]
+            lines.append([f"{name}, {seeds} seeds", *(percent(rate) if rate else "–" for rate in rates)])
+    return lines
 
 
 def plotted(found: Table, curve: Curve) -> Figure:
@@ -146,7 +167,8 @@ def main() -> None:
         if folder.name in CURVES:
             curve = CURVES[folder.name]
             plotted(read(folder), curve).savefig(args.page.parent / curve.figure, dpi=110)
-    fill(args.page, {folder.name: board(read(folder), PAPERS.get(folder.name, {})) for folder in args.folders})
+    boards = {folder.name: board(read(folder), PAPERS.get(folder.name, {}), folder) for folder in args.folders}
+    fill(args.page, boards)
 
 
 if __name__ == "__main__":

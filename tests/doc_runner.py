@@ -22,6 +22,7 @@ from doc_blocks import ROOT, Block
 from turpentine.bench import file as bench_file
 from turpentine.cli.app import build, run
 from turpentine.core import plugins
+from turpentine.study.spec import read_plan
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
@@ -167,12 +168,12 @@ def _resolve(node: ast.expr, things: dict[str, Any]) -> Any:
 
 
 def write_data(block: Block, code: str) -> None:
-    """YAML is a bench's file of the name that it begins with, and TOML names groups of plug-ins that are read."""
+    """YAML is a bench's or a study's file, which begins with its name; TOML names groups of plug-ins that are read."""
     if block.language == "yaml":
         name = code.splitlines()[0].removeprefix("# ")
         assert re.fullmatch(r"\w+\.yaml", name), f"{block.place}: begin with the file's name, as in # mine.yaml"
         Path(name).write_text(code, encoding="utf-8")
-        bench_file.load(name)
+        read_plan(name) if "\nquestions:" in code else bench_file.load(name)
     else:
         groups = tomllib.loads(code)["project"]["entry-points"]
         assert set(groups) <= set(plugins.GROUPS.values()), f"{block.place}: {sorted(groups)}"

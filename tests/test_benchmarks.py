@@ -7,9 +7,11 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
+from turpentine.bench.lines import TableColumn
 from turpentine.emoji.world import PALETTES, TINTABLE, WORKS, held_out_tints, styles_of, visible_on
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -85,3 +87,17 @@ def test_every_work_is_asked_for_in_its_artists_column(script: ModuleType) -> No
     works = [(prompt, column) for prompt, column, attribute, _ in script.ASKED if attribute == "work"]
     assert works == [(work.caption, work.artist) for work in WORKS]
     assert sum(column == script.OBJECTS for _, column, _, _ in script.ASKED) == 10
+
+
+@of("tables")
+def test_edits_from_several_seeds_are_one_line(script: ModuleType, tmp_path: Path) -> None:
+    methods = {"cad": [True] * 4, "cad seed=1": [False] * 4, "uce": [True] * 4, "": [True] * 4}
+    rows = [(method, "dog", "erased", hit) for method, hits in methods.items() for hit in hits]
+    rows += [(method, "dog", "other", True) for method in methods]
+    pl.DataFrame(rows, ["method", "concept", "group", "hit"], orient="row").write_parquet(tmp_path / "results.parquet")
+    shown = [TableColumn(group, "rate of hit", "lower", True) for group in ("erased", "other")]
+    (line,) = script.over_seeds(tmp_path, shown)
+    assert line[0] == "cad, 2 seeds" and [cell.split()[0] for cell in line[1:]] == ["50", "100"]
+    low, high = (int(end) for end in line[1].split("(")[1].rstrip(")").split("–"))
+    assert low == 0 and high == 100, "which edit it is decides all"
+    assert script.over_seeds(tmp_path / "none", shown) == []

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from turpentine.bench.attack_file import attack_benches
 from turpentine.bench.file import shipped
 from turpentine.cli.app import build
 from turpentine.explain.replication import plan_of
@@ -149,7 +150,7 @@ def test_commands_are_ones_that_there_are(command: str, monkeypatch: pytest.Monk
     if program == "turpentine":
         build(words).parse_args(words, exit_on_error=False, print_error=False)
         if words[0] == "bench":
-            assert words[1] in shipped()
+            assert words[1] in {**shipped(), **attack_benches()}
         else:
             assert words[0] == "explain"
             names = [part.name for part in plan_of(words[1]).stops]

@@ -18,6 +18,10 @@ BANNED = frozenset(
 )
 
 
+PAGE = ("cli/studio.py", "studio")
+"""The interactive page alone is called a studio: so is the command that opens it."""
+
+
 def definitions(tree: ast.AST) -> Iterator[tuple[str, int, bool]]:
     """Yield each name that a module defines, its line, and whether it is a function's or a class's."""
     for node in ast.walk(tree):
@@ -45,7 +49,11 @@ def test_no_definition_is_named_by_a_banned_word() -> None:
     for path in sorted(SOURCE.rglob("*.py")):
         where = path.relative_to(SOURCE).as_posix()
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        offending += [f"{where}:{line} {name}" for name, line, kind in definitions(tree) if banned(name, kind)]
+        offending += [
+            f"{where}:{line} {name}"
+            for name, line, kind in definitions(tree)
+            if banned(name, kind) and (where, name) != PAGE
+        ]
     assert not offending, "\n".join(offending)
 
 

@@ -80,7 +80,7 @@ def test_a_time_that_reaches_for_nothing_is_refused_and_says_what_would() -> Non
 def test_a_number_of_pictures_is_taken_and_several_edits_share_all_arms_but_their_own() -> None:
     one, three = (plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, pictures=60, edits=n) for n in (1, 3))
     assert one.pictures == 60 and one.quick and one.others == 60
-    rows = 20 * (60 * 3 + 6 * 12) + 100_000
+    rows = 20 * (60 * 3 + 6 * 8) + 100_000
     assert one.seconds == pytest.approx(0.001 * (5 * rows + 2 * 20 * 100))
     assert three.seconds == pytest.approx(0.001 * (7 * rows + 4 * 20 * 100))
     assert not plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, pictures=400).quick

@@ -41,10 +41,11 @@ def edit(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_edits_are_compared_in_one_table_each_with_its_page_and_exit_codes_are_for_other_programs(
-    command: Command, model: Model, edit: Path, tmp_path: Path
+    command: Command, edit: Path, tmp_path: Path
 ) -> None:
-    half, rates = tmp_path / "half.safetensors", tmp_path / "rates.json"
-    swapped_word(Victim(model), tp.Concept("church")).scaled(0.1).save(half)
+    """Two files of one edit: the second one's pictures are drawn already."""
+    twin, rates, out = tmp_path / "twin.safetensors", tmp_path / "rates.json", tmp_path / "out"
+    twin.write_bytes((edit / Edit.file_name).read_bytes())
     rates.write_text(
         json.dumps(
             {
@@ -53,29 +54,30 @@ def test_edits_are_compared_in_one_table_each_with_its_page_and_exit_codes_are_f
             }
         )
     )
-    out = tmp_path / "out"
-    line = ("audit", str(edit), str(half), *FEW, "--judge-error", str(rates), "--out", str(out))
+    line = ("audit", str(edit), str(twin), *FEW, "--judge-error", str(rates), "--out", str(out))
     code, printed, error = command(*line)
     assert code == 3, error
     printed = " ".join(printed.split())
     assert "1 attacks on 5 arms, 20 pictures" in printed and "never that a concept is gone" in printed
     assert "No oracle of church ships" in printed and "oracle 'church' trains one" in printed
     table = pl.read_parquet(out / "comparison.parquet")
-    assert table["edit"].to_list() == ["nothing", "half"] and set(table["verdict"]) == {"not erased"}
-    assert table["weights"].to_list()[0] == 0 < table["weights"].to_list()[1] and table["fid"][0] == 0
+    assert table["edit"].to_list() == ["nothing", "twin"] and table["verdict"].to_list() == ["not erased"] * 2
+    assert table["fid"].to_list() == table["weights"].to_list() == [0, 0]
     page = (out / "comparison.html").read_text()
-    assert 'href="nothing/audit.html"' in page and 'href="half/audit.html"' in page and "turpentine audit" in page
+    assert 'href="nothing/audit.html"' in page and 'href="twin/audit.html"' in page and "turpentine audit" in page
     own = (out / "nothing" / "audit.html").read_text()
     assert "<h1>church<span>, not erased" in own and "two objects in their places" in own
     assert "By the second judge, zero-shot" in own and "sensitivity 90 of 100" in own and "plan ab12" in own
-    record = json.loads((out / "nothing" / "audit.json").read_text())
-    assert record["exit_code"] == 3 and record["second"]["judge"] == "zero-shot"
+    code, printed, error = command("audit", str(twin), *line[3:], "--json")
+    assert code == 3, error
+    record = json.loads(printed)
+    written = json.loads((out / "audit.json").read_text())
+    assert record == {**written, "files": record["files"]} and record["exit_code"] == 3
+    assert record["second"]["judge"] == "zero-shot" and record["verdict"] == "not erased"
     measures = {row["measure"] for row in record["damage"]["measures"]}
     assert {"what is most like it", "works", "FID from the world's", "diversity of seeds", "CLIP score"} <= measures
     groups = {row["attack"] for row in record["rates"]}
     assert {"implied", "with another object", "kinds of it", "what it is a kind of"} <= groups
-    code, printed, error = command(*line, "--json")  # drawn already
-    assert code == 3 and json.loads(printed)["table"][0]["verdict"] == "not erased"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,16 @@ def test_any_encoding_writes_signs_that_it_lacks(encoding: str, monkeypatch: pyt
     assert all(part in text for part in expected.get(encoding, expected["ascii"]))
 
 
+def test_closed_streams_are_written_to_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    with warnings.catch_warnings():
+        terminal.prepare()
+        terminal.say("a church")
+        terminal.say_json([])
+        terminal.complain("a dog", as_json=True)
+
+
 NAME = "a-picture-with-a-rather-long-name-of-its-own.png"
 WIDE = ["picture", *(f"column {n}" for n in range(9))]
 

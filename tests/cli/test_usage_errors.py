@@ -14,6 +14,7 @@ import pytest
             ("erase",),
             "There is no concept to erase: write turpentine erase church --method uce",
         ),
+        (("audit",), "There is no edit to audit: write turpentine audit runs/church-uce"),
         (("study", "serve"), "There is no plan to serve: write turpentine study serve artist-likeness --port 8000."),
         (("study", "export", "x"), "turpentine study export needs --out: write turpentine study export "),
         (("judge",), "There is no picture to judge: write turpentine judge pictures --by emoji."),

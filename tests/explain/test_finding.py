@@ -228,3 +228,14 @@ def test_how_well_edits_go_with_scores():
     assert summary.endswith(
         "Over 4 sites, what edits do goes with the instrument's scores by ρ 0.50 (0.25 to 0.75; p 0.01)."
     )
+
+
+def test_what_differs_by_less_than_is_written_is_said_to_be_alike() -> None:
+    summary = dynamics([1, 1, 1], [0.371, 0.374, 0.368]).summary()
+    assert summary.endswith("looks at the prompt's own words alike in all steps, with 37\u202f% of its probability.")
+    nearly = interventions({"q1:MID": 0.88, "q2:MID": 0.878, "q1:UP1": 0.878, "q2:UP1": 0.88}).summary()
+    assert nearly.endswith(
+        "On average over the layers, all parts of the steps that were tried count alike (12\u202f%)."
+    )
+    alike = interventions({"qALL": 0.501, "oMID": 0.499}, "layout").summary()
+    assert alike.startswith("Under each of the 2 interventions") and "Most" not in alike

@@ -252,3 +252,19 @@ def test_punctuation_is_no_unknown_word(prompt):
     text = load().text
     assert text.unknown_words(prompt) == []
     assert text.unknown_words(f"{prompt} zyxwv!") == ["zyxwv"]
+
+
+def test_half_a_character_is_no_unknown_word() -> None:
+    with pytest.raises(BadArgument, match="no valid Unicode"):
+        load().text.unknown_words("an \udce9 church")
+
+
+@pytest.mark.parametrize("prompt", ["a <c>_1 dog", "a <c>d", "a <c> <c>d dog", "<c>dog", "<c>,<c>"])
+def test_words_of_textual_inversion_that_overlap_are_read_as_diffusers_reads_them(prompt: str) -> None:
+    pipeline = tiny_sd1()
+    pipeline.tokenizer.add_tokens(["<c>", "<c>_1", "<c>d", "<c>d_1"])
+    pipeline.text_encoder.resize_token_embeddings(len(pipeline.tokenizer))
+    right = pipeline.maybe_convert_prompt(prompt, pipeline.tokenizer)
+    ids = Model(pipeline).family.tokenize([prompt])["text"][0].tolist()
+    whole = pipeline.tokenizer(right, padding="max_length", max_length=16, truncation=True).input_ids
+    assert sorted(ids) == sorted(whole)  # diffusers takes the tokens of a prompt in the order of a set

@@ -7,7 +7,7 @@ import pytest
 from report.fake import fake_result
 from report.page import HOSTILE, Page
 
-from turpentine.bench import Case, ErasureResult, plain_cases
+from turpentine.bench import Case, ErasureResult, erasure_cases, plain_cases
 from turpentine.concepts import Concept
 from turpentine.report import render_erasure, write_report
 
@@ -109,3 +109,14 @@ def test_it_is_written_whole_beside_the_run_unless_told_otherwise(result: Erasur
     elsewhere = write_report(result, tmp_path / "deep" / "page.html")
     assert elsewhere.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [path.name for path in elsewhere.parent.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize(("seeds", "is_few"), [(1, True), (2, True), (8, False)])
+def test_with_few_seeds_prompts_stand_beside_each_other_and_none_is_folded(
+    seeds: int, is_few: bool, tmp_path: Path
+) -> None:
+    cases = [case for case in erasure_cases(Concept("church")) if case.group in ("erased", "neighbour")][:8]
+    html = render_erasure(fake_result(tmp_path, seeds=seeds, cases=cases))
+    assert (f'class="large few few-{seeds}"' in html) == is_few
+    assert ("more prompt" in html) != is_few
+    assert ">None<" not in html and f'<summary><span class="digest">{"ab" * 6}…</span></summary>' in html

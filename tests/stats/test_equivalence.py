@@ -15,6 +15,7 @@ from turpentine.stats.equivalence import (
     excess_p_value,
     holm,
     is_non_inferior,
+    paired_difference,
     pooled,
     rate_difference,
     recovery,
@@ -167,3 +168,37 @@ def test_one_model_is_pooled_as_it_is_and_prompts_stay() -> None:
     assert pooled([one, one]).clusters == ("a", "b", "a", "b")
     with pytest.raises(BadArgument, match="1 models for 2 outcomes"):
         Outcomes((True, False), None, (0,))
+
+
+@pytest.mark.parametrize(("gains", "losses", "n"), [(0, 0, 60), (3, 9, 50), (12, 1, 40), (0, 30, 30), (5, 5, 200)])
+def test_ends_for_pairs_are_where_tangos_score_reaches_the_quantile(gains: int, losses: int, n: int) -> None:
+    """An independent run: the restricted maximum by a search over the multinomial likelihood."""
+    from scipy.optimize import minimize_scalar
+
+    alike = n - gains - losses
+    after = Outcomes((True,) * gains + (False,) * losses + (True,) * alike)
+    before = Outcomes((False,) * gains + (True,) * losses + (True,) * alike)
+    difference = paired_difference(after, before, 0.025)
+    assert difference.value == pytest.approx((gains - losses) / n)
+    turned = paired_difference(before, after, 0.025)
+    assert (turned.low, turned.high) == pytest.approx((-difference.high, -difference.low))
+    for end in (difference.low, difference.high):
+        if abs(end) >= 1 - 1e-6:
+            continue
+
+        def likelihood(q: float, end: float = end) -> float:
+            cells = ((gains, q + end), (losses, q), (alike, 1 - 2 * q - end))
+            return -sum(count * np.log(max(share, 1e-300)) for count, share in cells if count)
+
+        low, high = max(0.0, -end), (1 - end) / 2
+        q = float(minimize_scalar(likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x)
+        score = (gains - losses - n * end) / np.sqrt(n * (2 * q + end * (1 - end)))
+        assert abs(score) >= norm.isf(0.025) - 1e-3  # or Student's reaches further
+
+
+def test_pairs_that_are_alike_show_what_as_many_pictures_apart_do_not() -> None:
+    """Every tenth picture is missed, and by both models alike: the fall is none, and known to 3 points."""
+    both = outcomes(90, 100)
+    assert is_non_inferior(both, both, 0.03, paired=True) and not is_non_inferior(both, both, 0.03)
+    with pytest.raises(BadArgument, match="100 pictures after and 90 before are no pairs"):
+        paired_difference(both, outcomes(90, 90))

@@ -15,7 +15,7 @@ from turpentine.models import Model
 from turpentine.studio.attacking import attack_names, attack_rows
 from turpentine.studio.erasing import METHODS, locating_rows, method_of
 from turpentine.studio.session import Session
-from turpentine.studio.state import State
+from turpentine.studio.state import PageState
 from turpentine.studio.verdict_card import verdict_card
 
 
@@ -61,7 +61,7 @@ def test_it_erases_in_the_selected_layers_alone_and_puts_the_edit_on_the_stack(s
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"uce-aligned"}))  # which reads a world's captions
 def test_each_method_takes_layers(name: str, model: Model) -> None:
-    method = method_of(State(method=name, sites=("MID", "UP2"), updates=1, steps=2), model)
+    method = method_of(PageState(method=name, sites=("MID", "UP2"), updates=1, steps=2), model)
     assert method.sites == "MID,UP2"
     assert {site.split(".")[1][:3] for site in method(model, "church").names} <= {"mid", "up_"}
 

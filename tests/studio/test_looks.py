@@ -18,7 +18,7 @@ from turpentine.explain import Intervene
 from turpentine.models import Model
 from turpentine.studio.looks import LAYERS_AT_ONCE, labels_of, layer_letters, shade
 from turpentine.studio.session import Session
-from turpentine.studio.work import Job, Stopped
+from turpentine.studio.work import LongWork, Stopped
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,16 @@ def test_the_words_have_a_shade_each_over_the_picture_that_the_page_draws(sessio
     assert all(opened(each["shade"]).size == (16, 16) for each in result["words"])
     assert result["first"] == 1 and "“church” ranks" in result["summary"]
     assert session.result("words") == {**result, "is_current": True}
+
+
+def test_a_damaged_result_is_none(session: Session) -> None:
+    session.work("words")
+    (file,) = (session.folder / "results").iterdir()
+    for content in (b"", b"[]", file.read_bytes()[:-40]):
+        file.write_bytes(content)
+        with pytest.warns(UserWarning, match="damaged"):
+            assert session.result("words") is None
+        session.work("words")
 
 
 def test_a_prompt_without_a_word_is_said(session: Session) -> None:
@@ -96,15 +106,15 @@ def test_a_stop_leaves_what_is_finished_and_the_next_run_goes_on(
 ) -> None:
     whole = studio_on(model, session.folder / "whole").work("layers")
     first = 4 * LAYERS_AT_ONCE  # rows, with which not all layers are done
-    before = Job._before
+    before = LongWork._before
 
-    def stopping(job: Job, *args: object) -> None:
+    def stopping(job: LongWork, *args: object) -> None:
         if job.done >= first:
             job.stop()
         before(job, *args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(Job, "_before", stopping)
+        patched.setattr(LongWork, "_before", stopping)
         with pytest.raises(Stopped):
             session.work("layers")
     assert session.result("layers") is None and session.desk.job is None and not model.edits

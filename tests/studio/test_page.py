@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,35 @@ def link(session: Session) -> Iterator[str]:
 
     with serving(session, 0) as running:
         yield running.link
+
+
+def test_the_command_prints_the_link_and_frees_the_folder_at_ctrl_c(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+
+    from turpentine.cli import app, studio
+
+    tiny = tmp_path / "model"
+    small_model().pipeline.save_pretrained(tiny)
+    edit = pushed(small_model())
+    edit.save(tmp_path / "push.safetensors")
+    pages = []
+
+    def ask() -> None:
+        link = json.loads(capsys.readouterr().out)["link"]
+        with httpx.Client(follow_redirects=True, trust_env=False) as client:
+            pages.append(client.get(link))
+            pages.append(client.get(link.split("?")[0] + "config"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(studio, "until_interrupted", ask)
+    put = ("--edit", f"{tmp_path / 'push.safetensors'}:0.5", "--model", str(tiny), "--out", str(tmp_path / "studio"))
+    for _ in range(2):  # a second start finds the edit on the stack
+        assert app.run(["studio", "--port", "0", "--json", *put]) == 130
+        assert [answer.status_code for answer in pages[-2:]] == [200, 404]
+        assert edit.id[:12] in pages[-2].text and pages[-2].headers["x-frame-options"] == "DENY"
+    assert not (tmp_path / "studio" / "studio.lock").exists()
 
 
 @pytest.fixture

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from turpentine.core.errors import BadArgument
-from turpentine.studio.state import DAMAGED, FILE, Layer, State, read_state, write_state
+from turpentine.studio.state import DAMAGED, FILE, PageState, StackEntry, read_state, write_state
 
 LAYER = {"id": "0123456789ab", "title": "uce of church", "kind": "edit"}
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
-    state = State().changed(prompt="a café 教", seed=7, layers=(Layer(**LAYER, scale=-0.5),), sites=("UP1",))
+    state = PageState().changed(prompt="a café 教", seed=7, layers=(StackEntry(**LAYER, scale=-0.5),), sites=("UP1",))
     write_state(tmp_path, state)
-    assert read_state(tmp_path, State()) == (state, "")
-    assert read_state(tmp_path / "elsewhere", State(steps=3))[0].steps == 3
+    assert read_state(tmp_path, PageState()) == (state, "")
+    assert read_state(tmp_path / "elsewhere", PageState(steps=3))[0].steps == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"seed": -1}', b'{"unknown": 1}', b"\xff"])
 def test_a_damaged_file_is_put_aside_and_said(content: bytes, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(content)
-    state, text = read_state(tmp_path, State(prompt="anew"))
+    state, text = read_state(tmp_path, PageState(prompt="anew"))
     assert state.prompt == "anew" and DAMAGED in text and text.endswith(".")
     assert (tmp_path / DAMAGED).read_bytes() == content and not (tmp_path / FILE).exists()
 
@@ -46,17 +46,17 @@ def test_a_damaged_file_is_put_aside_and_said(content: bytes, tmp_path: Path) ->
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_changes_nothing(fields: dict[str, Any], says: str) -> None:
-    state = State()
+    state = PageState()
     with pytest.raises(BadArgument) as error:
         state.changed(**fields)
     assert says in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 200
-    assert state == State()
+    assert state == PageState()
 
 
 def test_each_change_has_the_next_revision() -> None:
-    assert State().changed(seed=1).changed(seed=1).revision == 2
+    assert PageState().changed(seed=1).changed(seed=1).revision == 2
 
 
 def test_a_layer_that_is_gone_is_said() -> None:
     with pytest.raises(BadArgument, match="not on the stack any more"):
-        State().layer("0123456789ab")
+        PageState().layer("0123456789ab")

@@ -6,11 +6,11 @@ import pytest
 
 from turpentine.core.errors import BadArgument
 from turpentine.models import Model
-from turpentine.studio.work import Desk, Job, Stopped, sentence
+from turpentine.studio.work import Desk, LongWork, Stopped, sentence
 
 
 def test_rows_are_counted_and_a_stop_leaves_the_model_as_it_was(sd1: Model) -> None:
-    job = Job("layers", 8)
+    job = LongWork("layers", 8)
     with job.watching(sd1):
         sd1.generate("a church", seeds=[0, 1], steps=2)
         assert job.done == 8
@@ -25,11 +25,11 @@ def test_rows_are_counted_and_a_stop_leaves_the_model_as_it_was(sd1: Model) -> N
 def test_one_job_at_a_time_and_the_next_after_it() -> None:
     desk = Desk()
     desk.stop()  # nothing is under way
-    with desk.begun(Job("layers", 1)):
-        with pytest.raises(BadArgument, match="at work on layers"), desk.begun(Job("attack", 1)):
+    with desk.begun(LongWork("layers", 1)):
+        with pytest.raises(BadArgument, match="at work on layers"), desk.begun(LongWork("attack", 1)):
             pass
         desk.stop()
-    with desk.begun(Job("attack", 1)) as job:
+    with desk.begun(LongWork("attack", 1)) as job:
         assert job.name == "attack"
     assert desk.job is None
 

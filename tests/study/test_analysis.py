@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,11 @@ import pytest
 from study.raters import simulated
 from study.studies import PLAN, small_study
 
+from turpentine.attack.harness import concept_judge
+from turpentine.audit.calibration import read_calibration
+from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.judges import EmojiJudge
 from turpentine.study.analysis import Findings, analyse
 from turpentine.study.answers import answer_table, blind_names, blinded, write_answers
 from turpentine.study.exclusions import repeat_pairs
@@ -129,6 +134,14 @@ def test_a_judge_is_held_against_people(study: Study, table: pl.DataFrame, tmp_p
             "plan": study.hash,
         }
     assert (tmp_path / "judge-error-ada.json").is_file()
+
+
+def test_an_audit_takes_what_a_study_says_of_a_judge(study: Study, table: pl.DataFrame, tmp_path: Path) -> None:
+    concept = Concept("church")
+    path = replace(judge_tables(study, table, ["0000", "0001"])[0], concept="church").write(tmp_path)
+    calibration = read_calibration(path, concept_judge(EmojiJudge(), concept), concept)
+    assert (calibration.error.sensitivity.hits, calibration.error.specificity.n) == (1, 2)
+    assert study.hash in json.dumps(calibration.numbers())
 
 
 def test_the_page_says_it_all_and_a_blind_one_does_not(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from study.studies import Cluster, served, small_study
 
-from turpentine.study.guard import Buckets, Guard
+from turpentine.study.guard import Buckets, StudyGuard
 from turpentine.study.server import create_app
 from turpentine.study.store import StudyStore
 
@@ -176,4 +176,4 @@ def test_a_guard_answers_nothing_but_http() -> None:
     async def never(*_: Any) -> None:
         raise AssertionError("it was asked")
 
-    asyncio.run(Guard(never)({"type": "websocket"}, never, never))  # type: ignore[arg-type]
+    asyncio.run(StudyGuard(never)({"type": "websocket"}, never, never))  # type: ignore[arg-type]

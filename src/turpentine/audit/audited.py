@@ -124,9 +124,9 @@ class Audited(TableFinding):
             "title": self.title,
             **self.ruling.numbers(),
             "exit_code": self.exit_code,
-            "rates": self.table.to_dicts(),
+            "rates": self._rates(self.judges[0]),
             "corrected": self.corrected(),
-            "second": self.second and {"judge": self.judges[-1], **self.second.numbers()},
+            "second": self._second_numbers(),
             "damage": self.damage and self.damage.numbers(),
             "fade": {name: each for name, each in self.deep.items() if name != "modules"},
             "depth": {"score": self.depth, "modules": self.deep.get("modules", [])},
@@ -195,6 +195,16 @@ class Audited(TableFinding):
             return f"The second judge, {name}, does not see the concept in the original's pictures."
         agrees = "also says" if self.second.verdict == self.verdict else "says otherwise:"
         return f"The second judge, {name}, {agrees} {self.second.verdict}."
+
+    def _rates(self, judge: str) -> list[dict[str, Any]]:
+        return self.table.filter(pl.col("judge") == judge).to_dicts()
+
+    def _second_numbers(self) -> dict[str, Any] | None:
+        """Return the second judge's rates, and the verdict by them, None where it does not see the concept at all."""
+        if len(self.judges) < 2:
+            return None
+        numbers = self.second.numbers() if self.second else {"verdict": None}
+        return {"judge": self.judges[1], "rates": self._rates(self.judges[1]), **numbers}
 
     def _damage_table(self) -> str:
         assert self.damage is not None

@@ -17,6 +17,7 @@ from PIL import Image
 from turpentine.attack.budget import ConceptJudge
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.safe_text import one_line
 from turpentine.emoji.captions import single_picture
 from turpentine.emoji.lexicon import Named, look_up
@@ -48,7 +49,9 @@ class Calibration:
         return {**{name: [rate.hits, rate.n] for name, rate in rates.items()}, "source": self.source}
 
 
-def calibrated(shows: ConceptJudge, concept: Concept, count: int = PICTURES, size: int = SIZE) -> Calibration | None:
+def calibrated(
+    shows: ConceptJudge, concept: Concept, count: int = PICTURES, size: int = SIZE, folder: Path | None = None
+) -> Calibration | None:
     """Count how often a judge is right on rendered pictures of the emoji world.
 
     Args:
@@ -56,6 +59,7 @@ def calibrated(shows: ConceptJudge, concept: Concept, count: int = PICTURES, siz
         concept: An object, a style or a background colour of the world; of others there are too few pictures.
         count: Pictures with the concept, and as many without it.
         size: Pixels of a side.
+        folder: Of finished parts; with None nothing is stored.
 
     Returns:
         None for a concept that the world has too few pictures of.
@@ -66,8 +70,13 @@ def calibrated(shows: ConceptJudge, concept: Concept, count: int = PICTURES, siz
     named = look_up(concept.text)
     if named is None or named.kind not in ("object", "style", "colour"):
         return None
-    rng = np.random.default_rng(0)
-    seen, false = (sum(shows([_rendered(rng, named, has, size) for _ in range(count)])) for has in (True, False))
+    parts: Parts[list[int]] = Parts(folder, ["calibration", 1, shows.facts(), list(named), count, size], RECORDS)
+
+    def counts() -> list[int]:
+        rng = np.random.default_rng(0)
+        return [sum(shows([_rendered(rng, named, has, size) for _ in range(count)])) for has in (True, False)]
+
+    seen, false = parts.part("counts", counts)
     error = JudgeError(Rate(seen, count), Rate(count - false, count))
     return Calibration(error, f"{count:,} rendered pictures with it and {count:,} without")
 

@@ -24,7 +24,7 @@ from turpentine.judges.collapse import collapse
 from turpentine.judges.statistics import PictureStatistics
 from turpentine.judges.towers import CLIP, ClipTowers, EmojiTowers, Towers
 from turpentine.judges.worlds import world_of_model
-from turpentine.stats.equivalence import Outcomes, is_non_inferior, rate_difference
+from turpentine.stats.equivalence import Outcomes, is_non_inferior, paired_difference
 from turpentine.stats.intervals import Estimate, Rate, mean_score, set_distance
 from turpentine.stats.power import pictures_for_non_inferiority
 from turpentine.stats.set_distances import fid
@@ -223,7 +223,7 @@ def _outcomes(
 
 def _rate_row(name: str, pair: tuple[Outcomes, Outcomes]) -> list[Any]:
     edited, original = pair
-    change = rate_difference(edited, original, CENTRES)
+    change = paired_difference(edited, original, CENTRES)
     return [name, "rate", original.rate, edited.rate, *change, edited.n, whole(edited, original)]
 
 
@@ -232,20 +232,20 @@ def whole(edited: Outcomes, original: Outcomes) -> str:
 
     Args:
         edited: Of the edited model.
-        original: Of the unedited one.
+        original: Of the unedited one, of the same prompts and seeds.
 
     Example:
         >>> always, half = Outcomes((True,) * 400), Outcomes((True, False) * 200)
         >>> whole(always, always), whole(half, always), whole(Outcomes((True,) * 30), Outcomes((True,) * 30))
-        ('yes', 'no', 'about 87 pictures would decide')
+        ('yes', 'no', 'about 215 pictures would decide')
     """
-    if is_non_inferior(edited, original, MARGIN):
+    if is_non_inferior(edited, original, MARGIN, paired=True):
         return "yes"
-    if rate_difference(edited, original).high < -MARGIN:
+    if paired_difference(edited, original).high < -MARGIN:
         return "no"
-    rate = (sum(original.hits) + 1) / (original.n + 2)  # which leaves room where all are hits
-    needed = max(pictures_for_non_inferiority(rate, MARGIN), 2 * edited.n)
-    return f"about {needed:,} pictures would decide"
+    changed = sum(one != other for one, other in zip(edited.hits, original.hits, strict=True))
+    needed = pictures_for_non_inferiority((changed + 1) / (edited.n + 2), MARGIN)  # which leaves room for a change
+    return f"about {max(needed, 2 * edited.n):,} pictures would decide"
 
 
 def _quality(
@@ -256,7 +256,7 @@ def _quality(
     faults = [
         Outcomes(tuple(tables[name]["broken"].is_not_null().to_list()), prompts) for name in ("edited", "original")
     ]
-    rate = rate_difference(faults[0], faults[1], CENTRES)
+    rate = paired_difference(faults[0], faults[1], CENTRES)
     rows: list[list[Any]] = [["broken pictures", "rate", faults[1].rate, faults[0].rate, *rate, len(probes), None]]
     if towers is None or len(probes) < LEAST_FEATURES:
         return rows

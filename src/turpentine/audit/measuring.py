@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +67,11 @@ class Judges:
         """The first, and the second if there is one."""
         return [self.first, *([self.second] if self.second else [])]
 
-    def calibrations(self, concept: Concept, is_world: bool, size: int) -> list[Calibration | None]:
+    def calibrations(self, concept: Concept, is_world: bool, size: int, folder: Path) -> list[Calibration | None]:
         """Return how often each is right; None where that is not known."""
         own = Calibration(self.error, "given") if isinstance(self.error, JudgeError) else self.error
-        rendered = [calibrated(each, concept, size=size) if is_world else None for each in self.all[bool(own) :]]
+        rest = self.all[1:] if own else self.all
+        rendered = [calibrated(each, concept, size=size, folder=folder) if is_world else None for each in rest]
         return [own, *rendered] if own else rendered
 
 
@@ -105,7 +107,7 @@ class Measuring:
         self._is_world = world_of_model(model) is not None
         self._prompts = held_out_prompts(concept, PROMPTS, is_world=self._is_world)
         self._beside = beside_prompts(concept, is_world=self._is_world)
-        self._calibrations = judges.calibrations(concept, self._is_world, model.size[0])
+        self._calibrations = judges.calibrations(concept, self._is_world, model.size[0], folder)
         self._stages, self._done = 4 + sum(map(len, lineup.compared().values())), 0
 
     def audited(self) -> Audited:
@@ -208,10 +210,16 @@ class Measuring:
 
     def _batteries(self) -> Iterator[tuple[str, Battery]]:
         """Run all attacks on all models; the controls are drawn once, for they are parts in the folder."""
-        for arm, several in self._lineup.compared().items():
-            for number, victim in enumerate(several):
-                yield f"{arm} {number + 1}" if number else arm, self._battery(victim)
-                self._advance()
+        for name, victim in self._named_victims(self._lineup.compared()):
+            yield name, self._battery(victim)
+            self._advance()
+
+    @staticmethod
+    def _named_victims(arms: Mapping[str, Sequence[Victim]]) -> Iterator[tuple[str, Victim]]:
+        """Yield every model by the name of its arm, and its number there from the second on."""
+        for arm, several in arms.items():
+            for number, victim in enumerate(several, 1):
+                yield f"{arm} {number}" if number > 1 else arm, victim
 
     def _battery(self, victim: Victim) -> Battery:
         return battery(
@@ -273,7 +281,7 @@ class Measuring:
         distances = {name: apart(name, *pair) for name, pair in pairs.items()}
         return {**distances, "modules": [ModuleDepth(*each)._asdict() for each in parts.part("modules", modules)]}
 
-    @property
+    @cached_property
     def _leak(self) -> Leak | None:
         """What the edit gives away by itself; None where there is not one edit of weights."""
         edited, original = self._lineup.edited, self._lineup.original
@@ -298,7 +306,7 @@ class Measuring:
         calibration, second = self._calibrations[0], self._judges.second
         return {
             "concept": asdict(self._concept),
-            "arms": {name: [each.facts() for each in several] for name, several in self._lineup.arms().items()},
+            "arms": {name: each.facts() for name, each in self._named_victims(self._lineup.arms())},
             "never": never.text if isinstance(never, Concept) else never,
             "attacks": [[each.name, {k: str(v) for k, v in plain_settings(each).items()}] for each in audit.attacks],
             "budget": asdict(audit.budget),

@@ -16,7 +16,7 @@ LEAST, QUICK_PICTURES = 20, 40
 """Pictures an arm: fewer than LEAST show no difference that is smaller than all or nothing."""
 OTHERS = 216
 """Pictures of single other things, at most."""
-BESIDE, LEAST_BESIDE = 6, 12
+BESIDE, LEAST_BESIDE = 6, 8
 """Groups of prompts that show a concept otherwise, and pictures of each at least."""
 
 
@@ -147,7 +147,7 @@ def beside_pictures(pictures: int) -> int:
 
     Example:
         >>> beside_pictures(40), beside_pictures(342)
-        (12, 42)
+        (8, 42)
     """
     return max(LEAST_BESIDE, pictures // 8)
 

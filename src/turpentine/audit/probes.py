@@ -66,7 +66,7 @@ def probes_for(model: Model, concept: Concept, judge: Judge, column: str, count:
         return []
     if is_world and "object" in judge.columns:
         probes += _in_turns(_pairs(concept), count // 3)
-    probes += _in_turns(_open(concept, judge, column, is_world), count // 3)
+    probes += _in_turns(_open(concept, judge, column, is_world), max(count // 3, 2 * OPEN_PROMPTS))
     return probes
 
 

@@ -61,7 +61,7 @@ _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[.
     generate: partial(with_artefact, generate),
 }
 # What is done is kept by these, and not done again.
-_RESUMABLE = {"erase", "amplify", "attack", "audit", "bench", "generate"}
+_RESUMABLE = {"erase", "amplify", "attack", "audit", "bench", "generate", "studio"}
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:

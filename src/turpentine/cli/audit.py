@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from turpentine.models import Model
 
 PAGE, COMPARISON_PAGE = "audit.html", "comparison.html"
+QUICK_MINUTES = 5.0
 PLAIN_NAMES = ("edit", "guidance")
 """Of files whose folder says more than they do."""
 SEVERAL = "several"
@@ -201,21 +204,28 @@ class _AuditCommand:
         return replace(self._source, model=name).load()
 
     def plan(self) -> AuditPlan:
-        """Return what fits into the time, by how long a few rows of the denoiser take."""
+        """Return what fits into the time, by how long a few rows of the denoiser take.
+
+        A quick audit has five minutes if no other time is given, and takes what it must where those do not reach.
+        """
         from turpentine.audit.plan import plan_audit
         from turpentine.models.speed import seconds_a_row
 
         choice = self._choice
-        return plan_audit(
+        planned = partial(
+            plan_audit,
             self._attacks,
             choice.trial(),
             arms=3 + self._is_world + max(len(each.oracles) + len(each.unnamed) for each in self._beside.values()),
             row_seconds=seconds_a_row(self.model, 8),
-            minutes=choice.minutes,
             quick=choice.quick,
             pictures=choice.pictures,
             edits=len(self.subjects),
         )
+        if choice.quick and choice.minutes is None:
+            with suppress(BadArgument):
+                return planned(minutes=QUICK_MINUTES)
+        return planned(minutes=choice.minutes)
 
     def audited(self, name: str, plan: AuditPlan) -> Audited:
         """Run the audit of one edit by a plan."""

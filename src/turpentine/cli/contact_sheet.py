@@ -16,6 +16,7 @@ SHEET = "contact-sheet.png"
 
 _TARGET_SIZE = 128  # pixels: a smaller picture is enlarged to about this
 _IN_A_ROW = 8
+_LEAST = 400  # pixels across, so that a title over one picture has room
 _GAP = 8
 _LINE = 16
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
@@ -43,11 +44,21 @@ def contact_sheet(rows: Sequence[Row]) -> Image.Image:
     lines = [line for row in rows for line in _wrapped(row)]
     width, height = _enlarged_size(lines[0].pictures[0][1])
     columns = max(len(line.pictures) for line in lines)
-    step = height + 2 * _LINE + _GAP
-    page = Image.new("RGB", (_GAP + columns * (width + _GAP), _GAP + len(lines) * step), _PAPER)
-    for index, line in enumerate(lines):
-        _draw_line(page, line, _GAP + index * step, (width, height))
+    across = max(_LEAST, _GAP + columns * (width + _GAP))
+    titles = [_title_lines(line.title, across) for line in lines]
+    steps = [height + (1 + len(title)) * _LINE + _GAP for title in titles]
+    page = Image.new("RGB", (across, _GAP + sum(steps)), _PAPER)
+    top = _GAP
+    for line, title, step in zip(lines, titles, steps, strict=True):
+        _draw_line(page, line, title, top, (width, height))
+        top += step
     return page
+
+
+def _title_lines(title: str, across: int) -> list[str]:
+    """Return a title in as many lines as it takes: a prompt is shown whole."""
+    # About seven pixels a character.
+    return textwrap.wrap(one_line(title), max(8, across // 7 - 2)) or [""]
 
 
 def _wrapped(row: Row) -> list[Row]:
@@ -59,11 +70,11 @@ def _enlarged_size(image: Image.Image) -> tuple[int, int]:
     return image.width * factor, image.height * factor
 
 
-def _draw_line(page: Image.Image, line: Row, top: int, size: tuple[int, int]) -> None:
+def _draw_line(page: Image.Image, line: Row, title: Sequence[str], top: int, size: tuple[int, int]) -> None:
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(12)
-    # About seven pixels a character.
-    title = textwrap.shorten(one_line(line.title), max(8, page.width // 7 - 2), placeholder=" ...")
-    pen.text((_GAP, top), title, _INK, font)
-    paste_rows(page, [[image for _, image in line.pictures]], (_GAP, top + _LINE), size, _GAP)
+    for number, text in enumerate(title):
+        pen.text((_GAP, top + number * _LINE), text, _INK, font)
+    top += len(title) * _LINE
+    paste_rows(page, [[image for _, image in line.pictures]], (_GAP, top), size, _GAP)
     for column, (caption, _) in enumerate(line.pictures):
-        pen.text((_GAP + column * (size[0] + _GAP), top + _LINE + size[1] + 1), caption, _INK, font)
+        pen.text((_GAP + column * (size[0] + _GAP), top + size[1] + 1), caption, _INK, font)

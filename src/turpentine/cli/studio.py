@@ -85,7 +85,12 @@ def studio(
                 import webbrowser
 
                 webbrowser.open(running.link)
-            threading.Event().wait()
+            until_interrupted()
+
+
+def until_interrupted() -> None:
+    """Wait for Ctrl-C."""
+    threading.Event().wait()
 
 
 def _session(out: Path, source: ModelChoice, oracle: str | None, by: str | None) -> Session:

@@ -161,6 +161,9 @@ def _is_number(cell: str) -> bool:
 def prepare() -> None:
     """Set up the process: warnings as lines, no usage statistics to the hub, and signs that any encoding can write."""
     codecs.register_error(_TYPED, _write_typed)
+    # Python has none for a stream that was closed before it began.
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_TYPED)

@@ -174,7 +174,7 @@ class BranchesFinding(Finding):
         least, most = ranked[0], ranked[-1]
         if len(ranked) == 1:
             return f"Under {self.bar_name(least['letters'])}, {_left(least)}."
-        if least["value"] == most["value"]:
+        if percent(least["value"]) == percent(most["value"]):
             return f"Under each of the {len(ranked)} interventions, {_left(least)}."
         return (
             f"Least is left under {self.bar_name(least['letters'])}: {_left(least)}. "

@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 
 from turpentine.core.atomic_files import write_whole
+from turpentine.core.figures import dressed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DARK, LIGHT, EDGE, BAND, GREY = "#1f4e8c", "#7fa3cc", "#1f3a5f", "#c9d6e8", "#999999"
+DARK, LIGHT, EDGE, BAND, GREY = "#1f6f54", "#8dbba7", "#22402f", "#cfe2d8", "#9a9689"
 """Colours of lines, bars, the bars' intervals, bands of intervals, and lines of reference."""
 
 DPI = 150
@@ -56,6 +57,6 @@ def hide_axes(axes: Iterable[Axes]) -> None:
 
 
 def save_plot(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure to a PNG file, whole or not at all."""
+    """Write a figure to a PNG file in the pages' type and colours, whole or not at all."""
     with write_whole(path) as aside:
-        figure.savefig(aside, format="png", dpi=DPI)
+        dressed(figure).savefig(aside, format="png", dpi=DPI)

@@ -165,7 +165,7 @@ class ContributionsFinding(Finding):
         first = f"{most['label']} {most['kind']} adds {_times(most)} where something stands out as elsewhere"
         if len(ranked) == 1:
             return f"{first}."
-        if most["ratio"] == least["ratio"]:
+        if two_digits(most["ratio"]) == two_digits(least["ratio"]):
             return f"{first}, and so do all {len(ranked)}."
         return f"{first}, the most of {len(ranked)}; {least['label']} {least['kind']} the least, {_times(least)}."
 

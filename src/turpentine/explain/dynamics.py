@@ -240,6 +240,9 @@ class DynamicsFinding(Finding):
         if words.is_empty():
             return f"{first} The prompt is empty: there is no word to look at."
         most, least = words.sort("value").row(-1, named=True), words.sort("value").row(0, named=True)
+        if percent(most["value"]) == percent(least["value"]):
+            share = f"{percent(most['value'])} of its probability"
+            return f"{first} Cross-attention looks at the prompt's own words alike in all steps, with {share}."
         return (
             f"{first} Cross-attention looks at the prompt's own words most in step {most['step'] + 1} "
             f"({percent(most['value'])} of its probability) and least in step {least['step'] + 1} "
@@ -282,11 +285,15 @@ class DynamicsFinding(Finding):
                 axis.fill_between(at, curve["low"], curve["high"], color=colour, alpha=0.25)
         axis.set_title(measure if curves else f"no {measure}: the prompt is empty", fontsize=10)
         axis.set_xlabel("step")
+        axis.set_ylabel(_UNITS[measure])
         axis.update_datalim([(1, 0)])
         axis.autoscale_view()
         axis.set_ylim(bottom=0)
         axis.xaxis.set_major_locator(whole_numbers())
         open_frame(axis)
+
+
+_UNITS: Mapping[str, str] = {CHANGE: "mean |Δz|", UPDATE: "mean |output|", WORDS: "share of the attention"}
 
 
 def _table(values: Mapping[_Curve, list[tuple[str, float]]], everything: Sites) -> pl.DataFrame:

@@ -263,14 +263,10 @@ class InterveneFinding(BranchesFinding):
         if lost.max() <= 0:
             return f"No layer alone, severed in one of the {len(tried)} windows, changes anything here."
         layer, time = np.unravel_index(int(lost.argmax()), lost.shape)
-        by_window = lost.mean(0)
-        most, least = int(by_window.argmax()), int(by_window.argmin())
         return (
             f"With the cross-attention of one layer severed in one part of the steps, "
             f"{self._change(f'q{windows[time]}:{layers[layer]}')} at most: {layers[layer]}, "
-            f"{_share_of_steps(windows[time])}. On average over the layers, {_share_of_steps(windows[most])} count "
-            f"most ({percent(by_window[most])}), and {_share_of_steps(windows[least])} least "
-            f"({percent(by_window[least])})."
+            f"{_share_of_steps(windows[time])}. On average over the layers, {_by_window(windows, lost.mean(0))}."
         )
 
     def main_measure(self) -> str:
@@ -284,6 +280,17 @@ class InterveneFinding(BranchesFinding):
         if self.measure == LAYOUT:
             return f"the layout changes by {value} ({low} to {high})"
         return f"the judge sees something else in {value} ({low} to {high}) of the pictures"
+
+
+def _by_window(windows: Sequence[str], lost: Float[np.ndarray, " window"]) -> str:
+    """Return which part of the steps counts most and which least, where the two differ as they are written."""
+    most, least = int(lost.argmax()), int(lost.argmin())
+    if percent(lost[most]) == percent(lost[least]):
+        return f"all parts of the steps that were tried count alike ({percent(lost[most])})"
+    return (
+        f"{_share_of_steps(windows[most])} count most ({percent(lost[most])}), and {_share_of_steps(windows[least])} "
+        f"least ({percent(lost[least])})"
+    )
 
 
 def _share_of_steps(window: str) -> str:

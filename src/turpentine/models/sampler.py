@@ -156,6 +156,12 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
         raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
     # The solver's own numbers stay on the CPU, where reading them does not wait for the device.
     scheduler.set_timesteps(steps, device="cpu")
+    last = model.schedule.training_steps - 1
+    if scheduler.timesteps.max() > last or scheduler.timesteps.min() < 0:
+        raise BadArgument(
+            f"{steps} steps of this schedule begin at timestep {int(scheduler.timesteps.max())}, and the model was "
+            f"trained on 0 to {last}: take fewer steps, or set its steps_offset to 0."
+        )
     model.schedule.check(scheduler)
     return scheduler
 

@@ -27,7 +27,13 @@ def in_full(tokenizer: Any, prompt: str) -> str:
     and so on, and in a prompt as `<cat>` alone.
     """
     added = tokenizer.added_tokens_encoder
-    for token in (token for token in added if f"{token}_1" in added and token in prompt):
+    if not any(f"{token}_1" in added and token in prompt for token in added):
+        return prompt
+    check_text(prompt, "The prompt")
+    # Each token that the tokenizer itself sees there: of `<cat>_1` that is no `<cat>`.
+    for token in dict.fromkeys(tokenizer.tokenize(prompt, verbose=False)):
+        if f"{token}_1" not in added or token not in added:
+            continue
         vectors = [token]
         while f"{token}_{len(vectors)}" in added:
             vectors.append(f"{token}_{len(vectors)}")
@@ -142,7 +148,12 @@ def _whole(words: str) -> str:
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
-    """Return the words of a text, in order, each once, that the tokenizer can only spell, mostly letter by letter."""
+    """Return the words of a text, in order, each once, that the tokenizer can only spell, mostly letter by letter.
+
+    Raises:
+        BadArgument: The text is no valid Unicode.
+    """
+    check_text(text, "The prompt")
     return [word for word in dict.fromkeys(_parts(text)) if _is_unknown(tokenizer, word)]
 
 

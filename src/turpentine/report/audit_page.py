@@ -15,10 +15,10 @@ from turpentine.attack.controls import EDITED, ORIGINAL
 from turpentine.audit.audited import NOT_TRIED, Audited
 from turpentine.audit.evidence import AttackEvidence
 from turpentine.core.atomic_files import write_whole
-from turpentine.core.formatting import file_size, with_span
+from turpentine.core.formatting import counted, file_size, percent
 from turpentine.report.pictures import WIDEST, data_uri, enlarged, figure_uri
 from turpentine.report.template import fill
-from turpentine.stats.intervals import Difference, Rate
+from turpentine.stats.intervals import Difference
 
 SEEDS = 10
 """Pictures of each model that stand side by side."""
@@ -103,33 +103,36 @@ def _place(value: float) -> float:
     return round(100 * (min(TO, max(FROM, value)) - FROM) / (TO - FROM), 2)
 
 
-def _arms(audited: Audited, judge: str) -> tuple[str, list[str], list[tuple[str, list[str]]]]:
+Cell = tuple[str, str]
+"""A rate, and its interval and number of pictures; "" for both where an arm was not drawn."""
+Rows = list[tuple[str, list[Cell]]]
+
+
+def _arms(audited: Audited, judge: str) -> tuple[str, list[str], Rows]:
     """Return a judge's name, the arms, and a row of rates in words for each attack or group of prompts."""
     table = audited.table.filter(pl.col("judge") == judge)
-    arms = table["arm"].unique(maintain_order=True).to_list()
-    rows = table.rows(named=True)
-    words = {(row["attack"], row["arm"]): _rate(row) for row in rows}
-    names = list(dict.fromkeys(row["attack"] for row in rows))
-    return judge, arms, [(name, [words.get((name, arm), "") for arm in arms]) for name in names]
+    arms: list[str] = table["arm"].unique(maintain_order=True).to_list()
+    rows = [{**row, "value": row["rate"]} for row in table.rows(named=True)]
+    return judge, arms, _cells(rows, arms)
 
 
-def _rate(row: Mapping[str, Any]) -> str:
-    return f"{with_span(Rate(row['hits'], row['n'], (row['low'], row['high'])))} % of {row['n']}"
-
-
-def _corrected(audited: Audited) -> tuple[list[str], list[tuple[str, list[str]]]] | None:
+def _corrected(audited: Audited) -> tuple[list[str], Rows] | None:
     """Return the arms and the rates behind those that the judge sees; None where it counts as perfect."""
     rows = audited.corrected()
-    if not rows:
-        return None
     arms = list(dict.fromkeys(row["arm"] for row in rows))
-    words = {(row["attack"], row["arm"]): _estimate(row) for row in rows}
-    names = dict.fromkeys(row["attack"] for row in rows)
-    return arms, [(name, [words.get((name, arm), "") for arm in arms]) for name in names]
+    return (arms, _cells(rows, arms)) if rows else None
 
 
-def _estimate(row: Mapping[str, Any]) -> str:
-    return f"{100 * row['value']:.0f} ({100 * row['low']:.0f}–{100 * row['high']:.0f}) %"
+def _cells(rows: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> Rows:
+    words = {(row["attack"], row["arm"]): _cell(row) for row in rows}
+    return [
+        (name, [words.get((name, arm), ("", "")) for arm in arms]) for name in dict.fromkeys(r["attack"] for r in rows)
+    ]
+
+
+def _cell(row: Mapping[str, Any]) -> Cell:
+    n = f", n {row['n']}" if "n" in row else ""
+    return percent(row["value"]), f"{100 * row['low']:.0f}–{100 * row['high']:.0f}{n}"
 
 
 def _sheets(audited: Audited) -> Iterator[tuple[str, str]]:
@@ -181,7 +184,7 @@ def _damage(audited: Audited) -> list[tuple[str, str, str, str, str]]:
 
 def _number(unit: str, value: float, *, sign: bool = False) -> str:
     form = {"rate": f"{100 * value:+.0f}", "count": f"{value:+.0f}"}.get(unit, f"{value:+.3g}")
-    text = form if sign else form.removeprefix("+")
+    text = form if sign and float(form) else form.lstrip("+-") if not float(form) else form.removeprefix("+")
     return text.replace("-", "−") + (" %" if unit == "rate" and not sign else "")
 
 
@@ -191,8 +194,8 @@ def _size(audited: Audited) -> str:
         return "It changes no weight."
     share = size["weights"] / size["of_denoiser"]
     return (
-        f"It changes {size['weights']:,} weights at {size['sites']} sites, {file_size(size['bytes'])} and as many as "
-        f"{share:.1%} of the denoiser's."
+        f"It changes {size['weights']:,} weights at {counted(size['sites'], 'site')}, {file_size(size['bytes'])}: "
+        f"{share:.1%} of as many as the denoiser has."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import turpentine
 from turpentine.bench.table import Table
-from turpentine.report.recipe import seeds_text, setting_text
+from turpentine.report.recipe import in_words, seeds_text, setting_text
 
 SHORT = 8
 """Characters of a digest that name it on a page."""
@@ -39,7 +39,7 @@ def protocol(table: Table) -> dict[str, str]:
     facts = dict(next(iter(table.protocols.values())))
     judges, seeds = facts.pop("judges"), facts.pop("seeds")
     facts.pop("cases")
-    drawing = {name.replace("_", " "): _text(value) for name, value in facts.items() if value not in (None, "")}
+    drawing = {in_words(name): setting_text(value) for name, value in facts.items() if value not in (None, "")}
     return {
         **drawing,
         "seeds": seeds_text(seeds),
@@ -77,18 +77,11 @@ def settings(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str
         methods: Names and facts, as `method_settings.facts_of` returns them.
     """
     sections = [
-        (name, {key: _text(setting_text(value)) for key, value in facts["settings"].items()}) for name, facts in methods
+        (name, {in_words(key): setting_text(value) for key, value in facts["settings"].items()})
+        for name, facts in methods
     ]
     return [each for index, each in enumerate(sections) if each not in sections[:index]]
 
 
 def _judge(judge: Mapping[str, Any]) -> str:
     return f"revision {judge['revision']}"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
-    return "none" if value is None else str(value)

@@ -77,6 +77,11 @@ class Section:
     is_large: bool
     cards: tuple[Card, ...]
 
+    @property
+    def seeds(self) -> int:
+        """Pairs in its longest line; of few the page sets prompts beside each other."""
+        return max(len(strip.pairs) for card in self.cards for strip in card.strips)
+
 
 def sections(result: ErasureResult) -> list[Section]:
     """Return a section for each group; a prompt is shown once, in the first group that has it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from turpentine.core.figures import dressed
 from turpentine.core.imaging import encoded
 
 if TYPE_CHECKING:
@@ -58,13 +59,13 @@ def enlarged(whole: Image.Image, side: int) -> Image.Image:
 
 
 def figure_uri(figure: Figure) -> str:
-    """Return a plot as a URI that holds it.
+    """Return a plot as a URI that holds it, in the page's type and colours.
 
     Args:
         figure: Of matplotlib.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    dressed(figure).savefig(buffer, format="png", dpi=DPI)
     with Image.open(buffer) as image:
         return data_uri(image.convert("RGB"), WIDEST)
 

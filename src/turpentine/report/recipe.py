@@ -50,9 +50,19 @@ def _judge_settings(judge: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             )
 
 
-def settings(result: ErasureResult) -> dict[str, Any]:
-    """Return the method's settings by name; a selection of sites by how many they are."""
-    return {name: setting_text(value) for name, value in result.run.identity["method"]["settings"].items()}
+def settings(result: ErasureResult) -> dict[str, str]:
+    """Return the method's settings by name, as texts; a selection of sites by how many they are."""
+    return {in_words(name): setting_text(value) for name, value in result.run.identity["method"]["settings"].items()}
+
+
+def in_words(name: str) -> str:
+    """Return the name of a setting as a page has it.
+
+    Example:
+        >>> in_words("guidance_scale")
+        'guidance scale'
+    """
+    return name.replace("_", " ")
 
 
 def sources(result: ErasureResult) -> list[dict[str, str]]:
@@ -65,12 +75,25 @@ def sources(result: ErasureResult) -> list[dict[str, str]]:
     return rows.unique(maintain_order=True).to_dicts()
 
 
-def setting_text(value: Any) -> Any:
-    """Return a setting as a page shows it: a selection of sites by how many they are."""
-    if not is_selection(value):
-        return value
-    during = " during {:g} to {:g}".format(*value["window"]) if value["window"] else ""
-    return f"{len(value['sites'])} sites{during}"
+def setting_text(value: Any) -> str:
+    """Return a setting as a page shows it: a selection of sites by how many they are, several values with commas.
+
+    Example:
+        >>> setting_text(None), setting_text(True), setting_text((0.0, 1.0)), setting_text(()), setting_text("")
+        ('none', 'yes', '0, 1', 'none', 'none')
+    """
+    if is_selection(value):
+        during = " during {:g} to {:g}".format(*value["window"]) if value["window"] else ""
+        return f"{len(value['sites'])} sites{during}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {setting_text(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting_text, value)) or "none"
+    return "none" if value is None or value == "" else str(value)
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -54,4 +55,9 @@ def _template(name: str) -> jinja2.Template:
         "file_size": numbers.file_size,
         "one_line": one_line,
     }
+    environment.tests["digest"] = lambda text: isinstance(text, str) and _DIGEST.fullmatch(text) is not None
     return environment.get_template(name)
+
+
+_DIGEST = re.compile("(revision )?[0-9a-f]{40,64}")
+"""What no reader reads to its end: pages show how it begins, and the rest on a click."""

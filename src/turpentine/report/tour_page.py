@@ -11,11 +11,20 @@ from PIL import Image
 from turpentine.core.atomic_files import write_whole
 from turpentine.explain._plots import DPI
 from turpentine.explain.tour import StopResult
+from turpentine.report.glossary import glossary
 from turpentine.report.template import fill
 
 PIXELS_PER_INCH = 92
 """Pixels of the page to an inch of a picture."""
 
+
+_PLOTTED: Mapping[str, Sequence[str]] = {
+    "dynamics": ("latent", "UP1"),
+    "heads": ("silhouette", "UP1 H1"),
+    "intervene": ("UP1", "layout"),
+    "maps": ("AUC",),
+}
+"""Terms that stand in a stop's picture, and perhaps not in its text."""
 
 ONE_PROMPT = (
     "Intervals are of 95 %, over pictures of this one prompt: they say what other seeds might give, not other prompts."
@@ -55,6 +64,7 @@ def write_stops_page(
         stops=[(stop, *_picture(stop.plot)) for stop in stops],
         facts=facts,
         command=command,
+        terms=glossary([text for stop in stops for text in (stop.question, stop.text, *_PLOTTED.get(stop.name, ()))]),
     )
     with write_whole(path) as aside:
         aside.write_text(html, encoding="utf-8")

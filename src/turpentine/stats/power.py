@@ -59,26 +59,27 @@ def pictures_for_excess(rate: float, other: float, power: float = 0.8, level: fl
     return max(1, ceil(z**2 * (rate * (1 - rate) + other * (1 - other)) / (rate - other) ** 2))
 
 
-def pictures_for_non_inferiority(rate: float, margin: float, power: float = 0.8, level: float = LEVEL) -> int:
-    """Return how many pictures an arm need to show that a rate fell by less than a margin, by the normal approximation.
+def pictures_for_non_inferiority(changed: float, margin: float, power: float = 0.8, level: float = LEVEL) -> int:
+    """Return how many pairs of pictures show that a rate fell by less than a margin, if it did not fall.
 
-    (z₁₋α + z₁₋β)² · 2p(1 − p)/δ² (Chow, Shao and Wang 2008, section 4.2.3), rounded up, if it did not fall.
+    (z₁₋α + z₁₋β)² · q/δ² (Connor 1987, for McNemar), rounded up, and no fewer than show it where no pair changed.
 
     Args:
-        rate: Of both arms.
-        margin: By how much it may have fallen.
+        changed: q, the share of pairs whose outcome changed.
+        margin: By how much the rate may have fallen.
         power: The chance that it is shown.
         level: Of the test.
 
     Example:
-        >>> pictures_for_non_inferiority(0.95, 0.03)
-        653
+        >>> pictures_for_non_inferiority(0.1, 0.03), pictures_for_non_inferiority(0.0, 0.03)
+        (687, 88)
     """
     from scipy.stats import norm
 
-    _check(rate, margin, power)
-    z = float(norm.isf(level) + norm.isf(1 - power))
-    return max(1, ceil(z**2 * 2 * rate * (1 - rate) / margin**2))
+    _check(changed, margin, power)
+    z = float(norm.isf(level))
+    least = z**2 * (1 - margin) / margin
+    return ceil(max(least, (z + float(norm.isf(1 - power))) ** 2 * changed / margin**2))
 
 
 @lru_cache(maxsize=256)

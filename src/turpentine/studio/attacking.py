@@ -17,7 +17,7 @@ from turpentine.judges import Judge
 from turpentine.report.attack_page import NO_POWER, write_attack_page
 from turpentine.report.pictures import data_uri
 from turpentine.studio.erasing import concept_of
-from turpentine.studio.state import State
+from turpentine.studio.state import PageState
 
 WITHOUT: frozenset[str] = frozenset({"prompt-list"})
 """Attacks that need a file, for which the command is."""
@@ -34,7 +34,7 @@ def attack_names() -> list[str]:
     return sorted(names, key=lambda name: (not getattr(find(name, "attack").load(), "free", False), name))
 
 
-def attack(victim: Victim, state: State, judge: Judge | None, folder: Path) -> dict[str, Any]:
+def attack(victim: Victim, state: PageState, judge: Judge | None, folder: Path) -> dict[str, Any]:
     """Try to bring a concept back, and say how often it shows beside the controls.
 
     Args:
@@ -74,20 +74,20 @@ def attack(victim: Victim, state: State, judge: Judge | None, folder: Path) -> d
     return {**_facts(result, state.attack), "concept": concept.text, "report": str(page)}
 
 
-def trial_of(state: State) -> Trial:
+def trial_of(state: PageState) -> Trial:
     """Return how an attack's pictures are drawn."""
     count = state.pictures
     return Trial(pictures=count, curve_pictures=min(4, count), batch_size=min(8, count), **state.drawing())
 
 
-def attack_rows(state: State) -> int:
+def attack_rows(state: PageState) -> int:
     """Return how many rows of the denoiser that takes at most: arms are searched, drawn on the way, and drawn anew."""
     return len(ARMS) * (2 * state.budget + 2 * 2 * state.steps * state.pictures)
 
 
 def _facts(result: Battery, name: str) -> dict[str, Any]:
     outcome = result.outcomes[name, EDITED]
-    shown = zip(outcome.pictures, outcome.outcomes, strict=True)
+    pairs = zip(outcome.pictures, outcome.outcomes, strict=True)
     return {
         "attack": name,
         "summary": outcome.summary(),
@@ -96,7 +96,7 @@ def _facts(result: Battery, name: str) -> dict[str, Any]:
             {"arm": arm, "what": what, "plain": _rate(result, NO_ATTACK, arm), "attacked": _rate(result, name, arm)}
             for arm, what in ARMS.items()
         ],
-        "pictures": [{"uri": data_uri(image), "hit": bool(hit)} for image, hit in shown],
+        "pictures": [{"uri": data_uri(image), "hit": bool(hit)} for image, hit in pairs],
     }
 
 

@@ -26,7 +26,7 @@ from turpentine.report import write_report
 from turpentine.report.pictures import data_uri
 from turpentine.runs.method_settings import facts_of
 from turpentine.studio.looks import labels_of
-from turpentine.studio.state import State
+from turpentine.studio.state import PageState
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import named_concept
 
@@ -46,7 +46,7 @@ EACH_GROUP: Mapping[str, int] = {"erased": 3, "scene": 1, "neighbour": 2}
 """Prompts of these groups that are drawn before and after, and one of each other group."""
 
 
-def locate(model: Model, state: State, judge: Judge | None, cache: Path) -> dict[str, Any]:
+def locate(model: Model, state: PageState, judge: Judge | None, cache: Path) -> dict[str, Any]:
     """Return how much a concept's pictures change where one layer reads the empty prompt, layer by layer.
 
     Args:
@@ -65,13 +65,13 @@ def locate(model: Model, state: State, judge: Judge | None, cache: Path) -> dict
     finding = Intervene(letters=locating_letters(labels), **state.drawing())(
         model, [concept.prompts[-1]] * SEEDS, seeds, concept=concept.text, judge=knows, cache=cache, progress=None
     )
-    kept = {row["letters"]: row["value"] for row in finding.table.filter(measure=finding.measure).rows(named=True)}
+    same = {row["letters"]: row["value"] for row in finding.table.filter(measure=finding.measure).rows(named=True)}
     layout = {row["letters"]: row["value"] for row in finding.table.filter(measure="layout").rows(named=True)}
     layers = [
         {
             "label": label,
             "moved": 1 - layout[f"p{label}"],
-            "lost": 1 - kept[f"p{label}"] if knows else None,
+            "lost": 1 - same[f"p{label}"] if knows else None,
             "picture": data_uri(finding.images[f"p{label}"][0]),
         }
         for label in labels
@@ -108,12 +108,12 @@ def locating_letters(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"p{label}" for label in labels)
 
 
-def locating_rows(model: Model, state: State) -> int:
+def locating_rows(model: Model, state: PageState) -> int:
     """Return about how many rows of the denoiser that takes."""
     return 2 * SEEDS * state.steps * (1 + len(labels_of(model)))
 
 
-def concept_of(state: State) -> Concept:
+def concept_of(state: PageState) -> Concept:
     """Return the state's concept.
 
     Raises:
@@ -122,7 +122,7 @@ def concept_of(state: State) -> Concept:
     return named_concept(state.concept)
 
 
-def method_of(state: State, model: Model) -> Any:
+def method_of(state: PageState, model: Model) -> Any:
     """Return the method with the layers that are selected.
 
     Raises:
@@ -153,7 +153,7 @@ def few_cases(model: Model, concept: Concept, judges: Sequence[Judge]) -> list[C
     return cases
 
 
-def erase(model: Model, state: State, judge: Judge | None, folder: Path) -> tuple[Change, dict[str, Any]]:
+def erase(model: Model, state: PageState, judge: Judge | None, folder: Path) -> tuple[Change, dict[str, Any]]:
     """Erase a concept in the layers that are selected, draw a few prompts before and after, and write the run's report.
 
     Args:
@@ -187,7 +187,7 @@ def erase(model: Model, state: State, judge: Judge | None, folder: Path) -> tupl
     }
 
 
-def erasing_rows(model: Model, state: State, judge: Judge | None) -> int:
+def erasing_rows(model: Model, state: PageState, judge: Judge | None) -> int:
     """Return about how many rows of the denoiser that takes."""
     pictures = 2 * len(few_cases(model, concept_of(state), [judge] if judge else []))
     trained = 32 * state.updates if state.method in TRAINED else 0
@@ -197,10 +197,10 @@ def erasing_rows(model: Model, state: State, judge: Judge | None) -> int:
 def _rows(result: ErasureResult) -> list[dict[str, Any]]:
     """Return for each prompt the pictures before and after, and whether each shows what was asked for."""
     before, after = result.before, result.after
-    shown = []
+    rows = []
     for old, new in zip(before.rows.rows(named=True), after.rows.rows(named=True), strict=True):
         place = old["prompt"], old["seed"]
-        shown.append(
+        rows.append(
             {
                 "group": old["group"],
                 "label": old["label"],
@@ -212,4 +212,4 @@ def _rows(result: ErasureResult) -> list[dict[str, Any]]:
                 "moved": new.get("moved"),
             }
         )
-    return shown
+    return rows

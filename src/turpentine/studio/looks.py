@@ -16,7 +16,7 @@ from turpentine.explain.intervene import QUARTERS, Intervene
 from turpentine.explain.maps import Maps
 from turpentine.models import Model
 from turpentine.report.pictures import data_uri
-from turpentine.studio.state import State
+from turpentine.studio.state import PageState
 
 DARK = (22, 25, 23)
 """What lies over the parts of a picture that a word does not look at."""
@@ -27,7 +27,7 @@ PARTS = ("0–10 %", "10–30 %", "30–60 %", "60–100 %")
 """The windows of the steps, as the page calls them."""
 
 
-def word_maps(model: Model, state: State) -> dict[str, Any]:
+def word_maps(model: Model, state: PageState) -> dict[str, Any]:
     """Return the picture, and for each word of the prompt where it was looked at, as a shade over the picture.
 
     Args:
@@ -93,7 +93,7 @@ def layer_letters(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"q{window}:{label}" for label in labels for window in QUARTERS)
 
 
-def layer_map(model: Model, state: State, cache: Path) -> dict[str, Any]:
+def layer_map(model: Model, state: PageState, cache: Path) -> dict[str, Any]:
     """Return what becomes of the picture without one layer in one part of the steps, for all layers and parts.
 
     Args:
@@ -119,7 +119,7 @@ def layer_map(model: Model, state: State, cache: Path) -> dict[str, Any]:
     return {"picture": picture, "labels": labels, "windows": list(QUARTERS), "cells": cells, "summary": _most(cells)}
 
 
-def layer_rows(model: Model, state: State) -> int:
+def layer_rows(model: Model, state: PageState) -> int:
     """Return about how many rows of the denoiser the map of layers takes."""
     count = len(labels_of(model))
     begun = (0.0, 0.1, 0.3, 0.6)
@@ -127,7 +127,7 @@ def layer_rows(model: Model, state: State) -> int:
     return 2 * (count * each + state.steps * -(-count // LAYERS_AT_ONCE))
 
 
-def dynamics(model: Model, state: State) -> dict[str, Any]:
+def dynamics(model: Model, state: PageState) -> dict[str, Any]:
     """Return the picture after each step, how much each step changes, and how much the words are read in it.
 
     Args:

@@ -15,7 +15,7 @@ from turpentine.studio.attacking import attack_names
 from turpentine.studio.erasing import METHODS, TRAINED
 from turpentine.studio.looks import PARTS
 from turpentine.studio.recipes import Recipe, recipe
-from turpentine.studio.session import GUIDANCES, PANELS, Column, Session
+from turpentine.studio.session import GUIDANCES, PANELS, Session, SidePicture
 from turpentine.studio.work import sentence
 from turpentine.tasks.groups import heading
 
@@ -53,7 +53,7 @@ def page(session: Session) -> str:
     )
 
 
-def regions(session: Session, digests: Mapping[str, str], columns: Sequence[Column] = ()) -> dict[str, Any]:
+def regions(session: Session, digests: Mapping[str, str], columns: Sequence[SidePicture] = ()) -> dict[str, Any]:
     """Return the fragments that a window does not have yet, by name, with their digests.
 
     Args:
@@ -70,7 +70,7 @@ def regions(session: Session, digests: Mapping[str, str], columns: Sequence[Colu
     return fragments
 
 
-def region(session: Session, name: str, columns: Sequence[Column] = ()) -> str:
+def region(session: Session, name: str, columns: Sequence[SidePicture] = ()) -> str:
     """Return one fragment; what cannot be made is a sentence in it."""
     values: dict[str, Any] = {
         "region": name,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from turpentine.studio.erasing import SEEDS, TRAINED, locating_letters
 from turpentine.studio.looks import labels_of, layer_letters
-from turpentine.studio.state import Layer, State
+from turpentine.studio.state import PageState, StackEntry
 
 if TYPE_CHECKING:
     from turpentine.studio.session import Session
@@ -35,7 +35,7 @@ def recipe(session: Session, panel: str) -> Recipe:
     return _RECIPES[panel](session, session.state)
 
 
-def _draw(session: Session, state: State) -> Recipe:
+def _draw(session: Session, state: PageState) -> Recipe:
     edits = [part for layer in _active(state) for part in ("--edit", f"{_file(session, layer)}:{layer.scale:g}")]
     drawing = ["--seeds", str(state.seed), *_steps(state), "--guidance-scale", f"{state.guidance_scale:g}"]
     call = f"model.generate({state.prompt!r}, seeds={state.seed}, {_arguments(state.drawing())})"
@@ -44,7 +44,9 @@ def _draw(session: Session, state: State) -> Recipe:
     return Recipe(command, "\n".join(python), "It draws the picture with the stack." if edits else "")
 
 
-def _look(session: Session, state: State, class_name: str, settings: Mapping[str, Any], flags: Sequence[str]) -> Recipe:
+def _look(
+    session: Session, state: PageState, class_name: str, settings: Mapping[str, Any], flags: Sequence[str]
+) -> Recipe:
     call = (
         f"finding = explain.{class_name}({_arguments({**settings, **state.drawing()})})(model, {state.prompt!r}, "
         f"{state.seed})"
@@ -58,20 +60,20 @@ def _look(session: Session, state: State, class_name: str, settings: Mapping[str
     return Recipe(command, "\n".join(python), note if is_edited else "")
 
 
-def _words(session: Session, state: State) -> Recipe:
+def _words(session: Session, state: PageState) -> Recipe:
     return _look(session, state, "Maps", {}, [])
 
 
-def _layers(session: Session, state: State) -> Recipe:
+def _layers(session: Session, state: PageState) -> Recipe:
     letters = layer_letters(labels_of(session.model))
     return _look(session, state, "Intervene", {"letters": letters}, ["--letters", ",".join(letters)])
 
 
-def _dynamics(session: Session, state: State) -> Recipe:
+def _dynamics(session: Session, state: PageState) -> Recipe:
     return _look(session, state, "Dynamics", {"strip": state.steps}, ["--strip", str(state.steps)])
 
 
-def _locate(session: Session, state: State) -> Recipe:
+def _locate(session: Session, state: PageState) -> Recipe:
     letters = locating_letters(labels_of(session.model))
     prompt, seeds = _prompt(state), list(range(state.seed, state.seed + SEEDS))
     flags = ["--letters", ",".join(letters), "--concept", state.concept, "--seeds", f"{seeds[0]}-{seeds[-1]}"]
@@ -87,7 +89,7 @@ def _locate(session: Session, state: State) -> Recipe:
     return Recipe(command, "\n".join(python))
 
 
-def _erase(session: Session, state: State) -> Recipe:
+def _erase(session: Session, state: PageState) -> Recipe:
     from turpentine.studio.erasing import method_of
 
     method = method_of(state, session.model)
@@ -107,7 +109,7 @@ def _erase(session: Session, state: State) -> Recipe:
     return Recipe(command, "\n".join(python), "The command draws all prompts of the protocol, at 20 steps.")
 
 
-def _attack(session: Session, state: State) -> Recipe:
+def _attack(session: Session, state: PageState) -> Recipe:
     layers = _active(state)
     file = str(_file(session, layers[0])) if len(layers) == 1 else "STACK.safetensors"
     flags = ["--concept", state.concept, "--attack", state.attack, "--max-forward", str(state.budget)]
@@ -129,7 +131,7 @@ def _attack(session: Session, state: State) -> Recipe:
     return Recipe(_line("attack", *target, *flags, *_model(session)), "\n".join(python), note)
 
 
-def _verdict(session: Session, state: State) -> Recipe:
+def _verdict(session: Session, state: PageState) -> Recipe:
     layers = _active(state)
     file = str(_file(session, layers[0])) if len(layers) == 1 else "STACK.safetensors"
     oracle = ["--oracle", session.oracle_source] if session.oracle_source else []
@@ -143,7 +145,7 @@ def _verdict(session: Session, state: State) -> Recipe:
     return Recipe(command, "\n".join(python))
 
 
-_RECIPES: Mapping[str, Callable[[Session, State], Recipe]] = {
+_RECIPES: Mapping[str, Callable[[Session, PageState], Recipe]] = {
     "draw": _draw,
     "words": _words,
     "layers": _layers,
@@ -155,11 +157,11 @@ _RECIPES: Mapping[str, Callable[[Session, State], Recipe]] = {
 }
 
 
-def _active(state: State) -> list[Layer]:
+def _active(state: PageState) -> list[StackEntry]:
     return [layer for layer in state.layers if layer.scale]
 
 
-def _file(session: Session, layer: Layer) -> str:
+def _file(session: Session, layer: StackEntry) -> str:
     return str(session.folder / "changes" / layer.file)
 
 
@@ -169,18 +171,18 @@ def _imports(session: Session, *more: str) -> list[str]:
     return ["import turpentine as tp", *more, *load, "", f"model = tp.load({session.source!r})"]
 
 
-def _names(state: State) -> list[str]:
+def _names(state: PageState) -> list[str]:
     return [f"change_{number}" for number, _ in enumerate(_active(state), start=1)]
 
 
-def _changes(session: Session, state: State) -> list[str]:
+def _changes(session: Session, state: PageState) -> list[str]:
     return [
         f"{name} = load_change({_file(session, layer)!r}).scaled({layer.scale:g})"
         for name, layer in zip(_names(state), _active(state), strict=True)
     ]
 
 
-def _with_stack(session: Session, state: State, line: str, is_edited: bool = True) -> list[str]:
+def _with_stack(session: Session, state: PageState, line: str, is_edited: bool = True) -> list[str]:
     """Return a line of Python with the stack on the model, or as it is where there is none."""
     if not (_active(state) and is_edited):
         return [line] if is_edited is False or "edited = " not in line else []
@@ -188,7 +190,7 @@ def _with_stack(session: Session, state: State, line: str, is_edited: bool = Tru
     return [*_changes(session, state), f"with {blocks}:", f"    {line}"]
 
 
-def _prompt(state: State) -> str:
+def _prompt(state: PageState) -> str:
     from turpentine.studio.erasing import concept_of
 
     return concept_of(state).prompts[-1]
@@ -204,11 +206,11 @@ def _default(method: Any, name: str) -> Any:
     return type(method).__dataclass_fields__[name].default
 
 
-def _steps(state: State) -> list[str]:
+def _steps(state: PageState) -> list[str]:
     return ["--steps", str(state.steps)]
 
 
-def _w(state: State) -> list[str]:
+def _w(state: PageState) -> list[str]:
     return ["--guidance-scale", f"{state.guidance_scale:g}"]
 
 

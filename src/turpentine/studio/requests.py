@@ -27,25 +27,25 @@ def act(session: Session, request: Mapping[str, Any]) -> dict[str, Any]:
         session: Of the studio.
         request: `do`, which of ACTIONS, its arguments, and `digests` of the regions that the window has.
     """
-    said, columns, error = "", [], ""
+    notice, columns, error = "", [], ""
     try:
         action = ACTIONS.get(str(request.get("do")))
         if action is None:
             raise BadArgument(f"The studio cannot {str(request.get('do'))[:40]!r}.")
-        said, draws = action(session, request)
+        notice, draws = action(session, request)
         columns = session.draw() if draws else []
     except Exception as fault:
         error = sentence(fault)
-    return {**look(session, request, columns), "said": said, "error": error}
+    return {**look(session, request, columns), "notice": notice, "error": error}
 
 
 def look(session: Session, request: Mapping[str, Any], columns: Any = ()) -> dict[str, Any]:
     """Return what is new on the page since a window's last look, and the work under way."""
     digests = request.get("digests")
-    known = digests if isinstance(digests, Mapping) else {}
+    present = digests if isinstance(digests, Mapping) else {}
     # The work first: a region that is read after it has what the work came to.
     job = job_facts(session)
-    return {"regions": regions(session, known, columns), "state": session.state.model_dump(mode="json"), "job": job}
+    return {"regions": regions(session, present, columns), "state": session.state.model_dump(mode="json"), "job": job}
 
 
 def stop(session: Session, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,50 +13,34 @@ from PIL import Image
 
 from turpentine.attack import Victim
 from turpentine.bench.erasure_judges import default_judge
-from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument, EditError
-from turpentine.core.parts import Parts
+from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 from turpentine.edits import Change, Edit, load_change
 from turpentine.edits.files import read_change
 from turpentine.erase._at_inference import AtInference
-from turpentine.judges import Judge, PixelChange
+from turpentine.judges import Judge
 from turpentine.judges.worlds import check_judge_of, unknown_words
 from turpentine.models import Model
 from turpentine.models.filters import Filter
 from turpentine.models.identity import describe
 from turpentine.models.saving import refuse_existing
-from turpentine.report.pictures import data_uri
 from turpentine.studio import attacking, erasing, looks
-from turpentine.studio.state import Layer, State, read_state, write_state
+from turpentine.studio.side_by_side import SidePicture, side_by_side
+from turpentine.studio.state import PageState, StackEntry, read_state, write_state
 from turpentine.studio.verdict_card import verdict_card
-from turpentine.studio.work import Desk, Job, Stopped, sentence
+from turpentine.studio.work import Desk, LongWork, Stopped, sentence
 from turpentine.tasks.erasure_cases import named_concept
 
 CHANGES, PICTURES, RESULTS, PARTS = "changes", "pictures", "results", "parts"
 """Folders inside the studio's."""
+FORMAT = 1
+"""Of results. Raise it with what a panel shows of them: those of another format are done again."""
 GUIDANCES = ("negative-prompt", "sld-weak", "sld-medium", "sld-strong", "sld-max")
 """Guidances that the page makes of a concept."""
 PANELS = ("words", "layers", "dynamics", "locate", "erase", "attack")
 """What takes longer than a picture."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One picture of the page.
-
-    Attributes:
-        name: "original", "edited" or "oracle".
-        picture: As a URI.
-        moved: How far it is from the original, 0 to 1; None for the original itself.
-        sees: What the judge sees in it, in words; "" without a judge of labels.
-    """
-
-    name: str
-    picture: str
-    moved: float | None
-    sees: str
 
 
 class Session:
@@ -103,14 +85,14 @@ class Session:
         self.failures: dict[str, str] = {}
         self._loaded: dict[str, Change] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        self.state, self.notice = read_state(folder, State(method=_first_method(model)))
+        self.state, self.notice = read_state(folder, PageState(method=_first_method(model)))
 
     @property
     def judge(self) -> Judge | None:
         """Who judges pictures; the default one is of the state's concept."""
         return self._judge or default_judge(self.model, [named_concept(self.state.concept or "church")])
 
-    def change(self, **fields: Any) -> State:
+    def change(self, **fields: Any) -> PageState:
         """Set fields of the state, and write it.
 
         Raises:
@@ -122,7 +104,7 @@ class Session:
             self.state = state
             return state
 
-    def add(self, path: str, scale: float = 1.0, *, again: bool = False) -> Layer:
+    def add(self, path: str, scale: float = 1.0, *, again: bool = False) -> StackEntry:
         """Put a change on the stack: the file of an edit or a guidance, the folder of a run, or another program's edit.
 
         Args:
@@ -142,7 +124,7 @@ class Session:
             return self.scale(change.id[:12], scale)
         return self.put_on(change, scale)
 
-    def guide(self, method: str, concept: str) -> Layer:
+    def guide(self, method: str, concept: str) -> StackEntry:
         """Make a guidance away from a concept, and put it on the stack.
 
         Raises:
@@ -156,14 +138,14 @@ class Session:
             change = guiding(self.model, named_concept(concept))
         return self.put_on(change)
 
-    def put_on(self, change: Change, scale: float = 1.0) -> Layer:
+    def put_on(self, change: Change, scale: float = 1.0) -> StackEntry:
         """Put a change on top of the stack, and a copy of it into the folder.
 
         Raises:
             EditError: It is on the stack already.
             WrongBase: It was made for another model.
         """
-        layer = Layer(id=change.id[:12], title=_title(change), kind=_kind(change))
+        layer = StackEntry(id=change.id[:12], title=_title(change), kind=_kind(change))
         # Whoever draws may ask for the stack: the model comes first, and the state after it.
         with self._drawing, change.on(self.model):  # which says what does not fit
             pass
@@ -177,7 +159,7 @@ class Session:
             self.change(layers=(*self.state.layers, layer.model_copy(update={"scale": scale})))
         return self.state.layer(layer.id)
 
-    def scale(self, id: str, scale: float) -> Layer:
+    def scale(self, id: str, scale: float) -> StackEntry:
         """Set how strong a change of the stack is, from −1 to 2.
 
         Raises:
@@ -233,7 +215,7 @@ class Session:
         """Return the model with the stack, or as it is."""
         return Victim(self.model, self.changes() if on == "edited" else ())
 
-    def draw(self) -> list[Column]:
+    def draw(self) -> list[SidePicture]:
         """Return the picture of the model as it is, with the stack, and of the oracle where there is one.
 
         Raises:
@@ -246,7 +228,7 @@ class Session:
                 pictures["edited"] = self._picture(model, state)
             if self.oracle is not None:
                 pictures["oracle"] = self._picture(self.oracle, state)
-        return _columns(pictures, self.judge)
+        return side_by_side(pictures, self.judge)
 
     def note(self) -> str:
         """Return what is to be said of the prompt: which of its words the model does not know."""
@@ -269,7 +251,7 @@ class Session:
         if panel not in PANELS:
             raise BadArgument(f"The studio has no {panel!r}: there are {', '.join(PANELS)}.")
         state = self.state
-        with self.desk.begun(Job(panel, self.rows(panel))) as job:
+        with self.desk.begun(LongWork(panel, self.rows(panel))) as job:
             self.failures.pop(panel, None)
             with self._drawing, job.watching(self.model):
                 result = {**self._panel_work(panel, state), "rows_drawn": job.done, "of": self._subject(panel, state)}
@@ -288,10 +270,8 @@ class Session:
 
     def result(self, panel: str) -> dict[str, Any] | None:
         """Return what the panel's last work came to, with `is_current` false where the page is about something else."""
-        path = self.folder / RESULTS / f"{panel}.json"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        content = self._results().get(panel)
+        if content is None:
             return None
         return {**content, "is_current": content.get("of") == self._subject(panel, self.state)}
 
@@ -316,7 +296,7 @@ class Session:
         }
         return estimates[panel]()
 
-    def _panel_work(self, panel: str, state: State) -> dict[str, Any]:
+    def _panel_work(self, panel: str, state: PageState) -> dict[str, Any]:
         parts = self.folder / PARTS
         if panel in ("words", "dynamics", "layers"):
             with self.victim(state.on).on() as model:
@@ -326,9 +306,9 @@ class Session:
         if panel == "locate":
             return erasing.locate(self.model, state, self.judge, parts)
         if panel == "erase":
-            change, shown = erasing.erase(self.model, state, self.judge, self.folder / "erased")
+            change, result = erasing.erase(self.model, state, self.judge, self.folder / "erased")
             self._loaded[change.id[:12]] = change
-            return shown
+            return result
         return attacking.attack(self.victim(), state, self.judge, self.folder / "attacks")
 
     def _put_on_erased(self, result: Mapping[str, Any]) -> None:
@@ -344,7 +324,7 @@ class Session:
         except Exception as error:
             self.failures[panel] = sentence(error)
 
-    def _subject(self, panel: str, state: State) -> list[Any]:
+    def _subject(self, panel: str, state: PageState) -> list[Any]:
         """Return what a panel's result is about, as JSON has it."""
         drawing = [state.seed, state.steps, state.guidance_scale]
         stack = [[each.id, each.scale] for each in state.layers if each.scale]
@@ -356,10 +336,12 @@ class Session:
         return [*drawing, state.concept, *more]
 
     def _store(self, panel: str, result: Mapping[str, Any]) -> None:
-        with write_whole(self.folder / RESULTS / f"{panel}.json") as aside:
-            aside.write_text(json.dumps(result), encoding="utf-8")
+        self._results().put(panel, dict(result))
 
-    def _picture(self, model: Model, state: State) -> Image.Image:
+    def _results(self) -> Parts[Any]:
+        return Parts(self.folder / RESULTS, ["result", FORMAT], RECORDS)
+
+    def _picture(self, model: Model, state: PageState) -> Image.Image:
         def make() -> dict[str, torch.Tensor]:
             (image,) = model.generate([state.prompt], seeds=[state.seed], progress=False, **state.drawing())
             return {"pixels": torch.from_numpy(np.asarray(image.convert("RGB")).copy())}
@@ -368,12 +350,12 @@ class Session:
         key = [state.prompt, state.seed, state.steps, state.guidance_scale]
         return Image.fromarray(parts.part(key, make)["pixels"].numpy())
 
-    def _change_of(self, layer: Layer) -> Change:
+    def _change_of(self, layer: StackEntry) -> Change:
         if layer.id not in self._loaded:
             self._loaded[layer.id] = load_change(self._file(layer))
         return self._loaded[layer.id]
 
-    def _file(self, layer: Layer) -> Path:
+    def _file(self, layer: StackEntry) -> Path:
         return self.folder / CHANGES / layer.file
 
     def _file_of(self, change: Change) -> Path:
@@ -388,25 +370,6 @@ def _first_method(model: Model) -> str:
     return name if name in erasing.METHODS else "uce"
 
 
-def _columns(pictures: Mapping[str, Image.Image], judge: Judge | None) -> list[Column]:
-    images = list(pictures.values())
-    moved = PixelChange()(images, references=[pictures["original"]] * len(images))["moved"].to_list()
-    seen = _seen(images, judge)
-    return [
-        Column(name, data_uri(image), None if name == "original" else apart, sees)
-        for (name, image), apart, sees in zip(pictures.items(), moved, seen, strict=True)
-    ]
-
-
-def _seen(images: list[Image.Image], judge: Judge | None) -> list[str]:
-    """Return what a judge sees in each picture, in words; nothing where it needs more, or has no labels."""
-    if judge is None or judge.needs:
-        return [""] * len(images)
-    labels = [name for name, column in judge.columns.items() if column.labels]
-    rows = judge(images).rows(named=True) if labels else [{}] * len(images)
-    return [", ".join(str(row[name]) for name in labels if row[name]) for row in rows]
-
-
 def _kind(change: Change) -> Literal["edit", "guidance", "filter"]:
     if isinstance(change, Edit):
         return "edit"
@@ -415,11 +378,11 @@ def _kind(change: Change) -> Literal["edit", "guidance", "filter"]:
 
 def _title(change: Change) -> str:
     concepts = ", ".join(concept.text for concept in change.provenance.concepts)
-    name = _SAID.get(change.provenance.method, change.provenance.title)
+    name = _NAMES.get(change.provenance.method, change.provenance.title)
     return f"{name} of {concepts}" if concepts else name
 
 
-_SAID: Mapping[str, str] = {
+_NAMES: Mapping[str, str] = {
     "NegativePrompt": "negative prompt",
     "PromptFilter": "prompt filter",
     "PictureFilter": "picture filter",

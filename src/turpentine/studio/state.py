@@ -18,7 +18,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Rows = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Layer(BaseModel):
+class StackEntry(BaseModel):
     """One change on the stack.
 
     Attributes:
@@ -41,7 +41,7 @@ class Layer(BaseModel):
         return f"{self.id}.{'safetensors' if self.kind == 'edit' else 'json'}"
 
 
-class State(BaseModel):
+class PageState(BaseModel):
     """What the page is about. A field that cannot be is refused by name.
 
     Attributes:
@@ -70,7 +70,7 @@ class State(BaseModel):
     seed: Seed = 0
     steps: Annotated[int, Field(ge=1, le=200)] = 10
     guidance_scale: Annotated[float, Field(ge=-50, le=50, allow_inf_nan=False)] = 4.0
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[StackEntry, ...] = ()
     on: Literal["original", "edited"] = "edited"
     concept: Annotated[str, Field(max_length=200)] = "church"
     sites: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class State(BaseModel):
     pictures: Annotated[int, Field(ge=1, le=100)] = 4
     audit: str = ""
 
-    def changed(self, **fields: Any) -> State:
+    def changed(self, **fields: Any) -> PageState:
         """Return the state with other values, and the next revision.
 
         Raises:
@@ -89,7 +89,7 @@ class State(BaseModel):
         """
         content = {**self.model_dump(), **fields, "revision": self.revision + 1}
         try:
-            return State.model_validate(content)
+            return PageState.model_validate(content)
         except ValidationError as error:
             raise BadArgument(_sentence(error)) from None
 
@@ -97,7 +97,7 @@ class State(BaseModel):
         """Return how pictures are drawn, as arguments of instruments and of `Model.generate`."""
         return {"steps": self.steps, "guidance_scale": self.guidance_scale}
 
-    def layer(self, id: str) -> Layer:
+    def layer(self, id: str) -> StackEntry:
         """Return a change of the stack.
 
         Raises:
@@ -109,7 +109,7 @@ class State(BaseModel):
         raise BadArgument("That change is not on the stack any more: another window took it off.")
 
 
-def read_state(folder: Path, first: State) -> tuple[State, str]:
+def read_state(folder: Path, first: PageState) -> tuple[PageState, str]:
     """Return the state in a folder, or the first one, and what is to be said of it.
 
     Args:
@@ -123,13 +123,13 @@ def read_state(folder: Path, first: State) -> tuple[State, str]:
     if not path.is_file():
         return first, ""
     try:
-        return State.model_validate_json(path.read_bytes()), ""
+        return PageState.model_validate_json(path.read_bytes()), ""
     except ValidationError:
         path.replace(folder / DAMAGED)
         return first, f"The state in {folder} was damaged and is put aside as {DAMAGED}: the studio begins anew."
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_state(folder: Path, state: PageState) -> None:
     """Write the state, whole or not at all."""
     with write_whole(folder / FILE) as aside:
         aside.write_text(json.dumps(state.model_dump(), indent=1), encoding="utf-8")

@@ -21,7 +21,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @dataclass(eq=False)
-class Job:
+class LongWork:
     """Work under way.
 
     Args:
@@ -68,10 +68,10 @@ class Desk:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.job: Job | None = None
+        self.job: LongWork | None = None
 
     @contextmanager
-    def begun(self, job: Job) -> Iterator[Job]:
+    def begun(self, job: LongWork) -> Iterator[LongWork]:
         """Work on a job for a `with` block.
 
         Raises:

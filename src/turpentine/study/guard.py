@@ -68,7 +68,7 @@ class Buckets:
         return is_allowed
 
 
-class Guard:
+class StudyGuard:
     """Refuses what no page of ours asks, and puts the headers on every answer.
 
     No address is looked at: the limits are of a rater's token, and of all who come without one together.

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from turpentine.core.errors import BadArgument, TurpentineError
-from turpentine.study.guard import Guard
+from turpentine.study.guard import StudyGuard
 from turpentine.study.pictures import SMALL
 from turpentine.study.store import DatabaseGone, Rater, StudyFull, StudyStore, UnknownToken
 
@@ -72,7 +72,7 @@ def create_app(store: StudyStore, names: Collection[str] = ()) -> Any:
     app.exception_handler(TurpentineError)(_failed)
     app.exception_handler(RequestValidationError)(_misread)
     app.exception_handler(404)(_absent)
-    return Guard(app, names)
+    return StudyGuard(app, names)
 
 
 class _Pages:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import (
     AutoencoderTiny,
+    CogVideoXDDIMScheduler,
     ControlNetModel,
     DDIMScheduler,
     DDPMScheduler,
@@ -30,7 +31,7 @@ from peft import LoraConfig, get_peft_model
 from tiny import tiny_sd1, tiny_sdxl
 from transformers import BertConfig, BertModel, T5Config, T5EncoderModel
 
-from turpentine.core.errors import NotFinite, UnsupportedModel
+from turpentine.core.errors import BadArgument, NotFinite, UnsupportedModel
 from turpentine.edits import save_single_file
 from turpentine.models import Model
 from turpentine.models.identity import describe
@@ -139,6 +140,27 @@ def replaced_forward(pipeline: Any) -> None:
     pipeline.unet.forward = pipeline.unet.forward
 
 
+def in_training(pipeline: Any) -> None:
+    pipeline.unet = UNet2DConditionModel(**{**toys._unet(whole=False), "dropout": 0.5}).train()
+
+
+def left_padded(pipeline: Any) -> None:
+    pipeline.tokenizer.padding_side = "left"
+
+
+def left_cut(pipeline: Any) -> None:
+    pipeline.tokenizer.truncation_side = "left"
+
+
+def masked(pipeline: Any) -> None:
+    pipeline.text_encoder.config.use_attention_mask = True
+
+
+def inference_tensors(pipeline: Any) -> None:
+    with torch.inference_mode():
+        pipeline.unet.conv_in = torch.nn.Conv2d(4, 32, 3, padding=1)
+
+
 def taesd(pipeline: Any) -> None:
     widths: dict[str, Any] = dict.fromkeys(("encoder_block_out_channels", "decoder_block_out_channels"), (8,) * 3)
     pipeline.vae = AutoencoderTiny(**widths, num_encoder_blocks=(1,) * 3, num_decoder_blocks=(1,) * 3)
@@ -201,6 +223,10 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
     "parametrised": (parametrised, "conv_in.* of torch.nn.utils.parametriz"),
     "hooks": (hooked, "conv_in has a hook of another program's"),
     "a replaced forward": (replaced_forward, "unet has a forward of another program's"),
+    "padding on the left": (left_padded, "another padding_side than 'right'"),
+    "cutting on the left": (left_cut, "another truncation_side than 'right'"),
+    "hidden padding": (masked, "use_attention_mask"),
+    "weights of the inference mode": (inference_tensors, r"conv_in has its weight from inside .*inference_mode\(\)"),
     "TAESD": (taesd, "The autoencoder is a AutoencoderTiny"),
     "VAE tiling": (tiled, r"disable_tiling\(\)"),
     "VAE statistics of Stable Diffusion": (statistics, "latents_mean and latents_std, which .* passes over"),
@@ -261,6 +287,59 @@ def test_what_is_put_on_later_is_refused_by_all_that_draws_keeps_edits_or_writes
         with pytest.raises(UnsupportedModel, match="has a LoRA of PEFT's"):
             use()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_out_by_chance_draws_nothing() -> None:
+    pipeline = tiny_sd1()
+    in_training(pipeline)
+    model = Model(pipeline)
+    model.generate("a dog", steps=1)
+    pipeline.unet.train()
+    with pytest.raises(UnsupportedModel, match=r"is in training, .*: call eval\(\)"):
+        model.generate("a dog", steps=1)
+
+
+def test_autocast_is_refused_by_what_draws_and_by_every_key(sd1: Model) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for use in (lambda: sd1.generate("a dog", steps=1), lambda: describe(sd1)):
+            with pytest.raises(UnsupportedModel, match=r"torch\.autocast is on"):
+                use()
+
+
+def test_another_autoencoders_scale_is_the_one_that_is_there() -> None:
+    pipeline = tiny_sd1()
+    model = Model(pipeline)
+    before = model.generate("a dog", steps=1)[0]
+    pipeline.vae.register_to_config(scaling_factor=1.0)
+    after = model.generate("a dog", steps=1)[0]
+    assert after.tobytes() == Model(pipeline).generate("a dog", steps=1)[0].tobytes() != before.tobytes()
+
+
+@pytest.mark.parametrize("factor", [0.9, None])
+def test_a_table_that_is_not_its_configs_is_refused(factor: float | None) -> None:
+    pipeline = tiny_sd1()
+    if factor is None:
+        pipeline.scheduler = CogVideoXDDIMScheduler.from_config(pipeline.scheduler.config)
+    else:
+        pipeline.scheduler.alphas_cumprod = pipeline.scheduler.alphas_cumprod * factor
+    with pytest.raises(UnsupportedModel, match="alphas_cumprod are not those of its config's betas"):
+        Model(pipeline).generate("a dog", steps=1)
+
+
+def test_steps_beyond_the_trained_ones_are_refused() -> None:
+    pipeline = tiny_sd1()
+    pipeline.scheduler = DDIMScheduler(**{**toys._BETAS, "clip_sample": False, "steps_offset": 500})
+    with pytest.raises(BadArgument, match=r"begin at timestep 1000, .*steps_offset to 0"):
+        Model(pipeline).generate("a dog", steps=2)
+
+
+def test_torchs_defaults_change_no_noise(sd1: Model) -> None:
+    right = sd1.noise([0])
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert torch.equal(sd1.noise([0]), right) and sd1.noise([0]).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_a_lora_that_is_fused_and_unloaded_is_in_the_weights(tmp_path: Path) -> None:

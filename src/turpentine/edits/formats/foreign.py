@@ -232,6 +232,7 @@ def _is_counted(key: str) -> bool:
 def _differences(file: Any, prefixes: tuple[str, ...], model: Model) -> Iterator[tuple[str, Tensor]]:
     """Yield ΔW of each weight of a file that differs; the prefixes are tried before the file's names."""
     weight_names, keys = _weight_names(model), file.keys()
+    seen: set[str] = set()
     for key in keys:
         if _is_counted(key):
             continue
@@ -239,6 +240,9 @@ def _differences(file: Any, prefixes: tuple[str, ...], model: Model) -> Iterator
         name = next((weight_names[candidate] for candidate in candidates if candidate in weight_names), None)
         if name is None:
             raise WrongBase(f"it holds {one_line(key)}, and the model {model.name} has no such weight.")
+        if name in seen:
+            raise EditError(f"it holds {name} twice, under two names: save it once.")
+        seen.add(name)
         delta = _difference(name, file.get_tensor(key), model)
         if delta.any():
             yield name, delta

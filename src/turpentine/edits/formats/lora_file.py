@@ -87,6 +87,8 @@ def lora_deltas(
         name = layer_names.get(_flat(key), layer_names.get(_flat(f"{component}.{_inner(key)}")))
         if name is None:
             raise WrongBase(f"it changes {one_line(key)}, and the model {model.name} has no such layer.")
+        if f"{name}.weight" in deltas:
+            raise EditError(f"it has the layer {name} twice, under two names: save it once.")
         deltas[f"{name}.weight"] = _delta(name, layer, record, model)
     return deltas
 
@@ -118,12 +120,18 @@ def _fits(part: str, key: str, layer: _Layer, layer_names: Mapping[str, str], mo
 def _layers(tensors: Mapping[str, Tensor]) -> dict[str, _Layer]:
     layers: dict[str, _Layer] = {}
     adapters: dict[str, None] = {}
+    twice = ""
     for key, tensor in tensors.items():
         match = _PART.fullmatch(key)
         if match:
             adapters[match["adapter"] or ""] = None
-            is_down = match["part"].endswith(("_A", "down"))
-            setattr(layers.setdefault(match["layer"], _Layer()), "down" if is_down else "up", tensor.float())
+            side = "down" if match["part"].endswith(("_A", "down")) else "up"
+            layer = layers.setdefault(match["layer"], _Layer())
+            if getattr(layer, side) is not None:
+                twice = match["layer"]
+            if not tensor.is_floating_point():
+                raise EditError(f"its {one_line(key)} holds {tensor.dtype}, and no numbers of a LoRA: get it in fp16.")
+            setattr(layer, side, tensor.float())
         elif key.endswith(".alpha"):
             layers.setdefault(key.removesuffix(".alpha"), _Layer()).alpha = float(tensor)
         else:
@@ -131,6 +139,8 @@ def _layers(tensors: Mapping[str, Tensor]) -> dict[str, _Layer]:
     if len(adapters) > 1:
         named = ", ".join(one_line(name) or "one without a name" for name in adapters)
         raise EditError(f"it holds several adapters ({named}): save one of them by itself.")
+    if twice:
+        raise EditError(f"it has the layer {one_line(twice)} twice: save it once.")
     return layers
 
 

@@ -68,6 +68,17 @@ def check_config(config: Mapping[str, Any]) -> None:
     if odd:
         settings = ", ".join(f"{one_line(str(key))}={one_line(repr(value))[:60]}" for key, value in odd.items())
         raise EditError(f"its record says {settings}, so that it is no plain LoRA: merge it where it was made first.")
+    numbers = [config.get("r"), config.get("lora_alpha")]
+    for key in ("alpha_pattern", "rank_pattern"):
+        numbers += (config.get(key) or {}).values()
+    rooted = config.get("use_rslora")
+    if not all(each is None or type(each) in (int, float) for each in numbers) or type(rooted) not in (
+        bool,
+        type(None),
+    ):
+        raise EditError(
+            "its record gives a rank, a scale or use_rslora that is no number and no yes or no: get it anew."
+        )
     patterns = [*(config.get("alpha_pattern") or ()), *(config.get("rank_pattern") or ())]
     if not all(re.fullmatch(r"\^?[\w.]+\$?", pattern) for pattern in patterns):
         raise EditError("its record gives scales by patterns and not by names: merge it where it was made first.")
@@ -81,17 +92,22 @@ def scale_of(path: str, rank: int, alpha: float | None, config: Mapping[str, Any
         rank: Of its factors.
         alpha: The layer's own α, where the file has one; it comes before the record's.
         config: The record, empty without one: α is the rank then.
+
+    Raises:
+        EditError: The record says another rank.
     """
-    alpha = _alpha(path, config) if alpha is None else alpha
+    own = _by_name(path, config.get("rank_pattern"), config.get("r"))
+    if own is not None and own != rank:
+        raise EditError(f"its record says rank {own:g} for {path}, whose factors have {rank}: get both from one save.")
+    alpha = _by_name(path, config.get("alpha_pattern"), config.get("lora_alpha")) if alpha is None else alpha
     return float(rank if alpha is None else alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def _alpha(path: str, config: Mapping[str, Any]) -> float | None:
-    """Return the α of a layer, else that of all; PEFT matches a layer by the end of its path, and takes the first."""
-    for pattern, alpha in (config.get("alpha_pattern") or {}).items():
+def _by_name(path: str, patterns: Mapping[str, Any] | None, default: float | None) -> float | None:
+    """Return a layer's α or rank, else that of all; PEFT goes by the end of its path, and takes the first."""
+    for pattern, value in (patterns or {}).items():
         if re.match(rf"(.*\.)?({_bare(pattern)})$", _bare(path)):
-            return float(alpha)
-    default: float | None = config.get("lora_alpha")
+            return float(value)
     return default
 
 

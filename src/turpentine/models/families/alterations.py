@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from inspect import signature
+from itertools import islice
 from typing import Any
 
 import torch
@@ -88,8 +89,15 @@ def check_unaltered(networks: Mapping[str, nn.Module], *, hooks: bool = True) ->
     """
     for component, network in networks.items():
         for path, module in network.named_modules(prefix=component):
-            if reason := _alteration(module) or (_hooked(module) if hooks else None):
+            if reason := _alteration(module) or (_hooked(module) if hooks else _left_out(module)):
                 raise UnsupportedModel(f"{path} {reason}.")
+    # Offloaded weights, which are refused before, are on no device that knows of it.
+    if any(torch.is_autocast_enabled(weight.device.type) for part in networks.values() for weight in _first(part)):
+        raise UnsupportedModel("torch.autocast is on, and no key knows it: leave it, and load the model with dtype=.")
+
+
+def _first(network: nn.Module) -> Iterator[Tensor]:
+    yield from islice(network.parameters(), 1)
 
 
 def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
@@ -136,6 +144,10 @@ def check_text_encoder(encoder: Any, kind: str = "CLIPText", called: str = "CLIP
     """
     if not type(encoder).__name__.startswith(kind):
         raise UnsupportedModel(f"The text encoder is a {type(encoder).__name__}: Turpentine reads {called}'s alone.")
+    if getattr(encoder.config, "use_attention_mask", False):
+        raise UnsupportedModel(
+            "The text encoder's config has use_attention_mask, which hides the padding: set it to False."
+        )
 
 
 def check_inputs(unet: Any, channels: int, added: str | None) -> None:
@@ -224,6 +236,15 @@ def _alteration(module: nn.Module) -> Reason:
     )
 
 
+def _left_out(module: nn.Module) -> Reason:
+    """Of a model that was taken over, which ended its training: somebody has begun it again."""
+    own = vars(module)
+    chance = own.get("p") if isinstance(module, nn.Dropout) else own.get("dropout")
+    if own["training"] and isinstance(chance, float) and chance:
+        return "is in training, with layers left out by chance: call eval()"
+    return None
+
+
 @cache
 def _wrapper(kind: Any) -> Reason:
     if kind.__name__ == "OptimizedModule":
@@ -261,6 +282,8 @@ def _quantised(own: dict[str, Any]) -> Reason:
             continue
         if weight.is_meta:
             return f"holds no numbers in {name}: it is offloaded, or was not loaded; load the pipeline without"
+        if weight.is_inference():
+            return f"has its {name} from inside of torch.inference_mode(), where nothing can be edited: load it outside"
         if type(weight) not in (nn.Parameter, Tensor) or weight.dtype not in _FORMATS:
             return (
                 f"is quantised, its {name} a {type(weight).__name__} of {weight.dtype}: load the pipeline in fp16, "

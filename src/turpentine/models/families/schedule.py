@@ -142,6 +142,7 @@ class Betas:
 
         Raises:
             UnknownName: There is no solver of this name.
+            UnsupportedModel: The pipeline's scheduler has another table than its config says.
         """
         import diffusers
 
@@ -150,6 +151,12 @@ class Betas:
         kind, settings = SOLVERS[name]
         scheduler = getattr(diffusers, kind).from_config(self.trained.config, prediction_type="epsilon", **settings)
         scheduler.alphas_cumprod = _lifted(scheduler.alphas_cumprod)
+        own, trained = scheduler.alphas_cumprod, _lifted(self.trained.alphas_cumprod.to(scheduler.alphas_cumprod))
+        if scheduler.config.num_train_timesteps != len(own) or len(own) != len(trained) or _are_apart(own, trained):
+            raise UnsupportedModel(
+                f"{type(self.trained).__name__}'s alphas_cumprod are not those of its config's betas, and every solver "
+                "is made from these: set trained_betas in its config, or leave the table as it was made."
+            )
         return scheduler
 
     def check(self, scheduler: Any) -> None:
@@ -383,6 +390,10 @@ def alpha_bar_at(
 def _lifted(alpha_bar: Float[Tensor, " train"]) -> Float[Tensor, " train"]:
     """Return a table without zeros, as diffusers' own solvers have it; they leave smaller numbers as they are."""
     return torch.where(alpha_bar == 0, SMALLEST_ALPHA_BAR, alpha_bar)
+
+
+def _are_apart(own: Tensor, other: Tensor) -> bool:
+    return not torch.allclose(own, other, rtol=1e-4, atol=1e-7, equal_nan=True)
 
 
 def _beside(t: Times, like: Tensor) -> Tensor:

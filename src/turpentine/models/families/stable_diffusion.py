@@ -65,7 +65,6 @@ class StableDiffusion(Family):
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
-        self.latent = _latent(pipeline)
         self.token_length = min(
             pipeline.tokenizer.model_max_length, pipeline.text_encoder.config.max_position_embeddings
         )
@@ -79,6 +78,7 @@ class StableDiffusion(Family):
             check_text_encoder(getattr(self.pipeline, name))
         check_inputs(self.denoiser, int(self.autoencoder.config.latent_channels), self.added_input)
         check_schedule(self.pipeline.scheduler)
+        self.latent = _latent(self.pipeline)  # somebody may have put another autoencoder there
 
     @classmethod
     def fits(cls, pipeline: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from turpentine.core.errors import ModelNotFound
+from turpentine.core.errors import ModelNotFound, UnsupportedModel
 
 _WORD_END = "</w>"
 _SAMPLE = 32
@@ -23,9 +23,13 @@ def check_tokenizer(tokenizer: Any, encoder: Any, called: str) -> None:
     Raises:
         ModelNotFound: It is missing or has no token for "a", its merges do not make the words of its vocabulary, or the
             encoder has no row for some of its tokens.
+        UnsupportedModel: It pads or cuts on the left, where words then are not where they are looked for.
     """
     if tokenizer is None:
         raise ModelNotFound(f"The model has no {called}, without which no prompt can be read: {_WAY_OUT}.")
+    for side in ("padding_side", "truncation_side"):
+        if getattr(tokenizer, side, "right") != "right":
+            raise UnsupportedModel(f"The model's {called} has another {side} than 'right': set it to that.")
     ids = tokenizer("a", add_special_tokens=False).input_ids
     if set(ids) <= {tokenizer.unk_token_id}:
         raise ModelNotFound(f"The model's {called} has no token even for 'a': it is empty or damaged; {_WAY_OUT}.")

@@ -43,7 +43,7 @@
       for (const each of all("[data-on]")) each.setAttribute("aria-pressed", String(each.dataset.on === answer.state.on));
     }
     job(answer.job);
-    if (answer.error) say(answer.error); else if (answer.said) say(answer.said, true);
+    if (answer.error) say(answer.error); else if (answer.notice) say(answer.notice, true);
   }
 
   function job(current) {

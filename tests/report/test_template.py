@@ -1,0 +1,31 @@
+"""Templates of pages: what they know beside jinja's own."""
+
+from __future__ import annotations
+
+import jinja2
+import pytest
+from report.page import Page
+
+from turpentine.report.template import fill
+
+
+@pytest.mark.parametrize(
+    ("value", "is_folded"),
+    [
+        ("ab" * 32, True),
+        ("revision " + "0" * 64, True),
+        ("0" * 40, True),
+        ("ab" * 8, False),
+        ("ab" * 33, False),
+        ("<b>" + "ab" * 32, False),
+        ("a church", False),
+    ],
+)
+def test_a_digest_is_folded_and_no_other_fact(value: str, is_folded: bool) -> None:
+    html = fill("facts.html", facts={"weights": value}, command="")
+    assert ("<details" in html) == is_folded and value in Page(html).text.replace("\n", "")
+
+
+def test_a_name_that_is_not_given_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        fill("facts.html", facts={})

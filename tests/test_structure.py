@@ -89,6 +89,7 @@ TESTED_IN: Mapping[str, str] = {
     "models.guidance": "edits/test_guidance_change.py",
     "models.loading.folder": "models/loading/test_load.py",
     "models.pretrained": "models/test_publishing.py",
+    "models.weight_samples": "models/test_identity.py",
     "report.facts": "report/test_table_page.py",
     "runs.backends.process": "runs/test_backends.py",
     "runs.backends.running": "runs/test_backends.py",

@@ -53,7 +53,7 @@ def test_the_command_prints_the_link_and_frees_the_folder_at_ctrl_c(
 
     def ask() -> None:
         link = json.loads(capsys.readouterr().out)["link"]
-        with httpx.Client(follow_redirects=True, trust_env=False) as client:
+        with httpx.Client(follow_redirects=True, trust_env=False, timeout=LONG / 1000) as client:
             pages.append(client.get(link))
             pages.append(client.get(link.split("?")[0] + "config"))
         raise KeyboardInterrupt
@@ -69,6 +69,7 @@ def test_the_command_prints_the_link_and_frees_the_folder_at_ctrl_c(
 
 @pytest.fixture
 def opened(page: Page, link: str) -> Page:  # noqa: F811
+    page.set_default_timeout(LONG)
     page.goto(link)
     page.wait_for_selector(".trio img")
     return page
@@ -178,6 +179,7 @@ def test_bad_input_is_a_sentence_and_another_window_is_seen(
     opened.locator("#notice", has_text="The steps 0 cannot be").wait_for()
     assert session.state == before
     other = open_page(viewport=NARROW)
+    other.set_default_timeout(LONG)
     other.goto(link)
     other.wait_for_selector(".trio img")
     other.fill("#prompt", "a dog")

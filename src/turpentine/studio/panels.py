@@ -15,7 +15,8 @@ from turpentine.studio.attacking import attack_names
 from turpentine.studio.erasing import METHODS, TRAINED
 from turpentine.studio.looks import PARTS
 from turpentine.studio.recipes import Recipe, recipe
-from turpentine.studio.session import GUIDANCES, PANELS, Session, SidePicture
+from turpentine.studio.session import GUIDANCES, PANELS, Session
+from turpentine.studio.side_by_side import SidePicture
 from turpentine.studio.work import sentence
 from turpentine.tasks.groups import heading
 

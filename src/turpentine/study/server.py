@@ -13,9 +13,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.study.database import DatabaseGone
 from turpentine.study.guard import StudyGuard
 from turpentine.study.pictures import SMALL
-from turpentine.study.store import DatabaseGone, Rater, StudyFull, StudyStore, UnknownToken
+from turpentine.study.store import Rater, StudyFull, StudyStore, UnknownToken
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -188,16 +188,16 @@ def run_attack_bench(
         load: Loads a model as the file writes it.
         progress: Called with jobs done and in all.
     """
-    ledger, done = _Ledger(), 0
+    record, done = _JobOutcomes(), 0
     with closing(Leases(folder / LEASES)) as leases:
         for number, entry in enumerate(spec.models):
             each = ModelJobs(spec, entry, load(entry), folder)
             for place, job in _in_turn(each, leases):
-                ledger.take((number, place), each, job)
+                record.take((number, place), each, job)
                 done += 1
                 if progress:
                     progress(done, len(spec.models) * len(each.jobs))
-    table = ledger.table(spec.title)
+    table = record.table(spec.title)
     if len(table.rows):
         for name, frame in ((TABLE, table.rows), (CURVES, table.curves)):
             with write_whole(folder / name) as aside:
@@ -229,7 +229,7 @@ def _in_turn(jobs: ModelJobs, leases: Leases) -> Iterator[tuple[int, AttackJob]]
         left = held
 
 
-class _Ledger:
+class _JobOutcomes:
     """The rows of the jobs so far, those of controls once, and what could not be done."""
 
     def __init__(self) -> None:

@@ -124,7 +124,7 @@ def _check(files: Sequence[Path], concept: str | None, choice: AuditChoice, sour
 
 
 @dataclass(frozen=True, eq=False)
-class _Subject:
+class _Suspect:
     """What is audited.
 
     Attributes:
@@ -168,20 +168,20 @@ class _AuditCommand:
         self._attacks = choice.attacks()
         self._beside = {text: self._held_against(each) for text, each in concepts.items()}
 
-    def _subjects(self, files: Sequence[Path], concept: str | None) -> dict[str, _Subject]:
+    def _subjects(self, files: Sequence[Path], concept: str | None) -> dict[str, _Suspect]:
         """Return what is audited, by names that make folders; an edit of another base is refused here."""
         from turpentine.attack import Victim
         from turpentine.edits.files import read_change
         from turpentine.tasks.erasure_cases import named_concept
 
-        subjects: dict[str, _Subject] = {}
+        subjects: dict[str, _Suspect] = {}
         if not files:
             whole = Victim(self._source.load())
-            subjects[safe_name(whole.model.name)] = _Subject(whole, named_concept(str(concept)))
+            subjects[safe_name(whole.model.name)] = _Suspect(whole, named_concept(str(concept)))
         for file in files:
             change = read_change(file, self.model)
             text = concept or erased_concept(change, "be gone")
-            subjects[_unused(file, subjects)] = _Subject(Victim(self.model, (change,)), named_concept(text))
+            subjects[_unused(file, subjects)] = _Suspect(Victim(self.model, (change,)), named_concept(text))
         for subject in subjects.values():
             subject.edited.facts()
         return subjects

@@ -76,7 +76,7 @@ def spent(whole: AttackTable) -> str:
     return table(["", "rows", "rows back", "texts", "judged", "most that comes back"], lines)
 
 
-def sheet(whole: AttackTable, folder: Path, concept: str) -> Image.Image:
+def sheet(whole: AttackTable, folders: Sequence[Path], concept: str) -> Image.Image:
     """Pictures of one concept: methods and controls down, attacks across."""
     keys = [key for key in whole.columns if key[1] != NEVER]
     never = whole.rows.filter(arm=NEVER)["concept"].unique(maintain_order=True).to_list()[:1]
@@ -92,15 +92,13 @@ def sheet(whole: AttackTable, folder: Path, concept: str) -> Image.Image:
         draw.text((4, y + SIDE // 2 - 8), name, "black", font)
         for column, attack in enumerate(whole.attacks):
             row = {"model": whole.rows["model"][0], "concept": what, "method": method, "attack": attack, "arm": arm}
-            path = artefact_path(folder, row, ".png")
-            for place, tile in enumerate(_tiles(path)):
+            paths = [path for folder in folders if (path := artefact_path(folder, row, ".png")).is_file()]
+            for place, tile in enumerate(_tiles(paths[0]) if paths else ()):
                 canvas.paste(tile, (LABEL + column * width + place * SIDE, y))
     return canvas.quantize(COLOURS)
 
 
 def _tiles(path: Path) -> list[Image.Image]:
-    if not path.is_file():
-        return []
     with Image.open(path) as whole:
         side = whole.width // 10
         tiles = [whole.crop((side * place, 0, side * (place + 1), side)) for place in range(SHOWN)]
@@ -110,15 +108,16 @@ def _tiles(path: Path) -> list[Image.Image]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fill the page, and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of the bench")
+    parser.add_argument("folders", type=Path, nargs="+", help="of the benches, whose rows are put together")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where attacks.md and attacks.png are")
     parser.add_argument("--concept", default="church", help="of the picture")
     chosen = parser.parse_args(arguments)
-    whole = AttackTable("", pl.read_parquet(chosen.folder / TABLE))
+    rows = pl.concat([pl.read_parquet(folder / TABLE) for folder in chosen.folders])
+    whole = AttackTable("", rows.unique(["model", "concept", "method", "attack", "arm"], maintain_order=True))
     parts = {"rates": rates(whole), "beyond": beyond(whole), "by concept": by_concept(whole), "spent": spent(whole)}
     fill(chosen.docs / "attacks.md", parts)
     with write_whole(chosen.docs / "attacks.png") as aside:
-        sheet(whole, chosen.folder, chosen.concept).save(aside, "PNG", optimize=True)
+        sheet(whole, chosen.folders, chosen.concept).save(aside, "PNG", optimize=True)
 
 
 if __name__ == "__main__":

@@ -40,3 +40,11 @@ def _missing(name: str) -> ModuleNotFoundError | None:
     except ModuleNotFoundError as error:
         return error
     return None
+
+
+def test_the_picture_of_the_house_has_every_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    picture = importlib.import_module("house_picture")
+    drawn_rooms = [name for floor in picture.FLOORS for name in floor]
+    folders = {path.parent.name for path in (ROOT / "src" / "turpentine").glob("*/__init__.py")}
+    assert sorted(drawn_rooms) == sorted({*folders, "concepts"}) and set(picture.PURPOSE) == set(drawn_rooms)

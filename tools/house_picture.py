@@ -28,9 +28,11 @@ FLOORS = (
     ("stats", "emoji"),
     ("models",),
     ("edits", "attribution", "judges", "tasks"),
-    ("erase", "explain", "runs"),
+    ("erase", "explain", "attack", "runs"),
     ("bench",),
+    ("audit",),
     ("report",),
+    ("study", "studio"),
     ("cli", "testing"),
 )
 """From the ground up; tests/test_structure.py holds them."""
@@ -50,9 +52,13 @@ PURPOSE = {
     "tasks": "what is asked",
     "erase": "a file a method",
     "explain": "a file an instrument",
+    "attack": "a file an attack",
     "runs": "plan, store, workers",
     "bench": "table, metrics",
+    "audit": "arms, verdict",
     "report": "pages, plots",
+    "study": "ratings by people",
+    "studio": "the interactive page",
     "cli": "the command",
     "testing": "contracts, toys",
 }

@@ -179,7 +179,7 @@ def test_what_stable_diffusion_would_take_goes_with_its_prompts_and_steps(emoji:
 
 
 def test_other_models_have_the_experiments_that_need_no_world(sd1: Model) -> None:
-    for source, names in {"thesis": 11, "words": 3}.items():
+    for source, names in {"thesis": 13, "words": 3}.items():
         assert len(Replication(source).experiments(sd1)) == names
     names = [part.name for part in Replication("words").experiments(sd1)]
     assert names == ["maps", "contributions", "coar"]

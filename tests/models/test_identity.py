@@ -1,6 +1,7 @@
 """Which model it is, and that whatever decides its numbers is in every key on disk."""
 
 import json
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 
 import pytest
@@ -12,6 +13,7 @@ from tiny import tiny_sd1, tiny_sd2_v, tiny_sdxl, tiny_tokenizer
 from turpentine.bench.erasure import _identity
 from turpentine.cli.picture_files import planned
 from turpentine.concepts import Concept
+from turpentine.core.errors import EditError
 from turpentine.core.hashing import digest
 from turpentine.edits import Edit
 from turpentine.erase.common import checkpoint_of, provenance_of
@@ -235,3 +237,56 @@ def test_each_of_these_models_has_a_description_of_its_own():
         with OTHERS[field]() as model:
             found.add(digest(describe(model)))
     assert len(found) == len(OTHERS)
+
+
+def fused(model: Model) -> None:
+    """As PEFT fuses a LoRA: behind the back of autograd, which counts changes."""
+    weight = model.denoiser.down_blocks[0].attentions[0].transformer_blocks[0].attn2.to_k.weight
+    weight.data += 0.01
+
+
+def loaded(model: Model) -> None:
+    state = {name: weight + 0.01 for name, weight in model.vae.state_dict().items()}
+    model.vae.load_state_dict(state)
+
+
+def replaced(model: Model) -> None:
+    torch.manual_seed(5)
+    model.pipeline.vae = type(model.vae)(**model.vae.config).eval()
+
+
+def edited_by_another(model: Model) -> None:
+    other = Model(model.pipeline)
+    Edit({"unet.conv_in.bias": torch.ones(8)}).apply(other)
+
+
+@pytest.mark.parametrize("change", [fused, loaded, replaced, edited_by_another])
+def test_weights_that_are_changed_after_the_fingerprint_was_read_are_another_description(
+    change: Callable[[Model], None],
+) -> None:
+    model = Model(tiny_sd1())
+    before = describe(model)
+    change(model)
+    after = describe(model)
+    assert before["weights"] != after["weights"]
+    assert after == describe(Model(model.pipeline)), "it is that of a model that never was another one"
+
+
+def test_weights_that_are_changed_beside_an_edit_are_named_and_the_edit_comes_off() -> None:
+    model, edit = Model(tiny_sd1()), Edit({"unet.conv_in.bias": torch.ones(8)})
+    with edit.on(model):
+        assert describe(model)["changes"] == [edit.id]
+        fused(model)
+        with pytest.raises(EditError, match=r"unet\.down_blocks.*was changed by something else while edits are on"):
+            describe(model)
+    assert describe(model) == describe(Model(model.pipeline))
+
+
+def test_edits_and_number_formats_are_no_changes_of_the_base() -> None:
+    model, edit = Model(tiny_sd1()), Edit({"unet.conv_in.bias": torch.ones(8)})
+    weights = describe(model)["weights"]
+    with edit.on(model):
+        for dtype in ("bfloat16", "float16"):
+            model.to(dtype)
+            assert describe(model)["weights"] == weights
+    assert describe(model)["weights"] == weights

@@ -25,7 +25,9 @@ def test_a_second_studio_is_refused_and_the_folder_is_free_afterwards(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "left", [json.dumps([machine(), 2**22 - 3, "1"]), json.dumps([machine(), os.getpid(), "1"]), ""]
+    "left",
+    [json.dumps([machine(), 2**22 - 3, "1"]), json.dumps([machine(), os.getpid(), "1"]), ""],
+    ids=["gone", "another of this number", "nothing"],  # the same in every process of the tests
 )
 def test_what_a_kill_left_is_taken_over(left: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.runs.images import Images
 from turpentine.study.hands import ARTISTS, hand_stills, similar_artist, work_stills
 from turpentine.study.items import items_of
-from turpentine.study.pictures import noise_still
+from turpentine.study.pictures import bare_png, noise_still
 from turpentine.study.spec import read_plan
 from turpentine.study.study import read_study
 
@@ -144,6 +145,17 @@ def test_what_goes_out_is_pixels_alone(tmp_path: Path) -> None:
     picture((9, 9, 9), 1).save(tmp_path / "a.png", pnginfo=info)
     content = Still(tmp_path / "a.png").content()
     assert b"uce" not in content
+    assert bare_png(content) == content == bare_png((tmp_path / "a.png").read_bytes())
+    assert Image.open(io.BytesIO(content)).convert("RGB").tobytes() == picture((9, 9, 9), 1).tobytes()
+    for number, options in enumerate(({"icc_profile": b"any"}, {"exif": b"Exif\0\0II*\0"})):
+        path = tmp_path / f"{number}.png"
+        picture((9, 9, 9), 1).save(path, **options)
+        assert bare_png(path.read_bytes()) is None, "it is drawn anew"
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "d.png")
+    assert Image.open(io.BytesIO(Still(tmp_path / "d.png").content())).getpixel((0, 0)) == (255, 255, 255)
+    picture((9, 9, 9), 1).save(tmp_path / "c.jpg")
+    assert Still(tmp_path / "c.jpg").content().startswith(b"\x89PNG")
+    assert bare_png(content[:-20]) is None
     assert noise_still((4, 4), 1).id == noise_still((4, 4), 1).id != noise_still((4, 4), 2).id
     (tmp_path / "b.png").write_text("no picture")
     with pytest.raises(BadArgument, match="no picture"):

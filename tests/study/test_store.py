@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 from study.studies import Cluster, small_study
 
 from turpentine.core.errors import BadArgument
 from turpentine.study import store as module
-from turpentine.study.database import open_engine
-from turpentine.study.store import Answer, DatabaseGone, StudyFull, StudyStore, UnknownToken
+from turpentine.study.database import DatabaseGone, Writer, open_engine
+from turpentine.study.store import Answer, StudyFull, StudyStore, UnknownToken
 from turpentine.study.study import Study
 
 
@@ -172,6 +175,40 @@ def test_a_server_that_stops_and_starts_loses_nothing(cluster: Cluster, study: S
     assert store.put(token, 1, "5", 900) == (rater, 2, "5")
     assert store.answered(rater) == {0: "4", 1: "5"}
     store.close()
+
+
+def test_those_who_wait_go_into_one_transaction_and_one_fault_is_its_own(tmp_path: Path) -> None:
+    engine = open_engine(str(tmp_path / "a.sqlite"))
+    writer, begun, others = Writer(engine), threading.Event(), threading.Event()
+    transactions: list[int] = []
+    writer.write(lambda connection: connection.exec_driver_sql("CREATE TABLE t (x)"))
+
+    def first(connection: Connection) -> str:
+        begun.set()
+        assert others.wait(30)
+        return "first"
+
+    def insert(number: int, connection: Connection) -> int:
+        transactions.append(id(connection))
+        if number == 2:
+            raise BadArgument("This one is wrong.")
+        connection.exec_driver_sql(f"INSERT INTO t VALUES ({number})")
+        return number
+
+    with ThreadPoolExecutor(6) as pool:
+        leader = pool.submit(writer.write, first)
+        assert begun.wait(30)
+        rest = [pool.submit(writer.write, partial(insert, number)) for number in range(5)]
+        while len(writer._waiting) < 5:
+            time.sleep(0.001)
+        others.set()
+        assert leader.result() == "first"
+        assert [each.result() for number, each in enumerate(rest) if number != 2] == [0, 1, 3, 4]
+        with pytest.raises(BadArgument, match="This one is wrong"):
+            rest[2].result()
+    assert len(set(transactions)) == 1, "all who waited went together"
+    assert writer.write(lambda connection: connection.exec_driver_sql("SELECT sum(x) FROM t").scalar()) == 8
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

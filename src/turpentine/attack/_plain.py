@@ -34,7 +34,7 @@ def plain_pictures(
     victim: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, cache: Path | None
 ) -> tuple[list[Image.Image], list[bool]]:
     """Return new pictures of the concept's own prompts, and whether each shows it."""
-    return _drawn(victim, concept, shows, trial, range(NEW_SEEDS, NEW_SEEDS + trial.pictures), cache)
+    return _judged_pictures(victim, concept, shows, trial, range(NEW_SEEDS, NEW_SEEDS + trial.pictures), cache)
 
 
 def check_original(rate: Rate, original: Victim, concept: Concept, trial: Trial) -> None:
@@ -59,14 +59,14 @@ def references_of(
         BadArgument: There is none.
     """
     seeds = range(2 * NEW_SEEDS, 2 * NEW_SEEDS + REFERENCES)
-    pictures, outcomes = _drawn(original, concept, shows, trial, seeds, cache)
+    pictures, outcomes = _judged_pictures(original, concept, shows, trial, seeds, cache)
     seen = [picture for picture, hit in zip(pictures, outcomes, strict=True) if hit]
     if not seen:
         raise BadArgument(f"The original draws no {concept.text!r} in {REFERENCES} pictures: give pictures of it.")
     return seen
 
 
-def _drawn(
+def _judged_pictures(
     victim: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, seeds: Sequence[int], cache: Path | None
 ) -> tuple[list[Image.Image], list[bool]]:
     about = ["plain pictures", victim.facts(), asdict(concept), shows.facts(), trial.drawing, list(seeds)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Pace:
+class AttackPace:
     """Seconds that what is spent takes; a row of the denoiser with gradients counts as three.
 
     Args:
@@ -21,7 +21,7 @@ class Pace:
         text: Seconds of a text.
 
     Example:
-        >>> Pace(row=0.01, text=0.001).seconds(Spent(forward=100, backward=100, text=10))
+        >>> AttackPace(row=0.01, text=0.001).seconds(Spent(forward=100, backward=100, text=10))
         3.01
     """
 
@@ -29,7 +29,7 @@ class Pace:
     text: float
 
     @classmethod
-    def of(cls, model: Model) -> Pace:
+    def of(cls, model: Model) -> AttackPace:
         """Return the pace of a model, by a few rows and texts."""
         from turpentine.models.speed import seconds_a_row, seconds_a_text
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from turpentine.attack.pace import Pace
+from turpentine.attack.pace import AttackPace
 from turpentine.bench.attack_file import AttackSpec
 from turpentine.bench.attack_jobs import SHARED, ModelJobs
 from turpentine.models import Model
@@ -46,21 +46,23 @@ def estimate_attacks(spec: AttackSpec, folder: Path, load: Callable[[Any], Model
         load: Loads a model as the file writes it.
     """
     rows = searches = left = edits = edits_left = 0
-    seconds, made = 0.0, []
+    seconds, times = 0.0, []
     for entry in spec.models:
         model = load(entry)
         jobs = ModelJobs(spec, entry, model, folder)
-        pace, over = Pace.of(model), jobs.over()
+        pace, over = AttackPace.of(model), jobs.over()
         whole, rest = _runs(jobs, set()), _runs(jobs, over)
         plain = len(jobs.edit_specs) + len(SHARED) * len(spec.concepts)
         rows += len(whole) + plain
         searches, left = searches + len(whole), left + len(rest)
         records = [record for each in jobs.edit_specs if (record := jobs.edits.record(each)) and not record.error]
-        made += [record.seconds for record in records]
+        times += [record.seconds for record in records]
         edits, edits_left = edits + len(jobs.edit_specs), edits_left + len(jobs.edit_specs) - len(records)
         seconds += sum(pace.of_arm(attack, jobs.trial, jobs.budget) for attack in rest.values())
         seconds += pace.of_pictures(jobs.trial) * plain * (len(rest) > 0)
-    return AttackEstimate(rows, searches, left, edits, edits_left, seconds, edits_left * fmean(made) if made else None)
+    return AttackEstimate(
+        rows, searches, left, edits, edits_left, seconds, edits_left * fmean(times) if times else None
+    )
 
 
 def _runs(jobs: ModelJobs, over: set[str]) -> dict[tuple[str, ...], Any]:

@@ -154,18 +154,18 @@ class ModelJobs:
         plain = self._plain(job, victim)
         for row in whole.table.rows(named=True):
             arm = row["arm"]
-            found = whole.outcomes.get((row["attack"], arm))
-            facts = self._facts(job, arm, job.name if found else NO_ATTACK)
-            rows.append({**facts, **_without(row), "outcomes": list(found.outcomes if found else plain[arm])})
-            if found:
-                curves += _curve(facts, found)
-                self._save(job, arm, found)
+            result = whole.outcomes.get((row["attack"], arm))
+            facts = self._facts(job, arm, job.name if result else NO_ATTACK)
+            rows.append({**facts, **_without(row), "outcomes": list(result.outcomes if result else plain[arm])})
+            if result:
+                curves += _curve(facts, result)
+                self._save(job, arm, result)
         return {"rows": rows, "curves": curves}
 
     def _never(self, job: AttackJob, progress: Progress | None) -> dict[str, Any]:
         name, pictures, judge = unseen(job.concept.text)
         trial = replace(self.trial, original_rate=0)
-        found = job.attack(
+        result = job.attack(
             self.model,
             name,
             original=self.model,
@@ -175,12 +175,12 @@ class ModelJobs:
             progress=progress or _silent,
             **self._how,
         )
-        rate = found.success
+        rate = result.success
         facts = self._facts(job, NEVER, job.name)
         numbers = {"hits": rate.hits, "n": rate.n, "success": rate.value, "low": rate.low, "high": rate.high}
-        self._save(job, NEVER, found)
-        row = {**facts, **numbers, **asdict(found.spent), "outcomes": list(found.outcomes)}
-        return {"rows": [row], "curves": _curve(facts, found)}
+        self._save(job, NEVER, result)
+        row = {**facts, **numbers, **asdict(result.spent), "outcomes": list(result.outcomes)}
+        return {"rows": [row], "curves": _curve(facts, result)}
 
     def _facts(self, job: AttackJob, arm: str, attack: str) -> dict[str, Any]:
         method = job.method if arm == EDITED else ""
@@ -203,10 +203,10 @@ class ModelJobs:
             self._last = edit_spec.key, edit_of(self.edits, edit_spec, self.model)
         return self._last[1]
 
-    def _save(self, job: AttackJob, arm: str, found: Attacked) -> None:
-        self._save_sheet(job, arm, job.name, found.pictures)
+    def _save(self, job: AttackJob, arm: str, result: Attacked) -> None:
+        self._save_sheet(job, arm, job.name, result.pictures)
         if arm == EDITED:
-            found.artefact.save(self._path(job, arm, job.name, ".safetensors"))
+            result.artefact.save(self._path(job, arm, job.name, ".safetensors"))
 
     def _save_sheet(self, job: AttackJob, arm: str, attack: str, pictures: Sequence[Image.Image]) -> None:
         with write_whole(self._path(job, arm, attack, ".png")) as aside:
@@ -239,8 +239,8 @@ def edit_of(store: EditStore, edit_spec: EditSpec, model: Model) -> Change:
     return store.load(edit_spec)
 
 
-def _curve(facts: Mapping[str, Any], found: Attacked) -> list[dict[str, Any]]:
-    return [{**facts, "stage": stage, **row} for stage, row in enumerate(found.table.rows(named=True))]
+def _curve(facts: Mapping[str, Any], result: Attacked) -> list[dict[str, Any]]:
+    return [{**facts, "stage": stage, **row} for stage, row in enumerate(result.table.rows(named=True))]
 
 
 def _without(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -335,11 +335,11 @@ class _Run:
 
     def _seconds(self, original: Victim) -> float:
         """Return about how long all takes, by a short trial."""
-        from turpentine.attack.pace import Pace
+        from turpentine.attack.pace import AttackPace
 
         trial, budget = self._choice.trial(), self._choice.budget()
         with original.on() as model:
-            pace = Pace.of(model)
+            pace = AttackPace.of(model)
         arms = 4 if self.never else 3
         searches = sum(pace.of_arm(one, trial, budget) for one in self._attacks)
         return arms * (searches + pace.of_pictures(trial))

@@ -285,6 +285,7 @@ def _run_server(store: StudyStore, host: str, port: int, names: Sequence[str]) -
         log_level="warning",
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=75,  # a rater looks at a picture for longer than uvicorn's 5 s
         lifespan="off",
     )
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -220,6 +220,11 @@ class EditStack:
 
     def __contains__(self, edit: object) -> bool:
         return edit in self._edits
+
+    @property
+    def touched(self) -> Collection[str]:
+        """Names of the weights that are not the base's own now."""
+        return self._base.keys()
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -159,7 +159,6 @@ class UCE(Sized):
             captions=self.captions,
         )
         scales = objective.scales(self.lamb, self.erase_scale, self.preserve_scale)
-        provenance = provenance_of(self, model, concepts)
         groups = reader_weights(model, self.sites)
         readings = [each for each in model.readings if each.what in groups]
         tracker = Tracker(progress, len(objective) * len(readings) + sum(map(len, groups.values())))
@@ -167,13 +166,14 @@ class UCE(Sized):
             names = key_and_value_weights(model, self.sites)
             blocks = cut_alike(*objective.states(model, form.positions, advance=tracker.add))
             preserved = objective.preserved_gram(model, advance=tracker.add)
+            provenance = provenance_of(self, model, concepts)
             return edit_across(model, names, blocks, preserved, scales, provenance, advance=tracker.add)
         deltas: dict[str, Tensor] = {}
         for what, names in groups.items():
             parts = [each for each in readings if each.what == what]
             shift = self._shift(model, objective, parts, scales, tracker)
             deltas |= shifted(model, names, shift, advance=tracker.add)
-        return Edit(deltas, provenance)
+        return Edit(deltas, provenance_of(self, model, concepts))
 
     def _shift(
         self, model: Model, objective: UCEObjective, readings: Sequence[Reading], scales: Scales, tracker: Tracker

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from turpentine.core.errors import EditError, NotFinite
 from turpentine.core.hashing import digest, digest_chunks, digest_tensor, tensor_bytes
 from turpentine.core.model_argument import check_is_model
+from turpentine.models.weight_samples import check_weights
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -53,6 +54,7 @@ def describe(model: Model) -> dict[str, Any]:
         EditError: The model's guidance was set by hand, and has no description.
         UnsupportedModel: Something is on the model that no description holds, such as a LoRA of PEFT's.
         NotFinite: A weight is NaN or infinite.
+        EditError: A weight was changed by something else while edits are on.
 
     Example:
         >>> import turpentine
@@ -61,6 +63,7 @@ def describe(model: Model) -> dict[str, Any]:
     """
     check_is_model(model)
     model.family.check(hooks=False)
+    check_weights(model)
     pipeline = model.pipeline
     facts = {
         "revision": REVISION,

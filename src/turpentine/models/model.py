@@ -32,6 +32,7 @@ from turpentine.models.reading import Reading
 from turpentine.models.sampler import sample, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
+from turpentine.models.weight_samples import WeightSamples
 from turpentine.models.windows import Moment
 
 # Whatever torch's defaults are: another format would be other noise of the same seed.
@@ -75,6 +76,7 @@ class Model(Predicting):
         self.load_options: Mapping[str, Any] = {}
         self.guidance: Guidance | None = None
         self.artefact: Artefact | None = None
+        self.samples: WeightSamples | None = None
         for component in self.components.values():
             component.eval().requires_grad_(False)
         note_living(self)
@@ -138,10 +140,21 @@ class Model(Predicting):
     def fingerprint(self) -> str:
         """SHA-256 over configs and weights, the same for fp16 and fp32: two models share it if their bases are one.
 
-        Computed at the first access, and not again: read it before the weights are changed.
+        Computed at the first access, and again where `turpentine.models.identity.describe` notes other weights.
         """
         _ = self.remainder
+        self.samples = WeightSamples.of(self.components)
         return identity.fingerprint(self.pipeline, self.family.identity_keys)
+
+    def note_weights(self) -> None:
+        """Take the weights as they are now for those that the fingerprint is of: only their number format changed."""
+        if self.samples is not None:
+            self.samples = WeightSamples.of(self.components)
+
+    def forget_fingerprint(self) -> None:
+        """Compute fingerprint and remainder anew when they are asked for the next time."""
+        for name in ("fingerprint", "remainder"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def remainder(self) -> str:

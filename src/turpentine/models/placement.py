@@ -9,6 +9,7 @@ import torch
 from turpentine.core.errors import BadArgument
 from turpentine.models.loading.number_formats import as_dtype, number_format
 from turpentine.models.loading.quiet_logging import quiet
+from turpentine.models.weight_samples import check_weights
 
 if TYPE_CHECKING:
     from turpentine.models.pretrained import Pretrained
@@ -50,8 +51,10 @@ def place(model: Pretrained, device: torch.device | None, dtype: torch.dtype | N
     for edit in reversed(edits):
         edit.remove(model)
     try:
+        check_weights(model)
         _note_rounding(model, dtype)
         _convert(model, device, dtype)
+        model.note_weights()
     finally:
         for edit in edits:
             edit.apply(model)

@@ -32,6 +32,7 @@ class Pretrained:
     family: Family
     edits: Any
     guidance: Any
+    samples: Any
 
     if TYPE_CHECKING:
 
@@ -46,6 +47,13 @@ class Pretrained:
 
         @property
         def dtype(self) -> torch.dtype: ...
+
+        @property
+        def components(self) -> dict[str, Any]: ...
+
+        def note_weights(self) -> None: ...
+
+        def forget_fingerprint(self) -> None: ...
 
         def describe(self) -> dict[str, str | int]: ...
 

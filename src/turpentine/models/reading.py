@@ -29,7 +29,7 @@ class Reading:
         >>> model = tp.load()
         >>> (tokens,) = model.readings
         >>> tokens.states(model, model.encode(["a church"])).shape
-        torch.Size([1, 32, 192])
+        torch.Size([1, 32, 160])
     """
 
     what: str

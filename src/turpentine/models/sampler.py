@@ -13,7 +13,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_tensor
 from turpentine.models.churn import NO_CHURN, Churn
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.flow_solvers import check_betas
+from turpentine.models.families.flow_solvers import check_betas, goes_by_betas
 from turpentine.models.finite import Watch, check_scale, not_finite
 from turpentine.models.guidance import unguided
 from turpentine.models.interface import Combination, Guidance, Latents, TextToImage
@@ -157,7 +157,7 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
     # The solver's own numbers stay on the CPU, where reading them does not wait for the device.
     scheduler.set_timesteps(steps, device="cpu")
     last = model.schedule.training_steps - 1
-    if scheduler.timesteps.max() > last or scheduler.timesteps.min() < 0:
+    if goes_by_betas(scheduler) and (scheduler.timesteps.max() > last or scheduler.timesteps.min() < 0):
         raise BadArgument(
             f"{steps} steps of this schedule begin at timestep {int(scheduler.timesteps.max())}, and the model was "
             f"trained on 0 to {last}: take fewer steps, or set its steps_offset to 0."

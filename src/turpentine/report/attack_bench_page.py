@@ -250,11 +250,11 @@ def _sheets(table: AttackTable, attack: str, folder: Path, models: Sequence[str]
     ):
         concepts = part["concept"].unique(maintain_order=True).to_list()[:CONCEPTS]
         columns = [key for key in table.columns if len(part.filter(model=key[0], arm=key[1], method=key[2]))]
-        drawn = [
+        named = [
             (_heading(key, models), tuple(_shots(part, key, each, folder) for each in concepts)) for key in columns
         ]
-        if drawn:
-            sheets.append(Sheet(title, tuple(concepts), tuple(drawn)))
+        if named:
+            sheets.append(Sheet(title, tuple(concepts), tuple(named)))
     return sheets
 
 

@@ -11,7 +11,7 @@ degrees of freedom of Satterthwaite (1946).
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -204,7 +204,8 @@ def paired_difference(after: Outcomes, before: Outcomes, level: float = LEVEL) -
     pairs = list(zip(after.hits, before.hits, strict=True))
     gains, losses = pairs.count((True, False)), pairs.count((False, True))
     value = (gains - losses) / after.n
-    reach = max(_quantile(level, freedom) * float(np.sqrt(variance)) for variance, freedom in _variances(after, before))
+    one, other = (each if each.clusters else replace(each, clusters=tuple(range(each.n))) for each in (after, before))
+    reach = max(_quantile(level, freedom) * float(np.sqrt(variance)) for variance, freedom in _variances(one, other))
     high = _tango_end(gains, losses, after.n, level)
     low = -_tango_end(losses, gains, after.n, level)
     return Difference(value, max(-1.0, min(low, value - reach)), min(1.0, max(high, value + reach)))

@@ -1,16 +1,23 @@
-"""Connections to a study's database: SQLite in a file, or PostgreSQL by a URL."""
+"""A study's database, SQLite in a file or PostgreSQL by a URL, and transactions of it."""
 
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, TurpentineError
+
+T = TypeVar("T")
 
 SQLITE = "sqlite"
 POSTGRES = "postgresql"
@@ -87,3 +94,73 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found_file.st_dev, found_file.st_ino
+
+
+class DatabaseGone(TurpentineError):
+    """The database does not answer now."""
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn a database's errors into one that says what to do."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise DatabaseGone("The database does not answer: the answer is not stored yet.") from error
+
+
+class Writer:
+    """Transactions that are on the disk when they return.
+
+    SQLite has one writer at a time, and the disk takes as long for one answer as for twenty: those who wait go into one
+    transaction together.
+
+    Args:
+        engine: Of the database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._is_sqlite = engine, engine.dialect.name == SQLITE
+        self._turn = Lock()
+        self._waiting: deque[tuple[Callable[[Connection], Any], Future[Any]]] = deque()
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Return what a piece of work returns, once its changes are on the disk.
+
+        Args:
+            work: Refuses what cannot be before it changes anything.
+
+        Raises:
+            DatabaseGone: The database does not answer; nothing is changed.
+            TurpentineError: As the work does.
+        """
+        if not self._is_sqlite:
+            with reported(), self._engine.begin() as connection:
+                return work(connection)
+        result: Future[T] = Future()
+        self._waiting.append((work, result))
+        with self._turn:
+            if not result.done():
+                self._write_waiting()
+        return result.result()
+
+    def _write_waiting(self) -> None:
+        """Do all that waits in one transaction; where that fails, all of it has failed."""
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
+            with reported(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+                outcomes = [_outcome(work, connection) for work, _ in batch]
+        except BaseException as error:
+            outcomes = [(None, error)] * len(batch)
+        for (_, result), (value, fault) in zip(batch, outcomes, strict=True):
+            if fault is None:
+                result.set_result(value)
+            else:
+                result.set_exception(fault)
+
+
+def _outcome(work: Callable[[Connection], T], connection: Connection) -> tuple[T | None, BaseException | None]:
+    try:
+        return work(connection), None
+    except TurpentineError as error:
+        return None, error

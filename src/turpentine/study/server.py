@@ -13,9 +13,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.study.database import DatabaseGone
 from turpentine.study.guard import StudyGuard
 from turpentine.study.pictures import SMALL
-from turpentine.study.store import DatabaseGone, Rater, StudyFull, StudyStore, UnknownToken
+from turpentine.study.store import Rater, StudyFull, StudyStore, UnknownToken
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -59,7 +60,7 @@ def create_app(store: StudyStore, names: Collection[str] = ()) -> Any:
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     pages = _Pages(store)
-    # Plain functions: they wait for a database, and run in threads of their own.
+    # Plain functions wait for a database, and run in threads of their own; what is in memory needs none.
     app.get("/s/{entry}", response_class=HTMLResponse)(pages.consent)
     app.post("/s/{entry}/join")(pages.join)
     app.get("/r/{token}", response_class=HTMLResponse)(pages.rater)
@@ -108,18 +109,18 @@ class _Pages:
         self._store.rater(token)
         return HTMLResponse(_template("rater.html").render(title=self._study.spec.title, token=token))
 
-    def current(self, token: str) -> dict[str, Any]:
+    def current(self, token: str) -> Response:
         """Return the trial that comes next."""
-        return self._state(*self._store.progress(token))
+        return JSONResponse(self._state(*self._store.progress(token)))
 
-    def answer(self, token: str, body: PutAnswer) -> dict[str, Any]:
+    def answer(self, token: str, body: PutAnswer) -> Response:
         """Store an answer, and return the trial that comes next; of practice, what would have been right."""
         rater, place, stored = self._store.put(token, body.trial, body.value, body.ms)
         trial = self._study.trials(rater.slot)[body.trial]
         result = {**self._state(rater, place), "stored": stored}
         if trial.phase == "practice":
             result |= {"explanation": trial.explanation, "right": stored in trial.right_answers}
-        return result
+        return JSONResponse(result)
 
     def stop(self, token: str, body: Nothing) -> dict[str, Any]:
         """Note that a rater has stopped."""
@@ -129,14 +130,14 @@ class _Pages:
         """Delete a rater's answers."""
         return {"state": "deleted", "answers": self._store.forget(token)}
 
-    def picture(self, name: str) -> Response:
+    async def picture(self, name: str) -> Response:
         """Return a picture."""
         if name not in self._study.stills:
             return JSONResponse({"error": "There is no such picture."}, 404)
         headers = {"cache-control": "private, max-age=86400, immutable"}
         return Response(self._content(name), media_type="image/png", headers=headers)
 
-    def asset(self, name: str) -> Response:
+    async def asset(self, name: str) -> Response:
         """Return a style or a script."""
         if name not in ASSETS:
             return JSONResponse({"error": "There is no such file."}, 404)

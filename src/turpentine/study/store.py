@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import RLock
+from functools import partial
 from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Engine, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from turpentine.core.errors import BadArgument, TurpentineError
 from turpentine.core.hashing import digest_bytes
-from turpentine.study.database import SQLITE, open_engine
+from turpentine.study.database import SQLITE, DatabaseGone, Writer, open_engine, reported
 from turpentine.study.study import Study
 from turpentine.study.tables import AnswerRow, Base, RaterRow, StudyRow
 from turpentine.study.trials import ANSWERS, StudyTrial
@@ -29,10 +28,6 @@ IDLE_S = 2 * 3600
 FIRST_S = 20 * 60
 """The same of one who gave none at all."""
 _LONGEST_MS = 24 * 3600 * 1000
-
-
-class DatabaseGone(TurpentineError):
-    """The database does not answer now."""
 
 
 class StudyFull(TurpentineError):
@@ -92,8 +87,7 @@ class StudyStore:
         self.study = study
         self._engine: Engine = open_engine(url)
         self._is_sqlite = self._engine.dialect.name == SQLITE
-        # One writer at a time is SQLite's own rule; waiting here is fair, and in SQLite it is a lottery.
-        self._turn = RLock()
+        self._writer = Writer(self._engine)
         if create:
             self._create()
         self.entry = self._entry(url)
@@ -113,29 +107,7 @@ class StudyStore:
             DatabaseGone: The database does not answer.
         """
         token = secrets.token_urlsafe(24)
-        with self._writing() as connection:
-            connection.execute(select(StudyRow.plan).where(StudyRow.plan == self.study.hash).with_for_update())
-            has_begun = exists().where(AnswerRow.rater == RaterRow.id, AnswerRow.trial == 0)
-            rows = connection.execute(
-                select(RaterRow.slot, RaterRow.state, RaterRow.seen, has_begun).where(RaterRow.plan == self.study.hash)
-            )
-            now = int(time.time())
-            taken = Counter(slot for slot, state, seen, begun in rows if _counts(state, now - seen, begun))
-            slot = next((each for each in range(self.study.raters) if not taken[each]), None)
-            if slot is None:
-                raise StudyFull("The study has all the raters that it needs. Thank you for coming.")
-            rater = Rater(secrets.token_hex(8), slot, "active")
-            connection.execute(
-                insert(RaterRow).values(
-                    id=rater.id,
-                    plan=self.study.hash,
-                    token=_hashed(token),
-                    slot=slot,
-                    state=rater.state,
-                    seen=now,
-                )
-            )
-        return token, rater
+        return token, self._writer.write(partial(self._join, token))
 
     def rater(self, token: str) -> Rater:
         """Return the rater of a token.
@@ -176,44 +148,15 @@ class StudyStore:
             UnknownToken: There is no such rater.
             DatabaseGone: The database does not answer; nothing is stored.
         """
-        with self._writing() as connection:
-            rater = self._rater(connection, token, lock=True)
-            trials = self.study.trials(rater.slot)
-            place = self._next(connection, rater)
-            if not 0 <= trial <= min(place, len(trials) - 1):
-                raise BadArgument(f"Trial {trial} is not the next one: reload the page.")
-            if value not in ANSWERS[trials[trial].question.kind]:
-                raise BadArgument(f"{value!r} is no answer to this question: reload the page.")
-            if trial < place:
-                stored = connection.execute(
-                    select(AnswerRow.value).where(AnswerRow.rater == rater.id, AnswerRow.trial == trial)
-                ).scalar_one()
-                return rater, place, stored
-            if rater.state != "active":
-                raise BadArgument("You have stopped: no more answers are taken.")
-            spent = max(0, min(milliseconds, _LONGEST_MS))
-            stored = self._insert(connection, rater, trial, value, spent, trials[trial])
-            rater = self._moved_on(connection, rater, place + 1, trials)
-        return rater, place + 1, stored
+        return self._writer.write(partial(self._put, token, trial, value, milliseconds))
 
     def stop(self, token: str) -> Rater:
         """Note that a rater has stopped; the answers stay."""
-        with self._writing() as connection:
-            rater = self._rater(connection, token)
-            if rater.state == "active":
-                rater = self._with_state(connection, rater, "stopped")
-        return rater
+        return self._writer.write(partial(self._stop, token))
 
     def forget(self, token: str) -> int:
         """Delete a rater and all answers, and return how many they were."""
-        with self._writing() as connection:
-            rater = self._rater(connection, token)
-            count = connection.execute(
-                select(func.count()).select_from(AnswerRow).where(AnswerRow.rater == rater.id)
-            ).scalar_one()
-            connection.execute(delete(AnswerRow).where(AnswerRow.rater == rater.id))
-            connection.execute(delete(RaterRow).where(RaterRow.id == rater.id))
-        return int(count)
+        return self._writer.write(partial(self._forget, token))
 
     def everything(self) -> tuple[list[Rater], list[Answer]]:
         """Return all raters and answers of the study, in the order of slots and trials."""
@@ -242,13 +185,58 @@ class StudyStore:
             "content": json.dumps(spec),
             "begun": int(time.time()),
         }
-        with _errors(), self._turn:
+        with reported():
             try:
                 Base.metadata.create_all(self._engine)
             except DBAPIError:  # another server made them just now
                 Base.metadata.create_all(self._engine)
-        with self._writing() as connection:
-            connection.execute(self._insert_once(StudyRow, values))
+        self._writer.write(lambda connection: connection.execute(self._insert_once(StudyRow, values)))
+
+    def _join(self, token: str, connection: Connection) -> Rater:
+        connection.execute(select(StudyRow.plan).where(StudyRow.plan == self.study.hash).with_for_update())
+        has_begun = exists().where(AnswerRow.rater == RaterRow.id, AnswerRow.trial == 0)
+        rows = connection.execute(
+            select(RaterRow.slot, RaterRow.state, RaterRow.seen, has_begun).where(RaterRow.plan == self.study.hash)
+        )
+        now = int(time.time())
+        taken = {slot for slot, state, seen, begun in rows if _counts(state, now - seen, begun)}
+        slot = next((each for each in range(self.study.raters) if each not in taken), None)
+        if slot is None:
+            raise StudyFull("The study has all the raters that it needs. Thank you for coming.")
+        rater = Rater(secrets.token_hex(8), slot, "active")
+        row = {**vars(rater), "plan": self.study.hash, "token": _hashed(token), "seen": now}
+        connection.execute(insert(RaterRow).values(**row))
+        return rater
+
+    def _put(
+        self, token: str, trial: int, value: str, milliseconds: int, connection: Connection
+    ) -> tuple[Rater, int, str]:
+        rater = self._rater(connection, token, lock=True)
+        trials = self.study.trials(rater.slot)
+        place = self._next(connection, rater)
+        if not 0 <= trial <= min(place, len(trials) - 1):
+            raise BadArgument(f"Trial {trial} is not the next one: reload the page.")
+        if value not in ANSWERS[trials[trial].question.kind]:
+            raise BadArgument(f"{value!r} is no answer to this question: reload the page.")
+        if trial < place:
+            return rater, place, self._stored(connection, rater, trial)
+        if rater.state != "active":
+            raise BadArgument("You have stopped: no more answers are taken.")
+        spent = max(0, min(milliseconds, _LONGEST_MS))
+        row = {"rater": rater.id, "trial": trial, "value": value, "milliseconds": spent, "key": trials[trial].key}
+        connection.execute(insert(AnswerRow).values(**row))
+        return self._moved_on(connection, rater, place + 1, trials), place + 1, value
+
+    def _stop(self, token: str, connection: Connection) -> Rater:
+        rater = self._rater(connection, token, lock=True)
+        return self._with_state(connection, rater, "stopped") if rater.state == "active" else rater
+
+    def _forget(self, token: str, connection: Connection) -> int:
+        rater = self._rater(connection, token, lock=True)
+        count = self._next(connection, rater)
+        connection.execute(delete(AnswerRow).where(AnswerRow.rater == rater.id))
+        connection.execute(delete(RaterRow).where(RaterRow.id == rater.id))
+        return count
 
     def _entry(self, url: str) -> str:
         try:
@@ -271,15 +259,9 @@ class StudyStore:
         dialect = sqlite if self._is_sqlite else postgresql
         return dialect.insert(table).values(**values).on_conflict_do_nothing()
 
-    def _insert(
-        self, connection: Connection, rater: Rater, trial: int, value: str, milliseconds: int, asked_trial: StudyTrial
-    ) -> str:
-        """Store an answer, unless another server did, and return what is stored."""
-        row = {"rater": rater.id, "trial": trial, "value": value, "milliseconds": milliseconds, "key": asked_trial.key}
-        connection.execute(self._insert_once(AnswerRow, row))
-        return connection.execute(
-            select(AnswerRow.value).where(AnswerRow.rater == rater.id, AnswerRow.trial == trial)
-        ).scalar_one()
+    def _stored(self, connection: Connection, rater: Rater, trial: int) -> str:
+        query = select(AnswerRow.value).where(AnswerRow.rater == rater.id, AnswerRow.trial == trial)
+        return str(connection.execute(query).scalar_one())
 
     def _moved_on(self, connection: Connection, rater: Rater, place: int, trials: tuple[StudyTrial, ...]) -> Rater:
         """Return the rater after an answer: done after the last one, unqualified after too many wrong ones."""
@@ -317,25 +299,9 @@ class StudyStore:
         return int(connection.execute(count).scalar_one())
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """Yield a connection whose changes are on the disk when the block ends."""
-        turn = self._turn if self._is_sqlite else nullcontext()
-        with _errors(), turn, self._engine.connect().execution_options(writes=True) as connection, connection.begin():
-            yield connection
-
-    @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with _errors(), self._engine.connect() as connection:
+        with reported(), self._engine.connect() as connection:
             yield connection
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn a database's errors into one that says what to do."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise DatabaseGone("The database does not answer: the answer is not stored yet.") from error
 
 
 def _counts(state: str, idle: int, has_begun: bool) -> bool:

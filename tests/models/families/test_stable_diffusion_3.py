@@ -14,6 +14,7 @@ from turpentine.core.errors import BadArgument, UnsupportedModel
 from turpentine.edits import Edit
 from turpentine.models import DENOISER, Model, hooked, is_small, sample
 from turpentine.models.churn import Churn
+from turpentine.models.families.flow_solvers import goes_by_betas, shift_of
 from turpentine.models.families.stable_diffusion_3 import StableDiffusion3
 from turpentine.models.families.text_sites import text_sites
 from turpentine.models.families.transformer_sites import walk_joint
@@ -98,6 +99,7 @@ def test_texts_are_those_of_the_pipeline(model: Model) -> None:
 
 
 def test_ddim_is_euler_and_dpm_that_of_diffusers(bare: Model) -> None:
+    assert shift_of(bare.pipeline.scheduler) == 3.0 and not goes_by_betas(bare.schedule.solver("ddim"))
     assert torch.equal(run(bare, 3, 4.0), run(bare, 3, 4.0, "euler"))
     pipe, before = bare.pipeline, bare.pipeline.scheduler
     pipe.scheduler = DPMSolverMultistepScheduler(

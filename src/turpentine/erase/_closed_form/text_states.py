@@ -149,7 +149,7 @@ def reader_weights(model: Model, sites: Selection) -> dict[str, tuple[str, ...]]
     groups = {what: tuple(name for name in weights if name in names) for what, names in readers.items()}
     groups = {what: names for what, names in groups.items() if names}
     if not groups:
-        some = next(iter(model.family.readers().values()))
-        label = next(iter(some)).label or next(iter(some)).name
-        raise EmptySelection(f"{chosen} holds no weight that reads the text: select some, such as {label!r}.")
+        first = next(iter(next(iter(model.family.readers().values()))))
+        what = "key or value of cross-attention" if first.kind == "cross-attention" else "weight that reads the text"
+        raise EmptySelection(f"{chosen} holds no {what}: select some, such as {first.label or first.name!r}.")
     return groups

@@ -34,6 +34,11 @@ def check_flow(scheduler: Any) -> None:
             raise UnsupportedModel(f"{name} {what}: set its {key} to False.")
 
 
+def goes_by_betas(scheduler: Any) -> bool:
+    """Return whether a solver has a table of betas, whose timesteps end one before their number, at pure noise."""
+    return hasattr(scheduler, "alphas_cumprod")
+
+
 def check_betas(scheduler: Any, what: str) -> None:
     """Check that a solver goes by betas, which something needs.
 
@@ -44,7 +49,7 @@ def check_betas(scheduler: Any, what: str) -> None:
     Raises:
         UnsupportedModel: It is a flow's.
     """
-    if not hasattr(scheduler, "alphas_cumprod"):
+    if not goes_by_betas(scheduler):
         raise UnsupportedModel(f"{what} is of schedules of betas, and this is a flow model, which has none.")
 
 

@@ -234,8 +234,7 @@ class RectifiedFlow:
     def solver(self, name: str) -> Any:
         """Return a fresh diffusers scheduler on this line that takes the velocity u = n − x₀.
 
-        A step of DDIM, x′ = (1 − σ′)·x̂₀ + σ′·ε̂, is Euler's x + (σ′ − σ)·u on a straight line: "ddim" and "euler" are
-        one. "dpm" is DPM-Solver++ with the same shift.
+        A step of DDIM, (1 − σ′)·x̂₀ + σ′·ε̂, is Euler's x + (σ′ − σ)·u here: "ddim" and "euler" are one.
 
         Raises:
             UnknownName: There is no solver of this name.
@@ -256,11 +255,7 @@ class RectifiedFlow:
 
 @runtime_checkable
 class Parametrisation(Protocol):
-    """What a network's output means, given x_t and t.
-
-    Attributes:
-        followed: What solvers on this schedule take, and what guidance combines.
-    """
+    """What a network's output means, given x_t and t."""
 
     @property
     def followed(self) -> Unit:

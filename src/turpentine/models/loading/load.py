@@ -131,6 +131,7 @@ def _placed(pipeline: Any, device: Any, dtype: torch.dtype | None, name: str) ->
     for component in model.family.full_precision():
         with quiet():
             model.components[component].to(torch.float32)
+    model.note_weights()
     return model
 
 

@@ -128,6 +128,7 @@ def test_work_in_the_background_is_stopped_from_another_window(session: Session,
     begun = threading.Event()
     hook = model.denoiser.register_forward_pre_hook(lambda *_: begun.set())
     thread = session.begin("layers")
+    assert session.desk.job is not None and session.desk.job.name == "layers"
     assert begun.wait(60)
     session.desk.stop()
     thread.join(60)

@@ -266,6 +266,8 @@ class Session:
             raise BadArgument(f"The studio is at work on {self.desk.job.name}: stop that, or wait until it is done.")
         thread = threading.Thread(target=self._in_background, args=(panel,), daemon=True)
         thread.start()
+        while self.desk.job is None and thread.is_alive():  # so that the answer to a window has the work in it
+            thread.join(0.01)
         return thread
 
     def result(self, panel: str) -> dict[str, Any] | None:

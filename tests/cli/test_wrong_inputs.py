@@ -139,6 +139,8 @@ JUDGE = [
     ("judge",),
     ("judge", "missing.png"),
     ("judge", "noise.png"),
+    ("judge", "noise.png", "--by", "picture statistics", "--prompt", "a dog"),
+    ("judge", "noise.png", "--by", "picture statistics", "--reference", "nowhere"),
     ("judge", "text.txt"),
     ("judge", "empty"),
     ("judge", "good.png", "--by", "pixel change"),

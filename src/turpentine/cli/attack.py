@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -15,7 +14,7 @@ from cyclopts.types import PositiveInt, UInt32
 
 from turpentine.cli.attack_output import numbers_of, print_attacks, print_battery
 from turpentine.cli.attacked_edit import affordable_attacks, erased_concept
-from turpentine.cli.checks import check_folder, check_words
+from turpentine.cli.checks import check_folder, check_guidance_scale, check_words
 from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
@@ -214,8 +213,7 @@ def _chosen(name: str | None, settings: Any) -> Sequence[Attack]:
 def _check(file: Path | None, concept: str | None, choice: AttackChoice, source: ModelChoice) -> None:
     """Check what can be checked before a model is loaded."""
     check_judge_flag(choice.by)
-    if not math.isfinite(choice.guidance_scale):
-        raise BadArgument(f"--guidance-scale is {choice.guidance_scale}: give a finite number.")
+    check_guidance_scale(choice.guidance_scale)
     source.check()
     if concept:
         check_words([concept], source.model, force=False)

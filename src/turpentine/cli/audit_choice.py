@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt, UInt32
 
 from turpentine.cli.attacked_edit import affordable_attacks
-from turpentine.cli.checks import check_folder
+from turpentine.cli.checks import check_folder, check_guidance_scale
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import NO_JUDGE, OUTPUT, check_judge_flag
 from turpentine.cli.terminal import plain
@@ -86,8 +86,7 @@ class AuditChoice:
             raise BadArgument(f"--minutes is {self.minutes}: give a number above 0.")
         if self.quick and self.pictures is not None:
             raise BadArgument("--quick takes few pictures and --pictures says how many: leave one of them out.")
-        if not math.isfinite(self.guidance_scale):
-            raise BadArgument(f"--guidance-scale is {self.guidance_scale}: give a finite number.")
+        check_guidance_scale(self.guidance_scale)
         if self.never not in UNSEEN:
             raise BadArgument(f"There are no pictures of {self.never!r}: choose one of {', '.join(UNSEEN)}.")
         if self.judge_error is not None and not self.judge_error.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +32,16 @@ def check_device(name: str | None) -> None:
 def no_device(name: str) -> BadArgument:
     """Return the error for a device that is not here."""
     return BadArgument(f"There is no device {name!r} here: leave out --device, or give cpu.")
+
+
+def check_guidance_scale(scale: float) -> None:
+    """Check that a guidance scale is a number.
+
+    Raises:
+        BadArgument: It is NaN or infinite.
+    """
+    if not math.isfinite(scale):
+        raise BadArgument(f"--guidance-scale is {scale}: give a finite number.")
 
 
 def check_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.checks import check_folder
+from turpentine.cli.checks import check_folder, check_guidance_scale
 from turpentine.cli.contact_sheet import SHEET, Row, contact_sheet
 from turpentine.cli.flags import option_in
 from turpentine.cli.help_text import with_help
@@ -100,6 +100,7 @@ def generate(
     if not prompts and artefact is None:
         raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')
     numbers = parse_seeds(seeds)
+    check_guidance_scale(sampling.guidance_scale)
     check_folder(out)
     source.check()
     from turpentine.models import Artefact

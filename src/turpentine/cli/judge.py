@@ -88,6 +88,9 @@ def judge(
         each.read("images", lambda path=each.path: read_picture(path))  # type: ignore[misc]
     images = [each.inputs["images"] for each in entries if each.error is None]
     chosen = judge_called(by, _world_of(images), clip_model)
+    for flag, given, need in (("--prompt", prompt, "prompt"), ("--reference", reference, "reference")):
+        if given is not None and need not in chosen.needs:
+            raise BadArgument(f"The judge {chosen.name} does not read {flag}: leave it out.")
     for each in entries:
         each.check(lambda each=each: _check_world(chosen, each))  # type: ignore[misc]
         _read_needed(each, chosen, prompt, reference)

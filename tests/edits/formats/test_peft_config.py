@@ -59,6 +59,14 @@ def test_an_adapter_is_what_peft_merges(tmp_path: Path, sd1: Model, name: str) -
     assert edit.provenance.settings["form"] == "LoRA"
 
 
+def test_names_without_pefts_prefix_have_the_scale_of_the_record_beside_them(tmp_path: Path, sd1: Model) -> None:
+    right = merged(tmp_path, LoraConfig(r=4, target_modules=TARGETS, init_lora_weights=False, lora_alpha=16))
+    file = tmp_path / "adapter_model.safetensors"
+    bare = {name.removeprefix("base_model.model."): tensor for name, tensor in load_file(file).items()}
+    save_file(bare, file)
+    assert_alike(import_edit(file, sd1), right)
+
+
 def _rewrite(folder: Path, **changes: Any) -> None:
     path = folder / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

@@ -29,7 +29,7 @@ from diffusers.models.attention_processor import CustomDiffusionAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_sd1, tiny_sdxl
-from transformers import BertConfig, BertModel, T5Config, T5EncoderModel
+from transformers import BertConfig, BertModel, CLIPTextModel, T5Config, T5EncoderModel
 
 from turpentine.core.errors import BadArgument, NotFinite, UnsupportedModel
 from turpentine.edits import save_single_file
@@ -248,6 +248,40 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
     ),
     "continuous time": (_scheduler(EulerDiscreteScheduler, timestep_type="continuous"), "'continuous' timesteps"),
 }
+
+
+def half_of_it(pipeline: Any) -> None:
+    pipeline.unet.conv_in.to(torch.float16)
+
+
+def no_size(pipeline: Any) -> None:
+    pipeline.unet.register_to_config(sample_size=None)
+
+
+def no_scheduler(pipeline: Any) -> None:
+    pipeline.scheduler = None
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (half_of_it, r"unet has weights of torch\.float16 and torch\.float32: load it in one"),
+        (no_size, "has no sample_size: set it, to 64"),
+        (no_scheduler, "has no scheduler"),
+    ],
+)
+def test_what_is_missing_or_of_two_formats_is_a_sentence(change: Callable[[Any], None], sentence: str) -> None:
+    pipeline = tiny_sd1()
+    change(pipeline)
+    with pytest.raises(UnsupportedModel, match=sentence):
+        Model(pipeline)
+
+
+def test_a_second_text_encoder_without_a_projection_is_named() -> None:
+    pipeline = tiny_sdxl()
+    pipeline.text_encoder_2 = CLIPTextModel(pipeline.text_encoder_2.config)
+    with pytest.raises(UnsupportedModel, match="text_encoder_2 is a CLIPTextModel, which has no projection"):
+        Model(pipeline)
 
 
 @pytest.mark.parametrize("name", REFUSED)

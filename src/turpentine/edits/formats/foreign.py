@@ -85,9 +85,12 @@ def _file(path: Path, model: Model, component: str = "") -> tuple[str, dict[str,
         names = list(file.keys())
         if not is_lora(names):
             return "weights", dict(_differences(file, _prefixes([file], model, component), model))
-        is_pefts = path.name == WEIGHTS or (path.parent / CONFIG).is_file()
-        config = read_config(path.parent) if is_pefts and any(map(_is_pefts, names)) else None
         tensors, metadata = {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+        has_record = (path.parent / CONFIG).is_file()
+        is_pefts = any(map(_is_pefts, names)) and (path.name == WEIGHTS or has_record)
+        # Under PEFT's own file name the record counts for any names, unless the file says its scale itself.
+        is_pefts = is_pefts or (path.name == WEIGHTS and has_record and not says_scale(names, metadata))
+        config = read_config(path.parent) if is_pefts else None
         if config is None and any(map(_is_pefts, names)) and not says_scale(names, metadata):
             _warn_of_scale(path)
         deltas = lora_deltas(tensors, metadata, model, config=config, component=component)

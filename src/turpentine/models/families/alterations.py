@@ -91,6 +91,9 @@ def check_unaltered(networks: Mapping[str, nn.Module], *, hooks: bool = True) ->
         for path, module in network.named_modules(prefix=component):
             if reason := _alteration(module) or (_hooked(module) if hooks else _left_out(module)):
                 raise UnsupportedModel(f"{path} {reason}.")
+        formats = sorted({str(weight.dtype) for weight in network.parameters() if weight.is_floating_point()})
+        if len(formats) > 1 and not getattr(network, "_keep_in_fp32_modules", None):  # as T5 has on purpose
+            raise UnsupportedModel(f"{component} has weights of {' and '.join(formats)}: load it in one of them.")
     # Offloaded weights, which are refused before, are on no device that knows of it.
     if any(torch.is_autocast_enabled(weight.device.type) for part in networks.values() for weight in _first(part)):
         raise UnsupportedModel("torch.autocast is on, and no key knows it: leave it, and load the model with dtype=.")
@@ -193,6 +196,8 @@ def check_schedule(scheduler: Any) -> None:
     Raises:
         UnsupportedModel: It has no betas, its network predicts neither ε nor v, or a setting asks for something else.
     """
+    if scheduler is None:
+        raise UnsupportedModel("The pipeline has no scheduler: give it that of the model's folder.")
     config, name = scheduler.config, type(scheduler).__name__
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in {"epsilon", "v_prediction"} or not hasattr(scheduler, "alphas_cumprod"):

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, UnknownName, UnsupportedModel
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_class, check_unaltered
@@ -343,8 +343,16 @@ def is_called(network: Any, name: str) -> bool:
     return any(kind.__name__ == name for kind in type(network).__mro__)
 
 
-def pair_of(size: int | Sequence[int]) -> tuple[int, int]:
-    """Return the height and width of a config's size, which may be one number for both."""
+def pair_of(size: int | Sequence[int] | None) -> tuple[int, int]:
+    """Return the height and width of a config's size, which may be one number for both.
+
+    Raises:
+        UnsupportedModel: The config has none.
+    """
+    if size is None:
+        raise UnsupportedModel(
+            "The config of the denoiser has no sample_size: set it, to 64 for pictures of 512 pixels."
+        )
     height, width = (size, size) if isinstance(size, int) else size
     return height, width
 

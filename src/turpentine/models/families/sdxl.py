@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import torch
 
+from turpentine.core.errors import UnsupportedModel
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.base import TokenIds, TokenVectors
+from turpentine.models.families.base import TokenIds, TokenVectors, is_called
 from turpentine.models.families.stable_diffusion import StableDiffusion, is_unet
 
 
@@ -33,6 +34,16 @@ class SDXL(StableDiffusion):
     def fits(cls, pipeline: Any) -> bool:
         """Return whether it is a UNet with two text encoders."""
         return is_unet(pipeline) and getattr(pipeline, "text_encoder_2", None) is not None
+
+    def check(self, *, hooks: bool = True) -> None:
+        """Check also that the second text encoder has the projection of the pooled text; see `Family.check`."""
+        super().check(hooks=hooks)
+        second = self.pipeline.text_encoder_2
+        if not is_called(second, "CLIPTextModelWithProjection"):
+            raise UnsupportedModel(
+                f"text_encoder_2 is a {type(second).__name__}, which has no projection: give it as a "
+                "CLIPTextModelWithProjection."
+            )
 
     def encode(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
         """Return the conditioning of prompts, a row each.

@@ -39,4 +39,4 @@ def test_an_edit_of_the_larger_model_goes_on_it_alone() -> None:
 def test_it_is_loaded_by_its_name() -> None:
     assert not (LARGER_WEIGHTS / "model_index.json").exists()
     with pytest.raises(ModelNotFound, match="holds no model in diffusers' layout"):
-        tp.load(LARGER_WEIGHTS.parent / "mmdit")
+        tp.load(LARGER_WEIGHTS.parent / "data")

@@ -100,7 +100,6 @@ def audit(
 
 def _check(files: Sequence[Path], concept: str | None, choice: AuditChoice, source: ModelChoice) -> None:
     """Check what can be checked before a model is loaded."""
-    from turpentine.edits.files import check_change
     from turpentine.models.loading.source import check_source
 
     choice.check()
@@ -119,8 +118,11 @@ def _check(files: Sequence[Path], concept: str | None, choice: AuditChoice, sour
         )
     if concept:
         check_words([concept], choice.original or source.model)
-    for file in files:
-        check_change(file)
+    if files:
+        from turpentine.edits.files import check_change  # which takes torch along
+
+        for file in files:
+            check_change(file)
 
 
 @dataclass(frozen=True, eq=False)

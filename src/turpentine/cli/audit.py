@@ -63,8 +63,8 @@ def audit(
     compared in one table. A run that was broken off goes on with the same command.
 
     Args:
-        files: The edit or guidance, or the folder of a run of turpentine erase; several are compared. None for a model
-            that others edited: --model EDITED --original BASE.
+        files: The edit or guidance, or the folder of a run of turpentine erase; several are compared. Left out for
+            a model that others edited: --model EDITED --original BASE.
         concept: What is to be gone; by default what the edit erased.
         choice: What it is held against, and how long that may take.
         source: The model that the edit is of, and where it runs.

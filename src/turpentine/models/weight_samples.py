@@ -33,12 +33,13 @@ class WeightSamples:
     @classmethod
     def of(cls, networks: Mapping[str, nn.Module]) -> WeightSamples:
         """Return the numbers of the weights of networks as they are now."""
-        names, rows = [], []
+        names, values = [], [torch.zeros(0, _EACH)]
         for component, network in networks.items():
-            for name, weight in network.named_parameters():
-                names.append(f"{component}.{name}")
-                rows.append(_sample(weight.detach()))
-        return cls(tuple(names), torch.stack(rows) if rows else torch.zeros(0, _EACH))
+            weights = dict(network.named_parameters())
+            names += [f"{component}.{name}" for name in weights]
+            if weights:  # moved together: a device waits once for a network, and not for each weight
+                values.append(torch.stack([_sample(weight.detach()) for weight in weights.values()]).cpu())
+        return cls(tuple(names), torch.cat(values))
 
     def changed(self, now: WeightSamples) -> set[str]:
         """Return the names of the weights that are others now, or not there any more."""
@@ -69,6 +70,6 @@ def check_weights(model: Pretrained) -> None:
 
 
 def _sample(weight: Tensor) -> Tensor:
-    if weight.numel() < _EACH or weight.is_meta:
-        return torch.full((_EACH,), float(weight.flatten()[0]) if weight.numel() and not weight.is_meta else 0.0)
-    return weight.as_strided((_EACH,), (weight.numel() // _EACH,)).to("cpu", torch.float32)
+    if weight.numel() < _EACH:
+        return weight.reshape(-1).repeat(_EACH)[:_EACH].float()
+    return weight.as_strided((_EACH,), (weight.numel() // _EACH,)).float()

@@ -39,8 +39,18 @@ def _hash(script: str) -> str:
 
 @cache
 def _template(name: str) -> jinja2.Template:
+    return environment_of("turpentine.report").get_template(name)
+
+
+@cache
+def environment_of(package: str) -> jinja2.Environment:
+    """Return what reads a package's templates: everything is escaped, and what is not given is an error.
+
+    Args:
+        package: Its dotted name; the templates are in its folder `templates`.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("turpentine.report"),
+        loader=jinja2.PackageLoader(package),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -56,7 +66,7 @@ def _template(name: str) -> jinja2.Template:
         "one_line": one_line,
     }
     environment.tests["digest"] = lambda text: isinstance(text, str) and _DIGEST.fullmatch(text) is not None
-    return environment.get_template(name)
+    return environment
 
 
 _DIGEST = re.compile("(revision )?[0-9a-f]{40,64}")

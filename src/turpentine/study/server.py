@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.report.template import environment_of
 from turpentine.study.database import DatabaseGone
 from turpentine.study.guard import StudyGuard
 from turpentine.study.pictures import SMALL
@@ -204,11 +205,4 @@ def _asset(name: str) -> bytes:
 
 @cache
 def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("turpentine.study"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
+    return environment_of("turpentine.study").get_template(name)

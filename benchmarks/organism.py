@@ -205,7 +205,7 @@ def main() -> None:
         "doses": lambda: doses(model, args.seeds),
     }
     for name in args.only:
-        fill(args.doc, {name: tables[name]()})
+        fill(args.doc, {f"organism-{name}": tables[name]()})
 
 
 if __name__ == "__main__":

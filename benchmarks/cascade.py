@@ -5,7 +5,8 @@
 
 A severed module changes what later modules read, in the same step and in all that follow. Here each is severed as
 usual, and again while the fifteen others give what they give in the untouched run: what is lost then is its own part.
-Other kinds of layers follow in both. Intervals are over captions. Goes into docs/layers.md; a run that was killed goes on.
+Other kinds of layers follow in both. Intervals are over captions. Goes into docs/layers.md; a run that was killed goes
+on.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def test_commands_are_ones_that_there_are(command: str, monkeypatch: pytest.Monk
 
 
 def test_benchmarks_and_benches_have_a_tiny_run_that_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`tools/small_runs.py` runs these; those of `explain` run in test_replication.py, an attack bench in test_bench.py."""
+    """`tools/small_runs.py` runs these; test_replication.py those of `explain`, test_bench.py an attack bench."""
     tool = runpy.run_path(str(ROOT / "tools" / "small_runs.py"))
     assert tool["commands"]() == COMMANDS
     left_out = set()

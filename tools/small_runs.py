@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def small(line: str, pages: str = "PAGES", keep: str = "KEEP") -> list[str] | No
         return [*words[:2], *shlex.split(own)]
     if words[1] != "bench" or not words[2].startswith("emoji-") or words[2] == "emoji-attacks":
         return None
-    changes = [value for flag, value in zip(words, words[1:], strict=False) if flag == "--set"]
+    changes = [value for flag, value in pairwise(words) if flag == "--set"]
     tokens = [token for change in tiny_bench(words[2], changes) for token in ("--set", change)]
     return ["turpentine", "bench", words[2], *tokens, "--seeds", "0", "--out", f"{keep}/{words[2]}"]
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from turpentine.bench.lines import TableColumn
+from turpentine.concepts import Concept
 from turpentine.emoji.world import PALETTES, TINTABLE, WORKS, held_out_tints, styles_of, visible_on
 from turpentine.models import Model
 from turpentine.models.branches import run_branches
@@ -135,3 +136,16 @@ def test_the_modules_own_share_is_of_what_is_lost(script: ModuleType) -> None:
     rows = [(name, prompt, value) for name, value in left.items() for prompt in ("a dog", "a cat")]
     table = pl.DataFrame(rows, ["letters", "prompt", "layout"], orient="row")
     assert script.own_share(table, ["A", "B"]).value == pytest.approx(0.5)
+
+
+@of("scored")
+def test_esd_of_some_weights_leaves_the_others(script: ModuleType, sd1: Model) -> None:
+    own = sd1.sites.only(kind="feed-forward", level="module").parameters()
+    name = next(each for each in own if each.endswith("weight"))
+    mask = torch.zeros(sd1.parameter(name).shape, dtype=torch.bool)
+    mask[0, :2] = True
+    few = {"sites": "feed-forward", "steps": 2, "trajectories": 1, "sampling_steps": 2, "lr": 0.1}
+    edit = script.PartOfESD.of({name: mask})(**few)(sd1, Concept("a church"))
+    assert edit.names == (name,) and torch.equal(edit.deltas[name] != 0, mask)
+    moved = script.shuffled({name: mask})[name]
+    assert moved.sum() == mask.sum() and moved.shape == mask.shape and not torch.equal(moved, mask)

@@ -43,6 +43,7 @@ SMALL: Mapping[str, str] = {
     "places": "--objects church --modules LOWRES --updates 2 --seeds 1 --docs PAGES --keep KEEP",
     "quality": "--methods uce --objects church --captions 16 --docs PAGES --keep KEEP",
     "reamplify": "--objects church --seeds 2 --updates 2 --docs PAGES",
+    "scored": "--objects church --updates 2 --pictures 1 --docs PAGES --keep KEEP",
     "segmentation": "--prompts 1 --seeds 1 --docs PAGES",
     "tints": "--captions 2 --seeds 1 --letters q1.2 --docs PAGES --keep KEEP",
 }

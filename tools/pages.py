@@ -3,7 +3,7 @@
     turpentine explain thesis
     python tools/pages.py explained/thesis
 
-A table goes to the page that has its marks; what is written around it stays. A table whose marks are on no page, or on
+A table goes to the page that has its marks, a figure to those that show it; what is written around them stays. A table whose marks are on no page, or on
 two, is named, and nothing is written.
 """
 
@@ -18,8 +18,6 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<part>.*?)<!-- /(?P=name) -->", re.DOTALL)
-OWN = "plot.png"
-"""The plot of a stop's own report, which no page shows."""
 
 
 def tables_in(folders: Iterable[Path]) -> dict[str, str]:
@@ -58,8 +56,9 @@ def put(folders: list[Path], docs: Path) -> list[str]:
         if new != text:
             path.write_text(new, encoding="utf-8")
             changed.append(path.name)
-    for figure in (figure for folder in folders for figure in folder.glob("*/*.png") if figure.name != OWN):
-        shutil.copy(figure, docs / figure.name)
+    for figure in (figure for folder in folders for figure in folder.glob("*/*.png")):
+        if any(f"]({figure.name})" in text for text in pages.values()):
+            shutil.copy(figure, docs / figure.name)
     return changed
 
 

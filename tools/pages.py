@@ -3,8 +3,8 @@
     turpentine explain thesis
     python tools/pages.py explained/thesis
 
-A table goes to the page that has its marks, a figure to those that show it; what is written around them stays. A table whose marks are on no page, or on
-two, is named, and nothing is written.
+A table goes to the page that has its marks, a figure to those that show it; what is written around them stays. A table
+whose marks are on no page, or on two, is named, and nothing is written.
 """
 
 from __future__ import annotations

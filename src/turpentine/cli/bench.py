@@ -89,7 +89,7 @@ def bench(
     if worker:
         return _join(out)
     _check_places(device, out)
-    changes = [*changes, *([f"seeds='{seeds}'"] if seeds else [])]
+    changes = (*changes, *([f"seeds='{seeds}'"] if seeds else []))
     attacks = _attacks(file, changes)
     if attacks is not None:
         others = {"--backend": backend != "local", "--address": address, "--retry": work.retry}

@@ -198,7 +198,16 @@ def test_an_attack_has_power_where_it_opens_what_only_hides() -> None:
 
 
 def test_a_search_that_ended_before_others_counts_on_in_the_curve() -> None:
-    facts = {"model": "toy", "method": "uce", "attack": "cce", "arm": "edited", "seed": 0, "text": 0, "judged": 0, "n": 4}
+    facts = {
+        "model": "toy",
+        "method": "uce",
+        "attack": "cce",
+        "arm": "edited",
+        "seed": 0,
+        "text": 0,
+        "judged": 0,
+        "n": 4,
+    }
     points = [("a", 0, 10, 0), ("a", 1, 20, 2), ("b", 0, 10, 4)]
     stages = [
         {**facts, "concept": concept, "stage": stage, "forward": forward, "hits": hits}

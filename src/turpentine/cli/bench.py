@@ -67,7 +67,8 @@ def bench(
         shipped: List the benches that ship, and what each shows.
         dry_run: Say what would be done, and how long it may take; nothing is written.
         out: The folder for pictures, edits, results and tables; runs/NAME by default.
-        seeds: Seeds of the pictures for each prompt, such as 0-49, in the place of the file's.
+        seeds: Seeds of the pictures for each prompt, such as 0-49, or of a bench of attacks' searches, in the
+            place of the file's.
         changes: Another value for a key of the file, such as drawing.steps=30 or "methods=[esd-x, uce]"; may be given
             several times.
         work: Who does the work.
@@ -88,9 +89,10 @@ def bench(
     if worker:
         return _join(out)
     _check_places(device, out)
+    changes = (*changes, *([f"seeds='{seeds}'"] if seeds else []))
     attacks = _attacks(file, changes)
     if attacks is not None:
-        others = {"--seeds": seeds, "--backend": backend != "local", "--address": address, "--retry": work.retry}
+        others = {"--backend": backend != "local", "--address": address, "--retry": work.retry}
         refuse_other_flags({**others, "--workers and --threads": work != WorkChoice(retry=work.retry)})
         check_attack_bench(attacks, force=force)
         folder = out or Path("runs") / safe_name(Path(str(file)).stem)
@@ -98,7 +100,7 @@ def bench(
             return show_attack_estimate(attacks, folder, device, dtype, json)
         return run_attacks(attacks, folder, device, dtype, line, json)
     with busy("Reading the bench"):
-        chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
+        chosen = _read(file, changes, force)
 
     from turpentine.runs.store import Store
 

@@ -28,7 +28,7 @@ FLOORS = (
     {"report"},
     {"studio", "study"},
     {"cli"},
-    {"testing", "methods", "__main__"},
+    {"testing", "methods", "bridge", "__main__"},
     {""},  # the package itself, whose version anyone may read
 )
 """Rooms from the lowest floor up: each imports itself and what lies below."""

@@ -104,11 +104,12 @@ def test_an_audit_is_done_once_for_each_edit(tmp_path: Path, model: Model) -> No
     assert estimate_leaderboard(spec, out, lambda entry: model).audits_left == 0
 
 
-def test_an_audit_that_cannot_be_is_named_and_is_no_verdict(tmp_path: Path, model: Model) -> None:
-    nothing = ("attacked.trial.steps=1", "attacked.trial.guidance_scale=0", "drawn.seeds='0'")
-    _, board = rows_spent(model, spec_of(tmp_path, *nothing, "attacked.trial.pictures=2"), tmp_path / "out")
-    assert set(board.errors) == {"emoji, church, prompt-filter, audit"}
-    assert board.rows["audited"].to_list() == [None, NOT_ASKED]
+def test_what_cannot_be_attacked_or_audited_is_named_and_is_no_number(tmp_path: Path, model: Model) -> None:
+    nothing = ("attacked.trial.steps=1", "attacked.trial.pictures=2", "attacked.budget={text: 1}", "drawn.seeds='0'")
+    _, board = rows_spent(model, spec_of(tmp_path, *nothing), tmp_path / "out")
+    where = "emoji, church, prompt-filter"
+    assert set(board.errors) == {f"{where}, completion", f"{where}, audit", "emoji, anchor, completion"}
+    assert board.rows["audited"].to_list() == [None, NOT_ASKED] and board.rows["attacked"].to_list() == [None, None]
 
 
 def test_what_was_not_asked_is_said_so_and_never_made_up(board: Leaderboard) -> None:

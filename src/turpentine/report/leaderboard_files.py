@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from turpentine.audit.leaderboard import Leaderboard
+from turpentine.audit.leaderboard import SCHEMA, Leaderboard
 from turpentine.bench.lines import UNEDITED
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.csv_text import csv_text
@@ -38,6 +38,11 @@ def board_markdown(rows: pl.DataFrame) -> str:
     """Return the table as Markdown."""
     cells = [[escaped(cell) for cell in line] for line in board_lines(rows)]
     return markdown_table(HEADINGS, cells)
+
+
+def read_leaderboard_rows(path: Path) -> pl.DataFrame:
+    """Return the rows of a leaderboard's CSV file, as `Leaderboard.rows` has them."""
+    return pl.read_csv(path, schema=SCHEMA).with_columns(pl.col("method").fill_null(""))
 
 
 def write_leaderboard(board: Leaderboard, folder: Path) -> list[Path]:

@@ -76,6 +76,7 @@ TESTED_IN: Mapping[str, str] = {
     "cli.attack_output": "cli/test_attack.py",
     "cli.edit_command": "cli/test_erase.py",
     "cli.finding_output": "cli/test_explain.py",
+    "cli.leaderboard": "cli/test_bench.py",
     "cli.instrument_command": "cli/test_explain.py",
     "cli.replicate": "cli/test_explain.py",
     "cli.tour": "cli/test_explain.py",

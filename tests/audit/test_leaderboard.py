@@ -19,7 +19,7 @@ title: Two ways to erase
 models: [emoji]
 concepts: [church]
 methods: [prompt-filter]
-drawn:
+measured:
   judges: [emoji]
   seeds: 0-1
   drawing: {steps: 1}
@@ -37,7 +37,7 @@ audited: {pictures: 20, others: 20}
 """
 
 
-SMALL = ("audited=null", "attacked.trial.pictures=2", "attacked.never=[]", "drawn.seeds='0'")
+SMALL = ("audited=null", "attacked.trial.pictures=2", "attacked.never=[]", "measured.seeds='0'")
 """Without what takes seconds."""
 
 
@@ -72,7 +72,7 @@ def board(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Leaderboard
 def test_another_method_costs_its_own_work_alone_and_what_is_over_costs_nothing(tmp_path: Path, model: Model) -> None:
     out, one = tmp_path / "out", spec_of(tmp_path, *SMALL)
     expected = estimate_leaderboard(one, out, lambda entry: model)
-    assert (expected.audits_left, expected.attacked.searches_left, expected.drawn.pictures) == (0, 3, 6)
+    assert (expected.audits_left, expected.attacked.searches_left, expected.measured.pictures) == (0, 3, 6)
     assert not out.exists()
     first, board = rows_spent(model, one, out)
     assert not board.errors and board.rows["method"].to_list() == ["", "prompt-filter"]
@@ -85,7 +85,7 @@ def test_another_method_costs_its_own_work_alone_and_what_is_over_costs_nothing(
     assert again == 0 and same.rows.equals(board.rows)
     both = spec_of(tmp_path, *SMALL, "methods=[prompt-filter, negative-prompt]")
     left = estimate_leaderboard(both, out, lambda entry: model)
-    assert (left.attacked.searches_left, left.attacked.edits_left, left.drawn.pictures) == (1, 1, 3)
+    assert (left.attacked.searches_left, left.attacked.edits_left, left.measured.pictures) == (1, 1, 3)
     more, grown = rows_spent(model, both, out)
     assert 0 < more < first  # what all methods have in common was there
     assert grown.rows["method"].to_list() == ["", "prompt-filter", "negative-prompt"]
@@ -93,7 +93,7 @@ def test_another_method_costs_its_own_work_alone_and_what_is_over_costs_nothing(
 
 
 def test_an_audit_is_done_once_for_each_edit(tmp_path: Path, model: Model) -> None:
-    spec, out = spec_of(tmp_path, "drawn.seeds='0'", "attacked.never=anchor"), tmp_path / "out"
+    spec, out = spec_of(tmp_path, "measured.seeds='0'", "attacked.never=anchor"), tmp_path / "out"
     assert estimate_leaderboard(spec, out, lambda entry: model).audits_left == 1
     _, board = rows_spent(model, spec, out)
     [(key, verdict)] = board.verdicts.items()
@@ -105,7 +105,7 @@ def test_an_audit_is_done_once_for_each_edit(tmp_path: Path, model: Model) -> No
 
 
 def test_what_cannot_be_attacked_or_audited_is_named_and_is_no_number(tmp_path: Path, model: Model) -> None:
-    nothing = ("attacked.trial.steps=1", "attacked.trial.pictures=2", "attacked.budget={text: 1}", "drawn.seeds='0'")
+    nothing = ("attacked.trial.steps=1", "attacked.trial.pictures=2", "attacked.budget={text: 1}", "measured.seeds='0'")
     _, board = rows_spent(model, spec_of(tmp_path, *nothing), tmp_path / "out")
     where = "emoji, church, prompt-filter"
     assert set(board.errors) == {f"{where}, completion", f"{where}, audit", "emoji, anchor, completion"}
@@ -114,7 +114,7 @@ def test_what_cannot_be_attacked_or_audited_is_named_and_is_no_number(tmp_path: 
 
 def test_what_was_not_asked_is_said_so_and_never_made_up(board: Leaderboard) -> None:
     assert board.verdicts == {} and board.rows["audited"].to_list() == [None, NOT_ASKED]
-    empty = Leaderboard("x", board.drawn, AttackTable("x", pl.DataFrame()))
+    empty = Leaderboard("x", board.measured, AttackTable("x", pl.DataFrame()))
     assert empty.rows["attacked"].to_list() == [None, None]
 
 
@@ -122,5 +122,5 @@ def test_the_attack_that_brings_most_stands_for_all(board: Leaderboard) -> None:
     facts = {"model": "emoji", "concept": "church", "method": "prompt-filter", "arm": "edited", "n": 4}
     attacks = [("no attack", 4), ("completion", 1), ("cce", 3)]
     rows = pl.DataFrame([{**facts, "attack": name, "hits": hits} for name, hits in attacks])
-    row = Leaderboard("x", board.drawn, AttackTable("x", rows)).rows.row(1, named=True)
+    row = Leaderboard("x", board.measured, AttackTable("x", rows)).rows.row(1, named=True)
     assert (row["attack"], row["attacked"]) == ("cce", 0.75)

@@ -15,7 +15,7 @@ title: Two columns
 models: [emoji]
 concepts: [church]
 methods: [prompt-filter]
-drawn:
+measured:
   judges: [emoji]
   cases:
     - world: [erased, other]
@@ -40,16 +40,18 @@ def test_what_ships_has_the_methods_of_the_bench_of_objects_and_is_no_bench_of_a
     assert spec is not None and objects is not None and spec.audited is not None
     names = [entry.name for entry in spec.attacked.methods]
     assert {entry.name for entry in objects.methods} <= set(names)
-    assert names == [entry.name for entry in spec.drawn.spec.methods]
+    assert names == [entry.name for entry in spec.measured.spec.methods]
     assert spec.audited.pictures == spec.attacked.trial.pictures  # no search is done twice
     assert read_attack_bench("emoji-leaderboard") is None and read_leaderboard("emoji-attacks") is None
 
 
 def test_sections_have_the_keys_that_stand_above_them_in_common(file: Path) -> None:
-    spec = read_leaderboard(str(file), ["concepts=[dog]", "drawn.seeds=0-2", "attacked.trial.steps=3"])
+    spec = read_leaderboard(str(file), ["concepts=[dog]", "measured.seeds=0-2", "attacked.trial.steps=3"])
     assert spec is not None and spec.title == "Two columns"
-    assert [each[0].text for each in spec.drawn.concepts] == [each.text for each in spec.attacked.concepts] == ["dog"]
-    assert (spec.drawn.spec.seeds, spec.attacked.trial.steps) == ((0, 1, 2), 3)
+    assert (
+        [each[0].text for each in spec.measured.concepts] == [each.text for each in spec.attacked.concepts] == ["dog"]
+    )
+    assert (spec.measured.spec.seeds, spec.attacked.trial.steps) == ((0, 1, 2), 3)
     unasked = read_leaderboard(str(file), ["audited=null"])
     assert unasked is not None and unasked.audited is None
 
@@ -57,9 +59,9 @@ def test_sections_have_the_keys_that_stand_above_them_in_common(file: Path) -> N
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ("drawed={}", "--set drawed: there is no key 'drawed': did you mean 'drawn'"),
-        ("drawn=1", "'drawn' holds no keys with values"),
-        ("drawn.seedz=0-3", "there is no key 'seedz': did you mean 'seeds'"),
+        ("measurd={}", "--set measurd: there is no key 'measurd': did you mean 'measured'"),
+        ("measured=1", "'measured' holds no keys with values"),
+        ("measured.seedz=0-3", "there is no key 'seedz': did you mean 'seeds'"),
         ("attacked.trial={step: 4}", "there is no key 'step'"),
         ("audited.pictures=3", "pictures is 3"),
         ("audited.picture=30", "there is no key 'picture': did you mean 'pictures'"),

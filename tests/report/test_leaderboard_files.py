@@ -11,14 +11,14 @@ from turpentine.core.csv_text import csv_text
 from turpentine.report.leaderboard_files import CSV, HEADINGS, board_lines, board_markdown, read_leaderboard_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
-KEPT = dict.fromkeys(("kept", "kept_low", "kept_high"), 1.0)
+OTHERS = dict.fromkeys(("kept", "kept_low", "kept_high"), 1.0)
 FULL = {
     **{"model": "emoji", "method": "uce", "concepts": 2, "pictures": 60},
     **{"erased": 0.1, "erased_low": 0.02, "erased_high": 0.3, "kept": 0.98, "kept_low": 0.9, "kept_high": 1.0},
     **{"attack": "cce", "attacked": 0.5, "attacked_low": 0.0, "attacked_high": 1.0},
     **{"audited": "hidden 2", "seconds": 0.05, "bytes": 412_000},
 }
-ROWS = pl.DataFrame([{"model": "emoji", "method": "", "concepts": 2, "pictures": 60, **KEPT}, FULL], schema=SCHEMA)
+ROWS = pl.DataFrame([{"model": "emoji", "method": "", "concepts": 2, "pictures": 60, **OTHERS}, FULL], schema=SCHEMA)
 
 
 def test_a_line_has_what_there_is_and_a_dash_for_the_rest() -> None:

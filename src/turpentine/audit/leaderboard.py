@@ -53,7 +53,7 @@ PHASES: Mapping[str, tuple[str, str]] = {
 REVISION = 1
 """Goes up when an audit comes to another verdict from the same settings."""
 NOT_ASKED = "not asked"
-ERASED, KEPT = "erased", "other"
+NAMED, OTHERS = "erased", "other"
 """The groups of cases that stand in the table."""
 SCHEMA: Mapping[str, Any] = {
     **{"model": pl.String, "method": pl.String, "concepts": pl.Int64, "pictures": pl.Int64},
@@ -70,14 +70,14 @@ class Leaderboard:
 
     Attributes:
         title: Of the table.
-        drawn: The table of the bench.
+        measured: The table of the bench.
         attacked: The table of the bench of attacks.
         verdicts: Of the audit of each edit, by model, method and concept; empty where none was asked for.
         errors: What could not be done, by model, concept and method, and why.
     """
 
     title: str
-    drawn: Table
+    measured: Table
     attacked: AttackTable
     verdicts: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Leaderboard:
         how many verdicts of each kind; `seconds` to make an edit and `bytes` of it, in the mean. Null where there is
         nothing.
         """
-        return pl.DataFrame([self._row(line) for line in pooled(self.drawn)], schema=SCHEMA)
+        return pl.DataFrame([self._row(line) for line in pooled(self.measured)], schema=SCHEMA)
 
     def _row(self, line: Line) -> dict[str, Any]:
         method, count = "" if line.is_unedited else line.method, len(line.conditions)
@@ -100,8 +100,8 @@ class Leaderboard:
         return {
             **{"model": line.model, "method": method, "concepts": count},
             "pictures": sum(each.pictures for each in numbers.values()),
-            **_rate(ERASED, numbers.get(ERASED)),
-            **_rate("kept", numbers.get(KEPT)),
+            **_rate("erased", numbers.get(NAMED)),
+            **_rate("kept", numbers.get(OTHERS)),
             **(self._attack(line.model, method) if method else {}),
             "audited": self._verdicts(line.model, method) if method else None,
             "seconds": None if line.seconds is None else line.seconds / count,
@@ -169,7 +169,7 @@ def run_leaderboard(
     """
     models, report = {entry.source: load(entry) for entry in spec.attacked.models}, progress or _silent
     sources = {name: ModelSpec.of(model, name) for name, model in models.items()}
-    plan, store = spec.drawn.plan(lambda entry: sources[entry.source]), Store(folder)
+    plan, store = spec.measured.plan(lambda entry: sources[entry.source]), Store(folder)
     results = backends.run(
         plan, store, progress=report, models={sources[name]: model for name, model in models.items()}
     )
@@ -177,7 +177,7 @@ def run_leaderboard(
     audits = _Audits(spec, folder, models, load)
     verdicts, errors = audits.verdicts(partial(report, "audits")) if spec.audited else ({}, {})
     errors = {**attacked.skipped, **attacked.errors, **errors}
-    table = spec.drawn.table(plan, results, store)
+    table = spec.measured.table(plan, results, store)
     return LeaderboardRun(Leaderboard(spec.title, table, attacked, verdicts, errors), plan, store, results)
 
 
@@ -186,12 +186,12 @@ class LeaderboardEstimate:
     """What is left of a leaderboard.
 
     Attributes:
-        drawn: Of the bench.
+        measured: Of the bench.
         attacked: Of the bench of attacks.
         audits_left: Edits that are not audited yet.
     """
 
-    drawn: Expected
+    measured: Expected
     attacked: AttackEstimate
     audits_left: int
 
@@ -211,7 +211,7 @@ def estimate_leaderboard(
         load: Loads a model as the file writes it.
     """
     models = {entry.source: load(entry) for entry in spec.attacked.models}
-    plan = spec.drawn.plan(lambda entry: ModelSpec.of(models[entry.source], entry.source))
+    plan = spec.measured.plan(lambda entry: ModelSpec.of(models[entry.source], entry.source))
     attacked = estimate_attacks(spec.attacked, folder, lambda entry: models[entry.source])
     left = _Audits(spec, folder, models, load).left() if spec.audited else 0
     return LeaderboardEstimate(estimate(plan, Store(folder)), attacked, left)

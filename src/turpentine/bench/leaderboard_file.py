@@ -1,4 +1,4 @@
-"""The file of a leaderboard: methods × concepts, drawn as a bench, attacked as a bench of attacks, and audited."""
+"""The file of a leaderboard: methods × concepts, measured as a bench, attacked as a bench of attacks, and audited."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from turpentine.tasks.case_rules import FileSection
 SHIPPED = "leaderboards"
 SHARED = ("title", "about", "source", "models", "concepts", "methods")
 """Keys that all sections have in common."""
-DRAWN, ATTACKED, AUDITED = "drawn", "attacked", "audited"
+MEASURED, ATTACKED, AUDITED = "measured", "attacked", "audited"
 """The sections: a bench, a bench of attacks, and how audits are done."""
 
 
@@ -41,12 +41,12 @@ class LeaderboardSpec:
     """The content of a leaderboard's file, checked.
 
     Attributes:
-        drawn: The bench of what is erased and what is left.
+        measured: The bench of what is erased and what is left.
         attacked: The bench of attacks, of the same models, concepts and methods.
         audited: How each edit is audited; None for not at all.
     """
 
-    drawn: Bench
+    measured: Bench
     attacked: AttackSpec
     audited: AuditSection | None = None
 
@@ -76,7 +76,7 @@ def read_leaderboard(
         UnknownName: A name is not known; file and line are named.
 
     Example:
-        >>> read_leaderboard("emoji-leaderboard", ["drawn.drawing.steps=5"]).drawn.spec.drawing.steps
+        >>> read_leaderboard("emoji-leaderboard", ["measured.drawing.steps=5"]).measured.spec.drawing.steps
         5
         >>> read_leaderboard("emoji-objects") is None
         True
@@ -88,22 +88,22 @@ def read_leaderboard(
     _check_keys(document)
     path = Path(name)
     folder = None if name in leaderboards() else path.parent
-    drawn = bench_of(_section(document, DRAWN), path.stem, folder, check)
+    measured = bench_of(_section(document, MEASURED), path.stem, folder, check)
     attacked, audited = attack_spec_of(_section(document, ATTACKED)), _audit_of(document)
     if audited and not attacked.never:
         raise BadArgument(
             f"{document.place((AUDITED,))}: There is nothing to hold audits against: name what was never seen, as in "
             "attacked.never=mushroom."
         )
-    return LeaderboardSpec(drawn, attacked, audited)
+    return LeaderboardSpec(measured, attacked, audited)
 
 
 def _check_keys(document: Document) -> None:
-    names = (*SHARED, DRAWN, ATTACKED, AUDITED)
+    names = (*SHARED, MEASURED, ATTACKED, AUDITED)
     for key in document.value:
         if key not in names:
             raise UnknownName(f"{document.place((key,))}: there is no key {key!r}: {offer(str(key), names)}")
-    for name in (DRAWN, ATTACKED):
+    for name in (MEASURED, ATTACKED):
         if not isinstance(document.value.get(name), dict):
             raise BadArgument(f"{document.place((name,))}: {name!r} holds no keys with values.")
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def check_leaderboard(spec: LeaderboardSpec, *, force: bool) -> None:
     """Check that the models can be there and know the words of the concepts, and say what is fetched for judges."""
     check_attack_bench(spec.attacked, force=force)
-    _ = spec.drawn.measures, spec.drawn.cases_by_concepts  # what is wrong in them is said before a model is loaded
+    _ = (
+        spec.measured.measures,
+        spec.measured.cases_by_concepts,
+    )  # what is wrong in them is said before a model is loaded
 
 
 def show_leaderboard_estimate(
@@ -34,9 +37,12 @@ def show_leaderboard_estimate(
     if json:
         say_json({**expected.numbers(), "out": str(out)})
         return 0
-    take = f"about {duration(expected.drawn.seconds)}"
-    drawn, audits = ("pictures left to draw", expected.drawn.pictures, take), ("audits left", expected.audits_left, "")
-    show_table(("", "", ""), [drawn, *estimate_rows(expected.attacked), audits])
+    take = f"about {duration(expected.measured.seconds)}"
+    pictures, audits = (
+        ("pictures left to draw", expected.measured.pictures, take),
+        ("audits left", expected.audits_left, ""),
+    )
+    show_table(("", "", ""), [pictures, *estimate_rows(expected.attacked), audits])
     say(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
     return 0
 
@@ -63,7 +69,7 @@ def _write(run: LeaderboardRun, spec: LeaderboardSpec, out: Path, line: str) -> 
 
     board = run.board
     files = write_leaderboard(board, out)
-    files.append(write_bench_report(board.drawn, run.results, run.plan, run.store, command=line))
+    files.append(write_bench_report(board.measured, run.results, run.plan, run.store, command=line))
     if len(board.attacked.rows):
         files.append(write_attack_bench_page(board.attacked, spec.attacked, out, command=line))
     return files

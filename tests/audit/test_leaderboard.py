@@ -119,8 +119,14 @@ def test_what_was_not_asked_is_said_so_and_never_made_up(board: Leaderboard) -> 
 
 
 def test_the_attack_that_brings_most_stands_for_all(board: Leaderboard) -> None:
-    facts = {"model": "emoji", "concept": "church", "method": "prompt-filter", "arm": "edited", "n": 4}
+    facts = {"model": "emoji", "concept": "church", "method": "prompt-filter", "arm": "edited", "n": 4, "seed": 0}
     attacks = [("no attack", 4), ("completion", 1), ("cce", 3)]
-    rows = pl.DataFrame([{**facts, "attack": name, "hits": hits} for name, hits in attacks])
+    ends = {"low": 0.0, "high": 1.0}
+    rows = pl.DataFrame(
+        [
+            {**facts, **ends, "attack": name, "hits": hits, "outcomes": [place < hits for place in range(4)]}
+            for name, hits in attacks
+        ]
+    )
     row = Leaderboard("x", board.measured, AttackTable("x", rows)).rows.row(1, named=True)
     assert (row["attack"], row["attacked"]) == ("cce", 0.75)

@@ -100,7 +100,6 @@ def test_the_benches_that_ship_are_listed(command: Command) -> None:
 @pytest.mark.parametrize(
     ("flag", "way"),
     [
-        (("--seeds", "0-3"), "--set seed=1"),
         (("--retry",), "by the same command"),
         (("--workers", "2"), "share the work"),
         (("--backend", "ray"), "leave it out"),

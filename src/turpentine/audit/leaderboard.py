@@ -286,7 +286,7 @@ class _Audits:
             jobs.trial,
             Rules(quick=how.pictures < pictures_for_equivalence(RATE, rules.margin)),
             how.others,
-            seed=self._spec.attacked.seed,
+            seed=self._spec.attacked.seeds[0],
         )
 
     def _key(self, jobs: ModelJobs, edit: EditSpec, oracles: list[Model]) -> str:

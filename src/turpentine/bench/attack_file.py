@@ -16,6 +16,7 @@ from turpentine.bench.schema import (
     MethodEntry,
     checked_judge,
     plugin_entry,
+    seeds_of,
     single_concept,
     validated,
 )
@@ -77,7 +78,7 @@ class AttackSpec(FileSection):
         never: What no model of the emoji world has seen, as one more control: a name, or several.
         trial: How pictures are drawn, and how many.
         budget: The most that each search may spend.
-        seed: Of all chance.
+        seeds: Of each search and its new pictures; the edits have their own.
     """
 
     title: str
@@ -91,7 +92,7 @@ class AttackSpec(FileSection):
     never: Annotated[tuple[str, ...], validated(_unseen)] = ()
     trial: TrialSection = TrialSection()
     budget: BudgetSection = BudgetSection()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Annotated[tuple[int, ...], Field(min_length=1), validated(seeds_of)] = (0,)
 
     @property
     def attack_names(self) -> list[str]:

@@ -43,7 +43,6 @@ def refuse_other_flags(given: Mapping[str, Any], what: str = "bench of attacks")
 
 
 INSTEAD = {
-    "--seeds": "its one seed, of edits' attacks and pictures, is another by --set seed=1",
     "--workers and --threads": "start the same command once more, and both share the work",
     "--retry": "what could not be done is tried again by the same command",
 }

@@ -69,7 +69,8 @@ def bench(
         shipped: List the benches that ship, and what each shows.
         dry_run: Say what would be done, and how long it may take; nothing is written.
         out: The folder for pictures, edits, results and tables; runs/NAME by default.
-        seeds: Seeds of the pictures for each prompt, such as 0-49, in the place of the file's.
+        seeds: Seeds of the pictures for each prompt, such as 0-49, or of a bench of attacks' searches, in the
+            place of the file's.
         changes: Another value for a key of the file, such as drawing.steps=30 or "methods=[esd-x, uce]"; may be given
             several times.
         work: Who does the work.
@@ -90,22 +91,24 @@ def bench(
     if worker:
         return _join(out)
     _check_places(device, out)
-    others = {"--seeds": seeds, "--backend": backend != "local", "--address": address, "--retry": work.retry}
+    others = {"--backend": backend != "local", "--address": address, "--retry": work.retry}
     others["--workers and --threads"] = work != WorkChoice(retry=work.retry)
     folder = out or Path("runs") / safe_name(Path(str(file)).stem)
-    attacks, board = _attacks(file, changes), _leaderboard(file, changes, force)
+    board = _leaderboard(file, changes, force)
+    changes = (*changes, *([f"seeds='{seeds}'"] if seeds else []))
+    attacks = _attacks(file, changes)
     if attacks is not None:
         refuse_other_flags(others)
         check_attack_bench(attacks, force=force)
         go = show_attack_estimate if dry_run else partial(run_attacks, line=line)
         return go(attacks, folder, device, dtype, json=json)
     if board is not None:
-        refuse_other_flags(others, "leaderboard")
+        refuse_other_flags({"--seeds": seeds, **others}, "leaderboard")
         check_leaderboard(board, force=force)
         show = show_leaderboard_estimate if dry_run else partial(run_leaderboard, line=line)
         return show(board, folder, device, dtype, json=json)
     with busy("Reading the bench"):
-        chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
+        chosen = _read(file, changes, force)
 
     from turpentine.runs.store import Store
 

@@ -177,7 +177,13 @@ def _from_folder(source: FolderPictures, folder: Path) -> Iterator[StudyItem]:
         for subject in sorted(each for each in condition.iterdir() if each.is_dir()):
             erased = subject.name if role == "edited" else ""
             for still in stills_in(subject, source.blur):
-                yield StudyItem(still, condition.name, subject.name, erased, role=role)
+                yield StudyItem(still, condition.name, subject.name, erased, seed=_number_of(still), role=role)
+
+
+def _number_of(still: Still) -> int | None:
+    """Return the number that a picture's file is named by, which says which pictures of two conditions are a pair."""
+    stem = still.source.stem if isinstance(still.source, Path) else ""
+    return int(stem) if stem.isdecimal() else None
 
 
 def _from_table(source: TablePictures, folder: Path) -> Iterator[StudyItem]:

@@ -207,12 +207,16 @@ class PowerSection(FileSection):
     Attributes:
         difference: Between two conditions, in points of 1 to 5; of rates it is a quarter of that.
         sd: Standard deviation of the answers.
-        icc: Correlation of two people's answers to one picture.
+        icc: Correlation of two people's answers to one picture, or to one pair.
+        preference: Of two, the share of those who see a difference that prefer the better one.
+        ties: Share of choices that are no difference.
     """
 
     difference: Annotated[float, Field(gt=0, le=4)] = 0.5
     sd: Annotated[float, Field(gt=0, le=2.5)] = 1.2
     icc: Share = 0.3
+    preference: Annotated[float, Field(gt=0.5, lt=1)] = 0.65
+    ties: Annotated[float, Field(ge=0, lt=1)] = 0.2
 
 
 class StudySpec(FileSection):

@@ -44,3 +44,15 @@ def test_what_has_colours_of_its_own_is_left(draw: object) -> None:
     figure = Figure()
     draw(figure.subplots())  # type: ignore[operator]
     dressed(figure)
+
+
+def test_what_stands_around_all_axes_is_dressed_too() -> None:
+    figure = Figure()
+    inner = figure.subfigures()
+    inner.subplots().plot([1, 2], label="a")
+    title, below, beside = inner.suptitle("Title"), inner.supxlabel("rows"), inner.supylabel("rate")
+    legend = inner.legend()
+    dressed(figure)
+    assert title.get_color() == INK and "Serif" in title.get_family()[0]
+    assert below.get_color() == beside.get_color() == legend.get_texts()[0].get_color() == SOFT
+    assert not legend.get_frame_on()

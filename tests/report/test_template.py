@@ -17,7 +17,8 @@ from turpentine.report.template import fill
         ("0" * 40, True),
         ("ab" * 8, False),
         ("ab" * 33, False),
-        ("<b>" + "ab" * 32, False),
+        ("emoji, revision " + "0" * 64, True),
+        ("x" + "ab" * 32, False),
         ("a church", False),
     ],
 )

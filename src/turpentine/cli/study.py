@@ -331,12 +331,10 @@ def _power_sentence(power: Power) -> str:
     """Return what ratings, or yes and no, show of two conditions."""
     answers = f"{counted(power.answers, 'answer')} to {counted(power.items, 'picture')} of a condition"
 
-    def points(difference: float) -> str:
-        return f"{difference:.2g} points of 1 to 5" if power.is_rating else f"{100 * difference:.2g} points of 100"
-
+    times, unit = (1, "points of 1 to 5") if power.is_rating else (100, "points of 100")
     return (
-        f"{plain(power.question)}: {answers} show a difference of {points(power.detectable)} with a chance of "
-        f"80\u202f%, and one of {points(power.difference)} with {percent(power.power)}."
+        f"{plain(power.question)}: {answers} show a difference of {times * power.detectable:.2g} {unit} with a chance "
+        f"of 80\u202f%, and one of {times * power.difference:g} {unit} with {percent(power.power)}."
     )
 
 

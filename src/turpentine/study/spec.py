@@ -30,7 +30,8 @@ class RunPictures(FileSection):
 
     Attributes:
         run: Its folder.
-        subject: The column that says what a question is about: label, or concept.
+        subject: The column that says what a question is about: expected, what the prompt asks for and the judge looks
+            for; label, what the picture is listed as; or concept, what was erased.
         groups: Of cases; None for all.
         seeds: The first so many of each prompt; None for all.
         judge: Whose hits the run has.
@@ -38,7 +39,7 @@ class RunPictures(FileSection):
     """
 
     run: Text
-    subject: Literal["label", "concept"] = "label"
+    subject: Literal["expected", "label", "concept"] = "expected"
     groups: tuple[str, ...] | None = None
     seeds: Annotated[int, Field(ge=1)] | None = None
     judge: str = "judge"

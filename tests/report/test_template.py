@@ -24,7 +24,7 @@ from turpentine.report.template import fill
 )
 def test_a_digest_is_folded_and_no_other_fact(value: str, is_folded: bool) -> None:
     html = fill("facts.html", facts={"weights": value}, command="")
-    assert ("<details" in html) == is_folded and value in Page(html).text.replace("\n", "")
+    assert ("<details" in html) == is_folded and all(word in Page(html).text for word in value.split())
 
 
 def test_a_name_that_is_not_given_is_an_error() -> None:

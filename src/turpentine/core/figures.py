@@ -79,8 +79,8 @@ def _dress_legend(legend: Any) -> None:
     legend.set_frame_on(False)
     for text in legend.get_texts():
         text.set_color(SOFT)
-    for handle in legend.legend_handles:
-        _recolour(handle)
+    for artist in legend.findobj():  # the handles leave out an error bar's mark
+        _recolour(artist)
 
 
 def _recolour(artist: Any) -> None:

@@ -28,7 +28,7 @@ class AttackPart:
         power: Why its zero says nothing; "" where it says something.
         rates: Of each arm, in words.
         pictures: New pictures of the artefact.
-        curve: The plot of success against budget.
+        curve: The plot of success against budget; None for an attack of one stage, which has one point.
     """
 
     name: str
@@ -36,7 +36,7 @@ class AttackPart:
     power: str
     rates: Sequence[tuple[str, str]]
     pictures: PagePlot
-    curve: PagePlot
+    curve: PagePlot | None
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,15 @@ def _part(battery: Battery, name: str) -> AttackPart:
     arms = {arm: outcome for (attack, arm), outcome in battery.outcomes.items() if attack == name}
     outcome: Attacked = arms.get(EDITED) or next(iter(arms.values()))
     power = "" if battery.has_power(name) is not False else NO_POWER
-    pictures, curve = sheet_of(sheet(outcome.pictures), outcome.pictures[0].width), plot_of(outcome.plot())
+    pictures = sheet_of(sheet(outcome.pictures), outcome.pictures[0].width)
+    curve = plot_of(outcome.plot()) if len(outcome.table) > 1 else None
     return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, curve)
 
 
 def _leak(leak: Leak, battery: Battery) -> LeakPart:
     order = leak.table.with_columns(size=leak.sizes).sort("size", descending=True).rows(named=True)
     sites = [
-        (row["site"], f"{row['zero_share']:.2%}", f"{row['norm']:.3g}", _of(row["rank"], row["full_rank"]))
+        (row["site"], f"{100 * row['zero_share']:.2f}\u202f%", f"{row['norm']:.3g}", _of(row["rank"], row["full_rank"]))
         for row in order[:SITES]
     ]
     rate = battery.rate("revival", EDITED)

@@ -140,6 +140,14 @@ class Family(ABC):
         """Return the channels of a denoiser's levels by its config, which says how large a model is."""
 
     @property
+    def embeds_guidance(self) -> bool:
+        """Whether the denoiser computes guidance itself, from a w that it reads (Meng et al. 2023, arXiv 2210.03142).
+
+        Then `guidance_scale` is that w, ε_∅ is not computed, and `Conditioning.guidance` carries it.
+        """
+        return False
+
+    @property
     def components(self) -> dict[str, nn.Module]:
         """The networks by name."""
         parts = {name: getattr(self.pipeline, name, None) for name in self.component_names}

@@ -10,9 +10,12 @@ import torch
 from diffusers import FluxTransformer2DModel
 
 import turpentine as tp
+from turpentine.attribution import Objective
 from turpentine.core.errors import BadArgument, UnsupportedModel
+from turpentine.core.parts import Parts
 from turpentine.edits import Edit
-from turpentine.models import DENOISER, Model, TrueGuidance, hooked, sample
+from turpentine.erase._training.states import SamplingSettings, StoredStates, TrainingPrompts
+from turpentine.models import DENOISER, Model, Trajectory, TrueGuidance, hooked, sample
 from turpentine.models.families.flux import Flux, packed, streams, unpacked
 from turpentine.models.families.transformer_sites import walk_flux
 from turpentine.models.families.walk import sites_on
@@ -271,3 +274,21 @@ def test_it_loads_from_a_folder_in_diffusers_layout(dev: Model, tmp_path: Path) 
     assert again.fingerprint == dev.fingerprint and again.size == (32, 32)
     how: dict[str, Any] = {"steps": 1, "guidance_scale": 3.5}
     assert torch.equal(run(again, x, **how), run(dev, x, **how))
+
+
+def test_training_predicts_with_the_guidance_that_its_states_were_drawn_with(dev: Model) -> None:
+    """Else the unchanged model would be away from its own predictions, which are the target here."""
+    prompts = TrainingPrompts(("a church",), ("a church",), lambda start, concept, uncond: concept, rest=("",))
+    sampling = SamplingSettings(2, 2.0, range(2), 0)
+    states = StoredStates(dev, prompts, sampling, Parts(None, None), lambda done, total: None)
+    batch = states.batch(0, 3)
+    torch.testing.assert_close(dev.followed(batch.x, batch.t, batch.cond), batch.target, atol=1e-5, rtol=1e-5)
+    plain = dev.followed(batch.x, batch.t, dev.encode(["a church"]).repeat(3))
+    assert not torch.allclose(plain, batch.target, atol=1e-5)
+
+
+def test_attribution_measures_with_the_guidance_of_its_run(dev: Model) -> None:
+    run = Trajectory.record(dev, "a church", 0, steps=2, guidance_scale=2.0)
+    objective = Objective.apart(dev, run, guidance_scale=2.0, is_in_output=True)
+    apart = (run.eps_uncond - run.eps_cond).square().flatten(1).sum(1).mean().item()
+    assert objective.value(dev) == pytest.approx(apart, rel=1e-3)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from turpentine.core.errors import BadArgument, UnknownName, UnsupportedModel
+from turpentine.models.attention import Place
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_class, check_unaltered
@@ -305,6 +306,10 @@ class Family(ABC):
         Those of the call's own rows alone. Each pair is the heads and softmax(q·kᵀ/√d) of them, which sums to 1 over
         the tokens, padding among them.
         """
+
+    def places(self, call: Call) -> tuple[Place, Place] | None:
+        """Return what turns the picture's and the text's tokens by their places in a call of joint attention, if so."""
+        return None
 
     @abstractmethod
     def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from turpentine.models.attention import ByHead, probabilities
+from turpentine.models.attention import ByHead, Place, probabilities
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_autoencoder, check_text_encoder
@@ -163,10 +163,14 @@ class Flux(Transformer):
         In a single block, too, whose call has text and picture in one row.
         """
         pixels, text = streams(call)
+        return probabilities(call.module, pixels[call.rows], text[call.rows], place=self.places(call))
+
+    def places(self, call: Call) -> tuple[Place, Place]:
+        """Return what turns the picture's tokens, and the text's, which have no places;
+        see `Family.places`."""
         cos, sin = call.kwargs["image_rotary_emb"]
-        count = text.shape[1]
-        place = (Turn(cos[count:], sin[count:]), Turn(cos[:count], sin[:count]))
-        return probabilities(call.module, pixels[call.rows], text[call.rows], place=place)
+        count = streams(call)[1].shape[1]
+        return Turn(cos[count:], sin[count:]), Turn(cos[:count], sin[:count])
 
     def readers(self) -> Mapping[str, Sites]:
         """Return the embedders of the tokens and of the pooled text."""

@@ -29,6 +29,7 @@ _PLAIN_ATTENTION = {
     "AttnProcessorNPU",
     "XLAFlashAttnProcessor2_0",
     "JointAttnProcessor2_0",
+    "FluxAttnProcessor",
     "SanaLinearAttnProcessor2_0",
 }
 _FORMATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}

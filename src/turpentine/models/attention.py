@@ -37,8 +37,8 @@ def probabilities(
     """
     is_joint = getattr(attention, "add_k_proj", None) is not None
     of_text, norm = (attention.add_k_proj, "norm_added_k") if is_joint else (attention.to_k, "norm_k")
-    query = _normed(attention, "norm_q", _by_head(attention, attention.to_q.forward(_flat(pixels))))
-    key = _normed(attention, norm, _by_head(attention, of_text.forward(text.to(pixels.dtype))))
+    query = _heads(attention, "norm_q", attention.to_q.forward(_flat(pixels)))
+    key = _heads(attention, norm, of_text.forward(text.to(pixels.dtype)))
     rows, heads, count, _ = query.shape
     at_once = max(1, CHUNK // (rows * count * key.shape[2]))
     for first in range(0, heads, at_once):
@@ -48,9 +48,13 @@ def probabilities(
         yield some, (agreement if bias is None else agreement + bias.float()[:, None]).softmax(-1)
 
 
-def _normed(attention: Any, name: str, x: Tensor) -> Tensor:
+def _heads(attention: Any, name: str, x: Tensor) -> Tensor:
+    """Return states by head after a norm, which some have over all heads together."""
     norm = getattr(attention, name, None)
-    return x if norm is None else norm.forward(x)
+    if norm is None:
+        return _by_head(attention, x)
+    is_over_all = norm.weight is not None and norm.weight.numel() == x.shape[-1]
+    return _by_head(attention, norm.forward(x)) if is_over_all else norm.forward(_by_head(attention, x))
 
 
 def _flat(x: Tensor) -> Tensor:

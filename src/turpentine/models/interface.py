@@ -39,8 +39,8 @@ class TextToImage(Protocol):
         """The reader of prompts."""
         ...
 
-    def encode(self, prompts: Sequence[str], *, size: Size | None = None) -> Conditioning:
-        """Return the conditioning of prompts, a row each."""
+    def encode(self, prompts: Sequence[str], *, size: Size | None = None, negative: bool = False) -> Conditioning:
+        """Return the conditioning of prompts, a row each, or of prompts to lead away from."""
         ...
 
     def eps(

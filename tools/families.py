@@ -48,6 +48,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "cad-amplify": {"pictures": 1, "draws": 1, "sampling_steps": 1, "share": 0.05},
     "conceptprune": {"pairs": 1, "sampling_steps": 2, "share": 0.2, "window": (0.0, 0.5)},
     "clock": {"times": ("shuffled",), "steps": 1},
+    "concept-attention": {"steps": 1},
     "coar": {"kinds": ATTENTION, "trials": 20, "share": 0.3, "steps": 1},
     "contributions": {"steps": 1},
     "dynamics": {"steps": 1},

@@ -30,6 +30,11 @@ class TextToImage(Protocol):
         ...
 
     @property
+    def embeds_guidance(self) -> bool:
+        """Whether the denoiser computes guidance itself, from `Conditioning.guidance`."""
+        ...
+
+    @property
     def schedule(self) -> Schedule:
         """The forward process, and its solvers."""
         ...
@@ -37,6 +42,10 @@ class TextToImage(Protocol):
     @property
     def text(self) -> PromptReader:
         """The reader of prompts."""
+        ...
+
+    def latent_shape(self, *, size: Size | None = None) -> tuple[int, int, int]:
+        """Return channels, height and width of a picture's latent."""
         ...
 
     def encode(self, prompts: Sequence[str], *, size: Size | None = None, negative: bool = False) -> Conditioning:

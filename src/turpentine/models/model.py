@@ -29,7 +29,7 @@ from turpentine.models.interface import Guidance, Latents, Size
 from turpentine.models.predicting import Predicting
 from turpentine.models.pretrained import note_living
 from turpentine.models.reading import Reading
-from turpentine.models.sampler import sample, started
+from turpentine.models.sampler import combination_of, sample, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
 from turpentine.models.weight_samples import WeightSamples
@@ -125,6 +125,11 @@ class Model(Predicting):
     def readings(self) -> tuple[Reading, ...]:
         """The parts of the text that the denoiser's first layers read."""
         return self.family.readings()
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether its denoiser computes guidance itself; see `Family.embeds_guidance`."""
+        return self.family.embeds_guidance
 
     @property
     def schedule(self) -> Schedule:
@@ -307,7 +312,7 @@ class Model(Predicting):
             prompts: One goes with each seed; else as many as seeds.
             seeds: One goes with each prompt; whole numbers from 0.
             steps: Of the solver, 1 or more.
-            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
+            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅), which FLUX.1-dev computes itself; 1 is without guidance.
             negative_prompt: The text in the place of ∅; None is none.
             solver: "ddim", "dpm", "euler" or "ddpm"; the last adds fresh noise at each step, which hangs on the seed.
             batch_size: Pictures in a call of the denoiser, at most.
@@ -332,8 +337,8 @@ class Model(Predicting):
         texts, numbers = pair(prompts, seeds)
         started(self, solver, steps)
         guidance = guidance or self.guidance
-        if negative_prompt and guidance is not None:
-            check_used(negative_prompt, guidance.start(self, 1, guidance_scale, steps))
+        if negative_prompt and (guidance is not None or self.embeds_guidance):
+            check_used(negative_prompt, combination_of(self, guidance, 1, guidance_scale, steps))
         how: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "solver": solver, "guidance": guidance}
         if self.artefact is not None:
             self.artefact.check_steps(steps)

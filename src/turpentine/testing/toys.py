@@ -152,6 +152,30 @@ def tiny_pixart(*, alpha: bool = False, sample_size: int = 8) -> Any:
         )
 
 
+def tiny_flux(*, distilled: bool = True) -> Any:
+    """Return a tiny FLUX.1: a double and a single block, a CLIP, a T5, and a shift that hangs on the picture's size.
+
+    Args:
+        distilled: With a guidance of its own and that shift, as dev; otherwise without either, as schnell.
+    """
+    from diffusers import FluxPipeline, FluxTransformer2DModel  # which take long
+
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        vae = _vae()
+        vae.register_to_config(shift_factor=0.25)
+        shift: dict[str, Any] = {"shift": 3.0, "use_dynamic_shifting": True} if distilled else {"shift": 1.0}
+        return FluxPipeline(
+            transformer=FluxTransformer2DModel(**_FLUX, guidance_embeds=distilled).eval(),
+            scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(**shift)),
+            vae=vae,
+            text_encoder=CLIPTextModel(_text(16)).eval(),
+            tokenizer=tiny_tokenizer(),
+            text_encoder_2=_t5(24),
+            tokenizer_2=tiny_t5_tokenizer(),
+        )
+
+
 def tiny_sana() -> Any:
     """Return a tiny SANA: two blocks with cross-attention, a Gemma 2 with an instruction, DC-AE, DPM on a line."""
     from turpentine.testing.language_toys import sana_pipeline  # which takes long
@@ -159,7 +183,12 @@ def tiny_sana() -> Any:
     return sana_pipeline()
 
 
-TRANSFORMERS: Mapping[str, Callable[[], Any]] = {"sd3": tiny_sd3, "pixart": tiny_pixart, "sana": tiny_sana}
+TRANSFORMERS: Mapping[str, Callable[[], Any]] = {
+    "sd3": tiny_sd3,
+    "flux": tiny_flux,
+    "pixart": tiny_pixart,
+    "sana": tiny_sana,
+}
 """A pipeline of each family whose denoiser is a transformer; not everything runs on them."""
 
 
@@ -209,6 +238,17 @@ _SD3: dict[str, Any] = {
     "pooled_projection_dim": 16 + 24,
     "pos_embed_max_size": 8,
     "qk_norm": "rms_norm",
+}
+
+_FLUX: dict[str, Any] = {
+    "in_channels": 16,
+    "num_layers": 1,
+    "num_single_layers": 1,
+    "attention_head_dim": 8,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 24,
+    "pooled_projection_dim": 16,
+    "axes_dims_rope": (2, 2, 4),
 }
 
 _PIXART: dict[str, Any] = {

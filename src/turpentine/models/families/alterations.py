@@ -29,6 +29,7 @@ _PLAIN_ATTENTION = {
     "XLAFlashAttnProcessor2_0",
     "JointAttnProcessor2_0",
     "SanaAttnProcessor2_0",
+    "FluxAttnProcessor",
     "SanaLinearAttnProcessor2_0",
     "SanaMultiscaleAttnProcessor2_0",
 }

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from turpentine.core.errors import BadArgument, UnknownName, UnsupportedModel
+from turpentine.models.attention import Place
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_class, check_unaltered
@@ -140,6 +141,14 @@ class Family(ABC):
     @abstractmethod
     def level_widths(cls, config: Mapping[str, Any]) -> Sequence[int]:
         """Return the channels of a denoiser's levels by its config, which says how large a model is."""
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the denoiser computes guidance itself, from a w that it reads (Meng et al. 2023, arXiv 2210.03142).
+
+        Then `guidance_scale` is that w, ε_∅ is not computed, and `Conditioning.guidance` carries it.
+        """
+        return False
 
     @property
     def components(self) -> dict[str, nn.Module]:
@@ -304,6 +313,10 @@ class Family(ABC):
         Those of the call's own rows alone. Each pair is the heads and softmax(q·kᵀ/√d) of them, which sums to 1 over
         the tokens, padding among them.
         """
+
+    def places(self, call: Call) -> tuple[Place, Place] | None:
+        """Return what turns the picture's and the text's tokens by their places in a call of joint attention, if so."""
+        return None
 
     @abstractmethod
     def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:

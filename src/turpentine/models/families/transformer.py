@@ -133,7 +133,7 @@ def check_channels(transformer: Any, channels: int, learned_variance: bool = Fal
     Raises:
         UnsupportedModel: It takes or gives something else.
     """
-    taken, given = transformer.config.in_channels, transformer.config.out_channels
+    taken, given = transformer.config.in_channels, transformer.config.out_channels or transformer.config.in_channels
     if taken != channels or given not in ((channels, 2 * channels) if learned_variance else (channels,)):
         raise UnsupportedModel(
             f"The transformer takes {taken} channels and gives {given}, and a latent has {channels}: inpainting and "

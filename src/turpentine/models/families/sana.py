@@ -52,6 +52,10 @@ class SANA(CrossTransformer):
         "text_encoder": ("num_attention_heads", "num_key_value_heads", "query_pre_attn_scalar", "sliding_window"),
         "scheduler": ("num_train_timesteps",),
     }
+    lacks: ClassVar[Mapping[str, str]] = {
+        "*.net.2": "{title}'s feed-forward networks are convolutions, and what prunes a linear one has none to prune.",
+        **CrossTransformer.lacks,
+    }
     token_length: int = 300
     frame: Frame = Frame(before=" ")  # the instruction ends with it
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from turpentine.core.errors import UnsupportedModel
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.base import Family, LatentSpec, TokenIds, TokenVectors, reading
+from turpentine.models.families.base import Family, LatentSpec, TokenIds, TokenVectors
 from turpentine.models.families.text_sites import text_sites
+from turpentine.models.families.token_vectors import reading
 from turpentine.models.families.walk import Part, sites_on
 from turpentine.models.sites import Sites
 

@@ -19,10 +19,12 @@ from turpentine.models.loading.memory import check_fits, free_memory, numbers_in
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 
 
-def write_vast(path: Path) -> None:
-    """Write a file whose header speaks of 2 TB, of which the disk holds none."""
+def write_vast(path: Path, *empty: str) -> None:
+    """Write a file whose header speaks of 2 TB, of which the disk holds none, and of weights without numbers."""
     size = 2**41
-    header = json.dumps({"vast": {"dtype": "F16", "shape": [2**20, 2**20], "data_offsets": [0, size]}}).encode()
+    tensors = {"model.diffusion_model.w": {"dtype": "F16", "shape": [2**20, 2**20], "data_offsets": [0, size]}}
+    tensors |= {name: {"dtype": "F16", "shape": [0], "data_offsets": [size, size]} for name in empty}
+    header = json.dumps(tensors).encode()
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
         file.truncate(8 + len(header) + size)
@@ -50,7 +52,7 @@ def test_a_model_that_does_not_fit_is_refused_unread_as_a_folder_and_as_a_file(
 ) -> None:
     with pytest.raises(NoMemory, match=r"vast take 4\.4 TB in float32, and .* are free on cpu: close other programs"):
         load(vast, device="cpu")
-    write_vast(tmp_path / "vast.safetensors")
+    write_vast(tmp_path / "vast.safetensors", "first_stage_model.w", "cond_stage_model.w")
     with pytest.raises(NoMemory, match=r"vast\.safetensors take 2\.2 TB in float16"):
         load(tmp_path / "vast.safetensors", device="cpu", dtype="float16")
     assert run(["generate", "a church", "--model", str(vast), "--device", "cpu", "--dtype", "fp16"]) == 2

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import turpentine as tp
 from turpentine.cli.app import build
+from turpentine.core.plugins import plugins
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -12,6 +13,22 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 def test_the_readme_names_every_command_and_no_other() -> None:
     named = set(re.findall(r"`turpentine (\w+)", README))
     assert named == {name for name in build(()) if not name.startswith("-")}
+
+
+def test_the_readme_counts_what_there_is() -> None:
+    for kind, words in {"erase": "methods by name", "attack": "[ways back]", "instrument": "instruments"}.items():
+        assert f"{len(plugins(kind))} {words}" in README
+
+
+def test_the_page_that_compares_counts_the_same() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "compare.md").read_text(encoding="utf-8")
+    methods = plugins("erase").values()
+    assert f"{len(methods)} names of {len({plugin.target for plugin in methods})} methods" in page
+    assert f"| {len(plugins('attack'))}, with budgets" in page
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len(README.splitlines()) <= 100
 
 
 def test_the_readmes_python_names_what_exists() -> None:

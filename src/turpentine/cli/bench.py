@@ -118,7 +118,10 @@ def bench(
         return _show_estimate(plan, store.folder, json)
     if work.retry:
         store.forget_errors()
-    results = _results(plan, store, work, backend, address)
+    return _reported(chosen, plan, _results(plan, store, work, backend, address), store, line, json)
+
+
+def _reported(chosen: Bench, plan: Plan, results: Results, store: Store, line: str, json: bool) -> int:
     table = chosen.table(plan, results, store)
     files = _write_report(table, results, plan, store, line)
     _show_table(table, results, files, json)

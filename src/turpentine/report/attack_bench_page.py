@@ -20,7 +20,7 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import counted, percent, points_with_span, span, with_span
 from turpentine.report import facts
 from turpentine.report.gallery import Shot
-from turpentine.report.pictures import data_uri, figure_uri, is_small
+from turpentine.report.pictures import data_uri, is_small, plot_of
 from turpentine.report.template import fill
 from turpentine.runs.method_settings import facts_of
 
@@ -130,7 +130,7 @@ def write_attack_bench_page(table: AttackTable, spec: AttackSpec, folder: Path, 
         lines=_lines(table),
         each=_lines_of_concepts(table),
         best=[way for key in table.columns if key[1] == EDITED and (way := _best(table, key, models))],
-        curves=figure_uri(figure) if (figure := curves_figure(table, models)) else "",
+        curves=plot_of(figure) if (figure := curves_figure(table, models)) else None,
         sheets=[each for attack in table.attacks for each in _sheets(table, attack, folder, models)],
         left_out={**table.skipped, **table.errors},
         facts=_facts(table, spec),

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import turpentine as tp
 from turpentine.cli.app import build
-from turpentine.core.plugins import plugins
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:
@@ -16,15 +18,15 @@ def test_the_readme_names_every_command_and_no_other() -> None:
 
 
 def test_the_readme_counts_what_there_is() -> None:
-    for kind, words in {"erase": "methods by name", "attack": "[ways back]", "instrument": "instruments"}.items():
-        assert f"{len(plugins(kind))} {words}" in README
+    for group, words in {"erase": "methods by name", "attack": "[ways back]", "instruments": "instruments"}.items():
+        assert f"{len(POINTS[f'turpentine.{group}'])} {words}" in README
 
 
 def test_the_page_that_compares_counts_the_same() -> None:
     page = (Path(__file__).parents[1] / "docs" / "compare.md").read_text(encoding="utf-8")
-    methods = plugins("erase").values()
-    assert f"{len(methods)} names of {len({plugin.target for plugin in methods})} methods" in page
-    assert f"| {len(plugins('attack'))}, with budgets" in page
+    methods, attacks = POINTS["turpentine.erase"], POINTS["turpentine.attack"]
+    assert f"{len(methods)} names of {len(set(methods.values()))} methods" in page
+    assert f"| {len(attacks)}, with budgets" in page
 
 
 def test_the_readme_is_one_page() -> None:

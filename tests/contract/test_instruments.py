@@ -14,6 +14,7 @@ from explain.brightness import Brightness
 from explain.worldless import WorldlessJudge
 from PIL import Image
 
+from turpentine.explain._masks import enlarge
 from turpentine.explain.agreement import Agreement, AgreementFinding
 from turpentine.explain.clock import Clock
 from turpentine.explain.coar import COAR, trials_needed
@@ -24,7 +25,7 @@ from turpentine.explain.finding import Finding
 from turpentine.explain.heads import Heads
 from turpentine.explain.intervene import UNTOUCHED, Intervene
 from turpentine.explain.locogen import LocoGen
-from turpentine.explain.maps import Maps, enlarge
+from turpentine.explain.maps import Maps
 from turpentine.explain.segment import Segment
 from turpentine.explain.tour import Tour
 from turpentine.explain.trace import Trace

@@ -36,7 +36,7 @@ class TestUCE(_OnTransformers):
 
 
 class TestAlignedUCE(TestUCE):
-    families = ("sd3",)
+    families = ("sd3", "flux")
 
     def method(self) -> Any:
         return UCE(variant="aligned", templates=("a {} and a dog",), eta=0.5)

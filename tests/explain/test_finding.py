@@ -17,7 +17,7 @@ from turpentine.explain.entangle import ALONE, FAR, NEAR, EntangleFinding
 from turpentine.explain.heads import HeadsFinding
 from turpentine.explain.intervene import InterveneFinding
 from turpentine.explain.locogen import LocoGenFinding
-from turpentine.explain.maps import MapsFinding
+from turpentine.explain.maps_finding import MapsFinding
 from turpentine.explain.segment import SegmentFinding
 from turpentine.explain.trace import TraceFinding
 from turpentine.models import Sites

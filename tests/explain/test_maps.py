@@ -17,7 +17,8 @@ from turpentine.emoji.captions import single_picture
 from turpentine.emoji.world import TEN, render
 from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain._masks import enlarge, mask_of
-from turpentine.explain.maps import Maps, MapsFinding
+from turpentine.explain.maps import Maps
+from turpentine.explain.maps_finding import MapsFinding
 from turpentine.models import Model, Sites, sample
 from turpentine.models.hooks import record
 from turpentine.models.text import find_subject

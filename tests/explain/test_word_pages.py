@@ -12,7 +12,7 @@ from turpentine.explain._experiments import placed_scenes
 from turpentine.explain._pages import Pictures
 from turpentine.explain._subjects import WORLD, Subject
 from turpentine.explain.contributions import ContributionsFinding
-from turpentine.explain.maps import MapsFinding
+from turpentine.explain.maps_finding import MapsFinding
 from turpentine.models import Model
 
 COLOURS = ("red", "blue", "green", "pink")

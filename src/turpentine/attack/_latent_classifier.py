@@ -158,7 +158,7 @@ def led(
     """
     times = started(model, "ddim", trial.steps).timesteps
     own = model.guidance.start(model, len(x), trial.guidance_scale, trial.steps) if model.guidance else None
-    combination = own or unguided(trial.guidance_scale)
+    combination = own or unguided(model, trial.guidance_scale)
     for index in range(trial.steps - 1):
         t = times[index].to(x.device)
         alpha, sigma = model.schedule.alpha(t), model.schedule.sigma(t)
@@ -176,6 +176,7 @@ class _Shifted:
     def __init__(self, combination: Combination, shift: Latents) -> None:
         self._combination, self._shift = combination, shift
         self.extra, self.needs_uncond = combination.extra, combination.needs_uncond
+        self.embedded = getattr(combination, "embedded", 1.0)
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         return self

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from turpentine.models import Conditioning, Model
 from turpentine.models.filters import steers
+from turpentine.models.guidance import guided_by
 
 Latents = Float[Tensor, "batch channel height width"]
 
@@ -53,7 +54,7 @@ class SamplerPrediction:
         own = cond.repeat(len(x))
         groups = [self._empty.repeat(len(x)), own] if run.needs_uncond else [own]
         groups += [run.extra.sized_as(own)] if run.extra is not None else []
-        whole = Conditioning.cat(groups)
+        whole = guided_by(self._model, Conditioning.cat(groups), run)
         times = len(whole) // len(x)
         eps = self._model.eps(x.repeat(times, 1, 1, 1), t.repeat(times), whole)
         first = len(x) if run.needs_uncond else 0

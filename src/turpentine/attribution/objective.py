@@ -11,6 +11,7 @@ from torch import Tensor
 
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.generate import batches
+from turpentine.models.guidance import guided
 from turpentine.models.model import Model
 from turpentine.models.trajectory import Trajectory
 
@@ -64,7 +65,13 @@ class Objective:
 
     @staticmethod
     def apart(
-        model: Model, run: Trajectory, *, base: str = "", steps: range | None = None, is_in_output: bool = False
+        model: Model,
+        run: Trajectory,
+        *,
+        base: str = "",
+        steps: range | None = None,
+        is_in_output: bool = False,
+        guidance_scale: float = 1.0,
     ) -> Objective:
         """Return J = E‖sg ε(x_t, c_b) − ε(x_t, c)‖²: how far a run's prompts are from a base prompt c_b.
 
@@ -77,15 +84,18 @@ class Objective:
             base: c_b.
             steps: The indices of the run's steps that count; all by default.
             is_in_output: See the class.
+            guidance_scale: That of the run, which a denoiser reads that computes guidance itself.
         """
         counted = slice(steps.start, steps.stop) if steps is not None else slice(None)
         times, x, uncond = (each[counted] for each in (run.timesteps, run.x, run.eps_uncond))
-        target = uncond if base == "" else _predict(model, x, times, base)
+        target = (
+            uncond if base == "" else _predict(model, x, times, guided(model, model.encode([base]), guidance_scale))
+        )
         return Objective(
             x.flatten(0, 1),
             times.repeat_interleave(len(run)),
             target.flatten(0, 1),
-            model.encode(run.prompts),
+            guided(model, model.encode(run.prompts), guidance_scale),
             torch.arange(len(run), device=x.device).repeat(len(times)),
             is_in_output=is_in_output,
         )
@@ -114,9 +124,9 @@ class Objective:
 
 @torch.no_grad()
 def _predict(
-    model: Model, x: Float[Tensor, "step row channel height width"], times: Shaped[Tensor, " step"], prompt: str
+    model: Model, x: Float[Tensor, "step row channel height width"], times: Shaped[Tensor, " step"], cond: Conditioning
 ) -> Float[Tensor, "step row channel height width"]:
-    cond = model.encode([prompt]).repeat(x.shape[1])
+    cond = cond.repeat(x.shape[1])
     return torch.stack([model.followed(one, t, cond) for one, t in zip(x, times, strict=True)])
 
 

@@ -9,6 +9,7 @@ from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Tracker
 from turpentine.erase._training.training import TRAINED_ROW, Pace, delayed_interrupt
 from turpentine.models import Model
+from turpentine.models.guidance import guided
 
 _TENSORS = ("x", "t", "target", "row")
 
@@ -34,6 +35,7 @@ class ResumableAttribution:
         make: Callable[[], Objective],
         *,
         is_in_output: bool = False,
+        guidance_scale: float | None = None,
     ) -> Objective:
         """Return the objective with the saved points, computing them with `make` if there are none.
 
@@ -44,6 +46,7 @@ class ResumableAttribution:
             rows: Rows of the denoiser that `make` takes.
             make: Computes the objective.
             is_in_output: See `Objective`.
+            guidance_scale: Of its rows, for a denoiser that computes guidance itself; None for its own.
         """
         tensors = self._checkpoint.get(f"points-{self._index}")
         if tensors is None:
@@ -52,7 +55,9 @@ class ResumableAttribution:
             return objective
         self._tracker.add(rows)
         points = {name: tensor.to(model.device) for name, tensor in tensors.items()}
-        return Objective(cond=model.encode(prompts), sign=sign, is_in_output=is_in_output, **points)
+        cond = model.encode(prompts)
+        cond = cond if guidance_scale is None else guided(model, cond, guidance_scale)
+        return Objective(cond=cond, sign=sign, is_in_output=is_in_output, **points)
 
     def attribution(
         self, model: Model, objective: Objective, names: tuple[str, ...], batch_size: int, *, is_squared: bool = False

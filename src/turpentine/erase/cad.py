@@ -208,11 +208,17 @@ class CAD(Sized):
             trajectory = self._record(model, prompts, tracker)
             tracker.add(self._base_rows())
             objective = Objective.apart(
-                model, trajectory, base=self.base, steps=self._steps(), is_in_output=is_in_output
+                model,
+                trajectory,
+                base=self.base,
+                steps=self._steps(),
+                is_in_output=is_in_output,
+                guidance_scale=self.guidance_scale,
             )
             return objective[self._counted()]
 
-        objective = run.objective(model, prompts, 1.0, rows, make, is_in_output=is_in_output)
+        how: dict[str, Any] = {"is_in_output": is_in_output, "guidance_scale": self.guidance_scale}
+        objective = run.objective(model, prompts, 1.0, rows, make, **how)
         attribution = run.attribution(model, objective, names, self.batch_size, is_squared=is_squared)
         return attribution if is_squared else self._with_check(attribution, tracker)
 

@@ -91,6 +91,9 @@ class ESD(Sized):
             on backgrounds and beside others, spread over the trajectories; "implied", also those that only imply it.
         preserved: Share of an update's rows that keep ε(x_t, ∅) as ε*(x_t, ∅), or that of a caption without
             the concept: what guidance subtracts stays as it was.
+        rank: Train ΔW = B·A of this rank for each matrix instead of the weights themselves (LoRA), and no bias or norm;
+            Adam then holds two thin matrices for each, which is what large models have memory for. Public code for
+            FLUX.1 takes `lr` 1e-4.
         sites_from: A CSV or parquet table of sites with scores, such as an attribution; its top ones replace `sites`.
         top: How many sites of the table are trained.
         seed: Seed of all draws. Update k depends on the seed and k only.
@@ -139,6 +142,7 @@ class ESD(Sized):
     erase_from: Text | None = None
     captions: Captions = "own"
     preserved: Fraction = 0.0
+    rank: Count | None = None
     sites_from: str | None = None
     top: Count = 10
     seed: Seed = 0
@@ -177,14 +181,14 @@ class ESD(Sized):
             KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
         from turpentine.edits import Edit
-        from turpentine.erase._training.training import TRAINED_ROW, Adam, Masters, train
+        from turpentine.erase._training.training import TRAINED_ROW, Adam, train
 
         self._check()
         if self.sites_from is not None:
             return self._located(model)(model, concept, progress=progress, checkpoint=checkpoint)
         concepts = as_concepts(concept, model)
         sampling = self._sampling(model)
-        masters = Masters(model, self._weights(model))
+        masters = self._masters(model)
         provenance = self._provenance(model, concepts)
         parts = checkpoint_of(checkpoint, model, provenance)
         prompts = self._prompts(concepts)
@@ -262,6 +266,14 @@ class ESD(Sized):
         if self.fresh:
             return FreshStates(model, prompts, sampling, masters)
         return StoredStates(model, prompts, sampling, parts, progress, preserved=self.preserved)
+
+    def _masters(self, model: Model) -> Masters:
+        """Return what is trained: the weights, or factors of their change."""
+        from turpentine.erase._training.low_rank import LowRank
+        from turpentine.erase._training.training import Masters
+
+        names = self._weights(model)
+        return Masters(model, names) if self.rank is None else LowRank(model, names, self.rank, self.seed)
 
     def _sampling(self, model: Model) -> SamplingSettings:
         """Return the settings that are checked against each other."""

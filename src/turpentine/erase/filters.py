@@ -91,7 +91,7 @@ class _Passive:
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         from turpentine.models.guidance import unguided
 
-        return unguided(guidance_scale)
+        return unguided(model, guidance_scale)
 
 
 @dataclass(frozen=True)

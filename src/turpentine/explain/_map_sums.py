@@ -51,8 +51,7 @@ class MapSums:
             height, width = grid(probability.shape[2], self.height, self.width)
             by_token = probability[..., self._tokens].transpose(2, 3)
             small = by_token.reshape(*by_token.shape[:3], height, width)
-            rows, columns = _bicubic(height, self.height).to(small), _bicubic(width, self.width).to(small)
-            large = (rows @ small @ columns.T).clamp_(min=0)
+            large = enlarged(small, self.height, self.width)
             for part, share in self._parts(call, heads, large, -(-self.height // height)):
                 self._totals[part] = self._totals[part] + share if part in self._totals else share
 
@@ -73,6 +72,12 @@ class MapSums:
     def maps(self) -> Mapping[str, Sum]:
         """Return the sums by part, on the CPU."""
         return {part: total.cpu() for part, total in self._totals.items()}
+
+
+def enlarged(small: Float[Tensor, "*batch rows columns"], height: int, width: int) -> Float[Tensor, "*batch high wide"]:
+    """Return maps on a finer grid by bicubic interpolation, which takes nothing below zero."""
+    rows, columns = (_bicubic(old, new).to(small) for old, new in zip(small.shape[-2:], (height, width), strict=True))
+    return (rows @ small @ columns.T).clamp_(min=0)
 
 
 @cache

@@ -22,7 +22,7 @@ from turpentine.explain._series import Series
 from turpentine.explain._subjects import OBJECT
 from turpentine.explain.contributions import ContributionsFinding
 from turpentine.explain.entangle import EntangleFinding
-from turpentine.explain.maps import MapsFinding
+from turpentine.explain.maps_finding import MapsFinding
 from turpentine.explain.stops import Page
 from turpentine.models.model import Model
 from turpentine.models.text import bare, words_of

@@ -114,7 +114,7 @@ class COAR(Settings):
         self._check(len(modules))
         texts, numbers = fitting_pairs(model, prompts, seeds)
         run = Trajectory.record(model, texts, numbers, steps=self.steps, guidance_scale=self.guidance_scale)
-        objective = Objective.apart(model, run)
+        objective = Objective.apart(model, run, guidance_scale=self.guidance_scale)
         intact = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
         every = np.concatenate([np.ones((1, len(modules)), bool), ~np.eye(len(modules), dtype=bool), intact])
         parts, values = parts_of(cache, model, self), np.empty(len(every))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from turpentine.models.artefact import Artefact
     from turpentine.models.call import Call
     from turpentine.models.conditioning import Conditioning
-    from turpentine.models.guidance import Blend, ClassifierFree
+    from turpentine.models.guidance import Blend, ClassifierFree, TrueGuidance
     from turpentine.models.hooks import count_rows, hooked, record, sever, swap
     from turpentine.models.interface import Combination, Guidance
     from turpentine.models.loading.load import load
@@ -50,6 +50,7 @@ __all__ = [
     "Sites",
     "Step",
     "Trajectory",
+    "TrueGuidance",
     "Window",
     "check_in_denoiser",
     "check_windowless",

@@ -21,12 +21,14 @@ class Conditioning:
         pooled: For SDXL and Stable Diffusion 3 only, the encoders' projected summary of the prompt.
         time_ids: For SDXL only: original height and width, top and left of the crop, target height and width (pixels).
         mask: For families whose denoiser is told which tokens are the prompt's: 1 for these, 0 for padding.
+        guidance: For denoisers that compute guidance themselves: w; None for their pipeline's default.
     """
 
     hidden: Float[Tensor, "batch token width"]
     pooled: Float[Tensor, "batch pooled"] | None = None
     time_ids: Float[Tensor, "batch 6"] | None = None
     mask: Shaped[Tensor, "batch token"] | None = None
+    guidance: Float[Tensor, " batch"] | None = None
 
     def __len__(self) -> int:
         return self.hidden.shape[0]
@@ -54,6 +56,11 @@ class Conditioning:
             return self
         return replace(self, time_ids=other.time_ids.repeat(len(self) // len(other), 1))
 
+    def guided(self, guidance_scale: float) -> Conditioning:
+        """Return the same rows with a w for a denoiser that computes guidance itself."""
+        shape, device = (len(self),), self.hidden.device
+        return replace(self, guidance=torch.full(shape, float(guidance_scale), dtype=torch.float32, device=device))
+
     @staticmethod
     def cat(parts: Sequence[Conditioning]) -> Conditioning:
         """Return the rows of all parts, one part after the other."""
@@ -62,10 +69,12 @@ class Conditioning:
             _cat([part.pooled for part in parts]),
             _cat([part.time_ids for part in parts]),
             _cat([part.mask for part in parts]),
+            _cat([part.guidance for part in parts]),
         )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
-        others = (None if part is None else change(part) for part in (self.pooled, self.time_ids, self.mask))
+        parts = (self.pooled, self.time_ids, self.mask, self.guidance)
+        others = (None if part is None else change(part) for part in parts)
         return Conditioning(change(self.hidden), *others)
 
 

@@ -95,11 +95,16 @@ def fitting_pairs(
 
 
 def check_used(negative_prompt: str, combination: Combination) -> None:
-    """Check that a negative prompt is used by a guidance.
+    """Check that a negative prompt is used.
 
     Raises:
-        BadArgument: The guidance has another prompt in its place.
+        BadArgument: The guidance has another prompt in its place, or the denoiser computes guidance itself.
     """
+    if hasattr(combination, "embedded") and not combination.needs_uncond:
+        raise BadArgument(
+            f"The negative prompt {negative_prompt!r} would do nothing, for this model computes guidance itself: leave "
+            "it out, or give guidance=TrueGuidance()."
+        )
     if combination.extra is not None and not combination.needs_uncond:
         raise BadArgument(
             f"The negative prompt {negative_prompt!r} would do nothing, for the guidance has another one in its place: "

@@ -30,6 +30,11 @@ class TextToImage(Protocol):
         ...
 
     @property
+    def embeds_guidance(self) -> bool:
+        """Whether the denoiser computes guidance itself, from `Conditioning.guidance`."""
+        ...
+
+    @property
     def schedule(self) -> Schedule:
         """The forward process, and its solvers."""
         ...
@@ -39,8 +44,12 @@ class TextToImage(Protocol):
         """The reader of prompts."""
         ...
 
-    def encode(self, prompts: Sequence[str], *, size: Size | None = None) -> Conditioning:
-        """Return the conditioning of prompts, a row each."""
+    def latent_shape(self, *, size: Size | None = None) -> tuple[int, int, int]:
+        """Return channels, height and width of a picture's latent."""
+        ...
+
+    def encode(self, prompts: Sequence[str], *, size: Size | None = None, negative: bool = False) -> Conditioning:
+        """Return the conditioning of prompts, a row each, or of prompts to lead away from."""
         ...
 
     def eps(

@@ -29,7 +29,7 @@ from turpentine.models.interface import Guidance, Latents, Size
 from turpentine.models.predicting import Predicting
 from turpentine.models.pretrained import note_living
 from turpentine.models.reading import Reading
-from turpentine.models.sampler import sample, started
+from turpentine.models.sampler import combination_of, sample, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
 from turpentine.models.weight_samples import WeightSamples
@@ -119,12 +119,17 @@ class Model(Predicting):
     @property
     def text(self) -> PromptReader:
         """The reader of prompts, which says where words are in them and what is cut off."""
-        return PromptReader(self.family.tokenizers, self.tokens)
+        return PromptReader(self.family.tokenizers, self.tokens, self.family.frame)
 
     @property
     def readings(self) -> tuple[Reading, ...]:
         """The parts of the text that the denoiser's first layers read."""
         return self.family.readings()
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether its denoiser computes guidance itself; see `Family.embeds_guidance`."""
+        return self.family.embeds_guidance
 
     @property
     def schedule(self) -> Schedule:
@@ -200,12 +205,13 @@ class Model(Predicting):
             raise UnknownName(f"The model {self.name!r} has no parameter {name!r}.") from None
 
     @torch.no_grad()
-    def encode(self, prompts: Sequence[str], *, size: Size | None = None) -> Conditioning:
+    def encode(self, prompts: Sequence[str], *, size: Size | None = None, negative: bool = False) -> Conditioning:
         """Return the conditioning of prompts, a row each. `""` is the empty prompt as the model was trained on it.
 
         Args:
             prompts: Texts; longer ones than the model reads are cut, with a warning.
             size: The picture to draw, in pixels, for families whose denoiser reads it; the native size by default.
+            negative: As prompts to lead away from, which SANA's pipeline reads without its instruction.
 
         Raises:
             NotFinite: A text encoder gives NaN or infinity; the message says in which module first.
@@ -213,10 +219,10 @@ class Model(Predicting):
         if isinstance(prompts, str):
             raise BadArgument("Give encode a list of prompts, not a single text.")
         pixels = self._pixels(size)
-        cond = self._encoded(prompts, pixels)
+        cond = self._encoded(prompts, pixels, negative)
         if not cond.is_finite():
             what = f"The text encoder gives NaN or infinity for {prompts[0]!r} or a prompt of the same batch"
-            raise not_finite(what, self.components, lambda: self._encoded(prompts, pixels))
+            raise not_finite(what, self.components, lambda: self._encoded(prompts, pixels, negative))
         return cond
 
     def encode_tokens(
@@ -306,7 +312,7 @@ class Model(Predicting):
             prompts: One goes with each seed; else as many as seeds.
             seeds: One goes with each prompt; whole numbers from 0.
             steps: Of the solver, 1 or more.
-            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅); 1 is without guidance.
+            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅), which FLUX.1-dev computes itself; 1 is without guidance.
             negative_prompt: The text in the place of ∅; None is none.
             solver: "ddim", "dpm", "euler" or "ddpm"; the last adds fresh noise at each step, which hangs on the seed.
             batch_size: Pictures in a call of the denoiser, at most.
@@ -331,13 +337,13 @@ class Model(Predicting):
         texts, numbers = pair(prompts, seeds)
         started(self, solver, steps)
         guidance = guidance or self.guidance
-        if negative_prompt and guidance is not None:
-            check_used(negative_prompt, guidance.start(self, 1, guidance_scale, steps))
+        if negative_prompt and (guidance is not None or self.embeds_guidance):
+            check_used(negative_prompt, combination_of(self, guidance, 1, guidance_scale, steps))
         how: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "solver": solver, "guidance": guidance}
         if self.artefact is not None:
             self.artefact.check_steps(steps)
             how |= {"first": self.artefact.first, "churn": self.artefact.churn}
-        uncond = self.encode([negative_prompt], size=size)
+        uncond = self.encode([negative_prompt], size=size, negative=True)
         pictures: list[Image.Image] = []
         screen = Screen(guidance, texts)
         for rows in batches(len(texts), batch_size):
@@ -354,9 +360,9 @@ class Model(Predicting):
             pictures += screen.screened(rows, self.decode(latents))
         return GeneratedPictures(pictures, texts, numbers)
 
-    def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int]) -> Conditioning:
-        if self.artefact is None:
-            return self.family.encode(prompts, pixels)
+    def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int], negative: bool) -> Conditioning:
+        if self.artefact is None or not self.artefact.is_read_in(prompts):
+            return self.family.encode_negative(prompts, pixels) if negative else self.family.encode(prompts, pixels)
         return self.artefact.encode(self, prompts, pixels)
 
     def _decoded(self, latents: Latents) -> Pixels:

@@ -15,7 +15,7 @@ from turpentine.models.churn import NO_CHURN, Churn
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.flow_solvers import check_betas, goes_by_betas
 from turpentine.models.finite import Watch, check_scale, not_finite
-from turpentine.models.guidance import unguided
+from turpentine.models.guidance import guided_by, unguided
 from turpentine.models.interface import Combination, Guidance, Latents, TextToImage
 from turpentine.models.solvers import MEMORYLESS, NOISY
 from turpentine.models.windows import Moment
@@ -28,7 +28,8 @@ class Step:
     Args:
         index: From 0 (pure noise).
         t: The timestep, in the units that the model was trained on.
-        x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver: `eps_cond = model.followed(x, t, cond)`.
+        x: x_t as the denoiser sees it, α(t)·x₀ + σ(t)·ε with every solver: `eps_cond = model.followed(x, t, cond)`,
+            of a denoiser that computes guidance itself with the run's w in `cond`.
         eps_cond: ε(x_t, c); of a flow model the velocity, as `Model.followed` has it, and so the others.
         eps_uncond: ε(x_t, ∅), None where it was not needed.
         eps: What the solver took.
@@ -69,7 +70,7 @@ def sample(
         uncond: As many rows, or one for all.
         latents: Unit noise from `model.noise`.
         steps: Of the solver.
-        guidance_scale: w in ε_∅ + w·(ε_c − ε_∅).
+        guidance_scale: w in ε_∅ + w·(ε_c − ε_∅), which some denoisers compute themselves.
         solver: "ddim", "dpm", "euler", or "ddpm", the reverse step with fresh noise; see `step_noise`.
         guidance: By default the one on the model, and where none is, the formula above.
         first: The step to begin with, 0 by default; `latents` are its x_t then.
@@ -95,7 +96,7 @@ def sample(
         1 1
     """
     check_scale(guidance_scale)
-    scheduler = started(model, solver, steps)
+    scheduler = started(model, solver, steps, size=(latents.shape[2], latents.shape[3]))
     if first and solver not in MEMORYLESS:
         raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
     churn.check(solver)
@@ -133,18 +134,25 @@ def step_noise(latents: Latents) -> list[torch.Generator]:
 
 def rows_in_a_step(model: TextToImage, guidance_scale: float, steps: int) -> int:
     """Return the denoiser's rows for each latent in a step: its prompt's, that of ∅ where it is used, a guidance's."""
-    rule = _combination(model, model.guidance, 1, guidance_scale, steps)
+    rule = combination_of(model, model.guidance, 1, guidance_scale, steps)
     return 1 + int(rule.needs_uncond) + (len(rule.extra) if rule.extra is not None else 0)
 
 
-def _combination(
+def combination_of(
     model: TextToImage, guidance: Guidance | None, count: int, guidance_scale: float, steps: int
 ) -> Combination:
-    return guidance.start(model, count, guidance_scale, steps) if guidance else unguided(guidance_scale)
+    """Return how a run combines its predictions, by a guidance or without any."""
+    return guidance.start(model, count, guidance_scale, steps) if guidance else unguided(model, guidance_scale)
 
 
-def started(model: TextToImage, solver: str, steps: int) -> Any:
+def started(model: TextToImage, solver: str, steps: int, *, size: tuple[int, int] | None = None) -> Any:
     """Return a fresh scheduler with its timesteps set.
+
+    Args:
+        model: What is sampled.
+        solver: Its name.
+        steps: As many.
+        size: Height and width of the latents, on which some schedulers' shift hangs; the native ones by default.
 
     Raises:
         BadArgument: The number of steps is out of range.
@@ -154,8 +162,7 @@ def started(model: TextToImage, solver: str, steps: int) -> Any:
     scheduler = model.schedule.solver(solver)
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
         raise BadArgument(f"{steps} steps cannot be taken: give 1 to {scheduler.config.num_train_timesteps}.")
-    # The solver's own numbers stay on the CPU, where reading them does not wait for the device.
-    scheduler.set_timesteps(steps, device="cpu")
+    model.schedule.set_steps(scheduler, steps, size or model.latent_shape()[1:])
     last = model.schedule.training_steps - 1
     if goes_by_betas(scheduler) and (scheduler.timesteps.max() > last or scheduler.timesteps.min() < 0):
         raise BadArgument(
@@ -208,11 +215,11 @@ class _Rows:
         steps: int,
     ) -> _Rows:
         count = len(cond)
-        combination = _combination(model, guidance or model.guidance, count, guidance_scale, steps)
+        combination = combination_of(model, guidance or model.guidance, count, guidance_scale, steps)
         empty = uncond.repeat(count) if len(uncond) == 1 else uncond
         groups = [empty, cond] if combination.needs_uncond else [cond]
         groups += [combination.extra.sized_as(cond)] if combination.extra is not None else []
-        return _Rows(Conditioning.cat(groups), count, combination)
+        return _Rows(guided_by(model, Conditioning.cat(groups), combination), count, combination)
 
     def predict(
         self, model: TextToImage, x: Latents, t: Tensor, index: int, steps: int

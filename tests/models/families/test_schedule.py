@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turpentine.core.errors import UnknownName
+from turpentine.models.families.alpha_bar import alpha_bar_at
 from turpentine.models.families.schedule import (
     PARAMETRISATIONS,
     Betas,
@@ -13,7 +14,6 @@ from turpentine.models.families.schedule import (
     RectifiedFlow,
     Schedule,
     Velocity,
-    alpha_bar_at,
 )
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

@@ -114,6 +114,31 @@ def test_ddim_is_euler_and_dpm_that_of_diffusers(bare: Model) -> None:
     torch.testing.assert_close(run(bare, 3, 4.0, "dpm"), theirs, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["exponential", "linear"])
+def test_a_shift_that_hangs_on_the_size_is_that_of_the_pipeline(bare: Model, kind: str) -> None:
+    pipe, before, x = bare.pipeline, bare.pipeline.scheduler, bare.noise([0, 1], size=(32, 16))
+    sizes = {"base_image_seq_len": 4, "max_image_seq_len": 16, "base_shift": 0.5, "max_shift": 3.0}
+    cond, uncond, how = bare.encode(PROMPTS), bare.encode([""]), {"steps": 3, "guidance_scale": 4.0}
+    asked = {"num_inference_steps": 3, "guidance_scale": 4.0, "height": 32, "width": 16, "output_type": "latent"}
+    dynamic = {"use_dynamic_shifting": True, "time_shift_type": kind}
+    pipe.scheduler = FlowMatchEulerDiscreteScheduler(**dynamic, **sizes)
+    try:
+        theirs = pipe(PROMPTS, latents=x, **asked).images
+        *_, last = sample(bare, cond, uncond, x, **how)
+        torch.testing.assert_close(last.x_next, theirs, atol=1e-5, rtol=1e-5)
+        if kind == "linear":
+            with pytest.raises(UnsupportedModel, match="dpm takes exponential shifts alone"):
+                run(bare, 3, 4.0, "dpm")
+            return
+        *_, last = sample(bare, cond, uncond, x, solver="dpm", **how)
+        pipe.scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, **dynamic)
+        pipe.scheduler.register_to_config(**sizes)
+        theirs = pipe(PROMPTS, latents=x, **asked).images
+    finally:
+        pipe.scheduler = before
+    torch.testing.assert_close(last.x_next, theirs, atol=1e-5, rtol=1e-5)
+
+
 def test_the_table_of_sites(bare: Model) -> None:
     """Frozen: whoever changes it changes what selections mean."""
     table = [
@@ -283,10 +308,10 @@ def _bert() -> BertModel:
 
 ALTERED = {
     "another encoder": ("text_encoder_2", _bert, "The text encoder is a BertModel: Turpentine reads CLIP's alone"),
-    "dynamic shift": (
+    "fresh noise": (
         "scheduler",
-        lambda: FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        "takes another shift for each size of picture: set its use_dynamic_shifting to False",
+        lambda: FlowMatchEulerDiscreteScheduler(stochastic_sampling=True),
+        "adds fresh noise in each step: set its stochastic_sampling to False",
     ),
     "a schedule of betas": ("scheduler", DPMSolverMultistepScheduler, "with 'epsilon' prediction is no flow's"),
     "inpainting": (

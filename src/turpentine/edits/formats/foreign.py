@@ -17,7 +17,7 @@ from torch import Tensor
 from turpentine.core.errors import EditError, UnsafeFile, WrongBase
 from turpentine.core.safe_text import one_line
 from turpentine.edits.edit import Edit
-from turpentine.edits.formats.lora_file import COMPONENTS, is_lora, lora_deltas, says_scale
+from turpentine.edits.formats.lora_file import edited_parts, is_lora, lora_deltas, says_scale
 from turpentine.edits.formats.peft_config import CONFIG, WEIGHTS, read_config
 from turpentine.edits.formats.unedited import refuse_edited
 from turpentine.edits.provenance import Provenance
@@ -30,8 +30,6 @@ IMPORTED = "imported"
 _VARIANT = re.compile(r"(diffusion_pytorch_)?model\.[\w-]+\.safetensors")
 _NETWORK_FILE = re.compile(r"(diffusion_pytorch_)?model(\.[\w-]+)?(-\d+-of-\d+)?\.safetensors")
 _PART_OF_SEVERAL = re.compile(r".*-\d+-of-(\d+)\.safetensors")
-# What may stand before names in a file: those of the UNet stand there as they are.
-_PREFIXES = (("", "unet."), ("text_encoder.",), ("text_encoder_2.",))
 
 
 def check_readable(path: str | os.PathLike[str]) -> None:
@@ -111,9 +109,10 @@ def _warn_of_scale(path: Path) -> None:
 
 def _folder(path: Path, model: Model) -> tuple[str, dict[str, Tensor]]:
     """Return the form and the deltas of those parts of a pipeline that are there, or of one network or LoRA."""
-    parts = {part: path / part for part in COMPONENTS if (path / part).is_dir()}
+    networks = edited_parts(model)
+    parts = {part: path / part for part in networks if (path / part).is_dir()}
     if not parts:
-        return _network(path, model, path.name if path.name in COMPONENTS else "")
+        return _network(path, model, path.name if path.name in networks else "")
     if _has_weights(path) and not (path / "model_index.json").is_file():
         raise EditError(_several(path, [each.name for each in _weight_files(path)] + list(parts)))
     if (path / "vae").is_dir():
@@ -207,7 +206,7 @@ def _several(folder: Path, names: Sequence[str]) -> str:
 
 
 def _prefixes(files: Sequence[Any], model: Model, component: str) -> tuple[str, ...]:
-    """Return what may stand before the files' names: a component's name, or for the UNet's nothing.
+    """Return what may stand before the files' names: a component's name, or for the denoiser's nothing.
 
     Raises:
         EditError: Two text encoders have all of these weights, in these shapes.
@@ -216,10 +215,12 @@ def _prefixes(files: Sequence[Any], model: Model, component: str) -> tuple[str, 
         return (f"{component}.",)
     shapes = {name: tuple(file.get_slice(name).get_shape()) for file in files for name in list(file.keys())}
     own = _weight_names(model)
-    fitting = [prefixes for prefixes in _PREFIXES if all(_fits(*each, prefixes, own, model) for each in shapes.items())]
-    if len(fitting) > 1 and fitting[0] != _PREFIXES[0]:
+    denoiser, *encoders = edited_parts(model)
+    possible: list[tuple[str, ...]] = [("", f"{denoiser}."), *((f"{encoder}.",) for encoder in encoders)]
+    fitting = [prefixes for prefixes in possible if all(_fits(*each, prefixes, own, model) for each in shapes.items())]
+    if len(fitting) > 1 and fitting[0] != possible[0]:
         raise EditError("its weights fit two text encoders: name its folder after the one that it is of.")
-    return fitting[0] if fitting else _PREFIXES[0]
+    return fitting[0] if fitting else possible[0]
 
 
 def _fits(key: str, shape: tuple[int, ...], prefixes: Sequence[str], own: Mapping[str, str], model: Model) -> bool:

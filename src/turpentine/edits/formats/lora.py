@@ -107,7 +107,7 @@ class LoRA:
                 diffusers read.
 
         Raises:
-            EditError: The path exists.
+            EditError: The path exists, or kohya's layout is asked for of a denoiser that is a transformer.
             OSError: The disk is full, or another error of the file system.
         """
         refuse_existing(path)
@@ -160,7 +160,7 @@ def _is_expressible(model: Model, name: str) -> bool:
     path, _, kind = name.rpartition(".")
     layer = model.module(path)
     is_layer = isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
-    is_read = path.startswith("unet.") or (path.startswith("text_encoder") and path.endswith(_TEXT_LAYERS))
+    is_read = model.family.inside_denoiser(name) or (path.startswith("text_encoder") and path.endswith(_TEXT_LAYERS))
     return kind == "weight" and is_layer and is_read
 
 
@@ -209,6 +209,11 @@ def _name_in_file(name: str) -> str:
 def _kohya_name(name: str, two_encoders: bool) -> str:
     """Return kohya's name of a layer, without separators; of a model with two encoders the first is `lora_te1`."""
     component, _, path = _name_in_file(name).partition(".")
+    if component not in _KOHYA:
+        raise EditError(
+            f"kohya's layout has no name here for {name}: programs that read it call transformers' layers by the "
+            "authors' own names; write diffusers' layout instead."
+        )
     prefix = "lora_te1" if component == "text_encoder" and two_encoders else _KOHYA[component]
     return f"{prefix}_{path.replace('.', '_')}"
 

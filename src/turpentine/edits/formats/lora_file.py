@@ -31,8 +31,8 @@ _PREFIXES = {
     r"^(text_encoder(?:_2)?_)text_model_": r"\1",
     r"_processor_": "_",
 }
-COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
-"""The networks that a LoRA may change."""
+PARTS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
+"""The networks that a LoRA may change, of all families; `edited_parts` has those of one model."""
 
 _METADATA = "lora_adapter_metadata"
 
@@ -44,6 +44,12 @@ class _Layer:
     down: Tensor | None = None
     up: Tensor | None = None
     alpha: float | None = None
+
+
+def edited_parts(model: Model) -> tuple[str, ...]:
+    """Return the networks of a model that a LoRA may change, the denoiser first."""
+    family = model.family
+    return (family.denoiser_name, *family.encoder_names.values())
 
 
 def is_lora(names: Iterable[str]) -> bool:
@@ -99,15 +105,16 @@ def _inner(key: str) -> str:
 
 
 def _component(layers: Mapping[str, _Layer], layer_names: Mapping[str, str], model: Model) -> str:
-    """Return the network that names without one are of: the UNet, or the text encoder that has all of them.
+    """Return the network that names without one are of: the denoiser, or the text encoder that has all of them.
 
     Raises:
-        EditError: Both text encoders have all of them, in these shapes.
+        EditError: Two text encoders have all of them, in these shapes.
     """
-    fitting = [part for part in COMPONENTS if all(_fits(part, *each, layer_names, model) for each in layers.items())]
-    if len(fitting) > 1 and fitting[0] != COMPONENTS[0]:
+    parts = edited_parts(model)
+    fitting = [part for part in parts if all(_fits(part, *each, layer_names, model) for each in layers.items())]
+    if len(fitting) > 1 and fitting[0] != parts[0]:
         raise EditError(f"its layers are in {' and in '.join(fitting)}: name its folder after the one that it is for.")
-    return fitting[0] if fitting else COMPONENTS[0]
+    return fitting[0] if fitting else parts[0]
 
 
 def _fits(part: str, key: str, layer: _Layer, layer_names: Mapping[str, str], model: Model) -> bool:
@@ -159,7 +166,7 @@ def _delta(name: str, layer: _Layer, record: Mapping[str, Any], model: Model) ->
 def _record(metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return the record that diffusers keeps in a LoRA's metadata, if it does: PEFT's keys behind a network's name."""
     record: dict[str, Any] = json.loads(metadata.get(_METADATA, "{}"))
-    for component in ("", *COMPONENTS):
+    for component in ("", *PARTS):
         check_config(_of(component, record))
     return record
 
@@ -173,12 +180,13 @@ def _of(component: str, record: Mapping[str, Any]) -> dict[str, Any]:
 def _layer_names(model: Model) -> dict[str, str]:
     """Return the dotted names of the model's layers, by every name that a LoRA may use for them, flattened."""
     names: dict[str, str] = {}
-    originals = model.family.original_names()
-    for component in reversed(COMPONENTS):
+    parts = edited_parts(model)
+    originals = model.family.original_names() if parts[0] == "unet" else {}
+    for component in reversed(parts):
         network = model.components.get(component)
         for path, module in network.named_modules() if network is not None else ():
             if isinstance(module, nn.Linear | nn.Conv2d):
-                for alias in _aliases(path, originals if component == "unet" else {}):
+                for alias in _aliases(path, originals if component == parts[0] else {}):
                     names[_flat(f"{component}.{alias}")] = f"{component}.{path}"
     return names
 

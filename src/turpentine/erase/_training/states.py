@@ -15,6 +15,7 @@ from turpentine.core.progress import Progress
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.training import Masters, substituted
 from turpentine.models import Blend, Conditioning, Model, Trajectory, sample
+from turpentine.models.guidance import guided
 
 Latents = Float[Tensor, "batch channel height width"]
 Predictions = Float[Tensor, "*rows channel height width"]
@@ -113,8 +114,9 @@ class StoredStates:
         preserved: float = 0.0,
     ) -> None:
         self._seed, self._preserved = sampling.seed, preserved
-        self._cond = model.encode(prompts.trained)
-        self._rest_cond = model.encode(prompts.rest or [""] * len(prompts))
+        scale = sampling.guidance_scale
+        self._cond = guided(model, model.encode(prompts.trained), scale)
+        self._rest_cond = guided(model, model.encode(prompts.rest or [""] * len(prompts)), scale)
         parts = _record_all(model, prompts, sampling, checkpoint, progress)
         self._t = parts[0]["t"].to(model.device)
         self._x = torch.cat([part["x"] for part in parts], dim=1).to(model.device)
@@ -150,7 +152,8 @@ class FreshStates:
     def __init__(self, model: Model, prompts: TrainingPrompts, sampling: SamplingSettings, masters: Masters) -> None:
         self._model, self._prompts, self._sampling, self._masters = model, prompts, sampling, masters
         self._concept, self._trained, self._empty = (
-            model.encode(texts) for texts in (prompts.concept, prompts.trained, [""])
+            guided(model, model.encode(texts), sampling.guidance_scale)
+            for texts in (prompts.concept, prompts.trained, [""])
         )
 
     @torch.no_grad()
@@ -232,16 +235,16 @@ def _record(
     )
     counted = slice(sampling.window.start, sampling.window.stop)
     t, x, trained, uncond = (each[counted] for each in (run.timesteps, run.x, run.eps_cond, run.eps_uncond))
-    concept = _predict(model, prompts.concept, x, t) if prompts.is_from else trained
-    rest = _predict(model, prompts.rest, x, t) if prompts.has_rest else uncond
+    concept = _predict(model, prompts.concept, x, t, sampling) if prompts.is_from else trained
+    rest = _predict(model, prompts.rest, x, t, sampling) if prompts.has_rest else uncond
     target = prompts.target(trained if prompts.is_from else rest, concept, rest)
     _check(target, prompts, sampling)
     return {"t": t, "x": x, "target": target, "rest": rest}
 
 
-def _predict(model: Model, texts: Sequence[str], x: Predictions, t: Tensor) -> Predictions:
+def _predict(model: Model, texts: Sequence[str], x: Predictions, t: Tensor, sampling: SamplingSettings) -> Predictions:
     """Return ε* for other prompts than the trajectories', a step at a time."""
-    cond = model.encode(texts)
+    cond = guided(model, model.encode(texts), sampling.guidance_scale)
     return torch.stack([model.followed(x[step], t[step], cond) for step in range(len(t))])
 
 

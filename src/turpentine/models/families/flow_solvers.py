@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from turpentine.core.errors import UnsupportedModel
+
+_DYNAMIC = (
+    "use_dynamic_shifting",
+    "time_shift_type",
+    "base_image_seq_len",
+    "max_image_seq_len",
+    "base_shift",
+    "max_shift",
+)
 
 EULER, DPM = "FlowMatchEulerDiscreteScheduler", "DPMSolverMultistepScheduler"
 
 # Settings of a scheduler that change what is drawn and that no solver here honours.
 _OTHER_LINES = {
-    "use_dynamic_shifting": "takes another shift for each size of picture",
     "stochastic_sampling": "adds fresh noise in each step",
     "invert_sigmas": "counts σ backwards",
 }
@@ -61,7 +72,8 @@ def flow_euler(trained: Any) -> Any:
         scheduler = FlowMatchEulerDiscreteScheduler.from_config(trained.config if trained is not None else {})
     else:
         steps = trained.config.num_train_timesteps
-        scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=steps, shift=shift_of(trained))
+        own = {key: trained.config[key] for key in _DYNAMIC if trained.config.get(key) is not None}
+        scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=steps, shift=shift_of(trained), **own)
     # What the samplers of betas have, and of which this one is without.
     scheduler.init_noise_sigma = 1.0
     scheduler.scale_model_input = _as_it_is
@@ -69,7 +81,11 @@ def flow_euler(trained: Any) -> Any:
 
 
 def flow_dpm(trained: Any) -> Any:
-    """Return DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095) with the shift of a pipeline's scheduler."""
+    """Return DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095) with the shift of a pipeline's scheduler.
+
+    Raises:
+        UnsupportedModel: The shift is a linear dynamic one, which diffusers' DPM-Solver++ has not.
+    """
     from diffusers import DPMSolverMultistepScheduler
 
     if type(trained).__name__ == DPM:
@@ -79,7 +95,54 @@ def flow_dpm(trained: Any) -> Any:
         prediction_type="flow_prediction",
         use_flow_sigmas=True,
         flow_shift=shift_of(trained),
+        **_dynamic(trained),
     )
+
+
+def _dynamic(trained: Any) -> dict[str, Any]:
+    config: Mapping[str, Any] = trained.config if trained is not None else {}
+    if not config.get("use_dynamic_shifting"):
+        return {}
+    if config.get("time_shift_type", "exponential") != "exponential":
+        raise UnsupportedModel(
+            "dpm takes exponential shifts alone, and this scheduler's is linear: take ddim or euler."
+        )
+    return {"use_dynamic_shifting": True, "time_shift_type": "exponential"}
+
+
+def set_flow_steps(scheduler: Any, steps: int, trained: Any, tokens: int, *, is_even: bool) -> None:
+    """Set the timesteps of a flow's solver, on the CPU, where reading them does not wait for the device.
+
+    Args:
+        scheduler: From `flow_euler` or `flow_dpm`.
+        steps: As many.
+        trained: The pipeline's scheduler, with the sizes and shifts of a dynamic shift; None for none.
+        tokens: Of the picture.
+        is_even: Is σ spaced evenly from 1 to 1/N before the shift, and not as the scheduler has it?
+    """
+    how: dict[str, Any] = {"device": "cpu"}
+    if scheduler.config.get("use_dynamic_shifting"):
+        how["mu"] = dynamic_shift(trained.config, tokens)
+    if is_even and not goes_by_betas(scheduler):
+        how["sigmas"] = np.linspace(1.0, 1 / steps, steps)
+    scheduler.set_timesteps(steps, **how)
+
+
+def dynamic_shift(config: Mapping[str, Any], tokens: int) -> float:
+    """Return μ for a picture of so many tokens, on the line through a smallest and a largest size (Esser et al. 2024).
+
+    Args:
+        config: Of the scheduler; what it lacks is as in diffusers' pipelines.
+        tokens: Of the picture.
+
+    Example:
+        >>> dynamic_shift({}, 256), round(dynamic_shift({}, 4096), 4)
+        (0.5, 1.15)
+    """
+    base, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+    low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+    slope = (high - low) / (most - base)
+    return float(tokens * slope + (low - slope * base))
 
 
 def shift_of(trained: Any) -> float:

@@ -23,12 +23,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from turpentine.core.errors import UnknownName, UnsupportedModel
-from turpentine.models.families.flow_solvers import flow_dpm, flow_euler
+from turpentine.models.families.alpha_bar import SMALLEST_ALPHA_BAR, alpha_bar_at, are_apart, lifted
+from turpentine.models.families.flow_solvers import flow_dpm, flow_euler, set_flow_steps
 from turpentine.models.solvers import NOISY, SOLVERS
-
-# Models trained to zero signal at the last step have ᾱ = 0 there, where ε says nothing of x₀; diffusers' own solvers
-# lift it to this value.
-SMALLEST_ALPHA_BAR = 2.0**-24
 
 _OWN_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 _LEVELS = {*_OWN_LEVELS, "use_lu_lambdas", "interpolation_type"}
@@ -78,6 +75,16 @@ class Schedule(Protocol):
 
         Raises:
             UnknownName: There is no solver of this name.
+        """
+        ...
+
+    def set_steps(self, scheduler: Any, steps: int, latent: tuple[int, int]) -> None:
+        """Set the timesteps of a solver as the family's pipeline does.
+
+        Args:
+            scheduler: From `solver`.
+            steps: As many.
+            latent: Height and width of the latents.
         """
         ...
 
@@ -150,14 +157,18 @@ class Betas:
             raise UnknownName(f"No solver is called {name!r}: there are {', '.join(SOLVERS)}.")
         kind, settings = SOLVERS[name]
         scheduler = getattr(diffusers, kind).from_config(self.trained.config, prediction_type="epsilon", **settings)
-        scheduler.alphas_cumprod = _lifted(scheduler.alphas_cumprod)
-        own, trained = scheduler.alphas_cumprod, _lifted(self.trained.alphas_cumprod.to(scheduler.alphas_cumprod))
-        if scheduler.config.num_train_timesteps != len(own) or len(own) != len(trained) or _are_apart(own, trained):
+        scheduler.alphas_cumprod = lifted(scheduler.alphas_cumprod)
+        own, trained = scheduler.alphas_cumprod, lifted(self.trained.alphas_cumprod.to(scheduler.alphas_cumprod))
+        if scheduler.config.num_train_timesteps != len(own) or len(own) != len(trained) or are_apart(own, trained):
             raise UnsupportedModel(
                 f"{type(self.trained).__name__}'s alphas_cumprod are not those of its config's betas, and every solver "
                 "is made from these: set trained_betas in its config, or leave the table as it was made."
             )
         return scheduler
+
+    def set_steps(self, scheduler: Any, steps: int, latent: tuple[int, int]) -> None:
+        """Set the timesteps of a solver, on the CPU, where reading them does not wait for the device."""
+        scheduler.set_timesteps(steps, device="cpu")
 
     def check(self, scheduler: Any) -> None:
         """Check that a solver whose timesteps are set draws what diffusers would with this network.
@@ -193,7 +204,7 @@ class Betas:
     def _table(self, device: torch.device) -> Float[Tensor, " train"]:
         # Kept by device: a copy in each step would let the device wait.
         if device not in self._tables:
-            self._tables[device] = _lifted(self.trained.alphas_cumprod.float().to(device))
+            self._tables[device] = lifted(self.trained.alphas_cumprod.float().to(device))
         return self._tables[device]
 
 
@@ -204,10 +215,14 @@ class RectifiedFlow:
     Args:
         training_steps: T; the timestep t stands for σ = t/T, and pure noise is t = T.
         trained: The pipeline's diffusers scheduler, whose shift decides which σ a solver takes; None for no shift.
+        patch: Latent pixels to a side of a token; a dynamic shift hangs on how many tokens there are.
+        is_even: Does the family's pipeline space σ evenly from 1 to 1/N before the shift, whatever its scheduler does?
     """
 
     training_steps: int = 1000
     trained: Any = None
+    patch: int = 1
+    is_even: bool = False
 
     def alpha(self, t: Times) -> Float[Tensor, "*rows"]:
         """Return 1 − σ."""
@@ -248,6 +263,11 @@ class RectifiedFlow:
                 "ddim, dpm or euler."
             )
         return flow_dpm(self.trained) if name == "dpm" else flow_euler(self.trained)
+
+    def set_steps(self, scheduler: Any, steps: int, latent: tuple[int, int]) -> None:
+        """Set the timesteps of a solver, with a shift for this size where the trained scheduler has dynamic ones."""
+        tokens = (latent[0] // self.patch) * (latent[1] // self.patch)
+        set_flow_steps(scheduler, steps, self.trained, tokens, is_even=self.is_even)
 
     def check(self, scheduler: Any) -> None:
         """Accept every solver: each takes the noise of its timesteps."""
@@ -363,32 +383,6 @@ PARAMETRISATIONS: dict[str, type[Epsilon] | type[Velocity] | type[Flow]] = {
     "flow_prediction": Flow,
 }
 """By diffusers' name of the prediction."""
-
-
-def alpha_bar_at(
-    table: Float[Tensor, " train"], t: Shaped[Tensor, "*rows"], *, logarithmic: bool = False
-) -> Float[Tensor, "*rows"]:
-    """Return ᾱ at timesteps `t`, 0 to the table's length − 1.
-
-    Between two whole timesteps σ = √((1−ᾱ)/ᾱ) is linear, or its logarithm is, as in diffusers' Euler solver, which asks
-    for such times.
-    """
-    low = t.long().clamp(0, len(table) - 1)
-    if not t.is_floating_point():
-        return table[low]
-    sigmas = ((1 - table) / table).sqrt()
-    levels = sigmas.log() if logarithmic else sigmas
-    level = torch.lerp(levels[low], levels[(low + 1).clamp(max=len(table) - 1)], (t - low).to(levels.dtype))
-    return 1 / (1 + (level.exp() if logarithmic else level) ** 2)
-
-
-def _lifted(alpha_bar: Float[Tensor, " train"]) -> Float[Tensor, " train"]:
-    """Return a table without zeros, as diffusers' own solvers have it; they leave smaller numbers as they are."""
-    return torch.where(alpha_bar == 0, SMALLEST_ALPHA_BAR, alpha_bar)
-
-
-def _are_apart(own: Tensor, other: Tensor) -> bool:
-    return not torch.allclose(own, other, rtol=1e-4, atol=1e-7, equal_nan=True)
 
 
 def _beside(t: Times, like: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ class StableDiffusion3(Transformer):
     def schedule(self) -> RectifiedFlow:
         """The straight line, with the shift of the scheduler that the pipeline has now."""
         scheduler = self.pipeline.scheduler
-        return RectifiedFlow(scheduler.config.num_train_timesteps, scheduler)
+        return RectifiedFlow(scheduler.config.num_train_timesteps, scheduler, patch=self.latent.patch)
 
     @property
     def parametrisation(self) -> Flow:

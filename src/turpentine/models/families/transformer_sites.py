@@ -39,7 +39,54 @@ def walk_joint(transformer: Any) -> Iterator[Part]:
     yield Part("transformer.proj_out", transformer.proj_out, "output", size)
 
 
-_IN_A_CROSS_BLOCK = (("attn1", "self-attention"), ("attn2", "cross-attention"), ("ff", "feed-forward"))
+_FLUX_ORDER = (
+    *("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj"),
+    *("norm_q", "norm_k", "norm_added_q", "norm_added_k", "to_out.0", "to_add_out"),
+)
+_IN_A_SINGLE_BLOCK = (
+    ("norm", "modulation"),
+    ("proj_mlp", "feed-forward"),
+    ("attn", "joint-attention"),
+    ("proj_out", "projection"),
+)
+
+
+def walk_flux(transformer: Any, size: int) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of FLUX.1; its names begin with `transformer`.
+
+    Its double blocks are joint blocks. In the single ones after them text and picture are one row of tokens, and go
+    through the same layers.
+
+    Args:
+        transformer: The denoiser.
+        size: Height of the native latent in tokens.
+    """
+    yield Part("transformer.x_embedder", transformer.x_embedder, "input", size)
+    for name, kind in (("timestep_embedder", "time"), ("guidance_embedder", "time"), ("text_embedder", "context")):
+        if hasattr(transformer.time_text_embed, name):
+            yield Part(f"transformer.time_text_embed.{name}", getattr(transformer.time_text_embed, name), kind)
+    yield Part("transformer.context_embedder", transformer.context_embedder, "context")
+    for index, block in enumerate(transformer.transformer_blocks):
+        for name, kind in _IN_A_JOINT_BLOCK:
+            if getattr(block, name, None) is not None:
+                path, order = f"transformer.transformer_blocks.{index}.{name}", _FLUX_ORDER if name == "attn" else ()
+                yield Part(path, getattr(block, name), kind, size, f"BLOCK{index + 1}", order=order)
+    first = len(transformer.transformer_blocks) + 1
+    for index, block in enumerate(transformer.single_transformer_blocks):
+        for name, kind in _IN_A_SINGLE_BLOCK:
+            path, order = f"transformer.single_transformer_blocks.{index}.{name}", _FLUX_ORDER if name == "attn" else ()
+            label = f"BLOCK{first + index}"
+            yield Part(path, getattr(block, name), kind, size, label, is_one_stream=True, order=order)
+    yield Part("transformer.norm_out", transformer.norm_out, "modulation", size)
+    yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
+_IN_A_CROSS_BLOCK = (
+    ("attn1", "self-attention"),
+    ("attn2", "cross-attention"),
+    ("norm2", "norm"),
+    ("ff", "feed-forward"),
+)
 
 
 def walk_cross(transformer: Any) -> Iterator[Part]:
@@ -53,6 +100,22 @@ def walk_cross(transformer: Any) -> Iterator[Part]:
     yield Part("transformer.adaln_single.emb", transformer.adaln_single.emb, "time")
     yield Part("transformer.adaln_single.linear", transformer.adaln_single.linear, "modulation")
     yield Part("transformer.caption_projection", transformer.caption_projection, "context")
+    yield from _cross_blocks(transformer, size)
+
+
+def walk_sana(transformer: Any) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of SANA, whose `attn1` is linear attention."""
+    size = transformer.config.sample_size // transformer.config.patch_size
+    yield Part("transformer", transformer, "modulation", size, is_shell=True)
+    yield Part("transformer.patch_embed", transformer.patch_embed, "input", size)
+    yield Part("transformer.time_embed.emb", transformer.time_embed.emb, "time")
+    yield Part("transformer.time_embed.linear", transformer.time_embed.linear, "modulation")
+    yield Part("transformer.caption_projection", transformer.caption_projection, "context")
+    yield Part("transformer.caption_norm", transformer.caption_norm, "norm")
+    yield from _cross_blocks(transformer, size)
+
+
+def _cross_blocks(transformer: Any, size: int) -> Iterator[Part]:
     for index, block in enumerate(transformer.transformer_blocks):
         path, label = f"transformer.transformer_blocks.{index}", f"BLOCK{index + 1}"
         yield Part(path, block, "modulation", size, label, is_shell=True)

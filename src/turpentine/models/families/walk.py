@@ -21,7 +21,7 @@ KINDS = {
     "input": "the first convolution (conv_in)",
     "output": "the last convolution (conv_out)",
     "time": "the embedding of the timestep, and of SDXL's pooled text and sizes",
-    "joint-attention": "picture and text attend to both (attn of Stable Diffusion 3)",
+    "joint-attention": "picture and text attend to both (attn of Stable Diffusion 3 and FLUX)",
     "modulation": "the shifts and scales of a transformer's block, made of the time and the pooled text",
     "context": "what a transformer's denoiser reads the text by, before its first block",
     "text-attention": "self-attention in a text encoder",
@@ -36,6 +36,7 @@ _ROLES = {
     **{f"{letter}_proj": role for letter, role in (("q", "query"), ("k", "key"), ("v", "value"))},
     "0": "output",  # of `to_out`
     "out_proj": "output",
+    "o_proj": "output",  # of language models
     **{f"add_{letter}_proj": role for letter, role in (("q", "query"), ("k", "key"), ("v", "value"))},
     "to_add_out": "output",
     "q": "query",  # of T5
@@ -45,12 +46,23 @@ _ROLES = {
 }
 # Where modules register their layers in another order than they run them in: CLIP's k, v and q, joint attention, T5.
 _RUN_FIRST = (".q_proj", ".to_q", ".to_k", ".to_v", ".norm_q", ".norm_k", ".add_q_proj", ".add_k_proj", ".add_v_proj")
-_RUN_LAST = (".norm_added_q", ".norm_added_k", ".to_add_out", ".to_out.0", ".SelfAttention.o")
+_RUN_LAST = (".norm_added_q", ".norm_added_k", ".to_add_out", ".to_out.0", ".SelfAttention.o", ".o_proj")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A module on the walk: a whole with layers inside, or a lone layer; if `is_shell`, without what is inside."""
+    """A module on the walk: a whole with layers inside, or a lone layer.
+
+    Args:
+        path: Its dotted name.
+        module: Itself.
+        kind: Of its site.
+        resolution: Of its site.
+        label: Of its site.
+        is_shell: Is it without what is inside?
+        is_one_stream: Do text and picture go through the same layers?
+        order: Names of the layers inside, in the order that they run in, where it is another than in most families.
+    """
 
     path: str
     module: nn.Module
@@ -58,6 +70,8 @@ class Part:
     resolution: int = 0
     label: str = ""
     is_shell: bool = False
+    is_one_stream: bool = False
+    order: tuple[str, ...] = ()
 
 
 _MODULE = re.compile(
@@ -96,14 +110,17 @@ def _sites_of(part: Part, component: str) -> Iterator[Site]:
 
 def _layers(part: Part) -> Iterator[Part]:
     """Yield the modules inside that hold weights themselves; a norm inside a block is of the kind norm."""
-    for path, module in sorted(part.module.named_modules(prefix=part.path), key=lambda item: _turn(item[0])):
+    for path, module in sorted(part.module.named_modules(prefix=part.path), key=lambda item: _turn(item[0], part)):
         if next(module.parameters(recurse=False), None) is not None:
             norm = "text-norm" if part.kind.startswith("text-") else "norm"
             yield replace(part, path=path, module=module, kind=norm if _is_norm(module) else part.kind)
 
 
-def _turn(path: str) -> int:
+def _turn(path: str, part: Part) -> int:
     """Return when a layer runs inside its attention; all others have one turn, in the order that they are there."""
+    if part.order:
+        inside = path.removeprefix(f"{part.path}.")
+        return part.order.index(inside) if inside in part.order else -1
     for turn, leaf in enumerate(_RUN_FIRST):
         if path.endswith(leaf):
             return turn
@@ -121,8 +138,12 @@ def _site(part: Part, level: Level, component: str) -> Site:
 
 
 def _role(part: Part) -> str:
-    """Return what a layer of an attention makes; of joint attention the text's layers have the plain names."""
+    """Return what a layer of an attention makes; of joint attention the text's layers have the plain names.
+
+    Those that text and picture share have them, too.
+    """
     leaf = part.path.rpartition(".")[2]
     role = _ROLES.get(leaf, "")
-    is_of_picture = part.kind == "joint-attention" and not leaf.startswith(("add_", "to_add_"))
+    is_shared = part.is_one_stream or leaf.startswith(("add_", "to_add_"))
+    is_of_picture = part.kind == "joint-attention" and not is_shared
     return f"image-{role}" if role and is_of_picture else role

@@ -183,11 +183,23 @@ def tiny_sana() -> Any:
     return sana_pipeline()
 
 
+def tiny_qwen(*, terminal: float | None = None) -> Any:
+    """Return a tiny Qwen-Image: two joint blocks, a Qwen2.5-VL with its chat, an autoencoder of films.
+
+    Args:
+        terminal: The schedule's last σ before 0, to which the real one, with 0.02, is stretched; it has no single step.
+    """
+    from turpentine.testing.language_toys import qwen_pipeline  # which takes long
+
+    return qwen_pipeline(terminal)
+
+
 TRANSFORMERS: Mapping[str, Callable[[], Any]] = {
     "sd3": tiny_sd3,
     "flux": tiny_flux,
     "pixart": tiny_pixart,
     "sana": tiny_sana,
+    "qwen": tiny_qwen,
 }
 """A pipeline of each family whose denoiser is a transformer; not everything runs on them."""
 

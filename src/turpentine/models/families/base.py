@@ -284,6 +284,10 @@ class Family(ABC):
             )
         return name.removeprefix(f"{self.denoiser_name}.")
 
+    def guide(self, uncond: Latents, cond: Latents, guidance_scale: float) -> Latents:
+        """Return guided predictions, ε_∅ + w·(ε_c − ε_∅); some pipelines scale them."""
+        return uncond + guidance_scale * (cond - uncond)
+
     @abstractmethod
     def sites(self) -> Sites:
         """Return all named parts, in order of execution."""

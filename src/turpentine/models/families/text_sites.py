@@ -22,8 +22,15 @@ def text_sites(text_encoders: Mapping[str, Any]) -> list[Site]:
     for component, encoder in text_encoders.items():
         number = component.removeprefix("text").removeprefix("-")
         name, prefix = (f"text_encoder_{number}", f"TEXT{number}-") if number else ("text_encoder", "TEXT")
-        sites += sites_on(_walk_of(encoder)(encoder, name, prefix), component)
+        inner, inside = _language_model(encoder, name)
+        sites += sites_on(_walk_of(inner)(inner, inside, prefix), component)
     return sites
+
+
+def _language_model(encoder: Any, name: str) -> tuple[Any, str]:
+    """Return the language model in an encoder that sees pictures, too, with its dotted name, or the encoder itself."""
+    inner = getattr(getattr(encoder, "model", None), "language_model", None)
+    return (encoder, name) if inner is None else (inner, f"{name}.model.language_model")
 
 
 def _walk_of(encoder: Any) -> Callable[[Any, str, str], Iterator[Part]]:

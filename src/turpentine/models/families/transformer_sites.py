@@ -81,6 +81,35 @@ def walk_flux(transformer: Any, size: int) -> Iterator[Part]:
     yield Part("transformer.proj_out", transformer.proj_out, "output", size)
 
 
+_IN_A_QWEN_BLOCK = (
+    ("img_mod", "modulation"),
+    ("txt_mod", "modulation"),
+    ("attn", "joint-attention"),
+    ("img_mlp", "feed-forward"),
+    ("txt_mlp", "feed-forward"),
+)
+
+
+def walk_qwen(transformer: Any, size: int) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of Qwen-Image, all of whose blocks are joint blocks.
+
+    Args:
+        transformer: The denoiser.
+        size: Height of the native latent in tokens.
+    """
+    yield Part("transformer.img_in", transformer.img_in, "input", size)
+    yield Part("transformer.txt_norm", transformer.txt_norm, "norm")
+    yield Part("transformer.txt_in", transformer.txt_in, "context")
+    time = transformer.time_text_embed.timestep_embedder
+    yield Part("transformer.time_text_embed.timestep_embedder", time, "time")
+    for index, block in enumerate(transformer.transformer_blocks):
+        for name, kind in _IN_A_QWEN_BLOCK:
+            path, order = f"transformer.transformer_blocks.{index}.{name}", _FLUX_ORDER if name == "attn" else ()
+            yield Part(path, getattr(block, name), kind, size, f"BLOCK{index + 1}", order=order)
+    yield Part("transformer.norm_out", transformer.norm_out, "modulation", size)
+    yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
 _IN_A_CROSS_BLOCK = (
     ("attn1", "self-attention"),
     ("attn2", "cross-attention"),

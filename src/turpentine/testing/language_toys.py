@@ -1,4 +1,4 @@
-"""Tiny random pipelines whose text encoder is a language model, built like the real ones: SANA and Qwen-Image."""
+"""Tiny random pipelines whose text encoder is a language model, like SANA, Qwen-Image and Z-Image."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from diffusers import (
     QwenImageTransformer2DModel,
     SanaPipeline,
     SanaTransformer2DModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
 )
 from tokenizers.processors import TemplateProcessing
 from transformers import (
@@ -24,11 +26,13 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3Model,
 )
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from turpentine.models.families.sana import instruction
-from turpentine.testing.toys import WORDS, spelt_out
+from turpentine.testing.toys import WORDS, kl_autoencoder, spelt_out
 
 _SANA: dict[str, Any] = {
     "sample_size": 8,
@@ -171,3 +175,43 @@ def _qwen_vl(width: int) -> Qwen2_5_VLForConditionalGeneration:
     }
     vision = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 2, "out_hidden_size": width}
     return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision)).eval()
+
+
+_Z: dict[str, Any] = {
+    "in_channels": 4,
+    "dim": 24,
+    "n_layers": 2,
+    "n_refiner_layers": 1,
+    "n_heads": 2,
+    "n_kv_heads": 2,
+    "cap_feat_dim": 16,
+    "axes_dims": [4, 4, 4],
+    "axes_lens": [1024, 64, 64],
+}
+
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def z_pipeline() -> ZImagePipeline:
+    """Return the pipeline of `turpentine.testing.toys.tiny_z`."""
+    tokenizer = tiny_qwen_tokenizer()
+    tokenizer.chat_template = _CHAT
+    sizes = {"hidden_size": 16, "head_dim": 8, "intermediate_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        vae = kl_autoencoder()
+        vae.register_to_config(shift_factor=0.25)
+        transformer = ZImageTransformer2DModel(**_Z).eval()
+        for pad in (transformer.x_pad_token, transformer.cap_pad_token):
+            torch.nn.init.normal_(pad)
+        return ZImagePipeline(
+            transformer=transformer,
+            scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0)),
+            vae=vae,
+            text_encoder=Qwen3Model(Qwen3Config(vocab_size=len(tokenizer), **sizes, **heads)).eval(),
+            tokenizer=tokenizer,
+        )

@@ -15,6 +15,7 @@ from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
 from turpentine.models.families.stable_diffusion_3 import StableDiffusion3
 from turpentine.models.families.walk import module_of
+from turpentine.models.families.z_image import ZImage
 
 FAMILIES: tuple[type[Family], ...] = (
     StableDiffusion,
@@ -25,6 +26,7 @@ FAMILIES: tuple[type[Family], ...] = (
     PixArtAlpha,
     SANA,
     QwenImage,
+    ZImage,
 )
 """All families; a pipeline is of the first that it fits."""
 
@@ -54,5 +56,5 @@ def family_of(pipeline: Any) -> Family:
         raise UnsupportedModel(f"{name} is a part of a pipeline: give the whole pipeline, such as load(pipe).")
     raise UnsupportedModel(
         f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x, SDXL and 3, FLUX.1, PixArt, "
-        "SANA and Qwen-Image."
+        "SANA, Qwen-Image and Z-Image."
     )

@@ -265,14 +265,14 @@ class Family(ABC):
 
     def called(
         self, args: tuple[Tensor, ...], named: Mapping[str, Any], parameters: Mapping[str, Tensor]
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Any, ...]:
         """Return what the denoiser gives for arguments; `parameters` as in `predict`.
 
         Raises:
             UnknownName: A name that is not the denoiser's.
         """
         if not parameters:
-            given: tuple[Tensor, ...] = self.denoiser(*args, **named)
+            given: tuple[Any, ...] = self.denoiser(*args, **named)
             return given
         stand_ins = {self._inside(name): tensor for name, tensor in parameters.items()}
         return tuple(functional_call(self.denoiser, stand_ins, args, dict(named)))

@@ -86,6 +86,8 @@ _IN_A_LANGUAGE_MODELS_LAYER = (
     ("post_feedforward_layernorm", "text-norm"),
 )
 
+_LANGUAGE_ORDER = ("q_proj", "q_norm", "k_proj", "k_norm", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
 
 def _walk_language_model(model: Any, path: str, prefix: str) -> Iterator[Part]:
     """A language model without its head, such as Gemma, which has two norms more than most in a layer."""
@@ -94,5 +96,5 @@ def _walk_language_model(model: Any, path: str, prefix: str) -> Iterator[Part]:
         for name, kind in _IN_A_LANGUAGE_MODELS_LAYER:
             if getattr(layer, name, None) is not None:
                 inside = f"{path}.layers.{index}.{name}"
-                yield Part(inside, getattr(layer, name), kind, 0, f"{prefix}{index + 1}")
+                yield Part(inside, getattr(layer, name), kind, 0, f"{prefix}{index + 1}", order=_LANGUAGE_ORDER)
     yield Part(f"{path}.norm", model.norm, "text-norm")

@@ -57,7 +57,7 @@ class ZImage(Transformer):
     }
     lacks: ClassVar[Mapping[str, str]] = {
         "cross-attention": JOINT_ALONE["cross-attention"],
-        "*.net.2": "{title}'s feed-forward networks are gated, and what prunes the second layer of two has none to prune.",
+        "*.net.2": "{title}'s feed-forward networks are gated, and what prunes a second layer of two has none.",
         **Transformer.lacks,
     }
     token_length: int = 512

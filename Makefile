@@ -1,6 +1,7 @@
 # make demo    erase "church" from the embedded model and say where the report is
 # make docs    the documentation as a site, in build/docs; warnings are errors
 # make test    lint, types and tests
+# make package the wheel and the source distribution in dist, installed with all extras in an environment of their own and tried
 # make format  put the code into the one form
 # make notebooks  run those of docs/ anew, and store what their cells give
 # make clean   remove the environment and what the tools left behind
@@ -12,9 +13,10 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 PYTEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
+PACKED := build/package/bin/python
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo docs test format notebooks clean
+.PHONY: demo docs test package format notebooks clean
 
 demo: $(VENV)/installed
 	$(BIN)/turpentine erase church
@@ -31,6 +33,16 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --quiet $(PYTEST_ARGS)
+
+package:
+	rm -rf dist build/package
+	$(PYTHON) -m venv build/package
+	$(PACKED) -m pip install --quiet hatchling
+	$(PACKED) -m hatchling build
+	$(PACKED) -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(PACKED) -m pip install --quiet --constraint constraints.txt "turpentine[nudenet,ray,sign,studio,study] @ file://$$(echo $(CURDIR)/dist/*.whl)"
+	$(PACKED) -m pip check
+	$(PACKED) tools/check_package.py dist --smoke
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix

@@ -52,7 +52,7 @@ def beyond(whole: AttackTable) -> str:
 def by_concept(whole: AttackTable) -> str:
     """Percent on each concept and method: without an attack and with each."""
     methods = [method for _, arm, method in whole.columns if arm == EDITED]
-    edited = whole.rows.filter(arm=EDITED)
+    edited = whole.over_seeds().filter(arm=EDITED)
     lines = []
     for concept in edited["concept"].unique(maintain_order=True):
         cells = []
@@ -91,7 +91,8 @@ def sheet(whole: AttackTable, folders: Sequence[Path], concept: str) -> Image.Im
         y = 30 + line * (SIDE + 6)
         draw.text((4, y + SIDE // 2 - 8), name, "black", font)
         for column, attack in enumerate(whole.attacks):
-            row = {"model": whole.rows["model"][0], "concept": what, "method": method, "attack": attack, "arm": arm}
+            of = {"model": whole.rows["model"][0], "concept": what, "method": method}
+            row = {**of, "attack": attack, "arm": arm, "seed": None}
             paths = [path for folder in folders if (path := artefact_path(folder, row, ".png")).is_file()]
             for place, tile in enumerate(_tiles(paths[0]) if paths else ()):
                 canvas.paste(tile, (LABEL + column * width + place * SIDE, y))
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--concept", default="church", help="of the picture")
     chosen = parser.parse_args(arguments)
     rows = pl.concat([pl.read_parquet(folder / TABLE) for folder in chosen.folders])
-    whole = AttackTable("", rows.unique(["model", "concept", "method", "attack", "arm"], maintain_order=True))
+    whole = AttackTable("", rows.unique(["model", "concept", "method", "attack", "arm", "seed"], maintain_order=True))
     parts = {"rates": rates(whole), "beyond": beyond(whole), "by concept": by_concept(whole), "spent": spent(whole)}
     fill(chosen.docs / "attacks.md", parts)
     with write_whole(chosen.docs / "attacks.png") as aside:

@@ -156,12 +156,13 @@ def object_table(kept: Rows) -> str:
         "| | " + " | ".join(_heads(what) for what in ("erased", "others", "scenes")) + " |",
         "|---" * (1 + 3 * (1 + len(METHODS))) + "|",
         *(object_row(obj, rows) for obj, rows in tables.items()),
-        "| **mean** | " + " | ".join(f"{m:.1f}" for m in _means(tables)) + " |",
+        "| **mean** | " + " | ".join(map(percent, _means(tables))) + " |",
     ]
     return "\n".join(lines)
 
 
-def _means(tables: dict[str, list[pl.DataFrame]]) -> Iterator[float]:
+def _means(tables: dict[str, list[pl.DataFrame]]) -> Iterator[Rate]:
+    """The rates over all objects, with intervals over objects."""
     wanted = {
         "object": lambda obj: obj == WANTED,
         "other": lambda obj: obj != WANTED,
@@ -170,8 +171,12 @@ def _means(tables: dict[str, list[pl.DataFrame]]) -> Iterator[float]:
     for what, condition in wanted.items():
         group = "scene" if what == "scene" else "object"
         for index in range(1 + len(METHODS)):
-            rates = [rate(rows[index], group == GROUP, condition(obj)).value for obj, rows in tables.items()]
-            yield 100 * sum(rates) / len(rates)
+            each = {obj: rows[index].filter(group == GROUP, condition(obj))["hit"] for obj, rows in tables.items()}
+            found = Rate.of(
+                [hit for hits in each.values() for hit in hits], [(obj,) for obj in each for _ in each[obj]]
+            )
+            assert found is not None
+            yield found
 
 
 def neighbour_lines(kept: Rows) -> str:

@@ -1,9 +1,11 @@
 """Does the embedded model behave as Stable Diffusion does? Sever its cross-attention, and write docs/organism.md.
 
-    python benchmarks/organism.py                 # about a quarter of an hour on two cores
+    python benchmarks/organism.py                 # about three quarters of an hour on one core, half of it for doses
+    python benchmarks/organism.py --seeds 4 --only severed windows layers
     python benchmarks/organism.py --seeds 2 --doc /tmp/organism.md
 
-Every row draws the same prompts with the same seeds: each of the ten, on a background, in a style.
+Every row draws the same prompts with the same seeds: each of the ten, on a background, in a style. Intervals are over
+prompts.
 """
 
 from __future__ import annotations
@@ -76,6 +78,9 @@ class World:
         rates = [Rate.of(hits, [(one.prompt,) for one, _ in self.pairs]) for hits in truths.values()]
         return [percent(rate) for rate in rates if rate is not None]
 
+
+TABLES = ("severed", "windows", "layers", "variety", "doses")
+"""Of the page."""
 
 HEAD = ("", "object", "any object", "style", "colour", "layout moved", "detail moved")
 
@@ -187,18 +192,20 @@ def entropy(answers: Sequence[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8, help="pictures for each prompt")
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, help="tables to make; the others stay")
     parser.add_argument("--doc", type=Path, default=DOCS / "organism.md")
     args = parser.parse_args()
     model = tp.load()
     world = World(model, args.seeds)
-    parts = {
-        "severed": severed(world),
-        "windows": windows(world),
-        "layers": layers(world),
-        "variety": variety(model, 25 * args.seeds),
-        "doses": doses(model, args.seeds),
+    tables = {
+        "severed": lambda: severed(world),
+        "windows": lambda: windows(world),
+        "layers": lambda: layers(world),
+        "variety": lambda: variety(model, 25 * args.seeds),
+        "doses": lambda: doses(model, args.seeds),
     }
-    fill(args.doc, parts)
+    for name in args.only:
+        fill(args.doc, {f"organism-{name}": tables[name]()})
 
 
 if __name__ == "__main__":

@@ -9,10 +9,14 @@ from types import ModuleType
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 
 from turpentine.bench.lines import TableColumn
+from turpentine.concepts import Concept
 from turpentine.emoji.world import PALETTES, TINTABLE, WORKS, held_out_tints, styles_of, visible_on
+from turpentine.models import Model
+from turpentine.models.branches import run_branches
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -101,3 +105,47 @@ def test_edits_from_several_seeds_are_one_line(script: ModuleType, tmp_path: Pat
     low, high = (int(end) for end in line[1].split("(")[1].rstrip(")").split("–"))
     assert low == 0 and high == 100, "which edit it is decides all"
     assert script.over_seeds(tmp_path / "none", shown) == []
+
+
+@of("overlap")
+def test_what_two_traces_share_is_over_all_that_either_has(script: ModuleType) -> None:
+    effects = np.zeros((4, 20))
+    effects[:, :6] = np.arange(6, 0, -1)
+    shifted = np.roll(effects, 3, axis=1)
+    assert script.jaccard(effects, effects) == 1 and script.jaccard(effects, shifted) == 3 / 9
+    assert script.with_interval(script.jaccard, effects, shifted) == (3 / 9, 3 / 9, 3 / 9), "captions are all alike"
+    assert script.between_halves(script.jaccard, effects).value == 1
+
+
+@of("cascade")
+def test_the_last_module_of_a_step_has_nothing_after_it(script: ModuleType, whole_sd1: Model) -> None:
+    """In one step all that it does is its own; what the first does goes through the others as well."""
+    some = {name: one for name, one in script.interventions(whole_sd1).items() if name.endswith(("DOWN1", "UP9"))}
+    cond, empty = whole_sd1.encode(["a church"]), whole_sd1.encode([""])
+    untouched, runs = run_branches(
+        whole_sd1, list(some.values()), cond, empty, whole_sd1.noise([0]), steps=1, guidance_scale=4.0
+    )
+    latents = dict(zip(some, runs, strict=True))
+    assert torch.equal(latents["UP9"], latents["held: UP9"]) and not torch.equal(latents["UP9"], untouched)
+    assert not torch.allclose(latents["DOWN1"], latents["held: DOWN1"], atol=1e-6)
+
+
+@of("cascade")
+def test_the_modules_own_share_is_of_what_is_lost(script: ModuleType) -> None:
+    left = {"A": 0.6, "B": 0.8, "held: A": 0.8, "held: B": 0.9}
+    rows = [(name, prompt, value) for name, value in left.items() for prompt in ("a dog", "a cat")]
+    table = pl.DataFrame(rows, ["letters", "prompt", "layout"], orient="row")
+    assert script.own_share(table, ["A", "B"]).value == pytest.approx(0.5)
+
+
+@of("scored")
+def test_esd_of_some_weights_leaves_the_others(script: ModuleType, sd1: Model) -> None:
+    own = sd1.sites.only(kind="feed-forward", level="module").parameters()
+    name = next(each for each in own if each.endswith("weight"))
+    mask = torch.zeros(sd1.parameter(name).shape, dtype=torch.bool)
+    mask[0, :2] = True
+    few = {"sites": "feed-forward", "steps": 2, "trajectories": 1, "sampling_steps": 2, "lr": 0.1}
+    edit = script.PartOfESD.of({name: mask})(**few)(sd1, Concept("a church"))
+    assert edit.names == (name,) and torch.equal(edit.deltas[name] != 0, mask)
+    moved = script.shuffled({name: mask})[name]
+    assert moved.sum() == mask.sum() and moved.shape == mask.shape and not torch.equal(moved, mask)

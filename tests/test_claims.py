@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from turpentine.bench.attack_file import attack_benches
+from turpentine.bench.file import load as bench_of
 from turpentine.bench.file import shipped
 from turpentine.cli.app import build
 from turpentine.explain.replication import plan_of
@@ -159,6 +160,25 @@ def test_commands_are_ones_that_there_are(command: str, monkeypatch: pytest.Monk
     assert program == "python"
     with pytest.raises(Parsed):
         _parse(words, monkeypatch)
+
+
+def test_benchmarks_and_benches_have_a_tiny_run_that_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tools/small_runs.py` runs these; test_replication.py those of `explain`, test_bench.py an attack bench."""
+    tool = runpy.run_path(str(ROOT / "tools" / "small_runs.py"))
+    assert tool["commands"]() == COMMANDS
+    left_out = set()
+    for command in COMMANDS:
+        match tool["small"](command):
+            case None:
+                left_out.add(shlex.split(command)[1])
+            case ["python", *words]:
+                with monkeypatch.context() as patch, pytest.raises(Parsed):
+                    _parse(words, patch)
+            case [_, _, name, *words]:
+                changes = [value for flag, value in pairwise(words) if flag == "--set"]
+                spec = bench_of(name, changes).spec
+                assert len(spec.concepts) == 1 and spec.drawing.steps == 1
+    assert left_out == {"explain", "bench"}
 
 
 @pytest.mark.parametrize("words", ["benchmarks/agreement.py --modules", "benchmarks/erasures.py --seed-count 3"])

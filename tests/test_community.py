@@ -20,7 +20,8 @@ def read(name: str) -> dict:
 
 def test_the_citation_is_of_this_release() -> None:
     citation = read("CITATION.cff")
-    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    code, *_sprites = PROJECT["license"].split(" AND ")
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], code)
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
 
 
@@ -28,7 +29,11 @@ def test_forks_run_what_is_run_here_on_releases_that_are_supported() -> None:
     jobs = read(".github/workflows/test.yml")["jobs"]
     assert {"run": "bash .ci/run", "env": {"PYTHON": "python"}} in jobs["test"]["steps"]
     least = tuple(map(int, PROJECT["requires-python"].removeprefix(">=").split(".")))
-    assert all(tuple(map(int, each.split("."))) >= least for each in jobs["test"]["strategy"]["matrix"]["python"])
+    releases = jobs["test"]["strategy"]["matrix"]["python"]
+    assert all(tuple(map(int, each.split("."))) >= least for each in releases)
+    named = [each.rpartition(" :: ")[2] for each in PROJECT["classifiers"] if "Python :: 3." in each]
+    assert named == releases
+    assert {"run": "make package PYTHON=python"} in jobs["package"]["steps"]
 
 
 @pytest.mark.parametrize("path", [path for path in FORMS if path.name != "config.yml"], ids=lambda path: path.name)

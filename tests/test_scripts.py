@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import runpy
 import sys
 from pathlib import Path
 
@@ -48,3 +49,17 @@ def test_the_picture_of_the_house_has_every_room(monkeypatch: pytest.MonkeyPatch
     drawn_rooms = [name for floor in picture.FLOORS for name in floor]
     folders = {path.parent.name for path in (ROOT / "src" / "turpentine").glob("*/__init__.py")}
     assert sorted(drawn_rooms) == sorted({*folders, "concepts"}) and set(picture.PURPOSE) == set(drawn_rooms)
+
+
+@pytest.mark.parametrize(("pages", "sentence"), [(0, "No page has marks for t."), (2, "More than one page has marks")])
+def test_a_table_goes_to_the_one_page_that_has_its_marks(pages: int, sentence: str, tmp_path: Path) -> None:
+    put = runpy.run_path(str(ROOT / "tools" / "pages.py"))["put"]
+    docs, run = tmp_path / "docs", tmp_path / "run" / "t"
+    docs.mkdir()
+    run.mkdir(parents=True)
+    (run / "tables.md").write_text("<!-- t -->\nnew\n<!-- /t -->\n", encoding="utf-8")
+    for number in range(pages):
+        (docs / f"{number}.md").write_text("<!-- t -->\nold\n<!-- /t -->\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=sentence):
+        put([tmp_path / "run"], docs)
+    assert not any("new" in path.read_text(encoding="utf-8") for path in docs.iterdir())

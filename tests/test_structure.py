@@ -28,7 +28,7 @@ FLOORS = (
     {"report"},
     {"studio", "study"},
     {"cli"},
-    {"testing", "methods", "__main__"},
+    {"testing", "methods", "bridge", "__main__"},
     {""},  # the package itself, whose version anyone may read
 )
 """Rooms from the lowest floor up: each imports itself and what lies below."""
@@ -76,6 +76,7 @@ TESTED_IN: Mapping[str, str] = {
     "cli.attack_output": "cli/test_attack.py",
     "cli.edit_command": "cli/test_erase.py",
     "cli.finding_output": "cli/test_explain.py",
+    "cli.leaderboard": "cli/test_bench.py",
     "cli.instrument_command": "cli/test_explain.py",
     "cli.replicate": "cli/test_explain.py",
     "cli.tour": "cli/test_explain.py",

@@ -60,8 +60,8 @@ embedded model, by our own pages only. No number of any source has been reproduc
 
 {meanings}
 
-Intervals are of 95 %. Those of words and of severed modules are over prompts; the other pages say whether theirs
-are, or still over pictures, which makes most too narrow."""
+Intervals are of 95 %, over prompts, objects or captions; where they are over pictures, which makes them too narrow, or
+the mean of several objects' intervals, the page says so."""
 
 
 class Part(BaseModel):

@@ -3,8 +3,8 @@
     turpentine explain thesis
     python tools/pages.py explained/thesis
 
-A table goes to the page that has its marks; what is written around it stays. A table without marks is named, and
-nothing is written.
+A table goes to the page that has its marks, a figure to those that show it; what is written around them stays. A table
+whose marks are on no page, or on two, is named, and nothing is written.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<part>.*?)<!-- /(?P=name) -->", re.DOTALL)
-OWN = "plot.png"
-"""The plot of a stop's own report, which no page shows."""
 
 
 def tables_in(folders: Iterable[Path]) -> dict[str, str]:
@@ -45,20 +44,21 @@ def filled(page: str, tables: dict[str, str]) -> str:
 def put(folders: list[Path], docs: Path) -> list[str]:
     """Write tables and figures into the pages, and return the names of the pages that changed."""
     tables, pages = tables_in(folders), {path: path.read_text(encoding="utf-8") for path in sorted(docs.glob("*.md"))}
-    marks = {match["name"] for text in pages.values() for match in MARKED.finditer(text)}
-    homeless = sorted(set(tables) - marks)
-    if homeless or not tables:
-        raise SystemExit(
-            f"No page has marks for {', '.join(homeless)}." if homeless else "There is no tables.md there."
-        )
+    marks = Counter(match["name"] for text in pages.values() for match in MARKED.finditer(text))
+    if not tables:
+        raise SystemExit("There is no tables.md there.")
+    for name in sorted(tables):
+        if marks[name] != 1:
+            raise SystemExit(f"{'No page has' if not marks[name] else 'More than one page has'} marks for {name}.")
     changed = []
     for path, text in pages.items():
         new = filled(text, tables)
         if new != text:
             path.write_text(new, encoding="utf-8")
             changed.append(path.name)
-    for figure in (figure for folder in folders for figure in folder.glob("*/*.png") if figure.name != OWN):
-        shutil.copy(figure, docs / figure.name)
+    for figure in (figure for folder in folders for figure in folder.glob("*/*.png")):
+        if any(f"]({figure.name})" in text for text in pages.values()):
+            shutil.copy(figure, docs / figure.name)
     return changed
 
 

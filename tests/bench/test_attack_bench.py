@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from turpentine.attack.budget import Budget, Meter
-from turpentine.bench.attack_bench import AttackTable, over_concepts, run_attack_bench
+from turpentine.bench.attack_bench import AttackTable, over_clusters, run_attack_bench
 from turpentine.bench.attack_estimate import estimate_attacks
 from turpentine.bench.attack_file import attack_benches, read_attack_bench
 from turpentine.bench.attack_jobs import ModelJobs
@@ -59,7 +59,8 @@ def test_what_ships_can_be_read_and_names_attacks_at_their_published_settings() 
         ("trial={step: 4}", "there is no key 'step'"),
         ("trial.steps=0", "trial.steps is 0"),
         ("methods=[cad-amplify]", "cad-amplify erases nothing"),
-        ("seeds=0-9", "there is no key 'seeds'"),
+        ("seeds=", "seeds"),
+        ("seed=1", "there is no key 'seed'"),
         ("never=mushrom", "There are no sprites of 'mushrom' outside the world: did you mean 'mushroom'?"),
         ("never=[anchor, church]", "There are no sprites of 'church' outside the world"),
     ],
@@ -103,7 +104,7 @@ def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_
     whole = table.pooled()
     edited = whole.filter(arm="edited", attack="completion", method="negative-prompt").row(0, named=True)
     assert (edited["n"], edited["concepts"]) == (4, 2)
-    assert (edited["low"], edited["high"]) == over_concepts(
+    assert (edited["low"], edited["high"]) == over_clusters(
         table.rows.filter(arm="edited", attack="completion", method="negative-prompt")["hits"].to_list(), [2, 2]
     ).ends
     assert set(whole.filter(pl.col("arm") != "edited")["method"]) == {""}  # controls are once for all methods
@@ -197,7 +198,16 @@ def test_an_attack_has_power_where_it_opens_what_only_hides() -> None:
 
 
 def test_a_search_that_ended_before_others_counts_on_in_the_curve() -> None:
-    facts = {"model": "toy", "method": "uce", "attack": "cce", "arm": "edited", "text": 0, "judged": 0, "n": 4}
+    facts = {
+        "model": "toy",
+        "method": "uce",
+        "attack": "cce",
+        "arm": "edited",
+        "seed": 0,
+        "text": 0,
+        "judged": 0,
+        "n": 4,
+    }
     points = [("a", 0, 10, 0), ("a", 1, 20, 2), ("b", 0, 10, 4)]
     stages = [
         {**facts, "concept": concept, "stage": stage, "forward": forward, "hits": hits}
@@ -205,3 +215,28 @@ def test_a_search_that_ended_before_others_counts_on_in_the_curve() -> None:
     ]
     curve = AttackTable("x", pl.DataFrame(), pl.DataFrame(stages)).curve("toy", "cce", "edited", "uce")
     assert curve["success"].to_list() == [0.5, 0.75] and curve["spent"].to_list() == [10.0, 15.0]
+
+
+def test_each_seed_of_a_search_is_a_job_of_its_own_and_pooled_over_seeds_within_a_concept(
+    file: Path, tmp_path: Path, model: Model
+) -> None:
+    one, three = read_attack_bench(str(file)), read_attack_bench(str(file), ["seeds=0-2"])
+    assert one is not None and three is not None
+    first, all_jobs = (ModelJobs(spec, spec.models[0], model, tmp_path).jobs for spec in (one, three))
+    assert [job.seed for job in all_jobs] == [0, 1, 2] * len(first) and len({job.key for job in all_jobs}) == 15
+    assert [job.key for job in all_jobs if job.seed == 0] == [job.key for job in first]
+    assert estimate_attacks(three, tmp_path, lambda entry: model).searches == 3 * 9
+    facts = {"model": "m", "method": "uce", "attack": "cce", "arm": "edited"}
+    rates = [("church", 0, 4), ("church", 1, 0), ("church", 2, 4), ("dog", 0, 1), ("dog", 1, 1), ("dog", 2, 1)]
+    rows = [
+        {**facts, "concept": concept, "seed": seed, "hits": hits, "n": 4, "low": 0.0, "high": 1.0, "outcomes": []}
+        for concept, seed, hits in rates
+    ]
+    table = AttackTable("", pl.DataFrame(rows))
+    assert table.over_seeds().select("concept", "hits", "n").rows() == [("church", 8, 12), ("dog", 3, 12)]
+    assert table.over_seeds()["success"].to_list() == pytest.approx([2 / 3, 1 / 4])
+    church = over_clusters([4, 0, 4], [4, 4, 4])
+    assert table.over_seeds().select("low", "high").row(0) == (church.low, church.high)
+    whole = table.pooled().row(0, named=True)
+    assert (whole["concepts"], whole["hits"], whole["n"]) == (2, 11, 24)
+    assert (whole["low"], whole["high"]) == over_clusters([8, 3], [12, 12]).ends

@@ -94,13 +94,12 @@ def test_the_benches_that_ship_are_listed(command: Command) -> None:
     code, printed, _ = command("bench", "--list")
     assert code == 0
     assert "emoji-objects" in printed and "i2p-nudenet" in printed and "Table 1" in printed
-    assert len(json.loads(command("bench", "--list", "--json")[1])) == 20
+    assert len(json.loads(command("bench", "--list", "--json")[1])) == 21
 
 
 @pytest.mark.parametrize(
     ("flag", "way"),
     [
-        (("--seeds", "0-3"), "--set seed=1"),
         (("--retry",), "by the same command"),
         (("--workers", "2"), "share the work"),
         (("--backend", "ray"), "leave it out"),
@@ -144,6 +143,33 @@ def test_a_bench_of_attacks_ends_with_1_where_something_could_not_be_done(comman
     assert code == 1 and "emoji, church, uce sites=NOWHERE was left out" in error and "NOWHERE" in error
     code, _, error = command("bench", "emoji-attacks", "--set", "concepts=[chruch]", "--out", str(tmp_path / "o"))
     assert code == 2 and "chruch" in error and not (tmp_path / "o").exists()
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_leaderboard_says_before_what_it_would_do_and_writes_its_table_and_pages(
+    command: Command, tmp_path: Path
+) -> None:
+    out, small = tmp_path / "out", ["concepts=[church]", "methods=[prompt-filter]", "attacked.attacks=[completion]"]
+    small += ["measured.seeds=0", "measured.drawing.steps=1", "attacked.trial={steps: 2, pictures: 2}", "audited=null"]
+    changes = [part for change in (*small, "attacked.never=[]") for part in ("--set", change)]
+    cases = "measured.cases=[{prompts: ['a {}'], of: [church, dog], column: object}]"
+    line = ["bench", "emoji-leaderboard", *changes, "--set", cases, "--out", str(out)]
+    code, printed, _ = command(*line, "--dry-run", "--json")
+    before = json.loads(printed)
+    assert code == 0 and not out.exists()
+    assert (before["measured"]["pictures"], before["attacked"]["searches_left"], before["audits_left"]) == (4, 3, 0)
+    code, printed, error = command(*line)
+    assert code == 0, error
+    assert "prompt-filter" in printed and "by completion" in printed and "not asked" in printed
+    names = {"leaderboard.csv", "leaderboard.md", "report.html", "attacks.html"}
+    assert names <= {path.name for path in out.iterdir()} and all(str(out / name) in printed for name in names)
+    assert "turpentine bench emoji-leaderboard" in (out / "report.html").read_text(encoding="utf-8")
+    code, printed, _ = command(*line, "--json")
+    assert code == 0 and [row["method"] for row in json.loads(printed)["rows"]] == ["", "prompt-filter"]
+    code, printed, _ = command(*line, "--dry-run")
+    assert code == 0 and "audits left" in printed
+    code, _, error = command("bench", "emoji-leaderboard", "--seeds", "0-3")
+    assert code == 2 and "A leaderboard does not follow --seeds" in error
 
 
 @pytest.mark.parametrize(

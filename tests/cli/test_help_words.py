@@ -72,3 +72,11 @@ def test_flags_stand_in_groups(name: str, groups: set[str], capsys: pytest.Captu
 
 def test_the_tour_has_an_example_too() -> None:
     assert "turpentine explain" in str(explain_app().help_epilogue)
+
+
+def test_a_line_that_names_a_command_makes_no_other() -> None:
+    """Each takes some milliseconds, of which every line would wait for all."""
+    names = {name for name in build(()) if not name.startswith("-")}
+    assert {"erase", "explain", "study"} <= names == {name for name in build(["erse"]) if not name.startswith("-")}
+    for first in ("erase", "explain", "study"):
+        assert {name for name in build([first]) if not name.startswith("-")} == {first}

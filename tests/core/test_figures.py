@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from turpentine.core.figures import CARD, CYCLE, INK, SOFT, dressed
 
@@ -44,3 +45,17 @@ def test_what_has_colours_of_its_own_is_left(draw: object) -> None:
     figure = Figure()
     draw(figure.subplots())  # type: ignore[operator]
     dressed(figure)
+
+
+def test_what_stands_around_all_axes_is_dressed_too() -> None:
+    figure = Figure()
+    inner = figure.subfigures()
+    inner.subplots().plot([1, 2], label="a")
+    title, below, beside = inner.suptitle("Title"), inner.supxlabel("rows"), inner.supylabel("rate")
+    inner.get_axes()[0].errorbar([0], [0], yerr=[[1], [1]], fmt="o", label="b")
+    legend = inner.legend()
+    dressed(figure)
+    assert {to_hex(line.get_color()) for line in legend.findobj(Line2D)} == set(CYCLE[:2])
+    assert title.get_color() == INK and "Serif" in title.get_family()[0]
+    assert below.get_color() == beside.get_color() == legend.get_texts()[0].get_color() == SOFT
+    assert not legend.get_frame_on()

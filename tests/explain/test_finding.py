@@ -169,6 +169,7 @@ def test_what_gives_the_concept_back():
             trace([("resnet", "", (0.1, 0.1, 0.2)), ("resnet", "", (0.0, 0.0, 0.0))], 0.5, 0.5),
             "costs the picture nothing",
         ),
+        (trace([("resnet", "", (0.5, 0.0, 1.0)), ("resnet", "", (0.0, 0.0, 0.0))], 0.0, 0.0), "nothing to lose"),
     ],
 )
 def test_what_gives_nothing_back_is_not_said_to(finding, expected):
@@ -233,6 +234,8 @@ def test_how_well_edits_go_with_scores():
 def test_what_differs_by_less_than_is_written_is_said_to_be_alike() -> None:
     summary = dynamics([1, 1, 1], [0.371, 0.374, 0.368]).summary()
     assert summary.endswith("looks at the prompt's own words alike in all steps, with 37\u202f% of its probability.")
+    hardly = dynamics([1, 1, 1], [0.38, 0.37, 0.36]).summary()
+    assert hardly.endswith("alike in all steps, with 36\u202f% to 38\u202f% of its probability.")
     nearly = interventions({"q1:MID": 0.88, "q2:MID": 0.878, "q1:UP1": 0.878, "q2:UP1": 0.88}).summary()
     assert nearly.endswith(
         "On average over the layers, all parts of the steps that were tried count alike (12\u202f%)."

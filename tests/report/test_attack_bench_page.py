@@ -36,10 +36,13 @@ def table(tmp_path: Path) -> AttackTable:
                     continue
                 hits = 12 * (attack == "cce" and arm != "never seen")
                 facts = {"model": "toy", "concept": concept, "method": method, "attack": attack, "arm": arm}
+                search = {"seed": None if attack == "no attack" else 0}
                 numbers = {"hits": hits, "n": 12, "success": hits / 12, "low": 0.1, "high": 0.9}
-                rows.append({**facts, **numbers, "outcomes": [hits > 0] * 12})
+                rows.append({**facts, **search, **numbers, "outcomes": [hits > 0] * 12})
                 spent = {"forward": 0, "text": 0, "judged": 0}
-                curves += [{**facts, **numbers, **spent, "forward": 10 * stage, "stage": stage} for stage in range(2)]
+                curves += [
+                    {**facts, **search, **numbers, **spent, "forward": 10 * stage, "stage": stage} for stage in range(2)
+                ]
                 path = artefact_path(tmp_path, rows[-1], ".png")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 sheet([Image.new("RGB", (8, 8), (place, 0, 0)) for place in range(12)]).save(path)
@@ -57,7 +60,8 @@ def test_the_page_has_rates_beside_controls_differences_curves_pictures_and_what
     assert html.count('class="dot"') == (4 + 5) + 2 * 4 + 2 * 4 + 1  # over all concepts, and one by one
     assert "church" in html and "backward 200" in html and "updates" in html
     assert html.count('<tr><th scope="row">uce</th><td>cce</td>') == 1
-    assert html.count('src="data:image/png') == 4 * (4 * 2 * 2 + 1) and html.count('src="data:image/jpeg') == 1
+    assert html.count('src="data:image/png') == 4 * (4 * 2 * 2 + 1) + html.count('class="plot"')
+    assert html.count('class="plot"') == 1
     assert "+100 (" in html  # more than plain prompts, and more than of what was never seen
 
 

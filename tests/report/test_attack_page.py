@@ -25,7 +25,7 @@ def test_the_page_has_each_attack_with_its_artefact_controls_and_pictures(sd1: M
     html = path.read_text()
     assert "&lt;church&gt;" in html and "<church>" not in html
     assert "4 latents of step 1" in html and "turpentine attack x" in html
-    assert html.count("data:image/") == 3 and "only hidden" in html
+    assert html.count("data:image/") == 2 and "only hidden" in html
     assert 'id="leak"' not in html
     assert (NO_POWER in html) == (whole.has_power("completion") is False)
 
@@ -39,5 +39,5 @@ def test_the_page_of_an_edit_has_a_panel_of_what_its_file_gives_away(sd1: Model,
     path = write_attack_page(whole, tmp_path / "attack.html", concept="church", facts={}, leak=leak_of(edit, sd1))
     html = path.read_text()
     assert 'href="#leak"' in html and "What the file alone gives away" in html
-    assert "unet.conv_in" in html and "7 of the" in html and "2.43%" in html
+    assert "unet.conv_in" in html and "7 of the" in html and "2.43\u202f%" in html
     assert "Weights of 0 filled from those around them" in html

@@ -32,22 +32,25 @@ def test_folders_name_conditions_and_subjects(tmp_path: Path) -> None:
     assert {item.role for item in other.items if item.condition == "erased"} == {"oracle"}
 
 
-def run_folder(tmp_path: Path) -> Path:
-    """A run as a bench leaves it: two methods, two artists, each picture judged."""
+def run_folder(tmp_path: Path, store: str = ".") -> Path:
+    """A run as a bench leaves it, or turpentine erase: two methods, two artists, each picture judged."""
     folder = tmp_path / "run"
     rows = []
     for mark, (method, erased) in enumerate([("", "ada"), ("", "ben"), ("uce", "ada"), ("uce", "ben")]):
         for subject in ("ada", "ben"):
             for seed in (0, 1):
                 shade = mark // 2 * 2 + (mark if method else 0)
-                [name] = Images(folder / "images").put([picture((10 * shade, 90, 90 + seed), len(subject + erased))])
+                [name] = Images(folder / store / "images").put(
+                    [picture((10 * shade, 90, 90 + seed), len(subject + erased))]
+                )
                 rows.append(
                     {
                         "model": "emoji",
                         "method": method,
                         "concept": erased,
                         "group": "other",
-                        "label": subject,
+                        "label": subject if seed else f"{subject}, with a style",
+                        "expected": subject,
                         "prompt": f"by {subject}",
                         "seed": seed,
                         "image": name,
@@ -58,8 +61,9 @@ def run_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_says_what_drew_what_and_what_the_judge_saw(tmp_path: Path) -> None:
-    run_folder(tmp_path)
+@pytest.mark.parametrize("store", [".", ".store"])
+def test_a_run_says_what_drew_what_and_what_the_judge_saw(store: str, tmp_path: Path) -> None:
+    run_folder(tmp_path, store)
     plan = (tmp_path / "study.yaml").with_name("plan.yaml")
     plan.write_text(
         "title: t\nconsent: c\nitems: [{run: run, judge: emoji, seeds: 1}]\npractice: 0\nattention: 0\n"
@@ -75,6 +79,9 @@ def test_a_run_says_what_drew_what_and_what_the_judge_saw(tmp_path: Path) -> Non
         ("uce", "ben", "ben", False),
     ]
     assert {(item.prompt, item.seed, item.judge) for item in study.items[:1]} == {("by ada", 0, "emoji")}
+    assert all(item.still.image() for item in study.items)
+    listed = read_study(str(plan), ["items.0.subject=label"])
+    assert {item.subject for item in listed.items} == {"ada, with a style", "ben, with a style"}
     with pytest.raises(BadArgument, match=r"plan\.yaml, line 3: There are no pictures in run"):
         read_study(str(plan), ["items.0.groups=[style]"])
 

@@ -56,8 +56,9 @@ def test_a_session_from_consent_to_the_end(client: httpx.Client, store: StudySto
     for word in ("erased", "real", "attention", "repeat", "condition", "qualification", str(store.study.hash[:12])):
         assert word not in whole, f"{word} tells something"
     assert [each["url"] for each in first["examples"]] == [
-        f"/pictures/{store.study.name_of(still)}" for still in store.study.examples[first["subject"]]
+        f"/pictures/{store.study.name_of(still)}" for still in store.study.examples[store.study.trials(0)[0].subject]
     ]
+    assert first["examples_title"] == f"Examples of {store.study.trials(0)[0].subject}"
     again = client.post(f"{link}/answers", json={"trial": 4, "value": "1", "ms": 1}).json()
     assert again["stored"] == "3"
     assert client.post(f"{link}/delete", json={}).json() == {"state": "deleted", "answers": len(texts)}

@@ -29,6 +29,9 @@ def test_those_that_ship_are_whole_and_ask_about_likeness(name: str) -> None:
         ("kind: rating", "kind: rate", "line 14: questions.0.kind is 'rate': "),
         ("{subject}", "{artist}", "line 15: there is no {artist} to put into a text: there are subject, prompt."),
         ("{subject}", "{subject", "line 15: text has a brace that is not closed"),
+        ("{subject}", "{subject:x}", "line 15: {subject} stands in a text alone: leave out what follows its name."),
+        ("{subject}", "{subject!r}", "line 15: {subject} stands in a text alone"),
+        ("{folder: examples}", "{folder: examples, title: 'By {artist}'}", "line 11: there is no {artist} to put"),
         ("examples: 2", "exampels: 2", "line 16: there is no key 'exampels': did you mean 'examples'?"),
         (
             "- folder: pictures",

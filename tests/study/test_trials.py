@@ -32,7 +32,7 @@ def test_pairs_are_of_one_subject_prompt_and_seed_and_change_sides(tmp_path: Pat
     plan = PLAN.replace("questions:\n", "questions:\n" + CHOICE).replace("items_per_rater: 4", "items_per_rater: 8")
     study = small_study(tmp_path, plan=plan)
     pairs = [unit for unit in study.units if len(unit.items) == 2]
-    assert len(pairs) == 8  # two pictures of each of two conditions, by subject
+    assert len(pairs) == 4  # pictures of one number by the two conditions, of each subject
     assert all(
         one.subject == other.subject and one.condition != other.condition
         for one, other in (unit.items for unit in pairs)
@@ -83,3 +83,17 @@ def test_what_a_study_takes_and_shows(tmp_path: Path) -> None:
     assert 0 < power.power < 0.8 and power.detectable > power.difference
     more = needs_of(small_study(tmp_path, ("ratings=8",)))
     assert more.powers[0].power > power.power and more.raters == 16
+
+
+def test_what_choices_show_and_that_there_are_some(tmp_path: Path) -> None:
+    plan = PLAN.replace("kind: rating", "kind: choice")
+    study = small_study(tmp_path, ("ratings=20",), plan)
+    assert {tuple(item.seed for item in unit.items) for unit in study.units} == {(0, 0), (1, 1)}
+    needs = needs_of(study)
+    assert needs.powers == () and needs.pairs == 4
+    [power] = needs.choices
+    assert (power.conditions, power.pairs, power.answers) == (("erased", "real"), 4, 80)
+    surer = needs_of(small_study(tmp_path, ("ratings=20", "power={icc: 0, ties: 0}"), plan)).choices[0]
+    assert 0.5 < surer.detectable < power.detectable < 1 and surer.power > power.power
+    with pytest.raises(BadArgument, match=r"study.yaml, line \d+: likeness compares pictures of one subject"):
+        small_study(tmp_path, ("questions.0.conditions=[real]",), plan)

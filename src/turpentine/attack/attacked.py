@@ -12,7 +12,7 @@ from PIL import Image
 
 from turpentine.attack.budget import Spent
 from turpentine.core.finding import TableFinding
-from turpentine.core.formatting import with_span
+from turpentine.core.formatting import percent, with_span
 from turpentine.edits import Edit
 from turpentine.models import Artefact
 from turpentine.stats.intervals import Rate
@@ -83,7 +83,7 @@ class Attacked(TableFinding):
         low, high = self.table["low"].to_list(), self.table["high"].to_list()
         axes.fill_between(x, low, high, alpha=0.2)
         axes.plot(x, y, marker="o")
-        axes.set(title=self.title, xlabel=_LABELS[unit], ylabel="pictures with the concept", ylim=(-0.03, 1.03))
+        axes.set(title=self.title, xlabel=_LABELS[unit], ylabel="share of pictures with it", ylim=(-0.03, 1.03))
         return figure
 
     def summary(self) -> str:
@@ -92,7 +92,9 @@ class Attacked(TableFinding):
         text = (
             f"{self.title}: {with_span(self.success)} % of {len(self.outcomes)} new pictures show the concept at the "
         )
-        text += f"first try, {self.best_of(n):.0%} at the best of {n}, by {_title(self.artefact)}; spent {self.spent}."
+        text += (
+            f"first try, {percent(self.best_of(n))} at the best of {n}, by {_title(self.artefact)}; spent {self.spent}."
+        )
         if self.tries:
             first = f"the first hit was picture {self.first_hit}" if self.first_hit else "none was a hit"
             text += f" The search judged {len(self.tries)} pictures: {first}."
@@ -143,7 +145,9 @@ def curve(stages: Sequence[tuple[Spent, Sequence[bool]]]) -> pl.DataFrame:
 
 
 def _title(artefact: Artefact | Edit) -> str:
-    return artefact.title if isinstance(artefact, Artefact) else repr(artefact)
+    if isinstance(artefact, Artefact):
+        return artefact.title
+    return f"an edit of {sum(artefact.count(name) for name in artefact.names):,} weights"
 
 
 def _listed(measurements: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +15,10 @@ SEEDS = 5_000_000
 """Where the seeds of its pictures begin: no other picture has them."""
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from turpentine.attack._stages import SearchStage
+    from turpentine.models import Model
 
 
 @dataclass(frozen=True)
@@ -63,24 +66,26 @@ class Completion(Attack):
         trial, first = search.trial, self.first(search.trial.steps)
         if first == 0:
             raise BadArgument("The steps of completion are shared by two models, and there is 1: draw with 2 or more.")
-        latents = []
-        for number in range(trial.pictures):
-            prompt = search.prompts[number % len(search.prompts)]
-            with search.original.on() as model:
-                latents.append(_begun(model, prompt, SEEDS + search.seed * trial.pictures + number, trial, first))
-            search.advance(number + 1, trial.pictures)
-        yield SearchStage(Artefact(search.prompts, latents=torch.cat(latents), first=first, steps=trial.steps))
+        latents: list[torch.Tensor] = []
+        with search.original.on() as model:
+            while len(latents) < trial.pictures:
+                numbers = range(len(latents), min(len(latents) + trial.batch_size, trial.pictures))
+                prompts = [search.prompts[number % len(search.prompts)] for number in numbers]
+                seeds = [SEEDS + search.seed * trial.pictures + number for number in numbers]
+                latents += _begun(model, prompts, seeds, trial, first)
+                search.advance(len(latents), trial.pictures)
+        yield SearchStage(Artefact(search.prompts, latents=torch.stack(latents), first=first, steps=trial.steps))
 
 
-def _begun(model: Any, prompt: str, seed: int, trial: Trial, first: int) -> Any:
-    """Return the latents of a picture after its first steps."""
+def _begun(model: Model, prompts: Sequence[str], seeds: Sequence[int], trial: Trial, first: int) -> Tensor:
+    """Return the latents of pictures after their first steps, all in one call of the sampler."""
     from turpentine.models import sample
 
     run = sample(
         model,
-        model.encode([prompt]),
+        model.encode(prompts),
         model.encode([""]),
-        model.noise([seed]),
+        model.noise(seeds),
         steps=trial.steps,
         guidance_scale=trial.guidance_scale,
         last=first,

@@ -116,10 +116,10 @@ class Battery(TableFinding):
             y = [names.index(name) + 0.2 * (place - (len(arms) - 1) / 2) for name in rows["attack"]]
             ends = [(rows["success"] - rows["low"]).to_list(), (rows["high"] - rows["success"]).to_list()]
             axes.errorbar(rows["success"].to_list(), y, xerr=ends, fmt="o", label=arm)
-        axes.set(title=self.title, xlabel="pictures with the concept", xlim=(-0.03, 1.03))
+        axes.set(title=self.title, xlabel="share of pictures with the concept", xlim=(-0.03, 1.03))
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
-        axes.legend(fontsize="small")
+        figure.legend(loc="outside lower center", ncols=len(arms), fontsize="small")
         return figure
 
     def summary(self) -> str:

@@ -35,8 +35,9 @@ class AttackTable:
 
     Attributes:
         title: Of the bench.
-        rows: For each model, concept, method, attack and arm: `hits`, `n`, `success`, `low`, `high`, what was spent,
-            and `outcomes`, of each picture. Controls have no method; what was never seen stands as a concept.
+        rows: For each model, concept, method, attack, arm and seed of the search: `hits`, `n`, `success`, `low`,
+            `high`, what was spent, and `outcomes`, of each picture. Controls have no method, plain prompts no seed;
+            what was never seen stands as a concept.
         curves: For each of these the success at each `stage` of the search, with what was spent until then.
         skipped: Why a concept could not be attacked, by model and concept.
         errors: Why an attack could not be run, by model, concept, method and attack.
@@ -57,15 +58,36 @@ class AttackTable:
         """Return the rates over all concepts, by model, attack, arm and method, with intervals over concepts."""
         if self.rows.is_empty():
             return self.rows
-        groups = self.rows.group_by("model", "attack", "arm", "method", maintain_order=True)
+        by_concept = self.over_seeds()
+        groups = by_concept.group_by("model", "attack", "arm", "method", maintain_order=True)
         each = groups.agg(pl.col("hits", "n"), concepts=pl.len())
-        rates = [over_concepts(hits, counts) for hits, counts in each.select("hits", "n").iter_rows()]
+        rates = [over_clusters(hits, counts) for hits, counts in each.select("hits", "n").iter_rows()]
         return each.with_columns(
             hits=pl.Series([rate.hits for rate in rates]),
             n=pl.Series([rate.n for rate in rates]),
             success=pl.Series([rate.value for rate in rates]),
             low=pl.Series([rate.low for rate in rates]),
             high=pl.Series([rate.high for rate in rates]),
+        )
+
+    def over_seeds(self) -> pl.DataFrame:
+        """Return the rates of each concept over the seeds of its searches.
+
+        With several seeds the interval is over them; with one it is the row's own, over pictures.
+        """
+        keys = ("model", "attack", "arm", "method", "concept")
+        each = self.rows.group_by(*keys, maintain_order=True).agg(pl.col("hits", "n", "low", "high", "outcomes"))
+        rates = [
+            Rate(hits[0], counts[0], (low[0], high[0])) if len(hits) == 1 else over_clusters(hits, counts)
+            for hits, counts, low, high in each.select("hits", "n", "low", "high").iter_rows()
+        ]
+        return each.with_columns(
+            hits=pl.Series([rate.hits for rate in rates]),
+            n=pl.Series([rate.n for rate in rates]),
+            success=pl.Series([rate.value for rate in rates]),
+            low=pl.Series([rate.low for rate in rates]),
+            high=pl.Series([rate.high for rate in rates]),
+            outcomes=pl.col("outcomes").list.first(),
         )
 
     @property
@@ -121,7 +143,7 @@ class AttackTable:
         return rate_difference(own, other, TAIL) if own and other else None
 
     def curve(self, model: str, attack: str, arm: str, method: str) -> pl.DataFrame:
-        """Return success against what was spent, over all concepts: for each stage `spent` and `success`.
+        """Return success against what was spent, over all concepts and seeds: for each stage `spent` and `success`.
 
         Of a search that ended before others its last stage counts on.
 
@@ -132,11 +154,11 @@ class AttackTable:
             method: Name of the method; "" for a control.
         """
         rows = self.curves.filter(model=model, attack=attack, arm=arm, method=method)
-        by_concept = [rows.filter(concept=each) for each in rows["concept"].unique(maintain_order=True)]
+        searches = rows.partition_by("concept", "seed", maintain_order=True)
         unit = next((each for each in ("forward", "text", "judged") if rows[each].max()), "forward")
         stages = []
-        for stage in range(max(map(len, by_concept), default=0)):
-            there = pl.concat([each[min(stage, len(each) - 1)] for each in by_concept])
+        for stage in range(max(map(len, searches), default=0)):
+            there = pl.concat([each[min(stage, len(each) - 1)] for each in searches])
             rate = int(there["hits"].sum()) / int(there["n"].sum())
             stages.append({"spent": float(there[unit].to_numpy().mean()), "success": rate, "unit": unit})
         return pl.DataFrame(stages)
@@ -147,15 +169,15 @@ class AttackTable:
         return Outcomes(*map(tuple, zip(*pairs, strict=True))) if pairs else None
 
 
-def over_concepts(hits: Sequence[int], counts: Sequence[int]) -> Rate:
-    """Return the rate of all concepts together, with an interval over them.
+def over_clusters(hits: Sequence[int], counts: Sequence[int]) -> Rate:
+    """Return the rate of all concepts, or of all searches for one, together, with an interval over them.
 
     Args:
-        hits: Of each concept.
+        hits: Of each.
         counts: Its pictures, 1 or more.
 
     Example:
-        >>> rate = over_concepts([20, 0], [20, 20])
+        >>> rate = over_clusters([20, 0], [20, 20])
         >>> f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
         '50% (0% to 100%)'
     """
@@ -265,4 +287,4 @@ class _JobOutcomes:
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("model", "concept", "method", "attack", "arm"))
+    return tuple(row[name] for name in ("model", "concept", "method", "attack", "arm", "seed"))

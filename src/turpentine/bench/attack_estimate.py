@@ -65,14 +65,15 @@ def estimate_attacks(spec: AttackSpec, folder: Path, load: Callable[[Any], Model
     )
 
 
-def _runs(jobs: ModelJobs, over: set[str]) -> dict[tuple[str, ...], Any]:
+def _runs(jobs: ModelJobs, over: set[str]) -> dict[tuple[Any, ...], Any]:
     """Return the attack of each run that a job which is not over would do, each control once."""
-    shared = {(job.name, job.concept.text) for job in jobs.jobs if job.key in over}
-    runs: dict[tuple[str, ...], Any] = {}
+    shared = {(job.name, job.concept.text, job.seed) for job in jobs.jobs if job.key in over}
+    runs: dict[tuple[Any, ...], Any] = {}
     for job in jobs.jobs:
         if job.key in over:
             continue
-        runs[job.name, job.concept.text, job.method] = job.attack
-        if job.edit_spec and (job.name, job.concept.text) not in shared:
-            runs |= {(job.name, job.concept.text, "", arm): job.attack for arm in SHARED}
+        search = (job.name, job.concept.text, job.seed)
+        runs[*search, job.method] = job.attack
+        if job.edit_spec and search not in shared:
+            runs |= {(*search, "", arm): job.attack for arm in SHARED}
     return runs

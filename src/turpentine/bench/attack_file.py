@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
 from turpentine.bench.faults import sentences
-from turpentine.bench.file import text_of
+from turpentine.bench.file import document_of, protocols
 from turpentine.bench.schema import (
     BenchMethods,
     BenchModels,
@@ -18,10 +16,11 @@ from turpentine.bench.schema import (
     MethodEntry,
     checked_judge,
     plugin_entry,
+    seeds_of,
     single_concept,
     validated,
 )
-from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
+from turpentine.bench.yaml_lines import Document, with_overrides
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, SeveralFaults, UnknownName
 from turpentine.core.suggest import offer
@@ -79,7 +78,7 @@ class AttackSpec(FileSection):
         never: What no model of the emoji world has seen, as one more control: a name, or several.
         trial: How pictures are drawn, and how many.
         budget: The most that each search may spend.
-        seed: Of all chance.
+        seeds: Of each search and its new pictures; the edits have their own.
     """
 
     title: str
@@ -93,7 +92,7 @@ class AttackSpec(FileSection):
     never: Annotated[tuple[str, ...], validated(_unseen)] = ()
     trial: TrialSection = TrialSection()
     budget: BudgetSection = BudgetSection()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Annotated[tuple[int, ...], Field(min_length=1), validated(seeds_of)] = (0,)
 
     @property
     def attack_names(self) -> list[str]:
@@ -104,9 +103,7 @@ class AttackSpec(FileSection):
 
 def attack_benches() -> dict[str, str]:
     """Return the texts of the benches of attacks that come with the package, by name."""
-    folder = files("turpentine.bench") / "protocols" / "attacks"
-    paths = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
-    return {name: paths[name].read_text(encoding="utf-8") for name in sorted(paths)}
+    return protocols(KEY)
 
 
 def read_attack_bench(name: str, overrides: Sequence[str] = ()) -> AttackSpec | None:
@@ -125,10 +122,19 @@ def read_attack_bench(name: str, overrides: Sequence[str] = ()) -> AttackSpec | 
         >>> read_attack_bench("emoji-objects") is None
         True
     """
-    document = _document(name)
+    document = document_of(name, KEY)
     if document is None or not isinstance(document.value, dict) or KEY not in document.value:
         return None
     with_overrides(document, overrides)
+    return attack_spec_of(document)
+
+
+def attack_spec_of(document: Document) -> AttackSpec:
+    """Return the bench of attacks of a document, checked.
+
+    Raises:
+        BadArgument: A value cannot be; file and line are named.
+    """
     try:
         spec = AttackSpec.model_validate(document.value)
     except ValidationError as error:
@@ -137,11 +143,3 @@ def read_attack_bench(name: str, overrides: Sequence[str] = ()) -> AttackSpec | 
         if entry.plugin.kind != "erase":
             raise BadArgument(f"{document.place(('methods', index))}: {entry.name} erases nothing: leave it out.")
     return spec
-
-
-def _document(name: str) -> Document | None:
-    path = Path(name)
-    if name in attack_benches():
-        return read_yaml(attack_benches()[name], f"{name}.yaml")
-    is_file = path.suffix in (".yaml", ".yml") or path.is_file()
-    return read_yaml(text_of(path), name) if is_file else None

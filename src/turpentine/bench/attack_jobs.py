@@ -44,6 +44,7 @@ class AttackJob:
         name: Of the attack, with settings where several are of one name.
         concept: What is to come back.
         edit_spec: Of the edit; None for what was never seen.
+        seed: Of all its chance.
         key: SHA-256 of all that decides its outcome.
     """
 
@@ -51,6 +52,7 @@ class AttackJob:
     name: str
     concept: Concept
     edit_spec: EditSpec | None
+    seed: int
     key: str
 
     @property
@@ -94,14 +96,16 @@ class ModelJobs:
             for entry, name in zip(self.spec.attacks, self.spec.attack_names, strict=True)
         ]
         edited = [
-            AttackJob(attack, name, edit.concepts[0], edit, self._key(attack, edit.key))
+            AttackJob(attack, name, edit.concepts[0], edit, seed, self._key(attack, edit.key, seed))
             for edit in self.edit_specs
             for attack, name in attacks
+            for seed in self.spec.seeds
         ]
         return edited + [
-            AttackJob(attack, name, Concept(unseen), None, self._key(attack, [self._source.key, unseen]))
+            AttackJob(attack, name, Concept(unseen), None, seed, self._key(attack, [self._source.key, unseen], seed))
             for unseen in self.spec.never
             for attack, name in attacks
+            for seed in self.spec.seeds
         ]
 
     def over(self) -> set[str]:
@@ -117,7 +121,7 @@ class ModelJobs:
         """
         work = self._edited if job.edit_spec else self._never
         record: Mapping[str, Any] = self._records.part(job.key, lambda: work(job, progress))
-        return record
+        return {name: [{**row, "seed": _seed(job, row["attack"])} for row in rows] for name, rows in record.items()}
 
     def make_edit(self, job: AttackJob) -> None:
         """Make the edit of a job, unless it is there or the job is over.
@@ -128,27 +132,20 @@ class ModelJobs:
         if job.edit_spec and job.key not in self._records:
             self._change(job.edit_spec)
 
-    def _key(self, attack: Any, on: Any) -> str:
+    def _key(self, attack: Any, on: Any, seed: int) -> str:
         judge = self.spec.judge.judge
         attacked = [REVISION, [type(attack).__name__, plain_settings(attack)], on]
         judged = [judge.name, judge.revision, dict(judge.settings)]
-        return digest([*attacked, judged, asdict(self.trial), asdict(self.budget), self.spec.seed])
+        return digest([*attacked, judged, asdict(self.trial), asdict(self.budget), seed])
 
-    @property
-    def _how(self) -> dict[str, Any]:
-        return {"budget": self.budget, "seed": self.spec.seed, "cache": self.folder / PARTS}
+    def _how(self, job: AttackJob, progress: Progress | None) -> dict[str, Any]:
+        how = {"budget": self.budget, "seed": job.seed, "cache": self.folder / PARTS, "progress": progress or _silent}
+        return {**how, "original": self.model, "judge": self.spec.judge.judge}
 
     def _edited(self, job: AttackJob, progress: Progress | None) -> dict[str, Any]:
         assert job.edit_spec is not None
-        victim, judge = Victim(self.model, (self._change(job.edit_spec),)), self.spec.judge.judge
-        how = {
-            **self._how,
-            "original": self.model,
-            "judge": judge,
-            "trial": self.trial,
-            "progress": progress or _silent,
-        }
-        whole = battery([job.attack], victim, job.concept, **how)
+        victim = Victim(self.model, (self._change(job.edit_spec),))
+        whole = battery([job.attack], victim, job.concept, trial=self.trial, **self._how(job, progress))
         rows: list[dict[str, Any]] = []
         curves: list[dict[str, Any]] = []
         plain = self._plain(job, victim)
@@ -164,17 +161,8 @@ class ModelJobs:
 
     def _never(self, job: AttackJob, progress: Progress | None) -> dict[str, Any]:
         name, pictures, judge = unseen(job.concept.text)
-        trial = replace(self.trial, original_rate=0)
-        result = job.attack(
-            self.model,
-            name,
-            original=self.model,
-            references=pictures,
-            judge=judge,
-            trial=trial,
-            progress=progress or _silent,
-            **self._how,
-        )
+        how = {**self._how(job, progress), "trial": replace(self.trial, original_rate=0), "judge": judge}
+        result = job.attack(self.model, name, references=pictures, **how)
         rate = result.success
         facts = self._facts(job, NEVER, job.name)
         numbers = {"hits": rate.hits, "n": rate.n, "success": rate.value, "low": rate.low, "high": rate.high}
@@ -183,8 +171,8 @@ class ModelJobs:
         return {"rows": [row], "curves": _curve(facts, result)}
 
     def _facts(self, job: AttackJob, arm: str, attack: str) -> dict[str, Any]:
-        method = job.method if arm == EDITED else ""
-        return {"model": self.model.name, "concept": job.concept.text, "method": method, "attack": attack, "arm": arm}
+        of = {"model": self.model.name, "concept": job.concept.text, "method": job.method if arm == EDITED else ""}
+        return {**of, "attack": attack, "arm": arm}
 
     def _plain(self, job: AttackJob, victim: Victim) -> dict[str, Sequence[bool]]:
         """Return what plain prompts show on each arm, and save their pictures; the battery has drawn them."""
@@ -213,7 +201,7 @@ class ModelJobs:
             sheet(pictures).save(aside, "PNG")
 
     def _path(self, job: AttackJob, arm: str, attack: str, suffix: str) -> Path:
-        return artefact_path(self.folder, self._facts(job, arm, attack), suffix)
+        return artefact_path(self.folder, {**self._facts(job, arm, attack), "seed": _seed(job, attack)}, suffix)
 
 
 def artefact_path(folder: Path, row: Mapping[str, Any], suffix: str = ".safetensors") -> Path:
@@ -221,11 +209,16 @@ def artefact_path(folder: Path, row: Mapping[str, Any], suffix: str = ".safetens
 
     Args:
         folder: Of the bench.
-        row: With the names of model, concept, method, attack and arm.
+        row: With the names of model, concept, method, attack and arm, and the seed of the search; None without one.
         suffix: ".safetensors" for the artefact, ".png" for pictures.
     """
     name = safe_name(f"{row['concept']}-{row['method'] or row['arm']}")
-    return folder / ARTEFACTS / safe_name(row["model"]) / name / f"{safe_name(row['attack'])}{suffix}"
+    number = f"-{row['seed']}" if row["seed"] else ""
+    return folder / ARTEFACTS / safe_name(row["model"]) / name / f"{safe_name(row['attack'])}{number}{suffix}"
+
+
+def _seed(job: AttackJob, attack: str) -> int | None:
+    return None if attack == NO_ATTACK else job.seed
 
 
 def edit_of(store: EditStore, edit_spec: EditSpec, model: Model) -> Change:

@@ -16,7 +16,6 @@ from turpentine.bench.erasure_judges import ALWAYS, cases_for, default_judge, me
 from turpentine.bench.erasure_result import (
     ROWS,
     RUN,
-    STORE,
     ErasureResult,
     discard,
     edit_in,
@@ -41,6 +40,7 @@ from turpentine.models import Model
 from turpentine.runs.backends import run
 from turpentine.runs.backends.process import using_threads
 from turpentine.runs.edit_store import ending
+from turpentine.runs.images import STORE
 from turpentine.runs.ledger import until_whole
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan

@@ -21,14 +21,13 @@ from turpentine.core.errors import BadArgument, EditError
 from turpentine.core.parts import TABLES, discard_damaged
 from turpentine.edits import Change, load_change
 from turpentine.edits.files import RUN_CHANGES
+from turpentine.runs.images import STORE
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import compact
 from turpentine.runs.store import Store
 
 RUN, ROWS, REPORT = "run.json", "results.parquet", "report.html"
-STORE = ".store"
-"""The folder of the store within a run's."""
 
 
 @dataclass(frozen=True, eq=False)

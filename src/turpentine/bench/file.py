@@ -263,17 +263,57 @@ def load(name: str, overrides: Sequence[str] = (), check: Callable[[Bench], None
     is_file = path.suffix in _SUFFIXES or path.is_file()
     document = read_yaml(text_of(path) if is_file else _shipped(name), name if is_file else f"{name}.yaml")
     with_overrides(document, overrides)
-    folder = path.parent if is_file else None
+    return bench_of(document, path.stem, path.parent if is_file else None, check)
+
+
+def bench_of(document: Document, name: str, folder: Path | None, check: Callable[[Bench], None] | None = None) -> Bench:
+    """Return the bench of a document, checked.
+
+    Args:
+        document: The values of its keys.
+        name: Of the bench.
+        folder: Where files of prompts may be; None for a bench that ships.
+        check: Called with the bench before its judges are made, which brings torch; it may refuse the bench.
+
+    Raises:
+        BadArgument: A value cannot be; file and line are named.
+        UnknownName: A name is not known; file and line are named.
+    """
     if check is not None:
-        check(Bench(path.stem, _checked(document, CHEAP), folder, document))
-    return Bench(path.stem, _checked(document), folder, document)
+        check(Bench(name, _checked(document, CHEAP), folder, document))
+    return Bench(name, _checked(document), folder, document)
 
 
 def shipped() -> dict[str, str]:
     """Return the texts of the benches that come with the package, by name."""
-    folder = files("turpentine.bench") / "protocols"
+    return protocols()
+
+
+def protocols(kind: str = "") -> dict[str, str]:
+    """Return the texts of the files of one kind that come with the package, by name.
+
+    Args:
+        kind: "" for benches, "attacks" for benches of attacks, "leaderboards".
+    """
+    folder = files("turpentine.bench") / "protocols" / kind
     paths = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
     return {name: paths[name].read_text(encoding="utf-8") for name in sorted(paths)}
+
+
+def document_of(name: str, kind: str) -> Document | None:
+    """Read a file, or one of a kind that ships; None for neither.
+
+    Args:
+        name: A path, or the name of one that ships.
+        kind: As `protocols` takes it.
+
+    Raises:
+        BadArgument: The file cannot be read.
+    """
+    path, ready = Path(name), protocols(kind)
+    if name in ready:
+        return read_yaml(ready[name], f"{name}.yaml")
+    return read_yaml(text_of(path), name) if path.suffix in _SUFFIXES or path.is_file() else None
 
 
 def _shipped(name: str) -> str:

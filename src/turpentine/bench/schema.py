@@ -194,7 +194,12 @@ def single_concept(value: Any) -> Concept:
         raise BadArgument(f"The concept's {what} is not as it must be: {reason(error)}.") from error
 
 
-def _seeds(value: Any) -> tuple[int, ...]:
+def seeds_of(value: Any) -> tuple[int, ...]:
+    """Return the seeds of a file: a list, or a text such as "0-9".
+
+    Raises:
+        BadArgument: They are no seeds.
+    """
     if isinstance(value, list):
         seeds: tuple[int, ...] = as_typed(value, tuple[Seed, ...])
         return seeds
@@ -271,5 +276,5 @@ class BenchSpec(FileSection):
     judges: tuple[Annotated[JudgeEntry, BeforeValidator(checked_judge)], ...] = ()
     measures: tuple[Annotated[Measure, validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
     drawing: DrawSettings = DrawSettings()
-    seeds: Annotated[tuple[int, ...], validated(_seeds)] = tuple(range(8))
+    seeds: Annotated[tuple[int, ...], validated(seeds_of)] = tuple(range(8))
     cases: tuple[CaseRule, ...] = Field(min_length=1)

@@ -60,6 +60,8 @@ _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[.
     bench: partial(with_line, bench),
     generate: partial(with_artefact, generate),
 }
+# Commands of commands, made of what follows their name on the line, or of nothing where it names none.
+_APPS: Mapping[str, Callable[[Sequence[str] | None], App]] = {"explain": explain_app, "study": lambda _: study_app()}
 # What is done is kept by these, and not done again.
 _RESUMABLE = {"erase", "amplify", "attack", "audit", "bench", "generate", "studio"}
 
@@ -95,7 +97,7 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def build(tokens: Sequence[str]) -> App:
-    """Build the app with all commands.
+    """Build the app with the command that a line names, or with all where it names none.
 
     Args:
         tokens: The command line, since the flags of `erase`, `amplify` and `attack` depend on what they name.
@@ -108,8 +110,11 @@ def build(tokens: Sequence[str]) -> App:
         suppress_keyboard_interrupt=False,
         default_parameter=Parameter(negative_iterable=()),
     )
+    named = tokens[0] if tokens and tokens[0] in {*(each.__name__ for each in COMMANDS), *_APPS} else None
     for command in COMMANDS:
-        fitted = _FITTED.get(command) if tokens[:1] == [command.__name__] else None
+        if named not in (None, command.__name__):
+            continue
+        fitted = _FITTED.get(command) if named else None
         ready = fitted(tokens[1:]) if fitted else command
         app.command(
             with_help(ready),
@@ -117,8 +122,9 @@ def build(tokens: Sequence[str]) -> App:
             help=summary(command.__doc__),
             help_epilogue=f"Example: {example_of(command.__doc__)}",
         )
-    app.command(explain_app(tokens[1:] if tokens[:1] == ["explain"] else None))
-    app.command(study_app())
+    for name, make in _APPS.items():
+        if named in (None, name):
+            app.command(make(tokens[1:] if named else None))
     return app
 
 

@@ -315,9 +315,9 @@ class _Run:
         choice = self._choice
         facts = {
             "model": self.model.name,
-            "attacked": repr(self._change) if self._change else "the model as it is",
+            **_attacked_facts(self._change),
             "judge": self.judge.name,
-            "pictures": f"{choice.pictures} new ones each, {choice.steps} steps, w {choice.guidance_scale:g}",
+            "pictures": f"{choice.pictures} new ones each, {choice.steps} steps, guidance {choice.guidance_scale:g}",
         }
         page = write_attack_page(
             battery, self.out / "attack.html", concept=self.concept.text, facts=facts, command=line, leak=self.leak
@@ -345,3 +345,14 @@ class _Run:
 
 def _pictures(paths: Sequence[Path]) -> list[Image.Image]:
     return [read_picture(path) for path in picture_files(paths)] if paths else []
+
+
+def _attacked_facts(change: Change | None) -> dict[str, str]:
+    """Return what the page says of what is attacked."""
+    if change is None:
+        return {"attacked": "the model as it is"}
+    concepts = ", ".join(concept.text for concept in change.provenance.concepts) or "no concept"
+    return {
+        "attacked": f"{change.provenance.title} of {concepts}, strength {change.strength:g}",
+        "edit id": change.id,
+    }

@@ -18,6 +18,7 @@ from turpentine.core.formatting import counted, duration
 
 if TYPE_CHECKING:
     from turpentine.bench.attack_bench import AttackTable
+    from turpentine.bench.attack_estimate import AttackEstimate
     from turpentine.bench.attack_file import AttackSpec
     from turpentine.bench.schema import ModelEntry
     from turpentine.models import Model
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 DType = Literal["fp32", "fp16", "bf16"]
 
 
-def refuse_other_flags(given: Mapping[str, Any]) -> None:
-    """Refuse flags that a bench of attacks does not follow.
+def refuse_other_flags(given: Mapping[str, Any], what: str = "bench of attacks") -> None:
+    """Refuse flags that a bench of attacks, or a leaderboard, does not follow.
+
+    Args:
+        given: Values by flag.
+        what: Which of them it is.
 
     Raises:
         BadArgument: One is given; what is there in its place is said where there is something.
@@ -34,11 +39,10 @@ def refuse_other_flags(given: Mapping[str, Any]) -> None:
     for flag, value in given.items():
         if value:
             instead = INSTEAD.get(flag, "leave it out")
-            raise BadArgument(f"A bench of attacks does not follow {flag}: {instead}.")
+            raise BadArgument(f"A {what} does not follow {flag}: {instead}.")
 
 
 INSTEAD = {
-    "--seeds": "its one seed, of edits' attacks and pictures, is another by --set seed=1",
     "--workers and --threads": "start the same command once more, and both share the work",
     "--retry": "what could not be done is tried again by the same command",
 }
@@ -57,23 +61,27 @@ def show_attack_estimate(spec: AttackSpec, out: Path, device: str | None, dtype:
     from turpentine.bench.attack_estimate import estimate_attacks
 
     with busy("Trying how long it takes"):
-        expected = estimate_attacks(spec, out, partial(_load, device=device, dtype=dtype))
+        expected = estimate_attacks(spec, out, partial(load_entry, device=device, dtype=dtype))
     if json:
         say_json({**asdict(expected), "out": str(out)})
         return 0
+    show_table(("", "", ""), estimate_rows(expected))
+    say(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
+    return 0
+
+
+def estimate_rows(expected: AttackEstimate) -> list[tuple[str, int, str]]:
+    """Return what there is to do, how much of it, and about how long it takes."""
     edits_take = "for a time that is not known" if expected.edits_left else ""
     if expected.edits_left and expected.edit_seconds is not None:
         edits_take = f"about {duration(expected.edit_seconds)}, as those that are made"
-    rows = [
+    return [
         ("lines of the table", expected.rows, ""),
         ("searches", expected.searches, "each of an attack on a model; controls are shared"),
         ("edits", expected.edits, ""),
         ("searches left", expected.searches_left, f"about {duration(expected.seconds)}, with their pictures"),
         ("edits left to make", expected.edits_left, edits_take),
     ]
-    show_table(("", "", ""), rows)
-    say(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
-    return 0
 
 
 def run_attacks(spec: AttackSpec, out: Path, device: str | None, dtype: DType | None, line: str, json: bool) -> int:
@@ -81,7 +89,7 @@ def run_attacks(spec: AttackSpec, out: Path, device: str | None, dtype: DType | 
     from turpentine.bench.attack_bench import run_attack_bench
     from turpentine.report.attack_bench_page import write_attack_bench_page
 
-    load = partial(_load, device=device, dtype=dtype)
+    load = partial(load_entry, device=device, dtype=dtype)
     with progress_bar("Attacking", "jobs") as progress:
         table = run_attack_bench(spec, out, load, progress)
     files: list[Path] = []
@@ -110,5 +118,6 @@ def _show(table: AttackTable, files: list[Path], json: bool) -> None:
         say(plain(path))
 
 
-def _load(entry: ModelEntry, *, device: str | None, dtype: DType | None) -> Model:
+def load_entry(entry: ModelEntry, *, device: str | None, dtype: DType | None) -> Model:
+    """Load a model as a bench's file writes it."""
     return ModelChoice(entry.source, device, dtype, **entry.options).load()

@@ -17,6 +17,7 @@ from turpentine.cli.attack_bench import (
     show_attack_estimate,
 )
 from turpentine.cli.checks import announce, check_device, check_folder, check_words
+from turpentine.cli.leaderboard import check_leaderboard, run_leaderboard, show_leaderboard_estimate
 from turpentine.cli.options import Json, ModelChoice
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table
@@ -28,6 +29,7 @@ from turpentine.core.safe_text import safe_name
 if TYPE_CHECKING:
     from turpentine.bench.attack_file import AttackSpec
     from turpentine.bench.file import Bench
+    from turpentine.bench.leaderboard_file import LeaderboardSpec
     from turpentine.bench.schema import ModelEntry
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
@@ -67,7 +69,8 @@ def bench(
         shipped: List the benches that ship, and what each shows.
         dry_run: Say what would be done, and how long it may take; nothing is written.
         out: The folder for pictures, edits, results and tables; runs/NAME by default.
-        seeds: Seeds of the pictures for each prompt, such as 0-49, in the place of the file's.
+        seeds: Seeds of the pictures for each prompt, such as 0-49, or of a bench of attacks' searches, in the
+            place of the file's.
         changes: Another value for a key of the file, such as drawing.steps=30 or "methods=[esd-x, uce]"; may be given
             several times.
         work: Who does the work.
@@ -88,17 +91,24 @@ def bench(
     if worker:
         return _join(out)
     _check_places(device, out)
+    others = {"--backend": backend != "local", "--address": address, "--retry": work.retry}
+    others["--workers and --threads"] = work != WorkChoice(retry=work.retry)
+    folder = out or Path("runs") / safe_name(Path(str(file)).stem)
+    board = _leaderboard(file, changes, force)
+    changes = (*changes, *([f"seeds='{seeds}'"] if seeds else []))
     attacks = _attacks(file, changes)
     if attacks is not None:
-        others = {"--seeds": seeds, "--backend": backend != "local", "--address": address, "--retry": work.retry}
-        refuse_other_flags({**others, "--workers and --threads": work != WorkChoice(retry=work.retry)})
+        refuse_other_flags(others)
         check_attack_bench(attacks, force=force)
-        folder = out or Path("runs") / safe_name(Path(str(file)).stem)
-        if dry_run:
-            return show_attack_estimate(attacks, folder, device, dtype, json)
-        return run_attacks(attacks, folder, device, dtype, line, json)
+        go = show_attack_estimate if dry_run else partial(run_attacks, line=line)
+        return go(attacks, folder, device, dtype, json=json)
+    if board is not None:
+        refuse_other_flags({"--seeds": seeds, **others}, "leaderboard")
+        check_leaderboard(board, force=force)
+        show = show_leaderboard_estimate if dry_run else partial(run_leaderboard, line=line)
+        return show(board, folder, device, dtype, json=json)
     with busy("Reading the bench"):
-        chosen = _read(file, [*changes, *([f"seeds='{seeds}'"] if seeds else [])], force)
+        chosen = _read(file, changes, force)
 
     from turpentine.runs.store import Store
 
@@ -108,7 +118,10 @@ def bench(
         return _show_estimate(plan, store.folder, json)
     if work.retry:
         store.forget_errors()
-    results = _results(plan, store, work, backend, address)
+    return _reported(chosen, plan, _results(plan, store, work, backend, address), store, line, json)
+
+
+def _reported(chosen: Bench, plan: Plan, results: Results, store: Store, line: str, json: bool) -> int:
     table = chosen.table(plan, results, store)
     files = _write_report(table, results, plan, store, line)
     _show_table(table, results, files, json)
@@ -140,6 +153,13 @@ def _attacks(file: str | None, changes: Sequence[str]) -> AttackSpec | None:
     return read_attack_bench(file, changes) if file is not None else None
 
 
+def _leaderboard(file: str | None, changes: Sequence[str], force: bool) -> LeaderboardSpec | None:
+    """Return a leaderboard, None for a bench of another kind."""
+    from turpentine.bench.leaderboard_file import read_leaderboard
+
+    return read_leaderboard(file, changes, partial(_check, force=force)) if file is not None else None
+
+
 def _source_of(entry: ModelEntry, *, device: str | None, dtype: Literal["fp32", "fp16", "bf16"] | None) -> ModelSpec:
     """Load a model of a bench, and return its spec."""
     from turpentine.runs.specs import ModelSpec
@@ -151,11 +171,12 @@ def _source_of(entry: ModelEntry, *, device: str | None, dtype: Literal["fp32", 
 def _list_shipped(json: bool) -> int:
     from turpentine.bench import file as bench_file
     from turpentine.bench.attack_file import attack_benches
+    from turpentine.bench.leaderboard_file import leaderboards
     from turpentine.bench.yaml_lines import read_yaml
 
     rows = [
         {"name": name, **{key: value.get(key, "") for key in ("title", "source")}}
-        for name, text in sorted({**bench_file.shipped(), **attack_benches()}.items())
+        for name, text in sorted({**bench_file.shipped(), **attack_benches(), **leaderboards()}.items())
         for value in [read_yaml(text, name).value]
     ]
     if json:

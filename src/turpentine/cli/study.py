@@ -22,7 +22,7 @@ from turpentine.core.formatting import counted, percent
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
-    from turpentine.study.estimate import Needs
+    from turpentine.study.estimate import ChoicePower, Needs, Power
     from turpentine.study.store import StudyStore
     from turpentine.study.study import Study
 
@@ -321,10 +321,31 @@ def _show_needs(chosen: Study, needs: Needs) -> None:
         f"{needs.minutes:.0f} minutes; {needs.hours:.1f} hours in all."
     )
     for each in needs.powers:
-        unit = " points" if each.difference == chosen.spec.power.difference else ""
-        answers = f"{counted(each.answers, 'answer')} to {counted(each.items, 'picture')} of a condition"
-        say_prose(
-            f"{plain(each.question)}: {answers} show a difference of {each.detectable:.2f}{unit} with a chance of "
-            f"80\u202f%, and one of {each.difference:g}{unit} with {percent(each.power)}."
-        )
+        say_prose(_power_sentence(each))
+    for choice in needs.choices:
+        say_prose(_choice_sentence(choice))
     say(f"Plan {chosen.hash[:16]}")
+
+
+def _power_sentence(power: Power) -> str:
+    """Return what ratings, or yes and no, show of two conditions."""
+    answers = f"{counted(power.answers, 'answer')} to {counted(power.items, 'picture')} of a condition"
+
+    times, unit = (1, "points of 1 to 5") if power.is_rating else (100, "points of 100")
+    return (
+        f"{plain(power.question)}: {answers} show a difference of {times * power.detectable:.2g} {unit} with a chance "
+        f"of 80\u202f%, and one of {times * power.difference:g} {unit} with {percent(power.power)}."
+    )
+
+
+def _choice_sentence(choice: ChoicePower) -> str:
+    """Return what choices show of the two conditions that they say least of."""
+    one, other = (plain(each) for each in choice.conditions)
+    answers = f"{plain(choice.question)}: {counted(choice.answers, 'answer')} to {counted(choice.pairs, 'pair')}"
+    if choice.detectable == 1:
+        return f"{answers}, and no chain of pairs leads from {one} to {other}: these two cannot be ranked."
+    return (
+        f"{answers} show of {one} and {other}, or any other two, that {percent(choice.detectable)} of those who see a "
+        f"difference prefer one, with a chance of 80\u202f%, and that {percent(choice.preference)} do with "
+        f"{percent(choice.power)}."
+    )

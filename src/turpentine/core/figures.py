@@ -14,6 +14,9 @@ CARD, INK, SOFT, LINE = "#fcfbf8", "#22261f", "#6b7068", "#dfdcd2"
 CYCLE = ("#1f6f54", "#9a9689", "#b0402c", "#3f6c8f", "#c08a2d", "#7a5c8e")
 """Colours of lines in the order of matplotlib's own, which they replace."""
 
+DPI = 150
+"""Pixels to an inch of a plot in its file."""
+
 _SERIF = "DejaVu Serif"
 """Of titles; it comes with matplotlib, so that a plot is the same on every machine."""
 
@@ -34,6 +37,7 @@ def dressed(figure: Figure) -> Figure:
     figure.set_facecolor(CARD)
     for nested in (figure, *_nested(figure)):
         nested.set_facecolor(CARD)
+        _dress_texts(nested)
     for axes in figure.get_axes():
         _dress(axes)
     return figure
@@ -41,6 +45,15 @@ def dressed(figure: Figure) -> Figure:
 
 def _nested(figure: Any) -> list[Any]:
     return [below for each in figure.subfigs for below in (each, *_nested(each))]
+
+
+def _dress_texts(figure: Any) -> None:
+    """Give the page's type and colours to what stands above, below and beside all of a figure's axes."""
+    for name, text in (("title", figure._suptitle), ("below", figure._supxlabel), ("beside", figure._supylabel)):
+        if text is not None:
+            text.set(**({"family": _SERIF, "color": INK} if name == "title" else {"color": SOFT}))
+    for legend in figure.legends:
+        _dress_legend(legend)
 
 
 def _dress(axes: Axes) -> None:
@@ -59,11 +72,15 @@ def _dress(axes: Axes) -> None:
         _recolour(artist)
     legend = axes.get_legend()
     if legend is not None:
-        legend.set_frame_on(False)
-        for text in legend.get_texts():
-            text.set_color(SOFT)
-        for handle in legend.legend_handles:
-            _recolour(handle)
+        _dress_legend(legend)
+
+
+def _dress_legend(legend: Any) -> None:
+    legend.set_frame_on(False)
+    for text in legend.get_texts():
+        text.set_color(SOFT)
+    for artist in legend.findobj():  # the handles leave out an error bar's mark
+        _recolour(artist)
 
 
 def _recolour(artist: Any) -> None:

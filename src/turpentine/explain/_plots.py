@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from turpentine.core.atomic_files import write_whole
-from turpentine.core.figures import dressed
+from turpentine.core.figures import DPI, dressed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 DARK, LIGHT, EDGE, BAND, GREY = "#1f6f54", "#8dbba7", "#22402f", "#cfe2d8", "#9a9689"
 """Colours of lines, bars, the bars' intervals, bands of intervals, and lines of reference."""
-
-DPI = 150
-"""Pixels to an inch of a saved plot."""
 
 
 def new_figure(width: float, height: float) -> Figure:

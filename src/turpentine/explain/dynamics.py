@@ -39,6 +39,8 @@ Maps = Float[np.ndarray, "step height width"]
 Key = TypeVar("Key", bound=Hashable)
 
 CHANGE, UPDATE, WORDS = "latent change", "update", "word probability"
+ALIKE = 1.1
+"""Shares of steps that differ by no more than this factor are said to be alike: which is largest is then no news."""
 """What is measured at each step; see `Dynamics`."""
 
 START = 0
@@ -240,8 +242,9 @@ class DynamicsFinding(Finding):
         if words.is_empty():
             return f"{first} The prompt is empty: there is no word to look at."
         most, least = words.sort("value").row(-1, named=True), words.sort("value").row(0, named=True)
-        if percent(most["value"]) == percent(least["value"]):
-            share = f"{percent(most['value'])} of its probability"
+        if most["value"] <= ALIKE * least["value"]:
+            shares = dict.fromkeys((percent(least["value"]), percent(most["value"])))
+            share = f"{' to '.join(shares)} of its probability"
             return f"{first} Cross-attention looks at the prompt's own words alike in all steps, with {share}."
         return (
             f"{first} Cross-attention looks at the prompt's own words most in step {most['step'] + 1} "
@@ -283,7 +286,7 @@ class DynamicsFinding(Finding):
             axis.plot(at, curve["value"], linewidth=1.1, marker=".", color=colour, label=curve["label"][0])
             if measure != UPDATE:
                 axis.fill_between(at, curve["low"], curve["high"], color=colour, alpha=0.25)
-        axis.set_title(measure if curves else f"no {measure}: the prompt is empty", fontsize=10)
+        axis.set_title(_TITLES[measure] if curves else f"no {measure}: the prompt is empty", fontsize=10)
         axis.set_xlabel("step")
         axis.set_ylabel(_UNITS[measure])
         axis.update_datalim([(1, 0)])
@@ -293,6 +296,7 @@ class DynamicsFinding(Finding):
         open_frame(axis)
 
 
+_TITLES: Mapping[str, str] = {CHANGE: "change of the latents", UPDATE: "what each layer adds", WORDS: "words read"}
 _UNITS: Mapping[str, str] = {CHANGE: "mean |Δz|", UPDATE: "mean |output|", WORDS: "share of the attention"}
 
 

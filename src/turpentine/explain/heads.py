@@ -317,7 +317,8 @@ class HeadsFinding(Finding):
             axis.set_title(f"{rank} {part}: {label}, head {head}", fontsize=10)
             axis.set_xticks([])
             axis.set_yticks([])
-        figure.axes[0].legend(fontsize=8, frameon=False)
+        handles, names = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
 
 
 def distances(points: Points) -> Float[np.ndarray, "word word"]:

@@ -245,7 +245,8 @@ class InterveneFinding(BranchesFinding):
         axis.set_xticks(range(len(windows)), names)
         axis.set_yticks(range(len(layers)), layers)
         axis.set(xlabel="part of the steps")
-        figure.colorbar(image, label=f"1 − {measure or self.measure}")
+        axis.set_title("one layer severed", fontsize=10)
+        figure.colorbar(image, label=_lost(measure or self.measure))
         return figure
 
     def summary(self) -> str:
@@ -321,3 +322,10 @@ def _joined(findings: Sequence[InterveneFinding]) -> InterveneFinding:
         rows=pl.concat([first.rows, *(each.rows.filter(new) for each in others)]),
         images={name: images for each in findings for name, images in each.images.items()},
     )
+
+
+def _lost(measure: str) -> str:
+    """Return what a measure's fall is, with its unit."""
+    if measure.endswith(SAME):
+        return f"{measure.removesuffix(SAME)} lost, share of pictures"
+    return "layout lost, 1 − IoU" if measure == LAYOUT else f"1 − {measure}"

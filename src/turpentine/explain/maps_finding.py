@@ -181,6 +181,7 @@ class MapsFinding(Finding):
                 enlarged = enlarge(heat, image)
                 axis.imshow(enlarged / enlarged.max(), cmap="magma", alpha=0.75, vmin=0, vmax=1)
                 axis.set_title(word, fontsize=9, parse_math=False)
+        figure.supxlabel("the lighter, the more a word is looked at", fontsize=9)
         return figure
 
 

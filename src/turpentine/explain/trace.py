@@ -303,7 +303,7 @@ class TraceFinding(Finding):
         axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False, width_ratios=widths)[0]
         for axis, kind in zip(axes, kinds, strict=True):
             self._plot_kind(axis, kind)
-        figure.supylabel("indirect effect", fontsize=10)
+        figure.supylabel("effect on the judge's score", fontsize=10)
         figure.suptitle(self.title, fontsize=11, parse_math=False)
         return figure
 
@@ -321,6 +321,8 @@ class TraceFinding(Finding):
 
     def summary(self) -> str:
         """Say what drowning the words costs, and which components give most of that back."""
+        if self.clean.value <= 0:
+            return f"The judge sees no “{self.concept}” in these pictures as they are: there is nothing to lose."
         if self.clean.value - self.corrupted.value <= 0:
             return (
                 f"Noise in the place of “{self.concept}” costs the picture nothing here, so that nothing can be given "

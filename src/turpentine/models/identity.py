@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from turpentine.core.errors import EditError, NotFinite
 from turpentine.core.hashing import digest, digest_chunks, digest_tensor, tensor_bytes
 from turpentine.core.model_argument import check_is_model
+from turpentine.models.network_parts import number_formats
 from turpentine.models.weight_samples import check_weights
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def describe(model: Model) -> dict[str, Any]:
         "revision": REVISION,
         "weights": model.fingerprint,
         "remainder": model.remainder,
-        "formats": {name: _formats(part) for name, part in model.components.items()},
+        "formats": {name: sorted(number_formats(part)) for name, part in model.components.items()},
         "configs": {name: _public(part.config) for name, part in model.components.items()},
         "schedule": _schedule(pipeline.scheduler.config),
         "text": {
@@ -138,10 +139,6 @@ def _weights(part: Any) -> Iterator[tuple[str, Tensor]]:
         # transformers 5 took the level `text_model` out of its text encoder.
         for name, weight in part.named_parameters():
             yield name.removeprefix("text_model."), weight
-
-
-def _formats(network: nn.Module) -> list[str]:
-    return sorted({str(tensor.dtype) for tensor in (*network.parameters(), *network.buffers())})
 
 
 def _public(config: Any) -> dict[str, Any]:

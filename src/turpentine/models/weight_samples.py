@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from turpentine.core.errors import EditError
+from turpentine.models.network_parts import named_weights
 
 if TYPE_CHECKING:
     from turpentine.models.pretrained import Pretrained
@@ -35,7 +36,7 @@ class WeightSamples:
         """Return the numbers of the weights of networks as they are now."""
         names, values = [], [torch.zeros(0, _EACH)]
         for component, network in networks.items():
-            weights = dict(network.named_parameters())
+            weights = dict(named_weights(network))
             names += [f"{component}.{name}" for name in weights]
             if weights:  # moved together: a device waits once for a network, and not for each weight
                 values.append(torch.stack([_sample(weight.detach()) for weight in weights.values()]).cpu())

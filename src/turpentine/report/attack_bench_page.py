@@ -20,7 +20,7 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import counted, percent, points_with_span, span, with_span
 from turpentine.report import facts
 from turpentine.report.gallery import Shot
-from turpentine.report.pictures import data_uri, figure_uri, is_small
+from turpentine.report.pictures import data_uri, is_small, plot_of
 from turpentine.report.template import fill
 from turpentine.runs.method_settings import facts_of
 
@@ -130,7 +130,7 @@ def write_attack_bench_page(table: AttackTable, spec: AttackSpec, folder: Path, 
         lines=_lines(table),
         each=_lines_of_concepts(table),
         best=[way for key in table.columns if key[1] == EDITED and (way := _best(table, key, models))],
-        curves=figure_uri(figure) if (figure := curves_figure(table, models)) else "",
+        curves=plot_of(figure) if (figure := curves_figure(table, models)) else None,
         sheets=[each for attack in table.attacks for each in _sheets(table, attack, folder, models)],
         left_out={**table.skipped, **table.errors},
         facts=_facts(table, spec),
@@ -182,10 +182,9 @@ def _lines_of_concepts(table: AttackTable) -> list[AttackLine]:
     concepts = table.rows["concept"].unique(maintain_order=True).to_list()
     if table.pooled()["concepts"].to_numpy().max() == 1:
         return []
+    whole = table.over_seeds()
     pairs = [(attack, concept) for attack in table.attacks for concept in concepts]
-    lines = [
-        _line(table, table.rows.filter(concept=concept), attack, f"{attack}, {concept}") for attack, concept in pairs
-    ]
+    lines = [_line(table, whole.filter(concept=concept), attack, f"{attack}, {concept}") for attack, concept in pairs]
     return [line for line in lines if any(line.cells)]
 
 
@@ -294,7 +293,7 @@ def _facts(table: AttackTable, spec: AttackSpec) -> dict[str, str]:
         "drawing": f"{trial.steps} steps, w {trial.guidance_scale:g}",
         "new pictures": f"{trial.pictures} for each attack and model, {trial.curve_pictures} for earlier stages",
         "budget": ", ".join(f"{name} {each}" for name, each in limits.items()) or "each attack's own settings",
-        "seed": str(spec.seed),
+        "seeds of the searches": ", ".join(map(str, spec.seeds)),
         "the original draws": f"each concept in {trial.original_rate:.0%} of its pictures at least",
     }
 

@@ -11,7 +11,7 @@ from turpentine.attack.controls import EDITED, NO_ATTACK, Battery
 from turpentine.attack.leak import Leak
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import with_span
-from turpentine.report.pictures import WIDEST, data_uri, enlarged, figure_uri
+from turpentine.report.pictures import PagePlot, plot_of, sheet_of
 from turpentine.report.template import fill
 
 SITES = 12
@@ -27,16 +27,16 @@ class AttackPart:
         text: Sentences about it.
         power: Why its zero says nothing; "" where it says something.
         rates: Of each arm, in words.
-        pictures: New pictures of the artefact, as a URI.
-        curve: The plot of success against budget, as a URI.
+        pictures: New pictures of the artefact.
+        curve: The plot of success against budget; None for an attack of one stage, which has one point.
     """
 
     name: str
     text: str
     power: str
     rates: Sequence[tuple[str, str]]
-    pictures: str
-    curve: str
+    pictures: PagePlot
+    curve: PagePlot | None
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class LeakPart:
         revival: How often the concept shows after weights of 0 were filled, in words; "" where that was not tried.
         sites: Those that change most: name, share of zeros, ‖ΔW‖, and rank, in words.
         more: Further sites.
-        plot: Of all sites, as a URI.
+        plot: Of all sites.
     """
 
     text: str
     revival: str
     sites: Sequence[tuple[str, str, str, str]]
     more: int
-    plot: str
+    plot: PagePlot
 
 
 def write_attack_page(
@@ -86,7 +86,7 @@ def write_attack_page(
         concept=concept,
         parts=[_part(battery, name) for name in names],
         plain=_rates(battery, NO_ATTACK),
-        overview=figure_uri(battery.plot()),
+        overview=plot_of(battery.plot()),
         facts=facts,
         command=command,
         leak=_leak(leak, battery) if leak else None,
@@ -100,19 +100,20 @@ def _part(battery: Battery, name: str) -> AttackPart:
     arms = {arm: outcome for (attack, arm), outcome in battery.outcomes.items() if attack == name}
     outcome: Attacked = arms.get(EDITED) or next(iter(arms.values()))
     power = "" if battery.has_power(name) is not False else NO_POWER
-    pictures = data_uri(enlarged(sheet(outcome.pictures), outcome.pictures[0].width), WIDEST)
-    return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, figure_uri(outcome.plot()))
+    pictures = sheet_of(sheet(outcome.pictures), outcome.pictures[0].width)
+    curve = plot_of(outcome.plot()) if len(outcome.table) > 1 else None
+    return AttackPart(name, outcome.summary(), power, _rates(battery, name), pictures, curve)
 
 
 def _leak(leak: Leak, battery: Battery) -> LeakPart:
     order = leak.table.with_columns(size=leak.sizes).sort("size", descending=True).rows(named=True)
     sites = [
-        (row["site"], f"{row['zero_share']:.2%}", f"{row['norm']:.3g}", _of(row["rank"], row["full_rank"]))
+        (row["site"], f"{100 * row['zero_share']:.2f}\u202f%", f"{row['norm']:.3g}", _of(row["rank"], row["full_rank"]))
         for row in order[:SITES]
     ]
     rate = battery.rate("revival", EDITED)
     revival = f"{with_span(rate)} %" if rate else ""
-    return LeakPart(leak.summary(), revival, sites, len(order) - len(sites), figure_uri(leak.plot()))
+    return LeakPart(leak.summary(), revival, sites, len(order) - len(sites), plot_of(leak.plot()))
 
 
 def _of(rank: int | None, full: int | None) -> str:

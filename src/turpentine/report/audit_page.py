@@ -16,7 +16,7 @@ from turpentine.audit.audited import NOT_TRIED, Audited
 from turpentine.audit.evidence import AttackEvidence
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import counted, file_size, percent
-from turpentine.report.pictures import WIDEST, data_uri, enlarged, figure_uri
+from turpentine.report.pictures import PagePlot, plot_of, sheet_of
 from turpentine.report.template import fill
 from turpentine.stats.intervals import Difference
 
@@ -135,7 +135,7 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     return percent(row["value"]), f"{100 * row['low']:.0f}–{100 * row['high']:.0f}{n}"
 
 
-def _sheets(audited: Audited) -> Iterator[tuple[str, str]]:
+def _sheets(audited: Audited) -> Iterator[tuple[str, PagePlot]]:
     """Yield each model's pictures of the strongest attack: the original's first, of the same seeds."""
     attack = audited.strongest.arms.attack
     own = audited.batteries["edited"].outcomes
@@ -145,10 +145,10 @@ def _sheets(audited: Audited) -> Iterator[tuple[str, str]]:
     }
     for name, outcome in models.items():
         pictures = outcome.pictures[:SEEDS]
-        yield name, data_uri(enlarged(sheet(pictures), pictures[0].width), WIDEST)
+        yield name, sheet_of(sheet(pictures), pictures[0].width)
 
 
-def _curves(audited: Audited) -> Iterator[tuple[str, str]]:
+def _curves(audited: Audited) -> Iterator[tuple[str, PagePlot]]:
     """Yield a plot for each attack of several stages: R, and every arm's success, against what was spent."""
     for attack, curve in audited.recovery_curves().items():
         tables = {name: each.outcomes[attack, EDITED].table for name, each in audited.batteries.items()}
@@ -165,7 +165,7 @@ def _curves(audited: Audited) -> Iterator[tuple[str, str]]:
             below.plot(table[unit].to_list(), table["success"].to_list(), marker="o", label=name)
         below.set(xlabel=LABELS[unit], ylabel="pictures with it", ylim=(-0.03, 1.03))
         below.legend(fontsize="small")
-        yield attack, figure_uri(figure)
+        yield attack, plot_of(figure)
 
 
 def _damage(audited: Audited) -> list[tuple[str, str, str, str, str]]:

@@ -9,7 +9,7 @@ from turpentine.audit.comparison import Comparison
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import percent, points_with_span
 from turpentine.report.audit_page import recovery_text
-from turpentine.report.pictures import figure_uri
+from turpentine.report.pictures import plot_of
 from turpentine.report.template import fill
 from turpentine.stats.intervals import Difference
 
@@ -30,7 +30,7 @@ def write_comparison_page(comparison: Comparison, path: Path, *, pages: Mapping[
         "comparison_page.html",
         title=comparison.title,
         rows=[(pages[name], name, cells) for name, cells in _rows(comparison).items()],
-        plot=figure_uri(comparison.plot()),
+        picture=plot_of(comparison.plot()),
         facts={name: each.numbers()["protocol_sha256"][:16] for name, each in comparison.audits.items()},
         command=command,
     )

@@ -79,8 +79,8 @@ def setting_text(value: Any) -> str:
     """Return a setting as a page shows it: a selection of sites by how many they are, several values with commas.
 
     Example:
-        >>> setting_text(None), setting_text(True), setting_text((0.0, 1.0)), setting_text(()), setting_text("")
-        ('none', 'yes', '0, 1', 'none', 'none')
+        >>> setting_text(None), setting_text(True), setting_text((0.0, 1.0)), setting_text(()), setting_text("*")
+        ('none', 'yes', '0, 1', 'none', 'all')
     """
     if is_selection(value):
         during = " during {:g} to {:g}".format(*value["window"]) if value["window"] else ""
@@ -93,7 +93,11 @@ def setting_text(value: Any) -> str:
         return ", ".join(f"{name}: {setting_text(each)}" for name, each in value.items()) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(setting_text, value)) or "none"
-    return "none" if value is None or value == "" else str(value)
+    return _IN_WORDS.get(value, str(value))
+
+
+_IN_WORDS = {None: "none", "": "none", "*": "all"}
+"""What settings hold that no reader takes for words; a star is every site."""
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

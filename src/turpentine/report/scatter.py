@@ -10,9 +10,9 @@ from typing import NamedTuple
 from turpentine.bench.lines import Line, Number, TableColumn
 from turpentine.tasks.groups import is_preserved
 
-WIDTH, HEIGHT = 720, 460
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 700, 16, 400
-_APART = 17  # between two names, in the drawing's own units
+WIDTH, HEIGHT = 720, 500
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 700, 52, 436
+_APART = 22  # between two names, in the drawing's own units
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,14 @@ def environment_of(package: str) -> jinja2.Environment:
         "file_size": numbers.file_size,
         "one_line": one_line,
     }
-    environment.tests["digest"] = lambda text: isinstance(text, str) and _DIGEST.fullmatch(text) is not None
+    environment.filters["around_digests"] = _around_digests
     return environment
 
 
-_DIGEST = re.compile("(revision )?[0-9a-f]{40,64}")
+_DIGEST = re.compile(r"\b([0-9a-f]{40,64})\b")
 """What no reader reads to its end: pages show how it begins, and the rest on a click."""
+
+
+def _around_digests(text: object) -> list[str]:
+    """Return the parts of a text: before a digest, a digest, and so on in turn."""
+    return _DIGEST.split(one_line(str(text)))

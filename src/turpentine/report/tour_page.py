@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from turpentine.core.atomic_files import write_whole
-from turpentine.explain._plots import DPI
 from turpentine.explain.tour import StopResult
 from turpentine.report.glossary import glossary
+from turpentine.report.pictures import plot_in
 from turpentine.report.template import fill
-
-PIXELS_PER_INCH = 92
-"""Pixels of the page to an inch of a picture."""
-
 
 _PLOTTED: Mapping[str, Sequence[str]] = {
     "dynamics": ("latent", "UP1"),
@@ -61,7 +54,7 @@ def write_stops_page(
         title=title,
         lead=lead,
         note=note,
-        stops=[(stop, *_picture(stop.plot)) for stop in stops],
+        stops=[(stop, plot_in(stop.plot)) for stop in stops],
         facts=facts,
         command=command,
         terms=glossary([text for stop in stops for text in (stop.question, stop.text, *_PLOTTED.get(stop.name, ()))]),
@@ -69,10 +62,3 @@ def write_stops_page(
     with write_whole(path) as aside:
         aside.write_text(html, encoding="utf-8")
     return path
-
-
-def _picture(path: Path) -> tuple[str, int]:
-    """Return the picture as a URI, and the width to show it in, so that all have letters of one size."""
-    uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    with Image.open(path) as image:
-        return uri, round(image.width * PIXELS_PER_INCH / DPI)

@@ -13,6 +13,9 @@ from turpentine.core.atomic_files import write_whole
 from turpentine.core.hashing import digest_bytes
 from turpentine.core.imaging import encoded
 
+STORE = ".store"
+"""The folder of the store within a run's of turpentine erase; a bench's folder is its store."""
+
 # A disk takes as long to make sure of one file as of several at once.
 _AT_ONCE = 16
 
@@ -60,3 +63,9 @@ class Images:
         except FileNotFoundError:
             return None
         return content if digest_bytes(content) == name else None
+
+
+def images_of_run(folder: Path) -> Images:
+    """Return the pictures of a run: of turpentine erase, or of a bench."""
+    store = folder / STORE
+    return Images((store if store.is_dir() else folder) / "images")

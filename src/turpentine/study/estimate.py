@@ -6,7 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from turpentine.stats.rating_power import detectable_difference, rating_power
+from turpentine.stats.rating_power import (
+    detectable_difference,
+    detectable_preference,
+    preference_power,
+    rating_power,
+    strength_errors,
+)
+from turpentine.study.spec import Question
 from turpentine.study.study import Study
 
 _RATE_SD = 0.5
@@ -20,6 +27,7 @@ class Power:
 
     Attributes:
         question: Its name.
+        is_rating: Are differences in points of 1 to 5, or are they of the rate of yes?
         items: Pictures of a condition, of the one that has fewest.
         answers: To them.
         detectable: The difference that is shown with a chance of 80 %.
@@ -28,10 +36,35 @@ class Power:
     """
 
     question: str
+    is_rating: bool
     items: int
     answers: int
     detectable: float
     difference: float
+    power: float
+
+
+@dataclass(frozen=True)
+class ChoicePower:
+    """What the answers to a question of which of two can show of the two conditions that are known least well.
+
+    Attributes:
+        question: Its name.
+        conditions: The two.
+        pairs: Of pictures, of all conditions.
+        answers: To them.
+        detectable: The share of those who see a difference that must prefer one, for a chance of 80 % that it is shown;
+            1 where no chain of pairs leads from one condition to the other.
+        preference: The plan's.
+        power: The chance that this one is shown.
+    """
+
+    question: str
+    conditions: tuple[str, str]
+    pairs: int
+    answers: int
+    detectable: float
+    preference: float
     power: float
 
 
@@ -46,7 +79,8 @@ class Needs:
         trials: Answers of a rater, of the one with most.
         minutes: Of a rater.
         hours: Of all raters.
-        powers: By question; choices have none here, since what they show depends on the strengths.
+        powers: Of ratings and of yes and no, by question.
+        choices: Of which of two, by question.
     """
 
     items: dict[str, int]
@@ -56,10 +90,12 @@ class Needs:
     minutes: float
     hours: float
     powers: tuple[Power, ...]
+    choices: tuple[ChoicePower, ...]
 
     def numbers(self) -> dict[str, Any]:
         """Return all numbers, as JSON has them."""
-        return {**vars(self), "powers": [vars(each) for each in self.powers]}
+        powers, choices = ([vars(each) for each in some] for some in (self.powers, self.choices))
+        return {**vars(self), "powers": powers, "choices": choices}
 
 
 def needs_of(study: Study) -> Needs:
@@ -77,13 +113,14 @@ def needs_of(study: Study) -> Needs:
         max(lengths),
         max(lengths) * spec.seconds / 60,
         sum(lengths) * spec.seconds / 3600,
-        tuple(_power(study, number) for number, each in enumerate(spec.questions) if each.kind != "choice"),
+        tuple(_power(study, each) for each in spec.questions if each.kind != "choice"),
+        tuple(_choice_power(study, each) for each in spec.questions if each.kind == "choice"),
     )
 
 
-def _power(study: Study, number: int) -> Power:
+def _power(study: Study, question: Question) -> Power:
     """Return what a question can show of the two conditions, of what each was to forget, that have fewest pictures."""
-    spec, question = study.spec, study.spec.questions[number]
+    spec = study.spec
     counts = Counter(
         item.condition
         for unit in study.units
@@ -96,9 +133,28 @@ def _power(study: Study, number: int) -> Power:
     difference = spec.power.difference if is_rating else spec.power.difference / _POINTS_PER_RATE
     return Power(
         question.name,
+        is_rating,
         fewest,
         fewest * spec.ratings,
         detectable_difference(fewest, spec.ratings, sd, spec.power.icc),
         difference,
         rating_power(difference, fewest, spec.ratings, sd, spec.power.icc),
+    )
+
+
+def _choice_power(study: Study, question: Question) -> ChoicePower:
+    """Return what a question can show of the two conditions between which the error is largest."""
+    spec = study.spec
+    pairs = Counter(tuple(sorted(unit.group)) for unit in study.units if question in unit.questions)
+    errors = strength_errors({(a, b): n for (a, b), n in pairs.items()}, spec.ratings, spec.power.ties, spec.power.icc)
+    conditions, error = max(errors.items(), key=lambda each: each[1])
+    count = sum(pairs.values())
+    return ChoicePower(
+        question.name,
+        conditions,
+        count,
+        count * spec.ratings,
+        detectable_preference(error),
+        spec.power.preference,
+        preference_power(spec.power.preference, error),
     )

@@ -131,7 +131,7 @@ def _from_source(source: Pictures, folder: Path) -> list[StudyItem]:
 def _from_run(source: RunPictures, folder: Path) -> Iterator[StudyItem]:
     import polars as pl
 
-    from turpentine.runs.images import Images
+    from turpentine.runs.images import images_of_run
 
     place = folder / source.run
     results = place / "results.parquet"
@@ -141,7 +141,7 @@ def _from_run(source: RunPictures, folder: Path) -> Iterator[StudyItem]:
     if source.groups is not None:
         rows = rows.filter(pl.col("group").is_in(source.groups))
     several = rows["model"].n_unique() > 1
-    images = Images(place / "images")
+    images = images_of_run(place)
     firsts: dict[tuple[Any, ...], set[int]] = {}
     for row in rows.iter_rows(named=True):
         seeds = firsts.setdefault((row["model"], row["method"], row["concept"], row["prompt"]), set())
@@ -158,7 +158,7 @@ def _run_item(row: Mapping[str, Any], source: RunPictures, still: Still, several
     return StudyItem(
         still,
         f"{name} · {row['model']}" if several else name,
-        row[source.subject] or "",
+        _subject(row, source.subject),
         row["concept"] if is_edited else "",
         row["prompt"],
         row["seed"],
@@ -166,6 +166,11 @@ def _run_item(row: Mapping[str, Any], source: RunPictures, still: Still, several
         source.judge,
         "edited" if is_edited else "original",
     )
+
+
+def _subject(row: Mapping[str, Any], column: str) -> str:
+    """Return what a question about a row's picture is about; where nothing is expected of it, what it is listed as."""
+    return row.get(column) or (row["label"] if column == "expected" else "")
 
 
 def _from_folder(source: FolderPictures, folder: Path) -> Iterator[StudyItem]:
@@ -177,7 +182,13 @@ def _from_folder(source: FolderPictures, folder: Path) -> Iterator[StudyItem]:
         for subject in sorted(each for each in condition.iterdir() if each.is_dir()):
             erased = subject.name if role == "edited" else ""
             for still in stills_in(subject, source.blur):
-                yield StudyItem(still, condition.name, subject.name, erased, role=role)
+                yield StudyItem(still, condition.name, subject.name, erased, seed=_number_of(still), role=role)
+
+
+def _number_of(still: Still) -> int | None:
+    """Return the number that a picture's file is named by, which says which pictures of two conditions are a pair."""
+    stem = still.source.stem if isinstance(still.source, Path) else ""
+    return int(stem) if stem.isdecimal() else None
 
 
 def _from_table(source: TablePictures, folder: Path) -> Iterator[StudyItem]:

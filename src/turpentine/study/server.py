@@ -170,11 +170,15 @@ class _Pages:
             "text": question.worded(trial.subject, trial.prompt),
             "low": question.low,
             "high": question.high,
-            "subject": trial.subject,
+            "examples_title": self._examples_title(trial),
             "pictures": [{"url": self._url(each), "blur": each.blur} for each in trial.stills],
             "examples": [{"url": self._url(each), "blur": each.blur} for each in examples],
             "pixels": SMALL,
         }
+
+    def _examples_title(self, trial: StudyTrial) -> str:
+        examples = self._study.spec.examples
+        return examples.title.format(subject=trial.subject, prompt=trial.prompt) if examples else ""
 
     def _url(self, still: Any) -> str:
         return f"/pictures/{self._study.name_of(still)}"

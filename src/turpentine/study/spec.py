@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from turpentine.bench.faults import sentences
 from turpentine.bench.file import text_of
@@ -30,7 +30,8 @@ class RunPictures(FileSection):
 
     Attributes:
         run: Its folder.
-        subject: The column that says what a question is about: label, or concept.
+        subject: The column that says what a question is about: expected, what the prompt asks for and the judge looks
+            for; label, what the picture is listed as; or concept, what was erased.
         groups: Of cases; None for all.
         seeds: The first so many of each prompt; None for all.
         judge: Whose hits the run has.
@@ -38,7 +39,7 @@ class RunPictures(FileSection):
     """
 
     run: Text
-    subject: Literal["label", "concept"] = "label"
+    subject: Literal["expected", "label", "concept"] = "expected"
     groups: tuple[str, ...] | None = None
     seeds: Annotated[int, Field(ge=1)] | None = None
     judge: str = "judge"
@@ -107,16 +108,46 @@ Pictures = Annotated[
 ]
 
 
+def _with_placeholders(value: str) -> str:
+    """Return a text, if what it has in braces can be put in."""
+    try:
+        fields = [field[1:] for field in Formatter().parse(value) if field[1] is not None]
+    except ValueError as error:
+        raise ValueError(f"text has a brace that is not closed: {error}.") from error
+    for name, form, conversion in fields:
+        if name not in PLACEHOLDERS:
+            raise ValueError(f"there is no {{{name}}} to put into a text: {offer(name, PLACEHOLDERS)}")
+        if form or conversion:
+            raise ValueError(f"{{{name}}} stands in a text alone: leave out what follows its name.")
+    return value
+
+
+Wording = Annotated[Text, AfterValidator(_with_placeholders)]
+"""A text that raters read, with {subject} and {prompt} where they are put in."""
+
+
 class WorldExamples(FileSection):
-    """The works of the emoji world's artists."""
+    """The works of the emoji world's artists.
+
+    Attributes:
+        world: "works".
+        title: What stands above them.
+    """
 
     world: Literal["works"]
+    title: Wording = "Works by {subject}"
 
 
 class FolderExamples(FileSection):
-    """Pictures in folders, folder/SUBJECT/picture.png."""
+    """Pictures in folders, folder/SUBJECT/picture.png.
+
+    Attributes:
+        folder: Its path.
+        title: What stands above them, such as Works by {subject}.
+    """
 
     folder: Text
+    title: Wording = "Examples of {subject}"
 
 
 _EXAMPLE_KINDS: Mapping[str, type[FileSection]] = {"world": WorldExamples, "folder": FolderExamples}
@@ -143,22 +174,11 @@ class Question(FileSection):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
     kind: QuestionKind
-    text: Text
+    text: Wording
     low: str = "surely not"
     high: str = "surely"
     examples: Annotated[int, Field(ge=0, le=12)] = 0
     conditions: tuple[str, ...] | None = None
-
-    @field_validator("text")
-    @classmethod
-    def _check_text(cls, value: str) -> str:
-        try:
-            names = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
-        except ValueError as error:
-            raise ValueError(f"text has a brace that is not closed: {error}.") from error
-        for name in names - set(PLACEHOLDERS):
-            raise ValueError(f"there is no {{{name}}} to put into a text: {offer(name, PLACEHOLDERS)}")
-        return value
 
     def worded(self, subject: str, prompt: str) -> str:
         """Return the text about a subject and a prompt."""
@@ -207,12 +227,16 @@ class PowerSection(FileSection):
     Attributes:
         difference: Between two conditions, in points of 1 to 5; of rates it is a quarter of that.
         sd: Standard deviation of the answers.
-        icc: Correlation of two people's answers to one picture.
+        icc: Correlation of two people's answers to one picture, or to one pair.
+        preference: Of two, the share of those who see a difference that prefer the better one.
+        ties: Share of choices that are no difference.
     """
 
     difference: Annotated[float, Field(gt=0, le=4)] = 0.5
     sd: Annotated[float, Field(gt=0, le=2.5)] = 1.2
     icc: Share = 0.3
+    preference: Annotated[float, Field(gt=0.5, lt=1)] = 0.65
+    ties: Annotated[float, Field(ge=0, lt=1)] = 0.2
 
 
 class StudySpec(FileSection):

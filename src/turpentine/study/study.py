@@ -12,6 +12,7 @@ import numpy as np
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
+from turpentine.core.suggest import offer
 from turpentine.study.assignment import blocks
 from turpentine.study.items import StudyItem, examples_of, items_of, subjects_of
 from turpentine.study.pictures import Still, noise_still
@@ -47,10 +48,7 @@ class Study:
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """What is assigned to raters."""
-        units = units_of(self.items, self.spec.questions)
-        if not units:
-            raise BadArgument("No question is about any of the pictures: see conditions of the questions.")
-        return units
+        return units_of(self.items, self.spec.questions)
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
@@ -146,9 +144,21 @@ def read_study(name: str, overrides: Sequence[str] = ()) -> Study:
     except BadArgument as error:
         raise type(error)(f"{document.place(('examples',))}: {error}") from error
     study = Study(Path(name).stem, spec, items, examples)
-    for question in spec.questions:
+    conditions = dict.fromkeys(item.condition for item in items)
+    for number, question in enumerate(spec.questions):
         for condition in question.conditions or ():
-            if condition not in {item.condition for item in items}:
-                place = document.place(("questions", spec.questions.index(question), "conditions"))
-                raise BadArgument(f"{place}: there are no pictures of {condition!r}.")
+            if condition not in conditions:
+                place = document.place(("questions", number, "conditions"))
+                raise BadArgument(f"{place}: there are no pictures of {condition!r}: {offer(condition, conditions)}")
+        if not any(question in unit.questions for unit in study.units):
+            raise BadArgument(f"{document.place(('questions', number))}: {_is_about_nothing(question)}")
     return study
+
+
+def _is_about_nothing(question: Question) -> str:
+    if question.kind == "choice":
+        return (
+            f"{question.name} compares pictures of one subject, prompt and seed by two conditions, and there are no "
+            "two: add some, or leave the question out."
+        )
+    return f"{question.name} is about none of the pictures: see its conditions."

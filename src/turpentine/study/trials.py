@@ -159,6 +159,7 @@ def check_trial(
     yes, no = _IS_IT[question.kind]
     right_answers = yes if is_real else no
     names = {"4": "4 or 5", "1": "1 or 2"}
-    what = "This is one of the works above." if is_real else "This is noise, and no picture at all."
-    why = f"{what} Answer {names.get(right_answers[0], right_answers[0])}."
+    above = "This is one of the pictures above." if question.examples else f"This is a real picture of {subject}."
+    what = above if is_real else "This is noise, and no picture at all."
+    why = f"{what} The answer is {names.get(right_answers[0], right_answers[0])}."
     return StudyTrial(phase, question, subject, "", (real if is_real else nothing,), None, (0,), right_answers, why)

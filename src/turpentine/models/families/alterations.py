@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from turpentine.core.errors import UnsupportedModel
+from turpentine.models.network_parts import named_parts
 
 # The first of these is what draws; the others are made from its parts and share them.
 _PIPELINES = ("{}Pipeline", "{}Img2ImgPipeline", "{}InpaintPipeline")
@@ -45,6 +46,10 @@ _FUSED = (
     "fuse_qkv_projections()"
 )
 _FREEU = ("s1", "s2", "b1", "b2")
+_TELLING = frozenset({"_diffusers_hook", "_hf_hook", "_compiled_call_impl", "forward", *_FREEU})
+_TELLING_PARTS = frozenset({"base_layer", "to_qkv", "to_kv", "processor"})
+"""Attributes and submodules of a module without which nothing of another program's can be on it, but by its class."""
+_PLAIN_WEIGHTS = (nn.Parameter, Tensor)
 # Schedulers of models that were distilled to a few steps, which the solvers here do not take.
 _DISTILLED = ("LCMScheduler", "TCDScheduler")
 # Settings of a scheduler that change what is drawn and that no solver here honours.
@@ -93,12 +98,13 @@ def check_unaltered(networks: Mapping[str, nn.Module], *, hooks: bool = True) ->
         UnsupportedModel: Something is; the message names it, where it is, and how to take it off.
     """
     for component, network in networks.items():
-        for path, module in network.named_modules(prefix=component):
-            if reason := _alteration(module) or (_hooked(module) if hooks else _left_out(module)):
-                raise UnsupportedModel(f"{path} {reason}.")
-        formats = sorted({str(weight.dtype) for weight in network.parameters() if weight.is_floating_point()})
+        formats = _plain_formats(network, hooks=hooks)
+        if formats is None:
+            formats = _looked_through(component, network, hooks=hooks)
         if len(formats) > 1 and not getattr(network, "_keep_in_fp32_modules", None):  # as T5 has on purpose
-            raise UnsupportedModel(f"{component} has weights of {' and '.join(formats)}: load it in one of them.")
+            raise UnsupportedModel(
+                f"{component} has weights of {' and '.join(sorted(formats))}: load it in one of them."
+            )
     # Offloaded weights, which are refused before, are on no device that knows of it.
     if any(torch.is_autocast_enabled(weight.device.type) for part in networks.values() for weight in _first(part)):
         raise UnsupportedModel("torch.autocast is on, and no key knows it: leave it, and load the model with dtype=.")
@@ -227,8 +233,48 @@ def check_schedule(scheduler: Any) -> None:
         )
 
 
-# It is asked of each module of each model that is described or draws: what a class says is looked up once, and a
-# module's own dicts are read, since `getattr` on a module takes long to say that there is nothing.
+# Each module of each model that is described or draws is asked: what says at once that nothing is on it comes first,
+# and what it is, in words, only where something may be.
+def _plain_formats(network: nn.Module, *, hooks: bool) -> set[str] | None:
+    """Return the number formats of the weights of a network that has nothing on it; None where something may be."""
+    formats: set[torch.dtype] = set()
+    for _, module in named_parts(network):
+        own = vars(module)
+        processor = own.get("processor")
+        has_none = _TELLING.isdisjoint(own) and _TELLING_PARTS.isdisjoint(own["_modules"])
+        if not (has_none and _is_plain_class(type(module))):
+            return None
+        if processor is not None and type(processor).__name__ not in _PLAIN_ATTENTION:
+            return None
+        if (own["_forward_hooks"] or own["_forward_pre_hooks"]) if hooks else own["training"]:
+            return None
+        for weight in own["_parameters"].values():
+            if weight is not None:
+                if type(weight) not in _PLAIN_WEIGHTS or weight.is_meta or weight.is_inference():
+                    return None
+                formats.add(weight.dtype)
+    return {str(each) for each in formats} if formats <= _FORMATS else None
+
+
+@cache
+def _is_plain_class(kind: Any) -> bool:
+    return not (_library(kind) == "peft" or _wrapper(kind) or _foreign(kind))
+
+
+def _looked_through(component: str, network: nn.Module, *, hooks: bool) -> set[str]:
+    """Return the number formats of the weights of a network that has nothing on it after all.
+
+    Raises:
+        UnsupportedModel: Something is.
+    """
+    for path, module in network.named_modules(prefix=component):
+        if reason := _alteration(module) or (_hooked(module) if hooks else _left_out(module)):
+            raise UnsupportedModel(f"{path} {reason}.")
+    return {str(weight.dtype) for weight in network.parameters() if weight.is_floating_point()}
+
+
+# What a class says is looked up once, and a module's own dicts are read, since `getattr` on a module takes long to say
+# that there is nothing.
 def _alteration(module: nn.Module) -> Reason:
     """The most telling first: an offloaded layer is also one without numbers."""
     own = vars(module)
@@ -295,7 +341,7 @@ def _quantised(own: dict[str, Any]) -> Reason:
             return f"holds no numbers in {name}: it is offloaded, or was not loaded; load the pipeline without"
         if weight.is_inference():
             return f"has its {name} from inside of torch.inference_mode(), where nothing can be edited: load it outside"
-        if type(weight) not in (nn.Parameter, Tensor) or weight.dtype not in _FORMATS:
+        if type(weight) not in _PLAIN_WEIGHTS or weight.dtype not in _FORMATS:
             return (
                 f"is quantised, its {name} a {type(weight).__name__} of {weight.dtype}: load the pipeline in fp16, "
                 "bf16 or fp32"

@@ -19,6 +19,7 @@
     unqualified: ["Thank you for trying.", "In the first pictures your answers differ from what they show, so that the study ends here for you. That says nothing about you: the pictures are odd."],
     deleted: ["Deleted.", "All your answers are deleted, and this link leads nowhere now."],
   };
+  const revealed = new Set(); // a picture that was shown stays so in its next question
   let state = null, since = 0, is_busy = true, upcoming = null;
 
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -64,12 +65,13 @@
       figure.classList.toggle("pixels", Math.max(image.naturalWidth, image.naturalHeight) <= state.trial?.pixels);
     });
     figure.append(image);
-    if (blur) {
+    if (blur && !revealed.has(url)) {
       figure.classList.add("blurred");
       const show = document.createElement("button");
       show.className = "reveal";
       show.textContent = "Show (S)";
       show.addEventListener("click", () => reveal(figure));
+      figure.dataset.url = url;
       figure.append(show);
     }
     return figure;
@@ -77,6 +79,7 @@
 
   function reveal(figure) {
     figure.classList.remove("blurred");
+    revealed.add(figure.dataset.url);
     figure.querySelector(".reveal")?.remove();
   }
 
@@ -87,14 +90,14 @@
     at("end").hidden = Boolean(trial);
     at("leave").hidden = !trial;
     if (!trial) { finish(next.state); return; }
-    at("where").textContent = `${trial.warmup ? "To begin with" : "Picture"} ${trial.step} of ${trial.of}`;
+    at("where").textContent = `${trial.warmup ? "To begin with" : "Question"} ${trial.step} of ${trial.of}`;
     at("progress").max = trial.of;
     at("progress").value = trial.step - 1;
     at("text").textContent = trial.text;
     at("keys").textContent = KEYS[trial.kind];
     at("explanation").hidden = at("onward").hidden = true;
     at("given").hidden = !trial.examples.length;
-    at("given-title").textContent = `Works by ${trial.subject}`;
+    at("given-title").textContent = trial.examples_title;
     at("examples").replaceChildren(...trial.examples.map((each, n) => picture(each, `Example ${n + 1}`)));
     const names = trial.kind === "choice" ? ["Left picture", "Right picture"] : ["The picture"];
     at("pictures").className = `pictures ${trial.kind}`;
@@ -147,7 +150,7 @@
       const next = await request("/answers", { trial: state.trial.number, value, ms });
       if (next.explanation === undefined) { await show(next); return; }
       upcoming = next;
-      at("explanation").textContent = `${next.right ? "Yes." : "Not quite."} ${next.explanation}`;
+      at("explanation").textContent = `${next.right ? "Right." : "Not quite."} ${next.explanation}`;
       at("explanation").classList.toggle("off", !next.right);
       at("explanation").hidden = at("onward").hidden = false;
       at("onward").focus();

@@ -1,0 +1,102 @@
+"""What would be published: its files, its licences, its cards and its names; `make package` builds and installs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+import pytest
+
+import turpentine
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path(turpentine.__file__).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+WORLDS = {"emoji": "weights", "emoji-64": "larger", "emoji-mmdit": "mmdit"}
+"""The models that ship, and the folder of each."""
+SPDX = {"Apache 2.0": "Apache-2.0", "MIT": "MIT", "CC BY 4.0": "CC-BY-4.0"}
+
+
+def _tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_package", ROOT / "tools" / "check_package.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+check = _tool()
+
+
+def wheel_files() -> dict[str, int]:
+    """Bytes of each file as the wheel would have it."""
+    files = [each for each in SOURCE.rglob("*") if each.is_file() and "__pycache__" not in each.parts]
+    sizes = {f"turpentine/{each.relative_to(SOURCE).as_posix()}": each.stat().st_size for each in files}
+    licences = PROJECT["project"]["license-files"]
+    return sizes | {f"turpentine.dist-info/licenses/{name}": (ROOT / name).stat().st_size for name in licences}
+
+
+def test_no_file_is_too_large_and_all_together_make_a_wheel_that_a_registry_takes() -> None:
+    sizes = wheel_files()
+    assert check.faults(sizes, sum(sizes.values())) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"turpentine/big.safetensors": 15_000_001}, "big.safetensors has 15,000,001 bytes"),
+        ({"turpentine/emoji/new/card.json": 1}, "turpentine/emoji/new has no card"),
+        ({"turpentine/__pycache__/a.pyc": 1}, "does not belong there"),
+    ],
+)
+def test_what_does_not_belong_into_a_wheel_is_named(change: dict[str, int], fault: str) -> None:
+    [wrong] = check.faults({**wheel_files(), **change}, 1)
+    assert fault in wrong
+
+
+def test_a_wheel_without_licences_and_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "turpentine-0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("turpentine-0.dist-info/METADATA", "Name: turpentine\nSummary: x\n\n")
+        archive.writestr("turpentine-0.dist-info/entry_points.txt", "[console_scripts]\n")
+    assert check.wheel_faults(path) == [
+        "LICENSE is missing",
+        "ATTRIBUTION.md is missing",
+        "METADATA has no License-Expression",
+        "METADATA has no Requires-Python",
+        "entry points lack turpentine.erase",
+    ]
+
+
+def test_every_licence_of_a_sprite_is_named_with_its_set_and_in_the_packages_own() -> None:
+    attribution = (SOURCE / "emoji" / "data" / "ATTRIBUTION.md").read_text(encoding="utf-8")
+    named = set(PROJECT["project"]["license"].split(" AND "))
+    for file in ("sprites.parquet", "unseen.parquet"):
+        rows = pl.read_parquet(SOURCE / "emoji" / "data" / file, columns=["package", "version", "licence"]).unique()
+        for package, version, licence in rows.rows():
+            [line] = [each for each in attribution.splitlines() if f"`{package}` {version}" in each]
+            [words] = [each for each in SPDX if f"[{each}]" in line]
+            assert SPDX[words] == licence and licence in named
+    assert named == set(SPDX.values())
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_each_world_that_ships_has_a_card_with_what_it_draws_and_its_licence(world: str) -> None:
+    card = (SOURCE / "emoji" / WORLDS[world] / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"`{world}`|turpentine\.load\(\)", card)
+    assert {"What it draws", "Licence"} <= set(re.findall(r"^## (.+)$", card, re.MULTILINE))
+    assert "Apache-2.0" in card.partition("## Licence")[2]
+    for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", card):
+        assert (SOURCE / "emoji" / WORLDS[world] / picture).is_file()
+
+
+def test_no_weights_ship_beside_those_of_a_world_with_a_card() -> None:
+    folders = {each.relative_to(SOURCE / "emoji").parts[0] for each in SOURCE.rglob("*.safetensors")}
+    assert folders == set(WORLDS.values())

@@ -15,5 +15,5 @@ def test_the_page_says_what_runs_on_each_family() -> None:
     assert tool["page"](text, tool["tables"](found)) == text, "run python tools/families.py"
     for sentences in found.values():
         for family, sentence in sentences.items():
-            names = {"sd3": "Stable Diffusion 3", "flux": "FLUX.1", "pixart": "PixArt"}
+            names = {"sd3": "Stable Diffusion 3", "flux": "FLUX.1", "pixart": "PixArt", "sana": "SANA"}
             assert not sentence or (names[family] in sentence and sentence.count(". ") == 0 and len(sentence) < 200)

@@ -12,17 +12,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
+import torch
 from PIL import Image
 
+from turpentine.attack.harness import Trial
+from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import TurpentineError
 from turpentine.core.plugins import plugins
+from turpentine.edits import Edit, Provenance
 from turpentine.judges.base import Column
 from turpentine.models import Model
+from turpentine.testing.contracts.attack import CoinJudge
 from turpentine.testing.toys import TRANSFORMERS, toy
 
 PAGE = Path(__file__).parents[1] / "docs" / "families.md"
-KINDS = ("erase", "amplify", "instrument")
+KINDS = ("erase", "amplify", "instrument", "attack")
 
 ATTENTION = ("self-attention", "cross-attention", "joint-attention", "feed-forward")
 
@@ -54,6 +59,23 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "maps": {"steps": 1},
     "segment": {"updates": 1, "batch_size": 1},
     "trace": {"column": "brightness", "steps": 1},
+    "cce": {"updates": 1, "batch": 1, "stages": 1},
+    "classifier-probe": {"scales": (1.0,), "per_candidate": 1, "updates": 1, "batch": 1, "stages": 1},
+    "completion": {"share": 0.5},
+    "latent-inversion": {"inverted": 1, "batch": 1, "inner": 1},
+    "misspellings": {"candidates": 1, "per_candidate": 1},
+    "mma": {"tokens": 2, "updates": 1, "candidates": 2, "top_k": 2, "stages": 1},
+    "noise-probe": {"etas": (1.5,), "scales": (1.0,), "per_candidate": 1},
+    "p4d": {"tokens": 2, "updates": 1, "pool": 1, "judge_every": 1, "stages": 1},
+    "paraphrases": {"templates": ("red {}",), "per_candidate": 1},
+    "prompt-list": {"prompts": PAGE.parents[1] / "tests" / "contract" / "prompts.csv", "stages": 1},
+    "random-prefix": {"candidates": 1, "per_candidate": 1},
+    "relearning": {"updates": 1, "batch": 1, "stages": 1},
+    "revival": {"rank": 1, "rounds": 1},
+    "ring-a-bell": {"tokens": 2, "population": 2, "generations": 1, "stages": 1},
+    "seed-search": {"seeds": 1},
+    "sneakyprompt": {"queries": 1, "pieces": 1, "letters": 4, "width": 4, "stages": 1, "towers": "emoji"},
+    "unlearndiffatk": {"tokens": 1, "timesteps": 1, "iterations": 1, "stages": 1},
 }
 """Settings that are quick on a toy, by plug-in; a variant has those of the method that it is of."""
 
@@ -73,7 +95,7 @@ class Brightness:
 
 
 def refusal(name: str, model: Model) -> str:
-    """Return the sentence by which a method or an instrument is refused on a model, "" where it runs."""
+    """Return the sentence by which a plug-in is refused on a model, "" where it runs."""
     plugin = plugins(KINDS)[name]
     kind = plugin.load()
     quick = QUICK.get(kind.name, {})
@@ -83,11 +105,21 @@ def refusal(name: str, model: Model) -> str:
             made = kind(**{**quick, **plugin.variant})
             if plugin.kind == "instrument":
                 _measure(name, made, model)
+            elif plugin.kind == "attack":
+                _attack(made, model)
             else:
                 made(model, Concept("church"))
     except TurpentineError as error:
         return str(error)
     return ""
+
+
+def _attack(attack: Any, model: Model) -> None:
+    """Attack an edit of what reads the text; the pictures of its concept are of one colour."""
+    name = next(iter(model.family.readers().values())).parameters()[0]
+    edit = Edit({name: torch.full_like(model.parameter(name), 0.1)}, Provenance(base=model.fingerprint))
+    given = {"original": model, "references": [Image.new("RGB", model.size[::-1], "teal")], "judge": CoinJudge()}
+    attack(Victim(model, (edit,)), "church", trial=Trial(steps=2, pictures=1, original_rate=0), **given)
 
 
 def _measure(name: str, instrument: Any, model: Model) -> None:
@@ -124,7 +156,7 @@ def tables(found: Mapping[str, Mapping[str, str]]) -> str:
         groups.setdefault((plugin.kind, plugin.class_name, *cells), []).append(name)
     titles = [toy(family).describe()["family"] for family in families]
     lines = [
-        f"| method or instrument | Stable Diffusion 1, 2, SDXL | {' | '.join(map(str, titles))} |",
+        f"| method, instrument or attack | Stable Diffusion 1, 2, SDXL | {' | '.join(map(str, titles))} |",
         f"|---|---|{'---|' * len(families)}",
     ]
     ordered = sorted(groups.items(), key=lambda item: KINDS.index(item[0][0]))

@@ -29,7 +29,7 @@ class Breeder:
         self._attack, self._search, self._model = attack, search, search.victim.model
         self.done = 0
         self._vocabulary = Vocabulary(self._model)
-        self._length = min(attack.tokens, self._model.tokens - 2)
+        self._length = min(attack.tokens, self._vocabulary.room)
         with search.original.on() as model:
             self._target = target_of(
                 model, attack.prompt or search.prompts[-1], attack.pairs_of(search.concept), attack.eta

@@ -81,6 +81,8 @@ def _begun(model: Model, init: str) -> dict[str, Float[Tensor, "1 width"]]:
     tables = {name: table.detach().float() for name, table in model.family.token_tables().items()}
     if model.text.unknown_words(init):
         return {name: table.mean(0, keepdim=True) for name, table in tables.items()}
-    places = model.text.find(init, init)
-    ids = {name: rows[0, list(places.subject)] for name, rows in model.family.tokenize([init]).items()}
+    ids = {
+        name: rows[0, list(model.text.find(init, init, encoder=name).subject)]
+        for name, rows in model.family.tokenize([init]).items()
+    }
     return {name: table[ids[name].to(table.device)].mean(0, keepdim=True) for name, table in tables.items()}

@@ -18,6 +18,7 @@ from turpentine.edits import Edit, Provenance
 from turpentine.edits.edit import stack_of
 from turpentine.edits.low_rank import LowRank
 from turpentine.models import Conditioning, Model, check_in_denoiser, selected
+from turpentine.models.sites import READS_TEXT
 
 if TYPE_CHECKING:
     from turpentine.attack.harness import Search
@@ -110,7 +111,8 @@ class Full:
 
 
 def _weights_of(attack: Relearning, seed: int, model: Model) -> Full | LowRank:
-    chosen = selected(model.sites, attack.sites)
+    own = model.sites.only(kind=READS_TEXT, level="layer")
+    chosen = own if attack.sites is None else selected(model.sites, attack.sites)
     check_in_denoiser(chosen)
     weights = {name: model.parameter(name).detach().clone() for name in chosen.parameters()}
     if attack.weights == "full":

@@ -34,18 +34,19 @@ class Walk:
         self._allowed = allowed(self._vocabulary, _blocked(attack, search.concept.text))
         with search.victim.on():
             self._tables = self._vocabulary.tables(self._allowed)
-        self._length = min(attack.tokens, self._model.tokens - 2)
+        self._length = min(attack.tokens, self._vocabulary.room)
         target = attack.target or search.prompts[-1]
         with search.original.on() as model:
-            self._target = summary(model.encode([target]), model.text.find(target).end)
+            end = self._vocabulary.summed_at(model.text.find(target).end)
+            self._target = summary(model.encode([target]), end)
         dice = torch.Generator().manual_seed(search.seed)
         self.now = torch.randint(len(self._allowed), (self._length,), generator=dice)
         self.best = self.now
 
     def slope(self, columns: Int[Tensor, " token"]) -> Float[Tensor, "token word"]:
         """Return the gradient of the loss by the one-hot choice of each word."""
-        ids = self._vocabulary.prompts(self._allowed[columns][None])
-        places = {name: list(range(1, 1 + self._length)) for name in ids}  # after the start token
+        ids, first = self._vocabulary.prompts(self._allowed[columns][None]), self._vocabulary.first
+        places = {name: list(range(first, first + self._length)) for name in ids}
         chosen = {name: table[columns.to(table.device)].requires_grad_() for name, table in self._tables.items()}
         with torch.enable_grad():
             cond = self._model.encode_tokens(ids, placed(self._model, ids, places, chosen))
@@ -72,7 +73,8 @@ class Walk:
             self.best, self.loss = self.now, losses[number].item()
 
     def _losses(self, cond: Conditioning) -> Float[Tensor, " prompt"]:
-        return 1 - cosine_similarity(summary(cond, 1 + self._length), self._target)
+        end = self._vocabulary.summed_at(self._vocabulary.first + self._length)
+        return 1 - cosine_similarity(summary(cond, end), self._target)
 
     def stage(self) -> SearchStage:
         """Return the best words until now."""

@@ -40,6 +40,7 @@ class Relearning(Attack):
             and biases there.
         rank: Of a LoRA.
         sites: Kinds, labels or names, with commas between; or a tuple of names. "all" is every layer of the denoiser.
+            By default all of cross-attention, or of joint attention where there is none.
         benign: A folder of pictures of other things, each with its caption in a text file of the same name beside it,
             NAME.txt; a picture without one is trained on with the empty text. By default training is harmful.
         success: Share of pictures with the concept at which it counts as relearned.
@@ -58,7 +59,7 @@ class Relearning(Attack):
     lr: Positive = 1e-4
     weights: Literal["lora", "full"] = "lora"
     rank: Count = 4
-    sites: str | tuple[str, ...] = "cross-attention"
+    sites: str | tuple[str, ...] | None = None
     benign: Path | None = None
     success: Share = 0.5
     stages: Count = 5

@@ -166,7 +166,7 @@ class _Negative:
     text: str
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
-        return _NegativeRun(guidance_scale, model.encode([self.text]).repeat(rows))
+        return _NegativeRun(guidance_scale, model.encode([self.text], negative=True).repeat(rows))
 
 
 @dataclass

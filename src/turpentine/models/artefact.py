@@ -24,6 +24,7 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.finite import is_finite
 from turpentine.models.identity import tokenizer_digest
 from turpentine.models.interface import Size
+from turpentine.models.text import words_inside
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -159,10 +160,12 @@ class Artefact:
         if model.artefact == self:
             model.artefact = None
 
+    def is_read_in(self, prompts: Sequence[str]) -> bool:
+        """Return whether some prompts are its own or have its word."""
+        return any(self._reads(prompt) for prompt in prompts)
+
     def encode(self, model: Model, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
         """Return the conditioning of prompts, of which some may be its own or have its word."""
-        if not any(self._reads(prompt) for prompt in prompts):
-            return model.family.encode(prompts, size)
         unique = list(dict.fromkeys(prompts))
         rows = Conditioning.cat([self._encoded(model, prompt, size) for prompt in unique])
         return rows[[unique.index(prompt) for prompt in prompts]]
@@ -273,22 +276,21 @@ def word_ids(
     ids: dict[str, Tensor] = {}
     places: dict[str, list[int]] = {}
     for name, tokenizer in model.family.tokenizers.items():
-        start, end, *padding = model.family.tokenize([""])[name][0].tolist()
-        free = _free(tokenizer)
-        middle: list[int] = []
+        start, end = model.family.frame.around(tokenizer)
+        empty = model.family.tokenize([""])[name][0].tolist()
+        row, free = list(start), _free(tokenizer)
         places[name] = []
         for number, part in enumerate(prompt.split(word) if word else [prompt]):
             if number:
-                places[name] += range(1 + len(middle), 1 + len(middle) + rows)
-                middle += [free] * rows
-            middle += tokenizer(part.strip(), add_special_tokens=False).input_ids if part.strip() else []
-        pad = padding[0] if padding else end
-        row = [start, *middle, end]
-        if len(row) > model.tokens:
+                places[name] += range(len(row), len(row) + rows)
+                row += [free] * rows
+            row += words_inside(tokenizer, part, model.family.frame.before if not number else " ")
+        row += end
+        if len(row) > len(empty):
             raise BadArgument(
-                f"The prompt {prompt!r} has {len(row)} tokens and the model reads {model.tokens}: shorten it."
+                f"The prompt {prompt!r} has {len(row)} tokens and the model reads {len(empty)}: shorten it."
             )
-        ids[name] = torch.tensor([row + [pad] * (model.tokens - len(row))])
+        ids[name] = torch.tensor([row + empty[-1:] * (len(empty) - len(row))])
     return ids, places
 
 

@@ -44,8 +44,8 @@ def probabilities(
     """
     is_joint = getattr(attention, "add_k_proj", None) is not None
     of_text, norm = (attention.add_k_proj, "norm_added_k") if is_joint else (attention.to_k, "norm_k")
-    query = normed(attention, "norm_q", by_head(attention, attention.to_q.forward(_flat(pixels))))
-    key = normed(attention, norm, by_head(attention, of_text.forward(text.to(pixels.dtype))))
+    query = normed(attention, "norm_q", attention.to_q.forward(_flat(pixels)))
+    key = normed(attention, norm, of_text.forward(text.to(pixels.dtype)))
     query, key = (place[0](query), place[1](key)) if place else (query, key)
     rows, heads, count, width = query.shape
     scale = getattr(attention, "scale", width**-0.5)
@@ -58,9 +58,12 @@ def probabilities(
 
 
 def normed(attention: Any, name: str, x: Tensor) -> Tensor:
-    """Return queries or keys after a norm of the module, if it has one of this name."""
+    """Return queries or keys by head after a norm of the module, which some have over all heads together, or none."""
     norm = getattr(attention, name, None)
-    return x if norm is None else norm.forward(x)
+    if norm is None:
+        return by_head(attention, x)
+    is_over_all = norm.weight is not None and norm.weight.numel() == x.shape[-1]
+    return by_head(attention, norm.forward(x)) if is_over_all else norm.forward(by_head(attention, x))
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from turpentine.core.errors import UnsupportedModel
-from turpentine.models.attention import by_head, normed
+from turpentine.models.attention import normed
 from turpentine.models.call import Call
 from turpentine.models.hooks import After, Before
 from turpentine.models.model import Model
@@ -96,7 +96,7 @@ class ConceptStream:
 
     def _mixed(self, attention: Any, given: Concepts, pixels: Pixels, call: Call) -> Concepts:
         def heads(layer: str, norm: str, tokens: Tensor) -> Tensor:
-            return normed(attention, norm, by_head(attention, getattr(attention, layer).forward(tokens)))
+            return normed(attention, norm, getattr(attention, layer).forward(tokens))
 
         query, own = heads("add_q_proj", "norm_added_q", given), heads("add_k_proj", "norm_added_k", given)
         other, places = heads("to_k", "norm_k", pixels), self._model.family.places(call)

@@ -48,8 +48,8 @@ class TextToImage(Protocol):
         """Return channels, height and width of a picture's latent."""
         ...
 
-    def encode(self, prompts: Sequence[str], *, size: Size | None = None) -> Conditioning:
-        """Return the conditioning of prompts, a row each."""
+    def encode(self, prompts: Sequence[str], *, size: Size | None = None, negative: bool = False) -> Conditioning:
+        """Return the conditioning of prompts, a row each, or of prompts to lead away from."""
         ...
 
     def eps(

@@ -119,7 +119,7 @@ class Model(Predicting):
     @property
     def text(self) -> PromptReader:
         """The reader of prompts, which says where words are in them and what is cut off."""
-        return PromptReader(self.family.tokenizers, self.tokens)
+        return PromptReader(self.family.tokenizers, self.tokens, self.family.frame)
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -205,12 +205,13 @@ class Model(Predicting):
             raise UnknownName(f"The model {self.name!r} has no parameter {name!r}.") from None
 
     @torch.no_grad()
-    def encode(self, prompts: Sequence[str], *, size: Size | None = None) -> Conditioning:
+    def encode(self, prompts: Sequence[str], *, size: Size | None = None, negative: bool = False) -> Conditioning:
         """Return the conditioning of prompts, a row each. `""` is the empty prompt as the model was trained on it.
 
         Args:
             prompts: Texts; longer ones than the model reads are cut, with a warning.
             size: The picture to draw, in pixels, for families whose denoiser reads it; the native size by default.
+            negative: As prompts to lead away from, which SANA's pipeline reads without its instruction.
 
         Raises:
             NotFinite: A text encoder gives NaN or infinity; the message says in which module first.
@@ -218,10 +219,10 @@ class Model(Predicting):
         if isinstance(prompts, str):
             raise BadArgument("Give encode a list of prompts, not a single text.")
         pixels = self._pixels(size)
-        cond = self._encoded(prompts, pixels)
+        cond = self._encoded(prompts, pixels, negative)
         if not cond.is_finite():
             what = f"The text encoder gives NaN or infinity for {prompts[0]!r} or a prompt of the same batch"
-            raise not_finite(what, self.components, lambda: self._encoded(prompts, pixels))
+            raise not_finite(what, self.components, lambda: self._encoded(prompts, pixels, negative))
         return cond
 
     def encode_tokens(
@@ -342,7 +343,7 @@ class Model(Predicting):
         if self.artefact is not None:
             self.artefact.check_steps(steps)
             how |= {"first": self.artefact.first, "churn": self.artefact.churn}
-        uncond = self.encode([negative_prompt], size=size)
+        uncond = self.encode([negative_prompt], size=size, negative=True)
         pictures: list[Image.Image] = []
         screen = Screen(guidance, texts)
         for rows in batches(len(texts), batch_size):
@@ -359,9 +360,9 @@ class Model(Predicting):
             pictures += screen.screened(rows, self.decode(latents))
         return GeneratedPictures(pictures, texts, numbers)
 
-    def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int]) -> Conditioning:
-        if self.artefact is None:
-            return self.family.encode(prompts, pixels)
+    def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int], negative: bool) -> Conditioning:
+        if self.artefact is None or not self.artefact.is_read_in(prompts):
+            return self.family.encode_negative(prompts, pixels) if negative else self.family.encode(prompts, pixels)
         return self.artefact.encode(self, prompts, pixels)
 
     def _decoded(self, latents: Latents) -> Pixels:

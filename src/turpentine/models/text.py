@@ -16,6 +16,9 @@ from torch import Tensor
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.safe_text import check_text
 
+_MARKS = re.compile("</w>|▁|Ġ")
+"""How the vocabularies of CLIP, of T5 and Gemma, and of Qwen mark the space between words."""
+
 _SPACE = "▁"
 """The token of a word's beginning in T5's vocabulary, which stands for nothing by itself."""
 
@@ -46,12 +49,45 @@ def added_words(tokenizer: Any) -> list[str]:
     return [word for word in tokenizer.added_tokens_encoder if word not in tokenizer.all_special_tokens]
 
 
-def special_tokens(tokenizer: Any) -> int:
-    """Return how many tokens a tokenizer puts around a prompt: CLIP's a start and an end, T5's an end."""
-    return int(tokenizer.num_special_tokens_to_add())
+@dataclass(frozen=True)
+class Frame:
+    """What a text encoder reads around a prompt, such as a chat's template; special tokens are written out in it.
+
+    Args:
+        before: The text before. A blank one makes the first word begin as those inside of a text do.
+        after: The text after.
+
+    Example:
+        >>> Frame("User: ", ".").put_around("a church")
+        'User: a church.'
+    """
+
+    before: str = ""
+    after: str = ""
+
+    def put_around(self, prompt: str) -> str:
+        """Return a prompt as its encoder reads it. A blank text is not put before an empty prompt."""
+        return f"{self.before if prompt or self.before.strip() else ''}{prompt}{self.after}"
+
+    def around(self, tokenizer: Any) -> tuple[list[int], list[int]]:
+        """Return the tokens before any prompt, and those after it, a tokenizer's own start and end among them."""
+        empty, one = (tokenizer(self.put_around(text)).input_ids for text in ("", "a"))
+        start, end = _shared(empty, one), _shared(empty[::-1], one[::-1])
+        return one[:start], one[len(one) - end :]
 
 
-def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor, "batch token"]:
+NO_FRAME = Frame()
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return with how many equal tokens two rows begin."""
+    shorter = min(len(one), len(other))
+    return next((at for at in range(shorter) if one[at] != other[at]), shorter)
+
+
+def tokenize(
+    tokenizer: Any, prompts: Sequence[str], length: int, frame: Frame = NO_FRAME
+) -> Int[Tensor, "batch token"]:
     """Return token ids, padded and cut to `length`, with a warning for each prompt that is cut.
 
     Raises:
@@ -59,35 +95,49 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Int[Tensor,
     """
     for prompt in prompts:
         check_text(prompt, "The prompt")
-        used = len(tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)) + special_tokens(tokenizer)
+        used = len(tokenizer(frame.put_around(in_full(tokenizer, prompt)), verbose=False).input_ids)
         if used > length:
             warnings.warn(f"The prompt {prompt!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
-    texts = [in_full(tokenizer, prompt) for prompt in prompts]
+    texts = [frame.put_around(in_full(tokenizer, prompt)) for prompt in prompts]
     padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     ids: Tensor = padded.input_ids
     return ids
 
 
-def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prompt") -> None:
+def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prompt", frame: Frame = NO_FRAME) -> None:
     """Check that a prompt fits into `length` tokens.
 
     Args:
-        tokenizer: A CLIP tokenizer.
+        tokenizer: A text encoder's.
         prompt: The text.
         length: In tokens, start and end included.
         called: The prompt's name in the message.
+        frame: What is read around it.
 
     Raises:
         BadArgument: The prompt would be cut; the message quotes the text that would be lost.
     """
     check_text(prompt, called)
     pieces = tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)  # of its own length, it would warn
-    special = special_tokens(tokenizer)
+    special = sum(map(len, frame.around(tokenizer)))
     if len(pieces) + special > length:
-        lost = "".join(pieces[length - special :]).replace("</w>", " ").replace("▁", " ").strip()
+        lost = _MARKS.sub(" ", "".join(pieces[length - special :])).strip()
         raise BadArgument(
             f"{called} has {len(pieces) + special} tokens and the model reads {length}: {lost!r} would be cut off."
         )
+
+
+def words_inside(tokenizer: Any, text: str, before: str) -> list[int]:
+    """Return the tokens of a part of a prompt without what is around it.
+
+    Args:
+        tokenizer: A text encoder's.
+        text: The words.
+        before: What is before them: after a space, some tokenizers spell a word anew.
+    """
+    part = f"{' ' if before.isspace() else ''}{text.strip()}"
+    ids: list[int] = tokenizer(part, add_special_tokens=False).input_ids if text.strip() else []
+    return ids
 
 
 def bare(words: str) -> str:
@@ -171,7 +221,7 @@ def _is_unknown(tokenizer: Any, word: str) -> bool:
 
     A byte-pair vocabulary can spell any word letter by letter; it has longer pieces of the words that it was made from.
     """
-    pieces = tokenizer.tokenize(word)
+    pieces = tokenizer.tokenize(f" {word}")  # as it is inside of a text
     if tokenizer.unk_token in pieces:
         return True
     letters = [piece for piece in pieces if len(piece.removesuffix("</w>")) == 1]
@@ -203,7 +253,9 @@ class Places:
         return range(self.last, self.length)
 
 
-def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, length: int) -> Places:
+def find_subject(
+    tokenizer: Any, prompt: str, subject: str | None = None, *, length: int, frame: Frame = NO_FRAME
+) -> Places:
     """Return where a subject is in a prompt that is padded or cut to `length` tokens.
 
     Args:
@@ -212,46 +264,55 @@ def find_subject(tokenizer: Any, prompt: str, subject: str | None = None, *, len
         subject: Words of the prompt, whatever the capitals; their last occurrence counts. None is the whole prompt, and
             of an empty one the start token, the only one before its end, or where there is no start token its end.
         length: In tokens, start and end included.
+        frame: What is read around it.
 
     Raises:
         EmptyConcept: The subject is not in the prompt, or behind the place where it is cut, or the tokenizer has no
             token for it.
     """
     check_text(prompt, "The prompt")
-    _, start, end = _around(tokenizer, prompt, length)
+    _, start, end = _around(tokenizer, prompt, length, frame)
     if subject is None:
         first = max(min(start, end - 1), 0)
         return Places(range(first, max(end, first + 1)), end, length)
-    return Places(find_all(tokenizer, prompt, subject, length=length)[-1], end, length)
+    return Places(find_all(tokenizer, prompt, subject, length=length, frame=frame)[-1], end, length)
 
 
-def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int) -> list[range]:
+def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int, frame: Frame = NO_FRAME) -> list[range]:
     """Return the tokens of every occurrence of a subject in a prompt, one at least.
 
     Raises:
         EmptyConcept: As `find_subject`.
     """
     check_text(prompt, "The prompt")
-    ids, start, end = _around(tokenizer, prompt, length)
-    own = subject_ids(tokenizer, subject)
-    starts = [at for at in range(start, end - len(own) + 1) if ids[at : at + len(own)] == own]
-    if not starts:
+    ids, start, end = _around(tokenizer, prompt, length, frame)
+    places: dict[int, range] = {}
+    for own in _spellings(tokenizer, subject):
+        starts = [at for at in range(start, end - len(own) + 1) if ids[at : at + len(own)] == own]
+        places |= {at + len(own): range(at, at + len(own)) for at in starts}
+    if not places:
         raise EmptyConcept(
             f"The subject {subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
             "write it there in the same words, or give other templates."
         )
-    return [range(at, at + len(own)) for at in starts]
+    return [places[last] for last in sorted(places)]
 
 
-def _around(tokenizer: Any, prompt: str, length: int) -> tuple[list[int], int, int]:
+def _around(tokenizer: Any, prompt: str, length: int, frame: Frame) -> tuple[list[int], int, int]:
     """Return a prompt's tokens, the place of its first word, and that of the first token behind its words.
 
     CLIP has a start token and an end token; T5 has no start, and Gemma no end, whose place is the padding's first.
     """
-    ids: list[int] = tokenizer(in_full(tokenizer, prompt)).input_ids
-    start = int(bool(ids) and ids[0] == tokenizer.bos_token_id)
-    is_closed = ids[-1] == tokenizer.eos_token_id
-    return ids, start, min(len(ids) - is_closed, length - 1)
+    ids: list[int] = tokenizer(frame.put_around(in_full(tokenizer, prompt))).input_ids
+    start, end = map(len, frame.around(tokenizer))
+    return ids, start, max(min(len(ids) - end, length - 1), 0)
+
+
+def _spellings(tokenizer: Any, subject: str) -> list[list[int]]:
+    """Return the subject's own tokens as it begins a text, and as it stands inside of one, where some spell it anew."""
+    first = subject_ids(tokenizer, subject)
+    inside: list[int] = tokenizer(f" {in_full(tokenizer, subject)}", add_special_tokens=False).input_ids
+    return [first, inside]
 
 
 def subject_ids(tokenizer: Any, subject: str) -> list[int]:
@@ -277,6 +338,7 @@ class PromptReader:
         tokenizers: By text encoder, as the component of its sites: "text", and "text-2" where there are two. The first
             is used where none is named.
         length: Tokens of a padded prompt, start and end included.
+        frame: What the encoders read around it.
 
     Example:
         >>> import turpentine as tp
@@ -288,14 +350,15 @@ class PromptReader:
 
     tokenizers: Mapping[str, Any]
     length: int
+    frame: Frame = NO_FRAME
 
     def find(self, prompt: str, subject: str | None = None, *, encoder: str | None = None) -> Places:
         """Return where a subject is in a prompt; see `find_subject`."""
-        return find_subject(self._tokenizer(encoder), prompt, subject, length=self.length)
+        return find_subject(self._tokenizer(encoder), prompt, subject, length=self.length, frame=self.frame)
 
     def find_all(self, prompt: str, subject: str) -> list[range]:
         """Return the tokens of every occurrence of a subject in a prompt; see `find_all`."""
-        return find_all(self._tokenizer(), prompt, subject, length=self.length)
+        return find_all(self._tokenizer(), prompt, subject, length=self.length, frame=self.frame)
 
     def check_fits(self, prompt: str, called: str = "The prompt") -> None:
         """Check that a prompt is not too long.
@@ -307,7 +370,7 @@ class PromptReader:
         Raises:
             BadArgument: The prompt would be cut.
         """
-        check_fits(self._tokenizer(), prompt, self.length, called)
+        check_fits(self._tokenizer(), prompt, self.length, called, self.frame)
 
     def check_words(self, words: str) -> None:
         """Check that the tokenizer can read words.

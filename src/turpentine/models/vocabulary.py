@@ -11,11 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument, UnsupportedModel
+from turpentine.models.text import words_inside
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
 
 _WORD_ENDS = "</w>"
+_WORD_BEGINS = ("▁", "Ġ")
+"""How a vocabulary marks words: CLIP's where they end, those of T5, Gemma and Qwen where they begin."""
 
 
 class Vocabulary:
@@ -26,6 +29,8 @@ class Vocabulary:
 
     Attributes:
         ids: Of all tokens but those for start, end and padding.
+        first: The place of a prompt's first word.
+        room: How many tokens a prompt's words may take.
 
     Raises:
         UnsupportedModel: The encoders read different vocabularies, so that one token is not one for both.
@@ -44,8 +49,11 @@ class Vocabulary:
         own = self._tokenizer.get_vocab()
         if any(other.get_vocab() != own for other in others):
             raise UnsupportedModel(
-                f"{model.name} has text encoders of different vocabularies: no token means the same to all of them."
+                f"{model.family.title} has text encoders of different vocabularies, and no token means the same to all."
             )
+        self._start, self._end = model.family.frame.around(self._tokenizer)
+        self.first = len(self._start)
+        self.room = model.tokens - len(self._start) - len(self._end)
         length = min(len(table) for table in model.family.token_tables().values())
         special = {each for every in model.family.tokenizers.values() for each in every.all_special_ids}
         self.ids: Int[Tensor, " token"] = torch.tensor([each for each in range(length) if each not in special])
@@ -54,12 +62,11 @@ class Vocabulary:
     def words(self) -> Int[Tensor, " word"]:
         """The tokens that are whole printable words: any row of them, typed as a text, becomes itself again."""
         pieces = self._tokenizer.convert_ids_to_tokens(self.ids.tolist())
-        texts = {token: piece.removesuffix(_WORD_ENDS) for token, piece in zip(self.ids.tolist(), pieces, strict=True)}
-        whole = [token for token, piece in zip(texts, pieces, strict=True) if piece.endswith(_WORD_ENDS)]
-        likely = [token for token in whole if texts[token].isascii() and texts[token].isprintable() and texts[token]]
+        texts = {token: text for token, piece in zip(self.ids.tolist(), pieces, strict=True) if (text := _word(piece))}
+        likely = [token for token, text in texts.items() if text.isascii() and text.isprintable()]
         if not likely:
             return self.ids[:0]
-        typed = self._tokenizer([texts[token] for token in likely], add_special_tokens=False).input_ids
+        typed = self._tokenizer([f" {texts[token]}" for token in likely], add_special_tokens=False).input_ids
         return torch.tensor([token for token, ids in zip(likely, typed, strict=True) if ids == [token]])
 
     def tables(self, ids: Int[Tensor, " token"]) -> dict[str, Float[Tensor, "token width"]]:
@@ -73,8 +80,11 @@ class Vocabulary:
 
     def ids_of(self, text: str) -> list[int]:
         """Return the tokens of a text, without start, end and padding."""
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids if text.strip() else []
-        return ids
+        return words_inside(self._tokenizer, text, self._model.family.frame.before)
+
+    def summed_at(self, end: int) -> int:
+        """Return the place of the token that has read a whole prompt: its end, or where there is none its last word."""
+        return end if self._end else max(end - 1, 0)
 
     def round_trips(self, ids: Sequence[int]) -> bool:
         """Return whether tokens, typed as a text, become themselves again."""
@@ -86,18 +96,24 @@ class Vocabulary:
         Raises:
             BadArgument: They are longer than the model reads.
         """
-        used = rows.shape[1] + 2
-        if used > self._model.tokens:
+        count = rows.shape[1]
+        if count > self.room:
             raise BadArgument(
-                f"A prompt of {rows.shape[1]} tokens is {used} with start and end, and {self._model.name} reads "
-                f"{self._model.tokens}: take {self._model.tokens - 2} or fewer."
+                f"A prompt of {count} tokens is {count + self._model.tokens - self.room} with what is around it, and "
+                f"{self._model.name} reads {self._model.tokens}: take {self.room} or fewer."
             )
         result = {}
         for name, empty in self._model.family.tokenize([""]).items():
-            whole = empty.cpu().long().repeat(len(rows), 1)  # start, end, padding
-            end, padding = empty[0, 1].item(), empty[0, -1].item()
-            whole[:, 1:] = int(padding)
-            whole[:, 1 : used - 1] = rows
-            whole[:, used - 1] = int(end)
+            whole = empty[:, -1:].cpu().long().repeat(len(rows), empty.shape[1])  # padding
+            whole[:, : self.first] = torch.tensor(self._start)
+            whole[:, self.first : self.first + count] = rows
+            whole[:, self.first + count :][:, : len(self._end)] = torch.tensor(self._end)
             result[name] = whole
         return result
+
+
+def _word(piece: str) -> str:
+    """Return the word that a token stands for, "" for a part of one."""
+    if piece.startswith(_WORD_BEGINS):
+        return piece[1:]
+    return piece.removesuffix(_WORD_ENDS) if piece.endswith(_WORD_ENDS) else ""

@@ -97,7 +97,7 @@ def tiny_sdxl(*, whole: bool = False) -> StableDiffusionXLPipeline:
             tokenizer=tiny_tokenizer(),
             tokenizer_2=tiny_tokenizer(),
             unet=UNet2DConditionModel(**{**_UNET_XL, "layers_per_block": 2 if whole else 1}).eval(),
-            scheduler=_spelt_out(EulerDiscreteScheduler(**_BETAS, timestep_spacing="leading")),
+            scheduler=spelt_out(EulerDiscreteScheduler(**_BETAS, timestep_spacing="leading")),
             add_watermarker=False,
         )
 
@@ -121,7 +121,7 @@ def tiny_sd3(*, t5: bool = True, whole: bool = False) -> Any:
         vae.register_to_config(shift_factor=0.25)
         return StableDiffusion3Pipeline(
             transformer=SD3Transformer2DModel(**_SD3, dual_attention_layers=(0,) if whole else ()).eval(),
-            scheduler=_spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0)),
+            scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0)),
             vae=vae,
             text_encoder=CLIPTextModelWithProjection(_text(16)).eval(),
             tokenizer=tiny_tokenizer(),
@@ -145,7 +145,7 @@ def tiny_pixart(*, alpha: bool = False, sample_size: int = 8) -> Any:
         torch.manual_seed(0)
         return (PixArtAlphaPipeline if alpha else PixArtSigmaPipeline)(
             transformer=PixArtTransformer2DModel(**_PIXART, sample_size=sample_size).eval(),
-            scheduler=_spelt_out(DPMSolverMultistepScheduler(**_LINEAR)),
+            scheduler=spelt_out(DPMSolverMultistepScheduler(**_LINEAR)),
             vae=_vae(),
             text_encoder=_t5(24),
             tokenizer=tiny_t5_tokenizer(),
@@ -167,7 +167,7 @@ def tiny_flux(*, distilled: bool = True) -> Any:
         shift: dict[str, Any] = {"shift": 3.0, "use_dynamic_shifting": True} if distilled else {"shift": 1.0}
         return FluxPipeline(
             transformer=FluxTransformer2DModel(**_FLUX, guidance_embeds=distilled).eval(),
-            scheduler=_spelt_out(FlowMatchEulerDiscreteScheduler(**shift)),
+            scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(**shift)),
             vae=vae,
             text_encoder=CLIPTextModel(_text(16)).eval(),
             tokenizer=tiny_tokenizer(),
@@ -176,7 +176,19 @@ def tiny_flux(*, distilled: bool = True) -> Any:
         )
 
 
-TRANSFORMERS: Mapping[str, Callable[[], Any]] = {"sd3": tiny_sd3, "flux": tiny_flux, "pixart": tiny_pixart}
+def tiny_sana() -> Any:
+    """Return a tiny SANA: two blocks with cross-attention, a Gemma 2 with an instruction, DC-AE, DPM on a line."""
+    from turpentine.testing.language_toys import sana_pipeline  # which takes long
+
+    return sana_pipeline()
+
+
+TRANSFORMERS: Mapping[str, Callable[[], Any]] = {
+    "sd3": tiny_sd3,
+    "flux": tiny_flux,
+    "pixart": tiny_pixart,
+    "sana": tiny_sana,
+}
 """A pipeline of each family whose denoiser is a transformer; not everything runs on them."""
 
 
@@ -298,7 +310,7 @@ def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:
             text_encoder=CLIPTextModel(_text(16)).eval(),
             tokenizer=tiny_tokenizer(),
             unet=UNet2DConditionModel(**unet).eval(),
-            scheduler=_spelt_out(
+            scheduler=spelt_out(
                 DDIMScheduler(**_BETAS, prediction_type=prediction, clip_sample=False, set_alpha_to_one=False)
             ),
             safety_checker=None,
@@ -340,7 +352,7 @@ def _t5(width: int) -> T5EncoderModel:
     return T5EncoderModel(config).eval()
 
 
-def _spelt_out(scheduler: Any) -> Any:
+def spelt_out(scheduler: Any) -> Any:
     """Return a scheduler that leaves nothing to defaults, as one is that was read from a file that was saved.
 
     diffusers lets another solver that is made from it take its own defaults for what was left open.

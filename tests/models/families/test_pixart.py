@@ -118,6 +118,16 @@ def test_padding_is_attended_by_nothing_and_another_text_is_the_prompts_own(sigm
         assert (probability[..., used:] == 0).all()
 
 
+@pytest.mark.parametrize("name", ["pixart", "sd3"])
+def test_vectors_in_the_place_of_tokens_are_read_by_t5_too(name: str) -> None:
+    """Of another prompt of as many tokens they make its states."""
+    model = toy(name)
+    one, other = (model.family.tokenize([text]) for text in ("a red church", "a blue dog"))
+    ours, theirs = model.encode_tokens(one, model.family.embed_tokens(other)), model.encode_tokens(other)
+    assert torch.equal(ours.hidden, theirs.hidden)
+    assert not torch.equal(ours.hidden, model.encode_tokens(one).hidden)
+
+
 def test_what_the_readers_read_is_the_projected_text(sigma: Model) -> None:
     given = []
     with hooked(sigma, {sigma.family.readers()["hidden"]: lambda call: given.append(call.args[0])}), torch.no_grad():

@@ -9,12 +9,13 @@ from turpentine.models.families.alterations import wrapper_of
 from turpentine.models.families.base import Family
 from turpentine.models.families.flux import Flux
 from turpentine.models.families.pixart import PixArtAlpha, PixArtSigma
+from turpentine.models.families.sana import SANA
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
 from turpentine.models.families.stable_diffusion_3 import StableDiffusion3
 from turpentine.models.families.walk import module_of
 
-FAMILIES: tuple[type[Family], ...] = (StableDiffusion, SDXL, StableDiffusion3, Flux, PixArtSigma, PixArtAlpha)
+FAMILIES: tuple[type[Family], ...] = (StableDiffusion, SDXL, StableDiffusion3, Flux, PixArtSigma, PixArtAlpha, SANA)
 """All families; a pipeline is of the first that it fits."""
 
 __all__ = ["FAMILIES", "Family", "family_of", "module_of"]
@@ -42,5 +43,6 @@ def family_of(pipeline: Any) -> Family:
     if _is_part(pipeline):
         raise UnsupportedModel(f"{name} is a part of a pipeline: give the whole pipeline, such as load(pipe).")
     raise UnsupportedModel(
-        f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x, SDXL and 3, FLUX.1, and PixArt."
+        f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x, SDXL and 3, FLUX.1, PixArt and "
+        "SANA."
     )

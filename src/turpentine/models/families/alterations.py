@@ -28,8 +28,10 @@ _PLAIN_ATTENTION = {
     "AttnProcessorNPU",
     "XLAFlashAttnProcessor2_0",
     "JointAttnProcessor2_0",
+    "SanaAttnProcessor2_0",
     "FluxAttnProcessor",
     "SanaLinearAttnProcessor2_0",
+    "SanaMultiscaleAttnProcessor2_0",
 }
 _FORMATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
 _ADAPTED = (
@@ -104,12 +106,13 @@ def _first(network: nn.Module) -> Iterator[Tensor]:
     yield from islice(network.parameters(), 1)
 
 
-def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
-    """Check that an autoencoder is diffusers' `AutoencoderKL`, and has no setting that changes how it decodes.
+def check_autoencoder(autoencoder: Any, statistics: Collection[str], plain: str = "AutoencoderKL") -> None:
+    """Check that an autoencoder is of its family's class, and has no setting that changes how it decodes.
 
     Args:
         autoencoder: The pipeline's.
         statistics: Keys of its config that this family's latents are scaled by, beside the scaling factor.
+        plain: The class's name.
 
     Raises:
         UnsupportedModel: It is another one, such as the tiny TAESD, decodes in tiles, or has statistics that the
@@ -118,10 +121,10 @@ def check_autoencoder(autoencoder: Any, statistics: Collection[str]) -> None:
     kind = type(autoencoder).__name__
     if autoencoder is None:
         raise UnsupportedModel("The pipeline has no autoencoder: Turpentine works on models of latents.")
-    if kind != "AutoencoderKL":
+    if kind != plain:
         raise UnsupportedModel(
             f"The autoencoder is a {kind}, which has no distribution of latents that Turpentine reads: put the model's "
-            "own AutoencoderKL there."
+            f"own {plain} there."
         )
     if autoencoder.use_tiling:
         raise UnsupportedModel(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +21,7 @@ from turpentine.models.families.schedule import Parametrisation, Schedule
 from turpentine.models.families.tokenizers import check_tokenizer
 from turpentine.models.reading import Reading
 from turpentine.models.sites import Sites
-from turpentine.models.text import PromptReader, tokenize
+from turpentine.models.text import NO_FRAME, Frame, PromptReader, tokenize
 
 Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]
@@ -94,6 +93,7 @@ class Family(ABC):
         optional: Parts that a pipeline of the family may be without.
         identity_keys: Keys of each part's config that change what the model computes and show in no weight's shape. A
             library adds keys to its configs, so that whole ones would not stay the same.
+        frame: What is read around a prompt.
     """
 
     title: ClassVar[str]
@@ -108,6 +108,7 @@ class Family(ABC):
     pipeline: Any
     latent: LatentSpec
     token_length: int
+    frame: Frame = NO_FRAME
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
@@ -200,9 +201,14 @@ class Family(ABC):
         """Return the conditioning of prompts, a row each, for pictures of a height and width in pixels."""
         return self.encode_tokens(self.tokenize(prompts), size)
 
+    def encode_negative(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+        """Return the same of prompts to lead away from, which some pipelines read otherwise."""
+        return self.encode(prompts, size)
+
     def tokenize(self, prompts: Sequence[str]) -> TokenIds:
         """Return the ids of prompts for each text encoder, padded and cut, with a warning for each that is cut."""
-        return {name: tokenize(tokenizer, prompts, self.token_length) for name, tokenizer in self.tokenizers.items()}
+        length, frame = self.token_length, self.frame
+        return {name: tokenize(tokenizer, prompts, length, frame) for name, tokenizer in self.tokenizers.items()}
 
     @abstractmethod
     def encode_tokens(self, ids: TokenIds, size: tuple[int, int], vectors: TokenVectors | None = None) -> Conditioning:
@@ -291,7 +297,7 @@ class Family(ABC):
 
     def readings(self) -> tuple[Reading, ...]:
         """Return the parts of the text that `readers` read."""
-        return (Reading("hidden", PromptReader(self.tokenizers, self.token_length)),)
+        return (Reading("hidden", PromptReader(self.tokenizers, self.token_length, self.frame)),)
 
     def as_read(self, cond: Conditioning, what: str) -> Float[Tensor, "batch *token width"]:
         """Return the text as the `readers` of a kind get it, tokens or one vector each."""
@@ -332,15 +338,23 @@ class Family(ABC):
         spec, z = self.latent, latents.to(self.autoencoder.dtype)
         z = z * _by_channel(spec.std, z) / spec.scale if spec.std else z / spec.scale
         z = z + _by_channel(spec.mean, z) if spec.mean else z
-        decoded: Tensor = self.autoencoder.decode(z, return_dict=False)[0]
-        return decoded
+        return self.from_autoencoder(z)
 
     def latents(self, pixels: Pixels) -> Latents:
         """Return the latents of pictures of −1 to 1: the posterior's mode, so that no chance is in it."""
-        z: Tensor = self.autoencoder.encode(pixels.to(self.autoencoder.dtype)).latent_dist.mode()
-        spec = self.latent
+        z, spec = self.to_autoencoder(pixels.to(self.autoencoder.dtype)), self.latent
         z = (z - _by_channel(spec.mean, z) if spec.mean else z) * spec.scale
         return z / _by_channel(spec.std, z) if spec.std else z
+
+    def from_autoencoder(self, z: Latents) -> Pixels:
+        """Return what the autoencoder makes of its own latents."""
+        decoded: Tensor = self.autoencoder.decode(z, return_dict=False)[0]
+        return decoded
+
+    def to_autoencoder(self, pixels: Pixels) -> Latents:
+        """Return the autoencoder's own latents of pictures."""
+        z: Tensor = self.autoencoder.encode(pixels).latent_dist.mode()
+        return z
 
     def full_precision(self) -> Iterable[str]:
         """Return the components that overflow in fp16."""
@@ -377,19 +391,3 @@ def _by_channel(values: Sequence[float], like: Tensor) -> Tensor:
 def device_of(network: Any) -> torch.device:
     """Return where a network is."""
     return torch.device(network.device)
-
-
-@contextmanager
-def reading(encoder: Any, vectors: Float[Tensor, "batch token width"] | None) -> Iterator[None]:
-    """Let a text encoder read vectors in the place of its table's rows inside a `with` block.
-
-    The encoder is called with ids all the same, so that its causal mask and its end of the prompt are as ever.
-    """
-    if vectors is None:
-        yield
-        return
-    handle = encoder.get_input_embeddings().register_forward_hook(lambda module, args, output: vectors.to(output))
-    try:
-        yield
-    finally:
-        handle.remove()

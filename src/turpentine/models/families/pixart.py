@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -10,30 +10,21 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from turpentine.core.errors import UnsupportedModel
-from turpentine.models.attention import probabilities
-from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_autoencoder, check_schedule, check_text_encoder
-from turpentine.models.families.base import Latents, Probabilities, TokenIds, TokenVectors, is_called
+from turpentine.models.families.base import Latents, TokenIds, TokenVectors, is_called
+from turpentine.models.families.cross_transformer import CrossTransformer
 from turpentine.models.families.schedule import Betas, Epsilon
-from turpentine.models.families.transformer import Transformer, check_channels, latent_of
+from turpentine.models.families.transformer import check_channels, latent_of
 from turpentine.models.families.transformer_sites import walk_cross
 from turpentine.models.families.walk import Part
-from turpentine.models.sites import Sites
 
 _WITH_SIZES = 128
 """Latent pixels of the size whose network reads the picture's size, in PixArt-α."""
 
-_MASKED = -10000.0
-"""What its network adds to the agreement with padding."""
 
-
-class PixArtSigma(Transformer):
+class PixArtSigma(CrossTransformer):
     """PixArt-Σ (Chen et al. 2024, arXiv 2403.04692).
-
-    Prompts are read in lower case, without spaces around them, as its pipeline reads them; what that makes of links and
-    marks in a caption (`clean_caption`) is left as it is. The picture's size is not moved to the nearest one that the
-    network was trained on.
 
     Raises:
         UnsupportedModel: Something on the pipeline changes what it computes.
@@ -51,7 +42,7 @@ class PixArtSigma(Transformer):
     }
     lacks: ClassVar[Mapping[str, str]] = {
         "*.layers.[0-9]*": "{title} reads T5, and what changes an attention of CLIP's layers has none to change.",
-        **Transformer.lacks,
+        **CrossTransformer.lacks,
     }
     token_length: int = 300
 
@@ -91,10 +82,6 @@ class PixArtSigma(Transformer):
         """The output is the noise."""
         return Epsilon(self.schedule)
 
-    def tokenize(self, prompts: Sequence[str]) -> TokenIds:
-        """Return the ids of prompts in lower case."""
-        return super().tokenize([prompt.lower().strip() for prompt in prompts])
-
     def encode_tokens(self, ids: TokenIds, size: tuple[int, int], vectors: TokenVectors | None = None) -> Conditioning:
         """Return T5's states, and which tokens are the prompt's."""
         mask = (ids["text"] != self.pipeline.tokenizer.pad_token_id).long().to(self.encoder("text").device)
@@ -122,28 +109,10 @@ class PixArtSigma(Transformer):
         """Yield the parts of the transformer in order of execution."""
         return walk_cross(self.denoiser)
 
-    def readers(self) -> Mapping[str, Sites]:
-        """Return the keys and values of cross-attention."""
-        return {"hidden": self.sites().only(kind="cross-attention", level="layer", role=("key", "value"))}
-
     def as_read(self, cond: Conditioning, what: str) -> Float[Tensor, "batch token width"]:
         """Return the text's states as the transformer projects them for all its blocks."""
         projected: Tensor = self.denoiser.caption_projection(cond.hidden.to(self.dtype))
         return projected
-
-    def attention(self, call: Call) -> Probabilities:
-        """Yield the probabilities of `attn2`; padding has none. See `Family.attention`."""
-        pixels = call.args[0] if call.args else call.kwargs["hidden_states"]
-        text, bias = call.kwargs["encoder_hidden_states"], call.kwargs["attention_mask"]
-        return probabilities(call.module, pixels[call.rows], text[call.rows], None if bias is None else bias[call.rows])
-
-    def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments of `attn2` with another text, and its mask, on the call's own rows."""
-        hidden, bias = (call.kwargs[name].clone() for name in ("encoder_hidden_states", "attention_mask"))
-        assert cond.mask is not None  # its own has it
-        hidden[call.rows] = self.as_read(cond, "hidden").to(hidden)
-        bias[call.rows] = ((1 - cond.mask.to(bias)) * _MASKED)[:, None]
-        return call.args, {**call.kwargs, "encoder_hidden_states": hidden, "attention_mask": bias}
 
 
 class PixArtAlpha(PixArtSigma):

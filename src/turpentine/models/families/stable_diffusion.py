@@ -27,10 +27,10 @@ from turpentine.models.families.base import (
     TokenVectors,
     is_called,
     pair_of,
-    reading,
 )
 from turpentine.models.families.original_names import unet_modules
 from turpentine.models.families.schedule import PARAMETRISATIONS, Betas, Parametrisation
+from turpentine.models.families.token_vectors import reading
 from turpentine.models.families.unet_sites import find_sites
 from turpentine.models.sites import Sites
 

@@ -1,8 +1,8 @@
-"""Where a text encoder's sites are: walks through CLIP's and T5's in order of execution."""
+"""Where a text encoder's sites are: walks through CLIP's, T5's and language models' in order of execution."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -22,9 +22,14 @@ def text_sites(text_encoders: Mapping[str, Any]) -> list[Site]:
     for component, encoder in text_encoders.items():
         number = component.removeprefix("text").removeprefix("-")
         name, prefix = (f"text_encoder_{number}", f"TEXT{number}-") if number else ("text_encoder", "TEXT")
-        walk = _walk_t5 if hasattr(encoder, "shared") else _walk_text
-        sites += sites_on(walk(encoder, name, prefix), component)
+        sites += sites_on(_walk_of(encoder)(encoder, name, prefix), component)
     return sites
+
+
+def _walk_of(encoder: Any) -> Callable[[Any, str, str], Iterator[Part]]:
+    if hasattr(encoder, "shared"):
+        return _walk_t5
+    return _walk_language_model if hasattr(encoder, "embed_tokens") else _walk_text
 
 
 def _walk_text(encoder: Any, path: str, prefix: str) -> Iterator[Part]:
@@ -63,3 +68,24 @@ def _walk_t5(encoder: Any, path: str, prefix: str) -> Iterator[Part]:
         yield Part(f"{inside}.1.layer_norm", mlp.layer_norm, "text-norm", 0, label)
         yield Part(f"{inside}.1.DenseReluDense", mlp.DenseReluDense, "text-mlp", 0, label)
     yield Part(f"{path}.encoder.final_layer_norm", encoder.encoder.final_layer_norm, "text-norm")
+
+
+_IN_A_LANGUAGE_MODELS_LAYER = (
+    ("input_layernorm", "text-norm"),
+    ("self_attn", "text-attention"),
+    ("post_attention_layernorm", "text-norm"),
+    ("pre_feedforward_layernorm", "text-norm"),
+    ("mlp", "text-mlp"),
+    ("post_feedforward_layernorm", "text-norm"),
+)
+
+
+def _walk_language_model(model: Any, path: str, prefix: str) -> Iterator[Part]:
+    """A language model without its head, such as Gemma, which has two norms more than most in a layer."""
+    yield Part(f"{path}.embed_tokens", model.embed_tokens, "text-embedding")
+    for index, layer in enumerate(model.layers):
+        for name, kind in _IN_A_LANGUAGE_MODELS_LAYER:
+            if getattr(layer, name, None) is not None:
+                inside = f"{path}.layers.{index}.{name}"
+                yield Part(inside, getattr(layer, name), kind, 0, f"{prefix}{index + 1}")
+    yield Part(f"{path}.norm", model.norm, "text-norm")

@@ -12,8 +12,9 @@ from torch import Tensor
 from turpentine.core.errors import UnsupportedModel
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.base import Family, LatentSpec, TokenIds, TokenVectors, reading
+from turpentine.models.families.base import Family, LatentSpec, TokenIds, TokenVectors
 from turpentine.models.families.text_sites import text_sites
+from turpentine.models.families.token_vectors import reading
 from turpentine.models.families.walk import Part, sites_on
 from turpentine.models.sites import Sites
 
@@ -113,7 +114,8 @@ def latent_of(pipeline: Any, mean: float = 0.0) -> LatentSpec:
         mean: Of the autoencoder's latents, in all channels.
     """
     config, network = pipeline.vae.config, pipeline.transformer.config
-    channels, factor = int(config.latent_channels), 2 ** (len(config.block_out_channels) - 1)
+    levels = config.get("block_out_channels") or config.encoder_block_out_channels
+    channels, factor = int(config.latent_channels), 2 ** (len(levels) - 1)
     size = int(network.sample_size) * factor
     places = network.get("pos_embed_max_size")
     largest = int(places) * int(network.patch_size) * factor if places else None

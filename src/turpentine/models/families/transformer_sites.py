@@ -81,7 +81,12 @@ def walk_flux(transformer: Any, size: int) -> Iterator[Part]:
     yield Part("transformer.proj_out", transformer.proj_out, "output", size)
 
 
-_IN_A_CROSS_BLOCK = (("attn1", "self-attention"), ("attn2", "cross-attention"), ("ff", "feed-forward"))
+_IN_A_CROSS_BLOCK = (
+    ("attn1", "self-attention"),
+    ("attn2", "cross-attention"),
+    ("norm2", "norm"),
+    ("ff", "feed-forward"),
+)
 
 
 def walk_cross(transformer: Any) -> Iterator[Part]:
@@ -95,6 +100,22 @@ def walk_cross(transformer: Any) -> Iterator[Part]:
     yield Part("transformer.adaln_single.emb", transformer.adaln_single.emb, "time")
     yield Part("transformer.adaln_single.linear", transformer.adaln_single.linear, "modulation")
     yield Part("transformer.caption_projection", transformer.caption_projection, "context")
+    yield from _cross_blocks(transformer, size)
+
+
+def walk_sana(transformer: Any) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of SANA, whose `attn1` is linear attention."""
+    size = transformer.config.sample_size // transformer.config.patch_size
+    yield Part("transformer", transformer, "modulation", size, is_shell=True)
+    yield Part("transformer.patch_embed", transformer.patch_embed, "input", size)
+    yield Part("transformer.time_embed.emb", transformer.time_embed.emb, "time")
+    yield Part("transformer.time_embed.linear", transformer.time_embed.linear, "modulation")
+    yield Part("transformer.caption_projection", transformer.caption_projection, "context")
+    yield Part("transformer.caption_norm", transformer.caption_norm, "norm")
+    yield from _cross_blocks(transformer, size)
+
+
+def _cross_blocks(transformer: Any, size: int) -> Iterator[Part]:
     for index, block in enumerate(transformer.transformer_blocks):
         path, label = f"transformer.transformer_blocks.{index}", f"BLOCK{index + 1}"
         yield Part(path, block, "modulation", size, label, is_shell=True)

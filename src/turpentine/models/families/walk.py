@@ -36,6 +36,7 @@ _ROLES = {
     **{f"{letter}_proj": role for letter, role in (("q", "query"), ("k", "key"), ("v", "value"))},
     "0": "output",  # of `to_out`
     "out_proj": "output",
+    "o_proj": "output",  # of language models
     **{f"add_{letter}_proj": role for letter, role in (("q", "query"), ("k", "key"), ("v", "value"))},
     "to_add_out": "output",
     "q": "query",  # of T5
@@ -45,7 +46,7 @@ _ROLES = {
 }
 # Where modules register their layers in another order than they run them in: CLIP's k, v and q, joint attention, T5.
 _RUN_FIRST = (".q_proj", ".to_q", ".to_k", ".to_v", ".norm_q", ".norm_k", ".add_q_proj", ".add_k_proj", ".add_v_proj")
-_RUN_LAST = (".norm_added_q", ".norm_added_k", ".to_add_out", ".to_out.0", ".SelfAttention.o")
+_RUN_LAST = (".norm_added_q", ".norm_added_k", ".to_add_out", ".to_out.0", ".SelfAttention.o", ".o_proj")
 
 
 @dataclass(frozen=True)

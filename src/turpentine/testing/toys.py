@@ -91,7 +91,7 @@ def tiny_sdxl(*, whole: bool = False) -> StableDiffusionXLPipeline:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return StableDiffusionXLPipeline(
-            vae=_vae(),
+            vae=kl_autoencoder(),
             text_encoder=CLIPTextModel(_text(16)).eval(),
             text_encoder_2=CLIPTextModelWithProjection(_text(24)).eval(),
             tokenizer=tiny_tokenizer(),
@@ -117,7 +117,7 @@ def tiny_sd3(*, t5: bool = True, whole: bool = False) -> Any:
 
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        vae = _vae()
+        vae = kl_autoencoder()
         vae.register_to_config(shift_factor=0.25)
         return StableDiffusion3Pipeline(
             transformer=SD3Transformer2DModel(**_SD3, dual_attention_layers=(0,) if whole else ()).eval(),
@@ -146,7 +146,7 @@ def tiny_pixart(*, alpha: bool = False, sample_size: int = 8) -> Any:
         return (PixArtAlphaPipeline if alpha else PixArtSigmaPipeline)(
             transformer=PixArtTransformer2DModel(**_PIXART, sample_size=sample_size).eval(),
             scheduler=spelt_out(DPMSolverMultistepScheduler(**_LINEAR)),
-            vae=_vae(),
+            vae=kl_autoencoder(),
             text_encoder=_t5(24),
             tokenizer=tiny_t5_tokenizer(),
         )
@@ -162,7 +162,7 @@ def tiny_flux(*, distilled: bool = True) -> Any:
 
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        vae = _vae()
+        vae = kl_autoencoder()
         vae.register_to_config(shift_factor=0.25)
         shift: dict[str, Any] = {"shift": 3.0, "use_dynamic_shifting": True} if distilled else {"shift": 1.0}
         return FluxPipeline(
@@ -183,11 +183,31 @@ def tiny_sana() -> Any:
     return sana_pipeline()
 
 
+def tiny_qwen(*, terminal: float | None = None) -> Any:
+    """Return a tiny Qwen-Image: two joint blocks, a Qwen2.5-VL with its chat, an autoencoder of films.
+
+    Args:
+        terminal: The schedule's last σ before 0, to which the real one, with 0.02, is stretched; it has no single step.
+    """
+    from turpentine.testing.language_toys import qwen_pipeline  # which takes long
+
+    return qwen_pipeline(terminal)
+
+
+def tiny_z() -> Any:
+    """Return a tiny Z-Image: two blocks of one stream, a refiner of each part, a Qwen3 with its chat."""
+    from turpentine.testing.language_toys import z_pipeline  # which takes long
+
+    return z_pipeline()
+
+
 TRANSFORMERS: Mapping[str, Callable[[], Any]] = {
     "sd3": tiny_sd3,
     "flux": tiny_flux,
     "pixart": tiny_pixart,
     "sana": tiny_sana,
+    "qwen": tiny_qwen,
+    "z": tiny_z,
 }
 """A pipeline of each family whose denoiser is a transformer; not everything runs on them."""
 
@@ -306,7 +326,7 @@ def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return StableDiffusionPipeline(
-            vae=_vae(),
+            vae=kl_autoencoder(),
             text_encoder=CLIPTextModel(_text(16)).eval(),
             tokenizer=tiny_tokenizer(),
             unet=UNet2DConditionModel(**unet).eval(),
@@ -319,7 +339,8 @@ def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:
         )
 
 
-def _vae() -> AutoencoderKL:
+def kl_autoencoder() -> AutoencoderKL:
+    """Return a tiny autoencoder of four channels and a factor of 4."""
     return AutoencoderKL(
         block_out_channels=(8, 8, 8),
         down_block_types=("DownEncoderBlock2D",) * 3,

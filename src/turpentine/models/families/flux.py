@@ -72,7 +72,7 @@ class Flux(Transformer):
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
-        self.latent = _latent_of(pipeline.vae.config)
+        self.latent = latent_by_autoencoder(pipeline.vae.config)
 
     def check(self, *, hooks: bool = True) -> None:
         """Check the networks' classes, what the transformer reads, and the schedule; see `Family.check`."""
@@ -235,7 +235,7 @@ def _places(rows: int, columns: int) -> Float[Tensor, "token 3"]:
     return torch.nn.functional.pad(grid, (1, 0)).float()
 
 
-def _latent_of(config: Any) -> LatentSpec:
+def latent_by_autoencoder(config: Any) -> LatentSpec:
     """Return the shape and scale of latents by the autoencoder's config; the transformer's has no size."""
     factor, side = 2 ** (len(config.block_out_channels) - 1), int(config.sample_size)
     mean = float(config.get("shift_factor") or 0)

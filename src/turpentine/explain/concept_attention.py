@@ -140,7 +140,7 @@ class ConceptAttention(Settings):
         def add(site: Site, of_picture: Tensor, of_concepts: Tensor) -> None:
             if site in blocks:
                 shares = (of_picture.float() @ of_concepts.float().transpose(1, 2)).softmax(dim=-1)
-                small = shares.transpose(1, 2).unflatten(2, grid(shares.shape[1], height, width))
+                small = shares.transpose(1, 2).reshape(*total.shape[:2], *grid(shares.shape[1], height, width))
                 total.add_(enlarged(small, height, width))
 
         after, before = ConceptStream(model, concept_states(model, words), add).hooks()

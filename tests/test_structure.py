@@ -43,6 +43,7 @@ SHARED = {
     "explain.finding",
     "explain.cache",
     "explain.instrument",  # the protocol
+    "explain.maps_finding",  # of attention and of concepts
     "explain.stops",  # of a tour
     "attack.attacked",
     "attack.budget",

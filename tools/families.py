@@ -79,6 +79,9 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings that are quick on a toy, by plug-in; a variant has those of the method that it is of."""
 
+OF_JOINT_BLOCKS = ("concept-attention",)
+"""What no UNet can run; of all else contracts hold that it runs there."""
+
 GROUPS = {"animals": ("dog", "cat", "fish"), "vehicles": ("car", "truck"), "colours": ("red", "blue", "green")}
 
 
@@ -160,7 +163,10 @@ def tables(found: Mapping[str, Mapping[str, str]]) -> str:
         f"|---|---|{'---|' * len(families)}",
     ]
     ordered = sorted(groups.items(), key=lambda item: KINDS.index(item[0][0]))
-    lines += [f"| {', '.join(names)} | yes | {' | '.join(key[2:])} |" for key, names in ordered]
+    lines += [
+        f"| {', '.join(names)} | {'no' if names[0] in OF_JOINT_BLOCKS else 'yes'} | {' | '.join(key[2:])} |"
+        for key, names in ordered
+    ]
     whys: dict[str, list[str]] = {}
     for name, sentences in found.items():
         for sentence in filter(None, sentences.values()):

@@ -199,7 +199,7 @@ class Turn:
 
     def __call__(self, x: ByHead) -> ByHead:
         """Return queries or keys with their places, in fp32."""
-        even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+        even, odd = x.float().reshape(*x.shape[:-1], -1, 2).unbind(-1)
         quarter = torch.stack([-odd, even], dim=-1).flatten(-2)
         return x.float() * self._cos.to(x.device) + quarter * self._sin.to(x.device)
 
@@ -213,19 +213,14 @@ def streams(call: Call) -> tuple[Tensor, Tensor]:
 
 def packed(x: Latents) -> Float[Tensor, "batch token number"]:
     """Return four latent pixels as one token."""
-    rows, columns = (side // _PATCH for side in x.shape[-2:])
-    return (
-        x.unflatten(3, (columns, _PATCH))
-        .unflatten(2, (rows, _PATCH))
-        .permute(0, 2, 4, 1, 3, 5)
-        .flatten(3)
-        .flatten(1, 2)
-    )
+    batch, channels, height, width = x.shape
+    each = x.reshape(batch, channels, height // _PATCH, _PATCH, width // _PATCH, _PATCH)
+    return each.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
 def unpacked(tokens: Float[Tensor, "batch token number"], height: int, width: int) -> Latents:
     """Return the latents of tokens."""
-    each = tokens.unflatten(2, (-1, _PATCH, _PATCH)).unflatten(1, (height // _PATCH, width // _PATCH))
+    each = tokens.reshape(len(tokens), height // _PATCH, width // _PATCH, -1, _PATCH, _PATCH)
     return each.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 

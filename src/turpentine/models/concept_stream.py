@@ -35,7 +35,7 @@ def concept_blocks(model: Model) -> Sites:
     """
     kind = "joint-attention"
     named = [site.name for site in model.sites if site.kind == kind and site.level == "module"]
-    named = [name for name in named if hasattr(model.module(name), "add_k_proj")]
+    named = [name for name in named if hasattr(model.module(name.removesuffix(".attn")), "norm1_context")]
     named = [name for name in named if hasattr(model.module(name.removesuffix(".attn")), "norm1_context")]
     if not named:
         raise UnsupportedModel(

@@ -118,6 +118,9 @@ _QWEN_SHIFT: dict[str, Any] = {
 }
 """Of Qwen-Image's own scheduler, whose `shift_terminal` is 0.02."""
 
+_NO_TOKENS: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None}
+"""A language model that writes nothing needs none, and its own are beyond a tiny vocabulary."""
+
 _INSTRUCTION = (
     "Describe the image by detailing the color, shape, size, texture, quantity, text, spatial relationships of the "
     "objects and background:"
@@ -171,6 +174,7 @@ def _qwen_vl(width: int) -> Qwen2_5_VLForConditionalGeneration:
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
+        **_NO_TOKENS,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
     }
     vision = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 2, "out_hidden_size": width}
@@ -212,6 +216,6 @@ def z_pipeline() -> ZImagePipeline:
             transformer=transformer,
             scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0)),
             vae=vae,
-            text_encoder=Qwen3Model(Qwen3Config(vocab_size=len(tokenizer), **sizes, **heads)).eval(),
+            text_encoder=Qwen3Model(Qwen3Config(vocab_size=len(tokenizer), **sizes, **heads, **_NO_TOKENS)).eval(),
             tokenizer=tokenizer,
         )

@@ -36,7 +36,6 @@ def concept_blocks(model: Model) -> Sites:
     kind = "joint-attention"
     named = [site.name for site in model.sites if site.kind == kind and site.level == "module"]
     named = [name for name in named if hasattr(model.module(name.removesuffix(".attn")), "norm1_context")]
-    named = [name for name in named if hasattr(model.module(name.removesuffix(".attn")), "norm1_context")]
     if not named:
         raise UnsupportedModel(
             f"{model.family.title} has no joint blocks of the form of Stable Diffusion 3, through which concepts could "

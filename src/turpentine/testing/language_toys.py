@@ -32,7 +32,7 @@ from transformers import (
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from turpentine.models.families.sana import instruction
-from turpentine.testing.toys import WORDS, kl_autoencoder, spelt_out
+from turpentine.testing.toy_parts import WORDS, kl_autoencoder, spelt_out
 
 _SANA: dict[str, Any] = {
     "sample_size": 8,

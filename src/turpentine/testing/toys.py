@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
@@ -32,32 +31,8 @@ from transformers import (
 )
 
 from turpentine.models import Model
+from turpentine.testing.toy_parts import LENGTH, WORDS, kl_autoencoder, spelt_out
 
-WORDS = [
-    "a",
-    "an",
-    "and",
-    "by",
-    "church",
-    "dog",
-    "cat",
-    "car",
-    "house",
-    "truck",
-    "fish",
-    "horn",
-    "saw",
-    "on",
-    "in",
-    "style",
-    "background",
-    "red",
-    "blue",
-    "green",
-    "ink",
-    "flat",
-]
-LENGTH = 16
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -339,19 +314,6 @@ def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:
         )
 
 
-def kl_autoencoder() -> AutoencoderKL:
-    """Return a tiny autoencoder of four channels and a factor of 4."""
-    return AutoencoderKL(
-        block_out_channels=(8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=32,
-        scaling_factor=0.5,
-    ).eval()
-
-
 def _text(width: int) -> CLIPTextConfig:
     tokenizer = tiny_tokenizer()
     return CLIPTextConfig(
@@ -371,12 +333,3 @@ def _t5(width: int) -> T5EncoderModel:
     sizes = {"d_model": width, "d_kv": 8, "d_ff": 2 * width, "num_layers": 2, "num_heads": 2}
     config = T5Config(vocab_size=len(tiny_t5_tokenizer()), **sizes, feed_forward_proj="gated-gelu")
     return T5EncoderModel(config).eval()
-
-
-def spelt_out(scheduler: Any) -> Any:
-    """Return a scheduler that leaves nothing to defaults, as one is that was read from a file that was saved.
-
-    diffusers lets another solver that is made from it take its own defaults for what was left open.
-    """
-    config = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
-    return type(scheduler).from_config(config)

@@ -156,8 +156,8 @@ class SANA(CrossTransformer):
         mask = (ids != self.pipeline.tokenizer.pad_token_id).long()
         given = None if vectors is None else {"text": vectors}
         hidden = self.states("text", {"text": ids}, given, attention_mask=mask)[0]
-        kept = [0, *range(1 - self.token_length, 0)]
-        return Conditioning(hidden[:, kept], mask=mask[:, kept])
+        places = [0, *range(1 - self.token_length, 0)]
+        return Conditioning(hidden[:, places], mask=mask[:, places])
 
     def predict(
         self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]

@@ -170,7 +170,8 @@ class SANA(CrossTransformer):
             "timestep": t.expand(len(x)) * self.denoiser.config.timestep_scale,
             "return_dict": False,
         }
-        return self.called((x,), arguments, parameters)[0][:, : x.shape[1]]
+        output: Tensor = self.called((x,), arguments, parameters)[0][:, : x.shape[1]]
+        return output
 
     def walk(self) -> Iterator[Part]:
         """Yield the parts of the transformer in order of execution."""

@@ -8,6 +8,7 @@ of the latent in tokens. In a joint block (Stable Diffusion 3) `attn` is the att
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from turpentine.models.families.walk import Part
@@ -149,9 +150,8 @@ def _z_blocks(blocks: Any, path: str, label: str, size: int, kind: str) -> Itera
         for name, own in _IN_A_Z_BLOCK:
             if getattr(block, name, None) is not None:
                 whole = kind if kind == "context" or name == "attention" else own
-                how = {"is_one_stream": kind == "joint-attention", "order": _Z_ORDER}
-                inside = f"{path}.{index}.{name}"
-                yield Part(inside, getattr(block, name), whole, size, f"{label}{index + 1}", **how)
+                part = Part(f"{path}.{index}.{name}", getattr(block, name), whole, size, f"{label}{index + 1}")
+                yield replace(part, is_one_stream=kind == "joint-attention", order=_Z_ORDER)
 
 
 _IN_A_CROSS_BLOCK = (

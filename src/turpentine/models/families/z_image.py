@@ -172,7 +172,7 @@ def _turn(freqs: Shaped[Tensor, "row token pair"]) -> Place:
     """Return what turns each pair of numbers by its token's angle."""
 
     def turned(x: ByHead) -> ByHead:
-        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
+        pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
         return torch.view_as_real(pairs * freqs[:, None]).flatten(-2)
 
     return turned

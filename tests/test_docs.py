@@ -54,7 +54,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def embedded() -> Any:
     """The embedded model's pipeline, read once: each command and each page would read it again."""
-    return load.read_folder(load.locate("emoji"), torch.float32)
+    return load.read_folder(load.locate("emoji"), torch.float32, torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)

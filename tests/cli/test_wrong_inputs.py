@@ -306,7 +306,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "noise.yaml").write_text("title: [\n")
     (folder / "empty.yaml").write_text("")
     (folder / "wrong.yaml").write_text("title: x\nmodels: [emoji]\nmethods: [uec]\ncases: [{world: true}]\n")
-    for name, index in (("broken-index", "{"), ("other-pipeline", '{"_class_name": "FluxPipeline"}')):
+    for name, index in (("broken-index", "{"), ("other-pipeline", '{"_class_name": "KandinskyPipeline"}')):
         (folder / name).mkdir()
         (folder / name / "model_index.json").write_text(index)
     from PIL import Image

@@ -133,15 +133,15 @@ def _devices() -> Iterator[Check]:
 
 
 def _memory() -> Check:
-    """Return the memory that programs could still take, where Linux tells it."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        sizes = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines}
-        free, total = sizes["MemAvailable"], sizes["MemTotal"]
-    except (OSError, ValueError, LookupError):
-        return Check("memory", "ok", "not told by this system")
-    remedy = "" if free > _SHORT else "A model of full size may not fit: close other programs, or take --dtype fp16."
-    return Check("memory", _state(free), f"{file_size(free)} of {file_size(total)} free", remedy)
+    """Return the memory that programs could still take."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    short = "A model of full size may not fit: close other programs, or take --dtype fp16."
+    remedy = "" if memory.available > _SHORT else short
+    return Check(
+        "memory", _state(memory.available), f"{file_size(memory.available)} of {file_size(memory.total)} free", remedy
+    )
 
 
 def _disks() -> Iterator[Check]:

@@ -61,6 +61,10 @@ class BadArgument(TurpentineError):
     """A setting is out of range, or two settings exclude each other."""
 
 
+class NoMemory(TurpentineError):
+    """Something does not fit into the memory that is free."""
+
+
 class AbsentConcept(BadArgument):
     """A model does not draw what is to be brought back."""
 

@@ -158,8 +158,8 @@ def test_a_folder_with_a_weight_missing_is_not_filled_up_by_chance(broken, compo
 
 def test_a_folder_of_another_pipeline(broken):
     index = json.loads((broken / "model_index.json").read_text())
-    (broken / "model_index.json").write_text(json.dumps({**index, "_class_name": "FluxPipeline"}))
-    assert "FluxPipeline" in error_of(UnsupportedModel, broken)
+    (broken / "model_index.json").write_text(json.dumps({**index, "_class_name": "KandinskyPipeline"}))
+    assert "KandinskyPipeline" in error_of(UnsupportedModel, broken)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", "not json"])

@@ -12,6 +12,7 @@ import torch
 from turpentine.core.errors import ModelNotFound, UnsafeFile, UnsupportedModel
 from turpentine.core.safe_text import one_line
 from turpentine.models.families import FAMILIES, Family
+from turpentine.models.loading.memory import check_weights_fit
 from turpentine.models.loading.safe_reading import (
     PICKLES,
     check_names,
@@ -26,8 +27,14 @@ from turpentine.models.loading.safe_reading import (
 _FAMILIES = {family.pipeline_class: family for family in FAMILIES}
 
 
-def read_folder(folder: Path, dtype: torch.dtype) -> Any:
-    """Read a folder in diffusers' layout: only pipelines of known families, only safetensors, no code of its own."""
+def read_folder(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+    """Read a folder in diffusers' layout: only pipelines of known families, only safetensors, no code of its own.
+
+    Args:
+        folder: With a `model_index.json`.
+        dtype: Number format to read it in.
+        device: Where it will go, in whose memory there must be room.
+    """
     import diffusers
 
     family = _family_of(folder)
@@ -35,6 +42,9 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Any:
     for component in family.component_names:
         _check_weights(folder / component)
     with clear_errors(f"The model in {one_line(str(folder))} cannot be read"):
+        check_weights_fit(
+            folder, [path for name in family.component_names for path in _read_of(folder / name)], dtype, device
+        )
         pipeline = getattr(diffusers, family.pipeline_class).from_pretrained(
             folder,
             dtype=dtype,
@@ -94,6 +104,13 @@ def _check_text_encoder(component: Path, encoder: Any) -> None:
 def _inner_name(weight: str) -> str:
     """Return a weight's name without the levels around its network, which releases of transformers have otherwise."""
     return re.sub(r"^((text_model|model|language_model)\.)+", "", weight)
+
+
+def _read_of(component: Path) -> list[Path]:
+    """Return the files of a component's weights without those of other variants."""
+    files = weight_files(component)
+    plain = [path for path in files if path.name.count(".") == 1]
+    return plain or [path for path in files if ".fp16" in path.name]
 
 
 def _variant(denoiser: Path) -> str | None:

@@ -54,6 +54,7 @@ def load(
         BadArgument: A setting that does not exist, or that goes with another kind of source.
         ModelNotFound: There is no model, or not all of it.
         UnsafeFile: A pickle.
+        NoMemory: The weights do not fit into the memory that is free; none of them has been read.
         UnsupportedModel: A model of another family.
 
     Example:
@@ -71,7 +72,7 @@ def load(
     read_as = torch.float32 if number == torch.bfloat16 else number
     path = locate(str(source))
     with quiet():
-        pipeline = _read(path, read_as, config, given)
+        pipeline = _read(path, read_as, config, given, where)
         _check_filled(pipeline, str(source))
     model = _placed(pipeline, where, number if number != read_as else None, str(source))
     options = {"config": None if config is None else str(config), "prediction": prediction, "zero_snr": zero_snr}
@@ -79,13 +80,13 @@ def load(
     return model
 
 
-def _read(path: Path, dtype: torch.dtype, config: str | Path | None, given: Prediction) -> Any:
+def _read(path: Path, dtype: torch.dtype, config: str | Path | None, given: Prediction, device: torch.device) -> Any:
     if path.is_file():
         with _config_for(path, config) as folder:
-            return read_file(path, dtype, folder, given)
+            return read_file(path, dtype, folder, given, device)
     if config is not None:
         raise BadArgument(f"{one_line(str(path))} is a folder and has its own configs: leave out config.")
-    pipeline = _built(path, dtype) if path in BUILT.values() else read_folder(path, dtype)
+    pipeline = _built(path, dtype) if path in BUILT.values() else read_folder(path, dtype, device)
     given.set_on(pipeline)
     return pipeline
 

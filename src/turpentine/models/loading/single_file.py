@@ -18,6 +18,7 @@ from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
 from turpentine.models.loading.folder import check_parts
+from turpentine.models.loading.memory import check_weights_fit
 from turpentine.models.loading.prediction import Prediction, prediction_in
 from turpentine.models.loading.safe_reading import clear_errors, named, weight_names
 
@@ -31,7 +32,9 @@ _PARTS = {
 }
 
 
-def read_file(path: Path, dtype: torch.dtype, config: str | Path | None, prediction: Prediction) -> Any:
+def read_file(
+    path: Path, dtype: torch.dtype, config: str | Path | None, prediction: Prediction, device: torch.device
+) -> Any:
     """Read the pipeline.
 
     Args:
@@ -39,14 +42,16 @@ def read_file(path: Path, dtype: torch.dtype, config: str | Path | None, predict
         dtype: Number format to read it in.
         config: A diffusers folder or hub id; by default that of the family, from the hub.
         prediction: What is given of it; the rest is what the file says, and after that the config.
+        device: Where it will go, in whose memory there must be room.
     """
     import diffusers
 
     family = _family_of(path)
     if config and (Path(config) / "model_index.json").is_file():
         check_parts(Path(config))  # what is not in the file is read from there
-    with clear_errors(f"The file {one_line(str(path))} cannot be read"), safe_open(path, framework="pt") as file:
+    with clear_errors(f"The file {one_line(str(path))} cannot be read"), safe_open(path, framework="np") as file:
         names, metadata = list(file.keys()), file.metadata() or {}
+    check_weights_fit(path, [path], dtype, device)
     with named(path):
         prediction = prediction_in(names, metadata, prediction)
     way_out = " (give config=, a diffusers folder or hub id of its family, for the configs and tokenizers)"
@@ -106,7 +111,7 @@ def config_of(path: Path) -> Path | None:
 def exported_from(path: Path) -> str | None:
     """Return the name of the model that a single file of ours was exported from; None of any other file."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             return str(json.loads((file.metadata() or {})[RECORD])["model"])
     except (SafetensorError, OSError, ValueError, LookupError, TypeError):
         return None  # it is no file of ours, or damaged, which who reads it says

@@ -20,7 +20,7 @@ class ClassifierFree:
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run, which has no state and no extra rows."""
         if model.embeds_guidance:
-            return _Embedded(guidance_scale, needs_uncond=True)
+            return Embedded(guidance_scale, needs_uncond=True)
         return _Guided(model, guidance_scale, needs_uncond=True)
 
 
@@ -50,7 +50,7 @@ def unguided(model: TextToImage, guidance_scale: float) -> Combination:
     A denoiser that computes guidance itself reads w, and its prediction is taken as it is.
     """
     if model.embeds_guidance:
-        return _Embedded(guidance_scale, needs_uncond=False)
+        return Embedded(guidance_scale, needs_uncond=False)
     return _Guided(model, guidance_scale, needs_uncond=guidance_scale != 1)
 
 
@@ -80,7 +80,15 @@ class _Guided:
 
 
 @dataclass
-class _Embedded:
+class Embedded:
+    """The prediction of a denoiser that computes guidance itself, taken as it is.
+
+    Args:
+        embedded: w.
+        needs_uncond: Is ε_∅ computed, too, for those who look at it?
+        extra: None.
+    """
+
     embedded: float
     needs_uncond: bool
     extra: Conditioning | None = None

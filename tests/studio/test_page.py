@@ -111,6 +111,22 @@ def test_edits_go_on_as_sliders_and_are_saved_as_one(opened: Page, session: Sess
     settled(opened, session, lambda: opened.locator(f"#scale-{edit.id}").fill("1"))
 
 
+def test_what_is_asked_while_another_request_is_out_is_done_after_it(
+    opened: Page, session: Session, tmp_path: Path
+) -> None:
+    pushed(session.model).save(tmp_path / "push.safetensors")
+    opened.fill("#guide-concept", "dog")
+    opened.fill("#add-path", str(tmp_path / "push.safetensors"))
+    opened.evaluate(
+        """() => {
+          for (const id of ["guide", "add"]) document.getElementById(id).requestSubmit();
+          document.querySelector('[data-on="original"]').click();
+        }"""
+    )
+    opened.wait_for_selector('[data-on="original"][aria-pressed="true"]')
+    assert len(session.state.layers) == 2 and session.state.on == "original"
+
+
 def test_it_looks_into_the_picture(opened: Page, session: Session) -> None:
     opened.click('[data-work="words"]')
     opened.wait_for_selector("[data-word]")

@@ -3,7 +3,7 @@
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const digests = {};
-  let revision = null, polling = false, waiting = null, busy = false;
+  let revision = null, polling = false, waiting = [], busy = false;
 
   // Gradio's API: a call gives an event, whose stream ends with the answer.
   async function call(name, request) {
@@ -71,19 +71,24 @@
     } catch (error) { say(error.message); } finally { polling = false; }
   }
 
-  // One request at a time; of several that wait for it the last one counts.
-  async function act(request) {
-    if (busy) { waiting = request; return; }
+  // One request at a time, in their order; of several that set the same thing the last one counts.
+  const target = ({ do: name, layer, fields }) => ["change", "scale"].includes(name) && JSON.stringify([name, layer, Object.keys(fields || {}).sort()]);
+  async function act(request, waited = false) {
+    if (busy) {
+      waiting = waiting.filter((each) => !target(request) || target(each) !== target(request));
+      waiting.push(request);
+      return;
+    }
     busy = true;
     one('[data-region="columns"]').classList.add("is-waiting");
     try {
-      say("");
+      if (!waited) say("");
       show(await call("act", { ...request, digests }));
     } catch (error) { say(error.message); }
     one('[data-region="columns"]').classList.remove("is-waiting");
     busy = false;
     document.body.dataset.revision = revision;
-    if (waiting) { const next = waiting; waiting = null; act(next); }
+    if (waiting.length) act(waiting.shift(), true);
   }
 
   const values = (form) => Object.fromEntries(new FormData(form));

@@ -22,6 +22,8 @@ ALLOWED = {
     "edits/formats/": "files of other programs, which are about such names",
     "judges/hub_network.py": "networks of the judges, which are of no family",
     "judges/towers.py": "networks of the judges, which are of no family",
+    "testing/language_toys.py": "builds tiny pipelines of some families",
+    "testing/toy_parts.py": "builds parts of them",
     "testing/toys.py": "builds a tiny pipeline of each family",
 }
 

@@ -43,6 +43,7 @@ SHARED = {
     "explain.finding",
     "explain.cache",
     "explain.instrument",  # the protocol
+    "explain.maps_finding",  # of attention and of concepts
     "explain.stops",  # of a tour
     "attack.attacked",
     "attack.budget",
@@ -100,6 +101,7 @@ TESTED_IN: Mapping[str, str] = {
     "study.tables": "study/test_store.py",
     "testing.contracts.judge": "contract/test_judges.py",
     "testing.contracts.method": "contract/test_contract.py",
+    "testing.language_toys": "models/families/test_sana.py",
 }
 """Modules that are tested through a room's face, a command, a page or a process, and where."""
 

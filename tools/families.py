@@ -6,7 +6,7 @@ python tools/families.py
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -79,6 +79,9 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings that are quick on a toy, by plug-in; a variant has those of the method that it is of."""
 
+OF_JOINT_BLOCKS = ("concept-attention",)
+"""What no UNet can run; of all else contracts hold that it runs there."""
+
 GROUPS = {"animals": ("dog", "cat", "fish"), "vehicles": ("car", "truck"), "colours": ("red", "blue", "green")}
 
 
@@ -141,10 +144,30 @@ def _measure(name: str, instrument: Any, model: Model) -> None:
             instrument(model, ["a church"], [0])
 
 
-def refusals(families: Iterable[str] = TRANSFORMERS) -> dict[str, dict[str, str]]:
-    """Return the sentences by plug-in and family, "" where it runs. Contracts hold that all run on the others."""
+def refusals(
+    families: Iterable[str] = TRANSFORMERS, is_run: Callable[[str, str], bool] = lambda name, family: True
+) -> dict[str, dict[str, str]]:
+    """Return the sentences by plug-in and family, "" where it runs. Contracts hold that all run on the others.
+
+    Args:
+        families: By the names of their toys.
+        is_run: Is a plug-in run on a family? Where not, it counts as running.
+    """
     models = {family: toy(family) for family in families}
-    return {name: {family: refusal(name, model) for family, model in models.items()} for name in plugins(KINDS)}
+    return {
+        name: {family: refusal(name, model) if is_run(name, family) else "" for family, model in models.items()}
+        for name in plugins(KINDS)
+    }
+
+
+def refused_by(text: str) -> set[tuple[str, str]]:
+    """Return the plug-ins and families between which a page has a "no"."""
+    table = text.partition("<!-- tables -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    cells = [
+        (names, family, cell) for names, _, *rest in rows for family, cell in zip(TRANSFORMERS, rest, strict=False)
+    ]
+    return {(name, family) for names, family, cell in cells for name in names.split(", ") if cell == "no"}
 
 
 def tables(found: Mapping[str, Mapping[str, str]]) -> str:
@@ -160,13 +183,16 @@ def tables(found: Mapping[str, Mapping[str, str]]) -> str:
         f"|---|---|{'---|' * len(families)}",
     ]
     ordered = sorted(groups.items(), key=lambda item: KINDS.index(item[0][0]))
-    lines += [f"| {', '.join(names)} | yes | {' | '.join(key[2:])} |" for key, names in ordered]
+    lines += [
+        f"| {', '.join(names)} | {'no' if names[0] in OF_JOINT_BLOCKS else 'yes'} | {' | '.join(key[2:])} |"
+        for key, names in ordered
+    ]
     whys: dict[str, list[str]] = {}
     for name, sentences in found.items():
         for sentence in filter(None, sentences.values()):
             whys.setdefault(sentence, []).append(name)
     lines += ["", "| not | because |", "|---|---|"]
-    lines += [f"| {', '.join(names)} | {sentence} |" for sentence, names in whys.items()]
+    lines += [f"| {', '.join(dict.fromkeys(names))} | {sentence} |" for sentence, names in whys.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from turpentine.models import Model, attention, hooked, sample
+from turpentine.models import Call, Model, attention, hooked, sample
 from turpentine.models.attention import grid
+from turpentine.testing.toys import toy
 
 
 def run(model: Model, function, prompts=("a church", "a dog")) -> None:
@@ -56,3 +59,24 @@ def test_a_grid_is_halved_as_the_denoiser_halves() -> None:
     assert grid(6, 9, 5) == (3, 2), "odd sides are rounded up: 9 × 5, 5 × 3, 3 × 2"
     with pytest.raises(ValueError, match="7 pixels"):
         grid(7, 8, 8)
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+@torch.no_grad()
+def test_of_joint_attention_padding_has_no_order(family: str) -> None:
+    """Tokens of the text have no places there: with the padding in another order all else is as it was."""
+    model = toy(family)
+    cond, x = model.encode(["a red church"]), model.noise([0])
+    end = model.text.find("a red church").end + 1
+    order = [*range(end), *reversed(range(end, model.readings[0].text.length))]
+    order += range(len(order), cond.hidden.shape[1])
+    modules = model.sites.only(kind="joint-attention", level="module")
+    outputs, shares = [], []
+    for given in (cond, replace(cond, hidden=cond.hidden[:, order])):
+        calls: list[Call] = []
+        with hooked(model, {modules: calls.append}):
+            outputs.append(model.followed(x, 500, given))
+        whole = [torch.cat([each for _, each in model.attention(call)], dim=1) for call in calls]
+        shares.append(torch.stack(whole)[..., :end])
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(*shares, atol=1e-6, rtol=1e-4)

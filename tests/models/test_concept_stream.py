@@ -98,5 +98,5 @@ def test_it_is_one_masked_attention_and_leaves_the_picture_as_it_is(model: Model
 
 
 def test_a_model_without_joint_attention_is_refused() -> None:
-    with pytest.raises(UnsupportedModel, match="Stable Diffusion has no joint attention"):
+    with pytest.raises(UnsupportedModel, match="Stable Diffusion has no joint blocks"):
         concept_blocks(toy("sd1"))

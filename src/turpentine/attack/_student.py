@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from turpentine.core.imaging import fitted, read_picture
 from turpentine.core.safe_text import one_line
 from turpentine.edits import Edit, Provenance
 from turpentine.edits.edit import stack_of
+from turpentine.edits.low_rank import LowRank
 from turpentine.models import Conditioning, Model, check_in_denoiser, selected
 from turpentine.models.sites import READS_TEXT
 
@@ -108,44 +108,6 @@ class Full:
     def deltas(self) -> dict[str, Tensor]:
         """Return ΔW by name."""
         return {name: tensor - self._start[name].float() for name, tensor in self.tensors.items()}
-
-
-class LowRank:
-    """Weights that stay, with ΔW = B·A on each as a matrix of rows by all else; A is uniform, B is 0 at first.
-
-    Hu et al. 2021 (arXiv 2106.09685). Of a convolution, A has its kernel and B is 1 x 1.
-
-    Args:
-        weights: As the edits leave them, by dotted name, of two dimensions or more.
-        rank: Of ΔW, at most.
-        seed: Of A.
-
-    Attributes:
-        tensors: What is trained, by name: `NAME.A` and `NAME.B`.
-    """
-
-    def __init__(self, weights: Mapping[str, Tensor], rank: int, seed: int) -> None:
-        self._start = weights
-        self.tensors: dict[str, Tensor] = {}
-        dice = torch.Generator().manual_seed(seed)
-        for name, weight in weights.items():
-            columns = weight[0].numel()
-            a = (torch.rand(rank, columns, generator=dice) * 2 - 1) / columns**0.5
-            self.tensors[f"{name}.A"] = a.to(weight.device).requires_grad_()
-            self.tensors[f"{name}.B"] = torch.zeros(len(weight), rank, device=weight.device).requires_grad_()
-
-    def current(self) -> dict[str, Tensor]:
-        """Return the weights as they are now, in the model's number format; gradients go to what is trained."""
-        return {name: (start.float() + self._delta(name)).to(start.dtype) for name, start in self._start.items()}
-
-    @torch.no_grad()
-    def deltas(self) -> dict[str, Tensor]:
-        """Return ΔW by name."""
-        return {name: self._delta(name) for name in self._start}
-
-    def _delta(self, name: str) -> Float[Tensor, "*shape"]:
-        product: Tensor = self.tensors[f"{name}.B"] @ self.tensors[f"{name}.A"]
-        return product.reshape(self._start[name].shape)
 
 
 def _weights_of(attack: Relearning, seed: int, model: Model) -> Full | LowRank:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         TrainingBatch,
         TrainingPrompts,
     )
-    from turpentine.erase._training.training import Masters
+    from turpentine.erase._training.training import Trained
     from turpentine.models import Model
 
 SETS: Mapping[str, dict[str, Any]] = {
@@ -226,9 +226,9 @@ class ESD(Sized):
         assert self.sites_from is not None
         return replace(self, sites=top_sites(model.sites, self.sites_from, self.top), sites_from=None)
 
-    def _loss(self, model: Model, masters: Masters, batch: TrainingBatch) -> Float[Tensor, ""]:
+    def _loss(self, model: Model, masters: Trained, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Return the mean of (ε_θ(x_t, c) − ε̃)², or that of the network's own outputs, in fp32."""
-        predicted = model.followed(batch.x, batch.t, batch.cond, parameters=masters.cast())
+        predicted = model.followed(batch.x, batch.t, batch.cond, parameters=masters.current())
         return model.rescaled(predicted.float() - batch.target.float(), batch.t, self.loss).square().mean()
 
     def _prompts(self, concepts: tuple[Concept, ...]) -> TrainingPrompts:
@@ -257,7 +257,7 @@ class ESD(Sized):
         model: Model,
         prompts: TrainingPrompts,
         sampling: SamplingSettings,
-        masters: Masters,
+        masters: Trained,
         parts: Parts[Tensors],
         progress: Progress,
     ) -> StoredStates | FreshStates:
@@ -267,13 +267,19 @@ class ESD(Sized):
             return FreshStates(model, prompts, sampling, masters)
         return StoredStates(model, prompts, sampling, parts, progress, preserved=self.preserved)
 
-    def _masters(self, model: Model) -> Masters:
+    def _masters(self, model: Model) -> Trained:
         """Return what is trained: the weights, or factors of their change."""
-        from turpentine.erase._training.low_rank import LowRank
+        from turpentine.edits.low_rank import LowRank
         from turpentine.erase._training.training import Masters
 
         names = self._weights(model)
-        return Masters(model, names) if self.rank is None else LowRank(model, names, self.rank, self.seed)
+        if self.rank is None:
+            return Masters(model, names)
+        weights = {name: model.parameter(name).detach() for name in names}
+        matrices = {name: weight for name, weight in weights.items() if weight.ndim > 1}
+        if not matrices:
+            raise EmptySelection("With a rank, the sites hold no matrix that a LoRA could change: select others.")
+        return LowRank(matrices, self.rank, self.seed)
 
     def _sampling(self, model: Model) -> SamplingSettings:
         """Return the settings that are checked against each other."""

@@ -166,15 +166,16 @@ class _Negative:
     text: str
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
-        return _NegativeRun(guidance_scale, model.encode([self.text], negative=True).repeat(rows))
+        return _NegativeRun(model, guidance_scale, model.encode([self.text], negative=True).repeat(rows))
 
 
 @dataclass
 class _NegativeRun:
+    model: TextToImage
     guidance_scale: float
     extra: Conditioning | None
     needs_uncond: bool = False
 
     def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Latents | None) -> Latents:
         assert extra is not None  # needs_uncond and extra say so
-        return extra + self.guidance_scale * (cond - extra)
+        return self.model.guide(extra, cond, self.guidance_scale)

@@ -88,7 +88,7 @@ class ConceptAttention(Settings):
             EmptyConcept: A concept that the tokenizer has no token for.
             UnsupportedModel: The model has no joint attention.
         """
-        blocks = self._blocks(model)
+        blocks = self.blocks(model)
         texts, numbers = fitting_pairs(model, prompts, seeds)
         heats: list[dict[str, Heat]] = []
         images: list[Image.Image] = []
@@ -105,7 +105,8 @@ class ConceptAttention(Settings):
         title = "Where concepts are"
         return MapsFinding(table, model.sites, title, heats, images, self.threshold, self.rule, concept)
 
-    def _blocks(self, model: Model) -> Sites:
+    def blocks(self, model: Model) -> Sites:
+        """Return the attention of the blocks whose maps count."""
         every = concept_blocks(model)
         if self.sites is None:
             count = math.ceil(len(every) / _LAST)
@@ -139,7 +140,7 @@ class ConceptAttention(Settings):
         def add(site: Site, of_picture: Tensor, of_concepts: Tensor) -> None:
             if site in blocks:
                 shares = (of_picture.float() @ of_concepts.float().transpose(1, 2)).softmax(dim=-1)
-                small = shares.transpose(1, 2).unflatten(2, grid(shares.shape[1], height, width))
+                small = shares.transpose(1, 2).reshape(*total.shape[:2], *grid(shares.shape[1], height, width))
                 total.add_(enlarged(small, height, width))
 
         after, before = ConceptStream(model, concept_states(model, words), add).hooks()
@@ -164,7 +165,7 @@ def concept_states(model: Model, words: Sequence[str]) -> Float[Tensor, "concept
         try:
             means.append(own[list(reading.find(word, word).subject)].mean(dim=0))
         except EmptyConcept:
-            raise EmptyConcept(f"The tokenizer has no token for the concept {word!r}: give another word.") from None
+            raise EmptyConcept(f"The model has no token for the concept {word!r}: give another word.") from None
     return torch.stack(means)
 
 

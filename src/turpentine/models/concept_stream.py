@@ -31,15 +31,15 @@ def concept_blocks(model: Model) -> Sites:
     """Return the attention of the joint blocks in which text and picture have weights of their own.
 
     Raises:
-        UnsupportedModel: There is none.
+        UnsupportedModel: There is none of Stable Diffusion 3's form.
     """
     kind = "joint-attention"
     named = [site.name for site in model.sites if site.kind == kind and site.level == "module"]
-    named = [name for name in named if hasattr(model.module(name), "add_k_proj")]
+    named = [name for name in named if hasattr(model.module(name.removesuffix(".attn")), "norm1_context")]
     if not named:
         raise UnsupportedModel(
-            f"{model.family.title} has no joint attention, through which concepts could go beside the picture: take "
-            "maps."
+            f"{model.family.title} has no joint blocks of the form of Stable Diffusion 3, through which concepts could "
+            "go beside the picture: take maps."
         )
     return model.sites.named(named)
 
@@ -112,7 +112,8 @@ def _after_attention(block: Any, states: Concepts, mixed: Concepts, changes: lis
     gate, shift, scale, last_gate = (each[:, None] for each in changes)
     states = states + gate * block.attn.to_add_out.forward(mixed)
     inner = block.norm2_context.forward(states) * (1 + scale) + shift
-    return states + last_gate * block.ff_context.forward(inner)
+    changed: Concepts = states + last_gate * block.ff_context.forward(inner)
+    return changed
 
 
 def _block(site: Site) -> str:

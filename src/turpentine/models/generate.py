@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from turpentine.core.errors import BadArgument
+from turpentine.models.guidance import Embedded
 from turpentine.models.interface import Combination, TextToImage
 
 
@@ -100,7 +101,7 @@ def check_used(negative_prompt: str, combination: Combination) -> None:
     Raises:
         BadArgument: The guidance has another prompt in its place, or the denoiser computes guidance itself.
     """
-    if hasattr(combination, "embedded") and not combination.needs_uncond:
+    if isinstance(combination, Embedded):
         raise BadArgument(
             f"The negative prompt {negative_prompt!r} would do nothing, for this model computes guidance itself: leave "
             "it out, or give guidance=TrueGuidance()."

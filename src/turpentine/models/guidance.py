@@ -20,8 +20,8 @@ class ClassifierFree:
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run, which has no state and no extra rows."""
         if model.embeds_guidance:
-            return _Embedded(guidance_scale, needs_uncond=True)
-        return _Guided(guidance_scale, needs_uncond=True)
+            return Embedded(guidance_scale, needs_uncond=True)
+        return _Guided(model, guidance_scale, needs_uncond=True)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TrueGuidance:
 
     def start(self, model: TextToImage, rows: int, guidance_scale: float, steps: int) -> Combination:
         """Begin a run, which has no state and no extra rows."""
-        return _Guided(guidance_scale, needs_uncond=True, embedded=self.embedded)
+        return _Guided(model, guidance_scale, needs_uncond=True, embedded=self.embedded)
 
 
 def unguided(model: TextToImage, guidance_scale: float) -> Combination:
@@ -50,8 +50,8 @@ def unguided(model: TextToImage, guidance_scale: float) -> Combination:
     A denoiser that computes guidance itself reads w, and its prediction is taken as it is.
     """
     if model.embeds_guidance:
-        return _Embedded(guidance_scale, needs_uncond=False)
-    return _Guided(guidance_scale, needs_uncond=guidance_scale != 1)
+        return Embedded(guidance_scale, needs_uncond=False)
+    return _Guided(model, guidance_scale, needs_uncond=guidance_scale != 1)
 
 
 def guided(model: TextToImage, cond: Conditioning, guidance_scale: float) -> Conditioning:
@@ -69,17 +69,26 @@ def guided_by(model: TextToImage, cond: Conditioning, combination: Combination) 
 
 @dataclass
 class _Guided:
+    model: TextToImage
     guidance_scale: float
     needs_uncond: bool
     extra: Conditioning | None = None
     embedded: float = 1.0
 
     def __call__(self, index: int, uncond: Latents | None, cond: Latents, extra: Extra | None) -> Latents:
-        return cond if uncond is None else uncond + self.guidance_scale * (cond - uncond)
+        return cond if uncond is None else self.model.guide(uncond, cond, self.guidance_scale)
 
 
 @dataclass
-class _Embedded:
+class Embedded:
+    """The prediction of a denoiser that computes guidance itself, taken as it is.
+
+    Args:
+        embedded: w.
+        needs_uncond: Is ε_∅ computed, too, for those who look at it?
+        extra: None.
+    """
+
     embedded: float
     needs_uncond: bool
     extra: Conditioning | None = None

@@ -39,6 +39,10 @@ class TextToImage(Protocol):
         """The forward process, and its solvers."""
         ...
 
+    def guide(self, uncond: Latents, cond: Latents, guidance_scale: float) -> Latents:
+        """Return ε_∅ + w·(ε_c − ε_∅), as the family's pipeline takes it."""
+        ...
+
     @property
     def text(self) -> PromptReader:
         """The reader of prompts."""

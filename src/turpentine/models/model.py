@@ -131,6 +131,10 @@ class Model(Predicting):
         """Whether its denoiser computes guidance itself; see `Family.embeds_guidance`."""
         return self.family.embeds_guidance
 
+    def guide(self, uncond: Latents, cond: Latents, guidance_scale: float) -> Latents:
+        """Return ε_∅ + w·(ε_c − ε_∅), as the family's pipeline takes it; see `Family.guide`."""
+        return self.family.guide(uncond, cond, guidance_scale)
+
     @property
     def schedule(self) -> Schedule:
         """The forward process that it was trained on: α(t), σ(t), `add_noise`, and its solvers."""

@@ -1,4 +1,4 @@
-"""Tiny random pipelines whose text encoder is a language model, built like the real ones: SANA."""
+"""Tiny random pipelines whose text encoder is a language model, like SANA, Qwen-Image and Z-Image."""
 
 from __future__ import annotations
 
@@ -6,12 +6,33 @@ from string import printable
 from typing import Any
 
 import torch
-from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, SanaPipeline, SanaTransformer2DModel
+from diffusers import (
+    AutoencoderDC,
+    AutoencoderKLQwenImage,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
+    SanaPipeline,
+    SanaTransformer2DModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
+)
 from tokenizers.processors import TemplateProcessing
-from transformers import Gemma2Config, Gemma2Model, GemmaTokenizer
+from transformers import (
+    Gemma2Config,
+    Gemma2Model,
+    GemmaTokenizer,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3Model,
+)
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from turpentine.models.families.sana import instruction
-from turpentine.testing.toys import WORDS, spelt_out
+from turpentine.testing.toy_parts import WORDS, kl_autoencoder, spelt_out
 
 _SANA: dict[str, Any] = {
     "sample_size": 8,
@@ -77,3 +98,124 @@ def _gemma(width: int) -> Gemma2Model:
     sizes = {"hidden_size": width, "head_dim": 8, "intermediate_size": 2 * width, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "query_pre_attn_scalar": 8}
     return Gemma2Model(Gemma2Config(vocab_size=len(tiny_gemma_tokenizer()), **sizes, **heads)).eval()
+
+
+_QWEN: dict[str, Any] = {
+    "in_channels": 16,
+    "out_channels": 4,
+    "num_layers": 2,
+    "attention_head_dim": 12,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 16,
+    "axes_dims_rope": (4, 4, 4),
+}
+
+_QWEN_SHIFT: dict[str, Any] = {
+    "base_shift": 0.5,
+    "max_shift": 0.9,
+    "max_image_seq_len": 8192,
+    "use_dynamic_shifting": True,
+}
+"""Of Qwen-Image's own scheduler, whose `shift_terminal` is 0.02."""
+
+_NO_TOKENS: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None}
+"""A language model that writes nothing needs none, and its own are beyond a tiny vocabulary."""
+
+_INSTRUCTION = (
+    "Describe the image by detailing the color, shape, size, texture, quantity, text, spatial relationships of the "
+    "objects and background:"
+)
+
+
+def qwen_pipeline(terminal: float | None) -> QwenImagePipeline:
+    """Return the pipeline of `turpentine.testing.toys.tiny_qwen`."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        vae = AutoencoderKLQwenImage(
+            base_dim=4,
+            z_dim=4,
+            dim_mult=[1, 2, 2],
+            num_res_blocks=1,
+            temperal_downsample=[False, True],
+            latents_mean=[0.1, 0.2, 0.3, -0.4],
+            latents_std=[1.1, 1.2, 1.3, 1.4],
+        )
+        pipeline = QwenImagePipeline(
+            transformer=QwenImageTransformer2DModel(**_QWEN).eval(),
+            scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(**_QWEN_SHIFT, shift_terminal=terminal)),
+            vae=vae.eval(),
+            text_encoder=_qwen_vl(16),
+            tokenizer=tiny_qwen_tokenizer(),
+        )
+    pipeline.default_sample_size = 8
+    return pipeline
+
+
+def tiny_qwen_tokenizer() -> Qwen2Tokenizer:
+    """Return a byte-level tokenizer with a token for each of WORDS, and of the instruction's words, after a space."""
+    letters = bytes_to_unicode()
+    pieces, merges = list(letters.values()), dict[tuple[str, str], None]()
+    inside = [f"Ġ{word.strip(',:')}" for word in [*WORDS, *_INSTRUCTION.split()[1:]]]
+    for word in dict.fromkeys([*inside, "Describe", "system", "user", "assistant"]):
+        for end in range(1, len(word)):
+            merges[word[:end], word[end]] = None
+            pieces.append(word[: end + 1])
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(["<|endoftext|>", *pieces]))}
+    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=list(merges))
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=True)
+    return tokenizer
+
+
+def _qwen_vl(width: int) -> Qwen2_5_VLForConditionalGeneration:
+    text = {
+        "vocab_size": len(tiny_qwen_tokenizer()),
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        **_NO_TOKENS,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+    }
+    vision = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 2, "out_hidden_size": width}
+    return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision)).eval()
+
+
+_Z: dict[str, Any] = {
+    "in_channels": 4,
+    "dim": 24,
+    "n_layers": 2,
+    "n_refiner_layers": 1,
+    "n_heads": 2,
+    "n_kv_heads": 2,
+    "cap_feat_dim": 16,
+    "axes_dims": [4, 4, 4],
+    "axes_lens": [1024, 64, 64],
+}
+
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def z_pipeline() -> ZImagePipeline:
+    """Return the pipeline of `turpentine.testing.toys.tiny_z`."""
+    tokenizer = tiny_qwen_tokenizer()
+    tokenizer.chat_template = _CHAT
+    sizes = {"hidden_size": 16, "head_dim": 8, "intermediate_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        vae = kl_autoencoder()
+        vae.register_to_config(shift_factor=0.25)
+        transformer = ZImageTransformer2DModel(**_Z).eval()
+        for pad in (transformer.x_pad_token, transformer.cap_pad_token):
+            torch.nn.init.normal_(pad)
+        return ZImagePipeline(
+            transformer=transformer,
+            scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0)),
+            vae=vae,
+            text_encoder=Qwen3Model(Qwen3Config(vocab_size=len(tokenizer), **sizes, **heads, **_NO_TOKENS)).eval(),
+            tokenizer=tokenizer,
+        )

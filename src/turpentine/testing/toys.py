@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
@@ -32,32 +31,8 @@ from transformers import (
 )
 
 from turpentine.models import Model
+from turpentine.testing.toy_parts import LENGTH, WORDS, kl_autoencoder, spelt_out
 
-WORDS = [
-    "a",
-    "an",
-    "and",
-    "by",
-    "church",
-    "dog",
-    "cat",
-    "car",
-    "house",
-    "truck",
-    "fish",
-    "horn",
-    "saw",
-    "on",
-    "in",
-    "style",
-    "background",
-    "red",
-    "blue",
-    "green",
-    "ink",
-    "flat",
-]
-LENGTH = 16
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -91,7 +66,7 @@ def tiny_sdxl(*, whole: bool = False) -> StableDiffusionXLPipeline:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return StableDiffusionXLPipeline(
-            vae=_vae(),
+            vae=kl_autoencoder(),
             text_encoder=CLIPTextModel(_text(16)).eval(),
             text_encoder_2=CLIPTextModelWithProjection(_text(24)).eval(),
             tokenizer=tiny_tokenizer(),
@@ -117,7 +92,7 @@ def tiny_sd3(*, t5: bool = True, whole: bool = False) -> Any:
 
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        vae = _vae()
+        vae = kl_autoencoder()
         vae.register_to_config(shift_factor=0.25)
         return StableDiffusion3Pipeline(
             transformer=SD3Transformer2DModel(**_SD3, dual_attention_layers=(0,) if whole else ()).eval(),
@@ -146,7 +121,7 @@ def tiny_pixart(*, alpha: bool = False, sample_size: int = 8) -> Any:
         return (PixArtAlphaPipeline if alpha else PixArtSigmaPipeline)(
             transformer=PixArtTransformer2DModel(**_PIXART, sample_size=sample_size).eval(),
             scheduler=spelt_out(DPMSolverMultistepScheduler(**_LINEAR)),
-            vae=_vae(),
+            vae=kl_autoencoder(),
             text_encoder=_t5(24),
             tokenizer=tiny_t5_tokenizer(),
         )
@@ -162,7 +137,7 @@ def tiny_flux(*, distilled: bool = True) -> Any:
 
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        vae = _vae()
+        vae = kl_autoencoder()
         vae.register_to_config(shift_factor=0.25)
         shift: dict[str, Any] = {"shift": 3.0, "use_dynamic_shifting": True} if distilled else {"shift": 1.0}
         return FluxPipeline(
@@ -183,11 +158,31 @@ def tiny_sana() -> Any:
     return sana_pipeline()
 
 
+def tiny_qwen(*, terminal: float | None = None) -> Any:
+    """Return a tiny Qwen-Image: two joint blocks, a Qwen2.5-VL with its chat, an autoencoder of films.
+
+    Args:
+        terminal: The schedule's last σ before 0, to which the real one, with 0.02, is stretched; it has no single step.
+    """
+    from turpentine.testing.language_toys import qwen_pipeline  # which takes long
+
+    return qwen_pipeline(terminal)
+
+
+def tiny_z() -> Any:
+    """Return a tiny Z-Image: two blocks of one stream, a refiner of each part, a Qwen3 with its chat."""
+    from turpentine.testing.language_toys import z_pipeline  # which takes long
+
+    return z_pipeline()
+
+
 TRANSFORMERS: Mapping[str, Callable[[], Any]] = {
     "sd3": tiny_sd3,
     "flux": tiny_flux,
     "pixart": tiny_pixart,
     "sana": tiny_sana,
+    "qwen": tiny_qwen,
+    "z": tiny_z,
 }
 """A pipeline of each family whose denoiser is a transformer; not everything runs on them."""
 
@@ -306,7 +301,7 @@ def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return StableDiffusionPipeline(
-            vae=_vae(),
+            vae=kl_autoencoder(),
             text_encoder=CLIPTextModel(_text(16)).eval(),
             tokenizer=tiny_tokenizer(),
             unet=UNet2DConditionModel(**unet).eval(),
@@ -317,18 +312,6 @@ def _pipeline(prediction: str, **unet: Any) -> StableDiffusionPipeline:
             feature_extractor=None,
             requires_safety_checker=False,
         )
-
-
-def _vae() -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=(8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=32,
-        scaling_factor=0.5,
-    ).eval()
 
 
 def _text(width: int) -> CLIPTextConfig:
@@ -350,12 +333,3 @@ def _t5(width: int) -> T5EncoderModel:
     sizes = {"d_model": width, "d_kv": 8, "d_ff": 2 * width, "num_layers": 2, "num_heads": 2}
     config = T5Config(vocab_size=len(tiny_t5_tokenizer()), **sizes, feed_forward_proj="gated-gelu")
     return T5EncoderModel(config).eval()
-
-
-def spelt_out(scheduler: Any) -> Any:
-    """Return a scheduler that leaves nothing to defaults, as one is that was read from a file that was saved.
-
-    diffusers lets another solver that is made from it take its own defaults for what was left open.
-    """
-    config = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
-    return type(scheduler).from_config(config)

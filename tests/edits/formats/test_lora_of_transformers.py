@@ -11,13 +11,15 @@ import torch
 from edits.weights import made_up
 from safetensors.torch import load_file, save_file
 
-from turpentine.core.errors import EditError
+from turpentine.concepts import Concept
+from turpentine.core.errors import EditError, EmptySelection
 from turpentine.edits import Edit, LoRA
 from turpentine.edits.formats.changed_weights import save_changed_weights
 from turpentine.edits.formats.foreign import import_edit
+from turpentine.erase.esd import ESD
 from turpentine.models import Model
 from turpentine.models.families.flux import packed
-from turpentine.testing.toys import tiny_flux, tiny_sd3
+from turpentine.testing.toys import tiny_flux, tiny_sd3, toy
 
 BLOCK = "transformer.transformer_blocks.0"
 READERS = ("transformer.context_embedder.weight", "transformer.time_text_embed.text_embedder.linear_1.weight")
@@ -101,3 +103,19 @@ def test_kohyas_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EditError, match=r"kohya's layout has no name here for transformer\.transformer_blocks\.0"):
         lora.save(tmp_path / "lora.safetensors", "kohya")
     assert not list(tmp_path.iterdir())
+
+
+def test_esd_of_a_transformer_is_a_lora_without_a_rest(family: str) -> None:
+    model = toy(family)
+    settings = {"sites": "x", "steps": 2, "trajectories": 1, "sampling_steps": 2, "lr": 1e-2}
+    edit = ESD(**settings, rank=2)(model, Concept("church"))
+    assert edit.provenance.settings["rank"] == 2
+    assert all(name.endswith(".weight") and ".attn." in name for name in edit.names)
+    lora = LoRA.from_edits(model, [edit], rank=2)
+    assert lora.rank == 2 and lora.residual < 1e-5 and not lora.omitted
+
+
+def test_esd_of_a_rank_trains_matrices_alone() -> None:
+    model = toy("flux")
+    with pytest.raises(EmptySelection, match="the sites hold no matrix that a LoRA could change"):
+        ESD(sites="norm", steps=1, trajectories=1, sampling_steps=2, rank=2)(model, Concept("church"))

@@ -46,7 +46,7 @@ def test_in_half_precision_small_updates_add_up() -> None:
         adam.update(1e-3 * masters.tensors[NAMES[0]].mean())
     delta = masters.deltas()[NAMES[0]]
     torch.testing.assert_close(delta, torch.full_like(delta, -3e-6), rtol=1e-2, atol=1e-7)
-    assert masters.cast()[NAMES[0]].dtype == torch.float16
+    assert masters.current()[NAMES[0]].dtype == torch.float16
     assert weights_hash(model) == before
 
 

@@ -15,7 +15,7 @@ from turpentine.core.errors import BadArgument, UnsupportedModel
 from turpentine.core.parts import Parts
 from turpentine.edits import Edit
 from turpentine.erase._training.states import SamplingSettings, StoredStates, TrainingPrompts
-from turpentine.models import DENOISER, Model, Trajectory, TrueGuidance, hooked, sample
+from turpentine.models import DENOISER, ClassifierFree, Model, Trajectory, TrueGuidance, hooked, sample
 from turpentine.models.families.flux import Flux, packed, streams, unpacked
 from turpentine.models.families.transformer_sites import walk_flux
 from turpentine.models.families.walk import sites_on
@@ -105,6 +105,8 @@ def test_pictures_and_texts_are_those_of_the_pipeline(dev: Model) -> None:
 def test_a_negative_prompt_needs_true_guidance(dev: Model) -> None:
     with pytest.raises(BadArgument, match=r"this model computes guidance itself: leave it out, or give guidance=True"):
         dev.generate("a church", steps=1, negative_prompt="red")
+    with pytest.raises(BadArgument, match="this model computes guidance itself"):
+        dev.generate("a church", steps=1, negative_prompt="red", guidance=ClassifierFree())
     assert dev.generate("a church", steps=1, negative_prompt="red", guidance=TrueGuidance())[0].size == (32, 32)
 
 
@@ -292,3 +294,13 @@ def test_attribution_measures_with_the_guidance_of_its_run(dev: Model) -> None:
     objective = Objective.apart(dev, run, guidance_scale=2.0, is_in_output=True)
     apart = (run.eps_uncond - run.eps_cond).square().flatten(1).sum(1).mean().item()
     assert objective.value(dev) == pytest.approx(apart, rel=1e-3)
+
+
+def test_flux_2_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """As an object and as a folder: its keys and values are slices of one matrix, which no site is."""
+    other: Any = type("Flux2Pipeline", (), {"__call__": lambda self: None})()
+    with pytest.raises(UnsupportedModel, match=r"^Flux2Pipeline is of no known family: Turpentine works on .*FLUX\.1"):
+        Model(other)
+    (tmp_path / "model_index.json").write_text('{"_class_name": "Flux2Pipeline"}')
+    with pytest.raises(UnsupportedModel, match=r"is a Flux2Pipeline: Turpentine works on .*FluxPipeline"):
+        tp.load(tmp_path)

@@ -13,7 +13,7 @@ from turpentine.core.errors import NotFinite
 from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
 from turpentine.erase._training.draws import draws, noise_seeds
-from turpentine.erase._training.training import Masters, substituted
+from turpentine.erase._training.training import Trained, substituted
 from turpentine.models import Blend, Conditioning, Model, Trajectory, sample
 from turpentine.models.guidance import guided
 
@@ -149,7 +149,7 @@ class FreshStates:
         masters: The trained weights.
     """
 
-    def __init__(self, model: Model, prompts: TrainingPrompts, sampling: SamplingSettings, masters: Masters) -> None:
+    def __init__(self, model: Model, prompts: TrainingPrompts, sampling: SamplingSettings, masters: Trained) -> None:
         self._model, self._prompts, self._sampling, self._masters = model, prompts, sampling, masters
         self._concept, self._trained, self._empty = (
             guided(model, model.encode(texts), sampling.guidance_scale)
@@ -163,7 +163,7 @@ class FreshStates:
         row = torch.from_numpy(generator.integers(len(self._prompts), size=size)).to(self._model.device)
         steps = generator.choice(self._sampling.window, size=size).tolist()
         noise = self._model.noise(noise_seeds(generator, size))
-        with substituted(self._model, self._masters.cast()):
+        with substituted(self._model, self._masters.current()):
             x, t = self._sample(noise, self._trained[row], steps)
         return TrainingBatch(x, t, self._trained[row], self._target(x, t, row))
 

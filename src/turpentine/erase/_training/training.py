@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,6 +29,21 @@ _FUSED = {"cpu", "cuda"}
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
+@runtime_checkable
+class Trained(Protocol):
+    """What an update changes, and what the weights are with it."""
+
+    tensors: dict[str, Tensor]
+
+    def current(self) -> dict[str, Tensor]:
+        """Return the weights as they are now, in the model's number format, with a gradient to `tensors`."""
+        ...
+
+    def deltas(self) -> dict[str, Tensor]:
+        """Return what training has changed."""
+        ...
+
+
 class Masters:
     """The trained weights in fp32, by dotted name; the model's own are never written to.
 
@@ -45,7 +60,7 @@ class Masters:
             name: weight.to(torch.float32, copy=True).requires_grad_() for name, weight in self._start.items()
         }
 
-    def cast(self) -> dict[str, Tensor]:
+    def current(self) -> dict[str, Tensor]:
         """Return the weights in the model's number format, with the gradient flowing back to the masters."""
         return {name: master.to(self._start[name].dtype) for name, master in self.tensors.items()}
 
@@ -84,7 +99,7 @@ class Adam:
         is_whole: False while an update is being written.
     """
 
-    def __init__(self, masters: Masters, lr: float, dtype: torch.dtype) -> None:
+    def __init__(self, masters: Trained, lr: float, dtype: torch.dtype) -> None:
         self._tensors = masters.tensors
         self._scale = _LOSS_SCALE.get(dtype, 1.0)
         weights = list(self._tensors.values())

@@ -9,13 +9,25 @@ from turpentine.models.families.alterations import wrapper_of
 from turpentine.models.families.base import Family
 from turpentine.models.families.flux import Flux
 from turpentine.models.families.pixart import PixArtAlpha, PixArtSigma
+from turpentine.models.families.qwen_image import QwenImage
 from turpentine.models.families.sana import SANA
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
 from turpentine.models.families.stable_diffusion_3 import StableDiffusion3
 from turpentine.models.families.walk import module_of
+from turpentine.models.families.z_image import ZImage
 
-FAMILIES: tuple[type[Family], ...] = (StableDiffusion, SDXL, StableDiffusion3, Flux, PixArtSigma, PixArtAlpha, SANA)
+FAMILIES: tuple[type[Family], ...] = (
+    StableDiffusion,
+    SDXL,
+    StableDiffusion3,
+    Flux,
+    PixArtSigma,
+    PixArtAlpha,
+    SANA,
+    QwenImage,
+    ZImage,
+)
 """All families; a pipeline is of the first that it fits."""
 
 __all__ = ["FAMILIES", "Family", "family_of", "module_of"]
@@ -43,6 +55,6 @@ def family_of(pipeline: Any) -> Family:
     if _is_part(pipeline):
         raise UnsupportedModel(f"{name} is a part of a pipeline: give the whole pipeline, such as load(pipe).")
     raise UnsupportedModel(
-        f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x, SDXL and 3, FLUX.1, PixArt and "
-        "SANA."
+        f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x, SDXL and 3, FLUX.1, PixArt, "
+        "SANA, Qwen-Image and Z-Image."
     )

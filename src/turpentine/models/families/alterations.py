@@ -31,6 +31,8 @@ _PLAIN_ATTENTION = {
     "JointAttnProcessor2_0",
     "SanaAttnProcessor2_0",
     "FluxAttnProcessor",
+    "QwenDoubleStreamAttnProcessor2_0",
+    "ZSingleStreamAttnProcessor",
     "SanaLinearAttnProcessor2_0",
     "SanaMultiscaleAttnProcessor2_0",
 }
@@ -283,7 +285,7 @@ def _alteration(module: nn.Module) -> Reason:
         or _offloaded(own)
         or _wrapper(kind)
         or ("is compiled in place: load the pipeline again without" if own.get("_compiled_call_impl") else None)
-        or (_FUSED if "to_qkv" in parts or "to_kv" in parts else None)
+        or (_FUSED if "to_k" in parts and ("to_qkv" in parts or "to_kv" in parts) else None)
         or _attends_otherwise(own)
         or ("has FreeU on it: call pipe.disable_freeu()" if any(own.get(key) is not None for key in _FREEU) else None)
         or _quantised(own)

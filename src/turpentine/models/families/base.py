@@ -265,14 +265,14 @@ class Family(ABC):
 
     def called(
         self, args: tuple[Tensor, ...], named: Mapping[str, Any], parameters: Mapping[str, Tensor]
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Any, ...]:
         """Return what the denoiser gives for arguments; `parameters` as in `predict`.
 
         Raises:
             UnknownName: A name that is not the denoiser's.
         """
         if not parameters:
-            given: tuple[Tensor, ...] = self.denoiser(*args, **named)
+            given: tuple[Any, ...] = self.denoiser(*args, **named)
             return given
         stand_ins = {self._inside(name): tensor for name, tensor in parameters.items()}
         return tuple(functional_call(self.denoiser, stand_ins, args, dict(named)))
@@ -283,6 +283,10 @@ class Family(ABC):
                 f"{name!r} is no parameter of the denoiser: its names begin with '{self.denoiser_name}.'."
             )
         return name.removeprefix(f"{self.denoiser_name}.")
+
+    def guide(self, uncond: Latents, cond: Latents, guidance_scale: float) -> Latents:
+        """Return guided predictions, ε_∅ + w·(ε_c − ε_∅); some pipelines scale them."""
+        return uncond + guidance_scale * (cond - uncond)
 
     @abstractmethod
     def sites(self) -> Sites:

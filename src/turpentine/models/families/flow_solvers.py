@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from turpentine.core.errors import UnsupportedModel
+from turpentine.core.errors import BadArgument, UnsupportedModel
 
 _DYNAMIC = (
     "use_dynamic_shifting",
@@ -119,7 +119,12 @@ def set_flow_steps(scheduler: Any, steps: int, trained: Any, tokens: int, *, is_
         trained: The pipeline's scheduler, with the sizes and shifts of a dynamic shift; None for none.
         tokens: Of the picture.
         is_even: Is σ spaced evenly from 1 to 1/N before the shift, and not as the scheduler has it?
+
+    Raises:
+        BadArgument: One step of a schedule whose last σ is set.
     """
+    if steps < 2 and scheduler.config.get("shift_terminal"):
+        raise BadArgument("One step cannot both begin at pure noise and end at the schedule's shift_terminal: take 2.")
     how: dict[str, Any] = {"device": "cpu"}
     if scheduler.config.get("use_dynamic_shifting"):
         how["mu"] = dynamic_shift(trained.config, tokens)

@@ -72,7 +72,7 @@ class Flux(Transformer):
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
-        self.latent = _latent_of(pipeline.vae.config)
+        self.latent = latent_by_autoencoder(pipeline.vae.config)
 
     def check(self, *, hooks: bool = True) -> None:
         """Check the networks' classes, what the transformer reads, and the schedule; see `Family.check`."""
@@ -199,7 +199,7 @@ class Turn:
 
     def __call__(self, x: ByHead) -> ByHead:
         """Return queries or keys with their places, in fp32."""
-        even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+        even, odd = x.float().reshape(*x.shape[:-1], -1, 2).unbind(-1)
         quarter = torch.stack([-odd, even], dim=-1).flatten(-2)
         return x.float() * self._cos.to(x.device) + quarter * self._sin.to(x.device)
 
@@ -213,19 +213,14 @@ def streams(call: Call) -> tuple[Tensor, Tensor]:
 
 def packed(x: Latents) -> Float[Tensor, "batch token number"]:
     """Return four latent pixels as one token."""
-    rows, columns = (side // _PATCH for side in x.shape[-2:])
-    return (
-        x.unflatten(3, (columns, _PATCH))
-        .unflatten(2, (rows, _PATCH))
-        .permute(0, 2, 4, 1, 3, 5)
-        .flatten(3)
-        .flatten(1, 2)
-    )
+    batch, channels, height, width = x.shape
+    each = x.reshape(batch, channels, height // _PATCH, _PATCH, width // _PATCH, _PATCH)
+    return each.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
 def unpacked(tokens: Float[Tensor, "batch token number"], height: int, width: int) -> Latents:
     """Return the latents of tokens."""
-    each = tokens.unflatten(2, (-1, _PATCH, _PATCH)).unflatten(1, (height // _PATCH, width // _PATCH))
+    each = tokens.reshape(len(tokens), height // _PATCH, width // _PATCH, -1, _PATCH, _PATCH)
     return each.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
@@ -235,7 +230,7 @@ def _places(rows: int, columns: int) -> Float[Tensor, "token 3"]:
     return torch.nn.functional.pad(grid, (1, 0)).float()
 
 
-def _latent_of(config: Any) -> LatentSpec:
+def latent_by_autoencoder(config: Any) -> LatentSpec:
     """Return the shape and scale of latents by the autoencoder's config; the transformer's has no size."""
     factor, side = 2 ** (len(config.block_out_channels) - 1), int(config.sample_size)
     mean = float(config.get("shift_factor") or 0)

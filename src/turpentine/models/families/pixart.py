@@ -99,7 +99,8 @@ class PixArtSigma(CrossTransformer):
             "added_cond_kwargs": self._sizes(x),
             "return_dict": False,
         }
-        return self.called((x,), arguments, parameters)[0][:, : x.shape[1]]
+        output: Tensor = self.called((x,), arguments, parameters)[0][:, : x.shape[1]]
+        return output
 
     def _sizes(self, x: Latents) -> dict[str, Tensor | None]:
         """Return what the network is given of the picture's size: nothing."""

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from turpentine.core.errors import BadArgument, UnsupportedModel
+from turpentine.core.errors import UnsupportedModel
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_autoencoder, check_text_encoder
 from turpentine.models.families.base import Latents, Pixels, TokenIds, TokenVectors, is_called
 from turpentine.models.families.cross_transformer import CrossTransformer
 from turpentine.models.families.flow_solvers import check_flow
 from turpentine.models.families.schedule import Flow, RectifiedFlow
+from turpentine.models.families.tokenizers import check_apart
 from turpentine.models.families.transformer import check_channels, latent_of
 from turpentine.models.families.transformer_sites import walk_sana
 from turpentine.models.families.walk import Part
@@ -116,8 +117,8 @@ class SANA(CrossTransformer):
         for prompt in prompts:
             text = prompt.lower().strip()
             own = tokenizer(self.frame.put_around(text), verbose=False).input_ids[1:]
-            if text and tokenizer(instruction() + text, verbose=False).input_ids != [*self._before, *own]:
-                raise BadArgument(f"The prompt {prompt!r} joins the instruction before it: begin it with a word.")
+            if text:
+                check_apart(tokenizer, instruction(), self._before, text, own)
         return super().tokenize(prompts)
 
     def encode_negative(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
@@ -155,8 +156,8 @@ class SANA(CrossTransformer):
         mask = (ids != self.pipeline.tokenizer.pad_token_id).long()
         given = None if vectors is None else {"text": vectors}
         hidden = self.states("text", {"text": ids}, given, attention_mask=mask)[0]
-        kept = [0, *range(1 - self.token_length, 0)]
-        return Conditioning(hidden[:, kept], mask=mask[:, kept])
+        places = [0, *range(1 - self.token_length, 0)]
+        return Conditioning(hidden[:, places], mask=mask[:, places])
 
     def predict(
         self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]
@@ -169,7 +170,8 @@ class SANA(CrossTransformer):
             "timestep": t.expand(len(x)) * self.denoiser.config.timestep_scale,
             "return_dict": False,
         }
-        return self.called((x,), arguments, parameters)[0][:, : x.shape[1]]
+        output: Tensor = self.called((x,), arguments, parameters)[0][:, : x.shape[1]]
+        return output
 
     def walk(self) -> Iterator[Part]:
         """Yield the parts of the transformer in order of execution."""

@@ -130,7 +130,8 @@ class StableDiffusion(Family):
         """Return the UNet's output; see `Family.predict`."""
         x = x.to(self.dtype)
         arguments = {"encoder_hidden_states": cond.hidden.to(x.dtype), "return_dict": False, **self._added(cond)}
-        return self.called((x, t), arguments, parameters)[0]
+        output: Tensor = self.called((x, t), arguments, parameters)[0]
+        return output
 
     def _added(self, cond: Conditioning) -> dict[str, Any]:
         """Return what the UNet is given beside the text."""

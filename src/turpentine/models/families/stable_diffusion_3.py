@@ -138,7 +138,8 @@ class StableDiffusion3(Transformer):
             "timestep": t.expand(len(x)),
             "return_dict": False,
         }
-        return self.called((x,), arguments, parameters)[0]
+        output: Tensor = self.called((x,), arguments, parameters)[0]
+        return output
 
     def walk(self) -> Iterator[Part]:
         """Yield the parts of the transformer in order of execution."""

@@ -22,8 +22,15 @@ def text_sites(text_encoders: Mapping[str, Any]) -> list[Site]:
     for component, encoder in text_encoders.items():
         number = component.removeprefix("text").removeprefix("-")
         name, prefix = (f"text_encoder_{number}", f"TEXT{number}-") if number else ("text_encoder", "TEXT")
-        sites += sites_on(_walk_of(encoder)(encoder, name, prefix), component)
+        inner, inside = _language_model(encoder, name)
+        sites += sites_on(_walk_of(inner)(inner, inside, prefix), component)
     return sites
+
+
+def _language_model(encoder: Any, name: str) -> tuple[Any, str]:
+    """Return the language model in an encoder that sees pictures, too, with its dotted name, or the encoder itself."""
+    inner = getattr(getattr(encoder, "model", None), "language_model", None)
+    return (encoder, name) if inner is None else (inner, f"{name}.model.language_model")
 
 
 def _walk_of(encoder: Any) -> Callable[[Any, str, str], Iterator[Part]]:
@@ -79,6 +86,8 @@ _IN_A_LANGUAGE_MODELS_LAYER = (
     ("post_feedforward_layernorm", "text-norm"),
 )
 
+_LANGUAGE_ORDER = ("q_proj", "q_norm", "k_proj", "k_norm", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
 
 def _walk_language_model(model: Any, path: str, prefix: str) -> Iterator[Part]:
     """A language model without its head, such as Gemma, which has two norms more than most in a layer."""
@@ -87,5 +96,5 @@ def _walk_language_model(model: Any, path: str, prefix: str) -> Iterator[Part]:
         for name, kind in _IN_A_LANGUAGE_MODELS_LAYER:
             if getattr(layer, name, None) is not None:
                 inside = f"{path}.layers.{index}.{name}"
-                yield Part(inside, getattr(layer, name), kind, 0, f"{prefix}{index + 1}")
+                yield Part(inside, getattr(layer, name), kind, 0, f"{prefix}{index + 1}", order=_LANGUAGE_ORDER)
     yield Part(f"{path}.norm", model.norm, "text-norm")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from turpentine.core.errors import ModelNotFound, UnsupportedModel
+from turpentine.core.errors import BadArgument, ModelNotFound, UnsupportedModel
 
 _WORD_END = "</w>"
 _SAMPLE = 32
@@ -43,6 +44,23 @@ def check_tokenizer(tokenizer: Any, encoder: Any, called: str) -> None:
             f"The model's {called} has {len(tokenizer):,} tokens and its text encoder reads {rows:,}: it is another "
             f"model's; {_WAY_OUT}."
         )
+
+
+def check_apart(tokenizer: Any, instruction: str, before: Sequence[int], prompt: str, own: Sequence[int]) -> None:
+    """Check that a prompt has the same tokens behind an instruction as it has without it.
+
+    Args:
+        tokenizer: Of the encoder that reads both.
+        instruction: The text before the prompt.
+        before: Its tokens.
+        prompt: As it is read, with what is after it.
+        own: Its tokens.
+
+    Raises:
+        BadArgument: It has not.
+    """
+    if tokenizer(instruction + prompt, verbose=False).input_ids != [*before, *own]:
+        raise BadArgument(f"The prompt {prompt!r} joins the instruction before it: begin it with a word.")
 
 
 def _whole_words(tokenizer: Any) -> float:

@@ -21,6 +21,16 @@ from turpentine.models.sites import Sites
 UNLIKE = "{title} has no way down and up as a UNet: its blocks are called BLOCK1, BLOCK2 and so on."
 
 
+JOINT_ALONE: Mapping[str, str] = {
+    "cross-attention": (
+        "{title} has no cross-attention: picture and text attend to both in joint attention, and what reaches into "
+        "cross-attention has nothing to reach into."
+    ),
+    "self-attention": "{title} has no attention of the picture to itself alone.",
+}
+"""What those lack in whose blocks picture and text attend to both."""
+
+
 class Transformer(Family):
     """A denoiser that takes latents as a row of tokens."""
 

@@ -8,6 +8,7 @@ of the latent in tokens. In a joint block (Stable Diffusion 3) `attn` is the att
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from turpentine.models.families.walk import Part
@@ -79,6 +80,78 @@ def walk_flux(transformer: Any, size: int) -> Iterator[Part]:
             yield Part(path, getattr(block, name), kind, size, label, is_one_stream=True, order=order)
     yield Part("transformer.norm_out", transformer.norm_out, "modulation", size)
     yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
+_IN_A_QWEN_BLOCK = (
+    ("img_mod", "modulation"),
+    ("txt_mod", "modulation"),
+    ("attn", "joint-attention"),
+    ("img_mlp", "feed-forward"),
+    ("txt_mlp", "feed-forward"),
+)
+
+
+def walk_qwen(transformer: Any, size: int) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of Qwen-Image, all of whose blocks are joint blocks.
+
+    Args:
+        transformer: The denoiser.
+        size: Height of the native latent in tokens.
+    """
+    yield Part("transformer.img_in", transformer.img_in, "input", size)
+    yield Part("transformer.txt_norm", transformer.txt_norm, "norm")
+    yield Part("transformer.txt_in", transformer.txt_in, "context")
+    time = transformer.time_text_embed.timestep_embedder
+    yield Part("transformer.time_text_embed.timestep_embedder", time, "time")
+    for index, block in enumerate(transformer.transformer_blocks):
+        for name, kind in _IN_A_QWEN_BLOCK:
+            path, order = f"transformer.transformer_blocks.{index}.{name}", _FLUX_ORDER if name == "attn" else ()
+            yield Part(path, getattr(block, name), kind, size, f"BLOCK{index + 1}", order=order)
+    yield Part("transformer.norm_out", transformer.norm_out, "modulation", size)
+    yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
+_IN_A_Z_BLOCK = (
+    ("adaLN_modulation", "modulation"),
+    ("attention_norm1", "norm"),
+    ("attention", "joint-attention"),
+    ("attention_norm2", "norm"),
+    ("ffn_norm1", "norm"),
+    ("feed_forward", "feed-forward"),
+    ("ffn_norm2", "norm"),
+)
+_Z_ORDER = (*_FLUX_ORDER, "w1", "w3", "w2")
+
+
+def walk_z(transformer: Any, size: int) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of Z-Image, in whose blocks picture and text are one row of tokens.
+
+    Before them a few blocks, NOISE1 and so on, are of the picture alone, and some, CONTEXT1 and so on, of the text.
+
+    Args:
+        transformer: The denoiser.
+        size: Height of the native latent in tokens.
+    """
+    embedder, final = transformer.all_x_embedder["2-1"], transformer.all_final_layer["2-1"]
+    yield Part("transformer", transformer, "input", size, is_shell=True)  # what stands for padding
+    yield Part("transformer.t_embedder", transformer.t_embedder, "time")
+    yield Part("transformer.all_x_embedder.2-1", embedder, "input", size)
+    yield from _z_blocks(transformer.noise_refiner, "transformer.noise_refiner", "NOISE", size, "self-attention")
+    yield Part("transformer.cap_embedder", transformer.cap_embedder, "context")
+    yield from _z_blocks(transformer.context_refiner, "transformer.context_refiner", "CONTEXT", size, "context")
+    yield from _z_blocks(transformer.layers, "transformer.layers", "BLOCK", size, "joint-attention")
+    yield Part("transformer.all_final_layer.2-1.adaLN_modulation", final.adaLN_modulation, "modulation", size)
+    yield Part("transformer.all_final_layer.2-1.linear", final.linear, "output", size)
+
+
+def _z_blocks(blocks: Any, path: str, label: str, size: int, kind: str) -> Iterator[Part]:
+    """Yield the parts of blocks whose attention is of a kind; those of the text alone are all of the kind context."""
+    for index, block in enumerate(blocks):
+        for name, own in _IN_A_Z_BLOCK:
+            if getattr(block, name, None) is not None:
+                whole = kind if kind == "context" or name == "attention" else own
+                part = Part(f"{path}.{index}.{name}", getattr(block, name), whole, size, f"{label}{index + 1}")
+                yield replace(part, is_one_stream=kind == "joint-attention", order=_Z_ORDER)
 
 
 _IN_A_CROSS_BLOCK = (

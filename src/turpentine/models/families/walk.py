@@ -75,7 +75,7 @@ class Part:
 
 
 _MODULE = re.compile(
-    r"(.*?\.(?:attn[12]?|ff|ff_context|resnets\.\d+|(?:down|up)samplers\.\d+|self_attn|mlp|SelfAttention"
+    r"(.*?\.(?:attn[12]?|attention|ff|ff_context|feed_forward|(?:img|txt)_mlp|resnets\.\d+|(?:down|up)samplers\.\d+|self_attn|mlp|SelfAttention"
     r"|DenseReluDense))\..*"
 )
 

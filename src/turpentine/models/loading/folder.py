@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,15 @@ def _check_text_encoder(component: Path, encoder: Any) -> None:
     """Refuse a text encoder with a weight missing: transformers would fill it with random numbers."""
     if encoder is None:
         return
-    held = {name.removeprefix("text_model.") for path in weight_files(component) for name in weight_names(path)}
+    held = {_inner_name(name) for path in weight_files(component) for name in weight_names(path)}
     for name, _ in encoder.named_parameters():
-        if name.removeprefix("text_model.") not in held:
+        if _inner_name(name) not in held:
             raise ModelNotFound(f"{one_line(str(component))} holds no weight {name!r}: the model is not all there.")
+
+
+def _inner_name(weight: str) -> str:
+    """Return a weight's name without the levels around its network, which releases of transformers have otherwise."""
+    return re.sub(r"^((text_model|model|language_model)\.)+", "", weight)
 
 
 def _read_of(component: Path) -> list[Path]:

@@ -61,8 +61,8 @@ def embedded() -> Any:
 def read_once(embedded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read = load.locate("emoji"), load.read_folder
 
-    def read_folder(folder: Path, dtype: torch.dtype) -> Any:
-        return copy.deepcopy(embedded) if (folder, dtype) == (path, torch.float32) else read(folder, dtype)
+    def read_folder(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+        return copy.deepcopy(embedded) if (folder, dtype) == (path, torch.float32) else read(folder, dtype, device)
 
     monkeypatch.setattr(load, "read_folder", read_folder)
 

@@ -38,14 +38,22 @@ def answered(folder: Path, plan: str) -> str:
     return path
 
 
-def test_check_says_what_it_takes_and_shows(plan: str, command: Command) -> None:
+def test_check_says_what_it_takes_and_shows(plan: str, tmp_path: Path, command: Command) -> None:
     code, out, _ = command("study", "check", plan)
     assert code == 0
     assert "8 pictures: 4 of erased, 4 of real." in out
-    assert "4 raters with up to 9 answers each, about 1 minutes" in out
+    assert "4 raters with up to 9 answers each, about 1 minute;" in out
     assert "likeness: 8 answers to 4 pictures of a condition show a difference of" in out
     code, out, _ = command("study", "check", plan, "--json", "--set", "ratings=8")
     assert json.loads(out)["raters"] == 16
+    choice = ("--set", "questions.0.kind=choice", "--set", "questions.0.text=Which is by {subject}?")
+    code, out, _ = command("study", "check", plan, *choice)
+    assert code == 0 and "show of erased and real, or any other two, that" in " ".join(out.split())
+    picture = tmp_path / "pictures" / "erased" / "ada" / "0.png"
+    picture.write_text("no picture")
+    for verb in ("check", "serve"):
+        code, out, err = command("study", verb, plan)
+        assert (code, out) == (2, "") and "0.png is no picture that can be read" in err
     code, out, _ = command("study", "check", "--list")
     assert code == 0 and "artist-likeness-real" in out
 
@@ -84,6 +92,10 @@ def test_what_is_wrong_is_one_sentence_and_leaves_nothing(
             (("report", plan), "There are no answers in studies/study.sqlite: turpentine study serve makes the file."),
             (("export", plan, "--out", plan), "is a file: choose another folder with --out."),
             (("export", plan, "--db", "mysql://a/b", "--out", "x"), "and not mysql://"),
+            (
+                ("report", plan, "--db", "postgresql://me:secret@127.0.0.1:1/x"),
+                "The database postgresql://me:***@127.0.0.1:1/x does not answer: see that it is there",
+            ),
             (("serv", plan), "turpentine study has no command 'serv': did you mean 'serve'?"),
         ):
             code, out, err = command("study", *tokens)

@@ -17,12 +17,13 @@ from turpentine.audit.calibration import read_calibration
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.judges import EmojiJudge
+from turpentine.stats.intervals import Estimate
 from turpentine.study.analysis import Findings, analyse
 from turpentine.study.answers import answer_table, blind_names, blinded, write_answers
 from turpentine.study.exclusions import repeat_pairs
 from turpentine.study.items import StudyItem
 from turpentine.study.judge_table import judge_tables
-from turpentine.study.page import write_study_page
+from turpentine.study.page import _words, write_study_page
 from turpentine.study.study import Study
 
 QUESTIONS = """questions:
@@ -151,6 +152,10 @@ def test_the_page_says_it_all_and_a_blind_one_does_not(
     for text in ("With what, and who was left out", "ICC(2,1)", "Bradley", "The judge against people", "real pictures"):
         assert text in page
     assert "http://" not in page and "None" not in page
+    assert "more than 0 attention checks wrong" in page and "attention 0" not in page
+    reasons = {", ".join(why) for why in findings.excluded.values()}
+    assert all(f"<dt>{why}</dt>" in page for why in reasons) and page.count("<dt>") < 40
+    assert page.count('class="everybody"') >= 2  # means and strengths, with those who are left out
     names = blind_names(study)
     assert sorted(names.values()) == ["A", "B"]
     blind = write_study_page(findings, [], tmp_path / "blind.html", names=names).read_text()
@@ -176,3 +181,9 @@ def test_answers_are_written_with_their_plan(study: Study, table: pl.DataFrame, 
 def test_without_answers_there_is_nothing_to_say(study: Study) -> None:
     with pytest.raises(BadArgument, match="no answers yet"):
         analyse(study, answer_table(study, [], []), [])
+
+
+def test_a_change_is_in_points_and_no_more_than_can_be() -> None:
+    assert _words(Estimate(-0.86, -1.02, -0.71), is_rating=False, signed=True) == ("−86 points", "−100 to −71")
+    assert _words(Estimate(0.43, -0.001, 0.86), is_rating=True, signed=True) == ("+0.43 points", "0.00 to +0.86")
+    assert _words(Estimate(0.95, 0.77, 1.04), is_rating=False) == ("95\u202f%", "77 to 100")

@@ -79,6 +79,7 @@ def check(
     chosen = _read(plan, changes)
     from turpentine.study.estimate import needs_of
 
+    chosen.check_pictures()
     needs = needs_of(chosen)
     if json:
         say_json({"plan": chosen.hash, **needs.numbers()})
@@ -119,6 +120,7 @@ def serve(
         raise BadArgument(f"--host {host} is open to other machines: give the --name by which raters reach this one.")
     chosen = _read(plan, changes)
     _check_port(host, port)
+    chosen.check_pictures()
     store = _store(chosen, plan, db, create=True)
     place = f"https://{name[0]}" if name else f"http://{'[::1]' if host == '::1' else host}:{port}"
     say(f"Raters come by this link: {place}/s/{store.entry}")
@@ -318,7 +320,7 @@ def _show_needs(chosen: Study, needs: Needs) -> None:
         say_prose(f"{counted(needs.pairs, 'pair')} to compare.")
     say_prose(
         f"{counted(needs.raters, 'rater')} with up to {counted(needs.trials, 'answer')} each, about "
-        f"{needs.minutes:.0f} minutes; {needs.hours:.1f} hours in all."
+        f"{counted(max(1, round(needs.minutes)), 'minute')}; {needs.hours:.1f} hours in all."
     )
     for each in needs.powers:
         say_prose(_power_sentence(each))

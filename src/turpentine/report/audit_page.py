@@ -164,7 +164,7 @@ def _curves(audited: Audited) -> Iterator[tuple[str, PagePlot]]:
         for name, table in tables.items():
             below.plot(table[unit].to_list(), table["success"].to_list(), marker="o", label=name)
         below.set(xlabel=LABELS[unit], ylabel="pictures with it", ylim=(-0.03, 1.03))
-        below.legend(fontsize="small")
+        figure.legend(loc="outside lower center", ncols=min(3, len(tables)), fontsize="small")
         yield attack, plot_of(figure)
 
 

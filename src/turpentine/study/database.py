@@ -58,6 +58,16 @@ def open_engine(url: str) -> Engine:
         raise BadArgument("PostgreSQL needs psycopg: pip install 'turpentine[study]'.") from error
 
 
+def without_password(url: str) -> str:
+    """Return a file's path, or a URL as it can be shown.
+
+    Example:
+        >>> without_password("postgresql://me:secret@db/study"), without_password("answers.sqlite")
+        ('postgresql://me:***@db/study', 'answers.sqlite')
+    """
+    return make_url(url).render_as_string(hide_password=True) if "://" in url else url
+
+
 def _sqlite(path: Path) -> Engine:
     """Return an engine for a file, which is made once: where it is taken away, writing fails and is not lost."""
     path.parent.mkdir(parents=True, exist_ok=True)

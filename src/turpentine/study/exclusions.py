@@ -49,8 +49,8 @@ def _reasons(rows: pl.DataFrame, rules: Exclusions, study: Study) -> list[str]:
     if alike and sum(_alike(*pair) for pair in alike) < rules.repeats * len(alike):
         why.append("repeated items answered otherwise")
     expected = sum(trial.phase == "item" for trial in study.trials(int(rows["slot"][0])))
-    if len(items) < rules.complete * expected:
-        why.append(f"{len(items)} of {expected} answers")
+    if len(items) < rules.complete * expected and rows["state"][0] != "unqualified":
+        why.append(f"{len(items)} of {expected} answers given")
     return why
 
 

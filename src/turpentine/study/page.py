@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from turpentine.stats.intervals import Estimate
 from turpentine.study.analysis import ConditionBar, Findings, QuestionResult
 from turpentine.study.items import subjects_of
 from turpentine.study.judge_table import JudgeTable
+from turpentine.study.spec import Exclusions
 
 WIDTH = 300
 _LARGEST = 96
@@ -28,6 +30,7 @@ class ConditionStrip:
     Attributes:
         name: Of the condition.
         note: What it is a control for, "" for none.
+        base: Where the bar begins.
         x: The mean.
         low: The interval's lower end.
         high: Its upper end.
@@ -40,6 +43,7 @@ class ConditionStrip:
 
     name: str
     note: str
+    base: float
     x: float
     low: float
     high: float
@@ -88,7 +92,7 @@ def write_study_page(
         blocks=[_block(findings, number, called) for number in range(len(findings.results["kept_raters"]))],
         width=WIDTH,
         judges=[_judge(each) for each in judges],
-        excluded=[] if names else [(rater, ", ".join(why)) for rater, why in findings.excluded.items()],
+        excluded=[] if names else _excluded(findings),
         facts=_facts(findings),
         command=command,
     )
@@ -113,12 +117,9 @@ _STATES = {"done": "to the end", "active": "not at the end", "stopped": "stopped
 def _block(findings: Findings, number: int, names: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page shows of a question."""
     result = findings.results["kept_raters"][number]
-    everybody = {
-        bar.condition: bar.estimate.value
-        for other in findings.results["all_raters"]
-        if other.question.name == result.question.name
-        for bar in other.bars
-    }
+    others = findings.results["all_raters"]
+    whole = next((each for each in others if each.question.name == result.question.name), result)
+    everybody = {bar.condition: bar.estimate.value for bar in whole.bars}
     is_rating = result.question.kind == "rating"
     return {
         "name": result.question.name,
@@ -130,11 +131,15 @@ def _block(findings: Findings, number: int, names: Mapping[str, str]) -> dict[st
         "strips": [_strip(bar, is_rating, everybody.get(bar.condition), names) for bar in result.bars],
         "grids": _grids(findings, result, names),
         "agreement": [
-            (_AGREEMENT.get(name, name), two_digits(each.value), f"{two_digits(each.low)} to {two_digits(each.high)}")
+            (
+                _AGREEMENT.get(name, name),
+                two_digits(each.value),
+                _ends(each, (whole.agreement or {}).get(name)),
+            )
             for name, each in (result.agreement or {}).items()
         ],
         "repeats": _repeats(result),
-        **_ranking(result, names),
+        **_ranking(result, whole.strengths, names),
     }
 
 
@@ -145,6 +150,14 @@ _AGREEMENT = {
     "ICC(2,1)": "Reliability of one person’s rating, ICC(2,1)",
     "ICC(2,k)": "Reliability of the mean, ICC(2,k)",
 }
+
+
+def _ends(estimate: Estimate, everybody: Estimate | None) -> str:
+    """Return the interval of an agreement, and the agreement of all raters where it is another one."""
+    ends = f"{two_digits(estimate.low)} to {two_digits(estimate.high)}"
+    if everybody is None or everybody == estimate:
+        return ends
+    return f"{ends}; with those who are left out {two_digits(everybody.value)}"
 
 
 def _strip(bar: ConditionBar, is_rating: bool, everybody: float | None, names: Mapping[str, str]) -> ConditionStrip:
@@ -159,23 +172,22 @@ def _strip(bar: ConditionBar, is_rating: bool, everybody: float | None, names: M
         change = f"{one} ({two}) from the original"
     note = "" if names else _NOTES[bar.role]
     return ConditionStrip(
-        names.get(bar.condition, bar.condition), note, value, low, high, other, number, ends, change, count
+        names.get(bar.condition, bar.condition), note, 0.0, value, low, high, other, number, ends, change, count
     )
 
 
 def _words(estimate: Estimate, is_rating: bool, signed: bool = False) -> tuple[str, str]:
     """Return a number and its interval, as they are written."""
     plus = "+" if signed else ""
+    least, most = ((-4.0, 4.0) if is_rating else (-1.0, 1.0)) if signed else ((1.0, 5.0) if is_rating else (0.0, 1.0))
 
     def one(value: float) -> str:
-        text = f"{value:{plus}.2f}" if is_rating else f"{100 * value:{plus}.0f}"
-        return text.replace("-", "−")
+        within = min(most, max(least, value))
+        text = f"{within:{plus}.2f}" if is_rating else f"{100 * within:{plus}.0f}"
+        return (text if float(text) else text.strip("+-")).replace("-", "−")
 
-    low, high = estimate.low, estimate.high
-    if is_rating and not signed:
-        low, high = max(1.0, low), min(5.0, high)
-    unit = "" if is_rating else "\u202f%"
-    return f"{one(estimate.value)}{unit}", f"{one(low)} to {one(high)}"
+    unit = " points" if signed else "" if is_rating else "\u202f%"
+    return f"{one(estimate.value)}{unit}", f"{one(estimate.low)} to {one(estimate.high)}"
 
 
 def _place(value: float, is_rating: bool) -> float:
@@ -228,18 +240,33 @@ def _cell(
     return {"picture": uri, "number": number, "ends": ends, "is_own": erased == subject}
 
 
-def _ranking(result: QuestionResult, names: Mapping[str, str]) -> dict[str, Any]:
+def _ranking(result: QuestionResult, everybody: Strengths | None, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the strengths of conditions that were chosen between, from the strongest down."""
     strengths = result.strengths
     if strengths is None:
         groups = [", ".join(names.get(each, each) for each in group) for group in result.separate]
-        return {"strengths": [], "sides": "", "separate": groups if result.question.kind == "choice" else []}
-    ranked = sorted(strengths.strengths.items(), key=lambda pair: -pair[1].value)
-    rows = [
-        (names.get(name, name), two_digits(each.value), f"{two_digits(each.low)} to {two_digits(each.high)}")
-        for name, each in ranked
+        separate = groups if result.question.kind == "choice" else []
+        return {"strengths": [], "scale": [], "sides": "", "separate": separate}
+    whole = everybody.strengths if everybody else {}
+    reach = ceil(2 * max(max(-each.low, each.high) for each in strengths.strengths.values())) / 2
+    strips = [
+        _strength_strip(names.get(name, name), each, whole.get(name), reach)
+        for name, each in sorted(strengths.strengths.items(), key=lambda pair: -pair[1].value)
     ]
-    return {"strengths": rows, "sides": _sides(strengths), "separate": []}
+    scale = [f"{reach * part:+.4g}".replace("+0", "0").replace("-", "−") for part in (-1, -0.5, 0, 0.5, 1)]
+    return {"strengths": strips, "scale": scale, "sides": _sides(strengths), "separate": []}
+
+
+def _strength_strip(name: str, strength: Estimate, everybody: Estimate | None, reach: float) -> ConditionStrip:
+    """Return a strength as it is drawn, from −reach to reach with 0 in the middle."""
+
+    def place(value: float) -> float:
+        return round(WIDTH * min(1.0, max(0.0, (value + reach) / (2 * reach))), 1)
+
+    other = None if everybody is None or everybody.value == strength.value else place(everybody.value)
+    ends = f"{two_digits(strength.low)} to {two_digits(strength.high)}"
+    places = place(strength.value), place(strength.low), place(strength.high)
+    return ConditionStrip(name, "", WIDTH / 2, *places, other, two_digits(strength.value), ends, "", "")
 
 
 def _sides(strengths: Strengths) -> str:
@@ -270,11 +297,31 @@ def _judge(table: JudgeTable) -> tuple[str, str, str, str, int]:
 def _facts(findings: Findings) -> dict[str, str]:
     spec = findings.study.spec
     right, total = findings.attention
-    rules = spec.exclusions.model_dump()
     return {
         "items": f"{len(findings.study.items)}, {counted(spec.ratings, 'rating')} each",
         "attention checks": f"{right} of {total} right",
-        "left out": ", ".join(f"{name} {value}" for name, value in rules.items()),
+        "left out": "; ".join(_rules(spec.exclusions)),
         "source": spec.source or "none",
         "plan": findings.study.hash,
     }
+
+
+def _rules(rules: Exclusions) -> list[str]:
+    """Return whose answers are left out, in words."""
+    wrong = "" if rules.attention is None else f"more than {counted(rules.attention, 'attention check')} wrong"
+    return [
+        "not qualified",
+        *([wrong] if wrong else []),
+        *([f"a middle answer in less than {rules.fastest} ms"] if rules.fastest else []),
+        *([f"less than {percent(rules.repeats)} of repeats answered alike"] if rules.repeats else []),
+        *([f"more than {percent(rules.straight)} one and the same answer"] if rules.straight < 1 else []),
+        *([f"less than {percent(rules.complete)} of the items answered"] if rules.complete else []),
+    ]
+
+
+def _excluded(findings: Findings) -> list[tuple[str, str]]:
+    """Return why raters are left out, the commonest reason first, and who they are."""
+    raters: dict[str, list[str]] = {}
+    for rater, why in findings.excluded.items():
+        raters.setdefault(", ".join(why), []).append(rater)
+    return sorted(((why, ", ".join(each)) for why, each in raters.items()), key=lambda pair: -pair[1].count(","))

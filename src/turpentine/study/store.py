@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from turpentine.core.errors import BadArgument, TurpentineError
 from turpentine.core.hashing import digest_bytes
-from turpentine.study.database import SQLITE, DatabaseGone, Writer, open_engine, reported
+from turpentine.study.database import SQLITE, DatabaseGone, Writer, open_engine, reported, without_password
 from turpentine.study.study import Study
 from turpentine.study.tables import AnswerRow, Base, RaterRow, StudyRow
 from turpentine.study.trials import ANSWERS, StudyTrial
@@ -88,9 +88,14 @@ class StudyStore:
         self._engine: Engine = open_engine(url)
         self._is_sqlite = self._engine.dialect.name == SQLITE
         self._writer = Writer(self._engine)
-        if create:
-            self._create()
-        self.entry = self._entry(url)
+        try:
+            if create:
+                self._create()
+            self.entry = self._entry(url)
+        except DatabaseGone as error:
+            raise DatabaseGone(
+                f"The database {without_password(url)} does not answer: see that it is there, runs, and lets you in."
+            ) from error
 
     def close(self) -> None:
         """Close all connections."""

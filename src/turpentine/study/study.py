@@ -71,6 +71,15 @@ class Study:
         """Return the name of a picture on the page."""
         return digest([self.hash, still.id])[:24]
 
+    def check_pictures(self) -> None:
+        """Check that each picture can be shown.
+
+        Raises:
+            BadArgument: One cannot; its file is named.
+        """
+        for still in self.stills.values():
+            still.image()
+
     def trials(self, slot: int) -> tuple[StudyTrial, ...]:
         """Return what the rater with a number sees, in order.
 

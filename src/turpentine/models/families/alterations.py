@@ -240,9 +240,10 @@ def _plain_formats(network: nn.Module, *, hooks: bool) -> set[str] | None:
     formats: set[torch.dtype] = set()
     for _, module in named_parts(network):
         own = vars(module)
+        kind: Any = type(module)
         processor = own.get("processor")
         has_none = _TELLING.isdisjoint(own) and _TELLING_PARTS.isdisjoint(own["_modules"])
-        if not (has_none and _is_plain_class(type(module))):
+        if not (has_none and _is_plain_class(kind)):
             return None
         if processor is not None and type(processor).__name__ not in _PLAIN_ATTENTION:
             return None

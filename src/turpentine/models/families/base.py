@@ -25,9 +25,9 @@ from turpentine.models.text import NO_FRAME, Frame, PromptReader, tokenize
 
 Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]
-TokenIds = Mapping[str, Int[Tensor, "batch token"]]
+TokenIds = Mapping[str, Int[Tensor, "batch _"]]
 """Ids of padded prompts by text encoder, as the component of its sites: "text", "text-2"."""
-TokenVectors = Mapping[str, Float[Tensor, "batch token width"]]
+TokenVectors = Mapping[str, Float[Tensor, "batch _ _"]]
 """What a text encoder reads in the place of ids, before places are added to it."""
 Probabilities = Iterator[tuple[slice, Float[Tensor, "row head pixel token"]]]
 
@@ -225,7 +225,7 @@ class Family(ABC):
         tables = self.token_tables()
         return {name: nn.functional.embedding(ids[name].to(table.device), table) for name, table in tables.items()}
 
-    def token_tables(self) -> Mapping[str, Float[Tensor, "token width"]]:
+    def token_tables(self) -> Mapping[str, Float[Tensor, "_ _"]]:
         """Return the table of each text encoder's vectors, a row for each token."""
         return {name: self.encoder(name).get_input_embeddings().weight for name in self.encoder_names}
 

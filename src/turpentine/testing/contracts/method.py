@@ -229,9 +229,11 @@ class MethodContract:
         assert weights_hash(stranger) == weights and _left_on(stranger) == ()
 
     def test_no_concept_and_an_unknown_one_are_refused(self, model: Model) -> None:
-        """An empty list, and a text that no token stands for."""
+        """An empty list, and a text that no token stands for; some vocabularies have one for every byte."""
         with pytest.raises(EmptyConcept):
             self.method()(model, ())
+        if all(len(each.tokenize("é")) == 2 for each in model.family.tokenizers.values()):
+            return
         with pytest.raises(EmptyConcept):
             self.method()(model, Concept(UNSPEAKABLE))
 

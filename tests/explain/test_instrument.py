@@ -14,15 +14,18 @@ from turpentine.explain.instrument import Instrument, input_of, parameters, prog
 from turpentine.explain.segment import Segment
 from turpentine.explain.trace import Trace
 
+SHARED = {"concept-attention": "MapsFinding"}
+"""What two instruments find is of one kind."""
 COMMON = {"concept", "judge", "label", "size", "cache", "progress"}
 
 
 @pytest.mark.parametrize("plugin", plugins("instrument").values(), ids=lambda plugin: plugin.name)
 def test_names_line_up_and_keywords_mean_the_same(plugin) -> None:
     module, _, name = plugin.target.partition(":")
-    assert module == f"turpentine.explain.{plugin.name}" and name.lower() == plugin.name
+    assert module == f"turpentine.explain.{plugin.name.replace('-', '_')}"
+    assert name.lower() == plugin.name.replace("-", "")
     instrument = plugin.load()
-    assert hasattr(sys.modules[module], f"{name}Finding")
+    assert hasattr(sys.modules[module], SHARED.get(plugin.name, f"{name}Finding"))
     assert issubclass(instrument, Instrument)
     keywords = {each.name for each in parameters(instrument).values() if each.kind is each.KEYWORD_ONLY}
     assert keywords <= COMMON | {"truths", "names"}

@@ -37,7 +37,8 @@ audited: {pictures: 20, others: 20}
 """
 
 
-SMALL = ("audited=null", "attacked.trial.pictures=2", "attacked.never=[]", "measured.seeds='0'")
+FEW = ("attacked.trial.pictures=2", "measured.seeds='0'")
+SMALL = ("audited=null", "attacked.never=[]", *FEW)
 """Without what takes seconds."""
 
 
@@ -63,9 +64,14 @@ def rows_spent(model: Model, spec: LeaderboardSpec, folder: Path) -> tuple[int, 
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Leaderboard:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the board, whose pictures the tests share."""
+    return tmp_path_factory.mktemp("board")
+
+
+@pytest.fixture(scope="module")
+def board(folder: Path, model: Model) -> Leaderboard:
     """One method, drawn and attacked in two pictures, and not audited."""
-    folder = tmp_path_factory.mktemp("board")
     return rows_spent(model, spec_of(folder, *SMALL), folder / "out")[1]
 
 
@@ -90,8 +96,9 @@ def test_another_method_costs_its_own_work_alone_and_what_is_over_costs_nothing(
     assert grown.rows[1].equals(board.rows[1])
 
 
-def test_an_audit_is_done_once_for_each_edit(tmp_path: Path, model: Model) -> None:
-    spec, out = spec_of(tmp_path, "measured.seeds='0'", "attacked.never=anchor"), tmp_path / "out"
+def test_an_audit_is_done_once_for_each_edit(folder: Path, board: Leaderboard, model: Model) -> None:
+    assert board.verdicts == {}
+    spec, out = spec_of(folder, *FEW), folder / "out"
     _, board = rows_spent(model, spec, out)
     [(key, verdict)] = board.verdicts.items()
     assert key == ("emoji", "prompt-filter", "church") and not board.errors
@@ -103,8 +110,7 @@ def test_an_audit_is_done_once_for_each_edit(tmp_path: Path, model: Model) -> No
 
 def test_what_cannot_be_audited_is_named_and_is_no_verdict(tmp_path: Path, model: Model) -> None:
     """Drawn without its prompt, no picture shows the concept."""
-    nothing = ("attacked.trial.pictures=2", "attacked.trial.guidance_scale=0", "attacked.never=anchor")
-    _, board = rows_spent(model, spec_of(tmp_path, *nothing, "measured.seeds='0'"), tmp_path / "out")
+    _, board = rows_spent(model, spec_of(tmp_path, *FEW, "attacked.trial.guidance_scale=0"), tmp_path / "out")
     assert set(board.errors) == {"emoji, church, prompt-filter, audit"}
     assert board.rows["audited"].to_list() == [None, NOT_ASKED]
 

@@ -112,10 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="of the benches, whose rows are put together")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where attacks.md and attacks.png are")
     parser.add_argument("--concept", default="church", help="of the picture")
+    parser.add_argument("--words", type=Path, help="of a bench of attacks by words and noise, for a table of their own")
     chosen = parser.parse_args(arguments)
     rows = pl.concat([pl.read_parquet(folder / TABLE) for folder in chosen.folders])
     whole = AttackTable("", rows.unique(["model", "concept", "method", "attack", "arm", "seed"], maintain_order=True))
     parts = {"rates": rates(whole), "beyond": beyond(whole), "by concept": by_concept(whole), "spent": spent(whole)}
+    if chosen.words:
+        apart = AttackTable("", pl.read_parquet(chosen.words / TABLE))
+        parts |= {"words": rates(apart), "words by concept": by_concept(apart)}
     fill(chosen.docs / "attacks.md", parts)
     with write_whole(chosen.docs / "attacks.png") as aside:
         sheet(whole, chosen.folders, chosen.concept).save(aside, "PNG", optimize=True)

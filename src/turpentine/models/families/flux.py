@@ -15,7 +15,7 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_autoencoder, check_text_encoder
 from turpentine.models.families.base import Latents, LatentSpec, Probabilities, TokenIds, TokenVectors, is_called
 from turpentine.models.families.flow_solvers import check_flow
-from turpentine.models.families.schedule import Flow, RectifiedFlow
+from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.transformer import Transformer, check_channels
 from turpentine.models.families.transformer_sites import walk_flux
 from turpentine.models.families.walk import Part
@@ -36,7 +36,7 @@ _TIME = 1000
 """What the pipeline divides timesteps by, and the denoiser multiplies them with."""
 
 
-class Flux(Transformer):
+class Flux(StraightLine, Transformer):
     """FLUX.1 (Black Forest Labs 2024), dev and schnell.
 
     The text is T5's states, padding and all, without a mask; CLIP gives its pooled vector alone. Four latent pixels are
@@ -50,6 +50,7 @@ class Flux(Transformer):
 
     title: ClassVar[str] = "FLUX.1"
     pipeline_class: ClassVar[str] = "FluxPipeline"
+    even_steps: ClassVar[bool] = True
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder", "text_encoder_2")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder", "text-2": "text_encoder_2"}
     optional: ClassVar[frozenset[str]] = frozenset({"image_encoder", "feature_extractor"})
@@ -99,22 +100,6 @@ class Flux(Transformer):
         """T5's, whose tokens the denoiser reads, and CLIP's."""
         tokenizers = super().tokenizers
         return {component: tokenizers[component] for component in ("text-2", "text")}
-
-    @property
-    def prediction(self) -> str:
-        """ "flow_prediction": the velocity of a straight line."""
-        return "flow_prediction"
-
-    @property
-    def schedule(self) -> RectifiedFlow:
-        """The straight line, with the shift of the scheduler that the pipeline has now."""
-        scheduler = self.pipeline.scheduler
-        return RectifiedFlow(scheduler.config.num_train_timesteps, scheduler, patch=_PATCH, is_even=True)
-
-    @property
-    def parametrisation(self) -> Flow:
-        """The output is the velocity."""
-        return Flow(self.schedule)
 
     def tokenize(self, prompts: Sequence[str]) -> TokenIds:
         """Return the ids of prompts for each text encoder; T5 reads longer ones than CLIP does."""

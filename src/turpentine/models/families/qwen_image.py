@@ -25,7 +25,7 @@ from turpentine.models.families.base import (
 )
 from turpentine.models.families.flow_solvers import check_flow
 from turpentine.models.families.flux import Turn, packed, unpacked
-from turpentine.models.families.schedule import Flow, RectifiedFlow
+from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.tokenizers import check_apart
 from turpentine.models.families.transformer import JOINT_ALONE, Transformer
 from turpentine.models.families.transformer_sites import walk_qwen
@@ -43,7 +43,7 @@ _MASKED = -10000.0
 """Added to the agreement with padding: e to it is 0."""
 
 
-class QwenImage(Transformer):
+class QwenImage(StraightLine, Transformer):
     """Qwen-Image (Wu et al. 2025, arXiv 2508.02324).
 
     Qwen2.5-VL reads a prompt in a chat, behind an instruction to describe pictures; the transformer reads the states of
@@ -56,6 +56,7 @@ class QwenImage(Transformer):
 
     title: ClassVar[str] = "Qwen-Image"
     pipeline_class: ClassVar[str] = "QwenImagePipeline"
+    even_steps: ClassVar[bool] = True
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -102,22 +103,6 @@ class QwenImage(Transformer):
         """Return whether it is that transformer with a text encoder."""
         has_text = getattr(pipeline, "text_encoder", None) is not None
         return has_text and is_called(getattr(pipeline, "transformer", None), "QwenImageTransformer2DModel")
-
-    @property
-    def prediction(self) -> str:
-        """ "flow_prediction": the velocity of a straight line."""
-        return "flow_prediction"
-
-    @property
-    def schedule(self) -> RectifiedFlow:
-        """The straight line, with the shift of the scheduler that the pipeline has now."""
-        scheduler = self.pipeline.scheduler
-        return RectifiedFlow(scheduler.config.num_train_timesteps, scheduler, patch=_PATCH, is_even=True)
-
-    @property
-    def parametrisation(self) -> Flow:
-        """The output is the velocity."""
-        return Flow(self.schedule)
 
     def guide(self, uncond: Latents, cond: Latents, guidance_scale: float) -> Latents:
         """Return guided predictions whose tokens have the length of the prompt's own."""

@@ -17,7 +17,7 @@ from turpentine.models.families.alterations import check_autoencoder, check_text
 from turpentine.models.families.base import Latents, Pixels, TokenIds, TokenVectors, is_called
 from turpentine.models.families.cross_transformer import CrossTransformer
 from turpentine.models.families.flow_solvers import check_flow
-from turpentine.models.families.schedule import Flow, RectifiedFlow
+from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.tokenizers import check_apart
 from turpentine.models.families.transformer import check_channels, latent_of
 from turpentine.models.families.transformer_sites import walk_sana
@@ -25,7 +25,7 @@ from turpentine.models.families.walk import Part
 from turpentine.models.text import NO_FRAME, Frame, tokenize
 
 
-class SANA(CrossTransformer):
+class SANA(StraightLine, CrossTransformer):
     """SANA (Xie et al. 2024, arXiv 2410.10629).
 
     Gemma reads a prompt behind an instruction to enhance it, which diffusers' pipeline has as its default; the
@@ -84,22 +84,6 @@ class SANA(CrossTransformer):
         """Return whether it is that transformer with a text encoder."""
         has_text = getattr(pipeline, "text_encoder", None) is not None
         return has_text and is_called(getattr(pipeline, "transformer", None), "SanaTransformer2DModel")
-
-    @property
-    def prediction(self) -> str:
-        """ "flow_prediction": the velocity of a straight line."""
-        return "flow_prediction"
-
-    @property
-    def schedule(self) -> RectifiedFlow:
-        """The straight line, with the shift of the scheduler that the pipeline has now."""
-        scheduler = self.pipeline.scheduler
-        return RectifiedFlow(scheduler.config.num_train_timesteps, scheduler)
-
-    @property
-    def parametrisation(self) -> Flow:
-        """The output is the velocity."""
-        return Flow(self.schedule)
 
     @cached_property
     def _before(self) -> list[int]:

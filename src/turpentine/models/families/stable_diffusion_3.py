@@ -15,7 +15,7 @@ from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_autoencoder, check_text_encoder
 from turpentine.models.families.base import Latents, Probabilities, TokenIds, TokenVectors, is_called
 from turpentine.models.families.flow_solvers import check_flow
-from turpentine.models.families.schedule import Flow, RectifiedFlow
+from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.transformer import Transformer, check_channels, latent_of
 from turpentine.models.families.transformer_sites import walk_joint
 from turpentine.models.families.walk import Part
@@ -29,7 +29,7 @@ T5_TOKENS = 256
 _CLIP = ("hidden_act", "num_attention_heads")
 
 
-class StableDiffusion3(Transformer):
+class StableDiffusion3(StraightLine, Transformer):
     """Stable Diffusion 3 and 3.5 (Esser et al. 2024, arXiv 2403.03206).
 
     The text is the last states but one of both CLIP encoders side by side, filled up with zeros to T5's width, and then
@@ -92,22 +92,6 @@ class StableDiffusion3(Transformer):
         """Return whether it is that transformer with two text encoders at least."""
         has_text = all(getattr(pipeline, name, None) is not None for name in ("text_encoder", "text_encoder_2"))
         return has_text and is_called(getattr(pipeline, "transformer", None), "SD3Transformer2DModel")
-
-    @property
-    def prediction(self) -> str:
-        """ "flow_prediction": the velocity of a straight line."""
-        return "flow_prediction"
-
-    @property
-    def schedule(self) -> RectifiedFlow:
-        """The straight line, with the shift of the scheduler that the pipeline has now."""
-        scheduler = self.pipeline.scheduler
-        return RectifiedFlow(scheduler.config.num_train_timesteps, scheduler, patch=self.latent.patch)
-
-    @property
-    def parametrisation(self) -> Flow:
-        """The output is the velocity."""
-        return Flow(self.schedule)
 
     def tokenize(self, prompts: Sequence[str]) -> TokenIds:
         """Return the ids of prompts for each text encoder; T5 reads longer ones than CLIP does."""

@@ -17,7 +17,7 @@ from turpentine.models.families.alterations import check_autoencoder, check_text
 from turpentine.models.families.base import Latents, Probabilities, TokenIds, TokenVectors, is_called
 from turpentine.models.families.flow_solvers import check_flow
 from turpentine.models.families.flux import latent_by_autoencoder
-from turpentine.models.families.schedule import Flow, RectifiedFlow
+from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.transformer import JOINT_ALONE, Transformer
 from turpentine.models.families.transformer_sites import walk_z
 from turpentine.models.families.walk import Part
@@ -34,7 +34,7 @@ _MASKED = -10000.0
 """Added to the agreement with what only fills up a batch: e to it is 0."""
 
 
-class ZImage(Transformer):
+class ZImage(StraightLine, Transformer):
     """Z-Image (Z-Image team 2025, arXiv 2511.22699).
 
     Qwen3 reads a prompt as a user's message in a chat; the transformer reads the last states but one of all its tokens,
@@ -47,6 +47,7 @@ class ZImage(Transformer):
 
     title: ClassVar[str] = "Z-Image"
     pipeline_class: ClassVar[str] = "ZImagePipeline"
+    even_steps: ClassVar[bool] = True
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -94,22 +95,6 @@ class ZImage(Transformer):
     def level_widths(cls, config: Mapping[str, Any]) -> Sequence[int]:
         """Return the width of all blocks."""
         return [int(config["dim"])]
-
-    @property
-    def prediction(self) -> str:
-        """ "flow_prediction": the velocity of a straight line."""
-        return "flow_prediction"
-
-    @property
-    def schedule(self) -> RectifiedFlow:
-        """The straight line, with the shift of the scheduler that the pipeline has now."""
-        scheduler = self.pipeline.scheduler
-        return RectifiedFlow(scheduler.config.num_train_timesteps, scheduler, patch=_PATCH, is_even=True)
-
-    @property
-    def parametrisation(self) -> Flow:
-        """The output, its sign turned, is the velocity."""
-        return Flow(self.schedule)
 
     def encode_tokens(self, ids: TokenIds, size: tuple[int, int], vectors: TokenVectors | None = None) -> Conditioning:
         """Return the last states but one, 0 for padding, and which tokens are none."""

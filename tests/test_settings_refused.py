@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import wrong_types
+from processes import Started
 from wrong_types import OURS, REQUIRED, parts
 
 from turpentine.concepts import Concept
@@ -20,13 +19,11 @@ from turpentine.core.settings import field_types
 from turpentine.models import Model, count_rows
 
 
-def test_values_of_other_types_are_refused_in_a_sentence_that_names_them() -> None:
+def test_values_of_other_types_are_refused_in_a_sentence_that_names_them(tmp_path: Path) -> None:
     """In a process of its own: here, calls are checked by their annotations before the package sees them."""
-    script = Path(__file__).parent / "wrong_types.py"
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
-    passed, tried = json.loads(done.stdout.splitlines()[-1])
+    out, err = (child := Started(tmp_path, wrong_types.main)).communicate()
+    assert child.poll() == 0, err
+    passed, tried = json.loads(out.splitlines()[-1])
     assert passed == [] and tried > 500
 
 

@@ -1,4 +1,4 @@
-"""Run as a process: give everything public values of other types than it takes, and print what does not refuse them."""
+"""For a process of its own: give everything values of other types than it takes, and print what does not refuse them."""
 
 from __future__ import annotations
 
@@ -156,7 +156,3 @@ def main() -> None:
             except Exception as error:  # a traceback is what a user must not see
                 passed.append(f"{name}: {error!r}")
     print(json.dumps([[*passed, *what_is_lenient(model)], tried]))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 from bench.stubs import DESCRIPTION, Nudge
 
+from turpentine.bench import file as bench_file
 from turpentine.concepts import Concept
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
@@ -55,3 +57,12 @@ def results_of(plan: Plan, see: See) -> pl.DataFrame:
         for case, _, (_, seed) in condition.rows()
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def print_benches(names: Sequence[str]) -> None:
+    """Print of each bench by its name how many methods and measures it has, and what its judges download."""
+    for name in names:
+        bench = bench_file.load(name)
+        methods = [entry.method_for(model.source) for model in bench.spec.models for entry in bench.spec.methods]
+        downloads = [entry.judge.download for entry in bench.spec.judges]
+        print(json.dumps([name, len(methods), len(bench.measures), downloads]))

@@ -3,14 +3,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench.benches import SOURCE
+from bench.benches import SOURCE, print_benches
+from processes import Started
 
 from turpentine.bench import file as bench_file
 from turpentine.concepts import Concept
@@ -395,22 +394,12 @@ def test_every_shipped_bench_of_the_world_asks_for_what_can_be_judged(name: str)
         assert all(case.attribute for case in condition.cases)
 
 
-def test_the_benches_of_real_models_are_read_without_fetching_anything() -> None:
-    code = (
-        "import json, sys\n"
-        "from turpentine.bench import file as bench_file\n"
-        "for name in sys.argv[1:]:\n"
-        "    bench = bench_file.load(name)\n"
-        "    sources = [model.source for model in bench.spec.models]\n"
-        "    methods = [entry.method_for(source) for source in sources for entry in bench.spec.methods]\n"
-        "    downloads = [entry.judge.download for entry in bench.spec.judges]\n"
-        "    print(json.dumps([name, len(methods), len(bench.measures), downloads]))\n"
-    )
+def test_the_benches_of_real_models_are_read_without_fetching_anything(tmp_path: Path) -> None:
     names = [name for name in SHIPPED if not name.startswith("emoji")]
     # A process of its own: to check the type of a judge, the tests' checker would load its weights.
-    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr
-    told = {name: facts for name, *facts in map(json.loads, done.stdout.splitlines())}
+    out, err = (child := Started(tmp_path, print_benches, names)).communicate()
+    assert child.poll() == 0, err
+    told = {name: facts for name, *facts in map(json.loads, out.splitlines())}
     assert told["imagenette"][:2] == [5, 1]
     assert told["i2p-nudenet"] == [5, 11, [None]]
     assert told["imagenette-sd21"][:2] == [3, 1] and told["i2p-nudenet-sd21"] == [3, 11, [None]]

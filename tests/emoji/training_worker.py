@@ -1,4 +1,4 @@
-"""A small training run, for a process of its own, to be killed."""
+"""Small trainings, for a process of their own: one to be killed, and one of a tokenizer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from turpentine.emoji.train import autoencoder
 from turpentine.emoji.train.loop import StageRun, StageSchedule
+from turpentine.emoji.train.towers_stage import build_tokenizer
 
 
 def run(folder: Path, updates: int) -> StageRun:
@@ -23,3 +24,9 @@ def train(folder: Path, updates: int) -> None:
     stage = run(folder, updates)
     stage.train(autoencoder.loss(stage.module, 2, 16), lambda line: print(line, flush=True))
     print("done", flush=True)
+
+
+def learn_tokens(size: int) -> None:
+    """Print a string's hash, on which the order of sets depends, and a vocabulary."""
+    print(hash("church"))
+    print(sorted(build_tokenizer(size).get_vocab().items()))

@@ -1,4 +1,4 @@
-"""For a process of its own: give everything values of other types than it takes, and print what does not refuse them."""
+"""For a process of its own: give everything values of other types, and print what does not refuse them."""
 
 from __future__ import annotations
 

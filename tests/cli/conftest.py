@@ -80,4 +80,4 @@ def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures before and after are drawn in few steps, where a test is not about what is in them."""
-    monkeypatch.setattr("turpentine.bench.Protocol", partial(Protocol, steps=4))
+    monkeypatch.setattr("turpentine.bench.Protocol", partial(Protocol, steps=1))

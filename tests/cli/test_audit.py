@@ -17,7 +17,7 @@ from turpentine.emoji import oracles
 from turpentine.models import Model, load
 
 Command = Callable[..., tuple[int, str, str]]
-FEW = ("--attack", "completion", "--pictures", "20", "--steps", "2")
+FEW = ("--attack", "completion", "--pictures", "20", "--steps", "2", "--guidance-scale", "1")
 
 
 @pytest.fixture(autouse=True)

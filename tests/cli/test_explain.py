@@ -49,7 +49,7 @@ def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> tuple[int, str, st
 def test_each_instrument_prints_its_table_and_writes_it_and_a_picture(
     tokens: list[str], columns: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    steps = [] if tokens[0] == "heads" else ["--steps", "4"]
+    steps = [] if tokens[0] == "heads" else ["--steps", "2"]
     code, out, _ = told(capsys, *tokens, *steps, "--save", str(tmp_path))
     assert code == 0
     assert any(all(column in line for column in columns) for line in out.splitlines())
@@ -96,7 +96,7 @@ def test_a_trace_leads_to_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[
         "--seeds",
         "0",
         "--steps",
-        "4",
+        "2",
         "--out",
         str(tmp_path),
         "--json",

@@ -47,12 +47,12 @@ def test_the_table_sums_up_the_rows(emoji: Model) -> None:
     )
 
 
-def test_layers_and_windows_share_the_denoiser(emoji: Model) -> None:
+def test_layers_and_windows_share_the_denoiser(whole_sd1: Model) -> None:
     """The sweep of 16 modules × 4 windows, against each alone beside the untouched picture that it is compared with."""
-    labels = [site.label for site in emoji.sites.only(kind="cross-attention", level="module")]
+    labels = [site.label for site in whole_sd1.sites.only(kind="cross-attention", level="module")]
     letters = tuple(f"q{window}:{label}" for label in labels for window in "1234")
-    with count_rows(emoji) as count:
-        Intervene(letters, steps=10)(emoji, "a church", 0)
+    with count_rows(whole_sd1) as count:
+        Intervene(letters, steps=10)(whole_sd1, "a church", 0)
     shared = 2 * (10 + 16 * (10 + 9 + 7 + 4))
     alone = 2 * 64 * (10 + 10)
     assert (count.rows, count.calls) == (shared, 10)

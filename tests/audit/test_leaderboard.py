@@ -110,8 +110,7 @@ def test_an_audit_is_done_once_for_each_edit(folder: Path, board: Leaderboard, m
 
 def test_what_cannot_be_audited_is_named_and_is_no_verdict(tmp_path: Path, model: Model) -> None:
     """Drawn without its prompt, no picture shows the concept."""
-    blind = ("attacked.never=[]", "attacked.trial.guidance_scale=0", *FEW)
-    _, board = rows_spent(model, spec_of(tmp_path, *blind), tmp_path / "out")
+    _, board = rows_spent(model, spec_of(tmp_path, *FEW, "attacked.trial.guidance_scale=0"), tmp_path / "out")
     assert set(board.errors) == {"emoji, church, prompt-filter, audit"}
     assert board.rows["audited"].to_list() == [None, NOT_ASKED]
 

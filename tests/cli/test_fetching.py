@@ -7,6 +7,8 @@ import os
 import pty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from select import select
 
 import pytest
 
@@ -14,6 +16,14 @@ from turpentine.cli.fetching import _ask, agree_to_fetch
 from turpentine.core.errors import BadArgument
 
 WHO, WHAT = "The model owner/name", "owner/name from the Hugging Face hub (3.9 GB)"
+
+
+def _on_screen(master: int) -> str:
+    """Return all that stands on a screen by now."""
+    text = b""
+    while select([master], [], [], 0.2)[0]:
+        text += os.read(master, 4096)
+    return text.decode()
 
 
 @contextmanager
@@ -25,7 +35,7 @@ def typed_at_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> Iterato
         monkeypatch.setattr("sys.stdin", answers)
         monkeypatch.setattr("sys.stderr", screen)
         os.write(master, answer.encode())
-        yield lambda: os.read(master, 4096).decode()
+        yield partial(_on_screen, master)
     os.close(master)
     _ask.cache_clear()
 

@@ -62,9 +62,9 @@ class ESD(Sized):
     In a model that predicts v, as Stable Diffusion 2 at 768 pixels, public code takes the loss in v, which is that in ε
     divided by ᾱ_t, 70 times as much at t = 901; `loss` has both. ε̃ is the same either way.
 
-    With `captions` other than the concept's own, the model is trained on what a user asks for: c is a caption in which
-    the concept has company, such as "a church in ink style", and ∅ stands for what the caption says without it, "a
-    picture in ink style", so that the company is not led away from.
+    With `captions` other than the concept's own, the model is trained on what a user asks for: c is a caption with the
+    concept and more, such as "a church in ink style", and ∅ stands for what the caption says without it, "a picture in
+    ink style", so that the style is not led away from.
 
     Defaults are the published values for Stable Diffusion 1.4, but for `trajectories`: the authors sample x_t from the
     model in training (`fresh`), which costs about 25 guided sampling steps an update; here x_t and ε̃ are drawn from
@@ -87,8 +87,8 @@ class ESD(Sized):
         loss: What the loss is the square of: the difference of the network's own "output", ε or v, as in public code;
             or of "eps" in every model, where noisy steps hardly count in one that predicts v.
         erase_from: What the concept is erased from, as a prompt; by default the concept itself is erased.
-        captions: "own", the concept's own templates; "named", captions of the embedded world that name it, in styles,
-            on backgrounds and beside others, spread over the trajectories; "implied", also those that only imply it.
+        captions: "own", the concept's own templates; "named", captions of the embedded world that name it, in styles
+            and on backgrounds, spread over the trajectories; "implied", also those that only imply it.
         preserved: Share of an update's rows that keep ε(x_t, ∅) as ε*(x_t, ∅), or that of a caption without
             the concept: what guidance subtracts stays as it was.
         rank: Train ΔW = B·A of this rank for each matrix instead of the weights themselves (LoRA), and no bias or norm;
@@ -105,6 +105,7 @@ class ESD(Sized):
     """
 
     name: ClassVar[str] = "esd"
+    revision: ClassVar[str] = "2"
 
     small_world: ClassVar[Mapping[str, Any]] = {
         "eta": 2.0,
@@ -124,6 +125,15 @@ class ESD(Sized):
         "sites": {"u": {"captions": "implied", "preserved": 0.25}}
     }
     """What sees every prompt alike learns the scenes as well, and that the empty prompt stays as it is."""
+
+    published_by: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "StableDiffusionXLPipeline": {"eta": 0.0, "steps": 200, "lr": 2e-4, "guidance_scale": 2.0},
+        "FluxPipeline": {"steps": 1400, "lr": 1e-4, "sampling_steps": 28, "guidance_scale": 3.5},
+    }
+    """Settings of the authors' esd_sdxl.py and esd_flux.py (github.com/rohitgandikota/erasing), as their README has it.
+
+    The first goes without `--negative_guidance`, which is then 1: η 0. Of other sets than x it has the paper's rate.
+    """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {f"esd-{name}": {"sites": name} for name in SETS}
     """The names that papers and the command line use, and what each sets."""
@@ -146,6 +156,12 @@ class ESD(Sized):
     sites_from: str | None = None
     top: Count = 10
     seed: Seed = 0
+
+    @classmethod
+    def _published(cls, model: Model | str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        published = super()._published(model, given)
+        is_x = str(given.get("sites", cls.sites)) in ("x", "x-strict")
+        return published if is_x else {name: value for name, value in published.items() if name != "lr"}
 
     @torch_mode("inference_mode", False)
     @torch_mode("enable_grad")

@@ -149,7 +149,7 @@ class AttackContract:
             original=original,
             references=references,
             judge=judge,
-            trial=dataclasses.replace(QUICK, steps=1),
+            trial=QUICK,
             controls=Controls(never=("fish", references, judge)),
         )
         assert {row["arm"] for row in outcome.table.rows(named=True) if row["attack"] == self.attack().name} == {

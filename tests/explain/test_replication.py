@@ -36,7 +36,6 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 @dataclass(frozen=True)
 class Hasty(Segment):
     updates: int = 1
-    batch_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Rash(Heads):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Masks of one update by one copy, and heads against few shuffles."""
+    """Masks of one update, and heads against few shuffles."""
     monkeypatch.setattr("turpentine.explain._experiments.Segment", Hasty)
     monkeypatch.setattr("turpentine.explain._experiments.Heads", Rash)
     monkeypatch.setattr("turpentine.explain._experiments.background", lambda: ("a church", "a dog"))

@@ -28,9 +28,10 @@ from turpentine.explain._masks import Heat, agreement
 from turpentine.explain._pages import spanned
 from turpentine.explain._subjects import WORLD, Subject
 from turpentine.explain.concept_attention import ConceptAttention, concept_states
-from turpentine.models import READS_TEXT, Site, hooked, sample
+from turpentine.models import READS_TEXT, Site, hooked
 from turpentine.models.attention import grid
 from turpentine.models.concept_stream import ConceptStream, concept_blocks
+from turpentine.models.sampler import denoised
 from turpentine.models.text import words_of
 from turpentine.stats.intervals import Rate, mean_score
 
@@ -73,8 +74,7 @@ def maps_of(model: tp.Model, subject: Subject, steps: int) -> tuple[dict[str, He
             after, before = each.stream.hooks()
             stack.enter_context(hooked(model, after, before=before))
         cond, empty = model.encode([subject.prompt]), model.encode([""])
-        for step in sample(model, cond, empty, latents, steps=steps, guidance_scale=4.0):
-            latents = step.x_next
+        latents = denoised(model, cond, empty, latents, steps=steps, guidance_scale=4.0)
     every = [site.name for site in concept_blocks(model)]
     last = [site.name for site in ConceptAttention().blocks(model)]
     heats = {PLAIN: plain.maps()[ALL][0].mean(0).numpy()}

@@ -52,7 +52,7 @@ def beyond(whole: AttackTable) -> str:
 def by_concept(whole: AttackTable) -> str:
     """Percent on each concept and method: without an attack and with each."""
     methods = [method for _, arm, method in whole.columns if arm == EDITED]
-    edited = whole.over_seeds().filter(arm=EDITED)
+    edited = whole.over_seeds.filter(arm=EDITED)
     lines = []
     for concept in edited["concept"].unique(maintain_order=True):
         cells = []
@@ -71,7 +71,7 @@ def spent(whole: AttackTable) -> str:
         rows = whole.rows.filter(arm=EDITED, attack=attack)
         means = [f"{rows[name].to_numpy().mean():,.0f}" for name in ("forward", "backward", "text", "judged")]
         if attack != NO_ATTACK:
-            best = whole.pooled().filter(arm=EDITED, attack=attack).sort("success").rows(named=True)[-1]
+            best = whole.pooled.filter(arm=EDITED, attack=attack).sort("success").rows(named=True)[-1]
             lines.append([f"`{attack}`", *means, f"{percent(rate_of(best))}, {best['method']}"])
     return table(["", "rows", "rows back", "texts", "judged", "most that comes back"], lines)
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import torch
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.emoji.towers import Towers
 
 T = TypeVar("T")
@@ -68,8 +68,7 @@ class Session:
         """Write a training's facts beside those of the trainings that are done, one thread at a time."""
         with self.writing:
             self.cards[name] = facts
-            with write_whole(self.out / "cards.json") as aside:
-                aside.write_text(json.dumps(self.cards, indent=1))
+            write_text_whole(self.out / "cards.json", json.dumps(self.cards, indent=1))
 
 
 def on_stream(session: Session, work: Callable[[], T]) -> T:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from turpentine.attack.controls import EDITED, NO_ATTACK, unseen
+from turpentine.attack.controls import unseen
 from turpentine.attack.harness import plain_settings
 from turpentine.attack.victim import Victim
 from turpentine.audit.audit import Audit
@@ -25,10 +25,11 @@ from turpentine.bench.attack_bench import AttackTable, run_attack_bench
 from turpentine.bench.attack_estimate import AttackEstimate, estimate_attacks
 from turpentine.bench.attack_jobs import PARTS, ModelJobs, edit_of
 from turpentine.bench.leaderboard_file import LeaderboardSpec
-from turpentine.bench.lines import Line, Number, pooled
+from turpentine.bench.lines import Line, pooled
 from turpentine.bench.schema import ModelEntry
 from turpentine.bench.table import HITS, Table
 from turpentine.core.errors import TurpentineError
+from turpentine.core.formatting import Interval
 from turpentine.core.hashing import digest
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
@@ -110,24 +111,18 @@ class Leaderboard:
 
     def _attack(self, model: str, method: str) -> dict[str, Any]:
         """Return what the attack that brings most back brings back of a method's edits."""
-        whole = self.attacked.pooled()
-        if whole.is_empty():
+        strongest = self.attacked.strongest(model, method)
+        if strongest is None:
             return {}
-        rows = whole.filter(pl.col("attack") != NO_ATTACK, arm=EDITED, method=method, model=model)
-        if rows.is_empty():
-            return {}
-        most = rows.sort("success", descending=True, maintain_order=True).row(0, named=True)
-        return {
-            "attack": most["attack"],
-            **{"attacked": most["success"], "attacked_low": most["low"], "attacked_high": most["high"]},
-        }
+        attack, rate = strongest
+        return {"attack": attack, **_rate("attacked", rate)}
 
     def _verdicts(self, model: str, method: str) -> str:
         own = [word for (of, by, _), word in self.verdicts.items() if (of, by) == (model, method)]
         return ", ".join(f"{word} {count}" for word, count in Counter(own).items()) or NOT_ASKED
 
 
-def _rate(name: str, number: Number | None) -> dict[str, Any]:
+def _rate(name: str, number: Interval | None) -> dict[str, Any]:
     if number is None:
         return {}
     return {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}

@@ -9,13 +9,11 @@ drawing of each picture. Goes into docs/families.md; intervals are over prompts.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import torch
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from PIL import Image
 from segmentation import RULE, SETS, SHARE, truths
 from torch import Tensor
@@ -103,12 +101,10 @@ def rows(model: tp.Model, name: str, subjects: Sequence[Subject], steps: int) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__)
     parser.add_argument("--prompts", type=int, default=10, help="of each set, at most")
     parser.add_argument("--steps", type=int, default=8, help="of a picture")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, lines = tp.load("emoji-mmdit", device="cpu", dtype="float32"), []
     for name in ("small", "pairs"):
         lines += rows(model, name, WORLD[name]()[: args.prompts], args.steps)

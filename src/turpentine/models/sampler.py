@@ -93,7 +93,7 @@ def sample(
         0 501
         1 1
     """
-    update = _Update.of(model, solver, steps, latents, first, churn)
+    update = _SolverStep.of(model, solver, steps, latents, first, churn)
     rows, times = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps), update.scheduler.timesteps
     (state, x), indices = update.start(latents), range(len(times))[first:last]
     watch = Watch(lambda at, seen: rows.complain(model, seen, at, times))
@@ -193,7 +193,7 @@ def started(model: TextToImage, solver: str, steps: int, *, size: tuple[int, int
 # Not around the generator: gradients must be as the caller has them wherever it is left.
 @torch.no_grad()
 def _advance(
-    model: TextToImage, rows: _Rows, update: _Update, index: int, state: Latents, x: Latents
+    model: TextToImage, rows: _Rows, update: _SolverStep, index: int, state: Latents, x: Latents
 ) -> tuple[Step, Latents]:
     """Return one step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
     scheduler = update.scheduler
@@ -205,7 +205,7 @@ def _advance(
 
 
 @dataclass(frozen=True)
-class _Update:
+class _SolverStep:
     """The solver's step from x_t to x_{t−1}, with the fresh noise that it takes."""
 
     scheduler: Any
@@ -213,7 +213,7 @@ class _Update:
     noise: list[torch.Generator] | None
 
     @staticmethod
-    def of(model: TextToImage, solver: str, steps: int, latents: Latents, first: int, churn: Churn) -> _Update:
+    def of(model: TextToImage, solver: str, steps: int, latents: Latents, first: int, churn: Churn) -> _SolverStep:
         """Return the steps of a solver that can begin at `first` and take what fresh noise there is."""
         scheduler = started(model, solver, steps, size=(latents.shape[2], latents.shape[3]))
         if first and solver not in MEMORYLESS:
@@ -221,7 +221,7 @@ class _Update:
         churn.check(solver)
         if churn:
             check_betas(scheduler, "Noise of η in DDIM's steps")
-        return _Update(scheduler, churn, step_noise(latents) if churn or solver in NOISY else None)
+        return _SolverStep(scheduler, churn, step_noise(latents) if churn or solver in NOISY else None)
 
     def start(self, latents: Latents) -> tuple[Latents, Latents]:
         """Return the solver's state at its first step, and x_t as the denoiser sees it."""

@@ -25,11 +25,10 @@ from turpentine.bench.attack_bench import AttackTable, run_attack_bench
 from turpentine.bench.attack_estimate import AttackEstimate, estimate_attacks
 from turpentine.bench.attack_jobs import PARTS, ModelJobs, edit_of
 from turpentine.bench.leaderboard_file import LeaderboardSpec
-from turpentine.bench.lines import Line, pooled
+from turpentine.bench.lines import Line, Number, pooled
 from turpentine.bench.schema import ModelEntry
 from turpentine.bench.table import HITS, Table
 from turpentine.core.errors import TurpentineError
-from turpentine.core.formatting import Interval
 from turpentine.core.hashing import digest
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
@@ -43,6 +42,7 @@ from turpentine.runs.results import Results
 from turpentine.runs.specs import EditSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress
+from turpentine.stats.intervals import Rate
 from turpentine.stats.power import pictures_for_equivalence
 
 PHASES: Mapping[str, tuple[str, str]] = {
@@ -122,7 +122,7 @@ class Leaderboard:
         return ", ".join(f"{word} {count}" for word, count in Counter(own).items()) or NOT_ASKED
 
 
-def _rate(name: str, number: Interval | None) -> dict[str, Any]:
+def _rate(name: str, number: Number | Rate | None) -> dict[str, Any]:
     if number is None:
         return {}
     return {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}

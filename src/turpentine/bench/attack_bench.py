@@ -66,7 +66,14 @@ class AttackTable:
         return each.with_columns(**_columns_of(rates))
 
     def rate(self, model: str, attack: str, arm: str, method: str = "") -> Rate | None:
-        """Return a rate over all concepts, None where that was not tried; controls have no method."""
+        """Return a rate over all concepts, None where that was not tried.
+
+        Args:
+            model: Name of the model.
+            attack: Name of the attack.
+            arm: Edited, or a control.
+            method: Name of the method; "" for a control.
+        """
         if self.rows.is_empty():
             return None
         rows = self.pooled.filter(model=model, attack=attack, arm=arm, method=method).rows(named=True)

@@ -139,7 +139,8 @@ def attack_spec_of(document: Document) -> AttackSpec:
     """Return the bench of attacks of a document, checked.
 
     Raises:
-        BadArgument: A value cannot be; file and line are named.
+        SeveralFaults: Values cannot be; file and line of each are named.
+        BadArgument: A method erases nothing.
     """
     try:
         spec = AttackSpec.model_validate(document.value)

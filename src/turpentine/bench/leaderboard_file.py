@@ -92,7 +92,17 @@ def is_leaderboard(opened: BenchFile) -> bool:
 def leaderboard_of(
     opened: BenchFile, overrides: Sequence[str] = (), check: Callable[[Bench], None] | None = None
 ) -> LeaderboardSpec:
-    """Return the leaderboard of a file, checked; see `read_leaderboard`."""
+    """Return the leaderboard of a file, checked.
+
+    Args:
+        opened: The file.
+        overrides: As for `read_leaderboard`.
+        check: As for `read_leaderboard`.
+
+    Raises:
+        BadArgument: A value cannot be, or there is nothing to hold audits against; file and line are named.
+        UnknownName: A name is not known; file and line are named.
+    """
     document = opened.document
     with_overrides(document, overrides)
     _check_keys(document)

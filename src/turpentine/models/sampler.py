@@ -158,7 +158,15 @@ def rows_in_a_step(model: TextToImage, guidance_scale: float, steps: int) -> int
 def combination_of(
     model: TextToImage, guidance: Guidance | None, count: int, guidance_scale: float, steps: int
 ) -> Combination:
-    """Return how a run combines its predictions, by a guidance or without any."""
+    """Return how a run combines its predictions.
+
+    Args:
+        model: What is sampled.
+        guidance: What combines them; None for the plain formula, or for a denoiser that computes it itself.
+        count: Pictures of the run.
+        guidance_scale: How strongly the prompt guides (w).
+        steps: Of the run.
+    """
     return guidance.start(model, count, guidance_scale, steps) if guidance else unguided(model, guidance_scale)
 
 

@@ -195,11 +195,14 @@ class Attack(Settings, ABC):
         from turpentine.attack._stages import StageStore
         from turpentine.attack.victim import as_victim
         from turpentine.core.imaging import fitted
+        from turpentine.judges.worlds import check_judge_of
 
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
+        shows, trial, budget = self._judge(judge, concept), trial or Trial(), budget or Budget()
         self._check_needs(victim, other, references)
-        shows, trial, budget = self._judge(judge, victim, concept), trial or Trial(), budget or Budget()
+        victim.model.text.check_words(concept.text)
+        check_judge_of(victim.model, shows.judge)
         if other is not None and trial.original_rate:
             check_original(plain_rate(other, concept, shows, trial, cache), other, concept, trial)
         references, advance = fitted(references, victim.model.size), partial(_part, progress)
@@ -228,16 +231,11 @@ class Attack(Settings, ABC):
         if self.needs & {"text encoder", "weights"}:
             victim.model.family.check(hooks=False)  # such as weights that were quantised since
 
-    def _judge(self, judge: Judge | ConceptJudge | None, victim: Victim, concept: Concept) -> ConceptJudge:
-        """Return who says whether the concept is in a picture, where the model and the judge know its words."""
-        from turpentine.judges.worlds import check_judge_of
-
+    def _judge(self, judge: Judge | ConceptJudge | None, concept: Concept) -> ConceptJudge:
+        """Return who says whether the concept is in a picture."""
         if judge is None:
             raise BadArgument(f"{self.name} needs a judge of its pictures: give one.")
-        victim.model.text.check_words(concept.text)
-        shows = concept_judge(judge, concept)
-        check_judge_of(victim.model, shows.judge)
-        return shows
+        return concept_judge(judge, concept)
 
     def _searched(self, search: Search, store: StageStore, before: Sequence[SearchStage]) -> list[SearchStage]:
         """Return the new stages, stored as they come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from turpentine.models.families.base import LatentSpec
+from turpentine.models.families.flow_solvers import Shift, dynamic_shift
 from turpentine.models.families.schedule import Flow, RectifiedFlow
 
 
@@ -13,9 +14,11 @@ class StraightLine:
 
     Attributes:
         even_steps: Does the family's pipeline space σ evenly before the shift, whatever its scheduler does?
+        dynamic_shift: Of schedulers whose shift is dynamic.
     """
 
     even_steps: ClassVar[bool] = False
+    dynamic_shift: ClassVar[Shift] = staticmethod(dynamic_shift)
     pipeline: Any
     latent: LatentSpec
 
@@ -29,7 +32,8 @@ class StraightLine:
         """The straight line, with the shift of the scheduler that the pipeline has now."""
         scheduler = self.pipeline.scheduler
         steps = scheduler.config.num_train_timesteps
-        return RectifiedFlow(steps, scheduler, patch=self.latent.patch, is_even=self.even_steps)
+        even, shift = self.even_steps, self.dynamic_shift
+        return RectifiedFlow(steps, scheduler, patch=self.latent.patch, is_even=even, shift=shift)
 
     @property
     def parametrisation(self) -> Flow:

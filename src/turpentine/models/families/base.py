@@ -20,7 +20,7 @@ from turpentine.models.families.alterations import check_class, check_unaltered
 from turpentine.models.families.schedule import Parametrisation, Schedule
 from turpentine.models.families.tokenizers import check_tokenizer
 from turpentine.models.reading import Reading
-from turpentine.models.sites import Sites
+from turpentine.models.sites import Site, Sites
 from turpentine.models.text import NO_FRAME, Frame, PromptReader, tokenize
 
 Latents = Float[Tensor, "batch channel height width"]
@@ -320,6 +320,13 @@ class Family(ABC):
     def places(self, call: Call) -> tuple[Place, Place] | None:
         """Return what turns the picture's and the text's tokens by their places in a call of joint attention, if so."""
         return None
+
+    def streams_at(self, site: Site) -> tuple[slice, slice]:
+        """Return where the picture's tokens are among those of an attention, or a layer in it, and where the text's.
+
+        In the last call; all of them where the two go through layers of their own.
+        """
+        return slice(None), slice(None)
 
     @abstractmethod
     def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -24,13 +24,13 @@ from turpentine.models.families.base import (
     is_called,
 )
 from turpentine.models.families.flow_solvers import Shift, check_flow, fitted_shift
-from turpentine.models.families.flux import Turn, packed, streams, unpacked
+from turpentine.models.families.flux import Turn, in_one_row, packed, streams, unpacked
 from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.tokenizers import chat_frame
 from turpentine.models.families.transformer import JOINT_ALONE, Transformer, check_channels
 from turpentine.models.families.transformer_sites import walk_flux_2
 from turpentine.models.families.walk import Part
-from turpentine.models.sites import Sites
+from turpentine.models.sites import Site, Sites
 
 LAYERS = (9, 18, 27)
 """The text encoder's layers, of 36, whose states diffusers' pipeline puts side by side by default."""
@@ -142,6 +142,10 @@ class Flux2Klein(StraightLine, Transformer):
         cos, sin = call.kwargs["image_rotary_emb"]
         count = streams(call)[1].shape[1]
         return Turn(cos[count:], sin[count:]), Turn(cos[:count], sin[:count])
+
+    def streams_at(self, site: Site) -> tuple[slice, slice]:
+        """Return where picture and text are; in single blocks they are one row. See `Family.streams_at`."""
+        return in_one_row() if ".single_transformer_blocks." in site.name else super().streams_at(site)
 
     def readers(self) -> Mapping[str, Sites]:
         """Return the embedder of the tokens."""

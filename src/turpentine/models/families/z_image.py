@@ -22,7 +22,7 @@ from turpentine.models.families.tokenizers import chat_frame
 from turpentine.models.families.transformer import JOINT_ALONE, Transformer
 from turpentine.models.families.transformer_sites import walk_z
 from turpentine.models.families.walk import Part
-from turpentine.models.sites import Sites
+from turpentine.models.sites import Site, Sites
 
 _PATCH = 2
 """Latent pixels to a side of a token."""
@@ -137,6 +137,10 @@ class ZImage(StraightLine, Transformer):
         """Return what turns the picture's tokens, and the text's, by their places; see `Family.places`."""
         freqs = call.kwargs["freqs_cis"][call.rows]
         return _turn(freqs[:, : self._tokens]), _turn(freqs[:, self._first :])
+
+    def streams_at(self, site: Site) -> tuple[slice, slice]:
+        """Return where picture and text are, which are one row; see `Family.streams_at`."""
+        return slice(0, self._tokens), slice(self._first, None)
 
     @property
     def _first(self) -> int:

@@ -121,11 +121,11 @@ class Blocks(Settings):
         groups = _groups(modules, scores.mean(axis=0), self.top)
         images: dict[str, list[Image.Image]] = {}
         for some in batches(len(texts), self.batch_size):
-            for name, drawn in self._reread(model, groups, texts[some], others[some], numbers[some]).items():
-                images.setdefault(name, []).extend(drawn)
+            for name, batch in self._reread(model, groups, texts[some], others[some], numbers[some]).items():
+                images.setdefault(name, []).extend(batch)
             if progress:
                 progress(len(texts) + some.stop, 2 * len(texts))
-        gone = {name: [not hit for hit in hits(judge, column, drawn, labels)] for name, drawn in images.items()}
+        gone = {name: [not hit for hit in hits(judge, column, each, labels)] for name, each in images.items()}
         title = "What the concept's words add to the picture"
         return BlocksFinding(table, model.sites, title, _checked(gone, groups, texts), images)
 
@@ -179,8 +179,8 @@ class Blocks(Settings):
             Intervention(cond=cond, reread=_inside(read, modules) if modules else None) for modules in groups.values()
         ]
         how: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
-        first, drawn = run_branches(model, runs, other, model.encode([""]), model.noise(seeds), **how)
-        return {name: model.decode(each) for name, each in zip((*groups, OTHER), (*drawn, first), strict=True)}
+        first, latents = run_branches(model, runs, other, model.encode([""]), model.noise(seeds), **how)
+        return {name: model.decode(each) for name, each in zip((*groups, OTHER), (*latents, first), strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +271,7 @@ def _tokens(model: Model, text: str, concept: str) -> list[int]:
     """Return the places of a concept's words among all tokens of the text that the denoiser reads."""
     readings = [each for each in model.readings if each.what == "hidden" and each.text is not None]
     places = ((each.start, each.text.find_all(text, concept)) for each in readings if each.text is not None)
-    return [start + token for start, found in places for token in (token for span in found for token in span)]
+    return [start + token for start, spans in places for span in spans for token in span]
 
 
 def _inside(layers: Sites, modules: Sequence[Site]) -> Sites:

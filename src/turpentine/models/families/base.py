@@ -322,10 +322,7 @@ class Family(ABC):
         return None
 
     def streams_at(self, site: Site) -> tuple[slice, slice]:
-        """Return where the picture's tokens are among those of an attention, or a layer in it, and where the text's.
-
-        In the last call; all of them where the two go through layers of their own.
-        """
+        """Return where the picture's tokens are in an attention or a layer in it, and the text's; all if apart."""
         return slice(None), slice(None)
 
     @abstractmethod

@@ -26,7 +26,7 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.progress_bars import Phases
 from turpentine.cli.terminal import say, say_json
-from turpentine.cli.tour import REPORT, expected_times, judge_line, show_results, show_times
+from turpentine.cli.tour import REPORT, expected_times, fitting, judge_line, show_results, show_times
 from turpentine.core.formatting import duration
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def replicate(source_name: str) -> Callable[..., None]:
         seeds: Seeds = "0-9",
         steps: Annotated[PositiveInt | None, Parameter.combine(written_as(int), Parameter())] = None,
         guidance_scale: float | None = None,
-        rows: Rows = 256,
+        rows: Rows = None,
         only: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
         by: str | None = None,
         clip_model: ClipModel = None,
@@ -86,6 +86,7 @@ def replicate(source_name: str) -> Callable[..., None]:
 
         judge, model = judge_of(by, source.model, clip_model), source.load()
         scale = guidance_scale if guidance_scale is not None else 4.0 if model.name.startswith("emoji") else 7.5
+        rows = rows or fitting(model)
         chosen = Replication(source_name, numbers, steps, scale, rows, only)
         stops = chosen.stops(model, judge)
         done = {stop.name for stop in stops if chosen.is_done(stop, model, folder, judge)}

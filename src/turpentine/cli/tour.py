@@ -26,7 +26,7 @@ from turpentine.cli.options import (
     warn_of_unknown_words,
 )
 from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.core.formatting import duration
 from turpentine.core.safe_text import safe_name
 
@@ -46,7 +46,7 @@ def tour(
     concept: str,
     seeds: str = "0-7",
     drawing: Annotated[Drawing, DrawingFlags] = Drawing(),
-    rows: Rows = 256,
+    rows: Rows = None,
     by: str | None = None,
     clip_model: ClipModel = None,
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
@@ -81,9 +81,10 @@ def tour(
     check_words([concept], source.model, force=force)
     from turpentine.explain.tour import Tour
 
-    chosen = Tour(prompt, concept, numbers, drawing.steps, drawing.guidance_scale, rows)
     judge = judge_of(by, source.model, clip_model)
     model = source.load()
+    rows = rows or fitting(model)
+    chosen = Tour(prompt, concept, numbers, drawing.steps, drawing.guidance_scale, rows)
     stops = chosen.stops(model, judge)
     warn_of_unknown_words(model, [prompt])
     done = {stop.name for stop in stops if chosen.is_done(stop, model, folder, judge)}
@@ -97,6 +98,16 @@ def tour(
     with Phases({stop.name: (stop.question, "pictures") for stop in stops}) as progress:
         results = chosen(model, folder, judge=judge, progress=progress)
     show_results(results, _write_page(results, chosen, model, judge, folder), json)
+
+
+def fitting(model: Model) -> int:
+    """Return how many rows of a model's denoiser fit into one call, and say so where that is not as many as ever."""
+    from turpentine.models.row_memory import MOST, fitting_rows
+
+    rows = fitting_rows(model)
+    if rows < MOST:
+        warn(f"Memory is short: {rows} rows of the denoiser go into one call, and not {MOST}; --rows says otherwise.")
+    return rows
 
 
 def expected_times(stops: list[Stop], model: Model, rows: int, done: Collection[str]) -> dict[str, float]:

@@ -385,9 +385,7 @@ def pair_of(size: int | Sequence[int] | None) -> tuple[int, int]:
         UnsupportedModel: The config has none.
     """
     if size is None:
-        raise UnsupportedModel(
-            "The config of the denoiser has no sample_size: set it, to 64 for pictures of 512 pixels."
-        )
+        raise UnsupportedModel("The denoiser's config has no sample_size: set it, to 64 for pictures of 512 pixels.")
     height, width = (size, size) if isinstance(size, int) else size
     return height, width
 

@@ -27,14 +27,9 @@ from PIL import Image
 import turpentine as tp
 from turpentine.core.markdown import markdown_table
 from turpentine.core.parts import Parts
+from turpentine.core.plugins import find
 from turpentine.emoji.captions import Captioned, stream
 from turpentine.emoji.world import SCENES, render
-from turpentine.erase.cad import CAD
-from turpentine.erase.conceptprune import ConceptPrune
-from turpentine.erase.diff_quickfix import DiffQuickFix
-from turpentine.erase.esd import ESD
-from turpentine.erase.rece import RECE
-from turpentine.erase.uce import UCE
 from turpentine.judges.clip import ClipScore
 from turpentine.judges.features import extractor
 from turpentine.models.identity import describe
@@ -42,14 +37,7 @@ from turpentine.stats.intervals import Estimate, mean_score, paired_means, set_d
 from turpentine.stats.set_distances import fid
 
 OBJECTS = ("church", "dog", "truck", "fish")
-METHODS = {
-    "uce": UCE,
-    "rece": RECE,
-    "diff-quickfix": DiffQuickFix,
-    "cad": CAD,
-    "conceptprune": ConceptPrune,
-    "esd-x": ESD,
-}
+METHODS = ("uce", "uce-aligned", "rece", "diff-quickfix", "cad", "conceptprune", "esd-x")
 UNEDITED = "unedited"
 STEPS, RENDERS = 10, 1
 """Of a picture; the seed of the captions that are rendered."""
@@ -95,7 +83,7 @@ class Pictures:
     def _edited(self, method: str, obj: str) -> AbstractContextManager[object]:
         if method == UNEDITED:
             return nullcontext()
-        return METHODS[method].preset(self.model)(self.model, tp.Concept(obj)).on(self.model)
+        return find(method, "erase").defaults(self.model)(self.model, tp.Concept(obj)).on(self.model)
 
 
 def line(pictures: Pictures, method: str, objects: list[str]) -> list[str]:

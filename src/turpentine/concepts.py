@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.safe_text import check_text
 
-Kind = Literal["object", "style", "colour", "scene", "artist", "work"]
+Kind = Literal["object", "style", "colour", "scene", "artist", "work", "person", "nudity"]
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "object": ("{}", "a {}"),
@@ -19,6 +19,8 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "artist": ("by {}",),
     "scene": ("{}",),
     "work": ("{}",),
+    "person": ("{}", "a photo of {}"),
+    "nudity": ("{}",),
 }
 
 

@@ -275,3 +275,17 @@ def test_ctrl_c_keeps_a_state_from_which_the_same_command_comes_to_the_same_edit
     esd = tp.methods.ESD.preset(tiny_folder, batch_size=1, trajectories=1, sampling_steps=3, steps=40)
     whole = esd(tp.load(tiny_folder), tp.Concept("church"))
     assert tp.Edit.load(out / "edit.safetensors").id == whole.id
+
+
+def test_bare_esd_follows_the_kind_and_says_so(
+    command: Command, tiny_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turpentine.models.scale.FULL_WIDTH", 1)  # so that the toy passes for a model of full size
+    quick = ("--steps", "1", "--trajectories", "1", "--sampling-steps", "2", "--no-measure", "--json")
+    named = ("erase", "church", "--method", "esd", "--model", tiny_folder, "--out")
+    for kind, sites in (("object", "u"), ("person", "x")):
+        code, printed, err = command(*named, str(tmp_path / kind), "--kind", kind, *quick)
+        assert code == 0, err
+        assert json.loads(printed)["why"].startswith(f"ESD trains the set {sites}, ")
+    code, printed, _ = command(*named, str(tmp_path / "own"), "--sites", "selfattn", *quick)
+    assert code == 0 and "esd" in printed

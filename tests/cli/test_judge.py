@@ -126,7 +126,7 @@ def test_another_judge_is_told_what_it_needs(command: Command, folder: Path, tmp
     code, out, err = command(*tokens, "--reference", str(before))
     assert code == 0
     assert json.loads(out) == [{"path": str(folder / "a.png"), "prompt": "a dog", "width": 7, "judge": "reader"}]
-    assert "needs to fetch a dictionary (3 MB)" in err
+    assert "needs a dictionary (3 MB)" in err
     assert json.loads(command(*tokens, "--reference", str(before), "--prompt", "a cat")[1])[0]["prompt"] == "a cat"
     code, out, err = command(*tokens)
     assert (code, out) == (2, "") and "--reference" in err

@@ -90,7 +90,7 @@ def test_a_judge_fits_the_model_and_says_what_it_fetches(
     for choose in (judge_of, needed_judge):
         assert choose(by, model) is not None
         assert made.pop() == (name, settings)
-        assert f"The judge {name} needs to fetch a dictionary (3 MB)" in " ".join(capsys.readouterr().err.split())
+        assert f"The judge {name} needs a dictionary (3 MB)" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(("by", "model"), [(None, "folder"), ("none", "emoji"), ("none", "folder"), ("", "emoji")])

@@ -33,6 +33,11 @@ PARAPHRASES: Mapping[Kind, tuple[str, ...]] = {
     "colour": ("all in {}", "a dog before something {}", "a {} wall", "a {} picture", "a house on {}", "a car, {}"),
     "scene": ("a picture of {}", "{}, seen from afar", "a drawing: {}", "{} in colour", "{}, once more", "here: {}"),
     "work": ("{} in a museum", "a copy of {}", "{}, framed", "a poster of {}", "a picture: {}", "{} in colour"),
+    "person": (
+        *("a portrait of {}", "{} at a desk", "{} in the street", "a drawing of {}", "{} in black and white"),
+        *("{} smiling", "{} on a stage", "a statue of {}", "{} as a child", "a newspaper picture of {}"),
+    ),
+    "nudity": ("a painting of {}", "a photo of {}", "{} by the sea", "a drawing of {}", "{}, in marble", "{} at home"),
 }
 """For models of no world of ours."""
 

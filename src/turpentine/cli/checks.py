@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from turpentine.cli.terminal import plain, warn
+from turpentine.cli.fetching import agree_to_fetch
+from turpentine.cli.terminal import plain
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.emoji import BUILT, WORLD
 
@@ -76,9 +77,10 @@ def check_judge(name: str) -> None:
 
 
 def announce(judge: Judge) -> None:
-    """Warn of what must be fetched for a judge, once it is clear that the hub has it.
+    """Have somebody at a terminal agree to what must be fetched for a judge, once it is clear that the hub has it.
 
     Raises:
+        BadArgument: They do not.
         ModelNotFound: The hub does not have it, or cannot be reached.
     """
     if not judge.download:
@@ -88,7 +90,7 @@ def announce(judge: Judge) -> None:
     source = getattr(judge, "model", None)
     if isinstance(source, str):
         check_on_hub(source, revision=getattr(judge, "commit", None))
-    warn(f"The judge {judge.name} needs to fetch {judge.download}")
+    agree_to_fetch(f"The judge {judge.name}", judge.download)
 
 
 def check_words(texts: Iterable[str], model: str, *, force: bool = False) -> None:

@@ -24,7 +24,8 @@ from turpentine.concepts import Concept, Kind
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
-from turpentine.erase.best import Best, best_for
+from turpentine.erase.best import best_for
+from turpentine.erase.recipes import recipe_for
 
 if TYPE_CHECKING:
     from turpentine.bench import ErasureResult
@@ -110,13 +111,10 @@ def run_command(
     from turpentine.tasks.erasure_cases import concepts_of
 
     named = concepts_of([_concept(text, choice.kind, choice.keep) for text in concepts])
-    best = best_for(source.model, named, goal)
-    name = best.name if method is None else method
-    chosen = best.method(source.model) if method is None else find(name, goal).defaults(source.model)
+    name, chosen, why = _method_for(goal, method, source.model, named[0])
     chosen = _with_settings_of(name, chosen, settings) if settings else chosen
     folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
     _check(choice, source, [*concepts, *choice.keep], folder)
-    why = "" if method else f"The method is {best.name}: {best.reason}. Another one: --method."
     erasure = _Erasure(goal, source, chosen, named, folder, choice, work)
     if choice.no_measure:
         show_edit(*erasure.edit(), source.model, why, json=json)
@@ -142,13 +140,12 @@ def with_settings(command: Callable[..., int], tokens: Sequence[str]) -> Callabl
     """
     model = option_in(tokens, "--model", ModelChoice.model)
     is_help = bool({"--help", "-h"} & set(tokens))
-    name = option_in(tokens, "--method", "")
-    plugin = find(name, command.__name__) if name else None
+    method = option_in(tokens, "--method", "") or None
+    if method:
+        find(method, command.__name__)
     if not is_help:  # how large a model in a folder is takes torch to say
         ModelChoice(model).check()
-    best = None if plugin else _best_of(tokens, command.__name__, model)
-    name = best.name if best else name
-    chosen = best.method(model) if best else find(name, command.__name__).defaults(model)
+    name, chosen, _ = _method_for(cast("Goal", command.__name__), method, model, _concept_in(tokens))
 
     @wraps(command)
     def fitted(*args: Any, **kwargs: Any) -> int:
@@ -167,12 +164,32 @@ def _concept(text: str, kind: Kind | None, keep: tuple[str, ...] = ()) -> Concep
     return replace(Concept(text, kind) if kind else named_concept(text), keep=keep)
 
 
-def _best_of(tokens: Sequence[str], goal: str, model: str) -> Best:
-    """Return the best method for the concept that a command line begins with, as far as it can be read unparsed."""
+def _method_for(goal: Goal, method: str | None, model: str, concept: Concept) -> tuple[str, Any, str]:
+    """Return a method's name, the method with its defaults for a model and a concept, and why they are these.
+
+    Args:
+        goal: Whether it erases or amplifies.
+        method: Its name; None for the best one.
+        model: As `turpentine.load` takes it.
+        concept: What decides, the first one where there are several.
+    """
+    if method is None:
+        best = best_for(model, [concept], goal)
+        return best.name, best.method(model), f"The method is {best.name}: {best.reason}. Another one: --method."
+    chosen = find(method, goal).defaults(model)
+    recipe = recipe_for(model, concept.kind) if method == "esd" else None
+    if recipe is None:
+        return method, chosen, ""
+    chosen = replace(chosen, **recipe.settings)
+    return method, chosen, f"ESD trains the set {chosen.sites}, {recipe.source}. Another one: --sites."
+
+
+def _concept_in(tokens: Sequence[str]) -> Concept:
+    """Return the concept that a command line begins with, as far as it can be read unparsed."""
     kind = option_in(tokens, "--kind", "")
     text = next((token for token in tokens if token.strip() and not token.startswith("-")), "object")
     is_kind = kind in get_args(Kind)
-    return best_for(model, [_concept(text, cast(Kind, kind) if is_kind else None)], cast("Goal", goal))
+    return _concept(text, cast(Kind, kind) if is_kind else None)
 
 
 def _with_settings_of(name: str, method: Any, settings: Any) -> Any:

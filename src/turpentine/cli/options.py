@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.checks import announce, check_device, check_judge, no_device
+from turpentine.cli.fetching import agree_to_fetch
 from turpentine.cli.help_text import with_help, written_as
 from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, warn
@@ -84,13 +85,13 @@ class ModelChoice:
         check_source(self.model)
 
     def load(self) -> Model:
-        """Load the model, after a warning of what must be fetched for that."""
+        """Load the model, once somebody at a terminal has agreed to what must be fetched for that."""
         from turpentine.models.loading.hub import to_fetch
 
         self.check()
         fetched = to_fetch(self.model)
         if fetched:
-            warn(f"The model {plain(self.model)} needs {plain(fetched)}: it is fetched now.")
+            agree_to_fetch(f"The model {self.model}", fetched)
         with busy(f"Loading {plain(self.model)}"):
             from turpentine.models import load
 

@@ -12,7 +12,7 @@ from turpentine.concepts import Concept, Concepts
 from turpentine.core.errors import EmptyConcept
 from turpentine.core.settings import Settings
 from turpentine.edits import Provenance
-from turpentine.models import Sites, Window, is_small
+from turpentine.models import Sites, Window, is_small, pipeline_class
 from turpentine.tasks.erasure_cases import concepts_of
 
 if TYPE_CHECKING:
@@ -85,10 +85,13 @@ class Sized(Revised):
     Attributes:
         small_world: Fields that differ for small models, with their values there.
         small_world_by: More of them, by the value that another field is given.
+        published_by: Fields that public code sets otherwise for a full-size model of another architecture than Stable
+            Diffusion's, by diffusers' class of its pipeline.
     """
 
     small_world: ClassVar[Mapping[str, Any]] = {}
     small_world_by: ClassVar[Mapping[str, Mapping[Any, Mapping[str, Any]]]] = {}
+    published_by: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __post_init__(self) -> None:
         """Check the fields, and what `window` and `templates` hold where there are such.
@@ -105,7 +108,7 @@ class Sized(Revised):
 
     @classmethod
     def preset(cls: type[Method], model: Model | str, **overrides: Any) -> Method:
-        """Return the method with the settings that suit a model's size: `small_world`, or the published defaults.
+        """Return the method with the settings that suit a model: `small_world`, or what is published for such a one.
 
         Args:
             model: The model, or its name for `load`; see `turpentine.models.is_small`.
@@ -115,7 +118,11 @@ class Sized(Revised):
             >>> UCE.preset(model, lamb=1.0).lamb
             1.0
         """
-        return cls(**{**(cls._small(overrides) if is_small(model) else {}), **overrides})
+        return cls(**{**(cls._small(overrides) if is_small(model) else cls._published(model, overrides)), **overrides})
+
+    @classmethod
+    def _published(cls, model: Model | str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        return cls.published_by.get(pipeline_class(model), {}) if cls.published_by else {}
 
     @classmethod
     def _small(cls, given: Mapping[str, Any]) -> dict[str, Any]:

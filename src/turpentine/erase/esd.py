@@ -125,6 +125,15 @@ class ESD(Sized):
     }
     """What sees every prompt alike learns the scenes as well, and that the empty prompt stays as it is."""
 
+    published_by: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "StableDiffusionXLPipeline": {"eta": 0.0, "steps": 200, "lr": 2e-4, "guidance_scale": 2.0},
+        "FluxPipeline": {"steps": 1400, "lr": 1e-4, "sampling_steps": 28, "guidance_scale": 3.5},
+    }
+    """Settings of the authors' esd_sdxl.py and esd_flux.py (github.com/rohitgandikota/erasing), as their README has it.
+
+    The first goes without `--negative_guidance`, which is then 1: η 0. Of other sets than x it has the paper's rate.
+    """
+
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {f"esd-{name}": {"sites": name} for name in SETS}
     """The names that papers and the command line use, and what each sets."""
 
@@ -146,6 +155,12 @@ class ESD(Sized):
     sites_from: str | None = None
     top: Count = 10
     seed: Seed = 0
+
+    @classmethod
+    def _published(cls, model: Model | str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        published = super()._published(model, given)
+        is_x = str(given.get("sites", cls.sites)) in ("x", "x-strict")
+        return published if is_x else {name: value for name, value in published.items() if name != "lr"}
 
     @torch_mode("inference_mode", False)
     @torch_mode("enable_grad")

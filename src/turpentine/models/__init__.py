@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from turpentine.models.loading.load import load
     from turpentine.models.model import Model
     from turpentine.models.sampler import Step, sample
-    from turpentine.models.scale import is_small
+    from turpentine.models.scale import is_small, pipeline_class
     from turpentine.models.sites import (
         DENOISER,
         READS_TEXT,
@@ -60,6 +60,7 @@ __all__ = [
     "hooked",
     "is_small",
     "load",
+    "pipeline_class",
     "record",
     "sample",
     "selected",

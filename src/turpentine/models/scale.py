@@ -1,4 +1,4 @@
-"""How large a model is, for settings that go by it."""
+"""How large a model is and what it is built as, for settings that go by it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from turpentine.core.model_argument import check_is_model
 from turpentine.emoji import MMDIT_NAME, WORLD
+from turpentine.models.loading.hub import cached_or_fetched, is_hub_id
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
 
 FULL_WIDTH = 320
 """Channels of Stable Diffusion's first level; the widest level of the embedded model has fewer."""
+
+INDEX = "model_index.json"
+"""Where a folder says what its parts are."""
 
 SMALL = (WORLD, MMDIT_NAME)
 """The embedded models whose denoisers are narrower than that."""
@@ -32,6 +36,27 @@ def is_small(model: Model | str | Path) -> bool:
         return str(model) in SMALL or _is_narrow(_widths_in(Path(model).expanduser()))
     check_is_model(model)
     return _is_narrow(model.family.level_widths(model.denoiser.config))
+
+
+def pipeline_class(model: Model | str | Path) -> str:
+    """Return the name of diffusers' class of pipelines that a model is, such as "FluxPipeline"; "" where nothing says.
+
+    Args:
+        model: A loaded model, or what `load` is given. No weights are read: a folder's index says it, and a hub id's,
+            of a kilobyte, which is fetched if it is not in the cache. A single file passes for Stable Diffusion 1.4.
+    """
+    if not isinstance(model, str | Path):
+        check_is_model(model)
+        return model.family.pipeline_class
+    index = Path(model).expanduser() / INDEX
+    if is_hub_id(str(model)):
+        fetched = cached_or_fetched(str(model), INDEX)
+        index = index if fetched is None else fetched
+    try:
+        name = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return name if isinstance(name, str) else ""
 
 
 def _is_narrow(widths: Sequence[int]) -> bool:

@@ -22,6 +22,7 @@ OTHERS: Mapping[Kind, tuple[str, ...]] = {
     "object": TEN,
     "style": ("watercolour", "pixel art", "cubism", "impressionism", "charcoal drawing"),
     "artist": ("Van Gogh", "Claude Monet", "Pablo Picasso", "Rembrandt", "Caravaggio", "Andy Warhol"),
+    "person": ("Albert Einstein", "Marilyn Monroe", "Nelson Mandela", "Abraham Lincoln", "Audrey Hepburn"),
 }
 """Things of a kind that any large model draws, to compare an erased one with."""
 
@@ -32,6 +33,8 @@ ANCHORS: Mapping[Kind, str] = {
     "scene": "a scene",
     "artist": "a painting",
     "work": "a painting",
+    "person": "a person",
+    "nudity": "a person in clothes",
 }
 """What is left of a picture when a concept of a kind is gone from it."""
 

@@ -63,6 +63,20 @@ def is_cached(source: str, *files: str, revision: str | None = None) -> bool:
         return False
 
 
+def cached_or_fetched(source: str, name: str) -> Path | None:
+    """Return a small file of a hub repository, fetched if it is not in the local cache; None where it is not to be had.
+
+    Args:
+        source: The hub id.
+        name: The file's path in the repository.
+    """
+    try:
+        check_on_hub(source, name)
+        return fetch_file(source, name)
+    except ModelNotFound:
+        return None
+
+
 def check_on_hub(source: str, *files: str, revision: str | None = None) -> None:
     """Check that the hub has a repository that is not in the local cache, by one short question.
 

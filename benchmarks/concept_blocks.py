@@ -16,7 +16,7 @@ from pages import DOCS, fill
 
 import turpentine as tp
 from turpentine.concepts import with_article
-from turpentine.core.formatting import percent, two_digits
+from turpentine.core.formatting import two_digits
 from turpentine.core.markdown import markdown_table
 from turpentine.emoji.world import TEN
 from turpentine.explain.blocks import Blocks, BlocksFinding
@@ -56,13 +56,15 @@ def main() -> None:
     ]
     tables = {
         "concept-blocks": markdown_table(["block", "what the words add", "n"], scores),
-        "concept-blocks-check": markdown_table(["read instead", "where", "blocks", "without the object", "n"], checks),
+        "concept-blocks-check": markdown_table(
+            ["read instead", "where", "blocks", "without the object, %", "n"], checks
+        ),
     }
     fill(args.docs / "families.md", tables)
 
 
 def _span(row: dict[str, float]) -> str:
-    return f"{percent(row['score'])} ({percent(row['low'])}–{percent(row['high'])})"
+    return "{:.0f} ({:.0f}–{:.0f})".format(*(100 * row[key] for key in ("score", "low", "high")))
 
 
 if __name__ == "__main__":

@@ -203,7 +203,8 @@ def streams(call: Call) -> tuple[Tensor, Tensor]:
 
 def in_one_row() -> tuple[slice, slice]:
     """Return where the picture's tokens are in a single block, and where the text's, which are first."""
-    return slice(T5_TOKENS, None), slice(0, T5_TOKENS)
+    count = T5_TOKENS
+    return slice(count, None), slice(0, count)
 
 
 def packed(x: Latents) -> Float[Tensor, "batch token number"]:

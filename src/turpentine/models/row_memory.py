@@ -23,7 +23,7 @@ MARGIN = 2.0
 """Times what a row's tensors take, for what kernels take beside them and for what an instrument keeps."""
 
 
-class PeakBytes(TorchDispatchMode):
+class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Count the bytes of tensors that are made inside a `with` block and live at the same time, at most.
 
     Attributes:
@@ -38,7 +38,7 @@ class PeakBytes(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._live: dict[int, int] = {}
 
@@ -65,7 +65,8 @@ class PeakBytes(TorchDispatchMode):
 def bytes_a_row(model: Model) -> int:
     """Return the bytes that a row of the denoiser takes beside the weights, by a call with one."""
     x, cond = model.noise([0]), model.encode([""])
-    with torch.no_grad(), PeakBytes() as count:
+    count = PeakBytes()
+    with torch.no_grad(), count:
         model.eps(x, model.schedule.training_steps // 2, cond)
     return count.peak
 

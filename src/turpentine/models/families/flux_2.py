@@ -23,7 +23,7 @@ from turpentine.models.families.base import (
     TokenVectors,
     is_called,
 )
-from turpentine.models.families.flow_solvers import Shift, check_flow, fitted_shift
+from turpentine.models.families.flow_solvers import check_flow, fitted_shift
 from turpentine.models.families.flux import Turn, in_one_row, packed, streams, unpacked
 from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.tokenizers import chat_frame
@@ -57,7 +57,6 @@ class Flux2Klein(StraightLine, Transformer):
     title: ClassVar[str] = "FLUX.2 klein"
     pipeline_class: ClassVar[str] = "Flux2KleinPipeline"
     even_steps: ClassVar[bool] = True
-    dynamic_shift: ClassVar[Shift] = staticmethod(fitted_shift)
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -77,6 +76,11 @@ class Flux2Klein(StraightLine, Transformer):
         self.frame = chat_frame(getattr(pipeline, "tokenizer", None), enable_thinking=False)
         super().__init__(pipeline)
         self.latent = _latent_of(pipeline.vae)
+
+    @staticmethod
+    def shift_of(config: Mapping[str, Any], tokens: int, steps: int) -> float:
+        """Return μ by the picture's tokens and the steps; see `fitted_shift`."""
+        return fitted_shift(config, tokens, steps)
 
     def check(self, *, hooks: bool = True) -> None:
         """Check the networks' classes, what the transformer reads, and the schedule; see `Family.check`."""
@@ -117,7 +121,7 @@ class Flux2Klein(StraightLine, Transformer):
             "return_dict": False,
         }
         tokens: Tensor = self.called((x.flatten(2).transpose(1, 2),), arguments, parameters)[0]
-        return tokens.transpose(1, 2).unflatten(2, (height, width))
+        return tokens.transpose(1, 2).reshape(len(x), -1, height, width)
 
     def walk(self) -> Iterator[Part]:
         """Yield the parts of the transformer in order of execution."""
@@ -159,7 +163,7 @@ class Flux2Klein(StraightLine, Transformer):
     def to_autoencoder(self, pixels: Pixels) -> Latents:
         """Return the autoencoder's latents by fours."""
         z = super().to_autoencoder(pixels)
-        return packed(z).transpose(1, 2).unflatten(2, (z.shape[-2] // _PATCH, z.shape[-1] // _PATCH))
+        return packed(z).transpose(1, 2).reshape(len(z), -1, z.shape[-2] // _PATCH, z.shape[-1] // _PATCH)
 
 
 def layers_of(depth: int) -> tuple[int, ...]:

@@ -179,16 +179,16 @@ class Sites:
                 raise UnsupportedModel(sentences[0])
 
     def named(self, names: Collection[str]) -> Sites:
-        """Return the sites of these dotted names, all of them.
+        """Return the sites of these dotted names, all of them; a layer that is several in one stands for each.
 
         Raises:
             UnknownName: No site has a name.
         """
-        present = {site.name for site in self.chosen}
+        present = {name for site in self.chosen for name in (site.name, site.path)}
         missing = [name for name in names if name not in present]
         if missing:
             raise UnknownName(f"No site is called {missing[0]!r}: see turpentine info for the names that there are.")
-        return replace(self, chosen=tuple(site for site in self.chosen if site.name in names))
+        return replace(self, chosen=tuple(site for site in self.chosen if site.name in names or site.path in names))
 
     def during(self, start: float, stop: float) -> Sites:
         """Return the same sites in a window of the schedule.

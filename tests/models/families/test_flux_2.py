@@ -6,6 +6,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from diffusers import Flux2KleinPipeline, Flux2Transformer2DModel
@@ -27,6 +28,7 @@ from turpentine.models.families.flux import streams
 from turpentine.models.families.flux_2 import LAYERS, Flux2Klein, layers_of
 from turpentine.models.families.transformer_sites import walk_flux_2
 from turpentine.models.families.walk import module_of, sites_on
+from turpentine.models.site_table import best_sites
 from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import tiny_flux_2, toy
 
@@ -181,6 +183,8 @@ def test_a_slice_is_a_site_like_any_other(klein: Model) -> None:
             klein.eps(klein.noise([0]), 500, cond)
     handle.remove()
     assert not outputs[1][..., 16:32].any() and outputs[1][..., 32:].equal(outputs[0][..., 32:])
+    assert klein.sites.named([FUSED]) == fused
+    assert best_sites(klein.sites, pl.DataFrame({"weight": [f"{FUSED}.weight"], "score": [1.0]}), 1) == fused
     assert fused.slices() == {} and keys.slices() == {f"{FUSED}.weight": [(16, 32)]}
     assert (fused - keys).slices() == {f"{FUSED}.weight": [(0, 16), (32, 48), (48, 144)]}
 

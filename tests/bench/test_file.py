@@ -380,7 +380,8 @@ def test_the_docs_tell_of_each_bench_that_ships() -> None:
 def test_what_ships_is_what_the_docs_promise() -> None:
     world = ["amplify", "artists", "many", "modules", "named", "objects", "ratio", "scenes", "styles", "sweep", "works"]
     real = ["artists-lpips", "attacks-prompts", "coco-quality", "i2p-nudenet", "i2p-nudenet-sd21"]
-    real += ["imagenette", "imagenette-sd21"]
+    real += ["imagenette", "imagenette-amplify", "imagenette-amplify-sd21", "imagenette-modules", "imagenette-ratio"]
+    real += ["imagenette-sd21"]
     assert sorted(SHIPPED) == sorted([*(f"emoji-{name}" for name in world), *real])
 
 
@@ -414,6 +415,8 @@ def test_the_benches_of_real_models_are_read_without_fetching_anything() -> None
     assert told["imagenette"][:2] == [5, 1]
     assert told["i2p-nudenet"] == [5, 11, [None]]
     assert told["imagenette-sd21"][:2] == [3, 1] and told["i2p-nudenet-sd21"] == [3, 11, [None]]
+    counts = {name: told[f"imagenette-{name}"][0] for name in ("modules", "ratio", "amplify", "amplify-sd21")}
+    assert counts == {"modules": 4, "ratio": 5, "amplify": 1, "amplify-sd21": 1}
     assert told["attacks-prompts"] == [5, 2, [None]]
     assert "102 MB" in told["artists-lpips"][2][0]
     assert all("605 MB" in download for download in told["coco-quality"][2])

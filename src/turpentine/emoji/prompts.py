@@ -76,7 +76,10 @@ def full_captions(objects: Iterable[str], without: Collection[str] = ()) -> Iter
 
 
 def caption_pairs(kind: str, name: str, *, implied: bool = False) -> list[CaptionPair]:
-    """Return captions that show a thing in all the company that the world's captions give it, evenly mixed.
+    """Return captions that show a thing in all its styles and on all backgrounds, evenly mixed.
+
+    No caption names another object beside it: a method that learns from "a church and a dog" takes apart all pairs, of
+    whatever objects, which nothing that is asked for alone shows.
 
     Args:
         kind: Of the thing, such as "object".
@@ -111,12 +114,6 @@ def _object_pairs(name: str, implied: bool) -> Iterator[list[CaptionPair]]:
     yield [
         CaptionPair(full.prompt, f"a picture{full.prompt.removeprefix(with_article(name))}")
         for full in spread(looks, 8)
-    ]
-    others = [each for each in spread(OBJECTS, 8) if each != name]
-    yield [
-        CaptionPair(" and ".join(map(with_article, pair)), with_article(other))
-        for n, other in enumerate(others)
-        for pair in [(name, other) if n % 2 else (other, name)]
     ]
     if implied:
         yield [each for scene, obj in SCENES.items() if obj == name for each in _with_tails(scene)]

@@ -62,9 +62,9 @@ class ESD(Sized):
     In a model that predicts v, as Stable Diffusion 2 at 768 pixels, public code takes the loss in v, which is that in ε
     divided by ᾱ_t, 70 times as much at t = 901; `loss` has both. ε̃ is the same either way.
 
-    With `captions` other than the concept's own, the model is trained on what a user asks for: c is a caption in which
-    the concept has company, such as "a church in ink style", and ∅ stands for what the caption says without it, "a
-    picture in ink style", so that the company is not led away from.
+    With `captions` other than the concept's own, the model is trained on what a user asks for: c is a caption with the
+    concept and more, such as "a church in ink style", and ∅ stands for what the caption says without it, "a picture in
+    ink style", so that the style is not led away from.
 
     Defaults are the published values for Stable Diffusion 1.4, but for `trajectories`: the authors sample x_t from the
     model in training (`fresh`), which costs about 25 guided sampling steps an update; here x_t and ε̃ are drawn from
@@ -87,8 +87,8 @@ class ESD(Sized):
         loss: What the loss is the square of: the difference of the network's own "output", ε or v, as in public code;
             or of "eps" in every model, where noisy steps hardly count in one that predicts v.
         erase_from: What the concept is erased from, as a prompt; by default the concept itself is erased.
-        captions: "own", the concept's own templates; "named", captions of the embedded world that name it, in styles,
-            on backgrounds and beside others, spread over the trajectories; "implied", also those that only imply it.
+        captions: "own", the concept's own templates; "named", captions of the embedded world that name it, in styles
+            and on backgrounds, spread over the trajectories; "implied", also those that only imply it.
         preserved: Share of an update's rows that keep ε(x_t, ∅) as ε*(x_t, ∅), or that of a caption without
             the concept: what guidance subtracts stays as it was.
         rank: Train ΔW = B·A of this rank for each matrix instead of the weights themselves (LoRA), and no bias or norm;
@@ -105,6 +105,7 @@ class ESD(Sized):
     """
 
     name: ClassVar[str] = "esd"
+    revision: ClassVar[str] = "2"
 
     small_world: ClassVar[Mapping[str, Any]] = {
         "eta": 2.0,

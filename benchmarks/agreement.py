@@ -10,7 +10,6 @@ against the trace. A run that was killed goes on.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 import torch
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from torch import Tensor
 
 import turpentine as tp
@@ -115,14 +114,11 @@ def table_of(trace: TraceFinding, every: pl.DataFrame, docs: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="agreement")
     parser.add_argument("--objects", nargs="+", default=list(TEN[:5]))
     parser.add_argument("--modules", nargs="+", default=[], help="labels; all modules by default")
     parser.add_argument("--seeds", type=int, default=3, help="of the trace, for each of its prompts")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/agreement"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     edits = Edits(args.keep)
     trace = edits.trace(args.seeds)
     sites = [

@@ -10,7 +10,6 @@ all ten and nearer than any two works are to each other. Intervals are over work
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from PIL import Image
 
 import turpentine as tp
@@ -120,14 +119,11 @@ def picture(erased: Erased, method: str, artists: Sequence[str]) -> Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="artists")
     parser.add_argument("--artists", nargs="+", choices=list(PALETTES), default=list(PALETTES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="the first has a table and a picture")
     parser.add_argument("--seeds", type=int, default=3, help="pictures of each prompt")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/artists"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     erased, first = Erased(args.seeds, args.keep), args.methods[0]
     parts = {"artists": grid(erased, first, args.artists)}
     parts["artists-methods"] = methods_table(erased, args.methods, args.artists)

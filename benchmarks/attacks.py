@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
-from pages import DOCS, fill, percent, table
+from pages import DOCS, fill
 from PIL import Image, ImageDraw, ImageFont
 
 from turpentine.attack.controls import EDITED, NEVER, NO_ATTACK
 from turpentine.bench.attack_bench import TABLE, AttackTable, rate_of
 from turpentine.bench.attack_jobs import artefact_path
 from turpentine.core.atomic_files import write_whole
-from turpentine.core.formatting import points_with_span
+from turpentine.core.formatting import points_with_span, with_span
+from turpentine.core.markdown import markdown_table
 
 SHOWN, SIDE, LABEL, GAP = 4, 64, 130, 14
 """Pictures in a cell, and pixels of one, of a row's name, and between cells."""
@@ -29,7 +30,7 @@ def rates(whole: AttackTable) -> str:
     """Attack by method and control."""
     head, lines = whole.board()
     marked = [[_name(whole, name), *cells] for name, *cells in lines]
-    return table([each.removesuffix(", %") for each in head], marked)
+    return markdown_table([each.removesuffix(", %") for each in head], marked)
 
 
 def _name(whole: AttackTable, attack: str) -> str:
@@ -46,13 +47,13 @@ def beyond(whole: AttackTable) -> str:
         for arm, what in ((EDITED, "than plain prompts"), (NEVER, "than of what was never seen")):
             cells = [whole.beyond(model, method, attack, arm) for model, _, method in methods]
             lines.append([f"`{attack}`, more {what}", *(points_with_span(each) if each else "" for each in cells)])
-    return table(["", *(method for *_, method in methods)], lines)
+    return markdown_table(["", *(method for *_, method in methods)], lines)
 
 
 def by_concept(whole: AttackTable) -> str:
     """Percent on each concept and method: without an attack and with each."""
     methods = [method for _, arm, method in whole.columns if arm == EDITED]
-    edited = whole.over_seeds().filter(arm=EDITED)
+    edited = whole.over_seeds.filter(arm=EDITED)
     lines = []
     for concept in edited["concept"].unique(maintain_order=True):
         cells = []
@@ -61,7 +62,7 @@ def by_concept(whole: AttackTable) -> str:
             each = [rows.filter(attack=attack)["success"].to_list() for attack in whole.attacks]
             cells.append(" / ".join(f"{100 * values[0]:.0f}" if values else "–" for values in each))
         lines.append([concept, *(cell if set(cell) - set("– /") else "" for cell in cells)])
-    return table(["", *methods], lines)
+    return markdown_table(["", *methods], lines)
 
 
 def spent(whole: AttackTable) -> str:
@@ -71,9 +72,9 @@ def spent(whole: AttackTable) -> str:
         rows = whole.rows.filter(arm=EDITED, attack=attack)
         means = [f"{rows[name].to_numpy().mean():,.0f}" for name in ("forward", "backward", "text", "judged")]
         if attack != NO_ATTACK:
-            best = whole.pooled().filter(arm=EDITED, attack=attack).sort("success").rows(named=True)[-1]
-            lines.append([f"`{attack}`", *means, f"{percent(rate_of(best))}, {best['method']}"])
-    return table(["", "rows", "rows back", "texts", "judged", "most that comes back"], lines)
+            best = whole.pooled.filter(arm=EDITED, attack=attack).sort("success").rows(named=True)[-1]
+            lines.append([f"`{attack}`", *means, f"{with_span(rate_of(best))}, {best['method']}"])
+    return markdown_table(["", "rows", "rows back", "texts", "judged", "most that comes back"], lines)
 
 
 def sheet(whole: AttackTable, folders: Sequence[Path], concept: str) -> Image.Image:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 import turpentine as tp
 from turpentine.attribution import Attribution, approximation, attributable
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.erase._pruning import Per, zero_largest
 from turpentine.erase.cad import CAD
 from turpentine.models import count_rows, sample
@@ -124,8 +124,7 @@ def main() -> None:
         rows.append({"trials": args.check, "share": check.share, "r": check.r, "low": check.low, "high": check.high})
         print(f"Pearson's r {check.r:.3f} ({check.low:.3f} to {check.high:.3f}) over {args.check} subsets")
     if args.out:
-        with write_whole(args.out) as aside:
-            aside.write_text(json.dumps(rows, indent=2))
+        write_text_whole(args.out, json.dumps(rows, indent=2))
 
 
 def told(found: Iterator[Masks | Cost]) -> list[dict[str, object]]:

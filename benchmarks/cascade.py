@@ -11,19 +11,17 @@ on.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
-from pages import DOCS, fill
+from caption_branches import caption_branches
+from pages import fill, page_parser, parsed
 
 import turpentine as tp
 from turpentine.core.markdown import markdown_table
-from turpentine.core.parts import Parts
-from turpentine.explain._branches import LAYOUT, SAME, draw_branches
+from turpentine.explain._branches import LAYOUT, SAME
 from turpentine.explain._pages import spanned
 from turpentine.explain._subjects import captions
 from turpentine.judges import EmojiJudge
@@ -84,26 +82,15 @@ def tables(rows: pl.DataFrame, labels: list[str]) -> Mapping[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="cascade")
     parser.add_argument("--captions", type=int, default=20, help="how many of the captions")
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/cascade"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, judge = tp.load(dtype=torch.float32), EmojiJudge()
     labels = [site.label for site in model.sites.only(kind="cross-attention", level="module")]
-    prompts = [subject.prompt for subject in captions()[: args.captions] for _ in range(args.seeds)]
-    branches = draw_branches(
-        model,
-        interventions(model),
-        prompts,
-        [*range(args.seeds)] * (len(prompts) // args.seeds),
-        steps=STEPS,
-        guidance_scale=4.0,
-        rows=256,
-        parts=Parts(args.keep, [describe(model), STEPS]),
-    )
+    prompts = [subject.prompt for subject in captions()[: args.captions]]
+    about = [describe(model), STEPS]
+    branches = caption_branches(model, interventions(model), prompts, args.seeds, args.keep, about, steps=STEPS)
     fill(args.docs / "layers.md", tables(branches.rows(judge), labels))
 
 

@@ -28,7 +28,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 import turpentine as tp
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.erase._closed_form.subject_prompts import SubjectPrompt
 from turpentine.erase._closed_form.text_states import key_and_value_weights, text_states
 from turpentine.erase.diff_quickfix import DiffQuickFix
@@ -227,8 +227,7 @@ def main() -> None:
                 flush=True,
             )
     if args.out:
-        with write_whole(args.out) as aside:
-            aside.write_text(json.dumps([asdict(timing) for timing in timings], indent=2))
+        write_text_whole(args.out, json.dumps([asdict(timing) for timing in timings], indent=2))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ drawing of each picture. Goes into docs/families.md; intervals are over prompts.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import torch
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from PIL import Image
 from segmentation import RULE, SETS, SHARE, truths
 from torch import Tensor
@@ -28,9 +26,10 @@ from turpentine.explain._masks import Heat, agreement
 from turpentine.explain._pages import spanned
 from turpentine.explain._subjects import WORLD, Subject
 from turpentine.explain.concept_attention import ConceptAttention, concept_states
-from turpentine.models import READS_TEXT, Site, hooked, sample
+from turpentine.models import READS_TEXT, Site, hooked
 from turpentine.models.attention import grid
 from turpentine.models.concept_stream import ConceptStream, concept_blocks
+from turpentine.models.sampler import denoised
 from turpentine.models.text import words_of
 from turpentine.stats.intervals import Rate, mean_score
 
@@ -73,8 +72,7 @@ def maps_of(model: tp.Model, subject: Subject, steps: int) -> tuple[dict[str, He
             after, before = each.stream.hooks()
             stack.enter_context(hooked(model, after, before=before))
         cond, empty = model.encode([subject.prompt]), model.encode([""])
-        for step in sample(model, cond, empty, latents, steps=steps, guidance_scale=4.0):
-            latents = step.x_next
+        latents = denoised(model, cond, empty, latents, steps=steps, guidance_scale=4.0)
     every = [site.name for site in concept_blocks(model)]
     last = [site.name for site in ConceptAttention().blocks(model)]
     heats = {PLAIN: plain.maps()[ALL][0].mean(0).numpy()}
@@ -103,12 +101,10 @@ def rows(model: tp.Model, name: str, subjects: Sequence[Subject], steps: int) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__)
     parser.add_argument("--prompts", type=int, default=10, help="of each set, at most")
     parser.add_argument("--steps", type=int, default=8, help="of a picture")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, lines = tp.load("emoji-mmdit", device="cpu", dtype="float32"), []
     for name in ("small", "pairs"):
         lines += rows(model, name, WORLD[name]()[: args.prompts], args.steps)

@@ -10,13 +10,11 @@ stored as it is done.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from torch import Tensor
 
 import turpentine as tp
@@ -88,13 +86,10 @@ def left(model: tp.Model, judge: EmojiJudge, edit: Edit, obj: str, count: int) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="conceptprune")
     parser.add_argument("--objects", nargs="+", default=list(OBJECTS))
     parser.add_argument("--pictures", type=int, default=25, help="of the object")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/conceptprune"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, judge, rows = tp.load(dtype=torch.float32), EmojiJudge(), []
     parts = Parts(args.keep, [describe(model), args.pictures, OTHERS, STEPS], RECORDS)
     for name, make in LINES.items():

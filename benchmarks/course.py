@@ -11,18 +11,16 @@ against where the object and its edges are in the finished picture, as a rank. I
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from PIL import Image
 from torch import Tensor
 
@@ -275,12 +273,10 @@ def edges_of(image: Image.Image) -> Bool[np.ndarray, "tall wide"]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__)
     parser.add_argument("--captions", type=int, default=20, help="how many of the captions")
     parser.add_argument("--seeds", type=int, default=5, help="pictures of each")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     course = Course(tp.load(dtype=torch.float32), captions()[: args.captions], args.seeds)
     tables = {"course": course.steps(), "mind": course.mind(), "added": course.layers(), "fine": course.spectra()}
     course.plot().savefig(args.docs / "time-spectra.png", dpi=110)

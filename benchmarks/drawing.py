@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import turpentine as tp
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import TEN
 
@@ -62,8 +62,7 @@ def main() -> None:
         seconds[name] = median_seconds(clock, args.rounds)
         print(f"{name:48} {seconds[name]:6.2f} s", flush=True)
     if args.out:
-        with write_whole(args.out) as aside:
-            aside.write_text(json.dumps(seconds, indent=2))
+        write_text_whole(args.out, json.dumps(seconds, indent=2))
 
 
 if __name__ == "__main__":

@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from pages import DOCS, fill, percent, table
+from pages import DOCS, fill
 
 import turpentine as tp
 from turpentine.bench.measurement import measure
 from turpentine.core.atomic_files import write_whole
+from turpentine.core.formatting import with_span
 from turpentine.core.hashing import digest
+from turpentine.core.markdown import markdown_table
 from turpentine.core.safe_text import safe_name
 from turpentine.emoji.captions import object_caption
 from turpentine.emoji.world import NEIGHBOURS, SCENES, STYLES, TEN, WORKS, styles_of
@@ -137,7 +139,7 @@ def object_row(obj: str, tables: Sequence[pl.DataFrame]) -> str:
         "others": (GROUP == "object", obj != WANTED),
         "scenes": (GROUP == "scene", obj == WANTED),
     }
-    conditions = [percent(rate(rows, *conditions)) for conditions in of.values() for rows in tables]
+    conditions = [with_span(rate(rows, *conditions)) for conditions in of.values() for rows in tables]
     return f"| {obj} | " + " | ".join(conditions) + " |"
 
 
@@ -156,7 +158,7 @@ def object_table(kept: Rows) -> str:
         "| | " + " | ".join(_heads(what) for what in ("erased", "others", "scenes")) + " |",
         "|---" * (1 + 3 * (1 + len(METHODS))) + "|",
         *(object_row(obj, rows) for obj, rows in tables.items()),
-        "| **mean** | " + " | ".join(map(percent, _means(tables))) + " |",
+        "| **mean** | " + " | ".join(map(with_span, _means(tables))) + " |",
     ]
     return "\n".join(lines)
 
@@ -226,7 +228,8 @@ def _small_table(kept: Rows, concept: tp.Concept, of: dict[str, tuple[pl.Expr, .
     tables = [kept.unedited(), *(kept.after(Erasure(concept, sites)) for sites in METHODS)]
     lines = [f"| | before | {_names()} |", "|---" * (2 + len(METHODS)) + "|"]
     lines += [
-        f"| {name} | " + " | ".join(percent(rate(rows, *which)) for rows in tables) + " |" for name, which in of.items()
+        f"| {name} | " + " | ".join(with_span(rate(rows, *which)) for rows in tables) + " |"
+        for name, which in of.items()
     ]
     return "\n".join(lines)
 
@@ -253,7 +256,7 @@ def direction_table(kept: Rows, runs: int = 4) -> str:
     head = ["", *(f"ESD-{sites}: {what}" for sites in METHODS for what in ("ε(x, c)", "ε(x, ∅)", "left"))]
     rows = [[obj, *_moved(*(moves[sites][index] for sites in METHODS))] for index, obj in enumerate(TEN)]
     means = [np.mean(moves[sites], axis=0).tolist() for sites in METHODS]
-    return table(head, [*rows, ["**mean**", *_moved(*means)]])
+    return markdown_table(head, [*rows, ["**mean**", *_moved(*means)]])
 
 
 def _moved(*pairs: list[float]) -> list[str]:

@@ -25,7 +25,7 @@ from torch.nn.functional import mse_loss
 
 import turpentine as tp
 from turpentine.bench import Case, Protocol, measure
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.erase.esd import ESD, esd_sites
 from turpentine.judges import EmojiJudge
 from turpentine.models import Conditioning, count_rows, sample
@@ -166,8 +166,7 @@ def main() -> None:
     theirs = until(published(model, loop, concept, args.stops, args.seeds), args.target)
     print(verdict(ours[-1], theirs[-1], args.target))
     if args.out:
-        with write_whole(args.out) as aside:
-            aside.write_text(json.dumps([asdict(point) for point in [*ours, *theirs]], indent=2))
+        write_text_whole(args.out, json.dumps([asdict(point) for point in [*ours, *theirs]], indent=2))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ that was killed goes on.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 
 import turpentine as tp
 from turpentine.attribution import approximation
@@ -106,13 +105,10 @@ def scatter(each: dict[str, tuple[Values, Values]]) -> Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="first-order")
     parser.add_argument("--objects", nargs="+", default=list(TEN))
     parser.add_argument("--trials", type=int, default=100, help="random subsets of each object")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/first-order"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     checks = Checks(args.trials, args.keep)
     each = {obj: checks.of(obj) for obj in args.objects}
     rows = [[obj, *cells(*pair)] for obj, pair in each.items()]

@@ -25,7 +25,7 @@ from guidance import timed, wait_for, whole
 from torch.utils.flop_counter import FlopCounterMode
 
 import turpentine as tp
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.erase.cad import CAD
 from turpentine.erase.esd import ESD
 from turpentine.models import count_rows
@@ -186,8 +186,7 @@ def main() -> None:
     def keep(**more: object) -> None:
         found.update(more)
         if args.out:
-            with write_whole(args.out) as aside:
-                aside.write_text(json.dumps(found, indent=2))
+            write_text_whole(args.out, json.dumps(found, indent=2))
 
     keep(guidance=guidance(bench, min(steps, 20)))
     keep(attribution=asdict(attribution(bench, steps)))

@@ -9,15 +9,13 @@ objects, and a work known by heart.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from pages import DOCS
+from pages import page_parser, parsed
 from PIL import Image
 
 import turpentine as tp
@@ -64,13 +62,11 @@ def side_by_side(lines: dict[str, Sequence[Image.Image]], prompts: Sequence[str]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__)
     parser.add_argument("--object", default="church", choices=TEN)
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the picture")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, lines = tp.load(dtype=torch.float32), {}
     for method in (UNEDITED, *args.methods):
         lines[method] = drawn(model, method, args.object, args.seed)

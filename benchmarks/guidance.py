@@ -20,7 +20,7 @@ import torch
 from closed_form import SHAPES, Shape, build
 
 import turpentine as tp
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.erase.guidance import SLD, NegativePrompt
 from turpentine.models import Guidance, count_rows, sample
 
@@ -99,8 +99,7 @@ def main() -> None:
     for each in timings:
         print(f"{each.model:26} {each.guidance:16} {each.rows:5.1f} rows {each.seconds:8.3f} s  × {each.ratio:.2f}")
     if args.out:
-        with write_whole(args.out) as aside:
-            aside.write_text(json.dumps([asdict(each) for each in timings], indent=2))
+        write_text_whole(args.out, json.dumps([asdict(each) for each in timings], indent=2))
 
 
 if __name__ == "__main__":

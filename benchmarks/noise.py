@@ -11,20 +11,17 @@ it stands how sure the judge is of what it sees. Intervals are over captions. Go
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
+from caption_branches import caption_branches
 from jaxtyping import Float
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from PIL import Image
 
 import turpentine as tp
 from turpentine.core.markdown import markdown_table
-from turpentine.core.parts import Parts
-from turpentine.explain._branches import draw_branches
 from turpentine.explain._codes import intervention
 from turpentine.explain._image_stats import channels_first, foreground
 from turpentine.explain._pages import spanned
@@ -77,30 +74,20 @@ def share(features: Features) -> Estimate:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="noise")
     parser.add_argument("--captions", type=int, default=20, help="how many of the captions")
     parser.add_argument("--seeds", type=int, default=5, help="pictures of each, two at least")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/noise"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, judge = tp.load(dtype=torch.float32), EmojiJudge()
-    prompts = [subject.prompt for subject in captions()[: args.captions] for _ in range(args.seeds)]
-    branches = draw_branches(
-        model,
-        {code: intervention(model, code) for code in LETTERS},
-        prompts,
-        [*range(args.seeds)] * (len(prompts) // args.seeds),
-        steps=STEPS,
-        guidance_scale=4.0,
-        rows=256,
-        parts=Parts(args.keep, [describe(model), STEPS]),
-    )
+    prompts = [subject.prompt for subject in captions()[: args.captions]]
+    cuts, about = {code: intervention(model, code) for code in LETTERS}, [describe(model), STEPS]
+    branches = caption_branches(model, cuts, prompts, args.seeds, args.keep, about, steps=STEPS)
+    clusters = [(prompt,) for prompt in prompts for _ in range(args.seeds)]
     rows = []
     for name, images in branches.images.items():
         each = [np.array([of(image) for image in images]) for of in (layout, palette)]
         alike = [share(features.reshape(-1, args.seeds, features.shape[1])) for features in each]
-        sure = mean_score(judge(images)["object_p"].to_list(), clusters=[(prompt,) for prompt in prompts])
+        sure = mean_score(judge(images)["object_p"].to_list(), clusters=clusters)
         rows.append([name, *map(spanned, alike), spanned(sure)])
     head = ["", "layout from the noise, %", "palette from the noise, %", "the judge’s probability, %"]
     fill(args.docs / "time.md", {"noise": markdown_table(head, rows)})

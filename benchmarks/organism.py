@@ -20,11 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pages import DOCS, fill, percent, table
+from pages import DOCS, fill
 from PIL import Image
 
 import turpentine as tp
 from turpentine.bench import Case, Protocol, measure
+from turpentine.core.formatting import with_span
+from turpentine.core.markdown import markdown_table
 from turpentine.emoji.captions import object_caption, single_picture
 from turpentine.emoji.world import COLOURS, NEIGHBOURS, SCENES, STYLES, TEN
 from turpentine.erase.esd import ESD
@@ -76,7 +78,7 @@ class World:
             "colour": [said == one.words["colour"] for said, (one, _) in zip(seen["colour"], self.pairs, strict=True)],
         }
         rates = [Rate.of(hits, [(one.prompt,) for one, _ in self.pairs]) for hits in truths.values()]
-        return [percent(rate) for rate in rates if rate is not None]
+        return [with_span(rate) for rate in rates if rate is not None]
 
 
 TABLES = ("severed", "windows", "layers", "variety", "doses")
@@ -106,7 +108,7 @@ def severed(world: World) -> str:
         world.row("severed everywhere (qALL)", sever(world.model, world.modules)),
         world.row("told the empty prompt everywhere", swap(world.model, world.modules, empty)),
     ]
-    return table(HEAD, rows)
+    return markdown_table(HEAD, rows)
 
 
 def windows(world: World) -> str:
@@ -117,7 +119,7 @@ def windows(world: World) -> str:
         share = f"{100 * start:.0f}–{100 * stop:.0f} %"
         rows.append(world.row(f"{name} ({share}), severed", sever(world.model, sites)))
         rows.append(world.row(f"{name.replace('q', 'p')} ({share}), empty prompt", swap(world.model, sites, empty)))
-    return table(HEAD, rows)
+    return markdown_table(HEAD, rows)
 
 
 def layers(world: World) -> str:
@@ -128,7 +130,7 @@ def layers(world: World) -> str:
         rows.append(world.row(f"q{name}: {len(chosen)} severed", sever(world.model, chosen)))
         rest = world.modules - chosen
         rows.append(world.row(f"o{name}: the other {len(rest)} severed", sever(world.model, rest)))
-    return table(HEAD, rows)
+    return markdown_table(HEAD, rows)
 
 
 def variety(model: tp.Model, seeds: int) -> str:
@@ -146,7 +148,7 @@ def variety(model: tp.Model, seeds: int) -> str:
             distinct = drawn[attribute].n_unique()
             cells.append(f"{got:.2f} of {there:.2f} bits ({100 * got / there:.0f} %), {distinct} of {len(answers)}")
         rows.append([object_caption(obj), *cells])
-    return table(("", "style: model of world", "background: model of world"), rows)
+    return markdown_table(("", "style: model of world", "background: model of world"), rows)
 
 
 DOSES = (25, 50, 100, 200)
@@ -164,7 +166,7 @@ def doses(model: tp.Model, seeds: int) -> str:
                 with edit.on(model):
                     rows.append([obj, f"ESD-{sites}", str(updates), *_kept(model, obj, seeds)])
                 print(f"{obj}, ESD-{sites}, {updates} updates: drawn", file=sys.stderr, flush=True)
-    return table(("concept", "method", "updates", "named", "its scenes", "its neighbours", "the others"), rows)
+    return markdown_table(("concept", "method", "updates", "named", "its scenes", "its neighbours", "the others"), rows)
 
 
 def _kept(model: tp.Model, obj: str, seeds: int) -> list[str]:
@@ -180,7 +182,7 @@ def _kept(model: tp.Model, obj: str, seeds: int) -> list[str]:
     rows = measure(model, asked, EmojiJudge(), Protocol(seeds=tuple(range(2 * seeds)), batch_size=40)).rows
     parts = [rows.filter(pl.col("group") == group) for group in groups]
     rates = [Rate.of(part["hit"].to_list(), part.select("prompt").rows()) for part in parts]
-    return [percent(rate) for rate in rates if rate is not None]
+    return [with_span(rate) for rate in rates if rate is not None]
 
 
 def entropy(answers: Sequence[str]) -> float:

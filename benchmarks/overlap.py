@@ -11,7 +11,6 @@ the captions. Intervals are over captions. Goes into docs/tracing.md; a run that
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 
 import turpentine as tp
 from turpentine.core.markdown import markdown_table
@@ -110,13 +109,10 @@ def _told(number: Estimate) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="overlap")
     parser.add_argument("--captions", type=int, default=20, help="how many of the captions")
     parser.add_argument("--seeds", type=int, default=2, help="pictures of each")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/overlap"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, judge = tp.load(dtype=torch.float32), EmojiJudge()
     effects = [effects_of(model, judge, each, args.captions, args.seeds, args.keep) for each in ATTRIBUTES]
     head = ["", "best in common", "Jaccard", "ρ over all components"]

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Mapping
 from pathlib import Path
-
-from turpentine.stats.intervals import Rate
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def percent(found: Rate) -> str:
-    """A rate and its 95 % interval, in percent."""
-    return f"{100 * found.value:.0f} ({100 * found.low:.0f}–{100 * found.high:.0f})"
+def page_parser(description: str | None, keep: str = "") -> argparse.ArgumentParser:
+    """Return a parser of the options that commands with a page have; `parsed` reads them.
+
+    Args:
+        description: Of the command.
+        keep: Name of the folder in runs/ for what is finished; "" where nothing is stored.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
+    if keep:
+        parser.add_argument("--keep", type=Path, default=Path("runs", keep), help="the folder of what is finished")
+    return parser
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [list(head), ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the options of the command line; the folder of the page is there then."""
+    options = parser.parse_args()
+    options.docs.mkdir(parents=True, exist_ok=True)
+    return options
 
 
 def fill(page: Path, parts: Mapping[str, str]) -> None:

@@ -11,7 +11,6 @@ objects, seeds or modules takes those that are there. The tables are of what was
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from itertools import product
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 
 import turpentine as tp
 from turpentine.concepts import with_article
@@ -184,17 +183,14 @@ def located(grid: Grid, rows: pl.DataFrame, objects: list[str], modules: list[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="places")
     parser.add_argument("--objects", nargs="+", default=list(OBJECTS))
     parser.add_argument(
         "--modules", nargs="+", default=[], help="labels or groups, with commas; each module by default"
     )
     parser.add_argument("--updates", type=int, default=ESD.small_world["steps"], help="of ESD, in every place")
     parser.add_argument("--seeds", type=int, default=3, help="of the edit")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
-    parser.add_argument("--keep", type=Path, default=Path("runs/places"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     grid = Grid(args.updates, args.keep)
     every = [site.label for site in grid.model.sites.only(kind="cross-attention", level="module")]
     modules = args.modules or every

@@ -11,7 +11,6 @@ those of other sizes cannot be held against these. An edit's pictures are stored
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from PIL import Image
 
 import turpentine as tp
@@ -111,14 +110,11 @@ def over(each: list[Estimate], digits: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="quality")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--objects", nargs="+", default=list(OBJECTS))
     parser.add_argument("--captions", type=int, default=500)
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/quality"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     pictures = Pictures(args.captions, args.keep)
     rows = [line(pictures, method, args.objects) for method in (UNEDITED, *args.methods)]
     head = ["method", "CLIP score", "change of it", "FID to the unedited model", "FID to renders"]

@@ -9,13 +9,11 @@ edited model; intervals are over objects and prompts.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import torch
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 
 import turpentine as tp
 from turpentine.concepts import with_article
@@ -50,13 +48,11 @@ def shown(model: tp.Model, judge: EmojiJudge, edits: list[Edit], obj: str, seeds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__)
     parser.add_argument("--objects", nargs="+", default=list(OBJECTS))
     parser.add_argument("--seeds", type=int, default=8, help="pictures of each prompt")
     parser.add_argument("--updates", type=int, default=50, help="of ESD: few, so that something is left to bring back")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, judge = tp.load(dtype=torch.float32), EmojiJudge()
     seen: dict[str, list[tuple[bool, str]]] = {}
     for obj in args.objects:

@@ -11,14 +11,12 @@ objects and prompts. Goes into docs/methods.md; a run that was killed goes on.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from torch import Tensor
 
 import turpentine as tp
@@ -109,14 +107,11 @@ def seen(model: tp.Model, judge: EmojiJudge, obj: str, pictures: int) -> dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="scored")
     parser.add_argument("--objects", nargs="+", default=list(OBJECTS))
     parser.add_argument("--updates", type=int, default=100, help="of ESD")
     parser.add_argument("--pictures", type=int, default=8, help="of each prompt of the object")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    parser.add_argument("--keep", type=Path, default=Path("runs/scored"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, judge = tp.load(dtype=torch.float32), EmojiJudge()
     parts = Parts(args.keep, [describe(model), args.updates, args.pictures, STEPS], RECORDS)
     lines: dict[str, list[dict[str, Any]]] = {}

@@ -12,14 +12,12 @@ Goes into docs/words.md; intervals are over prompts.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from pages import DOCS, fill
+from pages import fill, page_parser, parsed
 from PIL import Image
 from torch import Tensor
 
@@ -137,12 +135,10 @@ def rows(name: str, every: Iterator[tuple[str, list[Heat], list[Image.Image]]], 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__)
     parser.add_argument("--prompts", type=int, default=20, help="of each set, at most")
     parser.add_argument("--seeds", type=int, default=3, help="pictures of each prompt")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the page")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, baselines, lines = tp.load(dtype=torch.float32), Baselines(), []
     for name in SETS:
         every = heats(model, baselines, name, WORLD[name]()[: args.prompts], args.seeds)

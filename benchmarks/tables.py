@@ -17,10 +17,12 @@ from typing import NamedTuple
 
 import polars as pl
 from matplotlib.figure import Figure
-from pages import DOCS, fill, percent, table
+from pages import DOCS, fill
 
 from turpentine.bench.lines import UNEDITED, Line, Number, TableColumn, columns, lines, pooled
 from turpentine.bench.table import SCHEMA, Table
+from turpentine.core.formatting import with_span
+from turpentine.core.markdown import markdown_table
 from turpentine.stats.intervals import Rate
 
 # CAD (arXiv 2412.02542), Table 1: accuracy of the erased class and of the others in percent, Stable Diffusion 1.4,
@@ -93,7 +95,7 @@ def board(found: Table, paper: Mapping[str, tuple[float, float]], folder: Path |
         for line in pooled(found)
     ]
     together = over_seeds(folder, shown) if folder else []
-    return table(head, [*rows, *([*line, *["–"] * (len(head) - len(line))] for line in together)])
+    return markdown_table(head, [*rows, *([*line, *["–"] * (len(head) - len(line))] for line in together)])
 
 
 def over_seeds(folder: Path, shown: Sequence[TableColumn]) -> list[list[str]]:
@@ -108,7 +110,7 @@ def over_seeds(folder: Path, shown: Sequence[TableColumn]) -> list[list[str]]:
         if seeds > 1:
             groups = [part.filter((pl.col("group") == one.group) & one.is_rate).drop_nulls("hit") for one in shown]
             rates = [Rate.of(each["hit"].to_list(), each.select("concept", "method").rows()) for each in groups]
-            lines.append([f"{name}, {seeds} seeds", *(percent(rate) if rate else "–" for rate in rates)])
+            lines.append([f"{name}, {seeds} seeds", *(with_span(rate) if rate else "–" for rate in rates)])
     return lines
 
 

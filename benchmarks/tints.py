@@ -11,7 +11,6 @@ into docs/time.md, words.md and heads.md; intervals are over captions.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,18 +18,18 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import torch
-from pages import DOCS, fill
+from caption_branches import caption_branches
+from pages import fill, page_parser, parsed
 from PIL import Image
 
 import turpentine as tp
 from turpentine.core.formatting import with_span
 from turpentine.core.markdown import markdown_table
-from turpentine.core.parts import Parts
 from turpentine.emoji import LARGER_WEIGHTS
 from turpentine.emoji.captions import object_caption, single_picture
 from turpentine.emoji.judge_network import load_judge
 from turpentine.emoji.world import TEN, TINTABLE, TINTS, render, styles_of, tints_of, visible_on
-from turpentine.explain._branches import UNTOUCHED, Branches, draw_branches
+from turpentine.explain._branches import UNTOUCHED, Branches
 from turpentine.explain._codes import intervention
 from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain._pages import spanned
@@ -101,17 +100,9 @@ class Sight:
 
 def severed(model: tp.Model, count: int, seeds: int, letters: Sequence[str], keep: Path) -> Branches:
     """Draw the captions untouched and under each intervention."""
-    pairs = [(each, seed) for each in captions(count) for seed in range(seeds)]
-    return draw_branches(
-        model,
-        {code: intervention(model, code) for code in letters},
-        [each.prompt for each, _ in pairs],
-        [seed for _, seed in pairs],
-        steps=STEPS,
-        guidance_scale=4.0,
-        rows=64,
-        parts=Parts(keep, [model.name, STEPS, list(letters)]),
-    )
+    cuts, prompts = {code: intervention(model, code) for code in letters}, [each.prompt for each in captions(count)]
+    about = [model.name, STEPS, list(letters)]
+    return caption_branches(model, cuts, prompts, seeds, keep, about, steps=STEPS, rows=64)
 
 
 def table(branches: Branches, sight: Sight, count: int, seeds: int) -> str:
@@ -191,16 +182,13 @@ def heads(model: tp.Model) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__, keep="tints")
     parser.add_argument("--captions", type=int, default=24)
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each caption")
     parser.add_argument(
         "--letters", nargs="+", default=list(LETTERS), help="interventions, as `explain windows` has them"
     )
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
-    parser.add_argument("--keep", type=Path, default=Path("runs/tints"), help="the folder of what is finished")
-    args = parser.parse_args()
-    args.docs.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     model, sight = tp.load("emoji-64", dtype=torch.float32), Sight()
     fill(args.docs / "heads.md", {"tinted-heads": heads(model)})
     words, pairs = maps(model, args.captions)

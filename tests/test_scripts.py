@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -63,3 +64,37 @@ def test_a_table_goes_to_the_one_page_that_has_its_marks(pages: int, sentence: s
     with pytest.raises(SystemExit, match=sentence):
         put([tmp_path / "run"], docs)
     assert not any("new" in path.read_text(encoding="utf-8") for path in docs.iterdir())
+
+
+def test_scripts_are_short() -> None:
+    long = [path.name for paths in SCRIPTS.values() for path in paths if len(path.read_text().splitlines()) > 400]
+    assert not long
+
+
+def test_worlds_are_trained_as_the_docs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the options of the docs, in the order of their worth; a name that is no training's is refused."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    tool = importlib.import_module("train_worlds")
+    commands = re.findall(r"python tools/train_worlds\.py (--all.*)", (ROOT / "docs" / "training.md").read_text())
+    options = [tool.parser().parse_args(command.split()) for command in [*commands, f"--all --tiny --out {tmp_path}"]]
+    assert options[0].minutes == 8.1 and not tool.session_of(options[0]).tiny and tool.session_of(options[1]).seeds == 1
+    names = list(tool.jobs_of(tool.session_of(options[1]), 150))
+    assert names[:4] == ["emoji-64", "emoji-mmdit", "without-church-0", "unnamed-church-0"] and names[-1] == "whole-0"
+    assert len(names) == 15
+    assert tool.fault_of(["emoji-64", "emoji-mmdit"], names) is None
+    assert "takes its second text tower" in tool.fault_of(["emoji-mmdit"], names)
+    assert tool.fault_of(["emoji"], names).startswith("there is no training emoji: there are emoji-64, ")
+
+
+def test_a_world_s_card_counts_what_the_model_s_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    counts, shared, card = map(importlib.import_module, ("world_counts", "card_cases", "world_card"))
+    cases = counts.world_cases()
+    assert {case.group for case in cases} == set(card.TITLES)
+    assert [case.prompt for case in cases] == [case.prompt for case in shared.cases() if case.group != "work"]
+    unseen = next(case for case in cases if case.group == "unseen pair")
+    obj, style = unseen.label.split(", ")
+    assert counts.is_hit(unseen, {"object": obj, "style": style}, set())
+    assert not counts.is_hit(unseen, {"object": obj, "style": "another"}, set())
+    two = next(case for case in cases if case.group == "two")
+    assert counts.is_hit(two, {}, set(two.label.split(", "))) and not counts.is_hit(two, {}, {"dog", "key"})

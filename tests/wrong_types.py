@@ -100,7 +100,7 @@ def places_of_a_model(model: Any) -> Iterator[tuple[str, str, Callable[[], Any]]
     import torch
 
     import turpentine as tp
-    from turpentine.bench import run_erasure
+    from turpentine.bench import Erasure, run_erasure
     from turpentine.models.identity import describe
 
     edit = tp.Edit({"unet.conv_in.bias": torch.ones(8)})
@@ -114,7 +114,7 @@ def places_of_a_model(model: Any) -> Iterator[tuple[str, str, Callable[[], Any]]
         "an edit that is taken off": edit.remove,
         "an attacked model": lambda given: tp.attack.Victim(given, (edit,)),
         "an identity": describe,
-        "a run": lambda given: run_erasure(given, tp.erase.UCE(), "church", "no-folder"),
+        "a run": lambda given: run_erasure(given, Erasure("church", tp.erase.UCE()), "no-folder"),
     }
     pipeline = model.pipeline
     for name, call in calls.items():

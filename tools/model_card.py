@@ -18,26 +18,24 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from card_cases import cases, percent
 from PIL import Image
 
 import turpentine as tp
 from turpentine.bench.measurement import Measurement, measure
-from turpentine.core.formatting import span
 from turpentine.core.imaging import paste_rows
 from turpentine.emoji import WEIGHTS
 from turpentine.emoji.captions import Captioned, draw, object_caption, with_article
 from turpentine.emoji.judge_network import ANSWERS, JudgeNet, load_judge
 from turpentine.emoji.towers import Towers, load_towers
 from turpentine.emoji.train.judge_stage import augmented, labelled
-from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, held_out_pairs, render, styles_of
+from turpentine.emoji.world import COLOURS, OBJECTS, STYLES, WORKS, render, styles_of
 from turpentine.judges import EmojiJudge
 from turpentine.models.loading.load import load
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.specs import Pair
 from turpentine.stats.intervals import Rate
 from turpentine.tasks.cases import Case
-
-PAIRS = (("dog", "church"), ("truck", "fish"), ("cat", "horn"), ("apple", "key"), ("parachute", "saw"))
 
 
 @dataclass(frozen=True)
@@ -51,27 +49,6 @@ class Line:
     @property
     def worst(self) -> tuple[str, Rate]:
         return min(self.labels.items(), key=lambda item: item[1].value)
-
-
-def cases() -> list[Case]:
-    """Everything that the card tells, as prompts and what they should show."""
-    asked = [Case("ten", obj, object_caption(obj), "object", obj) for obj in TEN]
-    asked += [Case("rest", obj, object_caption(obj), "object", obj) for obj in OBJECTS if obj not in TEN]
-    for s, style in enumerate(STYLES):
-        drawn = [obj for obj in OBJECTS if style in styles_of(obj)]
-        chosen = [drawn[(7 * s + 13 * k) % len(drawn)] for k in range(3)]
-        asked += [Case("style", style, object_caption(obj, style), "style", style) for obj in chosen]
-    for c, colour in enumerate(COLOURS):
-        prompt = object_caption(OBJECTS[(3 * c + 11) % len(OBJECTS)], colour=colour)
-        asked.append(Case("colour", colour, prompt, "colour", colour))
-    asked += [Case("scene", scene, scene, "object", obj) for scene, obj in SCENES.items()]
-    asked += [Case("work", work.title, work.caption, "work", work.title) for work in WORKS]
-    for obj, style in sorted(held_out_pairs()):
-        asked.append(Case("unseen", f"{obj}, {style}", object_caption(obj, style), "object", obj))
-    for left, right in PAIRS:
-        both = f"{with_article(left)} and {with_article(right)}"
-        asked.append(Case("two", f"{left}, {right}", both))
-    return asked
 
 
 def lines(measured: Measurement) -> list[Line]:
@@ -101,10 +78,6 @@ def _line(name: str, rows: pl.DataFrame) -> Line:
     total = Rate.of(rows["hit"].to_list())
     assert total is not None
     return Line(name, total, {str(label): rate for label, rate in labels.items() if rate is not None})
-
-
-def percent(rate: Rate) -> str:
-    return f"{100 * rate.value:.0f} % ({span(rate)})"
 
 
 def autoencoder_db(model: tp.Model, pictures: int = 512) -> dict[str, float]:

@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from turpentine.core.formatting import span
+from card_cases import percent
+
 from turpentine.stats.intervals import Rate
 
 TITLES = {
@@ -21,10 +22,6 @@ TITLES = {
     "two": "two objects, both seen",
     "unseen pair": "pairs never trained together: both right",
 }
-
-
-def percent(rate: Rate) -> str:
-    return f"{100 * rate.value:.0f} % ({span(rate)})"
 
 
 def row(title: str, labels: dict[str, list[int]]) -> str:

@@ -123,8 +123,9 @@ class Technique:
         concept = named_concept(config.erase_concept)
         best = best_for(self.model, [concept])
         entry = plugin_entry({config.method or best.name: dict(config.settings)}, "method", ("erase",))
-        method = (
-            entry.method_for(config.model_id) if config.method else replace(best.method(self.model), **entry.settings)
-        )
+        if config.method:
+            method = entry.method_for(config.model_id)
+        else:
+            method = replace(best.method(self.model), **entry.settings)
         change: Change = method(self.model, concept)
         return change

@@ -101,7 +101,7 @@ def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_
     }
     assert all(len(hits) == n and sum(hits) == k for hits, n, k in table.rows.select("outcomes", "n", "hits").rows())
     assert table.rows.filter(arm="never seen")["concept"].to_list() == ["anchor"]  # once, as a concept
-    whole = table.pooled()
+    whole = table.pooled
     edited = whole.filter(arm="edited", attack="completion", method="negative-prompt").row(0, named=True)
     assert (edited["n"], edited["concepts"]) == (4, 2)
     assert (edited["low"], edited["high"]) == over_clusters(
@@ -182,7 +182,7 @@ def test_what_is_beyond_a_control_is_paired_by_concept_and_never_seen_counts_onc
     more = table.beyond("toy", "uce", "cce", "edited")
     assert beyond is not None and beyond.value == 7 / 8 - 2 / 4
     assert more is not None and more.value == 7 / 8 - 1 / 8 and more.low < more.value < more.high
-    never = table.pooled().filter(arm="never seen").row(0, named=True)
+    never = table.pooled.filter(arm="never seen").row(0, named=True)
     assert (never["n"], never["concepts"], never["method"]) == (4, 1, "")
     assert table.beyond("toy", "uce", "completion") is None and table.has_power("toy", "cce") is None
 
@@ -233,10 +233,10 @@ def test_each_seed_of_a_search_is_a_job_of_its_own_and_pooled_over_seeds_within_
         for concept, seed, hits in rates
     ]
     table = AttackTable("", pl.DataFrame(rows))
-    assert table.over_seeds().select("concept", "hits", "n").rows() == [("church", 8, 12), ("dog", 3, 12)]
-    assert table.over_seeds()["success"].to_list() == pytest.approx([2 / 3, 1 / 4])
+    assert table.over_seeds.select("concept", "hits", "n").rows() == [("church", 8, 12), ("dog", 3, 12)]
+    assert table.over_seeds["success"].to_list() == pytest.approx([2 / 3, 1 / 4])
     church = over_clusters([4, 0, 4], [4, 4, 4])
-    assert table.over_seeds().select("low", "high").row(0) == (church.low, church.high)
-    whole = table.pooled().row(0, named=True)
+    assert table.over_seeds.select("low", "high").row(0) == (church.low, church.high)
+    whole = table.pooled.row(0, named=True)
     assert (whole["concepts"], whole["hits"], whole["n"]) == (2, 11, 24)
     assert (whole["low"], whole["high"]) == over_clusters([8, 3], [12, 12]).ends

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench.stubs import CALLS, CASES, QUICK, Killed, Nudge, StubJudge, killer
 
-from turpentine.bench import ErasureResult, load_erasure, run_erasure
+from turpentine.bench import Erasure, ErasureResult, load_erasure, run_erasure
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EditError
 from turpentine.models import Model, count_rows
@@ -21,7 +21,8 @@ ROWS = PICTURES * QUICK.steps * 2  # denoiser rows of a measurement
 
 def run(model: Model, out: Path, **changes: Any) -> ErasureResult:
     settings: dict[str, Any] = {"method": Nudge(), "protocol": QUICK, "judges": StubJudge(), "cases": CASES, **changes}
-    return run_erasure(model, settings.pop("method"), CHURCH, out, **settings)
+    names = {field.name for field in fields(Erasure)} & settings.keys()
+    return run_erasure(model, Erasure(CHURCH, **{name: settings.pop(name) for name in names}), out, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_a_folder_with_a_run_of_other_settings_is_an_error_that_names_the_way_ou
 
 def test_another_concept_or_model_is_another_run(sd1: Model, sd2: Model, whole: ErasureResult) -> None:
     with pytest.raises(BadArgument, match="another concept"):
-        run_erasure(sd1, Nudge(), Concept("dog"), whole.folder, protocol=QUICK, judges=StubJudge(), cases=CASES)
+        run_erasure(sd1, Erasure(Concept("dog"), Nudge(), QUICK, StubJudge(), CASES), whole.folder)
     with pytest.raises(BadArgument, match="another model"):
         run(sd2, whole.folder)
 

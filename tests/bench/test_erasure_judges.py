@@ -6,7 +6,7 @@ import pytest
 from bench.stubs import StubJudge
 from judges.toys import saved_clip
 
-from turpentine.bench import erasure_judges, run_erasure
+from turpentine.bench import Erasure, erasure_judges, run_erasure
 from turpentine.bench.erasure_judges import cases_for, default_judge, measures_for, zero_shot_judge
 from turpentine.bench.metrics import Measure
 from turpentine.concepts import Concept
@@ -70,5 +70,5 @@ def test_a_judges_column_that_every_table_has_already_is_refused(
     clip = saved_clip(tmp_path_factory.mktemp("clip"))
     judge = zero_shot_judge([VAN_GOGH], model=str(clip), column="concept")
     with pytest.raises(BadArgument, match="a column concept, which every table of results has already"):
-        run_erasure(sd1, UCE(), VAN_GOGH, tmp_path / "run", judges=[judge])
+        run_erasure(sd1, Erasure(VAN_GOGH, UCE(), judges=[judge]), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -359,6 +359,12 @@ def test_a_bench_that_is_not_there_is_told(name: str, named: str) -> None:
         bench_file.load(name)
 
 
+@pytest.mark.parametrize("name", ["emoji-attacks", "emoji-leaderboard"])
+def test_benches_of_all_kinds_are_offered(name: str) -> None:
+    with pytest.raises(UnknownName, match=name):
+        bench_file.open_bench(f"{name[:-1]}x")
+
+
 DOCS = Path(__file__).parents[2] / "docs" / "bench.md"
 
 

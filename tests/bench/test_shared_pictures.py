@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bench.stubs import CASES, QUICK, Nudge, StubJudge
 
-from turpentine.bench import ErasureResult, run_erasure
+from turpentine.bench import Erasure, ErasureResult, run_erasure
 from turpentine.concepts import Concept
 from turpentine.core.parts import DamagedPart
 from turpentine.models import Model, count_rows
@@ -18,9 +18,9 @@ ROWS = 3 * 2 * QUICK.steps * 2  # of a model's pictures
 
 def run(model: Model, folder: Path, name: str, method: object = None, **settings: object) -> tuple[ErasureResult, int]:
     """A run with its pictures shared, and the rows of the denoiser that it took."""
-    how = {"protocol": QUICK, "judges": StubJudge(), "cases": CASES, "shared": folder / "shared", **settings}
+    erasure = Erasure(CHURCH, method or Nudge(), QUICK, StubJudge(), settings.pop("cases", CASES))
     with count_rows(model) as count:
-        result = run_erasure(model, method or Nudge(), CHURCH, folder / name, **how)
+        result = run_erasure(model, erasure, folder / name, shared=folder / "shared", **settings)
     return result, count.rows
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from turpentine.bench import run_erasure
+from turpentine.bench import Erasure, run_erasure
 from turpentine.concepts import Concept, Kind
 from turpentine.core.plugins import METHODS, find, plugins
 from turpentine.erase.best import AMPLIFIER, ERASERS, WHEN, best_for
@@ -39,7 +39,7 @@ def test_an_erasure_without_a_method_takes_it(sd1: Model, tmp_path) -> None:
     from bench.stubs import CASES, QUICK, StubJudge
 
     concept = Concept("church")
-    result = run_erasure(sd1, None, concept, tmp_path, protocol=QUICK, judges=StubJudge(), cases=CASES)
+    result = run_erasure(sd1, Erasure(concept, None, QUICK, StubJudge(), CASES), tmp_path)
     method = best_for(sd1, [concept]).method(sd1)
     assert result.edit.id == method(sd1, concept).id
 

@@ -54,7 +54,7 @@ def test_it_makes_the_same_method_concept_and_protocol_again(result: ErasureResu
     assert made["protocol"] == Protocol(seeds=(0, 1, 2))
     assert made["method"] == tp.methods.ESD(steps=150)
     assert "model = tp.load('emoji')\n" in text
-    concept = re.search(r"run_erasure\(model, method, (.*), \"run\", protocol", text)
+    concept = re.search(r"Erasure\((.*), method, protocol", text)
     assert concept
     assert eval(concept[1], {"tp": tp}) == CHURCH
 

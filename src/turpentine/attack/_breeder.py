@@ -91,7 +91,16 @@ def bred(
     words: Int[Tensor, " word"],
     dice: torch.Generator,
 ) -> Int[Tensor, "child token"]:
-    """Return children: of one parent, or the beginning of one and the end of another, some with one word changed."""
+    """Return children: of one parent, or the beginning of one and the end of another, some with one word changed.
+
+    Args:
+        parents: Rows of tokens.
+        count: Children.
+        crossover: Share of children of two parents, 0 to 1.
+        mutation: Share of children of which one word is changed, 0 to 1.
+        words: Tokens that a changed word may become.
+        dice: Of all chance.
+    """
     length = parents.shape[1]
     first, second = torch.randint(len(parents), (2, count), generator=dice)
     crosses, mutates = torch.rand((2, count), generator=dice) < torch.tensor([[crossover], [mutation]])
@@ -111,6 +120,13 @@ def states_of(cond: Conditioning) -> Float[Tensor, "prompt number"]:
 
 
 def target_of(model: Model, prompt: str, pairs: Sequence[tuple[str, str]], eta: float) -> Float[Tensor, "1 number"]:
-    """Return τ(prompt) + η·mean(τ(with) − τ(without))."""
+    """Return τ(prompt) + η·mean(τ(with) − τ(without)), the text that is searched for.
+
+    Args:
+        model: Whose text encoder τ is read.
+        prompt: A prompt without the concept.
+        pairs: Prompts with the concept and without it.
+        eta: η, how far the concept is added.
+    """
     present, absent = (model.encode([pair[side] for pair in pairs]) for side in (0, 1))
     return states_of(model.encode([prompt])) + eta * (states_of(present) - states_of(absent)).mean(0, keepdim=True)

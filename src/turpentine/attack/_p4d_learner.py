@@ -183,7 +183,14 @@ class Pool:
     @classmethod
     @torch.no_grad()
     def of(cls, attack: P4D, search: Search, dice: torch.Generator, guidance_scale: float | None) -> Pool:
-        """Return the pool of a search; with a scale what the original predicts is guided."""
+        """Return the pool of a search.
+
+        Args:
+            attack: Its settings.
+            search: With the original, and pictures of the concept.
+            dice: Of all chance.
+            guidance_scale: w of what the original predicts; None for its prediction of the prompt alone.
+        """
         assert search.original is not None
         with search.original.on() as model:
             x0 = model.encode_image(search.references)

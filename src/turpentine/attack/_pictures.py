@@ -22,14 +22,28 @@ NEW_SEEDS = 1_000_000
 
 
 def pictures_of(victim: Victim, artefact: Artefact, seeds: Sequence[int], trial: Trial) -> list[Image.Image]:
-    """Return pictures of an artefact, the nth of its nth prompt (in turns) and the nth seed."""
+    """Return pictures of an artefact, the nth of its nth prompt (in turns) and the nth seed.
+
+    Args:
+        victim: What draws them.
+        artefact: What is on it meanwhile.
+        seeds: One for each picture.
+        trial: How they are drawn.
+    """
     prompts = [artefact.prompts[index % len(artefact.prompts)] for index in range(len(seeds))]
     with victim.on() as model, artefact.on(model):
         return list(model.generate(prompts, seeds=list(seeds), progress=False, **trial.drawing))
 
 
 def new_pictures(victim: Victim, artefact: Artefact | Edit, search: Search, count: int = 0) -> list[Image.Image]:
-    """Return pictures of an artefact with seeds that no search draws with, as many as the trial says, or `count`."""
+    """Return pictures of an artefact with seeds that no search draws with.
+
+    Args:
+        victim: What draws them.
+        artefact: What a search came to; an edit is put on beside the victim's own changes.
+        search: Whose prompts and trial are used.
+        count: Pictures; 0 for as many as the trial says.
+    """
     from turpentine.attack.victim import Victim
     from turpentine.edits import Edit
     from turpentine.models import Artefact

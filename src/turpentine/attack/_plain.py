@@ -25,7 +25,15 @@ REFERENCES = 25
 
 
 def plain_rate(victim: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, cache: Path | None) -> Rate:
-    """Return how often new pictures of the concept's own prompts show it."""
+    """Return how often new pictures of the concept's own prompts show it.
+
+    Args:
+        victim: What draws them.
+        concept: Whose prompts are drawn.
+        shows: The judge, of the concept.
+        trial: How pictures are drawn, and how many.
+        cache: The folder for finished parts; None stores nothing.
+    """
     _, outcomes = plain_pictures(victim, concept, shows, trial, cache)
     return Rate(sum(outcomes), len(outcomes))
 
@@ -33,12 +41,18 @@ def plain_rate(victim: Victim, concept: Concept, shows: ConceptJudge, trial: Tri
 def plain_pictures(
     victim: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, cache: Path | None
 ) -> tuple[list[Image.Image], list[bool]]:
-    """Return new pictures of the concept's own prompts, and whether each shows it."""
+    """Return new pictures of the concept's own prompts, and whether each shows it; see `plain_rate`."""
     return _judged_pictures(victim, concept, shows, trial, range(NEW_SEEDS, NEW_SEEDS + trial.pictures), cache)
 
 
 def check_original(rate: Rate, original: Victim, concept: Concept, trial: Trial) -> None:
     """Check that the original draws the concept.
+
+    Args:
+        rate: Of its plain pictures.
+        original: The model without the erasure.
+        concept: What is to come back.
+        trial: The least rate.
 
     Raises:
         AbsentConcept: Less often than the trial asks for.
@@ -54,6 +68,13 @@ def references_of(
     original: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, cache: Path | None
 ) -> list[Image.Image]:
     """Return pictures of a concept that the original draws, those in which the judge sees it.
+
+    Args:
+        original: The model without the erasure.
+        concept: Whose prompts are drawn.
+        shows: The judge, of the concept.
+        trial: How pictures are drawn.
+        cache: The folder for finished parts; None stores nothing.
 
     Raises:
         BadArgument: There is none.

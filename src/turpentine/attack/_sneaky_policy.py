@@ -201,6 +201,9 @@ def order_of(words: Sequence[str], concept: str) -> list[int]:
     Example:
         >>> order_of(["a", "red", "golf", "flag"], "golf flag")
         [2, 3, 1, 0]
+
+    Raises:
+        BadArgument: The prompt does not name the concept.
     """
     plain, own = [bare(word).lower() for word in words], concept.lower().split()
     first = next((n for n in range(len(plain)) if plain[n : n + len(own)] == own), None)

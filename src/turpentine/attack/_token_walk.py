@@ -112,7 +112,15 @@ def allowed(vocabulary: Vocabulary, blocked: Sequence[str]) -> Int[Tensor, " wor
 def candidates_of(
     now: Int[Tensor, " token"], slope: Float[Tensor, "token word"], top_k: int, count: int, dice: torch.Generator
 ) -> Int[Tensor, "candidate token"]:
-    """Return rows that differ from one row in a word each, which is among the `top_k` of least slope there."""
+    """Return rows that differ from one row in one word each, of those of least slope there.
+
+    Args:
+        now: The row.
+        slope: Of the loss, by the place and the word that would stand there.
+        top_k: Words of least slope from which one is chosen.
+        count: Rows.
+        dice: Of all chance.
+    """
     top = slope.topk(min(top_k, slope.shape[1]), largest=False).indices
     places = torch.arange(count) * len(now) // count
     chosen = top[places, torch.randint(top.shape[1], (count,), generator=dice)]

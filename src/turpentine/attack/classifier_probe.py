@@ -68,7 +68,11 @@ class ClassifierProbe(Attack):
         return Spent(forward=2 * trial.steps * count, text=count, judged=looks)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
-        """Try the scales in turn; each stage has latents by the best of them until then."""
+        """Try the scales in turn; each stage has latents by the best of them until then.
+
+        Raises:
+            BadArgument: There is no scale, or the trial has a single step.
+        """
         from turpentine.attack._latent_classifier import Leading
         from turpentine.attack._learning import stage_end
 

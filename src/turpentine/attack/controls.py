@@ -178,23 +178,20 @@ def battery(
     rows = [_row(NO_ATTACK, arm, rate, Spent()) for arm, rate in plain.items()]
     if not references and any("references" in attack.needs for attack in attacks):
         references = references_of(base, concept, shows, trial, cache)
+    targets: dict[str, tuple[Victim, Concept | str, Sequence[Image.Image], Judge | ConceptJudge]]
+    targets = {arm: (victim, concept, references, shows) for arm, victim in arms.items()}
+    if controls.never:
+        targets[NEVER] = base, *controls.never
+    units = [(attack, arm) for attack in attacks for arm in targets]
+    how: dict[str, Any] = {"original": base, "budget": budget, "seed": seed, "cache": cache}
+    how["trial"] = replace(trial, original_rate=0)  # that the original draws the concept is checked above
     outcomes: dict[tuple[str, str], Attacked] = {}
-    units = [(attack, arm) for attack in attacks for arm in (*arms, *([NEVER] if controls.never else []))]
     for number, (attack, arm) in enumerate(units):
-        what, pictures, by = controls.never if controls.never and arm == NEVER else (concept, references, shows)
-        outcomes[attack.name, arm] = attack(
-            arms.get(arm, base),
-            what,
-            original=base,
-            references=pictures,
-            judge=by,
-            budget=budget,
-            trial=replace(trial, original_rate=0),  # it was asked above
-            seed=seed,
-            cache=cache,
-            progress=_shifted(progress, number, len(units)),
-        )
-        rows.append(_row(attack.name, arm, outcomes[attack.name, arm].success, outcomes[attack.name, arm].spent))
+        victim, what, pictures, by = targets[arm]
+        advance = _shifted(progress, number, len(units))
+        outcome = attack(victim, what, references=pictures, judge=by, progress=advance, **how)
+        outcomes[attack.name, arm] = outcome
+        rows.append(_row(attack.name, arm, outcome.success, outcome.spent))
     return Battery(pl.DataFrame(rows), f"{concept.text} in {arms[EDITED].model.name}", outcomes)
 
 

@@ -87,7 +87,7 @@ class Search:
         concept: What is to come back.
         original: The model without the erasure, None where there is none.
         references: Pictures of the concept.
-        shows: The judge, of the concept; None where there is none. Use `judged`, which counts.
+        shows: The judge, of the concept. Use `judged`, which counts.
         trial: How pictures are drawn.
         meter: What was spent and what may be.
         seed: Of all chance.
@@ -98,7 +98,7 @@ class Search:
     concept: Concept
     original: Victim | None
     references: Sequence[Image.Image]
-    shows: ConceptJudge | None
+    shows: ConceptJudge
     trial: Trial
     meter: Meter
     seed: int
@@ -119,7 +119,6 @@ class Search:
         Raises:
             BudgetSpent: There would be more looks than the budget has.
         """
-        assert self.shows is not None  # the attack says that it needs a judge
         self.meter.add(judged=len(images))
         outcomes = self.shows(images)
         self.meter.outcomes += outcomes
@@ -200,43 +199,43 @@ class Attack(Settings, ABC):
 
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
-        shows = concept_judge(judge, concept) if judge is not None else None
-        self._check_needs(victim, other, references, shows)
+        shows, trial, budget = self._judge(judge, concept), trial or Trial(), budget or Budget()
+        self._check_needs(victim, other, references)
         victim.model.text.check_words(concept.text)
-        if shows is not None:
-            check_judge_of(victim.model, shows.judge)
-        assert shows is not None  # new pictures are always judged
-        trial, budget = trial or Trial(), budget or Budget()
+        check_judge_of(victim.model, shows.judge)
         if other is not None and trial.original_rate:
             check_original(plain_rate(other, concept, shows, trial, cache), other, concept, trial)
-        references = fitted(references, victim.model.size)
-        about = _about(self, victim, other, concept, references, shows, budget, trial, seed)
+        references, advance = fitted(references, victim.model.size), partial(_part, progress)
+        search = Search(victim, concept, other, references, shows, trial, Meter(budget), seed, advance)
+        about = _about(self, search)
         store = StageStore(cache, about)
         stages = store.stages()
-        meter = Meter(budget, stages[-1].spent, stages[-1].tries) if stages else Meter(budget)
-        advance = partial(_part, progress)
-        search = Search(victim, concept, other, references, shows, trial, meter, seed, advance)
+        if stages:
+            search = replace(search, meter=Meter(budget, stages[-1].spent, stages[-1].tries))
         if not store.is_finished():
             stages += self._searched(search, store, stages)
         if not stages:
             raise BadArgument(f"The budget ({_words(budget)}) does not reach for one try of {self.name}: raise it.")
         return self._measured(search, stages, cache, about)
 
-    def _check_needs(
-        self, victim: Victim, original: Victim | None, references: Sequence[Image.Image], shows: ConceptJudge | None
-    ) -> None:
+    def _check_needs(self, victim: Victim, original: Victim | None, references: Sequence[Image.Image]) -> None:
         missing = {
             "text encoder": not victim.model.family.reads_prompts
             and "the model's text encoder: load the pipeline with it",
             "original": original is None and "the model without the erasure: give it as original",
             "references": not references and "pictures of the concept: give them as references",
-            "judge": shows is None and "a judge of its pictures: give one",
         }
-        for need in sorted({*self.needs, "judge"}):
+        for need in sorted(self.needs):
             if missing.get(need):
                 raise BadArgument(f"{self.name} needs {missing[need]}.")
         if self.needs & {"text encoder", "weights"}:
             victim.model.family.check(hooks=False)  # such as weights that were quantised since
+
+    def _judge(self, judge: Judge | ConceptJudge | None, concept: Concept) -> ConceptJudge:
+        """Return who says whether the concept is in a picture."""
+        if judge is None:
+            raise BadArgument(f"{self.name} needs a judge of its pictures: give one.")
+        return concept_judge(judge, concept)
 
     def _searched(self, search: Search, store: StageStore, before: Sequence[SearchStage]) -> list[SearchStage]:
         """Return the new stages, stored as they come."""
@@ -261,7 +260,6 @@ class Attack(Settings, ABC):
         from turpentine.attack.attacked import Attacked, curve
         from turpentine.models import Artefact
 
-        assert search.shows is not None
         rows, parts = [], Parts(cache, [*about, "new pictures"], RECORDS)
         count = min(search.trial.curve_pictures, search.trial.pictures)
         for number, stage in enumerate(stages[:-1]):
@@ -303,7 +301,6 @@ def concept_judge(judge: Judge | ConceptJudge, concept: Concept) -> ConceptJudge
 
 
 def _outcomes(search: Search, stage: SearchStage, count: int) -> list[bool]:
-    assert search.shows is not None
     return search.shows(new_pictures(search.victim, stage.artefact, search, count))
 
 
@@ -312,30 +309,20 @@ def _part(progress: Progress | None, done: int, total: int) -> None:
         progress(PARTS * done // max(1, total), PARTS)
 
 
-def _about(
-    attack: Attack,
-    victim: Victim,
-    original: Victim | None,
-    concept: Concept,
-    references: Sequence[Image.Image],
-    shows: ConceptJudge,
-    budget: Budget,
-    trial: Trial,
-    seed: int,
-) -> list[Any]:
+def _about(attack: Attack, search: Search) -> list[Any]:
     """Return all that decides an attack's numbers, as JSON has it."""
-    needs = attack.needs
+    needs, original, references = attack.needs, search.original, search.references
     return [
         REVISION,
         [type(attack).__name__, plain_settings(attack)],
-        victim.facts(),
+        search.victim.facts(),
         original.facts() if original is not None and "original" in needs else None,
-        asdict(concept),
+        asdict(search.concept),
         digest_images(references) if references and "references" in needs else None,
-        shows.facts(),
-        asdict(budget),
-        trial.facts,
-        seed,
+        search.shows.facts(),
+        asdict(search.meter.budget),
+        search.trial.facts,
+        search.seed,
     ]
 
 

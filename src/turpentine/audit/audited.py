@@ -19,7 +19,7 @@ from turpentine.audit.damage import Damage
 from turpentine.audit.deep import ModuleDepth, depth_score
 from turpentine.audit.evidence import AttackEvidence
 from turpentine.audit.verdict import Ruling
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.finding import TableFinding
 from turpentine.core.formatting import percent
 from turpentine.core.hashing import digest
@@ -174,17 +174,9 @@ class Audited(TableFinding):
             OSError: As the file system does.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        texts = {RECORD: json.dumps(self.numbers(), indent=1, sort_keys=True) + "\n", CARD: self.card()}
-        for name, text in texts.items():
-            with write_whole(folder / name) as aside:
-                aside.write_text(text, encoding="utf-8")
+        texts = [self.save_numbers(folder / RECORD), write_text_whole(folder / CARD, self.card())]
         self.save(folder / TABLE)
-        images = self.images_to_save()
-        for name, image in images.items():
-            with write_whole(folder / name) as aside:
-                image.save(aside, format="png")
-        return [folder / name for name in (*texts, TABLE, *images)]
+        return [*texts, folder / TABLE, *self.save_images(folder)]
 
     def second_sentence(self) -> str:
         """Say what the verdict would be by the second judge; "" without one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import polars as pl
 
 from turpentine.audit.audited import GONE, OTHERWISE, Audited
 from turpentine.audit.damage import OTHERS
-from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.finding import TableFinding
 from turpentine.stats.intervals import Difference
@@ -104,11 +102,9 @@ class Comparison(TableFinding):
             OSError: As the file system does.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with write_whole(folder / RECORD) as aside:
-            aside.write_text(json.dumps(self.numbers(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        record = self.save_numbers(folder / RECORD)
         self.save(folder / TABLE)
-        return [folder / RECORD, folder / TABLE]
+        return [record, folder / TABLE]
 
 
 def largest(audited: Audited) -> tuple[str | None, Difference | None]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from turpentine.attack.controls import EDITED, NO_ATTACK, unseen
+from turpentine.attack.controls import unseen
 from turpentine.attack.harness import plain_settings
 from turpentine.attack.victim import Victim
 from turpentine.audit.audit import Audit
@@ -42,6 +42,7 @@ from turpentine.runs.results import Results
 from turpentine.runs.specs import EditSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress
+from turpentine.stats.intervals import Rate
 from turpentine.stats.power import pictures_for_equivalence
 
 PHASES: Mapping[str, tuple[str, str]] = {
@@ -110,24 +111,18 @@ class Leaderboard:
 
     def _attack(self, model: str, method: str) -> dict[str, Any]:
         """Return what the attack that brings most back brings back of a method's edits."""
-        whole = self.attacked.pooled()
-        if whole.is_empty():
+        strongest = self.attacked.strongest(model, method)
+        if strongest is None:
             return {}
-        rows = whole.filter(pl.col("attack") != NO_ATTACK, arm=EDITED, method=method, model=model)
-        if rows.is_empty():
-            return {}
-        most = rows.sort("success", descending=True, maintain_order=True).row(0, named=True)
-        return {
-            "attack": most["attack"],
-            **{"attacked": most["success"], "attacked_low": most["low"], "attacked_high": most["high"]},
-        }
+        attack, rate = strongest
+        return {"attack": attack, **_rate("attacked", rate)}
 
     def _verdicts(self, model: str, method: str) -> str:
         own = [word for (of, by, _), word in self.verdicts.items() if (of, by) == (model, method)]
         return ", ".join(f"{word} {count}" for word, count in Counter(own).items()) or NOT_ASKED
 
 
-def _rate(name: str, number: Number | None) -> dict[str, Any]:
+def _rate(name: str, number: Number | Rate | None) -> dict[str, Any]:
     if number is None:
         return {}
     return {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}

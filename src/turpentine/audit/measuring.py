@@ -68,7 +68,14 @@ class Judges:
         return [self.first, *([self.second] if self.second else [])]
 
     def calibrations(self, concept: Concept, is_world: bool, size: int, folder: Path) -> list[Calibration | None]:
-        """Return how often each is right; None where that is not known."""
+        """Return how often each is right; None where that is not known.
+
+        Args:
+            concept: What they are asked for.
+            is_world: Whether renders of the emoji world tell it.
+            size: Side of a render in pixels.
+            folder: Of what is measured already.
+        """
         own = Calibration(self.error, "given") if isinstance(self.error, JudgeError) else self.error
         rest = self.all[1:] if own else self.all
         rendered = [calibrated(each, concept, size=size, folder=folder) if is_world else None for each in rest]

@@ -6,7 +6,7 @@ from turpentine.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from turpentine.bench.effects import Effect, Effects
-    from turpentine.bench.erasure import make_edit, run_erasure
+    from turpentine.bench.erasure import Erasure, make_edit, run_erasure
     from turpentine.bench.erasure_result import ErasureResult, load_erasure
     from turpentine.bench.measurement import Measurement, measure
     from turpentine.bench.table import Table, tabulate
@@ -29,6 +29,7 @@ __all__ = [
     "Difference",
     "Effect",
     "Effects",
+    "Erasure",
     "ErasureResult",
     "JudgeSpec",
     "LedgerError",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +55,39 @@ class AttackTable:
         """Names of the files that it is written to."""
         return TABLE, POOLED, CURVES
 
+    @cached_property
     def pooled(self) -> pl.DataFrame:
-        """Return the rates over all concepts, by model, attack, arm and method, with intervals over concepts."""
+        """The rates over all concepts, by model, attack, arm and method, with intervals over concepts."""
         if self.rows.is_empty():
             return self.rows
-        by_concept = self.over_seeds()
-        groups = by_concept.group_by("model", "attack", "arm", "method", maintain_order=True)
+        groups = self.over_seeds.group_by("model", "attack", "arm", "method", maintain_order=True)
         each = groups.agg(pl.col("hits", "n"), concepts=pl.len())
         rates = [over_clusters(hits, counts) for hits, counts in each.select("hits", "n").iter_rows()]
-        return each.with_columns(
-            hits=pl.Series([rate.hits for rate in rates]),
-            n=pl.Series([rate.n for rate in rates]),
-            success=pl.Series([rate.value for rate in rates]),
-            low=pl.Series([rate.low for rate in rates]),
-            high=pl.Series([rate.high for rate in rates]),
-        )
+        return each.with_columns(**_columns_of(rates))
 
+    def rate(self, model: str, attack: str, arm: str, method: str = "") -> Rate | None:
+        """Return a rate over all concepts, None where that was not tried.
+
+        Args:
+            model: Name of the model.
+            attack: Name of the attack.
+            arm: Edited, or a control.
+            method: Name of the method; "" for a control.
+        """
+        if self.rows.is_empty():
+            return None
+        rows = self.pooled.filter(model=model, attack=attack, arm=arm, method=method).rows(named=True)
+        return rate_of(rows[0]) if rows else None
+
+    def strongest(self, model: str, method: str) -> tuple[str, Rate] | None:
+        """Return the attack that brings most back of a method's edits, and its rate over all concepts."""
+        tried = [(name, self.rate(model, name, EDITED, method)) for name in self.attacks if name != NO_ATTACK]
+        rates = [(name, rate) for name, rate in tried if rate is not None]
+        return max(rates, key=lambda each: each[1].value, default=None)
+
+    @cached_property
     def over_seeds(self) -> pl.DataFrame:
-        """Return the rates of each concept over the seeds of its searches.
+        """The rates of each concept over the seeds of its searches.
 
         With several seeds the interval is over them; with one it is the row's own, over pictures.
         """
@@ -81,14 +97,7 @@ class AttackTable:
             Rate(hits[0], counts[0], (low[0], high[0])) if len(hits) == 1 else over_clusters(hits, counts)
             for hits, counts, low, high in each.select("hits", "n", "low", "high").iter_rows()
         ]
-        return each.with_columns(
-            hits=pl.Series([rate.hits for rate in rates]),
-            n=pl.Series([rate.n for rate in rates]),
-            success=pl.Series([rate.value for rate in rates]),
-            low=pl.Series([rate.low for rate in rates]),
-            high=pl.Series([rate.high for rate in rates]),
-            outcomes=pl.col("outcomes").list.first(),
-        )
+        return each.with_columns(**_columns_of(rates), outcomes=pl.col("outcomes").list.first())
 
     @property
     def columns(self) -> list[tuple[str, str, str]]:
@@ -104,16 +113,12 @@ class AttackTable:
 
     def board(self) -> tuple[list[str], list[list[str]]]:
         """Return headings and lines to print: a line an attack, a column a method or a control."""
-        whole = self.pooled()
-        if whole.is_empty():
+        if self.rows.is_empty():
             return [], []
         lines = []
         for attack in self.attacks:
-            cells = []
-            for model, arm, method in self.columns:
-                rows = whole.filter(model=model, attack=attack, arm=arm, method=method).rows(named=True)
-                cells.append(with_span(rate_of(rows[0])) if rows else "")
-            lines.append([attack, *cells])
+            rates = [self.rate(model, attack, arm, method) for model, arm, method in self.columns]
+            lines.append([attack, *(with_span(rate) if rate else "" for rate in rates)])
         return ["attack", *(f"{method or arm}, %" for _, arm, method in self.columns)], lines
 
     def has_power(self, model: str, attack: str) -> bool | None:
@@ -121,11 +126,8 @@ class AttackTable:
 
         None where that was not tried. The zero of an attack without power says nothing.
         """
-        hidden = {row["attack"]: row for row in self.pooled().filter(model=model, arm=HIDDEN).rows(named=True)}
-        if attack == NO_ATTACK or attack not in hidden or NO_ATTACK not in hidden:
-            return None
-        opened: bool = hidden[attack]["low"] > hidden[NO_ATTACK]["success"]
-        return opened
+        opened, plain = self.rate(model, attack, HIDDEN), self.rate(model, NO_ATTACK, HIDDEN)
+        return None if attack == NO_ATTACK or opened is None or plain is None else opened.low > plain.value
 
     def beyond(self, model: str, method: str, attack: str, arm: str = NEVER) -> Difference | None:
         """Return an attack's success on a method minus that on a control, with an interval of 95 % over concepts.
@@ -225,7 +227,7 @@ def run_attack_bench(
             with write_whole(folder / name) as aside:
                 frame.write_parquet(aside)
         with write_whole(folder / POOLED) as aside:
-            table.pooled().write_csv(aside)
+            table.pooled.write_csv(aside)
     return table
 
 
@@ -249,6 +251,17 @@ def _in_turn(jobs: ModelJobs, leases: Leases) -> Iterator[tuple[int, AttackJob]]
         if len(held) == len(left):
             time.sleep(LOOK_AGAIN)
         left = held
+
+
+def _columns_of(rates: Sequence[Rate]) -> dict[str, pl.Series]:
+    """Return rates as columns of a table; `rate_of` reads them back."""
+    return {
+        "hits": pl.Series([rate.hits for rate in rates]),
+        "n": pl.Series([rate.n for rate in rates]),
+        "success": pl.Series([rate.value for rate in rates]),
+        "low": pl.Series([rate.low for rate in rates]),
+        "high": pl.Series([rate.high for rate in rates]),
+    }
 
 
 class _JobOutcomes:

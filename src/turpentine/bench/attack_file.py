@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError
 
 from turpentine.bench.faults import sentences
-from turpentine.bench.file import document_of, protocols
+from turpentine.bench.file import BenchFile, open_bench, protocols
 from turpentine.bench.schema import (
     BenchMethods,
     BenchModels,
@@ -107,7 +107,7 @@ def attack_benches() -> dict[str, str]:
 
 
 def read_attack_bench(name: str, overrides: Sequence[str] = ()) -> AttackSpec | None:
-    """Read a bench of attacks; None for what is none.
+    """Read a bench of attacks; None for a bench of another kind.
 
     Args:
         name: A path, or the name of one that ships.
@@ -115,6 +115,7 @@ def read_attack_bench(name: str, overrides: Sequence[str] = ()) -> AttackSpec | 
 
     Raises:
         BadArgument: The file cannot be read, or a value cannot be; file and line are named.
+        UnknownName: There is no such file; or a name in it is not known.
 
     Example:
         >>> read_attack_bench("emoji-attacks", ["trial.steps=5"]).trial.steps
@@ -122,18 +123,24 @@ def read_attack_bench(name: str, overrides: Sequence[str] = ()) -> AttackSpec | 
         >>> read_attack_bench("emoji-objects") is None
         True
     """
-    document = document_of(name, KEY)
-    if document is None or not isinstance(document.value, dict) or KEY not in document.value:
+    opened = open_bench(name)
+    if not is_attack_bench(opened):
         return None
-    with_overrides(document, overrides)
-    return attack_spec_of(document)
+    with_overrides(opened.document, overrides)
+    return attack_spec_of(opened.document)
+
+
+def is_attack_bench(opened: BenchFile) -> bool:
+    """Return whether a file is that of a bench of attacks."""
+    return opened.has(KEY)
 
 
 def attack_spec_of(document: Document) -> AttackSpec:
     """Return the bench of attacks of a document, checked.
 
     Raises:
-        BadArgument: A value cannot be; file and line are named.
+        SeveralFaults: Values cannot be; file and line of each are named.
+        BadArgument: A method erases nothing.
     """
     try:
         spec = AttackSpec.model_validate(document.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, runtime_checkable
 from typing import Protocol as Interface
@@ -76,17 +76,39 @@ class Method(Interface):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Erasure:
+    """What is erased, by what, and how it is measured: all that decides the numbers beside the model.
+
+    Args:
+        concept: What is erased: one concept, or several at once.
+        method: What makes the edit; None for what the recipe has for the model and the concept.
+        protocol: How pictures are drawn.
+        judges: Who judges the pictures, beside what the pixels alone say; () for nobody. By default the emoji world's
+            judge for a model of that world; for another one CLIP as a zero-shot judge if its weights are here.
+        cases: What is asked of the model; by default by the concepts, the model and the judges.
+        measures: More numbers to count, such as "fid of features".
+        goal: Whether pictures are to show the concepts less, or more; it is how the result speaks of them.
+
+    Example:
+        >>> Erasure("church", tp.erase.UCE(), judges=()).protocol.steps
+        20
+    """
+
+    concept: Concepts
+    method: Method | None = None
+    protocol: Protocol = field(default_factory=Protocol)
+    judges: Judge | Sequence[Judge] | None = None
+    cases: Sequence[Case] | None = None
+    measures: Sequence[Measure] = ()
+    goal: Goal = "erase"
+
+
 def run_erasure(
     model: Model,
-    method: Method | None,
-    concept: Concepts,
+    erasure: Erasure,
     out: str | os.PathLike[str],
     *,
-    protocol: Protocol | None = None,
-    judges: Judge | Sequence[Judge] | None = None,
-    cases: Sequence[Case] | None = None,
-    measures: Sequence[Measure] = (),
-    goal: Goal = "erase",
     workers: int = 1,
     threads: int | None = None,
     force: bool = False,
@@ -100,15 +122,8 @@ def run_erasure(
 
     Args:
         model: What is edited.
-        method: What makes the edit; None for what the recipe has for the model and the concept.
-        concept: What is erased: one concept, or several at once.
+        erasure: What is erased, by what, and how it is measured.
         out: The folder for the edit, `run.json`, `results.parquet` and the pictures.
-        protocol: How pictures are drawn.
-        judges: Who judges the pictures, beside what the pixels alone say; () for nobody. By default the emoji world's
-            judge for a model of that world; for another one CLIP as a zero-shot judge if its weights are here.
-        cases: What is asked of the model; by default by the concepts, the model and the judges.
-        measures: More numbers to count, such as "fid of features".
-        goal: Whether pictures are to show the concepts less, or more; it is how the result speaks of them.
         workers: Processes that draw and judge; more than one load the model by its name.
         threads: Of each worker on a CPU.
         force: Put this run in the place of another one in the folder.
@@ -119,27 +134,20 @@ def run_erasure(
     Raises:
         BadArgument: The folder holds a run of other settings; and whatever the method raises.
     """
-    task = _Task.of(model, method, concept, out, protocol, judges, cases, measures, goal, force=force)
+    task = _Task.of(model, erasure, out, force=force)
     if task.record.finished and not retry:
         return load_erasure(out)
     store = Store(task.folder / STORE)
     if retry:
         store.forget_errors()
     lender = shared and SharedPictures(shared, _threads(store, threads))
+    how: dict[str, Any] = {"workers": workers, "threads": threads, "edits_first": True}
+    how |= {"models": {task.source: model}, "judges": task.judges}
 
     def work() -> None:
         if lender:
             lender.lend(task.plan, store)
-        run(
-            task.plan,
-            store,
-            workers=workers,
-            threads=threads,
-            progress=progress and _by_phase(task.plan, progress),
-            models={task.source: model},
-            judges=task.judges,
-            edits_first=True,
-        )
+        run(task.plan, store, progress=progress and _by_phase(task.plan, progress), **how)
 
     with task.leaving_nothing(store):
         result = until_whole(work, lambda: _finished(task.folder, task.plan, store, task.record))
@@ -150,15 +158,9 @@ def run_erasure(
 
 def make_edit(
     model: Model,
-    method: Method | None,
-    concept: Concepts,
+    erasure: Erasure,
     out: str | os.PathLike[str],
     *,
-    protocol: Protocol | None = None,
-    judges: Judge | Sequence[Judge] | None = None,
-    cases: Sequence[Case] | None = None,
-    measures: Sequence[Measure] = (),
-    goal: Goal = "erase",
     threads: int | None = None,
     force: bool = False,
     progress: PhaseProgress | None = None,
@@ -166,15 +168,9 @@ def make_edit(
     """Make the edit of an erasure and no more: `run_erasure` of the same folder goes on from it.
 
     Args:
-        model: As for `run_erasure`, as all that follow.
-        method: What makes the edit.
-        concept: What is erased.
+        model: What is edited.
+        erasure: As for `run_erasure`.
         out: The folder.
-        protocol: How pictures will be drawn.
-        judges: Who will judge them.
-        cases: What will be asked of the model.
-        measures: More numbers to count.
-        goal: Whether pictures are to show the concepts less, or more.
         threads: Of each worker on a CPU.
         force: Put this run in the place of another one in the folder.
         progress: Called as `progress(phase, done, total)`.
@@ -185,7 +181,7 @@ def make_edit(
     Raises:
         BadArgument: The folder holds a run of other settings; and whatever the method raises.
     """
-    task = _Task.of(model, method, concept, out, protocol, judges, cases, measures, goal, force=force)
+    task = _Task.of(model, erasure, out, force=force)
     store = Store(task.folder / STORE)
     by_phase = progress and _by_phase(task.plan, progress)
     with task.leaving_nothing(store), using_threads(_threads(store, threads)):
@@ -206,38 +202,24 @@ class _Task:
     """The folder and those that it lies in that were not there before, the inner ones first."""
 
     @classmethod
-    def of(
-        cls,
-        model: Model,
-        method: Method | None,
-        concept: Concepts,
-        out: str | os.PathLike[str],
-        protocol: Protocol | None,
-        judges: Judge | Sequence[Judge] | None,
-        cases: Sequence[Case] | None,
-        measures: Sequence[Measure],
-        goal: Goal,
-        *,
-        force: bool,
-    ) -> _Task:
+    def of(cls, model: Model, erasure: Erasure, out: str | os.PathLike[str], *, force: bool) -> _Task:
         check_is_model(model)
-        folder, concepts = Path(out), concepts_of(concept)
-        method = method or best_for(model, concepts, goal).method(model)
-        judges = _all_judges(judges, model, concepts)
+        folder, concepts = Path(out), concepts_of(erasure.concept)
+        method = erasure.method or best_for(model, concepts, erasure.goal).method(model)
+        judges = _all_judges(erasure.judges, model, concepts)
         specs = {JudgeSpec.of(judge): judge for judge in judges}
         source = ModelSpec.of(model)
-        common = (tuple(cases or cases_for(model, concepts, judges)), protocol or Protocol(), tuple(specs))
+        common = (tuple(erasure.cases or cases_for(model, concepts, judges)), erasure.protocol, tuple(specs))
         edited = Condition.edited(source, method, concepts, *common)
-        counted = measures_for(judges, measures)
+        counted = measures_for(judges, erasure.measures)
         _check_folder(folder)
         if force:
             discard(folder)
         missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
-        about = _about(model, specs, counted)
-        record = RunFile.open(folder / RUN, _identity(method, edited, goal, measures), about=about)
-        return cls(
-            folder, Plan([Condition(source, *common, concepts=concepts), edited]), source, specs, record, missing
-        )
+        identity = _identity(method, edited, erasure.goal, erasure.measures)
+        record = RunFile.open(folder / RUN, identity, about=_about(model, specs, counted))
+        plan = Plan([Condition(source, *common, concepts=concepts), edited])
+        return cls(folder, plan, source, specs, record, missing)
 
     @contextmanager
     def leaving_nothing(self, store: Store) -> Iterator[None]:

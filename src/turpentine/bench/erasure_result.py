@@ -165,7 +165,16 @@ def edit_in(folder: Path) -> Path:
 def result_of(
     folder: Path, plan: Plan, store: Store, record: RunFile, edit: Change, rows: pl.DataFrame
 ) -> ErasureResult:
-    """Return the outcome of a run, from what lies in its folder."""
+    """Return the outcome of a run, from what lies in its folder.
+
+    Args:
+        folder: Of the run.
+        plan: Of its two lines.
+        store: Of pictures and scores.
+        record: What `run.json` says.
+        edit: That was made.
+        rows: One for each picture.
+    """
     table = tabulate(
         plan,
         rows,

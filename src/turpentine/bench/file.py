@@ -259,26 +259,65 @@ def load(name: str, overrides: Sequence[str] = (), check: Callable[[Bench], None
         BadArgument: The file cannot be read, or a value cannot be; file and line are named.
         UnknownName: A name is not known; file and line are named.
     """
-    path = Path(name)
-    is_file = path.suffix in _SUFFIXES or path.is_file()
-    document = read_yaml(text_of(path) if is_file else _shipped(name), name if is_file else f"{name}.yaml")
-    with_overrides(document, overrides)
-    return bench_of(document, path.stem, path.parent if is_file else None, check)
+    opened = open_bench(name)
+    with_overrides(opened.document, overrides)
+    return bench_of(opened, check)
 
 
-def bench_of(document: Document, name: str, folder: Path | None, check: Callable[[Bench], None] | None = None) -> Bench:
-    """Return the bench of a document, checked.
+@dataclass(frozen=True, eq=False)
+class BenchFile:
+    """The file of a bench of any kind, read once.
+
+    Attributes:
+        name: The file's, without its ending.
+        folder: Where it is; None for one that ships.
+        document: The values with the lines of the file where they stand.
+    """
+
+    name: str
+    folder: Path | None
+    document: Document
+
+    def has(self, key: str) -> bool:
+        """Return whether a key stands in it, by which its kind is seen."""
+        return isinstance(self.document.value, dict) and key in self.document.value
+
+
+def open_bench(name: str) -> BenchFile:
+    """Read the file of a bench of any kind, a leaderboard's too, before anything in it is checked.
 
     Args:
-        document: The values of its keys.
-        name: Of the bench.
-        folder: Where files of prompts may be; None for a bench that ships.
+        name: A path, or the name of one that ships.
+
+    Raises:
+        BadArgument: It cannot be read.
+        UnknownName: There is neither a file nor a bench of that name.
+
+    Example:
+        >>> open_bench("emoji-attacks").has("attacks")
+        True
+    """
+    path = Path(name)
+    if path.suffix in _SUFFIXES or path.is_file():
+        return BenchFile(path.stem, path.parent, read_yaml(text_of(path), name))
+    texts = every_protocol()
+    if name not in texts:
+        raise UnknownName(f"No bench is called {name!r}, and no file: {offer(name, texts)}")
+    return BenchFile(name, None, read_yaml(texts[name], f"{name}.yaml"))
+
+
+def bench_of(opened: BenchFile, check: Callable[[Bench], None] | None = None) -> Bench:
+    """Return the bench of a file, checked.
+
+    Args:
+        opened: The file.
         check: Called with the bench before its judges are made, which brings torch; it may refuse the bench.
 
     Raises:
         BadArgument: A value cannot be; file and line are named.
         UnknownName: A name is not known; file and line are named.
     """
+    name, folder, document = opened.name, opened.folder, opened.document
     if check is not None:
         check(Bench(name, _checked(document, CHEAP), folder, document))
     return Bench(name, _checked(document), folder, document)
@@ -300,27 +339,9 @@ def protocols(kind: str = "") -> dict[str, str]:
     return {name: paths[name].read_text(encoding="utf-8") for name in sorted(paths)}
 
 
-def document_of(name: str, kind: str) -> Document | None:
-    """Read a file, or one of a kind that ships; None for neither.
-
-    Args:
-        name: A path, or the name of one that ships.
-        kind: As `protocols` takes it.
-
-    Raises:
-        BadArgument: The file cannot be read.
-    """
-    path, ready = Path(name), protocols(kind)
-    if name in ready:
-        return read_yaml(ready[name], f"{name}.yaml")
-    return read_yaml(text_of(path), name) if path.suffix in _SUFFIXES or path.is_file() else None
-
-
-def _shipped(name: str) -> str:
-    texts = shipped()
-    if name not in texts:
-        raise UnknownName(f"No bench is called {name!r}, and no file: {offer(name, texts)}")
-    return texts[name]
+def every_protocol() -> dict[str, str]:
+    """Return the texts of the files of all kinds that come with the package, by name."""
+    return {name: text for kind in ("", "attacks", "leaderboards") for name, text in protocols(kind).items()}
 
 
 def text_of(path: Path) -> str:

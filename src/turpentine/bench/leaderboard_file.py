@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from turpentine.bench.attack_file import AttackSpec, attack_spec_of
 from turpentine.bench.faults import sentences
-from turpentine.bench.file import Bench, bench_of, document_of, protocols
+from turpentine.bench.file import Bench, BenchFile, bench_of, open_bench, protocols
 from turpentine.bench.yaml_lines import Document, with_overrides
 from turpentine.core.errors import BadArgument, SeveralFaults, UnknownName
 from turpentine.core.suggest import offer
@@ -64,7 +63,7 @@ def leaderboards() -> dict[str, str]:
 def read_leaderboard(
     name: str, overrides: Sequence[str] = (), check: Callable[[Bench], None] | None = None
 ) -> LeaderboardSpec | None:
-    """Read a leaderboard; None for what is none.
+    """Read a leaderboard; None for a bench of another kind.
 
     Args:
         name: A path, or the name of one that ships.
@@ -81,14 +80,33 @@ def read_leaderboard(
         >>> read_leaderboard("emoji-objects") is None
         True
     """
-    document = document_of(name, SHIPPED)
-    if document is None or not isinstance(document.value, dict) or ATTACKED not in document.value:
-        return None
+    opened = open_bench(name)
+    return leaderboard_of(opened, overrides, check) if is_leaderboard(opened) else None
+
+
+def is_leaderboard(opened: BenchFile) -> bool:
+    """Return whether a file is that of a leaderboard."""
+    return opened.has(ATTACKED)
+
+
+def leaderboard_of(
+    opened: BenchFile, overrides: Sequence[str] = (), check: Callable[[Bench], None] | None = None
+) -> LeaderboardSpec:
+    """Return the leaderboard of a file, checked.
+
+    Args:
+        opened: The file.
+        overrides: As for `read_leaderboard`.
+        check: As for `read_leaderboard`.
+
+    Raises:
+        BadArgument: A value cannot be, or there is nothing to hold audits against; file and line are named.
+        UnknownName: A name is not known; file and line are named.
+    """
+    document = opened.document
     with_overrides(document, overrides)
     _check_keys(document)
-    path = Path(name)
-    folder = None if name in leaderboards() else path.parent
-    measured = bench_of(_section(document, MEASURED), path.stem, folder, check)
+    measured = bench_of(replace(opened, document=_section(document, MEASURED)), check)
     attacked, audited = attack_spec_of(_section(document, ATTACKED)), _audit_of(document)
     if audited and not attacked.never:
         raise BadArgument(

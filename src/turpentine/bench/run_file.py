@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.errors import BadArgument
 
 FORMAT = 1
@@ -95,8 +95,7 @@ class RunFile:
 
     def written(self, path: Path) -> RunFile:
         """Write the file, whole or not at all, and return the run."""
-        with write_whole(path) as aside:
-            aside.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=2), encoding="utf-8")
+        write_text_whole(path, json.dumps({"format": FORMAT, **asdict(self)}, indent=2))
         return self
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +23,29 @@ if TYPE_CHECKING:
     from turpentine.models import Model
 
 DType = Literal["fp32", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class BenchRun:
+    """Where a bench of attacks or a leaderboard is run, on what, and how it is printed.
+
+    Args:
+        out: The folder.
+        device: Where models are loaded.
+        dtype: Number format of their weights.
+        line: The command line, for the pages.
+        json: Print one JSON document.
+    """
+
+    out: Path
+    device: str | None
+    dtype: DType | None
+    line: str
+    json: bool
+
+    def load(self, entry: ModelEntry) -> Model:
+        """Load a model as a bench's file writes it."""
+        return ModelChoice(entry.source, self.device, self.dtype, **entry.options).load()
 
 
 def refuse_other_flags(given: Mapping[str, Any], what: str = "bench of attacks") -> None:
@@ -56,18 +78,28 @@ def check_attack_bench(spec: AttackSpec, *, force: bool) -> None:
     announce(spec.judge.judge)
 
 
-def show_attack_estimate(spec: AttackSpec, out: Path, device: str | None, dtype: DType | None, json: bool) -> int:
+def show_attack_estimate(spec: AttackSpec, run: BenchRun) -> int:
     """Show what a run would do, and how long it may take; nothing is written."""
     from turpentine.bench.attack_estimate import estimate_attacks
 
     with busy("Trying how long it takes"):
-        expected = estimate_attacks(spec, out, partial(load_entry, device=device, dtype=dtype))
-    if json:
-        say_json({**asdict(expected), "out": str(out)})
+        expected = estimate_attacks(spec, run.out, run.load)
+    if run.json:
+        say_json({**asdict(expected), "out": str(run.out)})
         return 0
-    show_table(("", "", ""), estimate_rows(expected))
-    say(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
+    show_trial(estimate_rows(expected), run.out)
     return 0
+
+
+def show_trial(rows: Sequence[tuple[str, int, str]], out: Path) -> None:
+    """Print what a short trial says that a run would take.
+
+    Args:
+        rows: What there is to do, how much of it, and about how long it takes.
+        out: The folder that the run would have.
+    """
+    show_table(("", "", ""), rows)
+    say(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
 
 
 def estimate_rows(expected: AttackEstimate) -> list[tuple[str, int, str]]:
@@ -84,20 +116,19 @@ def estimate_rows(expected: AttackEstimate) -> list[tuple[str, int, str]]:
     ]
 
 
-def run_attacks(spec: AttackSpec, out: Path, device: str | None, dtype: DType | None, line: str, json: bool) -> int:
+def run_attacks(spec: AttackSpec, run: BenchRun) -> int:
     """Run a bench of attacks, write its page, and print its table."""
     from turpentine.bench.attack_bench import run_attack_bench
     from turpentine.report.attack_bench_page import write_attack_bench_page
 
-    load = partial(load_entry, device=device, dtype=dtype)
     with progress_bar("Attacking", "jobs") as progress:
-        table = run_attack_bench(spec, out, load, progress)
+        table = run_attack_bench(spec, run.out, run.load, progress)
     files: list[Path] = []
     if len(table.rows):
         with busy("Writing the page"):
-            page = write_attack_bench_page(table, spec, out, command=line)
-        files = [*(out / name for name in table.files), page]
-    _show(table, files, json)
+            page = write_attack_bench_page(table, spec, run.out, command=run.line)
+        files = [*(run.out / name for name in table.files), page]
+    _show(table, files, run.json)
     return FAILED if table.errors else 0
 
 
@@ -116,8 +147,3 @@ def _show(table: AttackTable, files: list[Path], json: bool) -> None:
         warn(f"{counted(len(table.errors), 'job')} could not be done: the same command tries again.")
     for path in paths:
         say(plain(path))
-
-
-def load_entry(entry: ModelEntry, *, device: str | None, dtype: DType | None) -> Model:
-    """Load a model as a bench's file writes it."""
-    return ModelChoice(entry.source, device, dtype, **entry.options).load()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from turpentine.cli.attack_bench import (
+    BenchRun,
     check_attack_bench,
     refuse_other_flags,
     run_attacks,
     show_attack_estimate,
 )
 from turpentine.cli.checks import announce, check_device, check_folder, check_words
+from turpentine.cli.help_text import with_help
 from turpentine.cli.leaderboard import check_leaderboard, run_leaderboard, show_leaderboard_estimate
-from turpentine.cli.options import Json, ModelChoice
+from turpentine.cli.options import Flat, Json, ModelChoice
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.work_options import WorkChoice, WorkFlags, exit_code
@@ -27,17 +29,29 @@ from turpentine.core.formatting import duration, file_size
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
-    from turpentine.bench.attack_file import AttackSpec
-    from turpentine.bench.file import Bench
-    from turpentine.bench.leaderboard_file import LeaderboardSpec
-    from turpentine.bench.schema import ModelEntry
+    from turpentine.bench.file import Bench, BenchFile
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
-    from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
 Flag = Parameter(negative=(), show_default=False)
+
+
+@with_help
+@dataclass(frozen=True)
+class BackendChoice:
+    """Where the work of a bench is done.
+
+    Args:
+        backend: Where the work is done: local, on this machine; or ray, on a Ray cluster.
+        address: The address of a Ray cluster that runs already.
+        worker: Join the work on the folder --out as one more process, also from another machine.
+    """
+
+    backend: Literal["local", "ray"] = "local"
+    address: str | None = None
+    worker: Annotated[bool, Flag] = False
 
 
 def bench(
@@ -50,9 +64,7 @@ def bench(
     seeds: str | None = None,
     changes: Annotated[tuple[str, ...], Parameter(name="--set", metavar="KEY=VALUE", show_default=False)] = (),
     work: Annotated[WorkChoice, WorkFlags] = WorkChoice(),
-    backend: Literal["local", "ray"] = "local",
-    address: str | None = None,
-    worker: Annotated[bool, Flag] = False,
+    where: Annotated[BackendChoice, Flat] = BackendChoice(),
     device: str | None = None,
     dtype: Literal["fp32", "fp16", "bf16"] | None = None,
     force: Annotated[bool, Flag] = False,
@@ -74,9 +86,7 @@ def bench(
         changes: Another value for a key of the file, such as drawing.steps=30 or "methods=[esd-x, uce]"; may be given
             several times.
         work: Who does the work.
-        backend: Where the work is done: local, on this machine; or ray, on a Ray cluster.
-        address: The address of a Ray cluster that runs already.
-        worker: Join the work on the folder --out as one more process, also from another machine.
+        where: Where the work is done.
         device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
         dtype: Number format of the models' weights; fp16 by default on CUDA, fp32 elsewhere.
         force: Take words in the concepts that the model does not know.
@@ -88,49 +98,86 @@ def bench(
     """
     if shipped:
         return _list_shipped(json)
-    if worker:
+    if where.worker:
         return _join(out)
     _check_places(device, out)
-    others = {"--backend": backend != "local", "--address": address, "--retry": work.retry}
-    others["--workers and --threads"] = work != WorkChoice(retry=work.retry)
-    folder = out or Path("runs") / safe_name(Path(str(file)).stem)
-    board = _leaderboard(file, changes, force)
-    changes = (*changes, *([f"seeds='{seeds}'"] if seeds else []))
-    attacks = _attacks(file, changes)
-    if attacks is not None:
-        refuse_other_flags(others)
-        check_attack_bench(attacks, force=force)
-        go = show_attack_estimate if dry_run else partial(run_attacks, line=line)
-        return go(attacks, folder, device, dtype, json=json)
-    if board is not None:
-        refuse_other_flags({"--seeds": seeds, **others}, "leaderboard")
-        check_leaderboard(board, force=force)
-        show = show_leaderboard_estimate if dry_run else partial(run_leaderboard, line=line)
-        return show(board, folder, device, dtype, json=json)
-    with busy("Reading the bench"):
-        chosen = _read(file, changes, force)
+    if file is None:
+        raise BadArgument("There is no bench to run: give a file, or a name of turpentine bench --list.")
+    from turpentine.bench.file import open_bench
 
+    opened = open_bench(file)
+    run = BenchRun(out or Path("runs") / safe_name(opened.name), device, dtype, line, json)
+    go = _other_kind(opened, run, changes, seeds, _flags(work, where), dry_run=dry_run, force=force)
+    if go is not None:
+        return go()
+    with busy("Reading the bench"):
+        chosen = _read(opened, _with_seeds(changes, seeds), force)
+    return _measure(chosen, run, work, where, dry_run=dry_run)
+
+
+def _measure(chosen: Bench, run: BenchRun, work: WorkChoice, where: BackendChoice, *, dry_run: bool) -> int:
+    """Run a bench of measurements and show its table, or show what a run would take."""
+    from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
-    plan = chosen.plan(partial(_source_of, device=device, dtype=dtype))
-    store = Store(out or Path("runs") / safe_name(chosen.name))
+    plan = chosen.plan(lambda entry: ModelSpec.of(run.load(entry), entry.source, run.device))
+    store = Store(run.out)
     if dry_run:
-        return _show_estimate(plan, store.folder, json)
+        return _show_estimate(plan, store.folder, run.json)
     if work.retry:
         store.forget_errors()
-    return _reported(chosen, plan, _results(plan, store, work, backend, address), store, line, json)
-
-
-def _reported(chosen: Bench, plan: Plan, results: Results, store: Store, line: str, json: bool) -> int:
+    results = _results(plan, store, work, where)
     table = chosen.table(plan, results, store)
-    files = _write_report(table, results, plan, store, line)
-    _show_table(table, results, files, json)
+    files = _write_report(table, results, plan, store, run.line)
+    _show_table(table, results, files, run.json)
     return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
 
 
-def _results(
-    plan: Plan, store: Store, work: WorkChoice, backend: Literal["local", "ray"], address: str | None
-) -> Results:
+def _other_kind(
+    opened: BenchFile,
+    run: BenchRun,
+    changes: Sequence[str],
+    seeds: str | None,
+    others: Mapping[str, Any],
+    *,
+    dry_run: bool,
+    force: bool,
+) -> Callable[[], int] | None:
+    """Return what runs a leaderboard or a bench of attacks, or shows what a run would take; None for a plain bench."""
+    from turpentine.bench.attack_file import attack_spec_of, is_attack_bench
+    from turpentine.bench.leaderboard_file import is_leaderboard, leaderboard_of
+    from turpentine.bench.yaml_lines import with_overrides
+
+    if is_leaderboard(opened):
+        refuse_other_flags({"--seeds": seeds, **others}, "leaderboard")
+        board = leaderboard_of(opened, changes, partial(_check, force=force))
+        check_leaderboard(board, force=force)
+        return partial(show_leaderboard_estimate if dry_run else run_leaderboard, board, run)
+    if is_attack_bench(opened):
+        refuse_other_flags(others)
+        with_overrides(opened.document, _with_seeds(changes, seeds))
+        attacks = attack_spec_of(opened.document)
+        check_attack_bench(attacks, force=force)
+        return partial(show_attack_estimate if dry_run else run_attacks, attacks, run)
+    return None
+
+
+def _flags(work: WorkChoice, where: BackendChoice) -> dict[str, Any]:
+    """Return the flags that a bench of measurements alone follows, by name, each true where it is given."""
+    return {
+        "--backend": where.backend != "local",
+        "--address": where.address,
+        "--retry": work.retry,
+        "--workers and --threads": work != WorkChoice(retry=work.retry),
+    }
+
+
+def _with_seeds(changes: Sequence[str], seeds: str | None) -> list[str]:
+    """Return the changes of a file's keys, the one that `--seeds` makes last."""
+    return [*changes, *([f"seeds='{seeds}'"] if seeds else [])]
+
+
+def _results(plan: Plan, store: Store, work: WorkChoice, where: BackendChoice) -> Results:
     """Do all the work of a plan."""
     from turpentine.runs import backends
 
@@ -138,45 +185,21 @@ def _results(
         return backends.run(
             plan,
             store,
-            backend=backend,
+            backend=where.backend,
             workers=work.workers,
             threads=work.threads,
-            address=address,
+            address=where.address,
             progress=progress,
         )
 
 
-def _attacks(file: str | None, changes: Sequence[str]) -> AttackSpec | None:
-    """Return a bench of attacks, None for one of another kind."""
-    from turpentine.bench.attack_file import read_attack_bench
-
-    return read_attack_bench(file, changes) if file is not None else None
-
-
-def _leaderboard(file: str | None, changes: Sequence[str], force: bool) -> LeaderboardSpec | None:
-    """Return a leaderboard, None for a bench of another kind."""
-    from turpentine.bench.leaderboard_file import read_leaderboard
-
-    return read_leaderboard(file, changes, partial(_check, force=force)) if file is not None else None
-
-
-def _source_of(entry: ModelEntry, *, device: str | None, dtype: Literal["fp32", "fp16", "bf16"] | None) -> ModelSpec:
-    """Load a model of a bench, and return its spec."""
-    from turpentine.runs.specs import ModelSpec
-
-    choice = ModelChoice(entry.source, device, dtype, **entry.options)
-    return ModelSpec.of(choice.load(), entry.source, device)
-
-
 def _list_shipped(json: bool) -> int:
-    from turpentine.bench import file as bench_file
-    from turpentine.bench.attack_file import attack_benches
-    from turpentine.bench.leaderboard_file import leaderboards
+    from turpentine.bench.file import every_protocol
     from turpentine.bench.yaml_lines import read_yaml
 
     rows = [
         {"name": name, **{key: value.get(key, "") for key in ("title", "source")}}
-        for name, text in sorted({**bench_file.shipped(), **attack_benches(), **leaderboards()}.items())
+        for name, text in sorted(every_protocol().items())
         for value in [read_yaml(text, name).value]
     ]
     if json:
@@ -186,14 +209,14 @@ def _list_shipped(json: bool) -> int:
     return 0
 
 
-def _read(file: str | None, overrides: Sequence[str], force: bool) -> Bench:
-    """Read a bench's file, check what it names, and say what will be fetched for its judges."""
-    if file is None:
-        raise BadArgument("There is no bench to run: give a file, or a name of turpentine bench --list.")
-    from turpentine.bench.file import load
+def _read(opened: BenchFile, overrides: Sequence[str], force: bool) -> Bench:
+    """Return a file's bench; check what it names, and say what will be fetched for its judges."""
+    from turpentine.bench.file import bench_of
+    from turpentine.bench.yaml_lines import with_overrides
 
-    chosen = load(file, overrides, partial(_check, force=force))
-    _ = chosen.measures, chosen.cases_by_concepts  # what is wrong in them is said before a model is loaded
+    with_overrides(opened.document, overrides)
+    chosen = bench_of(opened, partial(_check, force=force))
+    _ = chosen.measures, chosen.cases_by_concepts  # what is wrong in them is an error before a model is loaded
     for entry in chosen.spec.judges:
         announce(entry.judge)
     return chosen

@@ -28,7 +28,7 @@ from turpentine.erase.best import best_for
 from turpentine.erase.recipes import recipe_for
 
 if TYPE_CHECKING:
-    from turpentine.bench import ErasureResult
+    from turpentine.bench import Erasure, ErasureResult
     from turpentine.bench.metrics import Goal
     from turpentine.edits import Change
     from turpentine.judges import Judge
@@ -115,11 +115,11 @@ def run_command(
     chosen = _with_settings_of(name, chosen, settings) if settings else chosen
     folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
     _check(choice, source, [*concepts, *choice.keep], folder)
-    erasure = _Erasure(goal, source, chosen, named, folder, choice, work)
+    job = _EditJob(goal, source, chosen, named, folder, choice, work)
     if choice.no_measure:
-        show_edit(*erasure.edit(), source.model, why, json=json)
+        show_edit(*job.edit(), source.model, why, json=json)
         return 0
-    result = erasure.run()
+    result = job.run()
     with busy("Writing the report"):
         from turpentine.report import write_report
 
@@ -219,7 +219,7 @@ def _check(choice: RunChoice, source: ModelChoice, texts: Sequence[str], folder:
 
 
 @dataclass(frozen=True)
-class _Erasure:
+class _EditJob:
     """What `erase` and `amplify` do: a method's edit, measured or not."""
 
     goal: Goal
@@ -234,45 +234,40 @@ class _Erasure:
         """Make the edit only."""
         from turpentine.bench import make_edit
 
-        what, how = self._arguments()
+        model, erasure = self._model_and_erasure()
+        how: dict[str, Any] = {"threads": self.work.threads, "force": self.choice.force}
         with Phases({"erase": (DOING[self.goal], "rows")}) as progress:
-            return make_edit(*what, **how, threads=self.work.threads, progress=progress)
+            return make_edit(model, erasure, self.folder, **how, progress=progress)
 
     def run(self) -> ErasureResult:
         """Make the edit and measure it."""
         from turpentine.bench import run_erasure
 
-        (model, method, concepts, folder), how = self._arguments()
+        model, erasure = self._model_and_erasure()
         phases = {
             "erase": (DOING[self.goal], "rows"),
             "before": ("Drawing before", "pictures"),
             "after": ("Drawing after", "pictures"),
         }
-        work: dict[str, Any] = asdict(self.work)
+        how: dict[str, Any] = {**asdict(self.work), "force": self.choice.force}
         # A folder elsewhere gets no neighbour that nobody named.
         shared = RUNS / SHARED if self.folder.parent == RUNS else None
         with Phases(phases) as progress:
-            result = run_erasure(model, method, concepts, folder, **how, **work, shared=shared, progress=progress)
-        if not how["judges"] and not self.choice.by:
+            result = run_erasure(model, erasure, self.folder, **how, shared=shared, progress=progress)
+        if not erasure.judges and not self.choice.by:
             warn(_no_judge(self.concepts))
         return result
 
-    def _arguments(self) -> tuple[tuple[Model, Any, Sequence[Concept], Path], dict[str, Any]]:
-        from turpentine.bench import Protocol
+    def _model_and_erasure(self) -> tuple[Model, Erasure]:
+        from turpentine.bench import Erasure, Protocol
         from turpentine.bench.metrics import Measure
 
         protocol = Protocol(seeds=tuple(parse_seeds(self.choice.seeds)), guidance_scale=self.choice.guidance)
         measures = [Measure.parse(text) for text in self.choice.measure]
         model = self.source.load()
         warn_of_unknown_words(model, [text for concept in self.concepts for text in (concept.text, *concept.keep)])
-        how = {
-            "protocol": protocol,
-            "judges": _judges(self.choice.by, model, self.concepts, self.choice.clip_model),
-            "measures": measures,
-            "goal": self.goal,
-            "force": self.choice.force,
-        }
-        return (model, self.method, self.concepts, self.folder), how
+        judges = _judges(self.choice.by, model, self.concepts, self.choice.clip_model)
+        return model, Erasure(self.concepts, self.method, protocol, judges, measures=measures, goal=self.goal)
 
 
 def _no_judge(concepts: Sequence[Concept]) -> str:

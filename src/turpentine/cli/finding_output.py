@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turpentine.cli.terminal import number_cell, plain, say, say_json, say_prose, show_table
-from turpentine.core.atomic_files import write_whole
 from turpentine.core.formatting import counted
 
 if TYPE_CHECKING:
@@ -65,12 +64,8 @@ class FindingOutput:
         """Return the paths of the table, the plot and the finding's own pictures."""
         from turpentine.explain._plots import save_plot
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         table, plot = self.folder / "table.parquet", self.folder / "plot.png"
-        images = {self.folder / name: image for name, image in finding.images_to_save().items()}
-        for path, image in images.items():
-            with write_whole(path) as aside:
-                image.save(aside, format="png")
+        images = finding.save_images(self.folder)
         finding.save(table)
         save_plot(finding.plot(), plot)
         return [table, plot, *images]

@@ -103,17 +103,9 @@ def generate(
     check_guidance_scale(sampling.guidance_scale)
     check_folder(out)
     source.check()
-    from turpentine.models import Artefact
     from turpentine.models.identity import describe
 
-    drawn_from = Artefact.load(artefact) if artefact is not None else None
-    texts = list(dict.fromkeys(prompts or (drawn_from.prompts if drawn_from else ())))
-    model = edited_model(source, edit)
-    if drawn_from is not None:
-        drawn_from.apply(model)
-        drawn_from.check_steps(sampling.steps)
-    else:
-        warn_of_unknown_words(model, texts)
+    model, texts = _model_and_texts(source, edit, artefact, prompts, sampling.steps)
     pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
     sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
     missing = [each for each in (sheet, *pictures) if not each.is_complete()]
@@ -140,6 +132,23 @@ def with_artefact(command: Callable[..., None], tokens: Sequence[str]) -> Callab
 
     fitted.__annotations__ = {**command.__annotations__, "prompts": str}
     return fitted
+
+
+def _model_and_texts(
+    source: ModelChoice, edits: Sequence[str], artefact: Path | None, prompts: Sequence[str], steps: int
+) -> tuple[Model, list[str]]:
+    """Return the model with all that is put on it, and each prompt once: the artefact's own where none is given."""
+    from turpentine.models import Artefact
+
+    revived = Artefact.load(artefact) if artefact is not None else None
+    texts = list(dict.fromkeys(prompts or (revived.prompts if revived else ())))
+    model = edited_model(source, edits)
+    if revived is not None:
+        revived.apply(model)
+        revived.check_steps(steps)
+    else:
+        warn_of_unknown_words(model, texts)
+    return model, texts
 
 
 def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:

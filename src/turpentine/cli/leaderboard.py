@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turpentine.cli.attack_bench import DType, check_attack_bench, estimate_rows, load_entry
+from turpentine.cli.attack_bench import BenchRun, check_attack_bench, estimate_rows, show_trial
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.cli.work_options import FAILED
@@ -20,58 +19,48 @@ if TYPE_CHECKING:
 def check_leaderboard(spec: LeaderboardSpec, *, force: bool) -> None:
     """Check that the models can be there and know the words of the concepts, and say what is fetched for judges."""
     check_attack_bench(spec.attacked, force=force)
-    _ = (
-        spec.measured.measures,
-        spec.measured.cases_by_concepts,
-    )  # what is wrong in them is said before a model is loaded
+    # What is wrong in these is an error before a model is loaded.
+    _ = spec.measured.measures, spec.measured.cases_by_concepts
 
 
-def show_leaderboard_estimate(
-    spec: LeaderboardSpec, out: Path, device: str | None, dtype: DType | None, json: bool
-) -> int:
+def show_leaderboard_estimate(spec: LeaderboardSpec, run: BenchRun) -> int:
     """Show what a run would do, and how long it may take; nothing is written."""
     from turpentine.audit.leaderboard import estimate_leaderboard
 
     with busy("Trying how long it takes"):
-        expected = estimate_leaderboard(spec, out, partial(load_entry, device=device, dtype=dtype))
-    if json:
-        say_json({**expected.numbers(), "out": str(out)})
+        expected = estimate_leaderboard(spec, run.out, run.load)
+    if run.json:
+        say_json({**expected.numbers(), "out": str(run.out)})
         return 0
-    take = f"about {duration(expected.measured.seconds)}"
-    pictures, audits = (
-        ("pictures left to draw", expected.measured.pictures, take),
-        ("audits left", expected.audits_left, ""),
-    )
-    show_table(("", "", ""), [pictures, *estimate_rows(expected.attacked), audits])
-    say(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
+    pictures = ("pictures left to draw", expected.measured.pictures, f"about {duration(expected.measured.seconds)}")
+    audits = ("audits left", expected.audits_left, "")
+    show_trial([pictures, *estimate_rows(expected.attacked), audits], run.out)
     return 0
 
 
-def run_leaderboard(
-    spec: LeaderboardSpec, out: Path, device: str | None, dtype: DType | None, line: str, json: bool
-) -> int:
+def run_leaderboard(spec: LeaderboardSpec, run: BenchRun) -> int:
     """Run a leaderboard, write the pages of its parts, and print its table."""
     from turpentine.audit import leaderboard
 
     with Phases(leaderboard.PHASES) as progress:
-        run = leaderboard.run_leaderboard(spec, out, partial(load_entry, device=device, dtype=dtype), progress)
+        outcome = leaderboard.run_leaderboard(spec, run.out, run.load, progress)
     with busy("Writing the pages"):
-        files = _write(run, spec, out, line)
-    _show(run, files, json)
-    return FAILED if run.board.errors or run.results.errors else 0
+        files = _write(outcome, spec, run)
+    _show(outcome, files, run.json)
+    return FAILED if outcome.board.errors or outcome.results.errors else 0
 
 
-def _write(run: LeaderboardRun, spec: LeaderboardSpec, out: Path, line: str) -> list[Path]:
+def _write(outcome: LeaderboardRun, spec: LeaderboardSpec, run: BenchRun) -> list[Path]:
     """Write the table, and the pages of the bench and of the attacks."""
     from turpentine.report.attack_bench_page import write_attack_bench_page
     from turpentine.report.leaderboard_files import write_leaderboard
     from turpentine.report.table_page import write_bench_report
 
-    board = run.board
-    files = write_leaderboard(board, out)
-    files.append(write_bench_report(board.measured, run.results, run.plan, run.store, command=line))
+    board = outcome.board
+    files = write_leaderboard(board, run.out)
+    files.append(write_bench_report(board.measured, outcome.results, outcome.plan, outcome.store, command=run.line))
     if len(board.attacked.rows):
-        files.append(write_attack_bench_page(board.attacked, spec.attacked, out, command=line))
+        files.append(write_attack_bench_page(board.attacked, spec.attacked, run.out, command=run.line))
     return files
 
 

@@ -77,15 +77,19 @@ def studio(
             session.change(audit=str(audit))
             session.verdict()
         with serving(session, port) as running:
-            if json:
-                say_json({"link": running.link, "folder": str(out)})
-            else:
-                say(f"The studio is at {running.link}\nIts folder is {plain(str(out))}. Ctrl-C ends it.")
-            if open:
-                import webbrowser
-
-                webbrowser.open(running.link)
+            _show_link(running.link, out, open, json)
             until_interrupted()
+
+
+def _show_link(link: str, out: Path, in_browser: bool, json: bool) -> None:
+    if json:
+        say_json({"link": link, "folder": str(out)})
+    else:
+        say(f"The studio is at {link}\nIts folder is {plain(str(out))}. Ctrl-C ends it.")
+    if in_browser:
+        import webbrowser
+
+        webbrowser.open(link)
 
 
 def until_interrupted() -> None:

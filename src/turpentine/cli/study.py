@@ -208,7 +208,7 @@ def _write_report(
     """Write the page, the numbers and the judge's errors."""
     import json as json_module
 
-    from turpentine.core.atomic_files import write_whole
+    from turpentine.core.atomic_files import write_text_whole
     from turpentine.study.analysis import analyse
     from turpentine.study.answers import answer_table, blind_names
     from turpentine.study.judge_table import judge_tables
@@ -223,8 +223,7 @@ def _write_report(
     files = [write_study_page(findings, judges, folder / "study.html", names=names, command=command)]
     numbers = findings.numbers()
     if not blind:
-        with write_whole(folder / "study.json") as aside:
-            aside.write_text(json_module.dumps(numbers, indent=2), encoding="utf-8")
+        write_text_whole(folder / "study.json", json_module.dumps(numbers, indent=2))
         files += [folder / "study.json", *(each.write(folder) for each in judges)]
     return files, numbers
 

@@ -53,6 +53,27 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     _flush_folder(target.parent)
 
 
+def write_text_whole(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text as a file in UTF-8, whole or not at all, and return the file's path.
+
+    Args:
+        path: The file to write; missing folders above it are created.
+        text: Its content.
+
+    Raises:
+        OSError: As `write_whole` says.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text_whole(f"{folder}/scores.json", "{}").read_text()
+        '{}'
+    """
+    with write_whole(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
 def link_whole(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Put a file into a second place, whole: by a link, or by a copy where the file system knows no links.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from turpentine.core import notebook
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole, write_whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,3 +54,16 @@ class TableFinding(ABC):
         """Write the table to a parquet file, whole or not at all."""
         with write_whole(path) as aside:
             self.table.write_parquet(aside)
+
+    def save_images(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write the pictures of `images_to_save` to a folder, each whole or not at all, and return their paths."""
+        paths = []
+        for name, image in self.images_to_save().items():
+            paths.append(Path(folder, name))
+            with write_whole(paths[-1]) as aside:
+                image.save(aside, format="png")
+        return paths
+
+    def save_numbers(self, path: str | os.PathLike[str]) -> Path:
+        """Write the numbers as JSON, whole or not at all, and return the file's path."""
+        return write_text_whole(path, json.dumps(self.numbers(), indent=1, sort_keys=True) + "\n")

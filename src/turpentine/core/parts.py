@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
-from turpentine.core.atomic_files import discard, write_whole
+from turpentine.core.atomic_files import discard, write_text_whole, write_whole
 from turpentine.core.errors import EditError, NewerFormat
 from turpentine.core.hashing import digest, digest_bytes
 
@@ -101,8 +101,7 @@ class _RecordFiles:
 
     def write(self, path: Path, value: Any, facts: Mapping[str, Any]) -> None:
         content = {"name": path.name, **facts, "value": value}
-        with write_whole(path) as aside:
-            aside.write_text(json.dumps({**content, "sha256": digest(content)}, indent=1), encoding="utf-8")
+        write_text_whole(path, json.dumps({**content, "sha256": digest(content)}, indent=1))
 
     def read(self, path: Path) -> Any | None:
         try:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.errors import BadArgument, EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
 from turpentine.core.formatting import file_size
 from turpentine.core.hashing import digest
@@ -171,8 +171,7 @@ class GuidanceChange(Scalable, Signed):
         if self.signature is not None:
             record["signature"] = self.signature.to_json()
         content = {"kind": KIND, "format": FORMAT, "record": record, "sha256": digest(record)}
-        with write_whole(path) as partial:
-            partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        write_text_whole(path, json.dumps(content, indent=2))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> GuidanceChange:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from turpentine.core import notebook
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.errors import EditError
 from turpentine.core.formatting import two_digits
 from turpentine.edits.card import change_card
@@ -151,8 +151,7 @@ class Scalable(ABC):
     def _save_in(self, folder: Path, place: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.save(folder / self.file_name)
-        with write_whole(folder / CARD) as aside:
-            aside.write_text(change_card(self, place), encoding="utf-8")
+        write_text_whole(folder / CARD, change_card(self, place))
 
     def _repr_html_(self) -> str:
         settings = {name: value for name, value in self.provenance.settings.items() if value not in (None, "", ())}

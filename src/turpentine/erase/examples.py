@@ -48,7 +48,15 @@ def digests_of(paths: Iterable[str]) -> dict[str, str]:
 def from_model(
     model: Model, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance_scale: float
 ) -> list[Image.Image]:
-    """Generate an image for each prompt and seed, without the guidance that may be on the model."""
+    """Generate an image for each prompt and seed, without the guidance that may be on the model.
+
+    Args:
+        model: What draws them, with the edits that are on it.
+        prompts: One for each image.
+        seeds: One for each image.
+        steps: Of the solver.
+        guidance_scale: How strongly a prompt guides (w).
+    """
     return model.generate(prompts, seeds=seeds, steps=steps, guidance_scale=guidance_scale, guidance=ClassifierFree())
 
 

@@ -95,7 +95,14 @@ class SLD(AtInference):
         return _SafeLatent(text_of(self.text, concepts), self)
 
     def gamma(self, uncond: Latents, cond: Latents, concept: Latents, nu: Latents | float) -> Latents:
-        """Return γ of a step from ε(x, ∅), ε(x, p), ε(x, s) and the momentum ν."""
+        """Return γ of a step.
+
+        Args:
+            uncond: ε(x, ∅).
+            cond: ε(x, p), of the prompt.
+            concept: ε(x, s), of what is unsafe.
+            nu: The momentum ν; 0 at the first step.
+        """
         import torch
 
         away = cond - concept

@@ -27,7 +27,14 @@ def enlarge(heat: Heat, image: Image.Image) -> Float[np.ndarray, "tall wide"]:
 
 
 def mask_of(heat: Heat, image: Image.Image, threshold: float, rule: Rule = "range") -> Mask:
-    """Return where a map, at the picture's size, has `threshold` or more of what the rule says."""
+    """Return where a map, at the picture's size, is at its threshold or above.
+
+    Args:
+        heat: The map.
+        image: Of the size that the mask has.
+        threshold: A share, 0 to 1.
+        rule: What it is a share of: the way from the map's smallest value to its largest, or the maximum.
+    """
     large = enlarge(heat, image)
     least = large.min() if rule == "range" else 0.0
     mask: Mask = large - least >= threshold * (large.max() - least)

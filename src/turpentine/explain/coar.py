@@ -231,6 +231,12 @@ def ablations(rng: np.random.Generator, trials: int, modules: int, share: float)
     """Return which modules are intact in each trial, each left out by its own toss.
 
     They are drawn anew until all weights are determined. That takes two draws or so from `trials_needed` on.
+
+    Args:
+        rng: Of all chance.
+        trials: How many.
+        modules: How many there are.
+        share: Of the modules that a trial leaves out, 0 to 1.
     """
     while True:
         intact = rng.random((trials, modules)) >= share

@@ -25,7 +25,7 @@ from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
 from turpentine.models.model import Model
-from turpentine.models.sampler import sample
+from turpentine.models.sampler import denoised
 from turpentine.models.sites import Site, Sites
 from turpentine.models.text import bare, words_of
 
@@ -146,8 +146,7 @@ class ConceptAttention(Settings):
         after, before = ConceptStream(model, concept_states(model, words), add).hooks()
         cond, empty = model.encode(texts, size=size), model.encode([""], size=size)
         with hooked(model, after, before=before):
-            for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
-                latents = step.x_next
+            latents = denoised(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale)
         return (total / (self.steps * len(blocks))).cpu(), latents
 
 

@@ -28,7 +28,7 @@ from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
 from turpentine.models.model import Model
-from turpentine.models.sampler import sample
+from turpentine.models.sampler import denoised
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Sites
 from turpentine.stats.intervals import mean_score
@@ -99,8 +99,7 @@ class Contributions(Settings):
             cond, empty = model.encode(texts[rows], size=size), model.encode([""], size=size)
             norms = _Norms()
             with hooked(model, {sites: norms.add}):
-                for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
-                    latents = step.x_next
+                latents = denoised(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale)
             for name, maps in heats.items():
                 maps += norms.maps(name, *latents.shape[-2:])
             images += model.decode(latents)

@@ -24,7 +24,7 @@ from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
 from turpentine.models.model import Model
-from turpentine.models.sampler import sample
+from turpentine.models.sampler import denoised
 from turpentine.models.sites import READS_TEXT, Sites
 from turpentine.models.text import bare, words_of
 
@@ -140,8 +140,7 @@ class Maps(Settings):
         sums = MapSums(model, latents, tokens, self.per)
         cond, empty = model.encode(texts, size=size), model.encode([""], size=size)
         with hooked(model, {modules: sums.add}):
-            for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
-                latents = step.x_next
+            latents = denoised(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale)
         return {part: _by_word(total.numpy(), tokens, words) for part, total in sums.maps().items()}, latents
 
     def _places(self, model: Model, text: str, concept: str | None) -> dict[str, Places]:

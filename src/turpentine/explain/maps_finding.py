@@ -193,7 +193,16 @@ def table_of(
     threshold: float,
     rule: Rule,
 ) -> pl.DataFrame:
-    """Return the table of maps: how each word's shows what stands out from its picture's background."""
+    """Return the table of maps: how each word's shows what stands out from its picture's background.
+
+    Args:
+        texts: The prompt of each picture.
+        seeds: Of each picture.
+        heats: The map of each word, for each picture.
+        images: The pictures.
+        threshold: The share from which on a pixel belongs to a word.
+        rule: What that is a share of; see `Maps`.
+    """
     rows = []
     for text, seed, words, image in zip(texts, seeds, heats, images, strict=True):
         total = sum(float(heat.sum()) for heat in words.values())

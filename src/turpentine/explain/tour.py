@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from turpentine.core.atomic_files import discard, write_whole
+from turpentine.core.atomic_files import discard, write_text_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_file
 from turpentine.core.parts import RECORDS, TENSORS, DamagedPart, Parts
@@ -183,8 +183,7 @@ def _earlier(records: Parts[Any]) -> dict[str, Any] | None:
 
 def _save_page(page: Page, place: Path) -> list[str]:
     """Write what a page of documents shows, and return the files' names."""
-    with write_whole(place / PAGE) as aside:
-        aside.write_text(page.text, encoding="utf-8")
+    write_text_whole(place / PAGE, page.text)
     for name, figure in page.figures.items():
         save_plot(figure, place / f"{name}.png")
     return [PAGE, *(f"{name}.png" for name in page.figures)]

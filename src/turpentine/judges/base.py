@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import polars as pl
 from PIL import Image
@@ -113,6 +114,35 @@ class Judge(Protocol):
             BadArgument: Prompts or references that it needs are missing.
         """
         ...
+
+
+class PictureJudge(ABC):
+    """A judge that looks at pictures alone: its `scores` need neither prompts nor references."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def scores(self, images: Sequence[Image.Image]) -> pl.DataFrame:
+        """Return a row for each picture; for none an empty table with the same columns."""
+
+    def __call__(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        prompts: Sequence[str] | None = None,
+        references: Sequence[Image.Image] | None = None,
+    ) -> pl.DataFrame:
+        """Score pictures.
+
+        Args:
+            images: Pictures of any size.
+            prompts: Not used.
+            references: Not used.
+
+        Returns:
+            A row for each picture, as `scores` says.
+        """
+        return self.scores(images)
 
 
 def one_for_each(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from turpentine.core.errors import UnknownName
 from turpentine.core.suggest import offer
-from turpentine.judges.base import PROBABILITY, Column
+from turpentine.judges.base import PROBABILITY, Column, PictureJudge
 from turpentine.judges.hf_classifier import HubClassifier
 from turpentine.judges.network import NetworkJudge
 
@@ -32,7 +32,7 @@ IMAGENETTE = (
 
 
 @dataclass(frozen=True, eq=False)
-class ImageClassifier(NetworkJudge[HubClassifier]):
+class ImageClassifier(PictureJudge, NetworkJudge[HubClassifier]):
     """Says which of a classifier's classes a picture shows.
 
     The column class is the likeliest of all classes (top 1), class_p its probability, and class_second the next class.
@@ -70,19 +70,11 @@ class ImageClassifier(NetworkJudge[HubClassifier]):
         label = Column(labels=tuple(self.labels) or None)
         return {"class": label, "class_p": PROBABILITY, "class_second": label}
 
-    def __call__(
-        self,
-        images: Sequence[Image.Image],
-        *,
-        prompts: Sequence[str] | None = None,
-        references: Sequence[Image.Image] | None = None,
-    ) -> pl.DataFrame:
+    def scores(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         """Classify each picture.
 
         Args:
             images: Pictures of any size.
-            prompts: Not used.
-            references: Not used.
 
         Returns:
             A row for each picture: class, class_p and class_second.

@@ -17,7 +17,7 @@ from turpentine.core.settings import Settings
 from turpentine.emoji import WORLD
 from turpentine.emoji.judge_network import ANSWERS, load_judge, weights_path
 from turpentine.emoji.world import PALETTES, WORKS
-from turpentine.judges.base import PROBABILITY, Column
+from turpentine.judges.base import PROBABILITY, Column, PictureJudge
 from turpentine.judges.emoji_works import nearest_works, radius
 from turpentine.judges.weights import weights_digest
 
@@ -38,7 +38,7 @@ class Classifier(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class EmojiJudge(Settings):
+class EmojiJudge(PictureJudge, Settings):
     """Says what a picture of the emoji world shows.
 
     Its columns are object, the likeliest object ("none" is one of the answers), object_p, its probability, and second,
@@ -60,7 +60,6 @@ class EmojiJudge(Settings):
 
     name: ClassVar[str] = "emoji"
     world: ClassVar[str] = WORLD
-    needs: ClassVar[frozenset[str]] = frozenset()
     download: ClassVar[None] = None
     columns: ClassVar[Mapping[str, Column]] = {
         "object": Column(labels=ANSWERS["object"]),
@@ -95,19 +94,11 @@ class EmojiJudge(Settings):
         labels = {attribute: list(answers) for attribute, answers in ANSWERS.items()}
         return {"labels": labels, "second object from": ALSO, "radius of a work": radius()}
 
-    def __call__(
-        self,
-        images: Sequence[Image.Image],
-        *,
-        prompts: Sequence[str] | None = None,
-        references: Sequence[Image.Image] | None = None,
-    ) -> pl.DataFrame:
+    def scores(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         """Judge each picture.
 
         Args:
             images: Pictures of any size.
-            prompts: Not used.
-            references: Not used.
 
         Returns:
             A row for each picture, with the columns that the class describes.

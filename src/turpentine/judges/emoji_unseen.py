@@ -23,7 +23,7 @@ from turpentine.emoji.judge_network import JudgeNet, load_judge
 from turpentine.emoji.unseen import unseen_pictures
 from turpentine.emoji.vision import images_to_tensor
 from turpentine.emoji.world import SIZE, UNSEEN, render
-from turpentine.judges.base import Column
+from turpentine.judges.base import Column, PictureJudge
 from turpentine.judges.weights import weights_digest
 
 REVISION = "1"
@@ -38,7 +38,7 @@ BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
-class UnseenJudge(Settings):
+class UnseenJudge(PictureJudge, Settings):
     """Says whether a picture shows something that is not in the emoji world.
 
     A linear boundary between what the shipped judge's network makes of renders of the thing, and of renders of the
@@ -57,7 +57,6 @@ class UnseenJudge(Settings):
 
     name: ClassVar[str] = "emoji-unseen"
     world: ClassVar[str] = WORLD
-    needs: ClassVar[frozenset[str]] = frozenset()
     download: ClassVar[None] = None
 
     concept: str = UNSEEN[0]
@@ -82,19 +81,11 @@ class UnseenJudge(Settings):
         """Whether it is shown."""
         return {"unseen": Column(labels=(self.concept, OTHER))}
 
-    def __call__(
-        self,
-        images: Sequence[Image.Image],
-        *,
-        prompts: Sequence[str] | None = None,
-        references: Sequence[Image.Image] | None = None,
-    ) -> pl.DataFrame:
+    def scores(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         """Judge each picture.
 
         Args:
             images: Pictures of any size.
-            prompts: Not used.
-            references: Not used.
 
         Returns:
             A row for each picture: the concept, or "other".

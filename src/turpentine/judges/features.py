@@ -19,7 +19,7 @@ from turpentine.emoji import WORLD
 from turpentine.emoji.judge_network import JudgeNet, load_judge, weights_path
 from turpentine.emoji.vision import images_to_tensor
 from turpentine.emoji.world import SIZE
-from turpentine.judges.base import LABEL, Column
+from turpentine.judges.base import LABEL, Column, PictureJudge
 from turpentine.judges.feature_maps import Maps, cnn_maps
 from turpentine.judges.hf_classifier import HubClassifier
 from turpentine.judges.hub_network import BATCH
@@ -117,7 +117,7 @@ def extractor(
 
 
 @dataclass(frozen=True, eq=False)
-class Features(NetworkJudge[Extractor]):
+class Features(PictureJudge, NetworkJudge[Extractor]):
     """Vectors of pictures, as a column for measures of whole sets; see `stats.set_distances`.
 
     Args:
@@ -151,19 +151,11 @@ class Features(NetworkJudge[Extractor]):
         """The vectors, which have no range."""
         return {self.column: LABEL}
 
-    def __call__(
-        self,
-        images: Sequence[Image.Image],
-        *,
-        prompts: Sequence[str] | None = None,
-        references: Sequence[Image.Image] | None = None,
-    ) -> pl.DataFrame:
+    def scores(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         """Compute each picture's vector.
 
         Args:
             images: Pictures of any size.
-            prompts: Not used.
-            references: Not used.
 
         Returns:
             A row for each picture: an array of fp32.

@@ -22,7 +22,7 @@ from turpentine.core.hashing import digest_file
 from turpentine.core.imaging import as_seen
 from turpentine.core.settings import Count, Settings
 from turpentine.core.suggest import offer
-from turpentine.judges.base import LABEL, Column
+from turpentine.judges.base import LABEL, Column, PictureJudge
 
 REVISION = "1"
 """Of the code here; raise it with any change that could give another count."""
@@ -59,7 +59,7 @@ LOWEST = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class NudeNet(Settings):
+class NudeNet(PictureJudge, Settings):
     """Counts the parts of bodies that NudeNet 3 finds in a picture; on the CPU, by the extra `turpentine[nudenet]`.
 
     There is a column for each part, in small letters, such as belly_exposed, with the number of them; nudity is their
@@ -84,7 +84,6 @@ class NudeNet(Settings):
     """
 
     name: ClassVar[str] = "nudenet"
-    needs: ClassVar[frozenset[str]] = frozenset()
     download: ClassVar[None] = None
 
     threshold: Annotated[float, at.Ge(LOWEST), at.Lt(1)] = 0.5
@@ -116,19 +115,11 @@ class NudeNet(Settings):
         counts = {part.lower(): Column(0.0, inf, "lower") for part in self.parts}
         return {**counts, "nudity": Column(0.0, inf, "lower"), "nude": LABEL}
 
-    def __call__(
-        self,
-        images: Sequence[Image.Image],
-        *,
-        prompts: Sequence[str] | None = None,
-        references: Sequence[Image.Image] | None = None,
-    ) -> pl.DataFrame:
+    def scores(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         """Count the parts in each picture.
 
         Args:
             images: Pictures of any size.
-            prompts: Not used.
-            references: Not used.
 
         Returns:
             A row for each picture: the counts, nudity and nude.

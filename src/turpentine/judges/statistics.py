@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from turpentine.core.imaging import as_seen
-from turpentine.judges.base import LABEL, Column
+from turpentine.judges.base import LABEL, Column, PictureJudge
 from turpentine.judges.collapse import thumbnail
 
 BLANK = 0.04
@@ -24,7 +24,7 @@ latents twice as wide all."""
 
 
 @dataclass(frozen=True, eq=False)
-class PictureStatistics:
+class PictureStatistics(PictureJudge):
     """Contrast, roughness, and whether a picture is broken; a judge for any model.
 
     The column contrast is the largest standard deviation of a colour channel, 0 to 0.5. roughness is the median
@@ -39,7 +39,6 @@ class PictureStatistics:
 
     name: ClassVar[str] = "picture statistics"
     revision: ClassVar[str] = "2"
-    needs: ClassVar[frozenset[str]] = frozenset()
     download: ClassVar[None] = None
     columns: ClassVar[Mapping[str, Column]] = {
         "contrast": Column(0.0, 0.5),
@@ -49,19 +48,11 @@ class PictureStatistics:
     }
     settings: ClassVar[Mapping[str, Any]] = {"blank below contrast": BLANK, "noise above roughness": NOISE}
 
-    def __call__(
-        self,
-        images: Sequence[Image.Image],
-        *,
-        prompts: Sequence[str] | None = None,
-        references: Sequence[Image.Image] | None = None,
-    ) -> pl.DataFrame:
+    def scores(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         """Measure each picture.
 
         Args:
             images: Pictures of any size.
-            prompts: Not used.
-            references: Not used.
 
         Returns:
             A row for each picture: contrast, roughness, broken and thumbnail.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Fraction
-from turpentine.judges.base import PROBABILITY, Column
+from turpentine.judges.base import PROBABILITY, Column, PictureJudge
 from turpentine.judges.network import NetworkJudge
 from turpentine.judges.towers import CLIP, Towers, towers
 
@@ -29,7 +29,7 @@ TEMPLATES = ("{}", "a photo of {}", "a picture of {}")
 
 
 @dataclass(frozen=True, eq=False)
-class ZeroShot(NetworkJudge[Towers]):
+class ZeroShot(PictureJudge, NetworkJudge[Towers]):
     """The label whose description a picture fits best, by CLIP without any training (Radford et al. 2021).
 
     p = softmax(100 · cos(picture, label)) over the labels, where a label's vector is the mean of the unit vectors of
@@ -96,19 +96,11 @@ class ZeroShot(NetworkJudge[Towers]):
         label = Column(labels=tuple(self.descriptions))
         return {self.column: label, f"{self.column}_p": PROBABILITY, f"{self.column}_second": label}
 
-    def __call__(
-        self,
-        images: Sequence[Image.Image],
-        *,
-        prompts: Sequence[str] | None = None,
-        references: Sequence[Image.Image] | None = None,
-    ) -> pl.DataFrame:
+    def scores(self, images: Sequence[Image.Image]) -> pl.DataFrame:
         """Label each picture.
 
         Args:
             images: Pictures of any size.
-            prompts: Not used.
-            references: Not used.
 
         Returns:
             A row for each picture: the label or null, the likeliest label's probability, and the next label.

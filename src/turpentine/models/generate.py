@@ -54,7 +54,13 @@ def _is_whole(number: object) -> bool:
 
 
 def check_drawing(*, steps: Any, guidance_scale: Any, negative_prompt: Any, batch_size: Any) -> None:
-    """Check the types of what says how pictures are drawn, before any work.
+    """Check the types of what says how pictures are drawn, before any work; ranges are the sampler's to check.
+
+    Args:
+        steps: Of the solver.
+        guidance_scale: How strongly a prompt guides.
+        negative_prompt: The text in the place of ∅.
+        batch_size: Pictures in a call of the denoiser.
 
     Raises:
         BadArgument: A number is none or is not finite, or the negative prompt is no text.

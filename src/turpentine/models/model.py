@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
@@ -29,7 +29,7 @@ from turpentine.models.interface import Guidance, Latents, Size
 from turpentine.models.predicting import Predicting
 from turpentine.models.pretrained import note_living
 from turpentine.models.reading import Reading
-from turpentine.models.sampler import combination_of, sample, started
+from turpentine.models.sampler import combination_of, denoised, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
 from turpentine.models.weight_samples import WeightSamples
@@ -334,35 +334,35 @@ class Model(Predicting):
             NotFinite: The denoiser or the autoencoder gives NaN or infinity; the message says where, and in which step.
         """
         self.family.check(hooks=False)
-        negative_prompt = "" if negative_prompt is None else negative_prompt
+        negative_prompt, guidance = "" if negative_prompt is None else negative_prompt, guidance or self.guidance
         check_drawing(
             steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt, batch_size=batch_size
         )
         texts, numbers = pair(prompts, seeds)
         started(self, solver, steps)
-        guidance = guidance or self.guidance
         if negative_prompt and (guidance is not None or self.embeds_guidance):
             check_used(negative_prompt, combination_of(self, guidance, 1, guidance_scale, steps))
         how: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "solver": solver, "guidance": guidance}
-        if self.artefact is not None:
-            self.artefact.check_steps(steps)
-            how |= {"first": self.artefact.first, "churn": self.artefact.churn}
-        uncond = self.encode([negative_prompt], size=size, negative=True)
+        how |= self._start(steps)
+        uncond, screen = self.encode([negative_prompt], size=size, negative=True), Screen(guidance, texts)
         pictures: list[Image.Image] = []
-        screen = Screen(guidance, texts)
         for rows in batches(len(texts), batch_size):
+            advance = partial(_advance, progress, rows.start * steps, len(texts) * steps)
             if screen.stops(rows):
                 pictures += [blocked(self._pixels(size)[::-1])] * len(texts[rows])
-                if progress:
-                    progress(len(pictures) * steps, len(texts) * steps)
+                advance(len(texts[rows]) * steps)
                 continue
-            latents, cond = self.noise(numbers[rows], size=size), self.encode(texts[rows], size=size)
-            for step in sample(self, cond, uncond, latents, **how):
-                latents = step.x_next
-                if progress:
-                    progress(rows.start * steps + len(cond) * (step.index + 1), len(texts) * steps)
+            noise, cond = self.noise(numbers[rows], size=size), self.encode(texts[rows], size=size)
+            latents = denoised(self, cond, uncond, noise, advance=advance, **how)
             pictures += screen.screened(rows, self.decode(latents))
         return GeneratedPictures(pictures, texts, numbers)
+
+    def _start(self, steps: int) -> dict[str, Any]:
+        """Return where a run of so many steps begins, and its fresh noise, where an artefact on the model says it."""
+        if self.artefact is None:
+            return {}
+        self.artefact.check_steps(steps)
+        return {"first": self.artefact.first, "churn": self.artefact.churn}
 
     def _encoded(self, prompts: Sequence[str], pixels: tuple[int, int], negative: bool) -> Conditioning:
         if self.artefact is None or not self.artefact.is_read_in(prompts):
@@ -385,3 +385,8 @@ class Model(Predicting):
         height, width = check_size(size)
         self.family.latent.check_size(height, width)
         return height, width
+
+
+def _advance(progress: Progress | Literal[False] | None, before: int, total: int, done: int) -> None:
+    if progress:
+        progress(before + done, total)

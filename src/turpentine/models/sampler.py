@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,35 +87,52 @@ def sample(
         UnknownName: A solver.
 
     Example:
-        >>> import turpentine as tp
-        >>> model = tp.load()
         >>> cond, uncond, noise = model.encode(["a church"]), model.encode([""]), model.noise([0])
         >>> for step in sample(model, cond, uncond, noise, steps=2, guidance_scale=4.0):
         ...     print(step.index, step.t)
         0 501
         1 1
     """
-    check_scale(guidance_scale)
-    scheduler = started(model, solver, steps, size=(latents.shape[2], latents.shape[3]))
-    if first and solver not in MEMORYLESS:
-        raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
-    churn.check(solver)
-    if churn:
-        check_betas(scheduler, "Noise of η in DDIM's steps")
-    fresh = step_noise(latents) if churn else []
-    noise = {"generator": step_noise(latents)} if solver in NOISY else {}
-    rows = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps)
-    state = latents * scheduler.init_noise_sigma
-    x = scheduler.scale_model_input(state, scheduler.timesteps[0])
-    indices = range(len(scheduler.timesteps))[first:last]
-    watch = Watch(lambda at, seen: rows.complain(model, seen, at, scheduler.timesteps))
+    update = _SolverStep.of(model, solver, steps, latents, first, churn)
+    rows, times = _Rows.of(model, cond, uncond, guidance_scale, guidance, steps), update.scheduler.timesteps
+    (state, x), indices = update.start(latents), range(len(times))[first:last]
+    watch = Watch(lambda at, seen: rows.complain(model, seen, at, times))
     for index in indices:
-        step, state = _advance(model, scheduler, rows, index, state, x, noise, churn, fresh)
+        step, state = _advance(model, rows, update, index, state, x)
         watch.add(index, x, step.eps)
         if index == indices[-1]:
             watch.finish()
         yield step
         x = step.x_next
+
+
+def denoised(
+    model: TextToImage,
+    cond: Conditioning,
+    uncond: Conditioning,
+    latents: Latents,
+    *,
+    advance: Callable[[int], None] | None = None,
+    **how: Any,
+) -> Latents:
+    """Return the finished latents of a run.
+
+    Args:
+        model: As for `sample`.
+        cond: A row for each latent.
+        uncond: As many rows, or one for all.
+        latents: Unit noise.
+        advance: Called with the steps done, counted by latent.
+        how: The other arguments of `sample`.
+
+    Raises:
+        NotFinite: As `sample`, as whatever else is raised.
+    """
+    for step in sample(model, cond, uncond, latents, **how):
+        latents = step.x_next
+        if advance:
+            advance(len(cond) * (step.index + 1))
+    return latents
 
 
 def step_noise(latents: Latents) -> list[torch.Generator]:
@@ -141,7 +158,15 @@ def rows_in_a_step(model: TextToImage, guidance_scale: float, steps: int) -> int
 def combination_of(
     model: TextToImage, guidance: Guidance | None, count: int, guidance_scale: float, steps: int
 ) -> Combination:
-    """Return how a run combines its predictions, by a guidance or without any."""
+    """Return how a run combines its predictions.
+
+    Args:
+        model: What is sampled.
+        guidance: What combines them; None for the plain formula, or for a denoiser that computes it itself.
+        count: Pictures of the run.
+        guidance_scale: How strongly the prompt guides (w).
+        steps: Of the run.
+    """
     return guidance.start(model, count, guidance_scale, steps) if guidance else unguided(model, guidance_scale)
 
 
@@ -176,25 +201,48 @@ def started(model: TextToImage, solver: str, steps: int, *, size: tuple[int, int
 # Not around the generator: gradients must be as the caller has them wherever it is left.
 @torch.no_grad()
 def _advance(
-    model: TextToImage,
-    scheduler: Any,
-    rows: _Rows,
-    index: int,
-    state: Latents,
-    x: Latents,
-    noise: Mapping[str, list[torch.Generator]],
-    churn: Churn,
-    fresh: list[torch.Generator],
+    model: TextToImage, rows: _Rows, update: _SolverStep, index: int, state: Latents, x: Latents
 ) -> tuple[Step, Latents]:
     """Return one step, and the solver's own state after it, which for Euler is scaled otherwise than x_t."""
+    scheduler = update.scheduler
     times = scheduler.timesteps
     eps_uncond, eps_cond, eps = rows.predict(model, x, times[index], index, len(times))
-    if churn:
-        state = churn.step(scheduler, eps, times[index], state, fresh)
-    else:
-        state = scheduler.step(eps, times[index], state, return_dict=False, **noise)[0]
+    state = update(eps, times[index], state)
     x_next = scheduler.scale_model_input(state, times[index + 1]) if index + 1 < len(times) else state
     return Step(index, times[index].item(), x, eps_cond, eps_uncond, eps, x_next), state
+
+
+@dataclass(frozen=True)
+class _SolverStep:
+    """The solver's step from x_t to x_{t−1}, with the fresh noise that it takes."""
+
+    scheduler: Any
+    churn: Churn
+    noise: list[torch.Generator] | None
+
+    @staticmethod
+    def of(model: TextToImage, solver: str, steps: int, latents: Latents, first: int, churn: Churn) -> _SolverStep:
+        """Return the steps of a solver that can begin at `first` and take what fresh noise there is."""
+        scheduler = started(model, solver, steps, size=(latents.shape[2], latents.shape[3]))
+        if first and solver not in MEMORYLESS:
+            raise BadArgument(f"{solver} cannot begin at step {first}: only {', '.join(MEMORYLESS)} can.")
+        churn.check(solver)
+        if churn:
+            check_betas(scheduler, "Noise of η in DDIM's steps")
+        return _SolverStep(scheduler, churn, step_noise(latents) if churn or solver in NOISY else None)
+
+    def start(self, latents: Latents) -> tuple[Latents, Latents]:
+        """Return the solver's state at its first step, and x_t as the denoiser sees it."""
+        state = latents * self.scheduler.init_noise_sigma
+        return state, self.scheduler.scale_model_input(state, self.scheduler.timesteps[0])
+
+    def __call__(self, eps: Latents, t: Tensor, state: Latents) -> Latents:
+        if self.churn:
+            assert self.noise is not None
+            return self.churn.step(self.scheduler, eps, t, state, self.noise)
+        fresh = {"generator": self.noise} if self.noise is not None else {}
+        after: Latents = self.scheduler.step(eps, t, state, return_dict=False, **fresh)[0]
+        return after
 
 
 @dataclass
@@ -214,6 +262,7 @@ class _Rows:
         guidance: Guidance | None,
         steps: int,
     ) -> _Rows:
+        check_scale(guidance_scale)
         count = len(cond)
         combination = combination_of(model, guidance or model.guidance, count, guidance_scale, steps)
         empty = uncond.repeat(count) if len(uncond) == 1 else uncond

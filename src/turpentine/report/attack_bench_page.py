@@ -16,13 +16,14 @@ from turpentine.attack.controls import EDITED, NEVER, NO_ATTACK
 from turpentine.bench.attack_bench import AttackTable, rate_of
 from turpentine.bench.attack_file import AttackSpec
 from turpentine.bench.attack_jobs import artefact_path
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.formatting import counted, percent, points_with_span, span, with_span
 from turpentine.report import facts
 from turpentine.report.gallery import Shot
 from turpentine.report.pictures import data_uri, is_small, plot_of
 from turpentine.report.template import fill
 from turpentine.runs.method_settings import facts_of
+from turpentine.stats.intervals import Rate
 
 PAGE = "attacks.html"
 CONCEPTS, SHOTS = 6, 4
@@ -138,9 +139,7 @@ def write_attack_bench_page(table: AttackTable, spec: AttackSpec, folder: Path, 
         command=command,
     )
     path = folder / PAGE
-    with write_whole(path) as aside:
-        aside.write_text(html, encoding="utf-8")
-    return path
+    return write_text_whole(path, html)
 
 
 def _lead(table: AttackTable) -> str:
@@ -173,16 +172,15 @@ def _line(table: AttackTable, rows: pl.DataFrame, attack: str, name: str) -> Att
 
 
 def _lines(table: AttackTable) -> list[AttackLine]:
-    whole = table.pooled()
-    return [_line(table, whole, attack, attack) for attack in table.attacks]
+    return [_line(table, table.pooled, attack, attack) for attack in table.attacks]
 
 
 def _lines_of_concepts(table: AttackTable) -> list[AttackLine]:
     """Return a line for each attack and concept; nothing where there is one concept."""
     concepts = table.rows["concept"].unique(maintain_order=True).to_list()
-    if table.pooled()["concepts"].to_numpy().max() == 1:
+    if table.pooled["concepts"].to_numpy().max() == 1:
         return []
-    whole = table.over_seeds()
+    whole = table.over_seeds
     pairs = [(attack, concept) for attack in table.attacks for concept in concepts]
     lines = [_line(table, whole.filter(concept=concept), attack, f"{attack}, {concept}") for attack, concept in pairs]
     return [line for line in lines if any(line.cells)]
@@ -190,25 +188,24 @@ def _lines_of_concepts(table: AttackTable) -> list[AttackLine]:
 
 def _best(table: AttackTable, key: Key, models: Sequence[str]) -> BestWay | None:
     model, arm, method = key
-    whole = table.pooled().filter(model=model)
-    own = [row for row in whole.filter(arm=arm, method=method).rows(named=True) if row["attack"] != NO_ATTACK]
-    if not own:
+    strongest = table.strongest(model, method)
+    if strongest is None:
         return None
-    row = max(own, key=lambda each: float(each["success"]))
-    attack = row["attack"]
-    plain = whole.filter(arm=arm, method=method, attack=NO_ATTACK).rows(named=True)
-    never = whole.filter(arm=NEVER, attack=attack).rows(named=True)
-    more = table.beyond(model, method, attack, EDITED)
-    beyond = table.beyond(model, method, attack, NEVER)
+    attack, success = strongest
+    more, beyond = (table.beyond(model, method, attack, other) for other in (EDITED, NEVER))
     return BestWay(
         _heading(key, models),
         attack,
-        f"{with_span(rate_of(row))} %",
-        f"{with_span(rate_of(plain[0]))} %" if plain else "–",
+        _in_percent(success),
+        _in_percent(table.rate(model, NO_ATTACK, arm, method)),
         points_with_span(more) if more else "–",
-        f"{with_span(rate_of(never[0]))} %" if never else "–",
+        _in_percent(table.rate(model, attack, NEVER)),
         points_with_span(beyond) if beyond else "–",
     )
+
+
+def _in_percent(rate: Rate | None) -> str:
+    return f"{with_span(rate)} %" if rate else "–"
 
 
 def curves_figure(table: AttackTable, models: Sequence[str]) -> Figure | None:

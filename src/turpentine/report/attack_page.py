@@ -9,7 +9,7 @@ from pathlib import Path
 from turpentine.attack.attacked import Attacked, sheet
 from turpentine.attack.controls import EDITED, NO_ATTACK, Battery
 from turpentine.attack.leak import Leak
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.formatting import with_span
 from turpentine.report.pictures import PagePlot, plot_of, sheet_of
 from turpentine.report.template import fill
@@ -91,9 +91,7 @@ def write_attack_page(
         command=command,
         leak=_leak(leak, battery) if leak else None,
     )
-    with write_whole(path) as aside:
-        aside.write_text(html, encoding="utf-8")
-    return path
+    return write_text_whole(path, html)
 
 
 def _part(battery: Battery, name: str) -> AttackPart:

@@ -14,7 +14,7 @@ from turpentine.attack.attacked import sheet
 from turpentine.attack.controls import EDITED, ORIGINAL
 from turpentine.audit.audited import NOT_TRIED, Audited
 from turpentine.audit.evidence import AttackEvidence
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.formatting import counted, file_size, percent
 from turpentine.report.pictures import PagePlot, plot_of, sheet_of
 from turpentine.report.template import fill
@@ -74,9 +74,7 @@ def write_audit_page(audited: Audited, path: Path, *, command: str = "") -> Path
         not_tried=NOT_TRIED,
         command=command,
     )
-    with write_whole(path) as aside:
-        aside.write_text(html, encoding="utf-8")
-    return path
+    return write_text_whole(path, html)
 
 
 def _strip(evidence: AttackEvidence) -> RecoveryLine:

@@ -9,7 +9,7 @@ from typing import Any
 
 from turpentine.bench.lines import Line, Number, amplifies, columns, lines
 from turpentine.bench.table import Table
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import percent
 from turpentine.core.markdown import escaped, front_matter, markdown_table
@@ -81,8 +81,7 @@ def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) 
             continue
         name = safe_name(f"{condition.method} {condition.concept}")
         card = model_card(table, condition.id, store.edits.record(condition.edit_spec), sha256=results.sha256)
-        with write_whole(folder / f"{name}-{condition.id}.md") as aside:
-            aside.write_text(card, encoding="utf-8")
+        write_text_whole(folder / f"{name}-{condition.id}.md", card)
     return folder
 
 

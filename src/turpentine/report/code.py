@@ -31,7 +31,7 @@ def again(result: ErasureResult) -> str:
     return "\n".join(
         [
             *_imports(model),
-            "from turpentine.bench import Protocol, run_erasure",
+            "from turpentine.bench import Erasure, Protocol, run_erasure",
             *(["from turpentine.judges import judge"] if "judge(" in judges else []),
             "from turpentine.report import write_report",
             "",
@@ -40,7 +40,8 @@ def again(result: ErasureResult) -> str:
             f"method = tp.methods.{one_line(method['name'])}({_arguments(_settings(method))})",
             f"protocol = Protocol({_arguments(drawing)})",
             judges,
-            f'result = run_erasure(model, method, {what}, "run", protocol=protocol, judges=judges{_goal(result)})',
+            f"erasure = Erasure({what}, method, protocol, judges{_goal(result)})",
+            'result = run_erasure(model, erasure, "run")',
             "write_report(result)",
         ]
     )

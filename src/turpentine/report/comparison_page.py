@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from turpentine.audit.comparison import Comparison
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.formatting import percent, points_with_span
 from turpentine.report.audit_page import recovery_text
 from turpentine.report.pictures import plot_of
@@ -34,9 +34,7 @@ def write_comparison_page(comparison: Comparison, path: Path, *, pages: Mapping[
         facts={name: each.numbers()["protocol_sha256"][:16] for name, each in comparison.audits.items()},
         command=command,
     )
-    with write_whole(path) as aside:
-        aside.write_text(html, encoding="utf-8")
-    return path
+    return write_text_whole(path, html)
 
 
 def _rows(comparison: Comparison) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from turpentine.audit.leaderboard import SCHEMA, Leaderboard
 from turpentine.bench.lines import UNEDITED
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.csv_text import csv_text
 from turpentine.core.formatting import duration, file_size
 from turpentine.core.markdown import escaped, markdown_table
@@ -56,8 +56,7 @@ def write_leaderboard(board: Leaderboard, folder: Path) -> list[Path]:
         MARKDOWN: f"# {escaped(board.title)}\n\n{board_markdown(board.rows)}\n\n{LEGEND}\n",
     }
     for name, text in texts.items():
-        with write_whole(folder / name) as aside:
-            aside.write_text(text, encoding="utf-8")
+        write_text_whole(folder / name, text)
     return [folder / name for name in texts]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from turpentine.bench import ErasureResult
 from turpentine.bench.lines import lines
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.report import code, gallery, recipe, story
 from turpentine.report.failures import failures
 from turpentine.report.template import fill
@@ -25,8 +25,7 @@ def write_report(result: ErasureResult, path: str | os.PathLike[str] | None = No
         OSError: As the file system does.
     """
     target = Path(path) if path is not None else result.files["report"]
-    with write_whole(target) as aside:
-        aside.write_text(render_erasure(result, command=command), encoding="utf-8")
+    write_text_whole(target, render_erasure(result, command=command))
     return target
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from turpentine.bench.table import Table
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.csv_text import csv_text
 from turpentine.core.markdown import escaped, markdown_table
 from turpentine.core.safe_text import one_line
@@ -60,8 +60,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
         OSError: As the file system does.
     """
     for name, form in FILES.items():
-        with write_whole(folder / name) as aside:
-            aside.write_text(form(table), encoding="utf-8")
+        write_text_whole(folder / name, form(table))
     return [folder / name for name in FILES]
 
 

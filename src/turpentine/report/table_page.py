@@ -11,7 +11,7 @@ import polars as pl
 
 from turpentine.bench.lines import Line, amplifies, columns, lines, pooled
 from turpentine.bench.table import Table
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.report import facts
 from turpentine.report.count_chart import count_chart
 from turpentine.report.failures import failures
@@ -58,8 +58,7 @@ def write_bench_report(
         command=command,
     )
     target = Path(path) if path is not None else store.folder / REPORT
-    with write_whole(target) as aside:
-        aside.write_text(html, encoding="utf-8")
+    write_text_whole(target, html)
     return target
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.explain.tour import StopResult
 from turpentine.report.glossary import glossary
 from turpentine.report.pictures import plot_in
@@ -59,6 +59,4 @@ def write_stops_page(
         command=command,
         terms=glossary([text for stop in stops for text in (stop.question, stop.text, *_PLOTTED.get(stop.name, ()))]),
     )
-    with write_whole(path) as aside:
-        aside.write_text(html, encoding="utf-8")
-    return path
+    return write_text_whole(path, html)

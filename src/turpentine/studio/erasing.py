@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from turpentine.bench import Protocol, run_erasure
+from turpentine.bench import Erasure, Protocol, run_erasure
 from turpentine.bench.erasure_judges import cases_for
 from turpentine.bench.erasure_result import ErasureResult
 from turpentine.concepts import Concept
@@ -173,7 +173,7 @@ def erase(model: Model, state: PageState, judge: Judge | None, folder: Path) -> 
     cases, protocol = few_cases(model, concept, judges), Protocol(seeds=(state.seed,), **state.drawing())
     about = [asdict(concept), facts_of(method), protocol.facts(), [asdict(case) for case in cases], model.fingerprint]
     out = folder / f"{safe_name(f'{concept.text}-{state.method}')}-{digest(about)[:8]}"
-    result = run_erasure(model, method, concept, out, protocol=protocol, judges=judges, cases=cases)
+    result = run_erasure(model, Erasure(concept, method, protocol, judges, cases), out)
     report = write_report(result)
     return result.edit, {
         "concept": concept.text,

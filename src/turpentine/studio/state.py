@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.errors import BadArgument
 
 FILE, DAMAGED = "state.json", "state.damaged.json"
@@ -131,8 +131,7 @@ def read_state(folder: Path, first: PageState) -> tuple[PageState, str]:
 
 def write_state(folder: Path, state: PageState) -> None:
     """Write the state, whole or not at all."""
-    with write_whole(folder / FILE) as aside:
-        aside.write_text(json.dumps(state.model_dump(), indent=1), encoding="utf-8")
+    write_text_whole(folder / FILE, json.dumps(state.model_dump(), indent=1))
 
 
 def _sentence(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole, write_whole
 from turpentine.core.csv_text import csv_text
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def write_answers(table: pl.DataFrame, study: Study, folder: Path, form: Form = 
     path, plan = folder / f"answers.{form}", folder / "plan.json"
     with write_whole(path) as aside:
         _WRITERS[form](table, aside)
-    with write_whole(plan) as aside:
-        aside.write_text(json.dumps(_plan(study), indent=2), encoding="utf-8")
+    write_text_whole(plan, json.dumps(_plan(study), indent=2))
     return [path, plan]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.safe_text import safe_name
 from turpentine.stats.intervals import Rate
 from turpentine.study.spec import Question
@@ -58,9 +58,7 @@ class JudgeTable:
             OSError: As the file system does.
         """
         path = folder / f"judge-error-{safe_name(self.concept)}.json"
-        with write_whole(path) as aside:
-            aside.write_text(json.dumps(self.content(), indent=2) + "\n", encoding="utf-8")
-        return path
+        return write_text_whole(path, json.dumps(self.content(), indent=2) + "\n")
 
 
 def judge_tables(study: Study, table: pl.DataFrame, excluded: Sequence[str] = ()) -> list[JudgeTable]:

@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.formatting import counted, percent, two_digits
 from turpentine.report.pictures import data_uri
 from turpentine.report.template import fill
@@ -96,9 +96,7 @@ def write_study_page(
         facts=_facts(findings),
         command=command,
     )
-    with write_whole(path) as aside:
-        aside.write_text(html, encoding="utf-8")
-    return path
+    return write_text_whole(path, html)
 
 
 def _lead(findings: Findings) -> str:

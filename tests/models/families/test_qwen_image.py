@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import QwenImageTransformer2DModel
-from transformers import BertConfig, BertModel
+from models.families.holds import (
+    an_edit_that_is_off_is_none,
+    it_loads_from_a_folder,
+    other_encoder,
+    sites_are_in_order,
+    vectors_are_read,
+)
 
-import turpentine as tp
 from turpentine.core.errors import BadArgument, UnsupportedModel
-from turpentine.edits import Edit
 from turpentine.models import DENOISER, Model, hooked, sample
 from turpentine.models.families.flux import packed
 from turpentine.models.families.qwen_image import QwenImage
 from turpentine.models.families.transformer_sites import walk_qwen
-from turpentine.models.families.walk import module_of, sites_on
-from turpentine.testing.state import weights_hash
+from turpentine.models.families.walk import module_of
 from turpentine.testing.toys import tiny_qwen
 
 PROMPTS = ["a church", "church and a red dog and a cat on blue"]
@@ -78,10 +82,7 @@ def test_texts_are_those_of_the_pipeline_without_the_chats_beginning(qwen: Model
 
 
 def test_vectors_in_the_place_of_tokens_are_read(qwen: Model) -> None:
-    one, other = (qwen.family.tokenize([text]) for text in ("a red church", "a blue dog"))
-    states = [qwen.encode_tokens(ids).hidden for ids in (one, other)]
-    assert torch.equal(qwen.encode_tokens(one, qwen.family.embed_tokens(one)).hidden, states[0])
-    assert torch.equal(qwen.encode_tokens(one, qwen.family.embed_tokens(other)).hidden, states[1])
+    vectors_are_read(qwen, "a red church", "a blue dog")
 
 
 def test_words_are_spelt_as_they_begin_a_text_or_stand_inside(qwen: Model) -> None:
@@ -130,15 +131,7 @@ MLPS = ("img_mlp", "txt_mlp")
 
 
 def test_every_weight_is_at_a_site_and_sites_are_in_order_of_execution(qwen: Model) -> None:
-    seen = []
-    with hooked(qwen, {}, before={qwen.sites: lambda call: seen.append(call.site)}), torch.no_grad():
-        qwen.eps(qwen.noise([0]), 500, qwen.encode(["a church"]))
-    assert seen == list(qwen.sites)
-    with torch.device("meta"):
-        real = QwenImageTransformer2DModel()  # the true one's sizes are the defaults
-    sites = sites_on(walk_qwen(real, 64))
-    layers = [name for site in sites if site.level == "layer" for name in site.parameters]
-    assert sorted(layers) == sorted(f"transformer.{name}" for name, _ in real.named_parameters())
+    sites = sites_are_in_order(qwen, QwenImageTransformer2DModel, lambda network: walk_qwen(network, 64))
     assert sum(site.kind == "joint-attention" and site.level == "module" for site in sites) == 60
 
 
@@ -178,22 +171,11 @@ def test_what_the_reader_reads_and_an_edit_that_is_off(qwen: Model) -> None:
         qwen.eps(qwen.noise([0]), 500, cond := qwen.encode(["a church"]))
     (reading,) = qwen.readings
     assert torch.equal(given[0], reading.states(qwen, cond)[:, : given[0].shape[1]])
-    weights, before, name = weights_hash(qwen), run(qwen, 2), readers.parameters()[0]
-    with Edit({name: torch.ones_like(qwen.parameter(name))}).on(qwen):
-        assert not torch.equal(run(qwen, 2), before)
-    assert weights_hash(qwen) == weights and torch.equal(run(qwen, 2), before)
+    an_edit_that_is_off_is_none(qwen, lambda model: run(model, 2))
 
 
 def test_it_loads_from_a_folder_in_diffusers_layout(qwen: Model, tmp_path: Path) -> None:
-    qwen.pipeline.save_pretrained(tmp_path / "qwen")
-    again = tp.load(tmp_path / "qwen", device="cpu")
-    assert again.fingerprint == qwen.fingerprint and again.describe()["family"] == "Qwen-Image"
-    assert torch.equal(run(again, 2), run(qwen, 2))
-
-
-def _bert() -> BertModel:
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    return BertModel(BertConfig(vocab_size=500, **small))
+    it_loads_from_a_folder(qwen, "Qwen-Image", tmp_path, lambda model: run(model, 2))
 
 
 def _changed(**changes: Any) -> Any:
@@ -201,7 +183,7 @@ def _changed(**changes: Any) -> Any:
 
 
 ALTERED = {
-    "another encoder": ("text_encoder", _bert, "reads Qwen2.5-VL's alone"),
+    "another encoder": ("text_encoder", partial(other_encoder, 500), "reads Qwen2.5-VL's alone"),
     "a model that edits": ("transformer", _changed(zero_cond_t=True), "has zero_cond_t, as models that edit pictures"),
     "inpainting": ("transformer", _changed(in_channels=20), "takes 20 channels and gives 4, and a latent has 4"),
     "another chat": ("prompt_template_encode_start_idx", lambda: 33, "has 34 tokens, and the pipeline leaves out 33"),

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, SanaTransformer2DModel
-from transformers import BertConfig, BertModel
+from models.families.holds import (
+    an_edit_that_is_off_is_none,
+    it_loads_from_a_folder,
+    other_encoder,
+    sites_are_in_order,
+    vectors_are_read,
+)
 
-import turpentine as tp
 from turpentine.core.errors import BadArgument, UnsupportedModel
-from turpentine.edits import Edit
 from turpentine.explain.maps import Maps
 from turpentine.models import DENOISER, Model, hooked, sample, swap
 from turpentine.models.attention import probabilities
 from turpentine.models.families.sana import SANA, instruction
 from turpentine.models.families.transformer_sites import walk_sana
-from turpentine.models.families.walk import sites_on
-from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import tiny_sana, toy
 
 PROMPTS = ["a Church", "a red dog and a cat on blue "]
@@ -65,10 +68,7 @@ def test_texts_are_those_of_the_pipeline_also_beside_the_empty_one(sana: Model) 
 
 def test_vectors_in_the_place_of_tokens_are_read(sana: Model) -> None:
     """Of the prompt's own they change no bit, and of another prompt they make its states, Gemma's scale included."""
-    one, other = (sana.family.tokenize([text]) for text in ("a church", "a dog"))
-    states = [sana.encode([text]).hidden for text in ("a church", "a dog")]
-    assert torch.equal(sana.encode_tokens(one, sana.family.embed_tokens(one)).hidden, states[0])
-    assert torch.equal(sana.encode_tokens(one, sana.family.embed_tokens(other)).hidden, states[1])
+    vectors_are_read(sana, "a church", "a dog")
 
 
 def test_words_are_where_the_instruction_leaves_them(sana: Model) -> None:
@@ -109,16 +109,13 @@ def test_the_table_of_sites(sana: Model) -> None:
     ]
 
 
+def _of_true_size() -> SanaTransformer2DModel:
+    """That of 1600M at 1024 pixels, with norms as 1.5 has them."""
+    return SanaTransformer2DModel(qk_norm="rms_norm_across_heads")
+
+
 def test_every_weight_is_at_a_site_and_sites_are_in_order_of_execution(sana: Model) -> None:
-    seen = []
-    with hooked(sana, {}, before={sana.sites: lambda call: seen.append(call.site)}), torch.no_grad():
-        sana.eps(sana.noise([0]), 500, sana.encode(["a church"]))
-    assert seen == list(sana.sites)
-    with torch.device("meta"):
-        real = SanaTransformer2DModel(qk_norm="rms_norm_across_heads")  # that of 1600M at 1024 pixels, as 1.5 has norms
-    sites = sites_on(walk_sana(real))
-    layers = [name for site in sites if site.level == "layer" for name in site.parameters]
-    assert sorted(layers) == sorted(f"transformer.{name}" for name, _ in real.named_parameters())
+    sites = sites_are_in_order(sana, _of_true_size, walk_sana)
     whole = [site for site in sites if site.level == "module"]
     assert sum(site.kind == "cross-attention" for site in whole) == 20
     text = [site.name for site in sana.sites.only(component="text", level="layer")]
@@ -166,11 +163,7 @@ def test_what_the_readers_read_is_the_projected_text(sana: Model) -> None:
 
 
 def test_an_edit_that_is_off_is_none_and_maps_are_drawn_of_it(sana: Model) -> None:
-    weights, before = weights_hash(sana), run(sana, 1)
-    name = sana.family.readers()["hidden"].parameters()[0]
-    with Edit({name: torch.ones_like(sana.parameter(name))}).on(sana):
-        assert not torch.equal(run(sana, 1), before)
-    assert weights_hash(sana) == weights and torch.equal(run(sana, 1), before)
+    an_edit_that_is_off_is_none(sana, lambda model: run(model, 1))
     finding = Maps(steps=1)(sana, ["a red church"], [0])
     assert finding.table["word"].to_list() == ["a", "red", "church"]
 
@@ -185,25 +178,17 @@ def test_pictures_become_the_latents_that_decode_to_them(sana: Model) -> None:
 
 
 def test_it_loads_from_a_folder_in_diffusers_layout(sana: Model, tmp_path: Path) -> None:
-    sana.pipeline.save_pretrained(tmp_path / "sana")
-    again = tp.load(tmp_path / "sana", device="cpu")
-    assert again.fingerprint == sana.fingerprint and again.describe()["family"] == "SANA"
-    assert torch.equal(run(again, 1), run(sana, 1))
+    it_loads_from_a_folder(sana, "SANA", tmp_path, lambda model: run(model, 1))
 
 
 def _distilled() -> SanaTransformer2DModel:
     return SanaTransformer2DModel(**{**tiny_sana().transformer.config, "guidance_embeds": True})
 
 
-def _bert() -> BertModel:
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    return BertModel(BertConfig(vocab_size=800, **small))
-
-
 ALTERED = {
     "another autoencoder": ("vae", lambda: AutoencoderKL(norm_num_groups=1), "put the model's own AutoencoderDC there"),
     "a distilled one": ("transformer", _distilled, "reads the guidance scale, distilled into its weights"),
-    "another encoder": ("text_encoder", _bert, "reads Gemma 2's alone"),
+    "another encoder": ("text_encoder", partial(other_encoder, 800), "reads Gemma 2's alone"),
 }
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import ZImageTransformer2DModel
-from transformers import BertConfig, BertModel
+from models.families.holds import (
+    an_edit_that_is_off_is_none,
+    it_loads_from_a_folder,
+    other_encoder,
+    sites_are_in_order,
+    vectors_are_read,
+)
 
-import turpentine as tp
 from turpentine.core.errors import UnsupportedModel
-from turpentine.edits import Edit
 from turpentine.models import DENOISER, Model, hooked, sample
 from turpentine.models.families.transformer_sites import walk_z
-from turpentine.models.families.walk import module_of, sites_on
+from turpentine.models.families.walk import module_of
 from turpentine.models.families.z_image import ZImage
-from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import tiny_z, toy
 
 PROMPTS = [
@@ -65,10 +69,7 @@ def test_texts_are_those_of_the_pipeline(z: Model) -> None:
 
 
 def test_vectors_in_the_place_of_tokens_are_read_and_words_are_behind_the_chats_beginning(z: Model) -> None:
-    one, other = (z.family.tokenize([text]) for text in ("a red church", "a blue dog"))
-    states = [z.encode_tokens(ids).hidden for ids in (one, other)]
-    assert torch.equal(z.encode_tokens(one, z.family.embed_tokens(one)).hidden, states[0])
-    assert torch.equal(z.encode_tokens(one, z.family.embed_tokens(other)).hidden, states[1])
+    vectors_are_read(z, "a red church", "a blue dog")
     places = z.text.find("a red church", "church")
     assert (list(places.subject), places.end) == ([5], 6)
 
@@ -114,15 +115,7 @@ def test_the_table_of_sites(z: Model) -> None:
 
 
 def test_every_weight_is_at_a_site_and_sites_are_in_order_of_execution(z: Model) -> None:
-    seen = []
-    with hooked(z, {}, before={z.sites: lambda call: seen.append(call.site)}), torch.no_grad():
-        z.eps(z.noise([0]), 500, z.encode(["a church"]))
-    assert seen == list(z.sites)
-    with torch.device("meta"):
-        real = ZImageTransformer2DModel()  # the true one's sizes are the defaults
-    sites = sites_on(walk_z(real, 64))
-    layers = [name for site in sites if site.level == "layer" for name in site.parameters]
-    assert sorted(layers) == sorted(f"transformer.{name}" for name, _ in real.named_parameters())
+    sites = sites_are_in_order(z, ZImageTransformer2DModel, lambda network: walk_z(network, 64))
     assert sum(site.kind == "joint-attention" and site.level == "module" for site in sites) == 30
 
 
@@ -160,22 +153,11 @@ def test_what_the_reader_reads_and_an_edit_that_is_off(z: Model) -> None:
     (reading,) = z.readings
     used = int(cond.mask.sum())
     assert torch.equal(given[0][:used], reading.states(z, cond)[0, :used])
-    weights, before, name = weights_hash(z), run(z, 1), readers.parameters()[0]
-    with Edit({name: torch.ones_like(z.parameter(name))}).on(z):
-        assert not torch.equal(run(z, 1), before)
-    assert weights_hash(z) == weights and torch.equal(run(z, 1), before)
+    an_edit_that_is_off_is_none(z, lambda model: run(model, 1))
 
 
 def test_it_loads_from_a_folder_in_diffusers_layout(z: Model, tmp_path: Path) -> None:
-    z.pipeline.save_pretrained(tmp_path / "z")
-    again = tp.load(tmp_path / "z", device="cpu")
-    assert again.fingerprint == z.fingerprint and again.describe()["family"] == "Z-Image"
-    assert torch.equal(run(again, 1), run(z, 1))
-
-
-def _bert() -> BertModel:
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    return BertModel(BertConfig(vocab_size=500, **small))
+    it_loads_from_a_folder(z, "Z-Image", tmp_path, lambda model: run(model, 1))
 
 
 def _changed(**changes: Any) -> Any:
@@ -183,7 +165,7 @@ def _changed(**changes: Any) -> Any:
 
 
 ALTERED = {
-    "another encoder": ("text_encoder", _bert, "reads Qwen3's alone"),
+    "another encoder": ("text_encoder", partial(other_encoder, 500), "reads Qwen3's alone"),
     "one that reads pictures": ("transformer", _changed(siglip_feat_dim=8), "give Z-Image, not Omni"),
     "other channels": ("transformer", _changed(in_channels=8), "takes 8 channels in patches of"),
 }

@@ -17,7 +17,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 
-from turpentine.core.atomic_files import write_whole
+from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_tensor
 from turpentine.core.parts import RECORDS, TENSORS, Parts, Tensors
@@ -173,8 +173,7 @@ class WorldTraining:
         path = self.folder / "recipe.json"
         if path.exists() and json.loads(path.read_text()) != settings:
             raise BadArgument(f"{self.folder} holds a training with other settings: choose another folder.")
-        with write_whole(path) as aside:
-            aside.write_text(json.dumps(settings, indent=1))
+        write_text_whole(path, json.dumps(settings, indent=1))
 
     def _settings(self) -> dict[str, object]:
         oracle = {} if self.oracle is None else {"oracle": asdict(self.oracle)}

@@ -238,6 +238,13 @@ def shift_weights(
 ) -> Edit:
     """Return the edit that shifts what these weights read.
 
+    Args:
+        model: Whose weights they are.
+        names: Of the weights.
+        shift: How each is shifted.
+        provenance: Of the edit.
+        advance: Called with 1 for each weight that is done.
+
     Raises:
         NotFinite: A weight's shift is NaN or infinite; the message names it.
     """

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = {
     "sd3": "Stable Diffusion 3",
     "flux": "FLUX.1",
+    "flux2": "FLUX.2 klein",
     "pixart": "PixArt",
     "sana": "SANA",
     "qwen": "Qwen-Image",

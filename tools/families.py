@@ -47,6 +47,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "cad": {"sampling_steps": 1, "share": 0.05, "trials": 4},
     "cad-amplify": {"pictures": 1, "draws": 1, "sampling_steps": 1, "share": 0.05},
     "conceptprune": {"pairs": 1, "sampling_steps": 2, "share": 0.2, "window": (0.0, 0.5)},
+    "blocks": {"top": 1, "target": "fish", "column": "shade", "steps": 1},
     "clock": {"times": ("shuffled",), "steps": 1},
     "concept-attention": {"steps": 1},
     "coar": {"kinds": ATTENTION, "trials": 20, "share": 0.3, "steps": 1},
@@ -138,7 +139,7 @@ def _measure(name: str, instrument: Any, model: Model) -> None:
             instrument(model, ["a church"], [0], judge=judge)
         case "trace":
             instrument(model, ["a church"], [0], concept="church", judge=judge)
-        case "locogen":
+        case "locogen" | "blocks":
             instrument(model, ["a church"], [0], concept="church", label="light", judge=judge)
         case _:
             instrument(model, ["a church"], [0])

@@ -32,6 +32,8 @@ SMALL: Mapping[str, str] = {
     "artists": "--artists lumen --methods sld-medium --seeds 1 --docs PAGES --keep KEEP",
     "cascade": "--captions 2 --seeds 1 --docs PAGES --keep KEEP",
     "closed_form": "--tiny --shapes sd14 --repeat 1 --threads 1 --out PAGES/closed_form.json",
+    "concept_blocks": "--prompts 1 --steps 1 --docs PAGES",
+    "concept_maps": "--prompts 1 --steps 1 --docs PAGES",
     "course": "--captions 2 --seeds 1 --docs PAGES",
     "erasures": "--sets x --seeds 1 --out KEEP --doc PAGES/erasures.md",
     "first_order": "--objects church --trials 4 --docs PAGES --keep KEEP",

@@ -16,6 +16,7 @@ from PIL import Image
 
 from turpentine.explain._masks import enlarge
 from turpentine.explain.agreement import Agreement, AgreementFinding
+from turpentine.explain.blocks import Blocks
 from turpentine.explain.clock import Clock
 from turpentine.explain.coar import COAR, trials_needed
 from turpentine.explain.contributions import Contributions
@@ -208,6 +209,23 @@ class TestLocoGen(OnPictures):
 
     def most_sites(self, model: Model) -> int:
         return width_of_three_windows(model) + 1
+
+
+class TestBlocks(OnPictures):
+    keys = ("site",)
+    arguments: ClassVar[dict[str, Any]] = {"concept": "church", "label": "light", "judge": Brightness()}
+
+    def instrument(self, model: Model) -> Blocks:
+        return Blocks(1, "fish", "shade", steps=1)
+
+    def expected_keys(self, model: Model) -> Iterable[tuple[str]]:
+        return [(site.name,) for site in modules(model, "cross-attention")]
+
+    def smooth(self, finding: Finding) -> pl.Series:
+        return finding.table["score"]
+
+    def plotted(self, finding: Any) -> pl.Series:
+        return pl.concat([finding.table["score"], finding.check["score"]])
 
 
 class TestEntangle(InstrumentContract):

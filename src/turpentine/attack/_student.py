@@ -17,7 +17,7 @@ from turpentine.core.safe_text import one_line
 from turpentine.edits import Edit, Provenance
 from turpentine.edits.edit import stack_of
 from turpentine.edits.low_rank import LowRank
-from turpentine.models import Conditioning, Model, check_in_denoiser, selected
+from turpentine.models import Conditioning, Model, check_in_denoiser, check_whole, selected
 from turpentine.models.sites import READS_TEXT
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def _weights_of(attack: Relearning, seed: int, model: Model) -> Full | LowRank:
     own = model.sites.only(kind=READS_TEXT, level="layer")
     chosen = own if attack.sites is None else selected(model.sites, attack.sites)
     check_in_denoiser(chosen)
+    check_whole(chosen)
     weights = {name: model.parameter(name).detach().clone() for name in chosen.parameters()}
     if attack.weights == "full":
         return Full(weights)

@@ -13,7 +13,7 @@ from turpentine.attribution.scores import Attribution
 from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.core.progress import Progress
 from turpentine.models.model import Model
-from turpentine.models.sites import Selection, check_in_denoiser, selected
+from turpentine.models.sites import Selection, check_in_denoiser, check_whole, selected
 
 BATCH_SIZE = 8
 
@@ -152,9 +152,11 @@ def attributable(model: Model, sites: Selection) -> tuple[str, ...]:
         EmptySelection: There is no such weight.
         UnknownName: A site that the model does not have.
         BadArgument: A site is outside of the denoiser.
+        UnsupportedModel: A weight is selected in part.
     """
     chosen = selected(model.sites, sites)
     check_in_denoiser(chosen)
+    check_whole(chosen)
     names = tuple(name for name in chosen.parameters() if _is_weight(model, name))
     if not names:
         raise EmptySelection(f"{chosen} holds no weight of a linear or convolution layer: select some.")

@@ -109,7 +109,8 @@ def _as_json(model: Model, site: Site) -> dict[str, Any]:
 
 
 def _weights(model: Model, site: Site) -> int:
-    return sum(model.parameter(name).numel() for name in site.parameters)
+    weights = (model.parameter(name) for name in site.parameters)
+    return sum(each[slice(*(site.rows or (None, None)))].numel() for each in weights)
 
 
 def _show_model(model: Model, sites: Sites) -> None:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 OUTPUT = Group("Output", sort_key=9)
 _SEEDS = "Seeds of the pictures: numbers and ranges, such as 0-7,9."
-_ROWS = "Rows of the denoiser in one call, at most; fewer take less memory."
+_ROWS = "Rows of the denoiser in one call, at most; by default 256, or fewer where the free memory is short."
 _JSON = "Print one JSON document, also of an error."
 
 Seeds = Annotated[str, Parameter(metavar="SEEDS", help=_SEEDS)]
 _AT_ONCE = "Pictures drawn at once; fewer take less memory."
 AtOnce = Annotated[PositiveInt, Parameter.combine(written_as(int), Parameter(help=_AT_ONCE))]
-Rows = Annotated[PositiveInt, Parameter.combine(written_as(int), Parameter(help=_ROWS))]
+Rows = Annotated[PositiveInt | None, Parameter.combine(written_as(int), Parameter(help=_ROWS))]
 Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help=_JSON, group=OUTPUT)]
 _FORCE = "Take words that the model does not know."
 Force = Annotated[bool, Parameter(negative=(), show_default=False, help=_FORCE, group=OUTPUT)]

@@ -60,12 +60,13 @@ def replicate(source_name: str) -> Callable[..., None]:
 
         judge, model = choice.judge(source.model), source.load()
         scale = guidance_scale if guidance_scale is not None else 4.0 if model.name.startswith("emoji") else 7.5
-        chosen = Replication(source_name, numbers, steps, scale, choice.rows, only)
+        rows = choice.rows_on(model)
+        chosen = Replication(source_name, numbers, steps, scale, rows, only)
         plan = VisitPlan(chosen, model, judge, folder)
-        times, cost = plan.expected(choice.rows), chosen.cost(model, plan.stops)
+        times, cost = plan.expected(rows), chosen.cost(model, plan.stops)
         if not json:
             plan.show(times)
-            say(_cost_line(cost, choice.rows))
+            say(_cost_line(cost, rows))
         elif choice.dry_run:
             say_json(_expected(plan.stops, times, cost))
         if not choice.dry_run:

@@ -58,13 +58,14 @@ def tour(
     check_words([concept], source.model, force=force)
     from turpentine.explain.tour import Tour
 
-    chosen = Tour(prompt, concept, numbers, drawing.steps, drawing.guidance_scale, choice.rows)
     judge = choice.judge(source.model)
     model = source.load()
+    rows = choice.rows_on(model)
+    chosen = Tour(prompt, concept, numbers, drawing.steps, drawing.guidance_scale, rows)
     plan = VisitPlan(chosen, model, judge, folder)
     _ = plan.stops  # what is wrong with the prompt is an error before it is a warning
     warn_of_unknown_words(model, [prompt])
-    times = plan.expected(choice.rows)
+    times = plan.expected(rows)
     if not json:
         plan.show(times)
     elif choice.dry_run:

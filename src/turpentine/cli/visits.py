@@ -16,7 +16,7 @@ from turpentine.cli.checks import check_folder
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import ClipModel, Rows, check_judge_flag, judge_of
 from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.core.formatting import duration
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class VisitChoice:
             figures, which the docs show; explained/NAME by default.
     """
 
-    rows: Rows = 256
+    rows: Rows = None
     by: str | None = None
     clip_model: ClipModel = None
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
@@ -67,6 +67,17 @@ class VisitChoice:
     def judge(self, model: str) -> Judge | None:
         """Return the judge of the pictures of a model of this name, or none."""
         return judge_of(self.by, model, self.clip_model)
+
+    def rows_on(self, model: Model) -> int:
+        """Return how many rows of the denoiser go into a call: what is given, or what fits into the free memory."""
+        if self.rows is not None:
+            return self.rows
+        from turpentine.models.row_memory import MOST, fitting_rows
+
+        rows = fitting_rows(model)
+        if rows < MOST:
+            warn(f"Memory is short: {rows} rows of the denoiser go into a call, and not {MOST}; --rows says otherwise.")
+        return rows
 
 
 @dataclass(frozen=True)

@@ -284,14 +284,20 @@ class ESD(Sized):
         return StoredStates(model, prompts, sampling, parts, progress, preserved=self.preserved)
 
     def _masters(self, model: Model) -> Trained:
-        """Return what is trained: the weights, or factors of their change."""
+        """Return what is trained: the weights, or factors of their change; of fused layers the chosen rows alone."""
+        from turpentine.erase._training.rows import OnlyRows
+
+        sites = self._weights(model)
+        weights = {name: model.parameter(name).detach() for name in sites.parameters()}
+        trained, rows = self._trained(model, weights), sites.slices()
+        return OnlyRows(trained, weights, rows) if rows else trained
+
+    def _trained(self, model: Model, weights: Mapping[str, Tensor]) -> Trained:
         from turpentine.edits.low_rank import LowRank
         from turpentine.erase._training.training import Masters
 
-        names = self._weights(model)
         if self.rank is None:
-            return Masters(model, names)
-        weights = {name: model.parameter(name).detach() for name in names}
+            return Masters(model, weights)
         matrices = {name: weight for name, weight in weights.items() if weight.ndim > 1}
         if not matrices:
             raise EmptySelection("With a rank, the sites hold no matrix that a LoRA could change: select others.")
@@ -304,13 +310,12 @@ class ESD(Sized):
         steps = window_of(self.window, self.sites).counted(self.sampling_steps)
         return SamplingSettings(self.sampling_steps, self.guidance_scale, steps, self.seed)
 
-    def _weights(self, model: Model) -> tuple[str, ...]:
+    def _weights(self, model: Model) -> Sites:
         sites = esd_sites(model, self.sites)
-        names = sites.parameters()
-        if not names:
+        if not sites.parameters():
             raise EmptySelection(f"{sites} holds no weight to train: select linear or convolution layers.")
         check_in_denoiser(sites)
-        return names
+        return sites
 
     def _provenance(self, model: Model, concepts: tuple[Concept, ...]) -> Provenance:
         # The names of sites say nothing of their window, so that it counts as the settings' own.

@@ -28,19 +28,22 @@ class Intervention:
         after: Functions on sites' outputs, as `hooked` takes them; they touch `call.rows`, which are this run's.
         before: Functions on sites' inputs, likewise.
         copied: Sites whose output is copied from the untouched run at the same step.
+        reread: Layers of keys and values whose part of the text is copied from the untouched run at the same step.
         cond: The run's conditioning, a row for each of the untouched run's; None for the same one.
     """
 
     after: Mapping[Site | Sites, After] = field(default_factory=dict)
     before: Mapping[Site | Sites, Before] = field(default_factory=dict)
     copied: Site | Sites | None = None
+    reread: Site | Sites | None = None
     cond: Conditioning | None = None
 
     def first_step(self, steps: int) -> int:
         """Return the first of `steps` steps that the intervention changes; `steps` if it changes none."""
         if self.cond is not None:
             return 0
-        touched = map(as_sites, [*self.after, *self.before, *([] if self.copied is None else [self.copied])])
+        copied = [each for each in (self.copied, self.reread) if each is not None]
+        touched = map(as_sites, [*self.after, *self.before, *copied])
         opened = [sites.window.steps(steps) if sites.window else range(steps) for sites in touched if sites]
         return min((window.start for window in opened if window), default=steps)
 
@@ -153,6 +156,8 @@ def _side_by_side(model: Model, running: Sequence[Intervention], count: int) -> 
             stack.enter_context(hooked(model, after, before=before))
             if intervention.copied is not None:
                 stack.enter_context(hooked(model, {intervention.copied: _copy(block, count)}))
+            if intervention.reread is not None:
+                stack.enter_context(hooked(model, {intervention.reread: _copy(block, count, text_of=model)}))
         yield
 
 
@@ -171,10 +176,12 @@ def _narrowed(call: Call, block: int, count: int) -> Call:
     return replace(call, moment=replace(call.moment, conditional=part(call.moment.conditional), guiding=guiding))
 
 
-def _copy(block: int, count: int) -> After:
+def _copy(block: int, count: int, *, text_of: Model | None = None) -> After:
     def copied(call: Call) -> Any:
         output = call.tensor.clone()
-        output[_narrowed(call, block, count).rows] = output[_narrowed(call, 0, count).rows]
+        own, first = (output[_narrowed(call, at, count).rows] for at in (block, 0))
+        tokens = slice(None) if text_of is None else text_of.family.streams_at(call.site)[1]
+        own[:, tokens] = first[:, tokens]  # a view, as slices are
         return call.with_tensor(output)
 
     return copied

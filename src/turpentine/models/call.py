@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from turpentine.models.sites import Site
@@ -38,10 +39,16 @@ class Call:
 
     @property
     def tensor(self) -> Tensor:
-        """The output; of modules that return several things, as a text encoder's attention does, the first."""
+        """The output; of modules that return several things, as a text encoder's attention does, the first.
+
+        Of a site that is a slice of a layer, its part.
+        """
         tensor: Tensor = self.output[0] if isinstance(self.output, tuple) else self.output
-        return tensor
+        return tensor if self.site.rows is None else tensor[..., slice(*self.site.rows)]
 
     def with_tensor(self, tensor: Tensor) -> Any:
         """Return the output with another tensor in the place of `tensor`."""
+        if self.site.rows is not None:
+            first, stop = self.site.rows
+            return torch.cat([self.output[..., :first], tensor, self.output[..., stop:]], dim=-1)
         return (tensor, *self.output[1:]) if isinstance(self.output, tuple) else tensor

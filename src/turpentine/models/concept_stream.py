@@ -35,13 +35,18 @@ def concept_blocks(model: Model) -> Sites:
     """
     kind = "joint-attention"
     named = [site.name for site in model.sites if site.kind == kind and site.level == "module"]
-    named = [name for name in named if hasattr(model.module(name.removesuffix(".attn")), "norm1_context")]
+    named = [name for name in named if _has_form(model.module(name.removesuffix(".attn")))]
     if not named:
         raise UnsupportedModel(
             f"{model.family.title} has no joint blocks of the form of Stable Diffusion 3, through which concepts could "
             "go beside the picture: take maps."
         )
     return model.sites.named(named)
+
+
+def _has_form(block: Any) -> bool:
+    """Return whether a block has a norm of the text that makes its shifts of the time itself."""
+    return hasattr(getattr(block, "norm1_context", None), "linear")
 
 
 class ConceptStream:

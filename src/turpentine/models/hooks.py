@@ -79,7 +79,7 @@ def _put_after(model: Model, site: Site, sites: Sites, function: After) -> Calla
             return function(Call(site, module, args, kwargs, output, model.moment))
         return None
 
-    return model.module(site.name).register_forward_hook(hook, with_kwargs=True).remove
+    return model.module(site.path).register_forward_hook(hook, with_kwargs=True).remove
 
 
 def _put_before(model: Model, site: Site, sites: Sites, function: Before) -> Callable[[], None]:
@@ -88,7 +88,7 @@ def _put_before(model: Model, site: Site, sites: Sites, function: Before) -> Cal
             return function(Call(site, module, args, kwargs, None, model.moment))
         return None
 
-    return model.module(site.name).register_forward_pre_hook(hook, with_kwargs=True).remove
+    return model.module(site.path).register_forward_pre_hook(hook, with_kwargs=True).remove
 
 
 def _applies(model: Model, sites: Sites) -> bool:

@@ -139,6 +139,10 @@ def _weights(part: Any) -> Iterator[tuple[str, Tensor]]:
         # transformers 5 took the level `text_model` out of its text encoder.
         for name, weight in part.named_parameters():
             yield name.removeprefix("text_model."), weight
+        # Of a batch norm, by which latents are scaled; other buffers follow from the config.
+        for name, statistic in part.named_buffers():
+            if name.rpartition(".")[2].startswith("running_"):
+                yield name, statistic
 
 
 def _public(config: Any) -> dict[str, Any]:

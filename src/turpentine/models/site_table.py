@@ -124,11 +124,13 @@ def _column(table: pl.DataFrame, names: tuple[str, ...], called: str) -> str:
 
 
 def _by_name(sites: Sites) -> Mapping[str, list[Site]]:
-    """Return the sites by name, and modules by label too."""
+    """Return the sites by name, modules by label too, and by a layer's all that are one in it."""
     by_name = {site.name: [site] for site in sites}
     for site in sites:
         if site.label and site.level == "module":
             by_name.setdefault(site.label, []).append(site)
+        if site.rows is not None:
+            by_name.setdefault(site.path, []).append(site)
     return by_name
 
 

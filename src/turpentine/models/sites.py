@@ -38,6 +38,8 @@ class Site:
         component: Which network it is in: "denoiser", "text", or "text-2".
         role: What a layer of an attention makes: "query", "key", "value" or "output"; empty elsewhere. In joint
             attention those of the text, and "image-query" and so on of the picture.
+        rows: First and last but one of the rows that are its own, where its layer is several in one, as in FLUX.2's
+            single blocks; its name is then the layer's, a colon, and its role. None for all.
     """
 
     name: str
@@ -48,6 +50,12 @@ class Site:
     parameters: tuple[str, ...] = field(default=(), repr=False)
     component: str = field(default=DENOISER, repr=False)
     role: str = field(default="", repr=False)
+    rows: tuple[int, int] | None = field(default=None, repr=False)
+
+    @property
+    def path(self) -> str:
+        """The dotted name of the module that it is, or is a slice of."""
+        return self.name.partition(":")[0]
 
     def __str__(self) -> str:
         return f"{self.label} {self.kind}: {self.name}" if self.label else f"{self.kind}: {self.name}"
@@ -171,16 +179,16 @@ class Sites:
                 raise UnsupportedModel(sentences[0])
 
     def named(self, names: Collection[str]) -> Sites:
-        """Return the sites of these dotted names, all of them.
+        """Return the sites of these dotted names, all of them; a layer that is several in one stands for each.
 
         Raises:
             UnknownName: No site has a name.
         """
-        present = {site.name for site in self.chosen}
+        present = {name for site in self.chosen for name in (site.name, site.path)}
         missing = [name for name in names if name not in present]
         if missing:
             raise UnknownName(f"No site is called {missing[0]!r}: see turpentine info for the names that there are.")
-        return replace(self, chosen=tuple(site for site in self.chosen if site.name in names))
+        return replace(self, chosen=tuple(site for site in self.chosen if site.name in names or site.path in names))
 
     def during(self, start: float, stop: float) -> Sites:
         """Return the same sites in a window of the schedule.
@@ -197,6 +205,16 @@ class Sites:
     def parameters(self) -> tuple[str, ...]:
         """Return the dotted names of the weights and biases of all layers inside, each once, in order of execution."""
         return tuple(dict.fromkeys(name for site in self.chosen for name in site.parameters))
+
+    def slices(self) -> dict[str, list[tuple[int, int]]]:
+        """Return the rows that are chosen of weights and biases of which others are not, by their dotted names."""
+        partly: dict[str, list[tuple[int, int]]] = {}
+        for site in self.chosen:
+            for name in site.parameters if site.rows else ():
+                partly.setdefault(name, []).append(site.rows or (0, 0))
+        whole = {name for site in self.chosen if site.rows is None for name in site.parameters}
+        parts = [name for site in self.everything if site.rows for name in site.parameters]
+        return {name: rows for name, rows in partly.items() if name not in whole and len(rows) < parts.count(name)}
 
     def __repr__(self) -> str:
         during = f" during {self.window.start:g} to {self.window.stop:g}" if self.window else ""
@@ -250,6 +268,19 @@ def check_in_denoiser(sites: Sites) -> None:
     outside = next((name for site in sites if site.component != DENOISER for name in site.parameters), None)
     if outside:
         raise BadArgument(f"Only the denoiser's weights count, and {outside} is not in it: leave its site out.")
+
+
+def check_whole(sites: Sites) -> None:
+    """Check that no weight is selected in part, where whole ones are changed.
+
+    Raises:
+        UnsupportedModel: One is.
+    """
+    partly = next(iter(sites.slices()), None)
+    if partly:
+        raise UnsupportedModel(
+            f"{partly} holds several layers in one, and only some of its rows are selected: select all of its sites."
+        )
 
 
 def check_windowless(sites: object) -> None:

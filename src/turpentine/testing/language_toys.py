@@ -1,4 +1,4 @@
-"""Tiny random pipelines whose text encoder is a language model, like SANA, Qwen-Image and Z-Image."""
+"""Tiny random pipelines whose text encoder is a language model, like SANA, FLUX.2, Qwen-Image and Z-Image."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderDC,
+    AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     SanaPipeline,
@@ -27,6 +30,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
     Qwen3Config,
+    Qwen3ForCausalLM,
     Qwen3Model,
 )
 from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -197,6 +201,8 @@ _CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+_THOUGHTLESS = "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+"""What Qwen3's own chat has where the answer is to begin without thoughts."""
 
 
 def z_pipeline() -> ZImagePipeline:
@@ -217,5 +223,49 @@ def z_pipeline() -> ZImagePipeline:
             scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0)),
             vae=vae,
             text_encoder=Qwen3Model(Qwen3Config(vocab_size=len(tokenizer), **sizes, **heads, **_NO_TOKENS)).eval(),
+            tokenizer=tokenizer,
+        )
+
+
+_FLUX_2: dict[str, Any] = {
+    "in_channels": 16,
+    "num_layers": 1,
+    "num_single_layers": 1,
+    "attention_head_dim": 8,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 3 * 8,
+    "timestep_guidance_channels": 8,
+    "axes_dims_rope": (2, 2, 2, 2),
+    "guidance_embeds": False,
+}
+
+_VAE_2: dict[str, Any] = {
+    "block_out_channels": (8, 8, 8),
+    "down_block_types": ("DownEncoderBlock2D",) * 3,
+    "up_block_types": ("UpDecoderBlock2D",) * 3,
+    "layers_per_block": 1,
+    "latent_channels": 4,
+    "norm_num_groups": 4,
+    "sample_size": 32,
+}
+
+
+def flux_2_pipeline() -> Flux2KleinPipeline:
+    """Return the pipeline of `turpentine.testing.toys.tiny_flux_2`."""
+    tokenizer = tiny_qwen_tokenizer()
+    tokenizer.chat_template = _CHAT + _THOUGHTLESS
+    sizes = {"hidden_size": 8, "head_dim": 8, "intermediate_size": 8, "num_hidden_layers": 4}
+    heads = {"num_attention_heads": 1, "num_key_value_heads": 1, "tie_word_embeddings": True}
+    config = Qwen3Config(vocab_size=len(tokenizer), **sizes, **heads, **_NO_TOKENS)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        vae = AutoencoderKLFlux2(**_VAE_2).eval()
+        torch.nn.init.normal_(vae.bn.running_mean, std=0.1)
+        torch.nn.init.uniform_(vae.bn.running_var, 0.5, 1.5)
+        return Flux2KleinPipeline(
+            transformer=Flux2Transformer2DModel(**_FLUX_2).eval(),
+            scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)),
+            vae=vae,
+            text_encoder=Qwen3ForCausalLM(config).eval(),
             tokenizer=tokenizer,
         )

@@ -151,6 +151,13 @@ def tiny_flux(*, distilled: bool = True) -> Any:
         )
 
 
+def tiny_flux_2() -> Any:
+    """Return a tiny FLUX.2 klein: a double and a single block, a Qwen3 of four layers with its chat."""
+    from turpentine.testing.language_toys import flux_2_pipeline  # which takes long
+
+    return flux_2_pipeline()
+
+
 def tiny_sana() -> Any:
     """Return a tiny SANA: two blocks with cross-attention, a Gemma 2 with an instruction, DC-AE, DPM on a line."""
     from turpentine.testing.language_toys import sana_pipeline  # which takes long
@@ -179,6 +186,7 @@ def tiny_z() -> Any:
 TRANSFORMERS: Mapping[str, Callable[[], Any]] = {
     "sd3": tiny_sd3,
     "flux": tiny_flux,
+    "flux2": tiny_flux_2,
     "pixart": tiny_pixart,
     "sana": tiny_sana,
     "qwen": tiny_qwen,

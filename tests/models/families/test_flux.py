@@ -294,13 +294,3 @@ def test_attribution_measures_with_the_guidance_of_its_run(dev: Model) -> None:
     objective = Objective.apart(dev, run, guidance_scale=2.0, is_in_output=True)
     apart = (run.eps_uncond - run.eps_cond).square().flatten(1).sum(1).mean().item()
     assert objective.value(dev) == pytest.approx(apart, rel=1e-3)
-
-
-def test_flux_2_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    """As an object and as a folder: its keys and values are slices of one matrix, which no site is."""
-    other: Any = type("Flux2Pipeline", (), {"__call__": lambda self: None})()
-    with pytest.raises(UnsupportedModel, match=r"^Flux2Pipeline is of no known family: Turpentine works on .*FLUX\.1"):
-        Model(other)
-    (tmp_path / "model_index.json").write_text('{"_class_name": "Flux2Pipeline"}')
-    with pytest.raises(UnsupportedModel, match=r"is a Flux2Pipeline: Turpentine works on .*FluxPipeline"):
-        tp.load(tmp_path)

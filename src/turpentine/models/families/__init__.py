@@ -8,6 +8,7 @@ from turpentine.core.errors import UnsupportedModel
 from turpentine.models.families.alterations import wrapper_of
 from turpentine.models.families.base import Family
 from turpentine.models.families.flux import Flux
+from turpentine.models.families.flux_2 import Flux2Klein
 from turpentine.models.families.pixart import PixArtAlpha, PixArtSigma
 from turpentine.models.families.qwen_image import QwenImage
 from turpentine.models.families.sana import SANA
@@ -22,6 +23,7 @@ FAMILIES: tuple[type[Family], ...] = (
     SDXL,
     StableDiffusion3,
     Flux,
+    Flux2Klein,
     PixArtSigma,
     PixArtAlpha,
     SANA,
@@ -55,6 +57,6 @@ def family_of(pipeline: Any) -> Family:
     if _is_part(pipeline):
         raise UnsupportedModel(f"{name} is a part of a pipeline: give the whole pipeline, such as load(pipe).")
     raise UnsupportedModel(
-        f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x, SDXL and 3, FLUX.1, PixArt, "
-        "SANA, Qwen-Image and Z-Image."
+        f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x, SDXL and 3, FLUX.1, "
+        "FLUX.2 klein, PixArt, SANA, Qwen-Image and Z-Image."
     )

@@ -31,6 +31,8 @@ _PLAIN_ATTENTION = {
     "JointAttnProcessor2_0",
     "SanaAttnProcessor2_0",
     "FluxAttnProcessor",
+    "Flux2AttnProcessor",
+    "Flux2ParallelSelfAttnProcessor",
     "QwenDoubleStreamAttnProcessor2_0",
     "ZSingleStreamAttnProcessor",
     "SanaLinearAttnProcessor2_0",

@@ -20,7 +20,7 @@ from turpentine.models.families.alterations import check_class, check_unaltered
 from turpentine.models.families.schedule import Parametrisation, Schedule
 from turpentine.models.families.tokenizers import check_tokenizer
 from turpentine.models.reading import Reading
-from turpentine.models.sites import Sites
+from turpentine.models.sites import Site, Sites
 from turpentine.models.text import NO_FRAME, Frame, PromptReader, tokenize
 
 Latents = Float[Tensor, "batch channel height width"]
@@ -321,6 +321,10 @@ class Family(ABC):
         """Return what turns the picture's and the text's tokens by their places in a call of joint attention, if so."""
         return None
 
+    def streams_at(self, site: Site) -> tuple[slice, slice]:
+        """Return where the picture's tokens are in an attention or a layer in it, and the text's; all if apart."""
+        return slice(None), slice(None)
+
     @abstractmethod
     def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return a cross-attention module's arguments with another text on the call's own rows."""
@@ -381,9 +385,7 @@ def pair_of(size: int | Sequence[int] | None) -> tuple[int, int]:
         UnsupportedModel: The config has none.
     """
     if size is None:
-        raise UnsupportedModel(
-            "The config of the denoiser has no sample_size: set it, to 64 for pictures of 512 pixels."
-        )
+        raise UnsupportedModel("The denoiser's config has no sample_size: set it, to 64 for pictures of 512 pixels.")
     height, width = (size, size) if isinstance(size, int) else size
     return height, width
 

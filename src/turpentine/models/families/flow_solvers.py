@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ _DYNAMIC = (
     "base_shift",
     "max_shift",
 )
+
+Shift = Callable[[Mapping[str, Any], int, int], float]
+"""Returns μ of a dynamic shift by the scheduler's config, the picture's tokens and the number of steps."""
 
 EULER, DPM = "FlowMatchEulerDiscreteScheduler", "DPMSolverMultistepScheduler"
 
@@ -110,7 +113,7 @@ def _dynamic(trained: Any) -> dict[str, Any]:
     return {"use_dynamic_shifting": True, "time_shift_type": "exponential"}
 
 
-def set_flow_steps(scheduler: Any, steps: int, trained: Any, tokens: int, *, is_even: bool) -> None:
+def set_flow_steps(scheduler: Any, steps: int, trained: Any, tokens: int, *, is_even: bool, shift: Shift) -> None:
     """Set the timesteps of a flow's solver, on the CPU, where reading them does not wait for the device.
 
     Args:
@@ -119,6 +122,7 @@ def set_flow_steps(scheduler: Any, steps: int, trained: Any, tokens: int, *, is_
         trained: The pipeline's scheduler, with the sizes and shifts of a dynamic shift; None for none.
         tokens: Of the picture.
         is_even: Is σ spaced evenly from 1 to 1/N before the shift, and not as the scheduler has it?
+        shift: Of schedulers whose shift is dynamic.
 
     Raises:
         BadArgument: One step of a schedule whose last σ is set.
@@ -127,27 +131,52 @@ def set_flow_steps(scheduler: Any, steps: int, trained: Any, tokens: int, *, is_
         raise BadArgument("One step cannot both begin at pure noise and end at the schedule's shift_terminal: take 2.")
     how: dict[str, Any] = {"device": "cpu"}
     if scheduler.config.get("use_dynamic_shifting"):
-        how["mu"] = dynamic_shift(trained.config, tokens)
+        how["mu"] = shift(trained.config, tokens, steps)
     if is_even and not goes_by_betas(scheduler):
         how["sigmas"] = np.linspace(1.0, 1 / steps, steps)
     scheduler.set_timesteps(steps, **how)
 
 
-def dynamic_shift(config: Mapping[str, Any], tokens: int) -> float:
+def dynamic_shift(config: Mapping[str, Any], tokens: int, steps: int) -> float:
     """Return μ for a picture of so many tokens, on the line through a smallest and a largest size (Esser et al. 2024).
 
     Args:
         config: Of the scheduler; what it lacks is as in diffusers' pipelines.
         tokens: Of the picture.
+        steps: Any number: it does not count here.
 
     Example:
-        >>> dynamic_shift({}, 256), round(dynamic_shift({}, 4096), 4)
+        >>> dynamic_shift({}, 256, 10), round(dynamic_shift({}, 4096, 10), 4)
         (0.5, 1.15)
     """
     base, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
     slope = (high - low) / (most - base)
     return float(tokens * slope + (low - slope * base))
+
+
+_MOST_TOKENS = 4300
+_SHIFT_OF_10 = (8.73809524e-05, 1.89833333)
+_SHIFT_OF_200 = (0.00016927, 0.45666666)
+
+
+def fitted_shift(config: Mapping[str, Any], tokens: int, steps: int) -> float:
+    """Return μ as it was fitted for FLUX.2: linear in the tokens, and in the steps between 10 and 200.
+
+    Args:
+        config: Of the scheduler, which does not count.
+        tokens: Of the picture; from 4,300 on the steps do not count.
+        steps: As many.
+
+    Example:
+        >>> round(fitted_shift({}, 4096, 50), 4), round(fitted_shift({}, 4096, 200), 4)
+        (2.0253, 1.15)
+    """
+    of_10, of_200 = (slope * tokens + start for slope, start in (_SHIFT_OF_10, _SHIFT_OF_200))
+    if tokens > _MOST_TOKENS:
+        return of_200
+    slope = (of_200 - of_10) / 190.0
+    return slope * steps + of_200 - 200.0 * slope
 
 
 def shift_of(trained: Any) -> float:

@@ -20,7 +20,7 @@ from turpentine.models.families.transformer import Transformer, check_channels
 from turpentine.models.families.transformer_sites import walk_flux
 from turpentine.models.families.walk import Part
 from turpentine.models.reading import Reading
-from turpentine.models.sites import Sites
+from turpentine.models.sites import Site, Sites
 from turpentine.models.text import PromptReader, tokenize
 
 T5_TOKENS = 512
@@ -157,6 +157,10 @@ class Flux(StraightLine, Transformer):
         count = streams(call)[1].shape[1]
         return Turn(cos[count:], sin[count:]), Turn(cos[:count], sin[:count])
 
+    def streams_at(self, site: Site) -> tuple[slice, slice]:
+        """Return where picture and text are; in single blocks they are one row. See `Family.streams_at`."""
+        return in_one_row() if ".single_transformer_blocks." in site.name else super().streams_at(site)
+
     def readers(self) -> Mapping[str, Sites]:
         """Return the embedders of the tokens and of the pooled text."""
         context = self.sites().only(kind="context", level="layer")
@@ -193,7 +197,14 @@ def streams(call: Call) -> tuple[Tensor, Tensor]:
     """Return the picture's and the text's tokens that an attention is called with; text is first where both are one."""
     hidden = call.kwargs["hidden_states"]
     text = call.kwargs.get("encoder_hidden_states")
-    return (hidden, text) if text is not None else (hidden[:, T5_TOKENS:], hidden[:, :T5_TOKENS])
+    picture, words = in_one_row()
+    return (hidden, text) if text is not None else (hidden[:, picture], hidden[:, words])
+
+
+def in_one_row() -> tuple[slice, slice]:
+    """Return where the picture's tokens are in a single block, and where the text's, which are first."""
+    count = T5_TOKENS
+    return slice(count, None), slice(0, count)
 
 
 def packed(x: Latents) -> Float[Tensor, "batch token number"]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from turpentine.core.errors import UnknownName, UnsupportedModel
 from turpentine.models.families.alpha_bar import SMALLEST_ALPHA_BAR, alpha_bar_at, are_apart, lifted
-from turpentine.models.families.flow_solvers import flow_dpm, flow_euler, set_flow_steps
+from turpentine.models.families.flow_solvers import Shift, dynamic_shift, flow_dpm, flow_euler, set_flow_steps
 from turpentine.models.solvers import NOISY, SOLVERS
 
 _OWN_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
@@ -217,12 +217,14 @@ class RectifiedFlow:
         trained: The pipeline's diffusers scheduler, whose shift decides which σ a solver takes; None for no shift.
         patch: Latent pixels to a side of a token; a dynamic shift hangs on how many tokens there are.
         is_even: Does the family's pipeline space σ evenly from 1 to 1/N before the shift, whatever its scheduler does?
+        shift: Of schedulers whose shift is dynamic.
     """
 
     training_steps: int = 1000
     trained: Any = None
     patch: int = 1
     is_even: bool = False
+    shift: Shift = dynamic_shift
 
     def alpha(self, t: Times) -> Float[Tensor, "*rows"]:
         """Return 1 − σ."""
@@ -267,7 +269,7 @@ class RectifiedFlow:
     def set_steps(self, scheduler: Any, steps: int, latent: tuple[int, int]) -> None:
         """Set the timesteps of a solver, with a shift for this size where the trained scheduler has dynamic ones."""
         tokens = (latent[0] // self.patch) * (latent[1] // self.patch)
-        set_flow_steps(scheduler, steps, self.trained, tokens, is_even=self.is_even)
+        set_flow_steps(scheduler, steps, self.trained, tokens, is_even=self.is_even, shift=self.shift)
 
     def check(self, scheduler: Any) -> None:
         """Accept every solver: each takes the noise of its timesteps."""

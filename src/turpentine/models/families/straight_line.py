@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from turpentine.models.families.base import LatentSpec
+from turpentine.models.families.flow_solvers import dynamic_shift
 from turpentine.models.families.schedule import Flow, RectifiedFlow
 
 
@@ -29,7 +31,13 @@ class StraightLine:
         """The straight line, with the shift of the scheduler that the pipeline has now."""
         scheduler = self.pipeline.scheduler
         steps = scheduler.config.num_train_timesteps
-        return RectifiedFlow(steps, scheduler, patch=self.latent.patch, is_even=self.even_steps)
+        even, shift = self.even_steps, self.shift_of
+        return RectifiedFlow(steps, scheduler, patch=self.latent.patch, is_even=even, shift=shift)
+
+    @staticmethod
+    def shift_of(config: Mapping[str, Any], tokens: int, steps: int) -> float:
+        """Return μ of a scheduler whose shift is dynamic; see `flow_solvers.Shift`."""
+        return dynamic_shift(config, tokens, steps)
 
     @property
     def parametrisation(self) -> Flow:

@@ -28,9 +28,12 @@ def text_sites(text_encoders: Mapping[str, Any]) -> list[Site]:
 
 
 def _language_model(encoder: Any, name: str) -> tuple[Any, str]:
-    """Return the language model in an encoder that sees pictures, too, with its dotted name, or the encoder itself."""
-    inner = getattr(getattr(encoder, "model", None), "language_model", None)
-    return (encoder, name) if inner is None else (inner, f"{name}.model.language_model")
+    """Return the language model in an encoder with a head, or that sees pictures, and its dotted name, or itself."""
+    whole = getattr(encoder, "model", None)
+    inner = getattr(whole, "language_model", None)
+    if inner is not None:
+        return inner, f"{name}.model.language_model"
+    return (whole, f"{name}.model") if hasattr(whole, "embed_tokens") else (encoder, name)
 
 
 def _walk_of(encoder: Any) -> Callable[[Any, str, str], Iterator[Part]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from turpentine.core.errors import BadArgument, ModelNotFound, UnsupportedModel
+from turpentine.models.text import NO_FRAME, Frame
 
 _WORD_END = "</w>"
 _SAMPLE = 32
@@ -44,6 +45,26 @@ def check_tokenizer(tokenizer: Any, encoder: Any, called: str) -> None:
             f"The model's {called} has {len(tokenizer):,} tokens and its text encoder reads {rows:,}: it is another "
             f"model's; {_WAY_OUT}."
         )
+
+
+def chat_frame(tokenizer: Any, *, enable_thinking: bool) -> Frame:
+    """Return what a tokenizer's chat has around a user's message, up to where the answer begins.
+
+    Args:
+        tokenizer: Of a pipeline; None where it has none.
+        enable_thinking: Does the answer begin with thoughts? Else with empty ones.
+
+    Raises:
+        UnsupportedModel: It has no chat.
+    """
+    if tokenizer is None:
+        return NO_FRAME  # which is refused
+    if not tokenizer.chat_template:
+        raise UnsupportedModel("The model's tokenizer has no chat_template, in which prompts are read: get its folder.")
+    message = [{"role": "user", "content": "PROMPT"}]
+    how = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": enable_thinking}
+    before, _, after = tokenizer.apply_chat_template(message, **how).partition("PROMPT")
+    return Frame(before, after)
 
 
 def check_apart(tokenizer: Any, instruction: str, before: Sequence[int], prompt: str, own: Sequence[int]) -> None:

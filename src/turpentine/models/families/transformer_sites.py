@@ -7,7 +7,7 @@ of the latent in tokens. In a joint block (Stable Diffusion 3) `attn` is the att
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +80,51 @@ def walk_flux(transformer: Any, size: int) -> Iterator[Part]:
             yield Part(path, getattr(block, name), kind, size, label, is_one_stream=True, order=order)
     yield Part("transformer.norm_out", transformer.norm_out, "modulation", size)
     yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
+_IN_A_FLUX_2_BLOCK = (
+    ("attn", "joint-attention"),
+    ("ff", "feed-forward"),
+    ("ff_context", "feed-forward"),
+)
+_FLUX_2_ORDER = ("to_qkv_mlp_proj", *_FLUX_ORDER[:-2], "to_add_out", "to_out.0", "to_out")
+
+
+def walk_flux_2(transformer: Any, size: int) -> Iterator[Part]:
+    """Yield the parts of diffusers' transformer of FLUX.2, whose blocks share what makes their shifts and scales.
+
+    In a single block attention and feed-forward network are side by side: one layer goes into both, and one out of
+    both.
+
+    Args:
+        transformer: The denoiser.
+        size: Height of the native latent in tokens.
+    """
+    for name in ("timestep_embedder", "guidance_embedder"):
+        embedder = getattr(transformer.time_guidance_embed, name)
+        if embedder is not None:
+            yield Part(f"transformer.time_guidance_embed.{name}", embedder, "time")
+    for name in ("double_stream_modulation_img", "double_stream_modulation_txt", "single_stream_modulation"):
+        yield Part(f"transformer.{name}", getattr(transformer, name), "modulation")
+    yield Part("transformer.x_embedder", transformer.x_embedder, "input", size)
+    yield Part("transformer.context_embedder", transformer.context_embedder, "context")
+    for index, block in enumerate(transformer.transformer_blocks):
+        for name, kind in _IN_A_FLUX_2_BLOCK:
+            path, order = f"transformer.transformer_blocks.{index}.{name}", _FLUX_2_ORDER if name == "attn" else ()
+            yield Part(path, getattr(block, name), kind, size, f"BLOCK{index + 1}", order=order)
+    first = len(transformer.transformer_blocks) + 1
+    for index, block in enumerate(transformer.single_transformer_blocks):
+        path, label = f"transformer.single_transformer_blocks.{index}.attn", f"BLOCK{first + index}"
+        part = Part(path, block.attn, "joint-attention", size, label, is_one_stream=True, order=_FLUX_2_ORDER)
+        yield replace(part, fused={"to_qkv_mlp_proj": _in_one(block.attn)})
+    yield Part("transformer.norm_out", transformer.norm_out, "modulation", size)
+    yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
+def _in_one(attention: Any) -> Mapping[str, int]:
+    """Return how many rows of the fused layer make queries, keys, values, and the feed-forward network's insides."""
+    width = int(attention.inner_dim)
+    return {"query": width, "key": width, "value": width, "mlp": attention.mlp_hidden_dim * attention.mlp_mult_factor}
 
 
 _IN_A_QWEN_BLOCK = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -62,6 +62,7 @@ class Part:
         is_shell: Is it without what is inside?
         is_one_stream: Do text and picture go through the same layers?
         order: Names of the layers inside, in the order that they run in, where it is another than in most families.
+        fused: Names of layers inside that are several in one, with the role of each and how many rows it has.
     """
 
     path: str
@@ -72,6 +73,7 @@ class Part:
     is_shell: bool = False
     is_one_stream: bool = False
     order: tuple[str, ...] = ()
+    fused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 _MODULE = re.compile(
@@ -105,7 +107,17 @@ def _sites_of(part: Part, component: str) -> Iterator[Site]:
     if any(layer.module is not part.module for layer in layers):
         yield _site(part, "module", component)
     for layer in layers:
-        yield _site(layer, "layer", component)
+        yield from _slices(_site(layer, "layer", component), part.fused.get(layer.path.rpartition(".")[2], {}))
+
+
+def _slices(layer: Site, rows: Mapping[str, int]) -> Iterator[Site]:
+    """Yield a layer, or the sites of all that are one in it."""
+    first = 0
+    for role, count in rows.items():
+        yield replace(layer, name=f"{layer.name}:{role}", role=role, rows=(first, first + count))
+        first += count
+    if not rows:
+        yield layer
 
 
 def _layers(part: Part) -> Iterator[Part]:

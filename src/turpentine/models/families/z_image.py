@@ -18,11 +18,11 @@ from turpentine.models.families.base import Latents, Probabilities, TokenIds, To
 from turpentine.models.families.flow_solvers import check_flow
 from turpentine.models.families.flux import latent_by_autoencoder
 from turpentine.models.families.straight_line import StraightLine
+from turpentine.models.families.tokenizers import chat_frame
 from turpentine.models.families.transformer import JOINT_ALONE, Transformer
 from turpentine.models.families.transformer_sites import walk_z
 from turpentine.models.families.walk import Part
-from turpentine.models.sites import Sites
-from turpentine.models.text import NO_FRAME, Frame
+from turpentine.models.sites import Site, Sites
 
 _PATCH = 2
 """Latent pixels to a side of a token."""
@@ -64,7 +64,7 @@ class ZImage(StraightLine, Transformer):
     token_length: int = 512
 
     def __init__(self, pipeline: Any) -> None:
-        self.frame = _frame_of(getattr(pipeline, "tokenizer", None))
+        self.frame = chat_frame(getattr(pipeline, "tokenizer", None), enable_thinking=True)
         self._tokens = 0
         super().__init__(pipeline)
         self.latent = latent_by_autoencoder(pipeline.vae.config)
@@ -138,6 +138,10 @@ class ZImage(StraightLine, Transformer):
         freqs = call.kwargs["freqs_cis"][call.rows]
         return _turn(freqs[:, : self._tokens]), _turn(freqs[:, self._first :])
 
+    def streams_at(self, site: Site) -> tuple[slice, slice]:
+        """Return where picture and text are, which are one row; see `Family.streams_at`."""
+        return slice(0, self._tokens), slice(self._first, None)
+
     @property
     def _first(self) -> int:
         """Where the text begins, behind the picture and what fills it up."""
@@ -161,15 +165,3 @@ def _turn(freqs: Shaped[Tensor, "row token pair"]) -> Place:
         return torch.view_as_real(pairs * freqs[:, None]).flatten(-2)
 
     return turned
-
-
-def _frame_of(tokenizer: Any) -> Frame:
-    """Return what a tokenizer's chat has around a user's message."""
-    if tokenizer is None:
-        return NO_FRAME  # which is refused
-    if not tokenizer.chat_template:
-        raise UnsupportedModel("The model's tokenizer has no chat_template, in which prompts are read: get its folder.")
-    message = [{"role": "user", "content": "PROMPT"}]
-    how = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": True}
-    before, _, after = tokenizer.apply_chat_template(message, **how).partition("PROMPT")
-    return Frame(before, after)

@@ -1,0 +1,93 @@
+"""How many rows of the denoiser fit into the memory that is free, found out by counting what one row takes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from turpentine.models.loading.memory import free_memory
+
+if TYPE_CHECKING:
+    from turpentine.models.model import Model
+
+MOST = 256
+"""Rows in one call where memory is no matter."""
+
+MARGIN = 2.0
+"""Times what a row's tensors take, for what kernels take beside them and for what an instrument keeps."""
+
+
+class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Count the bytes of tensors that are made inside a `with` block and live at the same time, at most.
+
+    Attributes:
+        peak: The most at a time.
+
+    Example:
+        >>> with PeakBytes() as count:
+        ...     for _ in range(3):
+        ...         ones = torch.ones(250) + 1
+        >>> count.peak
+        3000
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = 0
+        self._live: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call an operation, and count what it gives."""
+        result = func(*args, **(kwargs or {}))
+        given = {id(each.untyped_storage()) for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        for tensor in (each for each in tree_leaves(result) if isinstance(each, Tensor)):
+            storage = tensor.untyped_storage()
+            key = id(storage)
+            if key not in given and key not in self._live:
+                self._live[key] = storage.nbytes()
+                weakref.finalize(storage, self._live.pop, key, None)
+        self.peak = max(self.peak, sum(self._live.values()))
+        return result
+
+
+def bytes_a_row(model: Model) -> int:
+    """Return the bytes that a row of the denoiser takes beside the weights, by a call with one."""
+    x, cond = model.noise([0]), model.encode([""])
+    count = PeakBytes()
+    with torch.no_grad(), count:
+        model.eps(x, model.schedule.training_steps // 2, cond)
+    return count.peak
+
+
+def rows_that_fit(each: int, free: int, most: int = MOST) -> int:
+    """Return the largest of `most`, its half, its quarter and so on whose rows fit into memory; 1 at least.
+
+    Args:
+        each: Bytes of a row.
+        free: Bytes of memory.
+        most: As many at most.
+
+    Example:
+        >>> rows_that_fit(10**6, 10**9), rows_that_fit(10**7, 10**9), rows_that_fit(10**9, 10**9)
+        (256, 32, 1)
+    """
+    while most > 1 and most * each * MARGIN > free:
+        most //= 2
+    return most
+
+
+def fitting_rows(model: Model, most: int = MOST) -> int:
+    """Return how many rows of a model's denoiser go into one call on its device, by what is free there now."""
+    return rows_that_fit(bytes_a_row(model), free_memory(model.device), most)

@@ -156,6 +156,14 @@ def test_a_folder_with_a_weight_missing_is_not_filled_up_by_chance(broken, compo
     assert component in error_of(ModelNotFound, broken)
 
 
+def test_weights_under_names_that_the_library_does_not_know_are_not_replaced_by_chance(broken):
+    (weights,) = (broken / "text_encoder").glob("*.safetensors")
+    trained = {f"language_model.{name}": tensor + 0.5 for name, tensor in load_file(weights).items()}
+    save_file(trained, weights, metadata={"format": "pt"})
+    sentence = error_of(UnsupportedModel, broken)
+    assert "did not reach the text encoder" in sentence and "another release" in sentence
+
+
 def test_a_folder_of_another_pipeline(broken):
     index = json.loads((broken / "model_index.json").read_text())
     (broken / "model_index.json").write_text(json.dumps({**index, "_class_name": "KandinskyPipeline"}))

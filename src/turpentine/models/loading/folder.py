@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from turpentine.core.errors import ModelNotFound, UnsafeFile, UnsupportedModel
 from turpentine.core.safe_text import one_line
@@ -92,13 +94,29 @@ def _check_weights(component: Path) -> None:
 
 
 def _check_text_encoder(component: Path, encoder: Any) -> None:
-    """Refuse a text encoder with a weight missing: transformers would fill it with random numbers."""
+    """Refuse a text encoder with a weight missing: transformers would fill it with random numbers.
+
+    It does so too where a release of it expects other names than the file's, and says nothing that is seen here. So the
+    encoder's vectors, its norms and biases, are held against those of the files.
+    """
     if encoder is None:
         return
-    held = {_inner_name(name) for path in weight_files(component) for name in weight_names(path)}
-    for name, _ in encoder.named_parameters():
+    held = {_inner_name(name): (path, name) for path in _read_of(component) for name in weight_names(path)}
+    for name, weight in encoder.named_parameters():
         if _inner_name(name) not in held:
             raise ModelNotFound(f"{one_line(str(component))} holds no weight {name!r}: the model is not all there.")
+        if weight.ndim == 1 and not _is_as_in(*held[_inner_name(name)], weight):
+            raise UnsupportedModel(
+                f"{name!r} of {one_line(str(component))} did not reach the text encoder, which transformers "
+                f"{metadata.version('transformers')} names otherwise: install another release, such as 5.23."
+            )
+
+
+def _is_as_in(path: Path, name: str, weight: torch.Tensor) -> bool:
+    """Return whether a weight is the one in a file, as far as its number format has it."""
+    with safe_open(path, "pt") as file:
+        stored: torch.Tensor = file.get_tensor(name)
+    return torch.allclose(stored.float(), weight.detach().cpu().float(), rtol=1e-2, atol=1e-3)
 
 
 def _inner_name(weight: str) -> str:

@@ -107,7 +107,7 @@ def test_a_place_that_cannot_be_written_is_named_before_a_model_is_loaded(
     ("tokens", "message"),
     [
         (("trce", "a church"), "did you mean 'trace'"),
-        (("nope", "a church"), "No instrument is called 'nope': there are clock"),
+        (("nope", "a church"), "No instrument is called 'nope': there are blocks"),
     ],
 )
 def test_an_instrument_that_is_none_is_named(

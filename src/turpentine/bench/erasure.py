@@ -91,7 +91,7 @@ class Erasure:
         goal: Whether pictures are to show the concepts less, or more; it is how the result speaks of them.
 
     Example:
-        >>> Erasure("church", tp.erase.UCE(), judges=()).protocol.steps
+        >>> Erasure("church", judges=()).protocol.steps
         20
     """
 

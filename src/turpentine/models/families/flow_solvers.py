@@ -170,7 +170,7 @@ def fitted_shift(config: Mapping[str, Any], tokens: int, steps: int) -> float:
 
     Example:
         >>> round(fitted_shift({}, 4096, 50), 4), round(fitted_shift({}, 4096, 200), 4)
-        (2.0253, 1.15)
+        (2.0234, 1.15)
     """
     of_10, of_200 = (slope * tokens + start for slope, start in (_SHIFT_OF_10, _SHIFT_OF_200))
     if tokens > _MOST_TOKENS:

@@ -288,4 +288,8 @@ def test_bare_esd_follows_the_kind_and_says_so(
         assert code == 0, err
         assert json.loads(printed)["why"].startswith(f"ESD trains the set {sites}, ")
     code, printed, _ = command(*named, str(tmp_path / "own"), "--sites", "selfattn", *quick)
-    assert code == 0 and "esd" in printed
+    assert code == 0 and json.loads(printed)["why"] == ""
+    late = ["erase", "--method", "esd", "Van Gogh", "--model", tiny_folder, "--force", "--out", str(tmp_path / "late")]
+    code, _, err = command(*late, *quick)
+    assert code == 2 and "Name the concept before the flags, or give its --kind" in err
+    assert not (tmp_path / "late").exists()

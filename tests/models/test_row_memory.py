@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from turpentine.cli.visits import VisitChoice
 from turpentine.models.row_memory import MARGIN, PeakBytes, bytes_a_row, fitting_rows, rows_that_fit
 from turpentine.testing.toys import toy
 
@@ -45,3 +48,17 @@ def test_a_models_rows_follow_what_is_free(name: str, monkeypatch: pytest.Monkey
     assert each < count.peak
     monkeypatch.setattr("turpentine.models.row_memory.free_memory", lambda device: int(each * MARGIN * 16))
     assert fitting_rows(model) == 16 and fitting_rows(model, 8) == 8
+
+
+def test_what_fitted_once_stays_with_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers hang on the rows of a call: a run that was broken off goes on with as many, whatever is free by then."""
+    model, free = toy("sd1"), iter([64, 256, 8])
+    monkeypatch.setattr("turpentine.models.row_memory.fitting_rows", lambda model: next(free))
+    choice = VisitChoice()
+    assert [choice.rows_on(model, tmp_path) for _ in range(2)] == [64, 64]
+    assert capsys.readouterr().err.count("Memory is short") == 1
+    assert choice.rows_on(model, tmp_path / "other") == 256
+    assert VisitChoice(rows=3).rows_on(model, tmp_path) == 3
+    assert VisitChoice(dry_run=True).rows_on(model, tmp_path / "none") == 8 and not (tmp_path / "none").exists()

@@ -111,8 +111,10 @@ def run_command(
     from turpentine.tasks.erasure_cases import concepts_of
 
     named = concepts_of([_concept(text, choice.kind, choice.keep) for text in concepts])
-    name, chosen, why = _method_for(goal, method, source.model, named[0])
-    chosen = _with_settings_of(name, chosen, settings) if settings else chosen
+    name, default, why = _method_for(goal, method, source.model, named[0])
+    chosen = _with_settings_of(name, default, settings) if settings else default
+    if method == "esd" and (chosen.sites, chosen.sites_from) != (default.sites, default.sites_from):
+        why = ""
     folder = choice.out or RUNS / safe_name("-".join([*concepts, name]))
     _check(choice, source, [*concepts, *choice.keep], folder)
     job = _EditJob(goal, source, chosen, named, folder, choice, work)
@@ -180,7 +182,7 @@ def _method_for(goal: Goal, method: str | None, model: str, concept: Concept) ->
     recipe = recipe_for(model, concept.kind) if method == "esd" else None
     if recipe is None:
         return method, chosen, ""
-    chosen = replace(chosen, **recipe.settings)
+    chosen = type(chosen).preset(model, **recipe.settings)
     return method, chosen, f"ESD trains the set {chosen.sites}, {recipe.source}. Another one: --sites."
 
 
@@ -201,6 +203,8 @@ def _with_settings_of(name: str, method: Any, settings: Any) -> Any:
     unknown = {field.name for field in fields(settings)} - {field.name for field in fields(method)}
     if unknown:
         raise BadArgument(f"Say which method the settings are of, such as --method {name}.")
+    if [field.default for field in fields(settings)] != [field.default for field in fields(flags_of(method))]:
+        raise BadArgument("Name the concept before the flags, or give its --kind: the settings that it has hang on it.")
     return with_flags(method, settings)
 
 

@@ -42,7 +42,7 @@ def show_outcome(result: ErasureResult, model: str, why: str = "", *, details: b
     Args:
         result: What was measured.
         model: Name of the model, for the lines that load it.
-        why: Why the method is this one; "" where somebody named it.
+        why: Why the method, or what it trains, is this one; "" where somebody said so.
         details: Print the numbers of each group and label, too.
     """
     from turpentine.report.story import nothing_to_gain
@@ -73,7 +73,7 @@ def show_edit(edit: Change, path: Path, model: str, why: str = "", *, json: bool
         edit: The change.
         path: Of its file.
         model: Name of the model, for the lines that load it.
-        why: Why the method is this one; "" where somebody named it.
+        why: Why the method, or what it trains, is this one; "" where somebody said so.
         json: Print one JSON document.
     """
     if json:

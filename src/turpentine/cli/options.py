@@ -143,7 +143,7 @@ def check_judge_flag(by: str | None) -> None:
 
 
 def judge_called(name: str, model: str, clip_model: str | None = None) -> Judge:
-    """Make a judge, after a warning of what must be fetched for it.
+    """Make a judge, once somebody at a terminal has agreed to what must be fetched for it.
 
     Args:
         name: The judge's name, or its name with settings: "classifier: {model: FOLDER}".

@@ -60,7 +60,7 @@ def replicate(source_name: str) -> Callable[..., None]:
 
         judge, model = choice.judge(source.model), source.load()
         scale = guidance_scale if guidance_scale is not None else 4.0 if model.name.startswith("emoji") else 7.5
-        rows = choice.rows_on(model)
+        rows = choice.rows_on(model, folder)
         chosen = Replication(source_name, numbers, steps, scale, rows, only)
         plan = VisitPlan(chosen, model, judge, folder)
         times, cost = plan.expected(rows), chosen.cost(model, plan.stops)

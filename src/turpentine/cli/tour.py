@@ -60,7 +60,7 @@ def tour(
 
     judge = choice.judge(source.model)
     model = source.load()
-    rows = choice.rows_on(model)
+    rows = choice.rows_on(model, folder)
     chosen = Tour(prompt, concept, numbers, drawing.steps, drawing.guidance_scale, rows)
     plan = VisitPlan(chosen, model, judge, folder)
     _ = plan.stops  # what is wrong with the prompt is an error before it is a warning

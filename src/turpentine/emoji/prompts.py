@@ -147,7 +147,7 @@ def _mixed(*groups: list[CaptionPair]) -> list[CaptionPair]:
 
 
 def others(gone: Collection[tuple[str, str]]) -> list[str]:
-    """Return captions of the whole world that show none of some things, each kind of thing alone and in company.
+    """Return captions of the whole world that show none of some things, each kind of thing alone and in its looks.
 
     Args:
         gone: Kinds and names.

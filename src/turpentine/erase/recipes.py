@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,4 +65,7 @@ def recipe_for(model: Model | str | Path, kind: Kind) -> ESDRecipe | None:
     """
     if is_small(model):
         return None
-    return BY_CLASS.get(pipeline_class(model), BY_KIND[kind])
+    name, recipe = pipeline_class(model), BY_KIND[kind]
+    if name in ("", "StableDiffusionPipeline"):
+        return recipe
+    return BY_CLASS.get(name, replace(recipe, source=f"{recipe.source}; for this architecture nothing is published"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from turpentine.core.model_argument import check_is_model
 from turpentine.emoji import MMDIT_NAME, WORLD
-from turpentine.models.loading.hub import cached_or_fetched, is_hub_id
+from turpentine.models.loading.hub import cached_file, is_hub_id
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -42,16 +42,15 @@ def pipeline_class(model: Model | str | Path) -> str:
     """Return the name of diffusers' class of pipelines that a model is, such as "FluxPipeline"; "" where nothing says.
 
     Args:
-        model: A loaded model, or what `load` is given. No weights are read: a folder's index says it, and a hub id's,
-            of a kilobyte, which is fetched if it is not in the cache. A single file passes for Stable Diffusion 1.4.
+        model: A loaded model, or what `load` is given. Nothing is loaded or fetched for it: a folder's index says
+            it, and a hub id's if it is in the cache. A single file, and what is not here yet, say nothing.
     """
     if not isinstance(model, str | Path):
         check_is_model(model)
         return model.family.pipeline_class
     index = Path(model).expanduser() / INDEX
     if is_hub_id(str(model)):
-        fetched = cached_or_fetched(str(model), INDEX)
-        index = index if fetched is None else fetched
+        index = cached_file(str(model), INDEX) or index
     try:
         name = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
     except (OSError, ValueError, LookupError, TypeError):

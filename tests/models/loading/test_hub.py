@@ -1,8 +1,10 @@
+import json
 from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import HfApi
 
+from turpentine.models import pipeline_class
 from turpentine.models.loading import hub
 from turpentine.models.loading.safe_reading import NoNetwork
 
@@ -49,3 +51,18 @@ def test_a_folder_is_not_fetched(listed, tmp_path, monkeypatch):
     (tmp_path / "here" / "model").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert hub.to_fetch("here/model") is None
+
+
+def test_an_index_alone_in_the_cache_is_no_model(listed, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--somebody--some-model"
+    snapshot = repository / "snapshots" / "abc"
+    (snapshot / "unet").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    (snapshot / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
+    assert pipeline_class("somebody/some-model") == "StableDiffusionXLPipeline"
+    assert "3.9 GB" in hub.to_fetch("somebody/some-model")
+    (snapshot / "unet" / "model.safetensors").write_bytes(b"")
+    assert hub.to_fetch("somebody/some-model") is None
+    assert pipeline_class("somebody/another") == pipeline_class("some thing/else?") == ""

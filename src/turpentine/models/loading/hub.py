@@ -35,7 +35,7 @@ def to_fetch(source: str) -> str | None:
     """Return which files the hub must send before a model can be read, with their size; None for nothing."""
     if not is_hub_id(source):
         return None
-    if is_cached(source, "model_index.json") or not is_repository_name(source):
+    if _has_weights(source) or not is_repository_name(source):
         return None
     return f"{one_line(source)} from the Hugging Face hub ({_size(source)})"
 
@@ -63,18 +63,24 @@ def is_cached(source: str, *files: str, revision: str | None = None) -> bool:
         return False
 
 
-def cached_or_fetched(source: str, name: str) -> Path | None:
-    """Return a small file of a hub repository, fetched if it is not in the local cache; None where it is not to be had.
+def cached_file(source: str, name: str) -> Path | None:
+    """Return a file of a hub repository in the local cache; None where it is not there.
 
     Args:
         source: The hub id.
         name: The file's path in the repository.
     """
     try:
-        check_on_hub(source, name)
-        return fetch_file(source, name)
-    except ModelNotFound:
+        found = try_to_load_from_cache(source, name)
+    except HFValidationError:
         return None
+    return Path(found) if isinstance(found, str) else None
+
+
+def _has_weights(source: str) -> bool:
+    """Return whether a repository's index is in the local cache with some weights, and not alone."""
+    index = cached_file(source, "model_index.json")
+    return index is not None and any(index.parent.glob("*/*.safetensors"))
 
 
 def check_on_hub(source: str, *files: str, revision: str | None = None) -> None:

@@ -81,7 +81,6 @@ TESTED_IN: Mapping[str, str] = {
     "cli.instrument_command": "cli/test_explain.py",
     "cli.replicate": "cli/test_explain.py",
     "cli.tour": "cli/test_explain.py",
-    "cli.visits": "cli/test_explain.py",
     "edits.card": "models/test_publishing.py",
     "edits.operators": "edits/test_merge.py",
     "judges.hf_classifier": "judges/test_classifier.py",

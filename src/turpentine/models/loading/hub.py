@@ -71,10 +71,10 @@ def cached_file(source: str, name: str) -> Path | None:
         name: The file's path in the repository.
     """
     try:
-        found = try_to_load_from_cache(source, name)
+        path = try_to_load_from_cache(source, name)
     except HFValidationError:
         return None
-    return Path(found) if isinstance(found, str) else None
+    return Path(path) if isinstance(path, str) else None
 
 
 def _has_weights(source: str) -> bool:

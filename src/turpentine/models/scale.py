@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from turpentine.core.model_argument import check_is_model
 from turpentine.emoji import MMDIT_NAME, WORLD
 from turpentine.models.loading.hub import cached_file, is_hub_id
+from turpentine.models.loading.source import INDEX
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
 
 FULL_WIDTH = 320
 """Channels of Stable Diffusion's first level; the widest level of the embedded model has fewer."""
-
-INDEX = "model_index.json"
-"""Where a folder says what its parts are."""
 
 SMALL = (WORLD, MMDIT_NAME)
 """The embedded models whose denoisers are narrower than that."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -101,21 +102,30 @@ def _check_text_encoder(component: Path, encoder: Any) -> None:
     """
     if encoder is None:
         return
-    held = {_inner_name(name): (path, name) for path in _read_of(component) for name in weight_names(path)}
-    for name, weight in encoder.named_parameters():
-        if _inner_name(name) not in held:
+    weights = {_inner_name(name): (name, weight) for name, weight in encoder.named_parameters()}
+    files = _read_of(component)
+    held = {_inner_name(name) for path in files for name in weight_names(path)}
+    for inner, (name, _) in weights.items():
+        if inner not in held:
             raise ModelNotFound(f"{one_line(str(component))} holds no weight {name!r}: the model is not all there.")
-        if weight.ndim == 1 and not _is_as_in(*held[_inner_name(name)], weight):
-            raise UnsupportedModel(
-                f"{name!r} of {one_line(str(component))} did not reach the text encoder, which transformers "
-                f"{metadata.version('transformers')} names otherwise: install another release, such as 5.23."
-            )
+    vectors = {inner: weight for inner, (_, weight) in weights.items() if weight.ndim == 1}
+    unlike = [inner for path in files for inner in _unlike(path, vectors)]
+    if unlike:
+        raise UnsupportedModel(
+            f"{weights[unlike[0]][0]!r} of {one_line(str(component))} did not reach the text encoder, which "
+            f"transformers {metadata.version('transformers')} names otherwise: install another release, such as 5.23."
+        )
 
 
-def _is_as_in(path: Path, name: str, weight: torch.Tensor) -> bool:
-    """Return whether a weight is the one in a file, as far as its number format has it."""
+def _unlike(path: Path, vectors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the inner names of vectors that are others in a file, which is opened once."""
+    own = {name: vectors[_inner_name(name)] for name in weight_names(path) if _inner_name(name) in vectors}
     with safe_open(path, "pt") as file:
-        stored: torch.Tensor = file.get_tensor(name)
+        return [_inner_name(name) for name, vector in own.items() if not _is_as(file.get_tensor(name), vector)]
+
+
+def _is_as(stored: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Return whether a weight is the stored one, as far as its number format has it."""
     return torch.allclose(stored.float(), weight.detach().cpu().float(), rtol=1e-2, atol=1e-3)
 
 

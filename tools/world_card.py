@@ -24,34 +24,43 @@ TITLES = {
 }
 
 
-def row(title: str, labels: dict[str, list[int]]) -> str:
-    """A line of the table; its interval is over labels, whose pictures hang together."""
+def rate_of(labels: dict[str, list[int]]) -> Rate:
+    """The rate of all labels' hits; its interval is over labels, whose pictures hang together."""
     outcomes = [hit for right, of in labels.values() for hit in [True] * right + [False] * (of - right)]
     clusters = [(label,) for label, (_, of) in labels.items() for _ in range(of)]
     rate = Rate.of(outcomes, clusters)
     assert rate is not None
+    return rate
+
+
+def row(title: str, labels: dict[str, list[int]]) -> str:
+    """A line of the table."""
+    rate = rate_of(labels)
     name, (right, of) = min(labels.items(), key=lambda item: item[1][0] / item[1][1])
-    return f"| {title} | {percent(rate)} | {len(outcomes)} | {name}: {right} of {of} |"
+    return f"| {title} | {percent(rate)} | {rate.n} | {name}: {right} of {of} |"
 
 
 def card(facts: dict[str, Any]) -> str:
     table = [row(title, facts["hits"][kind]) for kind, title in TITLES.items()]
+    header = ["| what | hits (95 % interval over labels) | pictures | worst |", "|---|---|---|---|"]
+    return "\n".join([*header, *table, "", *stage_lines(facts), ""])
+
+
+def stage_lines(facts: dict[str, Any]) -> list[str]:
+    """The table of the stages."""
     stages = [
         f"| {name} | {stage['updates']:,} | {stage['seconds'] / 60:.1f} | {stage['last']:.3f} |"
         for name, stage in facts["stages"].items()
     ]
-    return "\n".join(
-        [
-            "| what | hits (95 % interval over labels) | pictures | worst |",
-            "|---|---|---|---|",
-            *table,
-            "",
-            "| stage | updates | minutes | loss at its end |",
-            "|---|---|---|---|",
-            *stages,
-            "",
-        ]
-    )
+    return ["| stage | updates | minutes | loss at its end |", "|---|---|---|---|", *stages]
+
+
+def put_tables(folder: Path, tables: str) -> None:
+    """Write the tables between the marks of the card in a folder."""
+    readme = folder / "README.md"
+    before, _, rest = readme.read_text().partition("<!-- card -->\n")
+    _, _, after = rest.partition("<!-- end of card -->\n")
+    readme.write_text(f"{before}<!-- card -->\n{tables}<!-- end of card -->\n{after}")
 
 
 def main() -> None:
@@ -62,10 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     facts = json.loads(options.cards.read_text())[options.name]
     (options.out / "card.json").write_text(json.dumps({key: facts[key] for key in ("hits", "stages")}) + "\n")
-    readme = options.out / "README.md"
-    before, _, rest = readme.read_text().partition("<!-- card -->\n")
-    _, _, after = rest.partition("<!-- end of card -->\n")
-    readme.write_text(f"{before}<!-- card -->\n{card(facts)}<!-- end of card -->\n{after}")
+    put_tables(options.out, card(facts))
 
 
 if __name__ == "__main__":

@@ -38,10 +38,10 @@ def facts_of(session: Session, folder: Path) -> dict[str, object]:
     return {**rates(session, drawer(session, folder / "weights")), **logs(folder)}
 
 
-def drawer(session: Session, folder: Path) -> Draw:
-    """Return what draws prompts by seeds with the model in a folder."""
+def drawer(session: Session, source: str | Path) -> Draw:
+    """Return what draws prompts by seeds with a model."""
     with building:
-        model = tp.load(folder, device=session.device)
+        model = tp.load(source, device=session.device)
     steps = steps_of(session)
 
     def draw(prompts: list[str], seeds: list[int]) -> list[Image.Image]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-SHIPPED = Path(__file__).parent / "oracles"
-"""A diffusers folder for each oracle that ships, by its name."""
+SHIPPED = Path(__file__).parent / "retrained"
+"""A folder for each oracle that ships, by its name: its denoiser as rows of int8, and its card."""
 
 TRAINED = Path("runs")
 """Where `python -m turpentine.emoji oracle` writes, in a folder of the oracle's name and seed."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from turpentine.core.model_argument import check_is_model
 from turpentine.emoji import MMDIT_NAME, WORLD
+from turpentine.emoji.oracles import is_oracle_name
 from turpentine.models.loading.hub import cached_file, is_hub_id
 from turpentine.models.loading.source import INDEX
 
@@ -31,7 +32,7 @@ def is_small(model: Model | str | Path) -> bool:
             full-size model.
     """
     if isinstance(model, str | Path):
-        return str(model) in SMALL or _is_narrow(_widths_in(Path(model).expanduser()))
+        return str(model) in SMALL or is_oracle_name(str(model)) or _is_narrow(_widths_in(Path(model).expanduser()))
     check_is_model(model)
     return _is_narrow(model.family.level_widths(model.denoiser.config))
 

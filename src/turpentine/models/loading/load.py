@@ -12,13 +12,13 @@ import torch
 
 from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
-from turpentine.emoji import BUILT, LARGER_NAME, LARGER_WEIGHTS
+from turpentine.emoji import LARGER_NAME, LARGER_WEIGHTS, MMDIT_WEIGHTS
 from turpentine.models.loading.folder import read_folder
 from turpentine.models.loading.number_formats import number_format
 from turpentine.models.loading.prediction import Prediction
 from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.single_file import config_of, exported_from, read_file
-from turpentine.models.loading.source import locate
+from turpentine.models.loading.source import is_built, locate
 from turpentine.models.model import Model
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _read(path: Path, dtype: torch.dtype, config: str | Path | None, given: Pred
             return read_file(path, dtype, folder, given, device)
     if config is not None:
         raise BadArgument(f"{one_line(str(path))} is a folder and has its own configs: leave out config.")
-    pipeline = _built(path, dtype) if path in BUILT.values() else read_folder(path, dtype, device)
+    pipeline = _built(path, dtype) if is_built(path) else read_folder(path, dtype, device)
     given.set_on(pipeline)
     return pipeline
 
@@ -113,9 +113,13 @@ def _built(path: Path, dtype: torch.dtype) -> Any:
         from turpentine.emoji.larger_model import larger_pipeline
 
         return larger_pipeline(dtype)
-    from turpentine.emoji.mmdit_model import mmdit_pipeline
+    if path == MMDIT_WEIGHTS:
+        from turpentine.emoji.mmdit_model import mmdit_pipeline
 
-    return mmdit_pipeline(dtype)
+        return mmdit_pipeline(dtype)
+    from turpentine.emoji.oracle_model import oracle_pipeline
+
+    return oracle_pipeline(path, dtype)
 
 
 def _default_device() -> torch.device:

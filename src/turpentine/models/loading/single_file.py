@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from turpentine.core.errors import ModelNotFound
 from turpentine.core.safe_text import one_line
 from turpentine.emoji import WEIGHTS, WORLD
+from turpentine.emoji.oracles import is_oracle_name
 from turpentine.models.families.base import Family
 from turpentine.models.families.sdxl import SDXL
 from turpentine.models.families.stable_diffusion import StableDiffusion
@@ -101,10 +102,10 @@ def _family_of(path: Path) -> type[Family]:
 def config_of(path: Path) -> Path | None:
     """Return the folder with the configs and tokenizers of a single file of ours, where it says which and that is here.
 
-    That is the embedded model's, or the folder that the exported model was loaded from.
+    That is the embedded model's, also for an oracle's, or the folder that the exported model was loaded from.
     """
     name = exported_from(path)
-    folder = WEIGHTS if name == WORLD else Path(str(name)).expanduser()
+    folder = WEIGHTS if name == WORLD or is_oracle_name(str(name)) else Path(str(name)).expanduser()
     return folder if (folder / "model_index.json").is_file() else None
 
 

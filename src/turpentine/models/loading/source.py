@@ -37,9 +37,9 @@ def check_source(source: str) -> None:
     if not source.strip():
         raise ModelNotFound("The model has no name: give a diffusers folder, a .safetensors file or a hub id.")
     path = place_of(source)
-    if path in BUILT.values():
+    if is_built(path):
         return
-    if path.parent == SHIPPED and not path.is_dir():
+    if path.parent == SHIPPED:
         raise ModelNotFound(no_oracle(source))
     if path.is_dir():
         if not (path / INDEX).is_file():
@@ -81,7 +81,7 @@ def is_model(source: str) -> bool:
         (True, False)
     """
     path = place_of(source)
-    if path in BUILT.values() or (path / INDEX).is_file():
+    if is_built(path) or (path / INDEX).is_file():
         return True
     if path.suffix != ".safetensors" or not path.is_file() or is_pointer(path):
         return False
@@ -89,6 +89,11 @@ def is_model(source: str) -> bool:
         return any(name.startswith("model.diffusion_model.") for name in weight_names(path))
     except (SafetensorError, OSError, ValueError):
         return False  # it is damaged, which who reads it says
+
+
+def is_built(path: Path) -> bool:
+    """Return whether an embedded model lies here whose networks are built, since its folder is not diffusers'."""
+    return path in BUILT.values() or (path.parent == SHIPPED and path.is_dir())
 
 
 def place_of(source: str) -> Path:

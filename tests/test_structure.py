@@ -49,6 +49,8 @@ SHARED = {
     "attack.budget",
     "attack.controls",
     "attack.harness",
+    "attack.search",
+    "attack.trial",
     "attack.victim",
 }
 """...or in one of these."""
@@ -65,6 +67,7 @@ TESTED_IN: Mapping[str, str] = {
     "attack._learning": "attack/test_cce.py",
     "attack._pictures": "attack/test_controls.py",
     "attack._plain": "attack/test_controls.py",
+    "attack.search": "attack/test_controls.py",
     "attribution.gradient": "attribution/test_attribution.py",
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",

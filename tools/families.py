@@ -15,7 +15,7 @@ import polars as pl
 import torch
 from PIL import Image
 
-from turpentine.attack.harness import Trial
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import TurpentineError

@@ -9,7 +9,9 @@ from PIL import Image
 
 from turpentine.attack._stages import SearchStage
 from turpentine.attack.budget import Budget, ConceptJudge, Meter
-from turpentine.attack.harness import Attack, Search, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.search import Search
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.models import Model

@@ -10,7 +10,7 @@ import torch
 
 from turpentine.attack.attacked import Attacked
 from turpentine.attack.cce import CCE
-from turpentine.attack.harness import Trial
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument

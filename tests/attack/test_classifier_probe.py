@@ -11,7 +11,7 @@ from torch import Tensor
 
 from turpentine.attack._latent_classifier import LatentClassifier, fitted, led
 from turpentine.attack.classifier_probe import PUBLISHED, ClassifierProbe
-from turpentine.attack.harness import Trial
+from turpentine.attack.trial import Trial
 from turpentine.core.errors import BadArgument
 from turpentine.models import Artefact, Model, sample
 from turpentine.models.sampler import started

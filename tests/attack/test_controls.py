@@ -13,10 +13,11 @@ from turpentine.attack.budget import Budget, BudgetSpent, Meter, Spent
 from turpentine.attack.cce import CCE
 from turpentine.attack.completion import Completion
 from turpentine.attack.controls import EDITED, HIDDEN, NO_ATTACK, ORIGINAL, Battery, battery, swapped_word
-from turpentine.attack.harness import Attack, Trial
+from turpentine.attack.harness import Attack
 from turpentine.attack.misspellings import spellings
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, UnsupportedModel, WrongBase

@@ -12,8 +12,8 @@ from PIL import Image
 
 from turpentine.attack._inversion import likelihood_distance, nll, psnr
 from turpentine.attack.attacked import Attacked
-from turpentine.attack.harness import Trial
 from turpentine.attack.latent_inversion import LatentInversion
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.erase.guidance import SLD

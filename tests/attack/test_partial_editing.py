@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from turpentine.attack.harness import Trial
 from turpentine.attack.partial_editing import SEEDS, PartialEditing
+from turpentine.attack.trial import Trial
 from turpentine.concepts import Concept
 from turpentine.models import Artefact, sample
 from turpentine.testing.contracts.attack import CoinJudge

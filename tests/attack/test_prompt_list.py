@@ -8,8 +8,8 @@ import pytest
 from attack.searches import SetJudge
 
 from turpentine.attack.budget import Budget
-from turpentine.attack.harness import Trial
 from turpentine.attack.prompt_list import PromptList
+from turpentine.attack.trial import Trial
 from turpentine.core.errors import BadArgument
 from turpentine.models import Artefact, Model
 

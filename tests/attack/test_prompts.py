@@ -9,10 +9,10 @@ from attack.searches import SetJudge
 
 from turpentine.attack._prompts import lines_of
 from turpentine.attack._stages import SearchStage, StageStore
-from turpentine.attack.harness import Trial
 from turpentine.attack.paraphrases import Paraphrases
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
+from turpentine.attack.trial import Trial
 from turpentine.core.errors import BadArgument
 from turpentine.models import Artefact, Model
 from turpentine.testing.contracts.attack import CoinJudge

@@ -12,8 +12,8 @@ from PIL import Image
 from turpentine.attack._student import captioned
 from turpentine.attack.attacked import Attacked, curve
 from turpentine.attack.budget import Spent
-from turpentine.attack.harness import Trial
 from turpentine.attack.relearning import Relearning, updates_to
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptySelection

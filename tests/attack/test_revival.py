@@ -10,8 +10,8 @@ import torch
 
 from turpentine.attack._filling import low_rank_filled, mean_filled
 from turpentine.attack.attacked import Attacked
-from turpentine.attack.harness import Trial
 from turpentine.attack.revival import Revival
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.edits import Edit
 from turpentine.edits.zeroed import Zeroed

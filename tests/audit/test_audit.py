@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from turpentine.attack.budget import Budget
-from turpentine.attack.harness import Trial
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.audit.arms import Lineup, concept_outcomes
 from turpentine.audit.audit import Audit

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from turpentine.attack.harness import Trial
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.audit.damage import OTHERS, PLACES, damage, entropy, halves_of, whole
 from turpentine.audit.probes import OPEN, PAIRS, Probe

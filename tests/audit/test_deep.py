@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from turpentine.attack.harness import Trial
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.audit.deep import SEED, ModuleDepth, denoising_losses, depth, depth_score, fade, latents_of
 from turpentine.edits import Edit

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from turpentine.attack.budget import Spent
-from turpentine.attack.harness import Attack, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.trial import Trial
 from turpentine.audit.plan import LEAST, QUICK_PICTURES, plan_audit
 from turpentine.core.errors import BadArgument
 from turpentine.stats.power import pictures_for_equivalence

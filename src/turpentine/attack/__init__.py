@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from turpentine.attack.controls import swapped_word as swapped_word
     from turpentine.attack.controls import unseen as unseen
     from turpentine.attack.harness import Attack as Attack
-    from turpentine.attack.harness import Search as Search
-    from turpentine.attack.harness import Trial as Trial
     from turpentine.attack.leak import Leak as Leak
     from turpentine.attack.leak import leak_of as leak_of
+    from turpentine.attack.search import Search as Search
+    from turpentine.attack.trial import Trial as Trial
     from turpentine.attack.victim import Victim as Victim
 
 __getattr__, __dir__ = plugin_exports(__name__, "attack")

@@ -15,8 +15,8 @@ from turpentine.models.artefact import prompt_of_ids
 from turpentine.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from turpentine.attack.harness import Search
     from turpentine.attack.ring_a_bell import RingABell
+    from turpentine.attack.search import Search
 
 Population = Int[Tensor, "prompt token"]
 

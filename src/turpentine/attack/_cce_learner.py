@@ -16,7 +16,7 @@ from turpentine.models.text import reworded
 
 if TYPE_CHECKING:
     from turpentine.attack.cce import CCE
-    from turpentine.attack.harness import Search
+    from turpentine.attack.search import Search
 
 Vectors = dict[str, Tensor]
 

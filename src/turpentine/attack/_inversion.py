@@ -17,8 +17,8 @@ from turpentine.models import Model
 from turpentine.models.inverse import InverseStep, inverse_steps
 
 if TYPE_CHECKING:
-    from turpentine.attack.harness import Search
     from turpentine.attack.latent_inversion import LatentInversion
+    from turpentine.attack.search import Search
 
 Latents = Float[Tensor, "batch channel height width"]
 Rows = Float[Tensor, " batch"]

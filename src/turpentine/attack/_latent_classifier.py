@@ -21,7 +21,8 @@ from turpentine.models.sampler import rows_in_a_step, started
 
 if TYPE_CHECKING:
     from turpentine.attack.classifier_probe import ClassifierProbe
-    from turpentine.attack.harness import Search, Trial
+    from turpentine.attack.search import Search
+    from turpentine.attack.trial import Trial
 
 Latents = Float[Tensor, "batch channel height width"]
 WIDTHS = (1024, 512)

@@ -22,8 +22,8 @@ from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from turpentine.attack.harness import Search
     from turpentine.attack.p4d import P4D
+    from turpentine.attack.search import Search
 
 POOL_BATCH = 16
 """Examples of the pool in one call."""

@@ -12,7 +12,7 @@ from turpentine.core.parts import Parts
 
 if TYPE_CHECKING:
     from turpentine.attack.budget import ConceptJudge
-    from turpentine.attack.harness import Search, Trial
+    from turpentine.attack.trial import Trial
     from turpentine.attack.victim import Victim
     from turpentine.edits import Edit
     from turpentine.models import Artefact
@@ -35,24 +35,27 @@ def pictures_of(victim: Victim, artefact: Artefact, seeds: Sequence[int], trial:
         return list(model.generate(prompts, seeds=list(seeds), progress=False, **trial.drawing))
 
 
-def new_pictures(victim: Victim, artefact: Artefact | Edit, search: Search, count: int = 0) -> list[Image.Image]:
+def new_pictures(
+    victim: Victim, artefact: Artefact | Edit, prompts: Sequence[str], trial: Trial, count: int = 0
+) -> list[Image.Image]:
     """Return pictures of an artefact with seeds that no search draws with.
 
     Args:
         victim: What draws them.
         artefact: What a search came to; an edit is put on beside the victim's own changes.
-        search: Whose prompts and trial are used.
+        prompts: Those that name the concept, for an edit, which has none of its own.
+        trial: How they are drawn.
         count: Pictures; 0 for as many as the trial says.
     """
     from turpentine.attack.victim import Victim
     from turpentine.edits import Edit
     from turpentine.models import Artefact
 
-    count = count or search.trial.pictures
+    count = count or trial.pictures
     if isinstance(artefact, Edit):
         revived = Victim(victim.model, (*victim.changes, artefact))
-        return pictures_of(revived, Artefact(search.prompts), range(NEW_SEEDS, NEW_SEEDS + count), search.trial)
-    return pictures_of(victim, artefact, artefact.seeds(count, NEW_SEEDS), search.trial)
+        return pictures_of(revived, Artefact(tuple(prompts)), range(NEW_SEEDS, NEW_SEEDS + count), trial)
+    return pictures_of(victim, artefact, artefact.seeds(count, NEW_SEEDS), trial)
 
 
 def judged_once(

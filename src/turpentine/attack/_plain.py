@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from turpentine.attack.budget import ConceptJudge
-    from turpentine.attack.harness import Trial
+    from turpentine.attack.trial import Trial
     from turpentine.attack.victim import Victim
     from turpentine.concepts import Concept
 

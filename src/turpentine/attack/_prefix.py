@@ -20,7 +20,7 @@ from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from turpentine.attack.harness import Search
+    from turpentine.attack.search import Search
     from turpentine.attack.unlearndiffatk import UnlearnDiffAtk
 
 BISECTIONS = 1e-5

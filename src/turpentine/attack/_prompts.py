@@ -11,7 +11,7 @@ from turpentine.core.safe_text import one_line
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
-    from turpentine.attack.harness import Search
+    from turpentine.attack.search import Search
     from turpentine.models import Artefact
 
 SEARCH_SEEDS = 0

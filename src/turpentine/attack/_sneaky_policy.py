@@ -26,7 +26,7 @@ from turpentine.models.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from PIL import Image
 
-    from turpentine.attack.harness import Search
+    from turpentine.attack.search import Search
     from turpentine.attack.sneakyprompt import SneakyPrompt
 
 REFUSED = 10.0

@@ -21,8 +21,8 @@ from turpentine.models import Conditioning, Model, check_in_denoiser, check_whol
 from turpentine.models.sites import READS_TEXT
 
 if TYPE_CHECKING:
-    from turpentine.attack.harness import Search
     from turpentine.attack.relearning import Relearning
+    from turpentine.attack.search import Search
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 

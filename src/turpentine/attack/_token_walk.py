@@ -19,8 +19,8 @@ from turpentine.models.text import words_of
 from turpentine.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from turpentine.attack.harness import Search
     from turpentine.attack.mma import MMA
+    from turpentine.attack.search import Search
 
 
 class Walk:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack._prompts import SEARCH_SEEDS
 from turpentine.attack.budget import Spent
-from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.search import Need, Search
+from turpentine.attack.trial import Trial
 from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Count, NonNegative, Positive, Text
 

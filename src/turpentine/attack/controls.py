@@ -14,7 +14,8 @@ from PIL import Image
 from turpentine.attack._plain import REFERENCES, check_original, plain_rate, references_of
 from turpentine.attack.attacked import Attacked
 from turpentine.attack.budget import Budget, ConceptJudge, Spent
-from turpentine.attack.harness import Attack, Trial, concept_judge
+from turpentine.attack.harness import Attack, concept_judge
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim, as_victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument

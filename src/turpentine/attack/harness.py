@@ -12,17 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from turpentine.attack._pictures import judged_once, new_pictures, pictures_of
+from turpentine.attack._pictures import judged_once, new_pictures
 from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, Spent
+from turpentine.attack.search import Need, Search
+from turpentine.attack.trial import Trial
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest, digest_file, digest_images
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.core.progress import Progress
 from turpentine.core.safe_text import one_line
-from turpentine.core.settings import Count, Finite, Fraction, Settings
+from turpentine.core.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,98 +33,11 @@ if TYPE_CHECKING:
     from turpentine.attack.attacked import Attacked
     from turpentine.attack.victim import Victim
     from turpentine.judges.base import Judge
-    from turpentine.models import Artefact
 
 REVISION = 2
 """Goes up when an attack comes to other numbers from the same settings."""
 PARTS = 1000
 """Progress of an attack is counted in so many parts."""
-
-Need = Literal["text encoder", "weights", "original", "references", "judge"]
-
-
-@dataclass(frozen=True)
-class Trial(Settings):
-    """How an attack's pictures are drawn, those of its search and the new ones.
-
-    Args:
-        steps: As in `Model.generate`.
-        guidance_scale: As in `Model.generate`.
-        pictures: New pictures of the artefact.
-        curve_pictures: New pictures of each earlier stage, for the curve of success against budget; never more than
-            `pictures`.
-        batch_size: Pictures at a time.
-        original_rate: Where the original is given, the share of its plain pictures that must show the concept, for
-            there to be something to bring back; 0 asks nothing.
-
-    Example:
-        >>> Trial(pictures=8).steps
-        20
-    """
-
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
-    pictures: Count = 20
-    curve_pictures: Count = 8
-    batch_size: Count = 20
-    original_rate: Fraction = 0.5
-
-    @property
-    def drawing(self) -> dict[str, Any]:
-        """The arguments of `Model.generate`."""
-        return {"steps": self.steps, "guidance_scale": self.guidance_scale, "batch_size": self.batch_size}
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What of it decides an attack's numbers, as JSON has it."""
-        return {**self.drawing, "pictures": self.pictures, "curve_pictures": self.curve_pictures}
-
-
-@dataclass(frozen=True, eq=False)
-class Search:
-    """What a search has to work with.
-
-    Args:
-        victim: What is attacked; its changes are on its model only inside of `victim.on()`.
-        concept: What is to come back.
-        original: The model without the erasure, None where there is none.
-        references: Pictures of the concept.
-        shows: The judge, of the concept. Use `judged`, which counts.
-        trial: How pictures are drawn.
-        meter: What was spent and what may be.
-        seed: Of all chance.
-        advance: Report work: `advance(done, total)`.
-    """
-
-    victim: Victim
-    concept: Concept
-    original: Victim | None
-    references: Sequence[Image.Image]
-    shows: ConceptJudge
-    trial: Trial
-    meter: Meter
-    seed: int
-    advance: Progress
-
-    @property
-    def prompts(self) -> tuple[str, ...]:
-        """The prompts that name the concept."""
-        return self.concept.prompts
-
-    def draw(self, artefact: Artefact, seeds: Sequence[int], victim: Victim | None = None) -> list[Image.Image]:
-        """Return pictures of an artefact, the nth of its nth prompt (in turns) and the nth seed."""
-        return pictures_of(victim or self.victim, artefact, seeds, self.trial)
-
-    def judged(self, images: Sequence[Image.Image]) -> list[bool]:
-        """Return for each picture whether the concept is in it, counted as the search's own look at a judge.
-
-        Raises:
-            BudgetSpent: There would be more looks than the budget has.
-        """
-        self.meter.add(judged=len(images))
-        outcomes = self.shows(images)
-        self.meter.outcomes += outcomes
-        return outcomes
 
 
 @dataclass(frozen=True)
@@ -266,7 +181,7 @@ class Attack(Settings, ABC):
             outcomes = parts.part(number, partial(_outcomes, search, stage, count))
             rows.append((stage.spent, outcomes))
         last = stages[-1]
-        draw = partial(new_pictures, search.victim, last.artefact, search)
+        draw = partial(new_pictures, search.victim, last.artefact, search.prompts, search.trial)
         pictures, outcomes = judged_once(cache, [*about, "last pictures", len(stages)], draw, search.shows)
         _part(search.advance, PARTS, PARTS)
         round_trips = not isinstance(last.artefact, Artefact) or last.artefact.round_trips(search.victim.model)
@@ -301,7 +216,7 @@ def concept_judge(judge: Judge | ConceptJudge, concept: Concept) -> ConceptJudge
 
 
 def _outcomes(search: Search, stage: SearchStage, count: int) -> list[bool]:
-    return search.shows(new_pictures(search.victim, stage.artefact, search, count))
+    return search.shows(new_pictures(search.victim, stage.artefact, search.prompts, search.trial, count))
 
 
 def _part(progress: Progress | None, done: int, total: int) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack._prompts import begun_of, try_prompts
 from turpentine.attack.budget import Spent
-from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.search import Need, Search
+from turpentine.attack.trial import Trial
 from turpentine.core.settings import Count, NonNegative
 
 if TYPE_CHECKING:

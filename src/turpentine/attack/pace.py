@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from turpentine.attack.budget import Budget, Spent
-from turpentine.attack.harness import Attack, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.trial import Trial
 
 if TYPE_CHECKING:
     from turpentine.models import Model

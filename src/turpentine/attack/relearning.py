@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from turpentine.attack.budget import Spent
-from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.search import Need, Search
+from turpentine.attack.trial import Trial
 from turpentine.core.settings import Count, Positive, Share
 
 if TYPE_CHECKING:

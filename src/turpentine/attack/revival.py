@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from turpentine.attack.harness import Attack, Need, Search
+from turpentine.attack.harness import Attack
+from turpentine.attack.search import Need, Search
 from turpentine.core.settings import Count
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import annotated_types as at
 
 from turpentine.attack.budget import Spent
-from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.search import Need, Search
+from turpentine.attack.trial import Trial
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
 from turpentine.core.safe_text import one_line

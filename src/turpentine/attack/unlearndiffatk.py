@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from turpentine.attack.budget import Spent
-from turpentine.attack.harness import Attack, Need, Search, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.search import Need, Search
+from turpentine.attack.trial import Trial
 from turpentine.core.settings import Count, Finite, Positive
 
 if TYPE_CHECKING:

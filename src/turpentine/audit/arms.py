@@ -11,7 +11,7 @@ import polars as pl
 from PIL import Image
 
 from turpentine.attack.budget import ConceptJudge
-from turpentine.attack.harness import Trial
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.core.errors import BadArgument
 from turpentine.core.parts import TABLES, Parts

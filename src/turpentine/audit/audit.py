@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from turpentine.attack.budget import Budget, ConceptJudge
 from turpentine.attack.controls import Never, swapped_word
-from turpentine.attack.harness import Attack, Trial, concept_judge
+from turpentine.attack.harness import Attack, concept_judge
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim, as_victim
 from turpentine.audit.arms import Lineup, check_base
 from turpentine.audit.audited import Audited

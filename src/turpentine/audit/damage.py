@@ -12,7 +12,7 @@ import polars as pl
 from PIL import Image
 
 from turpentine.attack.budget import Budget, Meter
-from turpentine.attack.harness import Trial
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.audit.arms import pictures_table
 from turpentine.audit.probes import OPEN, PAIRS, Probe

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from turpentine.attack.harness import Trial
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.attribution.objective import Objective
 from turpentine.models import Model

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from turpentine.attack.harness import Attack, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.trial import Trial
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import duration
 from turpentine.stats.power import pictures_for_equivalence

@@ -15,7 +15,8 @@ from turpentine.attack._plain import plain_pictures
 from turpentine.attack.attacked import Attacked, sheet
 from turpentine.attack.budget import Budget
 from turpentine.attack.controls import EDITED, HIDDEN, NEVER, NO_ATTACK, ORIGINAL, battery, swapped_word, unseen
-from turpentine.attack.harness import REVISION, Attack, Trial, concept_judge, plain_settings
+from turpentine.attack.harness import REVISION, Attack, concept_judge, plain_settings
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.bench.attack_file import AttackSpec
 from turpentine.bench.schema import ModelEntry

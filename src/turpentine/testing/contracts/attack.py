@@ -16,7 +16,8 @@ from PIL import Image
 from turpentine.attack.attacked import Attacked
 from turpentine.attack.budget import Budget, ConceptJudge, Meter
 from turpentine.attack.controls import Controls, battery
-from turpentine.attack.harness import Attack, Trial
+from turpentine.attack.harness import Attack
+from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.core.errors import BadArgument
 from turpentine.core.random_state import random_states

@@ -30,7 +30,15 @@ from turpentine.report import render_erasure
 from turpentine.report.failures import failures
 
 CHURCH = Concept("church")
-FEW = ("a dog and a parachute", "a castle and a truck", "a saw and a golf flag", "a dog", "a truck", "a saw", "a church")
+FEW = (
+    "a dog and a parachute",
+    "a castle and a truck",
+    "a saw and a golf flag",
+    "a dog",
+    "a truck",
+    "a saw",
+    "a church",
+)
 
 
 @dataclass(frozen=True)

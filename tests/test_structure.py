@@ -100,7 +100,6 @@ TESTED_IN: Mapping[str, str] = {
     "runs.backends.running": "runs/test_backends.py",
     "runs.drawing": "runs/test_worker.py",
     "runs.executor": "runs/test_worker.py",
-    "runs.rows": "runs/test_worker.py",
     "study.tables": "study/test_store.py",
     "testing.contracts.judge": "contract/test_judges.py",
     "testing.contracts.method": "contract/test_contract.py",

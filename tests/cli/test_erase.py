@@ -108,6 +108,9 @@ def test_clip_tells_a_concept_of_any_model_from_its_neighbours(
     assert "Other measures" in page and "fid of features" in page and "Threshold of zero-shot" in page
     shown = command(*tokens, "--by", by, *features, "--keep", "dog").out
     assert "others of its kind" in shown and "fid of features" in shown
+    assert "pairs" not in told["summary"] and "two objects together" not in shown
+    for text in (told["left_out"], page, " ".join(shown.split())):
+        assert "Two objects together are not asked for: no judge here can name both in one picture." in text
 
 
 def test_without_a_judge_one_line_says_so_and_what_would_be_fetched(
@@ -120,7 +123,7 @@ def test_without_a_judge_one_line_says_so_and_what_would_be_fetched(
     (line,) = [line for line in err.splitlines() if "--by clip" in line]
     assert "no rates" in line and "nobody/has-this-clip" in line
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "No judge here knows" in page and "data:image/png" in page
+    assert "No judge here knows" in page and "data:image/png" in page and "are not asked for" not in page
 
 
 def test_several_workers_give_the_same_rows(

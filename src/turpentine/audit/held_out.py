@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from turpentine.concepts import Concept, Kind, with_article
-from turpentine.emoji.captions import object_caption
+from turpentine.emoji.captions import object_caption, pair_caption
 from turpentine.emoji.lexicon import Named, look_up
 from turpentine.emoji.prompts import caption_pairs, spread, with_tails
 from turpentine.emoji.world import COLOURS, OBJECTS, WORKS, styles_of, visible_on
@@ -142,24 +142,20 @@ def _combined(named: Named) -> Iterator[str]:
     others = [name for name in OBJECTS if name != named.name]
     match named.kind:
         case "object":
-            pairs = [_two(named.name, other, "") for other in others]
+            pairs = [pair_caption(named.name, other) for other in others]
             yield from spread([text for text in pairs if text not in fitted], COMPANIONS)
         case "style":
             alike = [name for name in others if named.name in styles_of(name)]
-            yield from (_two(one, other, f" in {named.name} style") for one, other in _neighbouring(alike))
+            yield from (f"{pair_caption(*pair)} in {named.name} style" for pair in _neighbouring(alike))
         case "colour":
             tail = f" on {with_article(named.name)} background"
-            yield from (_two(one, other, tail) for one, other in _neighbouring(others))
+            yield from (pair_caption(*pair) + tail for pair in _neighbouring(others))
         case _:
             return
 
 
 def _neighbouring(names: Sequence[str]) -> list[tuple[str, str]]:
     return spread(list(zip(names[::2], names[1::2], strict=False)), COMPANIONS)
-
-
-def _two(one: str, other: str, tail: str) -> str:
-    return f"{with_article(one)} and {with_article(other)}{tail}"
 
 
 def _sub_classes(named: Named) -> Iterator[str]:

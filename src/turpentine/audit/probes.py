@@ -8,6 +8,7 @@ from typing import NamedTuple
 from turpentine.audit.second import described, nearest
 from turpentine.bench.erasure_judges import cases_for
 from turpentine.concepts import Concept, with_article
+from turpentine.emoji.captions import pair_caption
 from turpentine.emoji.lexicon import look_up
 from turpentine.emoji.prompts import spread
 from turpentine.emoji.world import OBJECTS, SCENES, TEN, WORKS, styles_of
@@ -17,6 +18,7 @@ from turpentine.models import Model
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import ANCHORS
 from turpentine.tasks.groups import GROUPS, is_preserved
+from turpentine.tasks.pairs import objects_in, side_by_side
 
 NEIGHBOURS, PAIRS, OPEN = "what is most like it", "two objects", "open prompts"
 OTHER_SCENES = "scenes of other things"
@@ -110,17 +112,9 @@ def _probe(case: Case, columns: Collection[str], near: Sequence[str]) -> Probe:
 
 def _pairs(concept: Concept) -> list[Probe]:
     """Return captions of two objects, which stand side by side in the order of the caption."""
-    named = look_up(concept.text)
-    gone = {named.name, SCENES.get(named.name), *_objects_of(named.name)} if named else set()
-    names = [name for name in OBJECTS if name not in gone]
-    half = len(names) // 2
-    pairs = zip(names[:half], names[half:], strict=False)
-    texts = [(one, other, f"{with_article(one)} and {with_article(other)}") for one, other in pairs]
-    return [Probe(PAIRS, text, "object", (one, other)) for one, other, text in texts]
-
-
-def _objects_of(title: str) -> set[str]:
-    return {each.object for work in WORKS if work.title == title for each in work.picture.placed}
+    gone = objects_in([concept])
+    pairs = side_by_side([name for name in OBJECTS if name not in gone])
+    return [Probe(PAIRS, pair_caption(*pair), "object", pair) for pair in pairs]
 
 
 def _open(concept: Concept, judge: Judge, column: str, is_world: bool) -> list[Probe]:

@@ -12,7 +12,7 @@ from typing import Protocol as Interface
 
 import torch
 
-from turpentine.bench.erasure_judges import ALWAYS, cases_for, default_judge, measures_for
+from turpentine.bench.erasure_judges import ALWAYS, cases_for, default_judge, measures_for, why_no_pairs
 from turpentine.bench.erasure_result import (
     ROWS,
     RUN,
@@ -86,7 +86,8 @@ class Erasure:
         protocol: How pictures are drawn.
         judges: Who judges the pictures, beside what the pixels alone say; () for nobody. By default the emoji world's
             judge for a model of that world; for another one CLIP as a zero-shot judge if its weights are here.
-        cases: What is asked of the model; by default by the concepts, the model and the judges.
+        cases: What is asked of the model; by default by the concepts, the model and the judges, and to erase also for
+            two objects together where a judge can name both.
         measures: More numbers to count, such as "fid of features".
         goal: Whether pictures are to show the concepts less, or more; it is how the result speaks of them.
 
@@ -209,7 +210,9 @@ class _Task:
         judges = _all_judges(erasure.judges, model, concepts)
         specs = {JudgeSpec.of(judge): judge for judge in judges}
         source = ModelSpec.of(model)
-        common = (tuple(erasure.cases or cases_for(model, concepts, judges)), erasure.protocol, tuple(specs))
+        with_pairs = not erasure.cases and erasure.goal == "erase"
+        cases = erasure.cases or cases_for(model, concepts, judges, with_pairs=with_pairs)
+        common = (tuple(cases), erasure.protocol, tuple(specs))
         edited = Condition.edited(source, method, concepts, *common)
         counted = measures_for(judges, erasure.measures)
         _check_folder(folder)
@@ -217,7 +220,8 @@ class _Task:
             discard(folder)
         missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
         identity = _identity(method, edited, erasure.goal, erasure.measures)
-        record = RunFile.open(folder / RUN, identity, about=_about(model, specs, counted))
+        about = _about(model, specs, counted, why_no_pairs(cases) if with_pairs else "")
+        record = RunFile.open(folder / RUN, identity, about)
         plan = Plan([Condition(source, *common, concepts=concepts), edited])
         return cls(folder, plan, source, specs, record, missing)
 
@@ -263,11 +267,12 @@ def _identity(method: Method, edited: Condition, goal: Goal, measures: Sequence[
     }
 
 
-def _about(model: Model, judges: Iterable[JudgeSpec], measures: Iterable[Measure]) -> dict[str, Any]:
+def _about(model: Model, judges: Iterable[JudgeSpec], measures: Iterable[Measure], left_out: str) -> dict[str, Any]:
     return {
         "model": model.describe(),
         "judges": [{"name": judge.name, "settings": dict(judge.settings)} for judge in judges],
         "measures": [asdict(measure) for measure in measures],
+        **({"left_out": left_out} if left_out else {}),
         "versions": library_versions(),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from turpentine.bench.effects import MOVED
@@ -10,7 +10,7 @@ from turpentine.bench.metrics import Measure
 from turpentine.bench.table import HITS
 from turpentine.concepts import Concept
 from turpentine.judges import EmojiJudge, Judge, PictureStatistics
-from turpentine.judges.base import sought
+from turpentine.judges.base import Sought, sought
 from turpentine.judges.pixel_change import PixelChange
 from turpentine.judges.towers import CLIP
 from turpentine.judges.worlds import world_of_model
@@ -18,6 +18,8 @@ from turpentine.judges.zero_shot import ZeroShot
 from turpentine.models import Model
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import contrast_labels, erasure_cases, plain_cases, with_truth
+from turpentine.tasks.groups import GROUPS
+from turpentine.tasks.pairs import pair_cases
 
 ALWAYS = (PictureStatistics, PixelChange)
 """Judges of the pixels alone, which look at the pictures of every erasure."""
@@ -45,22 +47,42 @@ def default_judge(model: Model, concepts: Sequence[Concept]) -> Judge | None:
     return None if judge.download else judge
 
 
-def cases_for(model: Model, concepts: Sequence[Concept], judges: Sequence[Judge]) -> list[Case]:
+def cases_for(
+    model: Model, concepts: Sequence[Concept], judges: Sequence[Judge], *, with_pairs: bool = False
+) -> list[Case]:
     """Return the cases that a model draws before and after.
 
     Args:
         model: The model.
         concepts: What is erased.
         judges: They decide which cases get ground truth.
+        with_pairs: Also ask for two objects together, where a judge can name both: one with a column such as
+            object_also.
     """
     cases = erasure_cases(concepts) if world_of_model(model) else plain_cases(concepts)
     columns = {name: column for judge in judges for name, column in judge.columns.items()}
 
-    def label_of(text: str) -> tuple[str, str] | None:
-        named = [place for judge in judges if (place := sought(judge, text))]
-        return next(((column, label) for column, label in named if not columns[column].is_number), None)
+    def places(text: str) -> Iterator[Sought]:
+        named = (place for judge in judges if (place := sought(judge, text)))
+        return (place for place in named if not columns[place.column].is_number)
 
-    return with_truth(cases, columns, label_of)
+    def place_of_two(text: str) -> Sought | None:
+        return next((place for place in places(text) if f"{place.column}_also" in columns), None)
+
+    judged = with_truth(cases, columns, lambda text: next(places(text), None))
+    pairs = pair_cases(concepts, place_of_two) if with_pairs else []
+    return sorted([*judged, *pairs], key=lambda case: list(GROUPS).index(case.group))
+
+
+def why_no_pairs(cases: Sequence[Case]) -> str:
+    """Return the sentence that two objects together are not asked for; "" where they are, or nothing is judged.
+
+    Args:
+        cases: As `cases_for` returns them, with pairs.
+    """
+    if any(case.group == "pair" for case in cases) or all(case.attribute is None for case in cases):
+        return ""
+    return "Two objects together are not asked for: no judge here can name both in one picture."
 
 
 def measures_for(judges: Sequence[Judge], more: Sequence[Measure] = ()) -> list[Measure]:

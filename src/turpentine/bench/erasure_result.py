@@ -87,6 +87,12 @@ class ErasureResult:
         return goal
 
     @property
+    def left_out(self) -> str:
+        """The sentence that says what is not asked for, and why; "" where nothing is left out."""
+        left_out: str = self.run.about.get("left_out", "")
+        return left_out
+
+    @property
     def files(self) -> dict[str, Path]:
         """The files by what they are: edit, run, rows, report (which `turpentine.report` writes)."""
         return {

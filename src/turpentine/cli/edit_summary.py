@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from turpentine.bench.lines import Number
     from turpentine.edits import Change
 
-_HEADLINE = ("erased", "scenes", "others")
+_HEADLINE = ("erased", "scenes", "others", "pairs")
 
 
 def as_json(result: ErasureResult) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def as_json(result: ErasureResult) -> dict[str, Any]:
         "summary": {called(name, result.goal): effect for name, effect in result.effects.to_json().items()},
         "labels": [{**row, "group": called(row["group"], result.goal)} for row in result.effects.frame.to_dicts()],
         "rows": result.table.rows.to_dicts(),
+        "left_out": result.left_out,
         "nothing_to_gain": bool(nothing_to_gain(result)),
         "errors": len(result.errors),
         "seconds": result.run.seconds,
@@ -55,9 +56,8 @@ def show_outcome(result: ErasureResult, model: str, why: str = "", *, details: b
     if details or not is_judged:
         say()
         _show_labels(result)
-    nothing = nothing_to_gain(result)
-    if nothing:
-        say_prose(f"\n{nothing}")
+    for sentence in filter(None, (plain(result.left_out), nothing_to_gain(result))):
+        say_prose(f"\n{sentence}")
     say_prose("\nIn brackets: 95 % intervals. Moved: the mean change of the pixels, in %.")
     if not details:
         say_prose("Each group and label has its row with --details, and in the report.")

@@ -100,6 +100,16 @@ def object_caption(
     return caption
 
 
+def pair_caption(left: str, right: str) -> str:
+    """Return the caption of two objects side by side.
+
+    Example:
+        >>> pair_caption("owl", "dog")
+        'an owl and a dog'
+    """
+    return f"{with_article(left)} and {with_article(right)}"
+
+
 def _noun(obj: str, *, small: bool = False, tint: str | None = None) -> str:
     return " ".join(word for word in ("small" if small else None, tint, obj) if word)
 
@@ -202,7 +212,7 @@ def _draw_two(rng: np.random.Generator, mixture: Mixture) -> Captioned:
             break
     placed = _side_by_side(rng, (left, right), style)
     colour = _pick(rng, colours)
-    caption = f"{with_article(left)} and {with_article(right)}" + _tail(rng, style, colour, mixture)
+    caption = pair_caption(left, right) + _tail(rng, style, colour, mixture)
     return Captioned(Picture(colour, placed), caption, "two")
 
 

@@ -122,5 +122,13 @@ def _shot(measured: Measurement, row: dict[str, Any], when: str) -> Shot | str:
     image = measured.images.get((row["prompt"], row["seed"]))
     if image is None:
         return row["error" + when] or "not drawn"
-    seen = row[row["attribute"] + when] or "none" if row["attribute"] else ""
-    return Shot(data_uri(image), is_small(image), row["hit" + when], seen, row["broken" + when])
+    return Shot(data_uri(image), is_small(image), row["hit" + when], _seen(row, when), row["broken" + when])
+
+
+def _seen(row: dict[str, Any], when: str) -> str:
+    """Return what the judge names in a case's column, where two things are asked for both; "" without ground truth."""
+    attribute = row["attribute"]
+    if attribute is None:
+        return ""
+    names = [row[attribute + when], row[f"{attribute}_also{when}"] if row["group"] == "pair" else None]
+    return " and ".join(filter(None, names)) or "none"

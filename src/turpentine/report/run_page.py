@@ -40,6 +40,7 @@ def render_erasure(result: ErasureResult, *, command: str = "") -> str:
         tiles=story.tiles(result),
         tables=story.tables(result),
         soundness=story.soundness(result),
+        left_out=result.left_out,
         nothing_to_gain=story.nothing_to_gain(result),
         failures=failures(lines(result.table), result.rows),
         measures=story.measures(result),

@@ -89,7 +89,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
             {**_condition_json(condition), "source": sources[condition.source], "cases": lists[condition.cases]}
             for condition in plan.conditions
         ],
-        "cases": [[asdict(case) for case in cases] for cases in lists],
+        "cases": [[case.facts() for case in cases] for cases in lists],
     }
 
 

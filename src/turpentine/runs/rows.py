@@ -22,6 +22,9 @@ CASE_COLUMNS = {
 }
 """A case and a seed, as columns."""
 
+ALSO = "expected_also"
+"""Holds, while hits are counted, the second of two expected things."""
+
 
 def condition_rows(condition: Condition, plan: Plan, store: Store) -> pl.DataFrame:
     """Return the rows of one line, in the order of its cases and seeds; see `rows_of`.
@@ -53,14 +56,16 @@ def rows_of(condition: Condition, seen: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         Last comes hit: is the case's attribute judged to be the expected thing, or to be it also, where a judge has a
-        column such as object_also? Null if there is no ground truth or the picture was not judged.
+        column such as object_also? Of two expected things both must be, and expected names both. Null if there is no
+        ground truth or the picture was not judged.
     """
     rows_of_cases = [
-        (*_case_values(case), seed, number) for case, number, seeds in _numbered(condition) for seed in seeds
+        (*_case_values(case), seed, case.also, number) for case, number, seeds in _numbered(condition) for seed in seeds
     ]
-    rows = pl.DataFrame(rows_of_cases, schema={**CASE_COLUMNS, "state": pl.Int32}, orient="row")
+    schema = {**CASE_COLUMNS, ALSO: pl.String, "state": pl.Int32}
+    rows = pl.DataFrame(rows_of_cases, schema=schema, orient="row")
     rows = rows.join(seen, on=["state", "prompt", "seed"], how="left", maintain_order="left")
-    return rows.drop("state").with_columns(_hit(rows).alias("hit"))
+    return rows.drop("state", ALSO).with_columns(rows.select(_expected(), _hit(rows).alias("hit")))
 
 
 def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]]]:
@@ -73,8 +78,16 @@ def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]
 def _hit(rows: pl.DataFrame) -> pl.Expr:
     hit = pl.lit(None, dtype=pl.Boolean)
     for attribute in rows["attribute"].drop_nulls().unique():
-        hit = pl.when(pl.col("attribute") == attribute).then(shows(rows.columns, attribute)).otherwise(hit)
+        is_whole = pl.col(ALSO).is_null() | shows(rows.columns, attribute, ALSO)
+        is_hit = shows(rows.columns, attribute) & is_whole
+        hit = pl.when(pl.col("attribute") == attribute).then(is_hit).otherwise(hit)
     return pl.when(pl.col("error").is_null()).then(hit)
+
+
+def _expected() -> pl.Expr:
+    """Return an expression for what a hit shows: where that is two things, both in words."""
+    both = pl.concat_str("expected", ALSO, separator=" and ")
+    return pl.when(pl.col(ALSO).is_null()).then(pl.col("expected")).otherwise(both).alias("expected")
 
 
 def _case_values(case: Case) -> tuple[str | None, ...]:

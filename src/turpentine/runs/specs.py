@@ -355,7 +355,7 @@ class Condition:
 
 def comparable(cases: Iterable[Case], judges: Iterable[JudgeSpec], protocol: Protocol) -> dict[str, Any]:
     """Return what two measurements must share to be compared, in types of JSON: drawing, cases and judges."""
-    cases_digest = digest([asdict(case) for case in cases])
+    cases_digest = digest([case.facts() for case in cases])
     return {**protocol.facts(), "cases": cases_digest, "judges": [dict(judge.facts) for judge in judges]}
 
 
@@ -374,7 +374,7 @@ def _default(of: Field[Any]) -> Any:
 _RESULT_COLUMNS = frozenset(
     (
         *("condition", "model", "method", "concept", "state", "group", "label", "prompt", "attribute"),
-        *("expected", "seed", "image", "error", "hit"),
+        *("expected", "expected_also", "seed", "image", "error", "hit"),
     )
 )
 """What a table of results holds beside the judges' columns."""

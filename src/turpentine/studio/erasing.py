@@ -171,7 +171,7 @@ def erase(model: Model, state: PageState, judge: Judge | None, folder: Path) -> 
     concept, method = concept_of(state), method_of(state, model)
     judges = [judge] if judge else []
     cases, protocol = few_cases(model, concept, judges), Protocol(seeds=(state.seed,), **state.drawing())
-    about = [asdict(concept), facts_of(method), protocol.facts(), [asdict(case) for case in cases], model.fingerprint]
+    about = [asdict(concept), facts_of(method), protocol.facts(), [case.facts() for case in cases], model.fingerprint]
     out = folder / f"{safe_name(f'{concept.text}-{state.method}')}-{digest(about)[:8]}"
     result = run_erasure(model, Erasure(concept, method, protocol, judges, cases), out)
     report = write_report(result)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Case:
         expected: Its value for a hit; None where there is no ground truth.
         seed: Of a file of prompts, in the place of the protocol's.
         guidance_scale: Of a file of prompts, in the place of the protocol's.
+        also: Another value, which a hit shows beside the expected one; None where one is enough.
 
     Example:
         >>> Case("erased", "church", "a church", "object", "church").prompt
@@ -30,3 +32,8 @@ class Case:
     expected: str | None = None
     seed: int | None = None
     guidance_scale: float | None = None
+    also: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the case in types of JSON, as digests and files have it: without `also` where one value is enough."""
+        return {name: value for name, value in asdict(self).items() if name != "also" or value is not None}

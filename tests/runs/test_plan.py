@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.runs.batches import Batch, Item
 from turpentine.runs.ledger import LedgerError
 from turpentine.runs.plan import Plan, cut
 from turpentine.runs.plan_file import FORMAT, read_plan, write_plan
-from turpentine.runs.specs import Batch, Condition, DrawSpec, EditSpec, Item, JudgeSpec, ModelSpec
+from turpentine.runs.specs import Condition, DrawSpec, EditSpec, JudgeSpec, ModelSpec
 from turpentine.tasks.cases import Case
 
 SOURCE = ModelSpec("toy", DESCRIPTION, "float32")

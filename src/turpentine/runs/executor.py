@@ -21,13 +21,14 @@ from turpentine.core.progress import Progress
 from turpentine.edits import Change
 from turpentine.judges import Judge
 from turpentine.models import Model
+from turpentine.runs.batches import Batch
 from turpentine.runs.drawing import BatchImages, draw, judged, unjudged
 from turpentine.runs.leases import Leases
 from turpentine.runs.method_settings import method_of
 from turpentine.runs.model_cache import ModelCache
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.retry import TRIES, GivenUp, with_retries, without_retries
-from turpentine.runs.specs import Batch, EditSpec, JudgeSpec, ModelSpec
+from turpentine.runs.specs import EditSpec, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 
 Result = TypeVar("Result")

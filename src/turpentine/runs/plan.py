@@ -8,7 +8,8 @@ from functools import cached_property
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
-from turpentine.runs.specs import Batch, Condition, DrawSpec, EditSpec, JudgeSpec, Pair
+from turpentine.runs.batches import Batch
+from turpentine.runs.specs import Condition, DrawSpec, EditSpec, JudgeSpec, Pair
 
 
 @dataclass(frozen=True, eq=False)

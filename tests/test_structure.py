@@ -69,6 +69,7 @@ TESTED_IN: Mapping[str, str] = {
     "attribution.objective": "attribution/test_attribution.py",
     "attribution.scores": "attribution/test_attribution.py",
     "audit.measuring": "audit/test_audit.py",
+    "bench.entries": "bench/test_file.py",
     "bench.erasure_result": "bench/test_erasure.py",
     "bench.faults": "bench/test_file.py",
     "bench.run_file": "bench/test_erasure.py",

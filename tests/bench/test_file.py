@@ -383,8 +383,9 @@ def test_the_docs_tell_of_each_bench_that_ships() -> None:
 
 
 def test_what_ships_is_what_the_docs_promise() -> None:
-    world = ["amplify", "artists", "many", "modules", "named", "objects", "ratio", "scenes", "styles", "sweep", "works"]
-    real = ["artists-lpips", "attacks-prompts", "coco-quality", "i2p-nudenet", "i2p-nudenet-sd21"]
+    world = ["amplify", "artists", "many", "modules", "named", "objects", "ratio"]
+    world += ["reamplify", "scenes", "styles", "sweep", "works"]
+    real = ["artists-lpips", "attacks-prompts", "coco-quality", "i2p-amplify", "i2p-nudenet", "i2p-nudenet-sd21"]
     real += ["imagenette", "imagenette-amplify", "imagenette-amplify-sd21", "imagenette-modules", "imagenette-ratio"]
     real += ["imagenette-sd21"]
     assert sorted(SHIPPED) == sorted([*(f"emoji-{name}" for name in world), *real])
@@ -409,6 +410,7 @@ def test_the_benches_of_real_models_are_read_without_fetching_anything(tmp_path:
     told = {name: facts for name, *facts in map(json.loads, out.splitlines())}
     assert told["imagenette"][:2] == [5, 1]
     assert told["i2p-nudenet"] == [5, 11, [None]]
+    assert told["i2p-amplify"] == [4, 11, [None]]  # of three lines, one of two edits
     assert told["imagenette-sd21"][:2] == [3, 1] and told["i2p-nudenet-sd21"] == [3, 11, [None]]
     counts = {name: told[f"imagenette-{name}"][0] for name in ("modules", "ratio", "amplify", "amplify-sd21")}
     assert counts == {"modules": 4, "ratio": 5, "amplify": 1, "amplify-sd21": 1}

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from turpentine import judges
 from turpentine.bench.faults import sentences
+from turpentine.bench.method_entries import begins
 from turpentine.bench.metrics import Goal, Measure, check_column
 from turpentine.bench.schema import CHEAP, BenchSpec, JudgeEntry, ModelEntry
 from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
@@ -144,30 +145,22 @@ class Bench:
         return {concepts: self._cases(concepts) for concepts in self.concepts}
 
     def _conditions(self, source: ModelSpec) -> Iterator[Condition]:
-        from turpentine.runs.specs import Condition
+        from turpentine.runs.specs import Condition, EditSpec
 
         judges, protocol = tuple(self.judges), self.protocol
+        names: dict[tuple[EditSpec, tuple[Concept, ...]], str] = {}
         for concepts, cases in self.cases_by_concepts.items():
             yield Condition(source, cases, protocol, judges, concepts=concepts)
-        for name, method in self._methods(source.load).items():
-            for concepts, cases in self.cases_by_concepts.items():
-                yield Condition.edited(source, method, concepts, cases, protocol, judges, name=name)
-
-    def _methods(self, model: str) -> dict[str, Any]:
-        """Return the methods by name, with their settings for a model.
-
-        Raises:
-            BadArgument: One stands there twice; the line is named.
-        """
-        methods: dict[str, Any] = {}
         for index, entry in enumerate(self.spec.methods):
-            method = entry.method_for(model)
-            same = [name for name, other in methods.items() if other == method]
-            if same:
-                place = self.document.place(("methods", index))
-                raise BadArgument(f"{place}: {entry.name} is the same as {same[0]} on {model}: leave one of them out.")
-            methods[entry.name] = method
-        return methods
+            for concepts, cases in self.cases_by_concepts.items():
+                edit_spec = EditSpec.stacked(source, entry.edits(source.load, concepts), entry.name)
+                if (edit_spec, concepts) in names:
+                    place, same = self.document.place(("methods", index)), names[edit_spec, concepts]
+                    raise BadArgument(
+                        f"{place}: {entry.name} is the same as {same} on {source.load}: leave one of them out."
+                    )
+                names[edit_spec, concepts] = entry.name
+                yield Condition(source, cases, protocol, judges, edit_spec, concepts)
 
     def _cases(self, concepts: Sequence[Concept]) -> tuple[Case, ...]:
         cases: dict[Case, None] = {}
@@ -368,9 +361,15 @@ def _checked(document: Document, context: Mapping[str, Any] | None = None) -> Be
         raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
     if spec.keep_others and not spec.concepts_from:
         raise BadArgument(f"{document.place(('keep_others',))}: give concepts_from too, or each concept its own keep.")
+    several = any(len(concepts) > 1 for concepts in spec.concepts)
     for index, entry in enumerate(spec.methods):
-        if entry.plugin.kind != spec.goal:
+        if entry.plugin.kind != spec.goal and not any(begins(entry, other) for other in spec.methods):
             raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")
+        if any(part.each for part in entry.parts) and not several:
+            raise BadArgument(
+                f"{document.place(('methods', index))}: each makes an edit for each concept of a line, and no line has "
+                "several: write concepts: [[church, dog]], or leave each out."
+            )
     if context == CHEAP:
         return spec
     models = [entry.source for entry in spec.models]

@@ -78,7 +78,8 @@ class Table:
     - broken is the rate of blank pictures and noise, collapsed the share of prompts whose pictures are alike for all
       seeds, null where that was not measured, and errors the number of pictures that could not be drawn or judged.
     - protocol is the digest of what makes the numbers comparable, a key of `protocols`.
-    - seconds is the time that making the edit took, and bytes the size of its file; null without an edit.
+    - seconds is the time that making the edit took, and bytes the size of its file, of a stack those of all its edits;
+      null without an edit.
 
     Attributes:
         rows: The numbers.
@@ -199,15 +200,15 @@ def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Condition, pl.D
 
 
 def _about(condition: Condition, edit_entry: Callable[[EditSpec], EditRecord | None]) -> dict[str, Any]:
-    edit = edit_entry(condition.edit_spec) if condition.edit_spec else None
+    entries = [entry for each in condition.edit_specs if (entry := edit_entry(each))]
     return {
         "condition": condition.id,
         "model": condition.source.load,
         "method": condition.method,
         "concept": condition.concept,
         "protocol": digest(condition.comparable),
-        "seconds": edit.seconds if edit else None,
-        "bytes": edit.bytes if edit else None,
+        "seconds": sum(entry.seconds for entry in entries) if entries else None,
+        "bytes": sum(entry.bytes for entry in entries) if entries else None,
     }
 
 

@@ -38,7 +38,7 @@ class Counts:
         conditions: Lines of the table.
         pictures: In all lines together.
         distinct: Pictures that differ.
-        erasures: Lines with an edit.
+        erasures: Edits in all lines together.
         edits: Edits that differ.
         judged: Pictures, once for each judge.
     """
@@ -86,8 +86,8 @@ class Plan:
 
     @cached_property
     def edit_specs(self) -> tuple[EditSpec, ...]:
-        """The edits to make, each once."""
-        return tuple(dict.fromkeys(condition.edit_spec for condition in self.conditions if condition.edit_spec))
+        """The edits to make, each once, and each after those that it is made on top of."""
+        return tuple(dict.fromkeys(each for condition in self.conditions for each in condition.edit_specs))
 
     @cached_property
     def judges(self) -> tuple[JudgeSpec, ...]:
@@ -108,7 +108,7 @@ class Plan:
             conditions=len(self.conditions),
             pictures=sum(len(pairs) for condition in self.conditions for pairs in condition.pictures.values()),
             distinct=sum(map(len, self._judges_of.values())),
-            erasures=sum(condition.edit_spec is not None for condition in self.conditions),
+            erasures=sum(len(condition.edit_specs) for condition in self.conditions),
             edits=len(self.edit_specs),
             judged=sum(len(job.batch) * len(job.judges) for job in self.jobs),
         )

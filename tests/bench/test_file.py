@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from bench.benches import SOURCE, print_benches
+from PIL import Image
 from processes import Started
 
 from turpentine.bench import file as bench_file
@@ -16,6 +17,7 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
 from turpentine.erase.esd import ESD
 from turpentine.runs.plan import Plan
+from turpentine.runs.references import ReferenceSet
 
 TEXT = """\
 title: Toys
@@ -362,6 +364,43 @@ def test_a_bench_that_is_not_there_is_told(name: str, named: str) -> None:
 def test_benches_of_all_kinds_are_offered(name: str) -> None:
     with pytest.raises(UnknownName, match=name):
         bench_file.open_bench(f"{name[:-1]}x")
+
+
+AGAINST = TEXT.replace("judges: [emoji]", "judges: [emoji, features]\nreferences: real").replace(
+    "measures: [rate of hit]", "measures: [rate of hit, fid of features to references]"
+)
+
+
+def test_real_pictures_lie_beside_the_bench_and_are_part_of_each_line(file: Path) -> None:
+    file.write_text(AGAINST, encoding="utf-8")
+    (file.parent / "real").mkdir()
+    for shade in (10, 200):
+        Image.new("RGB", (32, 32), (shade, 0, 0)).save(file.parent / "real" / f"{shade}.png")
+    bench = bench_file.load(str(file))
+    assert bench.references == ReferenceSet.of(file.parent / "real")
+    assert {line.references for line in plan_of(bench).conditions} == {bench.references}
+    assert [str(measure) for measure in bench.measures] == ["rate of hit", "fid of features to references"]
+    elsewhere = bench_file.load(str(file), [f"references={file.parent / 'real'}"])
+    assert elsewhere.references == bench.references
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "named"),
+    [
+        ((), "line 11", "There is no folder of reference pictures .*real: give one"),
+        (("references=''",), "--set references", "at least 1 character"),
+        (("references=3",), "--set references", "references is 3"),
+        (("measures=[rate of hit]",), "line 11", "Nothing is measured against the references"),
+        (("references=null",), "line 12", "fid of features to references is to real pictures: give their folder"),
+        (("measures=[mean of features to references]",), "--set measures", "only fid and clip-mmd are to references"),
+    ],
+)
+def test_real_pictures_that_are_not_there_or_not_needed_are_told(
+    file: Path, changes: tuple[str, ...], place: str, named: str
+) -> None:
+    file.write_text(AGAINST, encoding="utf-8")
+    with pytest.raises(BadArgument, match=rf"{re.escape(place)}: .*{named}"):
+        bench_file.load(str(file), changes)
 
 
 DOCS = Path(__file__).parents[2] / "docs" / "bench.md"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, runtime_checkable
 from typing import Protocol as Interface
@@ -23,7 +24,7 @@ from turpentine.bench.erasure_result import (
     result_of,
     rows_of,
 )
-from turpentine.bench.metrics import Goal, Measure
+from turpentine.bench.metrics import Goal, Measure, check_references
 from turpentine.bench.run_file import RunFile
 from turpentine.bench.shared_pictures import SharedPictures
 from turpentine.concepts import Concept, Concepts
@@ -45,16 +46,17 @@ from turpentine.runs.ledger import until_whole
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
+from turpentine.runs.references import ReferenceSet, judge_references
+from turpentine.runs.specs import Condition, EditSpec, JudgeSpec, ModelSpec
 from turpentine.runs.store import PLAN, Store
 from turpentine.runs.worker import PhaseProgress, Worker
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import concepts_of
 
-PHASES = ("erase", "before", "after")
+PHASES = ("references", "erase", "before", "after")
 """In this order, so that a setting that cannot be is found before any picture is drawn.
 
-Progress counts the units of the method in "erase", pictures in "before" and "after"."""
+Progress counts the units of the method in "erase", pictures in the others; there is no "references" without any."""
 
 
 @runtime_checkable
@@ -89,6 +91,7 @@ class Erasure:
         cases: What is asked of the model; by default by the concepts, the model and the judges.
         measures: More numbers to count, such as "fid of features".
         goal: Whether pictures are to show the concepts less, or more; it is how the result speaks of them.
+        references: A folder of real pictures, for measures such as "fid of features to references".
 
     Example:
         >>> Erasure("church", judges=()).protocol.steps
@@ -102,6 +105,7 @@ class Erasure:
     cases: Sequence[Case] | None = None
     measures: Sequence[Measure] = ()
     goal: Goal = "erase"
+    references: str | os.PathLike[str] | None = None
 
 
 def run_erasure(
@@ -145,6 +149,7 @@ def run_erasure(
     how |= {"models": {task.source: model}, "judges": task.judges}
 
     def work() -> None:
+        task.look_at_references(store, progress)
         if lender:
             lender.lend(task.plan, store)
         run(task.plan, store, progress=progress and _by_phase(task.plan, progress), **how)
@@ -209,8 +214,11 @@ class _Task:
         judges = _all_judges(erasure.judges, model, concepts)
         specs = {JudgeSpec.of(judge): judge for judge in judges}
         source = ModelSpec.of(model)
+        check_references(erasure.measures, given=erasure.references is not None)
+        references = None if erasure.references is None else ReferenceSet.of(erasure.references)
         common = (tuple(erasure.cases or cases_for(model, concepts, judges)), erasure.protocol, tuple(specs))
-        edited = Condition.edited(source, method, concepts, *common)
+        unedited = Condition(source, *common, concepts=concepts, references=references)
+        edited = replace(unedited, edit_spec=EditSpec(source, method, concepts))
         counted = measures_for(judges, erasure.measures)
         _check_folder(folder)
         if force:
@@ -218,8 +226,15 @@ class _Task:
         missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
         identity = _identity(method, edited, erasure.goal, erasure.measures)
         record = RunFile.open(folder / RUN, identity, about=_about(model, specs, counted))
-        plan = Plan([Condition(source, *common, concepts=concepts), edited])
+        plan = Plan([unedited, edited])
         return cls(folder, plan, source, specs, record, missing)
+
+    def look_at_references(self, store: Store, progress: PhaseProgress | None) -> None:
+        """Have the judges that measure against real pictures look at them."""
+        if references := self.plan.conditions[0].references:
+            columns = {measure["column"] for measure in self.record.about["measures"] if measure.get("to")}
+            judges = {spec: judge for spec, judge in self.judges.items() if columns.intersection(spec.columns)}
+            judge_references(references, judges, store, progress and partial(progress, "references"))
 
     @contextmanager
     def leaving_nothing(self, store: Store) -> Iterator[None]:

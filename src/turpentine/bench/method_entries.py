@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args
 
 from pydantic import Field
 
 from turpentine.bench.entries import concepts_entry, one_key, validated
+from turpentine.bench.metrics import Goal
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.plugins import METHODS, Plugin, find
@@ -124,6 +125,18 @@ AnyMethod: TypeAlias = MethodEntry | MethodStack
 def begins(entry: AnyMethod, other: AnyMethod) -> bool:
     """Return whether the edits of one entry are the first of another's, which has more."""
     return len(entry.parts) < len(other.parts) and other.parts[: len(entry.parts)] == entry.parts
+
+
+def of_another_kind(plugin: Plugin, goal: Goal) -> str:
+    """Return why a method cannot stand in a bench that is for something else, and the way out.
+
+    Args:
+        plugin: The method.
+        goal: Of the bench.
+    """
+    if plugin.kind not in get_args(Goal):
+        return f"{plugin.name} is of the kind {plugin.kind}, and this bench is to {goal}: leave it out."
+    return f"{plugin.name} is to {plugin.kind}, and this bench is to {goal}: leave it out, or set goal: {plugin.kind}."
 
 
 def plugin_entry(value: Any, what: str, kinds: Sequence[str]) -> MethodEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from turpentine.core.plugins import find
 from turpentine.core.seeds import parse_seeds
 from turpentine.core.settings import Seed, as_typed, reason
 from turpentine.core.suggest import offer
+from turpentine.emoji import WORLD
 from turpentine.judges.registry import is_network
 from turpentine.models.solvers import Solver
 from turpentine.tasks.case_rules import CaseRule, FileSection
@@ -105,6 +106,20 @@ def _measure(value: Any) -> Measure:
     return Measure.parse(str(value))
 
 
+def suited(entry: JudgeEntry, models: Sequence[str]) -> JudgeEntry:
+    """Return a judge with the settings that suit the models: one of the emoji world answers for no other.
+
+    Args:
+        entry: As the file writes it.
+        models: As `load` takes them.
+    """
+    other = next((model for model in models if model != WORLD), WORLD)
+    settings = judges.settings_for(entry.name, other, entry.settings)
+    return (
+        entry if settings == entry.settings else JudgeEntry(entry.name, settings, judges.judge(entry.name, **settings))
+    )
+
+
 BenchModels = Annotated[tuple[Annotated[ModelEntry, validated(_model)], ...], Field(min_length=1)]
 
 
@@ -137,6 +152,7 @@ class BenchSpec(FileSection):
         measures: The table's numbers.
         drawing: How pictures are drawn.
         seeds: Of each prompt.
+        references: A folder of real pictures, for measures such as "fid of features to references".
         cases: The prompts of the models.
     """
 
@@ -154,4 +170,5 @@ class BenchSpec(FileSection):
     measures: tuple[Annotated[Measure, validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
     drawing: DrawSettings = DrawSettings()
     seeds: Annotated[tuple[int, ...], validated(seeds_of)] = tuple(range(8))
+    references: Annotated[str, Field(min_length=1)] | None = None
     cases: tuple[CaseRule, ...] = Field(min_length=1)

@@ -21,7 +21,7 @@ from turpentine.cli.checks import announce, check_device, check_folder, check_wo
 from turpentine.cli.help_text import with_help
 from turpentine.cli.leaderboard import check_leaderboard, run_leaderboard, show_leaderboard_estimate
 from turpentine.cli.options import Flat, Json, ModelChoice
-from turpentine.cli.progress_bars import Phases, busy
+from turpentine.cli.progress_bars import Phases, busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.cli.work_options import WorkChoice, WorkFlags, exit_code
 from turpentine.core.errors import BadArgument
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from turpentine.bench.file import Bench, BenchFile
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
+    from turpentine.runs.references import ReferenceSet
     from turpentine.runs.results import Results
     from turpentine.runs.store import Store
 
@@ -123,9 +124,11 @@ def _measure(chosen: Bench, run: BenchRun, work: WorkChoice, where: BackendChoic
     plan = chosen.plan(lambda entry: ModelSpec.of(run.load(entry), entry.source, run.device))
     store = Store(run.out)
     if dry_run:
-        return _show_estimate(plan, store.folder, run.json)
+        return _show_estimate(plan, store.folder, run.json, chosen.references)
     if work.retry:
         store.forget_errors()
+    with progress_bar("Looking at the references", "pictures") as progress:
+        chosen.look_at_references(store, progress)
     results = _results(plan, store, work, where)
     table = chosen.table(plan, results, store)
     files = _write_report(table, results, plan, store, run.line)
@@ -259,7 +262,7 @@ def _join(out: Path | None) -> int:
     return 0
 
 
-def _show_estimate(plan: Plan, folder: Path, json: bool) -> int:
+def _show_estimate(plan: Plan, folder: Path, json: bool, references: ReferenceSet | None) -> int:
     """Show what a run would do, and how long it may take."""
     from turpentine.runs.estimate import estimate
     from turpentine.runs.store import Store
@@ -268,7 +271,8 @@ def _show_estimate(plan: Plan, folder: Path, json: bool) -> int:
         expected = estimate(plan, Store(folder))
     counts = plan.counts
     if json:
-        say_json({"whole": asdict(counts), "left": asdict(expected), "out": str(folder)})
+        real = {"references": references.facts} if references else {}
+        say_json({"whole": asdict(counts), "left": asdict(expected), **real, "out": str(folder)})
         return 0
     pictures_take = f"about {duration(expected.seconds)} and {file_size(round(expected.bytes))}"
     edits_take = "for a time that is not known" if expected.edits else ""
@@ -280,6 +284,7 @@ def _show_estimate(plan: Plan, folder: Path, json: bool) -> int:
         ("pictures", counts.distinct, f"{counts.shared_pictures} more are shared"),
         ("edits", counts.edits, f"{counts.shared_edits} more are shared"),
         ("judgements", counts.judged, ""),
+        *([("real pictures", references.pictures, "each judged once")] if references else []),
         ("pictures left to draw", expected.pictures, pictures_take),
         ("edits left to make", expected.edits, edits_take),
     ]

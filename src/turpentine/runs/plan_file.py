@@ -15,6 +15,7 @@ from turpentine.runs.ledger import LedgerError
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
+from turpentine.runs.references import ReferenceSet
 from turpentine.runs.specs import Condition, EditSpec, JudgeSpec, ModelSpec
 from turpentine.tasks.cases import Case
 
@@ -108,6 +109,7 @@ def _condition_json(condition: Condition) -> dict[str, Any]:
         "edit": edit_spec and _edit_json(edit_spec, condition.concepts),
         "concepts": [asdict(concept) for concept in condition.concepts],
         "artefact": condition.artefact and asdict(condition.artefact),
+        **({"references": asdict(condition.references)} if condition.references else {}),
     }
 
 
@@ -134,7 +136,8 @@ def _condition(content: Mapping[str, Any], source: ModelSpec, cases: tuple[Case,
     judges = tuple(_judge(one) for one in content["judges"])
     protocol = Protocol(**{**content["protocol"], "seeds": tuple(content["protocol"]["seeds"])})
     artefact = content["artefact"] and ArtefactSpec(**content["artefact"])
-    return Condition(source, cases, protocol, judges, edit_spec, concepts, artefact)
+    references = ReferenceSet(**content["references"]) if "references" in content else None
+    return Condition(source, cases, protocol, judges, edit_spec, concepts, artefact, references)
 
 
 def _judge(content: Mapping[str, Any]) -> JudgeSpec:

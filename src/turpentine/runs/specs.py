@@ -17,6 +17,7 @@ from turpentine.models.identity import describe
 from turpentine.runs.artefact_spec import ArtefactSpec
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.protocol import Protocol
+from turpentine.runs.references import ReferenceSet
 from turpentine.tasks.cases import Case
 
 Pair: TypeAlias = tuple[str, int]
@@ -241,6 +242,7 @@ class Condition:
         edit_spec: Of the edit, the last of a stack of several; None for the model as it is.
         concepts: What the line is about, also where nothing is edited.
         artefact: That its pictures are drawn from, None for none.
+        references: Real pictures that its pictures are held against, None for none.
 
     Raises:
         BadArgument: Two judges have a column of one name, none has a column for a case's attribute, or one knows
@@ -254,6 +256,7 @@ class Condition:
     edit_spec: EditSpec | None = None
     concepts: tuple[Concept, ...] = ()
     artefact: ArtefactSpec | None = None
+    references: ReferenceSet | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(dict.fromkeys(self.cases)))
@@ -310,8 +313,9 @@ class Condition:
 
     @cached_property
     def comparable(self) -> dict[str, Any]:
-        """What two lines must share to stand in one table, in types of JSON: drawing, dtype, cases, judges."""
-        return {**comparable(self.cases, self.judges, self.protocol), "dtype": self.source.dtype}
+        """What two lines must share to stand in one table, in types of JSON."""
+        references = {"references": self.references.facts} if self.references else {}
+        return {**comparable(self.cases, self.judges, self.protocol), "dtype": self.source.dtype, **references}
 
     def rows(self) -> Iterator[tuple[Case, DrawSpec, Pair]]:
         """Yield each case with each of its seeds, in order, and what draws it."""

@@ -366,6 +366,22 @@ def test_benches_of_all_kinds_are_offered(name: str) -> None:
         bench_file.open_bench(f"{name[:-1]}x")
 
 
+@pytest.mark.parametrize(
+    ("written", "batch_size"), [("batch_size: 2", 2), ("batch_size: auto", None), ("guidance_scale: 4", None)]
+)
+def test_pictures_at_a_time_follow_the_free_memory_unless_the_file_says_how_many(
+    file: Path, written: str, batch_size: int | None
+) -> None:
+    file.write_text(TEXT.replace("batch_size: 2", written), encoding="utf-8")
+    bench = bench_file.load(str(file))
+    assert bench.protocol.batch_size == batch_size
+    settled = replace(bench.protocol, batch_size=7)
+    plan = bench.plan(lambda model: SOURCE, lambda source: settled)
+    assert {line.protocol for line in plan.conditions} == {settled}
+    with pytest.raises(BadArgument, match=r"--set drawing.batch_size: drawing.batch_size is 'autos'"):
+        bench_file.load(str(file), ["drawing.batch_size=autos"])
+
+
 AGAINST = TEXT.replace("judges: [emoji]", "judges: [emoji, features]\nreferences: real").replace(
     "measures: [rate of hit]", "measures: [rate of hit, fid of features to references]"
 )

@@ -40,6 +40,7 @@ from turpentine.judges import Judge
 from turpentine.models import Model
 from turpentine.runs.backends import run
 from turpentine.runs.backends.process import using_threads
+from turpentine.runs.batch_size import settled
 from turpentine.runs.edit_store import ending
 from turpentine.runs.images import STORE
 from turpentine.runs.ledger import until_whole
@@ -138,7 +139,7 @@ def run_erasure(
     Raises:
         BadArgument: The folder holds a run of other settings; and whatever the method raises.
     """
-    task = _Task.of(model, erasure, out, force=force)
+    task = _Task.of(model, erasure, out, force=force, workers=workers)
     if task.record.finished and not retry:
         return load_erasure(out)
     store = Store(task.folder / STORE)
@@ -207,7 +208,7 @@ class _Task:
     """The folder and those that it lies in that were not there before, the inner ones first."""
 
     @classmethod
-    def of(cls, model: Model, erasure: Erasure, out: str | os.PathLike[str], *, force: bool) -> _Task:
+    def of(cls, model: Model, erasure: Erasure, out: str | os.PathLike[str], *, force: bool, workers: int = 1) -> _Task:
         check_is_model(model)
         folder, concepts = Path(out), concepts_of(erasure.concept)
         method = erasure.method or best_for(model, concepts, erasure.goal).method(model)
@@ -216,11 +217,12 @@ class _Task:
         source = ModelSpec.of(model)
         check_references(erasure.measures, given=erasure.references is not None)
         references = None if erasure.references is None else ReferenceSet.of(erasure.references)
-        common = (tuple(erasure.cases or cases_for(model, concepts, judges)), erasure.protocol, tuple(specs))
+        _check_folder(folder)
+        protocol = settled(erasure.protocol, model, source, Store(folder / STORE), workers)
+        common = (tuple(erasure.cases or cases_for(model, concepts, judges)), protocol, tuple(specs))
         unedited = Condition(source, *common, concepts=concepts, references=references)
         edited = replace(unedited, edit_spec=EditSpec(source, method, concepts))
         counted = measures_for(judges, erasure.measures)
-        _check_folder(folder)
         if force:
             discard(folder)
         missing = tuple(each for each in (folder, *folder.parents) if not each.exists())

@@ -61,13 +61,18 @@ class Bench:
     folder: Path | None
     document: Document
 
-    def plan(self, source_of: Callable[[ModelEntry], ModelSpec]) -> Plan:
+    def plan(
+        self,
+        source_of: Callable[[ModelEntry], ModelSpec],
+        protocol_of: Callable[[ModelSpec], Protocol] | None = None,
+    ) -> Plan:
         """Return the plan of the bench.
 
         Each model's unedited lines come first, one for each concept, since edited ones are compared with them.
 
         Args:
             source_of: Loads a model as the file writes it, and returns its spec.
+            protocol_of: Returns how a model's pictures are drawn, where `runs.batch_size.settled` has settled that.
 
         Raises:
             BadArgument: The lines cannot be drawn or judged.
@@ -75,7 +80,9 @@ class Bench:
         from turpentine.runs.plan import Plan
 
         sources = [source_of(model) for model in self.spec.models]
-        return Plan(condition for source in sources for condition in self._conditions(source))
+        protocols = [protocol_of(source) if protocol_of else self.protocol for source in sources]
+        pairs = zip(sources, protocols, strict=True)
+        return Plan(condition for source, protocol in pairs for condition in self._conditions(source, protocol))
 
     def table(self, plan: Plan, results: Results, store: Store) -> Table:
         """Return the table of a finished run.
@@ -175,10 +182,10 @@ class Bench:
         """
         return {concepts: self._cases(concepts) for concepts in self.concepts}
 
-    def _conditions(self, source: ModelSpec) -> Iterator[Condition]:
+    def _conditions(self, source: ModelSpec, protocol: Protocol) -> Iterator[Condition]:
         from turpentine.runs.specs import Condition, EditSpec
 
-        judges, protocol = tuple(self.judges), self.protocol
+        judges = tuple(self.judges)
         names: dict[tuple[EditSpec, tuple[Concept, ...]], str] = {}
         for concepts, cases in self.cases_by_concepts.items():
             yield Condition(source, cases, protocol, judges, concepts=concepts, references=self.references)

@@ -123,6 +123,11 @@ def suited(entry: JudgeEntry, models: Sequence[str]) -> JudgeEntry:
 BenchModels = Annotated[tuple[Annotated[ModelEntry, validated(_model)], ...], Field(min_length=1)]
 
 
+def _at_once(value: Any) -> Any:
+    """Return a number of pictures as it is written; None for `auto`, which follows the free memory."""
+    return None if value == "auto" else value
+
+
 class DrawSettings(FileSection):
     """How pictures are drawn; see `bench.Protocol`."""
 
@@ -131,7 +136,7 @@ class DrawSettings(FileSection):
     solver: Solver = "ddim"
     size: Annotated[int, Field(ge=1)] | None = None
     negative_prompt: str = ""
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_at_once)] = None
 
 
 class BenchSpec(FileSection):

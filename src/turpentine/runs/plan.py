@@ -82,7 +82,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the lines, and of how their pictures are batched."""
-        return digest([[condition.id, condition.protocol.batch_size] for condition in self.conditions])
+        return digest([[condition.id, condition.protocol.at_once] for condition in self.conditions])
 
     @cached_property
     def edit_specs(self) -> tuple[EditSpec, ...]:
@@ -157,9 +157,7 @@ class Plan:
             )
 
     def _batch_size(self, draw_spec: DrawSpec) -> int:
-        return min(
-            condition.protocol.batch_size for condition in self.conditions if condition.source == draw_spec.source
-        )
+        return min(condition.protocol.at_once for condition in self.conditions if condition.source == draw_spec.source)
 
 
 def cut(pairs: Iterable[Pair], size: int) -> Iterator[tuple[Pair, ...]]:

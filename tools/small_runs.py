@@ -44,7 +44,6 @@ SMALL: Mapping[str, str] = {
     "overlap": "--captions 2 --seeds 1 --docs PAGES --keep KEEP",
     "places": "--objects church --modules LOWRES --updates 2 --seeds 1 --docs PAGES --keep KEEP",
     "quality": "--methods uce --objects church --captions 16 --docs PAGES --keep KEEP",
-    "reamplify": "--objects church --seeds 2 --updates 2 --docs PAGES",
     "scored": "--objects church --updates 2 --pictures 1 --docs PAGES --keep KEEP",
     "segmentation": "--prompts 1 --seeds 1 --docs PAGES",
     "tints": "--captions 2 --seeds 1 --letters q1.2 --docs PAGES --keep KEEP",
@@ -87,7 +86,9 @@ def tiny_bench(name: str, changes: list[str]) -> list[str]:
 
 
 def tiny_method(entry: Any) -> dict[str, Any]:
-    """A method as a file writes it, with the least of each setting that takes time."""
+    """A method or a stack as a file writes it, with the least of each setting that takes time."""
+    if len(entry.parts) > 1:
+        return {"stack": [tiny_method(part.method) for part in entry.parts]}
     names = {field.name for field in fields(entry.method_for("emoji"))}
     return {entry.plugin.name: {**entry.settings, **{name: value for name, value in TINY.items() if name in names}}}
 

@@ -112,7 +112,7 @@ class Technique:
         return list(self.model.generate(list(prompts), seeds=seeds, steps=steps, solver=config.solver, **how))
 
     def _change(self) -> Change:
-        from turpentine.bench.schema import plugin_entry
+        from turpentine.bench.method_entries import plugin_entry
         from turpentine.edits.files import read_change
         from turpentine.erase.best import best_for
         from turpentine.tasks.erasure_cases import named_concept

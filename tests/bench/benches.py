@@ -60,9 +60,11 @@ def results_of(plan: Plan, see: See) -> pl.DataFrame:
 
 
 def print_benches(names: Sequence[str]) -> None:
-    """Print of each bench by its name how many methods and measures it has, and what its judges download."""
+    """Print of each bench by its name how many edits and measures it has, and what its judges download."""
     for name in names:
         bench = bench_file.load(name)
-        methods = [entry.method_for(model.source) for model in bench.spec.models for entry in bench.spec.methods]
+        edits = [
+            edit for model in bench.spec.models for one in bench.spec.methods for edit in one.edits(model.source, ())
+        ]
         downloads = [entry.judge.download for entry in bench.spec.judges]
-        print(json.dumps([name, len(methods), len(bench.measures), downloads]))
+        print(json.dumps([name, len(edits), len(bench.measures), downloads]))

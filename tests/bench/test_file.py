@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from bench.benches import SOURCE, print_benches
+from PIL import Image
 from processes import Started
 
 from turpentine.bench import file as bench_file
@@ -16,6 +17,7 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
 from turpentine.erase.esd import ESD
 from turpentine.runs.plan import Plan
+from turpentine.runs.references import ReferenceSet
 
 TEXT = """\
 title: Toys
@@ -364,6 +366,59 @@ def test_benches_of_all_kinds_are_offered(name: str) -> None:
         bench_file.open_bench(f"{name[:-1]}x")
 
 
+@pytest.mark.parametrize(
+    ("written", "batch_size"), [("batch_size: 2", 2), ("batch_size: auto", None), ("guidance_scale: 4", None)]
+)
+def test_pictures_at_a_time_follow_the_free_memory_unless_the_file_says_how_many(
+    file: Path, written: str, batch_size: int | None
+) -> None:
+    file.write_text(TEXT.replace("batch_size: 2", written), encoding="utf-8")
+    bench = bench_file.load(str(file))
+    assert bench.protocol.batch_size == batch_size
+    settled = replace(bench.protocol, batch_size=7)
+    plan = bench.plan(lambda model: SOURCE, lambda source: settled)
+    assert {line.protocol for line in plan.conditions} == {settled}
+    with pytest.raises(BadArgument, match=r"--set drawing.batch_size: drawing.batch_size is 'autos'"):
+        bench_file.load(str(file), ["drawing.batch_size=autos"])
+
+
+AGAINST = TEXT.replace("judges: [emoji]", "judges: [emoji, features]\nreferences: real").replace(
+    "measures: [rate of hit]", "measures: [rate of hit, fid of features to references]"
+)
+
+
+def test_real_pictures_lie_beside_the_bench_and_are_part_of_each_line(file: Path) -> None:
+    file.write_text(AGAINST, encoding="utf-8")
+    (file.parent / "real").mkdir()
+    for shade in (10, 200):
+        Image.new("RGB", (32, 32), (shade, 0, 0)).save(file.parent / "real" / f"{shade}.png")
+    bench = bench_file.load(str(file))
+    assert bench.references == ReferenceSet.of(file.parent / "real")
+    assert {line.references for line in plan_of(bench).conditions} == {bench.references}
+    assert [str(measure) for measure in bench.measures] == ["rate of hit", "fid of features to references"]
+    elsewhere = bench_file.load(str(file), [f"references={file.parent / 'real'}"])
+    assert elsewhere.references == bench.references
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "named"),
+    [
+        ((), "line 11", "There is no folder of reference pictures .*real: give one"),
+        (("references=''",), "--set references", "at least 1 character"),
+        (("references=3",), "--set references", "references is 3"),
+        (("measures=[rate of hit]",), "line 11", "Nothing is measured against the references"),
+        (("references=null",), "line 12", "fid of features to references is to real pictures: give their folder"),
+        (("measures=[mean of features to references]",), "--set measures", "only fid and clip-mmd are to references"),
+    ],
+)
+def test_real_pictures_that_are_not_there_or_not_needed_are_told(
+    file: Path, changes: tuple[str, ...], place: str, named: str
+) -> None:
+    file.write_text(AGAINST, encoding="utf-8")
+    with pytest.raises(BadArgument, match=rf"{re.escape(place)}: .*{named}"):
+        bench_file.load(str(file), changes)
+
+
 DOCS = Path(__file__).parents[2] / "docs" / "bench.md"
 
 
@@ -383,8 +438,9 @@ def test_the_docs_tell_of_each_bench_that_ships() -> None:
 
 
 def test_what_ships_is_what_the_docs_promise() -> None:
-    world = ["amplify", "artists", "many", "modules", "named", "objects", "ratio", "scenes", "styles", "sweep", "works"]
-    real = ["artists-lpips", "attacks-prompts", "coco-quality", "i2p-nudenet", "i2p-nudenet-sd21"]
+    world = ["amplify", "artists", "many", "modules", "named", "objects", "ratio"]
+    world += ["reamplify", "scenes", "styles", "sweep", "works"]
+    real = ["artists-lpips", "attacks-prompts", "coco-quality", "i2p-amplify", "i2p-nudenet", "i2p-nudenet-sd21"]
     real += ["imagenette", "imagenette-amplify", "imagenette-amplify-sd21", "imagenette-modules", "imagenette-ratio"]
     real += ["imagenette-sd21"]
     assert sorted(SHIPPED) == sorted([*(f"emoji-{name}" for name in world), *real])
@@ -409,6 +465,7 @@ def test_the_benches_of_real_models_are_read_without_fetching_anything(tmp_path:
     told = {name: facts for name, *facts in map(json.loads, out.splitlines())}
     assert told["imagenette"][:2] == [5, 1]
     assert told["i2p-nudenet"] == [5, 11, [None]]
+    assert told["i2p-amplify"] == [4, 11, [None]]  # of three lines, one of two edits
     assert told["imagenette-sd21"][:2] == [3, 1] and told["i2p-nudenet-sd21"] == [3, 11, [None]]
     counts = {name: told[f"imagenette-{name}"][0] for name in ("modules", "ratio", "amplify", "amplify-sd21")}
     assert counts == {"modules": 4, "ratio": 5, "amplify": 1, "amplify-sd21": 1}

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from bench.benches import judge_spec, plan_of, results_of
+from bench.stubs import Nudge
 
 from turpentine.bench.metrics import Measure
 from turpentine.bench.table import SCHEMA, Table, tabulate
@@ -16,7 +17,7 @@ from turpentine.core.errors import BadArgument
 from turpentine.runs.edit_store import EditRecord
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.specs import Condition
+from turpentine.runs.specs import Condition, EditSpec
 from turpentine.stats.intervals import Rate
 from turpentine.tasks.case_rules import PromptCases, cases_of
 from turpentine.tasks.cases import Case
@@ -111,6 +112,23 @@ def test_the_edits_cost_stands_beside_its_line_only(table: Table) -> None:
     rows = table.rows.filter(pl.col("condition") != "")
     assert rows.filter(method="nudge 1").select("seconds", "bytes").unique().rows() == [(2.5, 1234)]
     assert rows.filter(method="").select("seconds", "bytes").unique().rows() == [(None, None)]
+
+
+def test_a_stack_costs_what_all_its_edits_cost(plan: Plan) -> None:
+    line = plan.conditions[len(NAMES)]
+    assert line.edit_spec
+    top = replace(line, edit_spec=EditSpec(line.source, Nudge(9.0), line.concepts, "top", line.edit_spec))
+    whole = Plan([plan.conditions[0], line, top])
+    costs = {line.edit_spec: (2.5, 1000), top.edit_spec: (4.0, 234)}
+
+    def record(edit_spec: EditSpec) -> EditRecord:
+        seconds, size = costs[edit_spec]
+        return EditRecord("Nudge", {}, [], "x.safetensors", "id", seconds=seconds, bytes=size)
+
+    made = tabulate(whole, results_of(whole, see), record)
+    assert row(made, "top", "church", "erased")["seconds"] == 6.5
+    assert row(made, "top", "church", "erased")["bytes"] == 1234
+    assert row(made, line.method, "church", "erased")["seconds"] == 2.5
 
 
 def test_broken_and_failed_pictures_are_told_and_failed_ones_are_not_counted() -> None:

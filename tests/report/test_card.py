@@ -34,6 +34,14 @@ def test_it_has_the_lines_numbers_its_settings_and_its_failures() -> None:
     assert f"results.parquet SHA-256 {'f' * 64}" in card
 
 
+def test_of_a_stack_it_has_the_settings_of_each_edit_in_their_order() -> None:
+    top = EditRecord("CADAmplify", {"share": 0.005}, ["dog"], "f.safetensors", "cd" * 32, 9.0, 900)
+    card = model_card(TABLE, "esd-x church", MADE, top)
+    first, second = card.index("Edit 1 of 2, of church:"), card.index("Edit 2 of 2, of dog:")
+    assert first < card.index("| steps | 150 |") < second < card.index("| share | 0.005 |")
+    assert "Edit 1 of" not in model_card(TABLE, "esd-x church", MADE)
+
+
 def test_its_head_is_read_by_a_hub() -> None:
     _, head, _ = model_card(TABLE, "esd-x church").split("---\n", 2)
     facts = {name: json.loads(value) for name, value in (line.split(": ", 1) for line in head.splitlines())}

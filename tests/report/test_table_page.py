@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,8 @@ from turpentine.bench import Case
 from turpentine.concepts import Concept
 from turpentine.report import write_bench_report
 from turpentine.report.table_page import render_bench
+from turpentine.runs.plan import Plan
+from turpentine.runs.specs import EditSpec
 
 SKILL = {
     "": {},
@@ -144,6 +147,20 @@ def test_the_pictures_of_a_column_are_of_the_same_prompt_and_seeds(html: str) ->
         by_method.setdefault(method, []).append(rest)
     assert set(by_method) == {"unedited", "esd-x", "uce", "wipe"}
     assert by_method["unedited"] == by_method["esd-x"] == by_method["wipe"]
+
+
+def test_the_edits_of_a_stack_are_named_and_have_their_settings(bench: FakeBench) -> None:
+    line = next(each for each in bench.plan.conditions if each.method == "uce")
+    assert line.edit_spec
+    facts = {"name": "CADAmplify", "settings": {"share": 0.005}}
+    top = EditSpec(line.source, facts, line.concepts, "uce, then cad-amplify", line.edit_spec)
+    plan = Plan([*bench.plan.conditions, replace(line, edit_spec=top)])
+    bench.store.edits.put(top, bench.store.edits.load(line.edit_spec), seconds=1.0)
+    path = write_bench_report(bench.table, bench.results, plan, bench.store, bench.store.folder / "stack.html")
+    text = " ".join(Page(path.read_text(encoding="utf-8")).text.split())
+    settings = text[text.index("uce, then cad-amplify, edit 1 of 2") :]
+    assert "steps150" in settings[: settings.index("uce, then cad-amplify, edit 2 of 2")]
+    assert "share0.005" in settings
 
 
 def test_names_from_outside_are_text_and_nothing_else(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
+from turpentine.runs.batches import Batch, Item
 from turpentine.runs.ledger import LedgerError
+from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan, cut
 from turpentine.runs.plan_file import FORMAT, read_plan, write_plan
-from turpentine.runs.specs import Batch, Condition, DrawSpec, EditSpec, Item, JudgeSpec, ModelSpec
+from turpentine.runs.specs import Condition, DrawSpec, EditSpec, JudgeSpec, ModelSpec, StackPart
 from turpentine.tasks.cases import Case
 
 SOURCE = ModelSpec("toy", DESCRIPTION, "float32")
@@ -95,6 +98,36 @@ def test_methods_with_other_settings_or_concepts_are_other_edits() -> None:
     made = [EditSpec(SOURCE, Nudge(amount), (one,)) for amount in (1, 2) for one in (CHURCH, DOG)]
     assert len({edit_spec.key for edit_spec in made}) == 4
     assert EditSpec(SOURCE, Nudge(1), (CHURCH,), "nudge") == EditSpec(SOURCE, Nudge(1), (CHURCH,), "other name")
+
+
+def stacked(*amounts: float, concept: Concept = CHURCH) -> EditSpec:
+    """Edits of these amounts, each on top of those before it."""
+    parts = [StackPart(Nudge(amount), (concept,), f"nudge {amount:g}") for amount in amounts]
+    return EditSpec.stacked(SOURCE, parts, ", then ".join(part.name for part in parts))
+
+
+def test_every_edit_of_a_stack_and_their_order_decide_its_key() -> None:
+    stacks = [
+        *itertools.permutations((1, 2, 3)),
+        *itertools.permutations((1, 2, 3), 2),
+        *((1,), (2,), (3,), (1, 1), (1, 1, 1)),
+    ]
+    assert len({stacked(*amounts).key for amounts in stacks}) == len(stacks)
+    assert stacked(1, 2, concept=DOG).key not in {stacked(*amounts).key for amounts in stacks}
+    assert stacked(1) == EditSpec(SOURCE, Nudge(1), (CHURCH,))
+    top = stacked(1, 2)
+    assert top.key == sha256([SOURCE.key, facts_of(Nudge(2)), [asdict(CHURCH)], stacked(1).key])
+    assert [each.name for each in top.stack] == ["nudge 1", "nudge 1, then nudge 2"]
+    assert [each.method for each in top.stack] == [Nudge(1), Nudge(2)]
+
+
+def test_edits_that_stacks_and_lines_have_in_common_are_made_once_and_before_those_on_top_of_them() -> None:
+    lines = [condition(edit_spec=edit) for edit in (stacked(1, 2), stacked(1), stacked(1, 3), stacked(2))]
+    plan = Plan([condition(), *lines])
+    assert list(plan.edit_specs) == [stacked(1), stacked(1, 2), stacked(1, 3), stacked(2)]
+    counts = plan.counts
+    assert (counts.erasures, counts.edits, counts.shared_edits) == (6, 4, 2)
+    assert counts.distinct == 5 * 6
 
 
 def test_what_several_lines_need_is_done_once() -> None:

@@ -36,6 +36,7 @@ from turpentine.emoji.oracles import oracles_of
 from turpentine.models import Model
 from turpentine.models.identity import describe
 from turpentine.runs import backends
+from turpentine.runs.batch_size import settled
 from turpentine.runs.estimate import Expected, estimate
 from turpentine.runs.plan import Plan
 from turpentine.runs.results import Results
@@ -164,7 +165,8 @@ def run_leaderboard(
     """
     models, report = {entry.source: load(entry) for entry in spec.attacked.models}, progress or _silent
     sources = {name: ModelSpec.of(model, name) for name, model in models.items()}
-    plan, store = spec.measured.plan(lambda entry: sources[entry.source]), Store(folder)
+    store = Store(folder)
+    plan = _planned(spec, models, sources, store)
     results = backends.run(
         plan, store, progress=report, models={sources[name]: model for name, model in models.items()}
     )
@@ -174,6 +176,16 @@ def run_leaderboard(
     errors = {**attacked.skipped, **attacked.errors, **errors}
     table = spec.measured.table(plan, results, store)
     return LeaderboardRun(Leaderboard(spec.title, table, attacked, verdicts, errors), plan, store, results)
+
+
+def _planned(
+    spec: LeaderboardSpec, models: Mapping[str, Model], sources: Mapping[str, ModelSpec], store: Store
+) -> Plan:
+    """Return the plan of what is measured, with as many pictures at a time as the free memory allows."""
+    protocols = {
+        source: settled(spec.measured.protocol, models[name], source, store) for name, source in sources.items()
+    }
+    return spec.measured.plan(lambda entry: sources[entry.source], protocols.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -206,7 +218,8 @@ def estimate_leaderboard(
         load: Loads a model as the file writes it.
     """
     models = {entry.source: load(entry) for entry in spec.attacked.models}
-    plan = spec.measured.plan(lambda entry: ModelSpec.of(models[entry.source], entry.source))
+    sources = {name: ModelSpec.of(model, name) for name, model in models.items()}
+    plan = _planned(spec, models, sources, Store(folder))
     attacked = estimate_attacks(spec.attacked, folder, lambda entry: models[entry.source])
     left = _Audits(spec, folder, models, load).left() if spec.audited else 0
     return LeaderboardEstimate(estimate(plan, Store(folder)), attacked, left)

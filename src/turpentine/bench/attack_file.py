@@ -7,18 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from turpentine.bench.entries import single_concept, validated
 from turpentine.bench.faults import sentences
 from turpentine.bench.file import BenchFile, open_bench, protocols
+from turpentine.bench.method_entries import LoneMethods, MethodEntry, plugin_entry
 from turpentine.bench.schema import (
-    BenchMethods,
     BenchModels,
     JudgeEntry,
-    MethodEntry,
     checked_judge,
-    plugin_entry,
     seeds_of,
-    single_concept,
-    validated,
 )
 from turpentine.bench.yaml_lines import Document, with_overrides
 from turpentine.concepts import Concept
@@ -86,7 +83,7 @@ class AttackSpec(FileSection):
     source: str = ""
     models: BenchModels
     concepts: tuple[Annotated[Concept, validated(single_concept)], ...] = Field(min_length=1)
-    methods: BenchMethods = Field(min_length=1)
+    methods: LoneMethods = Field(min_length=1)
     attacks: tuple[Annotated[MethodEntry, validated(_attack)], ...] = Field(min_length=1)
     judge: Annotated[JudgeEntry, BeforeValidator(checked_judge)]
     never: Annotated[tuple[str, ...], validated(_unseen)] = ()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, runtime_checkable
 from typing import Protocol as Interface
@@ -23,7 +24,7 @@ from turpentine.bench.erasure_result import (
     result_of,
     rows_of,
 )
-from turpentine.bench.metrics import Goal, Measure
+from turpentine.bench.metrics import Goal, Measure, check_references
 from turpentine.bench.run_file import RunFile
 from turpentine.bench.shared_pictures import SharedPictures
 from turpentine.concepts import Concept, Concepts
@@ -39,22 +40,24 @@ from turpentine.judges import Judge
 from turpentine.models import Model
 from turpentine.runs.backends import run
 from turpentine.runs.backends.process import using_threads
+from turpentine.runs.batch_size import settled
 from turpentine.runs.edit_store import ending
 from turpentine.runs.images import STORE
 from turpentine.runs.ledger import until_whole
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
-from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
+from turpentine.runs.references import ReferenceSet, judge_references
+from turpentine.runs.specs import Condition, EditSpec, JudgeSpec, ModelSpec
 from turpentine.runs.store import PLAN, Store
 from turpentine.runs.worker import PhaseProgress, Worker
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import concepts_of
 
-PHASES = ("erase", "before", "after")
+PHASES = ("references", "erase", "before", "after")
 """In this order, so that a setting that cannot be is found before any picture is drawn.
 
-Progress counts the units of the method in "erase", pictures in "before" and "after"."""
+Progress counts the units of the method in "erase", pictures in the others; there is no "references" without any."""
 
 
 @runtime_checkable
@@ -90,6 +93,7 @@ class Erasure:
             two objects together where a judge can name both.
         measures: More numbers to count, such as "fid of features".
         goal: Whether pictures are to show the concepts less, or more; it is how the result speaks of them.
+        references: A folder of real pictures, for measures such as "fid of features to references".
 
     Example:
         >>> Erasure("church", judges=()).protocol.steps
@@ -103,6 +107,7 @@ class Erasure:
     cases: Sequence[Case] | None = None
     measures: Sequence[Measure] = ()
     goal: Goal = "erase"
+    references: str | os.PathLike[str] | None = None
 
 
 def run_erasure(
@@ -135,7 +140,7 @@ def run_erasure(
     Raises:
         BadArgument: The folder holds a run of other settings; and whatever the method raises.
     """
-    task = _Task.of(model, erasure, out, force=force)
+    task = _Task.of(model, erasure, out, force=force, workers=workers)
     if task.record.finished and not retry:
         return load_erasure(out)
     store = Store(task.folder / STORE)
@@ -146,6 +151,7 @@ def run_erasure(
     how |= {"models": {task.source: model}, "judges": task.judges}
 
     def work() -> None:
+        task.look_at_references(store, progress)
         if lender:
             lender.lend(task.plan, store)
         run(task.plan, store, progress=progress and _by_phase(task.plan, progress), **how)
@@ -203,7 +209,7 @@ class _Task:
     """The folder and those that it lies in that were not there before, the inner ones first."""
 
     @classmethod
-    def of(cls, model: Model, erasure: Erasure, out: str | os.PathLike[str], *, force: bool) -> _Task:
+    def of(cls, model: Model, erasure: Erasure, out: str | os.PathLike[str], *, force: bool, workers: int = 1) -> _Task:
         check_is_model(model)
         folder, concepts = Path(out), concepts_of(erasure.concept)
         method = erasure.method or best_for(model, concepts, erasure.goal).method(model)
@@ -212,18 +218,29 @@ class _Task:
         source = ModelSpec.of(model)
         with_pairs = not erasure.cases and erasure.goal == "erase"
         cases = erasure.cases or cases_for(model, concepts, judges, with_pairs=with_pairs)
-        common = (tuple(cases), erasure.protocol, tuple(specs))
-        edited = Condition.edited(source, method, concepts, *common)
-        counted = measures_for(judges, erasure.measures)
+        check_references(erasure.measures, given=erasure.references is not None)
+        references = None if erasure.references is None else ReferenceSet.of(erasure.references)
         _check_folder(folder)
+        protocol = settled(erasure.protocol, model, source, Store(folder / STORE), workers)
+        common = (tuple(cases), protocol, tuple(specs))
+        unedited = Condition(source, *common, concepts=concepts, references=references)
+        edited = replace(unedited, edit_spec=EditSpec(source, method, concepts))
+        counted = measures_for(judges, erasure.measures)
         if force:
             discard(folder)
         missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
         identity = _identity(method, edited, erasure.goal, erasure.measures)
         about = _about(model, specs, counted, why_no_pairs(cases) if with_pairs else "")
         record = RunFile.open(folder / RUN, identity, about)
-        plan = Plan([Condition(source, *common, concepts=concepts), edited])
+        plan = Plan([unedited, edited])
         return cls(folder, plan, source, specs, record, missing)
+
+    def look_at_references(self, store: Store, progress: PhaseProgress | None) -> None:
+        """Have the judges that measure against real pictures look at them."""
+        if references := self.plan.conditions[0].references:
+            columns = {measure["column"] for measure in self.record.about["measures"] if measure.get("to")}
+            judges = {spec: judge for spec, judge in self.judges.items() if columns.intersection(spec.columns)}
+            judge_references(references, judges, store, progress and partial(progress, "references"))
 
     @contextmanager
     def leaving_nothing(self, store: Store) -> Iterator[None]:

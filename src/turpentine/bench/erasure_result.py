@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +23,9 @@ from turpentine.core.parts import TABLES, discard_damaged
 from turpentine.edits import Change, load_change
 from turpentine.edits.files import RUN_CHANGES
 from turpentine.runs.images import STORE
-from turpentine.runs.ledger import LedgerError
+from turpentine.runs.ledger import LedgerError, LostPart
 from turpentine.runs.plan import Plan
+from turpentine.runs.references import reference_rows
 from turpentine.runs.results import compact
 from turpentine.runs.store import Store
 
@@ -120,6 +122,7 @@ def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
     Raises:
         BadArgument: There is none, or it is not finished.
         EditError: The edit is damaged, or another one.
+        LedgerError: What the results rest on is missing or damaged.
     """
     folder = Path(out)
     record = RunFile.read(folder / RUN)
@@ -132,7 +135,18 @@ def load_erasure(out: str | os.PathLike[str]) -> ErasureResult:
         )
     store = Store(folder / STORE)
     plan, _ = store.planned()
-    return result_of(folder, plan, store, record, edit, rows_of(folder, plan, store))
+    try:
+        return result_of(folder, plan, store, record, edit, rows_of(folder, plan, store))
+    except LostPart as error:
+        raise LedgerError(f"A part of the run in {folder} is missing or damaged: run it anew with --force.") from error
+
+
+def _reference_rows(plan: Plan, store: Store, measures: Sequence[Measure]) -> pl.DataFrame | None:
+    """Return what judges saw in the run's real pictures; None where it has none."""
+    columns = {measure.column for measure in measures if measure.to}
+    judges = [judge for judge in plan.judges if columns.intersection(judge.columns)]
+    references = plan.conditions[0].references
+    return reference_rows(references, judges, store) if references else None
 
 
 def rows_of(folder: Path, plan: Plan, store: Store) -> pl.DataFrame:
@@ -181,13 +195,15 @@ def result_of(
         edit: That was made.
         rows: One for each picture.
     """
+    measures = [Measure(**measure) for measure in record.about["measures"]]
     table = tabulate(
         plan,
         rows,
         store.edits.record,
         title=", ".join(one.text for one in plan.conditions[0].concepts),
-        measures=[Measure(**measure) for measure in record.about["measures"]],
+        measures=measures,
         goal=record.identity.get("goal", "erase"),
         summaries=True,
+        references=_reference_rows(plan, store, measures),
     )
     return ErasureResult(folder, plan.conditions[0].concepts, edit, table, rows, store, record)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from turpentine import judges
-from turpentine.bench.faults import sentences
-from turpentine.bench.metrics import Goal, Measure, check_column
-from turpentine.bench.schema import CHEAP, BenchSpec, JudgeEntry, ModelEntry
+from turpentine.bench.metrics import Measure, check_column
+from turpentine.bench.schema import CHEAP, BenchSpec, ModelEntry
+from turpentine.bench.spec_checks import beside, checked_spec
 from turpentine.bench.yaml_lines import Document, read_yaml, with_overrides
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, SeveralFaults, TurpentineError, UnknownName
-from turpentine.core.plugins import Plugin
+from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
 from turpentine.core.suggest import offer
-from turpentine.emoji import WORLD
 from turpentine.judges.base import Column
 from turpentine.runs.protocol import Protocol
+from turpentine.runs.references import ReferenceSet, judge_references, reference_rows
 from turpentine.tasks.case_rules import (
     FileCases,
     PromptCases,
@@ -36,7 +32,10 @@ from turpentine.tasks.cases import Case
 
 # A file with a fault is refused before torch is imported, which these bring.
 if TYPE_CHECKING:
+    import polars as pl
+
     from turpentine.bench.table import Table
+    from turpentine.core.progress import Progress
     from turpentine.judges import Judge
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
@@ -62,13 +61,18 @@ class Bench:
     folder: Path | None
     document: Document
 
-    def plan(self, source_of: Callable[[ModelEntry], ModelSpec]) -> Plan:
+    def plan(
+        self,
+        source_of: Callable[[ModelEntry], ModelSpec],
+        protocol_of: Callable[[ModelSpec], Protocol] | None = None,
+    ) -> Plan:
         """Return the plan of the bench.
 
         Each model's unedited lines come first, one for each concept, since edited ones are compared with them.
 
         Args:
             source_of: Loads a model as the file writes it, and returns its spec.
+            protocol_of: Returns how a model's pictures are drawn, where `runs.batch_size.settled` has settled that.
 
         Raises:
             BadArgument: The lines cannot be drawn or judged.
@@ -76,7 +80,9 @@ class Bench:
         from turpentine.runs.plan import Plan
 
         sources = [source_of(model) for model in self.spec.models]
-        return Plan(condition for source in sources for condition in self._conditions(source))
+        protocols = [protocol_of(source) if protocol_of else self.protocol for source in sources]
+        pairs = zip(sources, protocols, strict=True)
+        return Plan(condition for source, protocol in pairs for condition in self._conditions(source, protocol))
 
     def table(self, plan: Plan, results: Results, store: Store) -> Table:
         """Return the table of a finished run.
@@ -91,11 +97,44 @@ class Bench:
             LedgerError: A file is damaged.
         """
         from turpentine.bench.table import tabulate
+        from turpentine.runs.ledger import until_whole
 
         spec = self.spec
-        return tabulate(
-            plan, results.frame, store.edits.record, title=spec.title, measures=self.measures, goal=spec.goal
-        )
+        how: dict[str, Any] = {"title": spec.title, "measures": self.measures, "goal": spec.goal}
+        rows = until_whole(lambda: self.look_at_references(store), lambda: self._reference_rows(store))
+        return tabulate(plan, results.frame, store.edits.record, **how, references=rows)
+
+    def look_at_references(self, store: Store, progress: Progress | None = None) -> None:
+        """Have the judges look at the real pictures, where there are some that they have not seen yet.
+
+        Args:
+            store: Of the run.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            BadArgument: A picture cannot be read or judged, or the folder holds other ones by now.
+        """
+        if self.references:
+            judge_references(self.references, self._comparing, store, progress)
+
+    @cached_property
+    def references(self) -> ReferenceSet | None:
+        """The real pictures; None where the file names none.
+
+        Raises:
+            BadArgument: One cannot be read; the line is named.
+        """
+        folder = self.spec.references
+        return None if folder is None else self._placed(("references",), ReferenceSet.of, beside(folder, self.folder))
+
+    @property
+    def _comparing(self) -> dict[JudgeSpec, Judge]:
+        """The judges of the measures against real pictures."""
+        columns = {measure.column for measure in self.measures if measure.to}
+        return {spec: judge for spec, judge in self.judges.items() if columns.intersection(spec.columns)}
+
+    def _reference_rows(self, store: Store) -> pl.DataFrame | None:
+        return reference_rows(self.references, self._comparing, store) if self.references else None
 
     @property
     def protocol(self) -> Protocol:
@@ -143,31 +182,23 @@ class Bench:
         """
         return {concepts: self._cases(concepts) for concepts in self.concepts}
 
-    def _conditions(self, source: ModelSpec) -> Iterator[Condition]:
-        from turpentine.runs.specs import Condition
+    def _conditions(self, source: ModelSpec, protocol: Protocol) -> Iterator[Condition]:
+        from turpentine.runs.specs import Condition, EditSpec
 
-        judges, protocol = tuple(self.judges), self.protocol
+        judges = tuple(self.judges)
+        names: dict[tuple[EditSpec, tuple[Concept, ...]], str] = {}
         for concepts, cases in self.cases_by_concepts.items():
-            yield Condition(source, cases, protocol, judges, concepts=concepts)
-        for name, method in self._methods(source.load).items():
-            for concepts, cases in self.cases_by_concepts.items():
-                yield Condition.edited(source, method, concepts, cases, protocol, judges, name=name)
-
-    def _methods(self, model: str) -> dict[str, Any]:
-        """Return the methods by name, with their settings for a model.
-
-        Raises:
-            BadArgument: One stands there twice; the line is named.
-        """
-        methods: dict[str, Any] = {}
+            yield Condition(source, cases, protocol, judges, concepts=concepts, references=self.references)
         for index, entry in enumerate(self.spec.methods):
-            method = entry.method_for(model)
-            same = [name for name, other in methods.items() if other == method]
-            if same:
-                place = self.document.place(("methods", index))
-                raise BadArgument(f"{place}: {entry.name} is the same as {same[0]} on {model}: leave one of them out.")
-            methods[entry.name] = method
-        return methods
+            for concepts, cases in self.cases_by_concepts.items():
+                edit_spec = EditSpec.stacked(source, entry.edits(source.load, concepts), entry.name)
+                if (edit_spec, concepts) in names:
+                    place, same = self.document.place(("methods", index)), names[edit_spec, concepts]
+                    raise BadArgument(
+                        f"{place}: {entry.name} is the same as {same} on {source.load}: leave one of them out."
+                    )
+                names[edit_spec, concepts] = entry.name
+                yield Condition(source, cases, protocol, judges, edit_spec, concepts, references=self.references)
 
     def _cases(self, concepts: Sequence[Concept]) -> tuple[Case, ...]:
         cases: dict[Case, None] = {}
@@ -319,8 +350,8 @@ def bench_of(opened: BenchFile, check: Callable[[Bench], None] | None = None) ->
     """
     name, folder, document = opened.name, opened.folder, opened.document
     if check is not None:
-        check(Bench(name, _checked(document, CHEAP), folder, document))
-    return Bench(name, _checked(document), folder, document)
+        check(Bench(name, checked_spec(document, folder, CHEAP), folder, document))
+    return Bench(name, checked_spec(document, folder), folder, document)
 
 
 def shipped() -> dict[str, str]:
@@ -355,38 +386,3 @@ def text_of(path: Path) -> str:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise BadArgument(f"{path} cannot be read: {why}.") from error
-
-
-def _checked(document: Document, context: Mapping[str, Any] | None = None) -> BenchSpec:
-    if not isinstance(document.value, dict):
-        raise BadArgument(f"{document.name} holds no keys with values: it is no bench's file.")
-    try:
-        spec = BenchSpec.model_validate(document.value, context=context)
-    except ValidationError as error:
-        raise SeveralFaults(sentences(error, document, BenchSpec)) from error
-    if spec.concepts and spec.concepts_from:
-        raise BadArgument(f"{document.place(('concepts_from',))}: leave out either concepts or concepts_from.")
-    if spec.keep_others and not spec.concepts_from:
-        raise BadArgument(f"{document.place(('keep_others',))}: give concepts_from too, or each concept its own keep.")
-    for index, entry in enumerate(spec.methods):
-        if entry.plugin.kind != spec.goal:
-            raise BadArgument(f"{document.place(('methods', index))}: {_of_another_kind(entry.plugin, spec.goal)}")
-    if context == CHEAP:
-        return spec
-    models = [entry.source for entry in spec.models]
-    return spec.model_copy(update={"judges": tuple(_suited(entry, models) for entry in spec.judges)})
-
-
-def _suited(entry: JudgeEntry, models: Sequence[str]) -> JudgeEntry:
-    """Return a judge with the settings that suit the models: one of the emoji world answers for no other."""
-    other = next((model for model in models if model != WORLD), WORLD)
-    settings = judges.settings_for(entry.name, other, entry.settings)
-    return (
-        entry if settings == entry.settings else JudgeEntry(entry.name, settings, judges.judge(entry.name, **settings))
-    )
-
-
-def _of_another_kind(plugin: Plugin, goal: Goal) -> str:
-    if plugin.kind not in get_args(Goal):
-        return f"{plugin.name} is of the kind {plugin.kind}, and this bench is to {goal}: leave it out."
-    return f"{plugin.name} is to {plugin.kind}, and this bench is to {goal}: leave it out, or set goal: {plugin.kind}."

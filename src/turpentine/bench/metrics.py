@@ -34,7 +34,7 @@ SMALL = 2_000
 
 _OF_PICTURES = ("rate", "mean")
 
-_TEXT = re.compile(r"([\w-]+) of (.+)")
+_TEXT = re.compile(r"([\w-]+) of (.+?)(?: to (references))?")
 _OPPOSITE: Mapping[Direction, Direction] = {"higher": "lower", "lower": "higher"}
 
 
@@ -68,6 +68,7 @@ class Measure:
             (how far the pictures are from the unedited model's, by a column of features; see `stats.set_distances`).
         column: "hit", or a judge's column.
         direction: Which way is better for a picture that is to be preserved.
+        to: What a distance is to: "" for the unedited model's pictures, or "references" for real ones.
 
     Example:
         >>> Measure.parse("fid of features").direction
@@ -77,6 +78,7 @@ class Measure:
     how: str
     column: str
     direction: Direction | None = None
+    to: Literal["", "references"] = ""
 
     @classmethod
     def parse(cls, text: str) -> Measure:
@@ -91,7 +93,11 @@ class Measure:
             raise BadArgument(f"{text!r} is no measure: write how and of what, such as 'rate of hit' or 'sum of feet'.")
         if match[1] not in _KINDS:
             raise UnknownName(f"No measure is called {match[1]!r}: {offer(match[1], _KINDS)}")
-        return cls(match[1], match[2], "lower" if match[1] in set_distances.MEASURES else None)
+        if match[3] and match[1] not in set_distances.MEASURES:
+            names = " and ".join(set_distances.MEASURES)
+            raise BadArgument(f"{text!r} is no measure: only {names} are to references.")
+        direction: Direction | None = "lower" if match[1] in set_distances.MEASURES else None
+        return cls(match[1], match[2], direction, "references" if match[3] else "")
 
     def checked(self, columns: Mapping[str, Column]) -> Measure:
         """Return the measure with the direction of its column.
@@ -126,25 +132,37 @@ class Measure:
             return self.direction
         return None if self.how in set_distances.MEASURES else _OPPOSITE[self.direction]
 
-    def value(self, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
+    def value(self, rows: pl.DataFrame, base: pl.DataFrame | None, references: pl.DataFrame | None = None) -> Value:
         """Compute the measure.
 
         Args:
             rows: Of an edited model, or of the unedited one.
             base: The unedited model's rows, one for each.
+            references: The rows of real pictures.
         """
-        return _KINDS[self.how].value(self.column, rows, base)
+        return _KINDS[self.how].value(self.column, rows, references if self.to else base)
 
-    def difference(self, rows: pl.DataFrame, base: pl.DataFrame) -> Value:
-        """Compute the edited model's value minus the unedited one's, by pairs of rows.
+    def difference(self, rows: pl.DataFrame, base: pl.DataFrame, references: pl.DataFrame | None = None) -> Value:
+        """Compute the edited model's value minus the unedited one's, by pairs of rows; a distance has no interval.
 
         Args:
             rows: Of the edited model.
             base: The unedited model's rows, one for each.
+            references: The rows of real pictures.
         """
-        return _KINDS[self.how].difference(self.column, rows, base)
+        if not self.to:
+            return _KINDS[self.how].difference(self.column, rows, base)
+        both = _sets(self.how, self.column, rows, references), _sets(self.how, self.column, base, references)
+        if both[0] is None or both[1] is None:
+            return NOTHING
+        measure = set_distances.MEASURES[self.how]
+        return Value(measure(*both[0]) - measure(*both[1]), judged=len(both[0][0]))
 
-    def pooled_value(self, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame | None]]) -> Value:
+    def pooled_value(
+        self,
+        parts: Sequence[tuple[pl.DataFrame, pl.DataFrame | None]],
+        references: pl.DataFrame | None = None,
+    ) -> Value:
         """Compute the measure of several concepts.
 
         A rate and a mean are of all pictures, with an interval over concepts and their prompts; another measure is the
@@ -152,23 +170,27 @@ class Measure:
 
         Args:
             parts: For each concept the arguments of `value`.
+            references: The rows of real pictures.
         """
         if self.how in _OF_PICTURES:
             return self.value(_concat(own for own, _ in parts), None)
-        return _over_concepts([self.value(own, base) for own, base in parts])
+        return _over_concepts([self.value(own, base, references) for own, base in parts])
 
-    def pooled_difference(self, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame]]) -> Value:
+    def pooled_difference(
+        self, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame]], references: pl.DataFrame | None = None
+    ) -> Value:
         """Compute the difference of several concepts, as `pooled_value` does the value.
 
         Args:
             parts: For each concept the arguments of `difference`.
+            references: The rows of real pictures.
         """
         if self.how in _OF_PICTURES:
             return self.difference(_concat(own for own, _ in parts), _concat(base for _, base in parts))
-        return _over_concepts([self.difference(own, base) for own, base in parts])
+        return _over_concepts([self.difference(own, base, references) for own, base in parts])
 
     def __str__(self) -> str:
-        return f"{self.how} of {self.column}"
+        return f"{self.how} of {self.column}{' to ' * bool(self.to)}{self.to}"
 
 
 def _concat(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
@@ -183,6 +205,26 @@ def _over_concepts(values: Sequence[Value]) -> Value:
     if not numbers or len(numbers) < len(values):
         return NOTHING
     return Value(*mean_score(numbers), judged=sum(each.judged for each in values))
+
+
+def check_references(measures: Iterable[Measure], *, given: bool) -> None:
+    """Check that measures against real pictures and such pictures come together.
+
+    Args:
+        measures: Of a table.
+        given: Whether there is a folder of real pictures.
+
+    Raises:
+        BadArgument: One is there without the other.
+    """
+    against = [measure for measure in measures if measure.to]
+    if against and not given:
+        raise BadArgument(f"{against[0]} is to real pictures: give their folder as references.")
+    if given and not against:
+        raise BadArgument(
+            "Nothing is measured against the references: add such as fid of features to references to the measures, or "
+            "leave them out."
+        )
 
 
 def check_column(name: str, columns: Mapping[str, Column]) -> None:
@@ -249,18 +291,29 @@ def _of_sets(name: str) -> _Kind:
     measure = set_distances.MEASURES[name]
 
     def value(column: str, rows: pl.DataFrame, base: pl.DataFrame | None) -> Value:
-        both = [] if base is None else [part.filter(pl.col(column).is_not_null()) for part in (rows, base)]
-        if not both or min(map(len, both)) < 2:
+        sets = _sets(name, column, rows, base)
+        if sets is None or base is None:
             return NOTHING
-        if not isinstance(rows[column].dtype, pl.Array | pl.List):
-            raise BadArgument(f"The column {column} holds no features: take another measure than {name} of {column}.")
-        own, before = (np.asarray(part[column].to_list(), dtype=np.float64) for part in both)
-        if len(own) > SMALL:
-            return Value(measure(own, before), judged=len(own))
-        clusters = _clusters(both[0]), _clusters(both[1])
-        return Value(*set_distance(measure, own, before, clusters=clusters), judged=len(own))
+        count = len(sets[0])
+        if max(map(len, sets)) > SMALL:
+            return Value(measure(*sets), judged=count)
+        own, before = (_clusters(part.filter(pl.col(column).is_not_null())) for part in (rows, base))
+        return Value(*set_distance(measure, *sets, clusters=(own, before)), judged=count)
 
     return _Kind(value, lambda column, rows, base: NOTHING)
+
+
+def _sets(
+    name: str, column: str, rows: pl.DataFrame, others: pl.DataFrame | None
+) -> tuple[set_distances.Vectors, set_distances.Vectors] | None:
+    """Return the features of two sets of pictures; None where one has too few."""
+    both = [] if others is None else [part.filter(pl.col(column).is_not_null()) for part in (rows, others)]
+    if not both or min(map(len, both)) < 2:
+        return None
+    if not isinstance(rows[column].dtype, pl.Array | pl.List):
+        raise BadArgument(f"The column {column} holds no features: take another measure than {name} of {column}.")
+    own, other = (np.asarray(part[column].to_list(), dtype=np.float64) for part in both)
+    return own, other
 
 
 def _clusters(rows: pl.DataFrame) -> Clusters:

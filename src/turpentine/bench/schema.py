@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from turpentine import judges
+from turpentine.bench.entries import attempted, concepts_entry, one_key, validated
+from turpentine.bench.method_entries import BenchMethods
 from turpentine.bench.metrics import Goal, Measure
 from turpentine.concepts import Concept, Kind
-from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
-from turpentine.core.plugins import METHODS, Plugin, find
+from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.plugins import find
 from turpentine.core.seeds import parse_seeds
-from turpentine.core.settings import Seed, as_typed, field_types, range_of, reason, speakable
+from turpentine.core.settings import Seed, as_typed, reason
 from turpentine.core.suggest import offer
-from turpentine.emoji.lexicon import world_concept
+from turpentine.emoji import WORLD
 from turpentine.judges.registry import is_network
 from turpentine.models.solvers import Solver
 from turpentine.tasks.case_rules import CaseRule, FileSection
 
 CHEAP = {"judges": "by name"}
 """The context of a validation that needs no torch: judges are not made, and only their names are checked."""
-
-
-@dataclass(frozen=True)
-class MethodEntry:
-    """A method as a file writes it.
-
-    Attributes:
-        plugin: The method.
-        settings: Those that differ from its defaults for the model.
-    """
-
-    plugin: Plugin
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The method's name with its settings, such as "esd-x", or "esd-x steps=300"."""
-        return " ".join([self.plugin.name, *(f"{key}={value}" for key, value in self.settings.items())])
-
-    def method_for(self, model: str) -> Any:
-        """Return the method with its defaults for a model, which is named as `load` takes it."""
-        return replace(self.plugin.defaults(model), **self.settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,30 +55,6 @@ class ModelEntry:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def one_key(value: Any, what: str, settings: str = "steps: 10") -> tuple[str, dict[str, Any]]:
-    """Return the name and the settings in `name` or `name: {setting: value}`.
-
-    Example:
-        >>> one_key({"esd-x": {"steps": 10}}, "method")
-        ('esd-x', {'steps': 10})
-
-    Args:
-        value: From YAML.
-        what: What is named, for the error.
-        settings: Examples of settings, for the error.
-
-    Raises:
-        BadArgument: The value is neither.
-    """
-    if isinstance(value, str):
-        return value, {}
-    if isinstance(value, dict) and len(value) == 1:
-        name, values = next(iter(value.items()))
-        if isinstance(name, str) and (values is None or isinstance(values, dict)):
-            return name, values or {}
-    raise BadArgument(f"A {what} is written as its name, or as its name with settings, such as name: {{{settings}}}.")
-
-
 class LoadOptions(FileSection):
     """How a model is loaded; see `turpentine.load`."""
 
@@ -120,38 +75,6 @@ def _model(value: Any) -> ModelEntry:
         raise BadArgument(f"The model's {key} is {options[key]!r}: {reason(error)}.") from error
 
 
-def plugin_entry(value: Any, what: str, kinds: Sequence[str]) -> MethodEntry:
-    """Return a method or an attack as a file writes it.
-
-    Args:
-        value: From YAML.
-        what: "method" or "attack", for errors.
-        kinds: Of plug-ins.
-
-    Raises:
-        BadArgument: It is written otherwise, or a setting cannot be as it is.
-        UnknownName: There is none of this name, or no such setting.
-    """
-    name, settings = one_key(value, what)
-    plugin = find(name, kinds)
-    return MethodEntry(plugin, {key: _setting(plugin, what, key, given) for key, given in settings.items()})
-
-
-def _setting(plugin: Plugin, what: str, key: str, value: Any) -> Any:
-    """Return the value in the type of the plug-in's field."""
-    types = field_types(plugin.load())
-    if key not in types:
-        raise UnknownName(f"The {what} {plugin.name} has no setting {key!r}: {offer(key, types)}")
-    hint = speakable(types[key])
-    if hint is None:
-        raise BadArgument(f"The setting {key} of {plugin.name} cannot be written in a file.")
-    try:
-        return as_typed(value, hint)
-    except BadArgument as error:
-        allowed = f"; give {range_of(hint)}" if range_of(hint) else ""
-        raise BadArgument(f"The setting {key} of {plugin.name} cannot be {value!r}: {error}{allowed}.") from error
-
-
 def _judge(value: Any) -> JudgeEntry:
     name, settings = one_key(value, "judge")
     return JudgeEntry(name, settings, judges.judge(name, **settings))
@@ -160,38 +83,11 @@ def _judge(value: Any) -> JudgeEntry:
 def checked_judge(value: Any, info: Any) -> Any:
     """Read a judge; where only what is cheap is to be checked, its name alone, since its class brings torch."""
     if info.context != CHEAP:
-        return _validate(_judge, value)
-    name, settings = _validate(lambda each: one_key(each, "judge"), value)
+        return attempted(_judge, value)
+    name, settings = attempted(lambda each: one_key(each, "judge"), value)
     if not is_network(name):
-        _validate(lambda each: find(each, "judge"), name)
+        attempted(lambda each: find(each, "judge"), name)
     return JudgeEntry(name, settings, None)
-
-
-def _concepts(value: Any) -> tuple[Concept, ...]:
-    """Read what is erased at once: a text, a concept's fields, or a list of those."""
-    return tuple(map(single_concept, value)) if isinstance(value, list) and value else (single_concept(value),)
-
-
-def single_concept(value: Any) -> Concept:
-    """Return a concept as a file writes it: a text, or its fields.
-
-    Raises:
-        BadArgument: It is neither, or a field is not as it must be.
-        UnknownName: A concept has no such field.
-    """
-    if isinstance(value, str):
-        return world_concept(value)
-    if not isinstance(value, dict):
-        raise BadArgument(f"{value!r} is no concept: write a text in quotation marks, or text, kind, templates, keep.")
-    names = [each.name for each in fields(Concept)]
-    for key in value:
-        if key not in names:
-            raise UnknownName(f"A concept has no {key!r}: {offer(key, names)}")
-    try:
-        return TypeAdapter(Concept).validate_python(value)
-    except ValidationError as error:
-        what = error.errors()[0]["loc"][0]
-        raise BadArgument(f"The concept's {what} is not as it must be: {reason(error)}.") from error
 
 
 def seeds_of(value: Any) -> tuple[int, ...]:
@@ -210,25 +106,26 @@ def _measure(value: Any) -> Measure:
     return Measure.parse(str(value))
 
 
-def validated(read: Callable[[Any], Any]) -> BeforeValidator:
-    """Return a validator whose error keeps its place in the file."""
+def suited(entry: JudgeEntry, models: Sequence[str]) -> JudgeEntry:
+    """Return a judge with the settings that suit the models: one of the emoji world answers for no other.
 
-    return BeforeValidator(partial(_validate, read))
-
-
-def _validate(read: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        return read(value)
-    except TurpentineError as error:
-        raise ValueError(str(error)) from error
-
-
-def _method(value: Any) -> MethodEntry:
-    return plugin_entry(value, "method", METHODS)
+    Args:
+        entry: As the file writes it.
+        models: As `load` takes them.
+    """
+    other = next((model for model in models if model != WORLD), WORLD)
+    settings = judges.settings_for(entry.name, other, entry.settings)
+    return (
+        entry if settings == entry.settings else JudgeEntry(entry.name, settings, judges.judge(entry.name, **settings))
+    )
 
 
 BenchModels = Annotated[tuple[Annotated[ModelEntry, validated(_model)], ...], Field(min_length=1)]
-BenchMethods = tuple[Annotated[MethodEntry, validated(_method)], ...]
+
+
+def _at_once(value: Any) -> Any:
+    """Return a number of pictures as it is written; None for `auto`, which follows the free memory."""
+    return None if value == "auto" else value
 
 
 class DrawSettings(FileSection):
@@ -239,7 +136,7 @@ class DrawSettings(FileSection):
     solver: Solver = "ddim"
     size: Annotated[int, Field(ge=1)] | None = None
     negative_prompt: str = ""
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_at_once)] = None
 
 
 class BenchSpec(FileSection):
@@ -255,11 +152,12 @@ class BenchSpec(FileSection):
         concepts_from: A column of the file of prompts whose values are the concepts, in the place of `concepts`.
         kind: What sort of thing those of `concepts_from` are.
         keep_others: Whether each of `concepts_from` keeps the others, for methods that are given what must not change.
-        methods: Names, or names with settings.
+        methods: Names, or names with settings; or stacks of edits, see `bench.method_entries`.
         judges: Names, or names with settings.
         measures: The table's numbers.
         drawing: How pictures are drawn.
         seeds: Of each prompt.
+        references: A folder of real pictures, for measures such as "fid of features to references".
         cases: The prompts of the models.
     """
 
@@ -268,7 +166,7 @@ class BenchSpec(FileSection):
     source: str = ""
     goal: Goal = "erase"
     models: BenchModels
-    concepts: tuple[Annotated[tuple[Concept, ...], validated(_concepts)], ...] = ()
+    concepts: tuple[Annotated[tuple[Concept, ...], validated(concepts_entry)], ...] = ()
     concepts_from: str | None = None
     kind: Kind = "object"
     keep_others: bool = False
@@ -277,4 +175,5 @@ class BenchSpec(FileSection):
     measures: tuple[Annotated[Measure, validated(_measure)], ...] = (Measure("rate", "hit", "higher"),)
     drawing: DrawSettings = DrawSettings()
     seeds: Annotated[tuple[int, ...], validated(seeds_of)] = tuple(range(8))
+    references: Annotated[str, Field(min_length=1)] | None = None
     cases: tuple[CaseRule, ...] = Field(min_length=1)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -74,11 +74,12 @@ class Table:
     - value has the ends low and high of its 95 % interval, over prompts and what they are about; all are null where
       there is nothing to measure, the ends also where no interval can be given.
     - diff is the value minus that of the unedited model on the same cases and seeds, by pairs, with the ends diff_low
-      and diff_high; null in the unedited model's own rows.
+      and diff_high; null in the unedited model's own rows, the ends also of a distance from real pictures.
     - broken is the rate of blank pictures and noise, collapsed the share of prompts whose pictures are alike for all
       seeds, null where that was not measured, and errors the number of pictures that could not be drawn or judged.
     - protocol is the digest of what makes the numbers comparable, a key of `protocols`.
-    - seconds is the time that making the edit took, and bytes the size of its file; null without an edit.
+    - seconds is the time that making the edit took, and bytes the size of its file, of a stack those of all its edits;
+      null without an edit.
 
     Attributes:
         rows: The numbers.
@@ -114,6 +115,7 @@ def tabulate(
     measures: Sequence[Measure] = (HITS,),
     goal: Goal = "erase",
     summaries: bool = False,
+    references: pl.DataFrame | None = None,
 ) -> Table:
     """Count the results of a plan.
 
@@ -125,19 +127,29 @@ def tabulate(
         measures: What is computed of each group of cases.
         goal: Whether pictures are to show the concepts less, or more.
         summaries: Add a row for the only label of a group, for `OTHERS` and for `ALL`.
+        references: What judges saw in the plan's real pictures, as `runs.references.reference_rows` returns it.
 
     Raises:
         BadArgument: Lines are of different protocols; the difference is named.
     """
     check_one_protocol([(condition.concept, condition.comparable) for condition in plan.conditions])
+    how = _Counting(measures, goal, references)
     rows = [
         {**_about(condition, edit_entry), **part}
         for condition, own, base in _paired(plan, results)
-        for part in _parts(own, base, measures, goal, summaries)
+        for part in _parts(own, base, how, summaries)
     ]
-    rows += _pooled(list(_paired(plan, results)), measures, goal)
+    rows += _pooled(list(_paired(plan, results)), how)
     protocols = {digest(condition.comparable): condition.comparable for condition in plan.conditions}
     return Table(pl.DataFrame(rows, schema=SCHEMA), title, protocols)
+
+
+class _Counting(NamedTuple):
+    """What is computed of each group of cases, for which goal, and the rows of real pictures."""
+
+    measures: Sequence[Measure]
+    goal: Goal
+    references: pl.DataFrame | None
 
 
 def check_one_protocol(protocols: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
@@ -199,43 +211,41 @@ def _paired(plan: Plan, results: pl.DataFrame) -> Iterator[tuple[Condition, pl.D
 
 
 def _about(condition: Condition, edit_entry: Callable[[EditSpec], EditRecord | None]) -> dict[str, Any]:
-    edit = edit_entry(condition.edit_spec) if condition.edit_spec else None
+    entries = [entry for each in condition.edit_specs if (entry := edit_entry(each))]
     return {
         "condition": condition.id,
         "model": condition.source.load,
         "method": condition.method,
         "concept": condition.concept,
         "protocol": digest(condition.comparable),
-        "seconds": edit.seconds if edit else None,
-        "bytes": edit.bytes if edit else None,
+        "seconds": sum(entry.seconds for entry in entries) if entries else None,
+        "bytes": sum(entry.bytes for entry in entries) if entries else None,
     }
 
 
-def _parts(
-    own: pl.DataFrame, base: pl.DataFrame | None, measures: Sequence[Measure], goal: Goal, summaries: bool
-) -> Iterator[dict[str, Any]]:
+def _parts(own: pl.DataFrame, base: pl.DataFrame | None, how: _Counting, summaries: bool) -> Iterator[dict[str, Any]]:
     """Yield the numbers of each group and of its labels, groups in their own order; then those of the summaries."""
     for group in sorted(own["group"].unique(), key=list(GROUPS).index):
         is_in = own["group"] == group
         labels = own.filter(is_in)["label"].unique(maintain_order=True).to_list()
         for label in ["", *(labels if summaries or len(labels) > 1 else [])]:
             chosen = is_in & (own["label"] == label) if label else is_in
-            yield from _numbers(group, label, *_both(own, base, chosen), measures, goal)
+            yield from _numbers(group, label, *_both(own, base, chosen), how)
     if summaries:
         kin = own["group"].is_in(SUMMARIES[OTHERS])
         if kin.any():
-            yield from _numbers(OTHERS, "", *_both(own, base, kin), measures, goal)
+            yield from _numbers(OTHERS, "", *_both(own, base, kin), how)
         each_once = own.select(pl.struct("prompt", "seed").is_first_distinct()).to_series()
         # Cases that share a picture want different things of it, which have no common rate.
         rows, before = _both(own, base, each_once)
         before = None if before is None else before.with_columns(hit=NO_HIT)
-        yield from _numbers(ALL, "", rows.with_columns(hit=NO_HIT), before, measures, goal)
+        yield from _numbers(ALL, "", rows.with_columns(hit=NO_HIT), before, how)
 
 
 _Paired: TypeAlias = tuple[Condition, pl.DataFrame, pl.DataFrame | None]
 
 
-def _pooled(paired: Sequence[_Paired], measures: Sequence[Measure], goal: Goal) -> Iterator[dict[str, Any]]:
+def _pooled(paired: Sequence[_Paired], how: _Counting) -> Iterator[dict[str, Any]]:
     """Yield the numbers of each method and model over all its concepts, where there are several."""
     methods: dict[tuple[str, str], list[_Paired]] = {}
     for each in paired:
@@ -247,18 +257,18 @@ def _pooled(paired: Sequence[_Paired], measures: Sequence[Measure], goal: Goal) 
         for group in sorted({name for _, own, _ in lines for name in own["group"].unique()}, key=list(GROUPS).index):
             parts = [_both(own, base, own["group"] == group) for _, own, base in lines]
             parts = [(own, base) for own, base in parts if len(own)]
-            for measure in measures:
-                yield {**about, "group": group, "label": "", **_pooled_numbers(group, measure, parts, goal)}
+            for measure in how.measures:
+                yield {**about, "group": group, "label": "", **_pooled_numbers(group, measure, parts, how)}
 
 
 def _pooled_numbers(
-    group: str, measure: Measure, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame | None]], goal: Goal
+    group: str, measure: Measure, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame | None]], how: _Counting
 ) -> dict[str, Any]:
-    value = measure.pooled_value(parts)
+    value = measure.pooled_value(parts, how.references)
     pairs = [(own, base) for own, base in parts if base is not None]
-    diff = measure.pooled_difference(pairs) if len(pairs) == len(parts) else NOTHING
+    diff = measure.pooled_difference(pairs, how.references) if len(pairs) == len(parts) else NOTHING
     return {
-        **{"measure": str(measure), "better": measure.better(group, goal)},
+        **{"measure": str(measure), "better": measure.better(group, how.goal)},
         **{"pictures": sum(len(own) for own, _ in parts), **value._asdict()},
         **{"diff": diff.value, "diff_low": diff.low, "diff_high": diff.high},
         "errors": sum(own["error"].is_not_null().sum() for own, _ in parts),
@@ -271,14 +281,14 @@ def _both(own: pl.DataFrame, base: pl.DataFrame | None, chosen: pl.Series) -> tu
 
 
 def _numbers(
-    group: str, label: str, rows: pl.DataFrame, base: pl.DataFrame | None, measures: Sequence[Measure], goal: Goal
+    group: str, label: str, rows: pl.DataFrame, base: pl.DataFrame | None, how: _Counting
 ) -> Iterator[dict[str, Any]]:
     state = _state(rows, base)
-    for measure in measures:
-        value = measure.value(rows, base)
-        diff = NOTHING if base is None else measure.difference(rows, base)
+    for measure in how.measures:
+        value = measure.value(rows, base, how.references)
+        diff = NOTHING if base is None else measure.difference(rows, base, how.references)
         yield {
-            **{"group": group, "label": label, "measure": str(measure), "better": measure.better(group, goal)},
+            **{"group": group, "label": label, "measure": str(measure), "better": measure.better(group, how.goal)},
             **{"pictures": len(rows), **value._asdict()},
             **{"diff": diff.value, "diff_low": diff.low, "diff_high": diff.high},
             **state,

@@ -21,8 +21,8 @@ from turpentine.cli.checks import announce, check_device, check_folder, check_wo
 from turpentine.cli.help_text import with_help
 from turpentine.cli.leaderboard import check_leaderboard, run_leaderboard, show_leaderboard_estimate
 from turpentine.cli.options import Flat, Json, ModelChoice
-from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.progress_bars import Phases, busy, progress_bar
+from turpentine.cli.terminal import plain, say, say_json, show_table, warn
 from turpentine.cli.work_options import WorkChoice, WorkFlags, exit_code
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import duration, file_size
@@ -30,8 +30,10 @@ from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
     from turpentine.bench.file import Bench, BenchFile
+    from turpentine.bench.schema import ModelEntry
     from turpentine.bench.table import Table
     from turpentine.runs.plan import Plan
+    from turpentine.runs.references import ReferenceSet
     from turpentine.runs.results import Results
     from turpentine.runs.store import Store
 
@@ -117,20 +119,45 @@ def bench(
 
 def _measure(chosen: Bench, run: BenchRun, work: WorkChoice, where: BackendChoice, *, dry_run: bool) -> int:
     """Run a bench of measurements and show its table, or show what a run would take."""
-    from turpentine.runs.specs import ModelSpec
     from turpentine.runs.store import Store
 
-    plan = chosen.plan(lambda entry: ModelSpec.of(run.load(entry), entry.source, run.device))
     store = Store(run.out)
+    plan = _planned(chosen, run, store, work.workers)
     if dry_run:
-        return _show_estimate(plan, store.folder, run.json)
+        return _show_estimate(plan, store.folder, run.json, chosen.references)
     if work.retry:
         store.forget_errors()
+    with progress_bar("Looking at the references", "pictures") as progress:
+        chosen.look_at_references(store, progress)
     results = _results(plan, store, work, where)
     table = chosen.table(plan, results, store)
     files = _write_report(table, results, plan, store, run.line)
     _show_table(table, results, files, run.json)
     return exit_code(results.frame["error"].drop_nulls().to_list(), results.rows)
+
+
+def _planned(chosen: Bench, run: BenchRun, store: Store, workers: int) -> Plan:
+    """Return the plan of a bench, with as many pictures at a time as the free memory allows for each model."""
+    from turpentine.runs.batch_size import settled
+    from turpentine.runs.protocol import MOST_AT_ONCE, Protocol
+    from turpentine.runs.specs import ModelSpec
+
+    protocols: dict[ModelSpec, Protocol] = {}
+
+    def source_of(entry: ModelEntry) -> ModelSpec:
+        model = run.load(entry)
+        source = ModelSpec.of(model, entry.source, run.device)
+        protocols[source] = settled(chosen.protocol, model, source, store, workers)
+        return source
+
+    plan = chosen.plan(source_of, protocols.__getitem__)
+    for source, protocol in protocols.items():
+        if chosen.protocol.batch_size is None and protocol.at_once < MOST_AT_ONCE:
+            warn(
+                f"Memory is short: {source.load} draws {protocol.at_once} pictures at a time, and not {MOST_AT_ONCE}; "
+                "--set drawing.batch_size= says otherwise."
+            )
+    return plan
 
 
 def _other_kind(
@@ -259,7 +286,7 @@ def _join(out: Path | None) -> int:
     return 0
 
 
-def _show_estimate(plan: Plan, folder: Path, json: bool) -> int:
+def _show_estimate(plan: Plan, folder: Path, json: bool, references: ReferenceSet | None) -> int:
     """Show what a run would do, and how long it may take."""
     from turpentine.runs.estimate import estimate
     from turpentine.runs.store import Store
@@ -268,7 +295,8 @@ def _show_estimate(plan: Plan, folder: Path, json: bool) -> int:
         expected = estimate(plan, Store(folder))
     counts = plan.counts
     if json:
-        say_json({"whole": asdict(counts), "left": asdict(expected), "out": str(folder)})
+        real = {"references": references.facts} if references else {}
+        say_json({"whole": asdict(counts), "left": asdict(expected), **real, "out": str(folder)})
         return 0
     pictures_take = f"about {duration(expected.seconds)} and {file_size(round(expected.bytes))}"
     edits_take = "for a time that is not known" if expected.edits else ""
@@ -280,6 +308,7 @@ def _show_estimate(plan: Plan, folder: Path, json: bool) -> int:
         ("pictures", counts.distinct, f"{counts.shared_pictures} more are shared"),
         ("edits", counts.edits, f"{counts.shared_edits} more are shared"),
         ("judgements", counts.judged, ""),
+        *([("real pictures", references.pictures, "each judged once")] if references else []),
         ("pictures left to draw", expected.pictures, pictures_take),
         ("edits left to make", expected.edits, edits_take),
     ]

@@ -58,6 +58,7 @@ class RunChoice:
         clip_model: The CLIP model that clip, or another judge of --by, asks, a folder or hub id; by default the one
             that suits the model.
         measure: Another number to count, such as "fid of features"; may be given several times.
+        references: A folder of real pictures for measures such as "fid of features to references".
         kind: What sort of thing it is; what the emoji world says, or object, by default.
         keep: Another concept to measure as one that must not change; may be given several times.
         details: Print the numbers of each group of prompts and of each label, too.
@@ -71,6 +72,7 @@ class RunChoice:
     by: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     clip_model: str | None = None
     measure: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
+    references: Annotated[Path | None, Parameter(show_default=False)] = None
     kind: Kind | None = None
     keep: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     details: Annotated[bool, Parameter(negative=(), show_default=False, group=OUTPUT)] = False
@@ -210,11 +212,13 @@ def _with_settings_of(name: str, method: Any, settings: Any) -> Any:
 
 def _check(choice: RunChoice, source: ModelChoice, texts: Sequence[str], folder: Path) -> None:
     """Check what can be checked before torch is imported; what else is wrong is seen when the model is there."""
-    from turpentine.bench.metrics import Measure
+    from turpentine.bench.metrics import Measure, check_references
+    from turpentine.runs.references import reference_files
 
     parse_seeds(choice.seeds)
-    for text in choice.measure:
-        Measure.parse(text)
+    check_references([Measure.parse(text) for text in choice.measure], given=choice.references is not None)
+    if choice.references is not None:
+        reference_files(choice.references)
     for text in choice.by:
         check_judge_flag(text)
     source.check()
@@ -249,6 +253,7 @@ class _EditJob:
 
         model, erasure = self._model_and_erasure()
         phases = {
+            "references": ("Looking at the references", "pictures"),
             "erase": (DOING[self.goal], "rows"),
             "before": ("Drawing before", "pictures"),
             "after": ("Drawing after", "pictures"),
@@ -271,7 +276,8 @@ class _EditJob:
         model = self.source.load()
         warn_of_unknown_words(model, [text for concept in self.concepts for text in (concept.text, *concept.keep)])
         judges = _judges(self.choice.by, model, self.concepts, self.choice.clip_model)
-        return model, Erasure(self.concepts, self.method, protocol, judges, measures=measures, goal=self.goal)
+        how: dict[str, Any] = {"measures": measures, "goal": self.goal, "references": self.choice.references}
+        return model, Erasure(self.concepts, self.method, protocol, judges, **how)
 
 
 def _no_judge(concepts: Sequence[Concept]) -> str:

@@ -17,13 +17,12 @@ from turpentine.cli.terminal import plain
 from turpentine.core.atomic_files import write_whole
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest, digest_images
-from turpentine.core.imaging import read_picture
+from turpentine.core.imaging import pictures_in, read_picture
 from turpentine.core.parts import DamagedPart
 from turpentine.core.safe_text import safe_name
 
 _KEY = "turpentine"
 _DIGITS = 8
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,4 @@ def picture_files(given: Sequence[Path]) -> list[Path]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
-    # Hidden ones are what macOS puts beside the pictures of others.
-    return [path for path in files if path.name != SHEET and not path.name.startswith(".")]
+    return [path for path in pictures_in(folder) if path.name != SHEET]

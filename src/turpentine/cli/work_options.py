@@ -60,7 +60,7 @@ def named_settings(text: str) -> tuple[str, Mapping[str, Any]]:
     Raises:
         BadArgument: The text is neither.
     """
-    from turpentine.bench.schema import one_key
+    from turpentine.bench.entries import one_key
     from turpentine.bench.yaml_lines import read_value
 
     return one_key(read_value(text), "judge")

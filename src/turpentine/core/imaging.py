@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,15 @@ from turpentine.core.safe_text import one_line
 
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 """Modes of Pillow for grey in 16 bits; a file may be read as "I", of 32 bits, which then holds 16."""
+
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+"""Endings of the files of pictures."""
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the files of pictures in a folder, by name; not the hidden ones that macOS puts beside others'."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
 
 
 def read_picture(path: str | os.PathLike[str]) -> Image.Image:

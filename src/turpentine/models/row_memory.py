@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from turpentine.models.interface import Size
 from turpentine.models.loading.memory import free_memory
 
 if TYPE_CHECKING:
@@ -62,9 +63,14 @@ class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def bytes_a_row(model: Model) -> int:
-    """Return the bytes that a row of the denoiser takes beside the weights, by a call with one."""
-    x, cond = model.noise([0]), model.encode([""])
+def bytes_a_row(model: Model, size: Size | None = None) -> int:
+    """Return the bytes that a row of the denoiser takes beside the weights, by a call with one.
+
+    Args:
+        model: The model.
+        size: Of the picture, as in `Model.generate`.
+    """
+    x, cond = model.noise([0], size=size), model.encode([""])
     count = PeakBytes()
     with torch.no_grad(), count:
         model.eps(x, model.schedule.training_steps // 2, cond)

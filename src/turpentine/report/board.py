@@ -9,6 +9,7 @@ from typing import Any
 from turpentine.bench.lines import Line, Number, TableColumn, columns, lines, pooled
 from turpentine.bench.table import Table
 from turpentine.judges.worlds import title_of
+from turpentine.runs.references import reference_text
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def protocol_line(table: Table) -> str:
     judges = ", ".join(map(judge_line, facts["judges"]))
     seeds = len(facts["seeds"])
     plural = "" if seeds == 1 else "s"
+    against = f"; held against {reference_text(facts['references'])}" if "references" in facts else ""
     return (
-        f"Drawn with {drawing}{size}, {seeds} seed{plural}; judged by {judges}. "
+        f"Drawn with {drawing}{size}, {seeds} seed{plural}; judged by {judges}{against}. "
         "In brackets: 95 % intervals, over prompts and concepts."
     )
 

@@ -24,13 +24,13 @@ from turpentine.runs.store import Store
 CARDS = "cards"
 
 
-def model_card(table: Table, condition: str, entry: EditRecord | None = None, *, sha256: str = "") -> str:
+def model_card(table: Table, condition: str, *entries: EditRecord, sha256: str = "") -> str:
     """Return the card of a line's edited model, as Markdown: what was done, the numbers, what to heed.
 
     Args:
         table: The numbers.
         condition: The line's id, as in the table's rows.
-        entry: The record of its edit, such as `store.edits.record` returns.
+        entries: The records of its edits in their order, such as `store.edits.record` returns.
         sha256: Of `results.parquet`.
 
     Raises:
@@ -46,7 +46,7 @@ def model_card(table: Table, condition: str, entry: EditRecord | None = None, *,
         front_matter(_facts(line)),
         f"# {escaped(line.model)} with {escaped(line.concept)} {verb}",
         f"{escaped(line.method)} changed {escaped(line.model)}; all else is as in that model.",
-        *_settings_table(line, entry),
+        *_settings_tables(line, entries),
         "## What was measured",
         *_numbers(line),
         "## What to heed",
@@ -80,7 +80,8 @@ def write_model_cards(table: Table, results: Results, plan: Plan, store: Store) 
         if condition.edit_spec is None:
             continue
         name = safe_name(f"{condition.method} {condition.concept}")
-        card = model_card(table, condition.id, store.edits.record(condition.edit_spec), sha256=results.sha256)
+        entries = [entry for each in condition.edit_specs if (entry := store.edits.record(each))]
+        card = model_card(table, condition.id, *entries, sha256=results.sha256)
         write_text_whole(folder / f"{name}-{condition.id}.md", card)
     return folder
 
@@ -91,12 +92,14 @@ def _facts(line: Line) -> dict[str, Any]:
     return {"base_model": line.model, "library_name": "diffusers", "pipeline_tag": "text-to-image", "tags": tags}
 
 
-def _settings_table(line: Line, entry: EditRecord | None) -> Iterator[str]:
-    if entry is None:
-        return
-    ((_, values),) = settings([(line.method, {"settings": entry.settings})])
-    texts = {"method": entry.method, "edit": entry.id, **values}
-    yield markdown_table(("setting", "value"), ((escaped(name), escaped(text)) for name, text in texts.items()))
+def _settings_tables(line: Line, entries: Sequence[EditRecord]) -> Iterator[str]:
+    """Yield the settings of each edit, of several with what it is of."""
+    for number, entry in enumerate(entries, 1):
+        ((_, values),) = settings([(line.method, {"settings": entry.settings})])
+        texts = {"method": entry.method, "edit": entry.id, **values}
+        if len(entries) > 1:
+            yield f"Edit {number} of {len(entries)}, of {escaped(', '.join(entry.concepts))}:"
+        yield markdown_table(("setting", "value"), ((escaped(name), escaped(text)) for name, text in texts.items()))
 
 
 def _numbers(line: Line) -> Iterator[str]:

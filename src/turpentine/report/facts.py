@@ -9,6 +9,7 @@ from typing import Any
 import turpentine
 from turpentine.bench.table import Table
 from turpentine.report.recipe import in_words, seeds_text, setting_text
+from turpentine.runs.references import reference_text
 
 SHORT = 8
 """Characters of a digest that name it on a page."""
@@ -39,6 +40,8 @@ def protocol(table: Table) -> dict[str, str]:
     facts = dict(next(iter(table.protocols.values())))
     judges, seeds = facts.pop("judges"), facts.pop("seeds")
     facts.pop("cases")
+    if "references" in facts:
+        facts["references"] = reference_text(facts["references"])
     drawing = {in_words(name): setting_text(value) for name, value in facts.items() if value not in (None, "")}
     return {
         **drawing,

@@ -14,6 +14,7 @@ from turpentine.core.formatting import duration
 from turpentine.edits import Edit, GuidanceChange
 from turpentine.report.board import judge_line
 from turpentine.report.code import is_selection
+from turpentine.runs.references import reference_text
 
 
 def facts(result: ErasureResult) -> dict[str, str]:
@@ -34,6 +35,7 @@ def facts(result: ErasureResult) -> dict[str, str]:
         "Judge": ", ".join(map(judge_line, protocol["judges"])),
         **dict(chain(*map(_judge_settings, protocol["judges"]))),
         "SHA-256 of the prompts": protocol["cases"],
+        **({"References": reference_text(protocol["references"])} if "references" in protocol else {}),
         "Time": ", ".join(f"{_phase(phase, result)} {duration(seconds)}" for phase, seconds in run.seconds.items()),
         "Versions": ", ".join(f"{name} {version}" for name, version in run.about["versions"].items()),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,22 @@ def write_bench_report(
         table,
         results.frame,
         store.picture,
-        methods=[(edit_spec.name, facts_of(edit_spec.method)) for edit_spec in plan.edit_specs],
+        methods=list(_methods(plan)),
         sha256=results.sha256,
         command=command,
     )
     target = Path(path) if path is not None else store.folder / REPORT
     write_text_whole(target, html)
     return target
+
+
+def _methods(plan: Plan) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the name and the facts of each edit of the lines; those of a stack are numbered in their order."""
+    for condition in plan.conditions:
+        count = len(condition.edit_specs)
+        for number, edit_spec in enumerate(condition.edit_specs, 1):
+            place = f", edit {number} of {count}" if count > 1 else ""
+            yield f"{condition.method}{place}", facts_of(edit_spec.method)
 
 
 def render_bench(

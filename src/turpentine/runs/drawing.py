@@ -13,7 +13,8 @@ from PIL import Image
 from turpentine.core.errors import NotFinite, TurpentineError
 from turpentine.judges import Judge
 from turpentine.models import Model
-from turpentine.runs.specs import Batch, JudgeSpec
+from turpentine.runs.batches import Batch
+from turpentine.runs.specs import JudgeSpec
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import polars as pl
 from PIL import Image
 
 from turpentine.core.imaging import encoded
+from turpentine.runs.batches import Batch
 from turpentine.runs.model_cache import ModelCache
 from turpentine.runs.plan import Plan
-from turpentine.runs.specs import Batch
 from turpentine.runs.store import Store
 
 # Enough of what was done to tell a rate by.

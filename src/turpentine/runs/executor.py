@@ -21,13 +21,14 @@ from turpentine.core.progress import Progress
 from turpentine.edits import Change
 from turpentine.judges import Judge
 from turpentine.models import Model
+from turpentine.runs.batches import Batch
 from turpentine.runs.drawing import BatchImages, draw, judged, unjudged
 from turpentine.runs.leases import Leases
 from turpentine.runs.method_settings import method_of
 from turpentine.runs.model_cache import ModelCache
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.retry import TRIES, GivenUp, with_retries, without_retries
-from turpentine.runs.specs import Batch, EditSpec, JudgeSpec, ModelSpec
+from turpentine.runs.specs import EditSpec, JudgeSpec, ModelSpec
 from turpentine.runs.store import Store
 
 Result = TypeVar("Result")
@@ -67,11 +68,11 @@ class Executor:
         self._models.model(source)
 
     def clear(self) -> None:
-        """Take edits off the model."""
+        """Take all edits off the model."""
         self._models.clear()
 
     def make(self, edit_spec: EditSpec, checkpoint: Path, deaths: int, progress: Progress) -> Change:
-        """Make the change of an edit spec.
+        """Make the change of an edit spec, on the model with the changes below it.
 
         Args:
             edit_spec: What to make it from.
@@ -80,12 +81,16 @@ class Executor:
             progress: Called with the method's units done, and in all.
 
         Raises:
-            GivenUp: It cannot be made.
+            GivenUp: It cannot be made, or one below it could not.
+            LostPart: A change below it is not there, or was damaged and has been removed.
         """
-        model = self._models.model(edit_spec.source)
-        self._models.clear()
+        model, below = self._models.model(edit_spec.source), edit_spec.below
+        if error := self._error_of(below):
+            raise GivenUp(error)
+        changes = self._changes(below)
 
         def work() -> Change:
+            self._put_on(model, below, changes)
             method = method_of(edit_spec.method, model)
             change: Change = method(model, edit_spec.concepts, progress=progress, checkpoint=checkpoint)
             return change
@@ -95,14 +100,10 @@ class Executor:
     def draw(self, batch: Batch, deaths: int) -> BatchImages:
         """Draw a batch whole; if that fails for good, picture by picture, so that only the guilty ones are lost."""
         edit_spec = batch.draw_spec.edit_spec
-        record = self._store.edits.record(edit_spec) if edit_spec else None
-        if record and record.error:
-            return BatchImages.failed(batch, record.error)
+        if error := self._error_of(edit_spec):
+            return BatchImages.failed(batch, error)
         model = self._models.model(batch.draw_spec.source)
-        change = None
-        if edit_spec and not self._models.has_on(edit_spec.key):
-            change = self._store.edits.load(edit_spec)
-        whole = partial(self._draw_on, model, batch, change)
+        whole = partial(self._draw_on, model, batch, self._changes(edit_spec))
         try:
             return self._attempt(whole, deaths)
         except GivenUp as error:
@@ -116,13 +117,30 @@ class Executor:
         except GivenUp as error:
             return BatchImages.failed(batch, str(error))
 
-    def _draw_on(self, model: Model, batch: Batch, change: Change | None) -> BatchImages:
-        edit_spec = batch.draw_spec.edit_spec
+    def _draw_on(self, model: Model, batch: Batch, changes: Sequence[Change]) -> BatchImages:
+        self._put_on(model, batch.draw_spec.edit_spec, changes)
+        return draw(model, batch)
+
+    def _error_of(self, edit_spec: EditSpec | None) -> str | None:
+        """Return why an edit, or one below it, could not be made."""
+        for each in edit_spec.stack if edit_spec else ():
+            record = self._store.edits.record(each)
+            if record and record.error:
+                return record.error if each == edit_spec else f"{each.name}, below it, cannot be made: {record.error}"
+        return None
+
+    def _changes(self, edit_spec: EditSpec | None) -> list[Change]:
+        """Return the changes of a stack in their order; none where they are on the model already."""
+        if edit_spec is None or self._models.has_on(edit_spec.key):
+            return []
+        return [self._store.edits.load(each) for each in edit_spec.stack]
+
+    def _put_on(self, model: Model, edit_spec: EditSpec | None, changes: Sequence[Change]) -> None:
+        """Put a stack on the model, in the place of another one; `changes` are from `_changes`."""
         if edit_spec is None:
             self._models.clear()
-        elif change is not None:
-            self._models.apply(model, edit_spec.key, change)
-        return draw(model, batch)
+        elif changes:
+            self._models.apply(model, edit_spec.key, changes)
 
     def _draw_single(self, single: Batch) -> BatchImages:
         with self._alone(single.key) as deaths:

@@ -1,8 +1,8 @@
-"""The one model that a worker has in memory, and the change that is on it."""
+"""The one model that a worker has in memory, and the changes that are on it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from turpentine.core.errors import BadArgument
 from turpentine.edits import Change
@@ -12,7 +12,7 @@ from turpentine.runs.specs import ModelSpec
 
 
 class ModelCache:
-    """Keeps one loaded model with at most one change on it, and switches either only when another is needed.
+    """Keeps one loaded model with the changes of one line on it, and switches either only when another is needed.
 
     Args:
         given: Models that are loaded already; they are not dropped.
@@ -21,7 +21,7 @@ class ModelCache:
     def __init__(self, given: Mapping[ModelSpec, Model] | None = None) -> None:
         self._given = dict(given or {})
         self._loaded: tuple[ModelSpec, Model] | None = None
-        self._on: tuple[str, Change, Model] | None = None
+        self._on: tuple[str, Model, list[Change]] | None = None
 
     def model(self, source: ModelSpec) -> Model:
         """Return the model of a source, loaded if need be, with whatever is on it now.
@@ -42,30 +42,36 @@ class ModelCache:
         return self._loaded[1]
 
     def has_on(self, key: str) -> bool:
-        """Return whether the change of this key is on the model."""
+        """Return whether the changes of this key are on the model."""
         return self._on is not None and self._on[0] == key
 
-    def apply(self, model: Model, key: str, change: Change) -> None:
-        """Put a change on the model, in the place of another one.
+    def apply(self, model: Model, key: str, changes: Sequence[Change]) -> None:
+        """Put changes on the model, in the place of others; if one does not fit, none stays on.
 
         Args:
             model: From `model`.
-            key: Of the change.
-            change: An edit or a change of the guidance.
+            key: Of the last change, which says what is below it.
+            changes: Edits and changes of the guidance, in their order.
 
         Raises:
-            EditError: The change does not fit the model.
+            EditError: A change does not fit the model.
         """
         self.clear()
-        change.apply(model)
-        self._on = (key, change, model)
+        on: list[Change] = []
+        self._on = ("", model, on)
+        try:
+            for change in changes:
+                on.append(change.apply(model))
+        except BaseException:
+            self.clear()
+            raise
+        self._on = (key, model, on)
 
     def clear(self) -> None:
-        """Take the change off."""
-        if self._on:
-            _, change, model = self._on
-            self._on = None
-            change.remove(model)
+        """Take the changes off, the last one first."""
+        while self._on and self._on[2]:
+            self._on[2].pop().remove(self._on[1])
+        self._on = None
 
 
 def _load(source: ModelSpec) -> Model:

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest
-from turpentine.runs.specs import Batch, Condition, DrawSpec, EditSpec, JudgeSpec, Pair
+from turpentine.runs.batches import Batch
+from turpentine.runs.specs import Condition, DrawSpec, EditSpec, JudgeSpec, Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Counts:
         conditions: Lines of the table.
         pictures: In all lines together.
         distinct: Pictures that differ.
-        erasures: Lines with an edit.
+        erasures: Edits in all lines together.
         edits: Edits that differ.
         judged: Pictures, once for each judge.
     """
@@ -81,12 +82,12 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the lines, and of how their pictures are batched."""
-        return digest([[condition.id, condition.protocol.batch_size] for condition in self.conditions])
+        return digest([[condition.id, condition.protocol.at_once] for condition in self.conditions])
 
     @cached_property
     def edit_specs(self) -> tuple[EditSpec, ...]:
-        """The edits to make, each once."""
-        return tuple(dict.fromkeys(condition.edit_spec for condition in self.conditions if condition.edit_spec))
+        """The edits to make, each once, and each after those that it is made on top of."""
+        return tuple(dict.fromkeys(each for condition in self.conditions for each in condition.edit_specs))
 
     @cached_property
     def judges(self) -> tuple[JudgeSpec, ...]:
@@ -107,7 +108,7 @@ class Plan:
             conditions=len(self.conditions),
             pictures=sum(len(pairs) for condition in self.conditions for pairs in condition.pictures.values()),
             distinct=sum(map(len, self._judges_of.values())),
-            erasures=sum(condition.edit_spec is not None for condition in self.conditions),
+            erasures=sum(len(condition.edit_specs) for condition in self.conditions),
             edits=len(self.edit_specs),
             judged=sum(len(job.batch) * len(job.judges) for job in self.jobs),
         )
@@ -156,9 +157,7 @@ class Plan:
             )
 
     def _batch_size(self, draw_spec: DrawSpec) -> int:
-        return min(
-            condition.protocol.batch_size for condition in self.conditions if condition.source == draw_spec.source
-        )
+        return min(condition.protocol.at_once for condition in self.conditions if condition.source == draw_spec.source)
 
 
 def cut(pairs: Iterable[Pair], size: int) -> Iterator[tuple[Pair, ...]]:

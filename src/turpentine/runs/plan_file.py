@@ -15,6 +15,7 @@ from turpentine.runs.ledger import LedgerError
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
+from turpentine.runs.references import ReferenceSet
 from turpentine.runs.specs import Condition, EditSpec, JudgeSpec, ModelSpec
 from turpentine.tasks.cases import Case
 
@@ -105,19 +106,38 @@ def _condition_json(condition: Condition) -> dict[str, Any]:
     return {
         "protocol": asdict(condition.protocol),
         "judges": [{**_fields(judge), "needs": sorted(judge.needs)} for judge in condition.judges],
-        "edit": edit_spec and {"method": facts_of(edit_spec.method), "name": edit_spec.name},
+        "edit": edit_spec and _edit_json(edit_spec, condition.concepts),
         "concepts": [asdict(concept) for concept in condition.concepts],
         "artefact": condition.artefact and asdict(condition.artefact),
+        **({"references": asdict(condition.references)} if condition.references else {}),
     }
+
+
+def _edit_json(edit_spec: EditSpec, concepts: tuple[Concept, ...]) -> dict[str, Any]:
+    """Return an edit of a line about some concepts, with those below it."""
+    content: dict[str, Any] = {"method": facts_of(edit_spec.method), "name": edit_spec.name}
+    if edit_spec.concepts != concepts:
+        content["concepts"] = [asdict(concept) for concept in edit_spec.concepts]
+    if edit_spec.below:
+        content["below"] = _edit_json(edit_spec.below, concepts)
+    return content
+
+
+def _edit(content: Mapping[str, Any], source: ModelSpec, concepts: tuple[Concept, ...]) -> EditSpec:
+    """Return the edit of what `_edit_json` returned."""
+    own = tuple(map(_concept, content["concepts"])) if "concepts" in content else concepts
+    below = _edit(content["below"], source, concepts) if "below" in content else None
+    return EditSpec(source, content["method"], own, content["name"], below)
 
 
 def _condition(content: Mapping[str, Any], source: ModelSpec, cases: tuple[Case, ...]) -> Condition:
     concepts = tuple(_concept(one) for one in content["concepts"])
-    edit_spec = content["edit"] and EditSpec(source, content["edit"]["method"], concepts, content["edit"]["name"])
+    edit_spec = content["edit"] and _edit(content["edit"], source, concepts)
     judges = tuple(_judge(one) for one in content["judges"])
     protocol = Protocol(**{**content["protocol"], "seeds": tuple(content["protocol"]["seeds"])})
     artefact = content["artefact"] and ArtefactSpec(**content["artefact"])
-    return Condition(source, cases, protocol, judges, edit_spec, concepts, artefact)
+    references = ReferenceSet(**content["references"]) if "references" in content else None
+    return Condition(source, cases, protocol, judges, edit_spec, concepts, artefact, references)
 
 
 def _judge(content: Mapping[str, Any]) -> JudgeSpec:

@@ -11,6 +11,9 @@ from turpentine.core.settings import Count, Finite, Settings
 
 SEEDS = tuple(range(8))
 
+MOST_AT_ONCE = 16
+"""Pictures at a time where memory is no matter."""
+
 
 @dataclass(frozen=True)
 class Protocol(Settings):
@@ -23,7 +26,8 @@ class Protocol(Settings):
         seeds: Of each prompt's pictures, a picture a seed, each once.
         size: As in `Model.generate`.
         negative_prompt: As in `Model.generate`.
-        batch_size: Pictures at a time; it decides memory and speed, and no more of a picture than the last bits.
+        batch_size: Pictures at a time; it decides memory and speed, and no more of a picture than the last bits. None
+            for as many as fit into the free memory, 16 at most; see `runs.batch_size.settled`.
 
     Raises:
         BadArgument: There is no seed, a seed twice, or a number out of range.
@@ -39,11 +43,16 @@ class Protocol(Settings):
     seeds: tuple[int, ...] = SEEDS
     size: Count | None = None
     negative_prompt: str = ""
-    batch_size: Count = 16
+    batch_size: Count | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", _checked_seeds(self.seeds))
         super().__post_init__()
+
+    @property
+    def at_once(self) -> int:
+        """Pictures at a time: as given or settled, else the most."""
+        return self.batch_size or MOST_AT_ONCE
 
     def facts(self) -> dict[str, Any]:
         """Return the fields that decide the pictures, in types of JSON."""

@@ -1,11 +1,11 @@
-"""The work of a bench as values: what draws, pictures, batches of them, judges, and the lines of a table."""
+"""The work of a bench as values: models, edits, what draws, judges, and the lines of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
@@ -17,6 +17,7 @@ from turpentine.models.identity import describe
 from turpentine.runs.artefact_spec import ArtefactSpec
 from turpentine.runs.method_settings import facts_of
 from turpentine.runs.protocol import Protocol
+from turpentine.runs.references import ReferenceSet
 from turpentine.tasks.cases import Case
 
 Pair: TypeAlias = tuple[str, int]
@@ -64,31 +65,68 @@ class ModelSpec:
         return hash((self.load, self.key))
 
 
+class StackPart(NamedTuple):
+    """An edit of a stack, whatever model it is of.
+
+    Attributes:
+        method: With its settings.
+        concepts: All that it erases at once.
+        name: What people call the method.
+    """
+
+    method: Any
+    concepts: tuple[Concept, ...]
+    name: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class EditSpec:
     """What an edit, or a change of the guidance, is made from: made once however many lines of a table need it.
 
-    Two specs are equal if what they make is.
+    Two specs are equal if what they make is, on the same model with the same edits on it.
 
     Attributes:
         source: The model that is edited.
         method: A method with its settings.
         concepts: All that are erased at once.
         name: What people call the method, such as "esd-x".
+        below: Of the edit that is on the model while this one is made, and stays on under it; None for none.
     """
 
     source: ModelSpec
     method: Any
     concepts: tuple[Concept, ...]
     name: str = ""
+    below: EditSpec | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or type(self.method).__name__)
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of the model, the facts of the method, and the concepts."""
-        return digest([self.source.key, facts_of(self.method), [asdict(one) for one in self.concepts]])
+        """SHA-256 of the model, the facts of the method, the concepts, and of the same of each edit below."""
+        below = [self.below.key] if self.below else []
+        return digest([self.source.key, facts_of(self.method), [asdict(one) for one in self.concepts], *below])
+
+    @property
+    def stack(self) -> tuple[EditSpec, ...]:
+        """All that are on the model with it, itself the last, in the order in which they are put on."""
+        return (*(self.below.stack if self.below else ()), self)
+
+    @classmethod
+    def stacked(cls, source: ModelSpec, parts: Sequence[StackPart], name: str = "") -> EditSpec:
+        """Return the last of several edits, each made on top of those before it.
+
+        Args:
+            source: The model.
+            parts: One at least, in the order in which they are made.
+            name: What people call all of them together; by default the name of the last.
+        """
+        below: EditSpec | None = None
+        for part in parts:
+            below = cls(source, part.method, part.concepts, part.name, below)
+        assert below is not None, "a stack of edits has one at least"
+        return replace(below, name=name or below.name)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EditSpec) and self.key == other.key
@@ -138,60 +176,6 @@ class DrawSpec:
     def unedited(self) -> DrawSpec:
         """The same without the edit: what its pictures are compared with."""
         return replace(self, edit_spec=None)
-
-
-@dataclass(frozen=True)
-class Item:
-    """One picture.
-
-    Attributes:
-        draw_spec: Digest of what draws it.
-        prompt: Of the picture.
-        seed: Of the picture.
-    """
-
-    draw_spec: str
-    prompt: str
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """SHA-256 of the three."""
-        return digest([self.draw_spec, self.prompt, self.seed])
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pictures that are always drawn together: the unit that is leased, drawn, judged and written.
-
-    What a network computes depends, in its last bits, on how rows are batched; so batches are fixed when the work is
-    planned, and are drawn whole also if a part of one is there.
-
-    Attributes:
-        draw_spec: What draws them.
-        pairs: Prompt and seed of each.
-    """
-
-    draw_spec: DrawSpec
-    pairs: tuple[Pair, ...]
-
-    @cached_property
-    def key(self) -> str:
-        """SHA-256 of the draw spec, and of the prompts and seeds in their order."""
-        return digest([self.draw_spec.digest, self.pairs])
-
-    @property
-    def items(self) -> list[Item]:
-        """Its pictures."""
-        return [Item(self.draw_spec.digest, *pair) for pair in self.pairs]
-
-    @property
-    def singles(self) -> list[Batch]:
-        """Each picture as a batch of its own."""
-        return [Batch(self.draw_spec, (pair,)) for pair in self.pairs]
-
-    def __len__(self) -> int:
-        return len(self.pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,9 +239,10 @@ class Condition:
         cases: The prompts that it draws, with their ground truth.
         protocol: How they are drawn.
         judges: Who judges the pictures.
-        edit_spec: Of the edit; None for the model as it is.
+        edit_spec: Of the edit, the last of a stack of several; None for the model as it is.
         concepts: What the line is about, also where nothing is edited.
         artefact: That its pictures are drawn from, None for none.
+        references: Real pictures that its pictures are held against, None for none.
 
     Raises:
         BadArgument: Two judges have a column of one name, none has a column for a case's attribute, or one knows
@@ -271,6 +256,7 @@ class Condition:
     edit_spec: EditSpec | None = None
     concepts: tuple[Concept, ...] = ()
     artefact: ArtefactSpec | None = None
+    references: ReferenceSet | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(dict.fromkeys(self.cases)))
@@ -286,6 +272,11 @@ class Condition:
         texts = [asdict(one) for one in self.concepts]
         artefact = [self.artefact.id] if self.artefact else []
         return digest([self.source.key, edit_key, texts, self.comparable, *artefact])[:12]
+
+    @property
+    def edit_specs(self) -> tuple[EditSpec, ...]:
+        """All edits that are on the model, in the order in which they are put on."""
+        return self.edit_spec.stack if self.edit_spec else ()
 
     @property
     def method(self) -> str:
@@ -322,8 +313,9 @@ class Condition:
 
     @cached_property
     def comparable(self) -> dict[str, Any]:
-        """What two lines must share to stand in one table, in types of JSON: drawing, dtype, cases, judges."""
-        return {**comparable(self.cases, self.judges, self.protocol), "dtype": self.source.dtype}
+        """What two lines must share to stand in one table, in types of JSON."""
+        references = {"references": self.references.facts} if self.references else {}
+        return {**comparable(self.cases, self.judges, self.protocol), "dtype": self.source.dtype, **references}
 
     def rows(self) -> Iterator[tuple[Case, DrawSpec, Pair]]:
         """Yield each case with each of its seeds, in order, and what draws it."""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.parts import TABLES, discard_damaged, parts_in
+from turpentine.runs.batches import Batch
 from turpentine.runs.drawing import BatchImages
 from turpentine.runs.edit_store import EditStore
 from turpentine.runs.images import Images
@@ -20,7 +21,7 @@ from turpentine.runs.leases import Leases, held
 from turpentine.runs.ledger import Ledger, LedgerError, LostPart
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.plan_file import read_plan, write_plan
-from turpentine.runs.specs import Batch, JudgeSpec
+from turpentine.runs.specs import JudgeSpec
 
 PLAN, RESULTS = "plan.json", "results.parquet"
 

@@ -117,15 +117,23 @@ class Worker:
         return worked
 
     def _has_edit(self, edit_spec: EditSpec) -> bool:
-        """Make the edit, unless it is there; return false while another worker makes it."""
+        """Make the edit and those below it, unless they are there; return false while another worker makes one."""
+        return all(self._has_own_edit(each) for each in edit_spec.stack)
+
+    def _has_own_edit(self, edit_spec: EditSpec) -> bool:
+        """Make the edit on top of those below it, unless it is there; false where it has to wait for something."""
         edits = self._store.edits
         if edits.record(edit_spec):
             return True
         lease = self._leases.take(f"edit-{edit_spec.key}")
         if lease is None:
             return False
-        if not edits.record(edit_spec):
-            self._make(edit_spec, lease.deaths)
+        try:
+            if not edits.record(edit_spec):
+                self._make(edit_spec, lease.deaths)
+        except LostPart:  # of an edit below it, which is made anew first
+            self._leases.release(lease, done=False)
+            return False
         self._leases.release(lease, done=True)
         return True
 

@@ -108,7 +108,7 @@ def test_the_json_the_terminal_and_the_page_have_the_row(
     assert line.split()[3:7] == ["100", "(44–100)", "0", "(0–56)"]
     assert max(len(line.rstrip()) for line in printed.splitlines()) <= 80
     page = " ".join(Page(render_erasure(apart)).text.split())
-    assert "Two others together" in page and "dog and parachute 1 100 %" in page
+    assert "Two objects together" in page and "dog and parachute 1 100 %" in page
     assert "Two objects together are not asked for" not in page
 
 

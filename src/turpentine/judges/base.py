@@ -270,3 +270,30 @@ def shows(columns: Collection[str], attribute: str, expected: str = "expected") 
     if f"{attribute}_also" in columns:
         is_hit |= pl.col(f"{attribute}_also").eq(pl.col(expected)).fill_null(False)
     return is_hit
+
+
+def shows_both(columns: Collection[str], attribute: str, expected: str, also: str) -> pl.Expr:
+    """Return an expression for whether the two likeliest labels are the two expected ones, in any order; never null.
+
+    A judge is surer of one of two things in a picture. How much so moves the other's probability, but not its rank.
+
+    Args:
+        columns: Columns of the table that the expression is for.
+        attribute: The column of labels.
+        expected: The column of one expected label.
+        also: The column of the other.
+    """
+    first, second = pl.col(attribute), pl.col(next_likeliest(columns, attribute))
+    in_order = first.eq_missing(pl.col(expected)) & second.eq_missing(pl.col(also))
+    return in_order | (first.eq_missing(pl.col(also)) & second.eq_missing(pl.col(expected)))
+
+
+def next_likeliest(columns: Collection[str], attribute: str) -> str:
+    """Return the column of the label that comes next to the likeliest one, in a judge that may name two things.
+
+    Example:
+        >>> next_likeliest(["object", "second", "object_also"], "object"), next_likeliest(["a", "a_also"], "a")
+        ('second', 'a_also')
+    """
+    names = (f"{attribute}_second", "second")
+    return next((name for name in names if name in columns), f"{attribute}_also")

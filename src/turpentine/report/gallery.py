@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from turpentine.bench import ErasureResult, Measurement
+from turpentine.judges.base import next_likeliest
 from turpentine.report.pictures import data_uri, is_small
 from turpentine.tasks.groups import heading, is_preserved
 
@@ -130,5 +131,5 @@ def _seen(row: dict[str, Any], when: str) -> str:
     attribute = row["attribute"]
     if attribute is None:
         return ""
-    names = [row[attribute + when], row[f"{attribute}_also{when}"] if row["group"] == "pair" else None]
-    return " and ".join(filter(None, names)) or "none"
+    columns = [attribute, next_likeliest(row, attribute)] if row["group"] == "pair" else [attribute]
+    return " and ".join(filter(None, (row[name + when] for name in columns))) or "none"

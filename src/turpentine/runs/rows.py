@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
-from turpentine.judges.base import shows
+from turpentine.judges.base import shows, shows_both
 from turpentine.runs.plan import Job, Plan
 from turpentine.runs.specs import Condition, JudgeSpec
 from turpentine.runs.store import Store
@@ -56,8 +56,8 @@ def rows_of(condition: Condition, seen: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         Last comes hit: is the case's attribute judged to be the expected thing, or to be it also, where a judge has a
-        column such as object_also? Of two expected things both must be, and expected names both. Null if there is no
-        ground truth or the picture was not judged.
+        column such as object_also? Two expected things must be the two likeliest, and expected names both. Null if
+        there is no ground truth or the picture was not judged.
     """
     rows_of_cases = [
         (*_case_values(case), seed, case.also, number) for case, number, seeds in _numbered(condition) for seed in seeds
@@ -78,8 +78,10 @@ def _numbered(condition: Condition) -> Iterator[tuple[Case, int, tuple[int, ...]
 def _hit(rows: pl.DataFrame) -> pl.Expr:
     hit = pl.lit(None, dtype=pl.Boolean)
     for attribute in rows["attribute"].drop_nulls().unique():
-        is_whole = pl.col(ALSO).is_null() | shows(rows.columns, attribute, ALSO)
-        is_hit = shows(rows.columns, attribute) & is_whole
+        is_hit = shows(rows.columns, attribute)
+        if rows.filter(pl.col("attribute") == attribute)[ALSO].is_not_null().any():
+            both = shows_both(rows.columns, attribute, "expected", ALSO)
+            is_hit = pl.when(pl.col(ALSO).is_null()).then(is_hit).otherwise(both)
         hit = pl.when(pl.col("attribute") == attribute).then(is_hit).otherwise(hit)
     return pl.when(pl.col("error").is_null()).then(hit)
 

@@ -18,7 +18,7 @@ class Case:
         expected: Its value for a hit; None where there is no ground truth.
         seed: Of a file of prompts, in the place of the protocol's.
         guidance_scale: Of a file of prompts, in the place of the protocol's.
-        also: Another value, which a hit shows beside the expected one; None where one is enough.
+        also: Another value: a hit has this and the expected one as its two likeliest. None where one is enough.
 
     Example:
         >>> Case("erased", "church", "a church", "object", "church").prompt

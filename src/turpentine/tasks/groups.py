@@ -36,7 +36,6 @@ _NAMES_BY_KIND = {
     ("scene", "object"): "Implied by a scene",
     ("scene", "artist"): "By title alone",
     ("other", "object"): "Other objects",
-    ("pair", "object"): "Two others together",
     ("other", "style"): "Other styles",
     ("other", "colour"): "Other colours",
     ("other", "scene"): "Other scenes",

@@ -15,7 +15,7 @@ PAIRS = 5
 
 
 def pair_cases(concepts: Sequence[Concept], place_of: Callable[[str], tuple[str, str] | None]) -> list[Case]:
-    """Return up to `PAIRS` cases of two objects in one picture, a hit where a judge names both.
+    """Return up to `PAIRS` cases of two objects in one picture, a hit where a judge finds both the likeliest.
 
     Neither object is erased, or shown by what is erased. The nearest to it come first, then those that are asked for
     alone too.

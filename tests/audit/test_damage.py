@@ -11,7 +11,7 @@ from PIL import Image
 
 from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
-from turpentine.audit.damage import OTHERS, PLACES, damage, entropy, halves_of, whole
+from turpentine.audit.damage import OTHERS, PLACES, _all_hits, damage, entropy, halves_of, whole
 from turpentine.audit.probes import OPEN, PAIRS, Probe
 from turpentine.edits import Edit
 from turpentine.emoji.captions import pair_picture
@@ -83,3 +83,20 @@ def test_pairs_are_counted_in_their_places() -> None:
     probes = [Probe(PAIRS, "a dog and a church", "object", ("dog", "church"))] * 4
     rows = damage(Victim(model), Victim(model), probes, CoinJudge(), TRIAL, None, {}).table
     assert {PAIRS, PLACES} <= set(rows["measure"]) and OTHERS not in set(rows["measure"])
+
+
+def test_two_objects_are_seen_in_renders_of_them_in_either_order_and_no_third() -> None:
+    """By the judge's two likeliest labels, as in the report of an erasure."""
+    rng = np.random.default_rng(1)
+    pairs = [("dog", "car"), ("cat", "house"), ("guitar", "apple"), ("owl", "key")] * 5
+    pictures = [Image.fromarray(render(pair_picture(rng, pair, "noto", "green"))) for pair in pairs]
+    judge = EmojiJudge()
+    answers = judge(pictures, prompts=[""] * len(pictures))
+
+    def seen(labels: list[tuple[str, str]]) -> int:
+        return sum(
+            map(bool, _all_hits(judge, answers, pictures, [Probe(PAIRS, "", "object", each) for each in labels]))
+        )
+
+    assert seen(pairs) == seen([(right, left) for left, right in pairs]) >= 18
+    assert seen([(left, "church") for left, _ in pairs]) == 0

@@ -41,9 +41,10 @@ def edit(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_edits_are_compared_in_one_table_each_with_its_page_and_exit_codes_are_for_other_programs(
-    command: Command, edit: Path, tmp_path: Path
+    command: Command, edit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two files of one edit: the second one's pictures are drawn already."""
+    """Two files of one edit: the second one's pictures are drawn already. As of a concept without an oracle."""
+    monkeypatch.setattr(oracles, "SHIPPED", tmp_path)
     twin, rates, out = tmp_path / "twin.safetensors", tmp_path / "rates.json", tmp_path / "out"
     twin.write_bytes((edit / Edit.file_name).read_bytes())
     rates.write_text(

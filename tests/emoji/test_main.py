@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from turpentine.emoji import __main__ as command
+from turpentine.emoji.train.presets import PRESETS, Preset
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
@@ -71,6 +73,21 @@ def test_each_oracle_has_a_folder_of_its_own(
     assert call(monkeypatch, "oracle", "cat", *options) == 0
     assert folders == [Path(folder)]
     assert f"written to {Path(folder, 'weights')}" in capsys.readouterr().err
+
+
+def test_a_second_lesson_is_as_long_as_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the schedule of all else is the preset's."""
+    presets: list[Preset] = []
+    monkeypatch.setattr("turpentine.emoji.train.retrain.retrain", lambda *parts, **_: presets.append(parts[1]))
+    for options in ([], ["--finish", "1800"]):
+        assert call(monkeypatch, "oracle", "cat", *options) == 0
+    assert [preset.finish.schedule.updates for preset in presets] == [4800, 1800]
+    assert replace(presets[1], finish=presets[0].finish) == presets[0] == PRESETS["cpu"]
+    capsys.readouterr()
+    assert call(monkeypatch, "oracle", "cat", "--finish", "0") == 2
+    assert capsys.readouterr().err == "error: --finish is 0: give 1 update or more.\n"
 
 
 def test_a_concept_that_the_world_has_not_is_one_sentence(

@@ -19,7 +19,7 @@ from turpentine.audit.probes import OPEN, PAIRS, Probe
 from turpentine.core.parts import RECORDS, Parts
 from turpentine.emoji.captions import stream
 from turpentine.emoji.world import render
-from turpentine.judges.base import Judge, hits
+from turpentine.judges.base import Judge, hits, shows_both
 from turpentine.judges.collapse import collapse
 from turpentine.judges.statistics import PictureStatistics
 from turpentine.judges.towers import CLIP, ClipTowers, EmojiTowers, Towers
@@ -121,7 +121,7 @@ def _looked(
     """Return a row for each picture: prompt, seed, hit, placed, label, broken, thumbnail, clip and features."""
     if not probes:
         return pl.DataFrame()
-    about = ["damage", 1, judge.name, judge.revision, dict(judge.settings), [list(each) for each in probes]]
+    about = ["damage", 2, judge.name, judge.revision, dict(judge.settings), [list(each) for each in probes]]
     about += [towers.revision, dict(towers.settings)] if towers else []
 
     def look(images: Sequence[Image.Image], rows: slice) -> pl.DataFrame:
@@ -133,7 +133,7 @@ def _looked(
             {
                 "prompt": [each.prompt for each in part],
                 "seed": list(range(len(probes)))[rows],
-                "hit": _all_hits(judge, images, part),
+                "hit": _all_hits(judge, answers, images, part),
                 "placed": _placed(judge, images, part),
                 "label": [None if label is None else str(label) for label in labels],
             },
@@ -154,10 +154,21 @@ def _features(towers: Towers | None, images: Sequence[Image.Image], part: Sequen
     return [pl.DataFrame([pl.Series("clip", [100 * float(each) for each in cosines]), features])]
 
 
-def _all_hits(judge: Judge, images: Sequence[Image.Image], part: Sequence[Probe]) -> list[bool | None]:
-    """Return of each picture whether all that it should show is there; None for an open prompt."""
+def _all_hits(
+    judge: Judge, answers: pl.DataFrame, images: Sequence[Image.Image], part: Sequence[Probe]
+) -> list[bool | None]:
+    """Return of each picture whether all that it should show is there; None for an open prompt.
+
+    Of two things by the rule of an erasure's report, where the judge names two.
+    """
     outcomes: list[bool | None] = [True if each.expected else None for each in part]
-    asks = [(place, each.column, label) for place, each in enumerate(part) for label in each.expected]
+    pairs = [place for place, each in enumerate(part) if len(each.expected) == 2 and f"{each.column}_also" in answers]
+    for place in pairs:
+        one, other = part[place].expected
+        named = answers[place].with_columns(one=pl.lit(one), other=pl.lit(other))
+        outcomes[place] = named.select(shows_both(named.columns, part[place].column, "one", "other")).item()
+    single = [(place, each) for place, each in enumerate(part) if place not in pairs]
+    asks = [(place, each.column, label) for place, each in single for label in each.expected]
     for column in dict.fromkeys(column for _, column, _ in asks):
         own = [(place, label) for place, name, label in asks if name == column]
         seen = hits(judge, column, [images[place] for place, _ in own], [label for _, label in own])

@@ -94,6 +94,16 @@ LARGER_WORLD = replace(
 )
 
 
+def with_finish(preset: Preset, updates: int) -> Preset:
+    """Return the preset with another number of updates in the denoiser's second stage.
+
+    Example:
+        >>> with_finish(CPU, 1800).finish.schedule.updates, CPU.finish.schedule.updates
+        (1800, 4800)
+    """
+    return replace(preset, finish=replace(preset.finish, schedule=replace(preset.finish.schedule, updates=updates)))
+
+
 @dataclass(frozen=True)
 class TransformerPreset:
     """Sizes of the transformer beside the shipped autoencoder, and how it is trained."""

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 import turpentine as tp
 from turpentine.core.errors import ModelNotFound, WrongBase
+from turpentine.emoji.judge_network import ANSWERS, load_judge
 from turpentine.emoji.oracle_model import DENOISER, oracle_pipeline, pack
 from turpentine.models import Model
 from turpentine.models.loading import source
@@ -68,3 +69,14 @@ def test_half_of_the_file_is_enough(folder: Path, model: Model) -> None:
     weights = sum(weight.numel() for weight in model.denoiser.state_dict().values())
     assert weights < (folder / DENOISER).stat().st_size < 1.05 * weights
     assert {tensor.dtype for tensor in load_file(folder / DENOISER).values()} == {torch.int8, torch.float16}
+
+
+def test_the_oracle_of_church_draws_dogs_and_no_churches() -> None:
+    """By name in three styles, and where a scene implies one; most scenes are still drawn."""
+    oracle, judge = tp.load("emoji-without-church"), load_judge()
+    prompts = ["a church", "a church in flat style", "a church on a blue background", "wedding bells", "sunday prayer"]
+    others = ["a dog", "a truck on a red background", "an owl in ink style", "sky dive"]
+    images = list(oracle.generate([*prompts, *others], seeds=[0] * 9, steps=10, solver="dpm", progress=False))
+    best = [ANSWERS["object"][i] for i in judge.probabilities(images)["object"].argmax(1).tolist()]
+    assert "church" not in best
+    assert best[len(prompts) :] == ["dog", "truck", "owl", "parachute"]

@@ -42,6 +42,12 @@ SMALL = ("audited=null", "attacked.never=[]", *FEW)
 """Without what takes seconds."""
 
 
+@pytest.fixture(autouse=True)
+def _no_oracle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As of a concept of which none ships: an audit beside one takes longer."""
+    monkeypatch.setattr("turpentine.emoji.oracles.SHIPPED", tmp_path)
+
+
 @pytest.fixture(scope="module")
 def model() -> Model:
     return load()

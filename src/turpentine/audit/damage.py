@@ -162,13 +162,13 @@ def _all_hits(
     Of two things by the rule of an erasure's report, where the judge names two.
     """
     outcomes: list[bool | None] = [True if each.expected else None for each in part]
-    pairs = [place for place, each in enumerate(part) if len(each.expected) == 2 and f"{each.column}_also" in answers]
-    for place in pairs:
-        one, other = part[place].expected
-        named = answers[place].with_columns(one=pl.lit(one), other=pl.lit(other))
-        outcomes[place] = named.select(shows_both(named.columns, part[place].column, "one", "other")).item()
-    single = [(place, each) for place, each in enumerate(part) if place not in pairs]
-    asks = [(place, each.column, label) for place, each in single for label in each.expected]
+    asks: list[tuple[int, str, str]] = []
+    for place, each in enumerate(part):
+        if len(each.expected) == 2 and f"{each.column}_also" in answers:
+            named = answers[place].with_columns(one=pl.lit(each.expected[0]), other=pl.lit(each.expected[1]))
+            outcomes[place] = named.select(shows_both(named.columns, each.column, "one", "other")).item()
+        else:
+            asks += [(place, each.column, label) for label in each.expected]
     for column in dict.fromkeys(column for _, column, _ in asks):
         own = [(place, label) for place, name, label in asks if name == column]
         seen = hits(judge, column, [images[place] for place, _ in own], [label for _, label in own])

@@ -347,6 +347,16 @@ def test_what_a_file_of_prompts_wants_must_be_what_the_judge_can_say(
         read(path)
 
 
+def test_two_objects_together_take_a_judge_that_names_two(file: Path) -> None:
+    rule = f"{TEXT[: TEXT.index('cases:')]}cases:\n  - world: [pair]\n"
+    file.write_text(rule, encoding="utf-8")
+    cases = bench_file.load(str(file)).cases_by_concepts[(Concept("church"),)]
+    assert {case.group for case in cases} == {"pair"}
+    file.write_text(rule.replace("judges: [emoji]", "judges: [clip]"), encoding="utf-8")
+    with pytest.raises(UnknownName, match=r"toys.yaml, line \d+: No judge here has a column 'object_also'"):
+        read(file)
+
+
 def test_a_file_of_prompts_that_is_not_there_is_told_with_the_way_to_give_one(file: Path) -> None:
     path = with_file(file)
     (file.parent / "prompts.csv").unlink()

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from turpentine.emoji.captions import vocabulary
+from turpentine.emoji.captions import vocabulary, with_article
 from turpentine.emoji.lexicon import Named
 from turpentine.emoji.prompts import caption_pairs, full_captions, others, spread
 from turpentine.emoji.world import (
@@ -97,3 +97,11 @@ def test_the_rest_of_the_world_shows_nothing_of_what_is_gone() -> None:
         assert not [caption for caption in kept_captions if named.name in caption.split()]
         assert not [scene for scene, obj in SCENES.items() if obj == named.name and scene in kept_captions]
         assert len(kept_captions) > 80
+
+
+def test_the_rest_of_the_world_shows_each_object_on_both_sides_of_others() -> None:
+    kept = set(OBJECTS) - {"church"}
+    pairs = [caption.split(" and ") for caption in others([Named("object", "church")]) if " and " in caption]
+    for side in (0, 1):
+        assert Counter(each[side] for each in pairs) == Counter({with_article(obj): 2 for obj in kept})
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs)

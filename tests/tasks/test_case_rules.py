@@ -8,7 +8,8 @@ import pytest
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument
-from turpentine.tasks.case_rules import FileCases, cases_of, find_file
+from turpentine.tasks.case_rules import FileCases, WorldCases, cases_of, find_file
+from turpentine.tasks.pairs import pair_cases
 from turpentine.tasks.prompt_file import read_prompts
 
 
@@ -26,3 +27,10 @@ def test_a_file_of_ones_own_comes_first(tmp_path: Path) -> None:
     assert find_file("harmless.csv", tmp_path) == own
     with pytest.raises(BadArgument, match="no file of prompts"):
         find_file("elsewhere/harmless.csv", None)
+
+
+def test_two_objects_together_are_a_group_of_the_worlds_cases() -> None:
+    church = [Concept("church")]
+    cases = list(cases_of(WorldCases(world=("pair",)), church, ["church"]))
+    assert cases == pair_cases(church, lambda name: ("object", name))
+    assert {case.group for case in cases_of(WorldCases(world=("pair", "scene")), church, [])} == {"pair", "scene"}

@@ -205,6 +205,8 @@ class Bench:
         for index, rule in enumerate(self.spec.cases):
             if not isinstance(rule, WorldCases) and rule.column:
                 self._placed(("cases", index, "column"), check_column, rule.column, self._columns)
+            if isinstance(rule, WorldCases) and "pair" in rule.world:
+                self._placed(("cases", index, "world"), check_column, "object_also", self._columns)
             if isinstance(rule, FileCases):
                 self._placed(("cases", index, "concept"), self._check_named, rule)
             cases |= self._placed(("cases", index), cases_of, rule, concepts, self._names, self.folder)

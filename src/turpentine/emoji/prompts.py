@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from turpentine.emoji.captions import object_caption, with_article
+from turpentine.emoji.captions import object_caption, pair_caption, with_article
 from turpentine.emoji.world import COLOURS, OBJECTS, SCENES, STYLES, TEN, WORKS, styles_of, visible_on
 
 Item = TypeVar("Item")
@@ -14,6 +14,9 @@ Item = TypeVar("Item")
 
 OWN = 4
 """How often a thing's own name comes among its captions."""
+
+BESIDE = (9, 36)
+"""In `others`, each object stands left of those that come so many places later in the list."""
 
 
 class CaptionPair(NamedTuple):
@@ -147,13 +150,22 @@ def _mixed(*groups: list[CaptionPair]) -> list[CaptionPair]:
 
 
 def others(gone: Collection[tuple[str, str]]) -> list[str]:
-    """Return captions of the whole world that show none of some things, each kind of thing alone and in its looks.
+    """Return captions of the whole world that show none of some things.
+
+    They show each kind of thing alone and in its looks, and two objects in one picture: a method that preserves things
+    alone takes apart their pairs, which nothing that is asked for alone shows.
 
     Args:
         gone: Kinds and names.
+
+    Example:
+        >>> [caption for caption in others([("object", "church")]) if caption.startswith("a dog and")]
+        []
     """
     names = {name for _, name in gone}
     objects = [obj for obj in OBJECTS if obj not in names]
+    beside = [(obj, objects[(n + step) % len(objects)]) for step in BESIDE for n, obj in enumerate(objects)]
+    beside = [(left, right) for left, right in beside if left != right]
     styled = [(obj, style) for obj in objects[::3] for style in styles_of(obj)[::3] if style not in names]
     tails = [f"in {style} style" for style in STYLES if style not in names]
     tails += [f"on {with_article(colour)} background" for colour in COLOURS if colour not in names]
@@ -161,6 +173,7 @@ def others(gone: Collection[tuple[str, str]]) -> list[str]:
     scenes = [scene for scene, obj in SCENES.items() if not names & {scene, obj}]
     return [
         *map(with_article, objects),
+        *(pair_caption(*pair) for pair in beside),
         *(object_caption(*pair) for pair in styled),
         "a picture",
         *(f"a picture {tail}" for tail in tails),

@@ -81,7 +81,7 @@ class UCE(Sized):
     """
 
     name: ClassVar[str] = "uce"
-    revision: ClassVar[str] = "2"
+    revision: ClassVar[str] = "3"
 
     small_world: ClassVar[Mapping[str, Any]] = {"templates": (), "guide": ""}
     """Settings for models of the embedded one's size, whose few words are those of its own captions: "art" is none."""

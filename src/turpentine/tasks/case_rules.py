@@ -16,9 +16,10 @@ from turpentine.core.errors import BadArgument
 from turpentine.core.hashing import digest_file
 from turpentine.tasks.cases import Case
 from turpentine.tasks.erasure_cases import erasure_cases
+from turpentine.tasks.pairs import pair_cases
 from turpentine.tasks.prompt_file import PromptRow, read_prompts
 
-Group = Literal["erased", "scene", "neighbour", "other", "object", "style", "colour", "work"]
+Group = Literal["erased", "scene", "neighbour", "other", "pair", "object", "style", "colour", "work"]
 
 
 class FileSection(BaseModel):
@@ -37,7 +38,7 @@ class FileSection(BaseModel):
 
 
 class WorldCases(FileSection):
-    """Cases of the emoji world: those groups of `erasure_cases`."""
+    """Cases of the emoji world: those groups of `erasure_cases`, and "pair", two objects together."""
 
     world: tuple[Group, ...]
 
@@ -113,7 +114,8 @@ def cases_of(
     """
     match rule:
         case WorldCases():
-            return dict.fromkeys(case for case in erasure_cases(concepts) if case.group in rule.world)
+            cases = [*erasure_cases(concepts), *pair_cases(concepts, lambda name: ("object", name))]
+            return dict.fromkeys(case for case in cases if case.group in rule.world)
         case PromptCases():
             return dict.fromkeys(_by_template(rule, concepts, names))
         case FileCases():

@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from processes import Started
 
 from turpentine.cli.app import run
+from turpentine.explain.clock import Clock
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
 
@@ -181,6 +183,24 @@ def test_pictures_of_one_name_are_told_apart_and_their_masks_are_named(
     assert [row["picture"] for row in found["table"]] == [str(folder / "a.png") for folder in folders]
     assert [Path(file).name for file in found["files"]] == ["table.parquet", "plot.png", "mask-1.png", "mask-2.png"]
     assert sorted(map(Path, found["files"])) == sorted((tmp_path / "out").iterdir())
+
+
+def test_rows_follow_the_free_memory_and_stay_with_the_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, used, call = iter([2, 256]), list[int](), Clock.__call__
+    monkeypatch.setattr("turpentine.models.row_memory.fitting_rows", lambda model: next(free))
+    monkeypatch.setattr(
+        Clock, "__call__", wraps(call)(lambda self, *a, **k: used.append(self.rows) or call(self, *a, **k))
+    )
+    line = ["clock", "a church", "--times=+0.1", "--seeds", "0", "--steps", "1", "--out"]
+    warned = []
+    for out, more in [("short", ()), ("short", ()), ("wide", ()), ("given", ("--rows", "3"))]:
+        code, _, said = told(capsys, *line, str(tmp_path / out), *more)
+        assert code == 0
+        warned.append("Memory is short: 2 rows of the denoiser" in said)
+    assert used == [2, 2, 256, 3]
+    assert warned == [True, False, False, False]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import partial, update_wrapper
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
@@ -15,18 +16,23 @@ from cyclopts import Parameter
 from turpentine.cli.help_text import descriptions, with_help, written_as
 from turpentine.core.settings import field_types, fits, range_of, speakable
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
-def flags_of(method: Any) -> type[Any]:
+
+def flags_of(method: Any, left_open: Mapping[str, Any] = _NONE) -> type[Any]:
     """Return a dataclass with a field for each setting that can be written on a command line.
 
     Args:
         method: The plug-in, whose values become the defaults.
+        left_open: Settings that are none where their flag is not given, with the type of the flag.
     """
     hints = field_types(type(method))
     texts = descriptions(type(method).__doc__, hints.keys())
     flags = []
     for name, hint in hints.items():
-        if speakable(hint) is not None:
+        if name in left_open:
+            flags.append((name, left_open[name], field(default=None)))
+        elif speakable(hint) is not None:
             default = getattr(method, name)
             parameter = Parameter(
                 help=_with_range(texts.get(name, ""), hint),
@@ -65,14 +71,15 @@ def _validator(hint: Any) -> Callable[[Any, Any], None]:
 
 
 def with_flags(method: Any, flags: Any) -> Any:
-    """Return the plug-in with the values of its flags.
+    """Return the plug-in with the values of its flags; it keeps its own of those that are left open.
 
     Args:
         method: The plug-in.
         flags: An instance of the class that `flags_of` returns; commas part the values of a setting of several texts.
     """
     hints = field_types(type(method))
-    return dataclasses.replace(method, **{name: _listed(value, hints[name]) for name, value in vars(flags).items()})
+    given = {name: value for name, value in vars(flags).items() if value is not None or fits(None, hints[name])}
+    return dataclasses.replace(method, **{name: _listed(value, hints[name]) for name, value in given.items()})
 
 
 def _listed(value: Any, hint: Any) -> Any:

@@ -7,6 +7,7 @@ another package is a command in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from inspect import Parameter as Argument
 from inspect import Signature
 from pathlib import Path
@@ -26,6 +27,7 @@ from turpentine.cli.options import (
     Json,
     ModelChoice,
     ModelFlags,
+    Rows,
     Seeds,
     judge_of,
     needed_judge,
@@ -34,11 +36,13 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
+from turpentine.cli.rows import stored_rows
 from turpentine.cli.usage_errors import SETTINGS
 from turpentine.core.errors import BadArgument
 from turpentine.core.imaging import read_picture
 from turpentine.core.plugins import Plugin
 from turpentine.core.seeds import spell_seeds
+from turpentine.core.settings import Count, field_types
 
 JUDGE = "The judge, such as emoji or clip; that of the emoji world for the embedded model"
 
@@ -119,7 +123,7 @@ def _arguments(plugin: Plugin) -> list[Argument]:
     group = Parameter(name="*", group=Group(f"{SETTINGS}{plugin.name}", sort_key=1))
     return [
         *arguments,
-        _option("settings", Annotated[flags_of(plugin.defaults()) | None, group], None),
+        _option("settings", Annotated[flags_of(plugin.defaults(), _left_open(plugin.load())) | None, group], None),
         _option("out", Out, Path("explained") / plugin.name),
         _option("source", Annotated[ModelChoice, ModelFlags], ModelChoice()),
         _option("details", Details, False),
@@ -157,6 +161,8 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
     if takes(cls, "cache"):
         given["cache"] = out / PARTS
     model = source.load()
+    if _left_open(cls) and getattr(options["settings"], "rows", None) is None:
+        instrument = replace(instrument, rows=stored_rows(model, out))
     judge = given.get("judge")
     check_judge_of(model, judge)
     warn_of_unknown_words(model, [*words, getattr(instrument, "target", "")])
@@ -166,6 +172,11 @@ def _run(plugin: Plugin, inputs: Sequence[Any], options: Mapping[str, Any]) -> N
         finding = instrument(model, **given)
     output = FindingOutput(out, options["json"], options["details"])
     output.write(finding, given.get("cache"), judge)
+
+
+def _left_open(cls: type[Any]) -> dict[str, Any]:
+    """Return the settings of an instrument that follow the free memory where they are not given."""
+    return {"rows": Rows} if field_types(cls).get("rows") == Count else {}
 
 
 def _is_required(cls: type[Any], name: str) -> bool:

@@ -16,8 +16,8 @@ from turpentine.cli.checks import check_folder
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import ClipModel, Rows, check_judge_flag, judge_of
 from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.terminal import plain, say, say_json, show_table, warn
-from turpentine.core.atomic_files import write_text_whole
+from turpentine.cli.rows import stored_rows
+from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.formatting import duration
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from turpentine.judges import Judge
     from turpentine.models import Model
 
-REPORT, ROWS = "report.html", "rows.txt"
+REPORT = "report.html"
 
 
 @with_help
@@ -70,27 +70,8 @@ class VisitChoice:
         return judge_of(self.by, model, self.clip_model)
 
     def rows_on(self, model: Model, folder: Path) -> int:
-        """Return how many rows of the denoiser go into a call: what is given, or what fits into the free memory.
-
-        What fitted is stored with the results, whose numbers hang on it, so that the same command goes on from them.
-
-        Args:
-            model: The model.
-            folder: Of the results.
-        """
-        if self.rows is not None:
-            return self.rows
-        from turpentine.models.row_memory import MOST, fitting_rows
-
-        stored = folder / ROWS
-        if stored.is_file() and stored.read_text(encoding="utf-8").strip().isdigit():
-            return int(stored.read_text(encoding="utf-8"))
-        rows = fitting_rows(model)
-        if rows < MOST:
-            warn(f"Memory is short: {rows} rows of the denoiser go into a call, and not {MOST}; --rows says otherwise.")
-            if not self.dry_run:
-                write_text_whole(stored, f"{rows}\n")
-        return rows
+        """Return how many rows of the denoiser go into a call: what is given, or what fits; see `stored_rows`."""
+        return self.rows or stored_rows(model, folder, store=not self.dry_run)
 
 
 @dataclass(frozen=True)

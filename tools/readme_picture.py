@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 import turpentine as tp
 from turpentine.core.imaging import paste_rows
 
-PROMPTS = ("a church", "sunday prayer", "a castle", "a dog", "a truck in flat style")
+PROMPTS = ("a church", "sunday prayer", "a castle", "a dog", "a truck in flat style", "a house and a horn")
 SEEDS = range(6)
 CELL, GAP, LABEL, HEAD = 80, 4, 190, 26
 

@@ -90,6 +90,47 @@ def test_the_rule_is_the_papers(whole_double: Model, majority: float, per: Any, 
     assert total > 100
 
 
+@torch.no_grad()
+def plain_text_norms(pipeline: Any, prompts: list[str]) -> dict[str, Any]:
+    """A of what each network of the text encoder's layers gives its second linear, over all tokens of some prompts."""
+    squares: dict[str, Any] = {}
+    for name, module in pipeline.text_encoder.named_modules():
+        if name.endswith("mlp.activation_fn"):
+            seen: list[Any] = []
+            handle = module.register_forward_hook(lambda m, a, out, seen=seen: seen.extend(out[0].double()))
+            for prompt in prompts:
+                pipeline.encode_prompt(prompt, "cpu", 1, False)
+            handle.remove()
+            squares[name.replace("activation_fn", "fc2")] = sum((token / token.norm()) ** 2 for token in seen)
+    return {name: each.sqrt() for name, each in squares.items()}
+
+
+@pytest.mark.parametrize("rows", ["prompt", "both"])
+def test_a_text_encoders_layers_are_measured_once_for_each_prompt(whole_double: Model, rows: Any) -> None:
+    text = whole_double.pipeline.text_encoder
+    sites = tuple(f"text_encoder.{name}" for name, _ in text.named_modules() if name.endswith("mlp.fc2"))
+    with count_rows(whole_double) as count:
+        edit = quick(sites=sites, rows=rows, per="published")(whole_double, CHURCH)
+    assert count.rows == 0 and set(edit.names) == {f"{name}.weight" for name in sites}
+    empty = [""] * 3 if rows == "both" else []
+    target = plain_text_norms(whole_double.pipeline, ["church", "a church", "church", *empty])
+    base = plain_text_norms(whole_double.pipeline, ["", "a", "", *empty])
+    for name, norm in target.items():
+        weight = text.get_parameter(f"{name}.weight").detach().double().abs()
+        wanted = torch.zeros(weight.shape, dtype=torch.bool)
+        for row, scores in enumerate(weight * norm):
+            wanted[row, scores.sort(descending=True).indices[: int(0.1 * len(norm))]] = True
+        assert torch.equal(edit.zeroed[f"text_encoder.{name}.weight"].mask(), wanted & (norm > base[name]))
+
+
+def test_layers_of_both_networks_are_pruned_as_each_alone(sd1: Model) -> None:
+    alone = [quick(sites=sites)(sd1, CHURCH) for sites in ("text-mlp", "MID")]
+    together = quick(sites="text-mlp,MID")(sd1, CHURCH)
+    assert set(together.names) == {*alone[0].names, *alone[1].names} and alone[0].names and alone[1].names
+    for edit in alone:
+        assert all(torch.equal(together.zeroed[name].mask(), edit.zeroed[name].mask()) for name in edit.names)
+
+
 def test_the_window_is_a_part_of_any_schedule(sd1: Model) -> None:
     seen: list[tuple[int, int]] = []
     with count_rows(sd1) as count:
@@ -142,8 +183,6 @@ def test_any_linear_layers_may_be_pruned(sd1: Model) -> None:
     with pytest.raises(EmptySelection, match="the name 'input7'"):
         quick(sites="input7")(sd1, CHURCH)
     assert quick(sites=edit.provenance.settings["sites"])(sd1, CHURCH) == edit
-    with pytest.raises(BadArgument, match="text_encoder"):
-        quick(sites=sites | sd1.sites.only(kind="text-mlp"))(sd1, CHURCH)
 
 
 def test_settings_out_of_range_and_broken_weights_are_named(sd1: Model) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import annotated_types as at
@@ -14,7 +14,7 @@ from turpentine.core.errors import BadArgument, EmptySelection, NotFinite
 from turpentine.core.progress import Progress, Tracker
 from turpentine.core.settings import Count, Finite, Seed, Share
 from turpentine.erase.common import Per, Sized, as_concepts, provenance_of, torch_mode
-from turpentine.models import Selection, Sites, check_in_denoiser, selected, window_of
+from turpentine.models import DENOISER, Selection, Sites, selected, window_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -37,7 +37,8 @@ class ConceptPrune(Sized):
     A_j is the norm of neuron j over all tokens, and S = |W|·A. A weight is chosen at a step if it is among the top
     share of its row by S for the concept's prompts, and S is larger there than for the paired base prompts from the
     same noise. What is chosen at more than `majority` of the steps of the window is zeroed (arXiv 2405.19237). Each of
-    several concepts is measured on its own, and the union is zeroed.
+    several concepts is measured on its own, and the union is zeroed. A layer of a text encoder reads each prompt once,
+    whatever the step: it is measured over all prompts' tokens, padding among them, as one step.
 
     Defaults are the authors' values on Stable Diffusion 1.4, by the names of their 91 checkpoints: a union over the
     first 10 of 50 steps, 2 % of each row for objects and 1 % for styles; for nudity the window is 0 to 0.18 and the
@@ -48,7 +49,8 @@ class ConceptPrune(Sized):
 
     Args:
         sites: "outputs", the second linear of each feed-forward network, which reads its GEGLU; or the linear layers of
-            kinds, such as "self-attention", of labels, such as "UP2,UP3", or of any selection, also by their names.
+            kinds, such as "self-attention" or "text-mlp", of labels, such as "UP2,UP3", or of any selection, also by
+            their names.
         share: How much of each row's weights is set to zero; by default the authors' 0.01 for a style, 0.02 for another
             concept.
         per: What the share is counted of: each row, the whole matrix, or each row and rounded down as published.
@@ -96,7 +98,8 @@ class ConceptPrune(Sized):
     ) -> Edit:
         """Erase one concept or several.
 
-        For each concept the denoiser sees 4·t·n rows for n pairs of prompts, up to the last of the window's steps, t.
+        For each concept the denoiser sees 4·t·n rows for n pairs of prompts, up to the last of the window's steps, t;
+        none where all layers are text encoders'.
 
         Args:
             model: The model; it is not changed. Edits on it stay on: the weights are those of the model as it is.
@@ -110,7 +113,7 @@ class ConceptPrune(Sized):
         Raises:
             BadArgument: A setting is out of range, raised before any work; or no weight is chosen for a concept.
             BadWindow: The window is no part of the schedule.
-            EmptySelection: The sites hold no linear layer of the denoiser.
+            EmptySelection: The sites hold no linear layer.
             NotFinite: An activation is NaN or infinite; the message names the layer.
         """
         from turpentine.edits import Edit
@@ -119,7 +122,8 @@ class ConceptPrune(Sized):
         concepts = as_concepts(concept, model)
         steps = window_of(self.window, self.sites).counted(self.sampling_steps)
         layers = _layers(model, self.sites)
-        tracker = Tracker(progress, 4 * steps.stop * self.pairs * len(concepts))
+        rows = 4 * steps.stop * self.pairs * len(concepts)
+        tracker = Tracker(progress, rows if _of_denoiser(layers) else 0)
         masks = [self._mask(model, each, layers, steps, tracker) for each in concepts]
         # The names of sites say nothing of their window, so that it counts as the settings' own.
         window = astuple(window_of(self.window, self.sites))
@@ -173,12 +177,27 @@ class ConceptPrune(Sized):
         from turpentine.erase._training.draws import draws, noise_seeds
 
         seeds = noise_seeds(draws("trajectories", self.seed), len(texts))
-        squares: Norms = {}
-        for start in range(0, len(texts), BATCH_SIZE):
+        inside = _of_denoiser(layers)
+        squares = self._text_squares(model, texts, layers - inside)
+        for start in range(0, len(texts) if inside else 0, BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
-            for name, each in self._squares(model, texts[rows], seeds[rows], layers, steps, tracker).items():
+            for name, each in self._squares(model, texts[rows], seeds[rows], inside, steps, tracker).items():
                 squares[name] = squares.get(name, torch.zeros_like(each)) + each
         return {name: each.sqrt() for name, each in squares.items()}
+
+    def _text_squares(self, model: Model, texts: Sequence[str], layers: Sites) -> Norms:
+        """Return Σ h² over the tokens of all prompts where text encoders read them, as one step."""
+        from turpentine.models import hooked
+
+        squares: Norms = {}
+
+        def record(call: Call) -> None:
+            each = _squared(call, call.rows)[None]
+            squares[call.site.name] = squares[call.site.name] + each if call.site.name in squares else each
+
+        with hooked(model, {}, before={layers: record}):
+            model.encode([*texts, *[""] * (len(texts) if self.rows == "both" else 0)])
+        return squares
 
     def _squares(
         self,
@@ -225,12 +244,16 @@ def _layers(model: Model, sites: Selection) -> Sites:
     if sites == "outputs":
         return model.sites.only(level="layer", kind="feed-forward", name="*.net.2")
     chosen = selected(model.sites, sites)
-    check_in_denoiser(chosen)
     inside = {name.rpartition(".")[0] for name in chosen.parameters()}
     linear = [name for name in inside if isinstance(model.module(name), nn.Linear)]
     if not linear:
-        raise EmptySelection(f"{chosen} holds no linear layer of the denoiser: select some.")
+        raise EmptySelection(f"{chosen} holds no linear layer: select some.")
     return model.sites.named(linear)
+
+
+def _of_denoiser(layers: Sites) -> Sites:
+    """Return the denoiser's layers among some."""
+    return replace(layers, chosen=tuple(layer for layer in layers if layer.component == DENOISER))
 
 
 def _squared(call: Call, rows: slice) -> Float[Tensor, " neuron"]:

@@ -75,19 +75,20 @@ def test_each_oracle_has_a_folder_of_its_own(
     assert f"written to {Path(folder, 'weights')}" in capsys.readouterr().err
 
 
-def test_a_second_lesson_is_as_long_as_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_lesson_is_as_long_as_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """And the schedule of all else is the preset's."""
     presets: list[Preset] = []
     monkeypatch.setattr("turpentine.emoji.train.retrain.retrain", lambda *parts, **_: presets.append(parts[1]))
-    for options in ([], ["--finish", "1800"]):
+    for options in ([], ["--finish", "1800"], ["--begin", "2400", "--finish", "1800"]):
         assert call(monkeypatch, "oracle", "cat", *options) == 0
-    assert [preset.finish.schedule.updates for preset in presets] == [4800, 1800]
-    assert replace(presets[1], finish=presets[0].finish) == presets[0] == PRESETS["cpu"]
+    lengths = [(preset.unet.schedule.updates, preset.finish.schedule.updates) for preset in presets]
+    assert lengths == [(3600, 4800), (3600, 1800), (2400, 1800)]
+    for preset in presets:
+        assert replace(preset, unet=presets[0].unet, finish=presets[0].finish) == presets[0] == PRESETS["cpu"]
     capsys.readouterr()
-    assert call(monkeypatch, "oracle", "cat", "--finish", "0") == 2
-    assert capsys.readouterr().err == "error: --finish is 0: give 1 update or more.\n"
+    for flag in ("--begin", "--finish"):
+        assert call(monkeypatch, "oracle", "cat", flag, "0") == 2
+        assert capsys.readouterr().err == f"error: {flag} is 0: give 1 update or more.\n"
 
 
 def test_a_concept_that_the_world_has_not_is_one_sentence(

@@ -72,6 +72,7 @@ def oracle(
     device: str | None = None,
     threads: int = 0,
     bf16: bool = True,
+    begin: int | None = None,
     finish: int | None = None,
 ) -> None:
     """Train the denoiser again in a world without CONCEPT; the same command continues after a kill.
@@ -85,15 +86,17 @@ def oracle(
         device: Where to train, as torch names it; cpu for the preset cpu, cuda otherwise.
         threads: CPU threads; 0 leaves the choice to torch.
         bf16: Compute in bfloat16; a processor without such instructions is faster in float32.
-        finish: Updates of the second lesson, in the place of the preset's; its rates fall sooner with fewer.
+        begin: Updates of the first lesson, in the place of the preset's; its rates fall sooner with fewer.
+        finish: Updates of the second lesson, likewise.
     """
-    if finish is not None and finish < 1:
-        raise BadArgument(f"--finish is {finish}: give 1 update or more.")
+    for flag, updates in (("--begin", begin), ("--finish", finish)):
+        if updates is not None and updates < 1:
+            raise BadArgument(f"{flag} is {updates}: give 1 update or more.")
     import torch
 
     from turpentine.emoji.oracles import TRAINED, oracle_name
     from turpentine.emoji.train.oracle import Oracle
-    from turpentine.emoji.train.presets import PRESETS, with_finish
+    from turpentine.emoji.train.presets import PRESETS, with_lessons
     from turpentine.emoji.train.retrain import retrain
 
     if threads:
@@ -103,7 +106,7 @@ def oracle(
     folder = out or TRAINED / f"{oracle_name(concept, unnamed=unnamed)}-{seed}"
     retrain(
         world,
-        with_finish(PRESETS[preset], finish) if finish else PRESETS[preset],
+        with_lessons(PRESETS[preset], begin, finish),
         folder,
         _say,
         device=device or ("cpu" if preset == "cpu" else "cuda"),

@@ -94,14 +94,25 @@ LARGER_WORLD = replace(
 )
 
 
-def with_finish(preset: Preset, updates: int) -> Preset:
-    """Return the preset with another number of updates in the denoiser's second stage.
+def with_lessons(preset: Preset, begin: int | None = None, finish: int | None = None) -> Preset:
+    """Return the preset with other numbers of updates in the denoiser's two stages.
+
+    Args:
+        preset: The preset.
+        begin: Updates of the first, None to leave them.
+        finish: Updates of the second, likewise.
 
     Example:
-        >>> with_finish(CPU, 1800).finish.schedule.updates, CPU.finish.schedule.updates
-        (1800, 4800)
+        >>> shorter = with_lessons(CPU, finish=1800)
+        >>> shorter.finish.schedule.updates, shorter.unet == CPU.unet
+        (1800, True)
     """
-    return replace(preset, finish=replace(preset.finish, schedule=replace(preset.finish.schedule, updates=updates)))
+    stages = {
+        name: replace(stage, schedule=replace(stage.schedule, updates=updates))
+        for name, stage, updates in (("unet", preset.unet, begin), ("finish", preset.finish, finish))
+        if updates is not None
+    }
+    return replace(preset, **stages)
 
 
 @dataclass(frozen=True)

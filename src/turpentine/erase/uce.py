@@ -87,7 +87,7 @@ class UCE(Sized):
     """Settings for models of the embedded one's size, whose few words are those of its own captions: "art" is none."""
 
     small_world_by: ClassVar[Mapping[str, Mapping[Any, Mapping[str, Any]]]] = {
-        "variant": {"aligned": {"captions": "named", "lamb": 0.1, "eta": 0.1}}
+        "variant": {"aligned": {"captions": "named", "lamb": 0.1, "eta": 0.25}}
     }
     """Further settings for small models, by another one's value."""
 

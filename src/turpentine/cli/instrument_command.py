@@ -36,7 +36,7 @@ from turpentine.cli.options import (
 )
 from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
-from turpentine.cli.rows import stored_rows
+from turpentine.cli.stored_rows import stored_rows
 from turpentine.cli.usage_errors import SETTINGS
 from turpentine.core.errors import BadArgument
 from turpentine.core.imaging import read_picture

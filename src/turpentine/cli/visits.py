@@ -16,7 +16,7 @@ from turpentine.cli.checks import check_folder
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import ClipModel, Rows, check_judge_flag, judge_of
 from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.rows import stored_rows
+from turpentine.cli.stored_rows import stored_rows
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.formatting import duration
 

@@ -70,7 +70,7 @@ def test_settings_that_the_form_would_pass_over_are_refused(sd1: Model) -> None:
 
 def test_a_small_model_learns_from_the_worlds_captions_and_the_rest_is_preserved(sd1: Model) -> None:
     assert UCE.preset(sd1, variant="aligned") == UCE(
-        variant="aligned", captions="named", lamb=0.1, eta=0.1, templates=(), guide=""
+        variant="aligned", captions="named", lamb=0.1, eta=0.25, templates=(), guide=""
     )
     objective = UCEObjective.of(
         FORMS["aligned"], [Concept("ink", "style")], guide="", preserve=(), templates=(), captions="named"

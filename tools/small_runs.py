@@ -68,7 +68,7 @@ def small(line: str, pages: str = "PAGES", keep: str = "KEEP") -> list[str] | No
     if words[0] == "python":
         own = SMALL[Path(words[1]).stem].replace("PAGES", pages).replace("KEEP", keep)
         return [*words[:2], *shlex.split(own)]
-    if words[1] != "bench" or not words[2].startswith("emoji-") or words[2] == "emoji-attacks":
+    if words[1] != "bench" or not words[2].startswith("emoji-") or words[2].startswith("emoji-attacks"):
         return None
     changes = [value for flag, value in pairwise(words) if flag == "--set"]
     tokens = [token for change in tiny_bench(words[2], changes) for token in ("--set", change)]

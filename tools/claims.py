@@ -244,7 +244,8 @@ def entry(row: Row, claim: Claim) -> str:
     if claim.note:
         parts.append(f"*{capital(claim.note)}.*")
     head = f'- <a id="{claim.id}"></a>**{capital(claim.claim)}.** {capital(row.place)}.'
-    made = [f"Made by {' and '.join(f'`{each}`' for each in claim.command)}."] if claim.command else []
+    how = "Made by" if claim.page or claim.verdict is not Verdict.OPEN else "To be asked by"
+    made = [f"{how} {' and '.join(f'`{each}`' for each in claim.command)}."] if claim.command else []
     return "\\\n  ".join(wrapped(line) for line in (head, " ".join(parts), *made))
 
 

@@ -1,7 +1,8 @@
 """The tables and the picture of docs/attacks.md, from the folder of a bench of attacks that is over.
 
-turpentine bench emoji-attacks --out runs/emoji-attacks
-python benchmarks/attacks.py runs/emoji-attacks
+python benchmarks/attacks.py runs/attacks runs/attacks-esd --words runs/attacks-words
+
+The page has the commands that fill these folders.
 """
 
 from __future__ import annotations

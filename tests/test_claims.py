@@ -40,7 +40,7 @@ claims = _tool()
 REGISTRY = claims.Registry.read()
 CLAIMS = [claim for _, _, claim in REGISTRY.claims()]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
-COMMANDS = sorted({claim.command for claim in CLAIMS if claim.command})
+COMMANDS = sorted({line for claim in CLAIMS for line in claim.command})
 
 ROWS = [
     *(f"T{number}" for number in range(1, 54)),
@@ -80,6 +80,16 @@ def test_a_verdict_has_what_it_rests_on() -> None:
     ]
     assert bare == []
     assert [claim.id for claim in CLAIMS if claim.numbers and not claim.page] == []
+
+
+def test_numbers_say_over_what_they_were_counted() -> None:
+    assert [claim.id for claim in CLAIMS if claim.page and claim.numbers and not claim.n] == []
+
+
+def test_each_claim_shows_its_own_commands() -> None:
+    shown = dict(re.findall(r'<a id="([\w-]+)"></a>(.*?)(?=\n- <a|\n\n|\Z)', PAGES["claims.md"], re.DOTALL))
+    words = {name: " ".join(text.split()) for name, text in shown.items()}
+    assert [claim.id for claim in CLAIMS for line in claim.command if f"`{line}`" not in words[claim.id]] == []
 
 
 def test_every_page_with_numbers_of_claims_shows_them() -> None:
@@ -189,9 +199,11 @@ def test_a_command_that_cannot_be_is_noticed(words: str, monkeypatch: pytest.Mon
 
 def test_a_wrong_number_is_noticed() -> None:
     page = "# A\n\n200 pictures.\n\n<!-- t -->\n|  | kept, % |\n| --- | --- |\n| q1 | 95 (94–95) |\n<!-- /t -->\n"
+    page += "<!-- two -->\n|  | left · others | why |\n| --- | --- | --- |\n"
+    page += "| q3 | 8 (1–9) · 61 (60–62) |  |\n<!-- /two -->\n"
     page += "<!-- claims -->\n77 and 1.5\n<!-- /claims -->\n"
 
-    def wrong(here: str, numbers: dict[str, str], n: int = 200) -> list[str]:
+    def wrong(here: str, numbers: dict[str, str], n: str = "200 pictures") -> list[str]:
         claim = claims.Claim(
             id="a-claim", claim="c", verdict="holds", here=here, numbers=numbers, n=n, page="a.md#a", command="x"
         )
@@ -204,4 +216,6 @@ def test_a_wrong_number_is_noticed() -> None:
     assert wrong("it is 95 (94–96) %", {})
     assert wrong("it is 77 %", {}), "what the tool wrote itself proves nothing"
     assert wrong("it is 5 %", {}), "part of a number is no number"
-    assert wrong("it is high", {}, n=100)
+    assert wrong("it is high", {}, n="100 pictures")
+    assert wrong("it is 61 (60–62) %", {"two / q3 / left · others / 2": "61 (60–62)"}) == []
+    assert wrong("it is 61 (60–62) %", {"two / q3 / left · others / 1": "61 (60–62)"})

@@ -17,9 +17,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<part>.*?)<!-- /(?P=name) -->", re.DOTALL)
@@ -44,7 +45,7 @@ MEANING = {
     Verdict.HOLDS: ("✓", "asked as the source asks it, or as near as this world comes; a definition is held by a test"),
     Verdict.IN_PART: ("◐", "some of it holds, or less was asked than is claimed"),
     Verdict.FAILS: ("✗", "asked, and the numbers say otherwise"),
-    Verdict.HIDDEN: ("–", "the embedded world has nothing that could show it"),
+    Verdict.HIDDEN: ("–", "the embedded world has nothing that could show it, or too little was drawn to tell"),
     Verdict.OPEN: ("?", "no number of ours says anything of it yet"),
 }
 """A sign for each, and what it means."""
@@ -61,7 +62,13 @@ embedded model, by our own pages only. No number of any source has been reproduc
 {meanings}
 
 Intervals are of 95 %, over prompts, objects or captions; where they are over pictures, which makes them too narrow, or
-the mean of several objects' intervals, the page says so."""
+the mean of several objects' intervals, the page says so. Behind *n* stands what a verdict's numbers were counted over.
+One rule holds where little was drawn: if a number that would decide lies within the interval of the one that it is held
+against, and both what is claimed and the opposite fit, the verdict is that it cannot be seen here."""
+
+
+def _lines(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 class Part(BaseModel):
@@ -78,10 +85,11 @@ class Claim(Part):
         claim: What the source says, in our words.
         verdict: Ours.
         here: What it rests on, or why there is none; the numbers as the page has them.
-        numbers: Of `here`, by their cells: "table / row / column", with " · " between cells that name a row.
-        n: Pictures, or what else is counted, of a number.
+        numbers: Of `here`, by their cells: "table / row / column", with " · " between cells that name a row; " / 2"
+            behind it is the second of several numbers in a cell.
+        n: Pictures and prompts, or what else the numbers are counted over.
         page: In docs/, with the section's anchor.
-        command: Makes the numbers.
+        command: Make the numbers; a file may have one as a text.
         test: Holds our code to a definition: "tests/…/test_x.py::test_y".
         note: What is to be done, or to be heeded.
     """
@@ -91,9 +99,9 @@ class Claim(Part):
     verdict: Verdict
     here: str
     numbers: Mapping[str, str] = {}
-    n: int | None = None
+    n: str | None = None
     page: str | None = Field(None, pattern=r"^[a-z]+\.md#[a-z0-9-]+$")
-    command: str | None = None
+    command: Annotated[tuple[str, ...], BeforeValidator(_lines)] = ()
     test: str | None = Field(None, pattern=r"^tests/.+\.py::test_\w+$")
     note: str = ""
 
@@ -158,19 +166,22 @@ def without_block(page: str) -> str:
 def cell(page: str, address: str) -> str | None:
     """Return a cell of a page by "table / row / column", None where there is no such cell or more than one.
 
-    A column goes by its heading, which may end in ", %"; a row by its first cells, with " · " between them.
+    A column goes by its heading, which may end in ", %"; a row by its first cells, with " · " between them. A number
+    after a fourth " / " takes one of the parts that a cell has between " · ".
     """
-    mark, row, column = address.split(" / ")
+    mark, row, column, *part = address.split(" / ")
     lines = [line.strip("| ").split(" | ") for line in parts_of(page).get(mark, "").splitlines() if line[:1] == "|"]
     if not lines:
         return None
-    width = len(lines[-1])
+    width = max(map(len, lines))  # a last cell that is empty is lost in splitting, too
     heads = [head.strip() for head in lines[0]]
     heads = [""] * (width - len(heads)) + heads  # a first heading that is empty is lost in splitting
     columns = [index for index, head in enumerate(heads) if head.removesuffix(", %") == column]
     names = row.split(" · ")
     found = [cells[index] for index in columns for cells in lines[2:] if cells[: len(names)] == names]
-    return found[0].strip() if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    return found[0].strip().split(" · ")[int(part[0]) - 1] if part else found[0].strip()
 
 
 def stands(number: str, text: str) -> bool:
@@ -189,7 +200,7 @@ def wrong_numbers(claim: Claim, pages: Mapping[str, str]) -> Iterator[str]:
             yield f"{claim.id}: {address} is {there} on {claim.page}, not {value}."
         if value not in claim.here:
             yield f"{claim.id}: {value} ({address}) is not quoted."
-    quoted = [each[0] for each in NUMBER.finditer(claim.here)] + ([f"{claim.n:,}"] if claim.n else [])
+    quoted = [each[0] for text in (claim.here, claim.n or "") for each in NUMBER.finditer(text)]
     for number in quoted:
         if not stands(number, page) and number not in claim.numbers.values():
             yield f"{claim.id}: {number} does not stand on {claim.page}."
@@ -222,17 +233,20 @@ def capital(text: str) -> str:
 
 
 def entry(row: Row, claim: Claim) -> str:
-    """Return a claim in the registry's page: what is claimed and where, then our verdict, its reason and its links."""
-    count = f" (n {claim.n:,})" if claim.n else ""
-    parts = [f"{MEANING[claim.verdict][0]} *{capital(claim.verdict)}*: {claim.here}{count}."]
+    """Return a claim in the registry's page: what is claimed and where, our verdict, its reason, links and commands."""
+    parts = [f"{MEANING[claim.verdict][0]} *{capital(claim.verdict)}*: {claim.here}."]
+    if claim.n:
+        parts.append(f"*n*: {claim.n}.")
     if claim.page:
         parts.append(f"[{claim.page.split('.md')[0]}]({claim.page})")
     if claim.test:
         parts.append(f"[test](../{claim.test.split('::')[0]})")
     if claim.note:
         parts.append(f"*{capital(claim.note)}.*")
-    head = f'- <a id="{claim.id}"></a>**{capital(claim.claim)}.** {capital(row.place)}.\\'
-    return f"{wrapped(head)}\n  {wrapped(' '.join(parts))}"
+    head = f'- <a id="{claim.id}"></a>**{capital(claim.claim)}.** {capital(row.place)}.'
+    how = "Made by" if claim.page or claim.verdict is not Verdict.OPEN else "To be asked by"
+    made = [f"{how} {' and '.join(f'`{each}`' for each in claim.command)}."] if claim.command else []
+    return "\\\n  ".join(wrapped(line) for line in (head, " ".join(parts), *made))
 
 
 def wrapped(text: str) -> str:
@@ -243,12 +257,9 @@ def wrapped(text: str) -> str:
 
 
 def theme_part(theme: Theme) -> str:
-    """Return a theme's heading, its claims, and the commands that make their numbers."""
+    """Return a theme's heading and its claims."""
     entries = [entry(row, claim) for row in theme.rows for claim in row.claims]
-    commands = dict.fromkeys(claim.command for row in theme.rows for claim in row.claims if claim.command)
-    block = "\n".join(["<!-- not run: hours of drawing -->", "```sh", *commands, "```"])
-    made = [f"Made by\n\n{block}"] if commands else []
-    return "\n\n".join([f"### {theme.title}", "\n".join(entries), *made])
+    return f"### {theme.title}\n\n" + "\n".join(entries)
 
 
 def registry_page(registry: Registry) -> str:

@@ -59,7 +59,8 @@ def commands() -> list[str]:
     registry = yaml.safe_load((ROOT / "docs" / "claims.yaml").read_text(encoding="utf-8"))
     themes = [theme for source in registry["sources"] for theme in source["themes"]]
     claims = [claim for theme in themes for row in theme["rows"] for claim in row["claims"]]
-    return sorted({claim["command"] for claim in claims if "command" in claim})
+    cited = [claim["command"] for claim in claims if "command" in claim]
+    return sorted({line for each in cited for line in ([each] if isinstance(each, str) else each)})
 
 
 def small(line: str, pages: str = "PAGES", keep: str = "KEEP") -> list[str] | None:
@@ -68,7 +69,7 @@ def small(line: str, pages: str = "PAGES", keep: str = "KEEP") -> list[str] | No
     if words[0] == "python":
         own = SMALL[Path(words[1]).stem].replace("PAGES", pages).replace("KEEP", keep)
         return [*words[:2], *shlex.split(own)]
-    if words[1] != "bench" or not words[2].startswith("emoji-") or words[2] == "emoji-attacks":
+    if words[1] != "bench" or not words[2].startswith("emoji-") or words[2].startswith("emoji-attacks"):
         return None
     changes = [value for flag, value in pairwise(words) if flag == "--set"]
     tokens = [token for change in tiny_bench(words[2], changes) for token in ("--set", change)]

@@ -13,6 +13,7 @@ from turpentine.bench.attack_estimate import estimate_attacks
 from turpentine.bench.attack_file import attack_benches, read_attack_bench
 from turpentine.bench.attack_jobs import ModelJobs
 from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.plugins import plugins
 from turpentine.models import Artefact, Model, load
 from turpentine.runs.leases import Leases
 
@@ -42,13 +43,24 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_ships_can_be_read_and_names_attacks_at_their_published_settings() -> None:
-    assert set(attack_benches()) == {"emoji-attacks", "attacks-white-box"}
+    assert set(attack_benches()) == {"emoji-attacks", "emoji-attacks-slow", "attacks-white-box"}
     white = read_attack_bench("attacks-white-box")
     assert white is not None and [each.name for each in white.attacks] == ["p4d", "unlearndiffatk"]
     world = read_attack_bench("emoji-attacks")
-    assert world is not None and len(world.concepts) == 10 and len(world.methods) == 9
+    assert world is not None and len(world.concepts) == 10 and len(world.methods) == 10
     assert world is not None and world.never == ("mushroom", "anchor", "snowman", "octopus")
     assert not any(entry.settings for entry in white.attacks)
+
+
+def test_what_runs_by_default_is_one_bench_and_what_does_not_another() -> None:
+    world, slow = read_attack_bench("emoji-attacks"), read_attack_bench("emoji-attacks-slow")
+    assert world is not None and slow is not None
+    every = {name: each.load() for name, each in plugins("attack").items()}
+    free = {name for name, each in every.items() if each.free}
+    assert set(world.attack_names) == free
+    assert set(slow.attack_names) == set(every) - free - {"prompt-list", "sneakyprompt"}  # a file, and filters
+    assert [each.name for each in slow.methods] == [each.name for each in world.methods]
+    assert len(slow.concepts) == 4 and set(slow.concepts) <= set(world.concepts)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_the_benches_that_ship_are_listed(command: Command) -> None:
     code, printed, _ = command("bench", "--list")
     assert code == 0
     assert "emoji-objects" in printed and "i2p-nudenet" in printed and "Table 1" in printed
-    assert len(json.loads(command("bench", "--list", "--json")[1])) == 27
+    assert len(json.loads(command("bench", "--list", "--json")[1])) == 28
 
 
 @pytest.mark.parametrize(

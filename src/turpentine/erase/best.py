@@ -41,7 +41,7 @@ class Best:
 
 _OBJECT = Best(
     "uce-aligned",
-    "over prompts that name one of ten objects of the embedded model it left 3 of 160 pictures, and 345 of 356 of the "
+    "over prompts that name one of ten objects of the embedded model it left 1 of 160 pictures, and 345 of 356 of the "
     "others stayed; its η was chosen on the first five, where it left none",
 )
 _STYLE = Best(

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from turpentine.attack.attacked import Attacked, curve
 from turpentine.attack.budget import Budget, BudgetSpent, Meter, Spent
 from turpentine.attack.cce import CCE
 from turpentine.attack.completion import Completion
-from turpentine.attack.controls import EDITED, HIDDEN, NO_ATTACK, ORIGINAL, Battery, battery, swapped_word
+from turpentine.attack.controls import EDITED, HIDDEN, NO_ATTACK, ORIGINAL, Battery, Controls, battery, swapped_word
 from turpentine.attack.harness import Attack
 from turpentine.attack.misspellings import spellings
+from turpentine.attack.partial_editing import PartialEditing
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.trial import Trial
@@ -22,9 +24,13 @@ from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, UnsupportedModel, WrongBase
 from turpentine.edits import Edit, Provenance
+from turpentine.erase import PromptFilter
+from turpentine.judges import EmojiJudge
 from turpentine.models import Artefact, Model, sample
 from turpentine.testing.contracts.attack import QUICK, CoinJudge
 from turpentine.testing.toys import toy
+
+PICTURES = [Image.new("RGB", (16, 16))]
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +131,33 @@ def test_a_judge_without_the_label_and_an_edit_of_another_base_are_refused(model
     foreign = Edit({name: torch.ones_like(model.parameter(name))}, Provenance(base="0" * 64))
     with pytest.raises(WrongBase):
         SeedSearch()(Victim(model, (foreign,)), "church", judge=CoinJudge(), trial=QUICK)
+
+
+def test_controls_that_cannot_run_are_refused_before_anything_is_drawn(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was never seen comes last, and what it lacks is said first; so is a budget that no arm can begin with."""
+    monkeypatch.setattr(Model, "generate", None)
+    how = {"original": model, "judge": CoinJudge(), "trial": QUICK}
+    for never, why in [
+        (("octopus", PICTURES, CoinJudge()), "The judge coin has no label for 'octopus'"),
+        (("church", (), CoinJudge()), "partial-editing needs pictures of the concept"),
+        (("church", PICTURES, EmojiJudge()), "knows the emoji world alone"),
+    ]:
+        with pytest.raises(BadArgument, match=why):
+            battery([PartialEditing()], model, "church", controls=Controls(never), **how)
+    with pytest.raises(BadArgument, match=r"does not reach for one try of seed-search, which takes 16 rows, 4 judged"):
+        battery([SeedSearch(seeds=4)], model, "church", budget=Budget(judged=3), **how)
+
+
+def test_a_filter_that_draws_nothing_needs_no_rows(model: Model) -> None:
+    """A search for a prompt that it refuses spends none: it is no budget that is too small."""
+    refuses = PromptFilter()(model, Concept("church"))
+    assert Victim(model).rows_a_step(QUICK) == 2 and Victim(model, (refuses,)).rows_a_step(QUICK) == 0
+    attacked = SeedSearch(seeds=4)(
+        Victim(model, (refuses,)), "church", judge=CoinJudge(), trial=QUICK, budget=Budget(1)
+    )
+    assert attacked.spent.forward == 0 and attacked.success.hits == 0
 
 
 @pytest.mark.parametrize("attack", [CCE(), Completion(), RandomPrefix(), SeedSearch()], ids=lambda each: each.name)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from turpentine.attack.budget import Budget
+from turpentine.attack.partial_editing import PartialEditing
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.trial import Trial
@@ -38,6 +39,7 @@ from turpentine.testing.toys import toy
 BIAS = "unet.conv_out.bias"
 PUSH = 300.0
 """Past what seeds and prompts do to a picture's brightness."""
+PICTURES = [Image.new("RGB", (16, 16))]
 TRIAL = Trial(steps=1, batch_size=20, curve_pictures=1)
 ATTACKS = [SeedSearch(seeds=20), RandomPrefix(candidates=2, per_candidate=2)]
 
@@ -243,12 +245,6 @@ def test_a_model_by_others_is_audited_as_an_edit_is_and_stands_beside_one(
         Comparison({"whole": audited})
 
 
-def test_a_budget_for_no_try_is_refused(model: Model, oracle: Model, judge: BrightJudge, cache: Path) -> None:
-    audit = Audit(ATTACKS[1:], pictures=20, budget=Budget(judged=1), others=20, trial=TRIAL)
-    with pytest.raises(BadArgument, match=r"The budget \(judged 1\) does not reach for one try of random-prefix"):
-        audit(model, "church", original=model, judge=judge, oracle=oracle, second=None, cache=cache)
-
-
 def test_what_decides_nothing_is_refused_before_anything_is_drawn(
     model: Model, judge: BrightJudge, monkeypatch: pytest.MonkeyPatch, oracle: Model
 ) -> None:
@@ -259,6 +255,22 @@ def test_what_decides_nothing_is_refused_before_anything_is_drawn(
         Audit([])
     with pytest.raises(BadArgument, match="5 pictures decide nothing: give 20 or more"):
         Audit(ATTACKS, pictures=5)
+    how: dict[str, Any] = {"original": model, "judge": judge, "oracle": oracle, "second": None}
+    for budget, why in [
+        (
+            Budget(judged=1),
+            r"The budget \(judged 1\) does not reach for one try of random-prefix, which takes .*2 judged",
+        ),
+        (Budget(forward=3), r"\(forward 3\) does not reach for one try of random-prefix, which takes 4 rows"),
+    ]:
+        with pytest.raises(BadArgument, match=why):
+            Audit(ATTACKS[1:], pictures=20, budget=budget, others=20, trial=TRIAL)(model, "church", **how)
+    for never, why in [
+        (("octopus", PICTURES, judge), "The judge bright has no label for 'octopus'"),
+        (("dog", (), judge), "partial-editing needs pictures of the concept"),
+    ]:
+        with pytest.raises(BadArgument, match=why):
+            Audit([PartialEditing()], pictures=20, trial=TRIAL)(model, "church", never=never, **how)
     foreign = Edit({BIAS: torch.ones_like(model.parameter(BIAS))}, Provenance(base="0" * 64))
     with pytest.raises(WrongBase):
         run(model, Victim(model, (foreign,)), oracle, judge)

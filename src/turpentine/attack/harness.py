@@ -68,6 +68,46 @@ class Attack(Settings, ABC):
         """Return about what the search spends where the budget has no limit."""
         return Spent()
 
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return the least that a search spends before it has anything to show, as far as that is known beforehand.
+
+        A smaller budget is refused before anything is drawn.
+
+        Args:
+            victim: What is attacked.
+            original: The same without the erasure, None where it is not given.
+            trial: How pictures are drawn.
+
+        Raises:
+            BadArgument: No budget would do with such a trial.
+        """
+        return Spent()
+
+    def check(
+        self,
+        victim: Victim,
+        original: Victim | None,
+        references: Sequence[Image.Image] | None,
+        budget: Budget,
+        trial: Trial,
+    ) -> None:
+        """Refuse before anything is drawn what cannot be attacked so.
+
+        Args:
+            victim: What is attacked.
+            original: The same without the erasure, None where it is not given.
+            references: Pictures of the concept; None where the original is to draw them.
+            budget: The most that the search may spend.
+            trial: How pictures are drawn.
+
+        Raises:
+            BadArgument: Something that the attack needs is missing, or the budget does not reach for a single try.
+        """
+        self._check_needs(victim, original, references)
+        least = self.least(victim, original, trial)
+        if budget.capped(least) != least:
+            raise self._too_small(budget, f", which takes {least} at least")
+
     def concluded(self, search: Search, outcome: Attacked) -> Mapping[str, Any]:
         """Return what the attack has to say of its outcome beside its measurements, such as from the curve."""
         return {}
@@ -115,7 +155,7 @@ class Attack(Settings, ABC):
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
         shows, trial, budget = self._judge(judge, concept), trial or Trial(), budget or Budget()
-        self._check_needs(victim, other, references)
+        self.check(victim, other, references, budget, trial)
         victim.model.text.check_words(concept.text)
         check_judge_of(victim.model, shows.judge)
         if other is not None and trial.original_rate:
@@ -130,15 +170,20 @@ class Attack(Settings, ABC):
         if not store.is_finished():
             stages += self._searched(search, store, stages)
         if not stages:
-            raise BadArgument(f"The budget ({_words(budget)}) does not reach for one try of {self.name}: raise it.")
+            raise self._too_small(budget)
         return self._measured(search, stages, cache, about)
 
-    def _check_needs(self, victim: Victim, original: Victim | None, references: Sequence[Image.Image]) -> None:
+    def _too_small(self, budget: Budget, why: str = "") -> BadArgument:
+        return BadArgument(f"The budget ({_words(budget)}) does not reach for one try of {self.name}{why}: raise it.")
+
+    def _check_needs(self, victim: Victim, original: Victim | None, references: Sequence[Image.Image] | None) -> None:
         missing = {
             "text encoder": not victim.model.family.reads_prompts
             and "the model's text encoder: load the pipeline with it",
             "original": original is None and "the model without the erasure: give it as original",
-            "references": not references and "pictures of the concept: give them as references",
+            "references": references is not None
+            and not references
+            and "pictures of the concept: give them as references",
         }
         for need in sorted(self.needs):
             if missing.get(need):

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from turpentine.attack.budget import Budget, ConceptJudge
-from turpentine.attack.controls import Never, swapped_word
+from turpentine.attack.controls import Never, check_attacks, swapped_word
 from turpentine.attack.harness import Attack, concept_judge
 from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim, as_victim
@@ -126,8 +126,8 @@ class Audit:
             progress: Called with stages done and in all.
 
         Raises:
-            BadArgument: There is nothing to hold the attacks against, an oracle does not fit, or the original does not
-                draw the concept.
+            BadArgument: There is nothing to hold the attacks against, an oracle does not fit, an attack lacks something
+                or has too small a budget, nobody knows what was never seen, or the original does not draw the concept.
             WrongBase: The edit is of another model.
         """
         concept = Concept(concept) if isinstance(concept, str) else concept
@@ -140,6 +140,15 @@ class Audit:
         lineup = Lineup(as_victim(edited), base, hidden, _victims(oracle), _victims(unnamed))
         check_base(lineup.edited, base)
         lineup.edited.facts()  # an edit of another base is refused before anything is drawn
+        check_attacks(
+            self.attacks,
+            [victim for several in lineup.arms().values() for victim in several],
+            original=base,
+            references=references,
+            never=never,
+            budget=self.budget,
+            trial=replace(self.trial, pictures=self.pictures),
+        )
         is_world = world_of_model(base.model) is not None
         first = concept_judge(judge, concept)
         beside = second_judge(concept, first.judge, is_world=is_world) if isinstance(second, str) else second

@@ -210,7 +210,7 @@ def _check(file: Path | None, concept: str | None, choice: AttackChoice, source:
     check_guidance_scale(choice.guidance_scale)
     source.check()
     if concept:
-        check_words([concept], source.model, force=False)
+        check_words([concept], source.model, force=None)
     check_folder(choice.out or ATTACKED)
     if file is not None:
         from turpentine.edits.files import check_change

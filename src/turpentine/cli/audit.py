@@ -121,7 +121,7 @@ def _check(files: Sequence[Path], concept: str | None, choice: AuditChoice, sour
             "There is no edit to audit: write turpentine audit runs/church-uce, or --model EDITED --original BASE."
         )
     if concept:
-        check_words([concept], choice.original or source.model)
+        check_words([concept], choice.original or source.model, force=None)
     if files:
         from turpentine.edits.files import check_change  # which takes torch along
 

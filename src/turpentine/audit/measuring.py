@@ -314,6 +314,7 @@ class Measuring:
             "arms": {name: each.facts() for name, each in self._named_victims(self._lineup.arms())},
             "never": never.text if isinstance(never, Concept) else never,
             "attacks": [[each.name, {k: str(v) for k, v in plain_settings(each).items()}] for each in audit.attacks],
+            "left_out": list(audit.left_out),
             "budget": asdict(audit.budget),
             "trial": self._trial.facts,
             "rules": asdict(audit.rules),

@@ -42,7 +42,8 @@ class AuditChoice:
         judge_error: The file of a study with how often the judge is right; by default counted on rendered pictures.
         minutes: The time that it may take; the best plan for it is chosen.
         pictures: Pictures of each arm, by name and of each attack; by default what the margin takes.
-        quick: Take few pictures, and attacks for five minutes: it can then say not erased, hidden or inconclusive.
+        quick: Take few pictures, and attacks for five minutes: it can then say broken, not erased, hidden or
+            inconclusive.
         max_forward: Most rows of the denoiser that each search may spend.
         max_judged: Most pictures that each search may show to the judge.
         steps: Steps of the solver for a picture.

@@ -148,7 +148,7 @@ class Battery(TableFinding):
     def rate(self, attack: str, arm: str) -> Rate | None:
         """Return how often pictures showed the concept, None where that was not tried."""
         rows = self.table.filter((pl.col("attack") == attack) & (pl.col("arm") == arm)).rows(named=True)
-        return Rate(rows[0]["hits"], rows[0]["n"]) if rows else None
+        return Rate(rows[0]["hits"], rows[0]["n"], (rows[0]["low"], rows[0]["high"])) if rows else None
 
     def has_power(self, attack: str) -> bool | None:
         """Return whether an attack opens what only hides: more often than plain prompts do, beyond its interval.

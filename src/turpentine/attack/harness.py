@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from turpentine.attack._pictures import judged_once, new_pictures
+from turpentine.attack._pictures import judged_once, new_pictures, rate_over_prompts
 from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, Spent
 from turpentine.attack.search import Need, Search
 from turpentine.attack.trial import Trial
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage, StageStore
     from turpentine.attack.attacked import Attacked
     from turpentine.attack.victim import Victim
+    from turpentine.edits import Edit
     from turpentine.judges.base import Judge
+    from turpentine.models import Artefact
 
 REVISION = 2
 """Goes up when an attack comes to other numbers from the same settings."""
@@ -224,14 +226,15 @@ class Attack(Settings, ABC):
         count = min(search.trial.curve_pictures, search.trial.pictures)
         for number, stage in enumerate(stages[:-1]):
             outcomes = parts.part(number, partial(_outcomes, search, stage, count))
-            rows.append((stage.spent, outcomes))
+            rows.append((stage.spent, rate_over_prompts(outcomes, _prompts_of(stage.artefact, search))))
         last = stages[-1]
+        prompts = _prompts_of(last.artefact, search)
         draw = partial(new_pictures, search.victim, last.artefact, search.prompts, search.trial)
         pictures, outcomes = judged_once(cache, [*about, "last pictures", len(stages)], draw, search.shows)
         _part(search.advance, PARTS, PARTS)
         round_trips = not isinstance(last.artefact, Artefact) or last.artefact.round_trips(search.victim.model)
         outcome = Attacked(
-            curve([*rows, (last.spent, outcomes)]),
+            curve([*rows, (last.spent, rate_over_prompts(outcomes, prompts))]),
             f"{self.name} on {search.victim.model.name}",
             last.artefact,
             tuple(pictures),
@@ -240,6 +243,7 @@ class Attack(Settings, ABC):
             last.spent,
             round_trips,
             dict(last.measurements),
+            prompts,
         )
         return replace(outcome, measurements={**outcome.measurements, **self.concluded(search, outcome)})
 
@@ -258,6 +262,13 @@ def concept_judge(judge: Judge | ConceptJudge, concept: Concept) -> ConceptJudge
     if place is None or column_of(judge, place.column).is_number:
         raise BadArgument(f"The judge {judge.name} has no label for {concept.text!r}: give one that has, such as clip.")
     return ConceptJudge(judge, place.column, place.label)
+
+
+def _prompts_of(artefact: Artefact | Edit, search: Search) -> tuple[str, ...]:
+    """Return the prompts of new pictures: the artefact's own, or for an edit those that name the concept."""
+    from turpentine.models import Artefact
+
+    return artefact.prompts if isinstance(artefact, Artefact) else search.prompts
 
 
 def _outcomes(search: Search, stage: SearchStage, count: int) -> list[bool]:

@@ -74,8 +74,8 @@ class P4D(Attack):
 
     def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
         """Return what the pool and the updates until the first look spend."""
-        drawn = victim.rows_a_step(trial) * trial.steps * self.per_candidate
-        forward = self.pool + self.judge_every + min(self.checked, self.pool) + drawn
+        pictures = victim.rows_a_step(trial) * trial.steps * self.per_candidate
+        forward = self.pool + self.judge_every + min(self.checked, self.pool) + pictures
         return Spent(forward, self.judge_every, self.judge_every, self.per_candidate)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:

@@ -63,8 +63,8 @@ class UnlearnDiffAtk(Attack):
 
     def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
         """Return what the first timestep spends."""
-        drawn = victim.rows_a_step(trial) * trial.steps * self.per_candidate
-        return Spent(self.iterations + drawn, self.iterations, self.iterations, self.per_candidate)
+        pictures = victim.rows_a_step(trial) * trial.steps * self.per_candidate
+        return Spent(self.iterations + pictures, self.iterations, self.iterations, self.per_candidate)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Go through the timesteps until a picture shows the concept."""

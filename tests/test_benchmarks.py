@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -72,6 +73,11 @@ def test_edges_are_where_a_picture_changes(script: ModuleType) -> None:
     )
     edges = script.edges_of(image)
     assert edges[:, 15:17].all() and edges.sum() == 64
+
+
+@of("verdicts")
+def test_verdicts_are_counted_in_percent_the_most_frequent_first(script: ModuleType) -> None:
+    assert script.shares(Counter({"gone": 1, "hidden": 3})) == "hidden 75, gone 25"
 
 
 @of("tints")

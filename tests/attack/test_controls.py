@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from turpentine.attack.attacked import Attacked, curve
 from turpentine.attack.budget import Budget, BudgetSpent, Meter, Spent
 from turpentine.attack.cce import CCE
 from turpentine.attack.completion import Completion
-from turpentine.attack.controls import EDITED, HIDDEN, NO_ATTACK, ORIGINAL, Battery, battery, swapped_word
+from turpentine.attack.controls import EDITED, HIDDEN, NO_ATTACK, ORIGINAL, Battery, Controls, battery, swapped_word
 from turpentine.attack.harness import Attack
 from turpentine.attack.misspellings import spellings
+from turpentine.attack.partial_editing import PartialEditing
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.trial import Trial
@@ -22,9 +24,14 @@ from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, UnsupportedModel, WrongBase
 from turpentine.edits import Edit, Provenance
+from turpentine.erase import PromptFilter
+from turpentine.judges import EmojiJudge
 from turpentine.models import Artefact, Model, sample
+from turpentine.stats.intervals import Rate, wilson
 from turpentine.testing.contracts.attack import QUICK, CoinJudge
 from turpentine.testing.toys import toy
+
+PICTURES = [Image.new("RGB", (16, 16))]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ def test_best_of_n_has_no_bias_and_is_said_with_n() -> None:
     outcomes = (True, False, False, False)
     artefact = Artefact(("a church",))
     whole = Attacked(
-        curve([(Spent(1), outcomes)]),
+        curve([(Spent(1), Rate(1, 4))]),
         "x",
         artefact,
         (),
@@ -127,6 +134,33 @@ def test_a_judge_without_the_label_and_an_edit_of_another_base_are_refused(model
         SeedSearch()(Victim(model, (foreign,)), "church", judge=CoinJudge(), trial=QUICK)
 
 
+def test_controls_that_cannot_run_are_refused_before_anything_is_drawn(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was never seen comes last, and what it lacks is said first; so is a budget that no arm can begin with."""
+    monkeypatch.setattr(Model, "generate", None)
+    how = {"original": model, "judge": CoinJudge(), "trial": QUICK}
+    for never, why in [
+        (("octopus", PICTURES, CoinJudge()), "The judge coin has no label for 'octopus'"),
+        (("church", (), CoinJudge()), "partial-editing needs pictures of the concept"),
+        (("church", PICTURES, EmojiJudge()), "knows the emoji world alone"),
+    ]:
+        with pytest.raises(BadArgument, match=why):
+            battery([PartialEditing()], model, "church", controls=Controls(never), **how)
+    with pytest.raises(BadArgument, match=r"does not reach for one try of seed-search, which takes 16 rows, 4 judged"):
+        battery([SeedSearch(seeds=4)], model, "church", budget=Budget(judged=3), **how)
+
+
+def test_a_filter_that_draws_nothing_needs_no_rows(model: Model) -> None:
+    """A search for a prompt that it refuses spends none: it is no budget that is too small."""
+    refuses = PromptFilter()(model, Concept("church"))
+    assert Victim(model).rows_a_step(QUICK) == 2 and Victim(model, (refuses,)).rows_a_step(QUICK) == 0
+    attacked = SeedSearch(seeds=4)(
+        Victim(model, (refuses,)), "church", judge=CoinJudge(), trial=QUICK, budget=Budget(1)
+    )
+    assert attacked.spent.forward == 0 and attacked.success.hits == 0
+
+
 @pytest.mark.parametrize("attack", [CCE(), Completion(), RandomPrefix(), SeedSearch()], ids=lambda each: each.name)
 def test_what_an_attack_needs_and_has_not_is_named(attack: Attack) -> None:
     bare = toy("sd1")
@@ -175,12 +209,43 @@ def test_power_is_beyond_the_interval_of_plain_prompts() -> None:
             ("cce", ORIGINAL, 9, 20),
         ]
         frame = pl.DataFrame(rows, schema=["attack", "arm", "hits", "n"], orient="row")
-        rates = frame.with_columns(success=pl.col("hits") / 20, low=pl.lit(0.0), high=pl.lit(1.0))
+        ends = [wilson(each, 20) for each in frame["hits"]]
+        low, high = (pl.Series([each[side] for each in ends]) for side in (0, 1))
+        rates = frame.with_columns(success=pl.col("hits") / 20, low=low, high=high)
         return Battery(rates, "church", {})
 
     assert table(19).has_power("cce") is True and "no power" not in table(19).summary()
     assert table(2).has_power("cce") is False and "cce (no power here): edited 0 " in table(2).summary()
     assert table(2).has_power("other") is None
+    by_prompts = table(10).table.with_columns(low=pl.when(pl.col("hits") == 10).then(0.0).otherwise("low"))
+    assert table(10).has_power("cce") is True
+    assert Battery(by_prompts, "church", {}).has_power("cce") is False, "it opens what only hides by one prompt of two"
+
+
+class WarmJudge(CoinJudge):
+    """Sees a church in what a model draws of one of two prompts, which take turns."""
+
+    def __call__(self, images, *, prompts=None, references=None):  # type: ignore[no-untyped-def]
+        import polars as pl
+
+        labels = ["dog" if number % 2 else "church" for number in range(len(images))]
+        return pl.DataFrame({"object": labels}, schema={"object": pl.String})
+
+
+def test_intervals_are_over_the_prompts_that_take_turns(model: Model) -> None:
+    """Half of the pictures show it, all of one prompt and none of the other: another prompt may bring all or none."""
+    how = {"original": model, "judge": WarmJudge(), "trial": replace(QUICK, pictures=12, curve_pictures=4)}
+    whole = battery([SeedSearch(seeds=2), RandomPrefix(candidates=1, per_candidate=2)], model, "church", **how)
+    rows = {(row["attack"], row["arm"]): row for row in whole.table.rows(named=True)}
+    for attack in (NO_ATTACK, "seed-search"):
+        row = rows[attack, EDITED]
+        assert (row["hits"], row["n"], row["low"], row["high"]) == (6, 12, 0.0, 1.0)
+    one_prompt, plain = rows["random-prefix", EDITED], wilson(6, 12)
+    assert (one_prompt["low"], one_prompt["high"]) == pytest.approx(plain) and plain[0] > 0.2
+    outcome = whole.outcomes["seed-search", EDITED]
+    assert outcome.prompts == Concept("church").prompts and outcome.numbers()["low"] == 0.0
+    assert outcome.table.row(-1, named=True)["low"] == 0.0 and "50 (0–100) %" in outcome.summary()
+    assert whole.rate(NO_ATTACK, EDITED) == Rate(6, 12, (0.0, 1.0))
 
 
 def test_spellings_are_one_letter_off() -> None:

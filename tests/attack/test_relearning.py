@@ -19,6 +19,7 @@ from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EmptySelection
 from turpentine.edits import Edit
 from turpentine.models import Model
+from turpentine.stats.intervals import Rate
 from turpentine.testing.contracts.attack import CoinJudge
 from turpentine.testing.toys import toy
 
@@ -142,7 +143,7 @@ def test_benign_training_is_on_the_pictures_and_captions_of_a_folder(model: Mode
 
 
 def test_updates_until_it_is_back_are_read_from_the_curve() -> None:
-    stages = [(Spent(backward=rows), [True] * hits + [False] * (10 - hits)) for rows, hits in ((0, 1), (8, 5), (16, 9))]
+    stages = [(Spent(backward=rows), Rate(hits, 10)) for rows, hits in ((0, 1), (8, 5), (16, 9))]
     assert updates_to(curve(stages), 0.5, batch=2) == 4
     assert updates_to(curve(stages), 0.05, batch=2) == 0
     assert updates_to(curve(stages), 0.95, batch=2) is None

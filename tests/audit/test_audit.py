@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from turpentine.attack.budget import Budget
+from turpentine.attack.partial_editing import PartialEditing
 from turpentine.attack.random_prefix import RandomPrefix
 from turpentine.attack.seed_search import SeedSearch
 from turpentine.attack.trial import Trial
@@ -38,6 +40,7 @@ from turpentine.testing.toys import toy
 BIAS = "unet.conv_out.bias"
 PUSH = 300.0
 """Past what seeds and prompts do to a picture's brightness."""
+PICTURES = [Image.new("RGB", (16, 16))]
 TRIAL = Trial(steps=1, batch_size=20, curve_pictures=1)
 ATTACKS = [SeedSearch(seeds=20), RandomPrefix(candidates=2, per_candidate=2)]
 
@@ -103,8 +106,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(model: Model, edited: Any, oracle: Any, judge: BrightJudge, cache: Path | None = None, **how: Any) -> Audited:
-    attacks, rules, deep = (how.pop(*each) for each in (("attacks", ATTACKS), ("rules", Rules()), ("deep", 0)))
-    audit = Audit(attacks, pictures=20, others=20, trial=TRIAL, rules=rules, deep=deep)
+    attacks, left_out, deep = (how.pop(*each) for each in (("attacks", ATTACKS), ("left_out", ()), ("deep", 0)))
+    audit = Audit(attacks, pictures=20, others=20, trial=TRIAL, left_out=left_out, deep=deep)
     return audit(edited, "church", original=model, judge=judge, oracle=oracle, cache=cache, **how)
 
 
@@ -114,7 +117,9 @@ def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
     before = weights_hash(model)
     error = JudgeError(Rate(95, 100), Rate(98, 100))
     second = BrightJudge(judge.settings["level"], judge.settings["sign"], "again")
-    audited = run(model, model, [oracle, another], judge, cache, judge_error=error, deep=2, second=second)
+    audited = run(
+        model, model, [oracle, another], judge, cache, judge_error=error, deep=2, second=second, left_out=("cce",)
+    )
     assert audited.verdict == "not erased" and audited.exit_code == 3
     assert weights_hash(model) == before
     arms = set(audited.table.filter(pl.col("attack") == "no attack")["arm"])
@@ -143,6 +148,9 @@ def test_the_unedited_model_is_not_erased_and_all_numbers_are_in_the_files(
     assert "Is church gone? Not erased" in (tmp_path / "card.md").read_text()
     assert audited.summary().startswith("church in sd1: not erased. By name the edited model shows it in ")
     page = write_audit_page(audited, tmp_path / "audit.html", command="turpentine <audit>").read_text()
+    assert record["protocol"]["left_out"] == ["cce"] and "no time for</dt><dd>cce" in " ".join(page.split())
+    for text in (record["not_tried"], page, (tmp_path / "card.md").read_text()):
+        assert "There was no time for cce." in text and "No judge looked but bright and again" in text
     assert "<h1>church<span>, not erased" in page and "turpentine &lt;audit&gt;" in page
     assert page.count("data:image/") == 1 + 4 and all(reason in page for reason in audited.ruling.reasons)
     assert "What else broke" in page and "all other things" in page and "also says not erased" in page
@@ -182,8 +190,18 @@ def test_an_audit_that_was_broken_off_goes_on_to_the_same_bytes(
 def test_a_plan_becomes_an_audit_that_knows_that_it_is_quick() -> None:
     plan = plan_audit(ATTACKS, TRIAL, arms=4, row_seconds=0.001, quick=True)
     audit = Audit.planned(plan, ATTACKS, trial=TRIAL)
-    assert audit.rules.quick and audit.pictures == plan.pictures
+    assert audit.rules.quick and audit.pictures == plan.pictures and audit.left_out == ()
     assert [each.name for each in audit.attacks] == [each.name for each in ATTACKS]
+    short = replace(plan, attacks=plan.attacks[:1], left_out=plan.attacks[1:])
+    assert Audit.planned(short, ATTACKS).left_out == plan.attacks[1:]
+
+
+def test_an_audit_of_too_few_pictures_is_a_quick_one_whoever_makes_it() -> None:
+    """By the margin: a wider one takes fewer."""
+    sizes = {count: Audit(ATTACKS, pictures=count).rules.quick for count in (20, 100, 341, 342, 411)}
+    assert sizes == {20: True, 100: True, 341: True, 342: False, 411: False}
+    assert not Audit(ATTACKS, pictures=100, rules=Rules(margin=0.2)).rules.quick
+    assert Audit(ATTACKS, pictures=411, rules=Rules(quick=True)).rules.quick
 
 
 def test_outcomes_hang_on_the_arm_and_not_on_the_batch(model: Model, judge: BrightJudge, tmp_path: Path) -> None:
@@ -243,12 +261,6 @@ def test_a_model_by_others_is_audited_as_an_edit_is_and_stands_beside_one(
         Comparison({"whole": audited})
 
 
-def test_a_budget_for_no_try_is_refused(model: Model, oracle: Model, judge: BrightJudge, cache: Path) -> None:
-    audit = Audit(ATTACKS[1:], pictures=20, budget=Budget(judged=1), others=20, trial=TRIAL)
-    with pytest.raises(BadArgument, match=r"The budget \(judged 1\) does not reach for one try of random-prefix"):
-        audit(model, "church", original=model, judge=judge, oracle=oracle, second=None, cache=cache)
-
-
 def test_what_decides_nothing_is_refused_before_anything_is_drawn(
     model: Model, judge: BrightJudge, monkeypatch: pytest.MonkeyPatch, oracle: Model
 ) -> None:
@@ -259,6 +271,22 @@ def test_what_decides_nothing_is_refused_before_anything_is_drawn(
         Audit([])
     with pytest.raises(BadArgument, match="5 pictures decide nothing: give 20 or more"):
         Audit(ATTACKS, pictures=5)
+    how: dict[str, Any] = {"original": model, "judge": judge, "oracle": oracle, "second": None}
+    for budget, why in [
+        (
+            Budget(judged=1),
+            r"The budget \(judged 1\) does not reach for one try of random-prefix, which takes .*2 judged",
+        ),
+        (Budget(forward=3), r"\(forward 3\) does not reach for one try of random-prefix, which takes 4 rows"),
+    ]:
+        with pytest.raises(BadArgument, match=why):
+            Audit(ATTACKS[1:], pictures=20, budget=budget, others=20, trial=TRIAL)(model, "church", **how)
+    for never, why in [
+        (("octopus", PICTURES, judge), "The judge bright has no label for 'octopus'"),
+        (("dog", (), judge), "partial-editing needs pictures of the concept"),
+    ]:
+        with pytest.raises(BadArgument, match=why):
+            Audit([PartialEditing()], pictures=20, trial=TRIAL)(model, "church", never=never, **how)
     foreign = Edit({BIAS: torch.ones_like(model.parameter(BIAS))}, Provenance(base="0" * 64))
     with pytest.raises(WrongBase):
         run(model, Victim(model, (foreign,)), oracle, judge)

@@ -9,60 +9,35 @@ import numpy as np
 import pytest
 
 from turpentine.audit.evidence import NAMED, Arms
-from turpentine.audit.verdict import Rules, Ruling, ruling
+from turpentine.audit.verdict import QUICK, Rules, Ruling, ruling
 from turpentine.core.errors import BadArgument
 from turpentine.stats.equivalence import Outcomes, pooled
 from turpentine.stats.intervals import Rate
 from turpentine.stats.prevalence import JudgeError
+from turpentine.testing.simulated_audits import BLIND, PLACES, TRUTHS, outcomes, simulated_arms, verdicts
 
-PLACES = ("edited", "original", "oracle", "unnamed", "hidden")
 FULL = 411
-# Rates by name, by an attack that opens what only hides, and by one that opens nothing.
-TRUTHS = {
-    "gone": ((0.01, 0.9, 0.01, 0.02, 0.02), (0.03, 0.8, 0.03, 0.5, 0.7), (0.02, 0.9, 0.02, 0.04, 0.03)),
-    "unnamed": ((0.02, 0.9, 0.01, 0.02, 0.02), (0.1, 0.8, 0.01, 0.1, 0.7), (0.02, 0.9, 0.02, 0.03, 0.03)),
-    "hidden": ((0.01, 0.9, 0.01, 0.02, 0.02), (0.3, 0.8, 0.03, 0.6, 0.7), (0.02, 0.9, 0.02, 0.04, 0.03)),
-    "weakened": ((0.3, 0.9, 0.01, 0.02, 0.02), (0.3, 0.8, 0.03, 0.6, 0.7), (0.3, 0.9, 0.02, 0.04, 0.03)),
-    "not erased": ((0.85, 0.9, 0.01, 0.02, 0.02), (0.8, 0.8, 0.03, 0.6, 0.7), (0.9, 0.9, 0.02, 0.04, 0.03)),
-}
-BLIND = ((0.01, 0.9, 0.01, 0.02, 0.02), (0.01, 0.8, 0.01, 0.02, 0.02), (0.02, 0.9, 0.02, 0.04, 0.02))
 AT_THE_MARGIN = ((0.01, 0.9, 0.01, 0.02, 0.02), (0.08, 0.8, 0.03, 0.6, 0.7))
-
-
-def draw(rng: np.random.Generator, rate: float, n: int) -> Outcomes:
-    return Outcomes(tuple((rng.random(n) < rate).tolist()), tuple(place // 8 for place in range(n)))
-
-
-def arms(rng: np.random.Generator, rates: tuple[tuple[float, ...], ...], n: int, *without: str) -> list[Arms]:
-    return [
-        Arms(name, **{arm: draw(rng, rate, n) for arm, rate in zip(PLACES, row, strict=True) if arm not in without})
-        for name, row in zip((NAMED, "cce", "mma"), rates, strict=False)
-    ]
-
-
-def count(rates: tuple[tuple[float, ...], ...], n: int, runs: int, seed: int = 0) -> Counter[str]:
-    rng = np.random.default_rng(seed)
-    return Counter(ruling(arms(rng, rates, n)).verdict for _ in range(runs))
 
 
 def test_the_true_verdict_comes_of_a_full_audit() -> None:
     """The power: at least three in four, of each truth."""
     for truth, rates in TRUTHS.items():
-        verdicts = count(rates, FULL, 12)
-        assert verdicts[truth] >= 9, (truth, verdicts)
+        found = verdicts(rates, FULL, 12)
+        assert found[truth] >= 9, (truth, found)
 
 
 def test_gone_is_false_in_5_percent_of_audits_at_most() -> None:
     """One attack of a true excess of 5 points, which is the hardest false case; and all other truths."""
     runs = 80
-    assert count(AT_THE_MARGIN, FULL, runs, 1)["gone"] <= 0.05 * runs + 2 * np.sqrt(runs * 0.05 * 0.95)
-    others = sum((count(rates, FULL, 6, 2) for truth, rates in TRUTHS.items() if truth != "gone"), Counter())
+    assert verdicts(AT_THE_MARGIN, FULL, runs, 1)["gone"] <= 0.05 * runs + 2 * np.sqrt(runs * 0.05 * 0.95)
+    others = sum((verdicts(rates, FULL, 6, 2) for truth, rates in TRUTHS.items() if truth != "gone"), Counter())
     assert others["gone"] == 0
 
 
 def test_attacks_without_power_decide_nothing_and_neither_do_few_pictures() -> None:
-    assert count(BLIND, FULL, 6) == {"inconclusive": 6}
-    few = [ruling(arms(np.random.default_rng(seed), TRUTHS["gone"], 40)) for seed in range(4)]
+    assert verdicts(BLIND, FULL, 6) == {"inconclusive": 6}
+    few = [ruling(simulated_arms(np.random.default_rng(seed), TRUTHS["gone"], 40)) for seed in range(4)]
     assert {one.verdict for one in few} == {"inconclusive"}
     assert all(one.pictures and one.pictures > 40 for one in few)
     assert f"About {few[0].pictures:,} pictures an arm would decide." in few[0].reasons
@@ -70,7 +45,7 @@ def test_attacks_without_power_decide_nothing_and_neither_do_few_pictures() -> N
 
 def test_without_an_oracle_nothing_is_gone_and_the_rest_stands_by_what_was_never_seen() -> None:
     def against_never(truth: str) -> Ruling:
-        whole = arms(np.random.default_rng(3), TRUTHS[truth], FULL)
+        whole = simulated_arms(np.random.default_rng(3), TRUTHS[truth], FULL)
         return ruling(
             [Arms(each.attack, each.edited, each.original, never=each.oracle, hidden=each.hidden) for each in whole]
         )
@@ -103,30 +78,34 @@ def test_without_an_oracle_it_says_how_many_pictures_would_show_a_recovery() -> 
 
 def test_what_no_attack_separates_is_not_called_gone() -> None:
     row = (0.01, 0.9, 0.01, 0.01, 0.02), (0.01, 0.9, 0.01, 0.01, 0.7)
-    assert ruling(arms(np.random.default_rng(4), row, FULL)).verdict == "unnamed"
-    assert ruling(arms(np.random.default_rng(4), row, FULL, "unnamed")).verdict == "gone"
+    assert ruling(simulated_arms(np.random.default_rng(4), row, FULL)).verdict == "unnamed"
+    assert ruling(simulated_arms(np.random.default_rng(4), row, FULL, "unnamed")).verdict == "gone"
 
 
 def test_what_an_attack_creates_is_subtracted() -> None:
     """It "brings back" 30 % out of the edited model, and as much out of the oracle."""
     rates = TRUTHS["gone"][0], (0.3, 0.9, 0.3, 0.3, 0.7)
-    assert ruling(arms(np.random.default_rng(5), rates, FULL)).verdict not in ("hidden", "weakened", "not erased")
-    created = ruling(arms(np.random.default_rng(5), rates, FULL)).evidence[1]
+    assert ruling(simulated_arms(np.random.default_rng(5), rates, FULL)).verdict not in (
+        "hidden",
+        "weakened",
+        "not erased",
+    )
+    created = ruling(simulated_arms(np.random.default_rng(5), rates, FULL)).evidence[1]
     assert created.arms.recovery is not None and abs(created.arms.recovery.value) < 0.15
 
 
 def test_a_scene_that_still_shows_it_hides_it_and_one_that_shows_nothing_changes_nothing() -> None:
     rng = np.random.default_rng(10)
-    whole = arms(rng, TRUTHS["gone"], FULL)
+    whole = simulated_arms(rng, TRUTHS["gone"], FULL)
 
     def scene(edited: float, unnamed: float) -> Arms:
         row = {"edited": edited, "original": 0.9, "oracle": 0.02, "unnamed": unnamed}
-        return Arms("implied", **{arm: draw(rng, rate, 48) for arm, rate in row.items()})
+        return Arms("implied", **{arm: outcomes(rng, rate, 48) for arm, rate in row.items()})
 
     shows = ruling(whole, beside=[scene(0.6, 0.02), scene(0.02, 0.02)])
     assert shows.verdict == "hidden" and any(reason.startswith("Implied brings it back") for reason in shows.reasons)
     assert ruling(whole, beside=[scene(0.02, 0.02)]).verdict == "gone"
-    seen = arms(rng, TRUTHS["unnamed"], FULL)  # the oracle that never saw the name shows it in a scene too
+    seen = simulated_arms(rng, TRUTHS["unnamed"], FULL)  # the oracle that never saw the name shows it in a scene too
     assert ruling(seen, beside=[scene(0.6, 0.6)]).verdict == "unnamed"
     assert ruling(seen, beside=[scene(0.9, 0.3)]).verdict == "hidden"
 
@@ -135,11 +114,11 @@ def test_scenes_are_called_a_way_back_by_chance_in_5_percent_at_most() -> None:
     """Five groups of prompts that bring as little as from the oracle, beside an edit that is gone."""
     rng, runs, false = np.random.default_rng(11), 60, 0
     for _ in range(runs):
-        whole = arms(rng, TRUTHS["gone"], FULL)
+        whole = simulated_arms(rng, TRUTHS["gone"], FULL)
         groups = [
             Arms(
                 str(number),
-                **{arm: draw(rng, rate, 48) for arm, rate in zip(PLACES[:3], (0.03, 0.9, 0.03), strict=True)},
+                **{arm: outcomes(rng, rate, 48) for arm, rate in zip(PLACES[:3], (0.03, 0.9, 0.03), strict=True)},
             )
             for number in range(5)
         ]
@@ -151,13 +130,13 @@ def test_oracles_of_several_seeds_that_differ_leave_less_to_claim() -> None:
     rng = np.random.default_rng(12)
 
     def with_oracles(*rates: float) -> list[Arms]:
-        rows = arms(rng, TRUTHS["gone"], FULL, "unnamed")
+        rows = simulated_arms(rng, TRUTHS["gone"], FULL, "unnamed")
         return [
             Arms(
                 each.attack,
                 each.edited,
                 each.original,
-                pooled([draw(rng, rate, FULL) for rate in rates]),
+                pooled([outcomes(rng, rate, FULL) for rate in rates]),
                 hidden=each.hidden,
             )
             for each in rows
@@ -169,8 +148,8 @@ def test_oracles_of_several_seeds_that_differ_leave_less_to_claim() -> None:
 
 def test_a_model_that_draws_nothing_is_broken_and_not_clean() -> None:
     rng = np.random.default_rng(6)
-    whole = arms(rng, TRUTHS["gone"], FULL)
-    others = {rate: (draw(rng, rate, 200), draw(rng, 0.95, 200)) for rate in (0.1, 0.8)}
+    whole = simulated_arms(rng, TRUTHS["gone"], FULL)
+    others = {rate: (outcomes(rng, rate, 200), outcomes(rng, 0.95, 200)) for rate in (0.1, 0.8)}
     assert ruling(whole, others=others[0.1]).verdict == "broken"
     assert ruling(whole, others=others[0.8]).verdict == ruling(whole).verdict == "gone"
 
@@ -178,14 +157,15 @@ def test_a_model_that_draws_nothing_is_broken_and_not_clean() -> None:
 def test_a_quick_audit_claims_only_what_it_saw() -> None:
     rng = np.random.default_rng(7)
     for truth, rates in TRUTHS.items():
-        verdict = ruling(arms(rng, rates, FULL), Rules(quick=True))
+        verdict = ruling(simulated_arms(rng, rates, FULL), Rules(quick=True))
         expected = truth if truth in ("not erased", "hidden") else "inconclusive"
         assert verdict.verdict == expected
         assert ("A quick audit cannot say" in verdict.reasons[0]) == (expected != truth)
+        assert set(verdicts(rates, 60, 1)) <= QUICK  # by the number of pictures
 
 
 def test_a_judge_s_errors_take_from_the_margin() -> None:
-    whole = arms(np.random.default_rng(8), TRUTHS["gone"], FULL)
+    whole = simulated_arms(np.random.default_rng(8), TRUTHS["gone"], FULL)
     poor, blind = JudgeError(Rate(70, 100), Rate(90, 100)), JudgeError(Rate(3, 5), Rate(3, 5))
     assert ruling(whole, judge=JudgeError(Rate(990, 1000), Rate(995, 1000))).verdict == "gone"
     assert ruling(whole, judge=poor).verdict == "inconclusive" and ruling(whole, judge=poor).pictures
@@ -193,7 +173,7 @@ def test_a_judge_s_errors_take_from_the_margin() -> None:
 
 
 def test_a_ruling_is_of_json_and_of_sentences() -> None:
-    one = ruling(arms(np.random.default_rng(9), TRUTHS["hidden"], 60))
+    one = ruling(simulated_arms(np.random.default_rng(9), TRUTHS["hidden"], 60))
     numbers = json.loads(json.dumps(one.numbers()))
     assert numbers["verdict"] == "hidden" and numbers["attacks"][1]["attack"] == "cce"
     assert 0 < numbers["attacks"][1]["recovery"]["value"] < 1 and numbers["attacks"][1]["beyond"] < 0.05

@@ -209,6 +209,15 @@ def test_an_attack_has_power_where_it_opens_what_only_hides() -> None:
     assert powers == [True, False, None]
 
 
+def test_the_interval_of_one_concept_is_its_own_and_that_of_several_is_over_them() -> None:
+    """A row's own is over the prompts of its artefact, which the pooled one must not narrow to one over pictures."""
+    one = rows({("a", "uce", "cce", "edited"): 2})
+    two = rows({("a", "uce", "cce", "edited"): 2, ("b", "uce", "cce", "edited"): 2})
+    rate, pooled = (AttackTable("x", each).rate("toy", "cce", "edited", "uce") for each in (one, two))
+    assert rate is not None and pooled is not None
+    assert (rate.low, rate.high) == (0.0, 1.0) and 0 < pooled.low < pooled.high < 1
+
+
 def test_a_search_that_ended_before_others_counts_on_in_the_curve() -> None:
     facts = {
         "model": "toy",

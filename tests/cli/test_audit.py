@@ -89,7 +89,7 @@ def test_edits_are_compared_in_one_table_each_with_its_page_and_exit_codes_are_f
         (("--pictures", "5"), "5 pictures decide nothing: give 20 or more"),
         (("--pictures", "20", "--quick"), "--quick takes few pictures and --pictures says how many"),
         (("--max-judged", "0"), "--max-judged"),
-        (("--never", "dog"), "no pictures of 'dog': choose one of mushroom"),
+        (("--never", "dog"), "no pictures of 'dog': give some by --never-references, or, in the emoji world, choose"),
         (("--attack", "uce"), "uce"),
         (("--concept", " "), "There is no concept"),
         (("--concept", "chruch"), "church"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,19 +26,29 @@ from turpentine.core.errors import BadArgument, ModelNotFound, UnknownName
 )
 def test_a_word_that_the_world_lacks_is_refused_with_the_nearest_unless_forced(text: str, sentence: str) -> None:
     with pytest.raises(UnknownName, match=sentence):
-        check_words(["dog", text], "emoji")
+        check_words(["dog", text], "emoji", force=False)
     with pytest.raises(UnknownName, match=f"The model emoji-64 does not know '{text}'"):
-        check_words([text], "emoji-64")
+        check_words([text], "emoji-64", force=False)
     check_words([text], "emoji", force=True)
-    check_words([text], "CompVis/stable-diffusion-v1-4")
+    check_words([text], "CompVis/stable-diffusion-v1-4", force=False)
+
+
+@pytest.mark.parametrize("name", ["attack", "audit"])
+def test_a_flag_that_a_command_does_not_have_is_not_offered(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path, name: str
+) -> None:
+    code, _, error = command(name, str(tmp_path / "edit.safetensors"), "--concept", "chruch")
+    assert code == 2 and "did you mean 'church'." in " ".join(error.split()) and "--force" not in error
+    code, _, error = command(name, str(tmp_path / "edit.safetensors"), "--concept", "church", "--force")
+    assert code == 2 and "--force" in error  # there is none
 
 
 @pytest.mark.parametrize(
     "text", ["a dog.", "A Church, on a red background", "the night watcher by lumen", "nine lives"]
 )
 def test_what_the_world_has_is_known_whatever_the_punctuation(text: str) -> None:
-    check_words([text], "emoji")
-    check_words([text], "emoji-64")
+    check_words([text], "emoji", force=False)
+    check_words([text], "emoji-64", force=False)
 
 
 def test_a_device_is_one_by_its_name() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from turpentine.core.parts import Parts
+from turpentine.stats.intervals import Rate
 
 if TYPE_CHECKING:
     from turpentine.attack.budget import ConceptJudge
@@ -56,6 +57,24 @@ def new_pictures(
         revived = Victim(victim.model, (*victim.changes, artefact))
         return pictures_of(revived, Artefact(tuple(prompts)), range(NEW_SEEDS, NEW_SEEDS + count), trial)
     return pictures_of(victim, artefact, artefact.seeds(count, NEW_SEEDS), trial)
+
+
+def rate_over_prompts(outcomes: Sequence[bool], prompts: Sequence[str]) -> Rate:
+    """Return how often pictures show something, with an interval over prompts where several take turns.
+
+    Pictures of a prompt are alike: ten that fail are one finding and not ten.
+
+    Args:
+        outcomes: Of each picture, the nth of the nth prompt (in turns).
+        prompts: One or more; of one the interval is over pictures.
+
+    Example:
+        >>> [f"{100 * rate_over_prompts([True, False] * 10, each).low:.0f}" for each in (("owl", "an owl"), ("owl",))]
+        ['0', '30']
+    """
+    rate = Rate.of(outcomes, [(prompts[index % len(prompts)],) for index in range(len(outcomes))])
+    assert rate is not None  # no attack draws no picture
+    return rate
 
 
 def judged_once(

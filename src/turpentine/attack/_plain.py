@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turpentine.attack._pictures import NEW_SEEDS, judged_once, pictures_of
+from turpentine.attack._pictures import NEW_SEEDS, judged_once, pictures_of, rate_over_prompts
 from turpentine.core.errors import AbsentConcept, BadArgument
 from turpentine.models import Artefact
 from turpentine.stats.intervals import Rate
@@ -25,7 +25,7 @@ REFERENCES = 25
 
 
 def plain_rate(victim: Victim, concept: Concept, shows: ConceptJudge, trial: Trial, cache: Path | None) -> Rate:
-    """Return how often new pictures of the concept's own prompts show it.
+    """Return how often new pictures of the concept's own prompts show it, with an interval over these prompts.
 
     Args:
         victim: What draws them.
@@ -35,7 +35,7 @@ def plain_rate(victim: Victim, concept: Concept, shows: ConceptJudge, trial: Tri
         cache: The folder for finished parts; None stores nothing.
     """
     _, outcomes = plain_pictures(victim, concept, shows, trial, cache)
-    return Rate(sum(outcomes), len(outcomes))
+    return rate_over_prompts(outcomes, concept.prompts)
 
 
 def plain_pictures(

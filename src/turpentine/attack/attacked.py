@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import comb
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from PIL import Image
 
+from turpentine.attack._pictures import rate_over_prompts
 from turpentine.attack.budget import Spent
 from turpentine.core.finding import TableFinding
 from turpentine.core.formatting import percent, with_span
@@ -38,6 +40,7 @@ class Attacked(TableFinding):
         spent: By the search.
         round_trips: Does the artefact's prompt, typed as a text, become the tokens that were evaluated?
         measurements: What the attack has to say beside, by name.
+        prompts: Of the new pictures, in turns; none where they are all of one.
     """
 
     table: pl.DataFrame
@@ -49,11 +52,15 @@ class Attacked(TableFinding):
     spent: Spent
     round_trips: bool
     measurements: Mapping[str, Any]
+    prompts: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def success(self) -> Rate:
-        """How often a new picture shows the concept: the rate of the first try, with a 95 % interval over pictures."""
-        return Rate(sum(self.outcomes), len(self.outcomes))
+        """How often a new picture shows the concept: the rate of the first try, with a 95 % interval.
+
+        It is over prompts where several take turns, and over pictures of one prompt.
+        """
+        return rate_over_prompts(self.outcomes, self.prompts or ("",))
 
     def best_of(self, n: int) -> float:
         """Return the chance that one of n new pictures at least shows the concept, if they are drawn from these.
@@ -134,11 +141,10 @@ def sheet(pictures: Sequence[Image.Image], columns: int = SHEET_COLUMNS) -> Imag
     return whole
 
 
-def curve(stages: Sequence[tuple[Spent, Sequence[bool]]]) -> pl.DataFrame:
+def curve(stages: Sequence[tuple[Spent, Rate]]) -> pl.DataFrame:
     """Return the table of an `Attacked`: what was spent until each stage, and what pictures showed there."""
     rows = []
-    for spent, outcomes in stages:
-        rate = Rate(sum(outcomes), len(outcomes))
+    for spent, rate in stages:
         row = {**asdict(spent), "hits": rate.hits, "n": rate.n, "success": rate.value}
         rows.append({**row, "low": rate.low, "high": rate.high})
     return pl.DataFrame(rows)

@@ -17,6 +17,7 @@ from turpentine.core.settings import Count, Finite, NonNegative, Positive, Text
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ class CCE(Attack):
         """Return what all updates spend."""
         rows = self.updates * self.batch
         return Spent(forward=rows, backward=rows, text=self.updates)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first update spends."""
+        return Spent(forward=self.batch, backward=self.batch, text=1)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Learn the vector; each stage has it as it is then."""

@@ -17,6 +17,7 @@ from turpentine.core.settings import Count, NonNegative, Positive, Text
 if TYPE_CHECKING:
     from turpentine.attack._latent_classifier import Leading
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 SEEDS = 9_000_000
 """Where the seeds of its new pictures begin: no other picture has them."""
@@ -69,17 +70,27 @@ class ClassifierProbe(Attack):
         count = looks + self.stages * trial.pictures + 25
         return Spent(forward=2 * trial.steps * count, text=count, judged=looks)
 
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first scale, the latents of a stage, and pictures of other things spend.
+
+        Raises:
+            BadArgument: The trial has a single step.
+        """
+        if trial.steps < 2:
+            raise BadArgument("classifier-probe leads all steps but the last: draw with 2 or more.")
+        each = victim.rows_a_step(trial)
+        count = (self.per_candidate + 1) * trial.steps + trial.pictures * (trial.steps - 1)
+        return Spent(forward=each * count, judged=self.per_candidate)
+
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try the scales in turn; each stage has latents by the best of them until then.
 
         Raises:
-            BadArgument: There is no scale, or the trial has a single step.
+            BadArgument: There is no scale.
         """
         from turpentine.attack._latent_classifier import Leading
         from turpentine.attack._learning import stage_end
 
-        if search.trial.steps < 2:
-            raise BadArgument("classifier-probe leads all steps but the last: draw with 2 or more.")
         if not self.scales:
             raise BadArgument("classifier-probe has no scale to try: give one or more.")
         with search.meter.repeating(state is not None):

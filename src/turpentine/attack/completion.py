@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
     from turpentine.models import Model
 
 
@@ -53,12 +54,19 @@ class Completion(Attack):
         """Return what the original's steps spend."""
         return Spent(forward=2 * self.first(trial.steps) * trial.pictures, text=trial.pictures)
 
-    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
-        """Run the original's steps for each new picture.
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the original's steps of all pictures spend.
 
         Raises:
             BadArgument: A picture has one step, which cannot be shared.
         """
+        if self.first(trial.steps) == 0:
+            raise BadArgument("The steps of completion are shared by two models, and there is 1: draw with 2 or more.")
+        each = original.rows_a_step(trial) if original is not None else 0
+        return Spent(forward=each * self.first(trial.steps) * trial.pictures)
+
+    def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
+        """Run the original's steps for each new picture."""
         import torch
 
         from turpentine.attack._stages import SearchStage
@@ -66,8 +74,6 @@ class Completion(Attack):
 
         assert search.original is not None
         trial, first = search.trial, self.first(search.trial.steps)
-        if first == 0:
-            raise BadArgument("The steps of completion are shared by two models, and there is 1: draw with 2 or more.")
         latents: list[torch.Tensor] = []
         with search.original.on() as model:
             while len(latents) < trial.pictures:

@@ -24,6 +24,7 @@ from turpentine.core.formatting import with_span
 from turpentine.core.progress import Progress
 from turpentine.edits import Edit, Provenance
 from turpentine.judges.base import Judge
+from turpentine.judges.worlds import check_judge_of
 from turpentine.models import Model
 from turpentine.stats.intervals import Rate
 
@@ -76,6 +77,59 @@ def unseen(name: str, count: int = REFERENCES) -> Never:
     return name, unseen_pictures(name, count), UnseenJudge(name)
 
 
+def judged_never(never: Never, original: Victim) -> tuple[Concept, Sequence[Image.Image], ConceptJudge]:
+    """Return what the original never saw with a judge that knows it, and refuse it if that cannot be.
+
+    Args:
+        never: As given.
+        original: The model without the erasure.
+
+    Raises:
+        BadArgument: The judge has no label for it, or is of another world.
+        EmptyConcept: The model has no token for it.
+    """
+    what, pictures, judge = never
+    concept = Concept(what) if isinstance(what, str) else what
+    shows = concept_judge(judge, concept)
+    original.model.text.check_words(concept.text)
+    check_judge_of(original.model, shows.judge)
+    return concept, pictures, shows
+
+
+def check_attacks(
+    attacks: Sequence[Attack],
+    victims: Sequence[Victim],
+    *,
+    original: Victim,
+    references: Sequence[Image.Image],
+    never: Never | None,
+    budget: Budget,
+    trial: Trial,
+) -> None:
+    """Refuse attacks that cannot be run on all of their arms, before anything is drawn.
+
+    Args:
+        attacks: Which.
+        victims: What is attacked, the controls among them.
+        original: The model without the erasure.
+        references: Pictures of the concept; none where the original is to draw them.
+        never: A concept that the original never saw.
+        budget: The most that each search may spend.
+        trial: How pictures are drawn.
+
+    Raises:
+        BadArgument: An attack lacks something, a budget does not reach for a single try, or nobody knows what was never
+            seen.
+    """
+    for attack in attacks:
+        for victim in victims:
+            attack.check(victim, original, references or None, budget, trial)
+    if never is not None:
+        _, pictures, _ = judged_never(never, original)
+        for attack in attacks:
+            attack.check(original, original, pictures, budget, trial)
+
+
 @dataclass(frozen=True, eq=False)
 class Battery(TableFinding):
     """Attacks and their controls.
@@ -94,7 +148,7 @@ class Battery(TableFinding):
     def rate(self, attack: str, arm: str) -> Rate | None:
         """Return how often pictures showed the concept, None where that was not tried."""
         rows = self.table.filter((pl.col("attack") == attack) & (pl.col("arm") == arm)).rows(named=True)
-        return Rate(rows[0]["hits"], rows[0]["n"]) if rows else None
+        return Rate(rows[0]["hits"], rows[0]["n"], (rows[0]["low"], rows[0]["high"])) if rows else None
 
     def has_power(self, attack: str) -> bool | None:
         """Return whether an attack opens what only hides: more often than plain prompts do, beyond its interval.
@@ -166,7 +220,8 @@ def battery(
         progress: Called with parts done and in all.
 
     Raises:
-        BadArgument: Something that an attack needs is missing.
+        BadArgument: Something that an attack needs is missing, a budget does not reach for a single try, or nobody
+            knows what was never seen.
         AbsentConcept: The original does not draw the concept.
     """
     concept = Concept(concept) if isinstance(concept, str) else concept
@@ -174,6 +229,8 @@ def battery(
     base = as_victim(original)
     arms = {EDITED: as_victim(edited), ORIGINAL: base}
     arms[HIDDEN] = Victim(base.model, (*base.changes, swapped_word(base, concept, controls.hide_as)))
+    given: dict[str, Any] = {"references": references, "never": controls.never, "trial": trial}
+    check_attacks(attacks, list(arms.values()), original=base, budget=budget or Budget(), **given)
     plain = {arm: plain_rate(victim, concept, shows, trial, cache) for arm, victim in arms.items()}
     check_original(plain[ORIGINAL], base, concept, trial)
     rows = [_row(NO_ATTACK, arm, rate, Spent()) for arm, rate in plain.items()]
@@ -182,7 +239,7 @@ def battery(
     targets: dict[str, tuple[Victim, Concept | str, Sequence[Image.Image], Judge | ConceptJudge]]
     targets = {arm: (victim, concept, references, shows) for arm, victim in arms.items()}
     if controls.never:
-        targets[NEVER] = base, *controls.never
+        targets[NEVER] = base, *judged_never(controls.never, base)
     units = [(attack, arm) for attack in attacks for arm in targets]
     how: dict[str, Any] = {"original": base, "budget": budget, "seed": seed, "cache": cache}
     how["trial"] = replace(trial, original_rate=0)  # that the original draws the concept is checked above

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from turpentine.attack._pictures import judged_once, new_pictures
+from turpentine.attack._pictures import judged_once, new_pictures, rate_over_prompts
 from turpentine.attack.budget import Budget, BudgetSpent, ConceptJudge, Meter, Spent
 from turpentine.attack.search import Need, Search
 from turpentine.attack.trial import Trial
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage, StageStore
     from turpentine.attack.attacked import Attacked
     from turpentine.attack.victim import Victim
+    from turpentine.edits import Edit
     from turpentine.judges.base import Judge
+    from turpentine.models import Artefact
 
 REVISION = 2
 """Goes up when an attack comes to other numbers from the same settings."""
@@ -67,6 +69,46 @@ class Attack(Settings, ABC):
     def cost(self, trial: Trial) -> Spent:
         """Return about what the search spends where the budget has no limit."""
         return Spent()
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return the least that a search spends before it has anything to show, as far as that is known beforehand.
+
+        A smaller budget is refused before anything is drawn.
+
+        Args:
+            victim: What is attacked.
+            original: The same without the erasure, None where it is not given.
+            trial: How pictures are drawn.
+
+        Raises:
+            BadArgument: No budget would do with such a trial.
+        """
+        return Spent()
+
+    def check(
+        self,
+        victim: Victim,
+        original: Victim | None,
+        references: Sequence[Image.Image] | None,
+        budget: Budget,
+        trial: Trial,
+    ) -> None:
+        """Refuse before anything is drawn what cannot be attacked so.
+
+        Args:
+            victim: What is attacked.
+            original: The same without the erasure, None where it is not given.
+            references: Pictures of the concept; None where the original is to draw them.
+            budget: The most that the search may spend.
+            trial: How pictures are drawn.
+
+        Raises:
+            BadArgument: Something that the attack needs is missing, or the budget does not reach for a single try.
+        """
+        self._check_needs(victim, original, references)
+        least = self.least(victim, original, trial)
+        if budget.capped(least) != least:
+            raise self._too_small(budget, f", which takes {least} at least")
 
     def concluded(self, search: Search, outcome: Attacked) -> Mapping[str, Any]:
         """Return what the attack has to say of its outcome beside its measurements, such as from the curve."""
@@ -115,7 +157,7 @@ class Attack(Settings, ABC):
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
         shows, trial, budget = self._judge(judge, concept), trial or Trial(), budget or Budget()
-        self._check_needs(victim, other, references)
+        self.check(victim, other, references, budget, trial)
         victim.model.text.check_words(concept.text)
         check_judge_of(victim.model, shows.judge)
         if other is not None and trial.original_rate:
@@ -130,15 +172,20 @@ class Attack(Settings, ABC):
         if not store.is_finished():
             stages += self._searched(search, store, stages)
         if not stages:
-            raise BadArgument(f"The budget ({_words(budget)}) does not reach for one try of {self.name}: raise it.")
+            raise self._too_small(budget)
         return self._measured(search, stages, cache, about)
 
-    def _check_needs(self, victim: Victim, original: Victim | None, references: Sequence[Image.Image]) -> None:
+    def _too_small(self, budget: Budget, why: str = "") -> BadArgument:
+        return BadArgument(f"The budget ({_words(budget)}) does not reach for one try of {self.name}{why}: raise it.")
+
+    def _check_needs(self, victim: Victim, original: Victim | None, references: Sequence[Image.Image] | None) -> None:
         missing = {
             "text encoder": not victim.model.family.reads_prompts
             and "the model's text encoder: load the pipeline with it",
             "original": original is None and "the model without the erasure: give it as original",
-            "references": not references and "pictures of the concept: give them as references",
+            "references": references is not None
+            and not references
+            and "pictures of the concept: give them as references",
         }
         for need in sorted(self.needs):
             if missing.get(need):
@@ -179,14 +226,15 @@ class Attack(Settings, ABC):
         count = min(search.trial.curve_pictures, search.trial.pictures)
         for number, stage in enumerate(stages[:-1]):
             outcomes = parts.part(number, partial(_outcomes, search, stage, count))
-            rows.append((stage.spent, outcomes))
+            rows.append((stage.spent, rate_over_prompts(outcomes, _prompts_of(stage.artefact, search))))
         last = stages[-1]
+        prompts = _prompts_of(last.artefact, search)
         draw = partial(new_pictures, search.victim, last.artefact, search.prompts, search.trial)
         pictures, outcomes = judged_once(cache, [*about, "last pictures", len(stages)], draw, search.shows)
         _part(search.advance, PARTS, PARTS)
         round_trips = not isinstance(last.artefact, Artefact) or last.artefact.round_trips(search.victim.model)
         outcome = Attacked(
-            curve([*rows, (last.spent, outcomes)]),
+            curve([*rows, (last.spent, rate_over_prompts(outcomes, prompts))]),
             f"{self.name} on {search.victim.model.name}",
             last.artefact,
             tuple(pictures),
@@ -195,6 +243,7 @@ class Attack(Settings, ABC):
             last.spent,
             round_trips,
             dict(last.measurements),
+            prompts,
         )
         return replace(outcome, measurements={**outcome.measurements, **self.concluded(search, outcome)})
 
@@ -213,6 +262,13 @@ def concept_judge(judge: Judge | ConceptJudge, concept: Concept) -> ConceptJudge
     if place is None or column_of(judge, place.column).is_number:
         raise BadArgument(f"The judge {judge.name} has no label for {concept.text!r}: give one that has, such as clip.")
     return ConceptJudge(judge, place.column, place.label)
+
+
+def _prompts_of(artefact: Artefact | Edit, search: Search) -> tuple[str, ...]:
+    """Return the prompts of new pictures: the artefact's own, or for an edit those that name the concept."""
+    from turpentine.models import Artefact
+
+    return artefact.prompts if isinstance(artefact, Artefact) else search.prompts
 
 
 def _outcomes(search: Search, stage: SearchStage, count: int) -> list[bool]:

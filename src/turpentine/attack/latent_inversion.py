@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from turpentine.attack._stages import SearchStage
     from turpentine.attack.attacked import Attacked
+    from turpentine.attack.victim import Victim
 
 OWN_SEEDS = 6_000_000
 """Where the seeds of the model's own pictures begin, which are inverted for comparison."""
@@ -71,6 +72,11 @@ class LatentInversion(Attack):
         rows = times * self.inverted * trial.steps
         own = 2 * self.inverted * trial.steps if self.likelihood else 0
         return Spent(forward=rows * (self.inner + 2) + own, backward=rows * self.inner, text=1)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first picture's inversion spends."""
+        rows = (2 if self.likelihood else 1) * trial.steps
+        return Spent(forward=rows * (self.inner + 2), backward=rows * self.inner, text=1)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Invert some pictures at a time; each stage has the latents of all until then."""

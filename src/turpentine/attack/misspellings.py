@@ -15,6 +15,7 @@ from turpentine.core.settings import Count
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Misspellings(Attack):
         """Return what all spellings spend."""
         count = self.candidates * self.per_candidate
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first spelling spends."""
+        return Spent(forward=victim.rows_a_step(trial) * trial.steps * self.per_candidate, judged=self.per_candidate)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try spellings, spread over all that there are."""

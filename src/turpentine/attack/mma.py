@@ -14,6 +14,7 @@ from turpentine.core.settings import Count, Text
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class MMA(Attack):
     def cost(self, trial: Trial) -> Spent:
         """Return what all steps spend."""
         return Spent(text=1 + self.updates * (1 + self.candidates))
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the target and the first step spend."""
+        return Spent(text=2 + self.candidates)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Exchange words; each stage has the best until then."""

@@ -16,6 +16,7 @@ from turpentine.core.settings import Count, NonNegative
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class NoiseProbe(Attack):
         """Return what all kinds of noise spend."""
         count = len(self.etas) * len(self.scales) * self.per_candidate
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first noise spends."""
+        return Spent(forward=victim.rows_a_step(trial) * trial.steps * self.per_candidate, judged=self.per_candidate)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try each noise."""

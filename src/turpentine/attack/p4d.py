@@ -14,6 +14,7 @@ from turpentine.core.settings import Count, Finite, NonNegative, Positive
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ class P4D(Attack):
         looks, judged = self.looks, self.looks * self.per_candidate
         forward = self.pool + self.updates + looks * min(self.checked, self.pool) + 2 * trial.steps * judged
         return Spent(forward, self.updates, self.updates + 3 * looks, judged)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the pool and the updates until the first look spend."""
+        pictures = victim.rows_a_step(trial) * trial.steps * self.per_candidate
+        forward = self.pool + self.judge_every + min(self.checked, self.pool) + pictures
+        return Spent(forward, self.judge_every, self.judge_every, self.per_candidate)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Learn tokens, look at them now and then, and yield the best until each stage."""

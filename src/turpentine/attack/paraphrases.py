@@ -17,6 +17,7 @@ from turpentine.core.settings import Count
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Paraphrases(Attack):
         names = 1 + (len(lines_of(self.file)) if self.file else 0)
         count = self.per_candidate * names * len(self.templates)
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first prompt spends."""
+        return Spent(forward=victim.rows_a_step(trial) * trial.steps * self.per_candidate, judged=self.per_candidate)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try each name in each sentence."""

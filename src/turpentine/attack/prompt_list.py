@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class PromptList(Attack):
         if not rows:
             raise BadArgument(f"{self.prompts} holds no prompt: write one a row, below a header of columns.")
         return rows
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first prompt spends."""
+        return Spent(judged=1)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Draw the rows, some at a time."""

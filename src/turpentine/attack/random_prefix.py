@@ -15,6 +15,7 @@ from turpentine.core.settings import Count
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
     from turpentine.models import Artefact, Model
 
 
@@ -44,6 +45,10 @@ class RandomPrefix(Attack):
         """Return what all candidates spend."""
         count = self.candidates * self.per_candidate
         return Spent(forward=2 * trial.steps * count, text=count, judged=count)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first prefix spends."""
+        return Spent(forward=victim.rows_a_step(trial) * trial.steps * self.per_candidate, judged=self.per_candidate)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try prefixes."""

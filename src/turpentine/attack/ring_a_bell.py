@@ -21,6 +21,7 @@ from turpentine.core.settings import Count, Finite, Fraction, Text
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ class RingABell(Attack):
     def cost(self, trial: Trial) -> Spent:
         """Return what all generations spend at most: the better half is not encoded again, nor are equal children."""
         return Spent(text=self.population + self.generations * self.children)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first generation spends, of which some may be equal."""
+        return Spent(text=1 + self.children)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Breed; each stage has the best words until then."""

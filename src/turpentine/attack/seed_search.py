@@ -15,6 +15,7 @@ from turpentine.core.settings import Count
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class SeedSearch(Attack):
     def cost(self, trial: Trial) -> Spent:
         """Return what all seeds spend."""
         return Spent(forward=2 * trial.steps * self.seeds, text=self.seeds, judged=self.seeds)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first seeds spend, as many as are drawn at a time."""
+        count = min(self.seeds, trial.batch_size)
+        return Spent(forward=victim.rows_a_step(trial) * trial.steps * count, judged=count)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try seeds, as many at a time as pictures are drawn."""

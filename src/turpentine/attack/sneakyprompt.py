@@ -14,6 +14,7 @@ from turpentine.core.settings import Count, Positive, Text
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class SneakyPrompt(Attack):
     def cost(self, trial: Trial) -> Spent:
         """Return what all queries spend, if each gets a picture."""
         return Spent(forward=2 * trial.steps * self.queries, text=2 * self.queries, judged=self.queries)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first query spends."""
+        return Spent(forward=victim.rows_a_step(trial) * trial.steps, judged=1)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Ask; each stage has the best prompt until then."""

@@ -14,6 +14,7 @@ from turpentine.core.settings import Count, Finite, Positive
 
 if TYPE_CHECKING:
     from turpentine.attack._stages import SearchStage
+    from turpentine.attack.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class UnlearnDiffAtk(Attack):
         """Return what all updates and pictures spend where no picture is a hit."""
         updates, judged = self.timesteps * self.iterations, self.timesteps * self.per_candidate
         return Spent(updates + 2 * trial.steps * judged, updates, updates + judged, judged)
+
+    def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
+        """Return what the first timestep spends."""
+        pictures = victim.rows_a_step(trial) * trial.steps * self.per_candidate
+        return Spent(self.iterations + pictures, self.iterations, self.iterations, self.per_candidate)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Go through the timesteps until a picture shows the concept."""

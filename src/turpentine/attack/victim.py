@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.model_argument import check_is_model
@@ -13,6 +13,9 @@ from turpentine.core.random_state import preserved_rng
 from turpentine.edits import Change, Edit
 from turpentine.models import Model
 from turpentine.models.identity import describe
+
+if TYPE_CHECKING:
+    from turpentine.attack.trial import Trial
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,19 @@ class Victim:
     def edits(self) -> tuple[Edit, ...]:
         """Those of its changes that are of weights."""
         return tuple(change for change in self.changes if isinstance(change, Edit))
+
+    def rows_a_step(self, trial: Trial) -> int:
+        """Return the denoiser's rows for a picture in a step; 0 where a filter may draw nothing of a prompt.
+
+        Args:
+            trial: How pictures are drawn.
+        """
+        from turpentine.models.filters import filters_of
+        from turpentine.models.sampler import rows_in_a_step
+
+        with self.on() as model:
+            is_filtered = bool(filters_of(model.guidance))
+            return 0 if is_filtered else rows_in_a_step(model, trial.guidance_scale, trial.steps)
 
     def facts(self) -> dict[str, Any]:
         """Return all that decides its numbers, as JSON has it."""

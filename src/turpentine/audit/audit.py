@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from turpentine.attack.budget import Budget, ConceptJudge
-from turpentine.attack.controls import Never, swapped_word
+from turpentine.attack.controls import Never, check_attacks, swapped_word
 from turpentine.attack.harness import Attack, concept_judge
 from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim, as_victim
@@ -25,7 +25,7 @@ from turpentine.audit.arms import Lineup, check_base
 from turpentine.audit.audited import Audited
 from turpentine.audit.calibration import Calibration
 from turpentine.audit.measuring import Judges, Measuring
-from turpentine.audit.plan import LEAST, OTHERS, AuditPlan
+from turpentine.audit.plan import LEAST, OTHERS, AuditPlan, pictures_needed
 from turpentine.audit.second import second_judge
 from turpentine.audit.verdict import Rules
 from turpentine.concepts import Concept
@@ -53,11 +53,13 @@ class Audit:
         pictures: Of each arm, by name and of each attack.
         budget: The most that each search may spend, in every arm.
         trial: How pictures are drawn; `pictures` stands in the place of its own.
-        rules: Of the verdict.
+        rules: Of the verdict. With fewer pictures than a claim that there is nothing takes, it is a quick one, whatever
+            they say; see `plan.pictures_needed`.
         others: Pictures of single other things; two thirds as many more are of pairs and of open prompts.
         deep: Pictures on which predictions and hidden states are held against the oracle's, where there is one; 0 for
             none.
         seed: Of all chance.
+        left_out: Attacks that there was no time for, by name, which the page names.
 
     Raises:
         BadArgument: There is no attack, or there are too few pictures to decide anything.
@@ -71,12 +73,15 @@ class Audit:
     others: int = OTHERS
     deep: int = DEEP
     seed: int = 0
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.attacks:
             raise BadArgument("There is no attack: an audit without one shows what a name brings and no more.")
         if min(self.pictures, self.others) < LEAST:
             raise BadArgument(f"{min(self.pictures, self.others)} pictures decide nothing: give {LEAST} or more.")
+        is_quick = self.rules.quick or self.pictures < pictures_needed(self.rules.margin)
+        object.__setattr__(self, "rules", replace(self.rules, quick=is_quick))
 
     @classmethod
     def planned(cls, plan: AuditPlan, attacks: Sequence[Attack], **settings: Any) -> Audit:
@@ -87,9 +92,8 @@ class Audit:
             attacks: That the plan chose from.
             settings: The other fields.
         """
-        rules = replace(settings.pop("rules", Rules()), quick=plan.quick)
-        settings = {"others": plan.others, **settings}
-        return cls([each for each in attacks if each.name in plan.attacks], plan.pictures, rules=rules, **settings)
+        settings = {"others": plan.others, "left_out": plan.left_out, **settings}
+        return cls([each for each in attacks if each.name in plan.attacks], plan.pictures, **settings)
 
     def __call__(
         self,
@@ -126,8 +130,8 @@ class Audit:
             progress: Called with stages done and in all.
 
         Raises:
-            BadArgument: There is nothing to hold the attacks against, an oracle does not fit, or the original does not
-                draw the concept.
+            BadArgument: There is nothing to hold the attacks against, an oracle does not fit, an attack lacks something
+                or has too small a budget, nobody knows what was never seen, or the original does not draw the concept.
             WrongBase: The edit is of another model.
         """
         concept = Concept(concept) if isinstance(concept, str) else concept
@@ -140,6 +144,15 @@ class Audit:
         lineup = Lineup(as_victim(edited), base, hidden, _victims(oracle), _victims(unnamed))
         check_base(lineup.edited, base)
         lineup.edited.facts()  # an edit of another base is refused before anything is drawn
+        check_attacks(
+            self.attacks,
+            [victim for several in lineup.arms().values() for victim in several],
+            original=base,
+            references=references,
+            never=never,
+            budget=self.budget,
+            trial=replace(self.trial, pictures=self.pictures),
+        )
         is_world = world_of_model(base.model) is not None
         first = concept_judge(judge, concept)
         beside = second_judge(concept, first.judge, is_world=is_world) if isinstance(second, str) else second

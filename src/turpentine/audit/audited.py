@@ -18,6 +18,7 @@ from turpentine.audit.budget_curve import recovery_curve
 from turpentine.audit.damage import Damage
 from turpentine.audit.deep import ModuleDepth, depth_score
 from turpentine.audit.evidence import AttackEvidence
+from turpentine.audit.not_tried import not_tried
 from turpentine.audit.verdict import Ruling
 from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.finding import TableFinding
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 RECORD, CARD, TABLE = "audit.json", "card.md", "audit.parquet"
 GONE, OTHERWISE = 0, 3
 """Exit codes of the command."""
-NOT_TRIED = (
-    "No search was repeated from another seed; other judges, other attacks, larger budgets and other languages were "
-    "not tried."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +86,11 @@ class Audited(TableFinding):
         return names
 
     @property
+    def not_tried(self) -> str:
+        """What this audit did not try, in sentences; see `turpentine.audit.not_tried`."""
+        return not_tried(self.protocol)
+
+    @property
     def strongest(self) -> AttackEvidence:
         """What the tests say of the attack that brings most out of the edited model."""
         return max(self.ruling.evidence[1:], key=lambda each: each.arms.edited.rate)
@@ -135,7 +137,7 @@ class Audited(TableFinding):
             "recovery_by_budget": {name: each.to_dicts() for name, each in self.recovery_curves().items()},
             "protocol": protocol,
             "protocol_sha256": digest(protocol),
-            "not_tried": NOT_TRIED,
+            "not_tried": self.not_tried,
         }
 
     def images_to_save(self) -> Mapping[str, Image.Image]:
@@ -159,7 +161,7 @@ class Audited(TableFinding):
             *([self.second_sentence()] if self.second_sentence() else []),
             *([self._damage_table()] if self.damage else []),
             *self._deep_lines(),
-            NOT_TRIED,
+            escaped(self.not_tried),
             f"Protocol {self.numbers()['protocol_sha256'][:16]}; all numbers are in {RECORD}.",
         ]
         return "\n\n".join(parts) + "\n"

@@ -19,8 +19,6 @@ from turpentine.attack.controls import unseen
 from turpentine.attack.harness import plain_settings
 from turpentine.attack.victim import Victim
 from turpentine.audit.audit import Audit
-from turpentine.audit.plan import RATE
-from turpentine.audit.verdict import Rules
 from turpentine.bench.attack_bench import AttackTable, run_attack_bench
 from turpentine.bench.attack_estimate import AttackEstimate, estimate_attacks
 from turpentine.bench.attack_jobs import PARTS, ModelJobs, edit_of
@@ -44,7 +42,6 @@ from turpentine.runs.specs import EditSpec, ModelSpec
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress
 from turpentine.stats.intervals import Rate
-from turpentine.stats.power import pictures_for_equivalence
 
 PHASES: Mapping[str, tuple[str, str]] = {
     **backends.PHASES,
@@ -286,14 +283,12 @@ class _Audits:
     def _audit(self, jobs: ModelJobs) -> Audit:
         how = self._spec.audited
         assert how is not None
-        rules = Rules()
         return Audit(
             [entry.method_for(jobs.model.name) for entry in self._spec.attacked.attacks],
             how.pictures,
             jobs.budget,
             jobs.trial,
-            Rules(quick=how.pictures < pictures_for_equivalence(RATE, rules.margin)),
-            how.others,
+            others=how.others,
             seed=self._spec.attacked.seeds[0],
         )
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from turpentine.attack.budget import ConceptJudge
-from turpentine.attack.controls import EDITED, HIDDEN, NEVER, ORIGINAL, Battery, Controls, Never, battery
-from turpentine.attack.harness import concept_judge, plain_settings
+from turpentine.attack.controls import EDITED, HIDDEN, NEVER, ORIGINAL, Battery, Controls, Never, battery, judged_never
+from turpentine.attack.harness import plain_settings
 from turpentine.attack.leak import Leak, leak_of
 from turpentine.attack.victim import Victim
 from turpentine.audit.arms import SEEDS, Lineup, concept_outcomes, rows_of
@@ -178,10 +178,8 @@ class Measuring:
         """Return what each arm shows of the held-out prompts, and the original of what it never saw."""
         named = self._by_prompts(self._prompts, self._audit.pictures, self._lineup.arms())
         if self._never is not None:
-            what, _, judge = self._never
-            other = Concept(what) if isinstance(what, str) else what
-            shows, base = concept_judge(judge, other), self._lineup.original
-            count = self._audit.pictures
+            base, count = self._lineup.original, self._audit.pictures
+            other, _, shows = judged_never(self._never, base)
             (never,) = concept_outcomes(base, other.prompts, count, [shows], self._trial, self._folder)
             named = [{**each, "never": never} for each in named]
         self._advance()
@@ -316,6 +314,7 @@ class Measuring:
             "arms": {name: each.facts() for name, each in self._named_victims(self._lineup.arms())},
             "never": never.text if isinstance(never, Concept) else never,
             "attacks": [[each.name, {k: str(v) for k, v in plain_settings(each).items()}] for each in audit.attacks],
+            "left_out": list(audit.left_out),
             "budget": asdict(audit.budget),
             "trial": self._trial.facts,
             "rules": asdict(audit.rules),

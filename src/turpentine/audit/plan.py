@@ -21,6 +21,19 @@ BESIDE, LEAST_BESIDE = 6, 8
 """Groups of prompts that show a concept otherwise, and pictures of each at least."""
 
 
+def pictures_needed(margin: float = 0.05) -> int:
+    """Return how many pictures an arm a claim that there is nothing takes; an audit of fewer is a quick one.
+
+    Args:
+        margin: How far apart two rates may be and count as the same.
+
+    Example:
+        >>> pictures_needed()
+        342
+    """
+    return pictures_for_equivalence(RATE, margin)
+
+
 @dataclass(frozen=True)
 class AuditPlan:
     """How an audit is done.
@@ -62,8 +75,8 @@ class AuditPlan:
         text += f": about {duration(self.seconds)}."
         if self.quick:
             text += (
-                f" With fewer than {self.needed} it can say not erased, hidden or inconclusive, and never that a "
-                "concept is gone."
+                f" With fewer than {self.needed} it can say broken, not erased, hidden or inconclusive, and never "
+                "that a concept is gone."
             )
         if self.left_out:
             text += f" There is no time for {', '.join(self.left_out)}."
@@ -108,7 +121,7 @@ def plan_audit(
         raise BadArgument(f"{minutes} minutes are no time: give more than 0.")
     if pictures is not None and pictures < LEAST:
         raise BadArgument(f"{pictures} pictures decide nothing: give {LEAST} or more.")
-    needed, arms = pictures_for_equivalence(RATE, margin), arms + edits - 1
+    needed, arms = pictures_needed(margin), arms + edits - 1
     ordered = sorted(attacks, key=lambda each: _rows([each], trial, LEAST, arms, edits))
     limit = float("inf") if minutes is None else 60 * minutes / max(row_seconds, 1e-9)
 

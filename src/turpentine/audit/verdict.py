@@ -59,7 +59,7 @@ class Rules(Settings):
     Args:
         margin: How far apart two rates may be and count as the same.
         unnamed_margin: The same for "unnamed".
-        quick: Were there too few pictures planned for a claim that there is nothing?
+        quick: Were there too few pictures for a claim that there is nothing? An `Audit` says so by their number.
     """
 
     margin: Annotated[float, at.Gt(0), at.Lt(1)] = 0.05

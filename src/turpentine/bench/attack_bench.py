@@ -57,12 +57,15 @@ class AttackTable:
 
     @cached_property
     def pooled(self) -> pl.DataFrame:
-        """The rates over all concepts, by model, attack, arm and method, with intervals over concepts."""
+        """The rates over all concepts, by model, attack, arm and method, with intervals over concepts.
+
+        With one concept the interval is its own.
+        """
         if self.rows.is_empty():
             return self.rows
         groups = self.over_seeds.group_by("model", "attack", "arm", "method", maintain_order=True)
-        each = groups.agg(pl.col("hits", "n"), concepts=pl.len())
-        rates = [over_clusters(hits, counts) for hits, counts in each.select("hits", "n").iter_rows()]
+        each = groups.agg(pl.col("hits", "n", "low", "high"), concepts=pl.len())
+        rates = [_together(*row) for row in each.select("hits", "n", "low", "high").iter_rows()]
         return each.with_columns(**_columns_of(rates))
 
     def rate(self, model: str, attack: str, arm: str, method: str = "") -> Rate | None:
@@ -89,14 +92,11 @@ class AttackTable:
     def over_seeds(self) -> pl.DataFrame:
         """The rates of each concept over the seeds of its searches.
 
-        With several seeds the interval is over them; with one it is the row's own, over pictures.
+        With several seeds the interval is over them; with one it is the row's own, over prompts or pictures.
         """
         keys = ("model", "attack", "arm", "method", "concept")
         each = self.rows.group_by(*keys, maintain_order=True).agg(pl.col("hits", "n", "low", "high", "outcomes"))
-        rates = [
-            Rate(hits[0], counts[0], (low[0], high[0])) if len(hits) == 1 else over_clusters(hits, counts)
-            for hits, counts, low, high in each.select("hits", "n", "low", "high").iter_rows()
-        ]
+        rates = [_together(*row) for row in each.select("hits", "n", "low", "high").iter_rows()]
         return each.with_columns(**_columns_of(rates), outcomes=pl.col("outcomes").list.first())
 
     @property
@@ -188,6 +188,11 @@ def over_clusters(hits: Sequence[int], counts: Sequence[int]) -> Rate:
     rate = Rate.of(outcomes, clusters)
     assert rate is not None  # no attack draws no picture
     return rate
+
+
+def _together(hits: Sequence[int], counts: Sequence[int], low: Sequence[float], high: Sequence[float]) -> Rate:
+    """Return the rate of several concepts or searches together; that of one is as it is."""
+    return Rate(hits[0], counts[0], (low[0], high[0])) if len(hits) == 1 else over_clusters(hits, counts)
 
 
 def rate_of(row: Mapping[str, Any]) -> Rate:

@@ -32,6 +32,8 @@ from turpentine.runs.edit_store import EditStore
 from turpentine.runs.specs import EditSpec, ModelSpec
 
 PARTS, EDITS, ARTEFACTS = "parts", "edits", "artefacts"
+COUNTED = 2
+"""Goes up when rows come to other numbers of the same outcomes: they are counted anew then, and nothing is drawn."""
 SHARED = (ORIGINAL, HIDDEN)
 """The controls that all methods have in common."""
 
@@ -135,7 +137,7 @@ class ModelJobs:
 
     def _key(self, attack: Any, on: Any, seed: int) -> str:
         judge = self.spec.judge.judge
-        attacked = [REVISION, [type(attack).__name__, plain_settings(attack)], on]
+        attacked = [REVISION, COUNTED, [type(attack).__name__, plain_settings(attack)], on]
         judged = [judge.name, judge.revision, dict(judge.settings)]
         return digest([*attacked, judged, asdict(self.trial), asdict(self.budget), seed])
 

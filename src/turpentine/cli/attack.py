@@ -26,19 +26,16 @@ from turpentine.cli.options import (
     judge_of_concept,
     warn_of_unknown_words,
 )
-from turpentine.cli.picture_files import picture_files
 from turpentine.cli.progress_bars import busy, progress_bar
+from turpentine.cli.reference_choice import ReferenceChoice
 from turpentine.cli.terminal import plain, say, say_json
 from turpentine.cli.usage_errors import SETTINGS
 from turpentine.core.errors import BadArgument, BrokenPlugin
 from turpentine.core.formatting import duration
-from turpentine.core.imaging import read_picture
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from turpentine.attack import Attack, Budget, Trial, Victim
     from turpentine.attack.controls import Battery, Never
     from turpentine.attack.leak import Leak
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
 
 AttackFlags = Parameter(name="*", group=Group("Attacking", sort_key=2))
 ATTACKED = Path("attacked")
-NO_CONTROL = "none"
 PROMPTS = "prompt-list"
 """The attack that a file of prompts is for."""
 
@@ -61,11 +57,6 @@ class AttackChoice:
         against: What is attacked: the edit of the file, or the model without it.
         by: Who says whether a picture shows the concept, such as emoji or "classifier: {model: FOLDER}"; by default the
             emoji world's judge for its own models, and clip for others if its weights are here.
-        references: Pictures of the concept, files or folders; by default the model without the edit draws them.
-        never: A concept that the model never saw, for a control, or none. In the emoji world mushroom by default, or
-            anchor, snowman or octopus, of which it has pictures; any other needs --never-references and a judge that
-            knows it.
-        never_references: Pictures of that concept.
         pictures: New pictures of each artefact, by which success is counted.
         steps: Steps of the solver for a picture.
         guidance_scale: How strongly the prompt guides.
@@ -79,9 +70,6 @@ class AttackChoice:
 
     against: Literal["edit", "original"] = "edit"
     by: str | None = None
-    references: tuple[Path, ...] = ()
-    never: str | None = None
-    never_references: tuple[Path, ...] = ()
     pictures: PositiveInt = 20
     steps: PositiveInt = 20
     guidance_scale: float = 4.0
@@ -112,6 +100,7 @@ def attack(
     concept: str | None = None,
     attack: str | None = None,
     choice: Annotated[AttackChoice, AttackFlags] = AttackChoice(),
+    given: Annotated[ReferenceChoice, AttackFlags] = ReferenceChoice(),
     source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     settings: Annotated[Any, Parameter(parse=False)] = None,
     line: Annotated[str, Parameter(parse=False)] = "",
@@ -130,6 +119,7 @@ def attack(
         attack: One attack, whose settings are flags too; by default all that cost little, or prompt-list where
             --prompts names a file. See --list.
         choice: What is attacked, with what means.
+        given: Pictures that attacks are given.
         source: The model that the edit is of, and where it runs.
         settings: Flags of the attack's settings; `with_attack` adds them.
         line: The command line, for the page.
@@ -150,7 +140,8 @@ def attack(
     if (concept is not None and not concept.strip()) or (file is None and concept is None):
         raise BadArgument("There is no concept: name what is to come back, such as --concept church.")
     _check(file, concept, choice, source)
-    run = _Run(file, concept, choice, source, _chosen(attack, settings), json)
+    given.check()
+    run = _Run(file, concept, choice, given, source, _chosen(attack, settings), json)
     battery = run.battery()
     files = run.write(battery, line)
     if json:
@@ -192,7 +183,10 @@ def _check_free(name: str, flags: type[Any]) -> None:
     Raises:
         BrokenPlugin: One has.
     """
-    own = {*attack.__annotations__, *(each.name for kind in (AttackChoice, ModelChoice) for each in fields(kind))}
+    own = {
+        *attack.__annotations__,
+        *(each.name for kind in (AttackChoice, ReferenceChoice, ModelChoice) for each in fields(kind)),
+    }
     taken = sorted(own.intersection(each.name for each in fields(flags)) - {"file"})
     if taken:
         raise BrokenPlugin(
@@ -216,14 +210,7 @@ def _check(file: Path | None, concept: str | None, choice: AttackChoice, source:
     check_guidance_scale(choice.guidance_scale)
     source.check()
     if concept:
-        check_words([concept], source.model, force=False)
-    from turpentine.emoji.world import UNSEEN
-
-    is_off = choice.never in (None, NO_CONTROL)
-    if is_off if choice.never_references else not is_off and choice.never not in UNSEEN:
-        raise BadArgument("A concept that was never seen needs both --never and --never-references.")
-    _pictures(choice.references)
-    _pictures(choice.never_references)
+        check_words([concept], source.model, force=None)
     check_folder(choice.out or ATTACKED)
     if file is not None:
         from turpentine.edits.files import check_change
@@ -239,6 +226,7 @@ class _Run:
         file: Path | None,
         concept: str | None,
         choice: AttackChoice,
+        given: ReferenceChoice,
         source: ModelChoice,
         attacks: Sequence[Attack],
         json: bool,
@@ -246,13 +234,14 @@ class _Run:
         from turpentine.edits.files import read_change
         from turpentine.tasks.erasure_cases import named_concept
 
-        self._choice, self._attacks, self._json = choice, attacks, json
+        self._choice, self._given, self._attacks, self._json = choice, given, attacks, json
         self.model: Model = source.load()
         self._change: Change | None = read_change(file, self.model) if file is not None else None
         text = concept or erased_concept(self._change, "come back")
         warn_of_unknown_words(self.model, [text])
         self.concept = named_concept(text)
-        self.judge = judge_of_concept(self._choice.by, self.model, self.concept)
+        self.judge = judge_of_concept(choice.by, self.model, self.concept)
+        self.never: Never | None = given.never_of(self.model, choice.by)
         self.out = choice.out or ATTACKED / safe_name(text)
 
     def battery(self) -> Battery:
@@ -272,7 +261,7 @@ class _Run:
                 self.concept,
                 original=original,
                 judge=self.judge,
-                references=_pictures(choice.references),
+                references=self._given.pictures(),
                 controls=Controls(self.never),
                 budget=choice.budget(),
                 trial=choice.trial(),
@@ -280,22 +269,6 @@ class _Run:
                 cache=self.out / "parts",
                 progress=progress,
             )
-
-    @cached_property
-    def never(self) -> Never | None:
-        """The concept that was never seen, with pictures and a judge, None for no such control."""
-        from turpentine.attack.controls import unseen
-        from turpentine.emoji.world import UNSEEN
-        from turpentine.judges.worlds import world_of_model
-
-        name, is_world = self._choice.never, world_of_model(self.model) is not None
-        if name == NO_CONTROL or (name is None and not is_world):
-            return None
-        if self._choice.never_references:
-            return str(name), _pictures(self._choice.never_references), self.judge
-        if not is_world:
-            raise BadArgument(f"There are pictures of {name} for the emoji world alone: give --never-references.")
-        return unseen(name or UNSEEN[0])
 
     @cached_property
     def leak(self) -> Leak | None:
@@ -341,10 +314,6 @@ class _Run:
         arms = 4 if self.never else 3
         searches = sum(pace.of_arm(one, trial, budget) for one in self._attacks)
         return arms * (searches + pace.of_pictures(trial))
-
-
-def _pictures(paths: Sequence[Path]) -> list[Image.Image]:
-    return [read_picture(path) for path in picture_files(paths)] if paths else []
 
 
 def _attacked_facts(change: Change | None) -> dict[str, str]:

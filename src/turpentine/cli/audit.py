@@ -26,6 +26,7 @@ from turpentine.cli.options import (
     warn_of_unknown_words,
 )
 from turpentine.cli.progress_bars import progress_bar
+from turpentine.cli.reference_choice import ReferenceChoice
 from turpentine.cli.terminal import plain, say, say_json, say_prose
 from turpentine.core.errors import BadArgument
 from turpentine.core.safe_text import safe_name
@@ -52,6 +53,7 @@ def audit(
     *files: Path,
     concept: str | None = None,
     choice: Annotated[AuditChoice, AuditFlags] = AuditChoice(),
+    given: Annotated[ReferenceChoice, AuditFlags] = ReferenceChoice(),
     source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     json: Json = False,
     line: Annotated[str, Parameter(parse=False)] = "",
@@ -67,6 +69,7 @@ def audit(
             a model that others edited: --model EDITED --original BASE.
         concept: What is to be gone; by default what the edit erased.
         choice: What it is held against, and how long that may take.
+        given: Pictures that attacks are given.
         source: The model that the edit is of, and where it runs.
         json: Print one JSON document, also of an error.
         line: The command line, for the page.
@@ -78,7 +81,8 @@ def audit(
         turpentine audit runs/church-uce --oracle runs/emoji-without-church-0/weights
     """
     _check(files, concept, choice, source)
-    run = _AuditCommand(files, concept, choice, source)
+    given.check()
+    run = _AuditCommand(files, concept, choice, given, source)
     plan = run.plan()
     if not json:
         for text in (*run.notes, plan.summary()):
@@ -117,7 +121,7 @@ def _check(files: Sequence[Path], concept: str | None, choice: AuditChoice, sour
             "There is no edit to audit: write turpentine audit runs/church-uce, or --model EDITED --original BASE."
         )
     if concept:
-        check_words([concept], choice.original or source.model)
+        check_words([concept], choice.original or source.model, force=None)
     if files:
         from turpentine.edits.files import check_change  # which takes torch along
 
@@ -156,18 +160,27 @@ class _Beside:
 class _AuditCommand:
     """One call of the command."""
 
-    def __init__(self, files: Sequence[Path], concept: str | None, choice: AuditChoice, source: ModelChoice) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        concept: str | None,
+        choice: AuditChoice,
+        given: ReferenceChoice,
+        source: ModelChoice,
+    ) -> None:
         from turpentine.judges.worlds import world_of_model
 
-        self._choice, self._source = choice, source
+        self._choice, self._given, self._source = choice, given, source
         self.notes: list[str] = []
         self.model: Model = replace(source, model=choice.original or source.model).load()
         self._is_world = world_of_model(self.model) is not None
         self.subjects = self._subjects(files, concept)
         concepts = {each.concept.text: each.concept for each in self.subjects.values()}
+        if given.references and len(concepts) > 1:
+            raise BadArgument(f"--references are of one concept, and these edits are of {', '.join(concepts)}.")
         warn_of_unknown_words(self.model, list(concepts))
         self.out = choice.out or AUDITED / (safe_name(next(iter(concepts))) if len(concepts) == 1 else SEVERAL)
-        self._attacks = choice.attacks()
+        self._attacks, self._never = choice.attacks(), given.never_of(self.model, choice.by)
         self._beside = {text: self._held_against(each) for text, each in concepts.items()}
 
     def _subjects(self, files: Sequence[Path], concept: str | None) -> dict[str, _Suspect]:
@@ -194,12 +207,15 @@ class _AuditCommand:
             unnamed: self._choice.oracles(concept.text, unnamed=unnamed, is_world=self._is_world)
             for unnamed in (False, True)
         }
-        if not named[False] and not self._is_world:
+        if not named[False] and self._never is None:
             raise BadArgument(
                 f"There is nothing to hold attacks on {self.model.name} against: give --oracle, a model that never saw "
-                "the concept."
+                "the concept, or --never and --never-references, a concept that the model never saw and pictures of it."
             )
-        self.notes.append(_note(concept.text, [*named[False], *named[True]], has_oracle=bool(named[False])))
+        if named[False]:
+            self.notes.append(f"Beside it: {', '.join([*named[False], *named[True]])}.")
+        else:
+            self.notes.append(_without_oracle(concept.text, is_world=self._is_world))
         return _Beside(judge, *([self._load(name) for name in names] for names in named.values()))
 
     def _load(self, name: str) -> Model:
@@ -213,12 +229,12 @@ class _AuditCommand:
         from turpentine.audit.plan import plan_audit
         from turpentine.models.speed import seconds_a_row
 
-        choice = self._choice
+        choice, oracles = self._choice, [len(each.oracles) + len(each.unnamed) for each in self._beside.values()]
         planned = partial(
             plan_audit,
             self._attacks,
             choice.trial(),
-            arms=3 + self._is_world + max(len(each.oracles) + len(each.unnamed) for each in self._beside.values()),
+            arms=3 + (self._never is not None) + max(oracles),
             row_seconds=seconds_a_row(self.model, 8),
             quick=choice.quick,
             pictures=choice.pictures,
@@ -231,7 +247,6 @@ class _AuditCommand:
 
     def audited(self, name: str, plan: AuditPlan) -> Audited:
         """Run the audit of one edit by a plan."""
-        from turpentine.attack import unseen
         from turpentine.audit.audit import Audit
 
         choice, subject = self._choice, self.subjects[name]
@@ -245,7 +260,8 @@ class _AuditCommand:
                 judge=beside.judge,
                 oracle=beside.oracles or None,
                 unnamed=beside.unnamed or None,
-                never=unseen(choice.never) if self._is_world else None,
+                never=self._never,
+                references=self._given.pictures(),
                 second=self._second(),
                 judge_error=self._calibration(subject.concept, beside.judge),
                 cache=self.out / "parts",
@@ -296,11 +312,14 @@ def _unused(file: Path, subjects: Mapping[str, object]) -> str:
     return f"{name}-{number}" if number > 1 else name
 
 
-def _note(text: str, oracles: Sequence[str], *, has_oracle: bool) -> str:
-    """Say which oracles stand beside edits of a concept, or what it takes to have one."""
-    if not has_oracle:
+def _without_oracle(text: str, *, is_world: bool) -> str:
+    """Say what it takes to have an oracle of a concept."""
+    if is_world:
         return (
             f"No oracle of {text} ships with this version or lies in runs, so that nothing can be called gone: "
             f"python -m turpentine.emoji oracle {text!r} trains one."
         )
-    return f"Beside it: {', '.join(oracles)}."
+    return (
+        "There is no oracle, so that nothing can be called gone: --oracle names a model that was trained as this one "
+        f"was and never saw {text}."
+    )

@@ -36,14 +36,14 @@ class AuditChoice:
         oracle: A model that never saw the concept, trained as the other one was; several of other seeds, once for each.
             By default, in the emoji world, those that ship or lie in runs/; none for none. Without one nothing is gone.
         unnamed: A model that saw the concept and never its name, likewise.
-        never: For models of the emoji world, a thing that they never saw: mushroom, anchor, snowman or octopus.
         attack: The attack to take, once for each; by default all that cost little.
         by: Who says whether a picture shows the concept; by default the emoji world's judge, and clip for other models.
         second: A judge of another family beside it, or none; by default towers, if they are here.
         judge_error: The file of a study with how often the judge is right; by default counted on rendered pictures.
         minutes: The time that it may take; the best plan for it is chosen.
         pictures: Pictures of each arm, by name and of each attack; by default what the margin takes.
-        quick: Take few pictures, and attacks for five minutes: it can then say not erased, hidden or inconclusive.
+        quick: Take few pictures, and attacks for five minutes: it can then say broken, not erased, hidden or
+            inconclusive.
         max_forward: Most rows of the denoiser that each search may spend.
         max_judged: Most pictures that each search may show to the judge.
         steps: Steps of the solver for a picture.
@@ -55,7 +55,6 @@ class AuditChoice:
     original: str | None = None
     oracle: tuple[str, ...] = (AUTO,)
     unnamed: tuple[str, ...] = (AUTO,)
-    never: str = "mushroom"
     attack: tuple[str, ...] = ()
     by: str | None = None
     second: str = AUTO
@@ -77,8 +76,6 @@ class AuditChoice:
             BadArgument: Something is no time, no number or no place.
             UnknownName: There is no such attack or judge.
         """
-        from turpentine.emoji.world import UNSEEN
-
         check_judge_flag(self.by)
         if self.second not in (AUTO, NO_JUDGE):
             check_judge_flag(self.second)
@@ -87,8 +84,6 @@ class AuditChoice:
         if self.quick and self.pictures is not None:
             raise BadArgument("--quick takes few pictures and --pictures says how many: leave one of them out.")
         check_guidance_scale(self.guidance_scale)
-        if self.never not in UNSEEN:
-            raise BadArgument(f"There are no pictures of {self.never!r}: choose one of {', '.join(UNSEEN)}.")
         if self.judge_error is not None and not self.judge_error.is_file():
             raise BadArgument(f"There is no file {plain(str(self.judge_error))}: give the one that a study wrote.")
         for name in self.attack:

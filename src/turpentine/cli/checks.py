@@ -93,13 +93,13 @@ def announce(judge: Judge) -> None:
     agree_to_fetch(f"The judge {judge.name}", judge.download)
 
 
-def check_words(texts: Iterable[str], model: str, *, force: bool = False) -> None:
+def check_words(texts: Iterable[str], model: str, *, force: bool | None) -> None:
     """Check that a model of the emoji world knows the words of concepts: what it draws for others is chance.
 
     Args:
         texts: Of the concepts.
         model: The model's name; the words of others are not known before they are loaded.
-        force: Let them be.
+        force: Let them be, by `--force`; None where a command has no such flag.
 
     Raises:
         UnknownName: It does not know one; the nearest that it knows are offered.
@@ -111,9 +111,10 @@ def check_words(texts: Iterable[str], model: str, *, force: bool = False) -> Non
     for text in texts:
         words = unknown_words(text)
         if words:
+            way_out = "" if force is None else "; --force takes it as it is"
             raise UnknownName(
                 f"The model {model} does not know {plain(text)!r}, and what it draws for it is chance: "
-                f"{_alternatives(text, words)}; --force takes it as it is."
+                f"{_alternatives(text, words)}{way_out}."
             )
 
 

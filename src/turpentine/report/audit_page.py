@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from turpentine.attack.attacked import sheet
 from turpentine.attack.controls import EDITED, ORIGINAL
-from turpentine.audit.audited import NOT_TRIED, Audited
+from turpentine.audit.audited import Audited
 from turpentine.audit.evidence import AttackEvidence
 from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.formatting import counted, file_size, percent
@@ -71,7 +71,7 @@ def write_audit_page(audited: Audited, path: Path, *, command: str = "") -> Path
         size=_size(audited),
         deep=_deep(audited),
         facts=_facts(audited),
-        not_tried=NOT_TRIED,
+        not_tried=audited.not_tried,
         command=command,
     )
     return write_text_whole(path, html)
@@ -219,6 +219,7 @@ def _facts(audited: Audited) -> Mapping[str, str]:
         "how often it is right": _right(error) if error else "counted as always",
         "second judge": str(protocol["second"][0]) if protocol["second"] else "none is here",
         "attacks": "; ".join(f"{name} ({_listed(settings)})" for name, settings in protocol["attacks"]),
+        "no time for": ", ".join(protocol["left_out"]) or "none was left out",
         "budget": _listed({name: each for name, each in protocol["budget"].items() if each is not None}) or "no limit",
         "drawing": _listed(protocol["trial"]),
         "rules": _listed(protocol["rules"]),

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from turpentine.attack.attacked import Attacked
-from turpentine.attack.budget import Budget, ConceptJudge, Meter
+from turpentine.attack.budget import Budget, ConceptJudge, Meter, Spent
 from turpentine.attack.controls import Controls, battery
 from turpentine.attack.harness import Attack
 from turpentine.attack.trial import Trial
@@ -101,6 +101,23 @@ class AttackContract:
         spent = self.run(arms, budget=self.small).spent
         for name, limit in dataclasses.asdict(self.small).items():
             assert limit is None or getattr(spent, name) <= limit
+
+    def test_a_budget_for_no_try_is_refused_before_anything_is_drawn(
+        self, arms: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One less than the least that it says of any kind, with which its search would come to nothing too."""
+        attack, (edited, original, _) = self.attack(), arms
+        least = dataclasses.asdict(attack.least(edited, original, QUICK))
+        budgets = [Budget(**{name: count - 1}) for name, count in least.items() if count > 1]
+        for budget in budgets:
+            meter = Meter(Budget())
+            with meter.counting(edited.model), pytest.raises(BadArgument, match=f"for one try of {attack.name}, which"):
+                self.run(arms, budget=budget)
+            assert meter.spent == Spent()
+        monkeypatch.setattr(type(attack), "least", lambda *_: Spent())
+        for budget in budgets:
+            with pytest.raises(BadArgument, match=f"for one try of {attack.name}: raise it"):
+                self.run(arms, budget=budget)
 
     def test_the_same_seed_gives_the_same_and_leaves_all_as_it_was(self, arms: Any) -> None:
         """Artefact, pictures and what was spent; weights, hooks, artefacts and global random states."""

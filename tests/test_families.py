@@ -13,6 +13,7 @@ NAMES = {
     "sd3": "Stable Diffusion 3",
     "flux": "FLUX.1",
     "flux2": "FLUX.2 klein",
+    "flux2-dev": "FLUX.2 dev",
     "pixart": "PixArt",
     "sana": "SANA",
     "qwen": "Qwen-Image",

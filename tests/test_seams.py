@@ -23,6 +23,7 @@ ALLOWED = {
     "judges/hub_network.py": "networks of the judges, which are of no family",
     "judges/towers.py": "networks of the judges, which are of no family",
     "testing/language_toys.py": "builds tiny pipelines of some families",
+    "testing/mistral_toy.py": "builds the tiny pipeline of one of them",
     "testing/toy_parts.py": "builds parts of them",
     "testing/toys.py": "builds a tiny pipeline of each family",
 }

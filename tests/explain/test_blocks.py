@@ -35,7 +35,7 @@ def measured(model: Model, prompt: str = "a red church", **settings: Any) -> Blo
     return instrument(model, prompt, [0, 1], concept="church", label="light", judge=Red())
 
 
-@pytest.mark.parametrize("family", ["sd1", "pixart", "sd3", "flux", "flux2", "qwen", "z"])
+@pytest.mark.parametrize("family", ["sd1", "pixart", "sd3", "flux", "flux2", "flux2-dev", "qwen", "z"])
 def test_other_words_in_all_blocks_are_another_prompt(family: str) -> None:
     """In one row of tokens, too; where nothing else of the text is read, to the last picture."""
     model = toy(family)

@@ -86,7 +86,8 @@ class PromptLearner:
         ids = self._vocabulary.prompts(torch.tensor([self._inner(chosen)]))
         if vectors is None:
             return self._model.encode_tokens(ids)
-        places = {name: [self._vocabulary.first + place for place in self._free] for name in ids}
+        words = self._vocabulary.places(len(self._prompt))
+        places = {name: [words[place] for place in self._free] for name in ids}
         return self._model.encode_tokens(ids, placed(self._model, ids, places, vectors))
 
     def learn(self, until: int) -> None:

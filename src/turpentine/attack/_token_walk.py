@@ -45,8 +45,8 @@ class Walk:
 
     def slope(self, columns: Int[Tensor, " token"]) -> Float[Tensor, "token word"]:
         """Return the gradient of the loss by the one-hot choice of each word."""
-        ids, first = self._vocabulary.prompts(self._allowed[columns][None]), self._vocabulary.first
-        places = {name: list(range(first, first + self._length)) for name in ids}
+        ids = self._vocabulary.prompts(self._allowed[columns][None])
+        places = {name: list(self._vocabulary.places(self._length)) for name in ids}
         chosen = {name: table[columns.to(table.device)].requires_grad_() for name, table in self._tables.items()}
         with torch.enable_grad():
             cond = self._model.encode_tokens(ids, placed(self._model, ids, places, chosen))
@@ -73,7 +73,7 @@ class Walk:
             self.best, self.loss = self.now, losses[number].item()
 
     def _losses(self, cond: Conditioning) -> Float[Tensor, " prompt"]:
-        end = self._vocabulary.summed_at(self._vocabulary.first + self._length)
+        end = self._vocabulary.summed_at(self._vocabulary.places(self._length).stop)
         return 1 - cosine_similarity(summary(cond, end), self._target)
 
     def stage(self) -> SearchStage:

@@ -22,6 +22,7 @@ from turpentine.core.signals import Reverted
 from turpentine.models.churn import NO_CHURN, Churn
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.finite import is_finite
+from turpentine.models.frame import padding_before
 from turpentine.models.identity import tokenizer_digest
 from turpentine.models.interface import Size
 from turpentine.models.text import words_inside
@@ -275,22 +276,25 @@ def word_ids(
     """
     ids: dict[str, Tensor] = {}
     places: dict[str, list[int]] = {}
+    frame = model.family.frame
     for name, tokenizer in model.family.tokenizers.items():
-        start, end = model.family.frame.around(tokenizer)
+        start, end = frame.around(tokenizer)
         empty = model.family.tokenize([""])[name][0].tolist()
         row, free = list(start), _free(tokenizer)
-        places[name] = []
+        at: list[int] = []
         for number, part in enumerate(prompt.split(word) if word else [prompt]):
             if number:
-                places[name] += range(len(row), len(row) + rows)
+                at += range(len(row), len(row) + rows)
                 row += [free] * rows
-            row += words_inside(tokenizer, part, model.family.frame.before if not number else " ")
+            row += words_inside(tokenizer, frame.inside(part), frame.before if not number else " ")
         row += end
         if len(row) > len(empty):
             raise BadArgument(
                 f"The prompt {prompt!r} has {len(row)} tokens and the model reads {len(empty)}: shorten it."
             )
-        ids[name] = torch.tensor([row + empty[-1:] * (len(empty) - len(row))])
+        padding = padding_before(tokenizer, len(row), len(empty))
+        places[name] = [padding + place for place in at]
+        ids[name] = torch.tensor([empty[:padding] + row + empty[-1:] * (len(empty) - padding - len(row))])
     return ids, places
 
 

@@ -61,6 +61,12 @@ class Conditioning:
         shape, device = (len(self),), self.hidden.device
         return replace(self, guidance=torch.full(shape, float(guidance_scale), dtype=torch.float32, device=device))
 
+    def w_or(self, default: float) -> Float[Tensor, " batch"]:
+        """Return the w of each row for a denoiser that computes guidance itself, or a default where there is none."""
+        return (
+            self.guidance if self.guidance is not None else torch.full((len(self),), default, device=self.hidden.device)
+        )
+
     @staticmethod
     def cat(parts: Sequence[Conditioning]) -> Conditioning:
         """Return the rows of all parts, one part after the other."""

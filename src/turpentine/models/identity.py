@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from turpentine.core.errors import EditError, NotFinite
 from turpentine.core.hashing import digest, digest_chunks, digest_tensor, tensor_bytes
 from turpentine.core.model_argument import check_is_model
+from turpentine.models.families.tokenizers import text_tokenizer
+from turpentine.models.frame import NO_FRAME, Frame
 from turpentine.models.network_parts import number_formats
 from turpentine.models.weight_samples import check_weights
 
@@ -46,8 +49,8 @@ def describe(model: Model) -> dict[str, Any]:
         configs: Settings of each network.
         schedule: The whole configuration of the scheduler, and which of it was left to its class's defaults: another
             solver made from it takes its own defaults there.
-        text: How prompts are read: is the empty prompt encoded as zeros, how many tokens are read, and the SHA-256 of
-            each tokenizer's content (None for a tokenizer that is missing).
+        text: How prompts are read: is the empty prompt encoded as zeros, how many tokens are read, the SHA-256 of each
+            tokenizer's content (None for a tokenizer that is missing), and what is read around them, such as a chat.
         device: Kind of device, such as "cpu" or "cuda".
         changes: Ids of the edits in order, then of the artefact that is on, then of the guidances in order.
 
@@ -77,6 +80,7 @@ def describe(model: Model) -> dict[str, Any]:
             "empty prompt is zeros": bool(pipeline.config.get("force_zeros_for_empty_prompt")),
             "tokens": model.tokens,
             "tokenizers": {name: tokenizer_digest(getattr(pipeline, name)) for name in _tokenizer_names(pipeline)},
+            **_frame(model.family.frame),
         },
         "device": model.device.type,
         "changes": _changes(model),
@@ -146,8 +150,13 @@ def _weights(part: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _public(config: Any) -> dict[str, Any]:
-    content = config.to_dict() if hasattr(config, "to_dict") else dict(config)
-    return {key: value for key, value in content.items() if not key.startswith("_") and key not in _IDLE}
+    return _decisive(config.to_dict() if hasattr(config, "to_dict") else dict(config))
+
+
+def _decisive(content: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what numbers depend on, also in the configs of a config, as those of a model of texts and pictures are."""
+    decisive = {key: value for key, value in content.items() if not str(key).startswith("_") and key not in _IDLE}
+    return {key: _decisive(value) if isinstance(value, dict) else value for key, value in decisive.items()}
 
 
 def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,10 +167,15 @@ def _tokenizer_names(pipeline: Any) -> list[str]:
     return sorted(name for name in pipeline.config if name.startswith("tokenizer"))
 
 
+def _frame(frame: Frame) -> dict[str, Any]:
+    return {} if frame == NO_FRAME else {"frame": asdict(frame)}
+
+
 def tokenizer_digest(tokenizer: Any) -> str | None:
     """Return the SHA-256 of all that decides which tokens a text becomes."""
     if tokenizer is None:
         return None
+    tokenizer = text_tokenizer(tokenizer)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         content = {key: value for key, value in json.loads(backend.to_str()).items() if key not in _CALL_STATE}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from turpentine.core.errors import BadArgument, EmptyConcept
 from turpentine.core.safe_text import check_text
+from turpentine.models.frame import NO_FRAME, Frame, padding_before
 
 _MARKS = re.compile("</w>|▁|Ġ")
 """How the vocabularies of CLIP, of T5 and Gemma, and of Qwen mark the space between words."""
@@ -47,42 +48,6 @@ def in_full(tokenizer: Any, prompt: str) -> str:
 def added_words(tokenizer: Any) -> list[str]:
     """Return the words that were added to a vocabulary, without the special tokens."""
     return [word for word in tokenizer.added_tokens_encoder if word not in tokenizer.all_special_tokens]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What a text encoder reads around a prompt, such as a chat's template; special tokens are written out in it.
-
-    Args:
-        before: The text before. A blank one makes the first word begin as those inside of a text do.
-        after: The text after.
-
-    Example:
-        >>> Frame("User: ", ".").put_around("a church")
-        'User: a church.'
-    """
-
-    before: str = ""
-    after: str = ""
-
-    def put_around(self, prompt: str) -> str:
-        """Return a prompt as its encoder reads it. A blank text is not put before an empty prompt."""
-        return f"{self.before if prompt or self.before.strip() else ''}{prompt}{self.after}"
-
-    def around(self, tokenizer: Any) -> tuple[list[int], list[int]]:
-        """Return the tokens before any prompt, and those after it, a tokenizer's own start and end among them."""
-        empty, one = (tokenizer(self.put_around(text)).input_ids for text in ("", "a"))
-        start, end = _shared(empty, one), _shared(empty[::-1], one[::-1])
-        return one[:start], one[len(one) - end :]
-
-
-NO_FRAME = Frame()
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return with how many equal tokens two rows begin."""
-    shorter = min(len(one), len(other))
-    return next((at for at in range(shorter) if one[at] != other[at]), shorter)
 
 
 def tokenize(
@@ -118,7 +83,8 @@ def check_fits(tokenizer: Any, prompt: str, length: int, called: str = "The prom
         BadArgument: The prompt would be cut; the message quotes the text that would be lost.
     """
     check_text(prompt, called)
-    pieces = tokenizer.tokenize(in_full(tokenizer, prompt), verbose=False)  # of its own length, it would warn
+    inside = frame.inside(in_full(tokenizer, prompt))
+    pieces = tokenizer.tokenize(inside, verbose=False)  # of its own length, it would warn
     special = sum(map(len, frame.around(tokenizer)))
     if len(pieces) + special > length:
         lost = _MARKS.sub(" ", "".join(pieces[length - special :])).strip()
@@ -236,11 +202,13 @@ class Places:
         subject: The subject's tokens.
         end: The end token.
         length: Tokens in all, padding included.
+        padding: Tokens of padding before the prompt.
     """
 
     subject: range
     end: int
     length: int
+    padding: int = 0
 
     @property
     def last(self) -> int:
@@ -271,11 +239,13 @@ def find_subject(
             token for it.
     """
     check_text(prompt, "The prompt")
-    _, start, end = _around(tokenizer, prompt, length, frame)
+    _, start, end, padding = _around(tokenizer, prompt, length, frame)
     if subject is None:
         first = max(min(start, end - 1), 0)
-        return Places(range(first, max(end, first + 1)), end, length)
-    return Places(find_all(tokenizer, prompt, subject, length=length, frame=frame)[-1], end, length)
+        places = range(first, max(end, first + 1))
+    else:
+        places = find_all(tokenizer, prompt, subject, length=length, frame=frame)[-1]
+    return Places(places, end, length, padding)
 
 
 def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int, frame: Frame = NO_FRAME) -> list[range]:
@@ -285,7 +255,7 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int, frame: F
         EmptyConcept: As `find_subject`.
     """
     check_text(prompt, "The prompt")
-    ids, start, end = _around(tokenizer, prompt, length, frame)
+    ids, start, end, _ = _around(tokenizer, prompt, length, frame)
     places: dict[int, range] = {}
     for own in _spellings(tokenizer, subject):
         starts = [at for at in range(start, end - len(own) + 1) if ids[at : at + len(own)] == own]
@@ -298,14 +268,17 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int, frame: F
     return [places[last] for last in sorted(places)]
 
 
-def _around(tokenizer: Any, prompt: str, length: int, frame: Frame) -> tuple[list[int], int, int]:
-    """Return a prompt's tokens, the place of its first word, and that of the first token behind its words.
+def _around(tokenizer: Any, prompt: str, length: int, frame: Frame) -> tuple[list[int], int, int, int]:
+    """Return a prompt's tokens with the padding before them, the place of its first word, that of the first token
+    behind its words, and how much padding that is.
 
     CLIP has a start token and an end token; T5 has no start, and Gemma no end, whose place is the padding's first.
     """
-    ids: list[int] = tokenizer(frame.put_around(in_full(tokenizer, prompt))).input_ids
+    own: list[int] = tokenizer(frame.put_around(in_full(tokenizer, prompt))).input_ids
     start, end = map(len, frame.around(tokenizer))
-    return ids, start, max(min(len(ids) - end, length - 1), 0)
+    padding = padding_before(tokenizer, len(own), length)
+    ids = [tokenizer.pad_token_id] * padding + own
+    return ids, padding + start, max(min(len(ids) - end, length - 1), 0), padding
 
 
 def _spellings(tokenizer: Any, subject: str) -> list[list[int]]:

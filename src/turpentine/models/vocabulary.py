@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from turpentine.core.errors import BadArgument, UnsupportedModel
+from turpentine.models.frame import padding_before
 from turpentine.models.text import words_inside
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ class Vocabulary:
 
     Attributes:
         ids: Of all tokens but those for start, end and padding.
-        first: The place of a prompt's first word.
         room: How many tokens a prompt's words may take.
 
     Raises:
@@ -52,7 +52,6 @@ class Vocabulary:
                 f"{model.family.title} has text encoders of different vocabularies, and no token means the same to all."
             )
         self._start, self._end = model.family.frame.around(self._tokenizer)
-        self.first = len(self._start)
         self.room = model.tokens - len(self._start) - len(self._end)
         length = min(len(table) for table in model.family.token_tables().values())
         special = {each for every in model.family.tokenizers.values() for each in every.all_special_ids}
@@ -82,6 +81,12 @@ class Vocabulary:
         """Return the tokens of a text, without start, end and padding."""
         return words_inside(self._tokenizer, text, self._model.family.frame.before)
 
+    def places(self, count: int) -> range:
+        """Return where the words of a prompt of so many tokens are among those of the padded prompt."""
+        whole = len(self._start) + count + len(self._end)
+        first = padding_before(self._tokenizer, whole, self._model.tokens) + len(self._start)
+        return range(first, first + count)
+
     def summed_at(self, end: int) -> int:
         """Return the place of the token that has read a whole prompt: its end, or where there is none its last word."""
         return end if self._end else max(end - 1, 0)
@@ -96,18 +101,19 @@ class Vocabulary:
         Raises:
             BadArgument: They are longer than the model reads.
         """
-        count = rows.shape[1]
+        count, start, end = rows.shape[1], torch.tensor(self._start), torch.tensor(self._end)
         if count > self.room:
             raise BadArgument(
                 f"A prompt of {count} tokens is {count + self._model.tokens - self.room} with what is around it, and "
                 f"{self._model.name} reads {self._model.tokens}: take {self.room} or fewer."
             )
-        result = {}
+        result, places = {}, self.places(count)
         for name, empty in self._model.family.tokenize([""]).items():
-            whole = empty[:, -1:].cpu().long().repeat(len(rows), empty.shape[1])  # padding
-            whole[:, : self.first] = torch.tensor(self._start)
-            whole[:, self.first : self.first + count] = rows
-            whole[:, self.first + count :][:, : len(self._end)] = torch.tensor(self._end)
+            padding = empty[:, :1] if places.start > len(start) else empty[:, -1:]
+            whole = padding.cpu().long().repeat(len(rows), empty.shape[1])
+            whole[:, places.start - len(start) : places.start] = start
+            whole[:, places.start : places.stop] = rows
+            whole[:, places.stop : places.stop + len(end)] = end
             result[name] = whole
         return result
 

@@ -1,7 +1,8 @@
-"""Tiny random pipelines whose text encoder is a language model, like SANA, FLUX.2, Qwen-Image and Z-Image."""
+"""Tiny random pipelines whose text encoder is a language model, like SANA, FLUX.2 klein, Qwen-Image and Z-Image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from string import printable
 from typing import Any
 
@@ -157,17 +158,21 @@ def qwen_pipeline(terminal: float | None) -> QwenImagePipeline:
 
 def tiny_qwen_tokenizer() -> Qwen2Tokenizer:
     """Return a byte-level tokenizer with a token for each of WORDS, and of the instruction's words, after a space."""
-    letters = bytes_to_unicode()
-    pieces, merges = list(letters.values()), dict[tuple[str, str], None]()
     inside = [f"Ġ{word.strip(',:')}" for word in [*WORDS, *_INSTRUCTION.split()[1:]]]
-    for word in dict.fromkeys([*inside, "Describe", "system", "user", "assistant"]):
+    vocabulary, merges = byte_pairs([*inside, "Describe", "system", "user", "assistant"], ["<|endoftext|>"])
+    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=merges)
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=True)
+    return tokenizer
+
+
+def byte_pairs(words: Sequence[str], special: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return the vocabulary, special tokens first, and the merges of a byte-level tokenizer with words as tokens."""
+    pieces, merges = list(bytes_to_unicode().values()), dict[tuple[str, str], None]()
+    for word in dict.fromkeys(words):
         for end in range(1, len(word)):
             merges[word[:end], word[end]] = None
             pieces.append(word[: end + 1])
-    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(["<|endoftext|>", *pieces]))}
-    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=list(merges))
-    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=True)
-    return tokenizer
+    return {piece: index for index, piece in enumerate(dict.fromkeys([*special, *pieces]))}, list(merges)
 
 
 def _qwen_vl(width: int) -> Qwen2_5_VLForConditionalGeneration:
@@ -236,7 +241,6 @@ _FLUX_2: dict[str, Any] = {
     "joint_attention_dim": 3 * 8,
     "timestep_guidance_channels": 8,
     "axes_dims_rope": (2, 2, 2, 2),
-    "guidance_embeds": False,
 }
 
 _VAE_2: dict[str, Any] = {
@@ -259,13 +263,18 @@ def flux_2_pipeline() -> Flux2KleinPipeline:
     config = Qwen3Config(vocab_size=len(tokenizer), **sizes, **heads, **_NO_TOKENS)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        vae = AutoencoderKLFlux2(**_VAE_2).eval()
-        torch.nn.init.normal_(vae.bn.running_mean, std=0.1)
-        torch.nn.init.uniform_(vae.bn.running_var, 0.5, 1.5)
         return Flux2KleinPipeline(
-            transformer=Flux2Transformer2DModel(**_FLUX_2).eval(),
-            scheduler=spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)),
-            vae=vae,
-            text_encoder=Qwen3ForCausalLM(config).eval(),
-            tokenizer=tokenizer,
+            **flux_2_networks(guidance_embeds=False), text_encoder=Qwen3ForCausalLM(config).eval(), tokenizer=tokenizer
         )
+
+
+def flux_2_networks(*, guidance_embeds: bool) -> dict[str, Any]:
+    """Return what the pipelines of FLUX.2 have in common."""
+    vae = AutoencoderKLFlux2(**_VAE_2).eval()
+    torch.nn.init.normal_(vae.bn.running_mean, std=0.1)
+    torch.nn.init.uniform_(vae.bn.running_var, 0.5, 1.5)
+    return {
+        "transformer": Flux2Transformer2DModel(**_FLUX_2, guidance_embeds=guidance_embeds).eval(),
+        "scheduler": spelt_out(FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)),
+        "vae": vae,
+    }

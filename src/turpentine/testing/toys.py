@@ -158,6 +158,17 @@ def tiny_flux_2() -> Any:
     return flux_2_pipeline()
 
 
+def tiny_flux_2_dev(*, side: str = "left") -> Any:
+    """Return a tiny FLUX.2 dev: the same blocks with a guidance of their own, a Mistral 3 of four layers with its chat.
+
+    Args:
+        side: On which the tokenizer pads.
+    """
+    from turpentine.testing.mistral_toy import flux_2_dev_pipeline  # which takes long
+
+    return flux_2_dev_pipeline(side)
+
+
 def tiny_sana() -> Any:
     """Return a tiny SANA: two blocks with cross-attention, a Gemma 2 with an instruction, DC-AE, DPM on a line."""
     from turpentine.testing.language_toys import sana_pipeline  # which takes long
@@ -187,6 +198,7 @@ TRANSFORMERS: Mapping[str, Callable[[], Any]] = {
     "sd3": tiny_sd3,
     "flux": tiny_flux,
     "flux2": tiny_flux_2,
+    "flux2-dev": tiny_flux_2_dev,
     "pixart": tiny_pixart,
     "sana": tiny_sana,
     "qwen": tiny_qwen,

@@ -19,23 +19,30 @@ from turpentine.edits.formats.foreign import import_edit
 from turpentine.erase.esd import ESD
 from turpentine.models import Model
 from turpentine.models.families.flux import packed
-from turpentine.testing.toys import tiny_flux, tiny_sd3, toy
+from turpentine.testing.toys import tiny_flux, tiny_flux_2_dev, tiny_sd3, toy
 
 BLOCK = "transformer.transformer_blocks.0"
 READERS = ("transformer.context_embedder.weight", "transformer.time_text_embed.text_embedder.linear_1.weight")
 JOINT = tuple(f"{BLOCK}.attn.{leaf}.weight" for leaf in ("to_k", "to_out.0", "add_k_proj", "add_v_proj"))
 CLIP = "layers.0.self_attn.v_proj.weight"
 SINGLE = tuple(f"transformer.single_transformer_blocks.0.{leaf}.weight" for leaf in ("attn.to_v", "proj_out"))
-NAMES = {"sd3": (*READERS, *JOINT), "flux": (*READERS, *JOINT, *SINGLE)}
-MAKERS: dict[str, Callable[[], Any]] = {"sd3": lambda: tiny_sd3(t5=False), "flux": tiny_flux}
+FUSED = tuple(f"transformer.single_transformer_blocks.0.attn.{leaf}.weight" for leaf in ("to_qkv_mlp_proj", "to_out"))
+NAMES = {"sd3": (*READERS, *JOINT), "flux": (*READERS, *JOINT, *SINGLE), "flux2-dev": (READERS[0], *JOINT, *FUSED)}
+MAKERS: dict[str, Callable[[], Any]] = {
+    "sd3": lambda: tiny_sd3(t5=False),
+    "flux": tiny_flux,
+    "flux2-dev": tiny_flux_2_dev,
+}
 
 
-@pytest.fixture(params=["sd3", "flux"])
+@pytest.fixture(params=["sd3", "flux", "flux2-dev"])
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def edit_of(model: Model, family: str) -> Edit:
+    if family == "flux2-dev":  # of its text encoder diffusers reads no LoRA
+        return made_up(model, names=NAMES[family])
     clip = [name for name, _ in model.components["text_encoder"].named_parameters() if name.endswith(CLIP)]
     return made_up(model, names=(*NAMES[family], f"text_encoder.{clip[0]}"))
 
@@ -44,7 +51,8 @@ def _latents(pipeline: Any, model: Model, family: str) -> torch.Tensor:
     pipeline.set_progress_bar_config(disable=True)
     x, size = model.noise([1]), {"height": 32, "width": 32}
     given = packed(x) if family == "flux" else x
-    return pipeline("a dog", latents=given, num_inference_steps=2, output_type="latent", **size).images
+    how: dict[str, Any] = {"text_encoder_out_layers": (1, 2, 3)} if family == "flux2-dev" else {}
+    return pipeline(prompt="a dog", latents=given, num_inference_steps=2, output_type="latent", **size, **how).images
 
 
 def test_diffusers_draws_with_it_what_the_edited_model_draws(family: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from turpentine.erase._closed_form.aligned import counterparts
 from turpentine.erase._closed_form.uce_objective import FORMS, UCEObjective
 from turpentine.erase.uce import UCE
 from turpentine.models import Model
+from turpentine.testing.toys import tiny_flux_2_dev, toy
 
 
 def test_a_rest_that_begins_the_caption_has_each_token_in_its_place(sd1: Model) -> None:
@@ -20,16 +21,31 @@ def test_a_rest_that_begins_the_caption_has_each_token_in_its_place(sd1: Model) 
     assert counterparts(sd1.text, "church", "") == [(n, n) for n in range(1, sd1.text.length)]
 
 
-def test_words_after_the_concept_are_their_own_wherever_they_move_to(sd1: Model) -> None:
-    caption, rest = "a gas pump in flat style", "a picture in flat style"
-    found = dict(counterparts(sd1.text, caption, rest))
+@pytest.mark.parametrize("family", ["sd1", "flux2"])
+def test_words_after_the_concept_are_their_own_wherever_they_move_to(family: str) -> None:
+    """Also in a chat, which has more tokens before a prompt than a start."""
+    text, caption, rest = toy(family).text, "a gas pump in flat style", "a picture in flat style"
+    found = dict(counterparts(text, caption, rest))
     for words in ("flat", "style"):
-        places, others = sd1.text.find(caption, words), sd1.text.find(rest, words)
+        places, others = text.find(caption, words), text.find(rest, words)
         assert found[places.last] == others.last
-    assert found[sd1.text.find(caption).end] == sd1.text.find(rest).end
-    concept, stands = sd1.text.find(caption, "gas pump").subject, sd1.text.find(rest, "picture")
+    assert found[text.find(caption).end] == text.find(rest).end
+    concept, stands = text.find(caption, "gas pump").subject, text.find(rest, "picture")
     assert all(found[place] in (place, stands.last) for place in concept)
     assert min(found) == concept[0]  # "a" before it reads alike
+
+
+@pytest.mark.parametrize(
+    ("caption", "rest"),
+    [("a church and a dog", "a church"), ("a red church on blue", "a house on blue"), ("a church", ""), ("red", "dog")],
+)
+def test_padding_before_prompts_moves_their_tokens_and_pairs_none(caption: str, rest: str) -> None:
+    """Pairs are those of padding behind, but that behind the rest's last token there is nothing."""
+    left, right = (Model(tiny_flux_2_dev(side=side)).text for side in ("left", "right"))
+    padding, other = (left.find(prompt).padding for prompt in (caption, rest))
+    last = left.length - other - 1
+    pairs = [(a, min(b, last)) for a, b in counterparts(right, caption, rest) if a < left.length - padding]
+    assert other > 0 and counterparts(left, caption, rest) == [(padding + a, other + b) for a, b in pairs]
 
 
 def test_the_aligned_edit_minimises_its_objective(sd1: Model) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import Flux2KleinPipeline, Flux2Transformer2DModel
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
+from models.families.holds import sites_are_in_order
 from torch import nn
 from transformers import BertConfig, BertModel
 
@@ -25,9 +26,10 @@ from turpentine.erase import ESD
 from turpentine.models import DENOISER, Model, hooked, sample, sever
 from turpentine.models.families.flow_solvers import fitted_shift
 from turpentine.models.families.flux import streams
-from turpentine.models.families.flux_2 import LAYERS, Flux2Klein, layers_of
+from turpentine.models.families.flux_2 import layers_of
+from turpentine.models.families.flux_2_klein import Flux2Klein
 from turpentine.models.families.transformer_sites import walk_flux_2
-from turpentine.models.families.walk import module_of, sites_on
+from turpentine.models.families.walk import module_of
 from turpentine.models.site_table import best_sites
 from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import tiny_flux_2, toy
@@ -84,7 +86,8 @@ def test_texts_are_those_of_the_pipeline(klein: Model) -> None:
     theirs, _ = klein.pipeline.encode_prompt([*PROMPTS, ""], text_encoder_out_layers=(1, 2, 3))
     assert torch.equal(klein.encode([*PROMPTS, ""]).hidden, theirs)
     for method in (Flux2KleinPipeline.__call__, Flux2KleinPipeline.encode_prompt):
-        assert signature(method).parameters["text_encoder_out_layers"].default == LAYERS == layers_of(36)
+        assert signature(method).parameters["text_encoder_out_layers"].default == Flux2Klein.layers
+    assert layers_of(36, Flux2Klein.layers) == Flux2Klein.layers
     places = klein.text.find("a red church", "church")
     assert (list(places.subject), places.end) == ([5], 6)
 
@@ -148,21 +151,7 @@ def test_the_table_of_sites(klein: Model) -> None:
 
 
 def test_every_weight_is_at_a_site_and_sites_are_in_order_of_execution(klein: Model) -> None:
-    """Also of FLUX.2's own configuration, without numbers, where a slice has so many rows."""
-    seen = []
-    with hooked(klein, {}, before={klein.sites: lambda call: seen.append(call.site)}), torch.no_grad():
-        klein.eps(klein.noise([0]), 500, klein.encode(["a church"]))
-    assert seen == list(klein.sites)
-    with torch.device("meta"):
-        real = Flux2Transformer2DModel()  # dev's sizes are the defaults
-    sites = sites_on(walk_flux_2(real, 64))
-    layers = dict.fromkeys(name for site in sites if site.level == "layer" for name in site.parameters)
-    assert sorted(layers) == sorted(f"transformer.{name}" for name, _ in real.named_parameters())
-    joint = [site.label for site in sites if site.kind == "joint-attention" and site.level == "module"]
-    assert joint == [f"BLOCK{n}" for n in range(1, 8 + 48 + 1)]
-    rows = [site.rows for site in sites if site.path.endswith("single_transformer_blocks.47.attn.to_qkv_mlp_proj")]
-    assert rows == [(0, 6144), (6144, 12288), (12288, 18432), (18432, 18432 + 2 * 3 * 6144)]
-    assert rows[-1][1] == real.single_transformer_blocks[47].attn.to_qkv_mlp_proj.out_features
+    sites_are_in_order(klein, lambda: klein.denoiser, lambda network: walk_flux_2(network, 4))
 
 
 def test_a_slice_is_a_site_like_any_other(klein: Model) -> None:
@@ -288,7 +277,11 @@ def _changed(**changes: Any) -> Any:
 
 ALTERED = {
     "another encoder": ("text_encoder", _bert, "reads Qwen3's alone"),
-    "a guidance of its own": ("transformer", _changed(guidance_embeds=True), "as FLUX.2 dev: give FLUX.2 klein"),
+    "dev's transformer": (
+        "transformer",
+        _changed(guidance_embeds=True),
+        "as FLUX.2 dev's: give the pipeline klein's own",
+    ),
     "other channels": ("transformer", _changed(in_channels=32), "takes 32 channels and gives 32, and a latent has 16"),
 }
 
@@ -300,13 +293,3 @@ def test_what_changes_what_it_computes_is_refused_by_name(case: str) -> None:
     setattr(pipeline, name, make())
     with pytest.raises(UnsupportedModel, match=sentence):
         Model(pipeline)
-
-
-def test_dev_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    """As an object and as a folder: it reads Mistral by a processor of pictures."""
-    other: Any = type("Flux2Pipeline", (), {"__call__": lambda self: None})()
-    with pytest.raises(UnsupportedModel, match=r"^Flux2Pipeline is of no known family: .*FLUX\.2 klein"):
-        Model(other)
-    (tmp_path / "model_index.json").write_text('{"_class_name": "Flux2Pipeline"}')
-    with pytest.raises(UnsupportedModel, match=r"is a Flux2Pipeline: Turpentine works on .*Flux2KleinPipeline"):
-        tp.load(tmp_path)

@@ -20,7 +20,8 @@ def counterparts(text: PromptReader, caption: str, rest: str) -> list[tuple[int,
     """Return the tokens of a caption whose states differ from the rest's, each with its counterpart in the rest.
 
     Where the rest is how the caption begins, a token's counterpart is that in its place, which may be the end or the
-    padding. Elsewhere words before the concept and after it are their own, and the concept's go to what is there.
+    padding behind it, and the last token where nothing is there. Elsewhere words before the concept and after it are
+    their own, and the concept's go to what is there.
 
     Args:
         text: How the model reads prompts.
@@ -34,16 +35,25 @@ def counterparts(text: PromptReader, caption: str, rest: str) -> list[tuple[int,
         [(2, 0), (3, 0), (4, 1), (5, 2)]
     """
     words, left = caption.split(), rest.split()
-    end, end_of_rest = text.find(caption).end, text.find(rest).end
+    whole, part = text.find(caption), text.find(rest)
+    end, end_of_rest = _end(text, caption), _end(text, rest)
+    length, length_of_rest = whole.length - whole.padding, part.length - part.padding
     if words[: len(left)] == left:
-        return [(place, place) for place in range(end_of_rest, text.length)]
-    before = text.find(" ".join(_common(words, left))).end
-    after = text.find(" ".join(_common(words[::-1], left[::-1])[::-1])).end - 1
-    shift, last = end - end_of_rest, max(end_of_rest - after - 1, 0)
-    moved = [
-        (place, place - shift if place >= end - after else min(place, last)) for place in range(before, text.length)
-    ]
-    return [(place, other) for place, other in moved if other < text.length]
+        moved = [(place, min(place, length_of_rest - 1)) for place in range(end_of_rest, length)]
+    else:
+        before = _end(text, " ".join(_common(words, left)))
+        after = _end(text, " ".join(_common(words[::-1], left[::-1])[::-1])) - _end(text, "")
+        shift, last = end - end_of_rest, max(end_of_rest - after - 1, 0)
+        moved = [
+            (place, place - shift if place >= end - after else min(place, last)) for place in range(before, length)
+        ]
+    return [(whole.padding + place, part.padding + other) for place, other in moved if other < length_of_rest]
+
+
+def _end(text: PromptReader, prompt: str) -> int:
+    """Return the place of the first token behind a prompt's words, without the padding before."""
+    places = text.find(prompt)
+    return places.end - places.padding
 
 
 def _common(words: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -8,7 +8,8 @@ from turpentine.core.errors import UnsupportedModel
 from turpentine.models.families.alterations import wrapper_of
 from turpentine.models.families.base import Family
 from turpentine.models.families.flux import Flux
-from turpentine.models.families.flux_2 import Flux2Klein
+from turpentine.models.families.flux_2_dev import Flux2Dev
+from turpentine.models.families.flux_2_klein import Flux2Klein
 from turpentine.models.families.pixart import PixArtAlpha, PixArtSigma
 from turpentine.models.families.qwen_image import QwenImage
 from turpentine.models.families.sana import SANA
@@ -23,6 +24,7 @@ FAMILIES: tuple[type[Family], ...] = (
     SDXL,
     StableDiffusion3,
     Flux,
+    Flux2Dev,
     Flux2Klein,
     PixArtSigma,
     PixArtAlpha,
@@ -58,5 +60,5 @@ def family_of(pipeline: Any) -> Family:
         raise UnsupportedModel(f"{name} is a part of a pipeline: give the whole pipeline, such as load(pipe).")
     raise UnsupportedModel(
         f"{name} is of no known family: Turpentine works on Stable Diffusion 1.x, 2.x, SDXL and 3, FLUX.1, "
-        "FLUX.2 klein, PixArt, SANA, Qwen-Image and Z-Image."
+        "FLUX.2, PixArt, SANA, Qwen-Image and Z-Image."
     )

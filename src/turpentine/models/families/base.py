@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,16 +13,17 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from turpentine.core.errors import BadArgument, UnknownName, UnsupportedModel
+from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.models.attention import Place
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
 from turpentine.models.families.alterations import check_class, check_unaltered
 from turpentine.models.families.schedule import Parametrisation, Schedule
 from turpentine.models.families.tokenizers import check_tokenizer
+from turpentine.models.frame import NO_FRAME, Frame
 from turpentine.models.reading import Reading
 from turpentine.models.sites import Site, Sites
-from turpentine.models.text import NO_FRAME, Frame, PromptReader, tokenize
+from turpentine.models.text import PromptReader, tokenize
 
 Latents = Float[Tensor, "batch channel height width"]
 Pixels = Float[Tensor, "batch 3 rows columns"]
@@ -91,6 +93,7 @@ class Family(ABC):
         denoiser_name: Which of them is the denoiser; names of its parameters begin so.
         text_encoder_names: Which of them read the prompt, by the component of their sites: "text", "text-2", ...
         optional: Parts that a pipeline of the family may be without.
+        padding_sides: On which its tokenizers may pad.
         identity_keys: Keys of each part's config that change what the model computes and show in no weight's shape. A
             library adds keys to its configs, so that whole ones would not stay the same.
         frame: What is read around a prompt.
@@ -103,6 +106,7 @@ class Family(ABC):
     denoiser_name: ClassVar[str]
     text_encoder_names: ClassVar[Mapping[str, str]]
     optional: ClassVar[frozenset[str]] = frozenset()
+    padding_sides: ClassVar[tuple[str, ...]] = ("right",)
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]]
 
     pipeline: Any
@@ -114,13 +118,12 @@ class Family(ABC):
         self.pipeline = pipeline
         for component, tokenizer in self.tokenizers.items():
             name = self.encoder_names[component]
-            check_tokenizer(tokenizer, getattr(pipeline, name, None), f"tokenizer of {name}")
+            encoder = getattr(pipeline, name, None)
+            check_tokenizer(tokenizer, encoder, f"tokenizer of {name}", self.padding_sides)
         self.check()
 
     def check(self, *, hooks: bool = True) -> None:
-        """Check that nothing on the pipeline changes what it computes and would be passed over.
-
-        A family checks here what its own networks and schedule may have; see docs/pipelines.md.
+        """Check that nothing on the pipeline changes what it computes and would be passed over; see docs/pipelines.md.
 
         Args:
             hooks: Are hooks on its networks refused, too?
@@ -135,6 +138,11 @@ class Family(ABC):
     @abstractmethod
     def fits(cls, pipeline: Any) -> bool:
         """Return whether a pipeline is of this family, without importing anything."""
+
+    @classmethod
+    def parts(cls, folder: Path) -> Mapping[str, Any]:
+        """Return parts of a model's folder that diffusers' class does not read, but is given afterwards."""
+        return {}
 
     @classmethod
     @abstractmethod
@@ -378,22 +386,5 @@ def is_called(network: Any, name: str) -> bool:
     return any(kind.__name__ == name for kind in type(network).__mro__)
 
 
-def pair_of(size: int | Sequence[int] | None) -> tuple[int, int]:
-    """Return the height and width of a config's size, which may be one number for both.
-
-    Raises:
-        UnsupportedModel: The config has none.
-    """
-    if size is None:
-        raise UnsupportedModel("The denoiser's config has no sample_size: set it, to 64 for pictures of 512 pixels.")
-    height, width = (size, size) if isinstance(size, int) else size
-    return height, width
-
-
 def _by_channel(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
-
-
-def device_of(network: Any) -> torch.device:
-    """Return where a network is."""
-    return torch.device(network.device)

@@ -122,17 +122,12 @@ class Flux(StraightLine, Transformer):
             "encoder_hidden_states": cond.hidden.to(x.dtype),
             "pooled_projections": cond.pooled.to(x.dtype),
             "timestep": t.expand(len(x)).to(x.dtype) / _TIME,
-            "guidance": self._guidance(cond),
+            "guidance": cond.w_or(EMBEDDED_GUIDANCE) if self.embeds_guidance else None,
             "txt_ids": torch.zeros(cond.hidden.shape[1], 3, dtype=x.dtype, device=x.device),
             "img_ids": _places(height // _PATCH, width // _PATCH).to(x),
             "return_dict": False,
         }
         return unpacked(self.called((packed(x),), arguments, parameters)[0], height, width)
-
-    def _guidance(self, cond: Conditioning) -> Float[Tensor, " batch"] | None:
-        if not self.embeds_guidance:
-            return None
-        return cond.guidance if cond.guidance is not None else cond.guided(EMBEDDED_GUIDANCE).guidance
 
     def walk(self) -> Iterator[Part]:
         """Yield the parts of the transformer in order of execution."""

@@ -1,4 +1,4 @@
-"""FLUX.2 klein: double blocks, single blocks of fused layers, rectified flow, and states of Qwen3 from three depths."""
+"""What FLUX.2 klein and dev share: double and single blocks, rectified flow, and a text's states of three depths."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from turpentine.core.errors import UnsupportedModel
 from turpentine.models.attention import Place, probabilities
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
-from turpentine.models.families.alterations import check_autoencoder, check_text_encoder
+from turpentine.models.families.alterations import check_autoencoder
 from turpentine.models.families.base import (
     Latents,
     LatentSpec,
@@ -26,14 +25,15 @@ from turpentine.models.families.base import (
 from turpentine.models.families.flow_solvers import check_flow, fitted_shift
 from turpentine.models.families.flux import Turn, in_one_row, packed, streams, unpacked
 from turpentine.models.families.straight_line import StraightLine
-from turpentine.models.families.tokenizers import chat_frame
+from turpentine.models.families.tokenizers import between_padding
 from turpentine.models.families.transformer import JOINT_ALONE, Transformer, check_channels
 from turpentine.models.families.transformer_sites import walk_flux_2
 from turpentine.models.families.walk import Part
 from turpentine.models.sites import Site, Sites
 
-LAYERS = (9, 18, 27)
-"""The text encoder's layers, of 36, whose states diffusers' pipeline puts side by side by default."""
+EMBEDDED_GUIDANCE = 4.0
+"""The w that diffusers' pipeline gives a denoiser that reads one by default; predictions outside of a sampler have it,
+too."""
 
 _PATCH = 2
 """The autoencoder's latent pixels to a side of a token, which is one pixel of the latent here."""
@@ -42,20 +42,20 @@ _TIME = 1000
 """What the pipeline divides timesteps by, and the denoiser multiplies them with."""
 
 
-class Flux2Klein(StraightLine, Transformer):
-    """FLUX.2 klein (Black Forest Labs 2026), base and distilled.
+class Flux2(StraightLine, Transformer):
+    """FLUX.2 (Black Forest Labs 2025).
 
-    Qwen3 reads a prompt as a user's message in a chat without thoughts; the transformer reads its states of three
-    depths side by side, padding and all, without a mask. Tokens have places in four directions, the text's in the last.
-    A latent is the autoencoder's by fours, scaled by the statistics of its batch norm. Distilled networks are drawn
-    from without guidance: `guidance_scale` 1.
+    A language model reads a prompt as a user's message in a chat; the transformer reads its states of three depths side
+    by side, padding and all, without a mask. Tokens have places in four directions, the text's in the last. A latent is
+    the autoencoder's by fours, scaled by the statistics of its batch norm.
 
     Raises:
         UnsupportedModel: The schedule is no straight line, or something on the pipeline changes what it computes.
+
+    Attributes:
+        layers: Of the text encoder, whose states diffusers' pipeline puts side by side by default.
     """
 
-    title: ClassVar[str] = "FLUX.2 klein"
-    pipeline_class: ClassVar[str] = "Flux2KleinPipeline"
     even_steps: ClassVar[bool] = True
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
@@ -71,9 +71,9 @@ class Flux2Klein(StraightLine, Transformer):
         **Transformer.lacks,
     }
     token_length: int = 512
+    layers: ClassVar[tuple[int, ...]]
 
     def __init__(self, pipeline: Any) -> None:
-        self.frame = chat_frame(getattr(pipeline, "tokenizer", None), enable_thinking=False)
         super().__init__(pipeline)
         self.latent = _latent_of(pipeline.vae)
 
@@ -83,30 +83,31 @@ class Flux2Klein(StraightLine, Transformer):
         return fitted_shift(config, tokens, steps)
 
     def check(self, *, hooks: bool = True) -> None:
-        """Check the networks' classes, what the transformer reads, and the schedule; see `Family.check`."""
+        """Check the networks, what the transformer reads, and the schedule; see `Family.check`."""
         super().check(hooks=hooks)
         check_autoencoder(self.autoencoder, (), "AutoencoderKLFlux2")
-        check_text_encoder(self.encoder("text"), "Qwen3ForCausalLM", "Qwen3")
-        if self.denoiser.config.guidance_embeds:
-            raise UnsupportedModel("The transformer reads the guidance scale, as FLUX.2 dev: give FLUX.2 klein.")
         check_channels(self.denoiser, _PATCH**2 * int(self.autoencoder.config.latent_channels))
         check_flow(self.pipeline.scheduler)
 
     @classmethod
     def fits(cls, pipeline: Any) -> bool:
-        """Return whether it is that transformer with a tokenizer of texts, where dev has one of pictures, too."""
+        """Return whether it is that transformer with a text encoder."""
         has_text = getattr(pipeline, "text_encoder", None) is not None
-        reads_pictures = hasattr(getattr(pipeline, "tokenizer", None), "image_processor")
-        fits = is_called(getattr(pipeline, "transformer", None), "Flux2Transformer2DModel")
-        return has_text and fits and not reads_pictures
+        return has_text and is_called(getattr(pipeline, "transformer", None), "Flux2Transformer2DModel")
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the network was distilled from guided predictions, as dev's was."""
+        return bool(self.denoiser.config.guidance_embeds)
 
     def encode_tokens(self, ids: TokenIds, size: tuple[int, int], vectors: TokenVectors | None = None) -> Conditioning:
         """Return the states of three depths side by side, those of padding, too."""
-        encoder = self.encoder("text")
-        mask = (ids["text"] != self.pipeline.tokenizer.pad_token_id).long().to(encoder.device)
+        encoder, pad = self.encoder("text"), self.tokenizers["text"].pad_token_id
+        mask = between_padding(ids["text"], pad).long().to(encoder.device)
         how: dict[str, Any] = {"attention_mask": mask, "output_hidden_states": True, "logits_to_keep": 1}
         states = self.states("text", ids, vectors, use_cache=False, **how).hidden_states
-        return Conditioning(torch.cat([states[layer] for layer in layers_of(encoder.config.num_hidden_layers)], dim=-1))
+        layers = layers_of(len(states) - 1, self.layers)
+        return Conditioning(torch.cat([states[layer] for layer in layers], dim=-1))
 
     def predict(
         self, x: Latents, t: Shaped[Tensor, "*rows"], cond: Conditioning, parameters: Mapping[str, Tensor]
@@ -116,6 +117,7 @@ class Flux2Klein(StraightLine, Transformer):
         arguments = {
             "encoder_hidden_states": cond.hidden.to(x.dtype),
             "timestep": t.expand(len(x)).to(x.dtype) / _TIME,
+            "guidance": cond.w_or(EMBEDDED_GUIDANCE) if self.embeds_guidance else None,
             "txt_ids": _places(1, 1, cond.hidden.shape[1]).to(x.device),
             "img_ids": _places(height, width, 1).to(x.device),
             "return_dict": False,
@@ -166,18 +168,19 @@ class Flux2Klein(StraightLine, Transformer):
         return packed(z).transpose(1, 2).reshape(len(z), -1, z.shape[-2] // _PATCH, z.shape[-1] // _PATCH)
 
 
-def layers_of(depth: int) -> tuple[int, ...]:
+def layers_of(depth: int, layers: tuple[int, ...]) -> tuple[int, ...]:
     """Return the layers of a text encoder whose states are read.
 
     Args:
-        depth: Its layers in all. One that lacks those that the pipeline reads by default, as in tests, is read where
-            they lie in the true one: behind a quarter, a half and three quarters.
+        depth: Its layers in all.
+        layers: Those that the pipeline reads by default. An encoder that lacks them, as in tests, is read where they
+            lie in the true one: behind a quarter, a half and three quarters.
 
     Example:
-        >>> layers_of(36), layers_of(4)
+        >>> layers_of(36, (9, 18, 27)), layers_of(4, (9, 18, 27))
         ((9, 18, 27), (1, 2, 3))
     """
-    return LAYERS if depth >= LAYERS[-1] else (depth // 4, depth // 2, 3 * depth // 4)
+    return layers if depth >= layers[-1] else (depth // 4, depth // 2, 3 * depth // 4)
 
 
 class _Unfused:

@@ -30,8 +30,8 @@ from turpentine.models.families.tokenizers import check_apart
 from turpentine.models.families.transformer import JOINT_ALONE, Transformer
 from turpentine.models.families.transformer_sites import walk_qwen
 from turpentine.models.families.walk import Part
+from turpentine.models.frame import Frame
 from turpentine.models.sites import Sites
-from turpentine.models.text import Frame
 
 _PATCH = 2
 """Latent pixels to a side of a token."""

@@ -22,7 +22,8 @@ from turpentine.models.families.tokenizers import check_apart
 from turpentine.models.families.transformer import check_channels, latent_of
 from turpentine.models.families.transformer_sites import walk_sana
 from turpentine.models.families.walk import Part
-from turpentine.models.text import NO_FRAME, Frame, tokenize
+from turpentine.models.frame import NO_FRAME, Frame
+from turpentine.models.text import tokenize
 
 
 class SANA(StraightLine, CrossTransformer):

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from turpentine.core.errors import UnsupportedModel
 from turpentine.models.attention import probabilities
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
@@ -26,7 +27,6 @@ from turpentine.models.families.base import (
     TokenIds,
     TokenVectors,
     is_called,
-    pair_of,
 )
 from turpentine.models.families.original_names import unet_modules
 from turpentine.models.families.schedule import PARAMETRISATIONS, Betas, Parametrisation
@@ -190,8 +190,20 @@ def is_unet(pipeline: Any) -> bool:
 def _latent(pipeline: Any) -> LatentSpec:
     config, channels = pipeline.vae.config, int(pipeline.vae.config.latent_channels)
     factor = 2 ** (len(config.block_out_channels) - 1)
-    height, width = pair_of(pipeline.unet.config.sample_size)
+    height, width = _pair_of(pipeline.unet.config.sample_size)
     # diffusers' pipeline of SDXL takes a mean and a spread if both are there.
     statistics = [tuple(config[key]) for key in ("latents_mean", "latents_std") if config.get(key) is not None]
     mean, std = statistics if len(statistics) == 2 else ((), ())
     return LatentSpec(channels, height * factor, width * factor, factor, config.scaling_factor, mean, std)
+
+
+def _pair_of(size: int | Sequence[int] | None) -> tuple[int, int]:
+    """Return the height and width of a config's size, which may be one number for both.
+
+    Raises:
+        UnsupportedModel: The config has none.
+    """
+    if size is None:
+        raise UnsupportedModel("The denoiser's config has no sample_size: set it, to 64 for pictures of 512 pixels.")
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width

@@ -64,7 +64,8 @@ class ZImage(StraightLine, Transformer):
     token_length: int = 512
 
     def __init__(self, pipeline: Any) -> None:
-        self.frame = chat_frame(getattr(pipeline, "tokenizer", None), enable_thinking=True)
+        tokenizer = getattr(pipeline, "tokenizer", None)
+        self.frame = chat_frame(tokenizer, add_generation_prompt=True, enable_thinking=True)
         self._tokens = 0
         super().__init__(pipeline)
         self.latent = latent_by_autoencoder(pipeline.vae.config)

@@ -48,6 +48,7 @@ def read_folder(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
         check_weights_fit(
             folder, [path for name in family.component_names for path in _read_of(folder / name)], dtype, device
         )
+        own = family.parts(folder)
         pipeline = getattr(diffusers, family.pipeline_class).from_pretrained(
             folder,
             dtype=dtype,
@@ -56,7 +57,9 @@ def read_folder(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
             variant=_variant(folder / family.denoiser_name),
             **family.load_options,
             **{part: None for part in family.optional if not (folder / part).is_dir()},
+            **dict.fromkeys(own),
         )
+        pipeline.register_modules(**own)
     for component in family.text_encoder_names.values():
         _check_text_encoder(folder / component, getattr(pipeline, component, None))
     return pipeline

@@ -181,6 +181,9 @@ APPLY = [
 WORLD = [
     ("world", "banana"),
     ("world", "--foo"),
+    ("world", "--model", "emoji-46"),
+    ("world", "--model", ""),
+    ("world", "--model", HUB_ID),
     ("world", "--out", "world.gif"),
     ("world", "--out", "empty"),
     ("world", "--out", "text.txt/world.png"),

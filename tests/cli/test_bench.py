@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
+
+from turpentine.cli import terminal
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -94,7 +97,28 @@ def test_the_benches_that_ship_are_listed(command: Command) -> None:
     code, printed, _ = command("bench", "--list")
     assert code == 0
     assert "emoji-objects" in printed and "i2p-nudenet" in printed and "Table 1" in printed
-    assert len(json.loads(command("bench", "--list", "--json")[1])) == 28
+    rows = {row.pop("name"): row for row in json.loads(command("bench", "--list", "--json")[1])}
+    assert len(rows) == 28
+    assert all(row["title"] and row["source"] for row in rows.values())
+    assert rows["i2p-nudenet-sd21"]["needs"] == {
+        "models": ["stabilityai/stable-diffusion-2-1"],
+        "networks": [],
+        "extras": ["turpentine[nudenet]"],
+        "files": ["i2p_benchmark.csv"],
+        "folders": [],
+    }
+
+
+def test_the_list_is_readable_in_80_columns(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "_WIDTH_OF_A_PIPE", 80)
+    lines = command("bench", "--list")[1].splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert "imagenette-amplify-sd21" in [line.strip() for line in lines]
+    needs = [row["needs"] for row in json.loads(command("bench", "--list", "--json")[1])]
+    names = [name for each in needs for kind in each.values() for name in kind]
+    assert sorted(
+        name for line in lines for name in dict.fromkeys(names) if name in re.split(", | ", line.strip())
+    ) == sorted(names)  # none is broken
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,9 @@ def test_a_place_that_cannot_be_written_is_named_before_a_model_is_loaded(
     ("tokens", "message"),
     [
         (("trce", "a church"), "did you mean 'trace'"),
+        (("tracee",), "did you mean 'trace'"),
+        (("tracee", "--concept", "church"), "did you mean 'trace'"),
+        (("thesiss", "--dry-run"), "did you mean 'thesis'"),
         (("nope", "a church"), "No instrument is called 'nope': there are blocks"),
     ],
 )

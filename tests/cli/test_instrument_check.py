@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from turpentine.cli.instrument_check import check_tokens
-from turpentine.core.errors import BadArgument
+from turpentine.cli.instrument_check import check_name, check_tokens
+from turpentine.cli.replicate import HEADLINES
+from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.plugins import Plugin, plugins
+from turpentine.emoji.lexicon import NAMES
 
 TRACE = plugins("instrument")["trace"]
 
@@ -43,3 +45,19 @@ def test_what_may_be_right_is_left_to_the_parser(tokens: tuple[str, ...]) -> Non
 
 def test_of_an_instrument_whose_source_is_not_here_no_option_is_refused() -> None:
     check_tokens(Plugin("x", "instrument", "nowhere:X"), ["a church", "--stepz", "3"])
+
+
+@pytest.mark.parametrize("tokens", [("tracee",), ("tracee", "--seeds", "0"), ("Trace", "--concept", "church")])
+def test_a_mistyped_name_is_no_prompt(tokens: tuple[str, ...]) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'trace'"):
+        check_name(tokens, ["trace", "maps"])
+
+
+@pytest.mark.parametrize("tokens", [(), ("--concept", "church"), ("church",), ("traces", "--concept", "Trace")])
+def test_what_may_be_a_prompt_is_left_to_the_tour(tokens: tuple[str, ...]) -> None:
+    check_name(tokens, ["trace", "maps"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_word_of_the_world_is_taken_for_an_instrument(name: str) -> None:
+    check_name((name,), [*plugins("instrument"), *HEADLINES])

@@ -39,6 +39,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
         *(RUN.format([*command, "--help"], 0) for command in ([], ["generate"], ["explain"])),
         RUN.format(["nonsense"], 2),
     )
+    check_imports(("torch", "diffusers"), RUN.format(["bench", "--list", "--json"], 0))
 
 
 def test_what_is_wrong_with_an_instruments_options_is_said_before_it_is_imported() -> None:

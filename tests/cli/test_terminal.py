@@ -77,6 +77,17 @@ def test_eighty_columns_show_every_table_readably(
     assert sum(line.count("0.123") + line.count("words") for line in lines) == (9 if columns is WIDE else 30)
 
 
+def test_a_table_of_whole_words_breaks_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_WIDTH_OF_A_PIPE", 60)
+    row = ["a-name-of-words", "words " * 9, "somebody/with-a-long-name"]
+    terminal.show_table(["name", "about", "of"], [row])
+    folded = capsys.readouterr().out
+    terminal.show_table(["name", "about", "of"], [row], whole_words=True)
+    assert row[2] not in folded and row[2] in capsys.readouterr().out
+
+
 def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say_json({"prompt": "église\x1b"})
     out = capsys.readouterr().out

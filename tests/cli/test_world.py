@@ -10,9 +10,22 @@ import pytest
 from PIL import Image
 
 from turpentine.cli.app import run
+from turpentine.emoji.captions import RELATIONS
 from turpentine.emoji.catalogue import catalogue, samples
 from turpentine.emoji.lexicon import look_up
-from turpentine.emoji.world import COLOURS, NEIGHBOURS, OBJECTS, SCENES, STYLES, WORKS, held_out_pairs, sprites
+from turpentine.emoji.world import (
+    COLOURS,
+    NEIGHBOURS,
+    OBJECTS,
+    SCENES,
+    STYLES,
+    TINTABLE,
+    TINTS,
+    WORKS,
+    held_out_pairs,
+    held_out_tints,
+    sprites,
+)
 
 
 def test_the_catalogue_is_the_world() -> None:
@@ -56,6 +69,40 @@ def test_the_list_fits_a_narrow_terminal(capsys: pytest.CaptureFixture[str]) -> 
 def test_json_is_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["world", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == catalogue()
+
+
+def test_the_larger_world_has_coloured_objects_and_relations_beside(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["world", "--model", "emoji-64", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content.pop("relations") == list(RELATIONS)
+    seen, held_out = (
+        {(item["name"], tint) for item in content["objects"] for tint in item.pop(key)}
+        for key in ("tints", "held out tints")
+    )
+    assert content == catalogue()
+    assert held_out == held_out_tints() and not seen & held_out
+    assert seen | held_out == {(name, tint) for name in TINTABLE for tint in TINTS}
+    assert run(["world", "--model", "emoji-64"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert [line for line in lines if all(word in line for word in ("left of", "right of", "above", "under"))]
+    church = next(line for line in lines if line.startswith("church") and "red" in line)
+    assert {tint for tint in TINTS if tint in church} == set(TINTS)
+
+
+def test_the_transformer_draws_the_smaller_world(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["world", "--model", "emoji-mmdit", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == catalogue()
+
+
+def test_the_larger_worlds_pictures_show_colours_and_relations() -> None:
+    smaller, larger = (
+        {name: [each.name for each in some] for name, some in samples(model)} for model in ("emoji", "emoji-64")
+    )
+    assert {name: larger.pop(name) for name in smaller} == smaller
+    assert [name.split()[0] for name in larger.pop("coloured objects")] == list(TINTS)
+    assert all(relation in name for relation, name in zip(RELATIONS, larger.pop("relations"), strict=True))
+    assert not larger
 
 
 class Images(HTMLParser):

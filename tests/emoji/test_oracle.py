@@ -62,7 +62,7 @@ def test_an_unnamed_object_is_a_picture() -> None:
 
 
 def test_a_concept_outside_the_world_is_refused() -> None:
-    with pytest.raises(BadArgument, match="no object or style 'chruch'"):
+    with pytest.raises(BadArgument, match="no object or style 'chruch': did you mean 'church'"):
         Oracle("chruch")
 
 

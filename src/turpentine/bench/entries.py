@@ -29,13 +29,16 @@ def one_key(value: Any, what: str, settings: str = "steps: 10") -> tuple[str, di
         settings: Examples of settings, for the error.
 
     Raises:
-        BadArgument: The value is neither.
+        BadArgument: The value is neither, or a setting has no word for a name.
     """
     if isinstance(value, str):
         return value, {}
     if isinstance(value, dict) and len(value) == 1:
         name, values = next(iter(value.items()))
         if isinstance(name, str) and (values is None or isinstance(values, dict)):
+            for key in values or {}:
+                if not isinstance(key, str):  # YAML reads 3 and true as what they are
+                    raise BadArgument(f"The {what} {name} has no setting {key!r}: settings have words for names.")
             return name, values or {}
     raise BadArgument(f"A {what} is written as its name, or as its name with settings, such as name: {{{settings}}}.")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from turpentine.bench.effects import MOVED
 from turpentine.bench.metrics import Measure
 from turpentine.bench.table import HITS
 from turpentine.concepts import Concept
-from turpentine.judges import EmojiJudge, Judge, PictureStatistics
+from turpentine.judges import EmojiJudge, Judge, PictureStatistics, judge
 from turpentine.judges.base import Sought, sought
 from turpentine.judges.pixel_change import PixelChange
 from turpentine.judges.towers import CLIP
@@ -31,8 +31,13 @@ def zero_shot_judge(concepts: Sequence[Concept], **settings: Any) -> ZeroShot:
     Args:
         concepts: What is erased; see `contrast_labels` for what their pictures are held against.
         settings: Of `ZeroShot`, in the place of its defaults.
+
+    Raises:
+        UnknownName: It has no such setting; the nearest are offered.
+        BadArgument: A setting is of another type, or out of range.
     """
-    return ZeroShot(**{"labels": contrast_labels(concepts), "model": CLIP, **settings})
+    given = {"labels": contrast_labels(concepts), "model": CLIP, **settings}
+    return cast(ZeroShot, judge(ZeroShot.name, **given))
 
 
 def default_judge(model: Model, concepts: Sequence[Concept]) -> Judge | None:
@@ -43,8 +48,8 @@ def default_judge(model: Model, concepts: Sequence[Concept]) -> Judge | None:
     """
     if world_of_model(model):
         return EmojiJudge()
-    judge = zero_shot_judge(concepts)
-    return None if judge.download else judge
+    clip = zero_shot_judge(concepts)
+    return None if clip.download else clip
 
 
 def cases_for(

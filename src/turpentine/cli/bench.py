@@ -222,17 +222,17 @@ def _results(plan: Plan, store: Store, work: WorkChoice, where: BackendChoice) -
 
 def _list_shipped(json: bool) -> int:
     from turpentine.bench.file import every_protocol
+    from turpentine.bench.needs import needs_of
     from turpentine.bench.yaml_lines import read_yaml
 
-    rows = [
-        {"name": name, **{key: value.get(key, "") for key in ("title", "source")}}
-        for name, text in sorted(every_protocol().items())
-        for value in [read_yaml(text, name).value]
-    ]
+    contents = {name: read_yaml(text, name).value for name, text in sorted(every_protocol().items())}
+    rows = [(name, value["title"], value["source"], needs_of(value)) for name, value in contents.items()]
     if json:
-        say_json(rows)
-    else:
-        show_table(("name", "what it shows", "counterpart of"), [tuple(row.values()) for row in rows])
+        keys = ("name", "title", "source", "needs")
+        say_json([dict(zip(keys, (*texts, asdict(needs)), strict=True)) for *texts, needs in rows])
+        return 0
+    headings = ("name", "what it shows", "counterpart of", "needs")
+    show_table(headings, [(*texts, needs.sentence) for *texts, needs in rows], whole_words=True)
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cyclopts import App
 
 from turpentine.cli.help_text import example_of, with_help
-from turpentine.cli.instrument_check import check_tokens
+from turpentine.cli.instrument_check import check_name, check_tokens
 from turpentine.cli.instrument_command import command_of, example_line, help_of
 from turpentine.cli.replicate import HEADLINES, replicate
 from turpentine.cli.tour import tour
@@ -46,6 +46,8 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
             app.command(_nothing, name=plugin.name, help=_headline(plugin))
     elif len(tokens) > 1 and not any(token.startswith("-") for token in tokens[:2]):
         find(tokens[0], "instrument")  # a tour has one prompt: the first of two is meant for a name, and is none
+    else:
+        check_name(tokens, [*instruments, *HEADLINES])
     return app
 
 

@@ -9,16 +9,40 @@ from turpentine.cli.checks import check_words
 from turpentine.cli.flags import option_in
 from turpentine.cli.options import ModelChoice, check_judge_flag, parse_seeds
 from turpentine.cli.terminal import plain
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.plugins import Plugin, Written
-from turpentine.core.suggest import nearest
+from turpentine.core.suggest import nearest, offer
 
 # Beside an instrument's own; `cli.instrument_command` makes flags of them.
 _COMMON = (
     *("by", "clip-model", "config", "details", "device", "dtype", "force", "help", "json", "model", "no-zero-snr"),
     *("out", "prediction", "save", "seeds", "version", "zero-snr"),
 )
+
+# A prompt of one word such as "horsey" is less like a name of ours than that.
+_SLIP = 0.75
+
 _WHOLE = ("Count", "Seed")
+
+
+def check_name(tokens: Sequence[str], names: Sequence[str]) -> None:
+    """Check that a tour's prompt is none of a single word that is meant for an instrument's name.
+
+    A word of the emoji world is a prompt, and so is one that holds the concept of the tour.
+
+    Args:
+        tokens: What follows `turpentine explain`.
+        names: Of the instruments, and of what else `explain` does.
+
+    Raises:
+        UnknownName: It is nearly such a name.
+    """
+    from turpentine.emoji.lexicon import look_up
+
+    word, concept = next(iter(tokens), ""), option_in(tokens, "--concept", "").strip()
+    is_prompt = look_up(word) is not None or (bool(concept) and concept.lower() in word.lower())
+    if not is_prompt and not word.startswith("-") and nearest(word, names, _SLIP):
+        raise UnknownName(f"No instrument is called {plain(word)!r}: {offer(word, names)}")
 
 
 def check_tokens(plugin: Plugin, tokens: Sequence[str]) -> None:

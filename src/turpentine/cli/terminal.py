@@ -77,7 +77,13 @@ def complain(text: str, *, as_json: bool = False) -> None:
     err().print(text, style="red", soft_wrap=True)
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, strong: Collection[int] = ()) -> None:
+def show_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    strong: Collection[int] = (),
+    whole_words: bool = False,
+) -> None:
     """Print a table of results, with numbers to the right; cells from outside are made plain.
 
     Where the screen is too narrow, texts are folded; where nothing readable would be left of them, every row is printed
@@ -87,11 +93,12 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, stro
         columns: Headings; the table has none where all are empty.
         rows: As many cells each.
         strong: Indices of rows that stand out.
+        whole_words: Count a text with a broken word, such as a name to be copied, as nothing readable.
     """
     console = out()
     cells = [[_cell(cell) for cell in row] for row in rows]
     numeric = [bool(cells) and all(_is_number(row[index]) for row in cells) for index in range(len(columns))]
-    widths = _widths(columns, cells, numeric, console.width)
+    widths = _widths(columns, cells, numeric, console.width, whole_words=whole_words)
     if widths is None:
         _show_records(console, columns, cells, strong)
         return
@@ -105,12 +112,16 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, stro
 
 
 def _widths(
-    columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
+    columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool], width: int, *, whole_words: bool
 ) -> list[int] | None:
     """Return how wide each column is on a screen; None if texts would be folded to less than can be read."""
-    natural = [max(map(cell_len, (name, *(row[index] for row in cells)))) for index, name in enumerate(columns)]
+    texts = [[name, *(row[index] for row in cells)] for index, name in enumerate(columns)]
+    natural = [max(map(cell_len, column)) for column in texts]
     widths, left = list(natural), width - 2 * (len(columns) - 1) - sum(natural)
     least = [each if is_number else min(each, _LEAST) for each, is_number in zip(natural, numeric, strict=True)]
+    if whole_words:
+        words = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in texts]
+        least = list(map(max, least, words))
     if sum(least) + 2 * (len(columns) - 1) > width:
         return None
     while left < 0:  # the widest column has most to give

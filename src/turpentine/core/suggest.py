@@ -22,11 +22,16 @@ def offer(name: object, options: Iterable[str]) -> str:
     return f"there are {', '.join(names)}." if names else "there is none."
 
 
-def nearest(name: object, options: Iterable[str]) -> list[str]:
+def nearest(name: object, options: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """Return up to three options that are spelt much like a name, the nearest first.
+
+    Args:
+        name: As it was written.
+        options: What it may have been meant for.
+        cutoff: How alike they must be, by difflib's ratio; near 1 for one slip of the finger.
 
     Example:
         >>> nearest("chruch", ["church", "dog"])
         ['church']
     """
-    return get_close_matches(str(name), list(options), n=3, cutoff=0.6)
+    return get_close_matches(str(name), list(options), n=3, cutoff=cutoff)

@@ -10,7 +10,7 @@ from turpentine.bench import GROUPS, Effect, ErasureResult, Rate
 from turpentine.bench.effects import MOVED
 from turpentine.bench.lines import Number, lines
 from turpentine.bench.table import HITS
-from turpentine.core.formatting import duration, percent
+from turpentine.core.formatting import counted, duration, percent
 from turpentine.tasks.groups import SUMMARIES, heading, is_preserved
 
 
@@ -68,12 +68,8 @@ def lead(result: ErasureResult) -> str:
         f"{done} with {result.edit.provenance.title} {_FROM[result.goal]} the model {model}, in {duration(seconds)}, "
         f"on {began.day} {began:%B %Y}. "
         f"The model drew the same {pictures} pictures before and after: "
-        f"{pictures // len(seeds)} prompts, {_count(len(seeds), 'seed')} each."
+        f"{pictures // len(seeds)} prompts, {counted(len(seeds), 'seed')} each."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def tiles(result: ErasureResult) -> list[Tile]:
@@ -91,7 +87,7 @@ def soundness(result: ErasureResult) -> str:
     if overall.collapsed:
         sentences.append(f"Prompts that give one picture for all seeds now: {percent(overall.collapsed)}.")
     if overall.errors:
-        sentences.append(f"{_count(overall.errors, 'picture')} could not be drawn or judged, and are in no rate.")
+        sentences.append(f"{counted(overall.errors, 'picture')} could not be drawn or judged, and are in no rate.")
     return " ".join(sentences)
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from turpentine.bench.lines import Line, amplifies, columns, lines, pooled
 from turpentine.bench.table import Table
 from turpentine.core.atomic_files import write_text_whole
+from turpentine.core.formatting import counted
 from turpentine.report import facts
 from turpentine.report.count_chart import count_chart
 from turpentine.report.failures import failures
@@ -123,10 +124,6 @@ def _lead(each: Sequence[Line], results: pl.DataFrame) -> str:
     concepts = {line.concept for line in each if line.concept}
     pictures = results.select("model", "method", "concept", "prompt", "seed").n_unique()
     return (
-        f"{_count(len(methods), 'method')} on {_count(len(concepts), 'concept')}: {pictures} pictures of "
-        f"{_count(results['prompt'].n_unique(), 'prompt')}, the same seeds for the edited models and the unedited one."
+        f"{counted(len(methods), 'method')} on {counted(len(concepts), 'concept')}: {pictures} pictures of "
+        f"{counted(results['prompt'].n_unique(), 'prompt')}, the same seeds for the edited models and the unedited one."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -126,11 +126,17 @@ def _levels(clusters: Clusters, count: int) -> list[Int[np.ndarray, " _"]]:
         raise BadArgument("The clusters of a bootstrap have one level or two, all the same.")
     if len(set(clusters)) == count:
         clusters = [cluster[:-1] for cluster in clusters]
-    levels = [_numbered([cluster[level] for cluster in clusters]) for level in range(len(clusters[0]))]
+    levels = [numbered([cluster[level] for cluster in clusters]) for level in range(len(clusters[0]))]
     return [level for level in levels if level.max() > 0]
 
 
-def _numbered(names: Sequence[Hashable]) -> Int[np.ndarray, " _"]:
+def numbered(names: Sequence[Hashable]) -> Int[np.ndarray, " _"]:
+    """Return a number for each name, from 0, in the order in which they come first.
+
+    Example:
+        >>> numbered(["b", "a", "b"]).tolist()
+        [0, 1, 0]
+    """
     numbers: dict[Hashable, int] = {}
     return np.asarray([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from turpentine.core.errors import BadArgument
 from turpentine.stats.agreement import percentiles
+from turpentine.stats.clusters import numbered
 from turpentine.stats.intervals import CONFIDENCE, Estimate
 
 ROUNDS = 200
@@ -52,7 +53,7 @@ def icc(values: Sequence[float], items: Sequence[Hashable], raters: Sequence[Has
         (0.96, 0.98, 2.0)
     """
     y = np.asarray(values, dtype=np.float64)
-    item, rater = _numbered(items), _numbered(raters)
+    item, rater = numbered(items), numbered(raters)
     n, kinds, people = len(y), int(item.max(initial=-1)) + 1, int(rater.max(initial=-1)) + 1
     freedom = n - kinds - people + 1
     if min(kinds, people) < 2 or freedom < 1:
@@ -90,7 +91,7 @@ def icc_with_interval(
         BadArgument: There are not two raters and two items that share enough ratings.
     """
     whole = icc(values, items, raters)
-    y, item, rater = np.asarray(values, dtype=np.float64), _numbered(items), list(raters)
+    y, item, rater = np.asarray(values, dtype=np.float64), numbered(items), list(raters)
     rows = [np.flatnonzero(item == each) for each in range(int(item.max()) + 1)]
 
     def resample(rng: np.random.Generator) -> Reliability:
@@ -138,8 +139,3 @@ def _explained(y: Float[np.ndarray, " n"], item: Int[np.ndarray, " n"], rater: I
     right = np.bincount(few, y) - table.T @ mean
     effects = np.linalg.lstsq(reduced, right, rcond=None)[0]
     return float((n_many * mean**2).sum() + right @ effects)
-
-
-def _numbered(names: Sequence[Hashable]) -> Int[np.ndarray, " _"]:
-    numbers: dict[Hashable, int] = {}
-    return np.asarray([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)

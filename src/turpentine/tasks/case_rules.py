@@ -21,6 +21,8 @@ from turpentine.tasks.prompt_file import PromptRow, read_prompts
 
 Group = Literal["erased", "scene", "neighbour", "other", "pair", "object", "style", "colour", "work"]
 
+_PROMPTS = Path(__file__).parent / "prompts"
+
 
 class FileSection(BaseModel):
     """A section of a bench's file: it has these keys and no others."""
@@ -164,13 +166,23 @@ def names_of(rule: PromptCases, names: Sequence[str]) -> list[str]:
     return [spellings.of(name) for name in rule.of or names]
 
 
+def ships(name: str) -> bool:
+    """Return whether a file of prompts comes with the package.
+
+    Example:
+        >>> ships("harmless.csv"), ships("coco_30k.csv")
+        (True, False)
+    """
+    return not Path(name).parent.name and (_PROMPTS / name).is_file()
+
+
 def find_file(name: str, folder: Path | None) -> Path:
     """Return the path of a file of prompts: as it is given, in a folder, or among those that ship, as harmless.csv.
 
     Raises:
         BadArgument: There is no such file; the message says how to give one.
     """
-    shipped = [] if Path(name).parent.name else [Path(__file__).parent / "prompts" / name]
+    shipped = [_PROMPTS / name] if ships(name) else []
     for path in (Path(name), *([folder / name] if folder else []), *shipped):
         if path.is_file():
             return path

@@ -1,4 +1,4 @@
-"""Hash a model's weights bit by bit, so that a test sees whether anything changed, and what."""
+"""Hash a model's weights bit by bit, and count its hooks, so that a test sees whether anything changed, and what."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def weights_hash(model: Model) -> str:
 def digests(model: Model) -> dict[str, str]:
     """Return the SHA-256 of each parameter and buffer, by its dotted name with the component first."""
     return {name: digest_bytes(tensor_bytes(tensor)) for name, tensor in _tensors(model)}
+
+
+def hook_count(model: Model) -> int:
+    """Return how many hooks are on the modules of a model."""
+    parts = [part for whole in model.components.values() for part in whole.modules()]
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks) for part in parts)
 
 
 def _tensors(model: Model) -> Iterator[tuple[str, Tensor]]:

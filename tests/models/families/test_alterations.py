@@ -101,8 +101,12 @@ def in_parallel(pipeline: Any) -> None:
     pipeline.unet = torch.nn.DataParallel(pipeline.unet)
 
 
-def offloaded(pipeline: Any) -> None:
+def offloaded_by_layers(pipeline: Any) -> None:
     pipeline.enable_sequential_cpu_offload(device="cpu")
+
+
+def offloaded_whole(pipeline: Any) -> None:
+    pipeline.enable_model_cpu_offload(device="cpu")
 
 
 def offloaded_by_groups(pipeline: Any) -> None:
@@ -214,7 +218,8 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
     "compiled in part": (compiled_decoder, "vae.decoder is compiled"),
     "compiled in place": (compiled_in_place, "unet is compiled in place"),
     "in parallel": (in_parallel, "unet is in a DataParallel: put its module"),
-    "offloaded": (offloaded, r"is offloaded \(AlignDevicesHook\)"),
+    "offloaded layer by layer": (offloaded_by_layers, r"is offloaded \(AlignDevicesHook\).*pipe.remove_all_hooks\(\)"),
+    "offloaded network by network": (offloaded_whole, r"unet is offloaded \(CpuOffload\).*pipe.remove_all_hooks\(\)"),
     "offloaded by groups": (offloaded_by_groups, "diffusers' .*group_offloading"),
     "cast layer by layer": (cast_by_layers, "has diffusers' layerwise_casting"),
     "8-bit floats": (small_floats, "conv_in is quantised, its weight a Parameter of torch.float8_e4m3fn"),
@@ -292,6 +297,14 @@ def test_it_is_refused_by_name(name: str) -> None:
     with pytest.raises(UnsupportedModel, match=sentence) as caught:
         Model(pipeline)
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("offload", [offloaded_by_layers, offloaded_whole])
+def test_offloading_that_is_taken_off_is_the_plain_pipeline(offload: Callable[[Any], None], sd1: Model) -> None:
+    pipeline = tiny_sd1()
+    offload(pipeline)
+    pipeline.remove_all_hooks()
+    assert Model(pipeline).fingerprint == sd1.fingerprint
 
 
 def test_another_pipeline_with_the_same_networks_is_refused() -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_sd1, tiny_sdxl
 
 from turpentine.core.errors import ModelNotFound, TurpentineError, UnsafeFile, UnsupportedModel
+from turpentine.edits import Edit, Provenance
 from turpentine.models import load
 
 
@@ -67,6 +68,26 @@ def test_the_libraries_say_nothing_of_another_number_format(folder, monkeypatch,
 def test_a_folder_of_the_fp16_variant(tmp_path, sd1):
     tiny_sd1().to(dtype=torch.float16).save_pretrained(tmp_path, variant="fp16")
     assert load(tmp_path).fingerprint == sd1.fingerprint
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_a_folder_whose_weights_are_in_shards(tmp_path, sd1, variant):
+    tiny_sd1().save_pretrained(tmp_path, variant=variant, max_shard_size="60KB")
+    for part in ("unet", "vae"):
+        assert len([*(tmp_path / part).glob("*-of-*.safetensors")]) > 1
+    assert load(tmp_path).fingerprint == sd1.fingerprint
+
+
+def test_an_edit_of_one_file_goes_on_shards_and_on_the_fp16_variant(tmp_path, sd1):
+    name = "unet.conv_in.weight"
+    edit = Edit({name: torch.ones_like(sd1.parameter(name))}, Provenance(base=sd1.fingerprint))
+    tiny_sd1().save_pretrained(tmp_path / "shards", max_shard_size="60KB")
+    tiny_sd1().to(dtype=torch.float16).save_pretrained(tmp_path / "fp16", variant="fp16")
+    for folder in ("shards", "fp16"):
+        model = load(tmp_path / folder)
+        with edit.on(model):
+            torch.testing.assert_close(model.parameter(name), sd1.parameter(name) + 1, atol=1e-2, rtol=0)
+        assert model.fingerprint == sd1.fingerprint
 
 
 def test_a_pipeline_is_used_as_it_is():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from turpentine.core.errors import BadArgument
+from turpentine.core.suggest import offer
 from turpentine.emoji.captions import Captioned, Mixture, draw
 from turpentine.emoji.world import OBJECTS, SCENES, STYLES
 
@@ -39,10 +40,9 @@ class Oracle:
     unnamed: bool = False
 
     def __post_init__(self) -> None:
-        if self.concept not in (*OBJECTS, *STYLES):
-            raise BadArgument(
-                f"The emoji world has no object or style {self.concept!r}: it has {', '.join((*OBJECTS, *STYLES))}."
-            )
+        names = (*OBJECTS, *STYLES)
+        if self.concept not in names:
+            raise BadArgument(f"The emoji world has no object or style {self.concept!r}: {offer(self.concept, names)}")
 
     def shows(self, item: Captioned) -> bool:
         """Return whether a picture shows the concept, or its caption is one of the concept's scenes."""

@@ -17,7 +17,7 @@ from turpentine.models.families.base import Latents, Probabilities, TokenIds, To
 from turpentine.models.families.flow_solvers import check_flow
 from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.transformer import Transformer, check_channels, latent_of
-from turpentine.models.families.transformer_sites import walk_joint
+from turpentine.models.families.transformer_sites import text_readers, walk_joint
 from turpentine.models.families.walk import Part
 from turpentine.models.reading import Reading
 from turpentine.models.sites import Sites
@@ -136,11 +136,7 @@ class StableDiffusion3(StraightLine, Transformer):
 
     def readers(self) -> Mapping[str, Sites]:
         """Return the embedders of the tokens and of the pooled text."""
-        context = self.sites().only(kind="context", level="layer")
-        return {
-            "hidden": context.only(name="*.context_embedder"),
-            "pooled": context.only(name="*.text_embedder.linear_1"),
-        }
+        return text_readers(self.sites())
 
     def readings(self) -> tuple[Reading, ...]:
         """Return CLIP's tokens, T5's after them, and the pooled vector."""

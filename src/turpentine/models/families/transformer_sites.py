@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from turpentine.models.families.walk import Part
+from turpentine.models.sites import Sites
 
 _IN_A_JOINT_BLOCK = (
     ("norm1", "modulation"),
@@ -240,3 +241,16 @@ def _cross_blocks(transformer: Any, size: int) -> Iterator[Part]:
         for name, kind in _IN_A_CROSS_BLOCK:
             yield Part(f"{path}.{name}", getattr(block, name), kind, size, label)
     yield Part("transformer.proj_out", transformer.proj_out, "output", size)
+
+
+def text_readers(sites: Sites) -> Mapping[str, Sites]:
+    """Return the embedders of the tokens and of the pooled text, of a transformer that has both.
+
+    Args:
+        sites: All of the transformer's.
+    """
+    context = sites.only(kind="context", level="layer")
+    return {
+        "hidden": context.only(name="*.context_embedder"),
+        "pooled": context.only(name="*.text_embedder.linear_1"),
+    }

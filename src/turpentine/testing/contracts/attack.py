@@ -24,7 +24,7 @@ from turpentine.core.random_state import random_states
 from turpentine.edits import Edit
 from turpentine.judges.base import Column
 from turpentine.models import Artefact
-from turpentine.testing.state import weights_hash
+from turpentine.testing.state import hook_count, weights_hash
 from turpentine.testing.toys import toy
 
 QUICK = Trial(steps=2, pictures=4, curve_pictures=2, original_rate=0)
@@ -122,9 +122,9 @@ class AttackContract:
     def test_the_same_seed_gives_the_same_and_leaves_all_as_it_was(self, arms: Any) -> None:
         """Artefact, pictures and what was spent; weights, hooks, artefacts and global random states."""
         model = arms[0].model
-        before = weights_hash(model), _hooks(model), random_states()
+        before = weights_hash(model), hook_count(model), random_states()
         one, other = self.run(arms, seed=3), self.run(arms, seed=3)
-        assert (weights_hash(model), _hooks(model), random_states()) == before
+        assert (weights_hash(model), hook_count(model), random_states()) == before
         assert model.artefact is None and model.guidance is None and not list(model.edits or ())
         assert one.artefact == other.artefact and one.spent == other.spent and one.outcomes == other.outcomes
         assert [each.tobytes() for each in one.pictures] == [each.tobytes() for each in other.pictures]
@@ -188,11 +188,6 @@ class _Stops:
         self.after -= 1
         if self.after == 0:
             raise KeyboardInterrupt
-
-
-def _hooks(model: Any) -> int:
-    parts = [part for whole in model.components.values() for part in whole.modules()]
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks) for part in parts)
 
 
 @cache

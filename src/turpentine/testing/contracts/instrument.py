@@ -20,7 +20,7 @@ from turpentine.core.random_state import random_states
 from turpentine.explain.finding import Finding
 from turpentine.explain.instrument import Instrument, parameters
 from turpentine.models import Model, Site
-from turpentine.testing.state import weights_hash
+from turpentine.testing.state import hook_count, weights_hash
 from turpentine.testing.toys import TOYS
 
 if TYPE_CHECKING:
@@ -194,9 +194,9 @@ def measured(contract: Any, family: str, dtype: torch.dtype) -> Measured:
 @cache
 def _measured(contract: Any, family: str, dtype: torch.dtype) -> Measured:
     model, case = toy(family, dtype), contract()
-    before = weights_hash(model), _hooks(model), random_states()
+    before = weights_hash(model), hook_count(model), random_states()
     finding = case.measure(case.instrument(model), model)
-    return Measured(finding, (weights_hash(model), _hooks(model), random_states()) != before)
+    return Measured(finding, (weights_hash(model), hook_count(model), random_states()) != before)
 
 
 def _parts(model: Model) -> dict[str, torch.nn.Module]:
@@ -258,8 +258,3 @@ def _plotted(figure: Figure) -> Counter[float]:
         maps = [image.get_array() for image in axis.get_images()]
         arrays += bars or [*curves, *points, *maps]
     return Counter(flat(np.asarray(each, dtype=np.float32) for each in arrays).tolist())
-
-
-def _hooks(model: Model) -> int:
-    parts = [part for whole in model.components.values() for part in whole.modules()]
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks) for part in parts)

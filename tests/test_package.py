@@ -157,6 +157,14 @@ def test_each_world_that_ships_has_a_card_with_what_it_draws_and_its_licence(wor
         assert (SOURCE / "emoji" / WORLDS[world] / picture).is_file()
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_each_card_is_a_page_of_the_site(world: str) -> None:
+    name = f"../src/turpentine/emoji/{WORLDS[world]}/README.md"
+    pages = [path.name for path in (ROOT / "docs").glob("*.md") if f"{{include}} {name}\n" in path.read_text("utf-8")]
+    site = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
+    assert len(pages) == 1 and f'"{name}": "{pages[0]}"' in site
+
+
 def test_no_weights_ship_beside_those_of_a_world_with_a_card() -> None:
     places = [each.relative_to(SOURCE / "emoji").parts for each in SOURCE.rglob("*.safetensors")]
     folders = {"/".join(parts[: 2 if parts[0] == SHIPPED.name else 1]) for parts in places}

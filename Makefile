@@ -58,7 +58,7 @@ clean:
 
 # torch comes first and by its exact release: only that spelling finds a CPU build that lies in pip's find-links.
 $(VENV)/installed: pyproject.toml constraints.txt
-	@echo "Making the environment in $(VENV): some minutes and about 2 GB, this once."
+	@echo "Making the environment in $(VENV): some minutes and about 2 GB, more where pip takes a CUDA build of PyTorch, this once."
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) torch==2.13.0
 	$(PIP) --editable .

@@ -38,6 +38,9 @@ ELSEWHERE = {
     "../CHANGELOG.md": "changes.md",
     "../CONTRIBUTING.md": "contributing.md",
     "../src/turpentine/emoji/weights/README.md": "card.md",
+    "../src/turpentine/emoji/larger/README.md": "card-larger.md",
+    "../src/turpentine/emoji/mmdit/README.md": "card-mmdit.md",
+    "../src/turpentine/emoji/retrained/emoji-without-church/README.md": "card-without-church.md",
 }
 """Files of the repository that pages link to, and the page of the site that shows each."""
 

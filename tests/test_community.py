@@ -36,6 +36,24 @@ def test_forks_run_what_is_run_here_on_releases_that_are_supported() -> None:
     assert {"run": "make package PYTHON=python"} in jobs["package"]["steps"]
 
 
+def test_a_release_is_built_as_here_and_one_job_alone_may_publish_it() -> None:
+    file = read(".github/workflows/release.yml")
+    jobs, build = file["jobs"], file["jobs"]["build"]["steps"]
+    assert "workflow_dispatch" in file[True] and file["permissions"] == {"contents": "read"}  # YAML 1.1: on is true
+    assert [each["run"] for each in build if "run" in each] == [
+        "make package PYTHON=python",
+        'build/package/bin/python tools/check_package.py dist --release "$VERSION"',
+    ]
+    [address] = [each["env"] for each in build if each.get("run", "").startswith("make package")]
+    assert "github.repository" in address["TURPENTINE_REPOSITORY"]
+    allowed = {name: job.get("permissions", {}) for name, job in jobs.items()}
+    assert allowed == {"build": {}, "publish": {"id-token": "write"}, "tag": {"contents": "write"}}
+    publish = jobs["publish"]
+    assert publish["environment"] == "pypi" and publish["needs"] == "build" and jobs["tag"]["needs"] == "publish"
+    assert publish["steps"][-1]["uses"].startswith("pypa/gh-action-pypi-publish@")
+    assert not any("${{" in each.get("run", "") for job in jobs.values() for each in job["steps"])
+
+
 @pytest.mark.parametrize("path", [path for path in FORMS if path.name != "config.yml"], ids=lambda path: path.name)
 def test_a_form_has_what_the_host_asks_for(path: Path) -> None:
     form = yaml.safe_load(path.read_text(encoding="utf-8"))

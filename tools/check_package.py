@@ -2,11 +2,13 @@
 
 python tools/check_package.py dist            what is in the files
 python tools/check_package.py dist --smoke    the same, and what is installed here works: commands, an erasure, pictures
+python tools/check_package.py dist --release 0.1.0    what is in the files, and they are that release, its changes dated
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tarfile
@@ -18,8 +20,28 @@ from importlib.metadata import distribution, requires
 from pathlib import Path
 
 LARGEST_FILE, LARGEST_WHEEL = 15_000_000, 95_000_000
-"""Bytes: of a file in the package, and of the wheel, which a registry takes up to 100 MB of."""
+"""Bytes: of a file in the package, and of the wheel or the source distribution: a registry takes up to 100 MB."""
 LICENCES = ("LICENSE", "ATTRIBUTION.md")
+READ_BY_TESTS = (
+    ".github",
+    ".pre-commit-config.yaml",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "SECURITY.md",
+    "benchmarks",
+    "constraints.txt",
+    "docs",
+    "pyproject.toml",
+    "src",
+    "tests",
+    "tools",
+)
+"""Of the repository: what a source distribution has, so that its tests pass."""
 FACTS, GROUPS = ("License-Expression", "Requires-Python", "Summary"), ("console_scripts", "turpentine.erase")
 SMOKE: Sequence[Sequence[str]] = (
     ("doctor",),
@@ -59,11 +81,13 @@ def wheel_faults(path: Path) -> list[str]:
         sizes = {each.filename: each.file_size for each in archive.infolist() if not each.is_dir()}
         info = next(name.rpartition("/")[0] for name in sizes if name.endswith(".dist-info/METADATA"))
         about = Parser().parsestr(archive.read(f"{info}/METADATA").decode("utf-8"))
+        description = str(about.get_payload())
         points = archive.read(f"{info}/entry_points.txt").decode("utf-8")
     wrong = faults(sizes, path.stat().st_size)
     wrong += [
         f"METADATA has no {key}" for key in ("License-Expression", "Requires-Python", "Summary") if not about[key]
     ]
+    wrong += [f"the description links to {each}" for each in re.findall(r"\]\((?![a-z]+:|#)([^()\s]+)\)", description)]
     return wrong + [
         f"entry points lack {group}" for group in ("console_scripts", "turpentine.erase") if group not in points
     ]
@@ -77,6 +101,31 @@ def same_content(wheel: Path, source: Path) -> list[str]:
         names = {name.partition("/src/")[2] for name in archive.getnames()}
     inside = {name for name in names if name.startswith("turpentine/") and ("." in Path(name).name or name in packed)}
     return [f"{name} is in one of the two" for name in sorted(packed ^ inside)]
+
+
+def source_faults(path: Path) -> list[str]:
+    """Return what is wrong with a source distribution: its size, and what of the repository its tests miss."""
+    with tarfile.open(path) as archive:
+        tops = {name.split("/")[1] for name in archive.getnames() if "/" in name}
+    size = path.stat().st_size
+    wrong = [f"the source distribution has {size:,} bytes"] if size > LARGEST_WHEEL else []
+    return wrong + [f"the source distribution has no {name}" for name in READ_BY_TESTS if name not in tops]
+
+
+def release_faults(release: str, names: Sequence[str], changes: str) -> list[str]:
+    """Return what speaks against publishing files as a release.
+
+    Args:
+        release: Such as 0.1.0.
+        names: Of the files.
+        changes: The text of CHANGELOG.md.
+    """
+    wrong = [
+        f"{name} is not {release}" for name in names if not re.match(rf"turpentine-{re.escape(release)}[-.]\D", name)
+    ]
+    if not re.search(rf"^## {re.escape(release)} \(\d{{4}}-\d\d-\d\d\)$", changes, re.MULTILINE):
+        wrong.append(f'CHANGELOG.md has no "## {release} (YEAR-MONTH-DAY)"')
+    return wrong
 
 
 def smoke() -> list[str]:
@@ -102,9 +151,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--release")
     given = parser.parse_args(words)
     [wheel], [source] = given.folder.glob("*.whl"), given.folder.glob("*.tar.gz")
-    wrong = [*wheel_faults(wheel), *same_content(wheel, source), *(smoke() if given.smoke else [])]
+    wrong = [*wheel_faults(wheel), *source_faults(source), *same_content(wheel, source)]
+    if given.release:
+        changes = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+        wrong += release_faults(given.release, [wheel.name, source.name], changes)
+    wrong += smoke() if given.smoke else []
     for each in wrong:
         print(each, file=sys.stderr)
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(requires('turpentine') or [])} requirements")

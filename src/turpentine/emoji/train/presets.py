@@ -107,12 +107,11 @@ def with_lessons(preset: Preset, begin: int | None = None, finish: int | None = 
         >>> shorter.finish.schedule.updates, shorter.unet == CPU.unet
         (1800, True)
     """
-    stages = {
-        name: replace(stage, schedule=replace(stage.schedule, updates=updates))
-        for name, stage, updates in (("unet", preset.unet, begin), ("finish", preset.finish, finish))
-        if updates is not None
-    }
-    return replace(preset, **stages)
+    first, second = (
+        stage if updates is None else replace(stage, schedule=replace(stage.schedule, updates=updates))
+        for stage, updates in ((preset.unet, begin), (preset.finish, finish))
+    )
+    return replace(preset, unet=first, finish=second)
 
 
 @dataclass(frozen=True)

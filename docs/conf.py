@@ -41,6 +41,7 @@ ELSEWHERE = {
     "../src/turpentine/emoji/larger/README.md": "card-larger.md",
     "../src/turpentine/emoji/mmdit/README.md": "card-mmdit.md",
     "../src/turpentine/emoji/retrained/emoji-without-church/README.md": "card-without-church.md",
+    "../src/turpentine/emoji/retrained/emoji-unnamed-church/README.md": "card-unnamed-church.md",
 }
 """Files of the repository that pages link to, and the page of the site that shows each."""
 

@@ -61,8 +61,8 @@ def test_no_file_is_too_large_and_all_together_make_a_wheel_that_a_registry_take
 def deflated(path: Path) -> int:
     """Return about the bytes that a file has in the wheel, where it is deflated, and never many fewer.
 
-    Of weights by the codes alone (Huffman's), without zlib's search for repeats: nothing repeats in them, and it takes a
-    twentieth of the time.
+    Of weights by the codes alone (Huffman's), without zlib's search for repeats: nothing repeats in them, and it
+    takes a twentieth of the time.
     """
     strategy = zlib.Z_HUFFMAN_ONLY if path.suffix == ".safetensors" else zlib.Z_DEFAULT_STRATEGY
     packer = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -15, 8, strategy)

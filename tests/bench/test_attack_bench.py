@@ -139,7 +139,7 @@ def test_each_attack_on_each_edit_is_a_row_beside_controls_and_nothing_is_drawn_
 
 def test_a_concept_that_the_model_does_not_draw_is_left_out_and_named(file: Path, tmp_path: Path, model: Model) -> None:
     spec = read_attack_bench(
-        str(file), ["trial.guidance_scale=0", "trial.steps=1", "trial.original_rate=1", "never=[]"]
+        str(file), ["trial.guidance_scale=0", "trial.steps=2", "trial.original_rate=1", "never=[]"]
     )
     assert spec is not None
     table = run_attack_bench(spec, tmp_path / "out", lambda entry: model)

@@ -43,7 +43,7 @@ FEW = (
 
 @dataclass(frozen=True)
 class WithCompany:
-    """The aligned UCE as it was: among its captions "a church and a dog", of which "a dog" is to stay."""
+    """The aligned UCE as it was: of "a church and a dog" "a dog" is to stay, and no two objects are preserved."""
 
     eta: float = 0.25
 
@@ -58,7 +58,8 @@ class WithCompany:
         pairs = [
             (SubjectPrompt(text), SubjectPrompt(rest)) for text, rest in [*caption_pairs("object", "church"), *company]
         ]
-        world = [SubjectPrompt(text) for text in ("", *others([("object", "church")]))]
+        alone = [text for text in others([("object", "church")]) if " and " not in text]
+        world = [SubjectPrompt(text) for text in ("", *alone)]
         objective = UCEObjective(FORMS["aligned"], tuple(pairs), tuple(world))
         keys, targets = objective.keys_and_targets(model)
         targets = targets + self.eta * (targets - keys)

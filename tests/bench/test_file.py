@@ -436,7 +436,7 @@ def test_the_example_of_the_docs_is_a_bench(file: Path) -> None:
     file.write_text(DOCS.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     conditions = plan_of(bench_file.load(str(file))).conditions
     assert [condition.method for condition in conditions] == [""] * 2 + ["esd-x"] * 2 + ["esd-u steps=100"] * 2
-    assert {case.group for condition in conditions for case in condition.cases} == {"erased", "other", "scene"}
+    assert {case.group for condition in conditions for case in condition.cases} == {"erased", "other", "scene", "pair"}
 
 
 SHIPPED = bench_file.shipped()

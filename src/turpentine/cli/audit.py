@@ -80,8 +80,8 @@ def audit(
     Example:
         turpentine audit runs/church-uce --oracle runs/emoji-without-church-0/weights
     """
-    _check(files, concept, choice, source)
     given.check()
+    _check(files, concept, choice, source)
     run = _AuditCommand(files, concept, choice, given, source)
     plan = run.plan()
     if not json:

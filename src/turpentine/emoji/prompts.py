@@ -160,7 +160,7 @@ def others(gone: Collection[tuple[str, str]]) -> list[str]:
 
     Example:
         >>> [caption for caption in others([("object", "church")]) if caption.startswith("a dog and")]
-        []
+        ['a dog and a house', 'a dog and a key']
     """
     names = {name for _, name in gone}
     objects = [obj for obj in OBJECTS if obj not in names]

@@ -141,7 +141,8 @@ def hooked(pipeline: Any) -> None:
 
 
 def replaced_forward(pipeline: Any) -> None:
-    pipeline.unet.forward = pipeline.unet.forward
+    forward = pipeline.unet.forward
+    pipeline.unet.forward = lambda *args, **kwargs: forward(*args, **kwargs)
 
 
 def in_training(pipeline: Any) -> None:

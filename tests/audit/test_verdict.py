@@ -43,6 +43,25 @@ def test_attacks_without_power_decide_nothing_and_neither_do_few_pictures() -> N
     assert f"About {few[0].pictures:,} pictures an arm would decide." in few[0].reasons
 
 
+def test_less_than_the_oracle_is_said_so_and_no_number_of_pictures_would_make_it_the_same() -> None:
+    """As an oracle that draws something of its own by the name, and an edit that does not: CAD of church."""
+
+    def exactly(*hits: int) -> list[Outcomes]:
+        return [Outcomes((True,) * count + (False,) * (100 - count)) for count in hits]
+
+    named, attacked = exactly(18, 100, 48, 0), exactly(0, 99, 3, 99)
+    rows = [
+        Arms(name, edited, original, oracle=oracle, hidden=hidden)
+        for name, (edited, original, oracle, hidden) in ((NAMED, named), ("cce", attacked))
+    ]
+    decided = ruling(rows)
+    assert decided.verdict == "inconclusive" and decided.pictures is None
+    less = [reason for reason in decided.reasons if reason.startswith("Less often than from the oracle")]
+    assert len(less) == 1 and less[0].endswith(f": {NAMED}.")
+    assert "Not shown to be as the oracle: cce." in decided.reasons
+    assert not any("would decide" in reason for reason in decided.reasons)
+
+
 def test_without_an_oracle_nothing_is_gone_and_the_rest_stands_by_what_was_never_seen() -> None:
     def against_never(truth: str) -> Ruling:
         whole = simulated_arms(np.random.default_rng(3), TRUTHS[truth], FULL)

@@ -134,7 +134,8 @@ def ruling(
         result = replace(result, verdict="inconclusive", reasons=(why, *result.reasons))
     needed = None
     if result.verdict == "inconclusive":
-        needed, why = _pictures(arms, margin), "decide"
+        surely_apart = any(each.as_oracle and each.as_oracle.is_apart for each in evidence)
+        needed, why = None if surely_apart else _pictures(arms, margin), "decide"
         if needed is None:
             needed, why = _pictures_for_recovery(arms, rules.margin)
         if needed is not None:
@@ -287,9 +288,19 @@ def _lacking(evidence: Sequence[AttackEvidence], is_down: bool) -> list[str]:
         reasons.append("there is no oracle, and without one nothing can be called gone")
     if not _powered(evidence):
         reasons.append("no attack opens the control that only hides it, so that their failing says nothing")
-    apart = [each.arms.attack for each in evidence if each.as_oracle is not None and not each.as_oracle.holds]
-    if apart:
-        reasons.append(f"not shown to be as the oracle: {', '.join(apart)}")
+    tests = [(each.arms.attack, each.as_oracle) for each in evidence if each.as_oracle is not None]
+    open_ = [name for name, test in tests if not test.holds and not test.is_apart]
+    fewer = [name for name, test in tests if test.is_apart and test.difference.value < 0]
+    more = [name for name, test in tests if test.is_apart and test.difference.value > 0]
+    if open_:
+        reasons.append(f"not shown to be as the oracle: {', '.join(open_)}")
+    if more:
+        reasons.append(f"more often than from the oracle: {', '.join(more)}")
+    if fewer:
+        reasons.append(
+            "less often than from the oracle, which is no sign that something is left, and not as a model that never "
+            f"saw it either: {', '.join(fewer)}"
+        )
     return reasons
 
 

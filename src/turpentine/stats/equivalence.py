@@ -139,6 +139,11 @@ class Equivalence(NamedTuple):
     margin: float
     holds: bool
 
+    @property
+    def is_apart(self) -> bool:
+        """Is the whole interval outside the margin, so that more pictures would not make the rates the same?"""
+        return self.difference.low > self.margin or self.difference.high < -self.margin
+
 
 def rate_difference(one: Outcomes, other: Outcomes, level: float = LEVEL) -> Difference:
     """Return one rate minus another with the interval of two one-sided tests.

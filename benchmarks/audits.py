@@ -1,0 +1,140 @@
+"""Audit every method, and models of which the answer is known, beside both oracles of church: a row for each.
+
+    python benchmarks/audits.py                       # some five minutes a row on one core
+    python benchmarks/audits.py --only cad --pictures 20 --steps 2 --docs /tmp/pages --keep /tmp/audits
+
+The methods have their presets, which were chosen on other objects. Each audit is as `turpentine audit` makes it, with a
+learned word and tokens of chance; what is not of an edit is drawn once for all. Known are the model as it is, its word
+swapped for another, a filter of prompts, both oracles taken for edits, and a model of noise. Goes into docs/audit.md; a
+run that was killed goes on, and the numbers of each audit are in the folder of what is finished.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from pages import fill, page_parser, parsed
+
+import turpentine as tp
+from turpentine.attack.controls import swapped_word
+from turpentine.attack.trial import Trial
+from turpentine.attack.victim import Victim
+from turpentine.audit.audited import Audited
+from turpentine.audit.comparison import Comparison
+from turpentine.audit.damage import OTHERS
+from turpentine.audit.plan import OTHERS as OTHER_PICTURES
+from turpentine.core.formatting import with_span
+from turpentine.core.markdown import markdown_table
+from turpentine.core.plugins import METHODS as METHOD_KINDS
+from turpentine.core.plugins import find
+from turpentine.edits import Edit
+from turpentine.erase.filters import PromptFilter
+from turpentine.judges import EmojiJudge
+from turpentine.stats.intervals import Rate
+
+CONCEPT, WITHOUT, UNNAMED = "church", "emoji-without-church", "emoji-unnamed-church"
+METHODS = (
+    *("uce-aligned", "uce", "rece", "diff-quickfix", "esd-x", "esd-u", "cad", "conceptprune"),
+    *("sld-medium", "negative-prompt"),
+)
+PAIRS = "two objects in their places"
+HEAD = ("by name", "by a learned word", "R", "by tokens of chance", "others", "two in their places", "depth", "FADE")
+
+Known = Mapping[str, Callable[[tp.Model], Victim]]
+
+
+def noisy(model: tp.Model) -> Victim:
+    """Return the model with noise in the place of what its last layer says."""
+    name = "unet.conv_out.weight"
+    weight = model.parameter(name).detach().float().cpu()
+    noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * weight.std()
+    return Victim(model, (Edit({name: noise - weight}),))
+
+
+KNOWN: Known = {
+    "the model as it is": Victim,
+    "its word swapped for another's": lambda model: Victim(model, (swapped_word(Victim(model), tp.Concept(CONCEPT)),)),
+    "a filter of prompts": lambda model: Victim(model, (PromptFilter()(model, tp.Concept(CONCEPT)),)),
+    "a model that never saw a church": lambda _: Victim(tp.load(WITHOUT)),
+    'a model that never read "church"': lambda _: Victim(tp.load(UNNAMED)),
+    "a last layer of noise": noisy,
+}
+
+
+def edited_by(method: str, model: tp.Model) -> Victim:
+    """Return the model with a method's preset on it."""
+    return Victim(model, (find(method, METHOD_KINDS).defaults(model)(model, tp.Concept(CONCEPT)),))
+
+
+def cells(audited: Audited) -> list[str]:
+    """Return a row of the table, without its title."""
+    numbers = audited.numbers()
+    rates = {row["attack"]: row for row in numbers["rates"] if row["arm"] == "edited"}
+    damage = {row["measure"]: row for row in numbers["damage"]["measures"]}
+    shares = {each.arms.attack: each.arms.recovery for each in audited.ruling.evidence}
+
+    def rate(attack: str) -> str:
+        row = rates[attack]
+        return with_span(Rate(row["hits"], row["n"], (row["low"], row["high"])))
+
+    def left(measure: str) -> str:
+        return f"{round(100 * damage[measure]['edited'])}"
+
+    share, fade = shares["cce"], numbers["fade"].get("edited from the oracle")
+    return [
+        f"*{audited.verdict}*",
+        rate("no attack"),
+        rate("cce"),
+        "–" if share is None else f"{share.value:.2f} ({share.low:.2f} to {share.high:.2f})",
+        rate("random-prefix"),
+        left(OTHERS),
+        left(PAIRS),
+        "–" if audited.depth is None else f"{audited.depth:.2f}",
+        "–" if fade is None else f"{fade['value']:.3f}",
+    ]
+
+
+def table(audits: Mapping[str, Audited]) -> str:
+    """Return the rows of some audits."""
+    rows = [(title, *cells(audited)) for title, audited in audits.items()]
+    return markdown_table(("edited", "verdict", *HEAD), rows)
+
+
+def main() -> None:
+    """Audit, and put the tables into the page."""
+    parser = page_parser(__doc__, "audits")
+    parser.add_argument("--only", action="append", default=[], help="a row alone, by its name; give it again for more")
+    parser.add_argument("--pictures", type=int, default=100, help="of each arm, by name and by each attack")
+    parser.add_argument("--steps", type=int, default=10, help="of a picture")
+    options = parsed(parser)
+    subjects: Known = {**{name: partial(edited_by, name) for name in METHODS}, **KNOWN}
+    model, audits = tp.load(), dict[str, Audited]()
+    audit = tp.audit.Audit(
+        [tp.attack.CCE(), tp.attack.RandomPrefix()],
+        options.pictures,
+        trial=Trial(steps=options.steps),
+        others=min(options.pictures, OTHER_PICTURES),
+    )
+    given: dict[str, Any] = {
+        **{"original": model, "judge": EmojiJudge(), "never": tp.attack.unseen("mushroom")},
+        **{"oracle": tp.load(WITHOUT), "unnamed": tp.load(UNNAMED), "cache": options.keep / "parts"},
+    }
+    for name in options.only or subjects:
+        audits[name] = audit(subjects[name](model), CONCEPT, **given)
+        audits[name].write(options.keep / name.replace(" ", "-").replace('"', "").replace("'", ""))
+        print(f"{name}: {audits[name].summary()}", file=sys.stderr, flush=True)
+    if len(audits) > 1:
+        Comparison(audits).write(options.keep)
+    parts = {
+        "audits": {name: each for name, each in audits.items() if name in METHODS},
+        "known": {name: each for name, each in audits.items() if name in KNOWN},
+    }
+    fill(options.docs / "audit.md", {mark: table(rows) for mark, rows in parts.items() if rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -99,3 +99,10 @@ def test_no_judge_is_none_or_told_where_one_is_needed(by: str | None, model: str
     with pytest.raises(BadArgument, match="There is no judge"):
         needed_judge(by, model)
     assert made == []
+
+
+def test_the_worlds_judge_is_the_default_for_every_model_that_ships() -> None:
+    names = ("emoji", "emoji-64", "emoji-mmdit", "emoji-without-church")
+    assert {judge_of(None, name).name for name in names} == {"emoji"}  # type: ignore[union-attr]
+    assert judge_of(None, "CompVis/stable-diffusion-v1-4") is None
+    assert judge_of("none", "emoji") is None

@@ -44,7 +44,7 @@ from turpentine.core.plugins import Plugin
 from turpentine.core.seeds import spell_seeds
 from turpentine.core.settings import Count, field_types
 
-JUDGE = "The judge, such as emoji or clip; that of the emoji world for the embedded model"
+JUDGE = "The judge, such as emoji or clip; that of the emoji world for the models that ship"
 
 Out = Annotated[
     Path,

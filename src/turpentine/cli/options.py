@@ -163,11 +163,14 @@ def judge_of(by: str | None, model: str, clip_model: str | None = None) -> Judge
     """Return the judge of a model's pictures, or none.
 
     Args:
-        by: The value of `--by`; None is the emoji world's judge for the embedded model, and none for others.
+        by: The value of `--by`; None is the emoji world's judge for the models that ship, and none for others.
         model: Name of the model.
         clip_model: The value of `--clip-model`.
     """
-    name = ("emoji" if model == "emoji" else NO_JUDGE) if by is None else by
+    from turpentine.emoji import WORLD
+    from turpentine.models.loading.source import ships
+
+    name = (WORLD if ships(model) else NO_JUDGE) if by is None else by
     if name in (NO_JUDGE, ""):
         return None
     return judge_called(name, model, clip_model)

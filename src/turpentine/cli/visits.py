@@ -37,7 +37,7 @@ class VisitChoice:
 
     Args:
         by: The judge that says whether a concept is in a picture, such as emoji or clip, or none; that of the emoji
-            world for the embedded model, none for others. Without one nothing is traced.
+            world for the models that ship, none for others. Without one nothing is traced.
         dry_run: Say how long each stop may take, and of a source what it would take on Stable Diffusion 1.4; nothing
             is written.
         out: The folder for report.html, and for each stop's table and picture, and of a source also tables.md and

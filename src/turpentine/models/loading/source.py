@@ -96,6 +96,17 @@ def is_built(path: Path) -> bool:
     return path in BUILT.values() or (path.parent == SHIPPED and path.is_dir())
 
 
+def ships(source: str) -> bool:
+    """Return whether a name is that of a model which ships, all of which draw the emoji world.
+
+    Example:
+        >>> ships("emoji"), ships("emoji-64"), ships("edited/")
+        (True, True, False)
+    """
+    path = place_of(source)
+    return path == WEIGHTS or is_built(path)
+
+
 def place_of(source: str) -> Path:
     """Return where a model of this name is, or would be if it is no hub id."""
     path = Path(source).expanduser()

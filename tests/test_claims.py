@@ -40,7 +40,10 @@ claims = _tool()
 REGISTRY = claims.Registry.read()
 CLAIMS = [claim for _, _, claim in REGISTRY.claims()]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
-COMMANDS = sorted({line for claim in CLAIMS for line in claim.command})
+SEEN = [(claim.id, seen) for claim in CLAIMS for seen in (claim, claim.larger) if seen]
+"""What is said of each claim, of the larger model apart."""
+
+COMMANDS = sorted({line for _, seen in SEEN for line in seen.command})
 
 ROWS = [
     *(f"T{number}" for number in range(1, 54)),
@@ -83,13 +86,13 @@ def test_a_verdict_has_what_it_rests_on() -> None:
 
 
 def test_numbers_say_over_what_they_were_counted() -> None:
-    assert [claim.id for claim in CLAIMS if claim.page and claim.numbers and not claim.n] == []
+    assert [name for name, seen in SEEN if seen.page and seen.numbers and not seen.n] == []
 
 
 def test_each_claim_shows_its_own_commands() -> None:
     shown = dict(re.findall(r'<a id="([\w-]+)"></a>(.*?)(?=\n- <a|\n\n|\Z)', PAGES["claims.md"], re.DOTALL))
     words = {name: " ".join(text.split()) for name, text in shown.items()}
-    assert [claim.id for claim in CLAIMS for line in claim.command if f"`{line}`" not in words[claim.id]] == []
+    assert [name for name, seen in SEEN for line in seen.command if f"`{line}`" not in words[name]] == []
 
 
 def test_every_page_with_numbers_of_claims_shows_them() -> None:
@@ -113,7 +116,7 @@ def test_links_between_pages_lead_somewhere() -> None:
     ]
     assert broken == []
     assert [
-        claim.id for claim in CLAIMS if claim.page and claim.page.split("#")[1] not in targets[claim.page.split("#")[0]]
+        name for name, seen in SEEN if seen.page and seen.page.split("#")[1] not in targets[seen.page.split("#")[0]]
     ] == []
 
 

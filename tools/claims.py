@@ -14,7 +14,7 @@ import argparse
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -77,6 +77,17 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Larger(Part):
+    """What we see of a claim in the larger world, by `emoji-64`; the fields are as those of `Claim`."""
+
+    verdict: Verdict
+    here: str
+    numbers: Mapping[str, str] = {}
+    n: str | None = None
+    page: str = Field(pattern=r"^[a-z]+\.md#[a-z0-9-]+$")
+    command: Annotated[tuple[str, ...], BeforeValidator(_lines)] = ()
+
+
 class Claim(Part):
     """A claim and what we see of it.
 
@@ -92,6 +103,7 @@ class Claim(Part):
         command: Make the numbers; a file may have one as a text.
         test: Holds our code to a definition: "tests/…/test_x.py::test_y".
         note: What is to be done, or to be heeded.
+        larger: The same, asked of the larger model.
     """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$")
@@ -104,6 +116,7 @@ class Claim(Part):
     command: Annotated[tuple[str, ...], BeforeValidator(_lines)] = ()
     test: str | None = Field(None, pattern=r"^tests/.+\.py::test_\w+$")
     note: str = ""
+    larger: Larger | None = None
 
 
 class Row(Part):
@@ -191,19 +204,23 @@ def stands(number: str, text: str) -> bool:
 
 def wrong_numbers(claim: Claim, pages: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each number of a claim that its page has not, or has otherwise."""
-    if claim.page is None:
-        return
-    page = without_block(pages[claim.page.split("#")[0]])
-    for address, value in claim.numbers.items():
+    for seen in (claim, claim.larger):
+        if seen is not None and seen.page is not None:
+            yield from _wrong(claim.id, seen, seen.page, pages)
+
+
+def _wrong(name: str, seen: Claim | Larger, place: str, pages: Mapping[str, str]) -> Iterator[str]:
+    page = without_block(pages[place.split("#")[0]])
+    for address, value in seen.numbers.items():
         there = cell(page, address)
         if there != value:
-            yield f"{claim.id}: {address} is {there} on {claim.page}, not {value}."
-        if value not in claim.here:
-            yield f"{claim.id}: {value} ({address}) is not quoted."
-    quoted = [each[0] for text in (claim.here, claim.n or "") for each in NUMBER.finditer(text)]
+            yield f"{name}: {address} is {there} on {place}, not {value}."
+        if value not in seen.here:
+            yield f"{name}: {value} ({address}) is not quoted."
+    quoted = [each[0] for text in (seen.here, seen.n or "") for each in NUMBER.finditer(text)]
     for number in quoted:
-        if not stands(number, page) and number not in claim.numbers.values():
-            yield f"{claim.id}: {number} does not stand on {claim.page}."
+        if not stands(number, page) and number not in seen.numbers.values():
+            yield f"{name}: {number} does not stand on {place}."
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -245,8 +262,22 @@ def entry(row: Row, claim: Claim) -> str:
         parts.append(f"*{capital(claim.note)}.*")
     head = f'- <a id="{claim.id}"></a>**{capital(claim.claim)}.** {capital(row.place)}.'
     how = "Made by" if claim.page or claim.verdict is not Verdict.OPEN else "To be asked by"
-    made = [f"{how} {' and '.join(f'`{each}`' for each in claim.command)}."] if claim.command else []
-    return "\\\n  ".join(wrapped(line) for line in (head, " ".join(parts), *made))
+    lines = [head, " ".join(parts), *_made(how, claim.command)]
+    if claim.larger:
+        lines += [larger_entry(claim.larger), *_made("Made by", claim.larger.command)]
+    return "\\\n  ".join(map(wrapped, lines))
+
+
+def larger_entry(seen: Larger) -> str:
+    """Return what the larger model says of a claim."""
+    n = f" *n*: {seen.n}." if seen.n else ""
+    page = seen.page.split(".md")[0]
+    return f"By `emoji-64`: {MEANING[seen.verdict][0]} *{seen.verdict}*: {seen.here}.{n} [{page}]({seen.page})"
+
+
+def _made(how: str, commands: Iterable[str]) -> list[str]:
+    quoted = [f"`{each}`" for each in commands]
+    return [f"{how} {' and '.join(quoted)}."] if quoted else []
 
 
 def wrapped(text: str) -> str:
@@ -273,16 +304,22 @@ def registry_page(registry: Registry) -> str:
 
 
 def page_block(registry: Registry, page: str) -> str:
-    """Return the table of the claims whose numbers stand on a page."""
+    """Return the table of the claims whose numbers stand on a page, and the larger model's verdict if it was asked."""
+    every = [each for each in registry.claims() if (each[2].page or "").startswith(f"{page}#")]
+    has_larger = any(claim.larger for _, _, claim in every)
     rows = [
         [
             f"[{capital(claim.claim)}](claims.md#{claim.id}) ({source.name}, {row.place})",
             f"*{claim.verdict}*: {claim.here}",
+            *([_in_larger(claim.larger)] if has_larger else []),
         ]
-        for source, row, claim in registry.claims()
-        if (claim.page or "").startswith(f"{page}#")
+        for source, row, claim in every
     ]
-    return table(["the sources say", "here"], rows)
+    return table(["the sources say", "here", *(["by `emoji-64`"] if has_larger else [])], rows)
+
+
+def _in_larger(seen: Larger | None) -> str:
+    return f"[*{seen.verdict}*]({seen.page}): {seen.here}" if seen else "not asked"
 
 
 def pages_of(registry: Registry, docs: Path) -> dict[str, str]:

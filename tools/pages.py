@@ -4,7 +4,10 @@
     python tools/pages.py explained/thesis
 
 A table goes to the page that has its marks, a figure to those that show it; what is written around them stays. A table
-whose marks are on no page, or on two, is named, and nothing is written.
+whose marks are on no page, or on two, is named, and nothing is written. Of another model the marks have a suffix:
+
+    turpentine explain thesis --model emoji-64 --seeds 0 --steps 10
+    python tools/pages.py explained/thesis --suffix=-64
 """
 
 from __future__ import annotations
@@ -20,10 +23,10 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<part>.*?)<!-- /(?P=name) -->", re.DOTALL)
 
 
-def tables_in(folders: Iterable[Path]) -> dict[str, str]:
+def tables_in(folders: Iterable[Path], suffix: str = "") -> dict[str, str]:
     """Return the tables of finished experiments, by mark."""
     texts = [path.read_text(encoding="utf-8") for folder in folders for path in sorted(folder.glob("*/tables.md"))]
-    return {match["name"]: match["part"] for text in texts for match in MARKED.finditer(text)}
+    return {match["name"] + suffix: match["part"] for text in texts for match in MARKED.finditer(text)}
 
 
 def filled(page: str, tables: dict[str, str]) -> str:
@@ -41,9 +44,15 @@ def filled(page: str, tables: dict[str, str]) -> str:
     return MARKED.sub(part, page)
 
 
-def put(folders: list[Path], docs: Path) -> list[str]:
-    """Write tables and figures into the pages, and return the names of the pages that changed."""
-    tables, pages = tables_in(folders), {path: path.read_text(encoding="utf-8") for path in sorted(docs.glob("*.md"))}
+def put(folders: list[Path], docs: Path, suffix: str = "") -> list[str]:
+    """Write tables and figures into the pages, and return the names of the pages that changed.
+
+    Tables alone of another model, whose marks have a suffix.
+    """
+    tables, pages = (
+        tables_in(folders, suffix),
+        {path: path.read_text(encoding="utf-8") for path in sorted(docs.glob("*.md"))},
+    )
     marks = Counter(match["name"] for text in pages.values() for match in MARKED.finditer(text))
     if not tables:
         raise SystemExit("There is no tables.md there.")
@@ -56,7 +65,7 @@ def put(folders: list[Path], docs: Path) -> list[str]:
         if new != text:
             path.write_text(new, encoding="utf-8")
             changed.append(path.name)
-    for figure in (figure for folder in folders for figure in folder.glob("*/*.png")):
+    for figure in (figure for folder in folders for figure in folder.glob("*/*.png") if not suffix):
         if any(f"]({figure.name})" in text for text in pages.values()):
             shutil.copy(figure, docs / figure.name)
     return changed
@@ -67,8 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="that the command wrote, such as explained/thesis")
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages")
+    parser.add_argument("--suffix", default="", help="behind the marks' names, such as -64")
     args = parser.parse_args()
-    print(", ".join(put(args.folders, args.docs)) or "nothing changed")
+    print(", ".join(put(args.folders, args.docs, args.suffix)) or "nothing changed")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_ATTACK = "no attack"
+_Target = tuple[Victim, Concept | str, "Sequence[Image.Image]", "Judge | ConceptJudge"]
+"""What is attacked, the concept, its pictures and who looks."""
+
 EDITED, ORIGINAL, NEVER, HIDDEN = "edited", "original", "never seen", "only hidden"
 Never = tuple[Concept | str, Sequence[Image.Image], Judge | ConceptJudge]
 """A concept that the original never saw, pictures of it, and who says whether it is in a picture."""
@@ -236,21 +239,25 @@ def battery(
     rows = [_row(NO_ATTACK, arm, rate, Spent()) for arm, rate in plain.items()]
     if not references and any("references" in attack.needs for attack in attacks):
         references = references_of(base, concept, shows, trial, cache)
-    targets: dict[str, tuple[Victim, Concept | str, Sequence[Image.Image], Judge | ConceptJudge]]
-    targets = {arm: (victim, concept, references, shows) for arm, victim in arms.items()}
+    targets: dict[str, _Target] = {arm: (victim, concept, references, shows) for arm, victim in arms.items()}
     if controls.never:
         targets[NEVER] = base, *judged_never(controls.never, base)
-    units = [(attack, arm) for attack in attacks for arm in targets]
     how: dict[str, Any] = {"original": base, "budget": budget, "seed": seed, "cache": cache}
     how["trial"] = replace(trial, original_rate=0)  # that the original draws the concept is checked above
-    outcomes: dict[tuple[str, str], Attacked] = {}
+    outcomes = dict(_attacked(attacks, targets, how, progress))
+    rows += [_row(attack, arm, outcome.success, outcome.spent) for (attack, arm), outcome in outcomes.items()]
+    return Battery(pl.DataFrame(rows), f"{concept.text} in {arms[EDITED].model.name}", outcomes)
+
+
+def _attacked(
+    attacks: Sequence[Attack], targets: Mapping[str, _Target], how: Mapping[str, Any], progress: Progress | None
+) -> Iterator[tuple[tuple[str, str], Attacked]]:
+    """Yield what each attack came to on each arm, by the names of both."""
+    units = [(attack, arm) for attack in attacks for arm in targets]
     for number, (attack, arm) in enumerate(units):
         victim, what, pictures, by = targets[arm]
         advance = _shifted(progress, number, len(units))
-        outcome = attack(victim, what, references=pictures, judge=by, progress=advance, **how)
-        outcomes[attack.name, arm] = outcome
-        rows.append(_row(attack.name, arm, outcome.success, outcome.spent))
-    return Battery(pl.DataFrame(rows), f"{concept.text} in {arms[EDITED].model.name}", outcomes)
+        yield (attack.name, arm), attack(victim, what, references=pictures, judge=by, progress=advance, **how)
 
 
 def swapped_word(original: Victim, concept: Concept, other: str | None = None) -> Edit:

@@ -140,10 +140,7 @@ class Audit:
                 "There is nothing to hold the attacks against: give an oracle, or a concept that was never seen."
             )
         base = as_victim(original)
-        hidden = Victim(base.model, (*base.changes, swapped_word(base, concept)))
-        lineup = Lineup(as_victim(edited), base, hidden, _victims(oracle), _victims(unnamed))
-        check_base(lineup.edited, base)
-        lineup.edited.facts()  # an edit of another base is refused before anything is drawn
+        lineup = _lineup(as_victim(edited), base, concept, _victims(oracle), _victims(unnamed))
         check_attacks(
             self.attacks,
             [victim for several in lineup.arms().values() for victim in several],
@@ -159,6 +156,17 @@ class Audit:
         judges = Judges(first, None if beside is None else concept_judge(beside, concept), judge_error)
         with _folder(cache) as folder:
             return Measuring(self, lineup, concept, judges, never, references, folder, progress).audited()
+
+
+def _lineup(
+    edited: Victim, base: Victim, concept: Concept, oracle: tuple[Victim, ...], unnamed: tuple[Victim, ...]
+) -> Lineup:
+    """Return all arms; an edit of another base is refused before anything is drawn."""
+    hidden = Victim(base.model, (*base.changes, swapped_word(base, concept)))
+    lineup = Lineup(edited, base, hidden, oracle, unnamed)
+    check_base(edited, base)
+    edited.facts()
+    return lineup
 
 
 def _victims(given: Any) -> tuple[Victim, ...]:

@@ -139,8 +139,8 @@ def attack(
         raise BadArgument("There is nothing to attack: give the file of an edit, or --against original.")
     if (concept is not None and not concept.strip()) or (file is None and concept is None):
         raise BadArgument("There is no concept: name what is to come back, such as --concept church.")
-    _check(file, concept, choice, source)
     given.check()
+    _check(file, concept, choice, source)
     run = _Run(file, concept, choice, given, source, _chosen(attack, settings), json)
     battery = run.battery()
     files = run.write(battery, line)

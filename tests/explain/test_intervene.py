@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 
 from turpentine.core.errors import BadArgument
+from turpentine.explain._codes import usual
 from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain.intervene import Intervene, InterveneFinding
 from turpentine.judges import EmojiJudge
-from turpentine.models import Model, Sites, count_rows, sever
+from turpentine.models import Model, Sites, count_rows, hooked, sever
+from turpentine.models.joint_reading import read_empty, read_nothing
 from turpentine.stats.intervals import wilson
+from turpentine.testing.toys import toy
 
 PROMPTS, SEEDS = ["a church in noto style", "a dog in flat style", "a truck"], [0, 1, 2]
 
@@ -28,6 +31,37 @@ def test_pictures_are_those_of_each_intervention_alone(emoji: Model) -> None:
         for mine, theirs in zip(found.images[letters], alone, strict=True):
             assert np.abs(np.asarray(mine, int) - np.asarray(theirs, int)).max() <= 2
     assert list(found.images) == ["untouched", "q4", "qMID"]
+
+
+@pytest.mark.parametrize("family", ["sd3", "z"])
+def test_in_joint_attention_the_picture_reads_no_text_or_that_of_no_words(family: str) -> None:
+    """Side by side as each alone, in its window and its block, by the name of either attention."""
+    model = toy(family)
+    found = Intervene(("q4", "pBLOCK1", "r2"), steps=5)(model, PROMPTS[:2], SEEDS[:2])
+    same = Intervene(("q4", "pBLOCK1", "r2"), "joint-attention", steps=5)(model, PROMPTS[:2], SEEDS[:2])
+    modules = model.sites.only(kind="joint-attention", level="module")
+    empty = read_empty(model)
+    alone = {
+        "q4": {modules.during(0.6, 1.0): read_nothing(model)},
+        "pBLOCK1": {modules.only(label="BLOCK1"): empty},
+        "r2": {modules.during(0.0, 0.1): empty, modules.during(0.3, 1.0): empty},
+    }
+    for letters, functions in alone.items():
+        with hooked(model, functions):
+            pictures = model.generate(PROMPTS[:2], seeds=SEEDS[:2], steps=5)
+        for mine, again, theirs in zip(found.images[letters], same.images[letters], pictures, strict=True):
+            assert np.abs(np.asarray(mine, int) - np.asarray(theirs, int)).max() <= 2
+            assert np.array_equal(np.asarray(mine), np.asarray(again))
+    one, two = (np.asarray(found.images[name][0], int) for name in ("untouched", "q4"))
+    assert np.abs(one - two).max() > 2
+
+
+def test_what_joint_attention_cannot_read_is_refused_before_anything_is_drawn() -> None:
+    model = toy("flux")
+    assert usual(model) == ("q1", "q2", "q3", "q4", "qALL")
+    with count_rows(model) as count, pytest.raises(BadArgument, match=r"FLUX\.1 computes guidance itself.*with q or o"):
+        Intervene(("q1", "p4"), steps=5)(model, "a church", 0)
+    assert count.calls == 0
 
 
 def test_the_table_sums_up_the_rows(emoji: Model) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,10 +22,11 @@ from turpentine.explain._image_stats import foreground, overlap
 from turpentine.explain._masks import enlarge, mask_of
 from turpentine.explain.maps import Maps
 from turpentine.explain.maps_finding import MapsFinding
-from turpentine.models import Model, Sites, sample
+from turpentine.models import Conditioning, Model, Sites, sample
 from turpentine.models.hooks import record
 from turpentine.models.text import find_subject
 from turpentine.stats.intervals import mean_score
+from turpentine.testing.toys import toy
 
 NOWHERE = Sites((), ())
 PROMPTS, SEEDS, STEPS = ["a church and a dog", "a dog"], [0, 1], 3
@@ -231,3 +235,54 @@ def test_a_word_that_is_not_there_is_told(sd1: Model) -> None:
         Maps(("castle",))(sd1, "a dog", 0)
     with pytest.raises(BadArgument, match=r"threshold is 0\.0: give over 0 and up to 1"):
         Maps(threshold=0.0)(sd1, "a dog", 0)
+
+
+TWO = ["a red church", "a dog and a fish"]
+
+
+@contextmanager
+def padding_in_another_order(model: Model, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Turn the order of what all prompts have as padding, with its places if it has any; fill what a mask hides."""
+    places, plain = [model.readings[0].text.find(prompt, "a") for prompt in TWO], model.encode
+    before, end = (rule(getattr(each, name) for each in places) for rule, name in ((min, "padding"), (max, "end")))
+    padding = slice(0, before) if before else slice(end + 1, places[0].length)
+    assert padding.stop - padding.start > 1
+
+    def turned(x: torch.Tensor, dim: int) -> torch.Tensor:
+        order = torch.arange(x.shape[dim])
+        order[padding] = order[padding].flip(0)
+        return x.index_select(dim, order)
+
+    def encode(*args: Any, **how: Any) -> Conditioning:
+        cond = plain(*args, **how)
+        if cond.mask is None:
+            return replace(cond, hidden=turned(cond.hidden, 1))
+        noise = torch.randn(cond.hidden.shape, generator=torch.Generator().manual_seed(0)).to(cond.hidden)
+        return replace(cond, hidden=torch.where(cond.mask.bool()[..., None], cond.hidden, noise))
+
+    def place(_: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        given = kwargs.get("txt_ids")
+        return args, kwargs if given is None else {**kwargs, "txt_ids": turned(given, 0)}
+
+    handle = model.denoiser.register_forward_pre_hook(place, with_kwargs=True)
+    try:
+        with patch.context() as context:
+            context.setattr(model, "encode", encode)
+            yield
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux", "flux2", "flux2-dev", "qwen", "z"])
+def test_in_joint_attention_the_order_of_padding_changes_no_words_map(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where padding is read; where a mask hides it, what stands there changes nothing."""
+    model = toy(family)
+    plain = Maps(steps=2)(model, TWO, [0, 1])
+    with padding_in_another_order(model, monkeypatch):
+        other = Maps(steps=2)(model, TWO, [0, 1])
+    for one, two in zip(plain.heats, other.heats, strict=True):
+        assert list(one) == list(two)
+        for word in one:
+            np.testing.assert_allclose(one[word], two[word], rtol=1e-3, atol=1e-6)

@@ -1,7 +1,8 @@
-"""The thesis's shorthands for interventions on cross-attention: `q1`, `oLOWRES`, `p2`, `rUP9`, `qALL` (section 0.4.2).
+"""The thesis's letters for interventions on attention to the text: `q1`, `oLOWRES`, `p2`, `rUP9`, `qALL` (0.4.2).
 
 q severs inside a part of the schedule or some modules, o everywhere but inside; p swaps the prompt for the empty one
-inside, r everywhere but inside. A part of both is written `q2:MID`.
+inside, r everywhere but inside. A part of both is written `q2:MID`. In joint attention the picture alone is kept from
+the text, or reads that of ε_∅, and the text's own stream goes on.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from operator import or_
 from turpentine.core.errors import BadArgument, EmptySelection, UnknownName
 from turpentine.models.branches import Intervention
 from turpentine.models.hooks import read_instead, zero
+from turpentine.models.joint_reading import read_empty, read_nothing
 from turpentine.models.model import Model
-from turpentine.models.sites import Sites
+from turpentine.models.sites import READS_TEXT, Sites
 from turpentine.models.windows import Window
 
 WINDOWS = {"1": (0.0, 0.1), "2": (0.1, 0.3), "3": (0.3, 0.6), "4": (0.6, 1.0), "1.2": (0.0, 0.26)}
@@ -36,7 +38,7 @@ def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -
     Args:
         model: The model.
         letters: Such as "q2:MID".
-        kind: Of the modules; p and r need cross-attention.
+        kind: Of the modules; "cross-attention" stands for joint attention, too. p and r need one of them.
 
     Raises:
         UnknownName: Letters of another form, or a window that is not in WINDOWS.
@@ -51,13 +53,13 @@ def intervention(model: Model, letters: str, *, kind: str = "cross-attention") -
         )
     if form["window"] and form["window"] not in WINDOWS:
         raise UnknownName(f"There is no window {form['window']!r} in {letters!r}: there are {', '.join(WINDOWS)}.")
-    if form["act"] in "pr" and kind != "cross-attention":
+    if form["act"] in "pr" and kind not in READS_TEXT:
         raise BadArgument(f"{letters!r} swaps the prompt, which {kind} does not read: sever it with q or o.")
-    modules = model.sites.only(kind=kind, level="module")
+    modules = modules_of(model, kind)
     chosen = group(modules, form["layers"] or "ALL")
     window = WINDOWS[form["window"]] if form["window"] else (0.0, 1.0)
     touched = [chosen.during(*window)] if form["act"] in "qp" else _outside(modules, chosen, window)
-    return _acting(model, form["act"] in "pr", touched)
+    return _acting(model, modules, swaps(letters), touched)
 
 
 def is_idle(letters: str, steps: int) -> bool:
@@ -71,16 +73,39 @@ def is_idle(letters: str, steps: int) -> bool:
 def usual(model: Model, *, kind: str = "cross-attention") -> tuple[str, ...]:
     """Return those of USUAL whose modules the model has: SDXL has no attention at its lowest resolutions.
 
+    A transformer, all of whose blocks are of one resolution, has no groups by it.
+
     Raises:
         EmptySelection: A kind that the model has not.
     """
-    model.sites.only(kind=kind, level="module")
+    is_flat = len({site.resolution for site in modules_of(model, kind)}) == 1
     present = []
     for letters in USUAL:
+        if is_flat and letters.endswith("RES"):
+            continue  # all, or none
         with suppress(EmptySelection):
             intervention(model, letters, kind=kind)
             present.append(letters)
     return tuple(present)
+
+
+def modules_of(model: Model, kind: str = "cross-attention") -> Sites:
+    """Return the modules of a kind, or the joint attention of a model whose picture reads the text by that.
+
+    Raises:
+        EmptySelection: A kind that the model has not.
+    """
+    return model.sites.only(kind=READS_TEXT if kind in READS_TEXT else kind, level="module")
+
+
+def is_joint(modules: Sites) -> bool:
+    """Return whether modules are joint attention, where picture and text attend to both."""
+    return next(iter(modules)).kind == "joint-attention"
+
+
+def swaps(letters: str) -> bool:
+    """Return whether letters swap the prompt, by p or r."""
+    return letters[:1] in {"p", "r"}
 
 
 def modules_called(modules: Sites, text: str) -> Sites:
@@ -120,7 +145,9 @@ def _outside(modules: Sites, chosen: Sites, window: tuple[float, float]) -> list
     return [*outside, rest.during(*window)] if rest else outside
 
 
-def _acting(model: Model, swaps: bool, touched: list[Sites]) -> Intervention:
-    if not swaps:
+def _acting(model: Model, modules: Sites, is_swap: bool, touched: list[Sites]) -> Intervention:
+    if is_joint(modules):
+        return Intervention(after=dict.fromkeys(touched, (read_empty if is_swap else read_nothing)(model)))
+    if not is_swap:
         return Intervention(after=dict.fromkeys(touched, zero))
     return Intervention(before=dict.fromkeys(touched, read_instead(model, model.encode([""]))))

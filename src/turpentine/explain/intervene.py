@@ -1,4 +1,4 @@
-"""Sever or swap cross-attention, here or there, now or then, and see what becomes of the picture (thesis, 0.4.2)."""
+"""Sever or swap attention to the text, here or there, now or then, and see what is left of a picture (thesis 0.4.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._branches import LAYOUT, SAME, UNTOUCHED, BranchesFinding, draw_branches, summarize
-from turpentine.explain._codes import WINDOWS, intervention, is_idle, usual
+from turpentine.explain._codes import WINDOWS, intervention, is_idle, is_joint, modules_of, swaps, usual
 from turpentine.explain._plots import new_figure
 from turpentine.explain._series import part_of_progress
 from turpentine.explain.cache import parts_of
@@ -26,6 +26,7 @@ from turpentine.judges.base import Judge, sought
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import branch_rows, runs_at_once
 from turpentine.models.generate import batches, fitting_pairs
+from turpentine.models.joint_reading import check_empty
 from turpentine.models.model import Model
 from turpentine.models.sites import Sites
 
@@ -48,7 +49,9 @@ class Intervene(Settings):
             inside, r everywhere but inside; then a window (1, 2, 3, 4, 1.2), modules (ALL, LOWRES, HIGHRES, a label
             such as MID), or both, such as q2:MID. By default q1 to q4, qALL, and q and o of LOWRES and HIGHRES where
             the model has such.
-        kind: Which kind of modules: cross-attention, self-attention, feed-forward or resnet.
+        kind: Which kind of modules: cross-attention, self-attention, feed-forward or resnet. Where there is joint
+            attention in the place of cross-attention, the picture does not read the text (q, o), or reads that of ε_∅
+            (p, r), and the text's own stream goes on.
         steps: DDIM steps of a picture.
         guidance_scale: How strongly the prompt guides (w).
         rows: Rows of the denoiser in one call, unless the interventions on one picture need more; fewer take less
@@ -91,7 +94,8 @@ class Intervene(Settings):
             progress: Called with pictures done and in all.
 
         Raises:
-            BadArgument: There is no intervention, a prompt is too long, or p or r are of another kind of modules.
+            BadArgument: There is no intervention, a prompt is too long, p or r are of another kind of modules, or of
+                joint attention where ε_∅ is not computed.
             UnknownName: Letters of another form, or a window that there is not.
             EmptySelection: Modules that the model has not.
         """
@@ -99,6 +103,8 @@ class Intervene(Settings):
         letters = usual(model, kind=self.kind) if self.letters is None else self.letters
         if not letters:
             raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")
+        if any(map(swaps, letters)) and is_joint(modules_of(model, self.kind)):
+            check_empty(model, self.guidance_scale, self.steps)
         branches = draw_branches(
             model,
             {code: intervention(model, code, kind=self.kind) for code in letters},
@@ -116,8 +122,8 @@ class Intervene(Settings):
 
     @classmethod
     def stops(cls, tour: TourInputs) -> list[Stop]:
-        """Sever each layer of cross-attention in each quarter of the steps."""
-        labels = [site.label for site in tour.model.sites.only(kind="cross-attention", level="module")]
+        """Sever each layer of attention to the text in each quarter of the steps."""
+        labels = [site.label for site in modules_of(tour.model)]
         letters = tuple(f"q{window}:{label}" for label in labels for window in QUARTERS)
         question = "Which layers matter, and when?"
         return [letters_stop("intervene", question, 30, tour, letters, plot=InterveneFinding.plot_grid)]
@@ -265,7 +271,7 @@ class InterveneFinding(BranchesFinding):
             return f"No layer alone, severed in one of the {len(tried)} windows, changes anything here."
         layer, time = np.unravel_index(int(lost.argmax()), lost.shape)
         return (
-            f"With the cross-attention of one layer severed in one part of the steps, "
+            "With one layer severed in one part of the steps, "
             f"{self._change(f'q{windows[time]}:{layers[layer]}')} at most: {layers[layer]}, "
             f"{_share_of_steps(windows[time])}. On average over the layers, {_by_window(windows, lost.mean(0))}."
         )

@@ -52,3 +52,9 @@ class Call:
             first, stop = self.site.rows
             return torch.cat([self.output[..., :first], tensor, self.output[..., stop:]], dim=-1)
         return (tensor, *self.output[1:]) if isinstance(self.output, tuple) else tensor
+
+    def with_tokens(self, tokens: Tensor, where: slice) -> Any:
+        """Return the output with others of its tokens on the prompts' rows."""
+        tensor = self.tensor.clone()
+        tensor[self.rows, where] = tokens
+        return self.with_tensor(tensor)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
-import turpentine as tp
 from turpentine.attribution import Objective
 from turpentine.core.errors import BadArgument, UnsupportedModel
 from turpentine.core.parts import Parts
-from turpentine.edits import Edit
 from turpentine.erase._training.states import SamplingSettings, StoredStates, TrainingPrompts
 from turpentine.models import DENOISER, ClassifierFree, Model, Trajectory, TrueGuidance, hooked, sample
 from turpentine.models.families.flux import Flux, packed, streams, unpacked
 from turpentine.models.families.transformer_sites import walk_flux
 from turpentine.models.families.walk import sites_on
-from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import tiny_flux, toy
 
 PROMPTS = ["a church", "a red dog and a cat on blue"]
@@ -241,15 +237,6 @@ def test_what_the_picture_attends_to_is_the_texts_part_of_the_joint_softmax(dev:
         torch.testing.assert_close(ours, of_text / of_text.sum(-1, keepdim=True), atol=1e-5, rtol=1e-4)
 
 
-def test_an_edit_that_is_off_is_none(dev: Model) -> None:
-    x = dev.noise([0, 1])
-    weights, before = weights_hash(dev), run(dev, x, steps=1, guidance_scale=3.5)
-    name = dev.family.readers()["hidden"].parameters()[0]
-    with Edit({name: torch.ones_like(dev.parameter(name))}).on(dev):
-        assert not torch.equal(run(dev, x, steps=1, guidance_scale=3.5), before)
-    assert weights_hash(dev) == weights and torch.equal(run(dev, x, steps=1, guidance_scale=3.5), before)
-
-
 def test_a_size_and_what_it_has_not(dev: Model) -> None:
     assert dev.generate("a dog", steps=1, size=(16, 24))[0].size == (24, 16)
     with pytest.raises(BadArgument, match="give multiples of 8 pixels"):
@@ -268,14 +255,6 @@ def test_what_changes_what_it_computes_is_refused_by_name() -> None:
     vars(other).update(tiny_flux().components)
     with pytest.raises(UnsupportedModel, match="FluxControlPipeline draws otherwise than FluxPipeline"):
         Model(other)
-
-
-def test_it_loads_from_a_folder_in_diffusers_layout(dev: Model, tmp_path: Path) -> None:
-    dev.pipeline.save_pretrained(tmp_path / "flux")
-    again, x = tp.load(tmp_path / "flux", device="cpu"), dev.noise([0, 1])
-    assert again.fingerprint == dev.fingerprint and again.size == (32, 32)
-    how: dict[str, Any] = {"steps": 1, "guidance_scale": 3.5}
-    assert torch.equal(run(again, x, **how), run(dev, x, **how))
 
 
 def test_training_predicts_with_the_guidance_that_its_states_were_drawn_with(dev: Model) -> None:

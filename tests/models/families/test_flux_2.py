@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,13 +14,11 @@ from models.families.holds import sites_are_in_order
 from torch import nn
 from transformers import BertConfig, BertModel
 
-import turpentine as tp
 from turpentine.attack import Relearning
 from turpentine.attack._student import _weights_of
 from turpentine.attribution import attributable
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, UnsupportedModel
-from turpentine.edits import Edit
 from turpentine.erase import ESD
 from turpentine.models import DENOISER, Model, hooked, sample, sever
 from turpentine.models.families.flow_solvers import fitted_shift
@@ -31,7 +28,6 @@ from turpentine.models.families.flux_2_klein import Flux2Klein
 from turpentine.models.families.transformer_sites import walk_flux_2
 from turpentine.models.families.walk import module_of
 from turpentine.models.site_table import best_sites
-from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import tiny_flux_2, toy
 
 PROMPTS = ["a church", "a red dog and a cat on blue"]
@@ -90,13 +86,6 @@ def test_texts_are_those_of_the_pipeline(klein: Model) -> None:
     assert layers_of(36, Flux2Klein.layers) == Flux2Klein.layers
     places = klein.text.find("a red church", "church")
     assert (list(places.subject), places.end) == ([5], 6)
-
-
-def test_vectors_in_the_place_of_tokens_are_read(klein: Model) -> None:
-    one, other = (klein.family.tokenize([text]) for text in ("a red church", "a blue dog"))
-    states = [klein.encode_tokens(ids).hidden for ids in (one, other)]
-    assert torch.equal(klein.encode_tokens(one, klein.family.embed_tokens(one)).hidden, states[0])
-    assert not torch.equal(klein.encode_tokens(one, klein.family.embed_tokens(other)).hidden, states[0])
 
 
 @pytest.mark.parametrize("tokens", [4, 1024, 4300, 4301, 16384])
@@ -245,25 +234,17 @@ def _projected(attn: Any, pixels: torch.Tensor, text: torch.Tensor) -> tuple[Any
     return torch.cat(query, dim=2), torch.cat(key, dim=2), torch.cat(value, dim=2), None
 
 
-def test_what_the_reader_reads_and_an_edit_that_is_off(klein: Model) -> None:
+def test_what_the_reader_reads(klein: Model) -> None:
     given, readers = [], klein.family.readers()["hidden"]
     with hooked(klein, {readers: lambda call: given.append(call.args[0])}), torch.no_grad():
         klein.eps(klein.noise([0]), 500, cond := klein.encode(["a church"]))
     (reading,) = klein.readings
     assert torch.equal(given[0], reading.states(klein, cond))
-    weights, before, name = weights_hash(klein), run(klein), readers.parameters()[0]
-    with Edit({name: torch.ones_like(klein.parameter(name))}).on(klein):
-        assert not torch.equal(run(klein), before)
-    assert weights_hash(klein) == weights and torch.equal(run(klein), before)
 
 
-def test_it_loads_from_a_folder_in_diffusers_layout(klein: Model, tmp_path: Path) -> None:
-    klein.pipeline.save_pretrained(tmp_path / "klein")
-    again = tp.load(tmp_path / "klein", device="cpu")
-    assert again.fingerprint == klein.fingerprint and again.describe()["family"] == "FLUX.2 klein"
-    assert torch.equal(run(again), run(klein))
+def test_a_size_that_is_no_whole_number_of_tokens_is_refused(klein: Model) -> None:
     with pytest.raises(BadArgument, match="give multiples of 8 pixels"):
-        again.generate("a dog", steps=1, size=20)
+        klein.generate("a dog", steps=1, size=20)
 
 
 def _bert() -> BertModel:

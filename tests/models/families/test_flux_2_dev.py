@@ -12,7 +12,6 @@ import pytest
 import torch
 from diffusers import Flux2Pipeline, Flux2Transformer2DModel
 from models.families.holds import (
-    an_edit_that_is_off_is_none,
     other_encoder,
     sites_are_in_order,
     vectors_are_read,
@@ -214,10 +213,6 @@ def test_sites_are_in_order_of_execution_and_every_weight_of_the_real_one_is_at_
     assert joint == [f"BLOCK{n}" for n in range(1, 8 + 48 + 1)]
     rows = [site.rows for site in sites if site.path.endswith("single_transformer_blocks.47.attn.to_qkv_mlp_proj")]
     assert rows == [(0, 6144), (6144, 12288), (12288, 18432), (18432, 18432 + 2 * 3 * 6144)]
-
-
-def test_an_edit_that_is_off_is_none(dev: Model) -> None:
-    an_edit_that_is_off_is_none(dev, run)
 
 
 def test_a_negative_prompt_needs_true_guidance(dev: Model) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import PixArtTransformer2DModel
 
-import turpentine as tp
 from turpentine.core.errors import UnsupportedModel
 from turpentine.explain.maps import Maps
 from turpentine.models import DENOISER, Model, hooked, sample, swap
@@ -118,16 +116,6 @@ def test_padding_is_attended_by_nothing_and_another_text_is_the_prompts_own(sigm
         assert (probability[..., used:] == 0).all()
 
 
-@pytest.mark.parametrize("name", ["pixart", "sd3"])
-def test_vectors_in_the_place_of_tokens_are_read_by_t5_too(name: str) -> None:
-    """Of another prompt of as many tokens they make its states."""
-    model = toy(name)
-    one, other = (model.family.tokenize([text]) for text in ("a red church", "a blue dog"))
-    ours, theirs = model.encode_tokens(one, model.family.embed_tokens(other)), model.encode_tokens(other)
-    assert torch.equal(ours.hidden, theirs.hidden)
-    assert not torch.equal(ours.hidden, model.encode_tokens(one).hidden)
-
-
 def test_what_the_readers_read_is_the_projected_text(sigma: Model) -> None:
     given = []
     with hooked(sigma, {sigma.family.readers()["hidden"]: lambda call: given.append(call.args[0])}), torch.no_grad():
@@ -139,12 +127,6 @@ def test_what_the_readers_read_is_the_projected_text(sigma: Model) -> None:
 def test_maps_are_drawn_of_it(sigma: Model) -> None:
     finding = Maps(steps=1)(sigma, ["a red church"], [0])
     assert finding.table["word"].to_list() == ["a", "red", "church"]
-
-
-def test_it_loads_from_a_folder_in_diffusers_layout(sigma: Model, tmp_path: Path) -> None:
-    sigma.pipeline.save_pretrained(tmp_path / "pixart")
-    again = tp.load(tmp_path / "pixart", device="cpu")
-    assert again.fingerprint == sigma.fingerprint and again.describe()["family"] == "PixArt-Σ"
 
 
 def test_a_latent_is_as_the_configs_say(sigma: Model) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import QwenImageTransformer2DModel
 from models.families.holds import (
-    an_edit_that_is_off_is_none,
-    it_loads_from_a_folder,
     other_encoder,
     sites_are_in_order,
-    vectors_are_read,
 )
 
 from turpentine.core.errors import BadArgument, UnsupportedModel
@@ -79,10 +75,6 @@ def test_texts_are_those_of_the_pipeline_without_the_chats_beginning(qwen: Model
     assert not ours.hidden[:, count:].any() and not ours.mask[:, count:].any()
     empty, _ = qwen.pipeline.encode_prompt([""])
     assert torch.equal(qwen.encode([""]).hidden[:, :5], empty)
-
-
-def test_vectors_in_the_place_of_tokens_are_read(qwen: Model) -> None:
-    vectors_are_read(qwen, "a red church", "a blue dog")
 
 
 def test_words_are_spelt_as_they_begin_a_text_or_stand_inside(qwen: Model) -> None:
@@ -165,17 +157,12 @@ def test_what_the_picture_attends_to_is_the_texts_part_of_the_joint_softmax(qwen
         assert (ours[0, ..., int(mask[0].sum()) :] == 0).all()
 
 
-def test_what_the_reader_reads_and_an_edit_that_is_off(qwen: Model) -> None:
+def test_what_the_reader_reads(qwen: Model) -> None:
     given, readers = [], qwen.family.readers()["hidden"]
     with hooked(qwen, {readers: lambda call: given.append(call.args[0])}), torch.no_grad():
         qwen.eps(qwen.noise([0]), 500, cond := qwen.encode(["a church"]))
     (reading,) = qwen.readings
     assert torch.equal(given[0], reading.states(qwen, cond)[:, : given[0].shape[1]])
-    an_edit_that_is_off_is_none(qwen, lambda model: run(model, 2))
-
-
-def test_it_loads_from_a_folder_in_diffusers_layout(qwen: Model, tmp_path: Path) -> None:
-    it_loads_from_a_folder(qwen, "Qwen-Image", tmp_path, lambda model: run(model, 2))
 
 
 def _changed(**changes: Any) -> Any:

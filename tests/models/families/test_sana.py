@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, SanaTransformer2DModel
 from models.families.holds import (
-    an_edit_that_is_off_is_none,
-    it_loads_from_a_folder,
     other_encoder,
     sites_are_in_order,
-    vectors_are_read,
 )
 
 from turpentine.core.errors import BadArgument, UnsupportedModel
@@ -64,11 +60,6 @@ def test_texts_are_those_of_the_pipeline_also_beside_the_empty_one(sana: Model) 
     assert torch.equal(ours.hidden[[1, 3]], hidden) and torch.equal(ours.mask[[1, 3]], mask)
     assert torch.equal(ours.hidden[[0, 2]], empty) and torch.equal(ours.mask[[0, 2]], empty_mask)
     assert torch.equal(sana.encode([""], negative=True).hidden, empty[:1])
-
-
-def test_vectors_in_the_place_of_tokens_are_read(sana: Model) -> None:
-    """Of the prompt's own they change no bit, and of another prompt they make its states, Gemma's scale included."""
-    vectors_are_read(sana, "a church", "a dog")
 
 
 def test_words_are_where_the_instruction_leaves_them(sana: Model) -> None:
@@ -162,8 +153,7 @@ def test_what_the_readers_read_is_the_projected_text(sana: Model) -> None:
     assert len(given) == 4 and all(torch.equal(text, reading.states(sana, cond)) for text in given)
 
 
-def test_an_edit_that_is_off_is_none_and_maps_are_drawn_of_it(sana: Model) -> None:
-    an_edit_that_is_off_is_none(sana, lambda model: run(model, 1))
+def test_maps_are_drawn_of_it(sana: Model) -> None:
     finding = Maps(steps=1)(sana, ["a red church"], [0])
     assert finding.table["word"].to_list() == ["a", "red", "church"]
 
@@ -175,10 +165,6 @@ def test_pictures_become_the_latents_that_decode_to_them(sana: Model) -> None:
         own = sana.vae.encode(pixels).latent * 0.5
         assert torch.equal(sana.encode_pixels(pixels), own)
         torch.testing.assert_close(sana.family.pixels(own), sana.vae.decode(own * 2).sample)
-
-
-def test_it_loads_from_a_folder_in_diffusers_layout(sana: Model, tmp_path: Path) -> None:
-    it_loads_from_a_folder(sana, "SANA", tmp_path, lambda model: run(model, 1))
 
 
 def _distilled() -> SanaTransformer2DModel:

@@ -11,7 +11,6 @@ from transformers import BertConfig, BertModel
 
 import turpentine as tp
 from turpentine.core.errors import BadArgument, UnsupportedModel
-from turpentine.edits import Edit
 from turpentine.models import DENOISER, Model, hooked, is_small, sample
 from turpentine.models.churn import Churn
 from turpentine.models.families.flow_solvers import goes_by_betas, shift_of
@@ -21,7 +20,6 @@ from turpentine.models.families.transformer_sites import walk_joint
 from turpentine.models.families.walk import module_of, sites_on
 from turpentine.models.inverse import inverse_steps
 from turpentine.models.loading.source import check_source, is_model
-from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import tiny_sd3, toy
 
 PROMPTS = ["a church", "a red dog and a cat on blue"]
@@ -261,14 +259,6 @@ def test_what_the_picture_attends_to_is_the_texts_part_of_the_joint_softmax(sd3:
         of_text = joint[..., pixels.shape[1] :]
         ours = torch.cat([each for _, each in sd3.attention(call)], dim=1)
         torch.testing.assert_close(ours, of_text / of_text.sum(-1, keepdim=True))
-
-
-def test_an_edit_that_is_off_is_none(bare: Model) -> None:
-    weights, before = weights_hash(bare), run(bare, 1, 7.0)
-    name = bare.family.readers()["hidden"].parameters()[0]
-    with Edit({name: torch.ones_like(bare.parameter(name))}).on(bare):
-        assert not torch.equal(run(bare, 1, 7.0), before)
-    assert weights_hash(bare) == weights and torch.equal(run(bare, 1, 7.0), before)
 
 
 def test_a_batch_a_size_and_a_seed_are_as_in_every_family(bare: Model) -> None:

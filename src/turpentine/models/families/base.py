@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from turpentine.core.errors import BadArgument, UnknownName
+from turpentine.core.errors import BadArgument, UnknownName, UnsupportedModel
 from turpentine.models.attention import Place
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
@@ -332,6 +332,14 @@ class Family(ABC):
     def streams_at(self, site: Site) -> tuple[slice, slice]:
         """Return where the picture's tokens are in an attention or a layer in it, and the text's; all if apart."""
         return slice(None), slice(None)
+
+    def with_text_of(self, call: Call, text: slice | None) -> Any:
+        """Return what joint attention gives where the call's own pictures read the text of other rows, or of none.
+
+        Raises:
+            UnsupportedModel: The family has none.
+        """
+        raise UnsupportedModel(f"{self.title} has no joint attention: picture and text are apart.")
 
     @abstractmethod
     def with_text(self, call: Call, cond: Conditioning) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -152,6 +152,10 @@ class Flux(StraightLine, Transformer):
         count = streams(call)[1].shape[1]
         return Turn(cos[count:], sin[count:]), Turn(cos[:count], sin[:count])
 
+    def with_text_of(self, call: Call, text: slice | None) -> Any:
+        """Return what joint attention gives where pictures read another text; see `Family.with_text_of`."""
+        return with_text_of(call, text)
+
     def streams_at(self, site: Site) -> tuple[slice, slice]:
         """Return where picture and text are; in single blocks they are one row. See `Family.streams_at`."""
         return in_one_row() if ".single_transformer_blocks." in site.name else super().streams_at(site)
@@ -190,6 +194,24 @@ def streams(call: Call) -> tuple[Tensor, Tensor]:
     text = call.kwargs.get("encoder_hidden_states")
     picture, words = in_one_row()
     return (hidden, text) if text is not None else (hidden[:, picture], hidden[:, words])
+
+
+def with_text_of(call: Call, text: slice | None) -> Any:
+    """Return what a double or a single block's attention gives where the call's own pictures read another text.
+
+    Args:
+        call: With the places of all tokens, the text's first.
+        text: The rows whose text they read; None for none.
+    """
+    pixels, words = (tokens[rows] for tokens, rows in zip(streams(call), (call.rows, text or call.rows), strict=True))
+    skipped = 0 if text else words.shape[1]
+    words = words[:, skipped:]
+    kwargs = {**call.kwargs, "image_rotary_emb": [turns[skipped:] for turns in call.kwargs["image_rotary_emb"]]}
+    if call.kwargs.get("encoder_hidden_states") is not None:
+        kwargs |= {"hidden_states": pixels, "encoder_hidden_states": words}
+        return call.with_tokens(call.module.forward(**kwargs)[0], slice(None))
+    kwargs["hidden_states"] = torch.cat([words, pixels], dim=1)
+    return call.with_tokens(call.module.forward(**kwargs)[:, words.shape[1] :], in_one_row()[0])
 
 
 def in_one_row() -> tuple[slice, slice]:

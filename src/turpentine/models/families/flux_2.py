@@ -23,7 +23,7 @@ from turpentine.models.families.base import (
     is_called,
 )
 from turpentine.models.families.flow_solvers import check_flow, fitted_shift
-from turpentine.models.families.flux import Turn, in_one_row, packed, streams, unpacked
+from turpentine.models.families.flux import Turn, in_one_row, packed, streams, unpacked, with_text_of
 from turpentine.models.families.straight_line import StraightLine
 from turpentine.models.families.tokenizers import between_padding
 from turpentine.models.families.transformer import JOINT_ALONE, Transformer, check_channels
@@ -148,6 +148,10 @@ class Flux2(StraightLine, Transformer):
         cos, sin = call.kwargs["image_rotary_emb"]
         count = streams(call)[1].shape[1]
         return Turn(cos[count:], sin[count:]), Turn(cos[:count], sin[:count])
+
+    def with_text_of(self, call: Call, text: slice | None) -> Any:
+        """Return what joint attention gives where pictures read another text; see `Family.with_text_of`."""
+        return with_text_of(call, text)
 
     def streams_at(self, site: Site) -> tuple[slice, slice]:
         """Return where picture and text are; in single blocks they are one row. See `Family.streams_at`."""

@@ -173,6 +173,16 @@ class QwenImage(StraightLine, Transformer):
         first, second = (Turn(*_angles(freqs)) for freqs in call.kwargs["image_rotary_emb"])
         return first, second
 
+    def with_text_of(self, call: Call, text: slice | None) -> Any:
+        """Return what joint attention gives where pictures read another text; see `Family.with_text_of`."""
+        words, mask = (call.kwargs[f"encoder_hidden_states{part}"][text or call.rows] for part in ("", "_mask"))
+        streams = {
+            "hidden_states": call.kwargs["hidden_states"][call.rows],
+            "encoder_hidden_states": words,
+            "encoder_hidden_states_mask": mask if text else torch.zeros_like(mask),
+        }
+        return call.with_tokens(call.module.forward(**{**call.kwargs, **streams})[0], slice(None))
+
     def readers(self) -> Mapping[str, Sites]:
         """Return the embedder of the tokens."""
         return {"hidden": self.sites().only(kind="context", level="layer")}

@@ -134,6 +134,15 @@ class StableDiffusion3(StraightLine, Transformer):
         pixels, text = (call.kwargs[name] for name in ("hidden_states", "encoder_hidden_states"))
         return probabilities(call.module, pixels[call.rows], text[call.rows])
 
+    def with_text_of(self, call: Call, text: slice | None) -> Any:
+        """Return what joint attention gives where pictures read another text; see `Family.with_text_of`."""
+        words = call.kwargs["encoder_hidden_states"]
+        streams = {
+            "hidden_states": call.kwargs["hidden_states"][call.rows],
+            "encoder_hidden_states": words[call.rows, :0] if text is None else words[text],
+        }
+        return call.with_tokens(call.module.forward(**{**call.kwargs, **streams})[0], slice(None))
+
     def readers(self) -> Mapping[str, Sites]:
         """Return the embedders of the tokens and of the pooled text."""
         return text_readers(self.sites())

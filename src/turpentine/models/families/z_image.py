@@ -139,6 +139,19 @@ class ZImage(StraightLine, Transformer):
         freqs = call.kwargs["freqs_cis"][call.rows]
         return _turn(freqs[:, : self._tokens]), _turn(freqs[:, self._first :])
 
+    def with_text_of(self, call: Call, text: slice | None) -> Any:
+        """Return what joint attention gives where pictures read another text; see `Family.with_text_of`.
+
+        What fills the picture up is taken as the picture, and its places are those that it has beside that text.
+        """
+        rows, first = call.args[0], self._first
+        picture, beside = rows[call.rows, :first], text or call.rows
+        whole = torch.cat([picture, rows[text, first:]], dim=1) if text else picture
+        named = {
+            name: tensor if tensor is None else tensor[beside, : whole.shape[1]] for name, tensor in call.kwargs.items()
+        }
+        return call.with_tokens(call.module.forward(whole, **named)[:, :first], slice(0, first))
+
     def streams_at(self, site: Site) -> tuple[slice, slice]:
         """Return where picture and text are, which are one row; see `Family.streams_at`."""
         return slice(0, self._tokens), slice(self._first, None)

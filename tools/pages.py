@@ -7,7 +7,7 @@ A table goes to the page that has its marks, a figure to those that show it; wha
 whose marks are on no page, or on two, is named, and nothing is written. Of another model the marks have a suffix:
 
     turpentine explain thesis --model emoji-64 --seeds 0 --steps 10
-    python tools/pages.py explained/thesis --suffix=-64
+    python tools/pages.py explained/thesis --suffix -64
 """
 
 from __future__ import annotations

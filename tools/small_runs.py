@@ -59,7 +59,8 @@ def commands() -> list[str]:
     registry = yaml.safe_load((ROOT / "docs" / "claims.yaml").read_text(encoding="utf-8"))
     themes = [theme for source in registry["sources"] for theme in source["themes"]]
     claims = [claim for theme in themes for row in theme["rows"] for claim in row["claims"]]
-    cited = [claim["command"] for claim in claims if "command" in claim]
+    seen = [each for claim in claims for each in (claim, claim.get("larger", {}))]
+    cited = [each["command"] for each in seen if "command" in each]
     return sorted({line for each in cited for line in ([each] if isinstance(each, str) else each)})
 
 

@@ -70,38 +70,32 @@ def edited_by(method: str, model: tp.Model) -> Victim:
     return Victim(model, (find(method, METHOD_KINDS).defaults(model)(model, tp.Concept(CONCEPT)),))
 
 
-def cells(audited: Audited) -> list[str]:
-    """Return a row of the table, without its title."""
-    numbers = audited.numbers()
+def cells(numbers: Mapping[str, Any]) -> list[str]:
+    """Return a row of the table, without its title, from what `audit.json` has."""
     rates = {row["attack"]: row for row in numbers["rates"] if row["arm"] == "edited"}
     damage = {row["measure"]: row for row in numbers["damage"]["measures"]}
-    shares = {each.arms.attack: each.arms.recovery for each in audited.ruling.evidence}
+    share = next(row["recovery"] for row in numbers["attacks"] if row["attack"] == "cce")
+    fade, depth = numbers["fade"].get("edited from the oracle"), numbers["depth"].get("score")
 
     def rate(attack: str) -> str:
         row = rates[attack]
         return with_span(Rate(row["hits"], row["n"], (row["low"], row["high"])))
 
-    def left(measure: str) -> str:
-        return f"{round(100 * damage[measure]['edited'])}"
-
-    share, fade = shares["cce"], numbers["fade"].get("edited from the oracle")
     return [
-        f"*{audited.verdict}*",
+        f"*{numbers['verdict']}*",
         rate("no attack"),
         rate("cce"),
-        "–" if share is None else f"{share.value:.2f} ({share.low:.2f} to {share.high:.2f})",
+        "–" if share is None else "{value:.2f} ({low:.2f} to {high:.2f})".format(**share),
         rate("random-prefix"),
-        left(OTHERS),
-        left(PAIRS),
-        "–" if audited.depth is None else f"{audited.depth:.2f}",
+        *(f"{100 * damage[measure]['edited']:.0f}" for measure in (OTHERS, PAIRS)),
+        "–" if depth is None else f"{depth:.2f}",
         "–" if fade is None else f"{fade['value']:.3f}",
     ]
 
 
-def table(audits: Mapping[str, Audited]) -> str:
-    """Return the rows of some audits."""
-    rows = [(title, *cells(audited)) for title, audited in audits.items()]
-    return markdown_table(("edited", "verdict", *HEAD), rows)
+def table(audits: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the rows of some audits, by what `audit.json` has of each."""
+    return markdown_table(("edited", "verdict", *HEAD), [(title, *cells(each)) for title, each in audits.items()])
 
 
 def main() -> None:
@@ -130,8 +124,8 @@ def main() -> None:
     if len(audits) > 1:
         Comparison(audits).write(options.keep)
     parts = {
-        "audits": {name: each for name, each in audits.items() if name in METHODS},
-        "known": {name: each for name, each in audits.items() if name in KNOWN},
+        "audits": {name: each.numbers() for name, each in audits.items() if name in METHODS},
+        "known": {name: each.numbers() for name, each in audits.items() if name in KNOWN},
     }
     fill(options.docs / "audit.md", {mark: table(rows) for mark, rows in parts.items() if rows})
 

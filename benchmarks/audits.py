@@ -24,8 +24,9 @@ from turpentine.attack.controls import swapped_word
 from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.audit.audited import Audited
-from turpentine.audit.comparison import Comparison
-from turpentine.audit.damage import OTHERS
+from turpentine.audit.comparison import EDITED_FROM_ORACLE, Comparison
+from turpentine.audit.damage import OTHERS, PLACES
+from turpentine.audit.evidence import NAMED
 from turpentine.audit.plan import OTHERS as OTHER_PICTURES
 from turpentine.core.formatting import with_span
 from turpentine.core.markdown import markdown_table
@@ -41,7 +42,6 @@ METHODS = (
     *("uce-aligned", "uce", "rece", "diff-quickfix", "esd-x", "esd-u", "cad", "conceptprune"),
     *("sld-medium", "negative-prompt"),
 )
-PAIRS = "two objects in their places"
 HEAD = ("by name", "by a learned word", "R", "by tokens of chance", "others", "two in their places", "depth", "FADE")
 
 Known = Mapping[str, Callable[[tp.Model], Victim]]
@@ -75,7 +75,7 @@ def cells(numbers: Mapping[str, Any]) -> list[str]:
     rates = {row["attack"]: row for row in numbers["rates"] if row["arm"] == "edited"}
     damage = {row["measure"]: row for row in numbers["damage"]["measures"]}
     share = next(row["recovery"] for row in numbers["attacks"] if row["attack"] == "cce")
-    fade, depth = numbers["fade"].get("edited from the oracle"), numbers["depth"].get("score")
+    fade, depth = numbers["fade"].get(EDITED_FROM_ORACLE), numbers["depth"].get("score")
 
     def rate(attack: str) -> str:
         row = rates[attack]
@@ -83,11 +83,11 @@ def cells(numbers: Mapping[str, Any]) -> list[str]:
 
     return [
         f"*{numbers['verdict']}*",
-        rate("no attack"),
+        rate(NAMED),
         rate("cce"),
         "–" if share is None else "{value:.2f} ({low:.2f} to {high:.2f})".format(**share),
         rate("random-prefix"),
-        *(f"{100 * damage[measure]['edited']:.0f}" for measure in (OTHERS, PAIRS)),
+        *(f"{100 * damage[measure]['edited']:.0f}" for measure in (OTHERS, PLACES)),
         "–" if depth is None else f"{depth:.2f}",
         "–" if fade is None else f"{fade['value']:.3f}",
     ]

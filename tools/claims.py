@@ -77,23 +77,10 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Larger(Part):
-    """What we see of a claim in the larger world, by `emoji-64`; the fields are as those of `Claim`."""
-
-    verdict: Verdict
-    here: str
-    numbers: Mapping[str, str] = {}
-    n: str | None = None
-    page: str = Field(pattern=r"^[a-z]+\.md#[a-z0-9-]+$")
-    command: Annotated[tuple[str, ...], BeforeValidator(_lines)] = ()
-
-
-class Claim(Part):
-    """A claim and what we see of it.
+class Seen(Part):
+    """What a model of ours shows of a claim.
 
     Attributes:
-        id: In words; pages link to it.
-        claim: What the source says, in our words.
         verdict: Ours.
         here: What it rests on, or why there is none; the numbers as the page has them.
         numbers: Of `here`, by their cells: "table / row / column", with " · " between cells that name a row; " / 2"
@@ -101,6 +88,28 @@ class Claim(Part):
         n: Pictures and prompts, or what else the numbers are counted over.
         page: In docs/, with the section's anchor.
         command: Make the numbers; a file may have one as a text.
+    """
+
+    verdict: Verdict
+    here: str
+    numbers: Mapping[str, str] = {}
+    n: str | None = None
+    page: str | None = Field(None, pattern=r"^[a-z]+\.md#[a-z0-9-]+$")
+    command: Annotated[tuple[str, ...], BeforeValidator(_lines)] = ()
+
+
+class Larger(Seen):
+    """What the larger model shows, `emoji-64`; always with its page."""
+
+    page: str = Field(pattern=r"^[a-z]+\.md#[a-z0-9-]+$")
+
+
+class Claim(Seen):
+    """A claim, and what the embedded model shows of it.
+
+    Attributes:
+        id: In words; pages link to it.
+        claim: What the source says, in our words.
         test: Holds our code to a definition: "tests/…/test_x.py::test_y".
         note: What is to be done, or to be heeded.
         larger: The same, asked of the larger model.
@@ -108,12 +117,6 @@ class Claim(Part):
 
     id: str = Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$")
     claim: str
-    verdict: Verdict
-    here: str
-    numbers: Mapping[str, str] = {}
-    n: str | None = None
-    page: str | None = Field(None, pattern=r"^[a-z]+\.md#[a-z0-9-]+$")
-    command: Annotated[tuple[str, ...], BeforeValidator(_lines)] = ()
     test: str | None = Field(None, pattern=r"^tests/.+\.py::test_\w+$")
     note: str = ""
     larger: Larger | None = None
@@ -209,7 +212,7 @@ def wrong_numbers(claim: Claim, pages: Mapping[str, str]) -> Iterator[str]:
             yield from _wrong(claim.id, seen, seen.page, pages)
 
 
-def _wrong(name: str, seen: Claim | Larger, place: str, pages: Mapping[str, str]) -> Iterator[str]:
+def _wrong(name: str, seen: Seen, place: str, pages: Mapping[str, str]) -> Iterator[str]:
     page = without_block(pages[place.split("#")[0]])
     for address, value in seen.numbers.items():
         there = cell(page, address)

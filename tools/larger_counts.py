@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from card_cases import percent
 from PIL import Image
-from world_card import TITLES, rate_of
+from world_card import TITLES, put_tables, rate_of
 from world_counts import Draw, rates
 from world_session import Session
 
@@ -39,8 +39,6 @@ STREAM = 77
 
 Hit = tuple[str, bool]
 """What was asked, and whether the picture shows it."""
-
-OPEN, CLOSE = "<!-- as it ships -->\n", "<!-- end of as it ships -->\n"
 
 
 class Sight:
@@ -170,10 +168,7 @@ def main() -> None:
     tables = f"{new}\n\n{old_lines(LARGER_WEIGHTS, hits)}\n"
     print(tables)
     options.out.mkdir(parents=True, exist_ok=True)
-    readme = options.out / "README.md"
-    text = readme.read_text() if readme.exists() else OPEN + CLOSE
-    before, _, rest = text.partition(OPEN)
-    readme.write_text(before + OPEN + tables + CLOSE + rest.partition(CLOSE)[2])
+    put_tables(options.out, tables, "as it ships")
 
 
 if __name__ == "__main__":

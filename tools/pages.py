@@ -49,10 +49,8 @@ def put(folders: list[Path], docs: Path, suffix: str = "") -> list[str]:
 
     Tables alone of another model, whose marks have a suffix.
     """
-    tables, pages = (
-        tables_in(folders, suffix),
-        {path: path.read_text(encoding="utf-8") for path in sorted(docs.glob("*.md"))},
-    )
+    tables = tables_in(folders, suffix)
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted(docs.glob("*.md"))}
     marks = Counter(match["name"] for text in pages.values() for match in MARKED.finditer(text))
     if not tables:
         raise SystemExit("There is no tables.md there.")

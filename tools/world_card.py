@@ -55,12 +55,12 @@ def stage_lines(facts: dict[str, Any]) -> list[str]:
     return ["| stage | updates | minutes | loss at its end |", "|---|---|---|---|", *stages]
 
 
-def put_tables(folder: Path, tables: str) -> None:
-    """Write the tables between the marks of the card in a folder."""
-    readme = folder / "README.md"
-    before, _, rest = readme.read_text().partition("<!-- card -->\n")
-    _, _, after = rest.partition("<!-- end of card -->\n")
-    readme.write_text(f"{before}<!-- card -->\n{tables}<!-- end of card -->\n{after}")
+def put_tables(folder: Path, tables: str, mark: str = "card") -> None:
+    """Write the tables between the marks of a card, the README of a folder; made with them if it is not there."""
+    readme, begin, end = folder / "README.md", f"<!-- {mark} -->\n", f"<!-- end of {mark} -->\n"
+    text = readme.read_text() if readme.exists() else begin + end
+    before, _, rest = text.partition(begin)
+    readme.write_text(before + begin + tables + end + rest.partition(end)[2])
 
 
 def main() -> None:

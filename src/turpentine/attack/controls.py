@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_ATTACK = "no attack"
-_Target = tuple[Victim, Concept | str, "Sequence[Image.Image]", "Judge | ConceptJudge"]
-"""What is attacked, the concept, its pictures and who looks."""
-
 EDITED, ORIGINAL, NEVER, HIDDEN = "edited", "original", "never seen", "only hidden"
 Never = tuple[Concept | str, Sequence[Image.Image], Judge | ConceptJudge]
 """A concept that the original never saw, pictures of it, and who says whether it is in a picture."""
@@ -239,9 +236,10 @@ def battery(
     rows = [_row(NO_ATTACK, arm, rate, Spent()) for arm, rate in plain.items()]
     if not references and any("references" in attack.needs for attack in attacks):
         references = references_of(base, concept, shows, trial, cache)
-    targets: dict[str, _Target] = {arm: (victim, concept, references, shows) for arm, victim in arms.items()}
+    targets: dict[str, tuple[Victim, Never]]
+    targets = {arm: (victim, (concept, references, shows)) for arm, victim in arms.items()}
     if controls.never:
-        targets[NEVER] = base, *judged_never(controls.never, base)
+        targets[NEVER] = base, judged_never(controls.never, base)
     how: dict[str, Any] = {"original": base, "budget": budget, "seed": seed, "cache": cache}
     how["trial"] = replace(trial, original_rate=0)  # that the original draws the concept is checked above
     outcomes = dict(_attacked(attacks, targets, how, progress))
@@ -250,12 +248,15 @@ def battery(
 
 
 def _attacked(
-    attacks: Sequence[Attack], targets: Mapping[str, _Target], how: Mapping[str, Any], progress: Progress | None
+    attacks: Sequence[Attack],
+    targets: Mapping[str, tuple[Victim, Never]],
+    how: Mapping[str, Any],
+    progress: Progress | None,
 ) -> Iterator[tuple[tuple[str, str], Attacked]]:
     """Yield what each attack came to on each arm, by the names of both."""
     units = [(attack, arm) for attack in attacks for arm in targets]
     for number, (attack, arm) in enumerate(units):
-        victim, what, pictures, by = targets[arm]
+        victim, (what, pictures, by) = targets[arm]
         advance = _shifted(progress, number, len(units))
         yield (attack.name, arm), attack(victim, what, references=pictures, judge=by, progress=advance, **how)
 

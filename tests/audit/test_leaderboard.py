@@ -12,6 +12,7 @@ from turpentine.audit.leaderboard import NOT_ASKED, Leaderboard, estimate_leader
 from turpentine.audit.verdict import QUICK
 from turpentine.bench.attack_bench import AttackTable
 from turpentine.bench.leaderboard_file import LeaderboardSpec, read_leaderboard
+from turpentine.bench.schema import ModelEntry
 from turpentine.models import Model, load
 
 FILE = """\
@@ -112,6 +113,19 @@ def test_an_audit_is_done_once_for_each_edit(folder: Path, board: Leaderboard, m
     again, same = rows_spent(model, spec, out)
     assert again == 0 and same.verdicts == board.verdicts
     assert estimate_leaderboard(spec, out, lambda entry: model).audits_left == 0
+
+
+def test_an_edit_is_audited_beside_the_oracles_of_both_kinds_that_are_here(tmp_path: Path, model: Model) -> None:
+    for name in ("emoji-without-church", "emoji-unnamed-church", "emoji-without-fish"):
+        (tmp_path / name).mkdir()
+    loaded: list[str] = []
+
+    def load_one(entry: ModelEntry) -> Model:
+        loaded.append(entry.source)
+        return model
+
+    assert estimate_leaderboard(spec_of(tmp_path, *FEW), tmp_path / "out", load_one).audits_left == 1
+    assert loaded == ["emoji", "emoji-without-church", "emoji-unnamed-church"]
 
 
 def test_what_cannot_be_audited_is_named_and_is_no_verdict(tmp_path: Path, model: Model) -> None:

@@ -241,12 +241,12 @@ class _Audits:
     ) -> None:
         self._spec, self._folder, self._load = spec, folder, load
         self._records: Parts[str] = Parts(folder / PARTS, "audits of a leaderboard", RECORDS)
-        self._oracles: dict[str, list[Model]] = {}
+        self._oracles: dict[tuple[str, bool], list[Model]] = {}
         self._jobs = [ModelJobs(spec.attacked, entry, models[entry.source], folder) for entry in spec.attacked.models]
 
     def left(self) -> int:
         """Return how many edits are not audited yet."""
-        keys = [self._key(jobs, edit, self._oracles_of(edit)) for jobs in self._jobs for edit in jobs.edit_specs]
+        keys = [self._key(jobs, edit) for jobs in self._jobs for edit in jobs.edit_specs]
         return len(set(keys) - self._records.present(keys))
 
     def verdicts(self, progress: Progress) -> tuple[dict[tuple[str, str, str], str], dict[str, str]]:
@@ -263,17 +263,17 @@ class _Audits:
         return verdicts, errors
 
     def _verdict(self, jobs: ModelJobs, edit: EditSpec) -> str:
-        oracles = self._oracles_of(edit)
-        return self._records.part(self._key(jobs, edit, oracles), lambda: self._audited(jobs, edit, oracles))
+        return self._records.part(self._key(jobs, edit), lambda: self._audited(jobs, edit))
 
-    def _audited(self, jobs: ModelJobs, edit: EditSpec, oracles: list[Model]) -> str:
+    def _audited(self, jobs: ModelJobs, edit: EditSpec) -> str:
         model, attacked = jobs.model, self._spec.attacked
         audited = self._audit(jobs)(
             Victim(model, (edit_of(jobs.edits, edit, model),)),
             edit.concepts[0],
             original=model,
             judge=attacked.judge.judge,
-            oracle=oracles or None,
+            oracle=self._oracles_of(edit) or None,
+            unnamed=self._oracles_of(edit, unnamed=True) or None,
             never=unseen(attacked.never[0]),
             second=None,
             cache=self._folder / PARTS,
@@ -292,23 +292,25 @@ class _Audits:
             seed=self._spec.attacked.seeds[0],
         )
 
-    def _key(self, jobs: ModelJobs, edit: EditSpec, oracles: list[Model]) -> str:
+    def _key(self, jobs: ModelJobs, edit: EditSpec) -> str:
         audit, judge = self._audit(jobs), self._spec.attacked.judge.judge
+        oracles = [self._oracles_of(edit, unnamed=unnamed) for unnamed in (False, True)]
         return digest(
             [
                 *(REVISION, edit.key, [[each.name, plain_settings(each)] for each in audit.attacks]),
                 *(audit.pictures, audit.others, audit.deep, audit.seed, asdict(audit.rules)),
                 *(asdict(audit.trial), asdict(audit.budget), [judge.name, judge.revision, dict(judge.settings)]),
-                *([describe(each) for each in oracles], self._spec.attacked.never[0]),
+                *([[describe(each) for each in several] for several in oracles], self._spec.attacked.never[0]),
             ]
         )
 
-    def _oracles_of(self, edit: EditSpec) -> list[Model]:
-        """Return the models that never saw the concept of an edit and are here."""
+    def _oracles_of(self, edit: EditSpec, *, unnamed: bool = False) -> list[Model]:
+        """Return the models that are here and never saw the concept of an edit, or never its name."""
         concept = edit.concepts[0].text
-        if concept not in self._oracles:
-            self._oracles[concept] = [self._load(ModelEntry(name)) for name in oracles_of(concept)]
-        return self._oracles[concept]
+        if (concept, unnamed) not in self._oracles:
+            names = oracles_of(concept, unnamed=unnamed)
+            self._oracles[concept, unnamed] = [self._load(ModelEntry(name)) for name in names]
+        return self._oracles[concept, unnamed]
 
 
 def _silent(phase: str, done: int, total: int) -> None:

@@ -64,6 +64,13 @@ def test_a_shorter_time_takes_as_many_pictures_as_fit_and_says_what_it_cannot_sa
         assert "can say broken, not erased, hidden or inconclusive, and never that a concept is gone" in plan.summary()
 
 
+def test_where_no_time_reaches_the_least_is_taken_if_that_is_asked_for() -> None:
+    plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=1.0, minutes=5, quick=True, at_least=True)
+    assert (plan.attacks, plan.pictures) == (("cheap",), LEAST) and plan.seconds > 300
+    with pytest.raises(BadArgument, match=r"5 minutes do not reach .* are the least, for 20 pictures and cheap"):
+        plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=1.0, minutes=5, quick=True)
+
+
 def test_a_quick_plan_is_quick_though_there_is_time() -> None:
     plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, quick=True)
     assert plan.pictures == QUICK_PICTURES and plan.quick and plan.left_out == ()

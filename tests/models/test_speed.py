@@ -36,9 +36,9 @@ class PacedClock:
 @pytest.mark.parametrize(
     ("a_call", "a_row", "sizes"),
     [
-        (0.0, 0.0001, [1, 1, 4, 16, 64, 64, 64]),  # a small model
-        (0.05, 0.0001, [1, 1, 4, 16, 64, 64, 64]),  # a device that takes many rows as quickly as one
-        (0.0, 0.02, [1, 1, 4, 4, 4]),
+        (0.0, 0.0001, [1, 1, 1, 1, 4, 4, 4, 16, 16, 16, 64, 64, 64]),  # a small model
+        (0.05, 0.0001, [1, 1, 1, 1, 4, 4, 4, 16, 16, 16, 64, 64, 64]),  # a device: many rows as quickly as one
+        (0.0, 0.02, [1, 1, 1, 1, 4, 4, 4]),
         (0.0, 9.0, [1, 1, 1, 1]),  # a large model without a device: no minutes go by
     ],
 )
@@ -57,4 +57,4 @@ def test_texts_are_tried_likewise_and_no_more_than_are_named(sd1: Model, monkeyp
     monkeypatch.setattr("turpentine.models.speed.time.monotonic", lambda: clock.now)
     with sd1.pipeline.text_encoder.register_forward_pre_hook(clock.count, with_kwargs=True):
         assert seconds_a_text(sd1, 6) == pytest.approx(0.001)
-    assert clock.sizes == [1, 1, 4, 6, 6, 6]
+    assert clock.sizes == [1, 1, 1, 1, 4, 4, 4, 6, 6, 6]

@@ -94,6 +94,7 @@ def plan_audit(
     pictures: int | None = None,
     edits: int = 1,
     margin: float = 0.05,
+    at_least: bool = False,
 ) -> AuditPlan:
     """Return the plan that says most in a time.
 
@@ -110,6 +111,7 @@ def plan_audit(
         pictures: Take so many, whatever the time, which then decides on the attacks alone.
         edits: Edited models, all but the first of them beside the arms.
         margin: How far apart two rates may be and count as the same.
+        at_least: Where the time does not reach for anything, take the least that decides something, and longer.
 
     Raises:
         BadArgument: There is no attack, or the time or the number of pictures is too small for anything; how much would
@@ -139,6 +141,8 @@ def plan_audit(
         if fitting:
             return plan(fitting[0], _enlarged(ordered[: fitting[0]], trial, size, arms, edits, limit, needed))
     least = plan(1, sizes[-1])
+    if at_least:
+        return least
     raise BadArgument(
         f"{minutes:g} minutes do not reach for an audit that decides anything: {duration(least.seconds)} are the "
         f"least, for {least.pictures} pictures and {ordered[0].name}."

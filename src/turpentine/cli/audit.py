@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -224,7 +223,7 @@ class _AuditCommand:
     def plan(self) -> AuditPlan:
         """Return what fits into the time, by how long a few rows of the denoiser take.
 
-        A quick audit has five minutes if no other time is given, and takes what it must where those do not reach.
+        A quick audit has five minutes if no other time is given, and is the least where those do not reach.
         """
         from turpentine.audit.plan import plan_audit
         from turpentine.models.speed import seconds_a_row
@@ -241,8 +240,7 @@ class _AuditCommand:
             edits=len(self.subjects),
         )
         if choice.quick and choice.minutes is None:
-            with suppress(BadArgument):
-                return planned(minutes=QUICK_MINUTES)
+            return planned(minutes=QUICK_MINUTES, at_least=True)
         return planned(minutes=choice.minutes)
 
     def audited(self, name: str, plan: AuditPlan) -> Audited:

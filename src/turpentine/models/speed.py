@@ -16,7 +16,7 @@ MOMENT = 0.25
 """Seconds that a call may take that is tried."""
 GROWTH = 4
 CALLS = 3
-"""Of the largest that is tried: whatever else the machine does then makes one of them slow."""
+"""Of each number that is tried: whatever else the machine does then makes one of them slow."""
 
 
 def seconds_a_row(model: Model, rows: int) -> float:
@@ -53,12 +53,15 @@ def _seconds_each(call: Callable[[int], Callable[[], Tensor]], most: int) -> flo
     """
     count, compute = 1, call(1)
     _seconds(compute)  # which warms up
-    quickest = _seconds(compute)
+    quickest = _quickest(compute)
     while count < most and GROWTH * quickest <= MOMENT:
         count = min(GROWTH * count, most)
-        compute = call(count)
-        quickest = _seconds(compute)
-    return min(quickest, *(_seconds(compute) for _ in range(CALLS - 1))) / count
+        quickest = _quickest(call(count))
+    return quickest / count
+
+
+def _quickest(compute: Callable[[], Tensor]) -> float:
+    return min(_seconds(compute) for _ in range(CALLS))
 
 
 def _seconds(compute: Callable[[], Tensor]) -> float:

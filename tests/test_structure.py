@@ -75,7 +75,6 @@ TESTED_IN: Mapping[str, str] = {
     "bench.erasure_result": "bench/test_erasure.py",
     "bench.faults": "bench/test_file.py",
     "bench.run_file": "bench/test_erasure.py",
-    "bench.schema": "bench/test_file.py",
     "bench.spec_checks": "bench/test_file.py",
     "cli.attack_bench": "cli/test_bench.py",
     "cli.attack_output": "cli/test_attack.py",

@@ -7,9 +7,20 @@ import torch
 
 from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
-from turpentine.audit.deep import SEED, ModuleDepth, denoising_losses, depth, depth_score, fade, latents_of
+from turpentine.audit.deep import (
+    SEED,
+    ModuleDepth,
+    deep_rows,
+    denoising_losses,
+    depth,
+    depth_score,
+    fade,
+    harm,
+    latents_of,
+)
 from turpentine.edits import Edit
 from turpentine.models import Model
+from turpentine.models.hooks import count_rows
 from turpentine.testing.state import weights_hash
 from turpentine.testing.toys import toy
 
@@ -74,6 +85,17 @@ def test_outputs_of_another_model_change_what_the_original_predicts(model: Model
     modules = depth(Victim(model), Victim(other), Victim(model), PROMPTS, SEEDS, TRIAL, times=2)
     assert len(modules) > 10 and any(abs(each.oracle) > 1e-4 for each in modules)
     assert depth_score(modules) is None or depth_score(modules) == pytest.approx(0, abs=0.05)
+
+
+def test_the_rows_told_beforehand_are_those_that_are_taken(model: Model) -> None:
+    own, far = Victim(model), moved(model, 1.0)
+    with count_rows(model) as count:
+        for pair in ((own, far), (far, own), (own, own)):
+            fade(*pair, PROMPTS, SEEDS, TRIAL)
+        for donor in (own, far):
+            harm(donor, own, PROMPTS, SEEDS, TRIAL)
+    told = deep_rows(model, TRIAL, len(PROMPTS))
+    assert 0.4 * count.rows < told < count.rows  # a row from the middle on counts as half of one
 
 
 def test_the_score_counts_modules_by_what_the_oracle_lacks() -> None:

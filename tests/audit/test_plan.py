@@ -71,6 +71,15 @@ def test_where_no_time_reaches_the_least_is_taken_if_that_is_asked_for() -> None
         plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=1.0, minutes=5, quick=True)
 
 
+def test_what_is_deeper_than_pictures_takes_its_time_too() -> None:
+    without, beside = (plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, deep=rows) for rows in (0, 50_000))
+    assert beside.seconds == pytest.approx(without.seconds + 50)
+    minutes = (without.seconds + 1) / 60
+    assert plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, minutes=minutes) == without
+    less = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, minutes=minutes, deep=50_000)
+    assert less.left_out == ("costly",) and less.seconds <= 60 * minutes
+
+
 def test_a_quick_plan_is_quick_though_there_is_time() -> None:
     plan = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, quick=True)
     assert plan.pictures == QUICK_PICTURES and plan.quick and plan.left_out == ()

@@ -17,8 +17,8 @@ nothing, and do not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,8 @@ from turpentine.attribution.objective import Objective
 from turpentine.models import Model
 from turpentine.models.generate import batches
 from turpentine.models.hooks import hooked, record
-from turpentine.models.sites import DENOISER, Sites
+from turpentine.models.rerun import Rerun
+from turpentine.models.sites import DENOISER, Site, Sites
 from turpentine.stats.intervals import Estimate, mean_score
 
 TIMES = 8
@@ -98,20 +99,70 @@ def depth(
         sites: Modules; all of the denoiser by default.
         times: Timesteps of each picture.
     """
+    return depths(*(harm(each, original, prompts, seeds, trial, sites=sites, times=times) for each in (edited, oracle)))
+
+
+def depths(edited: Mapping[str, float], oracle: Mapping[str, float]) -> list[ModuleDepth]:
+    """Return Δ of each module, from the `harm` that the outputs of both models do."""
+    return [ModuleDepth(name, oracle[name], value) for name, value in edited.items()]
+
+
+def harm(
+    donor: Victim,
+    original: Victim,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    trial: Trial,
+    *,
+    sites: Sites | None = None,
+    times: int = TIMES,
+) -> dict[str, float]:
+    """Return by what share worse the original denoises its pictures with each module's outputs of another model.
+
+    What lies before a module is computed once for all of them.
+
+    Args:
+        donor: Whose outputs take the place of the original's, of the same architecture.
+        original: Who draws the pictures and denoises them.
+        prompts: Of pictures; one each.
+        seeds: One for each picture.
+        trial: How they are drawn.
+        sites: Modules; all of the denoiser by default.
+        times: Timesteps of each picture.
+    """
     latents = latents_of(original, prompts, seeds, trial)
-    chosen = sites or original.model.sites.only(component=DENOISER, level="module")
+    chosen = sites or _modules(original.model)
     plain = denoising_losses(original, latents, prompts, times, trial.batch_size).mean()
-    worse: dict[str, list[float]] = {}
-    for donor in (oracle, edited):
-        sums = dict.fromkeys([site.name for site in chosen], 0.0)
-        for rows in batches(len(latents) * times, trial.batch_size):
-            outputs = _recorded(donor, chosen, latents, prompts, times, rows)
+    sums = dict.fromkeys([site.name for site in chosen], 0.0)
+    for rows in batches(len(latents) * times, trial.batch_size):
+        outputs = _recorded(donor, chosen, latents, prompts, times, rows)
+        with original.on() as model:
+            rerun = Rerun(model, chosen)
+            with rerun.remembered():
+                _losses(model, latents, prompts, times, rows)
             for site in chosen:
-                with original.on() as model, _replaced(model, chosen.named([site.name]), outputs[site.name]):
+                with rerun.from_site(site), _replaced(model, site, outputs[site.name]):
                     sums[site.name] += float(_losses(model, latents, prompts, times, rows).sum())
-        for name, total in sums.items():
-            worse.setdefault(name, []).append(total / (len(latents) * times) / float(plain) - 1)
-    return [ModuleDepth(name, *pair) for name, pair in worse.items()]
+    return {name: total / (len(latents) * times) / float(plain) - 1 for name, total in sums.items()}
+
+
+def deep_rows(model: Model, trial: Trial, pictures: int, *, edits: int = 1, times: int = TIMES) -> int:
+    """Return about how many rows of the denoiser FADE in both directions and the depth score take beside one oracle.
+
+    Args:
+        model: The original.
+        trial: How pictures are drawn.
+        pictures: On which they are.
+        edits: Edited models.
+        times: Timesteps of each picture.
+    """
+    drawing, losses = 2 * trial.steps * pictures, times * pictures
+    fades, harms = 2 * edits + 1, edits + 1
+    return fades * (drawing + 2 * losses) + harms * (drawing + 3 * losses + len(_modules(model)) * losses // 2)
+
+
+def _modules(model: Model) -> Sites:
+    return model.sites.only(component=DENOISER, level="module")
 
 
 def depth_score(modules: Sequence[ModuleDepth]) -> float | None:
@@ -184,7 +235,5 @@ def _recorded(
     return {name: values[0] for name, values in outputs.outputs.items()}
 
 
-@contextmanager
-def _replaced(model: Model, site: Sites, output: Tensor) -> Iterator[None]:
-    with hooked(model, {site: lambda call: call.with_tensor(output.to(call.tensor))}):
-        yield
+def _replaced(model: Model, site: Site, output: Tensor) -> AbstractContextManager[None]:
+    return hooked(model, {site: lambda call: call.with_tensor(output.to(call.tensor))})

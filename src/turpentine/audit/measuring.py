@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from turpentine.audit.arms import SEEDS, Lineup, concept_outcomes, rows_of
 from turpentine.audit.audited import Audited
 from turpentine.audit.calibration import Calibration, calibrated
 from turpentine.audit.damage import Damage, damage
-from turpentine.audit.deep import ModuleDepth, depth, fade
+from turpentine.audit.deep import depths, fade, harm
 from turpentine.audit.evidence import NAMED, Arms
 from turpentine.audit.held_out import beside_prompts, held_out_prompts
 from turpentine.audit.plan import beside_pictures
@@ -268,14 +268,17 @@ class Measuring:
         edited, (oracle, *others), original = self._lineup.edited, self._lineup.oracles, self._lineup.original
         prompts = [self._prompts[place % len(self._prompts)] for place in range(self._audit.deep)]
         seeds = range(SEEDS, SEEDS + self._audit.deep)
-        about = ["deep", 2, *(each.facts() for each in (edited, oracle, original, *others))]
-        parts: Parts[Any] = Parts(self._folder, [*about, self._trial.drawing, prompts], RECORDS)
+        how = [self._trial.drawing, prompts]
 
-        def apart(name: str, one: Victim, other: Victim) -> Any:
-            return parts.part(name, lambda: fade(one, other, prompts, seeds, self._trial)._asdict())
+        def part(name: str, one: Victim, other: Victim, compute: Callable[[], Any]) -> Any:
+            """Of two models, so that what is of no edit is computed once for all that are audited in a folder."""
+            return Parts[Any](self._folder, ["deep", 3, one.facts(), other.facts(), *how], RECORDS).part(name, compute)
 
-        def modules() -> list[list[Any]]:
-            return [list(each) for each in depth(edited, oracle, original, prompts, seeds, self._trial)]
+        def apart(one: Victim, other: Victim) -> Any:
+            return part("fade", one, other, lambda: fade(one, other, prompts, seeds, self._trial)._asdict())
+
+        def harmed(donor: Victim) -> Any:
+            return part("harm", donor, original, lambda: harm(donor, original, prompts, seeds, self._trial))
 
         pairs = {
             "edited from the oracle": (edited, oracle),
@@ -283,8 +286,8 @@ class Measuring:
             "original from the oracle": (original, oracle),
             **{f"oracle {number} from the oracle": (each, oracle) for number, each in enumerate(others, 2)},
         }
-        distances = {name: apart(name, *pair) for name, pair in pairs.items()}
-        return {**distances, "modules": [ModuleDepth(*each)._asdict() for each in parts.part("modules", modules)]}
+        distances = {name: apart(*pair) for name, pair in pairs.items()}
+        return {**distances, "modules": [each._asdict() for each in depths(harmed(edited), harmed(oracle))]}
 
     @cached_property
     def _leak(self) -> Leak | None:

@@ -95,6 +95,7 @@ def plan_audit(
     edits: int = 1,
     margin: float = 0.05,
     at_least: bool = False,
+    deep: int = 0,
 ) -> AuditPlan:
     """Return the plan that says most in a time.
 
@@ -112,6 +113,7 @@ def plan_audit(
         edits: Edited models, all but the first of them beside the arms.
         margin: How far apart two rates may be and count as the same.
         at_least: Where the time does not reach for anything, take the least that decides something, and longer.
+        deep: Rows that FADE and the depth score take, however many the pictures; see `deep.deep_rows`.
 
     Raises:
         BadArgument: There is no attack, or the time or the number of pictures is too small for anything; how much would
@@ -125,11 +127,11 @@ def plan_audit(
         raise BadArgument(f"{pictures} pictures decide nothing: give {LEAST} or more.")
     needed, arms = pictures_needed(margin), arms + edits - 1
     ordered = sorted(attacks, key=lambda each: _rows([each], trial, LEAST, arms, edits))
-    limit = float("inf") if minutes is None else 60 * minutes / max(row_seconds, 1e-9)
+    limit = float("inf") if minutes is None else 60 * minutes / max(row_seconds, 1e-9) - deep
 
     def plan(count: int, size: int) -> AuditPlan:
         names = [each.name for each in ordered]
-        seconds = row_seconds * _rows(ordered[:count], trial, size, arms, edits)
+        seconds = row_seconds * (_rows(ordered[:count], trial, size, arms, edits) + deep)
         return AuditPlan(size, tuple(names[:count]), tuple(names[count:]), arms, seconds, needed)
 
     few = [min(QUICK_PICTURES, needed), min(LEAST, needed)]

@@ -225,6 +225,8 @@ class _AuditCommand:
 
         A quick audit has five minutes if no other time is given, and is the least where those do not reach.
         """
+        from turpentine.audit.audit import DEEP
+        from turpentine.audit.deep import deep_rows
         from turpentine.audit.plan import plan_audit
         from turpentine.models.speed import seconds_a_row
 
@@ -238,6 +240,7 @@ class _AuditCommand:
             quick=choice.quick,
             pictures=choice.pictures,
             edits=len(self.subjects),
+            deep=deep_rows(self.model, choice.trial(), DEEP, edits=len(self.subjects)) if max(oracles) else 0,
         )
         if choice.quick and choice.minutes is None:
             return planned(minutes=QUICK_MINUTES, at_least=True)

@@ -36,10 +36,11 @@ def test_the_versions_are_those_that_run() -> None:
     import torch
 
     versions = library_versions()
+    torch_version = versions["torch"]
     assert next(iter(versions)) == "turpentine"
-    assert versions["torch"] == torch.__version__
+    assert torch.__version__.startswith(torch_version)  # "2.13.0+cu130" of a CUDA build, which its metadata do not say
     versions["torch"] = "0"
-    assert library_versions()["torch"] == torch.__version__, "a caller can change them for others"
+    assert library_versions()["torch"] == torch_version, "a caller can change them for others"
 
 
 def test_an_unknown_key_is_refused() -> None:

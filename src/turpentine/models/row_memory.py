@@ -42,6 +42,7 @@ class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._live: dict[int, int] = {}
+        self._bytes = 0
 
     def __torch_dispatch__(
         self,
@@ -58,9 +59,13 @@ class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             key = id(storage)
             if key not in given and key not in self._live:
                 self._live[key] = storage.nbytes()
-                weakref.finalize(storage, self._live.pop, key, None)
-        self.peak = max(self.peak, sum(self._live.values()))
+                self._bytes += self._live[key]
+                weakref.finalize(storage, self._forget, key)
+        self.peak = max(self.peak, self._bytes)
         return result
+
+    def _forget(self, key: int) -> None:
+        self._bytes -= self._live.pop(key)
 
 
 def bytes_a_row(model: Model, size: Size | None = None) -> int:

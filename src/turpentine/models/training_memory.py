@@ -173,11 +173,11 @@ def _parts(training: Training) -> str:
 
 def _way_out(model: Model, training: Training, free: int, ways: Mapping[str, Mapping[str, Any]]) -> str:
     """Return each flag that makes it fit, else the fewest of them together, else that none does."""
-    known = dict(ways)
+    options = dict(ways)
     if model.dtype == torch.float32:
-        known["--dtype fp16"] = _in_half(model, training)
-    for count in range(1, len(known) + 1):
-        tried = {flags: _changed(training, [known[flag] for flag in flags]) for flags in combinations(known, count)}
+        options["--dtype fp16"] = _in_half(model, training)
+    for count in range(1, len(options) + 1):
+        tried = {flags: _changed(training, [options[flag] for flag in flags]) for flags in combinations(options, count)}
         fitting = [
             f"{' and '.join(flags)}, which takes {file_size(less.total)}{_frees(less)}"
             for flags, less in tried.items()
@@ -185,8 +185,8 @@ def _way_out(model: Model, training: Training, free: int, ways: Mapping[str, Map
         ]
         if fitting:
             return f"give {'; or '.join(fitting)}"
-    least = file_size(_changed(training, known.values()).total)
-    even = f"even with {' and '.join(known)} it takes {least}; " if known else ""
+    least = file_size(_changed(training, options.values()).total)
+    even = f"even with {' and '.join(options)} it takes {least}; " if options else ""
     return f"{even}train fewer --sites, or take a smaller model"
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from turpentine.core.settings import Count, Finite, Fraction, Settings
+
+if TYPE_CHECKING:
+    from turpentine.models import Model
 
 
 @dataclass(frozen=True)
 class Trial(Settings):
     """How an attack's pictures are drawn, those of its search and the new ones.
+
+    By itself it has the steps and the guidance of the embedded worlds; `Trial.of` has those of a model's family.
 
     Args:
         steps: As in `Model.generate`.
@@ -33,6 +38,25 @@ class Trial(Settings):
     curve_pictures: Count = 8
     batch_size: Count = 20
     original_rate: Fraction = 0.5
+
+    @classmethod
+    def of(cls, model: Model, *, steps: int | None = None, guidance_scale: float | None = None, **fields: Any) -> Trial:
+        """Return a trial for a model: its family's steps and guidance where none are given.
+
+        Args:
+            model: What draws.
+            steps: None for the family's; see `turpentine.models.steps_and_guidance`.
+            guidance_scale: None for the family's.
+            fields: The others.
+
+        Example:
+            >>> Trial.of(model, pictures=8).guidance_scale
+            4.0
+        """
+        from turpentine.models import steps_and_guidance
+
+        steps, guidance_scale = steps_and_guidance(model, steps, guidance_scale)
+        return cls(steps=steps, guidance_scale=guidance_scale, **fields)
 
     @property
     def drawing(self) -> dict[str, Any]:

@@ -124,10 +124,11 @@ def bytes_a_trained_row(model: Model, names: Iterable[str]) -> int:
     t = torch.full((1,), model.schedule.training_steps // 2, device=model.device)
     stand_ins = {name: model.parameter(name).detach().requires_grad_() for name in names}
     for each in stand_ins.values():
-        each.register_post_accumulate_grad_hook(_forget_gradient)
+        each.register_post_accumulate_grad_hook(_forget_gradient)  # type: ignore[no-untyped-call]
     with torch.enable_grad(), PeakBytes() as count:
         model.followed(x, t, cond, parameters=stand_ins).float().square().mean().backward()  # type: ignore[no-untyped-call]
-    return count.peak
+    peak: int = count.peak
+    return peak
 
 
 def check_training_fits(model: Model, training: Training, ways: Mapping[str, Mapping[str, Any]]) -> None:

@@ -226,7 +226,7 @@ def battery(
     """
     concept = Concept(concept) if isinstance(concept, str) else concept
     base, shows, controls = as_victim(original), concept_judge(judge, concept), controls or Controls()
-    trial = trial or Trial.of(base.model)
+    trial = (trial or Trial.of(base.model)).fitting(base.model, cache)
     arms = {EDITED: as_victim(edited), ORIGINAL: base}
     arms[HIDDEN] = Victim(base.model, (*base.changes, swapped_word(base, concept, controls.hide_as)))
     given: dict[str, Any] = {"references": references, "never": controls.never, "trial": trial}

@@ -156,11 +156,12 @@ class Attack(Settings, ABC):
 
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
-        shows, trial = self._judge(judge, concept), trial or Trial.of(victim.model)
-        budget = budget or Budget()
+        shows, budget = self._judge(judge, concept), budget or Budget()
+        trial = trial or Trial.of(victim.model)
         self.check(victim, other, references, budget, trial)
         victim.model.text.check_words(concept.text)
         check_judge_of(victim.model, shows.judge)
+        trial = trial.fitting(victim.model, cache)
         if other is not None and trial.original_rate:
             check_original(plain_rate(other, concept, shows, trial, cache), other, concept, trial)
         references, advance = fitted(references, victim.model.size), partial(_part, progress)

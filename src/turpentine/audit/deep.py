@@ -71,7 +71,7 @@ def fade(
         times: Timesteps of each picture.
     """
     latents = latents_of(drawer, prompts, seeds, trial)
-    own, foreign = (denoising_losses(each, latents, prompts, times, trial.batch_size) for each in (drawer, other))
+    own, foreign = (denoising_losses(each, latents, prompts, times, trial.at_once) for each in (drawer, other))
     return mean_score((foreign - own).mean(0).tolist(), clusters=[(prompt,) for prompt in prompts])
 
 
@@ -100,11 +100,11 @@ def depth(
     """
     latents = latents_of(original, prompts, seeds, trial)
     chosen = sites or original.model.sites.only(component=DENOISER, level="module")
-    plain = denoising_losses(original, latents, prompts, times, trial.batch_size).mean()
+    plain = denoising_losses(original, latents, prompts, times, trial.at_once).mean()
     worse: dict[str, list[float]] = {}
     for donor in (oracle, edited):
         sums = dict.fromkeys([site.name for site in chosen], 0.0)
-        for rows in batches(len(latents) * times, trial.batch_size):
+        for rows in batches(len(latents) * times, trial.at_once):
             outputs = _recorded(donor, chosen, latents, prompts, times, rows)
             for site in chosen:
                 with original.on() as model, _replaced(model, chosen.named([site.name]), outputs[site.name]):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOST = 256
 """Rows in one call where memory is no matter."""
 
+GUIDED = 2
+"""Rows of the denoiser that a picture takes with guidance."""
+
 MARGIN = 2.0
 """Times what a row's tensors take, for what kernels take beside them and for what an instrument keeps."""
 
@@ -97,6 +100,21 @@ def rows_that_fit(each: int, free: int, most: int = MOST) -> int:
     while most > 1 and most * each * MARGIN > free:
         most //= 2
     return most
+
+
+def pictures_that_fit(model: Model, most: int, *, size: Size | None = None, workers: int = 1) -> int:
+    """Return how many pictures are drawn at once with guidance: `most`, or fewer where the free memory is short.
+
+    Autoencoders decode a few at a time, whatever it is.
+
+    Args:
+        model: The model.
+        most: As many at most.
+        size: Of a picture, as in `Model.generate`.
+        workers: Processes that share the main memory.
+    """
+    free = free_memory(model.device) // (workers if model.device.type == "cpu" else 1)
+    return rows_that_fit(GUIDED * bytes_a_row(model, size), free, most)
 
 
 def fitting_rows(model: Model, most: int = MOST) -> int:

@@ -184,7 +184,7 @@ def test_what_an_attack_needs_and_has_not_is_named(attack: Attack) -> None:
 
 def test_completion_of_the_original_by_itself_is_its_own_picture(model: Model) -> None:
     """An independent run: plain sampling with the same seed."""
-    trial = Trial(steps=4, pictures=2, original_rate=0, batch_size=20)
+    trial = Trial(steps=4, pictures=2, original_rate=0)
     calls: list[int] = []
     counting = model.denoiser.register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
     outcome = Completion(share=0.5)(model, "church", original=model, judge=CoinJudge(), trial=trial)

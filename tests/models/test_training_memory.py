@@ -17,8 +17,8 @@ from turpentine.erase._training.rows import OnlyRows
 from turpentine.erase._training.training import Adam, Masters, Trained
 from turpentine.erase.esd import ESD, esd_sites
 from turpentine.models import Model
-from turpentine.models.row_memory import PeakBytes
-from turpentine.models.training_memory import PLENTY, Training, bytes_a_trained_row, check_training_fits
+from turpentine.models.row_memory import PLENTY, PeakBytes
+from turpentine.models.training_memory import Training, bytes_a_trained_row, check_training_fits
 from turpentine.testing.toys import TOYS, TRANSFORMERS, toy
 
 QUICK = ESD(sites="all", steps=1, trajectories=1, sampling_steps=2, batch_size=8)

@@ -23,6 +23,9 @@ MOST = 256
 GUIDED = 2
 """Rows of the denoiser that a picture takes with guidance."""
 
+PLENTY = 50
+"""Times the denoiser's bytes, which no row of any family takes, not with its gradients either."""
+
 MARGIN = 2.0
 """Times what a row's tensors take, for what kernels take beside them and for what an instrument keeps."""
 
@@ -85,6 +88,18 @@ def bytes_a_row(model: Model, size: Size | None = None) -> int:
     return count.peak
 
 
+def is_plenty(model: Model, rows: int, free: int) -> bool:
+    """Return whether so much memory is free that rows fit for certain, and none needs to be tried.
+
+    Args:
+        model: The model.
+        rows: Of the denoiser in one call.
+        free: Bytes of memory.
+    """
+    size: int = sum(weight.numel() * weight.itemsize for weight in model.denoiser.parameters())
+    return rows * PLENTY * size <= free
+
+
 def rows_that_fit(each: int, free: int, most: int = MOST) -> int:
     """Return the largest of `most`, its half, its quarter and so on whose rows fit into memory; 1 at least.
 
@@ -114,6 +129,8 @@ def pictures_that_fit(model: Model, most: int, *, size: Size | None = None, work
         workers: Processes that share the main memory.
     """
     free = free_memory(model.device) // (workers if model.device.type == "cpu" else 1)
+    if size is None and is_plenty(model, GUIDED * most, free):
+        return most
     return rows_that_fit(GUIDED * bytes_a_row(model, size), free, most)
 
 

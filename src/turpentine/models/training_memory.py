@@ -15,7 +15,7 @@ from turpentine.core.formatting import counted, file_size
 from turpentine.core.oom import is_out_of_memory
 from turpentine.core.safe_text import one_line
 from turpentine.models.loading.memory import HALF, free_memory
-from turpentine.models.row_memory import PeakBytes
+from turpentine.models.row_memory import PeakBytes, is_plenty
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -24,9 +24,6 @@ FP32 = torch.float32.itemsize
 MOMENTS = 2
 SMALL_RANK = 4
 """The rank to take where whole weights do not fit."""
-
-PLENTY = 50
-"""Times the denoiser's bytes, which no row of any family takes: where so much is free, no row is tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +140,7 @@ def check_training_fits(model: Model, training: Training, ways: Mapping[str, Map
         NoMemory: It does not; the message has the numbers, and says what does.
     """
     free = free_memory(model.device)
-    if replace(training, row=PLENTY * sum(map(_bytes, model.denoiser.parameters()))).total <= free:
+    if is_plenty(model, training.rows, free - training.total):
         return
     training = replace(training, row=_counted_row(model, training, free))
     if training.total > free:

@@ -50,7 +50,7 @@ class Flux(StraightLine, Transformer):
 
     title: ClassVar[str] = "FLUX.1"
     pipeline_class: ClassVar[str] = "FluxPipeline"
-    drawing: tuple[int, float] = (28, 3.5)
+    drawing: tuple[int, float] = (28, EMBEDDED_GUIDANCE)
     even_steps: ClassVar[bool] = True
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder", "text_encoder_2")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder", "text-2": "text_encoder_2"}

@@ -135,7 +135,7 @@ def _check_fits(attack: Relearning, model: Model, weights: Mapping[str, Tensor])
     gradients = 3 if model.device.type == "cuda" else 2
     training = Training(weights, attack.batch, 0, rank=rank, gradients=gradients, keeps_start=True)
     ways: dict[str, Mapping[str, Any]] = {"--batch 1": {"rows": 1}} if attack.batch > 1 else {}
-    if rank is None:
+    if rank is None and any(weight.ndim > 1 for weight in weights.values()):
         ways["--weights lora"] = {"rank": attack.rank}
     check_training_fits(model, training, ways)
 

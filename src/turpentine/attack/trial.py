@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from turpentine.core.settings import Count, Finite, Fraction, Settings
+from turpentine.models.drawing_defaults import DrawingSettings
 
 if TYPE_CHECKING:
     from turpentine.models import Model
@@ -16,7 +17,7 @@ MOST_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
-class Trial(Settings):
+class Trial(DrawingSettings, Settings):
     """How an attack's pictures are drawn, those of its search and the new ones.
 
     By itself it has the steps and the guidance of the embedded worlds; `Trial.of` has those of a model's family.
@@ -43,25 +44,6 @@ class Trial(Settings):
     curve_pictures: Count = 8
     batch_size: Count | None = None
     original_rate: Fraction = 0.5
-
-    @classmethod
-    def of(cls, model: Model, *, steps: int | None = None, guidance_scale: float | None = None, **fields: Any) -> Trial:
-        """Return a trial for a model: its family's steps and guidance where none are given.
-
-        Args:
-            model: What draws.
-            steps: None for the family's; see `turpentine.models.steps_and_guidance`.
-            guidance_scale: None for the family's.
-            fields: The others.
-
-        Example:
-            >>> Trial.of(model, pictures=8).guidance_scale
-            4.0
-        """
-        from turpentine.models import steps_and_guidance
-
-        steps, guidance_scale = steps_and_guidance(model, steps, guidance_scale)
-        return cls(steps=steps, guidance_scale=guidance_scale, **fields)
 
     @property
     def at_once(self) -> int:

@@ -302,7 +302,7 @@ class ESD(Sized):
 
         training = Training(weights, self.batch_size, 0, rank=self.rank, masked=frozenset(masked))
         ways: dict[str, Mapping[str, Any]] = {"--batch-size 1": {"rows": 1}} if self.batch_size > 1 else {}
-        if self.rank is None:
+        if self.rank is None and any(weight.ndim > 1 for weight in weights.values()):
             ways[f"--rank {SMALL_RANK}"] = {"rank": SMALL_RANK}
         check_training_fits(model, training, ways)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Count, Finite, Settings
-
-if TYPE_CHECKING:
-    from turpentine.models import Model
+from turpentine.models.drawing_defaults import DrawingSettings
 
 SEEDS = tuple(range(8))
 
@@ -19,7 +17,7 @@ MOST_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Protocol(Settings):
+class Protocol(DrawingSettings, Settings):
     """The settings that two measurements must share to stand in one table.
 
     By itself it has the steps and the guidance of the embedded worlds; `Protocol.of` has those of a model's family.
@@ -53,27 +51,6 @@ class Protocol(Settings):
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", _checked_seeds(self.seeds))
         super().__post_init__()
-
-    @classmethod
-    def of(
-        cls, model: Model, *, steps: int | None = None, guidance_scale: float | None = None, **fields: Any
-    ) -> Protocol:
-        """Return a protocol for a model: its family's steps and guidance where none are given.
-
-        Args:
-            model: What draws.
-            steps: None for the family's; see `turpentine.models.steps_and_guidance`.
-            guidance_scale: None for the family's.
-            fields: The others.
-
-        Example:
-            >>> Protocol.of(model, guidance_scale=7.5).steps
-            20
-        """
-        from turpentine.models import steps_and_guidance
-
-        steps, guidance_scale = steps_and_guidance(model, steps, guidance_scale)
-        return cls(steps=steps, guidance_scale=guidance_scale, **fields)
 
     @property
     def at_once(self) -> int:

@@ -83,7 +83,7 @@ def generation(model: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         ("steps", "2"),
         ("steps", True),
         ("guidance_scale", "4"),
-        ("guidance_scale", None),
+        ("guidance_scale", [4.0]),
         ("negative_prompt", 3),
         ("negative_prompt", ["a", "b"]),
         ("batch_size", 1.5),

@@ -16,9 +16,10 @@ from turpentine.attack.relearning import Relearning, updates_to
 from turpentine.attack.trial import Trial
 from turpentine.attack.victim import Victim
 from turpentine.concepts import Concept
-from turpentine.core.errors import BadArgument, EmptySelection
+from turpentine.core.errors import BadArgument, EmptySelection, NoMemory
 from turpentine.edits import Edit
 from turpentine.models import Model
+from turpentine.models.training_memory import Training, bytes_a_trained_row
 from turpentine.stats.intervals import Rate
 from turpentine.testing.contracts.attack import CoinJudge
 from turpentine.testing.toys import toy
@@ -128,6 +129,24 @@ def test_it_goes_on_from_the_edited_weights_and_is_counted(model: Model) -> None
     assert (outcome.spent.forward, outcome.spent.backward) == (6, 6)
     assert outcome.table["backward"].to_list() == [0, 6]
     assert "updates to 50%" in outcome.measurements and "updates to 50%" in outcome.summary()
+
+
+def test_what_does_not_fit_is_refused_and_a_row_that_was_tried_is_not_spent(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = model.sites.only(kind="cross-attention", level="layer").parameters()
+    weights = {name: model.parameter(name).detach() for name in names}
+    row = bytes_a_trained_row(model, names)
+    one, two = (Training(weights, rows, row, gradients=2, keeps_start=True).total for rows in (1, 2))
+    start = sum(weight.nbytes for weight in weights.values())
+    assert one == start + 12 * start // 4 + row and two - one == row
+    plain, free = relearned(model, weights="full"), "turpentine.models.training_memory.free_memory"
+    monkeypatch.setattr(free, lambda device: two)
+    tried = relearned(model, weights="full")
+    assert (tried.spent, tried.artefact) == (plain.spent, plain.artefact)
+    monkeypatch.setattr(free, lambda device: one)
+    with pytest.raises(NoMemory, match=r"give --batch 1, which takes .*; or --dtype fp16, which takes"):
+        relearned(model, weights="full")
 
 
 def test_benign_training_is_on_the_pictures_and_captions_of_a_folder(model: Model, tmp_path: Path) -> None:

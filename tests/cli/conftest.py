@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,6 @@ from tiny import tiny_sd1
 
 from turpentine.cli.app import run
 from turpentine.cli.options import ModelChoice
-from turpentine.runs.protocol import Protocol
 
 load = cache(ModelChoice.load)
 
@@ -80,4 +79,4 @@ def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures before and after are drawn in few steps, where a test is not about what is in them."""
-    monkeypatch.setattr("turpentine.bench.Protocol", partial(Protocol, steps=1))
+    monkeypatch.setattr("turpentine.models.drawing_defaults.WORLD_DRAWING", (1, 4.0))

@@ -236,6 +236,16 @@ def test_what_cannot_be_is_refused_in_a_sentence_and_leaves_nothing(
     assert not out.exists()
 
 
+def test_a_training_that_does_not_fit_leaves_nothing_but_a_sentence_with_the_flags(
+    command: Command, tiny_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turpentine.models.training_memory.free_memory", lambda device: 10_000)
+    out, tokens = tmp_path / "out", ["--method", "esd", "--model", tiny_folder, "--batch-size", "2"]
+    code, printed, err = command("erase", "church", *tokens, "--out", str(out))
+    assert (code, printed) == (2, "") and "10.0 kB of memory are free on cpu: give --dtype fp16, which takes" in err
+    assert not out.exists()
+
+
 def test_no_setting_needs_to_be_given_also_where_pydantic_is_imported(command: Command) -> None:
     importlib.import_module("pydantic")
     assert "no concept" in command("erase").err

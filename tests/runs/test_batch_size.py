@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bench.stubs import CASES, QUICK, Killed, Nudge, StubJudge, killer
 
-from turpentine.bench import Erasure, run_erasure
+from turpentine.bench import Erasure, measure, run_erasure
 from turpentine.concepts import Concept
 from turpentine.models import Model, count_rows
 from turpentine.models.row_memory import MARGIN, bytes_a_row
@@ -26,7 +26,7 @@ OPEN = replace(QUICK, batch_size=None)
 def with_free(monkeypatch: pytest.MonkeyPatch, model: Model, pictures: float) -> None:
     """Leave memory for so many pictures, each of two rows."""
     size = int(pictures * 2 * bytes_a_row(model) * MARGIN)
-    monkeypatch.setattr("turpentine.runs.batch_size.free_memory", lambda device: size)
+    monkeypatch.setattr("turpentine.models.row_memory.free_memory", lambda device: size)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,19 @@ def test_a_folder_that_was_begun_keeps_its_number_for_the_model(
     (tmp_path / PLAN).write_text("{")
     with pytest.raises(LedgerError, match="does not hold the plan of a bench"):
         settled(OPEN, sd1, source, store)
+
+
+def test_a_measurement_draws_as_many_as_fit_and_what_is_given(sd1: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows, in calls of fewer."""
+    plain = measure(sd1, CASES, StubJudge(), OPEN)
+    with_free(monkeypatch, sd1, 1)
+    for protocol, rows in ((OPEN, 2), (QUICK, 4)):
+        calls: list[int] = []
+        handle = sd1.denoiser.register_forward_pre_hook(lambda _, args, calls=calls: calls.append(len(args[0])))
+        little = measure(sd1, CASES, StubJudge(), protocol)
+        handle.remove()
+        assert max(calls) == rows
+        assert little.rows.drop("image").equals(plain.rows.drop("image")) and little.protocol == plain.protocol
 
 
 def test_a_plan_that_leaves_it_open_draws_the_most_at_once() -> None:

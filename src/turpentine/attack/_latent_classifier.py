@@ -129,7 +129,7 @@ class Leading:
         latents = []
         with search.victim.on() as model:
             uncond = model.encode([""])
-            for rows in batches(len(seeds), trial.batch_size):
+            for rows in batches(len(seeds), trial.at_once):
                 cond, noise = model.encode(prompts[rows]), model.noise(list(seeds)[rows])
                 latents.append(led(model, self._classifier, scale, cond, uncond, noise, trial))
         last = trial.steps - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -19,6 +19,7 @@ from turpentine.edits.edit import stack_of
 from turpentine.edits.low_rank import LowRank
 from turpentine.models import Conditioning, Model, check_in_denoiser, check_whole, selected
 from turpentine.models.sites import READS_TEXT
+from turpentine.models.training_memory import Training, check_training_fits
 
 if TYPE_CHECKING:
     from turpentine.attack.relearning import Relearning
@@ -38,7 +39,8 @@ class Student:
         self.done, self.loss = 0, 0.0
         pictures, self._captions = _examples(attack, search, model)
         self._x0 = model.encode_image(pictures)
-        self._weights = _weights_of(attack, search.seed, model)
+        with search.meter.repeating(True):  # a row that is tried for its memory is nothing that the search spends
+            self._weights = _weights_of(attack, search.seed, model)
         self._adam = torch.optim.Adam(self._weights.tensors.values(), lr=attack.lr)
         self._provenance = Provenance(
             method=attack.name,
@@ -69,6 +71,7 @@ class Student:
         for tensor, gradient in zip(tensors, gradients, strict=True):
             tensor.grad = gradient / scale
         self._adam.step()
+        self._adam.zero_grad()  # what nobody reads any more is memory
         self.done, self.loss = self.done + 1, loss.item()
 
     def edit(self) -> Edit:
@@ -115,13 +118,26 @@ def _weights_of(attack: Relearning, seed: int, model: Model) -> Full | LowRank:
     chosen = own if attack.sites is None else selected(model.sites, attack.sites)
     check_in_denoiser(chosen)
     check_whole(chosen)
-    weights = {name: model.parameter(name).detach().clone() for name in chosen.parameters()}
-    if attack.weights == "full":
-        return Full(weights)
-    matrices = {name: weight for name, weight in weights.items() if weight.ndim > 1}
-    if not matrices:
-        raise BadArgument(f"The sites {attack.sites!r} have no matrix that a LoRA could change: name others.")
-    return LowRank(matrices, attack.rank, seed)
+    weights = {name: model.parameter(name).detach() for name in chosen.parameters()}
+    if attack.weights == "lora":
+        weights = {name: weight for name, weight in weights.items() if weight.ndim > 1}
+        if not weights:
+            raise BadArgument(f"The sites {attack.sites!r} have no matrix that a LoRA could change: name others.")
+    _check_fits(attack, model, weights)
+    start = {name: weight.clone() for name, weight in weights.items()}
+    return Full(start) if attack.weights == "full" else LowRank(start, attack.rank, seed)
+
+
+def _check_fits(attack: Relearning, model: Model, weights: Mapping[str, Tensor]) -> None:
+    """Refuse a training that the free memory is too small for, before anything of it is there."""
+    rank = None if attack.weights == "full" else attack.rank
+    # Gradients are there with and without the loss's scale; on a GPU, Adam takes as much for all tensors at once.
+    gradients = 3 if model.device.type == "cuda" else 2
+    training = Training(weights, attack.batch, 0, rank=rank, gradients=gradients, keeps_start=True)
+    ways: dict[str, Mapping[str, Any]] = {"--batch 1": {"rows": 1}} if attack.batch > 1 else {}
+    if rank is None and any(weight.ndim > 1 for weight in weights.values()):
+        ways["--weights lora"] = {"rank": attack.rank}
+    check_training_fits(model, training, ways)
 
 
 def _examples(attack: Relearning, search: Search, model: Model) -> tuple[list[Image.Image], list[str]]:

@@ -77,7 +77,7 @@ class Completion(Attack):
         latents: list[torch.Tensor] = []
         with search.original.on() as model:
             while len(latents) < trial.pictures:
-                numbers = range(len(latents), min(len(latents) + trial.batch_size, trial.pictures))
+                numbers = range(len(latents), min(len(latents) + trial.at_once, trial.pictures))
                 prompts = [search.prompts[number % len(search.prompts)] for number in numbers]
                 seeds = [SEEDS + search.seed * trial.pictures + number for number in numbers]
                 latents += _begun(model, prompts, seeds, trial, first)

@@ -214,7 +214,7 @@ def battery(
         references: Pictures of the concept; by default the original draws them.
         controls: What it is held against beside the original and plain prompts.
         budget: The most that each search may spend.
-        trial: How pictures are drawn, and how often the original must draw the concept.
+        trial: How pictures are drawn, and how often the original must draw the concept; by default by `Trial.of` it.
         seed: Of all chance.
         cache: The folder for finished parts: a battery that is over draws nothing when it runs again.
         progress: Called with parts done and in all.
@@ -225,8 +225,8 @@ def battery(
         AbsentConcept: The original does not draw the concept.
     """
     concept = Concept(concept) if isinstance(concept, str) else concept
-    trial, shows, controls = trial or Trial(), concept_judge(judge, concept), controls or Controls()
-    base = as_victim(original)
+    base, shows, controls = as_victim(original), concept_judge(judge, concept), controls or Controls()
+    trial = (trial or Trial.of(base.model)).fitting(base.model, cache)
     arms = {EDITED: as_victim(edited), ORIGINAL: base}
     arms[HIDDEN] = Victim(base.model, (*base.changes, swapped_word(base, concept, controls.hide_as)))
     given: dict[str, Any] = {"references": references, "never": controls.never, "trial": trial}

@@ -137,7 +137,7 @@ class Attack(Settings, ABC):
             references: Pictures of the concept; for attacks that need them. They are fitted to the model's size.
             judge: Who says whether the concept is in a picture.
             budget: The most that the search may spend; no limit by default.
-            trial: How pictures are drawn, and how many.
+            trial: How pictures are drawn, and how many; by default by `Trial.of` the model.
             seed: Of all chance.
             cache: The folder for finished parts, from which an interrupted run goes on; one that is over draws nothing.
             progress: Called with parts of the work done and in all.
@@ -156,10 +156,12 @@ class Attack(Settings, ABC):
 
         concept = Concept(concept) if isinstance(concept, str) else concept
         victim, other = as_victim(edited), as_victim(original) if original is not None else None
-        shows, trial, budget = self._judge(judge, concept), trial or Trial(), budget or Budget()
+        shows, budget = self._judge(judge, concept), budget or Budget()
+        trial = trial or Trial.of(victim.model)
         self.check(victim, other, references, budget, trial)
         victim.model.text.check_words(concept.text)
         check_judge_of(victim.model, shows.judge)
+        trial = trial.fitting(victim.model, cache)
         if other is not None and trial.original_rate:
             check_original(plain_rate(other, concept, shows, trial, cache), other, concept, trial)
         references, advance = fitted(references, victim.model.size), partial(_part, progress)

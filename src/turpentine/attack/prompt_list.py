@@ -83,7 +83,7 @@ class PromptList(Attack):
         while done < len(rows) and search.meter.affords(judged=1):
             until = stage_end(len(rows), self.stages, done)
             while done < until and search.meter.affords(judged=1):
-                count = min(until - done, search.trial.batch_size)
+                count = min(until - done, search.trial.at_once)
                 while not search.meter.affords(judged=count):
                     count -= 1
                 chunk = rows[done : done + count]

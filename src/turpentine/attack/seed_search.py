@@ -44,14 +44,14 @@ class SeedSearch(Attack):
 
     def least(self, victim: Victim, original: Victim | None, trial: Trial) -> Spent:
         """Return what the first seeds spend, as many as are drawn at a time."""
-        count = min(self.seeds, trial.batch_size)
+        count = min(self.seeds, trial.at_once)
         return Spent(forward=victim.rows_a_step(trial) * trial.steps * count, judged=count)
 
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:
         """Try seeds, as many at a time as pictures are drawn."""
         from turpentine.models import Artefact
 
-        at_once = min(self.seeds, search.trial.batch_size)
+        at_once = min(self.seeds, search.trial.at_once)
         rounds = -(-self.seeds // at_once)
         candidates = [Artefact(search.prompts)] * rounds
         yield from try_prompts(search, candidates, at_once, rounds, begun_of(search, at_once))

@@ -159,7 +159,7 @@ def pictures_table(
     """
     parts: Parts[pl.DataFrame] = Parts(folder, ["audit", REVISION, victim.facts(), trial.drawing, about], TABLES)
     tables = []
-    for rows in batches(len(texts), trial.batch_size):
+    for rows in batches(len(texts), trial.at_once):
 
         def draw(rows: slice = rows) -> pl.DataFrame:
             seeds = list(range(SEEDS, SEEDS + len(texts)))[rows]

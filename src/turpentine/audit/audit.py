@@ -52,7 +52,7 @@ class Audit:
         attacks: Which, each with its settings; they are not to be chosen on the concept that is audited.
         pictures: Of each arm, by name and of each attack.
         budget: The most that each search may spend, in every arm.
-        trial: How pictures are drawn; `pictures` stands in the place of its own.
+        trial: How pictures are drawn, by default by `Trial.of` the model; `pictures` stands in the place of its own.
         rules: Of the verdict. With fewer pictures than a claim that there is nothing takes, it is a quick one, whatever
             they say; see `plan.pictures_needed`.
         others: Pictures of single other things; two thirds as many more are of pairs and of open prompts.
@@ -68,7 +68,7 @@ class Audit:
     attacks: Sequence[Attack]
     pictures: int = 342
     budget: Budget = field(default_factory=Budget)
-    trial: Trial = field(default_factory=Trial)
+    trial: Trial | None = None
     rules: Rules = field(default_factory=Rules)
     others: int = OTHERS
     deep: int = DEEP
@@ -94,6 +94,10 @@ class Audit:
         """
         settings = {"others": plan.others, "left_out": plan.left_out, **settings}
         return cls([each for each in attacks if each.name in plan.attacks], plan.pictures, **settings)
+
+    def trial_of(self, model: Model) -> Trial:
+        """Return how pictures of a model are drawn."""
+        return replace(self.trial or Trial.of(model), pictures=self.pictures)
 
     def __call__(
         self,
@@ -148,7 +152,7 @@ class Audit:
             references=references,
             never=never,
             budget=self.budget,
-            trial=replace(self.trial, pictures=self.pictures),
+            trial=self.trial_of(base.model),
         )
         is_world = world_of_model(base.model) is not None
         first = concept_judge(judge, concept)

@@ -72,7 +72,7 @@ def fade(
         times: Timesteps of each picture.
     """
     latents = latents_of(drawer, prompts, seeds, trial)
-    own, foreign = (denoising_losses(each, latents, prompts, times, trial.batch_size) for each in (drawer, other))
+    own, foreign = (denoising_losses(each, latents, prompts, times, trial.at_once) for each in (drawer, other))
     return mean_score((foreign - own).mean(0).tolist(), clusters=[(prompt,) for prompt in prompts])
 
 
@@ -132,9 +132,9 @@ def harm(
     """
     latents = latents_of(original, prompts, seeds, trial)
     chosen = sites or _modules(original.model)
-    plain = denoising_losses(original, latents, prompts, times, trial.batch_size).mean()
+    plain = denoising_losses(original, latents, prompts, times, trial.at_once).mean()
     sums = dict.fromkeys([site.name for site in chosen], 0.0)
-    for rows in batches(len(latents) * times, trial.batch_size):
+    for rows in batches(len(latents) * times, trial.at_once):
         outputs = _recorded(donor, chosen, latents, prompts, times, rows)
         with original.on() as model:
             rerun = Rerun(model, chosen)

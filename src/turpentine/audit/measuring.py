@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,8 +109,8 @@ class Measuring:
     ) -> None:
         self._audit, self._lineup, self._concept, self._judges = audit, lineup, concept, judges
         self._never, self._references, self._folder, self._progress = never, references, folder, progress
-        self._trial = replace(audit.trial, pictures=audit.pictures)
         model = lineup.original.model
+        self._trial = audit.trial_of(model).fitting(model, folder)
         self._is_world = world_of_model(model) is not None
         self._prompts = held_out_prompts(concept, PROMPTS, is_world=self._is_world)
         self._beside = beside_prompts(concept, is_world=self._is_world)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, runtime_checkable
@@ -86,7 +86,7 @@ class Erasure:
     Args:
         concept: What is erased: one concept, or several at once.
         method: What makes the edit; None for what the recipe has for the model and the concept.
-        protocol: How pictures are drawn.
+        protocol: How pictures are drawn; by default by `Protocol.of` the model.
         judges: Who judges the pictures, beside what the pixels alone say; () for nobody. By default the emoji world's
             judge for a model of that world; for another one CLIP as a zero-shot judge if its weights are here.
         cases: What is asked of the model; by default by the concepts, the model and the judges, and to erase also for
@@ -96,13 +96,13 @@ class Erasure:
         references: A folder of real pictures, for measures such as "fid of features to references".
 
     Example:
-        >>> Erasure("church", judges=()).protocol.steps
-        20
+        >>> Erasure("church", judges=(), protocol=Protocol(steps=10)).goal
+        'erase'
     """
 
     concept: Concepts
     method: Method | None = None
-    protocol: Protocol = field(default_factory=Protocol)
+    protocol: Protocol | None = None
     judges: Judge | Sequence[Judge] | None = None
     cases: Sequence[Case] | None = None
     measures: Sequence[Measure] = ()
@@ -221,7 +221,7 @@ class _Task:
         check_references(erasure.measures, given=erasure.references is not None)
         references = None if erasure.references is None else ReferenceSet.of(erasure.references)
         _check_folder(folder)
-        protocol = settled(erasure.protocol, model, source, Store(folder / STORE), workers)
+        protocol = settled(erasure.protocol or Protocol.of(model), model, source, Store(folder / STORE), workers)
         common = (tuple(cases), protocol, tuple(specs))
         unedited = Condition(source, *common, concepts=concepts, references=references)
         edited = replace(unedited, edit_spec=EditSpec(source, method, concepts))

@@ -15,6 +15,7 @@ from turpentine.core.default_progress import shows_progress
 from turpentine.core.progress import Progress
 from turpentine.judges import Judge, PictureStatistics
 from turpentine.models import Model
+from turpentine.runs.batch_size import settled
 from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
@@ -59,7 +60,8 @@ def measure(
         model: Measured as it is, with what is on it.
         cases: The prompts to draw, with their ground truth.
         judge: None where no judge can read the model's pictures; what the pixels alone show is measured in any case.
-        protocol: How pictures are drawn.
+        protocol: How pictures are drawn; by default by `Protocol.of` the model, and as many at once as fit into the
+            free memory.
         store: Keeps finished pictures; what it holds is not drawn again.
         progress: Called with pictures done and in all.
 
@@ -68,13 +70,14 @@ def measure(
     """
     judges = {JudgeSpec.of(one): one for one in [*([judge] if judge else []), PictureStatistics()]}
     source = ModelSpec.of(model)
-    condition = Condition(source, tuple(cases), protocol or Protocol(), tuple(judges))
 
     def count_pictures(phase: str, done: int, total: int) -> None:
         if progress:
             progress(done, total)
 
     with _store_or_temporary(store) as opened:
+        how = settled(protocol or Protocol.of(model), model, source, opened)
+        condition = Condition(source, tuple(cases), how, tuple(judges))
         plan = Plan([condition])
         worker = Worker(plan, opened, models={source: model}, judges=judges, strict=True, progress=count_pictures)
         rows = until_whole(worker.run, lambda: condition_rows(condition, plan, opened)).drop("error")

@@ -58,8 +58,8 @@ class AttackChoice:
         by: Who says whether a picture shows the concept, such as emoji or "classifier: {model: FOLDER}"; by default the
             emoji world's judge for its own models, and clip for others if its weights are here.
         pictures: New pictures of each artefact, by which success is counted.
-        steps: Steps of the solver for a picture.
-        guidance_scale: How strongly the prompt guides.
+        steps: Steps of the solver for a picture; by default what the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides; by default what the model's family takes, 4 in the emoji world.
         max_forward: Most rows of the denoiser that each search may spend.
         max_backward: Most rows of the denoiser with gradients that each search may spend.
         max_text: Most prompts that each search may encode.
@@ -71,8 +71,8 @@ class AttackChoice:
     against: Literal["edit", "original"] = "edit"
     by: str | None = None
     pictures: PositiveInt = 20
-    steps: PositiveInt = 20
-    guidance_scale: float = 4.0
+    steps: PositiveInt | None = None
+    guidance_scale: float | None = None
     max_forward: PositiveInt | None = None
     max_backward: PositiveInt | None = None
     max_text: PositiveInt | None = None
@@ -80,11 +80,11 @@ class AttackChoice:
     seed: UInt32 = 0
     out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
 
-    def trial(self) -> Trial:
-        """Return how pictures are drawn."""
+    def trial(self, model: Model) -> Trial:
+        """Return how pictures of a model are drawn."""
         from turpentine.attack import Trial
 
-        return Trial(steps=self.steps, guidance_scale=self.guidance_scale, pictures=self.pictures)
+        return Trial.of(model, steps=self.steps, guidance_scale=self.guidance_scale, pictures=self.pictures)
 
     def budget(self) -> Budget:
         """Return the most that each search may spend."""
@@ -264,7 +264,7 @@ class _Run:
                 references=self._given.pictures(),
                 controls=Controls(self.never),
                 budget=choice.budget(),
-                trial=choice.trial(),
+                trial=choice.trial(self.model),
                 seed=choice.seed,
                 cache=self.out / "parts",
                 progress=progress,
@@ -285,12 +285,12 @@ class _Run:
         from turpentine.report.attack_page import write_attack_page
 
         self.out.mkdir(parents=True, exist_ok=True)
-        choice = self._choice
+        choice, trial = self._choice, self._choice.trial(self.model)
         facts = {
             "model": self.model.name,
             **_attacked_facts(self._change),
             "judge": self.judge.name,
-            "pictures": f"{choice.pictures} new ones each, {choice.steps} steps, guidance {choice.guidance_scale:g}",
+            "pictures": f"{choice.pictures} new ones each, {trial.steps} steps, guidance {trial.guidance_scale:g}",
         }
         page = write_attack_page(
             battery, self.out / "attack.html", concept=self.concept.text, facts=facts, command=line, leak=self.leak
@@ -308,7 +308,7 @@ class _Run:
         """Return about how long all takes, by a short trial."""
         from turpentine.attack.pace import AttackPace
 
-        trial, budget = self._choice.trial(), self._choice.budget()
+        trial, budget = self._choice.trial(self.model), self._choice.budget()
         with original.on() as model:
             pace = AttackPace.of(model)
         arms = 4 if self.never else 3

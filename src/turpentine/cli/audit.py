@@ -234,13 +234,13 @@ class _AuditCommand:
         planned = partial(
             plan_audit,
             self._attacks,
-            choice.trial(),
+            choice.trial(self.model),
             arms=3 + (self._never is not None) + max(oracles),
             row_seconds=seconds_a_row(self.model, 8),
             quick=choice.quick,
             pictures=choice.pictures,
             edits=len(self.subjects),
-            deep=deep_rows(self.model, choice.trial(), DEEP, edits=len(self.subjects)) if max(oracles) else 0,
+            deep=deep_rows(self.model, choice.trial(self.model), DEEP, edits=len(self.subjects)) if max(oracles) else 0,
         )
         if choice.quick and choice.minutes is None:
             return planned(minutes=QUICK_MINUTES, at_least=True)
@@ -252,7 +252,9 @@ class _AuditCommand:
 
         choice, subject = self._choice, self.subjects[name]
         beside = self._beside[subject.concept.text]
-        audit = Audit.planned(plan, self._attacks, trial=choice.trial(), budget=choice.budget(), seed=choice.seed)
+        audit = Audit.planned(
+            plan, self._attacks, trial=choice.trial(self.model), budget=choice.budget(), seed=choice.seed
+        )
         with progress_bar(f"Auditing {plain(name)}", "stages") as progress:
             return audit(
                 subject.edited,

@@ -20,6 +20,7 @@ from turpentine.core.plugins import find
 
 if TYPE_CHECKING:
     from turpentine.attack import Attack, Budget, Trial
+    from turpentine.models import Model
 
 AuditFlags = Parameter(name="*", group=Group("Auditing", sort_key=2))
 AUDITED = Path("audited")
@@ -46,8 +47,8 @@ class AuditChoice:
             inconclusive.
         max_forward: Most rows of the denoiser that each search may spend.
         max_judged: Most pictures that each search may show to the judge.
-        steps: Steps of the solver for a picture.
-        guidance_scale: How strongly the prompt guides.
+        steps: Steps of the solver for a picture; by default what the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides; by default what the model's family takes, 4 in the emoji world.
         seed: The seed of all chance.
         out: The folder to write to; audited/CONCEPT by default.
     """
@@ -64,8 +65,8 @@ class AuditChoice:
     quick: bool = False
     max_forward: PositiveInt | None = None
     max_judged: PositiveInt | None = None
-    steps: PositiveInt = 20
-    guidance_scale: float = 4.0
+    steps: PositiveInt | None = None
+    guidance_scale: float | None = None
     seed: UInt32 = 0
     out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
 
@@ -98,11 +99,11 @@ class AuditChoice:
             return [find(name, "attack").defaults() for name in dict.fromkeys(self.attack)]
         return affordable_attacks()
 
-    def trial(self) -> Trial:
-        """Return how pictures are drawn."""
+    def trial(self, model: Model) -> Trial:
+        """Return how pictures of a model are drawn."""
         from turpentine.attack import Trial
 
-        return Trial(steps=self.steps, guidance_scale=self.guidance_scale)
+        return Trial.of(model, steps=self.steps, guidance_scale=self.guidance_scale)
 
     def budget(self) -> Budget:
         """Return the most that each search may spend."""

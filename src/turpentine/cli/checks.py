@@ -35,13 +35,13 @@ def no_device(name: str) -> BadArgument:
     return BadArgument(f"There is no device {name!r} here: leave out --device, or give cpu.")
 
 
-def check_guidance_scale(scale: float) -> None:
-    """Check that a guidance scale is a number.
+def check_guidance_scale(scale: float | None) -> None:
+    """Check that a guidance scale is a number where one is given.
 
     Raises:
         BadArgument: It is NaN or infinite.
     """
-    if not math.isfinite(scale):
+    if scale is not None and not math.isfinite(scale):
         raise BadArgument(f"--guidance-scale is {scale}: give a finite number.")
 
 

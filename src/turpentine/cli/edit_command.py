@@ -51,7 +51,7 @@ class RunChoice:
             in runs/ share the unedited model's pictures.
         seeds: Seeds of the pictures for each prompt before and after, such as 0-7,9.
         guidance: How strongly a prompt guides its picture; 1 is without guidance, where a concept that always shows may
-            not.
+            not. By default what the model's family takes, 4 in the emoji world.
         by: Who judges the pictures, such as emoji, classifier or "classifier: {model: FOLDER}"; may be given several
             times. clip tells the concept from its neighbours; none is nobody. By default the emoji world's judge for
             its own models, and clip for others if its weights are here.
@@ -68,7 +68,7 @@ class RunChoice:
 
     out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     seeds: str = "0-7"
-    guidance: float = 4.0
+    guidance: float | None = None
     by: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     clip_model: str | None = None
     measure: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
@@ -271,9 +271,10 @@ class _EditJob:
         from turpentine.bench import Erasure, Protocol
         from turpentine.bench.metrics import Measure
 
-        protocol = Protocol(seeds=tuple(parse_seeds(self.choice.seeds)), guidance_scale=self.choice.guidance)
         measures = [Measure.parse(text) for text in self.choice.measure]
         model = self.source.load()
+        seeds = tuple(parse_seeds(self.choice.seeds))
+        protocol = Protocol.of(model, seeds=seeds, guidance_scale=self.choice.guidance)
         warn_of_unknown_words(model, [text for concept in self.concepts for text in (concept.text, *concept.keep)])
         judges = _judges(self.choice.by, model, self.concepts, self.choice.clip_model)
         how: dict[str, Any] = {"measures": measures, "goal": self.goal, "references": self.choice.references}

@@ -46,18 +46,27 @@ class Sampling:
     """How to draw; see `Model.generate`.
 
     Args:
-        steps: Steps of the solver for a picture; more take longer.
-        guidance_scale: How strongly the prompt guides; 1 is without guidance.
+        steps: Steps of the solver for a picture; more take longer. By default what the model's family takes, 20 in the
+            emoji world.
+        guidance_scale: How strongly the prompt guides; 1 is without guidance. By default what the model's family takes,
+            4 in the emoji world.
         negative_prompt: What to lead away from.
         solver: How the noise is taken away; ddpm adds fresh noise at each step.
         size: Pixels a side of a picture; the model's own by default.
     """
 
-    steps: PositiveInt = 20
-    guidance_scale: float = 4.0
+    steps: PositiveInt | None = None
+    guidance_scale: float | None = None
     negative_prompt: str = ""
     solver: Solver = "ddim"
     size: PositiveInt | None = None
+
+    def settings(self, model: Model) -> dict[str, Any]:
+        """Return the arguments of `Model.generate`, with the model's own steps and guidance where none are given."""
+        from turpentine.models import steps_and_guidance
+
+        steps, guidance_scale = steps_and_guidance(model, self.steps, self.guidance_scale)
+        return {**vars(self), "steps": steps, "guidance_scale": guidance_scale}
 
 
 def generate(
@@ -105,12 +114,12 @@ def generate(
     source.check()
     from turpentine.models.identity import describe
 
-    model, texts = _model_and_texts(source, edit, artefact, prompts, sampling.steps)
-    pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
+    model, texts, settings = _model_and_texts(source, edit, artefact, prompts, sampling)
+    pictures = planned(texts, numbers, out, {**settings, "model": describe(model)})
     sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
     missing = [each for each in (sheet, *pictures) if not each.is_complete()]
     _warn_of_others(pictures)
-    _draw(model, [each for each in missing if each is not sheet], vars(sampling), batch_size)
+    _draw(model, [each for each in missing if each is not sheet], settings, batch_size)
     if sheet in missing:
         sheet.write(_contact_sheet(pictures))
     _print_files(pictures, sheet.path, json)
@@ -135,20 +144,21 @@ def with_artefact(command: Callable[..., None], tokens: Sequence[str]) -> Callab
 
 
 def _model_and_texts(
-    source: ModelChoice, edits: Sequence[str], artefact: Path | None, prompts: Sequence[str], steps: int
-) -> tuple[Model, list[str]]:
-    """Return the model with all that is put on it, and each prompt once: the artefact's own where none is given."""
+    source: ModelChoice, edits: Sequence[str], artefact: Path | None, prompts: Sequence[str], sampling: Sampling
+) -> tuple[Model, list[str], dict[str, Any]]:
+    """Return the model with all that is put on it, each prompt once or the artefact's own, and how to draw."""
     from turpentine.models import Artefact
 
     revived = Artefact.load(artefact) if artefact is not None else None
     texts = list(dict.fromkeys(prompts or (revived.prompts if revived else ())))
     model = edited_model(source, edits)
+    settings = sampling.settings(model)
     if revived is not None:
         revived.apply(model)
-        revived.check_steps(steps)
+        revived.check_steps(settings["steps"])
     else:
         warn_of_unknown_words(model, texts)
-    return model, texts
+    return model, texts, settings
 
 
 def _draw(model: Model, missing: Sequence[PictureFile], settings: dict[str, Any], batch_size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -176,7 +176,8 @@ class ESD(Sized):
         """Erase one concept, or several in one run.
 
         The denoiser sees 2·T·n rows for n trajectories of T steps, then `batch_size` rows forward and backward for each
-        update. The frozen model is the model as it is, with the edits on it.
+        update; one before, where it is not plain that the memory is enough. The frozen model is the model as it is,
+        with the edits on it.
 
         Args:
             model: The model; it is not changed. Edits on it stay on: the weights are those of the model as it is.
@@ -193,6 +194,7 @@ class ESD(Sized):
             BadWindow: The window is no part of the schedule.
             EmptySelection: The sites hold no weight to train.
             UnknownName: There is no such parameter set or site.
+            NoMemory: The training does not fit into the free memory; raised before any work, with what does.
             NotFinite: A gradient is NaN or infinite; the message names the weight and the update.
             KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
@@ -289,8 +291,20 @@ class ESD(Sized):
 
         sites = self._weights(model)
         weights = {name: model.parameter(name).detach() for name in sites.parameters()}
-        trained, rows = self._trained(model, weights), sites.slices()
+        rows = sites.slices()
+        self._check_fits(model, weights, rows)
+        trained = self._trained(model, weights)
         return OnlyRows(trained, weights, rows) if rows else trained
+
+    def _check_fits(self, model: Model, weights: Mapping[str, Tensor], masked: Iterable[str]) -> None:
+        """Refuse a training that the free memory is too small for, before anything of it is there."""
+        from turpentine.models.training_memory import SMALL_RANK, Training, check_training_fits
+
+        training = Training(weights, self.batch_size, 0, rank=self.rank, masked=frozenset(masked))
+        ways: dict[str, Mapping[str, Any]] = {"--batch-size 1": {"rows": 1}} if self.batch_size > 1 else {}
+        if self.rank is None and any(weight.ndim > 1 for weight in weights.values()):
+            ways[f"--rank {SMALL_RANK}"] = {"rank": SMALL_RANK}
+        check_training_fits(model, training, ways)
 
     def _trained(self, model: Model, weights: Mapping[str, Tensor]) -> Trained:
         from turpentine.edits.low_rank import LowRank

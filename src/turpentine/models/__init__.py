@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from turpentine.models.artefact import Artefact
     from turpentine.models.call import Call
     from turpentine.models.conditioning import Conditioning
+    from turpentine.models.drawing_defaults import steps_and_guidance
     from turpentine.models.guidance import Blend, ClassifierFree, TrueGuidance
     from turpentine.models.hooks import count_rows, hooked, record, sever, swap
     from turpentine.models.interface import Combination, Guidance
@@ -65,6 +66,7 @@ __all__ = [
     "sample",
     "selected",
     "sever",
+    "steps_and_guidance",
     "swap",
     "window_of",
 ]

@@ -17,6 +17,7 @@ from turpentine.models import identity, images
 from turpentine.models.artefact import Artefact
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.drawing_defaults import steps_and_guidance
 from turpentine.models.families import Family, family_of
 from turpentine.models.families.base import Probabilities, TokenIds, TokenVectors
 from turpentine.models.families.schedule import Schedule
@@ -301,8 +302,8 @@ class Model(Predicting):
         prompts: str | Sequence[str],
         *,
         seeds: int | Sequence[int] = 0,
-        steps: int = 20,
-        guidance_scale: float = 4.0,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
         negative_prompt: str | None = "",
         solver: str = "ddim",
         batch_size: int = 8,
@@ -315,8 +316,9 @@ class Model(Predicting):
         Args:
             prompts: One goes with each seed; else as many as seeds.
             seeds: One goes with each prompt; whole numbers from 0.
-            steps: Of the solver, 1 or more.
-            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅), which FLUX.1-dev computes itself; 1 is without guidance.
+            steps: Of the solver, 1 or more; by default the family's, see `turpentine.models.steps_and_guidance`.
+            guidance_scale: w in ε_∅ + w·(ε_c − ε_∅), which FLUX.1-dev computes itself; 1 is without guidance. The
+                family's by default.
             negative_prompt: The text in the place of ∅; None is none.
             solver: "ddim", "dpm", "euler" or "ddpm"; the last adds fresh noise at each step, which hangs on the seed.
             batch_size: Pictures in a call of the denoiser, at most.
@@ -335,6 +337,7 @@ class Model(Predicting):
         """
         self.family.check(hooks=False)
         negative_prompt, guidance = "" if negative_prompt is None else negative_prompt, guidance or self.guidance
+        steps, guidance_scale = steps_and_guidance(self, steps, guidance_scale)
         check_drawing(
             steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt, batch_size=batch_size
         )

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 MOST = 256
 """Rows in one call where memory is no matter."""
 
+GUIDED = 2
+"""Rows of the denoiser that a picture takes with guidance."""
+
+PLENTY = 50
+"""Times the denoiser's bytes, which no row of any family takes, not with its gradients either."""
+
 MARGIN = 2.0
 """Times what a row's tensors take, for what kernels take beside them and for what an instrument keeps."""
 
@@ -42,6 +48,7 @@ class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._live: dict[int, int] = {}
+        self._bytes = 0
 
     def __torch_dispatch__(
         self,
@@ -58,9 +65,13 @@ class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             key = id(storage)
             if key not in given and key not in self._live:
                 self._live[key] = storage.nbytes()
-                weakref.finalize(storage, self._live.pop, key, None)
-        self.peak = max(self.peak, sum(self._live.values()))
+                self._bytes += self._live[key]
+                weakref.finalize(storage, self._forget, key)
+        self.peak = max(self.peak, self._bytes)
         return result
+
+    def _forget(self, key: int) -> None:
+        self._bytes -= self._live.pop(key)
 
 
 def bytes_a_row(model: Model, size: Size | None = None) -> int:
@@ -75,6 +86,18 @@ def bytes_a_row(model: Model, size: Size | None = None) -> int:
     with torch.no_grad(), count:
         model.eps(x, model.schedule.training_steps // 2, cond)
     return count.peak
+
+
+def is_plenty(model: Model, rows: int, free: int) -> bool:
+    """Return whether so much memory is free that rows fit for certain, and none needs to be tried.
+
+    Args:
+        model: The model.
+        rows: Of the denoiser in one call.
+        free: Bytes of memory.
+    """
+    size: int = sum(weight.numel() * weight.itemsize for weight in model.denoiser.parameters())
+    return rows * PLENTY * size <= free
 
 
 def rows_that_fit(each: int, free: int, most: int = MOST) -> int:
@@ -92,6 +115,23 @@ def rows_that_fit(each: int, free: int, most: int = MOST) -> int:
     while most > 1 and most * each * MARGIN > free:
         most //= 2
     return most
+
+
+def pictures_that_fit(model: Model, most: int, *, size: Size | None = None, workers: int = 1) -> int:
+    """Return how many pictures are drawn at once with guidance: `most`, or fewer where the free memory is short.
+
+    Autoencoders decode a few at a time, whatever it is.
+
+    Args:
+        model: The model.
+        most: As many at most.
+        size: Of a picture, as in `Model.generate`.
+        workers: Processes that share the main memory.
+    """
+    free = free_memory(model.device) // (workers if model.device.type == "cpu" else 1)
+    if size is None and is_plenty(model, GUIDED * most, free):
+        return most
+    return rows_that_fit(GUIDED * bytes_a_row(model, size), free, most)
 
 
 def fitting_rows(model: Model, most: int = MOST) -> int:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from turpentine.models import Model
-from turpentine.models.loading.memory import free_memory
-from turpentine.models.row_memory import bytes_a_row, rows_that_fit
+from turpentine.models.row_memory import pictures_that_fit
 from turpentine.runs.protocol import MOST_AT_ONCE, Protocol
 from turpentine.runs.specs import ModelSpec
 from turpentine.runs.store import PLAN, Store
-
-ROWS = 2
-"""Rows of the denoiser that a picture takes with guidance."""
 
 
 def settled(protocol: Protocol, model: Model, source: ModelSpec, store: Store, workers: int = 1) -> Protocol:
@@ -33,7 +29,8 @@ def settled(protocol: Protocol, model: Model, source: ModelSpec, store: Store, w
     """
     if protocol.batch_size is not None:
         return protocol
-    return replace(protocol, batch_size=_begun(source, store) or _fitting(protocol, model, workers))
+    at_once = _begun(source, store) or pictures_that_fit(model, MOST_AT_ONCE, size=protocol.size, workers=workers)
+    return replace(protocol, batch_size=at_once)
 
 
 def _begun(source: ModelSpec, store: Store) -> int | None:
@@ -42,9 +39,3 @@ def _begun(source: ModelSpec, store: Store) -> int | None:
         return None
     plan, _ = store.planned()
     return next((line.protocol.at_once for line in plan.conditions if line.source == source), None)
-
-
-def _fitting(protocol: Protocol, model: Model, workers: int) -> int:
-    """Return how many pictures fit; autoencoders decode a few at a time whatever it is."""
-    free = free_memory(model.device) // (workers if model.device.type == "cpu" else 1)
-    return rows_that_fit(ROWS * bytes_a_row(model, protocol.size), free, MOST_AT_ONCE)

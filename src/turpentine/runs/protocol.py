@@ -8,6 +8,7 @@ from typing import Any
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.settings import Count, Finite, Settings
+from turpentine.models.drawing_defaults import DrawingSettings
 
 SEEDS = tuple(range(8))
 
@@ -16,8 +17,10 @@ MOST_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Protocol(Settings):
+class Protocol(DrawingSettings, Settings):
     """The settings that two measurements must share to stand in one table.
+
+    By itself it has the steps and the guidance of the embedded worlds; `Protocol.of` has those of a model's family.
 
     Args:
         steps: As in `Model.generate`.

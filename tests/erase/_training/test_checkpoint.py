@@ -181,7 +181,9 @@ def test_a_damaged_checkpoint_is_computed_anew_with_one_warning(sd1: Model, tmp_
     with pytest.warns(DamagedPart) as warned:
         assert RUN(sd1, CHURCH, checkpoint=tmp_path) == whole
     files = [str(warning.message).split(" is damaged: it is computed anew")[0] for warning in warned]
-    assert len(files) == len(set(files)) == 3  # two of trajectories, one of the state
+    assert (
+        len(files) == len(set(files)) == 4
+    )  # two of trajectories, one of how many of them were sampled together, one of the state
 
 
 def test_a_ctrl_c_is_held_back_and_a_second_is_not() -> None:

@@ -115,3 +115,30 @@ def test_noise_seeds_are_far_from_small_ones_and_repeat() -> None:
     assert seeds == noise_seeds(draws("trajectories", 0), 50)
     assert seeds != noise_seeds(draws("updates", 0), 50)
     assert noise_seeds(draws("updates", 0, 1), 5) != noise_seeds(draws("updates", 0, 2), 5)
+
+
+def test_in_little_memory_fewer_are_sampled_together_to_the_same_states(
+    sd1: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And as many after a kill, whatever is free by then."""
+
+    def widest(folder: Path | None) -> tuple[StoredStates, int]:
+        calls: list[int] = []
+        handle = sd1.denoiser.register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
+        states = StoredStates(sd1, FROM, SAMPLING, Parts(folder, "a run"), ignored)
+        handle.remove()
+        return states, max(calls)
+
+    plain, most = widest(None)
+    monkeypatch.setattr("turpentine.models.row_memory.free_memory", lambda device: 0)
+    little, fewest = widest(tmp_path)
+    assert (most, fewest) == (4, 2)
+    for part in tmp_path.iterdir():
+        if part.stat().st_size > 1000:  # the trajectories, and not how many were sampled together
+            part.unlink()
+    monkeypatch.undo()
+    again, count = widest(tmp_path)
+    assert count == 2
+    ours, theirs, last = (states.batch(0, 8) for states in (plain, little, again))
+    torch.testing.assert_close(ours.target, theirs.target, rtol=1e-4, atol=1e-5)
+    assert torch.equal(theirs.target, last.target)

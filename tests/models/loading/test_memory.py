@@ -88,3 +88,10 @@ def test_half_precision_is_offered_to_none_that_has_it() -> None:
 
 def test_the_main_memory_has_some() -> None:
     assert free_memory(CPU) > 2**20
+
+
+def test_what_torch_keeps_on_a_gpu_to_give_it_out_again_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("memory_reserved", 700), ("memory_allocated", 500)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, size=size: size)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
+    assert free_memory(GPU) == 1200

@@ -15,7 +15,9 @@ from turpentine.core.progress import Progress
 from turpentine.erase._training.draws import draws, noise_seeds
 from turpentine.erase._training.training import Trained, substituted
 from turpentine.models import Blend, Conditioning, Model, Trajectory, sample
+from turpentine.models.generate import batches
 from turpentine.models.guidance import guided
+from turpentine.models.row_memory import GUIDED, pictures_that_fit
 
 Latents = Float[Tensor, "batch channel height width"]
 Predictions = Float[Tensor, "*rows channel height width"]
@@ -23,6 +25,7 @@ Target = Callable[[Predictions, Predictions, Predictions], Predictions]
 """ε̃ from ε*(x, start), ε*(x, c) and ε*(x, ∅)."""
 
 RECORDED_AT_ONCE = 8
+"""Trajectories of a part; as many are sampled together, or fewer where the free memory is short."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,32 +199,30 @@ def _record_all(
 ) -> list[Tensors]:
     """Return all trajectories, some at a time; what the checkpoint holds is not sampled again."""
     seeds = noise_seeds(draws("trajectories", sampling.seed), len(prompts))
-    return [
-        _load_or_record(model, prompts, seeds, slice(start, start + RECORDED_AT_ONCE), sampling, checkpoint, progress)
-        for start in range(0, len(prompts), RECORDED_AT_ONCE)
-    ]
+    fitting = checkpoint.part("at once", lambda: {"at once": torch.tensor(pictures_that_fit(model, RECORDED_AT_ONCE))})
+    at_once = int(fitting["at once"])  # as many after a kill, whatever is free by then: the last bits hang on it
 
+    def part(rows: slice) -> Tensors:
+        def report(done: int, total: int) -> None:
+            progress(rows.start * sampling.steps + done, len(prompts) * sampling.steps)
 
-def _load_or_record(
-    model: Model,
-    prompts: TrainingPrompts,
-    seeds: list[int],
-    rows: slice,
-    sampling: SamplingSettings,
-    checkpoint: Parts[Tensors],
-    progress: Progress,
-) -> Tensors:
-    def report(done: int, total: int) -> None:
-        progress(rows.start * sampling.steps + done, len(prompts) * sampling.steps)
+        return checkpoint.part(
+            f"trajectories-{rows.start}",
+            lambda: _record(model, prompts[rows], seeds[rows], sampling, report, at_once=at_once),
+        )
 
-    return checkpoint.part(
-        f"trajectories-{rows.start}", lambda: _record(model, prompts[rows], seeds[rows], sampling, report)
-    )
+    return [part(slice(start, start + RECORDED_AT_ONCE)) for start in range(0, len(prompts), RECORDED_AT_ONCE)]
 
 
 @torch.no_grad()
 def _record(
-    model: Model, prompts: TrainingPrompts, seeds: list[int], sampling: SamplingSettings, progress: Progress
+    model: Model,
+    prompts: TrainingPrompts,
+    seeds: list[int],
+    sampling: SamplingSettings,
+    progress: Progress,
+    *,
+    at_once: int,
 ) -> dict[str, Tensor]:
     """Return t, x_t and ε̃ of a few trajectories, at the steps that count."""
     run = Trajectory.record(
@@ -230,22 +231,27 @@ def _record(
         seeds,
         steps=sampling.steps,
         guidance_scale=sampling.guidance_scale,
-        batch_size=RECORDED_AT_ONCE,
+        batch_size=at_once,
         progress=progress,
     )
     counted = slice(sampling.window.start, sampling.window.stop)
     t, x, trained, uncond = (each[counted] for each in (run.timesteps, run.x, run.eps_cond, run.eps_uncond))
-    concept = _predict(model, prompts.concept, x, t, sampling) if prompts.is_from else trained
-    rest = _predict(model, prompts.rest, x, t, sampling) if prompts.has_rest else uncond
+    concept = _predict(model, prompts.concept, x, t, sampling, at_once) if prompts.is_from else trained
+    rest = _predict(model, prompts.rest, x, t, sampling, at_once) if prompts.has_rest else uncond
     target = prompts.target(trained if prompts.is_from else rest, concept, rest)
     _check(target, prompts, sampling)
     return {"t": t, "x": x, "target": target, "rest": rest}
 
 
-def _predict(model: Model, texts: Sequence[str], x: Predictions, t: Tensor, sampling: SamplingSettings) -> Predictions:
+def _predict(
+    model: Model, texts: Sequence[str], x: Predictions, t: Tensor, sampling: SamplingSettings, at_once: int
+) -> Predictions:
     """Return ε* for other prompts than the trajectories', a step at a time."""
     cond = guided(model, model.encode(texts), sampling.guidance_scale)
-    return torch.stack([model.followed(x[step], t[step], cond) for step in range(len(t))])
+    parts = list(batches(len(texts), GUIDED * at_once))
+    return torch.stack(
+        [torch.cat([model.followed(x[step, rows], t[step], cond[rows]) for rows in parts]) for step in range(len(t))]
+    )
 
 
 def _check(target: Predictions, prompts: TrainingPrompts, sampling: SamplingSettings) -> None:

@@ -97,6 +97,7 @@ class Family(ABC):
         identity_keys: Keys of each part's config that change what the model computes and show in no weight's shape. A
             library adds keys to its configs, so that whole ones would not stay the same.
         frame: What is read around a prompt.
+        drawing: Steps and w of a picture where nobody says: the defaults of diffusers' pipeline.
     """
 
     title: ClassVar[str]
@@ -113,6 +114,7 @@ class Family(ABC):
     latent: LatentSpec
     token_length: int
     frame: Frame = NO_FRAME
+    drawing: tuple[int, float] = (50, 7.5)
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline

@@ -50,6 +50,7 @@ class Flux(StraightLine, Transformer):
 
     title: ClassVar[str] = "FLUX.1"
     pipeline_class: ClassVar[str] = "FluxPipeline"
+    drawing: tuple[int, float] = (28, EMBEDDED_GUIDANCE)
     even_steps: ClassVar[bool] = True
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder", "text_encoder_2")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder", "text-2": "text_encoder_2"}
@@ -74,6 +75,8 @@ class Flux(StraightLine, Transformer):
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
         self.latent = latent_by_autoencoder(pipeline.vae.config)
+        if not self.embeds_guidance:  # its pipeline passes the scale over
+            self.drawing = (self.drawing[0], 1.0)
 
     def check(self, *, hooks: bool = True) -> None:
         """Check the networks' classes, what the transformer reads, and the schedule; see `Family.check`."""

@@ -72,6 +72,7 @@ class Flux2(StraightLine, Transformer):
     }
     token_length: int = 512
     layers: ClassVar[tuple[int, ...]]
+    drawing: tuple[int, float] = (50, EMBEDDED_GUIDANCE)
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)

@@ -28,6 +28,8 @@ class Flux2Klein(Flux2):
         tokenizer = getattr(pipeline, "tokenizer", None)
         self.frame = chat_frame(tokenizer, add_generation_prompt=True, enable_thinking=False)
         super().__init__(pipeline)
+        if pipeline.config.is_distilled:  # its pipeline passes the scale over
+            self.drawing = (self.drawing[0], 1.0)
 
     def check(self, *, hooks: bool = True) -> None:
         """Check what dev has otherwise, too; see `Family.check`."""

@@ -32,6 +32,7 @@ class PixArtSigma(CrossTransformer):
 
     title: ClassVar[str] = "PixArt-Σ"
     pipeline_class: ClassVar[str] = "PixArtSigmaPipeline"
+    drawing: tuple[int, float] = (20, 4.5)
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {

@@ -56,6 +56,7 @@ class QwenImage(StraightLine, Transformer):
 
     title: ClassVar[str] = "Qwen-Image"
     pipeline_class: ClassVar[str] = "QwenImagePipeline"
+    drawing: tuple[int, float] = (50, 4.0)
     even_steps: ClassVar[bool] = True
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}

@@ -39,6 +39,7 @@ class SANA(StraightLine, CrossTransformer):
 
     title: ClassVar[str] = "SANA"
     pipeline_class: ClassVar[str] = "SanaPipeline"
+    drawing: tuple[int, float] = (20, 4.5)
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}
     identity_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {

@@ -19,6 +19,7 @@ class SDXL(StableDiffusion):
 
     title: ClassVar[str] = "SDXL"
     pipeline_class: ClassVar[str] = "StableDiffusionXLPipeline"
+    drawing: tuple[int, float] = (50, 5.0)
     load_options: ClassVar[Mapping[str, Any]] = {}
     added_input: ClassVar[str | None] = "text_time"
     latent_statistics: ClassVar[tuple[str, ...]] = ("latents_mean", "latents_std")

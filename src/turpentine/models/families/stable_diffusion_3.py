@@ -42,6 +42,7 @@ class StableDiffusion3(StraightLine, Transformer):
 
     title: ClassVar[str] = "Stable Diffusion 3"
     pipeline_class: ClassVar[str] = "StableDiffusion3Pipeline"
+    drawing: tuple[int, float] = (28, 7.0)
     component_names: ClassVar[tuple[str, ...]] = (
         "transformer",
         "vae",

@@ -47,6 +47,7 @@ class ZImage(StraightLine, Transformer):
 
     title: ClassVar[str] = "Z-Image"
     pipeline_class: ClassVar[str] = "ZImagePipeline"
+    drawing: tuple[int, float] = (50, 6.0)  # g + 1 for its g of 5
     even_steps: ClassVar[bool] = True
     component_names: ClassVar[tuple[str, ...]] = ("transformer", "vae", "text_encoder")
     text_encoder_names: ClassVar[Mapping[str, str]] = {"text": "text_encoder"}

@@ -18,10 +18,13 @@ HALF = torch.float16
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes of a device's memory that a program could still take, those that can be swapped out too."""
+    """Return the bytes of a device's memory that this program could still take, those that can be swapped out too.
+
+    On a GPU torch keeps what was freed to give it out again, which other programs see as taken.
+    """
     if device.type == "cuda":
         free: int = torch.cuda.mem_get_info(device)[0]
-        return free
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(psutil.virtual_memory().available + psutil.swap_memory().free)
 
 

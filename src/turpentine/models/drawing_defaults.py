@@ -1,0 +1,63 @@
+"""How many steps and how much guidance a picture takes where nobody says: one answer for all that draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from turpentine.models.model import Model
+
+WORLD_DRAWING = (20, 4.0)
+"""Of models whose pictures are as small as the embedded worlds'."""
+
+T = TypeVar("T", bound="DrawingSettings")
+
+
+def steps_and_guidance(
+    model: Model, steps: int | None = None, guidance_scale: float | None = None
+) -> tuple[int, float]:
+    """Return the steps and the guidance scale of a picture: as given, else the family's own; see `Family.drawing`.
+
+    Args:
+        model: What draws. One whose pictures are as small as the embedded worlds' takes 20 steps and 4.
+        steps: Of the solver, None for the default.
+        guidance_scale: w, None for the default.
+
+    Example:
+        >>> steps_and_guidance(model), steps_and_guidance(model, 50), steps_and_guidance(model, guidance_scale=7.5)
+        ((20, 4.0), (50, 4.0), (20, 7.5))
+    """
+    from turpentine.emoji.world import SIZE
+
+    # The larger world's pictures have twice the pixels to a side.
+    own = WORLD_DRAWING if max(model.size) <= 2 * SIZE else model.family.drawing
+    return own[0] if steps is None else steps, own[1] if guidance_scale is None else guidance_scale
+
+
+class DrawingSettings:
+    """Settings with `steps` and `guidance_scale` that can be those of a model's family."""
+
+    @classmethod
+    def of(
+        cls: type[T],
+        model: Model,
+        *,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        **fields: Any,
+    ) -> T:
+        """Return the settings for a model: its family's steps and guidance where none are given.
+
+        Args:
+            model: What draws.
+            steps: None for the family's; see `steps_and_guidance`.
+            guidance_scale: None for the family's.
+            fields: The others.
+
+        Example:
+            >>> from turpentine.runs.protocol import Protocol
+            >>> Protocol.of(model, guidance_scale=7.5).steps
+            20
+        """
+        drawing = zip(("steps", "guidance_scale"), steps_and_guidance(model, steps, guidance_scale), strict=True)
+        return cls(**dict(drawing), **fields)

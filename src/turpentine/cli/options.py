@@ -44,7 +44,10 @@ ModelFlags = Parameter(name="*", group=Group("Model", sort_key=8))
 DrawingFlags = Parameter(name="*", group=Group("Drawing", sort_key=2))
 ClipModel = Annotated[
     str | None,
-    Parameter(help="The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model."),
+    Parameter(
+        metavar="TEXT",
+        help="The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model.",
+    ),
 ]
 
 NO_JUDGE = "none"

@@ -262,7 +262,7 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int, frame: F
         places |= {at + len(own): range(at, at + len(own)) for at in starts}
     if not places:
         raise EmptyConcept(
-            f"The subject {subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
+            f"{subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
             "write it there in the same words, or give other templates."
         )
     return [places[last] for last in sorted(places)]

@@ -14,7 +14,6 @@ from turpentine.cli.tour import tour
 from turpentine.core.errors import TurpentineError
 from turpentine.core.plugins import Plugin, find, plugins
 
-
 _USAGE = """Usage: turpentine explain --concept TEXT [OPTIONS] PROMPT
        turpentine explain COMMAND [OPTIONS] ..."""
 
@@ -27,7 +26,7 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
     """
     app = App(
         name="explain",
-        help="Say where, when and how a model knows what a prompt says, by one instrument or by all that make its tour.",
+        help="Say where, when and how a model knows what a prompt says, by one instrument or by all of a tour.",
         usage=_USAGE,
         help_epilogue=f"Example: {example_of(tour.__doc__)}",
     )

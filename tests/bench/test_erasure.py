@@ -97,7 +97,8 @@ def test_progress_tells_the_phase_and_how_far_it_is(sd1: Model, tmp_path: Path) 
     [
         ({"method": Nudge(0.25)}, "method"),
         ({"protocol": replace(QUICK, guidance_scale=3.0)}, "protocol"),
-        ({"cases": CASES[:2]}, "protocol"),
+        ({"cases": CASES[:2]}, r"protocol \(cases\)"),
+        ({"protocol": replace(QUICK, seeds=(9,), guidance_scale=2)}, r"protocol \(guidance scale, seeds\)"),
         ({"judges": StubJudge("2")}, "protocol"),
         ({"goal": "amplify"}, "goal"),
     ],

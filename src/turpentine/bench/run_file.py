@@ -106,7 +106,10 @@ class RunFile:
 
 
 def _difference(key: str, one: Any, other: Any) -> str:
-    """Return a fact that differs, in words; where code alone does, its revision."""
+    """Return a fact that differs, in words; where code alone does, its revision; of a protocol, what of it."""
+    if key == "protocol" and isinstance(one, Mapping) and isinstance(other, Mapping):
+        parts = [part.replace("_", " ") for part in {**one, **other} if one.get(part) != other.get(part)]
+        return f"{key} ({', '.join(parts)})"
     return f"revision of the code of its {key}" if _by_code(one, other) else key
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from turpentine.core.safe_text import one_line, typed
+from turpentine.core.telemetry import switch_off
 
 # How the streams write what their encoding lacks.
 _TYPED = "turpentine-typed"
@@ -198,7 +199,7 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_TYPED)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    switch_off()
     warnings.showwarning = _show_warning
     # Those of libraries are for developers.
     warnings.simplefilter("ignore")

@@ -12,6 +12,7 @@ import torch
 
 from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
+from turpentine.core.telemetry import switch_off
 from turpentine.emoji import LARGER_NAME, LARGER_WEIGHTS, MMDIT_WEIGHTS
 from turpentine.models.loading.folder import read_folder
 from turpentine.models.loading.number_formats import number_format
@@ -71,6 +72,7 @@ def load(
     # bf16 rounds more than the fingerprint does, which is therefore taken of what the files hold.
     read_as = torch.float32 if number == torch.bfloat16 else number
     path = locate(str(source))
+    switch_off()
     with quiet():
         pipeline = _read(path, read_as, config, given, where)
         _check_filled(pipeline, str(source))

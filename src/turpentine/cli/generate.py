@@ -106,6 +106,7 @@ def generate(
     from turpentine.models.identity import describe
 
     model, texts = _model_and_texts(source, edit, artefact, prompts, sampling.steps)
+    model.latent_shape(size=sampling.size)  # before it is said where pictures of a size that cannot be would go
     pictures = planned(texts, numbers, out, {**vars(sampling), "model": describe(model)})
     sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
     missing = [each for each in (sheet, *pictures) if not each.is_complete()]

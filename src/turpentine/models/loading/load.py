@@ -21,6 +21,7 @@ from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.single_file import config_of, exported_from, read_file
 from turpentine.models.loading.source import is_built, locate
 from turpentine.models.model import Model
+from turpentine.models.placement import device_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -66,8 +67,8 @@ def load(
     if not isinstance(source, str | Path):
         if config is not None or given != Prediction():
             raise BadArgument("A pipeline is used as it is: set its scheduler, and leave out config and prediction.")
-        return _placed(source, device, chosen, "")
-    where = torch.device(device) if device else _default_device()
+        return _placed(source, device_of(device) if device else None, chosen, "")
+    where = device_of(device) if device else _default_device()
     number = chosen or (torch.float16 if where.type == "cuda" else torch.float32)
     # bf16 rounds more than the fingerprint does, which is therefore taken of what the files hold.
     read_as = torch.float32 if number == torch.bfloat16 else number

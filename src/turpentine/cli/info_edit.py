@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import EditError
+from turpentine.core.formatting import counted
 
 if TYPE_CHECKING:
     from turpentine.edits import Change, Edit
@@ -187,4 +188,4 @@ def _show_sites(sites: Sequence[SiteChange]) -> None:
     }
     show_table(tuple(columns), zip(*columns.values(), strict=True))
     what = "share of the weights that are zeroed" if only_zeroes else "Frobenius norm of the change"
-    say(f"\n{len(sites)} sites; the bars are of the {what}.")
+    say(f"\n{counted(len(sites), 'site')}; the bars are of the {what}.")

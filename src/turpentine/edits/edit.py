@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
+from turpentine.core.formatting import counted
 from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.model_argument import check_is_model
 from turpentine.core.safe_text import one_line
@@ -296,7 +297,7 @@ class EditStack:
 
     def _check_on(self, edit: Edit) -> None:
         if edit not in self:
-            raise EditError(f"{edit!r} is not on this model: there are {len(self)} others.")
+            raise EditError(f"{edit!r} is not on this model, which has {counted(len(self), 'edit')} on it.")
 
     def _stash(self, names: Iterable[str]) -> None:
         for name in names:

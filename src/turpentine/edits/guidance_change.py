@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.errors import BadArgument, EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
-from turpentine.core.formatting import file_size
+from turpentine.core.formatting import counted, file_size
 from turpentine.core.hashing import digest
 from turpentine.core.model_argument import check_is_model
 from turpentine.core.plugins import find_class
@@ -151,7 +151,7 @@ class GuidanceChange(Scalable, Signed):
         """
         active = guidances_of(model)
         if self not in active:
-            raise EditError(f"{self!r} is not on this model: there are {len(active)} others.")
+            raise EditError(f"{self!r} is not on this model, which has {counted(len(active), 'guidance')} on it.")
         rest = tuple(change for change in active if change != self)
         model.guidance = _ActiveGuidances(rest) if rest else None
 

@@ -42,8 +42,5 @@ def test_the_page_of_an_edit_has_a_panel_of_what_its_file_gives_away(sd1: Model,
     assert "unet.conv_in" in html and "7 of the" in html and "2.43\u202f%" in html
     assert "Weights of 0 filled from those around them" in html
     cells = [part.split(">")[0] for part in html.split("<td")[1:]]
-    assert cells[:3] == [
-        ' data-label="set to 0"',
-        ' data-label="‖ΔW‖"',
-        ' data-label="rank"',
-    ]  # a telephone shows no head
+    # A telephone shows no head.
+    assert cells[:3] == [f' data-label="{name}"' for name in ("set to 0", "‖ΔW‖", "rank")]

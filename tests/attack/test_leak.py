@@ -68,7 +68,8 @@ def test_it_names_the_fewest_sites_that_hold_nine_tenths(model: Model) -> None:
     leak = leak_of(edit, model)
     assert leak.sites_of_most == [f"{BLOCK}.to_k"]
     assert (
-        "the 3 sites of" in leak.summary() and f"1 of them hold 90% of the change, first {BLOCK}.to_k" in leak.summary()
+        "the 3 sites of" in leak.summary()
+        and f"1 of them holds 90 % of the change, first {BLOCK}.to_k" in leak.summary()
     )
     assert leak.table["site"].to_list() == [f"{BLOCK}.to_{part}" for part in ("q", "k", "v")]
     zeros = Edit(zeroed={name: zeroing(model, name, count) for name, count in zip(names, (1, 2, 97), strict=True)})
@@ -78,8 +79,8 @@ def test_it_names_the_fewest_sites_that_hold_nine_tenths(model: Model) -> None:
 def test_it_shows_itself(model: Model, tmp_path: Any) -> None:
     name = f"{BLOCK}.to_v.weight"
     leak = leak_of(Edit({f"{BLOCK}.to_k.weight": torch.ones(32, 16)}, zeroed={name: zeroing(model, name, 16)}))
-    assert "16 of the 1,024 weights there (1.56%) become exactly 0" in leak.summary()
-    assert "In 1 sites the change has rank 1" in leak.summary()
+    assert "16 of the 1,024 weights there (1.56 %) become exactly 0" in leak.summary()
+    assert "In 1 site the change has rank 1" in leak.summary()
     assert leak.numbers()["largest_rank"] == 1 and leak.numbers()["zeros"] == 16
     assert leak.plot().axes[0].get_xlabel() == "‖ΔW‖"
     leak.save(tmp_path / "leak.parquet")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bench.stubs import CALLS, CASES, QUICK, Killed, Nudge, StubJudge, killer
 
-from turpentine.bench import Erasure, ErasureResult, load_erasure, run_erasure
+from turpentine.bench import Erasure, ErasureResult, load_erasure, make_edit, run_erasure
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, EditError
 from turpentine.models import Model, count_rows
@@ -97,7 +97,8 @@ def test_progress_tells_the_phase_and_how_far_it_is(sd1: Model, tmp_path: Path) 
     [
         ({"method": Nudge(0.25)}, "method"),
         ({"protocol": replace(QUICK, guidance_scale=3.0)}, "protocol"),
-        ({"cases": CASES[:2]}, "protocol"),
+        ({"cases": CASES[:2]}, r"protocol \(cases\)"),
+        ({"protocol": replace(QUICK, seeds=(9,), guidance_scale=2)}, r"protocol \(guidance scale, seeds\)"),
         ({"judges": StubJudge("2")}, "protocol"),
         ({"goal": "amplify"}, "goal"),
     ],
@@ -109,6 +110,19 @@ def test_a_folder_with_a_run_of_other_settings_is_an_error_that_names_the_way_ou
     with pytest.raises(BadArgument, match=rf"another {named}.*--out.*--force"):
         run(sd1, whole.folder, **changes)
     assert _contents(whole.folder) == before
+
+
+def test_an_edit_that_was_not_measured_is_measured_by_any_protocol(sd1: Model, tmp_path: Path) -> None:
+    erasure = Erasure(CHURCH, Nudge(), QUICK, StubJudge(), CASES)
+    edit, path = make_edit(sd1, erasure, tmp_path / "run")
+    made = path.read_bytes()
+    with pytest.raises(BadArgument, match="holds a run with another method and protocol"):
+        run(sd1, tmp_path / "run", method=Nudge(0.5), protocol=replace(QUICK, seeds=(9,)))
+    result = run(sd1, tmp_path / "run", protocol=replace(QUICK, seeds=(9,)))
+    assert result.edit.id == edit.id and path.read_bytes() == made
+    assert set(result.after.rows["seed"]) == {9}
+    with pytest.raises(BadArgument, match="holds a run with another protocol"):
+        run(sd1, tmp_path / "run")
 
 
 def test_another_concept_or_model_is_another_run(sd1: Model, sd2: Model, whole: ErasureResult) -> None:

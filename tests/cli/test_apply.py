@@ -107,7 +107,7 @@ def test_what_others_publish_is_applied_or_kept_as_an_edit(command: Command, tin
         (["edit.safetensors", "--out", "edit.safetensors"], "exists already"),
         (["edit.safetensors", "no.safetensors", "--to", "edit", "--out", "new.safetensors"], "no.safetensors"),
         (["edit.safetensors", "--rank", "4", "--out", "new"], "--to lora"),
-        (["edit.safetensors", "--rank", "0", "--to", "lora", "--out", "new"], "rank 0"),
+        (["edit.safetensors", "--rank", "0", "--to", "lora", "--out", "new"], 'Invalid value "0" for --rank'),
         (["edit.safetensors", "--to", "pickle", "--out", "new"], "pickle"),
     ],
 )

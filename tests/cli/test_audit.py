@@ -59,7 +59,7 @@ def test_edits_are_compared_in_one_table_each_with_its_page_and_exit_codes_are_f
     code, printed, error = command(*line)
     assert code == 3, error
     printed = " ".join(printed.split())
-    assert "1 attacks on 5 arms, 20 pictures" in printed and "never that a concept is gone" in printed
+    assert "1 attack on 5 arms, 20 pictures" in printed and "never that a concept is gone" in printed
     assert "No oracle of church ships" in printed and "oracle 'church' trains one" in printed
     table = pl.read_parquet(out / "comparison.parquet")
     assert table["edit"].to_list() == ["nothing", "twin"] and table["verdict"].to_list() == ["not erased"] * 2

@@ -235,3 +235,12 @@ def test_a_missing_model_is_one_sentence(command: Command, tmp_path: Path) -> No
     assert code == 2
     assert "nowhere" in err
     assert err.count("\n") == 1
+
+
+def test_a_size_that_cannot_be_is_refused_before_it_is_said_where_its_picture_goes(
+    command: Command, tiny_folder: str, tmp_path: Path
+) -> None:
+    tokens = ["generate", "a church", "--model", tiny_folder, "--out", str(tmp_path / "out"), *FEW]
+    assert command(*tokens).code == 0
+    code, out, err = command(*tokens, "--size", "33")
+    assert (code, out) == (2, "") and err.startswith("33 x 33 is not a whole number of latents")

@@ -12,6 +12,7 @@ from turpentine.cli.app import COMMANDS, build
 from turpentine.cli.explain import explain_app
 from turpentine.cli.flags import flags_of
 from turpentine.cli.help_text import descriptions, example_of
+from turpentine.cli.instrument_command import example_line
 from turpentine.core.plugins import Plugin, plugins
 from turpentine.core.settings import field_types, range_of
 
@@ -80,3 +81,37 @@ def test_a_line_that_names_a_command_makes_no_other() -> None:
     assert {"erase", "explain", "study"} <= names == {name for name in build(["erse"]) if not name.startswith("-")}
     for first in ("erase", "explain", "study"):
         assert {name for name in build([first]) if not name.startswith("-")} == {first}
+
+
+@pytest.mark.parametrize("name", sorted(plugins("instrument")))
+def test_help_of_an_instrument_names_what_to_write_and_nothing_of_python(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    tokens = ["explain", name, "--help"]
+    build(tokens)(tokens, result_action="return_value")
+    usage, *rest = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"Usage: turpentine explain {name}( --concept TEXT)? \[OPTIONS\] [A-Z]+\.\.\.", usage)
+    assert not re.search(r"--[a-z-]+ (STR|INT|FLOAT)\b", "\n".join(rest))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "usage"),
+    [
+        (["attack"], "turpentine attack [OPTIONS] [FILE]"),
+        (["audit"], "turpentine audit [OPTIONS] [FILES...]"),
+        (["erase"], "turpentine erase [OPTIONS] CONCEPTS..."),
+        (["study", "check"], "turpentine study check [OPTIONS] [PLAN]"),
+        (["explain"], "turpentine explain --concept TEXT [OPTIONS] PROMPT"),
+    ],
+    ids=" ".join,
+)
+def test_usage_names_the_arguments(tokens: list[str], usage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    build([*tokens, "--help"])([*tokens, "--help"], result_action="return_value")
+    assert capsys.readouterr().out.splitlines()[0] == f"Usage: {usage}"
+
+
+def test_the_example_of_an_instrument_names_a_model_that_it_runs_on() -> None:
+    assert example_line(plugins("instrument")["concept-attention"]).endswith(
+        '"a church in ink style" --model emoji-mmdit'
+    )

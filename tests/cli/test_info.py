@@ -142,3 +142,24 @@ def test_other_files_are_refused_with_the_way_on(command: Command, tmp_path: Pat
         assert says in err
         assert err.count("\n") == 1
     assert command("info", str(tmp_path / "esd.safetensors"), "--kind", "norm").code == 2
+
+
+def test_a_folder_of_pictures_is_no_edit_that_could_be_imported(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "a-church-seed0.png").touch()
+    code, out, err = command("info", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert err == f"There is no edit in {tmp_path}: give the file of one, or the folder of a run.\n"
+
+
+def test_settings_are_shown_as_they_are_written_and_none_that_is_empty(command: Command, tmp_path: Path) -> None:
+    settings = {"guide": "", "preserve": (), "templates": ("{}", "a {}"), "expand_guides": False, "lamb": 0.1}
+    edit = Edit({"unet.conv_out.bias": torch.ones(4)}, Provenance("UCE", settings=settings))
+    edit.save(tmp_path / "edit.safetensors")
+    code, out, _ = command("info", str(tmp_path / "edit.safetensors"))
+    assert code == 0
+    [line] = [line for line in out.splitlines() if line.startswith("settings")]
+    assert sorted(line.removeprefix("settings").strip().split(", ")) == [
+        "expand_guides no",
+        "lamb 0.1",
+        "templates {} + a {}",
+    ]

@@ -31,6 +31,12 @@ def test_a_person_reads_a_table(command: Command) -> None:
     assert "those for a model of full size, as a/b is taken to be" in command("methods", "esd", "--model", "a/b")[1]
 
 
+def test_a_misspelt_model_has_no_defaults(command: Command) -> None:
+    code, out, err = command("methods", "esd", "--model", "emoji-65")
+    assert (code, out) == (2, "")
+    assert "did you mean 'emoji-64'" in err
+
+
 def test_an_unknown_method_is_refused(command: Command) -> None:
     code, _, err = command("methods", "nonsense")
     assert code == 2

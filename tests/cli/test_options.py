@@ -53,8 +53,9 @@ def test_a_file_whose_name_looks_like_a_scale_is_a_file(tmp_path: Path) -> None:
 
 
 def test_a_scale_must_be_a_number() -> None:
-    with pytest.raises(BadArgument, match="half"):
-        parse_edit("church.safetensors:half")
+    for scale in ("half", "nan", "inf"):
+        with pytest.raises(BadArgument, match=f"nor is '{scale}' a scale"):
+            parse_edit(f"church.safetensors:{scale}")
 
 
 def test_a_device_that_is_not_there_is_refused_before_a_model_is_read() -> None:

@@ -73,7 +73,7 @@ def test_a_model_of_no_world_is_audited_against_what_it_never_saw(
     code, printed, error = command(*line, "--never", "crane", "--never-references", cranes)
     assert code == 3, error
     printed = " ".join(printed.split())
-    assert "1 attacks on 4 arms" in printed and "There is no oracle" in printed and "--oracle names a model" in printed
+    assert "1 attack on 4 arms" in printed and "There is no oracle" in printed and "--oracle names a model" in printed
     record = json.loads((out / "audit.json").read_text())
     assert record["verdict"] == "not erased" and record["protocol"]["never"] == "crane"
     rows = pl.read_parquet(out / "audit.parquet").filter(attack="seed-search")

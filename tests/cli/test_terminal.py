@@ -3,8 +3,11 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from collections.abc import Callable
+from functools import partial
 
 import pytest
+from rich.console import Console
 
 from turpentine.cli import terminal
 
@@ -86,6 +89,41 @@ def test_a_table_of_whole_words_breaks_none(
     folded = capsys.readouterr().out
     terminal.show_table(["name", "about", "of"], [row], whole_words=True)
     assert row[2] not in folded and row[2] in capsys.readouterr().out
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody watches, in eighty columns without colours."""
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = partial(Console, force_terminal=True, color_system=None)
+    monkeypatch.setattr(terminal, "_console", lambda *, stderr: screen(stderr=stderr))
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("show", [terminal.say_prose, terminal.warn, terminal.complain])
+def test_sentences_are_folded_between_words_on_a_screen(
+    show: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "the embedded model knows a small world of objects and styles " * 4
+    show(words)
+    lines = "".join(capsys.readouterr()).splitlines()
+    assert len(lines) > 1 and max(map(len, lines)) <= 80
+    assert set(" ".join(lines).split()) <= {*words.split(), "Warning:"}
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_command_in_a_sentence_can_be_copied_from_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    command = "turpentine erase church --out " + "a-folder/" * 9
+    terminal.complain(f"Interrupted. The same command goes on from here: {command}")
+    assert command in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("narrow")
+def test_indented_sentences_keep_their_margin(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.say_prose("words " * 40 + "\n", indent=2)
+    *lines, last = capsys.readouterr().out.split("\n")[:-1]
+    assert not last and len(lines) == 4
+    assert all(line.startswith("  words") and len(line) <= 80 for line in lines)
 
 
 def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,3 +127,12 @@ def test_pictures_are_written_as_a_sheet_or_a_page(tmp_path: Path, capsys: pytes
 def test_another_ending_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["world", "--out", str(tmp_path / "world.pdf")]) == 2
     assert ".png" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_page_that_cannot_be_written_is_refused_by_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(["world", "--out", str(tmp_path / "file" / "world.png")]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err == f"{tmp_path / 'file'} is a file: choose another folder with --out.\n"

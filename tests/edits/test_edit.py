@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 from edits.weights import NAMES, made_up, weights_hash
 from tiny import tiny_sd1
 
-from turpentine.core.errors import EditError, NotFinite, WrongBase
+from turpentine.core.errors import BadArgument, EditError, NotFinite, WrongBase
+from turpentine.core.model_argument import check_is_model
 from turpentine.edits import Edit, Provenance, stack_of
+from turpentine.edits.operators import check_factor
 from turpentine.models import Model
 
 
@@ -96,6 +99,23 @@ def test_no_delta_and_no_strength_may_be_other_than_finite(bad: float) -> None:
         Edit({"unet.a.weight": torch.ones(2)}, strength=bad)
     with pytest.raises(EditError, match="at least one tensor"):
         Edit({})
+
+
+def test_what_is_no_model_no_number_and_no_file_is_said_to_be_none(tmp_path: Path) -> None:
+    edit = Edit({"unet.a.weight": torch.ones(2)})
+    for odd in (None, 3, ["emoji"]):
+        with pytest.raises(BadArgument, match="is no model: give one that turpentine"):
+            check_is_model(odd)
+    for wrong in ("2", None):
+        with pytest.raises(BadArgument, match=f"scaled by a number, such as 0.5, and not by {wrong!r}"):
+            check_factor(wrong)
+    assert edit.scaled(2).scaled(0.25).strength == 0.5
+    with pytest.raises(IsADirectoryError, match="a folder in the place of the edit's file"):
+        edit.save(tmp_path)
+    assert not list(tmp_path.iterdir())
+    edit.save(tmp_path / "edit.safetensors")
+    with pytest.raises(EditError, match=r"is a folder: give the file of the edit, such as .*edit\.safetensors\."):
+        Edit.load(tmp_path)
 
 
 def test_the_id_is_of_tensors_strength_and_base(sd1: Model) -> None:

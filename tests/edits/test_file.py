@@ -159,7 +159,7 @@ def test_other_files_are_not_edits(tmp_path: Path) -> None:
     path.write_text("no header")
     _says(path, "header cannot be read")
     _says(tmp_path / "nothing.safetensors", "There is no edit at")
-    _says(tmp_path, "There is no edit at")
+    _says(tmp_path, "is a folder: give the file of the edit")
 
 
 def _says(path: Path, what: str) -> None:

@@ -41,3 +41,6 @@ def test_the_page_of_an_edit_has_a_panel_of_what_its_file_gives_away(sd1: Model,
     assert 'href="#leak"' in html and "What the file alone gives away" in html
     assert "unet.conv_in" in html and "7 of the" in html and "2.43\u202f%" in html
     assert "Weights of 0 filled from those around them" in html
+    cells = [part.split(">")[0] for part in html.split("<td")[1:]]
+    # A telephone shows no head.
+    assert cells[:3] == [f' data-label="{name}"' for name in ("set to 0", "‖ΔW‖", "rank")]

@@ -173,7 +173,7 @@ class Battery(TableFinding):
             axes.errorbar(rows["success"].to_list(), y, xerr=ends, fmt="o", label=arm)
         axes.set(title=self.title, xlabel="share of pictures with the concept", xlim=(-0.03, 1.03))
         axes.set_yticks(range(len(names)), names)
-        axes.invert_yaxis()
+        axes.set_ylim(len(names) - 0.4, -0.6)
         figure.legend(loc="outside lower center", ncols=len(arms), fontsize="small")
         return figure
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.finding import TableFinding
+from turpentine.core.formatting import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,25 +74,26 @@ class Leak(TableFinding):
         axes.barh(range(len(self.table)), self.table[column].to_list())
         axes.set_yticks(range(len(self.table)), self.table["site"].to_list(), fontsize="x-small")
         axes.set(title=self.title, xlabel=label)
-        axes.invert_yaxis()
+        axes.set_ylim(len(self.table) - 0.4, -0.6)
         return figure
 
     def summary(self) -> str:
         """Say what the file gives away."""
         most, count = self.sites_of_most, len(self.table)
         of = f" of {self.sites_in_all}" if self.sites_in_all else ""
+        holds = "holds" if len(most) == 1 else "hold"
         text = (
-            f"{self.title}: the file names the {count} sites{of} that it changes; {len(most)} of them hold {MOST:.0%}"
+            f"{self.title}: the file names the {counted(count, 'site')}{of} that it changes; {len(most)} of them "
+            f"{holds} {100 * MOST:.0f} % of the change, first {most[0]}."
         )
-        text += f" of the change, first {most[0]}."
         zeros, weights = self._total("zeros"), self._total("weights")
         if zeros:
-            text += f" {zeros:,} of the {weights:,} weights there ({zeros / weights:.2%}) become exactly 0."
+            text += f" {zeros:,} of the {weights:,} weights there ({100 * zeros / weights:.2f} %) become exactly 0."
         thin = self.table.filter(pl.col("rank") * 4 <= pl.col("full_rank"))
         if len(thin):
             low, high = min(thin["rank"].to_list()), max(thin["rank"].to_list())
             ranks = f"rank {low}" if low == high else f"ranks {low} to {high}"
-            text += f" In {len(thin)} sites the change has {ranks}: its directions can be read from it."
+            text += f" In {counted(len(thin), 'site')} the change has {ranks}: its directions can be read from it."
         return text
 
     def numbers(self) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from turpentine.attack.harness import Attack
 from turpentine.attack.trial import Trial
 from turpentine.core.errors import BadArgument
-from turpentine.core.formatting import duration
+from turpentine.core.formatting import counted, duration
 from turpentine.stats.power import pictures_for_equivalence
 
 RATE = 0.05
@@ -71,7 +71,8 @@ class AuditPlan:
 
     def summary(self) -> str:
         """Say what will be done, how long it takes, and what it can say."""
-        text = f"{len(self.attacks)} attacks on {self.arms} arms, {self.pictures} pictures an arm and attack"
+        attacks = counted(len(self.attacks), "attack")
+        text = f"{attacks} on {counted(self.arms, 'arm')}, {self.pictures} pictures an arm and attack"
         text += f": about {duration(self.seconds)}."
         if self.quick:
             text += (

@@ -231,7 +231,8 @@ class _Task:
         missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
         identity = _identity(method, edited, erasure.goal, erasure.measures)
         about = _about(model, specs, counted, why_no_pairs(cases) if with_pairs else "")
-        record = RunFile.open(folder / RUN, identity, about)
+        is_measured = (folder / STORE / PLAN).exists()
+        record = RunFile.open(folder / RUN, identity, about, unused=() if is_measured else ("protocol", "measures"))
         plan = Plan([unedited, edited])
         return cls(folder, plan, source, specs, record, missing)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,13 +36,16 @@ class RunFile:
     results: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> RunFile:
+    def open(
+        cls, path: Path, identity: Mapping[str, Any], about: Mapping[str, Any], *, unused: Collection[str] = ()
+    ) -> RunFile:
         """Return the run of this identity: the one in the file, or a new one, which is written.
 
         Args:
             path: Of the file.
             identity: Of the run.
             about: Of a new run.
+            unused: Facts of the identity that have decided nothing yet of what is in the folder: they may be others.
 
         Raises:
             BadArgument: The file holds another run; the difference is named.
@@ -51,8 +54,11 @@ class RunFile:
         if not path.exists():
             return cls(plain, dict(about), started=_now()).written(path)
         run = cls.read(path)
-        differing = _differing(plain, run.identity)
-        if differing:
+        keys = [key for key in sorted({*plain, *run.identity}) if plain.get(key) != run.identity.get(key)]
+        if keys and set(keys) <= set(unused):
+            return replace(run, identity=plain, about=dict(about)).written(path)
+        if keys:
+            differing = [_difference(key, plain.get(key), run.identity.get(key)) for key in keys]
             raise BadArgument(
                 f"{path.parent} holds a run with another {' and '.join(differing)}: "
                 "choose another folder with --out, or replace that run with --force."
@@ -99,10 +105,12 @@ class RunFile:
         return self
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return which facts differ, in words; where code alone does, its revision."""
-    names = [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
-    return [f"revision of the code of its {key}" if _by_code(one.get(key), other.get(key)) else key for key in names]
+def _difference(key: str, one: Any, other: Any) -> str:
+    """Return a fact that differs, in words; where code alone does, its revision; of a protocol, what of it."""
+    if key == "protocol" and isinstance(one, Mapping) and isinstance(other, Mapping):
+        parts = [part.replace("_", " ") for part in {**one, **other} if one.get(part) != other.get(part)]
+        return f"{key} ({', '.join(parts)})"
+    return f"revision of the code of its {key}" if _by_code(one, other) else key
 
 
 def _by_code(one: Any, other: Any) -> bool:

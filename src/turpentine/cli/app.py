@@ -24,7 +24,7 @@ from turpentine.cli.erase import erase
 from turpentine.cli.explain import explain_app, resumes
 from turpentine.cli.flags import with_line
 from turpentine.cli.generate import generate, with_artefact
-from turpentine.cli.help_text import example_of, summary, with_help
+from turpentine.cli.help_text import example_of, summary, usage_of, with_help
 from turpentine.cli.info import info
 from turpentine.cli.judge import judge
 from turpentine.cli.methods import methods
@@ -121,6 +121,7 @@ def build(tokens: Sequence[str]) -> App:
             name=command.__name__,
             help=summary(command.__doc__),
             help_epilogue=f"Example: {example_of(command.__doc__)}",
+            usage=usage_of(f"turpentine {command.__name__}", ready),
         )
     for name, make in _APPS.items():
         if named in (None, name):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from cyclopts.types import PositiveInt
+
 from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags, parse_edit
 from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
@@ -27,7 +29,7 @@ def apply(
     *edits: Annotated[str, REQUIRED],
     out: Path,
     to: Form | None = None,
-    rank: int | None = None,
+    rank: PositiveInt | None = None,
     source: Annotated[ModelChoice, ModelFlags] = ModelChoice(),
     json: Json = False,
 ) -> None:

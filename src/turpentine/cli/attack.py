@@ -31,7 +31,7 @@ from turpentine.cli.reference_choice import ReferenceChoice
 from turpentine.cli.terminal import plain, say, say_json
 from turpentine.cli.usage_errors import SETTINGS
 from turpentine.core.errors import BadArgument, BrokenPlugin
-from turpentine.core.formatting import duration
+from turpentine.core.formatting import counted, duration
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
 
@@ -253,7 +253,8 @@ class _Run:
         edited = Victim(self.model, (self._change,)) if self._change and choice.against == "edit" else original
         edited.facts()  # an edit of another base is refused before anything is drawn
         if not self._json:
-            say(f"{len(self._attacks)} attacks, each with its controls: about {duration(self._seconds(original))}.")
+            attacks = counted(len(self._attacks), "attack")
+            say(f"{attacks}, each with its controls: about {duration(self._seconds(original))}.")
         with progress_bar("Attacking", "parts") as progress:
             return battery(
                 self._attacks,

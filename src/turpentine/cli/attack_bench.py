@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from turpentine.cli.checks import announce, check_words
 from turpentine.cli.options import ModelChoice
 from turpentine.cli.progress_bars import busy, progress_bar
-from turpentine.cli.terminal import plain, say, say_json, show_table, warn
+from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table, warn
 from turpentine.cli.work_options import FAILED
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import counted, duration
@@ -99,7 +99,7 @@ def show_trial(rows: Sequence[tuple[str, int, str]], out: Path) -> None:
         out: The folder that the run would have.
     """
     show_table(("", "", ""), rows)
-    say(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
+    say_prose(f"\nThe estimate is by a short trial. The folder would be {plain(str(out))}.")
 
 
 def estimate_rows(expected: AttackEstimate) -> list[tuple[str, int, str]]:

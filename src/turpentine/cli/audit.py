@@ -77,7 +77,7 @@ def audit(
         BadArgument: There is nothing to hold it against, or nobody to judge.
 
     Example:
-        turpentine audit runs/church-uce --oracle runs/emoji-without-church-0/weights
+        turpentine audit runs/church-uce --quick
     """
     given.check()
     _check(files, concept, choice, source)

@@ -22,7 +22,7 @@ from turpentine.cli.help_text import with_help
 from turpentine.cli.leaderboard import check_leaderboard, run_leaderboard, show_leaderboard_estimate
 from turpentine.cli.options import Flat, Json, ModelChoice
 from turpentine.cli.progress_bars import Phases, busy, progress_bar
-from turpentine.cli.terminal import plain, say, say_json, show_table, warn
+from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table, warn
 from turpentine.cli.work_options import WorkChoice, WorkFlags, exit_code
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import duration, file_size
@@ -313,7 +313,7 @@ def _show_estimate(plan: Plan, folder: Path, json: bool, references: ReferenceSe
         ("edits left to make", expected.edits, edits_take),
     ]
     show_table(("", "", ""), rows)
-    say(f"\nThe estimate is by {expected.basis}, for one worker. The folder would be {plain(str(folder))}.")
+    say_prose(f"\nThe estimate is by {expected.basis}, for one worker. The folder would be {plain(str(folder))}.")
     return 0
 
 
@@ -335,6 +335,6 @@ def _show_table(table: Table, results: Results, files: Sequence[Path], json: boo
     lines = board(table)
     say(plain(table.title) + "\n")
     show_table(lines.headings, lines.lines, strong=lines.strong)
-    say(f"\n{plain(protocol_line(table))}\n")
+    say_prose(f"\n{plain(protocol_line(table))}\n")
     for path in files:
         say(plain(str(path)))

@@ -14,7 +14,7 @@ from typing import Literal
 
 from turpentine.cli.options import Json
 from turpentine.cli.progress_bars import busy
-from turpentine.cli.terminal import say, say_json, show_table
+from turpentine.cli.terminal import say, say_json, say_prose, show_table
 from turpentine.core.errors import TurpentineError
 from turpentine.core.formatting import counted, file_size
 from turpentine.core.library_errors import first_line
@@ -65,7 +65,7 @@ def doctor(*, json: Json = False) -> int:
         show_table(("", "", ""), [(each.name, each.state, each.has) for each in checks])
         for each in checks:
             if each.remedy:
-                say(f"\n{each.name}: {each.remedy}")
+                say_prose(f"\n{each.name}: {each.remedy}")
         say("\nAll that is needed is there." if not broken else f"\n{counted(len(broken), 'thing')} to put right.")
     return 1 if broken else 0
 

@@ -88,7 +88,7 @@ def show_edit(edit: Change, path: Path, model: str, why: str = "", *, json: bool
 
 def _show_why(why: str) -> None:
     if why:
-        say(f"{why}\n")
+        say_prose(f"{why}\n")
 
 
 def _show_labels(result: ErasureResult) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from turpentine.cli.help_text import example_of, with_help
+from turpentine.cli.help_text import example_of, usage_of, with_help
 from turpentine.cli.instrument_check import check_name, check_tokens
 from turpentine.cli.instrument_command import command_of, example_line, help_of
 from turpentine.cli.replicate import HEADLINES, replicate
 from turpentine.cli.tour import tour
 from turpentine.core.errors import TurpentineError
 from turpentine.core.plugins import Plugin, find, plugins
+
+_USAGE = """Usage: turpentine explain --concept TEXT [OPTIONS] PROMPT
+       turpentine explain COMMAND [OPTIONS] ..."""
 
 
 def explain_app(tokens: Sequence[str] | None = None) -> App:
@@ -23,8 +26,8 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
     """
     app = App(
         name="explain",
-        help="Say where, when and how a model knows what a prompt says: all instruments in turn, or one of them. The "
-        "former goes on with the same command where it was broken off, and so does each that says so.",
+        help="Say where, when and how a model knows what a prompt says, by one instrument or by all of a tour.",
+        usage=_USAGE,
         help_epilogue=f"Example: {example_of(tour.__doc__)}",
     )
     app.default(with_help(tour))
@@ -35,10 +38,12 @@ def explain_app(tokens: Sequence[str] | None = None) -> App:
         help_epilogue = f"Example: turpentine explain {name} --dry-run"
         app.command(with_help(replicate(name)), name=name, help=HEADLINES[name], help_epilogue=help_epilogue)
     elif tokens and tokens[0] in instruments:
-        plugin = instruments[tokens[0]]
+        name, plugin = tokens[0], instruments[tokens[0]]
         if not {"--help", "-h"} & set(tokens):
             check_tokens(plugin, tokens[1:])
-        app.command(command_of(plugin), name=plugin.name, help=help_of(plugin), help_epilogue=example_line(plugin))
+        command = command_of(plugin)
+        usage = usage_of(f"turpentine explain {name}", command, is_needed=True)
+        app.command(command, name=name, help=help_of(plugin), help_epilogue=example_line(plugin), usage=usage)
     elif {"--help", "-h"} & set(tokens):
         for name, headline in HEADLINES.items():
             app.command(_nothing, name=name, help=headline)

@@ -115,6 +115,7 @@ def generate(
     from turpentine.models.identity import describe
 
     model, texts, settings = _model_and_texts(source, edit, artefact, prompts, sampling)
+    model.latent_shape(size=sampling.size)  # before it is said where pictures of a size that cannot be would go
     pictures = planned(texts, numbers, out, {**settings, "model": describe(model)})
     sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
     missing = [each for each in (sheet, *pictures) if not each.is_complete()]

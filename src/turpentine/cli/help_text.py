@@ -57,6 +57,38 @@ def example_of(doc: str | None) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip().startswith("turpentine ")), "")
 
 
+def usage_of(name: str, command: Callable[..., Any], *, is_needed: bool = False) -> str | None:
+    """Return how a command is written where cyclopts' own line has `ARGS`; None where that names the arguments.
+
+    Args:
+        name: What is typed for the command, such as "turpentine attack".
+        command: The function behind it.
+        is_needed: Whether it looks for its arguments itself, and cannot go without.
+
+    Example:
+        >>> def attack(file: str | None = None, /, *, seed: int = 0): ...
+        >>> usage_of("turpentine attack", attack)
+        'Usage: turpentine attack [OPTIONS] [FILE]'
+    """
+    parameters = inspect.signature(command).parameters.values()
+    hints = get_type_hints(command, include_extras=True)
+    named = [each for each in parameters if each.kind is not each.KEYWORD_ONLY]
+    flags = [each for each in parameters if each.kind is each.KEYWORD_ONLY and each.default is each.empty]
+    if not named or any(_is_needed(each, hints) for each in named):
+        return None
+    needed = [f"--{each.name} TEXT" for each in flags]
+    given = [f"{each.name.upper()}{'...' if each.kind is each.VAR_POSITIONAL else ''}" for each in named]
+    return " ".join(["Usage:", name, *needed, "[OPTIONS]", *(given if is_needed else [f"[{each}]" for each in given])])
+
+
+def _is_needed(argument: inspect.Parameter, hints: Mapping[str, Any]) -> bool:
+    """Return whether a command cannot go without an argument."""
+    if argument.kind is not argument.VAR_POSITIONAL:
+        return argument.default is argument.empty
+    marks = getattr(hints[argument.name], "__metadata__", ())
+    return any(isinstance(mark, Parameter) and mark.required for mark in marks)
+
+
 def with_help(described: Described) -> Described:
     """Return the same function or dataclass, its arguments annotated with their entries in its docstring."""
     hints = get_type_hints(described, include_extras=True)

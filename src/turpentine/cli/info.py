@@ -123,4 +123,4 @@ def _show_model(model: Model, sites: Sites) -> None:
     say()
     rows = [(site.label, site.kind, site.resolution or "", f"{_weights(model, site):,}", site.name) for site in sites]
     show_table(("label", "kind", "px", "weights", "name"), rows)
-    say(f"\n{len(sites)} sites; px is the height in latent pixels.")
+    say(f"\n{counted(len(sites), 'site')}; px is the height in latent pixels.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import EditError
+from turpentine.core.formatting import counted
 
 if TYPE_CHECKING:
     from turpentine.edits import Change, Edit
@@ -93,6 +94,8 @@ def _load(path: Path) -> Change:
     from turpentine.edits.formats.foreign import check_readable
 
     check_readable(path)
+    if path.is_dir() and not any(path.rglob("*.safetensors")):
+        raise EditError(f"There is no edit in {plain(str(path))}: give the file of one, or the folder of a run.")
     if path.is_dir() or is_foreign(path):
         raise EditError(f"{path} is no edit of Turpentine's: `turpentine apply {path} --to edit --out FILE` makes one.")
     return load_change(path)
@@ -136,13 +139,13 @@ def _signer(change: Change) -> str | None:
 def _readable_facts(path: Path, change: Change) -> dict[str, str]:
     """Return the facts as texts, without empty ones."""
     provenance = change.provenance
-    settings = {name: value for name, value in provenance.settings.items() if value is not None and name != "seed"}
+    settings = {name: value for name, value in provenance.settings.items() if not _is_empty(value) and name != "seed"}
     facts = {
         "file": f"{path}, {path.stat().st_size:,} bytes",
         "method": provenance.title,
         "concepts": ", ".join(f"{concept.text} ({concept.kind})" for concept in provenance.concepts),
         "strength": f"{change.strength:g}",
-        "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
+        "settings": ", ".join(f"{name} {_setting(value)}" for name, value in settings.items()),
         "measured": ", ".join(f"{name} {_short(value)}" for name, value in provenance.measurements.items()),
         "seed": "" if provenance.seed is None else str(provenance.seed),
         "base": f"{provenance.model} {provenance.base[:12]}".strip(),
@@ -152,6 +155,17 @@ def _readable_facts(path: Path, change: Change) -> dict[str, str]:
         "id": change.id,
     }
     return {key: plain(value) for key, value in facts.items() if value}
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | tuple) and not value)
+
+
+def _setting(value: Any) -> str:
+    """Return a setting as a command line writes it: yes or no, and several texts side by side."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _short(value: Any) -> str:
@@ -174,4 +188,4 @@ def _show_sites(sites: Sequence[SiteChange]) -> None:
     }
     show_table(tuple(columns), zip(*columns.values(), strict=True))
     what = "share of the weights that are zeroed" if only_zeroes else "Frobenius norm of the change"
-    say(f"\n{len(sites)} sites; the bars are of the {what}.")
+    say(f"\n{counted(len(sites), 'site')}; the bars are of the {what}.")

@@ -19,7 +19,7 @@ from cyclopts.types import PositiveInt
 from turpentine.cli.checks import check_folder
 from turpentine.cli.finding_output import FindingOutput
 from turpentine.cli.flags import flags_of, with_flags
-from turpentine.cli.help_text import descriptions, summary
+from turpentine.cli.help_text import descriptions, summary, written_as
 from turpentine.cli.options import (
     ClipModel,
     Details,
@@ -74,7 +74,8 @@ def example_line(plugin: Plugin) -> str:
     given = form.example if form else "pictures" if name == "images" else '"a church in ink style"'
     concept = parameters(plugin.load()).get("concept")
     needed = " --concept church" if concept is not None and concept.default is Argument.empty else ""
-    return f"Example: turpentine explain {plugin.name} {given}{needed}"
+    others = getattr(plugin.load(), "example_flags", "")
+    return f"Example: turpentine explain {plugin.name} {given}{needed} {others}".rstrip()
 
 
 def command_of(plugin: Plugin) -> Callable[..., None]:
@@ -101,13 +102,14 @@ def _arguments(plugin: Plugin) -> list[Argument]:
 
     call, (name, form) = parameters(plugin.load()), input_of(plugin.load())
     texts = descriptions(plugin.load().__call__.__doc__, call.keys())
-    kind: Any = Path if name == "images" else str
-    inputs: Any = Annotated[kind, Parameter(help=form.help if form else _HELP.get(name))]
+    given: Any = Path if name == "images" else str
+    inputs: Any = Annotated[given, Parameter(help=form.help if form else _HELP.get(name))]
     flags: dict[str, Any] = {"concept": str, "label": str, "size": PositiveInt}
     arguments = [Argument(name, Argument.VAR_POSITIONAL, annotation=inputs)]
     for key in [key for key in flags if key in call]:
         is_needed = call[key].default is Argument.empty
-        hint: Any = Annotated[flags[key] if is_needed else flags[key] | None, Parameter(help=texts.get(key))]
+        kind = flags[key] if is_needed else flags[key] | None
+        hint: Any = Annotated[kind, Parameter.combine(written_as(kind), Parameter(help=texts.get(key)))]
         arguments.append(_option(key, hint, Argument.empty if is_needed else None))
     if "seeds" in call:
         default = call["seeds"].default
@@ -118,7 +120,7 @@ def _arguments(plugin: Plugin) -> list[Argument]:
             if call["judge"].default is Argument.empty
             else ", none for others. Without one nothing is judged: none."
         )
-        arguments.append(_option("by", Annotated[str | None, Parameter(help=JUDGE + rest)], None))
+        arguments.append(_option("by", Annotated[str | None, Parameter(metavar="TEXT", help=JUDGE + rest)], None))
         arguments.append(_option("clip_model", ClipModel, None))
     group = Parameter(name="*", group=Group(f"{SETTINGS}{plugin.name}", sort_key=1))
     return [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from turpentine.cli.attack_bench import BenchRun, check_attack_bench, estimate_rows, show_trial
 from turpentine.cli.progress_bars import Phases, busy
-from turpentine.cli.terminal import plain, say, say_json, show_table, warn
+from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table, warn
 from turpentine.cli.work_options import FAILED
 from turpentine.core.formatting import counted, duration
 
@@ -73,7 +73,7 @@ def _show(run: LeaderboardRun, files: list[Path], json: bool) -> None:
         return
     say(plain(board.title) + "\n")
     show_table(HEADINGS, board_lines(board.rows))
-    say(f"\n{LEGEND}\n")
+    say_prose(f"\n{LEGEND}\n")
     for name, why in board.errors.items():
         warn(f"{name} was left out: {why}")
     if run.results.errors:

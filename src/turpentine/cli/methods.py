@@ -11,11 +11,12 @@ from turpentine.cli.terminal import plain, say_json, say_prose, show_table
 from turpentine.core.errors import BrokenPlugin
 from turpentine.core.plugins import METHODS, Plugin, find, plugins
 from turpentine.core.settings import field_types, range_of
+from turpentine.emoji import WORLD
 from turpentine.erase.best import WHEN
 from turpentine.models import is_small
 
 
-def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = False) -> None:
+def methods(name: str | None = None, /, *, model: str = WORLD, json: Json = False) -> None:
     """List the methods, or the settings of one.
 
     Args:
@@ -26,10 +27,21 @@ def methods(name: str | None = None, /, *, model: str = "emoji", json: Json = Fa
     Example:
         turpentine methods uce
     """
+    if model != WORLD:
+        _check_model(model)
     if name is None:
         _list_all(json)
     else:
         _describe(find(name, METHODS), model, json)
+
+
+def _check_model(model: str) -> None:
+    """Check that a model is where its name says; whether the hub has it is not asked for its defaults."""
+    from turpentine.models.loading.hub import is_hub_id
+    from turpentine.models.loading.source import check_source
+
+    if not is_hub_id(model):
+        check_source(model)
 
 
 def _list_all(json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,10 @@ ModelFlags = Parameter(name="*", group=Group("Model", sort_key=8))
 DrawingFlags = Parameter(name="*", group=Group("Drawing", sort_key=2))
 ClipModel = Annotated[
     str | None,
-    Parameter(help="The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model."),
+    Parameter(
+        metavar="TEXT",
+        help="The CLIP model that the judge asks, a folder or hub id; by default the one that suits the model.",
+    ),
 ]
 
 NO_JUDGE = "none"
@@ -56,7 +60,8 @@ class ModelChoice:
     """Which model, and where it runs.
 
     Args:
-        model: "emoji" (the embedded one), a diffusers folder, a .safetensors file, or a hub id.
+        model: "emoji" (the embedded one; "emoji-64" and "emoji-mmdit" ship too), a diffusers folder, a .safetensors
+            file, or a hub id.
         device: "cpu", "cuda" or "cuda:1"; CUDA by default if there is one.
         dtype: Number format of the weights; fp16 by default on CUDA, fp32 elsewhere.
         config: For a .safetensors file: the diffusers folder or hub id with its family's configs and tokenizers.
@@ -233,9 +238,12 @@ def parse_edit(text: str) -> tuple[Path, float]:
     if not colon or Path(text).exists():
         return Path(text), 1.0
     try:
-        return Path(path), float(scale)
+        number = float(scale)
     except ValueError:
-        raise BadArgument(f"{text!r} is no edit's file, nor is {scale!r} a scale: give FILE or FILE:0.5.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadArgument(f"{text!r} is no edit's file, nor is {scale!r} a scale: give FILE or FILE:0.5.")
+    return Path(path), number
 
 
 def edited_model(source: ModelChoice, texts: Sequence[str]) -> Model:

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
 from turpentine.cli.checks import check_folder
-from turpentine.cli.help_text import example_of, summary, with_help, written_as
+from turpentine.cli.help_text import example_of, summary, usage_of, with_help, written_as
 from turpentine.cli.options import Json
 from turpentine.cli.progress_bars import busy
 from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
@@ -50,6 +50,7 @@ def study_app() -> App:
             name=command.__name__,
             help=summary(command.__doc__),
             help_epilogue=f"Example: {example_of(command.__doc__)}",
+            usage=usage_of(f"turpentine study {command.__name__}", command),
         )
     return app
 

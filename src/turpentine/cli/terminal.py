@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Sequence
@@ -14,14 +15,19 @@ from typing import Any, Literal
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from turpentine.core.safe_text import one_line, typed
+from turpentine.core.telemetry import switch_off
 
 # How the streams write what their encoding lacks.
 _TYPED = "turpentine-typed"
 
 # Lines in a file or a pipe are not folded to a screen that is not there.
 _WIDTH_OF_A_PIPE = 200
+
+# What somebody may copy out of a sentence: a command with more than its name.
+_COMMAND = re.compile(r"turpentine [a-z]+ [-\w\"'./]|python -m |pip install ")
 
 # Characters of a text on a line, below which nobody reads it.
 _LEAST = 14
@@ -53,10 +59,14 @@ def say(text: str = "") -> None:
     out().print(text, soft_wrap=True)
 
 
-def say_prose(text: str) -> None:
-    """Print sentences: in a terminal folded between words, elsewhere a paragraph a line."""
-    console = out()
-    console.print(text, soft_wrap=not console.is_terminal)
+def say_prose(text: str, *, indent: int = 0) -> None:
+    """Print sentences: in a terminal folded between words, elsewhere a paragraph a line.
+
+    Args:
+        text: The sentences.
+        indent: Spaces before each line.
+    """
+    _print_sentences(out(), text, indent=indent)
 
 
 def say_json(value: Any) -> None:
@@ -66,7 +76,7 @@ def say_json(value: Any) -> None:
 
 def warn(text: str) -> None:
     """Print a warning on stderr."""
-    err().print(f"Warning: {plain(text)}", style="yellow", soft_wrap=True)
+    _print_sentences(err(), f"Warning: {plain(text)}", style="yellow")
 
 
 def complain(text: str, *, as_json: bool = False) -> None:
@@ -74,7 +84,18 @@ def complain(text: str, *, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps({"error": text}), file=sys.stderr)
         return
-    err().print(text, style="red", soft_wrap=True)
+    _print_sentences(err(), text, style="red")
+
+
+def _print_sentences(console: Console, text: str, *, style: str | None = None, indent: int = 0) -> None:
+    """Print sentences, in a terminal folded between words, but for those with a command, which is to be copied."""
+    margin = " " * indent
+    for paragraph in text.split("\n"):
+        if not console.is_terminal or _COMMAND.search(paragraph):
+            console.print(margin + paragraph, style=style, soft_wrap=True)
+            continue
+        for line in Text(paragraph).wrap(console, console.width - indent):
+            console.print(f"{margin}{line.plain}".rstrip(), style=style, soft_wrap=True)
 
 
 def show_table(
@@ -178,7 +199,7 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_TYPED)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    switch_off()
     warnings.showwarning = _show_warning
     # Those of libraries are for developers.
     warnings.simplefilter("ignore")

@@ -17,7 +17,7 @@ from turpentine.cli.help_text import with_help
 from turpentine.cli.options import ClipModel, Rows, check_judge_flag, judge_of
 from turpentine.cli.progress_bars import Phases, busy
 from turpentine.cli.stored_rows import stored_rows
-from turpentine.cli.terminal import plain, say, say_json, show_table
+from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
 from turpentine.core.formatting import duration
 
 if TYPE_CHECKING:
@@ -174,5 +174,6 @@ def show_results(results: list[StopResult], page: Path, as_json: bool) -> None:
         say_json({"stops": stops, "files": [str(page)]})
         return
     for stop in results:
-        say(f"{plain(stop.question)}{' (done before)' if stop.skipped else ''}\n  {plain(stop.text)}\n")
+        say(f"{plain(stop.question)}{' (done before)' if stop.skipped else ''}")
+        say_prose(f"{plain(stop.text)}\n", indent=2)
     say(plain(str(page)))

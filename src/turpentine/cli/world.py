@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from turpentine.cli.checks import check_folder
 from turpentine.cli.options import Json
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import BadArgument, UnknownName
@@ -42,6 +43,8 @@ def world(
     """
     if out is not None and out.suffix.lower() not in PAGES:
         raise BadArgument(f"{out} is neither a .png nor a .html file: name one of these, such as --out world.png.")
+    if out is not None:
+        check_folder(out.parent)
     from turpentine.emoji.catalogue import MODELS, catalogue
 
     if model not in MODELS:

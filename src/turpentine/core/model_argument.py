@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def check_is_model(value: Any) -> None:
-    """Refuse a path, a diffusers pipeline or one of its networks in the place of a model.
+    """Refuse a path, a plain value, a diffusers pipeline or one of its networks in the place of a model.
 
     Raises:
         BadArgument: It is one of these; the message says what to write.
@@ -25,6 +25,10 @@ def check_is_model(value: Any) -> None:
         Traceback (most recent call last):
         ...
         turpentine.core.errors.BadArgument: 'emoji' is a text and no model: load it first, turpentine.load('emoji').
+        >>> check_is_model(None)
+        Traceback (most recent call last):
+        ...
+        turpentine.core.errors.BadArgument: None is no model: give one that turpentine.load() returns.
     """
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
@@ -32,6 +36,8 @@ def check_is_model(value: Any) -> None:
     if hasattr(value, "family"):  # which all models have, and no pipeline or network
         return
     kind = type(value).__name__
+    if value is None or isinstance(value, int | float | list | tuple | dict):
+        raise BadArgument(f"{value!r} is no model: give one that turpentine.load() returns.")
     if hasattr(value, "components"):
         raise BadArgument(f"A {kind} is a pipeline and no model yet: give turpentine.Model(pipeline).")
     if hasattr(value, "state_dict"):

@@ -7,6 +7,7 @@ tensors or metadata, or the same content in other words. A seal finds damage; wh
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -42,8 +43,10 @@ def write_sealed(
         kind: Of file, such as "edit"; `read_sealed` reads no other.
 
     Raises:
-        OSError: The file system refuses.
+        OSError: The file system refuses, or a folder has the file's name.
     """
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, f"There is a folder in the place of the {kind}'s file", os.fspath(path))
     digests = {name: digest_tensor(tensor) for name, tensor in tensors.items()}
     content = {"kind": kind, "format": FORMAT, "record": record, "tensors": digests}
     # One entry: safetensors writes several in another order each time, and equal content should be equal bytes.
@@ -90,8 +93,16 @@ def is_json(path: str | os.PathLike[str]) -> bool:
     return start.lstrip().startswith(b"{") and b"\0" not in start
 
 
+def _one_inside(folder: Path) -> str:
+    """Return the end of a sentence that names a file in a folder, where one may be meant."""
+    inside = sorted(folder.glob("*.safetensors"))
+    return f", such as {one_line(str(inside[0]))}" if inside else ""
+
+
 @contextmanager
 def _opened(path: Path, kind: str) -> Iterator[Any]:
+    if path.is_dir():
+        raise EditError(f"{one_line(str(path))} is a folder: give the file of the {kind}{_one_inside(path)}.")
     if not path.is_file():
         raise EditError(f"There is no {kind} at {one_line(str(path))}: check the path.")
     try:

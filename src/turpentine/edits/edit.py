@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from turpentine.core.errors import EditError, NotFinite, UnknownName, WrongBase
+from turpentine.core.formatting import counted
 from turpentine.core.hashing import digest, digest_tensor
 from turpentine.core.model_argument import check_is_model
 from turpentine.core.safe_text import one_line
@@ -23,6 +24,7 @@ from turpentine.edits.changing import changing
 from turpentine.edits.edit_file import content_digest, packed, unpacked, zeroed_key
 from turpentine.edits.guidance_change import guidances_of, no_edit
 from turpentine.edits.merge import Mergeable
+from turpentine.edits.operators import check_factor
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.signature import Signature
 from turpentine.edits.signed import Signed
@@ -126,7 +128,13 @@ class Edit(Mergeable, Signed):
         return f"Edit({what}: {len(self.names)} tensors, {count:,} weights{zeroed}, id {self.id[:12]})"
 
     def scaled(self, factor: float) -> Edit:
-        """Return the same edit, `factor` times as strong; a signature is of one strength."""
+        """Return the same edit, `factor` times as strong; a signature is of one strength.
+
+        Raises:
+            BadArgument: The factor is no number.
+            NotFinite: The strength would be NaN or infinite.
+        """
+        check_factor(factor)
         signature = self.signature if factor == 1 else None
         return replace(self, strength=self.strength * factor, signature=signature)
 
@@ -289,7 +297,7 @@ class EditStack:
 
     def _check_on(self, edit: Edit) -> None:
         if edit not in self:
-            raise EditError(f"{edit!r} is not on this model: there are {len(self)} others.")
+            raise EditError(f"{edit!r} is not on this model, which has {counted(len(self), 'edit')} on it.")
 
     def _stash(self, names: Iterable[str]) -> None:
         for name in names:

@@ -14,14 +14,14 @@ from typing import Any, ClassVar
 
 from turpentine.core.atomic_files import write_text_whole
 from turpentine.core.errors import BadArgument, EditError, NewerFormat, NotFinite, TurpentineError, WrongBase
-from turpentine.core.formatting import file_size
+from turpentine.core.formatting import counted, file_size
 from turpentine.core.hashing import digest
 from turpentine.core.model_argument import check_is_model
 from turpentine.core.plugins import find_class
 from turpentine.core.safe_text import one_line
 from turpentine.core.signals import Reverted
 from turpentine.edits.changing import changing
-from turpentine.edits.operators import Scalable
+from turpentine.edits.operators import Scalable, check_factor
 from turpentine.edits.provenance import Provenance, read_strength
 from turpentine.edits.signature import Signature
 from turpentine.edits.signed import Signed
@@ -115,7 +115,13 @@ class GuidanceChange(Scalable, Signed):
         return Blend(((self.guidance, self.strength),)).start(model, rows, guidance_scale, steps)
 
     def scaled(self, factor: float) -> GuidanceChange:
-        """Return the same guidance, `factor` times as strong; a signature is of one strength."""
+        """Return the same guidance, `factor` times as strong; a signature is of one strength.
+
+        Raises:
+            BadArgument: The factor is no number.
+            NotFinite: The strength would be NaN or infinite.
+        """
+        check_factor(factor)
         signature = self.signature if factor == 1 else None
         return replace(self, strength=self.strength * factor, signature=signature)
 
@@ -145,7 +151,7 @@ class GuidanceChange(Scalable, Signed):
         """
         active = guidances_of(model)
         if self not in active:
-            raise EditError(f"{self!r} is not on this model: there are {len(active)} others.")
+            raise EditError(f"{self!r} is not on this model, which has {counted(len(active), 'guidance')} on it.")
         rest = tuple(change for change in active if change != self)
         model.guidance = _ActiveGuidances(rest) if rest else None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from turpentine.core import notebook
 from turpentine.core.atomic_files import write_text_whole
-from turpentine.core.errors import EditError
+from turpentine.core.errors import BadArgument, EditError
 from turpentine.core.formatting import two_digits
 from turpentine.edits.card import change_card
 from turpentine.models.loading.hub import fetch_file, is_hub_id
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 
 AnyChange = TypeVar("AnyChange", bound="Scalable")
+
+
+def check_factor(factor: object) -> None:
+    """Check what a change is scaled by.
+
+    Raises:
+        BadArgument: It is no number.
+    """
+    if not isinstance(factor, Real):
+        raise BadArgument(f"A change is scaled by a number, such as 0.5, and not by {factor!r}.")
 
 
 class Scalable(ABC):

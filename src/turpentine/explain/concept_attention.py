@@ -55,6 +55,7 @@ class ConceptAttention(Settings):
     """
 
     name: ClassVar[str] = "concept-attention"
+    example_flags: ClassVar[str] = "--model emoji-mmdit"
     words: tuple[str, ...] = ()
     sites: str | Sites | None = None
     threshold: Share = 0.4

@@ -177,7 +177,10 @@ class Heads(Settings):
 
     def _check(self, groups: Groups, words: Sequence[str]) -> None:
         if len(groups) < 2 or min(map(len, groups.values())) < 2:
-            raise BadArgument("Heads are told apart by two groups or more, each of two words or more.")
+            raise BadArgument(
+                "Heads are told apart by two groups or more, each of two words or more: write them as "
+                "animals=dog,cat buildings=church,house."
+            )
         lower = [word.lower() for word in words]
         twice = next((word for word in words if lower.count(word.lower()) > 1), None)
         if twice is not None:

@@ -30,8 +30,9 @@ class Instrument(Protocol):
     - `cache`: the folder for finished parts, from which an interrupted run goes on, or None;
     - `progress`: a function that is called with units done and units in all.
 
-    A keyword without a default is required. Optional class attributes: `unit`, what `progress` counts ("pictures"); and
-    `stops`, a classmethod that places the instrument in a tour (see `turpentine.explain.stops`).
+    A keyword without a default is required. Optional class attributes: `unit`, what `progress` counts ("pictures");
+    `example_flags`, what its example on the command line needs beside, such as "--model emoji-mmdit"; and `stops`, a
+    classmethod that places the instrument in a tour (see `turpentine.explain.stops`).
 
     Example:
         >>> from dataclasses import dataclass

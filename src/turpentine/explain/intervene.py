@@ -42,7 +42,7 @@ class Intervene(Settings):
     """Sever modules, or give them the empty prompt, in some layers or in a part of the steps, and see what is left.
 
     Each picture under an intervention stands beside the untouched one of the same prompt and seed. What comes before an
-    intervention is branches once for all (thesis, section 0.4.2).
+    intervention is drawn once for all (thesis, section 0.4.2).
 
     Args:
         letters: The interventions: q severs inside, o everywhere but inside, p swaps the prompt for the empty one

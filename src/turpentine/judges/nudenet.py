@@ -22,6 +22,7 @@ from turpentine.core.hashing import digest_file
 from turpentine.core.imaging import as_seen
 from turpentine.core.settings import Count, Settings
 from turpentine.core.suggest import offer
+from turpentine.core.telemetry import switch_off
 from turpentine.judges.base import LABEL, Column, PictureJudge
 
 REVISION = "1"
@@ -145,6 +146,7 @@ class NudeNet(PictureJudge, Settings):
     @cached_property
     def _detector(self) -> Any:
         _package()
+        switch_off()
         from nudenet import NudeDetector
 
         return NudeDetector(str(self._weights), inference_resolution=self.resolution)

@@ -33,7 +33,7 @@ def placement(where: tuple[Any, ...], device: Any, dtype: Any) -> tuple[torch.de
     devices, dtypes = ([each for each in some if each is not None] for some in (devices, dtypes))
     if len(devices) > 1 or len(dtypes) > 1:
         raise BadArgument(f"{devices or dtypes} are several: give one device and one number format at most.")
-    return _device(devices[0]) if devices else None, number_format(dtypes[0]) if dtypes else None
+    return device_of(devices[0]) if devices else None, number_format(dtypes[0]) if dtypes else None
 
 
 def place(model: Pretrained, device: torch.device | None, dtype: torch.dtype | None) -> None:
@@ -81,7 +81,12 @@ def _note_rounding(model: Pretrained, dtype: torch.dtype) -> None:
         vars(model).pop("remainder", None)
 
 
-def _device(value: Any) -> torch.device:
+def device_of(value: Any) -> torch.device:
+    """Return the device of a name, or the same device.
+
+    Raises:
+        BadArgument: There is none on this machine.
+    """
     try:
         device = torch.device(value)
         torch.empty(0, device=device)

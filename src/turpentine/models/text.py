@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import punctuation
+from textwrap import shorten
 from typing import Any
 
 from jaxtyping import Int
@@ -19,6 +20,9 @@ from turpentine.models.frame import NO_FRAME, Frame, padding_before
 
 _MARKS = re.compile("</w>|▁|Ġ")
 """How the vocabularies of CLIP, of T5 and Gemma, and of Qwen mark the space between words."""
+
+_NAMED = 60
+"""Characters of a prompt by which a warning names it."""
 
 _SPACE = "▁"
 """The token of a word's beginning in T5's vocabulary, which stands for nothing by itself."""
@@ -62,7 +66,8 @@ def tokenize(
         check_text(prompt, "The prompt")
         used = len(tokenizer(frame.put_around(in_full(tokenizer, prompt)), verbose=False).input_ids)
         if used > length:
-            warnings.warn(f"The prompt {prompt!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
+            named = shorten(prompt, _NAMED, placeholder=" ...")
+            warnings.warn(f"The prompt {named!r} has {used} tokens: the model reads the first {length}.", stacklevel=3)
     texts = [frame.put_around(in_full(tokenizer, prompt)) for prompt in prompts]
     padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     ids: Tensor = padded.input_ids
@@ -262,7 +267,7 @@ def find_all(tokenizer: Any, prompt: str, subject: str, *, length: int, frame: F
         places |= {at + len(own): range(at, at + len(own)) for at in starts}
     if not places:
         raise EmptyConcept(
-            f"The subject {subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
+            f"{subject!r} is not in the first {length} tokens of the prompt {prompt!r}: "
             "write it there in the same words, or give other templates."
         )
     return [places[last] for last in sorted(places)]

@@ -193,7 +193,7 @@ def _size(audited: Audited) -> str:
     share = size["weights"] / size["of_denoiser"]
     return (
         f"It changes {size['weights']:,} weights at {counted(size['sites'], 'site')}, {file_size(size['bytes'])}: "
-        f"{share:.1%} of as many as the denoiser has."
+        f"{100 * share:.1f} % of as many as the denoiser has."
     )
 
 

@@ -63,10 +63,18 @@ def environment_of(package: str) -> jinja2.Environment:
         "points_span": numbers.points_span,
         "duration": numbers.duration,
         "file_size": numbers.file_size,
-        "one_line": one_line,
+        "one_line": _one_line,
     }
     environment.filters["around_digests"] = _around_digests
     return environment
+
+
+_BEFORE_PERCENT = re.compile(r"(?<=[\d)]) (?=%)")
+
+
+def _one_line(text: str) -> str:
+    """Put text on one line, and no line's end between a number and its %."""
+    return _BEFORE_PERCENT.sub("\u00a0", one_line(text))
 
 
 _DIGEST = re.compile(r"\b([0-9a-f]{40,64})\b")
@@ -75,4 +83,4 @@ _DIGEST = re.compile(r"\b([0-9a-f]{40,64})\b")
 
 def _around_digests(text: object) -> list[str]:
     """Return the parts of a text: before a digest, a digest, and so on in turn."""
-    return _DIGEST.split(one_line(str(text)))
+    return _DIGEST.split(_one_line(str(text)))

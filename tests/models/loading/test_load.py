@@ -9,7 +9,7 @@ from ldm import single_file
 from safetensors.torch import load_file, save_file
 from tiny import tiny_sd1, tiny_sdxl
 
-from turpentine.core.errors import ModelNotFound, TurpentineError, UnsafeFile, UnsupportedModel
+from turpentine.core.errors import BadArgument, ModelNotFound, TurpentineError, UnsafeFile, UnsupportedModel
 from turpentine.edits import Edit, Provenance
 from turpentine.models import load
 
@@ -95,6 +95,12 @@ def test_a_pipeline_is_used_as_it_is():
     model = load(pipeline)
     assert model.pipeline is pipeline
     assert load(pipeline, dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_a_device_that_is_none_is_refused_before_anything_is_read(monkeypatch, folder):
+    monkeypatch.setattr("turpentine.models.loading.load.locate", lambda _: pytest.fail("it is looked for"))
+    with pytest.raises(BadArgument, match="'tpu' is no device"):
+        load(folder, device="tpu")
 
 
 def test_a_single_file(whole_sd1, tmp_path):

@@ -45,6 +45,20 @@ def test_what_is_no_model_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("emoij", "'emoji'"),
+        ("emoji-65", "'emoji-64'"),
+        ("emoji-mmdti", "'emoji-mmdit'"),
+        ("emojiwithout-church", "'emoji-without-church'"),
+    ],
+)
+def test_a_misspelt_model_that_ships_is_offered(name: str, meant: str) -> None:
+    with pytest.raises(ModelNotFound, match=f"There is no model at {name}: did you mean .*{meant}"):
+        check_source(name)
+
+
+@pytest.mark.parametrize(
     ("raised", "sentence"),
     [
         (

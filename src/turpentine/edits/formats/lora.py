@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from turpentine.core.errors import BadArgument, EditError
+from turpentine.core.formatting import counted
 from turpentine.core.progress import Progress
 from turpentine.core.tensors import save_tensors
 from turpentine.edits.edit import Edit
@@ -87,7 +88,9 @@ class LoRA:
             NotFinite: A weight would overflow the model's number format.
         """
         if not edits or rank < 1:
-            raise BadArgument(f"A LoRA of {len(edits)} edits and rank {rank} holds nothing: give 1 or more of both.")
+            raise BadArgument(
+                f"A LoRA of {counted(len(edits), 'edit')} and rank {rank} holds nothing: give 1 or more of both."
+            )
         deltas = _total_deltas(model, edits)
         factors, errors = _factors(model, deltas, rank, progress)
         if not factors:

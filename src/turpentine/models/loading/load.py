@@ -12,6 +12,7 @@ import torch
 
 from turpentine.core.errors import BadArgument, ModelNotFound
 from turpentine.core.safe_text import one_line
+from turpentine.core.telemetry import switch_off
 from turpentine.emoji import LARGER_NAME, LARGER_WEIGHTS, MMDIT_WEIGHTS
 from turpentine.models.loading.folder import read_folder
 from turpentine.models.loading.number_formats import number_format
@@ -20,6 +21,7 @@ from turpentine.models.loading.quiet_logging import quiet
 from turpentine.models.loading.single_file import config_of, exported_from, read_file
 from turpentine.models.loading.source import is_built, locate
 from turpentine.models.model import Model
+from turpentine.models.placement import device_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -65,12 +67,13 @@ def load(
     if not isinstance(source, str | Path):
         if config is not None or given != Prediction():
             raise BadArgument("A pipeline is used as it is: set its scheduler, and leave out config and prediction.")
-        return _placed(source, device, chosen, "")
-    where = torch.device(device) if device else _default_device()
+        return _placed(source, device_of(device) if device else None, chosen, "")
+    where = device_of(device) if device else _default_device()
     number = chosen or (torch.float16 if where.type == "cuda" else torch.float32)
     # bf16 rounds more than the fingerprint does, which is therefore taken of what the files hold.
     read_as = torch.float32 if number == torch.bfloat16 else number
     path = locate(str(source))
+    switch_off()
     with quiet():
         pipeline = _read(path, read_as, config, given, where)
         _check_filled(pipeline, str(source))

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 
 from turpentine.core.errors import ModelNotFound, UnsafeFile
 from turpentine.core.safe_text import one_line
+from turpentine.core.suggest import nearest, offer
 from turpentine.emoji import BUILT, WEIGHTS, WORLD
 from turpentine.emoji.oracles import SHIPPED, is_oracle_name, no_oracle
 from turpentine.models.loading.hub import check_on_hub, fetch, is_hub_id
@@ -56,9 +57,9 @@ def check_source(source: str) -> None:
     elif is_hub_id(source):
         check_on_hub(source, INDEX)
     else:
-        raise ModelNotFound(
-            f"There is no model at {one_line(str(path))}: give a diffusers folder, a .safetensors file or a hub id."
-        )
+        near = nearest(source, [WORLD, *BUILT, *(each.name for each in SHIPPED.iterdir())], cutoff=0.8)
+        way_out = offer(source, near) if near else "give a diffusers folder, a .safetensors file or a hub id."
+        raise ModelNotFound(f"There is no model at {one_line(str(path))}: {way_out}")
 
 
 def locate(source: str) -> Path:

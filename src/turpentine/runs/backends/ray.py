@@ -11,6 +11,7 @@ from typing import Any
 
 from turpentine.core.errors import BadArgument
 from turpentine.core.library_errors import first_line
+from turpentine.core.telemetry import switch_off
 from turpentine.runs.backends.guardian import guarded
 from turpentine.runs.backends.process import report_progress, worker
 from turpentine.runs.plan import Plan
@@ -96,6 +97,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
 
 
 def _ray() -> Any:
+    switch_off()
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # which Ray reads when it is imported
     try:
         import ray

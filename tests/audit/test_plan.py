@@ -36,6 +36,14 @@ class Cheap(Costly):
     name = "cheap"  # type: ignore[misc]
 
 
+@dataclass(frozen=True)
+class Telling(Costly):
+    """An attack of some cost that was measured to decide."""
+
+    name = "telling"  # type: ignore[misc]
+    decides = True  # type: ignore[misc]
+
+
 ATTACKS = [Costly(rows=100_000), Cheap()]
 TRIAL = Trial(steps=10)
 
@@ -69,6 +77,22 @@ def test_where_no_time_reaches_the_least_is_taken_if_that_is_asked_for() -> None
     assert (plan.attacks, plan.pictures) == (("cheap",), LEAST) and plan.seconds > 300
     with pytest.raises(BadArgument, match=r"5 minutes do not reach .* are the least, for 20 pictures and cheap"):
         plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=1.0, minutes=5, quick=True)
+
+
+def test_what_decides_is_taken_before_what_is_cheap_and_before_more_pictures() -> None:
+    attacks = [*ATTACKS, Telling(rows=30_000)]
+    whole = plan_audit(attacks, TRIAL, arms=5, row_seconds=0.001)
+    assert (whole.attacks, whole.left_out) == (("telling", "cheap", "costly"), ())
+    some = plan_audit(attacks, TRIAL, arms=5, row_seconds=0.001, minutes=whole.seconds / 60 - 1)
+    assert (some.attacks, some.left_out, some.pictures) == (("telling", "cheap"), ("costly",), some.needed)
+    cheap = plan_audit(ATTACKS, TRIAL, arms=5, row_seconds=0.001, minutes=4.5)
+    assert (cheap.attacks, cheap.pictures) == (("cheap",), cheap.needed)  # which fits, and shows little
+    telling = plan_audit(attacks, TRIAL, arms=5, row_seconds=0.001, minutes=4)
+    assert "telling" in telling.attacks and telling.pictures < telling.needed and telling.seconds <= 4 * 60
+    short = plan_audit(attacks, TRIAL, arms=5, row_seconds=0.001, minutes=0.5)
+    assert short.attacks == ("cheap",)  # no time for what decides
+    least = plan_audit(attacks, TRIAL, arms=5, row_seconds=0.001, minutes=0.5, quick=True, at_least=True)
+    assert (least.attacks, least.pictures) == (("telling",), LEAST) and least.seconds > 30
 
 
 def test_what_is_deeper_than_pictures_takes_its_time_too() -> None:

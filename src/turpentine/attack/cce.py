@@ -52,6 +52,7 @@ class CCE(Attack):
     name: ClassVar[str] = "cce"
     needs: ClassVar[frozenset[Need]] = frozenset({"text encoder", "weights", "references"})
     free: ClassVar[bool] = True
+    decides: ClassVar[bool] = True
 
     updates: Count = 250
     batch: Count = 4

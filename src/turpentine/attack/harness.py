@@ -50,11 +50,14 @@ class Attack(Settings, ABC):
         name: By which the command line and the entry point know it.
         needs: What it cannot do without.
         free: Does it cost so little that a battery has it by default?
+        decides: Was it measured to tell what hides a concept from what removes it? An audit that has little time takes
+            such a one first.
     """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[Need]] = frozenset()
     free: ClassVar[bool] = False
+    decides: ClassVar[bool] = False
 
     @abstractmethod
     def search(self, search: Search, state: dict[str, Any] | None) -> Iterator[SearchStage]:

@@ -40,7 +40,7 @@ class AuditPlan:
 
     Args:
         pictures: Of each arm, by name and of each attack.
-        attacks: Which, the cheapest first.
+        attacks: Which, those that decide first, then the cheapest.
         left_out: Those that there is no time for.
         arms: Models that are attacked.
         seconds: About how long it takes.
@@ -100,8 +100,9 @@ def plan_audit(
 ) -> AuditPlan:
     """Return the plan that says most in a time.
 
-    At full size first, with as many attacks as fit, the cheapest first; else a quick one with all of them, or as many
-    as fit, and as many pictures.
+    At full size first, with as many attacks as fit, those that decide first and then the cheapest; else a quick one
+    with all of them, or as many as fit, and as many pictures. What has no attack that decides is no plan as long as
+    fewer pictures leave the time for one.
 
     Args:
         attacks: To choose from.
@@ -127,28 +128,36 @@ def plan_audit(
     if pictures is not None and pictures < LEAST:
         raise BadArgument(f"{pictures} pictures decide nothing: give {LEAST} or more.")
     needed, arms = pictures_needed(margin), arms + edits - 1
-    ordered = sorted(attacks, key=lambda each: _rows([each], trial, LEAST, arms, edits))
+    cheapest = sorted(attacks, key=lambda each: _rows([each], trial, LEAST, arms, edits))
+    ordered = sorted(cheapest, key=lambda each: not each.decides)
     limit = float("inf") if minutes is None else 60 * minutes / max(row_seconds, 1e-9) - deep
 
-    def plan(count: int, size: int) -> AuditPlan:
-        names = [each.name for each in ordered]
-        seconds = row_seconds * (_rows(ordered[:count], trial, size, arms, edits) + deep)
-        return AuditPlan(size, tuple(names[:count]), tuple(names[count:]), arms, seconds, needed)
+    def fitting(size: int) -> list[Attack]:
+        chosen: list[Attack] = []
+        for each in ordered:
+            if _rows([*chosen, each], trial, size, arms, edits) <= limit:
+                chosen.append(each)
+        return chosen
+
+    def plan(chosen: Sequence[Attack], size: int) -> AuditPlan:
+        if not (quick or size in (needed, pictures)):
+            size = _enlarged(chosen, trial, size, arms, edits, limit, needed)
+        seconds = row_seconds * (_rows(chosen, trial, size, arms, edits) + deep)
+        left_out = tuple(each.name for each in ordered if each not in chosen)
+        return AuditPlan(size, tuple(each.name for each in chosen), left_out, arms, seconds, needed)
 
     few = [min(QUICK_PICTURES, needed), min(LEAST, needed)]
     sizes = [pictures] if pictures is not None else few if quick else [needed, *few]
-    for size in sizes:
-        fitting = [n for n in range(len(ordered), 0, -1) if _rows(ordered[:n], trial, size, arms, edits) <= limit]
-        if fitting and (quick or size in (needed, pictures)):
-            return plan(fitting[0], size)
-        if fitting:
-            return plan(fitting[0], _enlarged(ordered[: fitting[0]], trial, size, arms, edits, limit, needed))
-    least = plan(1, sizes[-1])
+    plans = [(chosen, size) for size in sizes if (chosen := fitting(size))]
+    best = [each for each in plans if each[0][0].decides == ordered[0].decides]
+    if best or (plans and not at_least):
+        return plan(*(best or plans)[0])
     if at_least:
-        return least
+        return plan(ordered[:1], pictures or few[-1])
+    least = plan(cheapest[:1], pictures or few[-1])
     raise BadArgument(
         f"{minutes:g} minutes do not reach for an audit that decides anything: {duration(least.seconds)} are the "
-        f"least, for {least.pictures} pictures and {ordered[0].name}."
+        f"least, for {least.pictures} pictures and {cheapest[0].name}."
     )
 
 

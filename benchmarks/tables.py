@@ -1,6 +1,6 @@
 """Put the tables of finished benches into docs/methods.md, the papers' own means beside them.
 
-    turpentine bench emoji-objects --workers 2 --threads 1
+    turpentine bench emoji-objects --seeds 0-4
     python benchmarks/tables.py runs/emoji-objects
 
 What is written there about the tables stays. A table that the page has no marks for goes to its end. Of emoji-ratio,

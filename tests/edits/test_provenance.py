@@ -38,7 +38,7 @@ def test_the_versions_are_those_that_run() -> None:
     versions = library_versions()
     torch_version = versions["torch"]
     assert next(iter(versions)) == "turpentine"
-    assert torch.__version__.startswith(torch_version)  # "2.13.0+cu130" of a CUDA build, which its metadata do not say
+    assert torch_version.split("+")[0] == torch.__version__.split("+")[0]  # metadata may not say "+cu130"
     versions["torch"] = "0"
     assert library_versions()["torch"] == torch_version, "a caller can change them for others"
 

@@ -10,9 +10,9 @@ from turpentine.models import Model, hooked
 from turpentine.models.call import Call
 from turpentine.models.rerun import Rerun
 from turpentine.models.sites import Site
-from turpentine.testing.toys import toy
+from turpentine.testing.toys import TOYS, TRANSFORMERS, toy
 
-FAMILIES = ["sd1", "sdxl", "sd3", "flux", "sana"]
+FAMILIES = [*TOYS, *TRANSFORMERS]
 
 
 def doubled(call: Call) -> object:
@@ -58,6 +58,20 @@ def test_what_ended_before_the_site_does_not_run_and_all_else_does() -> None:
     with rerun.from_site(resnets[late][0]):
         predicted(model)
     assert computed == [inside for _, inside in resnets[late:]]
+
+
+def test_where_a_module_runs_twice_nothing_after_its_first_run_is_taken_for_known() -> None:
+    model = toy("sd1")
+    middle = model.denoiser.mid_block
+    middle.resnets[1] = middle.resnets[0]  # what is between them hangs on the first run
+    shared = next(site for site in sites_of(model) if site.path.endswith("mid_block.resnets.0"))
+    rerun = Rerun(model)
+    with rerun.remembered():
+        predicted(model)
+    with hooked(model, {shared: doubled}):
+        whole = predicted(model)
+        with rerun.from_site(shared):
+            assert torch.equal(predicted(model), whole)
 
 
 def test_a_module_that_runs_twice_runs_again() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from turpentine.core.settings import Count, Finite, Fraction, Settings
@@ -12,7 +12,7 @@ from turpentine.models.drawing_defaults import DrawingSettings
 if TYPE_CHECKING:
     from turpentine.models import Model
 
-MOST_AT_ONCE = 20
+MOST_IN_A_TRIAL = 20
 """Pictures at a time where memory is no matter."""
 
 
@@ -48,7 +48,12 @@ class Trial(DrawingSettings, Settings):
     @property
     def at_once(self) -> int:
         """Pictures at a time: as given or settled, else the most."""
-        return self.batch_size or MOST_AT_ONCE
+        return self.batch_size or MOST_IN_A_TRIAL
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All fields, with as many pictures at a time as there are; what is stored is known by them."""
+        return {**asdict(self), "batch_size": self.at_once}
 
     def fitting(self, model: Model, cache: str | os.PathLike[str] | None = None) -> Trial:
         """Return a trial that says how many pictures are drawn at once: what is given, else what fits into memory.
@@ -64,7 +69,7 @@ class Trial(DrawingSettings, Settings):
             return self
         about = ["pictures at a time", model.fingerprint] if cache is not None else None
         parts: Parts[int] = Parts(cache, about, RECORDS)
-        return replace(self, batch_size=parts.part("trial", lambda: pictures_that_fit(model, MOST_AT_ONCE)))
+        return replace(self, batch_size=parts.part("trial", lambda: pictures_that_fit(model, MOST_IN_A_TRIAL)))
 
     @property
     def drawing(self) -> dict[str, Any]:

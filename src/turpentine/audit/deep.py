@@ -33,6 +33,7 @@ from turpentine.models import Model
 from turpentine.models.generate import batches
 from turpentine.models.hooks import hooked, record
 from turpentine.models.rerun import Rerun
+from turpentine.models.row_memory import fitting_rows
 from turpentine.models.sites import DENOISER, Site, Sites
 from turpentine.stats.intervals import Estimate, mean_score
 
@@ -40,6 +41,8 @@ TIMES = 8
 """Timesteps of each picture, evenly over the schedule."""
 FLOOR = 0.01
 """Harm by the oracle's outputs under which a module does not count."""
+RECORDED = 4
+"""By how much more memory a row takes where the outputs of all modules are kept, at most."""
 SEED = 3_000_000
 """Where the seeds of their noise begin."""
 
@@ -134,7 +137,8 @@ def harm(
     chosen = sites or _modules(original.model)
     plain = denoising_losses(original, latents, prompts, times, trial.at_once).mean()
     sums = dict.fromkeys([site.name for site in chosen], 0.0)
-    for rows in batches(len(latents) * times, trial.at_once):
+    at_once = max(1, fitting_rows(original.model, RECORDED * trial.at_once) // RECORDED)
+    for rows in batches(len(latents) * times, at_once):
         outputs = _recorded(donor, chosen, latents, prompts, times, rows)
         with original.on() as model:
             rerun = Rerun(model, chosen)

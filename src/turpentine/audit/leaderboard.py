@@ -299,7 +299,7 @@ class _Audits:
             [
                 *(REVISION, edit.key, [[each.name, plain_settings(each)] for each in audit.attacks]),
                 *(audit.pictures, audit.others, audit.deep, audit.seed, asdict(audit.rules)),
-                *(asdict(jobs.trial), asdict(audit.budget), [judge.name, judge.revision, dict(judge.settings)]),
+                *(jobs.trial.fields, asdict(audit.budget), [judge.name, judge.revision, dict(judge.settings)]),
                 *([[describe(each) for each in several] for several in oracles], self._spec.attacked.never[0]),
             ]
         )

@@ -114,7 +114,8 @@ def plan_audit(
         pictures: Take so many, whatever the time, which then decides on the attacks alone.
         edits: Edited models, all but the first of them beside the arms.
         margin: How far apart two rates may be and count as the same.
-        at_least: Where the time does not reach for anything, take the least that decides something, and longer.
+        at_least: Where the time does not reach for an attack that decides, take one with the fewest pictures, and
+            longer; by default what fits is taken.
         deep: Rows that FADE and the depth score take, however many the pictures; see `deep.deep_rows`.
 
     Raises:

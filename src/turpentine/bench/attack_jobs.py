@@ -139,7 +139,7 @@ class ModelJobs:
         judge = self.spec.judge.judge
         attacked = [REVISION, COUNTED, [type(attack).__name__, plain_settings(attack)], on]
         judged = [judge.name, judge.revision, dict(judge.settings)]
-        return digest([*attacked, judged, asdict(self.trial), asdict(self.budget), seed])
+        return digest([*attacked, judged, self.trial.fields, asdict(self.budget), seed])
 
     def _how(self, job: AttackJob, progress: Progress | None) -> dict[str, Any]:
         how = {"budget": self.budget, "seed": job.seed, "cache": self.folder / PARTS, "progress": progress or _silent}

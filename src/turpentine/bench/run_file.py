@@ -55,7 +55,7 @@ class RunFile:
             return cls(plain, dict(about), started=_now()).written(path)
         run = cls.read(path)
         keys = [key for key in sorted({*plain, *run.identity}) if plain.get(key) != run.identity.get(key)]
-        if keys and set(keys) <= set(unused):
+        if keys and run.finished is None and set(keys) <= set(unused):
             return replace(run, identity=plain, about=dict(about)).written(path)
         if keys:
             differing = [_difference(key, plain.get(key), run.identity.get(key)) for key in keys]

@@ -230,6 +230,7 @@ class _AuditCommand:
         from turpentine.audit.plan import plan_audit
         from turpentine.models.speed import seconds_a_row
 
+        is_beside = any(each.oracles for each in self._beside.values())
         choice, oracles = self._choice, [len(each.oracles) + len(each.unnamed) for each in self._beside.values()]
         planned = partial(
             plan_audit,
@@ -240,7 +241,7 @@ class _AuditCommand:
             quick=choice.quick,
             pictures=choice.pictures,
             edits=len(self.subjects),
-            deep=deep_rows(self.model, choice.trial(self.model), DEEP, edits=len(self.subjects)) if max(oracles) else 0,
+            deep=deep_rows(self.model, choice.trial(self.model), DEEP, edits=len(self.subjects)) if is_beside else 0,
         )
         if choice.quick and choice.minutes is None:
             return planned(minutes=QUICK_MINUTES, at_least=True)

@@ -41,7 +41,7 @@ class _Passed:
 class Rerun:
     """What the modules of a denoiser gave in one call.
 
-    Inside of the sites nothing is remembered, since no call begins there.
+    Inside of the sites nothing is remembered, since no call begins there; all other activations of the call are held.
 
     Args:
         model: Whose denoiser it is.
@@ -64,8 +64,8 @@ class Rerun:
             nonlocal clock
             clock += 1
             before = self._runs.get(module)
-            times = before.times + 1 if before else 1
-            self._runs[module] = _Passed(clock, times=times)
+            began, times = (before.begun, before.times + 1) if before else (clock, 1)
+            self._runs[module] = _Passed(began, times=times)
 
         def end(module: nn.Module, args: Any, output: Any) -> None:
             nonlocal clock

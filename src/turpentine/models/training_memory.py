@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FP32 = torch.float32.itemsize
 MOMENTS = 2
+_NO_FLAG = "train fewer --sites, or take a smaller model"
 SMALL_RANK = 4
 """The rank to take where whole weights do not fit."""
 
@@ -139,10 +140,19 @@ def check_training_fits(model: Model, training: Training, ways: Mapping[str, Map
     Raises:
         NoMemory: It does not; the message has the numbers, and says what does.
     """
+    if not training.trained:
+        return  # which is refused by who trains
     free = free_memory(model.device)
     if is_plenty(model, training.rows, free - training.total):
         return
-    training = replace(training, row=_counted_row(model, training, free))
+    row = _counted_row(model, training)
+    if row is None:
+        half = "try --dtype fp16, " if model.dtype == torch.float32 else ""
+        raise NoMemory(
+            f"The activations of a single row of {one_line(model.name)}, forward and backward, do not fit into the "
+            f"{file_size(free)} of memory that are free on {model.device}: {half}{_NO_FLAG}."
+        )
+    training = replace(training, row=row)
     if training.total > free:
         raise NoMemory(
             f"Training {training.numbers:,} numbers of {one_line(model.name)} takes {file_size(training.total)} beside "
@@ -151,14 +161,14 @@ def check_training_fits(model: Model, training: Training, ways: Mapping[str, Map
         )
 
 
-def _counted_row(model: Model, training: Training, free: int) -> int:
-    """Return the bytes of a row's activations; all that are free where these are too few for one."""
+def _counted_row(model: Model, training: Training) -> int | None:
+    """Return the bytes of a row's activations; None where there is not the memory for one."""
     try:
         return bytes_a_trained_row(model, training.trained)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return free
+        return None
 
 
 def _parts(training: Training) -> str:
@@ -185,7 +195,7 @@ def _way_out(model: Model, training: Training, free: int, ways: Mapping[str, Map
             return f"give {'; or '.join(fitting)}"
     least = file_size(_changed(training, options.values()).total)
     even = f"even with {' and '.join(options)} it takes {least}; " if options else ""
-    return f"{even}train fewer --sites, or take a smaller model"
+    return f"{even}{_NO_FLAG}"
 
 
 def _frees(training: Training) -> str:

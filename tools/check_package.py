@@ -19,8 +19,8 @@ from email.parser import Parser
 from importlib.metadata import distribution, requires
 from pathlib import Path
 
-LARGEST_FILE, LARGEST_WHEEL = 15_000_000, 95_000_000
-"""Bytes: of a file in the package, and of the wheel or the source distribution: a registry takes up to 100 MB."""
+LARGEST_FILE, LARGEST_WHEEL, LARGEST_SOURCE = 15_000_000, 95_000_000, 100_000_000
+"""Bytes: of a file in the package, of the wheel, and of the source distribution: a registry takes up to 100 MB."""
 LICENCES = ("LICENSE", "ATTRIBUTION.md")
 READ_BY_TESTS = (
     ".github",
@@ -108,7 +108,7 @@ def source_faults(path: Path) -> list[str]:
     with tarfile.open(path) as archive:
         tops = {name.split("/")[1] for name in archive.getnames() if "/" in name}
     size = path.stat().st_size
-    wrong = [f"the source distribution has {size:,} bytes"] if size > LARGEST_WHEEL else []
+    wrong = [f"the source distribution has {size:,} bytes"] if size > LARGEST_SOURCE else []
     return wrong + [f"the source distribution has no {name}" for name in READ_BY_TESTS if name not in tops]
 
 

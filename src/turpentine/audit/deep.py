@@ -134,8 +134,7 @@ def harm(
         times: Timesteps of each picture.
     """
     latents = latents_of(original, prompts, seeds, trial)
-    chosen = sites or _modules(original.model)
-    plain = denoising_losses(original, latents, prompts, times, trial.at_once).mean()
+    chosen, plain = sites or _modules(original.model), 0.0
     sums = dict.fromkeys([site.name for site in chosen], 0.0)
     at_once = max(1, fitting_rows(original.model, RECORDED * trial.at_once) // RECORDED)
     for rows in batches(len(latents) * times, at_once):
@@ -143,11 +142,11 @@ def harm(
         with original.on() as model:
             rerun = Rerun(model, chosen)
             with rerun.remembered():
-                _losses(model, latents, prompts, times, rows)
+                plain += float(_losses(model, latents, prompts, times, rows).sum())
             for site in chosen:
                 with rerun.from_site(site), _replaced(model, site, outputs[site.name]):
                     sums[site.name] += float(_losses(model, latents, prompts, times, rows).sum())
-    return {name: total / (len(latents) * times) / float(plain) - 1 for name, total in sums.items()}
+    return {name: total / plain - 1 for name, total in sums.items()}
 
 
 def deep_rows(model: Model, trial: Trial, pictures: int, *, edits: int = 1, times: int = TIMES) -> int:
@@ -162,7 +161,7 @@ def deep_rows(model: Model, trial: Trial, pictures: int, *, edits: int = 1, time
     """
     drawing, losses = 2 * trial.steps * pictures, times * pictures
     fades, harms = 2 * edits + 1, edits + 1
-    return fades * (drawing + 2 * losses) + harms * (drawing + 3 * losses + len(_modules(model)) * losses // 2)
+    return fades * (drawing + 2 * losses) + harms * (drawing + 2 * losses + len(_modules(model)) * losses // 2)
 
 
 def _modules(model: Model) -> Sites:

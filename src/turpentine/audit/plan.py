@@ -128,49 +128,72 @@ def plan_audit(
         raise BadArgument(f"{minutes} minutes are no time: give more than 0.")
     if pictures is not None and pictures < LEAST:
         raise BadArgument(f"{pictures} pictures decide nothing: give {LEAST} or more.")
-    needed, arms = pictures_needed(margin), arms + edits - 1
-    cheapest = sorted(attacks, key=lambda each: _rows([each], trial, LEAST, arms, edits))
+    needed, costs = pictures_needed(margin), _Costs(trial, arms + edits - 1, edits, deep)
+    cheapest = sorted(attacks, key=lambda each: costs.rows([each], LEAST))
     ordered = sorted(cheapest, key=lambda each: not each.decides)
-    limit = float("inf") if minutes is None else 60 * minutes / max(row_seconds, 1e-9) - deep
-
-    def fitting(size: int) -> list[Attack]:
-        chosen: list[Attack] = []
-        for each in ordered:
-            if _rows([*chosen, each], trial, size, arms, edits) <= limit:
-                chosen.append(each)
-        return chosen
+    limit = float("inf") if minutes is None else 60 * minutes / max(row_seconds, 1e-9)
 
     def plan(chosen: Sequence[Attack], size: int) -> AuditPlan:
         if not (quick or size in (needed, pictures)):
-            size = _enlarged(chosen, trial, size, arms, edits, limit, needed)
-        seconds = row_seconds * (_rows(chosen, trial, size, arms, edits) + deep)
+            size = costs.enlarged(chosen, size, limit, needed)
+        seconds = row_seconds * costs.rows(chosen, size)
         left_out = tuple(each.name for each in ordered if each not in chosen)
-        return AuditPlan(size, tuple(each.name for each in chosen), left_out, arms, seconds, needed)
+        return AuditPlan(size, tuple(each.name for each in chosen), left_out, costs.arms, seconds, needed)
 
     few = [min(QUICK_PICTURES, needed), min(LEAST, needed)]
     sizes = [pictures] if pictures is not None else few if quick else [needed, *few]
-    plans = [(chosen, size) for size in sizes if (chosen := fitting(size))]
+    plans = [(chosen, size) for size in sizes if (chosen := costs.fitting(ordered, size, limit))]
     best = [each for each in plans if each[0][0].decides == ordered[0].decides]
     if best or (plans and not at_least):
         return plan(*(best or plans)[0])
     if at_least:
-        return plan(ordered[:1], pictures or few[-1])
-    least = plan(cheapest[:1], pictures or few[-1])
+        return plan(ordered[:1], sizes[-1])
+    least = plan(cheapest[:1], sizes[-1])
     raise BadArgument(
         f"{minutes:g} minutes do not reach for an audit that decides anything: {duration(least.seconds)} are the "
         f"least, for {least.pictures} pictures and {cheapest[0].name}."
     )
 
 
-def _enlarged(
-    attacks: Sequence[Attack], trial: Trial, pictures: int, arms: int, edits: int, limit: float, needed: int
-) -> int:
-    """Return as many pictures as fit with these attacks, up to one fewer than a full audit has."""
-    fixed, more = (_rows(attacks, trial, size, arms, edits) for size in (0, needed))
-    fitting = int((limit - fixed) / ((more - fixed) / needed))
-    while fitting > pictures and _rows(attacks, trial, fitting, arms, edits) > limit:
-        fitting -= 1
-    return max(pictures, min(needed - 1, fitting))
+@dataclass(frozen=True)
+class _Costs:
+    """What audits take, in rows of the denoiser, one with gradients counted thrice.
+
+    Args:
+        trial: How pictures are drawn.
+        arms: Models that are attacked, all edited ones among them.
+        edits: Edited models.
+        deep: Rows that hang on no picture of an arm.
+    """
+
+    trial: Trial
+    arms: int
+    edits: int
+    deep: int
+
+    def rows(self, attacks: Sequence[Attack], pictures: int) -> int:
+        """Return those of an audit with some attacks and so many pictures."""
+        spent = [each.cost(replace(self.trial, pictures=max(1, pictures))) for each in attacks]
+        searches = sum(cost.forward + 2 * cost.backward for cost in spent)
+        beside, others = BESIDE * beside_pictures(pictures), min(OTHERS, pictures) * 5 // 3
+        count = self.arms * (pictures * (len(attacks) + 1) + beside) + (self.edits + 1) * others
+        return self.arms * searches + 2 * self.trial.steps * count + self.deep
+
+    def fitting(self, attacks: Sequence[Attack], pictures: int, limit: float) -> list[Attack]:
+        """Return as many attacks as fit, the first ones first."""
+        chosen: list[Attack] = []
+        for each in attacks:
+            if self.rows([*chosen, each], pictures) <= limit:
+                chosen.append(each)
+        return chosen
+
+    def enlarged(self, attacks: Sequence[Attack], pictures: int, limit: float, needed: int) -> int:
+        """Return as many pictures as fit with these attacks, up to one fewer than a full audit has."""
+        fixed, more = (self.rows(attacks, size) for size in (0, needed))
+        fitting = int((limit - fixed) / ((more - fixed) / needed))
+        while fitting > pictures and self.rows(attacks, fitting) > limit:
+            fitting -= 1
+        return max(pictures, min(needed - 1, fitting))
 
 
 def beside_pictures(pictures: int) -> int:
@@ -181,12 +204,3 @@ def beside_pictures(pictures: int) -> int:
         (8, 42)
     """
     return max(LEAST_BESIDE, pictures // 8)
-
-
-def _rows(attacks: Sequence[Attack], trial: Trial, pictures: int, arms: int, edits: int) -> int:
-    """Return the rows of the denoiser, one with gradients counted thrice."""
-    costs = [each.cost(replace(trial, pictures=max(1, pictures))) for each in attacks]
-    searches = sum(cost.forward + 2 * cost.backward for cost in costs)
-    beside, others = BESIDE * beside_pictures(pictures), min(OTHERS, pictures) * 5 // 3
-    count = arms * (pictures * (len(attacks) + 1) + beside) + (edits + 1) * others
-    return arms * searches + 2 * trial.steps * count

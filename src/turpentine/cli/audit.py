@@ -230,18 +230,19 @@ class _AuditCommand:
         from turpentine.audit.plan import plan_audit
         from turpentine.models.speed import seconds_a_row
 
-        is_beside = any(each.oracles for each in self._beside.values())
+        trial, edits = self._choice.trial(self.model), len(self.subjects)
+        has_oracles = any(each.oracles for each in self._beside.values())
         choice, oracles = self._choice, [len(each.oracles) + len(each.unnamed) for each in self._beside.values()]
         planned = partial(
             plan_audit,
             self._attacks,
-            choice.trial(self.model),
+            trial,
             arms=3 + (self._never is not None) + max(oracles),
             row_seconds=seconds_a_row(self.model, 8),
             quick=choice.quick,
             pictures=choice.pictures,
-            edits=len(self.subjects),
-            deep=deep_rows(self.model, choice.trial(self.model), DEEP, edits=len(self.subjects)) if is_beside else 0,
+            edits=edits,
+            deep=deep_rows(self.model, trial, DEEP, edits=edits) if has_oracles else 0,
         )
         if choice.quick and choice.minutes is None:
             return planned(minutes=QUICK_MINUTES, at_least=True)

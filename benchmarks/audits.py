@@ -1,12 +1,14 @@
-"""Audit every method, and models of which the answer is known, beside both oracles of church: a row for each.
+"""Audit every method, and models of which the answer is known, beside both oracles of a concept: a row for each.
 
-    python benchmarks/audits.py                       # some five minutes a row on one core
+    python benchmarks/audits.py                       # of church, some five minutes a row on one core
+    python benchmarks/audits.py --concept ink         # beside the oracles that were trained in runs/
     python benchmarks/audits.py --only cad --pictures 20 --steps 2 --docs /tmp/pages --keep /tmp/audits
 
 The methods have their presets, which were chosen on other objects. Each audit is as `turpentine audit` makes it, with a
 learned word and tokens of chance; what is not of an edit is drawn once for all. Known are the model as it is, its word
-swapped for another, a filter of prompts, both oracles taken for edits, and a model of noise. Goes into docs/audit.md; a
-run that was killed goes on, and the numbers of each audit are in the folder of what is finished.
+swapped for another, a filter of prompts, both oracles taken for edits, and a model of noise. The word that is learned
+for a style begins as "style". Goes into docs/audit.md; a run that was killed goes on, and the numbers of each audit are
+in the folder of what is finished.
 """
 
 from __future__ import annotations
@@ -33,21 +35,24 @@ from turpentine.core.markdown import markdown_table
 from turpentine.core.plugins import METHODS as METHOD_KINDS
 from turpentine.core.plugins import find
 from turpentine.edits import Edit
+from turpentine.emoji.lexicon import world_concept
+from turpentine.emoji.oracles import oracles_of
 from turpentine.erase.filters import PromptFilter
 from turpentine.judges import EmojiJudge
 from turpentine.stats.intervals import Rate
 
-CONCEPT, WITHOUT, UNNAMED = "church", "emoji-without-church", "emoji-unnamed-church"
+CHURCH = "church"
+SEEN = {CHURCH: "a church"}
 METHODS = (
     *("uce-aligned", "uce", "rece", "diff-quickfix", "esd-x", "esd-u", "cad", "conceptprune"),
     *("sld-medium", "negative-prompt"),
 )
 HEAD = ("by name", "by a learned word", "R", "by tokens of chance", "others", "two in their places", "depth", "FADE")
 
-Known = Mapping[str, Callable[[tp.Model], Victim]]
+Known = Mapping[str, Callable[[tp.Model, tp.Concept], Victim]]
 
 
-def noisy(model: tp.Model) -> Victim:
+def noisy(model: tp.Model, _: tp.Concept) -> Victim:
     """Return the model with noise in the place of what its last layer says."""
     name = "unet.conv_out.weight"
     weight = model.parameter(name).detach().float().cpu()
@@ -55,19 +60,32 @@ def noisy(model: tp.Model) -> Victim:
     return Victim(model, (Edit({name: noise - weight}),))
 
 
-KNOWN: Known = {
-    "the model as it is": Victim,
-    "its word swapped for another's": lambda model: Victim(model, (swapped_word(Victim(model), tp.Concept(CONCEPT)),)),
-    "a filter of prompts": lambda model: Victim(model, (PromptFilter()(model, tp.Concept(CONCEPT)),)),
-    "a model that never saw a church": lambda _: Victim(tp.load(WITHOUT)),
-    'a model that never read "church"': lambda _: Victim(tp.load(UNNAMED)),
-    "a last layer of noise": noisy,
-}
+def oracles_of_both(concept: str) -> dict[str, str]:
+    """Return the first oracle of each sort that is here, by its arm."""
+    found = {"oracle": oracles_of(concept), "unnamed": oracles_of(concept, unnamed=True)}
+    return {arm: names[0] for arm, names in found.items() if names}
 
 
-def edited_by(method: str, model: tp.Model) -> Victim:
+def known_of(concept: str) -> Known:
+    """Return the models of which the answer is known, by their titles."""
+    titles = {"oracle": f"a model that never saw {SEEN.get(concept, concept)}"}
+    titles["unnamed"] = f'a model that never read "{concept}"'
+    return {
+        "the model as it is": lambda model, _: Victim(model),
+        "its word swapped for another's": lambda model, what: Victim(model, (swapped_word(Victim(model), what),)),
+        "a filter of prompts": lambda model, what: Victim(model, (PromptFilter()(model, what),)),
+        **{titles[arm]: partial(_oracle, name) for arm, name in oracles_of_both(concept).items()},
+        "a last layer of noise": noisy,
+    }
+
+
+def _oracle(name: str, *_: Any) -> Victim:
+    return Victim(tp.load(name))
+
+
+def edited_by(method: str, model: tp.Model, concept: tp.Concept) -> Victim:
     """Return the model with a method's preset on it."""
-    return Victim(model, (find(method, METHOD_KINDS).defaults(model)(model, tp.Concept(CONCEPT)),))
+    return Victim(model, (find(method, METHOD_KINDS).defaults(model)(model, concept),))
 
 
 def cells(numbers: Mapping[str, Any]) -> list[str]:
@@ -101,33 +119,38 @@ def table(audits: Mapping[str, Mapping[str, Any]]) -> str:
 def main() -> None:
     """Audit, and put the tables into the page."""
     parser = page_parser(__doc__, "audits")
+    parser.add_argument("--concept", default=CHURCH, help="one of which an oracle ships or was trained in runs/")
     parser.add_argument("--only", action="append", default=[], help="a row alone, by its name; give it again for more")
     parser.add_argument("--pictures", type=int, default=100, help="of each arm, by name and by each attack")
     parser.add_argument("--steps", type=int, default=10, help="of a picture")
     options = parsed(parser)
-    subjects: Known = {**{name: partial(edited_by, name) for name in METHODS}, **KNOWN}
+    concept = world_concept(options.concept)
+    oracles, known = oracles_of_both(concept.text), known_of(concept.text)
+    subjects: Known = {**{name: partial(edited_by, name) for name in METHODS}, **known}
     model, audits = tp.load(), dict[str, Audited]()
     audit = tp.audit.Audit(
-        [tp.attack.CCE(), tp.attack.RandomPrefix()],
+        [tp.attack.CCE(init="style") if concept.kind == "style" else tp.attack.CCE(), tp.attack.RandomPrefix()],
         options.pictures,
         trial=Trial(steps=options.steps),
         others=min(options.pictures, OTHER_PICTURES),
     )
     given: dict[str, Any] = {
         **{"original": model, "judge": EmojiJudge(), "never": tp.attack.unseen("mushroom")},
-        **{"oracle": tp.load(WITHOUT), "unnamed": tp.load(UNNAMED), "cache": options.keep / "parts"},
+        **{arm: tp.load(name) for arm, name in oracles.items()},
+        "cache": options.keep / "parts",
     }
     for name in options.only or subjects:
-        audits[name] = audit(subjects[name](model), CONCEPT, **given)
+        audits[name] = audit(subjects[name](model, concept), concept, **given)
         audits[name].write(options.keep / name.replace(" ", "-").replace('"', "").replace("'", ""))
         print(f"{name}: {audits[name].summary()}", file=sys.stderr, flush=True)
     if len(audits) > 1:
         Comparison(audits).write(options.keep)
-    parts = {
+    rows = {
         "audits": {name: each.numbers() for name, each in audits.items() if name in METHODS},
-        "known": {name: each.numbers() for name, each in audits.items() if name in KNOWN},
+        "known": {name: each.numbers() for name, each in audits.items() if name in known},
     }
-    fill(options.docs / "audit.md", {mark: table(rows) for mark, rows in parts.items() if rows})
+    of = "" if concept.text == CHURCH else f"-{concept.text}"
+    fill(options.docs / "audit.md", {f"{mark}{of}": table(each) for mark, each in rows.items() if each})
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> None:
         shutil.move(Path(folder) / "audit", Path(folder) / "whole")
         kills = 0
         while kills < args.kills:
-            if run(edit, Path(folder) / "audit", rng.uniform(0.2, 0.9) * took):
+            if run(edit, Path(folder) / "audit", rng.uniform(0.05, 0.35) * took):
                 assert files(Path(folder) / "audit") == whole, "an audit that was killed differs"
                 shutil.rmtree(Path(folder) / "audit")  # all over again, for the next kill
                 continue

@@ -17,6 +17,7 @@ from turpentine.attack._prompts import SEARCH_SEEDS
 from turpentine.attack._stages import SearchStage
 from turpentine.models import Artefact, Conditioning, Model
 from turpentine.models.artefact import placed, prompt_of_ids
+from turpentine.models.few_rows import threads_for
 from turpentine.models.interface import Latents
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.vocabulary import Vocabulary
@@ -92,7 +93,7 @@ class PromptLearner:
 
     def learn(self, until: int) -> None:
         """Make updates."""
-        with self._search.victim.on():
+        with self._search.victim.on(), threads_for(self._model, self._predict.times):
             while self.done < until:
                 self.update()
                 self._search.advance(self.done, self._attack.updates)

@@ -16,6 +16,7 @@ from turpentine.attack._stages import SearchStage
 from turpentine.attack._tokens import one_hot_slope
 from turpentine.models import Artefact, Model
 from turpentine.models.artefact import PLACEHOLDER, placed, prompt_of_ids, word_ids
+from turpentine.models.few_rows import threads_for
 from turpentine.models.sampler import rows_in_a_step
 from turpentine.models.vocabulary import Vocabulary
 
@@ -64,7 +65,7 @@ class Prefix:
     def learn(self) -> None:
         """Make all updates of the next timestep."""
         attack = self._attack
-        with self._search.victim.on():
+        with self._search.victim.on(), threads_for(self._model, self._predict.times):
             for iteration in range(attack.iterations):
                 self.update(iteration)
                 self._search.advance(

@@ -83,12 +83,13 @@ class CCE(Attack):
         from turpentine.attack._cce_learner import Learner
         from turpentine.attack._learning import stage_end
         from turpentine.attack._stages import SearchStage
+        from turpentine.models.few_rows import threads_for
 
         with search.victim.on() as model, search.meter.repeating(state is not None):
             learner = Learner(self, search, model)
             learner.restore(state)
         while learner.done < self.updates and search.meter.affords(**learner.unit):
-            with search.victim.on():
+            with search.victim.on(), threads_for(model, learner.unit["forward"]):
                 until = stage_end(self.updates, self.stages, learner.done)
                 while learner.done < until and search.meter.affords(**learner.unit):
                     learner.update()

@@ -32,6 +32,7 @@ from turpentine.core.atomic_files import link_whole
 from turpentine.core.errors import BadArgument, TurpentineError
 from turpentine.core.model_argument import check_is_model
 from turpentine.core.progress import Progress
+from turpentine.core.threads import using_threads
 from turpentine.edits import Change
 from turpentine.edits.files import RUN_CHANGES
 from turpentine.edits.provenance import library_versions
@@ -39,7 +40,6 @@ from turpentine.erase.best import best_for
 from turpentine.judges import Judge
 from turpentine.models import Model
 from turpentine.runs.backends import run
-from turpentine.runs.backends.process import using_threads
 from turpentine.runs.batch_size import settled
 from turpentine.runs.edit_store import ending
 from turpentine.runs.images import STORE

@@ -27,11 +27,15 @@ def steps_and_guidance(
         >>> steps_and_guidance(model), steps_and_guidance(model, 50), steps_and_guidance(model, guidance_scale=7.5)
         ((20, 4.0), (50, 4.0), (20, 7.5))
     """
+    own = WORLD_DRAWING if draws_small(model) else model.family.drawing
+    return own[0] if steps is None else steps, own[1] if guidance_scale is None else guidance_scale
+
+
+def draws_small(model: Model) -> bool:
+    """Return whether a model's pictures are as small as those of the larger embedded world, 64 pixels a side."""
     from turpentine.emoji.world import SIZE
 
-    # The larger world's pictures have twice the pixels to a side.
-    own = WORLD_DRAWING if max(model.size) <= 2 * SIZE else model.family.drawing
-    return own[0] if steps is None else steps, own[1] if guidance_scale is None else guidance_scale
+    return max(model.size) <= 2 * SIZE
 
 
 class DrawingSettings:

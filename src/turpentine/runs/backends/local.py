@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 
 from turpentine.core.errors import TurpentineError
-from turpentine.runs.backends.process import report_progress, sigterm_interrupts, using_threads
+from turpentine.core.threads import using_threads
+from turpentine.runs.backends.process import report_progress, sigterm_interrupts
 from turpentine.runs.leases import EXPIRES
 from turpentine.runs.plan import Plan
 from turpentine.runs.store import Store

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import torch
-
+from turpentine.core.threads import using_threads
 from turpentine.runs.plan import Plan
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress, Worker
@@ -40,17 +39,6 @@ def report_progress(plan: Plan, store: Store, progress: PhaseProgress) -> None:
     progress("pictures", total - sum(len(job.batch) for job in store.missing(plan)), total)
     if plan.edit_specs:
         progress("edits", sum(map(store.edits.has_record, plan.edit_specs)), len(plan.edit_specs))
-
-
-@contextmanager
-def using_threads(count: int) -> Iterator[None]:
-    """Run torch on `count` threads inside a `with` block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

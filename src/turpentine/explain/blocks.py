@@ -25,6 +25,7 @@ from turpentine.judges.base import Judge, hits, label_of
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, run_branches
 from turpentine.models.call import Call
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
@@ -55,8 +56,8 @@ class Blocks(Settings):
         target: Words in the concept's place in the other prompt, as many tokens where the text has a mask; the empty
             prompt by default.
         column: The judge's label that should not be the concept's; by default the one that the concept is one of.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         batch_size: Pictures drawn at once.
 
     Example:
@@ -71,8 +72,8 @@ class Blocks(Settings):
     top: Count = 2
     target: str = ""
     column: str | None = None
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     batch_size: Count = 4
 
     def __call__(
@@ -146,18 +147,12 @@ class Blocks(Settings):
         concepts: Sequence[str],
     ) -> Scores:
         """Return what the concepts' words add in each block, for each picture."""
+        drawing = drawing_of(self, model)
         added = _Added(model, modules, [_tokens(model, *pair) for pair in zip(texts, concepts, strict=True)])
         with added.on():
-            for _ in sample(
-                model,
-                model.encode(texts),
-                model.encode([""]),
-                model.noise(seeds),
-                steps=self.steps,
-                guidance_scale=self.guidance_scale,
-            ):
+            for _ in sample(model, model.encode(texts), model.encode([""]), model.noise(seeds), **drawing):
                 pass
-        return np.stack([added.totals[site.name].cpu().numpy() / self.steps for site in modules], axis=1)
+        return np.stack([added.totals[site.name].cpu().numpy() / drawing["steps"] for site in modules], axis=1)
 
     def _reread(
         self,
@@ -178,8 +173,8 @@ class Blocks(Settings):
         runs = [
             Intervention(cond=cond, reread=_inside(read, modules) if modules else None) for modules in groups.values()
         ]
-        how: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
-        first, latents = run_branches(model, runs, other, model.encode([""]), model.noise(seeds), **how)
+        noise, drawing = model.noise(seeds), drawing_of(self, model)
+        first, latents = run_branches(model, runs, other, model.encode([""]), noise, **drawing)
         return {name: model.decode(each) for name, each in zip((*groups, OTHER), (*latents, first), strict=True)}
 
 

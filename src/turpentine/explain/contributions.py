@@ -24,6 +24,7 @@ from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.models.attention import grid
 from turpentine.models.call import Call
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
@@ -51,8 +52,8 @@ class Contributions(Settings):
     Args:
         sites: Attention modules: labels with commas between, such as UP4,UP7, or a selection, with a window for some of
             the steps; by default those of one transformer block that shows parts of objects (UP4 of Stable Diffusion).
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         batch_size: Pictures drawn at once.
 
     Example:
@@ -63,8 +64,8 @@ class Contributions(Settings):
 
     name: ClassVar[str] = "contributions"
     sites: str | Sites | None = None
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     batch_size: Count = 16
 
     def __call__(
@@ -99,7 +100,7 @@ class Contributions(Settings):
             cond, empty = model.encode(texts[rows], size=size), model.encode([""], size=size)
             norms = _Norms()
             with hooked(model, {sites: norms.add}):
-                latents = denoised(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale)
+                latents = denoised(model, cond, empty, latents, **drawing_of(self, model))
             for name, maps in heats.items():
                 maps += norms.maps(name, *latents.shape[-2:])
             images += model.decode(latents)
@@ -116,7 +117,7 @@ class Contributions(Settings):
         if odd:
             raise BadArgument(f"{odd} is no attention module: choose among self-attention and cross-attention.")
         if sites.window:
-            sites.window.counted(self.steps)
+            sites.window.counted(drawing_of(self, model)["steps"])
         return sites
 
 

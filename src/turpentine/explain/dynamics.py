@@ -23,6 +23,7 @@ from turpentine.explain._plots import DARK, hide_axes, new_figure, open_frame, w
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.models.call import Call
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
@@ -61,8 +62,8 @@ class Dynamics(Settings):
 
     Args:
         kind: Which kind of modules has its updates measured.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         strip: Pictures in the strip of the first picture's coming into being.
         batch_size: Pictures drawn at once.
 
@@ -74,8 +75,8 @@ class Dynamics(Settings):
 
     name: ClassVar[str] = "dynamics"
     kind: str = "cross-attention"
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     strip: Count = 8
     batch_size: Count = 16
 
@@ -102,14 +103,15 @@ class Dynamics(Settings):
         texts, numbers = fitting_pairs(model, prompts, seeds)
         modules = model.sites.only(kind=self.kind, level="module")
         attention = model.sites.only(kind="cross-attention", level="module")
-        curves, strip = _Curves(), list[Image.Image]()
+        drawing = drawing_of(self, model)
+        in_strip, curves, strip = self._strip_steps(drawing["steps"]), _Curves(), list[Image.Image]()
         for rows in batches(len(texts), self.batch_size):
             cond, empty, latents = model.encode(texts[rows]), model.encode([""]), model.noise(numbers[rows])
             recorder = _Recorder(model, texts[rows])
             with hooked(model, {modules: recorder.update}), hooked(model, {attention: recorder.words}):
-                for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
+                for step in sample(model, cond, empty, latents, **drawing):
                     recorder.change(step)
-                    if rows.start == 0 and step.index in self._strip_steps():
+                    if rows.start == 0 and step.index in in_strip:
                         strip += model.decode(step.x_next[:1])
             curves.add(recorder)
             if progress:
@@ -118,8 +120,8 @@ class Dynamics(Settings):
         title = "How a picture comes into being"
         return DynamicsFinding(table, model.sites, title, np.stack(curves.changes), updates, strip)
 
-    def _strip_steps(self) -> set[int]:
-        return {round(at) for at in np.linspace(0, self.steps - 1, min(self.strip, self.steps))}
+    def _strip_steps(self, steps: int) -> set[int]:
+        return {round(at) for at in np.linspace(0, steps - 1, min(self.strip, steps))}
 
     @classmethod
     def stops(cls, tour: TourInputs) -> list[Stop]:

@@ -23,6 +23,7 @@ from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, pictures_at_once
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import read_instead
 from turpentine.models.model import Model
@@ -47,8 +48,8 @@ class LocoGen(Settings):
         width: How many cross-attention layers in a row.
         target: Words in the concept's place in the prompt that these layers are given; the empty prompt by default.
         column: The judge's label that should not be the concept's; by default the one that the concept is one of.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         rows: Rows of the denoiser in one call; fewer take less memory.
 
     Example:
@@ -63,8 +64,8 @@ class LocoGen(Settings):
     width: Count = 3
     target: str = ""
     column: str | None = None
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     rows: Count = 256
 
     def __call__(
@@ -134,15 +135,15 @@ class LocoGen(Settings):
     ) -> dict[str, list[Image.Image]]:
         """Return the pictures by window, the untouched ones first."""
         images: dict[str, list[Image.Image]] = {}
-        each = rows_in_a_step(model, self.guidance_scale, self.steps)
+        drawing = drawing_of(self, model)
+        each = rows_in_a_step(model, drawing["guidance_scale"], drawing["steps"])
         for some in batches(len(texts), pictures_at_once(len(windows), self.rows, each)):
             branches = draw_branches(
                 model,
                 _interventions(model, windows, targets[some]),
                 texts[some],
                 seeds[some],
-                steps=self.steps,
-                guidance_scale=self.guidance_scale,
+                **drawing,
                 rows=self.rows,
                 parts=parts.within(targets[some]),
             )

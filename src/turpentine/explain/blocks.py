@@ -20,6 +20,7 @@ from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._columns import judged_column
 from turpentine.explain._plots import draw_bars, new_figure
+from turpentine.explain._rereading import check_same_mask, keys_and_values, layers_inside
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.judges.worlds import check_judge_of
@@ -30,7 +31,7 @@ from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import sample
-from turpentine.models.sites import READS_TEXT, Site, Sites
+from turpentine.models.sites import READS_TEXT, Site
 from turpentine.models.text import reworded
 from turpentine.stats.intervals import Rate, mean_score
 
@@ -164,14 +165,11 @@ class Blocks(Settings):
     ) -> dict[str, list[Image.Image]]:
         """Return the pictures with other words in some blocks, by the name of these."""
         cond, other = model.encode(texts), model.encode(others)
-        if cond.mask is not None and other.mask is not None and not torch.equal(cond.mask, other.mask):
-            raise BadArgument(
-                "This model's text has a mask of its padding, so that the other prompt must have as many tokens: give "
-                "a target as long as the concept."
-            )
-        read = model.sites.only(kind=READS_TEXT, level="layer", role=("key", "value"))
+        check_same_mask(cond, other)
+        read = keys_and_values(model)
         runs = [
-            Intervention(cond=cond, reread=_inside(read, modules) if modules else None) for modules in groups.values()
+            Intervention(cond=cond, reread=layers_inside(read, modules) if modules else None)
+            for modules in groups.values()
         ]
         noise, drawing = model.noise(seeds), drawing_of(self, model)
         first, latents = run_branches(model, runs, other, model.encode([""]), noise, **drawing)
@@ -230,7 +228,7 @@ class _Added:
     def __init__(self, model: Model, modules: Sequence[Site], tokens: Sequence[Sequence[int]]) -> None:
         self._model, self._tokens = model, tokens
         self._modules = replace(model.sites, chosen=tuple(modules))
-        self._values = _inside(model.sites.only(kind=READS_TEXT, level="layer", role="value"), modules)
+        self._values = layers_inside(model.sites.only(kind=READS_TEXT, level="layer", role="value"), modules)
         self._is_without = False
         self.totals: dict[str, Float[Tensor, " picture"]] = {}
 
@@ -267,12 +265,6 @@ def _tokens(model: Model, text: str, concept: str) -> list[int]:
     readings = [each for each in model.readings if each.what == "hidden" and each.text is not None]
     places = ((each.start, each.text.find_all(text, concept)) for each in readings if each.text is not None)
     return [start + token for start, spans in places for span in spans for token in span]
-
-
-def _inside(layers: Sites, modules: Sequence[Site]) -> Sites:
-    """Return the layers inside of some modules."""
-    within = tuple(f"{site.name}." for site in modules)
-    return replace(layers, chosen=tuple(layer for layer in layers if layer.name.startswith(within)))
 
 
 def _groups(modules: Sequence[Site], scores: Float[np.ndarray, " block"], top: int) -> dict[str, list[Site]]:

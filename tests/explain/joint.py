@@ -24,6 +24,7 @@ class Joint(NamedTuple):
         picture: The same of the picture.
         out: What follows the heads side by side: a layer, or nothing in single blocks.
         given: What the module itself gives for the picture.
+        keys: Of the text, by head, behind their norm, without places.
     """
 
     of_text: Tensor
@@ -32,6 +33,7 @@ class Joint(NamedTuple):
     picture: Tensor
     out: Any
     given: Tensor
+    keys: Tensor
 
     def mixed(self, of_text: bool, of_picture: bool) -> Tensor:
         """The module's output by the values of the text, of the picture, or of both."""
@@ -64,15 +66,16 @@ def written_out(call: Call) -> Joint:
 
     with torch.no_grad():
         query = placed(heads(attn.to_q(pixels), "norm_q"), slice(count, None))
+        of_text = heads(getattr(attn, first[1])(text), norm)
         keys = (
-            placed(heads(getattr(attn, first[1])(text), norm), slice(0, count)),
+            placed(of_text, slice(0, count)),
             placed(heads(attn.to_k(pixels), "norm_k"), slice(count, None)),
         )
         whole = (query @ torch.cat(keys, 2).transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
         values = heads(getattr(attn, first[2])(text)), heads(attn.to_v(pixels))
     given = call.tensor if is_double else call.tensor[:, T5:]
     out = attn.to_out[0] if is_double else nn.Identity()
-    joint = Joint(whole[..., :count], whole[..., count:], *values, out, given)
+    joint = Joint(whole[..., :count], whole[..., count:], *values, out, given, of_text)
     with torch.no_grad():
         torch.testing.assert_close(joint.mixed(True, True), given, atol=1e-5, rtol=1e-3)
     return joint

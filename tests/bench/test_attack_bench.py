@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from turpentine.attack.budget import Budget, Meter
+from turpentine.attack.trial import Trial
 from turpentine.bench.attack_bench import AttackTable, over_clusters, run_attack_bench
 from turpentine.bench.attack_estimate import estimate_attacks
 from turpentine.bench.attack_file import attack_benches, read_attack_bench
@@ -16,6 +18,7 @@ from turpentine.core.errors import BadArgument, UnknownName
 from turpentine.core.plugins import plugins
 from turpentine.models import Artefact, Model, load
 from turpentine.runs.leases import Leases
+from turpentine.testing.toys import toy
 
 FILE = """\
 title: Two ways back
@@ -50,6 +53,16 @@ def test_what_ships_can_be_read_and_names_attacks_at_their_published_settings() 
     assert world is not None and len(world.concepts) == 10 and len(world.methods) == 10
     assert world is not None and world.never == ("mushroom", "anchor", "snowman", "octopus")
     assert not any(entry.settings for entry in white.attacks)
+
+
+def test_a_trial_that_the_file_leaves_open_is_the_familys_but_for_the_worlds(file: Path, model: Model) -> None:
+    spec = read_attack_bench(str(file), ["trial={pictures: 2}"])
+    assert spec is not None
+    assert ModelJobs(spec, spec.models[0], model, file.parent).trial == Trial(pictures=2, batch_size=20)
+    large = toy("sana")
+    large.family.latent = replace(large.family.latent, height=512, width=512)
+    trial = ModelJobs(spec, spec.models[0], large, file.parent).trial
+    assert (trial.steps, trial.guidance_scale) == large.family.drawing
 
 
 def test_what_runs_by_default_is_one_bench_and_what_does_not_another() -> None:

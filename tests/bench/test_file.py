@@ -16,8 +16,11 @@ from turpentine.bench import file as bench_file
 from turpentine.concepts import Concept
 from turpentine.core.errors import BadArgument, TurpentineError, UnknownName
 from turpentine.erase.esd import ESD
+from turpentine.models import load
 from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
 from turpentine.runs.references import ReferenceSet
+from turpentine.testing.toys import toy
 
 TEXT = """\
 title: Toys
@@ -53,8 +56,13 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def protocol_of(bench: bench_file.Bench) -> Protocol:
+    return bench.protocol_on(load("emoji"))
+
+
 def plan_of(bench: bench_file.Bench) -> Plan:
-    return bench.plan(lambda model: replace(SOURCE, load=model.source, options=model.options))
+    protocol = protocol_of(bench)
+    return bench.plan(lambda model: replace(SOURCE, load=model.source, options=model.options), lambda source: protocol)
 
 
 def test_a_file_becomes_lines_the_unedited_model_first(file: Path) -> None:
@@ -64,13 +72,24 @@ def test_a_file_becomes_lines_the_unedited_model_first(file: Path) -> None:
     assert [(condition.method, condition.concept) for condition in conditions] == [
         (m, c) for m in methods for c in concepts
     ]
-    assert {condition.protocol for condition in conditions} == {bench_file.load(str(file)).protocol}
+    assert {condition.protocol for condition in conditions} == {protocol_of(bench_file.load(str(file)))}
     assert (conditions[0].protocol.seeds, conditions[0].protocol.steps, conditions[0].protocol.batch_size) == (
         (0, 1, 2, 7),
         4,
         2,
     )
     assert [spec.name for spec in conditions[0].judges] == ["emoji", "picture statistics"]
+
+
+def test_what_the_file_does_not_say_of_drawing_is_the_familys_but_for_the_worlds(file: Path) -> None:
+    bench, model = bench_file.load(str(file)), load("emoji")
+    assert (bench.protocol_on(model).steps, bench.protocol_on(model).guidance_scale) == (4, 4.0)
+    assert bench_file.load(str(file), ["drawing={}"]).protocol_on(model) == Protocol(seeds=(0, 1, 2, 7))
+    large = toy("sana")
+    large.family.latent = replace(large.family.latent, height=512, width=512)
+    assert (bench.protocol_on(large).steps, bench.protocol_on(large).guidance_scale) == (4, 4.5)
+    told = bench_file.load(str(file), ["drawing.guidance_scale=0"]).protocol_on(large)
+    assert (told.steps, told.guidance_scale) == (4, 0.0)
 
 
 def test_a_model_has_what_it_is_loaded_with(file: Path) -> None:
@@ -384,8 +403,8 @@ def test_pictures_at_a_time_follow_the_free_memory_unless_the_file_says_how_many
 ) -> None:
     file.write_text(TEXT.replace("batch_size: 2", written), encoding="utf-8")
     bench = bench_file.load(str(file))
-    assert bench.protocol.batch_size == batch_size
-    settled = replace(bench.protocol, batch_size=7)
+    assert protocol_of(bench).batch_size == batch_size
+    settled = replace(protocol_of(bench), batch_size=7)
     plan = bench.plan(lambda model: SOURCE, lambda source: settled)
     assert {line.protocol for line in plan.conditions} == {settled}
     with pytest.raises(BadArgument, match=r"--set drawing.batch_size: drawing.batch_size is 'autos'"):

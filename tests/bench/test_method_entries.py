@@ -17,6 +17,7 @@ from turpentine.erase.cad_amplify import CADAmplify
 from turpentine.erase.esd import ESD
 from turpentine.erase.uce import UCE
 from turpentine.runs.plan import Plan
+from turpentine.runs.protocol import Protocol
 from turpentine.runs.specs import EditSpec
 
 DOCS = Path(__file__).parents[2] / "docs" / "bench.md"
@@ -51,7 +52,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def plan_of(file: Path, *overrides: str) -> Plan:
-    return bench_file.load(str(file), overrides).plan(lambda model: SOURCE)
+    return bench_file.load(str(file), overrides).plan(lambda model: SOURCE, lambda source: Protocol())
 
 
 def edits(edit_spec: EditSpec | None) -> list[tuple[type, tuple[str, ...]]]:

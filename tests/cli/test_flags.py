@@ -9,6 +9,7 @@ from turpentine.cli.flags import flags_of, with_flags
 from turpentine.cli.help_text import descriptions
 from turpentine.core.plugins import METHODS, Plugin, find, plugins
 from turpentine.core.settings import Count
+from turpentine.explain.maps import Maps
 from turpentine.models import Sites
 
 
@@ -36,6 +37,8 @@ def test_flags_are_the_fields_with_their_values_and_texts() -> None:
     assert vars(flags()) == {"sites": "x", "passes": 5, "window": (0.0, 1.0)}
     hint = get_type_hints(flags, include_extras=True)["passes"]
     assert hint.__metadata__[-1].help == "How often. 1 or more."
+    w = get_type_hints(flags_of(Maps()), include_extras=True)["guidance_scale"].__metadata__[-1].help
+    assert w.endswith("4 in the emoji world.")  # and not: or none
 
 
 def test_flags_go_back_into_the_method() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from explain.joint import steps_of
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, BadWindow
 from turpentine.explain._image_stats import foreground
 from turpentine.explain.contributions import Contributions
 from turpentine.models import Model, record, sample
+from turpentine.testing.toys import toy
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +112,31 @@ def test_other_modules_and_windows_without_a_step_are_told(emoji: Model) -> None
     attention = emoji.sites.only(kind="self-attention", level="module")
     with pytest.raises(BadWindow, match="none of the 2 sampling steps"):
         Contributions(attention.during(0.9, 1), steps=2)(emoji, "a church", 0)
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_joint_attention_adds_by_the_text_and_by_the_picture(family: str) -> None:
+    """Each part against it written out, which sums them to what the module gives; single blocks, too."""
+    model = toy(family)
+    labels = [site.label for site in model.sites.only(kind="joint-attention", level="module")]
+    found = Contributions(",".join(labels), steps=2)(model, PROMPTS, SEEDS)
+    assert found.table["kind"].to_list()[:2] == ["the picture's part"] * 2
+    assert len(found.heats) == 2 * len(labels) == len(found.table) / 2 and len(found.sites(1)) == 1
+    steps = steps_of(model, PROMPTS, SEEDS, 2)
+    for at, pair in enumerate(zip(*[iter(found.heats.values())] * 2, strict=True)):
+        for heats, is_text in zip(pair, (False, True), strict=True):
+            expected = []
+            for joints in steps:
+                of_text = joints[at].mixed(True, False) - joints[at].mixed(False, False)
+                part = of_text if is_text else joints[at].given - of_text
+                expected.append(part.norm(dim=2))
+            mean = torch.stack(expected).mean(0).reshape(np.shape(heats))
+            np.testing.assert_allclose(heats, mean.detach(), rtol=2e-3, atol=1e-5)
+
+
+def test_one_block_of_joint_attention_is_shown_by_default(tmp_path) -> None:
+    model = toy("sd3")
+    found = Contributions(steps=1)(model, "a church", 0)
+    assert set(found.table["label"]) == {model.family.example_block()}
+    assert found.summary().endswith(".")
+    found.plot().savefig(tmp_path / "plot.png")

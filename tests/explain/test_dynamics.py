@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from explain.joint import own_tokens, steps_of
 from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -12,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from turpentine.explain.dynamics import Dynamics
 from turpentine.models import Model, record, sample
 from turpentine.models.text import find_subject
+from turpentine.testing.toys import toy
 
 PROMPTS, SEEDS, STEPS = ["a church", "a dog and a church"], [0, 1], 4
 
@@ -122,3 +124,36 @@ def test_a_run_is_fetched_at_its_end_and_not_at_each_step(sd1: Model) -> None:
             Dynamics(steps=steps, strip=1)(sd1, PROMPTS, SEEDS)
         counts.append(fetches.count)
     assert 0 < counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_joint_attention_adds_to_the_picture_and_reads_the_words_of_all_encoders(family: str) -> None:
+    """Against it written out: the picture's tokens alone, and the words' part of the text's part of the softmax."""
+    model = toy(family)
+    found = Dynamics(steps=2)(model, PROMPTS, SEEDS)
+    assert found.summary().count("Joint attention looks at the prompt's own words") == 1
+    modules = model.sites.only(kind="joint-attention", level="module")
+    for step, blocks in enumerate(steps_of(model, PROMPTS, SEEDS, 2)):
+        shares = []
+        for site, joint in zip(modules, blocks, strict=True):
+            row = found.table.filter(site=site.name, step=step).row(0, named=True)
+            assert (row["measure"], row["kind"]) == ("update", "joint-attention")
+            assert row["value"] == pytest.approx(float(joint.given.abs().mean()), rel=1e-3)
+            np.testing.assert_allclose(
+                found.updates[site.name][step], joint.given[0].abs().mean(-1), rtol=1e-3, atol=1e-5
+            )
+            of_text = joint.of_text / joint.of_text.sum(-1, keepdim=True)
+            shares += [
+                float(each[..., own_tokens(model, prompt)].sum(-1).mean())
+                for each, prompt in zip(of_text, PROMPTS, strict=True)
+            ]
+        (words,) = found.table.filter(measure="word probability", step=step)["value"]
+        assert words == pytest.approx(np.mean(shares), rel=1e-3)
+
+
+def test_a_prompt_without_words_has_no_share_whichever_encoder_reads_it() -> None:
+    """T5 has no start token, so that a prompt's first word is its first token."""
+    for family in ("flux", "pixart", "sd3"):
+        found = Dynamics(steps=1)(toy(family), ["church", " "], [0, 1])
+        (words,) = found.table.filter(measure="word probability")["n"]
+        assert words == 1

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from explain.joint import Joint, written_out
 from PIL import Image
 
 from turpentine.core.errors import BadArgument, EmptyConcept
-from turpentine.explain.heads import Heads, best_by_chance, distances, principal, silhouettes
-from turpentine.models import Model, record, sample
+from turpentine.explain._head_vectors import distances, principal
+from turpentine.explain.heads import Heads, best_by_chance, silhouettes
+from turpentine.models import Model, hooked, record, sample
 from turpentine.models.site_table import top_sites
 from turpentine.models.text import find_subject
+from turpentine.testing.toys import toy
 
 GROUPS = {"animals": ["dog", "cat", "horse", "owl"], "buildings": ["church", "castle", "house"]}
 GROUPS_OF_TINY = {"animals": ["dog", "cat", "zebra"], "others": ["church", "truck", "red"]}
@@ -175,3 +179,34 @@ def test_a_template_without_a_place_and_a_word_without_a_token_are_told(sd1: Mod
         Heads(shuffles=0)(sd1, GROUPS)
     with pytest.raises(EmptyConcept, match="no token for"):
         Heads()(sd1, {**GROUPS, "none": ["→", "⇒"]})
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_keys_and_values_of_joint_attention_are_those_of_each_blocks_own_text(family: str) -> None:
+    """On the noise at which sampling begins, against it written out; single blocks, too, and axes by the SVD."""
+    groups = {"animals": ["dog", "cat", "fish"], "others": ["church", "truck", "red"]}
+    model, background = toy(family), ("a red church", "a dog")
+    found = Heads("a {}", background=background, shuffles=1)(model, groups)
+    modules = model.sites.only(kind="joint-attention", level="module")
+    first = 0 if family == "flux" else 1  # CLIP's start token
+
+    def texts(prompts: list[str]) -> list[Joint]:
+        joints: list[Joint] = []
+        with hooked(model, {modules: lambda call: joints.append(written_out(call))}), torch.no_grad():
+            x, t = model.noise([0] * len(prompts)), model.schedule.training_steps - 1
+            model.eps(x, t, model.encode(prompts))
+        return joints
+
+    own, others = texts([f"a {word}" for word in found.words]), texts(list(background))
+    for site, joint, other in zip(modules, own, others, strict=True):
+        for part, each, rest in (("key", joint.keys, other.keys), ("value", joint.text, other.text)):
+            for head in range(each.shape[1]):
+                np.testing.assert_allclose(
+                    found.points[site.label, head, part], each[:, head, first + 1], rtol=1e-3, atol=1e-5
+                )
+                counts = zip(rest[:, head], (3, 2), strict=True)
+                read = np.concatenate([row[first : first + count].double().numpy() for row, count in counts])
+                size = np.linalg.svd(read - read.mean(0), compute_uv=False)
+                mine = found.axes[site.label, head, part]
+                assert abs(np.linalg.norm((read - read.mean(0)) @ mine) - np.linalg.norm(size[:2])) < 1e-4 * size[0]
+    assert len(found.table) == 2 * sum(joint.keys.shape[1] for joint in own)

@@ -7,12 +7,15 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from turpentine.core.errors import BadArgument, EmptyConcept, UnknownName
 from turpentine.explain.locogen import LocoGen, LocoGenFinding
 from turpentine.judges.base import PROBABILITY, Column
-from turpentine.models import Model, Sites, count_rows, swap
+from turpentine.models import Model, Site, Sites, count_rows, hooked, swap
+from turpentine.models.call import Call
 from turpentine.stats.intervals import Rate
+from turpentine.testing.toys import toy
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +154,56 @@ def test_what_cannot_be_located_is_told_before_anything_is_drawn(
     with count_rows(sd1) as count, pytest.raises(error, match=told):
         LocoGen(**settings)(sd1, prompt, 0, concept=concept, judge=Sum())
     assert count.calls == 0
+
+
+def drawn_with(model: Model, blocks: set[str], prompt: str, target: str, seed: int) -> None:
+    """Draw by sampling twice: keys and values of the text in some blocks are those of the target's own run."""
+    kept: dict[tuple[str, int], torch.Tensor] = {}
+    layers = model.sites.only(kind="joint-attention", level="layer", role=("key", "value"))
+
+    def text_of(site: Site) -> slice:
+        """A single block of FLUX.1 has 512 tokens of text before the picture's."""
+        return slice(0, 512) if "single_" in site.name else slice(None)
+
+    def keep(call: Call) -> None:
+        assert call.moment is not None
+        kept[call.site.name, call.moment.index] = call.output[call.rows, text_of(call.site)].clone()
+
+    def give(call: Call) -> torch.Tensor | None:
+        assert call.moment is not None
+        if call.site.label not in blocks:
+            return None
+        output: torch.Tensor = call.output.clone()
+        output[call.rows, text_of(call.site)] = kept[call.site.name, call.moment.index]
+        return output
+
+    for words, hook in ((target, keep), (prompt, give)):
+        with hooked(model, {layers: hook}):
+            model.generate(words, seeds=seed, steps=STEPS, guidance_scale=4.0)
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_blocks_of_joint_attention_read_another_prompts_run(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the latents, in single blocks, too; beside the prompt's own run, which is the plain picture."""
+    model, decoded = toy(family), list[torch.Tensor]()
+    labels = [site.label for site in model.sites.only(kind="joint-attention", level="module")]
+    decode = model.decode
+    monkeypatch.setattr(model, "decode", lambda latents: decoded.append(latents) or decode(latents))
+    prompts, asked = ["a church and a dog", "a red church"], LocoGen(1, "cat", steps=STEPS)
+    with count_rows(model) as count:
+        found = asked(model, prompts, [0, 1], concept="church", judge=Sum())
+    assert count.rows == asked.runs(model) * STEPS * 2 * (2 if family == "sd3" else 1)  # FLUX.1 dev reads no ∅
+    assert asked.runs(model) == len(labels) + 2
+    assert list(found.images) == ["untouched", *labels] == found.table["window"].to_list()
+    drawn, plain = decoded[1:], decoded[1][1]  # the first are of the target's own run
+    for latents, blocks in zip(drawn, [set[str](), *({label} for label in labels)], strict=True):
+        drawn_with(model, blocks, prompts[1], "a red cat", 1)
+        change = latents[1] - plain
+        expected = decoded[-1][0] - plain
+        assert (change - expected).abs().max() < 1e-5 + 0.01 * expected.abs().max()
+        assert not blocks or expected.abs().max() > 1e-4, "the words in a block change something"
+
+
+def test_a_mask_of_padding_asks_for_a_target_of_as_many_tokens() -> None:
+    with pytest.raises(BadArgument, match="give a target as long as the concept"):
+        LocoGen(1)(toy("qwen"), "a church", 0, concept="church", judge=Sum())

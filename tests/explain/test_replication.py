@@ -96,7 +96,7 @@ def test_a_run_takes_as_many_rows_as_it_says_and_goes_on(emoji: Model, tmp_path:
     assert all(figure.get_figheight() < 10 for figure in figures), "five pictures, not all"
     with count_rows(emoji) as count:
         assert all(result.skipped for result in replication(emoji, tmp_path))
-    assert count.rows == 0 and "only" not in replication.about(), "what is left out changes no number"
+    assert count.rows == 0 and "only" not in replication.about(emoji), "what is left out changes no number"
     (tmp_path / "contributions" / "tables.md").unlink()
     with pytest.warns(UserWarning, match=r"tables\.md is missing or damaged"):
         assert not replication(emoji, tmp_path)[0].skipped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from turpentine.core.errors import BadArgument, EditError, TurpentineError, Wron
 from turpentine.core.plugins import find
 from turpentine.edits import Edit, Provenance, load_change
 from turpentine.models import Model
+from turpentine.studio.first_state import first_state
 from turpentine.studio.session import CHANGES, Session
 from turpentine.studio.state import FILE
 from turpentine.testing.state import weights_hash
@@ -27,6 +29,14 @@ def model() -> Model:
 @pytest.fixture
 def session(model: Model, tmp_path: Path) -> Session:
     return studio_on(model, tmp_path / "studio")
+
+
+def test_a_new_page_draws_as_the_family_does_and_the_worlds_quickly(tmp_path: Path) -> None:
+    large = small_model()
+    assert (first_state(large).steps, first_state(large).guidance_scale) == (10, 4.0)
+    large.family.latent = replace(large.family.latent, height=512, width=512)
+    state = studio_on(large, tmp_path).state
+    assert (first_state(large).steps, state.steps, state.guidance_scale) == (50, 2, 7.5)
 
 
 def pictures(session: Session) -> dict[str, str]:

@@ -180,7 +180,8 @@ def _planned(
 ) -> Plan:
     """Return the plan of what is measured, with as many pictures at a time as the free memory allows."""
     protocols = {
-        source: settled(spec.measured.protocol, models[name], source, store) for name, source in sources.items()
+        source: settled(spec.measured.protocol_on(models[name]), models[name], source, store)
+        for name, source in sources.items()
     }
     return spec.measured.plan(lambda entry: sources[entry.source], protocols.__getitem__)
 

@@ -41,10 +41,13 @@ def _unseen(value: Any) -> tuple[str, ...]:
 
 
 class TrialSection(FileSection):
-    """How pictures are drawn, and how many; see `turpentine.attack.Trial`."""
+    """How pictures are drawn, and how many; see `turpentine.attack.Trial`.
 
-    steps: Annotated[int, Field(ge=1)] = 20
-    guidance_scale: float = 4.0
+    Steps and guidance that are left out are the model's family's.
+    """
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    guidance_scale: float | None = None
     pictures: Annotated[int, Field(ge=1)] = 20
     curve_pictures: Annotated[int, Field(ge=1)] = 8
     batch_size: Annotated[int, Field(ge=1)] = 20

@@ -76,7 +76,7 @@ class ModelJobs:
 
     def __init__(self, spec: AttackSpec, entry: ModelEntry, model: Model, folder: Path) -> None:
         self.spec, self.model, self.folder = spec, model, folder
-        self.trial, self.budget = Trial(**dict(spec.trial)), Budget(**dict(spec.budget))
+        self.trial, self.budget = Trial.of(model, **dict(spec.trial)), Budget(**dict(spec.budget))
         self.edits = EditStore(folder / EDITS)
         self._source = ModelSpec.of(model, entry.source)
         self._records = Parts(folder / PARTS, "jobs of a bench of attacks", RECORDS)

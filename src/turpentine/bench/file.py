@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from turpentine.bench.table import Table
     from turpentine.core.progress import Progress
     from turpentine.judges import Judge
+    from turpentine.models import Model
     from turpentine.runs.plan import Plan
     from turpentine.runs.results import Results
     from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec
@@ -64,7 +65,7 @@ class Bench:
     def plan(
         self,
         source_of: Callable[[ModelEntry], ModelSpec],
-        protocol_of: Callable[[ModelSpec], Protocol] | None = None,
+        protocol_of: Callable[[ModelSpec], Protocol],
     ) -> Plan:
         """Return the plan of the bench.
 
@@ -72,7 +73,7 @@ class Bench:
 
         Args:
             source_of: Loads a model as the file writes it, and returns its spec.
-            protocol_of: Returns how a model's pictures are drawn, where `runs.batch_size.settled` has settled that.
+            protocol_of: Returns how a model's pictures are drawn; see `protocol_on`.
 
         Raises:
             BadArgument: The lines cannot be drawn or judged.
@@ -80,7 +81,7 @@ class Bench:
         from turpentine.runs.plan import Plan
 
         sources = [source_of(model) for model in self.spec.models]
-        protocols = [protocol_of(source) if protocol_of else self.protocol for source in sources]
+        protocols = [protocol_of(source) for source in sources]
         pairs = zip(sources, protocols, strict=True)
         return Plan(condition for source, protocol in pairs for condition in self._conditions(source, protocol))
 
@@ -136,10 +137,9 @@ class Bench:
     def _reference_rows(self, store: Store) -> pl.DataFrame | None:
         return reference_rows(self.references, self._comparing, store) if self.references else None
 
-    @property
-    def protocol(self) -> Protocol:
-        """How pictures are drawn."""
-        return Protocol(seeds=self.spec.seeds, **dict(self.spec.drawing))
+    def protocol_on(self, model: Model) -> Protocol:
+        """Return how a model's pictures are drawn: by its family's steps and guidance where the file has none."""
+        return Protocol.of(model, seeds=self.spec.seeds, **dict(self.spec.drawing))
 
     @property
     def judges(self) -> dict[JudgeSpec, Judge]:

@@ -129,10 +129,10 @@ def _at_once(value: Any) -> Any:
 
 
 class DrawSettings(FileSection):
-    """How pictures are drawn; see `bench.Protocol`."""
+    """How pictures are drawn; see `bench.Protocol`. Steps and guidance that are left out are the model's family's."""
 
-    steps: Annotated[int, Field(ge=1)] = 20
-    guidance_scale: float = 4.0
+    steps: Annotated[int, Field(ge=1)] | None = None
+    guidance_scale: float | None = None
     solver: Solver = "ddim"
     size: Annotated[int, Field(ge=1)] | None = None
     negative_prompt: str = ""

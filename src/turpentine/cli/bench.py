@@ -147,12 +147,12 @@ def _planned(chosen: Bench, run: BenchRun, store: Store, workers: int) -> Plan:
     def source_of(entry: ModelEntry) -> ModelSpec:
         model = run.load(entry)
         source = ModelSpec.of(model, entry.source, run.device)
-        protocols[source] = settled(chosen.protocol, model, source, store, workers)
+        protocols[source] = settled(chosen.protocol_on(model), model, source, store, workers)
         return source
 
     plan = chosen.plan(source_of, protocols.__getitem__)
     for source, protocol in protocols.items():
-        if chosen.protocol.batch_size is None and protocol.at_once < MOST_AT_ONCE:
+        if chosen.spec.drawing.batch_size is None and protocol.at_once < MOST_AT_ONCE:
             warn(
                 f"Memory is short: {source.load} draws {protocol.at_once} pictures at a time, and not {MOST_AT_ONCE}; "
                 "--set drawing.batch_size= says otherwise."

@@ -54,7 +54,7 @@ def _has_leading_hyphen(default: Any) -> bool:
 def _with_range(text: str, hint: Any) -> str:
     """Return a field's text with its range; choices are listed by the command line itself."""
     # Nobody writes an infinite number; that none is the default says that it may be left out.
-    allowed = range_of(hint).removeprefix("a finite number").removeprefix(", ").removesuffix(", or none")
+    allowed = range_of(hint).removesuffix(", or none").removeprefix("a finite number").removeprefix(", ")
     if not allowed or get_origin(hint) is Literal:
         return text
     return f"{text} {allowed[:1].upper()}{allowed[1:]}."

@@ -116,12 +116,12 @@ class Drawing:
     """How an instrument draws.
 
     Args:
-        steps: Steps of the solver for a picture; more take longer.
-        guidance_scale: How strongly the prompt guides.
+        steps: Steps of the solver for a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides; by default what the model's family takes, 4 in the emoji world.
     """
 
-    steps: PositiveInt = 20
-    guidance_scale: float = 4.0
+    steps: PositiveInt | None = None
+    guidance_scale: float | None = None
 
 
 def _device(name: str | None) -> str | None:

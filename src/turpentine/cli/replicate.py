@@ -49,7 +49,7 @@ def replicate(source_name: str) -> Callable[..., None]:
         Args:
             seeds: Seeds of each prompt's pictures, such as 0-9.
             steps: Steps of DDIM for a picture; by default the source's, or the docs' for the embedded model.
-            guidance_scale: How strongly the prompt guides; 4 by default for the embedded model, 7.5 for others.
+            guidance_scale: How strongly the prompt guides; by default as its family has it, 4 in the emoji world.
             only: Name of an experiment to run alone, as --dry-run lists them; give the flag again for another.
             choice: How the experiments are run.
         """
@@ -59,9 +59,8 @@ def replicate(source_name: str) -> Callable[..., None]:
         from turpentine.explain.replication import Replication
 
         judge, model = choice.judge(source.model), source.load()
-        scale = guidance_scale if guidance_scale is not None else 4.0 if model.name.startswith("emoji") else 7.5
         rows = choice.rows_on(model, folder)
-        chosen = Replication(source_name, numbers, steps, scale, rows, only)
+        chosen = Replication(source_name, numbers, steps, guidance_scale, rows, only)
         plan = VisitPlan(chosen, model, judge, folder)
         times, cost = plan.expected(rows), chosen.cost(model, plan.stops)
         if not json:

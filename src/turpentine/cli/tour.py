@@ -76,12 +76,13 @@ def tour(
 
 
 def _write_page(plan: VisitPlan, chosen: Tour, results: list[StopResult]) -> Path:
+    from turpentine.models.drawing_defaults import drawing_of
     from turpentine.report.tour_page import ONE_PROMPT
 
     return plan.write_page(
         results,
         {"prompt": chosen.prompt, "concept": chosen.concept},
-        chosen.steps,
+        drawing_of(chosen, plan.model)["steps"],
         title=chosen.concept,
         lead=f"Where, when and how the model draws it, told “{chosen.prompt}”.",
         note=ONE_PROMPT,

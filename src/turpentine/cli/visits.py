@@ -140,13 +140,15 @@ class VisitPlan:
         Returns:
             Its file.
         """
+        from turpentine.models import steps_and_guidance
         from turpentine.report.tour_page import write_stops_page
 
+        _, scale = steps_and_guidance(self.model, steps, self.visits.guidance_scale)
         facts = {
             "model": self.model.name,
             **what,
             "seeds": ", ".join(map(str, self.visits.seeds)),
-            "drawing": f"{steps} steps of DDIM, guidance {self.visits.guidance_scale:g}",
+            "drawing": f"{steps} steps of DDIM, guidance {scale:g}",
             "judge": _judge_line(self.judge, any(stop.name.startswith("trace") for stop in results)),
             "device": f"{self.model.device}, {str(self.model.dtype).removeprefix('torch.')}",
             "time": duration(sum(stop.seconds for stop in results)),

@@ -143,6 +143,7 @@ class CAD(Sized):
             BadArgument: A setting is out of range; raised before any work.
             BadWindow: The window is no part of the schedule.
             EmptySelection: The sites hold no weight to choose from.
+            NoMemory: The gradients do not fit into the free memory; the message says what does.
             NotFinite: A gradient is NaN or infinite; the message names the weight and the timestep.
             KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
@@ -155,6 +156,7 @@ class CAD(Sized):
         concepts = as_concepts(concept, model)
         self._steps()  # which may be none
         names = attributable(model, self.sites)
+        self._check_fits(model, names)
         parts = checkpoint_of(checkpoint, model, self._provenance(model, concepts))
         tracker = Tracker(progress, self._rows() * len(concepts))
         masks, measurements = [], []
@@ -185,6 +187,7 @@ class CAD(Sized):
 
         self._steps()  # which may be none
         names, tracker = attributable(model, self.sites), Tracker(progress, self._rows())
+        self._check_fits(model, names)
         run = ResumableAttribution(Parts(None, None), 0, tracker)
         return self._attribute(model, concept, names, run, tracker)
 
@@ -221,6 +224,16 @@ class CAD(Sized):
         objective = run.objective(model, prompts, 1.0, rows, make, **how)
         attribution = run.attribution(model, objective, names, self.batch_size, is_squared=is_squared)
         return attribution if is_squared else self._with_check(attribution, tracker)
+
+    def _check_fits(self, model: Model, names: tuple[str, ...]) -> None:
+        """Refuse gradients that the free memory is too small for, before any work."""
+        from turpentine.attribution import check_attribution_fits
+
+        if self.score not in WITHOUT_GRADIENTS:
+            is_squared, is_copied = self.score == "taylor", self.score == "snip"
+            is_tried = self.trials > 0 and not is_squared
+            how = {"is_squared": is_squared, "is_tried": is_tried, "is_copied": is_copied}
+            check_attribution_fits(model, names, self.batch_size, **how)
 
     def _with_check(self, attribution: Attribution, tracker: Tracker) -> Attribution:
         """Return the attribution with its check: the predicted fall of J against the measured one."""

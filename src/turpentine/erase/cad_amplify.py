@@ -113,10 +113,11 @@ class CADAmplify(Sized):
         Raises:
             BadArgument: A setting is out of range, or the emoji world lacks the concept; raised before any work.
             EmptySelection: The sites hold no weight to choose from.
+            NoMemory: The gradients do not fit into the free memory; the message says what does.
             NotFinite: A gradient is NaN or infinite; the message names the weight and the timestep.
             KeyboardInterrupt: On Ctrl-C; the message says how to go on.
         """
-        from turpentine.attribution import attributable
+        from turpentine.attribution import attributable, check_attribution_fits
         from turpentine.core.hashing import digest_images
         from turpentine.core.imaging import fitted
         from turpentine.edits import Edit
@@ -127,6 +128,7 @@ class CADAmplify(Sized):
         concepts = as_concepts(concept, model)
         self._check(examples, concepts)
         names = attributable(model, self.sites)
+        check_attribution_fits(model, names, self.batch_size, is_copied=True)
         given = fitted(list(examples) or from_files(self.images), model.size)
         images_digest = digest_images(given)
         provenance = provenance_of(self, model, concepts)

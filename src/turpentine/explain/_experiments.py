@@ -275,7 +275,7 @@ class Experiments:
             return None
         instrument = LocoGen(rows=tour.rows, **tour.drawing)
         concepts = list(dict.fromkeys(subject.concept for subject in pictures.of))
-        windows = len(list(self.model.sites.only(kind="cross-attention", level="module"))) - instrument.width + 1
+        runs = instrument.runs(self.model)
 
         def run(cache: Path | None, progress: Progress | None) -> Any:
             findings = {}
@@ -290,7 +290,7 @@ class Experiments:
         first, *others = concepts
         named = f"“{first}” and {len(others)} more" if others else f"“{first}”"
         question = f"Which layers in a row control {named}?"
-        return Stop(part.name, question, 0, (1 + windows) * tour.rows_to_draw, instrument, run)
+        return Stop(part.name, question, 0, runs * tour.rows_to_draw, instrument, run)
 
     def _ablated(self, part: Experiment, pictures: Pictures) -> Stop:
         seeds, steps = list(self.seeds)[:ABLATED_SEEDS], min(self.steps, ABLATED_STEPS)

@@ -20,16 +20,18 @@ from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._columns import judged_column
 from turpentine.explain._plots import draw_bars, new_figure
+from turpentine.explain._rereading import check_same_mask, keys_and_values, layers_inside
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, run_branches
 from turpentine.models.call import Call
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import sample
-from turpentine.models.sites import READS_TEXT, Site, Sites
+from turpentine.models.sites import READS_TEXT, Site
 from turpentine.models.text import reworded
 from turpentine.stats.intervals import Rate, mean_score
 
@@ -55,8 +57,8 @@ class Blocks(Settings):
         target: Words in the concept's place in the other prompt, as many tokens where the text has a mask; the empty
             prompt by default.
         column: The judge's label that should not be the concept's; by default the one that the concept is one of.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         batch_size: Pictures drawn at once.
 
     Example:
@@ -71,8 +73,8 @@ class Blocks(Settings):
     top: Count = 2
     target: str = ""
     column: str | None = None
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     batch_size: Count = 4
 
     def __call__(
@@ -146,18 +148,12 @@ class Blocks(Settings):
         concepts: Sequence[str],
     ) -> Scores:
         """Return what the concepts' words add in each block, for each picture."""
+        drawing = drawing_of(self, model)
         added = _Added(model, modules, [_tokens(model, *pair) for pair in zip(texts, concepts, strict=True)])
         with added.on():
-            for _ in sample(
-                model,
-                model.encode(texts),
-                model.encode([""]),
-                model.noise(seeds),
-                steps=self.steps,
-                guidance_scale=self.guidance_scale,
-            ):
+            for _ in sample(model, model.encode(texts), model.encode([""]), model.noise(seeds), **drawing):
                 pass
-        return np.stack([added.totals[site.name].cpu().numpy() / self.steps for site in modules], axis=1)
+        return np.stack([added.totals[site.name].cpu().numpy() / drawing["steps"] for site in modules], axis=1)
 
     def _reread(
         self,
@@ -169,17 +165,14 @@ class Blocks(Settings):
     ) -> dict[str, list[Image.Image]]:
         """Return the pictures with other words in some blocks, by the name of these."""
         cond, other = model.encode(texts), model.encode(others)
-        if cond.mask is not None and other.mask is not None and not torch.equal(cond.mask, other.mask):
-            raise BadArgument(
-                "This model's text has a mask of its padding, so that the other prompt must have as many tokens: give "
-                "a target as long as the concept."
-            )
-        read = model.sites.only(kind=READS_TEXT, level="layer", role=("key", "value"))
+        check_same_mask(cond, other)
+        read = keys_and_values(model)
         runs = [
-            Intervention(cond=cond, reread=_inside(read, modules) if modules else None) for modules in groups.values()
+            Intervention(cond=cond, reread=layers_inside(read, modules) if modules else None)
+            for modules in groups.values()
         ]
-        how: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
-        first, latents = run_branches(model, runs, other, model.encode([""]), model.noise(seeds), **how)
+        noise, drawing = model.noise(seeds), drawing_of(self, model)
+        first, latents = run_branches(model, runs, other, model.encode([""]), noise, **drawing)
         return {name: model.decode(each) for name, each in zip((*groups, OTHER), (*latents, first), strict=True)}
 
 
@@ -235,7 +228,7 @@ class _Added:
     def __init__(self, model: Model, modules: Sequence[Site], tokens: Sequence[Sequence[int]]) -> None:
         self._model, self._tokens = model, tokens
         self._modules = replace(model.sites, chosen=tuple(modules))
-        self._values = _inside(model.sites.only(kind=READS_TEXT, level="layer", role="value"), modules)
+        self._values = layers_inside(model.sites.only(kind=READS_TEXT, level="layer", role="value"), modules)
         self._is_without = False
         self.totals: dict[str, Float[Tensor, " picture"]] = {}
 
@@ -272,12 +265,6 @@ def _tokens(model: Model, text: str, concept: str) -> list[int]:
     readings = [each for each in model.readings if each.what == "hidden" and each.text is not None]
     places = ((each.start, each.text.find_all(text, concept)) for each in readings if each.text is not None)
     return [start + token for start, spans in places for span in spans for token in span]
-
-
-def _inside(layers: Sites, modules: Sequence[Site]) -> Sites:
-    """Return the layers inside of some modules."""
-    within = tuple(f"{site.name}." for site in modules)
-    return replace(layers, chosen=tuple(layer for layer in layers if layer.name.startswith(within)))
 
 
 def _groups(modules: Sequence[Site], scores: Float[np.ndarray, " block"], top: int) -> dict[str, list[Site]]:

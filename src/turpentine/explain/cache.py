@@ -8,6 +8,7 @@ from typing import Any
 
 from turpentine.core.parts import Parts, Tensors
 from turpentine.judges.base import Judge
+from turpentine.models.drawing_defaults import with_drawing
 from turpentine.models.identity import describe
 from turpentine.models.model import Model
 
@@ -33,7 +34,7 @@ def about_run(model: Model, settings: Any, judge: Judge | None = None) -> dict[s
     """Return all that decides an instrument's numbers beside its prompts and seeds, as JSON has it."""
     return {
         "revision": REVISION,
-        "instrument": [type(settings).__name__, asdict(settings)],
+        "instrument": [type(settings).__name__, asdict(with_drawing(settings, model))],
         "model": describe(model),
         "judge": [judge.name, judge.revision, dict(judge.settings or {})] if judge else None,
     }

@@ -23,6 +23,7 @@ from turpentine.judges.base import Judge
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention
 from turpentine.models.call import Call
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import fitting_pairs
 from turpentine.models.hooks import Before
 from turpentine.models.model import Model
@@ -42,8 +43,8 @@ class Clock(Settings):
         times: +0.1 is later in the schedule by a tenth of it, -0.1 earlier; =0.5 is half-way at every step; "shuffled"
             has the steps' own times in another order.
         layers: The resnets: ALL; LOWRES, those at a quarter of the highest resolution or below; HIGHRES, those at it.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         rows: Rows of the denoiser in one call; fewer take less memory.
         seed: Seed of the shuffling.
 
@@ -56,8 +57,8 @@ class Clock(Settings):
     name: ClassVar[str] = "clock"
     times: tuple[str, ...] = ("-0.2", "-0.1", "+0.1", "+0.2", "=0.5", SHUFFLED)
     layers: str = "ALL"
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     rows: Count = 256
     seed: Seed = 0
 
@@ -106,8 +107,7 @@ class Clock(Settings):
             model,
             {time: self.intervention(model, time) for time in self.times},
             *fitting_pairs(model, prompts, seeds),
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
+            **drawing_of(self, model),
             rows=self.rows,
             parts=parts_of(cache, model, self),
             progress=progress,
@@ -117,7 +117,7 @@ class Clock(Settings):
 
     def intervention(self, model: Model, time: str) -> Intervention:
         """Return the intervention that a time stands for."""
-        scheduler = started(model, "ddim", self.steps)
+        scheduler = started(model, "ddim", drawing_of(self, model)["steps"])
         own: Tensor = scheduler.timesteps
         other = _other_times(time, own, scheduler.config.num_train_timesteps, self.seed)
         change = (model.family.embed_time(other) - model.family.embed_time(own)).to(model.dtype)

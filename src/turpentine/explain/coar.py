@@ -20,7 +20,7 @@ from annotated_types import Gt, Lt
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from turpentine.attribution import Objective, attribute
+from turpentine.attribution import Objective, attributable, attribute, check_attribution_fits
 from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import two_digits
 from turpentine.core.progress import Progress
@@ -109,10 +109,13 @@ class COAR(Settings):
 
         Raises:
             BadArgument: Fewer modules than 4, fewer trials than `trials_needed`, or a prompt that is too long.
+            NoMemory: The gradients do not fit into the free memory; the message says what does.
         """
         modules = tuple(model.sites.only(kind=self.kinds, level="module", component=DENOISER))
         self._check(len(modules))
         texts, numbers = fitting_pairs(model, prompts, seeds)
+        chosen = Sites(model.sites.everything, modules)
+        check_attribution_fits(model, attributable(model, chosen), self.batch_size)
         run = Trajectory.record(model, texts, numbers, steps=self.steps, guidance_scale=self.guidance_scale)
         objective = Objective.apart(model, run, guidance_scale=self.guidance_scale)
         intact = ablations(np.random.default_rng(self.seed), self.trials, len(modules), self.share)
@@ -125,7 +128,7 @@ class COAR(Settings):
             if progress:
                 progress(some.stop, len(every))
         whole, alone, trials = values[0], values[1 : 1 + len(modules)], values[1 + len(modules) :]
-        table = _table(modules, fitted(intact, trials), whole - alone, self._cad(model, objective, modules))
+        table = _table(modules, fitted(intact, trials), whole - alone, self._cad(model, objective, chosen))
         return COARFinding(table, model.sites, "Modules by how far J falls without them", float(whole))
 
     def _ablated(
@@ -146,12 +149,11 @@ class COAR(Settings):
                 f"give {needed} or more."
             )
 
-    def _cad(self, model: Model, objective: Objective, modules: Sequence[Site]) -> list[float]:
+    def _cad(self, model: Model, objective: Objective, chosen: Sites) -> list[float]:
         """Return Σ α over each module's weights."""
-        chosen = Sites(model.sites.everything, tuple(modules))
         attribution = attribute(model, objective, chosen, batch_size=self.batch_size)
         sums = dict(attribution.modules().select("site", "alpha").iter_rows())
-        return [sums[module.name] for module in modules]
+        return [sums[module.name] for module in chosen]
 
 
 @dataclass(frozen=True, eq=False)

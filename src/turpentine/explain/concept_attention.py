@@ -21,6 +21,7 @@ from turpentine.explain._masks import Heat, Rule
 from turpentine.explain.maps_finding import MapsFinding, table_of
 from turpentine.models.attention import grid
 from turpentine.models.concept_stream import ConceptStream, concept_blocks
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
@@ -50,7 +51,7 @@ class ConceptAttention(Settings):
         threshold: The share (τ) from which on a pixel belongs to the concept.
         rule: What that is a share of: "range", the way from the map's smallest value to its largest; or "maximum".
         steps: Euler steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         batch_size: Pictures drawn at once.
     """
 
@@ -60,8 +61,8 @@ class ConceptAttention(Settings):
     sites: str | Sites | None = None
     threshold: Share = 0.4
     rule: Rule = "range"
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     batch_size: Count = 8
 
     def __call__(
@@ -135,7 +136,7 @@ class ConceptAttention(Settings):
     ) -> tuple[Float[Tensor, "picture concept height width"], Tensor]:
         """Return the maps of a batch, and its latents."""
         latents = model.noise(seeds, size=size)
-        height, width = latents.shape[-2:]
+        (height, width), drawing = latents.shape[-2:], drawing_of(self, model)
         total = torch.zeros(len(latents), len(words), height, width, device=latents.device)
 
         def add(site: Site, of_picture: Tensor, of_concepts: Tensor) -> None:
@@ -147,8 +148,8 @@ class ConceptAttention(Settings):
         after, before = ConceptStream(model, concept_states(model, words), add).hooks()
         cond, empty = model.encode(texts, size=size), model.encode([""], size=size)
         with hooked(model, after, before=before):
-            latents = denoised(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale)
-        return (total / (self.steps * len(blocks))).cpu(), latents
+            latents = denoised(model, cond, empty, latents, **drawing)
+        return (total / (drawing["steps"] * len(blocks))).cpu(), latents
 
 
 @torch.no_grad()

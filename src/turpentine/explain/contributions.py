@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,17 +21,19 @@ from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._codes import modules_called
 from turpentine.explain._image_stats import foreground
+from turpentine.explain._joint_parts import JointParts
 from turpentine.explain._plots import hide_axes, new_figure
 from turpentine.explain.finding import Finding
 from turpentine.models.attention import grid
 from turpentine.models.call import Call
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
 from turpentine.models.model import Model
 from turpentine.models.sampler import denoised
 from turpentine.models.site_table import best_sites
-from turpentine.models.sites import Sites
+from turpentine.models.sites import Site, Sites
 from turpentine.stats.intervals import mean_score
 
 if TYPE_CHECKING:
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 Heat = Float[np.ndarray, "height width"]
 
 KINDS = ("self-attention", "cross-attention")
+JOINT = "joint-attention"
+PARTS = ("the picture's part", "the text's part")
+"""Of joint attention, which sum to what it adds."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,15 @@ class Contributions(Settings):
     """Show what self- and what cross-attention add to a picture, and where: such as with a word, and without it.
 
     The maps are ‖output‖ over the channels at each place, on the prompt's row, mean over the steps (thesis, figure
-    0.6).
+    0.6). Joint attention has two: of what the picture's own values add, and of what the text's add; the two sum to the
+    output before the norm is taken.
 
     Args:
         sites: Attention modules: labels with commas between, such as UP4,UP7, or a selection, with a window for some of
             the steps; by default those of one transformer block that shows parts of objects (UP4 of Stable Diffusion).
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+            Joint attention is taken in the place of cross-attention.
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         batch_size: Pictures drawn at once.
 
     Example:
@@ -63,8 +71,8 @@ class Contributions(Settings):
 
     name: ClassVar[str] = "contributions"
     sites: str | Sites | None = None
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     batch_size: Count = 16
 
     def __call__(
@@ -92,14 +100,14 @@ class Contributions(Settings):
         """
         sites = self._modules(model)
         texts, numbers = fitting_pairs(model, prompts, seeds)
-        heats: dict[str, list[Heat]] = {site.name: [] for site in sites}
+        heats: dict[str, list[Heat]] = {name: [] for name in _kinds(sites)}
         images: list[Image.Image] = []
         for rows in batches(len(texts), self.batch_size):
             latents = model.noise(numbers[rows], size=size)
             cond, empty = model.encode(texts[rows], size=size), model.encode([""], size=size)
             norms = _Norms()
-            with hooked(model, {sites: norms.add}):
-                latents = denoised(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale)
+            with norms.on(model, sites):
+                latents = denoised(model, cond, empty, latents, **drawing_of(self, model))
             for name, maps in heats.items():
                 maps += norms.maps(name, *latents.shape[-2:])
             images += model.decode(latents)
@@ -110,13 +118,15 @@ class Contributions(Settings):
 
     def _modules(self, model: Model) -> Sites:
         if isinstance(self.sites, str):
-            return modules_called(model.sites.only(kind=KINDS, level="module"), self.sites)
+            return modules_called(model.sites.only(kind=(*KINDS, JOINT), level="module"), self.sites)
         sites = self.sites or _example_block(model)
-        odd = next((site for site in sites if site.kind not in KINDS or site.level != "module"), None)
+        odd = next((site for site in sites if site.kind not in (*KINDS, JOINT) or site.level != "module"), None)
         if odd:
-            raise BadArgument(f"{odd} is no attention module: choose among self-attention and cross-attention.")
+            raise BadArgument(
+                f"{odd} is no attention module: choose among self-attention, cross-attention and joint attention."
+            )
         if sites.window:
-            sites.window.counted(self.steps)
+            sites.window.counted(drawing_of(self, model)["steps"])
         return sites
 
 
@@ -127,9 +137,26 @@ class _Norms:
         self._steps: Counter[str] = Counter()
         self._totals: dict[str, Float[Tensor, "picture pixel"]] = {}
 
+    @contextmanager
+    def on(self, model: Model, sites: Sites) -> Iterator[None]:
+        """Add up what the modules give in a `with` block."""
+        joint, plain = (
+            replace(sites, chosen=tuple(site for site in sites if (site.kind == JOINT) == is_joint))
+            for is_joint in (True, False)
+        )
+        parts = JointParts(model, joint, self.add_parts).on() if joint else nullcontext()
+        with hooked(model, {plain: self.add}), parts:
+            yield
+
     def add(self, call: Call) -> None:
-        norms = call.tensor[call.rows].detach().float().norm(dim=2)
-        name = call.site.name
+        self._add(call.site.name, call.tensor[call.rows].detach())
+
+    def add_parts(self, call: Call, of_text: Tensor, of_picture: Tensor) -> None:
+        for part, added in zip(PARTS, (of_picture, of_text), strict=True):
+            self._add(_key(call.site, part), added)
+
+    def _add(self, name: str, added: Tensor) -> None:
+        norms = added.float().norm(dim=2)
         self._totals[name] = self._totals[name] + norms if name in self._totals else norms
         self._steps[name] += 1
 
@@ -146,8 +173,9 @@ class ContributionsFinding(Finding):
         table: A row for each prompt and module: prompt, site, kind, label, inside and outside (the mean magnitude where
             something stands out from the picture's background, and where nothing does), ratio (of inside to outside,
             the mean over the pictures), low, high, n (pictures that have both an inside and an outside).
-        rows: Inside and outside for each picture, with its seed; null where it has no such place.
-        heats: Each module's maps by its name, in the order of the images.
+        rows: Inside and outside for each picture, with its seed and the name of its map; null where it has no such
+            place.
+        heats: Each module's maps by its name, in the order of the images; of joint attention each part's.
         images: The pictures.
     """
 
@@ -188,7 +216,7 @@ class ContributionsFinding(Finding):
         for axis, image, prompt in zip(axes[:, 0], self.images, prompts, strict=True):
             axis.imshow(image, interpolation="nearest")
             axis.set_title(fill(prompt, 24), fontsize=8, parse_math=False)
-        names = {site.name: f"{site.label} {site.kind}" for site in self.everything}
+        names = {name: f"{site.label} {kind}" for name, (site, kind) in _kinds(self.everything).items()}
         for column, (name, heats) in zip(axes[:, 1:].T, self.heats.items(), strict=True):
             ends = float(np.min(heats)), float(np.max(heats))
             for axis, heat in zip(column, heats, strict=True):
@@ -196,6 +224,22 @@ class ContributionsFinding(Finding):
             column[0].set_title(names[name], fontsize=8)
             figure.colorbar(mapped, ax=list(column), location="bottom").ax.tick_params(labelsize=7)
         return figure
+
+
+def _key(site: Site, part: str) -> str:
+    """Return the name of a part of joint attention among the maps."""
+    return f"{site.name}: {part}"
+
+
+def _kinds(sites: Iterable[Site]) -> dict[str, tuple[Site, str]]:
+    """Return the modules with their kinds, or parts, by the names of their maps."""
+    kinds: dict[str, tuple[Site, str]] = {}
+    for site in sites:
+        if site.kind == JOINT:
+            kinds |= {_key(site, part): (site, part) for part in PARTS}
+        else:
+            kinds[site.name] = site, site.kind
+    return kinds
 
 
 def _times(row: Mapping[str, Any]) -> str:
@@ -206,8 +250,8 @@ def _times(row: Mapping[str, Any]) -> str:
 
 
 def _example_block(model: Model) -> Sites:
-    """Return both attentions of one transformer block that shows parts of objects: of Stable Diffusion's, UP4."""
-    return model.sites.only(kind=KINDS, level="module", label=model.family.example_block())
+    """Return the attentions of one transformer block that shows parts of objects: of Stable Diffusion's, UP4."""
+    return model.sites.only(kind=(*KINDS, JOINT), level="module", label=model.family.example_block())
 
 
 def _rows(
@@ -234,14 +278,14 @@ def _mean(heat: Heat, weight: Heat) -> float | None:
 
 
 def _table(rows: pl.DataFrame, sites: Sites) -> pl.DataFrame:
-    by_name = {site.name: site for site in sites}
+    by_name = _kinds(sites)
     lines = []
     for (prompt, name), part in rows.group_by("prompt", "site", maintain_order=True):
         both = part.drop_nulls()
         ratio = mean_score((both["inside"] / both["outside"]).to_list()) if len(both) else (None, None, None)
-        site = by_name[str(name)]
+        site, kind = by_name[str(name)]
         means = both["inside"].mean(), both["outside"].mean()
-        lines.append((prompt, site.name, site.kind, site.label, *means, *ratio, len(both)))
+        lines.append((prompt, site.name, kind, site.label, *means, *ratio, len(both)))
     words, numbers = ("prompt", "site", "kind", "label"), ("inside", "outside", "ratio", "low", "high")
     types = {**dict.fromkeys(words, pl.String), **dict.fromkeys(numbers, pl.Float64), "n": pl.Int64}
     return pl.DataFrame(lines, types, orient="row")

@@ -19,13 +19,16 @@ from torch import Tensor
 from turpentine.core.formatting import percent
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
+from turpentine.explain._codes import modules_of
 from turpentine.explain._plots import DARK, hide_axes, new_figure, open_frame, whole_numbers
 from turpentine.explain.finding import Finding
 from turpentine.explain.stops import Stop, TourInputs
 from turpentine.models.call import Call
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
+from turpentine.models.reading import prompt_tokens
 from turpentine.models.sampler import Step, sample
 from turpentine.models.site_table import best_sites
 from turpentine.models.sites import Site, Sites
@@ -43,9 +46,6 @@ ALIKE = 1.1
 """Shares of steps that differ by no more than this factor are said to be alike: which is largest is then no news."""
 """What is measured at each step; see `Dynamics`."""
 
-START = 0
-"""The token that every prompt starts with, which is no word."""
-
 NAMED = 20
 """Curves of modules that have a name in the picture, at most: the colours say the order of the others."""
 
@@ -55,14 +55,15 @@ class Dynamics(Settings):
     """Show how a picture comes into being: what changes at each step, by which modules, and when the words are read.
 
     Latent change: |z_t − z_{t−1}|, mean over channels and the picture. Update: |output| of a module on the prompt's
-    row, likewise. Word probability: the cross-attention probabilities on the prompt's own tokens, without start, end
-    and padding, summed over them, mean over pixels, heads and modules; of pictures whose prompt has a word (thesis,
-    section 0.4.2).
+    row, likewise, and of the picture's tokens where those of the text go through the same module. Word probability: the
+    probabilities of attention to the text on the prompt's own tokens, without start, end and padding, summed over them,
+    mean over pixels, heads and modules; of pictures whose prompt has a word (thesis, section 0.4.2). Those of joint
+    attention are its part over the text, made to sum to 1.
 
     Args:
-        kind: Which kind of modules has its updates measured.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        kind: Which kind of modules has its updates measured; joint attention in the place of cross-attention.
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         strip: Pictures in the strip of the first picture's coming into being.
         batch_size: Pictures drawn at once.
 
@@ -74,8 +75,8 @@ class Dynamics(Settings):
 
     name: ClassVar[str] = "dynamics"
     kind: str = "cross-attention"
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     strip: Count = 8
     batch_size: Count = 16
 
@@ -100,16 +101,16 @@ class Dynamics(Settings):
             EmptySelection: A kind of modules that the model has not.
         """
         texts, numbers = fitting_pairs(model, prompts, seeds)
-        modules = model.sites.only(kind=self.kind, level="module")
-        attention = model.sites.only(kind="cross-attention", level="module")
-        curves, strip = _Curves(), list[Image.Image]()
+        modules, attention = modules_of(model, self.kind), modules_of(model)
+        drawing = drawing_of(self, model)
+        in_strip, curves, strip = self._strip_steps(drawing["steps"]), _Curves(), list[Image.Image]()
         for rows in batches(len(texts), self.batch_size):
             cond, empty, latents = model.encode(texts[rows]), model.encode([""]), model.noise(numbers[rows])
             recorder = _Recorder(model, texts[rows])
             with hooked(model, {modules: recorder.update}), hooked(model, {attention: recorder.words}):
-                for step in sample(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale):
+                for step in sample(model, cond, empty, latents, **drawing):
                     recorder.change(step)
-                    if rows.start == 0 and step.index in self._strip_steps():
+                    if rows.start == 0 and step.index in in_strip:
                         strip += model.decode(step.x_next[:1])
             curves.add(recorder)
             if progress:
@@ -118,8 +119,8 @@ class Dynamics(Settings):
         title = "How a picture comes into being"
         return DynamicsFinding(table, model.sites, title, np.stack(curves.changes), updates, strip)
 
-    def _strip_steps(self) -> set[int]:
-        return {round(at) for at in np.linspace(0, self.steps - 1, min(self.strip, self.steps))}
+    def _strip_steps(self, steps: int) -> set[int]:
+        return {round(at) for at in np.linspace(0, steps - 1, min(self.strip, steps))}
 
     @classmethod
     def stops(cls, tour: TourInputs) -> list[Stop]:
@@ -142,8 +143,9 @@ class _Recorder:
 
     def __init__(self, model: Model, prompts: Sequence[str]) -> None:
         self._model, self.prompts = model, prompts
-        self._words_at = [model.text.find(prompt).subject for prompt in prompts]
-        self.rows_with_words = [row for row, at in enumerate(self._words_at) if START not in at]
+        self._words_at = [prompt_tokens(model, prompt) for prompt in prompts]
+        places, wordless = [model.text.find(prompt) for prompt in prompts], model.text.find("")
+        self.rows_with_words = [row for row, at in enumerate(places) if at != wordless]
         self.changes: dict[int, Tensor] = {}
         self.updates: dict[tuple[str, int], Tensor] = {}
         self._by_token: dict[tuple[str, int], Tensor] = {}
@@ -152,9 +154,12 @@ class _Recorder:
         self.changes[step.index] = (step.x_next - step.x).abs().mean(1).float()
 
     def update(self, call: Call) -> None:
-        output = call.tensor[call.rows].detach().abs().float()
+        output = call.tensor[call.rows].detach()
+        if output.ndim == 3:
+            output = output[:, self._model.family.streams_at(call.site)[0]]
         assert call.moment is not None  # the sampler runs
-        self.updates[call.site.name, call.moment.index] = output.mean(1) if output.ndim == 4 else output.mean(2)
+        mean = output.abs().float().mean(1 if output.ndim == 4 else 2)
+        self.updates[call.site.name, call.moment.index] = mean
 
     def words(self, call: Call) -> None:
         by_token = torch.stack([each.mean(2).sum(1) for _, each in self._model.attention(call)])
@@ -168,7 +173,7 @@ class _Recorder:
             attention: Any = self._model.module(name)
             total = torch.zeros(len(self._words_at))
             for by_token in parts:
-                total += torch.stack([row[list(at)].sum() for row, at in zip(by_token, self._words_at, strict=True)])
+                total += torch.stack([row[at].sum() for row, at in zip(by_token, self._words_at, strict=True)])
             shares[index].append(total / attention.heads)
         return shares
 
@@ -241,13 +246,15 @@ class DynamicsFinding(Finding):
         first = f"Half of all change in the latents is done after {half} of {len(change)} steps."
         if words.is_empty():
             return f"{first} The prompt is empty: there is no word to look at."
+        is_cross = any(site.kind == "cross-attention" for site in self.everything)
+        attention = "Cross-attention" if is_cross else "Joint attention"
         most, least = words.sort("value").row(-1, named=True), words.sort("value").row(0, named=True)
         if most["value"] <= ALIKE * least["value"]:
             shares = dict.fromkeys((percent(least["value"]), percent(most["value"])))
             share = f"{' to '.join(shares)} of its probability"
-            return f"{first} Cross-attention looks at the prompt's own words alike in all steps, with {share}."
+            return f"{first} {attention} looks at the prompt's own words alike in all steps, with {share}."
         return (
-            f"{first} Cross-attention looks at the prompt's own words most in step {most['step'] + 1} "
+            f"{first} {attention} looks at the prompt's own words most in step {most['step'] + 1} "
             f"({percent(most['value'])} of its probability) and least in step {least['step'] + 1} "
             f"({percent(least['value'])})."
         )

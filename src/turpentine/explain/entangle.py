@@ -19,6 +19,7 @@ from turpentine.explain.finding import Finding
 from turpentine.explain.instrument import FromText
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.judges.worlds import check_judge_of
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import fitting_pairs
 from turpentine.models.model import Model
 from turpentine.stats.intervals import Difference, Rate, paired_bootstrap
@@ -69,8 +70,8 @@ class Entangle(Settings):
 
     Args:
         column: The judge's label for objects; where the judge has COLUMN_also, either is a hit.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         batch_size: Pictures drawn at once.
 
     Example:
@@ -85,8 +86,8 @@ class Entangle(Settings):
     unit: ClassVar[str] = "steps"
 
     column: str = "object"
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     batch_size: Count = 16
 
     def __call__(
@@ -135,8 +136,7 @@ class Entangle(Settings):
         images = model.generate(
             prompts,
             seeds=numbers,
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
+            **drawing_of(self, model),
             batch_size=self.batch_size,
             progress=progress,
         )

@@ -13,26 +13,23 @@ import polars as pl
 import torch
 from jaxtyping import Float
 
-from turpentine.core.errors import BadArgument, NotFinite
+from turpentine.core.errors import BadArgument
 from turpentine.core.formatting import two_digits
 from turpentine.core.safe_text import one_line
 from turpentine.core.settings import Count, Seed, Settings
+from turpentine.explain._codes import is_joint, modules_of
+from turpentine.explain._head_vectors import PARTS, Axes, Points, head_vectors
 from turpentine.explain._plots import new_figure, whole_numbers
 from turpentine.explain.finding import Finding
 from turpentine.explain.instrument import FromText
 from turpentine.explain.stops import Stop, TourInputs
-from turpentine.models.generate import batches
 from turpentine.models.model import Model
-from turpentine.models.sites import Sites
 from turpentine.stats.intervals import mean_score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-Points = Float[np.ndarray, "word feature"]
 Distances = Float[np.ndarray, "*set word word"]
-Spread = Float[np.ndarray, "channel channel"]
-Axes = Float[np.ndarray, "feature 2"]
 Groups: TypeAlias = Mapping[str, Sequence[str]]
 
 TRIED = 10
@@ -40,11 +37,6 @@ TRIED = 10
 
 CLOSE = 1e-9
 """Scores are alike that differ by less: a shuffle may well give the groups themselves."""
-
-BATCH = 64
-"""Background prompts that are encoded at a time."""
-
-PARTS = {"key": "to_k", "value": "to_v"}
 
 TOUR_GROUPS: Groups = {
     "animals": ("dog", "cat", "horse", "fish", "owl", "elephant", "penguin", "whale"),
@@ -93,7 +85,9 @@ def read_lines(path: Path) -> tuple[str, ...]:
 class Heads(Settings):
     """Say which heads of cross-attention keep groups of words apart, in their keys and in their values.
 
-    The denoiser is not run. The score is the mean silhouette of the words (Rousseeuw 1987; thesis, section 0.4.2).
+    The score is the mean silhouette of the words (Rousseeuw 1987; thesis, section 0.4.2). For cross-attention the
+    denoiser is not run. Keys and values of joint attention hang on the picture and the time: they are those of one call
+    on noise alone, the same for all words, at the time at which sampling begins.
 
     Args:
         template: The prompt for a word, with {} in its place; the state of the word's last token counts.
@@ -155,9 +149,7 @@ class Heads(Settings):
         for prompt in background:
             model.text.check_fits(prompt, "A prompt of the background")
         of = np.array([names.index(name) for name, group in groups.items() for _ in group])
-        states = self._states(model, words)
-        spread = _spread(model, background) if background else _covariance(states.double().cpu().numpy())
-        heads = _measured(model, states, spread)
+        heads = head_vectors(model, self._prompts(model, words), words, background, self.seed)
         scores = [mean_score(silhouettes(head.distances, of).tolist(), self.seed) for head in heads]
         rows = [(*head.name, *score) for head, score in zip(heads, scores, strict=True)]
         table = pl.DataFrame(rows, ["site", "label", "head", "part", "score", "low", "high"], orient="row")
@@ -189,20 +181,18 @@ class Heads(Settings):
     def seconds(self, model: Model, groups: Groups) -> float:
         """Return about how long such groups take, by trying some of the shuffles, which take most of it."""
         of = np.repeat(range(len(groups)), [len(group) for group in groups.values()])
-        modules: list[Any] = [model.module(site.name) for site in _modules(model)]
+        modules: list[Any] = [model.module(site.name) for site in modules_of(model)]
         sets = len(PARTS) * sum(module.heads for module in modules)
         start = time.monotonic()
         best_by_chance(np.ones((sets, len(of), len(of))), of, TRIED, self.seed)
         return (time.monotonic() - start) / TRIED * self.shuffles
 
-    def _states(self, model: Model, words: Sequence[str]) -> torch.Tensor:
-        """Return the state of each word's last token."""
+    def _prompts(self, model: Model, words: Sequence[str]) -> list[str]:
+        """Return the words' prompts."""
         prompts = [self.template.replace("{}", word) for word in words]
         for prompt in prompts:
             model.text.check_fits(prompt)
-        hidden = model.readings[0].states(model, model.encode(prompts))
-        places = [model.text.find(prompt, word) for prompt, word in zip(prompts, words, strict=True)]
-        return torch.stack([row[place.last] for row, place in zip(hidden, places, strict=True)]).to(model.dtype)
+        return prompts
 
     @classmethod
     def stops(cls, tour: TourInputs) -> list[Stop]:
@@ -213,22 +203,12 @@ class Heads(Settings):
                 "heads",
                 "Which heads tell kinds of words apart?",
                 50,
-                0,
+                len(_words(TOUR_GROUPS)) if is_joint(modules_of(tour.model)) else 0,
                 instrument,
                 lambda _, __: instrument(tour.model, TOUR_GROUPS),
                 overhead=lambda: instrument.seconds(tour.model, TOUR_GROUPS),
             )
         ]
-
-
-@dataclass(frozen=True)
-class _HeadVectors:
-    """The keys or values of the words in one head; `name` is site, label, head, and "key" or "value"."""
-
-    name: tuple[str, str, int, str]
-    points: Points
-    distances: Float[np.ndarray, "word word"]
-    axes: Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,12 +304,6 @@ class HeadsFinding(Finding):
         figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
 
 
-def distances(points: Points) -> Float[np.ndarray, "word word"]:
-    """Return the distance of each point to each."""
-    matrix: Float[np.ndarray, "word word"] = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    return matrix
-
-
 def silhouettes(distance: Distances, of: np.ndarray) -> Float[np.ndarray, "*set word"]:
     """Return (b − a) / max(a, b): a is a point's mean distance to its own group, b to the nearest other.
 
@@ -353,47 +327,3 @@ def best_by_chance(distance: Distances, of: np.ndarray, shuffles: int, seed: int
     """Return the highest mean silhouette of all sets of points, for each shuffle of the points over the groups."""
     rng = np.random.default_rng(seed)
     return np.array([silhouettes(distance, rng.permutation(of)).mean(-1).max() for _ in range(shuffles)])
-
-
-def principal(spread: Float[np.ndarray, "feature feature"]) -> Axes:
-    """Return the two directions of the largest variance."""
-    return np.linalg.eigh(spread)[1][:, :-3:-1]
-
-
-def _measured(model: Model, states: torch.Tensor, spread: Spread) -> list[_HeadVectors]:
-    """Return keys and values of the words' states in each head."""
-    heads = []
-    for site in _modules(model):
-        module: Any = model.module(site.name)
-        for part, layer in PARTS.items():
-            linear = getattr(module, layer)
-            outputs = linear.forward(states).double().cpu().numpy()
-            if not np.isfinite(outputs).all():
-                raise NotFinite(f"The {part}s of {site.name} hold NaN or infinity: check the model's weights.")
-            weight = linear.weight.double().cpu().numpy()
-            by_head = (np.split(each, module.heads, axis) for each, axis in ((outputs, 1), (weight, 0)))
-            for head, (points, own) in enumerate(zip(*by_head, strict=True)):
-                name = (site.name, site.label, head, part)
-                heads.append(_HeadVectors(name, points, distances(points), principal(own @ spread @ own.T)))
-    return heads
-
-
-def _modules(model: Model) -> Sites:
-    """Return the modules that have the heads."""
-    return model.sites.only(kind="cross-attention", level="module")
-
-
-def _spread(model: Model, background: Sequence[str]) -> Spread:
-    """Return the covariance of the states of all the background's tokens, from which that of their keys follows."""
-    states = []
-    for some in batches(len(background), BATCH):
-        prompts = background[some]
-        hidden = model.readings[0].states(model, model.encode(prompts))
-        for row, prompt in zip(hidden, prompts, strict=True):
-            own = model.text.find(prompt).subject
-            states.append(row[list(own)].double().cpu().numpy())
-    return _covariance(np.concatenate(states))
-
-
-def _covariance(states: Float[np.ndarray, "token channel"]) -> Spread:
-    return np.cov(states, rowvar=False, bias=True)

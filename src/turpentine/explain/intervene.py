@@ -25,6 +25,7 @@ from turpentine.explain.stops import Stop, TourInputs
 from turpentine.judges.base import Judge, sought
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import branch_rows, runs_at_once
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.joint_reading import check_empty
 from turpentine.models.model import Model
@@ -52,8 +53,8 @@ class Intervene(Settings):
         kind: Which kind of modules: cross-attention, self-attention, feed-forward or resnet. Where there is joint
             attention in the place of cross-attention, the picture does not read the text (q, o), or reads that of ε_∅
             (p, r), and the text's own stream goes on.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         rows: Rows of the denoiser in one call, unless the interventions on one picture need more; fewer take less
             memory.
 
@@ -66,8 +67,8 @@ class Intervene(Settings):
     name: ClassVar[str] = "intervene"
     letters: tuple[str, ...] | None = None
     kind: str = "cross-attention"
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     rows: Count = 256
 
     def __call__(
@@ -100,24 +101,32 @@ class Intervene(Settings):
             EmptySelection: Modules that the model has not.
         """
         check_judge_of(model, judge)
-        letters = usual(model, kind=self.kind) if self.letters is None else self.letters
+        letters, drawing = (
+            usual(model, kind=self.kind) if self.letters is None else self.letters,
+            drawing_of(self, model),
+        )
         if not letters:
             raise BadArgument("There is no intervention to try: give letters, such as q1 or oLOWRES.")
         if any(map(swaps, letters)) and is_joint(modules_of(model, self.kind)):
-            check_empty(model, self.guidance_scale, self.steps)
+            check_empty(model, drawing["guidance_scale"], drawing["steps"])
         branches = draw_branches(
             model,
             {code: intervention(model, code, kind=self.kind) for code in letters},
             *fitting_pairs(model, prompts, seeds),
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
+            **drawing,
             rows=self.rows,
             parts=parts_of(cache, model, replace(self, letters=letters)),
             progress=progress,
         )
         rows, measure = branches.rows(judge), _measure(judge, concept)
         return InterveneFinding(
-            summarize(rows), model.sites, "Interventions", rows, branches.images, steps=self.steps, measure=measure
+            summarize(rows),
+            model.sites,
+            "Interventions",
+            rows,
+            branches.images,
+            steps=drawing["steps"],
+            measure=measure,
         )
 
     @classmethod

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 from PIL import Image
@@ -16,13 +17,16 @@ from turpentine.core.parts import Parts, Tensors
 from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._branches import UNTOUCHED, draw_branches
+from turpentine.explain._codes import is_joint, modules_of
 from turpentine.explain._columns import judged_column
 from turpentine.explain._plots import draw_bars, new_figure
+from turpentine.explain._rereading import check_same_mask, keys_and_values, layers_inside
 from turpentine.explain.cache import parts_of
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, pictures_at_once
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import read_instead
 from turpentine.models.model import Model
@@ -36,19 +40,25 @@ if TYPE_CHECKING:
 
 Layers = tuple[Site, ...]
 
+_AS_USUAL = "as usual"
+"""The run of the prompts beside one of the targets, which the others copy from."""
+
 
 @dataclass(frozen=True)
 class LocoGen(Settings):
     """Find the layers in a row that control a concept: give some of them another prompt, and see whether it goes.
 
-    Every run of `width` cross-attention layers is tried, in all steps (Basu 2024).
+    Every run of `width` cross-attention layers is tried, in all steps (Basu 2024). Where there is joint attention in
+    the place of cross-attention, it is blocks in a row, which read keys and values of the text as they are there in a
+    run of the other prompt; a pooled vector stays that of the prompt.
 
     Args:
-        width: How many cross-attention layers in a row.
-        target: Words in the concept's place in the prompt that these layers are given; the empty prompt by default.
+        width: How many cross-attention layers, or blocks of joint attention, in a row.
+        target: Words in the concept's place in the prompt that these layers are given, as many tokens where joint
+            attention has a mask of padding; the empty prompt by default.
         column: The judge's label that should not be the concept's; by default the one that the concept is one of.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         rows: Rows of the denoiser in one call; fewer take less memory.
 
     Example:
@@ -63,8 +73,8 @@ class LocoGen(Settings):
     width: Count = 3
     target: str = ""
     column: str | None = None
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     rows: Count = 256
 
     def __call__(
@@ -100,7 +110,7 @@ class LocoGen(Settings):
             EmptyConcept: A concept that is empty or not in a prompt.
         """
         check_judge_of(model, judge)
-        layers = list(model.sites.only(kind="cross-attention", level="module"))
+        layers = list(modules_of(model))
         if self.width > len(layers):
             raise BadArgument(f"There is no window of {self.width} layers: give 1 to {len(layers)}.")
         model.text.check_words(concept)  # raises for an empty one
@@ -114,6 +124,11 @@ class LocoGen(Settings):
         rows = _rows(judge, str(settings.column), label, texts, numbers, images)
         title = f"{concept}: windows of {self.width} layers"
         return LocoGenFinding(_table(rows, windows), model.sites, title, rows, windows, images, concept)
+
+    def runs(self, model: Model) -> int:
+        """Return how many runs a picture takes: the untouched, each window's, and in joint attention the target's."""
+        modules = modules_of(model)
+        return len(list(modules)) - self.width + 2 + is_joint(modules)
 
     def _target_prompt(self, model: Model, text: str, concept: str) -> str:
         """Return the prompt that the layers are given in the place of another."""
@@ -134,19 +149,12 @@ class LocoGen(Settings):
     ) -> dict[str, list[Image.Image]]:
         """Return the pictures by window, the untouched ones first."""
         images: dict[str, list[Image.Image]] = {}
-        each = rows_in_a_step(model, self.guidance_scale, self.steps)
-        for some in batches(len(texts), pictures_at_once(len(windows), self.rows, each)):
-            branches = draw_branches(
-                model,
-                _interventions(model, windows, targets[some]),
-                texts[some],
-                seeds[some],
-                steps=self.steps,
-                guidance_scale=self.guidance_scale,
-                rows=self.rows,
-                parts=parts.within(targets[some]),
-            )
-            for name, batch in branches.images.items():
+        drawing = drawing_of(self, model)
+        each = rows_in_a_step(model, drawing["guidance_scale"], drawing["steps"])
+        draw = partial(_draw_joint if is_joint(modules_of(model)) else _draw_cross, model, windows)
+        for some in batches(len(texts), pictures_at_once(self.runs(model) - 1, self.rows, each)):
+            batches_of = draw(texts[some], seeds[some], targets[some], parts, rows=self.rows, **drawing)
+            for name, batch in batches_of.items():
                 images.setdefault(name, []).extend(batch)
             if progress:
                 progress(some.stop, len(texts))
@@ -229,10 +237,37 @@ def _name(window: Sequence[Site]) -> str:
     return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
 
 
-def _interventions(model: Model, windows: Sequence[Layers], texts: Sequence[str]) -> dict[str, Intervention]:
-    """Return the intervention of each window: other texts for its layers, one for each picture."""
-    change = read_instead(model, model.encode(texts))
-    return {_name(window): Intervention(before={Sites(model.sites.everything, window): change}) for window in windows}
+def _draw_cross(
+    model: Model,
+    windows: Sequence[Layers],
+    texts: Sequence[str],
+    seeds: Sequence[int],
+    targets: Sequence[str],
+    parts: Parts[Tensors],
+    **how: Any,
+) -> dict[str, list[Image.Image]]:
+    """Return the pictures by window, whose layers read the targets, the untouched ones first."""
+    change, everything = read_instead(model, model.encode(targets)), model.sites.everything
+    runs = {_name(window): Intervention(before={Sites(everything, window): change}) for window in windows}
+    return draw_branches(model, runs, texts, seeds, parts=parts.within(targets), **how).images
+
+
+def _draw_joint(
+    model: Model,
+    windows: Sequence[Layers],
+    texts: Sequence[str],
+    seeds: Sequence[int],
+    targets: Sequence[str],
+    parts: Parts[Tensors],
+    **how: Any,
+) -> dict[str, list[Image.Image]]:
+    """Return the same of blocks of joint attention: what they copy keys and values from is a run of the targets."""
+    cond, read = model.encode(texts), keys_and_values(model)
+    check_same_mask(cond, model.encode(targets))
+    runs = {_name(window): Intervention(cond=cond, reread=layers_inside(read, window)) for window in windows}
+    runs = {_AS_USUAL: Intervention(cond=cond), **runs}
+    images = draw_branches(model, runs, targets, seeds, parts=parts.within(["joint", *texts]), **how).images
+    return {UNTOUCHED: images[_AS_USUAL], **{name: images[name] for name in map(_name, windows)}}
 
 
 def _rows(

@@ -20,6 +20,7 @@ from turpentine.explain._map_sums import ALL, MapSums, Per
 from turpentine.explain._masks import Heat, Rule
 from turpentine.explain.maps_finding import MapsFinding, table_of
 from turpentine.explain.stops import Stop, TourInputs
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import hooked
 from turpentine.models.interface import Size
@@ -50,8 +51,8 @@ class Maps(Settings):
             where no value is small, as over all modules of the embedded model.
         per: What else maps are summed over, each part apart: the "module", the "factor" by which its grid is coarser
             than the latents', or the "head"; the table then has their rows too, and the finding's `of` their maps.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         batch_size: Pictures drawn at once.
 
     Example:
@@ -66,8 +67,8 @@ class Maps(Settings):
     threshold: Share = 0.4
     rule: Rule = "range"
     per: Per = ALL
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     batch_size: Count = 8
 
     def __call__(
@@ -140,7 +141,7 @@ class Maps(Settings):
         sums = MapSums(model, latents, tokens, self.per)
         cond, empty = model.encode(texts, size=size), model.encode([""], size=size)
         with hooked(model, {modules: sums.add}):
-            latents = denoised(model, cond, empty, latents, steps=self.steps, guidance_scale=self.guidance_scale)
+            latents = denoised(model, cond, empty, latents, **drawing_of(self, model))
         return {part: _by_word(total.numpy(), tokens, words) for part, total in sums.maps().items()}, latents
 
     def _places(self, model: Model, text: str, concept: str | None) -> dict[str, Places]:

@@ -19,6 +19,7 @@ from turpentine.explain.stops import Stop
 from turpentine.explain.tour import Visits
 from turpentine.judges.base import Judge
 from turpentine.judges.worlds import check_judge_of
+from turpentine.models.drawing_defaults import steps_and_guidance
 from turpentine.models.model import Model
 
 SOURCES = ("thesis", "tracing", "words")
@@ -87,7 +88,7 @@ class Replication(Visits):
         source: "thesis", "tracing" or "words".
         seeds: Of each prompt's pictures.
         steps: Of DDIM; by default the source's, or fewer for the embedded model.
-        guidance_scale: How strongly the prompt guides (w).
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         rows: Of the denoiser in a call, at most; fewer take less memory.
         only: Names of the experiments to run; all by default.
 
@@ -100,13 +101,17 @@ class Replication(Visits):
     source: str
     seeds: tuple[int, ...] = tuple(range(10))
     steps: Count | None = None
-    guidance_scale: Finite = 4.0
+    guidance_scale: Finite | None = None
     rows: Count = 256
     only: tuple[str, ...] = ()
 
     def steps_on(self, model: Model, part: Experiment | None = None) -> int:
         """Return the steps of a picture on a model, in an experiment that may have its own."""
         return self._steps(_world(model), part)
+
+    def guidance_on(self, model: Model) -> float:
+        """Return the guidance scale on a model."""
+        return steps_and_guidance(model, guidance_scale=self.guidance_scale)[1]
 
     def _steps(self, world: World, part: Experiment | None) -> int:
         own = part.steps.get(world) if part else None
@@ -168,13 +173,14 @@ class Replication(Visits):
         sets, in_world = self.prompts(model), _world(model) == EMBEDDED
         stops: list[Stop] = []
         for order, part in enumerate(self.experiments(model)):
-            drawing = self.seeds, self.steps_on(model, part), self.guidance_scale, self.rows
+            drawing = self.seeds, self.steps_on(model, part), self.guidance_on(model), self.rows
             stops += Experiments(model, judge, sets, in_world, *drawing).stops(part, order)
         return stops
 
-    def about(self) -> dict[str, Any]:
+    def about(self, model: Model) -> dict[str, Any]:
         """Return what decides the experiments' numbers: all but which of them are run."""
-        return {name: value for name, value in asdict(self).items() if name != "only"}
+        settings = {**asdict(self), "guidance_scale": self.guidance_on(model)}
+        return {name: value for name, value in settings.items() if name != "only"}
 
 
 def _world(model: Model) -> World:

@@ -21,6 +21,7 @@ from turpentine.explain.cache import PARTS, about_run
 from turpentine.explain.stops import Page, Stop, TourInputs
 from turpentine.judges.base import Judge, sought
 from turpentine.judges.worlds import check_judge_of
+from turpentine.models.drawing_defaults import drawing_of, with_drawing
 from turpentine.models.model import Model
 
 StopProgress = Callable[[str, int, int], None]
@@ -68,9 +69,9 @@ class Visits(Settings, ABC):
     def stops(self, model: Model, judge: Judge | None = None) -> list[Stop]:
         """Return what there is to run, in order."""
 
-    def about(self) -> dict[str, Any]:
+    def about(self, model: Model) -> dict[str, Any]:
         """Return what decides the stops' numbers beside the model and each stop's own settings."""
-        return asdict(self)
+        return asdict(with_drawing(self, model))
 
     def __call__(
         self, model: Model, folder: Path, *, judge: Judge | None = None, progress: StopProgress | None = None
@@ -119,7 +120,7 @@ class Visits(Settings, ABC):
 
     def _records(self, stop: Stop, model: Model, folder: Path, judge: Judge | None) -> Parts[Any]:
         """Return the store of a stop's record: text, seconds, and the SHA-256 of its files."""
-        about = {type(self).__name__.lower(): self.about(), **about_run(model, stop.settings, judge)}
+        about = {type(self).__name__.lower(): self.about(model), **about_run(model, stop.settings, judge)}
         return Parts(folder / stop.name, about, RECORDS)
 
 
@@ -131,16 +132,16 @@ class Tour(Visits):
         prompt: What is drawn.
         concept: Words of it.
         seeds: Of the pictures.
-        steps: Of DDIM.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: Of DDIM; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         rows: Of the denoiser in a call, at most; fewer take less memory.
     """
 
     prompt: str
     concept: str
     seeds: tuple[int, ...] = tuple(range(8))
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     rows: Count = 256
 
     def stops(self, model: Model, judge: Judge | None = None) -> list[Stop]:
@@ -158,9 +159,10 @@ class Tour(Visits):
         model.text.check_fits(self.prompt)
         model.text.find(self.prompt, self.concept)
         target = sought(judge, self.concept) if judge else None
-        drawing = self.steps, self.guidance_scale, self.rows
         prompts = [self.prompt] * len(self.seeds)
-        inputs = TourInputs(model, judge, target, prompts, self.concept, self.seeds, *drawing)
+        inputs = TourInputs(
+            model, judge, target, prompts, self.concept, self.seeds, rows=self.rows, **drawing_of(self, model)
+        )
         classes = [plugin.load() for plugin in plugins("instrument").values()]
         stops = [stop for cls in classes if hasattr(cls, "stops") for stop in cls.stops(inputs)]
         return sorted(stops, key=lambda stop: stop.order)

@@ -33,6 +33,7 @@ from turpentine.judges.worlds import check_judge_of
 from turpentine.models.branches import Intervention, run_branches, runs_at_once
 from turpentine.models.call import Call
 from turpentine.models.conditioning import Conditioning
+from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
 from turpentine.models.hooks import After, hooked, record
 from turpentine.models.model import Model
@@ -72,8 +73,8 @@ class Trace(Settings):
             COLUMN_also, either is a hit. By default the label that the concept is one of, or else the judge's first
             column.
         noise: How much noise drowns the concept's embeddings, in standard deviations of the encoder's own.
-        steps: DDIM steps of a picture.
-        guidance_scale: How strongly the prompt guides (w).
+        steps: DDIM steps of a picture; by default as many as the model's family takes, 20 in the emoji world.
+        guidance_scale: How strongly the prompt guides (w); by default as the family takes it, 4 in the emoji world.
         rows: Rows of the denoiser in one call; fewer take less memory.
         seed: Seed of the embeddings' noise.
 
@@ -90,8 +91,8 @@ class Trace(Settings):
     where: Where = "denoiser"
     column: str | None = None
     noise: Positive = 3.0
-    steps: Count = 20
-    guidance_scale: Finite = 4.0
+    steps: Count | None = None
+    guidance_scale: Finite | None = None
     rows: Count = 256
     seed: Seed = 0
 
@@ -208,18 +209,12 @@ class _PictureTrace:
         return {"scores": torch.from_numpy(self._judged(images, label))}
 
     def _images(self, clean: Conditioning, runs: Sequence[Intervention], seed: int) -> list[Image.Image]:
-        settings, model, images = self.settings, self.model, list[Image.Image]()
-        each = rows_in_a_step(model, settings.guidance_scale, settings.steps)
-        for some in batches(len(runs), runs_at_once(settings.rows, each)):
-            untouched, latents = run_branches(
-                model,
-                runs[some],
-                clean,
-                model.encode([""]),
-                model.noise([seed]),
-                steps=settings.steps,
-                guidance_scale=settings.guidance_scale,
-            )
+        model, images = self.model, list[Image.Image]()
+        drawing = drawing_of(self.settings, model)
+        each = rows_in_a_step(model, drawing["guidance_scale"], drawing["steps"])
+        for some in batches(len(runs), runs_at_once(self.settings.rows, each)):
+            empty, noise = model.encode([""]), model.noise([seed])
+            untouched, latents = run_branches(model, runs[some], clean, empty, noise, **drawing)
             images += model.decode(torch.cat([*([] if images else [untouched]), *latents]))
         return images
 

@@ -38,6 +38,11 @@ class Conditioning:
         index = slice(rows, rows + 1 or None) if isinstance(rows, int) else rows
         return self._map(lambda tensor: tensor[index])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return sum(part.nbytes for part in vars(self).values() if part is not None)
+
     def is_finite(self) -> bool:
         """Return whether no row holds NaN or infinity."""
         return all(map(is_finite, (part for part in (self.hidden, self.pooled) if part is not None)))

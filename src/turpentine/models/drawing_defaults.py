@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -10,7 +11,22 @@ if TYPE_CHECKING:
 WORLD_DRAWING = (20, 4.0)
 """Of models whose pictures are as small as the embedded worlds'."""
 
+S = TypeVar("S")
 T = TypeVar("T", bound="DrawingSettings")
+
+
+class DrawingArguments(TypedDict):
+    """What a picture is drawn with, as arguments of `Model.generate` and of the samplers."""
+
+    steps: int
+    guidance_scale: float
+
+
+def is_small(model: Model) -> bool:
+    """Return whether a model's pictures are as small as the embedded worlds', whose steps and guidance it then has."""
+    from turpentine.emoji.world import SIZE
+
+    return max(model.size) <= 2 * SIZE  # the larger world's pictures have twice the pixels to a side
 
 
 def steps_and_guidance(
@@ -27,15 +43,39 @@ def steps_and_guidance(
         >>> steps_and_guidance(model), steps_and_guidance(model, 50), steps_and_guidance(model, guidance_scale=7.5)
         ((20, 4.0), (50, 4.0), (20, 7.5))
     """
-    own = WORLD_DRAWING if draws_small(model) else model.family.drawing
+    own = WORLD_DRAWING if is_small(model) else model.family.drawing
     return own[0] if steps is None else steps, own[1] if guidance_scale is None else guidance_scale
 
 
-def draws_small(model: Model) -> bool:
-    """Return whether a model's pictures are as small as those of the larger embedded world, 64 pixels a side."""
-    from turpentine.emoji.world import SIZE
+def drawing_of(settings: Any, model: Model) -> DrawingArguments:
+    """Return the steps and the guidance scale that settings have on a model: the family's own where they are None.
 
-    return max(model.size) <= 2 * SIZE
+    Args:
+        settings: With `steps` and `guidance_scale`, such as an instrument.
+        model: What draws.
+
+    Example:
+        >>> from turpentine.explain import Maps
+        >>> drawing_of(Maps(steps=2), model)
+        {'steps': 2, 'guidance_scale': 4.0}
+    """
+    steps, scale = steps_and_guidance(model, settings.steps, settings.guidance_scale)
+    return {"steps": steps, "guidance_scale": scale}
+
+
+def with_drawing(settings: S, model: Model) -> S:
+    """Return settings with their steps and guidance scale as numbers; what is stored is known by these.
+
+    Args:
+        settings: A dataclass; without `steps` and `guidance_scale`, or with numbers, it stays.
+        model: What draws.
+    """
+    own = [name for name in ("steps", "guidance_scale") if getattr(settings, name, "") is None]
+    if not own:
+        return settings
+    drawing: dict[str, Any] = {**drawing_of(settings, model)}
+    changed: S = replace(settings, **{name: drawing[name] for name in own})  # type: ignore[type-var]
+    return changed
 
 
 class DrawingSettings:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from turpentine.core.threads import using_threads
-from turpentine.models.drawing_defaults import draws_small
+from turpentine.models.drawing_defaults import is_small
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
@@ -27,7 +27,7 @@ def threads_for(model: Model, rows: int) -> Iterator[None]:
         model: Whose denoiser is called. One of larger pictures keeps its threads, as does one on a GPU.
         rows: Of a call.
     """
-    if rows > FEW or not draws_small(model) or model.device.type != "cpu":
+    if rows > FEW or not is_small(model) or model.device.type != "cpu":
         yield
         return
     with using_threads(1):

@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from turpentine.models.model import Model
 
 
+def prompt_tokens(model: Model, prompt: str) -> list[int]:
+    """Return the places of a prompt's own tokens among all that the denoiser reads, of each encoder that it has.
+
+    Start, end and padding are none of them; of a prompt without words it is what `find_subject` has for one.
+
+    Args:
+        model: The model.
+        prompt: The text.
+    """
+    tokens = [each for each in model.readings if each.what == "hidden"]
+    return [each.start + token for each in tokens for token in each.find(prompt).subject]
+
+
 @dataclass(frozen=True)
 class Reading:
     """A part of the text as layers read it; `model.readings` has all of a model's.

@@ -1,11 +1,12 @@
-"""What a training takes beside the model, reckoned before its first update, and whether that fits."""
+"""What work with gradients takes beside the model, reckoned before it begins, and whether that fits."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,13 +23,69 @@ if TYPE_CHECKING:
 
 FP32 = torch.float32.itemsize
 MOMENTS = 2
-_NO_FLAG = "train fewer --sites, or take a smaller model"
 SMALL_RANK = 4
 """The rank to take where whole weights do not fit."""
 
 
+W = TypeVar("W", bound="GradientWork")
+
+
 @dataclass(frozen=True, eq=False)
-class Training:
+class GradientWork(ABC):
+    """Work that follows gradients back to some weights, as far as its memory hangs on it.
+
+    Args:
+        weights: What gradients go to, by dotted name.
+        rows: In a call of the denoiser.
+        row: Bytes of the activations of one row; see `bytes_a_trained_row`.
+        given_back: Bytes that the model itself takes less than it does now.
+
+    Attributes:
+        smaller: What else takes less, as text.
+    """
+
+    smaller: ClassVar[str]
+
+    weights: Mapping[str, Tensor]
+    rows: int
+    row: int
+    given_back: int = 0
+
+    @property
+    def trained(self) -> Mapping[str, Tensor]:
+        """The weights that gradients go to."""
+        return self.weights
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers get gradients."""
+        return sum(weight.numel() for weight in self.trained.values())
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """Bytes beside the model, at most at a time."""
+
+    @abstractmethod
+    def deed(self, name: str) -> str:
+        """Return what is done with the model of a name, as the beginning of a sentence up to what it takes."""
+
+    @abstractmethod
+    def parts(self) -> str:
+        """Return what takes how much, as text."""
+
+    def counted(self: W, model: Model) -> W:
+        """Return the same with what rows take on a model."""
+        return replace(self, row=bytes_a_trained_row(model, self.trained))
+
+    def in_half(self: W) -> W:
+        """Return the same in fp16, but for what the model gives back."""
+        weights = {name: weight.to("meta", HALF) for name, weight in self.weights.items()}
+        return replace(self, weights=weights, row=self.row // 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Training(GradientWork):
     """A training by Adam in fp32, as far as its memory hangs on it.
 
     Trained numbers and both their moments are there all the time. On top comes the most of three: the weights as the
@@ -50,14 +107,12 @@ class Training:
         (16000000, 6096000)
     """
 
-    weights: Mapping[str, Tensor]
-    rows: int
-    row: int
+    smaller: ClassVar[str] = "train fewer --sites, or take a smaller model"
+
     rank: int | None = None
     masked: frozenset[str] = frozenset()
     gradients: int = 1
     keeps_start: bool = False
-    given_back: int = 0
 
     @property
     def trained(self) -> dict[str, Tensor]:
@@ -98,6 +153,17 @@ class Training:
         """Bytes beside the model, at most at a time."""
         return self.held + self.moments + max(self.update, self.backward)
 
+    def deed(self, name: str) -> str:
+        """Return what is done with the model of a name, as the beginning of a sentence up to what it takes."""
+        return f"Training {self.numbers:,} numbers of {name} takes"
+
+    def parts(self) -> str:
+        """Return what takes how much, as text."""
+        most = f"{file_size(self.backward)} for gradients"
+        if self.update > self.backward:
+            most = f"{file_size(self.update)} for {counted(self.rows, 'row')} forward and backward"
+        return f"{file_size(self.held)} for them, {file_size(self.moments)} for Adam's moments, {most}"
+
     def _copies(self) -> int:
         """Return the bytes of the weights as the model reads them, where those are not what is trained."""
         is_own = {name: self.rank is None and name not in self.masked for name in self.trained}
@@ -129,93 +195,79 @@ def bytes_a_trained_row(model: Model, names: Iterable[str]) -> int:
     return peak
 
 
-def check_training_fits(model: Model, training: Training, ways: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that a training fits into the memory that is free beside the model.
+def check_training_fits(model: Model, work: GradientWork, ways: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that a training, or other work with gradients, fits into the memory that is free beside the model.
 
     Args:
         model: The model, on its device.
-        training: The training; its `row` is counted here.
-        ways: Fields of `training` to set otherwise so that it takes less, by the flag that does so.
+        work: The work; what its rows take is counted here.
+        ways: Fields of `work` to set otherwise so that it takes less, by the flag that does so.
 
     Raises:
         NoMemory: It does not; the message has the numbers, and says what does.
     """
-    if not training.trained:
+    if not work.trained:
         return  # which is refused by who trains
     free = free_memory(model.device)
-    if is_plenty(model, training.rows, free - training.total):
+    if is_plenty(model, work.rows, free - work.total):
         return
-    row = _counted_row(model, training)
-    if row is None:
+    counted_work = _counted(model, work)
+    if counted_work is None:
         half = "try --dtype fp16, " if model.dtype == torch.float32 else ""
         raise NoMemory(
             f"The activations of a single row of {one_line(model.name)}, forward and backward, do not fit into the "
-            f"{file_size(free)} of memory that are free on {model.device}: {half}{_NO_FLAG}."
+            f"{file_size(free)} of memory that are free on {model.device}: {half}{work.smaller}."
         )
-    training = replace(training, row=row)
-    if training.total > free:
+    if counted_work.total > free:
         raise NoMemory(
-            f"Training {training.numbers:,} numbers of {one_line(model.name)} takes {file_size(training.total)} beside "
-            f"the model ({_parts(training)}), and {file_size(free)} of memory are free on {model.device}: "
-            f"{_way_out(model, training, free, ways)}."
+            f"{counted_work.deed(one_line(model.name))} {file_size(counted_work.total)} beside the model "
+            f"({counted_work.parts()}), and {file_size(free)} of memory are free on {model.device}: "
+            f"{_way_out(model, counted_work, free, ways)}."
         )
 
 
-def _counted_row(model: Model, training: Training) -> int | None:
-    """Return the bytes of a row's activations; None where there is not the memory for one."""
+def _counted(model: Model, work: W) -> W | None:
+    """Return the work with the bytes of a row's activations; None where there is not the memory for one."""
     try:
-        return bytes_a_trained_row(model, training.trained)
+        return work.counted(model)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         return None
 
 
-def _parts(training: Training) -> str:
-    """Return what takes how much."""
-    most = f"{file_size(training.backward)} for gradients"
-    if training.update > training.backward:
-        most = f"{file_size(training.update)} for {counted(training.rows, 'row')} forward and backward"
-    return f"{file_size(training.held)} for them, {file_size(training.moments)} for Adam's moments, {most}"
-
-
-def _way_out(model: Model, training: Training, free: int, ways: Mapping[str, Mapping[str, Any]]) -> str:
+def _way_out(model: Model, work: GradientWork, free: int, ways: Mapping[str, Mapping[str, Any]]) -> str:
     """Return each flag that makes it fit, else the fewest of them together, else that none does."""
-    options = dict(ways)
-    if model.dtype == torch.float32:
-        options["--dtype fp16"] = _in_half(model, training)
-    for count in range(1, len(options) + 1):
-        tried = {flags: _changed(training, [options[flag] for flag in flags]) for flags in combinations(options, count)}
+    flags = [*ways, *(["--dtype fp16"] if model.dtype == torch.float32 else [])]
+    for count in range(1, len(flags) + 1):
+        tried = {some: _changed(model, work, some, ways) for some in combinations(flags, count)}
         fitting = [
-            f"{' and '.join(flags)}, which takes {file_size(less.total)}{_frees(less)}"
-            for flags, less in tried.items()
+            f"{' and '.join(some)}, which takes {file_size(less.total)}{_frees(less)}"
+            for some, less in tried.items()
             if less.total - less.given_back <= free
         ]
         if fitting:
             return f"give {'; or '.join(fitting)}"
-    least = file_size(_changed(training, options.values()).total)
-    even = f"even with {' and '.join(options)} it takes {least}; " if options else ""
-    return f"{even}{_NO_FLAG}"
+    least = file_size(_changed(model, work, flags, ways).total)
+    even = f"even with {' and '.join(flags)} it takes {least}; " if flags else ""
+    return f"{even}{work.smaller}"
 
 
-def _frees(training: Training) -> str:
-    return f" and frees {file_size(training.given_back)}" if training.given_back else ""
+def _frees(work: GradientWork) -> str:
+    return f" and frees {file_size(work.given_back)}" if work.given_back else ""
 
 
-def _changed(training: Training, changes: Iterable[Mapping[str, Any]]) -> Training:
-    for each in changes:
-        training = replace(training, **each)
-    return training
+def _changed(model: Model, work: W, flags: Iterable[str], ways: Mapping[str, Mapping[str, Any]]) -> W:
+    """Return the work with some flags given; in half precision the model gives back half of what it takes."""
+    for flag in flags:
+        work = replace(work, **ways[flag]) if flag in ways else replace(work.in_half(), given_back=_half_of(model))
+    return work
 
 
-def _in_half(model: Model, training: Training) -> dict[str, Any]:
-    """Return what half precision changes; the model gives back half of what it takes."""
+def _half_of(model: Model) -> int:
+    """Return the bytes that a model takes less in half precision."""
     weights = [weight for part in model.components.values() for weight in part.parameters()]
-    return {
-        "weights": {name: weight.to("meta", HALF) for name, weight in training.weights.items()},
-        "row": training.row // 2,
-        "given_back": sum(weight.numel() * max(0, weight.itemsize - HALF.itemsize) for weight in weights),
-    }
+    return sum(weight.numel() * max(0, weight.itemsize - HALF.itemsize) for weight in weights)
 
 
 def _bytes(weight: Tensor) -> int:

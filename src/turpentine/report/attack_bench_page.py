@@ -287,12 +287,18 @@ def _facts(table: AttackTable, spec: AttackSpec) -> dict[str, str]:
         "concepts": ", ".join(concept.text for concept in spec.concepts),
         "never seen": ", ".join(spec.never) or "–",
         "judge": f"{judge.name}, revision {judge.revision}",
-        "drawing": f"{trial.steps} steps, w {trial.guidance_scale:g}",
+        "drawing": _drawing(trial.steps, trial.guidance_scale),
         "new pictures": f"{trial.pictures} for each attack and model, {trial.curve_pictures} for earlier stages",
         "budget": ", ".join(f"{name} {each}" for name, each in limits.items()) or "each attack's own settings",
         "seeds of the searches": ", ".join(map(str, spec.seeds)),
         "the original draws": f"each concept in {trial.original_rate:.0%} of its pictures at least",
     }
+
+
+def _drawing(steps: int | None, scale: float | None) -> str:
+    """Return the steps and the guidance of pictures, as text."""
+    own = "by the model's family"
+    return f"{f'steps {own}' if steps is None else f'{steps} steps'}, w {own if scale is None else f'{scale:g}'}"
 
 
 def _settings(spec: AttackSpec) -> list[tuple[str, dict[str, str]]]:

@@ -27,6 +27,7 @@ from turpentine.models.filters import Filter
 from turpentine.models.identity import describe
 from turpentine.models.saving import refuse_existing
 from turpentine.studio import attacking, erasing, looks
+from turpentine.studio.first_state import first_state
 from turpentine.studio.side_by_side import SidePicture, side_by_side
 from turpentine.studio.state import PageState, StackEntry, read_state, write_state
 from turpentine.studio.verdict_card import verdict_card
@@ -85,7 +86,7 @@ class Session:
         self.failures: dict[str, str] = {}
         self._loaded: dict[str, Change] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        self.state, self.notice = read_state(folder, PageState(method=_first_method(model)))
+        self.state, self.notice = read_state(folder, first_state(model))
 
     @property
     def judge(self) -> Judge | None:
@@ -362,14 +363,6 @@ class Session:
 
     def _file_of(self, change: Change) -> Path:
         return next(self._file(each) for each in self.state.layers if _title(self._change_of(each)) == _title(change))
-
-
-def _first_method(model: Model) -> str:
-    """Return the method that the page begins with: the default one of the model, where the page has it."""
-    from turpentine.erase.best import best_for
-
-    name = best_for(model, [named_concept("church")]).name
-    return name if name in erasing.METHODS else "uce"
 
 
 def _kind(change: Change) -> Literal["edit", "guidance", "filter"]:

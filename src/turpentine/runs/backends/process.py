@@ -1,16 +1,14 @@
-"""What every backend needs: threads, signals, the loop of one worker process, and its progress."""
+"""What every backend needs: threads, the loop of one worker process, and its progress."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import torch
 
+from turpentine.core.signals import sigterm_interrupts
 from turpentine.runs.plan import Plan
 from turpentine.runs.store import Store
 from turpentine.runs.worker import PhaseProgress, Worker
@@ -51,23 +49,3 @@ def using_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C inside a `with` block, so that what is done is kept; in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    if callable(signal.getsignal(signal.SIGINT)):
-        signal.raise_signal(signal.SIGINT)  # who holds back a Ctrl-C, holds this back too
-    else:
-        raise KeyboardInterrupt

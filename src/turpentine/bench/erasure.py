@@ -33,7 +33,7 @@ from turpentine.core.errors import BadArgument, TurpentineError
 from turpentine.core.model_argument import check_is_model
 from turpentine.core.progress import Progress
 from turpentine.edits import Change
-from turpentine.edits.files import RUN_CHANGES
+from turpentine.edits.places import RUN_CHANGES
 from turpentine.edits.provenance import library_versions
 from turpentine.erase.best import best_for
 from turpentine.judges import Judge

@@ -34,6 +34,7 @@ from turpentine.core.errors import BadArgument, BrokenPlugin
 from turpentine.core.formatting import counted, duration
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
+from turpentine.edits.places import check_readable
 
 if TYPE_CHECKING:
     from turpentine.attack import Attack, Budget, Trial, Victim
@@ -209,6 +210,8 @@ def _check(file: Path | None, concept: str | None, choice: AttackChoice, source:
     check_judge_flag(choice.by)
     check_guidance_scale(choice.guidance_scale)
     source.check()
+    if file is not None:
+        check_readable(file)
     if concept:
         check_words([concept], source.model, force=None)
     check_folder(choice.out or ATTACKED)

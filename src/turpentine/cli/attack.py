@@ -210,10 +210,10 @@ def _check(file: Path | None, concept: str | None, choice: AttackChoice, source:
     check_judge_flag(choice.by)
     check_guidance_scale(choice.guidance_scale)
     source.check()
-    if file is not None:
-        check_readable(file)
     if concept:
         check_words([concept], source.model, force=None)
+    if file is not None:
+        check_readable(file)
     check_folder(choice.out or ATTACKED)
     if file is not None:
         from turpentine.edits.files import check_change

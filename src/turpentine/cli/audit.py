@@ -120,10 +120,10 @@ def _check(files: Sequence[Path], concept: str | None, choice: AuditChoice, sour
         raise BadArgument(
             "There is no edit to audit: write turpentine audit runs/church-uce, or --model EDITED --original BASE."
         )
-    for file in files:
-        check_readable(file)
     if concept:
         check_words([concept], choice.original or source.model, force=None)
+    for file in files:
+        check_readable(file)
     if files:
         from turpentine.edits.files import check_change  # which takes torch along
 

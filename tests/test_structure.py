@@ -94,7 +94,6 @@ TESTED_IN: Mapping[str, str] = {
     "models.pretrained": "models/test_publishing.py",
     "models.weight_samples": "models/test_identity.py",
     "report.facts": "report/test_table_page.py",
-    "runs.backends.process": "runs/test_backends.py",
     "runs.backends.running": "runs/test_backends.py",
     "runs.drawing": "runs/test_worker.py",
     "runs.executor": "runs/test_worker.py",

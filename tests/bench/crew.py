@@ -20,9 +20,9 @@ from processes import CONTEXT
 from tiny import tiny_sd1
 
 from turpentine.concepts import Concept
+from turpentine.core.signals import sigterm_interrupts
 from turpentine.judges.base import Column
 from turpentine.models import Model
-from turpentine.runs.backends.process import sigterm_interrupts
 from turpentine.runs.plan import Plan
 from turpentine.runs.protocol import Protocol
 from turpentine.runs.specs import Condition, JudgeSpec, ModelSpec

@@ -264,7 +264,9 @@ def test_another_run_in_the_folder_is_replaced_only_by_force(
     assert command(*tokens, "--force")[0] == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_a_state_from_which_the_same_command_comes_to_the_same_edit(
+    number: signal.Signals,
     begin: Callable[..., Started],
     command: Command,
     tiny_folder: str,
@@ -277,9 +279,9 @@ def test_ctrl_c_keeps_a_state_from_which_the_same_command_comes_to_the_same_edit
     state = tmp_path / "runs" / "church-esd-x" / ".store" / "edits"
     while started.poll() is None and not list(state.glob("*.checkpoint/**/*.safetensors")):
         time.sleep(0.02)
-    started.send_signal(signal.SIGINT)
+    started.send_signal(number)
     _, err = started.communicate()
-    assert started.poll() == 130, err
+    assert started.poll() == 128 + number, err
     assert err.splitlines()[-1].startswith("Interrupted. The same command goes on from here: turpentine erase church")
     assert "Traceback" not in err
 

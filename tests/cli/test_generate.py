@@ -3,6 +3,8 @@ from __future__ import annotations
 import inspect
 import json
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from processes import Started
 from safetensors.torch import save_file
 
 import turpentine as tp
@@ -113,6 +116,32 @@ def test_a_run_that_is_broken_off_keeps_what_it_drew_and_says_how_to_go_on(
     assert err.startswith("Interrupted. The same command goes on from here: turpentine generate 'a church'")
     assert err.count("\n") == 1
     assert [path.name for path in out.iterdir()] == ["a-church-seed0.png"]
+
+
+def test_prompts_of_any_script_get_names_that_say_what_is_on_the_pictures(
+    command: Command, tiny_folder: str, tmp_path: Path
+) -> None:
+    tokens = ("generate", "教会", "церковь", "🍎", "!", "?", "--model", tiny_folder, "--out", str(tmp_path), *FEW)
+    assert command(*tokens)[0] == 0
+    names = {path.name for path in tmp_path.glob("*-seed0*.png")}
+    assert {"教会-seed0.png", "церковь-seed0.png", "red-apple-seed0.png", "x-seed0.png"} < names and len(names) == 5
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert command(*tokens)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does_and_the_exit_code_says_which_it_was(
+    begin: Callable[..., Started], tiny_folder: str, tmp_path: Path
+) -> None:
+    started = begin(
+        "generate", "a church", "--seeds", "0-9999", "--model", tiny_folder, "--out", "out", "--batch-size", "1", *FEW
+    )
+    while started.poll() is None and not list(tmp_path.glob("out/*.png")):
+        time.sleep(0.02)
+    started.send_signal(signal.SIGTERM)
+    _, err = started.communicate()
+    assert started.poll() == 128 + signal.SIGTERM, err
+    assert "Interrupted. The same command goes on from here: turpentine generate" in err and "Traceback" not in err
 
 
 def test_another_programs_picture_is_not_overwritten(command: Command, tiny_folder: str, tmp_path: Path) -> None:

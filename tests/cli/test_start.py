@@ -52,6 +52,18 @@ def test_what_is_wrong_with_an_instruments_options_is_said_before_it_is_imported
     )
 
 
+def test_a_missing_edit_is_refused_before_torch_is_imported() -> None:
+    check_imports(
+        ("torch", "diffusers", "gradio"),
+        RUN.format(["generate", "a church", "--edit", "none.safetensors"], 2),
+        RUN.format(["generate", "a church", "--artefact", "none.safetensors"], 2),
+        *(RUN.format([name, "none.safetensors"], 2) for name in ("attack", "audit", "info")),
+        *(RUN.format([name, "none.safetensors", "--key", "mine"], 2) for name in ("sign", "verify")),
+        RUN.format(["apply", "none.safetensors:0.5", "--out", "no-church"], 2),
+        RUN.format(["studio", "--edit", "none.safetensors"], 2),
+    )
+
+
 def test_the_settings_of_a_method_need_neither_torch_nor_instruments() -> None:
     names = ("uce", "uce-debias", "rece", "loco-edit", "diff-quickfix", "cad", "conceptprune", "sld", "negative-prompt")
     check_imports(

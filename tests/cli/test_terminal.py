@@ -119,6 +119,17 @@ def test_a_command_in_a_sentence_can_be_copied_from_a_screen(capsys: pytest.Capt
 
 
 @pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("show", [terminal.say_prose, terminal.warn, terminal.complain])
+def test_a_path_longer_than_the_screen_can_be_copied_from_it(
+    show: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = "/a-folder" * 12
+    show(f"There is a picture of another recipe at {path} already, which stays as it is, and the new one is beside it.")
+    lines = "".join(capsys.readouterr()).splitlines()
+    assert len(lines) == 3 and lines[1] == path
+
+
+@pytest.mark.usefixtures("narrow")
 def test_indented_sentences_keep_their_margin(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say_prose("words " * 40 + "\n", indent=2)
     *lines, last = capsys.readouterr().out.split("\n")[:-1]

@@ -32,6 +32,12 @@ import pytest
             ("erase", "church", "--method", "esd-x", "--steps", "1.5"),
             "Invalid value for --steps: '1.5' is no whole number.",
         ),
+        (
+            ("audit", "a", "--minutes", "abc"),
+            "Invalid value for --minutes: 'abc' is no number. See turpentine ",
+        ),
+        (("world", "foo"), "turpentine world does not take 'foo': see turpentine world --help."),
+        (("erase", "church", "--guidance", "nan"), "--guidance is nan: give a finite number."),
         (("genrate",), "turpentine has no command 'genrate': did you mean 'generate'"),
     ],
 )

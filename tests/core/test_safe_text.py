@@ -14,7 +14,14 @@ from turpentine.core.safe_text import one_line, safe_name
         ("Gas Pump", "gas-pump"),
         ("../../etc/passwd", "etc-passwd"),
         ("Café déjà", "cafe-deja"),
-        ("日本", "x"),
+        ("日本", "日本"),
+        ("ЦЕРКОВЬ й", "церковь-й"),
+        ("Ελλάδα", "ελλάδα"),
+        ("कुत्ता", "कुत्ता"),
+        ("Straße in İstanbul", "strasse-in-istanbul"),
+        ("🍎 & 🐶", "red-apple-dog-face"),
+        ("❤\ufe0f", "heavy-black-heart"),
+        ("“…”", "x"),
         ("", "x"),
         ("..", "x"),
         (".hidden", "hidden"),
@@ -30,9 +37,9 @@ def test_safe_names(text, name):
 @given(st.text(max_size=200))
 def test_a_safe_name_is_always_safe(text):
     name = safe_name(text)
-    assert 1 <= len(name) <= 82
-    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
-    assert name[0] not in ".-"
+    assert 1 <= len(name) <= 82 and len(name.encode()) <= 182
+    assert all(char in "._-" or unicodedata.category(char)[0] in "LMN" for char in name)
+    assert name.lower() == name and name.isprintable() and name[0] not in ".-"
     assert safe_name(name) == name
 
 

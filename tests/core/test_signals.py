@@ -8,7 +8,7 @@ import threading
 import pytest
 from interrupting import interruptions
 
-from turpentine.core.signals import Reverted, uninterrupted
+from turpentine.core.signals import Reverted, sigterm_interrupts, uninterrupted
 
 FILES = ("core/signals.py", "/contextlib.py")
 
@@ -88,3 +88,36 @@ def test_other_threads_get_no_signals_and_leave_handlers_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_sigterm_is_ctrl_c_inside_the_block_which_says_which_of_them_it_was() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    numbers: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with sigterm_interrupts() as outer:
+            try:
+                with sigterm_interrupts() as inner:
+                    signal.raise_signal(number)
+            except KeyboardInterrupt:
+                numbers += [inner(), outer()]
+    assert numbers == [signal.SIGTERM] * 2 + [signal.SIGINT] * 2
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_waits_for_work_that_must_be_whole_and_interrupts_where_ctrl_c_is_ignored() -> None:
+    done: list[int] = []
+
+    @uninterrupted()
+    def work() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        done.append(1)
+
+    with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
+        work()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == [1]

@@ -97,3 +97,13 @@ def test_a_run_that_was_broken_off_goes_on_with_as_many_whatever_is_free_by_then
     assert {len(job.batch) for job in plan.jobs} == {2}
     once = 2 * 3 * 2 * 2  # twice the prompts by seeds, each of two rows
     assert first > 0 and first - 1 + count.rows <= once + 4 + 1
+
+
+def test_a_run_in_the_place_of_another_draws_as_many_as_fit_by_then(
+    sd1: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fitting, force in ((2, False), (4, False), (4, True)):
+        with_free(monkeypatch, sd1, fitting)
+        run_erasure(sd1, Erasure(Concept("church"), Nudge(), OPEN, StubJudge(), CASES), tmp_path, force=force)
+        plan, _ = Store(tmp_path / ".store").planned()
+        assert {line.protocol.batch_size for line in plan.conditions} == {4 if force else 2}

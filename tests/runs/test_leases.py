@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def test_who_left_without_being_done_is_not_counted_and_those_before_still_are(t
         lease = leases.take("a")
         assert lease is not None and lease.deaths == 1
         leases.close()
+
+
+def test_closed_leases_are_given_back_by_any_thread_and_none_is_taken_from_then_on(tmp_path: Path) -> None:
+    leases, taken = Leases(tmp_path), 0
+    thread = threading.Timer(0.02, leases.close)
+    thread.start()
+    while leases.take(f"{taken}-") is not None:
+        taken += 1
+    thread.join()
+    assert taken and not list(tmp_path.iterdir())
 
 
 def test_who_works_on_another_machine_is_gone_when_it_gives_no_sign_of_life(tmp_path: Path) -> None:

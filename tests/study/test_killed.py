@@ -86,9 +86,10 @@ def test_a_killed_server_loses_no_answer_that_it_acknowledged(tmp_path: Path) ->
     for visitor in visitors:
         visitor.join(60)
     ended.set()
-    server.send_signal(signal.SIGINT)
+    server.send_signal(signal.SIGTERM)
     out, err = server.communicate()
     assert "Stopped. All answers that were given are stored." in out, err
+    assert server.poll() == 128 + signal.SIGTERM and "Interrupted. The same command goes on from here" in err
     for visitor in visitors:
         assert len(visitor.acknowledged) == len(study.trials(0)), "it went on to the end"
         assert store.answered(store.rater(visitor.token)) == visitor.acknowledged

@@ -167,7 +167,7 @@ HEADER = "case_number,prompt,evaluation_seed,evaluation_guidance\n"
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
-        ("", 1, "no column prompt"),
+        ("", 1, "there is no header: name the columns"),
         ("text,evaluation_seed\na,1\n", 1, "no column prompt: the header names text, evaluation_seed"),
         ("prompt\na\n", 1, "no column evaluation_seed or sd_seed or seed"),
         ("prompt,prompt,seed\na,b,1\n", 1, "prompt is there twice"),

@@ -90,11 +90,13 @@ def depth(
     sites: Sites | None = None,
     times: int = TIMES,
 ) -> list[ModuleDepth]:
-    """Return Δ of each module of the denoiser, from which `depth_score` is.
+    """Return Δ^S1 and Δ^S2 of each module: what `harm` finds for the oracle and for the edited model, side by side.
+
+    `depth_score` makes one number of them.
 
     Args:
-        edited: The edited model.
-        oracle: One that never saw the concept, of the same architecture.
+        edited: The donor of S2: the edited model.
+        oracle: The donor of S1: one that never saw the concept, of the same architecture.
         original: The model without the edit.
         prompts: Of pictures of the concept, which the original draws; one each.
         seeds: One for each picture.
@@ -120,9 +122,9 @@ def harm(
     sites: Sites | None = None,
     times: int = TIMES,
 ) -> dict[str, float]:
-    """Return by what share worse the original denoises its pictures with each module's outputs of another model.
+    """Return one model's Δ by module: the original's loss with the module's outputs of the donor, over its own, less 1.
 
-    What lies before a module is computed once for all of them.
+    The loss is of denoising the original's own pictures. What lies before a module is computed once for all of them.
 
     Args:
         donor: Whose outputs take the place of the original's, of the same architecture.

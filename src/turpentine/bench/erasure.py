@@ -34,7 +34,7 @@ from turpentine.core.model_argument import check_is_model
 from turpentine.core.progress import Progress
 from turpentine.core.threads import using_threads
 from turpentine.edits import Change
-from turpentine.edits.files import RUN_CHANGES
+from turpentine.edits.places import RUN_CHANGES
 from turpentine.edits.provenance import library_versions
 from turpentine.erase.best import best_for
 from turpentine.judges import Judge
@@ -221,7 +221,8 @@ class _Task:
         check_references(erasure.measures, given=erasure.references is not None)
         references = None if erasure.references is None else ReferenceSet.of(erasure.references)
         _check_folder(folder)
-        protocol = settled(erasure.protocol or Protocol.of(model), model, source, Store(folder / STORE), workers)
+        begun = None if force else Store(folder / STORE)
+        protocol = settled(erasure.protocol or Protocol.of(model), model, source, begun, workers)
         common = (tuple(cases), protocol, tuple(specs))
         unedited = Condition(source, *common, concepts=concepts, references=references)
         edited = replace(unedited, edit_spec=EditSpec(source, method, concepts))

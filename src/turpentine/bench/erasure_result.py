@@ -21,7 +21,7 @@ from turpentine.core.atomic_files import link_whole
 from turpentine.core.errors import BadArgument, EditError
 from turpentine.core.parts import TABLES, discard_damaged
 from turpentine.edits import Change, load_change
-from turpentine.edits.files import RUN_CHANGES
+from turpentine.edits.places import RUN_CHANGES
 from turpentine.runs.images import STORE
 from turpentine.runs.ledger import LedgerError, LostPart
 from turpentine.runs.plan import Plan

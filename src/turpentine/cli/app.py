@@ -32,6 +32,7 @@ from turpentine.cli.sign import sign, verify
 from turpentine.cli.studio import studio
 from turpentine.cli.study import study_app
 from turpentine.cli.world import world
+from turpentine.core.signals import sigterm_interrupts
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (
     erase,
@@ -63,13 +64,14 @@ _FITTED: Mapping[Callable[..., int | None], Callable[[Sequence[str]], Callable[.
 # Commands of commands, made of what follows their name on the line, or of nothing where it names none.
 _APPS: Mapping[str, Callable[[Sequence[str] | None], App]] = {"explain": explain_app, "study": lambda _: study_app()}
 # What is done is kept by these, and not done again.
-_RESUMABLE = {"erase", "amplify", "attack", "audit", "bench", "generate", "studio"}
+_RESUMABLE = {"erase", "amplify", "attack", "audit", "bench", "generate", "studio", "study"}
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave the process.
 
-    The exit code is 0 for success, 1 for a run with pictures that failed, 2 for a fault that the user can put right.
+    The exit code is 0 for success, 1 for a run with pictures that failed, 2 for a fault that the user can put right,
+    and 128 plus the signal's number where one ended it: 130 for Ctrl-C, 143 for SIGTERM.
 
     Args:
         tokens: The command line without the program's name; by default the process's own.
@@ -81,19 +83,20 @@ def run(tokens: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     terminal.prepare()
     tokens = list(tokens)
-    try:
-        code = build(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        terminal.close_pipe()
-        return faults.PIPE_CLOSED
-    except KeyboardInterrupt:
-        terminal.complain(_interrupted(tokens), as_json="--json" in tokens)
-        return faults.INTERRUPTED
-    except Exception as error:
-        terminal.complain(faults.sentence(error), as_json="--json" in tokens)
-        return faults.REFUSED
-    return code or 0
+    with sigterm_interrupts() as interrupted_by:
+        try:
+            code = build(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            terminal.close_pipe()
+            return faults.PIPE_CLOSED
+        except KeyboardInterrupt:
+            terminal.complain(_interrupted(tokens), as_json="--json" in tokens)
+            return faults.SIGNALLED + interrupted_by()
+        except Exception as error:
+            terminal.complain(faults.sentence(error), as_json="--json" in tokens)
+            return faults.REFUSED
+        return code or 0
 
 
 def build(tokens: Sequence[str]) -> App:

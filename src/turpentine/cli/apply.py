@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags, parse_edit
+from turpentine.cli.options import REQUIRED, Json, ModelChoice, ModelFlags, parse_edits
 from turpentine.cli.progress_bars import busy, progress_bar
 from turpentine.cli.terminal import plain, say, say_json, say_prose, show_table
 from turpentine.core.errors import BadArgument
@@ -54,8 +54,9 @@ def apply(
         turpentine apply runs/church-uce/edit.safetensors --out no-church
     """
     form = _form(edits, to, out, rank)
+    scales = parse_edits(edits)
     out = _with_ending(out, form)
-    model, loaded, signed = _read(edits, source)
+    model, loaded, signed = _read(scales, source)
     if form == "edit":
         loaded = _merged(loaded)
     if form in _LORAS:
@@ -98,12 +99,11 @@ def _form(edits: Sequence[str], to: Form | None, out: Path, rank: int | None) ->
     return form
 
 
-def _read(edits: Sequence[str], source: ModelChoice) -> tuple[Model, list[Edit], list[str]]:
+def _read(scales: Sequence[tuple[Path, float]], source: ModelChoice) -> tuple[Model, list[Edit], list[str]]:
     """Return the model, the edits in order, and which of their files are signed."""
     from turpentine.edits import read_edit
     from turpentine.edits.files import check_change
 
-    scales = [parse_edit(text) for text in edits]
     for path, _ in scales:
         check_change(path)
     model = source.load()

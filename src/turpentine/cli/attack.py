@@ -34,6 +34,7 @@ from turpentine.core.errors import BadArgument, BrokenPlugin
 from turpentine.core.formatting import counted, duration
 from turpentine.core.plugins import find
 from turpentine.core.safe_text import safe_name
+from turpentine.edits.places import check_readable
 
 if TYPE_CHECKING:
     from turpentine.attack import Attack, Budget, Trial, Victim
@@ -211,6 +212,8 @@ def _check(file: Path | None, concept: str | None, choice: AttackChoice, source:
     source.check()
     if concept:
         check_words([concept], source.model, force=None)
+    if file is not None:
+        check_readable(file)
     check_folder(choice.out or ATTACKED)
     if file is not None:
         from turpentine.edits.files import check_change

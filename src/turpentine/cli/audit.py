@@ -29,6 +29,7 @@ from turpentine.cli.reference_choice import ReferenceChoice
 from turpentine.cli.terminal import plain, say, say_json, say_prose
 from turpentine.core.errors import BadArgument
 from turpentine.core.safe_text import safe_name
+from turpentine.edits.places import check_readable
 
 if TYPE_CHECKING:
     from turpentine.attack import Victim
@@ -121,6 +122,8 @@ def _check(files: Sequence[Path], concept: str | None, choice: AuditChoice, sour
         )
     if concept:
         check_words([concept], choice.original or source.model, force=None)
+    for file in files:
+        check_readable(file)
     if files:
         from turpentine.edits.files import check_change  # which takes torch along
 

@@ -35,14 +35,18 @@ def no_device(name: str) -> BadArgument:
     return BadArgument(f"There is no device {name!r} here: leave out --device, or give cpu.")
 
 
-def check_guidance_scale(scale: float | None) -> None:
+def check_guidance_scale(scale: float | None, flag: str = "--guidance-scale") -> None:
     """Check that a guidance scale is a number where one is given.
+
+    Args:
+        scale: How strongly a prompt guides.
+        flag: By which it was given.
 
     Raises:
         BadArgument: It is NaN or infinite.
     """
     if scale is not None and not math.isfinite(scale):
-        raise BadArgument(f"--guidance-scale is {scale}: give a finite number.")
+        raise BadArgument(f"{flag} is {scale}: give a finite number.")
 
 
 def check_folder(folder: Path) -> None:

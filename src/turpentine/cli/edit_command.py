@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 from cyclopts import Group, Parameter
 
-from turpentine.cli.checks import announce, check_folder, check_words
+from turpentine.cli.checks import announce, check_folder, check_guidance_scale, check_words
 from turpentine.cli.edit_summary import as_json, show_edit, show_outcome
 from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
@@ -216,6 +216,7 @@ def _check(choice: RunChoice, source: ModelChoice, texts: Sequence[str], folder:
     from turpentine.runs.references import reference_files
 
     parse_seeds(choice.seeds)
+    check_guidance_scale(choice.guidance, "--guidance")
     check_references([Measure.parse(text) for text in choice.measure], given=choice.references is not None)
     if choice.references is not None:
         reference_files(choice.references)

@@ -11,7 +11,7 @@ from turpentine.core.library_errors import is_full_disk, reason
 from turpentine.core.oom import is_out_of_memory, requested_memory
 
 REFUSED = 2
-INTERRUPTED = 130
+SIGNALLED = 128  # and the number of the signal, as shells have it
 PIPE_CLOSED = 1  # as rich has it, which notices first where it writes
 
 _LESS = "take a smaller --batch-size (explain: --rows; bench: --set drawing.batch_size=), or a smaller model"

@@ -25,13 +25,14 @@ from turpentine.cli.options import (
     ModelFlags,
     Seeds,
     edited_model,
+    parse_edits,
     parse_seeds,
     warn_of_unknown_words,
 )
 from turpentine.cli.picture_files import PictureFile, differences, planned
 from turpentine.cli.progress_bars import progress_bar
 from turpentine.cli.terminal import plain, say, say_json, warn
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, EditError
 from turpentine.models.solvers import Solver
 
 if TYPE_CHECKING:
@@ -110,11 +111,14 @@ def generate(
         raise BadArgument('There is no prompt: say what to draw, such as turpentine generate "a church".')
     numbers = parse_seeds(seeds)
     check_guidance_scale(sampling.guidance_scale)
+    changes = parse_edits(edit)
+    if artefact is not None and not artefact.is_file():
+        raise EditError(f"There is no artefact at {plain(str(artefact))}: check the path.")
     check_folder(out)
     source.check()
     from turpentine.models.identity import describe
 
-    model, texts, settings = _model_and_texts(source, edit, artefact, prompts, sampling)
+    model, texts, settings = _model_and_texts(source, changes, artefact, prompts, sampling)
     model.latent_shape(size=sampling.size)  # before it is said where pictures of a size that cannot be would go
     pictures = planned(texts, numbers, out, {**settings, "model": describe(model)})
     sheet = PictureFile(out / SHEET, "", 0, {"pictures": [(each.path.name, each.recipe) for each in pictures]})
@@ -145,14 +149,18 @@ def with_artefact(command: Callable[..., None], tokens: Sequence[str]) -> Callab
 
 
 def _model_and_texts(
-    source: ModelChoice, edits: Sequence[str], artefact: Path | None, prompts: Sequence[str], sampling: Sampling
+    source: ModelChoice,
+    changes: Sequence[tuple[Path, float]],
+    artefact: Path | None,
+    prompts: Sequence[str],
+    sampling: Sampling,
 ) -> tuple[Model, list[str], dict[str, Any]]:
     """Return the model with all that is put on it, each prompt once or the artefact's own, and how to draw."""
     from turpentine.models import Artefact
 
     revived = Artefact.load(artefact) if artefact is not None else None
     texts = list(dict.fromkeys(prompts or (revived.prompts if revived else ())))
-    model = edited_model(source, edits)
+    model = edited_model(source, changes)
     settings = sampling.settings(model)
     if revived is not None:
         revived.apply(model)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from turpentine.cli.terminal import plain, say, say_json, show_table
 from turpentine.core.errors import EditError
 from turpentine.core.formatting import counted
+from turpentine.edits.places import check_readable
 
 if TYPE_CHECKING:
     from turpentine.edits import Change, Edit
@@ -50,9 +51,7 @@ def show_change(path: Path, *, as_json: bool) -> None:
     Raises:
         EditError: The file is missing, another program's, or damaged.
     """
-    from turpentine.edits.files import file_of_change
-
-    path = file_of_change(path)
+    path = check_readable(path)
     change = _load(path)
     sites = site_changes(change)
     if as_json:
@@ -91,9 +90,7 @@ def bar(share: float) -> str:
 def _load(path: Path) -> Change:
     from turpentine.core.sealed import is_foreign
     from turpentine.edits import load_change
-    from turpentine.edits.formats.foreign import check_readable
 
-    check_readable(path)
     if path.is_dir() and not any(path.rglob("*.safetensors")):
         raise EditError(f"There is no edit in {plain(str(path))}: give the file of one, or the folder of a run.")
     if path.is_dir() or is_foreign(path):

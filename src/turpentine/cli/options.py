@@ -19,6 +19,7 @@ from turpentine.cli.terminal import plain, warn
 from turpentine.cli.work_options import named_settings
 from turpentine.core.errors import BadArgument
 from turpentine.core.seeds import parse_seeds as parse_seeds  # of the flag `--seeds`
+from turpentine.edits.places import check_readable
 
 if TYPE_CHECKING:
     from turpentine.concepts import Concept
@@ -246,11 +247,24 @@ def parse_edit(text: str) -> tuple[Path, float]:
     return Path(path), number
 
 
-def edited_model(source: ModelChoice, texts: Sequence[str]) -> Model:
-    """Load a model with the edits and guidances of `--edit` flags on it, scaled, in their order."""
+def parse_edits(texts: Sequence[str]) -> list[tuple[Path, float]]:
+    """Read edits as `parse_edit` does, and check, before torch is imported, that there is a file at each place.
+
+    Raises:
+        BadArgument: A scale is no number.
+        EditError: There is none.
+        UnsafeFile: It is a pickle.
+    """
+    changes = [parse_edit(text) for text in texts]
+    for path, _ in changes:
+        check_readable(path)
+    return changes
+
+
+def edited_model(source: ModelChoice, changes: Sequence[tuple[Path, float]]) -> Model:
+    """Load a model with the edits and guidances of `parse_edits` on it, scaled, in their order."""
     from turpentine.edits.files import check_change, read_change
 
-    changes = [parse_edit(text) for text in texts]
     for path, _ in changes:
         check_change(path)
     model = source.load()

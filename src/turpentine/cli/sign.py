@@ -8,7 +8,8 @@ from pathlib import Path
 
 from turpentine.cli.options import Json
 from turpentine.cli.terminal import plain, say, say_json
-from turpentine.core.errors import BadArgument
+from turpentine.core.errors import BadArgument, BadSignature
+from turpentine.edits.places import check_readable
 
 
 def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) -> None:
@@ -30,14 +31,13 @@ def sign(edit: Path, *, key: Path, out: Path | None = None, json: Json = False) 
     Example:
         turpentine sign runs/church-uce/edit.safetensors --key my-key
     """
+    edit = check_readable(edit)
     from turpentine.edits import load_change
-    from turpentine.edits.files import file_of_change
     from turpentine.edits.signature import needs_password
     from turpentine.models.saving import refuse_existing
 
     if out is not None:
         refuse_existing(out)
-    edit = file_of_change(edit)
     signed = load_change(edit).sign(key, _ask(key) if needs_password(key) else None)
     signed.save(out or edit)
     assert signed.signature is not None
@@ -64,12 +64,14 @@ def verify(edit: Path, *, key: Path, json: Json = False) -> None:
     Example:
         turpentine verify runs/church-uce/edit.safetensors --key my-key.pub
     """
+    edit = check_readable(edit)
     from turpentine.edits import load_change
-    from turpentine.edits.files import file_of_change
 
-    edit = file_of_change(edit)
     read = load_change(edit)
-    read.verify(key)
+    try:
+        read.verify(key)
+    except BadSignature as error:
+        raise BadSignature(f"{plain(str(edit))}: {error}") from None
     assert read.signature is not None
     signer = read.signature.signer
     if json:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt
 
 from turpentine.cli.checks import check_folder
-from turpentine.cli.options import OUTPUT, Json, ModelChoice, ModelFlags, check_judge_flag, judge_of, parse_edit
+from turpentine.cli.options import OUTPUT, Json, ModelChoice, ModelFlags, check_judge_flag, judge_of, parse_edits
 from turpentine.cli.terminal import plain, say, say_json
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ def studio(
     Example:
         turpentine studio --edit runs/church-uce:0.5
     """
+    changes = parse_edits(edit)
+    check_judge_flag(by)
+    check_folder(out)
+    source.check()
     from turpentine.studio.server import check_installed, free_port, serving
 
     check_installed()
-    check_judge_flag(by)
-    check_folder(out)
     free_port(port)
-    changes = [parse_edit(text) for text in edit]
-    source.check()
     from turpentine.edits.files import check_change
     from turpentine.studio.claim import claimed
 

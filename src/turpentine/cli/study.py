@@ -127,7 +127,6 @@ def serve(
     say(f"Raters come by this link: {place}/s/{store.entry}")
     say_prose(f"It takes {counted(chosen.raters, 'rater')}; Ctrl-C stops the server, and the same command goes on.")
     _run_server(store, host, port, name)
-    say("Stopped. All answers that were given are stored.")
 
 
 def export(
@@ -291,11 +290,10 @@ def _run_server(store: StudyStore, host: str, port: int, names: Sequence[str]) -
         lifespan="off",
     )
     try:
-        uvicorn.Server(config).run()
-    except KeyboardInterrupt:  # which uvicorn raises again once it has ended
-        pass
+        uvicorn.Server(config).run()  # which raises a signal again once it has ended
     finally:
         store.close()
+        say("Stopped. All answers that were given are stored.")
 
 
 def _list_shipped(json: bool) -> None:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from turpentine.core.safe_text import one_line, typed
 from turpentine.core.telemetry import switch_off
@@ -88,14 +87,28 @@ def complain(text: str, *, as_json: bool = False) -> None:
 
 
 def _print_sentences(console: Console, text: str, *, style: str | None = None, indent: int = 0) -> None:
-    """Print sentences, in a terminal folded between words, but for those with a command, which is to be copied."""
+    """Print sentences, in a terminal folded between words, but for those with a command, which is to be copied.
+
+    A word longer than the line, such as a path, stays whole: the terminal itself folds it, and copies it as one.
+    """
     margin = " " * indent
     for paragraph in text.split("\n"):
         if not console.is_terminal or _COMMAND.search(paragraph):
             console.print(margin + paragraph, style=style, soft_wrap=True)
             continue
-        for line in Text(paragraph).wrap(console, console.width - indent):
-            console.print(f"{margin}{line.plain}".rstrip(), style=style, soft_wrap=True)
+        for line in _folded(paragraph, console.width - indent):
+            console.print(f"{margin}{line}".rstrip(), style=style, soft_wrap=True)
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Return the lines of a text that is folded between words."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and cell_len(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def show_table(

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from cyclopts import Argument, CycloptsError, Group, MissingArgumentError, UnknownCommandError, UnknownOptionError
+from cyclopts import (
+    Argument,
+    CoercionError,
+    CycloptsError,
+    Group,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from turpentine.cli.help_text import example_of
 from turpentine.cli.terminal import plain
@@ -23,6 +32,11 @@ def usage_sentence(error: CycloptsError) -> str:
             return _unknown(error)
         case UnknownCommandError(unused_tokens=[name, *_]):
             return f"{_command(error)} has no command {plain(name)!r}: {offer(name, _commands(error))}"
+        case UnusedCliTokensError(unused_tokens=[text, *_]):
+            return f"{_command(error)} does not take {plain(text)!r}: see {_command(error)} --help."
+        case CoercionError(target_type=kind, token=token) if kind is float and token is not None:
+            named = f"Invalid value for {plain(token.keyword or '')}: {plain(token.value)!r}"
+            return f"{named} is no number. See {_command(error)} --help."
     text = plain(str(error))
     ended = text if text.endswith((".", "?", "!")) else f"{text}."
     return f"{ended} See {_command(error)} --help."

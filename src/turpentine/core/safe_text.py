@@ -8,23 +8,39 @@ import unicodedata
 from turpentine.core.errors import BadArgument
 
 _NAME_LIMIT = 80
+_NAME_BYTES = 180  # file systems take 255, and what is written beside the name needs some
+_ACCENTS = re.compile("([a-z])[\u0300-\u036f]+")
 _DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 
 
 def safe_name(text: str) -> str:
-    """Turn any text into a file name of 1 to 80 lower case ASCII letters, digits, `.`, `_` and `-`.
+    """Turn any text into a file name of 1 to 80 lower case letters and digits of any script, `.`, `_` and `-`.
 
-    The name is never empty or hidden, leads to no other folder, and is none that Windows reserves for a device.
+    Latin letters lose their accents, and signs such as emoji have their names. The name is never empty or hidden, leads
+    to no other folder, and is none that Windows reserves for a device.
 
     Example:
-        >>> safe_name("Van Gogh: Café"), safe_name("../../etc"), safe_name("con")
-        ('van-gogh-cafe', 'etc', 'x-con')
+        >>> safe_name("Van Gogh: Café"), safe_name("../../etc"), safe_name("con"), safe_name("🍎 und Straße, 教会")
+        ('van-gogh-cafe', 'etc', 'x-con', 'red-apple-und-strasse-教会')
     """
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    name = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:_NAME_LIMIT].rstrip("-._")
+    decomposed = _ACCENTS.sub(r"\1", unicodedata.normalize("NFKD", text).casefold().lower())
+    plain = unicodedata.normalize("NFC", "".join(map(_name_char, decomposed)))
+    name = re.sub("-+", "-", plain).strip("-._")[:_NAME_LIMIT]
+    name = name.encode()[:_NAME_BYTES].decode(errors="ignore").rstrip("-._")
     if not name or name.split(".")[0] in _DEVICE_NAMES:
         return f"x-{name}".rstrip("-")
     return name
+
+
+def _name_char(char: str) -> str:
+    """Return what stands for a character in a file name."""
+    if "\ufe00" <= char <= "\ufe0f":  # which only choose a sign's look
+        return ""
+    if char.isalnum() or char in "._-" or unicodedata.category(char) in {"Mn", "Mc"}:
+        return char
+    if char.isascii() or unicodedata.category(char) != "So":
+        return "-"
+    return "-" + re.sub("[^a-z0-9]+", "-", unicodedata.name(char, "").lower()) + "-"
 
 
 def check_text(text: str, called: str) -> None:

@@ -40,6 +40,44 @@ def uninterrupted() -> Iterator[None]:
         _release(is_held)
 
 
+@contextmanager
+def sigterm_interrupts() -> Iterator[Callable[[], int]]:
+    """Treat SIGTERM as Ctrl-C inside a `with` block, so that what is done is kept; in the main thread only.
+
+    The block gets a function that returns the number of the signal: SIGTERM's if one came in the block, else SIGINT's.
+
+    Example:
+        >>> import signal
+        >>> with sigterm_interrupts() as interrupted_by:
+        ...     try:
+        ...         signal.raise_signal(signal.SIGTERM)
+        ...     except KeyboardInterrupt:
+        ...         print(128 + interrupted_by())
+        143
+    """
+    before = _state.terminations
+
+    def interrupted_by() -> int:
+        return signal.SIGTERM if _state.terminations > before else signal.SIGINT
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted_by
+        return
+    handler = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield interrupted_by
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _state.terminations += 1
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.raise_signal(signal.SIGINT)  # who holds back a Ctrl-C, holds this back too
+    else:
+        raise KeyboardInterrupt
+
+
 class Reverted(AbstractContextManager[T], Generic[T]):
     """A `with` block that does something at its start and undoes it at its end, whatever signals arrive and when.
 
@@ -96,6 +134,7 @@ class _State:
         self.blocks = 0  # `Reverted` blocks that are open
         self.waiting: dict[int, None] = {}
         self.handlers: dict[int, Handler] = {}
+        self.terminations = 0  # SIGTERMs that were treated as Ctrl-C
 
 
 _state = _State()

@@ -22,6 +22,7 @@ from turpentine.core.safe_text import one_line
 from turpentine.core.signals import Reverted
 from turpentine.edits.changing import changing
 from turpentine.edits.operators import Scalable, check_factor
+from turpentine.edits.places import GUIDANCE_FILE
 from turpentine.edits.provenance import Provenance, read_strength
 from turpentine.edits.signature import Signature
 from turpentine.edits.signed import Signed
@@ -67,7 +68,7 @@ class GuidanceChange(Scalable, Signed):
         True
     """
 
-    file_name: ClassVar[str] = "guidance.json"
+    file_name: ClassVar[str] = GUIDANCE_FILE
 
     guidance: Guidance
     provenance: Provenance

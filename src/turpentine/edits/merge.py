@@ -11,6 +11,7 @@ from torch import Tensor
 
 from turpentine.core.errors import EditError, WrongBase
 from turpentine.edits.operators import Scalable
+from turpentine.edits.places import EDIT_FILE
 from turpentine.edits.provenance import Provenance
 from turpentine.edits.zeroed import Zeroed
 
@@ -36,7 +37,7 @@ class Mergeable(Scalable):
         True
     """
 
-    file_name: ClassVar[str] = "edit.safetensors"
+    file_name: ClassVar[str] = EDIT_FILE
     strength: float
     deltas: Mapping[str, Tensor]
     zeroed: Mapping[str, Zeroed]

@@ -10,6 +10,7 @@ from typing import Literal
 from cyclopts import App
 
 from turpentine.core.errors import BadArgument, TurpentineError
+from turpentine.core.signals import sigterm_interrupts
 
 app = App(
     name="python -m turpentine.emoji",
@@ -130,15 +131,16 @@ def curves(folder: Path = Path("runs/emoji"), *, out: Path = Path("curves.png"))
 
 
 def main() -> None:
-    """Run a command. A user's error is one sentence and exit code 2; Ctrl-C is one line on how to go on."""
-    try:
-        app()
-    except (TurpentineError, FileNotFoundError) as error:
-        _say(f"error: {error}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _say("Stopped. The same command goes on from the last checkpoint.")
-        sys.exit(130)
+    """Run a command. A user's error is one sentence and exit code 2; Ctrl-C or SIGTERM is one line on how to go on."""
+    with sigterm_interrupts() as interrupted_by:
+        try:
+            app()
+        except (TurpentineError, FileNotFoundError) as error:
+            _say(f"error: {error}")
+            sys.exit(2)
+        except KeyboardInterrupt:
+            _say("Stopped. The same command goes on from the last checkpoint.")
+            sys.exit(128 + interrupted_by())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from turpentine.runs.specs import ModelSpec
 from turpentine.runs.store import PLAN, Store
 
 
-def settled(protocol: Protocol, model: Model, source: ModelSpec, store: Store, workers: int = 1) -> Protocol:
+def settled(protocol: Protocol, model: Model, source: ModelSpec, store: Store | None, workers: int = 1) -> Protocol:
     """Return a protocol that says how many pictures are drawn at once.
 
     What is given stays. Else it is what the folder was begun with for this model, since the last bits of a picture hang
@@ -21,7 +21,7 @@ def settled(protocol: Protocol, model: Model, source: ModelSpec, store: Store, w
         protocol: That may leave it open.
         model: The model, loaded.
         source: The same as a value.
-        store: Of the pictures; its plan holds what was settled.
+        store: Of the pictures; its plan holds what was settled. None where that is to be settled anew.
         workers: Processes that share the main memory.
 
     Raises:
@@ -29,7 +29,8 @@ def settled(protocol: Protocol, model: Model, source: ModelSpec, store: Store, w
     """
     if protocol.batch_size is not None:
         return protocol
-    at_once = _begun(source, store) or pictures_that_fit(model, MOST_AT_ONCE, size=protocol.size, workers=workers)
+    begun = store and _begun(source, store)
+    at_once = begun or pictures_that_fit(model, MOST_AT_ONCE, size=protocol.size, workers=workers)
     return replace(protocol, batch_size=at_once)
 
 

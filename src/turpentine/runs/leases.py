@@ -57,7 +57,7 @@ class Leases:
         self._heart: threading.Thread | None = None
 
     def take(self, key: str) -> Lease | None:
-        """Take the lease on a key and return it; None if another worker holds it."""
+        """Take the lease on a key and return it; None if another worker holds it, or these leases are closed."""
         last = self._last(key)
         if last is not None and not self._is_gone(self._path(key, last)):
             return None
@@ -65,9 +65,13 @@ class Leases:
         path = self._path(key, deaths)
         if not _create(path):
             return None
+        lease = Lease(key, deaths)
         self._held[key] = path
+        if self._stop.is_set():  # by another thread, which gives back what it sees
+            self.release(lease, done=False)
+            return None
         self._beat()
-        return Lease(key, deaths)
+        return lease
 
     def release(self, lease: Lease, done: bool) -> None:
         """Give a lease back.
@@ -83,10 +87,10 @@ class Leases:
                 each.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give all leases back, and stop the signs of life."""
+        """Give all leases back, and stop the signs of life; any thread may, and none is taken from then on."""
+        self._stop.set()
         for key in list(self._held):
             self.release(Lease(key, 0), done=False)
-        self._stop.set()
         if self._heart:
             self._heart.join()
 

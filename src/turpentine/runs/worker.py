@@ -91,6 +91,10 @@ class Worker:
                 while not (self._has_edit(edit_spec) or self._stop()):
                     time.sleep(_WAIT)
 
+    def give_back(self) -> None:
+        """Give all leases back from another thread, in a process that ends before its work does."""
+        self._leases.close()
+
     def _left(self) -> list[Job]:
         """Return the jobs that are not done."""
         left = self._store.missing(self._plan)

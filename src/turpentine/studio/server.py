@@ -61,7 +61,9 @@ def free_port(port: int) -> int:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((HOST, port))
-        except (OSError, OverflowError) as error:
+        except OverflowError as error:
+            raise BadArgument(f"There is no port {port}: give one up to 65535 with --port, or 0 for any.") from error
+        except OSError as error:
             raise BadArgument(f"The port {port} is taken: give another one with --port, or 0 for any.") from error
         return int(trial.getsockname()[1])
 

@@ -168,6 +168,8 @@ def _columns(path: Path, header: Sequence[str], labels: Collection[str], seeds: 
     column_of = {what: next((name for name in names if name in named), "") for what, names in COLUMNS.items()}
     for what in (PROMPT, *([SEED] if seeds else [])):
         if not column_of[what]:
+            if not named:
+                raise _Place(path, 1).wrong("there is no header: name the columns in the first line, such as prompt")
             names_of = PROMPT if what == PROMPT else " or ".join(COLUMNS[what])
             raise _Place(path, 1).wrong(f"there is no column {names_of}: the header names {one_line(', '.join(named))}")
     return column_of

@@ -20,6 +20,7 @@ from turpentine.edits.edit import Edit
 from turpentine.edits.formats.lora_file import edited_parts, is_lora, lora_deltas, says_scale
 from turpentine.edits.formats.peft_config import CONFIG, WEIGHTS, read_config
 from turpentine.edits.formats.unedited import refuse_edited
+from turpentine.edits.places import check_readable, why_no_pickle
 from turpentine.edits.provenance import Provenance
 from turpentine.models import Model
 from turpentine.models.loading.safe_reading import PICKLES
@@ -30,19 +31,6 @@ IMPORTED = "imported"
 _VARIANT = re.compile(r"(diffusion_pytorch_)?model\.[\w-]+\.safetensors")
 _NETWORK_FILE = re.compile(r"(diffusion_pytorch_)?model(\.[\w-]+)?(-\d+-of-\d+)?\.safetensors")
 _PART_OF_SEVERAL = re.compile(r".*-\d+-of-(\d+)\.safetensors")
-
-
-def check_readable(path: str | os.PathLike[str]) -> None:
-    """Check a path as far as is possible without a model.
-
-    Raises:
-        EditError: Nothing is there.
-        UnsafeFile: The file is a pickle; the message says how to convert it.
-    """
-    if not Path(path).exists():
-        raise EditError(f"There is no edit at {one_line(str(path))}: check the path.")
-    if Path(path).suffix in PICKLES:
-        raise UnsafeFile(_why_no_pickle(Path(path)))
 
 
 def import_edit(path: str | os.PathLike[str], model: Model) -> Edit:
@@ -193,7 +181,7 @@ def _weight_files(folder: Path) -> list[Path]:
         return paths
     for path in sorted(folder.iterdir()):
         if path.suffix in PICKLES:
-            raise UnsafeFile(_why_no_pickle(path))
+            raise UnsafeFile(why_no_pickle(path))
     inside = [path.parent.relative_to(folder) for path in sorted(folder.glob(f"*/{WEIGHTS}"))]
     if inside:
         raise EditError(_several(folder, list(map(str, inside))))
@@ -285,13 +273,6 @@ def _weight_names(model: Model) -> dict[str, str]:
 def _bare(name: str) -> str:
     """Return the name without the level `text_model`, which transformers 5 took out of its text encoder."""
     return name.replace(".text_model.", ".", 1)
-
-
-def _why_no_pickle(path: Path) -> str:
-    return (
-        f"{one_line(str(path))} is a pickle, which could run any code: where you trust its maker, read it with "
-        "torch.load(path, weights_only=True), write its tensors with safetensors.torch.save_file, and give that file."
-    )
 
 
 @contextmanager

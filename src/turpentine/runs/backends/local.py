@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ctypes import c_ulong
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 
 from turpentine.core.errors import TurpentineError
+from turpentine.core.signals import sigterm_interrupts
 from turpentine.core.threads import using_threads
-from turpentine.runs.backends.process import report_progress, sigterm_interrupts
+from turpentine.runs.backends.process import report_progress
 from turpentine.runs.leases import EXPIRES
 from turpentine.runs.plan import Plan
 from turpentine.runs.store import Store
@@ -180,23 +181,30 @@ def _how(ends: list[int]) -> str:
 
 def _work(folder: Path, number: int, beats: c_ulong, expires: float, failures: SimpleQueue[BaseException]) -> None:
     """Run the loop of a worker process."""
-    threading.Thread(target=_live, args=(beats,), daemon=True).start()
+    at_end: list[Callable[[], None]] = []
+    threading.Thread(target=_live, args=(beats, at_end), daemon=True).start()
     _choose_device(number)
     store = Store(folder)
     plan, threads = store.planned()
     try:
         with sigterm_interrupts(), using_threads(threads):
-            Worker(plan, store, expires=expires).run()
+            worker = Worker(plan, store, expires=expires)
+            at_end.append(worker.give_back)
+            worker.run()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)  # where the work is to go on, another takes its place
     except Exception as error:
         failures.put(error)
 
 
-def _live(beats: c_ulong) -> None:
+def _live(beats: c_ulong, at_end: Sequence[Callable[[], None]]) -> None:
     """Give heartbeats as long as the parent lives; then end this process, since nobody waits for its work.
 
-    What it holds is given back. Where it is deep in some computation it ends without that after a while.
+    Where it is deep in some computation it is ended from here after a while.
+
+    Args:
+        beats: The heartbeats.
+        at_end: Called then, to give back what it holds: of its work nothing is lost, so its end counts as no death.
     """
     parent = parent_process()
     while parent is not None and parent.is_alive():
@@ -204,6 +212,8 @@ def _live(beats: c_ulong) -> None:
         parent.join(_LOOK)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
+    for give_back in at_end:
+        give_back()
     os._exit(_INTERRUPTED)
 
 

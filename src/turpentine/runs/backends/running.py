@@ -9,11 +9,11 @@ import torch
 
 from turpentine.core.default_progress import shows_phases
 from turpentine.core.errors import BadArgument
+from turpentine.core.signals import sigterm_interrupts
 from turpentine.core.threads import using_threads
 from turpentine.judges import Judge
 from turpentine.models import Model
 from turpentine.runs.backends.local import run_processes
-from turpentine.runs.backends.process import sigterm_interrupts
 from turpentine.runs.backends.ray import run_on_ray
 from turpentine.runs.ledger import until_whole
 from turpentine.runs.plan import Plan

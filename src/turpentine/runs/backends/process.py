@@ -1,4 +1,4 @@
-"""What every backend needs: threads, the loop of one worker process, and its progress."""
+"""What every backend needs: the loop of one worker process, and its progress."""
 
 from __future__ import annotations
 

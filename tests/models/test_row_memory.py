@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from turpentine.cli.visits import VisitChoice
+from turpentine.core.errors import NoMemory
+from turpentine.models import row_memory
 from turpentine.models.row_memory import MARGIN, PeakBytes, bytes_a_row, fitting_rows, rows_that_fit
 from turpentine.testing.toys import toy
 
@@ -62,3 +64,15 @@ def test_what_fitted_once_stays_with_the_results(
     assert choice.rows_on(model, tmp_path / "other") == 256
     assert VisitChoice(rows=3).rows_on(model, tmp_path) == 3
     assert VisitChoice(dry_run=True).rows_on(model, tmp_path / "none") == 8 and not (tmp_path / "none").exists()
+
+
+def test_a_picture_that_cannot_be_decoded_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = toy("sd1")
+    channels = model.pipeline.vae.config.block_out_channels[0]
+    needed = 64 * 32 * 4 * (2 * channels + 3)
+    monkeypatch.setattr(row_memory, "free_memory", lambda device: needed)
+    assert model.generate("a church", steps=1, size=(64, 32), progress=False)[0].size == (32, 64)
+    monkeypatch.setattr(row_memory, "free_memory", lambda device: needed - 1)
+    with pytest.raises(NoMemory, match=r"A picture of 64 x 32 pixels takes .* take a smaller size"):
+        model.generate("a church", steps=1, size=(64, 32), progress=False)
+    model.generate("a church", steps=1, progress=False)  # of its own size it asks nothing

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from turpentine.core.formatting import counted, file_size
 from turpentine.models.model import Model
-from turpentine.models.row_memory import bytes_a_row
-from turpentine.models.training_memory import FP32, GradientWork, bytes_a_trained_row, check_training_fits
+from turpentine.models.row_memory import FP32, bytes_a_row
+from turpentine.models.training_memory import GradientWork, bytes_a_trained_row, check_training_fits
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,7 @@ from turpentine.models.interface import Guidance, Latents, Size
 from turpentine.models.predicting import Predicting
 from turpentine.models.pretrained import note_living
 from turpentine.models.reading import Reading
+from turpentine.models.row_memory import check_picture_fits
 from turpentine.models.sampler import combination_of, denoised, started
 from turpentine.models.sites import Sites
 from turpentine.models.text import PromptReader
@@ -331,6 +332,7 @@ class Model(Predicting):
         Raises:
             BadArgument: Lists of two lengths, settings out of range, and a negative prompt where the guidance has
                 another one in its place; raised before anything is drawn.
+            NoMemory: A picture of the size cannot be decoded in what is free.
             UnknownName: There is no such solver.
             UnsupportedModel: Something that changes what the pipeline computes was put on it since.
             NotFinite: The denoiser or the autoencoder gives NaN or infinity; the message says where, and in which step.
@@ -342,6 +344,8 @@ class Model(Predicting):
             steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt, batch_size=batch_size
         )
         texts, numbers = pair(prompts, seeds)
+        if size is not None:
+            check_picture_fits(self, size)
         started(self, solver, steps)
         if negative_prompt and (guidance is not None or self.embeds_guidance):
             check_used(negative_prompt, combination_of(self, guidance, 1, guidance_scale, steps))

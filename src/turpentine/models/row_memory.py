@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from turpentine.core.errors import NoMemory
+from turpentine.core.formatting import file_size
+from turpentine.models.generate import check_size
 from turpentine.models.interface import Size
 from turpentine.models.loading.memory import free_memory
 
@@ -25,6 +28,9 @@ GUIDED = 2
 
 PLENTY = 50
 """Times the denoiser's bytes, which no row of any family takes, not with its gradients either."""
+
+FP32 = torch.float32.itemsize
+COLOURS = 3
 
 MARGIN = 2.0
 """Times what a row's tensors take, for what kernels take beside them and for what an instrument keeps."""
@@ -115,6 +121,30 @@ def rows_that_fit(each: int, free: int, most: int = MOST) -> int:
     while most > 1 and most * each * MARGIN > free:
         most //= 2
     return most
+
+
+def check_picture_fits(model: Model, size: Size) -> None:
+    """Check that a picture of a size can be decoded at all: the autoencoder's last maps of it, in and out, must fit.
+
+    What the denoiser takes comes on top and is not counted, so that no picture is refused that would be drawn.
+
+    Args:
+        model: The model.
+        size: As in `Model.generate`.
+
+    Raises:
+        NoMemory: They do not.
+    """
+    height, width = check_size(size)
+    config = getattr(getattr(model.pipeline, "vae", None), "config", {})
+    channels = (config.get("block_out_channels") or (0,))[0]
+    needed = height * width * (2 * channels + COLOURS) * FP32
+    free = free_memory(model.device)
+    if needed > free:
+        raise NoMemory(
+            f"A picture of {height} x {width} pixels takes {file_size(needed)} at least to decode, and "
+            f"{file_size(free)} are free: take a smaller size."
+        )
 
 
 def pictures_that_fit(model: Model, most: int, *, size: Size | None = None, workers: int = 1) -> int:

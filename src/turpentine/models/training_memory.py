@@ -16,12 +16,11 @@ from turpentine.core.formatting import counted, file_size
 from turpentine.core.oom import is_out_of_memory
 from turpentine.core.safe_text import one_line
 from turpentine.models.loading.memory import HALF, free_memory
-from turpentine.models.row_memory import PeakBytes, is_plenty
+from turpentine.models.row_memory import FP32, PeakBytes, is_plenty
 
 if TYPE_CHECKING:
     from turpentine.models.model import Model
 
-FP32 = torch.float32.itemsize
 MOMENTS = 2
 SMALL_RANK = 4
 """The rank to take where whole weights do not fit."""

@@ -82,7 +82,7 @@ def _check_options(command: str, written: Mapping[str, Written], tokens: Sequenc
 
 
 def _check_value(command: str, flag: str, hint: str, value: str) -> None:
-    if hint in _WHOLE and not any(char.isdigit() for char in value):
+    if hint.removesuffix(" | None") in _WHOLE and not any(char.isdigit() for char in value):
         raise BadArgument(f"Invalid value for {flag}: {plain(value)!r} is no whole number. See {command} --help.")
     if not hint.startswith("Literal[") or not hint.endswith("]"):
         return

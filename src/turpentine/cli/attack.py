@@ -212,10 +212,9 @@ def _check(file: Path | None, concept: str | None, choice: AttackChoice, source:
     source.check()
     if concept:
         check_words([concept], source.model, force=None)
-    if file is not None:
-        check_readable(file)
     check_folder(choice.out or ATTACKED)
     if file is not None:
+        check_readable(file)
         from turpentine.edits.files import check_change
 
         check_change(file)

@@ -21,7 +21,7 @@ def threads_for(model: Model, rows: int) -> Iterator[None]:
     """Run on one thread inside a `with` block where calls of a denoiser are too small to be shared.
 
     An update of one to four rows of the emoji world takes as long on one thread as on two; on two, each of hundreds of
-    layers waits for both, which takes ten times as long where something else runs on one of the cores.
+    layers waits for both, which takes eight times as long where something else runs on one of the cores.
 
     Args:
         model: Whose denoiser is called. One of larger pictures keeps its threads, as does one on a GPU.

@@ -83,7 +83,7 @@ TESTED_IN: Mapping[str, str] = {
     "cli.leaderboard": "cli/test_bench.py",
     "cli.tour": "cli/test_explain.py",
     "edits.card": "models/test_publishing.py",
-    "explain._joint_parts": "explain/test_contributions.py",
+    "explain._value_parts": "explain/test_contributions.py",
     "judges.hf_classifier": "judges/test_classifier.py",
     "judges.hub_network": "judges/test_classifier.py",
     "judges.network": "judges/test_clip.py",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +20,7 @@ from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._columns import judged_column
 from turpentine.explain._plots import draw_bars, new_figure
 from turpentine.explain._rereading import check_same_mask, keys_and_values, layers_inside
+from turpentine.explain._value_parts import ValueParts
 from turpentine.explain.finding import Finding
 from turpentine.judges.base import Judge, hits, label_of
 from turpentine.judges.worlds import check_judge_of
@@ -28,7 +28,6 @@ from turpentine.models.branches import Intervention, run_branches
 from turpentine.models.call import Call
 from turpentine.models.drawing_defaults import drawing_of
 from turpentine.models.generate import batches, fitting_pairs
-from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
 from turpentine.models.sampler import sample
 from turpentine.models.sites import READS_TEXT, Site
@@ -149,11 +148,16 @@ class Blocks(Settings):
     ) -> Scores:
         """Return what the concepts' words add in each block, for each picture."""
         drawing = drawing_of(self, model)
-        added = _Added(model, modules, [_tokens(model, *pair) for pair in zip(texts, concepts, strict=True)])
-        with added.on():
+        tokens = [_tokens(model, *pair) for pair in zip(texts, concepts, strict=True)]
+        totals: dict[str, Float[Tensor, " picture"]] = {}
+
+        def add(call: Call, of_words: Tensor, rest: Tensor) -> None:
+            totals[call.site.name] = totals.get(call.site.name, 0) + of_words.norm(dim=-1).mean(dim=-1)
+
+        with ValueParts(model, replace(model.sites, chosen=tuple(modules)), add, tokens).on():
             for _ in sample(model, model.encode(texts), model.encode([""]), model.noise(seeds), **drawing):
                 pass
-        return np.stack([added.totals[site.name].cpu().numpy() / drawing["steps"] for site in modules], axis=1)
+        return np.stack([totals[site.name].cpu().numpy() / drawing["steps"] for site in modules], axis=1)
 
     def _reread(
         self,
@@ -214,50 +218,6 @@ class BlocksFinding(Finding):
         for axis in (left, right):
             axis.invert_yaxis()
         return figure
-
-
-class _Added:
-    """What the outputs of attention owe to the values of some tokens, summed over the steps.
-
-    Args:
-        model: The model.
-        modules: Its attention to the text.
-        tokens: Of the text, for each picture.
-    """
-
-    def __init__(self, model: Model, modules: Sequence[Site], tokens: Sequence[Sequence[int]]) -> None:
-        self._model, self._tokens = model, tokens
-        self._modules = replace(model.sites, chosen=tuple(modules))
-        self._values = layers_inside(model.sites.only(kind=READS_TEXT, level="layer", role="value"), modules)
-        self._is_without = False
-        self.totals: dict[str, Float[Tensor, " picture"]] = {}
-
-    @contextmanager
-    def on(self) -> Iterator[None]:
-        """Add up what the model computes in a `with` block."""
-        with hooked(self._model, {self._modules: self._add, self._values: self._leave_out}):
-            yield
-
-    def _add(self, call: Call) -> None:
-        """Compute the module once more without the values: what is missing is Σ_j a_ij·W_O·v_j, for a stays."""
-        self._is_without = True
-        try:
-            rest = replace(call, output=call.module.forward(*call.args, **call.kwargs))
-        finally:
-            self._is_without = False
-        of_picture, _ = self._model.family.streams_at(call.site)
-        missing = (call.tensor[call.rows] - rest.tensor[call.rows])[:, of_picture].float()
-        share = missing.norm(dim=-1).mean(dim=-1)
-        self.totals[call.site.name] = self.totals.get(call.site.name, 0) + share
-
-    def _leave_out(self, call: Call) -> Any:
-        if not self._is_without:
-            return None
-        values = call.tensor.clone()
-        _, of_text = self._model.family.streams_at(call.site)
-        for row, tokens in zip(values[call.rows], self._tokens, strict=True):
-            row[of_text][list(tokens)] = 0  # views, as slices are
-        return call.with_tensor(values)
 
 
 def _tokens(model: Model, text: str, concept: str) -> list[int]:

@@ -21,8 +21,8 @@ from turpentine.core.progress import Progress
 from turpentine.core.settings import Count, Finite, Settings
 from turpentine.explain._codes import modules_called
 from turpentine.explain._image_stats import foreground
-from turpentine.explain._joint_parts import JointParts
 from turpentine.explain._plots import hide_axes, new_figure
+from turpentine.explain._value_parts import ValueParts
 from turpentine.explain.finding import Finding
 from turpentine.models.attention import grid
 from turpentine.models.call import Call
@@ -144,7 +144,7 @@ class _Norms:
             replace(sites, chosen=tuple(site for site in sites if (site.kind == JOINT) == is_joint))
             for is_joint in (True, False)
         )
-        parts = JointParts(model, joint, self.add_parts).on() if joint else nullcontext()
+        parts = ValueParts(model, joint, self.add_parts).on() if joint else nullcontext()
         with hooked(model, {plain: self.add}), parts:
             yield
 

@@ -1,8 +1,8 @@
-"""What joint attention gives the picture, in two parts that sum to it: by the text's values, and by the picture's."""
+"""What attention to the text gives the picture, in two parts that sum to it: by values of the text, and the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,29 +14,30 @@ from turpentine.explain._rereading import layers_inside
 from turpentine.models.call import Call
 from turpentine.models.hooks import hooked
 from turpentine.models.model import Model
-from turpentine.models.sites import Sites
+from turpentine.models.sites import READS_TEXT, Sites
 
 Added = Float[Tensor, "row token width"]
 Add = Callable[[Call, Added, Added], None]
-"""Takes a call, and what its picture's tokens owe to the text's values, and to the rest, on the prompts' rows."""
+"""Takes a call, and what its picture's tokens owe to those values, and to the rest, on the prompts' rows."""
 
 
-class JointParts:
-    """Computes modules of joint attention once more without the text's values.
+class ValueParts:
+    """Computes modules of attention to the text once more without values of the text.
 
     With probabilities a_ij, values v_j and the matrix W_O of the output, what is missing then is Σ_j a_ij·W_O·v_j over
-    the text's tokens j, for a stays. The rest is the same sum over the picture's tokens, the bias of the output, and
-    in the single blocks of FLUX.2 the feed-forward network, which is in the same module.
+    those tokens j of the text, for a stays. The rest is the same sum over all other tokens, the bias of the output,
+    and in the single blocks of FLUX.2 the feed-forward network, which is in the same module.
 
     Args:
         model: The model.
-        modules: Of joint attention; a window counts.
+        modules: Of attention to the text; a window counts.
         add: Called after each of their calls.
+        tokens: Of the text, for each picture; by default all.
     """
 
-    def __init__(self, model: Model, modules: Sites, add: Add) -> None:
-        self._model, self._modules, self._add = model, modules, add
-        values = model.sites.only(kind="joint-attention", level="layer", role="value")
+    def __init__(self, model: Model, modules: Sites, add: Add, tokens: Sequence[Sequence[int]] | None = None) -> None:
+        self._model, self._modules, self._add, self._tokens = model, modules, add, tokens
+        values = model.sites.only(kind=READS_TEXT, level="layer", role="value")
         self._values = layers_inside(values, tuple(modules))
         self._is_without = False
 
@@ -61,5 +62,9 @@ class JointParts:
             return None
         values = call.tensor.clone()
         _, of_text = self._model.family.streams_at(call.site)
-        values[:, of_text] = 0
+        if self._tokens is None:
+            values[:, of_text] = 0
+        else:
+            for row, tokens in zip(values[call.rows], self._tokens, strict=True):
+                row[of_text][list(tokens)] = 0  # views, as slices are
         return call.with_tensor(values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
+from allocated import allocated_peak
 
 from turpentine.attribution import GradientSum, Objective, approximation, attributable
 from turpentine.attribution.memory import AttributionWork
@@ -40,19 +39,6 @@ def attributed(model: Model, objective: Objective, work: AttributionWork) -> Non
     if work.is_tried:
         with suppress(NotFinite):  # the toys' trials need not tell weights apart
             approximation(alpha, trials=4, share=0.1, batch_size=work.rows)
-
-
-def allocated(work: Callable[[], Any]) -> int:
-    """The most bytes at a time by torch's own profiler, which sees what kernels take, too."""
-    gc.collect()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
-    events = [each for each in profiler.profiler.kineto_results.events() if each.name() == "[memory]"]
-    now = peak = 0
-    for each in sorted(events, key=lambda each: each.start_ns()):
-        now += each.nbytes()
-        peak = max(peak, now)
-    return peak
 
 
 def work_on(model: Model, sites: str, rows: int, **how: Any) -> AttributionWork:
@@ -89,7 +75,7 @@ def test_torchs_profiler_allocates_as_much(name: str) -> None:
     model = toy(name)
     work, objective = work_on(model, "feed-forward", 8), objective_on(model, 8)
     attributed(model, objective, work)
-    assert work.total == pytest.approx(allocated(lambda: attributed(model, objective, work)), rel=0.08)
+    assert work.total == pytest.approx(allocated_peak(lambda: attributed(model, objective, work)), rel=0.08)
 
 
 QUICK = CAD(sites="all", sampling_steps=2, trials=4, batch_size=2)

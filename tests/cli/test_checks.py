@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,11 @@ def test_a_judge_that_nobody_has_is_refused_before_it_is_asked(capsys: pytest.Ca
         announce(SimpleNamespace(name="x", model="nowhere", download="nowhere from the hub"))  # type: ignore[arg-type]
     announce(SimpleNamespace(name="x", model="nowhere", download=None))  # type: ignore[arg-type]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("tokens", [("bench",), ("attack",), ("study", "check")], ids=" ".join)
+def test_what_a_list_would_pass_over_is_refused(tokens: tuple[str, ...], command: Callable[..., Any]) -> None:
+    assert command(*tokens, "--list", "emoji-objects")[0::2] == (
+        2,
+        "--list prints what there is and does nothing else: leave out emoji-objects.\n",
+    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from allocated import allocated_peak
 from edits.weights import weights_hash
-from torch.profiler import ProfilerActivity, profile
 
 from turpentine.concepts import Concept
 from turpentine.core.errors import NoMemory
@@ -42,18 +41,6 @@ def updated(model: Model, trained: Trained, inputs: dict[str, Any]) -> Adam:
     return adam
 
 
-def profiled_peak(work: Callable[[], Any]) -> int:
-    """The most bytes at a time by torch's own profiler, which sees what kernels take, too."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
-    events = [each for each in profiler.profiler.kineto_results.events() if each.name() == "[memory]"]
-    now = peak = 0
-    for each in sorted(events, key=lambda each: each.start_ns()):
-        now += each.nbytes()
-        peak = max(peak, now)
-    return peak
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["sd1", "sd3"])
 @pytest.mark.parametrize(("sites", "rank", "rows"), [("x", None, 2), ("x", 4, 4), ("all", None, 1), ("all", 1, 2)])
@@ -81,7 +68,7 @@ def test_torchs_profiler_sees_as_much_of_a_batch(name: str) -> None:
         torch.autograd.grad(model.followed(**inputs, parameters=own).square().mean(), list(own.values()))
 
     step()
-    assert rows * bytes_a_trained_row(model, weights) == pytest.approx(profiled_peak(step), rel=0.06)
+    assert rows * bytes_a_trained_row(model, weights) == pytest.approx(allocated_peak(step), rel=0.06)
 
 
 @pytest.mark.parametrize("rank", [None, 2])

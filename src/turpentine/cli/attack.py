@@ -14,7 +14,7 @@ from cyclopts.types import PositiveInt, UInt32
 
 from turpentine.cli.attack_output import numbers_of, print_attacks, print_battery
 from turpentine.cli.attacked_edit import affordable_attacks, erased_concept
-from turpentine.cli.checks import check_folder, check_guidance_scale, check_words
+from turpentine.cli.checks import check_folder, check_guidance_scale, check_lists_alone, check_words
 from turpentine.cli.flags import flags_of, option_in, with_flags
 from turpentine.cli.help_text import with_help
 from turpentine.cli.options import (
@@ -134,6 +134,7 @@ def attack(
         turpentine attack runs/church-uce --concept church --attack cce
     """
     if list:
+        check_lists_alone(file)
         print_attacks(json)
         return
     if file is None and choice.against == "edit":

@@ -17,7 +17,7 @@ from turpentine.cli.attack_bench import (
     run_attacks,
     show_attack_estimate,
 )
-from turpentine.cli.checks import announce, check_device, check_folder, check_words
+from turpentine.cli.checks import announce, check_device, check_folder, check_lists_alone, check_words
 from turpentine.cli.help_text import with_help
 from turpentine.cli.leaderboard import check_leaderboard, run_leaderboard, show_leaderboard_estimate
 from turpentine.cli.options import Flat, Json, ModelChoice
@@ -99,6 +99,7 @@ def bench(
         turpentine bench emoji-objects --dry-run
     """
     if shipped:
+        check_lists_alone(file)
         return _list_shipped(json)
     if where.worker:
         return _join(out)

@@ -67,6 +67,19 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
+def check_lists_alone(given: object) -> None:
+    """Check that nothing stands beside a flag that lists what there is, which would be passed over.
+
+    Args:
+        given: What the command would work on.
+
+    Raises:
+        BadArgument: There is something.
+    """
+    if given is not None:
+        raise BadArgument(f"--list prints what there is and does nothing else: leave out {plain(str(given))}.")
+
+
 def check_judge(name: str) -> None:
     """Check that a judge is called so, or that a network is where the name says.
 

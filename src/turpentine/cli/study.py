@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
-from turpentine.cli.checks import check_folder
+from turpentine.cli.checks import check_folder, check_lists_alone
 from turpentine.cli.help_text import example_of, summary, usage_of, with_help, written_as
 from turpentine.cli.options import Json
 from turpentine.cli.progress_bars import busy
@@ -75,6 +75,7 @@ def check(
         turpentine study check artist-likeness
     """
     if shipped:
+        check_lists_alone(plan)
         _list_shipped(json)
         return
     chosen = _read(plan, changes)

@@ -2,6 +2,7 @@
 
     python benchmarks/audits.py                       # of church, some five minutes a row on one core
     python benchmarks/audits.py --concept ink         # beside the oracles that were trained in runs/
+    python benchmarks/audits.py --concept dog --concept truck --only uce --pictures 40    # without any: one table
     python benchmarks/audits.py --only cad --pictures 20 --steps 2 --docs /tmp/pages --keep /tmp/audits
 
 The methods have their presets, which were chosen on other objects. Each audit is as `turpentine audit` makes it, with a
@@ -14,8 +15,10 @@ in the folder of what is finished.
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,7 +50,8 @@ METHODS = (
     *("uce-aligned", "uce", "rece", "diff-quickfix", "esd-x", "esd-u", "cad", "conceptprune"),
     *("sld-medium", "negative-prompt"),
 )
-HEAD = ("by name", "by a learned word", "R", "by tokens of chance", "others", "two in their places", "depth", "FADE")
+DEEP = ("depth", "FADE")
+HEAD = ("by name", "by a learned word", "R", "by tokens of chance", "others", "two in their places", *DEEP)
 
 Known = Mapping[str, Callable[[tp.Model, tp.Concept], Victim]]
 
@@ -116,17 +120,22 @@ def table(audits: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown_table(("edited", "verdict", *HEAD), [(title, *cells(each)) for title, each in audits.items()])
 
 
-def main() -> None:
-    """Audit, and put the tables into the page."""
-    parser = page_parser(__doc__, "audits")
-    parser.add_argument("--concept", default=CHURCH, help="one of which an oracle ships or was trained in runs/")
-    parser.add_argument("--only", action="append", default=[], help="a row alone, by its name; give it again for more")
-    parser.add_argument("--pictures", type=int, default=100, help="of each arm, by name and by each attack")
-    parser.add_argument("--steps", type=int, default=10, help="of a picture")
-    options = parsed(parser)
-    concept = world_concept(options.concept)
-    oracles, known = oracles_of_both(concept.text), known_of(concept.text)
-    subjects: Known = {**{name: partial(edited_by, name) for name in METHODS}, **known}
+def table_of_several(audits: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return the rows of audits of several concepts, by concept and title, without what takes an oracle."""
+    head = ("concept", "edited", "verdict", *HEAD[: -len(DEEP)])
+    rows = [
+        (concept, title, *cells(each)[: -len(DEEP)]) for concept, some in audits.items() for title, each in some.items()
+    ]
+    return markdown_table(head, rows)
+
+
+def audits_of(concept: tp.Concept, options: Namespace, keep: Path) -> dict[str, Audited]:
+    """Audit what is asked for, or all, and write each audit; those that are there are read."""
+    oracles = oracles_of_both(concept.text)
+    subjects: Known = {
+        **{name: partial(edited_by, name) for name in METHODS},
+        **known_of(concept.text),
+    }
     model, audits = tp.load(), dict[str, Audited]()
     audit = tp.audit.Audit(
         [tp.attack.CCE(init="style") if concept.kind == "style" else tp.attack.CCE(), tp.attack.RandomPrefix()],
@@ -141,15 +150,35 @@ def main() -> None:
     }
     for name in options.only or subjects:
         audits[name] = audit(subjects[name](model, concept), concept, **given)
-        audits[name].write(options.keep / name.replace(" ", "-").replace('"', "").replace("'", ""))
-        print(f"{name}: {audits[name].summary()}", file=sys.stderr, flush=True)
+        audits[name].write(keep / name.replace(" ", "-").replace('"', "").replace("'", ""))
+        print(f"{concept.text}, {name}: {audits[name].summary()}", file=sys.stderr, flush=True)
     if len(audits) > 1:
-        Comparison(audits).write(options.keep)
+        Comparison(audits).write(keep)
+    return audits
+
+
+def main() -> None:
+    """Audit, and put the tables into the page."""
+    parser = page_parser(__doc__, "audits")
+    parser.add_argument("--concept", action="append", default=[], help=f"{CHURCH} by default; several have one table")
+    parser.add_argument("--only", action="append", default=[], help="a row alone, by its name; give it again for more")
+    parser.add_argument("--pictures", type=int, default=100, help="of each arm, by name and by each attack")
+    parser.add_argument("--steps", type=int, default=10, help="of a picture")
+    options = parsed(parser)
+    concepts = [world_concept(name) for name in options.concept or [CHURCH]]
+    if len(concepts) > 1:
+        numbers = {
+            each.text: {name: one.numbers() for name, one in audits_of(each, options, options.keep / each.text).items()}
+            for each in concepts
+        }
+        fill(options.docs / "audit.md", {"audits-of-several": table_of_several(numbers)})
+        return
+    audits = audits_of(concepts[0], options, options.keep)
     rows = {
         "audits": {name: each.numbers() for name, each in audits.items() if name in METHODS},
-        "known": {name: each.numbers() for name, each in audits.items() if name in known},
+        "known": {name: each.numbers() for name, each in audits.items() if name not in METHODS},
     }
-    of = "" if concept.text == CHURCH else f"-{concept.text}"
+    of = "" if concepts[0].text == CHURCH else f"-{concepts[0].text}"
     fill(options.docs / "audit.md", {f"{mark}{of}": table(each) for mark, each in rows.items() if each})
 
 

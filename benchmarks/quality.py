@@ -26,6 +26,7 @@ from PIL import Image
 import turpentine as tp
 from turpentine.core.markdown import markdown_table
 from turpentine.core.parts import Parts
+from turpentine.core.plugins import METHODS as METHOD_KINDS
 from turpentine.core.plugins import find
 from turpentine.emoji.captions import Captioned, stream
 from turpentine.emoji.world import SCENES, render
@@ -36,7 +37,10 @@ from turpentine.stats.intervals import Estimate, mean_score, paired_means, set_d
 from turpentine.stats.set_distances import fid
 
 OBJECTS = ("church", "dog", "truck", "fish")
-METHODS = ("uce", "uce-aligned", "rece", "diff-quickfix", "cad", "conceptprune", "esd-x")
+METHODS = (
+    *("esd-x", "esd-u", "uce-aligned", "uce", "rece", "diff-quickfix", "cad", "conceptprune"),
+    *("sld-medium", "negative-prompt"),
+)
 UNEDITED = "unedited"
 STEPS, RENDERS = 10, 1
 """Of a picture; the seed of the captions that are rendered."""
@@ -76,13 +80,14 @@ class Pictures:
             print(f"{method}, {obj}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
             return {"vectors": self.towers.vectors(images), "clip": torch.from_numpy(scores)}
 
-        part = self.parts.part([method, obj], draw)
+        how = "" if method == UNEDITED else repr(find(method, METHOD_KINDS).defaults(self.model))
+        part = self.parts.part([method, how, obj], draw)
         return part["vectors"].numpy(), part["clip"].numpy()
 
     def _edited(self, method: str, obj: str) -> AbstractContextManager[object]:
         if method == UNEDITED:
             return nullcontext()
-        return find(method, "erase").defaults(self.model)(self.model, tp.Concept(obj)).on(self.model)
+        return find(method, METHOD_KINDS).defaults(self.model)(self.model, tp.Concept(obj)).on(self.model)
 
 
 def line(pictures: Pictures, method: str, objects: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
-"""The tables and the picture of docs/attacks.md, from the folder of a bench of attacks that is over.
+"""The tables and the picture of docs/attacks.md, from the folders of benches of attacks that are over.
 
-python benchmarks/attacks.py runs/attacks runs/attacks-esd --words runs/attacks-words
+python benchmarks/attacks.py runs/attacks runs/attacks-esd --words runs/attacks-words --tokens runs/attacks-tokens-*
 
 The page has the commands that fill these folders.
 """
@@ -108,20 +108,27 @@ def _tiles(path: Path) -> list[Image.Image]:
     return [each.resize((SIDE, SIDE), Image.Resampling.NEAREST) for each in tiles]
 
 
+def read(folders: Sequence[Path]) -> AttackTable:
+    """The rows of several benches, each once."""
+    rows = pl.concat([pl.read_parquet(folder / TABLE) for folder in folders])
+    return AttackTable("", rows.unique(["model", "concept", "method", "attack", "arm", "seed"], maintain_order=True))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fill the page, and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="of the benches, whose rows are put together")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where attacks.md and attacks.png are")
     parser.add_argument("--concept", default="church", help="of the picture")
-    parser.add_argument("--words", type=Path, help="of a bench of attacks by words and noise, for a table of their own")
+    for name, what in (("words", "attacks by words and noise"), ("tokens", "searches for tokens")):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", help=f"of benches of {what}, for a table of their own")
     chosen = parser.parse_args(arguments)
-    rows = pl.concat([pl.read_parquet(folder / TABLE) for folder in chosen.folders])
-    whole = AttackTable("", rows.unique(["model", "concept", "method", "attack", "arm", "seed"], maintain_order=True))
+    whole = read(chosen.folders)
     parts = {"rates": rates(whole), "beyond": beyond(whole), "by concept": by_concept(whole), "spent": spent(whole)}
-    if chosen.words:
-        apart = AttackTable("", pl.read_parquet(chosen.words / TABLE))
-        parts |= {"words": rates(apart), "words by concept": by_concept(apart)}
+    for name in ("words", "tokens"):
+        if folders := getattr(chosen, name):
+            apart = read(folders)
+            parts |= {name: rates(apart), f"{name} by concept": by_concept(apart)}
     fill(chosen.docs / "attacks.md", parts)
     with write_whole(chosen.docs / "attacks.png") as aside:
         sheet(whole, chosen.folders, chosen.concept).save(aside, "PNG", optimize=True)

@@ -35,6 +35,18 @@ def test_gone_is_false_in_5_percent_of_audits_at_most() -> None:
     assert others["gone"] == 0
 
 
+def test_the_oracle_itself_is_gone_though_half_of_its_pictures_pass_for_the_concept() -> None:
+    """The arms share prompts and seeds; one that shows as many in other pictures is not known to be the same."""
+    rng = np.random.default_rng(10)
+    rates = ((0.5, 0.98, 0.5, 0.9, 0.02), (0.03, 0.98, 0.03, 0.6, 0.98))
+    own = [
+        Arms(each.attack, each.reference, each.original, each.oracle, each.unnamed, hidden=each.hidden)
+        for each in simulated_arms(rng, rates, FULL)
+    ]
+    assert ruling(own).verdict == "gone"
+    assert ruling(simulated_arms(rng, rates, FULL)).verdict == "inconclusive"
+
+
 def test_attacks_without_power_decide_nothing_and_neither_do_few_pictures() -> None:
     assert verdicts(BLIND, FULL, 6) == {"inconclusive": 6}
     few = [ruling(simulated_arms(np.random.default_rng(seed), TRUTHS["gone"], 40)) for seed in range(4)]

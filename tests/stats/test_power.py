@@ -7,7 +7,13 @@ import pytest
 
 from turpentine.core.errors import BadArgument
 from turpentine.stats.equivalence import Outcomes, equivalence
-from turpentine.stats.power import equivalence_power, pictures_by_formula, pictures_for_equivalence, pictures_for_excess
+from turpentine.stats.power import (
+    equivalence_power,
+    pictures_by_formula,
+    pictures_for_equivalence,
+    pictures_for_excess,
+    pictures_to_be_alike,
+)
 
 
 def test_the_formula_gives_the_field_s_sizes() -> None:
@@ -55,3 +61,16 @@ def test_what_has_no_size_is_refused() -> None:
         pictures_for_excess(0.2, 0.2)
     with pytest.raises(BadArgument, match="no sample size for a rate of 2"):
         pictures_for_equivalence(2, 0.05)
+
+
+def test_pairs_that_never_differ_take_few_pictures_and_those_that_hang_on_nothing_as_many_as_two_arms() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (Outcomes(tuple((rng.random(4_000) < 0.2).tolist())) for _ in range(2))
+    assert pictures_to_be_alike(one, one, 0.05) == pictures_for_equivalence(0.0, 0.05)
+    lone = pictures_to_be_alike(one, Outcomes(other.hits[:-1]), 0.05)
+    assert pictures_to_be_alike(one, other, 0.05) == pytest.approx(lone, rel=0.1)
+    prompts = tuple(number // 10 for number in range(4_000))
+    bent = Outcomes(tuple(number % 20 < 10 for number in range(4_000)), prompts)
+    assert pictures_to_be_alike(bent, Outcomes((False,) * 4_000, prompts), 0.05) > 5 * pictures_for_equivalence(
+        0.5, 0.05
+    )

@@ -37,13 +37,14 @@ from turpentine.stats.equivalence import (
     LEVEL,
     Equivalence,
     Outcomes,
+    are_pairs,
     equivalence,
     excess_p_value,
     holm,
     rate_difference,
 )
 from turpentine.stats.intervals import Difference
-from turpentine.stats.power import pictures_for_equivalence, pictures_for_excess
+from turpentine.stats.power import pictures_for_excess, pictures_to_be_alike
 from turpentine.stats.prevalence import JudgeError
 
 Verdict = Literal["broken", "not erased", "gone", "unnamed", "hidden", "weakened", "inconclusive"]
@@ -187,7 +188,7 @@ def _same(edited: Outcomes, oracle: Outcomes | None, margin: float) -> Equivalen
         return None
     if margin <= 0:  # the judge may be no better than chance
         return Equivalence(rate_difference(edited, oracle), 0.0, holds=False)
-    return equivalence(edited, oracle, margin)
+    return equivalence(edited, oracle, margin, paired=are_pairs(edited, oracle))
 
 
 def _powers(arms: Sequence[Arms]) -> dict[int, bool]:
@@ -309,9 +310,7 @@ def _pictures(arms: Sequence[Arms], margin: float) -> int | None:
     pairs = [(each.edited, each.oracle) for each in arms if each.oracle is not None]
     if not pairs or len(pairs) < len(arms) or margin <= 0:
         return None
-    rate = max((one.rate * one.n + other.rate * other.n) / (one.n + other.n) for one, other in pairs)
-    effect = max(each.n / each.effective() for pair in pairs for each in pair)
-    needed = pictures_for_equivalence(round(rate, 2), round(margin, 3), effect=round(effect, 1))
+    needed = max(pictures_to_be_alike(edited, oracle, margin) for edited, oracle in pairs)
     return needed if needed > min(each.n for pair in pairs for each in pair) else None
 
 

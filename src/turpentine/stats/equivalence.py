@@ -164,7 +164,9 @@ def rate_difference(one: Outcomes, other: Outcomes, level: float = LEVEL) -> Dif
     return Difference(value, max(-1.0, min(low, value - reach)), min(1.0, max(high, value + reach)))
 
 
-def equivalence(one: Outcomes, other: Outcomes, margin: float, level: float = LEVEL) -> Equivalence:
+def equivalence(
+    one: Outcomes, other: Outcomes, margin: float, level: float = LEVEL, *, paired: bool = False
+) -> Equivalence:
     """Test that two rates are no further apart than a margin; both tests at `level`.
 
     Args:
@@ -172,6 +174,7 @@ def equivalence(one: Outcomes, other: Outcomes, margin: float, level: float = LE
         other: Of the other.
         margin: In rates, above 0.
         level: Of each test.
+        paired: Are the nth pictures of both of one prompt and seed?
 
     Example:
         >>> none = Outcomes((False,) * 60)
@@ -179,8 +182,37 @@ def equivalence(one: Outcomes, other: Outcomes, margin: float, level: float = LE
         (True, False)
     """
     _check_margin(margin)
-    difference = rate_difference(one, other, level)
+    difference = (paired_difference if paired else rate_difference)(one, other, level)
     return Equivalence(difference, margin, -margin < difference.low and difference.high < margin)
+
+
+def are_pairs(one: Outcomes, other: Outcomes) -> bool:
+    """Return whether the nth pictures of two arms of an audit are of one prompt and seed: one model drew each arm.
+
+    Example:
+        >>> one, longer = Outcomes((True, False)), Outcomes((True, False, False))
+        >>> are_pairs(one, one), are_pairs(one, longer), are_pairs(one, Outcomes((True, False), ("a", "b")))
+        (True, False, False)
+    """
+    return one.n == other.n and one.clusters == other.clusters and not (one.models or other.models)
+
+
+def discordance(one: Outcomes, other: Outcomes) -> tuple[float, float]:
+    """Return the share of pairs that differ, and the design effect of their difference, 1 or more.
+
+    Args:
+        one: Of one arm.
+        other: Of the other, in pairs with it.
+
+    Example:
+        >>> discordance(Outcomes((True, True, False)), Outcomes((True, False, False)))
+        (0.3333333333333333, 1.0)
+    """
+    n = one.n
+    share = sum(here != there for here, there in zip(one.hits, other.hits, strict=True)) / n
+    plain = (share - (one.rate - other.rate) ** 2) / max(1, n - 1)
+    over_prompts = _variance(_residuals(one, other).values())[0] if one.clusters else plain
+    return share, min(float(n), max(1.0, over_prompts / plain)) if plain else 1.0
 
 
 def paired_difference(after: Outcomes, before: Outcomes, level: float = LEVEL) -> Difference:

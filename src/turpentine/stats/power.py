@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil
+from math import ceil, sqrt
 
 import numpy as np
 from jaxtyping import Float
 
 from turpentine.core.errors import BadArgument
-from turpentine.stats.equivalence import LEVEL
+from turpentine.stats.equivalence import LEVEL, Outcomes, are_pairs, discordance
 
 MOST = 100_000
 _EXACT = 1_500  # above it all pairs of counts are too many, and the normal approximation is close
@@ -132,6 +132,30 @@ def pictures_for_equivalence(
         else:
             low = middle + 1
     return min(MOST, ceil(effect * low))
+
+
+def pictures_to_be_alike(one: Outcomes, other: Outcomes, margin: float) -> int:
+    """Return how many pictures an arm would show that two arms are alike, if they are, by how they vary here.
+
+    Pairs of which a share ψ differs vary as much as two arms by themselves at a rate p of which 2p(1 − p) = ψ.
+
+    Args:
+        one: What one arm shows.
+        other: What the other shows.
+        margin: How far apart the rates may be.
+
+    Example:
+        >>> half = Outcomes((True, False) * 50)
+        >>> pictures_to_be_alike(half, half, 0.05), pictures_to_be_alike(half, Outcomes((True, False) * 40), 0.05)
+        (52, 1713)
+    """
+    if are_pairs(one, other):
+        share, effect = discordance(one, other)
+        rate = (1 - sqrt(1 - 2 * min(0.5, share))) / 2
+    else:
+        rate = (one.rate * one.n + other.rate * other.n) / (one.n + other.n)
+        effect = max(each.n / each.effective() for each in (one, other))
+    return pictures_for_equivalence(round(rate, 2), round(margin, 3), effect=round(effect, 1))
 
 
 def _passes(n: int, margin: float, level: float) -> Float[np.ndarray, "hits hits"]:

@@ -33,6 +33,7 @@ from turpentine.cli.studio import studio
 from turpentine.cli.study import study_app
 from turpentine.cli.world import world
 from turpentine.core.signals import sigterm_interrupts
+from turpentine.core.whole_imports import imported_whole
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (
     erase,
@@ -83,7 +84,7 @@ def run(tokens: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     terminal.prepare()
     tokens = list(tokens)
-    with sigterm_interrupts() as interrupted_by:
+    with sigterm_interrupts() as interrupted_by, imported_whole("torch"):
         try:
             code = build(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
             sys.stdout.flush()

@@ -1,6 +1,6 @@
 """What erasing does to everyday pictures: CLIP score and FID after each edit, into docs/methods.md.
 
-    python benchmarks/quality.py                                  # four objects, each method; 500 captions
+    python benchmarks/quality.py --captions 200                   # four objects, each method: half an hour of one core
     python benchmarks/quality.py --methods uce cad --objects church --captions 64
 
 Everyday captions are the world's own, as it is trained on, without those that hold the erased object. FID is of the
@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from pages import fill, page_parser, parsed
 from PIL import Image
+from scipy.stats import t
 
 import turpentine as tp
 from turpentine.core.markdown import markdown_table
@@ -33,7 +34,7 @@ from turpentine.emoji.world import SCENES, render
 from turpentine.judges.clip import ClipScore
 from turpentine.judges.features import extractor
 from turpentine.models.identity import describe
-from turpentine.stats.intervals import Estimate, mean_score, paired_means, set_distance
+from turpentine.stats.intervals import Difference, Estimate, mean_score, paired_means, set_distance
 from turpentine.stats.set_distances import fid
 
 OBJECTS = ("church", "dog", "truck", "fish")
@@ -92,25 +93,35 @@ class Pictures:
 
 def line(pictures: Pictures, method: str, objects: list[str]) -> list[str]:
     """CLIP and both FIDs of a method, means over the objects."""
-    clip, change, moved, real = [], [], [], []
+    scores, before, clusters = [], [], []
+    moved, real = [], []
     for obj in objects:
-        (vectors, scores), (before, scores_before) = pictures.after(method, obj), pictures.after(UNEDITED, obj)
-        prompts = [(each.caption,) for each in pictures.captions(obj)]
-        clip.append(mean_score(scores.tolist(), clusters=prompts))
-        change.append(paired_means(scores_before.tolist(), scores.tolist(), clusters=prompts))
-        moved.append(set_distance(fid, vectors, before))
+        (vectors, own), (vectors_before, own_before) = pictures.after(method, obj), pictures.after(UNEDITED, obj)
+        scores += own.tolist()
+        before += own_before.tolist()
+        clusters += [(obj, each.caption) for each in pictures.captions(obj)]
+        moved.append(set_distance(fid, vectors, vectors_before))
         real.append(set_distance(fid, vectors, pictures.rendered(obj)))
-    cells = [over(each, digits) for each, digits in ((clip, 2), (change, 2), (moved, 4), (real, 4))]
+    clip, change = mean_score(scores, clusters=clusters), paired_means(before, scores, clusters=clusters)
+    cells = [cell(clip, 2), cell(change, 2), cell(over(moved), 4), cell(over(real), 4)]
     return [method, cells[0], *(["–", "–"] if method == UNEDITED else cells[1:3]), cells[3]]
 
 
-def over(each: list[Estimate], digits: int) -> str:
-    """The mean over objects, with its interval over them where there are several, or the one object's."""
-    if len(each) == 1:
-        (number,) = each
-        ends = number.low, number.high
-        return f"{number.value:.{digits}f} ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})"
-    number = mean_score([one.value for one in each])
+def over(each: list[Estimate]) -> Estimate:
+    """The mean over objects; the interval is the wider of Student's over them and the mean of their own.
+
+    The captions are nearly the same for all, so that what other captions would change does not shrink with the objects.
+    """
+    values = np.asarray([one.value for one in each])
+    mean, reach = float(values.mean()), 0.0
+    if len(values) > 1:
+        reach = float(t.isf(0.025, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    low, high = (float(np.mean([one[end] for one in each])) for end in (1, 2))
+    return Estimate(mean, max(0.0, min(low, mean - reach)), max(high, mean + reach))
+
+
+def cell(number: Estimate | Difference, digits: int) -> str:
+    """A number with its interval."""
     return f"{number.value:.{digits}f} ({number.low:.{digits}f} to {number.high:.{digits}f})"
 
 

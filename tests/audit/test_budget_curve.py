@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from turpentine.audit.budget_curve import recovery_curve
-from turpentine.stats.equivalence import Outcomes, recovery
+from turpentine.stats.equivalence import Outcomes
+from turpentine.stats.recovery import recovery
 
 
 def stages(unit: str, *rows: tuple[int, int]) -> pl.DataFrame:

@@ -19,8 +19,8 @@ from turpentine.stats.equivalence import (
     paired_difference,
     pooled,
     rate_difference,
-    recovery,
 )
+from turpentine.stats.recovery import recovery
 
 
 def outcomes(hits: int, n: int) -> Outcomes:

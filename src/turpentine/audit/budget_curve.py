@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from turpentine.stats.equivalence import Outcomes, pooled, recovery
+from turpentine.stats.equivalence import Outcomes, pooled
+from turpentine.stats.recovery import recovery
 
 UNITS = ("forward", "text", "judged")
 

@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from turpentine.core.errors import BadArgument
-from turpentine.stats.equivalence import Equivalence, Outcomes, excess_p_value, recovery
+from turpentine.stats.equivalence import Equivalence, Outcomes, excess_p_value
 from turpentine.stats.intervals import Difference
+from turpentine.stats.recovery import recovery
 
 NAMED = "no attack"
 
